@@ -1,0 +1,26 @@
+# Libraries that Debian 12 ships (DESIGN section 14). Each becomes an imported target.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(LZ4 REQUIRED IMPORTED_TARGET liblz4)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(CHECK IMPORTED_TARGET check)
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+
+find_library(EV_LIBRARY ev REQUIRED)
+find_path(EV_INCLUDE_DIR ev.h REQUIRED)
+add_library(mesh_dep_ev INTERFACE)
+target_link_libraries(mesh_dep_ev INTERFACE ${EV_LIBRARY})
+target_include_directories(mesh_dep_ev SYSTEM INTERFACE ${EV_INCLUDE_DIR})
+
+# snappy is a C++ library with a C header; its .pc file is not needed for that.
+find_library(SNAPPY_LIBRARY snappy REQUIRED)
+find_path(SNAPPY_INCLUDE_DIR snappy-c.h REQUIRED)
+add_library(mesh_dep_snappy INTERFACE)
+target_link_libraries(mesh_dep_snappy INTERFACE ${SNAPPY_LIBRARY})
+target_include_directories(mesh_dep_snappy SYSTEM INTERFACE ${SNAPPY_INCLUDE_DIR})
+
+find_program(PROTOC_C protoc-c REQUIRED)

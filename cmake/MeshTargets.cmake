@@ -1,0 +1,41 @@
+# mesh_core(NAME sources... LINK libs...): one core as its own static library.
+# Includes are written from the top of the tree: "base/slice.h" below lib/, "segment/store.h", "cmd/broker/...".
+function(mesh_core name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR}/lib/include)
+  target_link_libraries(${name} PUBLIC ${ARG_LINK})
+endfunction()
+
+# mesh_unit_test(NAME sources... LINK libs...): a Check program, run by ctest.
+function(mesh_unit_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LINK" ${ARGN})
+  if(NOT CHECK_FOUND)
+    return()
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib ${CMAKE_SOURCE_DIR}/test)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} PkgConfig::CHECK)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
+endfunction()
+
+# mesh_fuzzer(NAME source LINK libs...): with clang and MESH_FUZZERS a libFuzzer binary; always a replay program that
+# runs every file of test/fuzz/corpus/NAME through the same entry point, so that each compiler's test run replays it.
+function(mesh_fuzzer name source)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_executable(replay_${name} ${source} ${CMAKE_SOURCE_DIR}/test/fuzz/replay.c)
+  target_include_directories(replay_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib)
+  target_link_libraries(replay_${name} PRIVATE ${ARG_LINK})
+  add_test(NAME replay_${name} COMMAND replay_${name} ${CMAKE_SOURCE_DIR}/test/fuzz/corpus/${name})
+  set_tests_properties(replay_${name} PROPERTIES TIMEOUT 60 LABELS fuzz)
+  if(MESH_FUZZERS)
+    add_executable(fuzz_${name} ${source})
+    target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib)
+    target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINK})
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  endif()
+endfunction()

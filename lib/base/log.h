@@ -1,0 +1,23 @@
+/* base/log.h - the broker's and the commands' log: one line per event, logfmt, to stderr.
+ *
+ *   2026-11-21T21:30:00.123Z info topic created topic=orders partitions=3
+ *
+ * Report once: whoever decides what to do logs, with ids. Cores never log. Any thread; a line is one write(2). */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+/* The text is a sentence start followed by key=value pairs; secrets never go in. Longer than 4 KiB is cut. */
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_debug(...)                                                                                        \
+    (log_get_level() <= LOG_LEVEL_DEBUG ? log_write(LOG_LEVEL_DEBUG, __VA_ARGS__) : (void)0)
+#define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+#endif

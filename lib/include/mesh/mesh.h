@@ -1,0 +1,272 @@
+/* mesh/mesh.h - libmesh: the client library of Mesh.
+ *
+ * A client is a set of connections without threads of its own. Everything happens inside calls: either in blocking
+ * calls (mesh_produce(), mesh_producer_flush(), mesh_consumer_poll() with a timeout, the topic calls), or in
+ * mesh_client_poll(), which your loop calls when mesh_client_fd() is readable or mesh_client_timeout_ms() has passed.
+ * A client and all that is made from it belong to one thread at a time; use one client per thread.
+ *
+ * Objects are opaque; options are set by functions, so that programs keep working with later versions. Functions that
+ * can fail return 0 or a negative code of mesh/error.h; mesh_client_error() then has a sentence that names the cause.
+ * Times are milliseconds; timeout_ms: -1 waits for ever, 0 does not wait. */
+#ifndef MESH_MESH_H
+#define MESH_MESH_H
+
+#include <mesh/error.h>
+#include <mesh/export.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- client ---- */
+
+struct mesh_client;
+
+/* `brokers` is "host:port[,host:port...]" ("" or NULL: $MESH_BROKER, else 127.0.0.1:9092); any of them may be down.
+ * Connects lazily. Errors: MESH_ENOMEM, MESH_EINVAL (malformed list). */
+MESH_EXPORT int mesh_client_new(const char *brokers, struct mesh_client **ret_client);
+/* Closes connections. Producers and consumers made from it must be freed first. Accepts NULL. */
+MESH_EXPORT void mesh_client_free(struct mesh_client *client);
+
+MESH_EXPORT int mesh_client_set_name(struct mesh_client *client, const char *name); /* shown in broker logs */
+/* For the blocking administrative calls and for connecting; default 30,000. */
+MESH_EXPORT int mesh_client_set_timeout_ms(struct mesh_client *client, int timeout_ms);
+
+/* Why the last call of this client failed: a sentence, never NULL, valid until the next call. */
+MESH_EXPORT const char *mesh_client_error(const struct mesh_client *client);
+
+/* For your own loop: readable when mesh_client_poll() has work (an epoll descriptor; never read it), and how long it
+ * may at most be left alone (-1: until the descriptor is readable). */
+MESH_EXPORT int mesh_client_fd(const struct mesh_client *client);
+MESH_EXPORT int mesh_client_timeout_ms(const struct mesh_client *client);
+/* Does what is due, waiting at most timeout_ms for something to do; runs callbacks. 0 or an error of the client
+ * itself (MESH_ENOMEM); failures of requests are told to their owners. */
+MESH_EXPORT int mesh_client_poll(struct mesh_client *client, int timeout_ms);
+
+/* ---- records ---- */
+
+struct mesh_header {
+    const char *key; /* NUL-terminated */
+    const void *value;
+    size_t value_size; /* bytes */
+};
+
+/* What to produce. Zero-initialise, then set what you need. Borrowed for the call that takes it. */
+struct mesh_record {
+    const void *key; /* NULL: no key */
+    size_t key_size;
+    const void *value; /* NULL: a null value (tombstone) unless value_size > 0 */
+    size_t value_size;
+    const struct mesh_header *headers;
+    size_t header_count;
+    int64_t timestamp_ms; /* 0: now */
+    int32_t partition;    /* see MESH_PARTITION_ANY */
+};
+#define MESH_PARTITION_ANY (-1) /* the partitioner chooses */
+
+/* ---- producer ---- */
+
+struct mesh_producer;
+
+/* What became of a record. The receipt says what the acknowledgement promises. */
+enum mesh_delivery_status {
+    MESH_DELIVERED,        /* acknowledged as asked for by acks */
+    MESH_DELIVERY_FAILED,  /* certainly not stored */
+    MESH_DELIVERY_UNKNOWN, /* no answer in time: it may or may not be stored */
+};
+
+struct mesh_receipt {
+    enum mesh_delivery_status status;
+    int error; /* 0 when delivered */
+    const char *topic;
+    int32_t partition;
+    int64_t offset; /* -1 unless delivered (acks 0: -1) */
+    int32_t leader_epoch;
+    uint32_t replicas_holding; /* replicas that hold the record */
+    uint32_t replicas_synced;  /* of these, with the record on their disk (fsynced) */
+    int64_t timestamp_ms;      /* of the record as stored */
+};
+
+/* Runs inside a call into the client, in the order of sending within a partition. `receipt` is borrowed. It may send
+ * further records but not free the producer. */
+typedef void mesh_delivery_fn(void *user, const struct mesh_receipt *receipt);
+
+/* Chooses a partition in [0, partition_count); any other result fails the record with MESH_EINVAL. */
+typedef int32_t mesh_partitioner_fn(void *user, const struct mesh_record *record, int32_t partition_count);
+
+enum mesh_partitioner {
+    MESH_PARTITIONER_DEFAULT,     /* key: murmur2 as Kafka's; no key: sticky until a batch is full */
+    MESH_PARTITIONER_ROUND_ROBIN, /* every record the next partition, keys ignored */
+    MESH_PARTITIONER_KEY_HASH,    /* murmur2 of the key; no key: MESH_EINVAL */
+};
+
+enum mesh_compression { MESH_COMPRESSION_NONE, MESH_COMPRESSION_GZIP, MESH_COMPRESSION_SNAPPY, MESH_COMPRESSION_LZ4, MESH_COMPRESSION_ZSTD };
+
+/* One producer writes to one topic. Defaults: acks all, idempotent, no compression, batches of up to 1 MiB less
+ * overhead, linger 0 (a batch waits only while the connection is busy), 64 MiB of memory, delivery timeout 120 s. */
+MESH_EXPORT int mesh_producer_new(struct mesh_client *client, const char *topic, struct mesh_producer **ret_producer);
+/* Gives up what is not delivered (callbacks run with MESH_ECANCELED). Flush first. Accepts NULL. */
+MESH_EXPORT void mesh_producer_free(struct mesh_producer *producer);
+
+/* Options: set before the first record. Errors: MESH_EINVAL. */
+MESH_EXPORT int mesh_producer_set_acks(struct mesh_producer *producer, int acks); /* 0, 1, -1 = all */
+MESH_EXPORT int mesh_producer_set_idempotent(struct mesh_producer *producer, int enabled);
+MESH_EXPORT int mesh_producer_set_compression(struct mesh_producer *producer, enum mesh_compression compression);
+MESH_EXPORT int mesh_producer_set_linger_ms(struct mesh_producer *producer, int linger_ms);
+MESH_EXPORT int mesh_producer_set_batch_bytes_max(struct mesh_producer *producer, size_t bytes);
+MESH_EXPORT int mesh_producer_set_batch_records_max(struct mesh_producer *producer, size_t records);
+MESH_EXPORT int mesh_producer_set_memory_bytes_max(struct mesh_producer *producer, size_t bytes);
+MESH_EXPORT int mesh_producer_set_delivery_timeout_ms(struct mesh_producer *producer, int timeout_ms);
+MESH_EXPORT int mesh_producer_set_in_flight_max(struct mesh_producer *producer, int batches); /* per partition; 1..5 when idempotent */
+MESH_EXPORT int mesh_producer_set_partitioner(struct mesh_producer *producer, enum mesh_partitioner partitioner);
+MESH_EXPORT int mesh_producer_set_partitioner_fn(struct mesh_producer *producer, mesh_partitioner_fn *partitioner, void *user);
+
+/* Queues a copy of the record and returns at once; delivery (may be NULL) runs when its fate is known. Errors:
+ * MESH_EQUEUEFULL (memory limit: poll, then retry; the record was not taken), MESH_ETOOLARGE, MESH_EINVAL,
+ * MESH_ENOMEM. */
+MESH_EXPORT int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record,
+                                   mesh_delivery_fn *delivery, void *user);
+
+/* Sends one record and waits for its fate. Returns receipt->error. ret_receipt may be NULL. */
+MESH_EXPORT int mesh_produce(struct mesh_producer *producer, const struct mesh_record *record, struct mesh_receipt *ret_receipt);
+
+/* Waits until nothing is queued or in flight. MESH_ETIMEDOUT: something still is. */
+MESH_EXPORT int mesh_producer_flush(struct mesh_producer *producer, int timeout_ms);
+MESH_EXPORT size_t mesh_producer_queued_bytes(const struct mesh_producer *producer);
+MESH_EXPORT size_t mesh_producer_queued_records(const struct mesh_producer *producer);
+
+/* ---- consumer with explicit assignment ---- */
+
+struct mesh_consumer;
+
+/* A consumed record, borrowed from the consumer until its next poll. */
+struct mesh_consumed {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms;
+    int32_t leader_epoch;
+    const void *key; /* NULL: no key */
+    size_t key_size;
+    const void *value; /* NULL: null value */
+    size_t value_size;
+    size_t header_count; /* see mesh_consumed_header() */
+    const void *internal;
+};
+
+#define MESH_OFFSET_BEGINNING (-2) /* the first record kept */
+#define MESH_OFFSET_END       (-1) /* the next record to come */
+
+MESH_EXPORT int mesh_consumer_new(struct mesh_client *client, struct mesh_consumer **ret_consumer);
+MESH_EXPORT void mesh_consumer_free(struct mesh_consumer *consumer); /* accepts NULL */
+
+/* Options. bytes_max: of fetched batches kept ahead of the application. min_bytes/max_wait: how long a broker may hold
+ * an empty answer back (default 1 byte, 500 ms). verify: check every batch's CRC (default 1). */
+MESH_EXPORT int mesh_consumer_set_fetch_bytes_max(struct mesh_consumer *consumer, size_t bytes);
+MESH_EXPORT int mesh_consumer_set_fetch_bytes_min(struct mesh_consumer *consumer, size_t bytes);
+MESH_EXPORT int mesh_consumer_set_fetch_max_wait_ms(struct mesh_consumer *consumer, int max_wait_ms);
+MESH_EXPORT int mesh_consumer_set_verify(struct mesh_consumer *consumer, int enabled);
+
+/* Adds a partition, starting at an offset, MESH_OFFSET_BEGINNING or MESH_OFFSET_END (resolved at the leader).
+ * Partition -1: all partitions of the topic. Errors: MESH_EUNKNOWN_TOPIC (blocks to ask), MESH_EEXISTS, ... */
+MESH_EXPORT int mesh_consumer_assign(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t offset);
+/* The same, at the first record whose timestamp is >= timestamp_ms (blocks); after the last one: the end. */
+MESH_EXPORT int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t timestamp_ms);
+MESH_EXPORT int mesh_consumer_unassign(struct mesh_consumer *consumer, const char *topic, int32_t partition);
+MESH_EXPORT int mesh_consumer_seek(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t offset);
+MESH_EXPORT int mesh_consumer_pause(struct mesh_consumer *consumer, const char *topic, int32_t partition);
+MESH_EXPORT int mesh_consumer_resume(struct mesh_consumer *consumer, const char *topic, int32_t partition);
+/* The next offset that poll would return; MESH_EINVAL when not assigned. */
+MESH_EXPORT int mesh_consumer_position(const struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_offset);
+/* The high watermark as of the last answer, -1 before the first. */
+MESH_EXPORT int mesh_consumer_high_watermark(const struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_offset);
+
+/* Fills up to record_max records, waiting at most timeout_ms for the first. *ret_count is 0 when none came. Errors:
+ * MESH_EOFFSET_OUT_OF_RANGE, MESH_ECORRUPT, MESH_EUNKNOWN_TOPIC for a partition: told once each, after the records
+ * before it; *ret_error_topic/partition (may be NULL) say which; that partition is then paused until seek or resume. */
+MESH_EXPORT int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *records, size_t record_max,
+                                   int timeout_ms, size_t *ret_count);
+MESH_EXPORT int mesh_consumer_error_partition(const struct mesh_consumer *consumer, const char **ret_topic, int32_t *ret_partition);
+
+/* Header number `index` of a consumed record. *ret_header borrows like the record. MESH_EINVAL beyond the last. */
+MESH_EXPORT int mesh_consumed_header(const struct mesh_consumed *record, size_t index, const char **ret_key, size_t *ret_key_size,
+                                     const void **ret_value, size_t *ret_value_size);
+
+/* ---- topics and the mesh (blocking) ---- */
+
+struct mesh_topic_options;
+MESH_EXPORT int mesh_topic_options_new(struct mesh_topic_options **ret_options);
+MESH_EXPORT void mesh_topic_options_free(struct mesh_topic_options *options);
+MESH_EXPORT int mesh_topic_options_set_partitions(struct mesh_topic_options *options, int32_t count);
+MESH_EXPORT int mesh_topic_options_set_replicas(struct mesh_topic_options *options, int32_t count);
+MESH_EXPORT int mesh_topic_options_set(struct mesh_topic_options *options, const char *key, const char *value); /* value NULL: back to the default (alter) */
+
+/* options may be NULL. Errors: MESH_ETOPIC_EXISTS, MESH_EINVALID_TOPIC, MESH_EINVALID_CONFIG, ... */
+MESH_EXPORT int mesh_topic_create(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
+MESH_EXPORT int mesh_topic_alter(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
+MESH_EXPORT int mesh_topic_delete(struct mesh_client *client, const char *name);
+
+struct mesh_partition_info {
+    int32_t partition, leader, leader_epoch;
+    const int32_t *replicas, *isr;
+    size_t replica_count, isr_count;
+    int64_t high_watermark, log_start, log_end;
+    uint64_t size_bytes;
+    int error;           /* 0, or why it cannot serve */
+    const char *problem; /* "" or a sentence */
+};
+struct mesh_config_info {
+    const char *key, *value;
+    int is_default;
+};
+struct mesh_topic_info {
+    const char *name;
+    char id[37]; /* uuid text */
+    const struct mesh_config_info *configs;
+    size_t config_count;
+    const struct mesh_partition_info *partitions;
+    size_t partition_count;
+};
+struct mesh_topic_list; /* owns what its infos point to */
+
+/* name NULL: every topic. Errors: MESH_EUNKNOWN_TOPIC. */
+MESH_EXPORT int mesh_topic_describe(struct mesh_client *client, const char *name, struct mesh_topic_list **ret_list);
+MESH_EXPORT size_t mesh_topic_list_count(const struct mesh_topic_list *list);
+MESH_EXPORT const struct mesh_topic_info *mesh_topic_list_get(const struct mesh_topic_list *list, size_t index);
+MESH_EXPORT void mesh_topic_list_free(struct mesh_topic_list *list);
+
+struct mesh_broker_info {
+    int32_t node_id;
+    char id[37];
+    const char *name, *host, *zone;
+    uint16_t port;
+};
+struct mesh_problem_info {
+    const char *what, *meaning, *remedy;
+};
+struct mesh_status_info {
+    char cluster_id[37];
+    int32_t coordinator; /* node id, -1 none */
+    const struct mesh_broker_info *brokers;
+    size_t broker_count;
+    uint32_t topics, partitions, partitions_under_replicated, partitions_offline;
+    const struct mesh_problem_info *problems;
+    size_t problem_count;
+    uint64_t uptime_ms, stored_bytes, disk_free_bytes;
+    const char *version;
+};
+struct mesh_status;
+MESH_EXPORT int mesh_status_get(struct mesh_client *client, struct mesh_status **ret_status);
+MESH_EXPORT const struct mesh_status_info *mesh_status_info(const struct mesh_status *status);
+MESH_EXPORT void mesh_status_free(struct mesh_status *status);
+
+/* Version of the library, "major.minor.patch". */
+MESH_EXPORT const char *mesh_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

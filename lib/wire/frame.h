@@ -1,0 +1,59 @@
+/* wire/frame.h - the frame of the native protocol: fixed header, protobuf message, raw record batches.
+ *
+ *   off size field (little endian)
+ *     0    4 magic: the bytes "MESH"
+ *     4    1 version = 1
+ *     5    1 flags: 1 response, 2 error (the message is an ErrorResponse)
+ *     6    2 operation, enum frame_op
+ *     8    4 correlation id: chosen by the requester, repeated in the response
+ *    12    4 message length, bytes
+ *    16    4 attachment length, bytes
+ *    20    4 CRC-32C of bytes 0..19 and of the message; the attachment's batches carry their own
+ *    24    . message, then attachment
+ *
+ * Responses may come in any order; requests on one connection that concern one partition are served in order. */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include "base/slice.h"
+
+#define FRAME_HEADER_SIZE       24
+#define FRAME_VERSION           1
+#define FRAME_FLAG_RESPONSE     1
+#define FRAME_FLAG_ERROR        2
+#define FRAME_MESSAGE_BYTES_MAX (4u << 20) /* a message longer than this is refused before allocation */
+
+enum frame_op {
+    FRAME_OP_HELLO = 1,
+    FRAME_OP_CLUSTER = 2,
+    FRAME_OP_TOPIC_CREATE = 3,
+    FRAME_OP_TOPIC_DELETE = 4,
+    FRAME_OP_TOPIC_ALTER = 5,
+    FRAME_OP_TOPIC_DESCRIBE = 6,
+    FRAME_OP_PRODUCE = 7,
+    FRAME_OP_FETCH = 8,
+    FRAME_OP_LIST_OFFSETS = 9,
+    FRAME_OP_INIT_PRODUCER = 10,
+    FRAME_OP_STATUS = 11,
+    FRAME_OP_PING = 12,
+};
+
+struct frame_header {
+    uint8_t flags;
+    uint16_t op;
+    uint32_t correlation_id;
+    uint32_t message_size;
+    uint32_t attachment_size;
+};
+
+/* Decodes the header. Errors: MESH_EAGAIN (fewer than 24 bytes), MESH_EPROTO (magic), MESH_EVERSION, MESH_ETOOLARGE
+ * (message over FRAME_MESSAGE_BYTES_MAX, or message + attachment over frame_bytes_max). The CRC is not checked. */
+int frame_parse_header(struct slice bytes, uint32_t frame_bytes_max, struct frame_header *ret_header);
+
+/* Checks the CRC once header and message are there: frame points at the header. Errors: MESH_ECORRUPT. */
+int frame_verify(const uint8_t *frame, const struct frame_header *header);
+
+/* Writes the 24 bytes at `to`, including the CRC over `message` (header->message_size bytes, which need not follow). */
+void frame_write_header(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header *header, const uint8_t *message);
+
+#endif

@@ -1,0 +1,244 @@
+/* wire/message.h - the native protocol's messages as our own structs, and their conversions.
+ *
+ * Two kinds. The rare ones (everything but produce and fetch) go through protobuf-c: message_decode_X() fills a struct
+ * whose memory one message_free() releases. The frequent ones (produce, fetch) have hand-written walkers that neither
+ * allocate nor copy, byte-compatible with native.proto; the tests check both against protobuf-c.
+ *
+ * Encoders append to a buffer. Decoders: MESH_EPROTO for bytes that are not such a message or break a stated limit,
+ * MESH_ENOMEM. Strings are NUL-terminated and contain no other NUL. Pure functions; any thread. */
+#ifndef WIRE_MESSAGE_H
+#define WIRE_MESSAGE_H
+
+#include "base/buffer.h"
+#include "base/slice.h"
+#include "base/uuid.h"
+
+#include <stdbool.h>
+
+#define MESSAGE_ENTRIES_MAX 20000 /* entries of one produce, fetch or list-offsets request */
+
+/* ---- frequent: produce ---- */
+
+struct produce_entry {
+    struct uuid topic_id;
+    uint32_t partition;
+    int32_t leader_epoch; /* that the client believes in; -1: does not say */
+    uint32_t batch_size;  /* bytes of this entry's batch in the attachment, in order */
+};
+
+/* Encoding: start, then one call per entry; the same bytes as ProduceRequest. */
+int produce_request_start(struct buffer *to, int32_t acks, uint32_t timeout_ms);
+int produce_request_add(struct buffer *to, const struct produce_entry *entry);
+
+struct produce_request_reader {
+    int32_t acks; /* 0, 1 or -1 (all); valid after init */
+    uint32_t timeout_ms;
+    uint32_t entry_count; /* counted by init, at most MESSAGE_ENTRIES_MAX */
+    const uint8_t *at, *end;
+};
+
+/* Walks the whole message once (so that a malformed one is refused before any entry acts), then stands before the
+ * first entry. Also checks that the batch sizes add up to attachment_size exactly. Errors: MESH_EPROTO. */
+int produce_request_reader_init(struct produce_request_reader *reader, struct slice message, uint32_t attachment_size);
+/* true: *ret_entry is the next entry; false: no more. Cannot fail after a successful init. */
+bool produce_request_reader_next(struct produce_request_reader *reader, struct produce_entry *ret_entry);
+
+struct produce_result {
+    int error;
+    uint64_t base_offset;
+    int32_t leader_epoch;
+    uint32_t replicas_holding, replicas_synced; /* the durability receipt */
+    int64_t append_time_ms;                     /* -1: CreateTime topic */
+    bool is_duplicate;
+};
+
+int produce_response_add(struct buffer *to, const struct produce_result *result);
+
+struct produce_response_reader {
+    uint32_t result_count;
+    const uint8_t *at, *end;
+};
+int produce_response_reader_init(struct produce_response_reader *reader, struct slice message);
+bool produce_response_reader_next(struct produce_response_reader *reader, struct produce_result *ret_result);
+
+/* ---- frequent: fetch ---- */
+
+struct fetch_entry {
+    struct uuid topic_id;
+    uint32_t partition;
+    int32_t leader_epoch; /* -1: does not say */
+    uint64_t offset;
+    uint32_t bytes_max;
+};
+
+int fetch_request_start(struct buffer *to, uint32_t max_wait_ms, uint32_t bytes_min, uint32_t bytes_max);
+int fetch_request_add(struct buffer *to, const struct fetch_entry *entry);
+
+struct fetch_request_reader {
+    uint32_t max_wait_ms, bytes_min, bytes_max, entry_count;
+    const uint8_t *at, *end;
+};
+int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice message);
+bool fetch_request_reader_next(struct fetch_request_reader *reader, struct fetch_entry *ret_entry);
+
+struct fetch_result {
+    uint32_t entry; /* index into the request's entries */
+    int error;
+    uint64_t high_watermark, log_start, next_offset;
+    uint32_t records_size; /* bytes in the attachment */
+    int32_t leader_epoch;
+};
+int fetch_response_add(struct buffer *to, const struct fetch_result *result);
+
+struct fetch_response_reader {
+    uint32_t result_count;
+    const uint8_t *at, *end;
+};
+/* Also checks that the records sizes add up to attachment_size. */
+int fetch_response_reader_init(struct fetch_response_reader *reader, struct slice message, uint32_t attachment_size);
+bool fetch_response_reader_next(struct fetch_response_reader *reader, struct fetch_result *ret_result);
+
+/* ---- rare ---- */
+
+struct message_error {
+    int error;
+    char *message;
+};
+struct message_hello_request {
+    char *client_name, *client_version;
+    uint32_t version_min, version_max;
+    int32_t shard; /* -1: any */
+};
+struct message_hello_response {
+    struct uuid cluster_id, broker_id;
+    int32_t node_id;
+    uint32_t shard_count, shard, frame_bytes_max, version;
+    char *broker_version;
+};
+struct message_broker {
+    int32_t node_id;
+    struct uuid broker_id;
+    char *name, *host, *zone;
+    uint32_t port, shard_count;
+};
+struct message_cluster_response {
+    struct uuid cluster_id;
+    int32_t coordinator; /* node id, -1: none */
+    struct message_broker *brokers;
+    size_t broker_count;
+};
+struct message_config {
+    char *key, *value;
+    bool is_default;
+};
+struct message_topic_create {
+    char *name;
+    int32_t partition_count, replication_factor; /* 0: the broker's default */
+    struct message_config *configs;
+    size_t config_count;
+    bool validate_only;
+};
+struct message_topic_delete {
+    char *name;
+};
+struct message_topic_alter {
+    char *name;
+    int32_t partition_count; /* 0: unchanged */
+    struct message_config *configs;
+    size_t config_count;
+    char **removed_keys;
+    size_t removed_key_count;
+};
+struct message_topic_describe {
+    char **names;
+    size_t name_count;
+    bool all;          /* every topic; names are then ignored */
+    bool with_offsets; /* ask the leaders for high watermark, log start, log end and size */
+};
+struct message_partition {
+    uint32_t partition;
+    int32_t leader, leader_epoch; /* leader: node id, -1 none */
+    int32_t *replicas, *isr;
+    size_t replica_count, isr_count;
+    uint32_t shard; /* of the leader: where to connect to (hint) */
+    uint64_t high_watermark, log_start, log_end, size_bytes;
+    int error;
+    char *problem; /* empty: none */
+};
+struct message_topic {
+    int error; /* e.g. MESH_EUNKNOWN_TOPIC; then only name is set */
+    char *name;
+    struct uuid topic_id;
+    struct message_config *configs;
+    size_t config_count;
+    struct message_partition *partitions;
+    size_t partition_count;
+};
+struct message_topic_response {
+    struct message_topic *topics;
+    size_t topic_count;
+};
+struct list_offsets_entry {
+    struct uuid topic_id;
+    uint32_t partition;
+    int64_t timestamp_ms; /* -1 latest (high watermark), -2 earliest, else the first record at or after it */
+};
+struct message_list_offsets_request {
+    struct list_offsets_entry *entries;
+    size_t entry_count;
+};
+struct list_offsets_result {
+    int error;
+    int64_t offset; /* -1: no such record */
+    int64_t timestamp_ms;
+    int32_t leader_epoch;
+};
+struct message_list_offsets_response {
+    struct list_offsets_result *results;
+    size_t result_count;
+};
+struct message_init_producer_response {
+    int64_t producer_id;
+    int16_t producer_epoch;
+};
+struct message_problem {
+    char *what, *meaning, *remedy;
+};
+struct message_status_response {
+    struct uuid cluster_id;
+    int32_t coordinator; /* node id, -1: none */
+    struct message_broker *brokers;
+    size_t broker_count;
+    uint32_t topics_total, partitions_total, partitions_under_replicated, partitions_offline;
+    struct message_problem *problems;
+    size_t problem_count;
+    uint64_t uptime_ms, stored_bytes, disk_free_bytes;
+    char *version;
+};
+
+/* X(suffix, struct): int message_encode_<suffix>(struct buffer *to, const struct ... *);
+ * int message_decode_<suffix>(struct slice, struct ... *ret); void message_deinit_<suffix>(struct ... *).
+ * Encoders take NULL strings for empty ones. deinit releases what decode allocated. */
+#define MESSAGE_MAP(X)                                                                                        \
+    X(error, message_error)                                                                                   \
+    X(hello_request, message_hello_request)                                                                   \
+    X(hello_response, message_hello_response)                                                                 \
+    X(cluster_response, message_cluster_response)                                                             \
+    X(topic_create, message_topic_create)                                                                     \
+    X(topic_delete, message_topic_delete)                                                                     \
+    X(topic_alter, message_topic_alter)                                                                       \
+    X(topic_describe, message_topic_describe)                                                                 \
+    X(topic_response, message_topic_response)                                                                 \
+    X(list_offsets_request, message_list_offsets_request)                                                     \
+    X(list_offsets_response, message_list_offsets_response)                                                   \
+    X(init_producer_response, message_init_producer_response)                                                 \
+    X(status_response, message_status_response)
+
+#define MESSAGE_DECLARE(suffix, type)                                                                         \
+    int message_encode_##suffix(struct buffer *to, const struct type *message);                               \
+    int message_decode_##suffix(struct slice from, struct type *ret_message);                                 \
+    void message_deinit_##suffix(struct type *message);
+MESSAGE_MAP(MESSAGE_DECLARE)
+#undef MESSAGE_DECLARE
+
+#endif

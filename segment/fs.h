@@ -1,0 +1,90 @@
+/* segment/fs.h - the one way to the disk. Two implementations: fs_real.c (the machine) and fs_mem.c (tests: a disk
+ * that loses unsynced writes, tears, rots, misdirects, fills up and fails).
+ *
+ * Paths are relative to the file system's root (the data directory), '/'-separated, without "..". Every call may block
+ * and may run on any thread; two calls on one file may run at once. Return 0 or MESH_EIO, MESH_EFULL (no space),
+ * MESH_ENOTFOUND, MESH_EEXISTS, MESH_ENOMEM, MESH_ELOCKED, MESH_EINVAL. Short reads and writes are finished inside.
+ *
+ * What is durable: file bytes after sync(); a created, renamed or removed name after sync_dir() of its directory.
+ * A failed sync() means that what was written since the last good one may be lost although it still reads back:
+ * the file is poisoned, the caller never retries it. */
+#ifndef SEGMENT_FS_H
+#define SEGMENT_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define FS_READ      0u
+#define FS_WRITE     1u /* read and write */
+#define FS_CREATE    2u /* create when absent */
+#define FS_EXCLUSIVE 4u /* with FS_CREATE: MESH_EEXISTS when present */
+#define FS_DIRECT    8u /* hint: bypass the page cache. Then buffers, sizes and positions are multiples of FS_BLOCK_SIZE
+                           (asserted by fs_mem); ignored where the file system cannot (see fs_file.is_direct) */
+
+#define FS_BLOCK_SIZE 4096 /* alignment for FS_DIRECT, bytes */
+#define FS_PATH_MAX   256
+
+struct fs;
+
+/* One open file; closed by fs_close(). fs_ref/fs_unref count its users (any thread); the last one closes it. */
+struct fs_file {
+    struct fs *fs;
+    int fd; /* the real descriptor for sendfile(2); -1 in memory */
+    bool is_direct;
+    _Atomic int references;
+};
+
+struct fs_ops {
+    int (*open)(struct fs *fs, const char *path, unsigned flags, struct fs_file **ret_file);
+    void (*close)(struct fs_file *file); /* frees it too */
+    /* Reads up to size bytes; *ret_size is smaller only at the end of the file. */
+    int (*read)(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
+    /* Writes all of it. On an error any part of it may have been written. */
+    int (*write)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
+    /* As write, and durable on return (RWF_DSYNC): bytes and whatever metadata is needed to read them back. */
+    int (*write_sync)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
+    int (*sync)(struct fs_file *file);                                       /* fdatasync */
+    int (*truncate)(struct fs_file *file, uint64_t size);                    /* not durable until sync() */
+    int (*allocate)(struct fs_file *file, uint64_t position, uint64_t size); /* reserves blocks, reads as zeros */
+    int (*size)(struct fs_file *file, uint64_t *ret_size);
+    int (*rename)(struct fs *fs, const char *from, const char *to); /* replaces `to` atomically */
+    int (*unlink)(struct fs *fs, const char *path);
+    int (*mkdir)(struct fs *fs, const char *path); /* MESH_EEXISTS is not an error to most callers */
+    int (*rmdir)(struct fs *fs, const char *path);
+    int (*sync_dir)(struct fs *fs, const char *path); /* "." is the root */
+    /* Calls each() for every name but "." and ".."; stops when it returns non-zero and returns that. */
+    int (*list)(struct fs *fs, const char *path, int (*each)(void *user, const char *name, bool is_dir), void *user);
+    int (*sync_all)(struct fs *fs); /* syncfs: everything written to this file system so far, names included */
+    int (*free_bytes)(struct fs *fs, uint64_t *ret_free_bytes);
+    /* Takes an exclusive lock on a file (created if absent), held until the fs is freed. MESH_ELOCKED. */
+    int (*lock)(struct fs *fs, const char *path);
+    void (*free)(struct fs *fs);
+};
+
+struct fs {
+    const struct fs_ops *ops;
+};
+
+/* The machine's files below root (created with mode 0700 if absent, with parents). MESH_EIO with errno kept when the
+ * directory cannot be opened or is read-only. */
+int fs_real_new(const char *root, struct fs **ret_fs);
+
+static inline int fs_open(struct fs *fs, const char *path, unsigned flags, struct fs_file **ret_file)
+{
+    return fs->ops->open(fs, path, flags, ret_file);
+}
+
+static inline struct fs_file *fs_ref(struct fs_file *file)
+{
+    __atomic_add_fetch(&file->references, 1, __ATOMIC_RELAXED);
+    return file;
+}
+
+static inline void fs_unref(struct fs_file *file) /* accepts NULL */
+{
+    if (file != NULL && __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) == 0) file->fs->ops->close(file);
+}
+
+#endif

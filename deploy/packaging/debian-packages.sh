@@ -1,0 +1,26 @@
+# Sourced: install_debian_packages [build|test]: makes sure that what Debian 12 ships and we need is installed.
+# Quiet when nothing is missing. Needs root only when something is.
+
+debian_build_packages="gcc cmake ninja-build pkg-config libc6-dev libev-dev libsodium-dev libprotobuf-c-dev
+ protobuf-c-compiler libisal-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libjansson-dev libhttp-parser-dev"
+debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags"
+
+install_debian_packages() {
+    wanted=$debian_build_packages
+    [ "${1:-build}" = build ] || wanted="$wanted $debian_test_packages"
+    missing=
+    for package in $wanted; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "installing Debian packages:$missing" >&2
+    if [ "$(id -u)" != 0 ]; then
+        echo "error: these packages are missing and installing them needs root; run:" >&2
+        echo "  sudo apt-get install$missing" >&2
+        return 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >&2 || return 1
+    # shellcheck disable=SC2086 # the list is meant to be split
+    apt-get install -y -qq --no-install-recommends $missing >&2 </dev/null
+}

@@ -3,7 +3,8 @@
  *
  * Paths are relative to the file system's root (the data directory), '/'-separated, without "..". Every call may block
  * and may run on any thread; two calls on one file may run at once. Return 0 or MESH_EIO, MESH_EFULL (no space),
- * MESH_ENOTFOUND, MESH_EEXISTS, MESH_ENOMEM, MESH_ELOCKED, MESH_EINVAL. Short reads and writes are finished inside.
+ * MESH_ENOTFOUND, MESH_EEXISTS (also: the directory is not empty), MESH_ENOMEM, MESH_ELOCKED, MESH_EINVAL,
+ * MESH_EUNSUPPORTED (allocate only). Short reads and writes are finished inside. On an error errno tells more.
  *
  * What is durable: file bytes after sync(); a created, renamed or removed name after sync_dir() of its directory.
  * A failed sync() means that what was written since the last good one may be lost although it still reads back:
@@ -47,7 +48,9 @@ struct fs_ops {
     int (*write_sync)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
     int (*sync)(struct fs_file *file);                                       /* fdatasync */
     int (*truncate)(struct fs_file *file, uint64_t size);                    /* not durable until sync() */
-    int (*allocate)(struct fs_file *file, uint64_t position, uint64_t size); /* reserves blocks, reads as zeros */
+    /* Reserves blocks for the range; the file grows to cover it; what was not written reads as zeros. MESH_EUNSUPPORTED
+     * where the file system cannot: then writes find out about space themselves, and the caller goes on. */
+    int (*allocate)(struct fs_file *file, uint64_t position, uint64_t size);
     int (*size)(struct fs_file *file, uint64_t *ret_size);
     int (*rename)(struct fs *fs, const char *from, const char *to); /* replaces `to` atomically */
     int (*unlink)(struct fs *fs, const char *path);

@@ -1,0 +1,75 @@
+/* segment/producer_table.h - which batches each idempotent producer wrote last to one log, so that a retry is
+ * told from a new batch (KAFKA-WIRE section 3).
+ *
+ * Per producer id: its epoch, when it last wrote, and its last five batches (first and last sequence, base
+ * offset). Sequences count records and run 0..2^31-1, then 0 again. The state belongs to the log: whoever
+ * appends a batch, as a leader, a follower or during recovery, records it, and a snapshot rides in the
+ * manifest.
+ *
+ * At most PRODUCER_TABLE_COUNT_MAX producers: one more pushes out the one that wrote longest ago, which is
+ * afterwards like one that has expired (its next sequence is believed). An empty table is one NULL pointer
+ * and no memory. Owned by one thread. Bytes of the snapshot: FORMAT.md. */
+#ifndef SEGMENT_PRODUCER_TABLE_H
+#define SEGMENT_PRODUCER_TABLE_H
+
+#include "base/buffer.h"
+#include "base/slice.h"
+#include "wire/record_batch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PRODUCER_TABLE_COUNT_MAX 4096 /* producers of one log */
+#define PRODUCER_WINDOW_BATCHES  5    /* a client keeps at most five batches in flight */
+
+struct producer_table_body;
+
+struct producer_table {
+    struct producer_table_body *body; /* NULL while there is no producer */
+};
+
+#define PRODUCER_TABLE_INIT                                                                                  \
+    {                                                                                                        \
+        NULL                                                                                                 \
+    }
+
+void producer_table_deinit(struct producer_table *table); /* leaves it empty and usable */
+size_t producer_table_count(const struct producer_table *table);
+size_t producer_table_memory_bytes(const struct producer_table *table); /* 0 when empty */
+
+/* What a leader does with a produced batch. 0: append it. MESH_EDUPLICATE_SEQUENCE: it is in the log already,
+ * at *ret_base_offset. MESH_EOUT_OF_ORDER_SEQUENCE: something before it is missing, or it is a retry older
+ * than the window. MESH_EPRODUCER_FENCED: a newer epoch of this producer has written. Batches without
+ * producer id pass; so does any sequence of a producer that is not known. *ret_base_offset is written for a
+ * duplicate only. */
+int producer_table_check(const struct producer_table *table, const struct record_batch_header *header,
+                         uint64_t *ret_base_offset);
+
+/* Records a batch that is being appended, in the order of offsets, without judging it: a higher epoch clears
+ * the window, a lower one (only damage brings it) is ignored. Control batches raise the epoch and take no
+ * place in the window. now_wall_ms starts the idle time anew. Errors: MESH_ENOMEM (unchanged); call it while
+ * the append can still be refused. Batches without producer id: 0. */
+int producer_table_record(struct producer_table *table, const struct record_batch_header *header,
+                          int64_t now_wall_ms);
+
+/* Forgets every batch with base offset >= offset, and producers that then have none. True when a producer's
+ * window is now shorter than the log could make it: the caller replays the headers of the remaining log (as
+ * far back as it wants) into a cleared table to have exact windows again. */
+bool producer_table_truncate(struct producer_table *table, uint64_t offset);
+
+/* Forgets the producers that have been idle longer than expiry_ms. */
+void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, int64_t expiry_ms);
+
+/* When the most idle producer last wrote, wall clock ms; INT64_MAX when there is none. For scheduling expiry.
+ */
+int64_t producer_table_oldest_ms(const struct producer_table *table);
+
+/* Appends the snapshot, longest idle first. Errors: MESH_ENOMEM (*to is unchanged). */
+int producer_table_encode(const struct producer_table *table, struct buffer *to);
+
+/* Replaces the table by the snapshot at the start of *bytes and advances *bytes behind it. Errors:
+ * MESH_ECORRUPT, MESH_ENOMEM; table and *bytes are then unchanged. */
+int producer_table_decode(struct producer_table *table, struct slice *bytes);
+
+#endif

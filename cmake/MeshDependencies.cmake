@@ -24,3 +24,10 @@ target_link_libraries(mesh_dep_snappy INTERFACE ${SNAPPY_LIBRARY})
 target_include_directories(mesh_dep_snappy SYSTEM INTERFACE ${SNAPPY_INCLUDE_DIR})
 
 find_program(PROTOC_C protoc-c REQUIRED)
+
+# libhttp-parser-dev ships no .pc file.
+find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
+find_path(HTTP_PARSER_INCLUDE_DIR http_parser.h REQUIRED)
+add_library(mesh_dep_http_parser INTERFACE)
+target_link_libraries(mesh_dep_http_parser INTERFACE ${HTTP_PARSER_LIBRARY})
+target_include_directories(mesh_dep_http_parser SYSTEM INTERFACE ${HTTP_PARSER_INCLUDE_DIR})

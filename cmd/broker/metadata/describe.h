@@ -1,0 +1,48 @@
+/* metadata/describe.h - the image in the words of the native protocol: what TOPIC_DESCRIBE, CLUSTER and STATUS say.
+ *
+ * Functions of an image; any thread that holds it. A description owns its memory (one arena) and none of the image's, so
+ * that offsets can be filled in later, when the shards have answered. */
+#ifndef METADATA_DESCRIBE_H
+#define METADATA_DESCRIBE_H
+
+#include "base/arena.h"
+#include "replication/coordinator/image.h"
+#include "wire/message.h"
+
+/* Messages filled here are released by arena_deinit() of the arena that they were made in, never by message_deinit_*(). */
+struct description {
+    struct arena arena;
+    struct message_topic_response topics;
+};
+
+void description_init(struct description *description);
+void description_deinit(struct description *description);
+
+/* One topic after the other is added; partitions without offsets (0). Errors: MESH_ENOMEM. */
+int describe_topic(struct description *description, const struct image *image, const struct image_topic *topic);
+
+/* What TOPIC_DESCRIBE asks for: all topics by name, or the named ones in their order; an unknown name gives an entry with
+ * MESH_EUNKNOWN_TOPIC. Errors: MESH_ENOMEM. */
+int describe_topics(struct description *description, const struct image *image,
+                    const struct message_topic_describe *request);
+
+/* Into `arena`. coordinator: node id of this broker while a mesh has one broker. Errors: MESH_ENOMEM. */
+int describe_cluster(struct arena *arena, const struct image *image, int32_t coordinator,
+                     struct message_cluster_response *ret_cluster);
+
+/* What the image does not know; gathered from the shards and the runtime. */
+struct describe_facts {
+    int32_t coordinator; /* node id, -1: none */
+    int32_t self;        /* node id of the answering broker */
+    uint64_t uptime_ms, stored_bytes, disk_free_bytes, disk_free_bytes_min;
+    uint64_t failed_logs, holes;   /* of all shards */
+    uint32_t failed_stores;        /* shards whose journal is poisoned */
+    int metadata_error;            /* metadata_error() */
+    const char *version;
+};
+
+/* With problems in plain words, each with a meaning and a remedy. Errors: MESH_ENOMEM. */
+int describe_status(struct arena *arena, const struct image *image, const struct describe_facts *facts,
+                    struct message_status_response *ret_status);
+
+#endif

@@ -1,0 +1,51 @@
+/* runtime/metrics.h - what a shard counts, and what the control loop gathers for /metrics and /v1/status.
+ *
+ * Each shard owns one struct metrics_shard and counts in it without locks. To read it the control loop asks the shard
+ * by mailbox; the shard answers with a copy (metrics_shard_free() releases it). Counters only rise; durations are ns. */
+#ifndef RUNTIME_METRICS_H
+#define RUNTIME_METRICS_H
+
+#include "base/histogram.h"
+#include "base/uuid.h"
+#include "segment/store.h"
+
+#define METRICS_OP_COUNT 16 /* indexed by enum frame_op; 0: everything else */
+
+/* Per topic and shard; made when the topic's first partition opens there. */
+struct metrics_topic {
+    struct uuid topic_id;
+    uint32_t partition_count; /* that this shard leads */
+    uint64_t produced_batches, produced_records, produced_bytes;
+    uint64_t fetched_batches, fetched_bytes;
+    uint64_t stored_bytes; /* now */
+};
+
+struct metrics_shard {
+    uint32_t shard;
+    /* connections and bytes */
+    uint64_t connections_accepted, connections_refused, connections_closed; /* refused: over the limit */
+    uint64_t protocol_errors;                                               /* closed for bad bytes */
+    uint64_t received_bytes, sent_bytes;
+    uint64_t buffered_bytes; /* now: memory of requests and responses in flight */
+    /* requests */
+    uint64_t requests[METRICS_OP_COUNT];
+    uint64_t request_errors[METRICS_OP_COUNT];
+    uint64_t produced_batches, produced_records, produced_bytes, produce_duplicates, produce_errors;
+    uint64_t fetched_batches, fetched_bytes, fetch_errors;
+    uint64_t fetch_waiting; /* now: long polls parked */
+    uint64_t mailbox_messages, loop_turns;
+    struct histogram produce_ack_ns; /* request parsed -> acknowledgement queued */
+    struct histogram fetch_wait_ns;  /* request parsed -> response queued */
+    struct histogram sync_ns;        /* the store's write+sync jobs */
+    struct store_stats store;
+    struct metrics_topic *topics; /* owned; NULL when there are none */
+    size_t topic_count;
+};
+
+/* A gathered set: one entry per shard, in order. */
+struct metrics_set {
+    struct metrics_shard **shards; /* owned, entries too */
+    size_t shard_count;
+};
+
+#endif

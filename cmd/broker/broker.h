@@ -1,0 +1,61 @@
+/* broker/broker.h - a whole broker: opens its data directory, serves its port, stops in good order.
+ *
+ * broker_run() is what `mesh serve` calls. Tests use the four functions below it, so that several brokers can live in
+ * one process; nothing in a broker is global but the log and what the kernel keeps per process. */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include "base/uuid.h"
+#include "cmd/broker/settings.h"
+
+#include <stdint.h>
+
+/* What a ready broker says of itself; the same facts stand in DIR/ready.json. Borrowed for the callback. */
+struct broker_ready {
+    const char *address; /* "host:port" as clients on this machine reach it */
+    const char *host;
+    uint16_t port;
+    struct uuid cluster_id, broker_id;
+    const char *name;
+};
+
+typedef void broker_ready_fn(void *user, const struct broker_ready *ready);
+
+/* Zero-initialise with broker_options_init(). Strings are borrowed until broker_free(). */
+struct broker_options {
+    const char *data_dir;  /* created when absent; required */
+    const char *listen;    /* "HOST:PORT", port 0: a free one. NULL: 127.0.0.1:9092 */
+    const char *name;      /* NULL: the one of the last start, at first the host's name */
+    const char *zone;      /* NULL: none */
+    uint32_t shard_count;  /* 0: one per core that this process may use */
+    struct settings settings;
+    broker_ready_fn *ready; /* on the control loop's thread, once; may be NULL */
+    void *ready_user;
+};
+
+void broker_options_init(struct broker_options *options);
+
+/* Serves until SIGTERM or SIGINT, then finishes what is in flight, syncs and marks the stop as clean; a second signal
+ * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=..." to stderr
+ * and writes DIR/ready.json {address, cluster, broker, name, pid}, removed at the stop.
+ * Returns 0 after a clean stop. What failed has been logged. Errors: MESH_ELOCKED (another broker uses the data
+ * directory), MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EINVAL (an option), MESH_ERESOLVE, MESH_EVERSION (written by a
+ * newer mesh). */
+int broker_run(const struct broker_options *options);
+
+struct broker;
+
+/* Recovers the data directory and opens the listening sockets. Errors as broker_run(). */
+int broker_open(const struct broker_options *options, struct broker **ret_broker);
+
+/* Runs the control loop on the calling thread until broker_stop(), then stops in good order. Returns 0 when everything
+ * acknowledged is synced and the clean marker is durable. */
+int broker_serve(struct broker *broker);
+
+/* Asks broker_serve() to stop in good order. Any thread; may be called again. */
+void broker_stop(struct broker *broker);
+
+/* Ends the broker; one that was not served or not stopped is left as after a crash. Accepts NULL. */
+void broker_free(struct broker *broker);
+
+#endif

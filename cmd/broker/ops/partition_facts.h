@@ -1,0 +1,18 @@
+/* broker/ops/partition_facts.h - what a shard knows of one partition, for descriptions; asked by the control loop. */
+#ifndef BROKER_OPS_PARTITION_FACTS_H
+#define BROKER_OPS_PARTITION_FACTS_H
+
+#include <stdint.h>
+
+struct partition_facts {
+    uint64_t high_watermark, log_start, log_end, size_bytes;
+    int error; /* 0, or why it accepts no appends */
+};
+
+struct shard;
+struct uuid;
+/* On the partition's shard. A partition without records is all zeros and not opened for this. */
+void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint32_t partition,
+                         struct partition_facts *ret_facts);
+
+#endif

@@ -1,0 +1,141 @@
+/* broker/settings.c - the table behind settings.h. */
+#include "cmd/broker/settings.h"
+
+#include <mesh/error.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIB (1ull << 10)
+#define MIB (1ull << 20)
+#define GIB (1ull << 30)
+#define TIB (1ull << 40)
+
+struct setting {
+    struct setting_info info;
+    size_t field; /* offset of a uint64_t in struct settings */
+};
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const struct setting setting_table[] = {
+    {{"connections.max", "count", 1, 1000000, 20000, "Open connections; more are closed at once."},
+     FIELD(connections_max)},
+    {{"connection.requests.max", "count", 1, 1000000, 32768,
+      "Unanswered requests of one connection before the broker stops reading from it."},
+     FIELD(connection_requests_max)},
+    {{"connection.memory.bytes.max", "bytes", 64 * KIB, 4 * GIB, 32 * MIB,
+      "Unread answers of one connection before the broker stops reading from it."},
+     FIELD(connection_memory_bytes_max)},
+    {{"connection.stall.ms", "ms", 100, 86400000, 30000,
+      "A connection that is silent this long before its hello or inside a request, or does not read, is closed."},
+     FIELD(connection_stall_ms)},
+    {{"memory.bytes.max", "bytes", 4 * MIB, TIB, 256 * MIB, "Memory for requests and answers in flight, in total."},
+     FIELD(memory_bytes_max)},
+    {{"request.bytes.max", "bytes", 64 * KIB, GIB, 16 * MIB, "The largest request."}, FIELD(request_bytes_max)},
+    {{"fetch.bytes.max", "bytes", 64 * KIB, GIB, 16 * MIB, "Records in one answer, whatever the client asks for."},
+     FIELD(fetch_bytes_max)},
+    {{"fetch.wait.ms.max", "ms", 1, 86400000, 300000, "How long a fetch may wait for records."},
+     FIELD(fetch_wait_ms_max)},
+    {{"store.memory.bytes.max", "bytes", 0, TIB, 0,
+      "Memory for records that are not yet in segments, all shards together; 0: by the machine."},
+     FIELD(store_memory_bytes_max)},
+    {{"journal.bytes.max", "bytes", 0, TIB, 0, "Journal files on disk, all shards together; 0: the store's default."},
+     FIELD(journal_bytes_max)},
+    {{"disk.free.bytes.min", "bytes", 0, 1024 * TIB, 0,
+      "Appends are refused when the disk would have less left; 0: the store's default."},
+     FIELD(disk_free_bytes_min)},
+    {{"topic.partitions", "count", 1, 100000, 1, "Partitions of a topic created without a number."},
+     FIELD(topic_partitions)},
+};
+
+#define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
+#define TOPIC_PREFIX  "topic."
+
+static uint64_t *setting_field(struct settings *settings, const struct setting *setting)
+{
+    return (uint64_t *)(void *)((char *)settings + setting->field);
+}
+
+void settings_init(struct settings *settings)
+{
+    memset(settings, 0, sizeof(*settings));
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        *setting_field(settings, &setting_table[i]) = setting_table[i].info.fallback;
+}
+
+const struct setting_info *settings_info(size_t index)
+{
+    return index < SETTING_COUNT ? &setting_table[index].info : NULL;
+}
+
+/* Digits, and for bytes one of k, m, g, t in either case. */
+static bool number_parse(const char *text, bool is_bytes, uint64_t *ret_number)
+{
+    unsigned shift = 0;
+    char *end;
+    unsigned long long number;
+
+    if (text[0] < '0' || text[0] > '9') return false;
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (errno != 0) return false;
+    if (is_bytes && *end != '\0') {
+        static const char suffixes[] = "kmgt";
+        const char *suffix = strchr(suffixes, *end | 0x20);
+        if (suffix == NULL) return false;
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+        end++;
+    }
+    if (*end != '\0' || (number << shift) >> shift != number) return false;
+    *ret_number = number << shift;
+    return true;
+}
+
+static int topic_default_set(struct settings *settings, const char *key, const char *value, char *reason,
+                             size_t reason_size)
+{
+    struct setting_topic_default *slot = NULL;
+
+    if (*key == '\0' || strlen(key) >= SETTINGS_TEXT_MAX || strlen(value) >= SETTINGS_TEXT_MAX) {
+        snprintf(reason, reason_size, "a key or value that starts with \"topic.\" is empty or too long");
+        return MESH_EINVAL;
+    }
+    for (size_t i = 0; i < settings->topic_default_count; i++)
+        if (strcmp(settings->topic_defaults[i].key, key) == 0) slot = &settings->topic_defaults[i];
+    if (slot == NULL) {
+        if (settings->topic_default_count == SETTINGS_TOPIC_DEFAULTS_MAX) {
+            snprintf(reason, reason_size, "more than %d defaults for topics", SETTINGS_TOPIC_DEFAULTS_MAX);
+            return MESH_EINVAL;
+        }
+        slot = &settings->topic_defaults[settings->topic_default_count++];
+    }
+    memcpy(slot->key, key, strlen(key) + 1);
+    memcpy(slot->value, value, strlen(value) + 1);
+    return 0;
+}
+
+int settings_set(struct settings *settings, const char *key, const char *value, char *reason, size_t reason_size)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct setting_info *info = &setting_table[i].info;
+        uint64_t number;
+
+        if (strcmp(info->key, key) != 0) continue;
+        if (!number_parse(value, strcmp(info->unit, "bytes") == 0, &number) || number < info->minimum ||
+            number > info->maximum) {
+            snprintf(reason, reason_size, "%s must be a number of %s from %llu to %llu", key, info->unit,
+                     (unsigned long long)info->minimum, (unsigned long long)info->maximum);
+            return MESH_EINVAL;
+        }
+        *setting_field(settings, &setting_table[i]) = number;
+        return 0;
+    }
+    if (strncmp(key, TOPIC_PREFIX, strlen(TOPIC_PREFIX)) == 0)
+        return topic_default_set(settings, key + strlen(TOPIC_PREFIX), value, reason, reason_size);
+    snprintf(reason, reason_size, "there is no setting \"%.64s\"", key);
+    return MESH_EINVAL;
+}

@@ -1,0 +1,52 @@
+/* broker/settings.h - what `--set KEY=VALUE` may change: one table of keys, units, bounds and defaults.
+ *
+ * Keys that start with "topic." are defaults for new topics: "topic.partitions", and "topic.KEY" for every topic
+ * configuration key (their values are judged by the metadata at start). */
+#ifndef BROKER_SETTINGS_H
+#define BROKER_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SETTINGS_TOPIC_DEFAULTS_MAX 32
+#define SETTINGS_TEXT_MAX           128 /* bytes of a topic default's key or value, NUL included */
+
+struct setting_topic_default {
+    char key[SETTINGS_TEXT_MAX]; /* without "topic." */
+    char value[SETTINGS_TEXT_MAX];
+};
+
+struct settings {
+    uint64_t connections_max;             /* connections.max */
+    uint64_t connection_requests_max;     /* connection.requests.max: unanswered ones of one connection */
+    uint64_t connection_memory_bytes_max; /* connection.memory.bytes.max: unread answers of one connection */
+    uint64_t connection_stall_ms;         /* connection.stall.ms: silence before hello, inside a frame, or in reading */
+    uint64_t memory_bytes_max;            /* memory.bytes.max: all connections' buffers */
+    uint64_t request_bytes_max;           /* request.bytes.max: one frame */
+    uint64_t fetch_bytes_max;             /* fetch.bytes.max: one answer, whatever the client asks for */
+    uint64_t fetch_wait_ms_max;           /* fetch.wait.ms.max */
+    uint64_t store_memory_bytes_max;      /* store.memory.bytes.max: records not yet in segments; 0: by the machine */
+    uint64_t journal_bytes_max;           /* journal.bytes.max: all shards' journals; 0: the store's default */
+    uint64_t disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
+    uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
+    struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];
+    size_t topic_default_count;
+};
+
+struct setting_info {
+    const char *key;
+    const char *unit; /* "bytes", "ms", "count" */
+    uint64_t minimum, maximum, fallback;
+    const char *help; /* one sentence */
+};
+
+void settings_init(struct settings *settings);
+
+/* Sets one key from its text: digits, for bytes also with a suffix k, m, g (powers of 1024). Errors: MESH_EINVAL, then
+ * `reason` (reason_size bytes, may be 0) holds a sentence that names the key and what is allowed. */
+int settings_set(struct settings *settings, const char *key, const char *value, char *reason, size_t reason_size);
+
+/* The table, for help and documentation: entry number index, or NULL beyond the last. */
+const struct setting_info *settings_info(size_t index);
+
+#endif

@@ -1,0 +1,388 @@
+#include "segment/producer_table.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/map.h"
+
+#include <stdlib.h>
+
+#define HEAD_SIZE     4  /* bytes before the first producer of a snapshot */
+#define PRODUCER_SIZE 28 /* of a producer's fixed part in a snapshot */
+#define BATCH_SIZE    16 /* of one batch of its window */
+
+#define FLAG_HAS_OLDER 1u
+
+struct producer_batch {
+    uint64_t base_offset;
+    int32_t first_sequence, last_sequence;
+};
+
+struct producer {
+    struct map_node node;  /* in body.by_id */
+    struct list_node idle; /* in body.by_idleness */
+    int64_t id;
+    int64_t last_ms;             /* wall clock of the last record */
+    uint64_t epoch_start_offset; /* of the batch that brought the present epoch */
+    int16_t epoch;
+    bool has_older; /* something of this producer was pushed out of the window, by batches or by an epoch */
+    uint8_t batch_count;
+    struct producer_batch batches[PRODUCER_WINDOW_BATCHES]; /* oldest first */
+};
+
+struct producer_table_body {
+    struct map by_id;
+    struct list_node by_idleness; /* longest idle first */
+};
+
+/* ---- the set of producers ---- */
+
+static uint64_t hash_id(int64_t id)
+{
+    return map_hash_bytes(&id, sizeof(id));
+}
+
+static struct producer *find(const struct producer_table *table, int64_t id)
+{
+    uint64_t hash = hash_id(id);
+    struct map_node *node;
+
+    if (table->body == NULL) return NULL;
+    for (node = map_find(&table->body->by_id, hash); node != NULL; node = map_find_next(node)) {
+        struct producer *producer = container_of(node, struct producer, node);
+        if (producer->id == id) return producer;
+    }
+    return NULL;
+}
+
+static struct producer *first_idle(const struct producer_table *table)
+{
+    if (table->body == NULL || list_is_empty(&table->body->by_idleness)) return NULL;
+    return container_of(table->body->by_idleness.next, struct producer, idle);
+}
+
+void producer_table_deinit(struct producer_table *table)
+{
+    struct producer *producer;
+
+    if (table->body == NULL) return;
+    while ((producer = first_idle(table)) != NULL) {
+        list_remove(&producer->idle);
+        free(producer);
+    }
+    map_deinit(&table->body->by_id);
+    free(table->body);
+    table->body = NULL;
+}
+
+static void unlink_producer(struct producer_table *table, struct producer *producer)
+{
+    map_remove(&table->body->by_id, &producer->node);
+    list_remove(&producer->idle);
+}
+
+static void forget(struct producer_table *table, struct producer *producer)
+{
+    unlink_producer(table, producer);
+    free(producer);
+    if (table->body->by_id.count == 0) producer_table_deinit(table);
+}
+
+static int ensure_body(struct producer_table *table)
+{
+    if (table->body != NULL) return 0;
+    table->body = calloc(1, sizeof(*table->body));
+    if (table->body == NULL) return MESH_ENOMEM;
+    list_init(&table->body->by_idleness);
+    return 0;
+}
+
+/* Memory for one more producer: a new one, or at the limit that of the one which wrote longest ago. */
+static struct producer *take_memory(struct producer_table *table)
+{
+    struct producer *producer;
+
+    if (table->body->by_id.count < PRODUCER_TABLE_COUNT_MAX) return malloc(sizeof(*producer));
+    producer = first_idle(table);
+    unlink_producer(table, producer);
+    return producer;
+}
+
+/* Adds a producer with an empty window, as the most recent one. */
+static int add(struct producer_table *table, int64_t id, struct producer **ret_producer)
+{
+    struct producer *producer;
+    int err = ensure_body(table);
+
+    if (err != 0) return err;
+    producer = take_memory(table);
+    if (producer == NULL) goto no_memory;
+    memset(producer, 0, sizeof(*producer));
+    producer->id = id;
+    if (map_insert(&table->body->by_id, &producer->node, hash_id(id)) != 0) {
+        free(producer);
+        goto no_memory;
+    }
+    list_push_back(&table->body->by_idleness, &producer->idle);
+    *ret_producer = producer;
+    return 0;
+
+no_memory:
+    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    return MESH_ENOMEM;
+}
+
+size_t producer_table_count(const struct producer_table *table)
+{
+    return table->body == NULL ? 0 : table->body->by_id.count;
+}
+
+size_t producer_table_memory_bytes(const struct producer_table *table)
+{
+    if (table->body == NULL) return 0;
+    return sizeof(*table->body) + table->body->by_id.bucket_count * sizeof(struct map_node *) +
+           table->body->by_id.count * sizeof(struct producer);
+}
+
+/* ---- the rules ---- */
+
+/* The sequence `distance` records after `sequence`; 2^31-1 is followed by 0. */
+static int32_t sequence_after(int32_t sequence, int32_t distance)
+{
+    return (int32_t)(((uint32_t)sequence + (uint32_t)distance) & INT32_MAX);
+}
+
+static const struct producer_batch *newest(const struct producer *producer)
+{
+    return producer->batch_count == 0 ? NULL : &producer->batches[producer->batch_count - 1];
+}
+
+int producer_table_check(const struct producer_table *table, const struct record_batch_header *header,
+                         uint64_t *ret_base_offset)
+{
+    const struct producer *producer;
+    int32_t first = header->base_sequence, last, expected = 0;
+
+    if (header->producer_id < 0) return 0;
+    if (first < 0) return MESH_EOUT_OF_ORDER_SEQUENCE;
+    producer = find(table, header->producer_id);
+    if (producer == NULL) return 0;
+    if (header->producer_epoch < producer->epoch) return MESH_EPRODUCER_FENCED;
+    if (header->producer_epoch > producer->epoch) return first == 0 ? 0 : MESH_EOUT_OF_ORDER_SEQUENCE;
+
+    last = sequence_after(first, header->last_offset_delta);
+    for (unsigned i = 0; i < producer->batch_count; i++) {
+        const struct producer_batch *batch = &producer->batches[i];
+        if (batch->first_sequence != first || batch->last_sequence != last) continue;
+        *ret_base_offset = batch->base_offset;
+        return MESH_EDUPLICATE_SEQUENCE;
+    }
+    if (newest(producer) != NULL) expected = sequence_after(newest(producer)->last_sequence, 1);
+    return first == expected ? 0 : MESH_EOUT_OF_ORDER_SEQUENCE;
+}
+
+static void push_batch(struct producer *producer, const struct record_batch_header *header)
+{
+    if (producer->batch_count == PRODUCER_WINDOW_BATCHES) {
+        memmove(&producer->batches[0], &producer->batches[1],
+                sizeof(producer->batches) - sizeof(producer->batches[0]));
+        producer->batch_count--;
+        producer->has_older = true;
+    }
+    producer->batches[producer->batch_count++] = (struct producer_batch){
+        .base_offset = (uint64_t)header->base_offset,
+        .first_sequence = header->base_sequence,
+        .last_sequence = sequence_after(header->base_sequence, header->last_offset_delta),
+    };
+}
+
+/* True when the batch is one that the table has taken in already, as when recovery replays an overlap. */
+static bool is_recorded(const struct producer *producer, uint64_t base_offset)
+{
+    const struct producer_batch *batch = newest(producer);
+
+    return base_offset <= producer->epoch_start_offset ||
+           (batch != NULL && base_offset <= batch->base_offset);
+}
+
+int producer_table_record(struct producer_table *table, const struct record_batch_header *header,
+                          int64_t now_wall_ms)
+{
+    bool has_place = !(header->attributes & RECORD_ATTRIBUTE_CONTROL) && header->base_sequence >= 0;
+    struct producer *producer;
+    bool is_new = false;
+
+    if (header->producer_id < 0 || header->producer_epoch < 0) return 0;
+    producer = find(table, header->producer_id);
+    if (producer == NULL) {
+        int err = add(table, header->producer_id, &producer);
+        if (err != 0) return err;
+        is_new = true;
+    } else if (header->producer_epoch < producer->epoch ||
+               is_recorded(producer, (uint64_t)header->base_offset)) {
+        return 0;
+    }
+    if (is_new || header->producer_epoch > producer->epoch) {
+        producer->has_older = !is_new;
+        producer->batch_count = 0;
+        producer->epoch = header->producer_epoch;
+        producer->epoch_start_offset = (uint64_t)header->base_offset;
+    }
+    if (has_place) push_batch(producer, header);
+    producer->last_ms = now_wall_ms;
+    list_remove(&producer->idle);
+    list_push_back(&table->body->by_idleness, &producer->idle);
+    return 0;
+}
+
+/* True when something older than what is left, and not known any more, now belongs into the window. */
+static bool truncate_producer(struct producer *producer, uint64_t offset)
+{
+    bool is_shortened = false;
+
+    while (producer->batch_count > 0 && newest(producer)->base_offset >= offset) {
+        producer->batch_count--;
+        is_shortened = true;
+    }
+    return is_shortened && producer->has_older;
+}
+
+bool producer_table_truncate(struct producer_table *table, uint64_t offset)
+{
+    bool is_inexact = false;
+
+    if (table->body == NULL) return false;
+    list_for_each_safe(node, &table->body->by_idleness)
+    {
+        struct producer *producer = container_of(node, struct producer, idle);
+        if (producer->epoch_start_offset < offset) {
+            is_inexact |= truncate_producer(producer, offset);
+            continue;
+        }
+        is_inexact |= producer->has_older;
+        unlink_producer(table, producer);
+        free(producer);
+    }
+    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    return is_inexact;
+}
+
+void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, int64_t expiry_ms)
+{
+    struct producer *producer;
+
+    while ((producer = first_idle(table)) != NULL && producer->last_ms < now_wall_ms &&
+           (uint64_t)now_wall_ms - (uint64_t)producer->last_ms > (uint64_t)expiry_ms)
+        forget(table, producer);
+}
+
+int64_t producer_table_oldest_ms(const struct producer_table *table)
+{
+    const struct producer *producer = first_idle(table);
+
+    return producer == NULL ? INT64_MAX : producer->last_ms;
+}
+
+/* ---- the snapshot ---- */
+
+static uint8_t *encode_producer(uint8_t *to, const struct producer *producer)
+{
+    le_store64(to, (uint64_t)producer->id);
+    le_store64(to + 8, (uint64_t)producer->last_ms);
+    le_store64(to + 16, producer->epoch_start_offset);
+    le_store16(to + 24, (uint16_t)producer->epoch);
+    to[26] = producer->has_older ? FLAG_HAS_OLDER : 0;
+    to[27] = producer->batch_count;
+    to += PRODUCER_SIZE;
+    for (unsigned i = 0; i < producer->batch_count; i++, to += BATCH_SIZE) {
+        le_store64(to, producer->batches[i].base_offset);
+        le_store32(to + 8, (uint32_t)producer->batches[i].first_sequence);
+        le_store32(to + 12, (uint32_t)producer->batches[i].last_sequence);
+    }
+    return to;
+}
+
+int producer_table_encode(const struct producer_table *table, struct buffer *to)
+{
+    size_t count = producer_table_count(table);
+    uint8_t *at;
+    int err = buffer_reserve(to, HEAD_SIZE + count * (PRODUCER_SIZE + PRODUCER_WINDOW_BATCHES * BATCH_SIZE));
+
+    if (err != 0) return err;
+    at = to->data + to->size;
+    le_store32(at, (uint32_t)count);
+    at += HEAD_SIZE;
+    if (count > 0) {
+        list_for_each(node, &table->body->by_idleness) at =
+            encode_producer(at, container_of(node, struct producer, idle));
+    }
+    to->size = (size_t)(at - to->data);
+    return 0;
+}
+
+static int decode_batch(const uint8_t *from, struct producer *producer)
+{
+    struct producer_batch batch = {
+        .base_offset = le_load64(from),
+        .first_sequence = (int32_t)le_load32(from + 8),
+        .last_sequence = (int32_t)le_load32(from + 12),
+    };
+    const struct producer_batch *previous = newest(producer);
+
+    if (batch.first_sequence < 0 || batch.last_sequence < 0) return MESH_ECORRUPT;
+    if (batch.base_offset < producer->epoch_start_offset) return MESH_ECORRUPT;
+    if (previous != NULL && batch.base_offset <= previous->base_offset) return MESH_ECORRUPT;
+    producer->batches[producer->batch_count++] = batch;
+    return 0;
+}
+
+static int decode_producer(struct producer_table *table, struct slice *bytes)
+{
+    const uint8_t *from = bytes->data;
+    struct producer *producer;
+    unsigned batch_count;
+    int64_t id;
+    int err;
+
+    if (bytes->size < PRODUCER_SIZE) return MESH_ECORRUPT;
+    id = (int64_t)le_load64(from);
+    batch_count = from[27];
+    if (id < 0 || find(table, id) != NULL || (int16_t)le_load16(from + 24) < 0 || from[26] > FLAG_HAS_OLDER ||
+        batch_count > PRODUCER_WINDOW_BATCHES || bytes->size < PRODUCER_SIZE + batch_count * BATCH_SIZE)
+        return MESH_ECORRUPT;
+    err = add(table, id, &producer);
+    if (err != 0) return err;
+    producer->last_ms = (int64_t)le_load64(from + 8);
+    producer->epoch_start_offset = le_load64(from + 16);
+    producer->epoch = (int16_t)le_load16(from + 24);
+    producer->has_older = from[26] & FLAG_HAS_OLDER;
+    for (unsigned i = 0; i < batch_count && err == 0; i++)
+        err = decode_batch(from + PRODUCER_SIZE + i * BATCH_SIZE, producer);
+    *bytes = slice_of(from + PRODUCER_SIZE + batch_count * BATCH_SIZE,
+                      bytes->size - PRODUCER_SIZE - batch_count * BATCH_SIZE);
+    return err;
+}
+
+int producer_table_decode(struct producer_table *table, struct slice *bytes)
+{
+    struct producer_table decoded = PRODUCER_TABLE_INIT;
+    struct slice rest;
+    uint32_t count;
+    int err = 0;
+
+    if (bytes->size < HEAD_SIZE) return MESH_ECORRUPT;
+    count = le_load32(bytes->data);
+    rest = slice_of(bytes->data + HEAD_SIZE, bytes->size - HEAD_SIZE);
+    if (count > PRODUCER_TABLE_COUNT_MAX || rest.size / PRODUCER_SIZE < count) return MESH_ECORRUPT;
+    for (uint32_t i = 0; i < count && err == 0; i++)
+        err = decode_producer(&decoded, &rest);
+    if (err != 0) {
+        producer_table_deinit(&decoded);
+        return err;
+    }
+    producer_table_deinit(table);
+    *table = decoded;
+    *bytes = rest;
+    return 0;
+}

@@ -37,6 +37,24 @@ int record_batch_parse_header(struct slice bytes, struct record_batch_header *re
     return 0;
 }
 
+void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header)
+{
+    MESH_ASSERT(header->size >= RECORD_BATCH_HEADER_SIZE);
+    be_store64(batch + BATCH_AT_BASE_OFFSET, (uint64_t)header->base_offset);
+    be_store32(batch + BATCH_AT_LENGTH, header->size - RECORD_BATCH_LENGTH_SKEW);
+    be_store32(batch + BATCH_AT_LEADER_EPOCH, (uint32_t)header->leader_epoch);
+    batch[BATCH_AT_MAGIC] = RECORD_BATCH_MAGIC;
+    be_store16(batch + BATCH_AT_ATTRIBUTES, header->attributes);
+    be_store32(batch + BATCH_AT_LAST_OFFSET_DELTA, (uint32_t)header->last_offset_delta);
+    be_store64(batch + BATCH_AT_BASE_TIMESTAMP, (uint64_t)header->base_timestamp_ms);
+    be_store64(batch + BATCH_AT_MAX_TIMESTAMP, (uint64_t)header->max_timestamp_ms);
+    be_store64(batch + BATCH_AT_PRODUCER_ID, (uint64_t)header->producer_id);
+    be_store16(batch + BATCH_AT_PRODUCER_EPOCH, (uint16_t)header->producer_epoch);
+    be_store32(batch + BATCH_AT_BASE_SEQUENCE, (uint32_t)header->base_sequence);
+    be_store32(batch + BATCH_AT_RECORD_COUNT, (uint32_t)header->record_count);
+    be_store32(batch + BATCH_AT_CRC, crc32c(batch + RECORD_BATCH_CRC_START, header->size - RECORD_BATCH_CRC_START));
+}
+
 static bool crc_matches(struct slice batch, uint32_t crc)
 {
     return crc32c(batch.data + RECORD_BATCH_CRC_START, batch.size - RECORD_BATCH_CRC_START) == crc;

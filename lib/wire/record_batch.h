@@ -59,15 +59,15 @@ static inline int64_t record_batch_last_offset(const struct record_batch_header 
 }
 
 /* Decodes the header at the start of bytes; judges only its form. `bytes` may hold less than the batch.
- * Errors: MESH_EAGAIN (fewer than 61 bytes), MESH_ECORRUPT (magic, a size below 61, negative count or delta,
+ * Errors: MESH_EAGAIN (fewer than 61 bytes), MESH_ECORRUPT (magic, a size below 61, negative offset, count or delta,
  * base offset + delta overflows). *ret_header is written only on success. */
 int record_batch_parse_header(struct slice bytes, struct record_batch_header *ret_header);
 
 /* Parses, demands that bytes is exactly one whole batch, and verifies its CRC. Errors: as above, MESH_ECORRUPT. */
 int record_batch_verify(struct slice bytes, struct record_batch_header *ret_header);
 
-/* What a producer may send (KAFKA-WIRE section 3): on top of verify: count > 0, delta == count - 1, no control bit,
- * known codec, size <= batch_bytes_max. Errors: MESH_ETOOLARGE, MESH_ECORRUPT, MESH_EINVALID_RECORD,
+/* What a producer may send, on top of verify: count > 0, delta == count - 1, base offset 0, no control bit, epoch and
+ * sequence not negative where there is a producer id, known codec, size <= batch_bytes_max. Errors: MESH_ETOOLARGE, MESH_ECORRUPT, MESH_EINVALID_RECORD,
  * MESH_EUNSUPPORTED_COMPRESSION. */
 int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max, struct record_batch_header *ret_header);
 
@@ -82,8 +82,8 @@ void record_batch_set_append_time(uint8_t *batch, int64_t append_time_ms);
 
 struct record_header {
     struct slice key;   /* may not be NULL data with size > 0; the key of a header is never null */
-    struct slice value; /* data NULL: null */
-    bool value_is_null;
+    struct slice value;
+    bool value_is_null; /* alone decides; the value's size is then ignored */
 };
 
 struct record {
@@ -93,12 +93,12 @@ struct record {
     bool key_is_null, value_is_null; /* a null value is a tombstone */
     uint32_t header_count;
     const struct record_header *headers; /* builder: header_count of them. Iterator: NULL, see record_header_next */
-    struct slice headers_encoded;        /* iterator: the encoded headers, count first removed */
+    struct slice headers_encoded;        /* iterator: header_count encoded headers, checked to be whole */
 };
 
 /* Fills one batch. Memory is kept and reused between batches: after the first ones, no allocation. */
 struct record_batch_builder {
-    struct buffer bytes; /* room for the header, then the encoded records */
+    struct buffer bytes; /* room for the header, then the encoded records; its size is 0 while there are none */
     int64_t base_timestamp_ms, max_timestamp_ms;
     int32_t record_count;
 };
@@ -121,14 +121,15 @@ struct record_batch_producer {
 
 /* Completes the batch (header, compression, CRC) with base offset 0 and leader epoch -1. *ret_batch borrows memory of
  * the builder or of *compressed (used when compression is not NONE; kept by the caller for reuse) until either is
- * touched. When compression does not make the batch smaller it is stored uncompressed. Errors: MESH_ENOMEM,
- * MESH_EINVAL (no records). */
+ * touched. When compression does not make the batch smaller it is stored uncompressed. May be called again (another
+ * sequence, another codec): the records stay. The compression bits of `attributes` are ignored. Errors: MESH_ENOMEM,
+ * MESH_EINVAL (no records), MESH_EUNSUPPORTED_COMPRESSION. */
 int record_batch_builder_finish(struct record_batch_builder *builder, const struct record_batch_producer *producer,
                                 uint16_t attributes, enum record_compression compression,
                                 struct buffer *compressed, struct slice *ret_batch);
 
 /* Builds a control batch: one record, key {version 0, type}, value {version 0, coordinator epoch}. Type 0 abort,
- * 1 commit; others are ours. Appends to *to. Errors: MESH_ENOMEM. */
+ * 1 commit (both carry the transactional bit); others are ours. Appends to *to. Errors: MESH_ENOMEM. */
 int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t producer_epoch, int16_t control_type,
                                int32_t coordinator_epoch, int64_t timestamp_ms);
 
@@ -138,6 +139,7 @@ struct record_iterator {
     struct record_batch_header header;
     const uint8_t *at, *end;
     int32_t remaining;
+    uint64_t offset_delta_min; /* of the next record: offsets increase within a batch */
 };
 
 /* Starts on a verified batch. When it is compressed, the records are decompressed into *scratch (kept by the caller
@@ -146,7 +148,8 @@ struct record_iterator {
 int record_iterator_init(struct record_iterator *iterator, struct slice batch, struct buffer *scratch,
                          size_t decompressed_bytes_max);
 
-/* 1: *ret_record holds the next record; 0: no more, and the blob was used up exactly; MESH_ECORRUPT. */
+/* 1: *ret_record holds the next record; 0: no more, and the blob was used up exactly; MESH_ECORRUPT (sizes that do not
+ * add up, offsets outside the header's range or not increasing), again at each further call. */
 int record_iterator_next(struct record_iterator *iterator, struct record *ret_record);
 
 /* Reads the next header from *headers_encoded and advances it. 1: got one; 0: no more; MESH_ECORRUPT. */

@@ -3,6 +3,8 @@
 #ifndef WIRE_RECORD_BATCH_LAYOUT_H
 #define WIRE_RECORD_BATCH_LAYOUT_H
 
+#include "wire/record_batch.h"
+
 #define BATCH_AT_BASE_OFFSET       0
 #define BATCH_AT_LENGTH            8
 #define BATCH_AT_LEADER_EPOCH      12
@@ -16,5 +18,8 @@
 #define BATCH_AT_PRODUCER_EPOCH    51
 #define BATCH_AT_BASE_SEQUENCE     53
 #define BATCH_AT_RECORD_COUNT      57
+
+/* Writes all fields in front of the records that stand at batch + 61 already, the CRC (header->crc is ignored) last. */
+void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header);
 
 #endif

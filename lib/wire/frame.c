@@ -43,7 +43,8 @@ int frame_verify(const uint8_t *frame, const struct frame_header *header)
     return crc == le_load32(frame + FRAME_CRC_OFFSET) ? 0 : MESH_ECORRUPT;
 }
 
-void frame_write_header(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header *header, const uint8_t *message)
+void frame_write_header(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header *header,
+                        const uint8_t *message)
 {
     MESH_ASSERT(frame_flags_are_valid(header->flags));
     MESH_ASSERT(header->message_size <= FRAME_MESSAGE_BYTES_MAX);
@@ -54,5 +55,6 @@ void frame_write_header(uint8_t to[FRAME_HEADER_SIZE], const struct frame_header
     le_store32(to + 8, header->correlation_id);
     le_store32(to + 12, header->message_size);
     le_store32(to + 16, header->attachment_size);
-    le_store32(to + FRAME_CRC_OFFSET, crc32c_extend(crc32c(to, FRAME_CRC_OFFSET), message, header->message_size));
+    le_store32(to + FRAME_CRC_OFFSET,
+               crc32c_extend(crc32c(to, FRAME_CRC_OFFSET), message, header->message_size));
 }

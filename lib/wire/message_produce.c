@@ -1,4 +1,5 @@
-/* The produce messages, walked by hand: one request in a million a second comes through here (see message.h). */
+/* The produce messages, walked by hand: one request in a million a second comes through here (see message.h).
+ */
 #include "wire/message.h"
 
 #include "base/assert.h"
@@ -14,21 +15,21 @@
 #define ENTRY_SIZE_MAX     (PROTO_UUID_SIZE + 3 * PROTO_SCALAR_SIZE_MAX)
 
 /* ProduceRequest */
-#define REQUEST_ACKS       PROTO_TAG(1, PROTO_VARINT)
-#define REQUEST_TIMEOUT    PROTO_TAG(2, PROTO_VARINT)
-#define REQUEST_ENTRIES    PROTO_TAG(3, PROTO_BYTES)
-#define REQUEST_KNOWN_MAX  3
+#define REQUEST_ACKS      PROTO_TAG(1, PROTO_VARINT)
+#define REQUEST_TIMEOUT   PROTO_TAG(2, PROTO_VARINT)
+#define REQUEST_ENTRIES   PROTO_TAG(3, PROTO_BYTES)
+#define REQUEST_KNOWN_MAX 3
 
 /* ProduceResult */
-#define RESULT_ERROR           PROTO_TAG(1, PROTO_VARINT)
-#define RESULT_BASE_OFFSET     PROTO_TAG(2, PROTO_VARINT)
-#define RESULT_LEADER_EPOCH    PROTO_TAG(3, PROTO_VARINT)
-#define RESULT_HOLDING         PROTO_TAG(4, PROTO_VARINT)
-#define RESULT_SYNCED          PROTO_TAG(5, PROTO_VARINT)
-#define RESULT_APPEND_TIME     PROTO_TAG(6, PROTO_VARINT)
-#define RESULT_IS_DUPLICATE    PROTO_TAG(7, PROTO_VARINT)
-#define RESULT_KNOWN_MAX       7
-#define RESULT_SIZE_MAX        (7 * PROTO_SCALAR_SIZE_MAX)
+#define RESULT_ERROR        PROTO_TAG(1, PROTO_VARINT)
+#define RESULT_BASE_OFFSET  PROTO_TAG(2, PROTO_VARINT)
+#define RESULT_LEADER_EPOCH PROTO_TAG(3, PROTO_VARINT)
+#define RESULT_HOLDING      PROTO_TAG(4, PROTO_VARINT)
+#define RESULT_SYNCED       PROTO_TAG(5, PROTO_VARINT)
+#define RESULT_APPEND_TIME  PROTO_TAG(6, PROTO_VARINT)
+#define RESULT_IS_DUPLICATE PROTO_TAG(7, PROTO_VARINT)
+#define RESULT_KNOWN_MAX    7
+#define RESULT_SIZE_MAX     (7 * PROTO_SCALAR_SIZE_MAX)
 
 /* ProduceResponse */
 #define RESPONSE_RESULTS   PROTO_TAG(1, PROTO_BYTES)

@@ -1,8 +1,9 @@
 /* wire/proto.h - protobuf's wire format, as far as the hand-written walkers need it. Internal to lib/wire.
  *
- * Readers take [at, end) and return the byte after what they read, or NULL when it is truncated or malformed; outputs
- * are written only on success. A tag's and most values' varint is one byte: that path is inline and without a loop.
- * Source: the Protocol Buffers encoding specification, proto3. Groups (wire types 3 and 4) are refused. */
+ * Readers take [at, end) and return the byte after what they read, or NULL when it is truncated or malformed;
+ * outputs are written only on success. A tag's and most values' varint is one byte: that path is inline and
+ * without a loop. Source: the Protocol Buffers encoding specification, proto3. Groups (wire types 3 and 4)
+ * are refused. */
 #ifndef WIRE_PROTO_H
 #define WIRE_PROTO_H
 
@@ -17,8 +18,8 @@
 
 #define PROTO_TAG(number, wire_type) ((uint32_t)(number) << 3 | (wire_type))
 
-#define PROTO_SCALAR_SIZE_MAX (1 + VARINT_SIZE_MAX)   /* a field with a one-byte tag and a varint */
-#define PROTO_UUID_SIZE       (1 + 1 + UUID_SIZE)     /* a field with a one-byte tag and a uuid */
+#define PROTO_SCALAR_SIZE_MAX (1 + VARINT_SIZE_MAX) /* a field with a one-byte tag and a varint */
+#define PROTO_UUID_SIZE       (1 + 1 + UUID_SIZE)   /* a field with a one-byte tag and a uuid */
 
 /* A message as [at, end); a message of no bytes may have no address, to which nothing may be added. */
 static inline const uint8_t *proto_end(struct slice message)
@@ -65,7 +66,8 @@ static inline const uint8_t *proto_read_sint32(const uint8_t *at, const uint8_t 
     return at;
 }
 
-/* Reads the length of a string, bytes or submessage field that lies wholly before end; *ret_end is its end. */
+/* Reads the length of a string, bytes or submessage field that lies wholly before end; *ret_end is its end.
+ */
 static inline const uint8_t *proto_read_length(const uint8_t *at, const uint8_t *end, const uint8_t **ret_end)
 {
     uint64_t size = 0;
@@ -90,17 +92,17 @@ static inline const uint8_t *proto_read_uuid(const uint8_t *at, const uint8_t *e
     return at + 1 + UUID_SIZE;
 }
 
-/* Skips the value of a field whose tag was read. Fields numbered up to known_max belong to the message: they come here
- * only with a wire type that they cannot have, and are refused. */
+/* Skips the value of a field whose tag was read. Fields numbered up to known_max belong to the message: they
+ * come here only with a wire type that they cannot have, and are refused. */
 const uint8_t *proto_skip(const uint8_t *at, const uint8_t *end, uint32_t tag, uint32_t known_max);
 
-/* Finds the next occurrence of a submessage field in a message that was checked as a whole. NULL: no more; otherwise
- * its first byte, and *ret_end. *at moves behind it, or to end. */
+/* Finds the next occurrence of a submessage field in a message that was checked as a whole. NULL: no more;
+ * otherwise its first byte, and *ret_end. *at moves behind it, or to end. */
 const uint8_t *proto_next_submessage(const uint8_t **at, const uint8_t *end, uint32_t tag_wanted,
                                      const uint8_t **ret_end);
 
-/* Where the next `size_max` bytes may be written, or NULL when memory is short. The writer adds what it used to
- * to->size itself. */
+/* Where the next `size_max` bytes may be written, or NULL when memory is short. The writer adds what it used
+ * to to->size itself. */
 static inline uint8_t *proto_room(struct buffer *to, size_t size_max)
 {
     if (to->capacity - to->size < size_max && buffer_reserve(to, size_max) != 0) return NULL;

@@ -117,11 +117,11 @@ ProtobufCBinaryData convert_borrow_uuid(const struct uuid *from)
     return (ProtobufCBinaryData){UUID_SIZE, (uint8_t *)(uintptr_t)from->bytes}; /* only read from */
 }
 
-int32_t convert_plus_one(int32_t value)
+int32_t convert_plus_one(struct conversion *conversion, int32_t value)
 {
-    MESH_ASSERT(value >= -1);
-    MESH_ASSERT(value < INT32_MAX);
-    return value + 1;
+    if (value >= -1 && value < INT32_MAX) return value + 1;
+    convert_fail(conversion, MESH_EINVAL);
+    return 0;
 }
 
 /* ---- the ends ---- */

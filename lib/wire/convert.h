@@ -15,8 +15,6 @@
 
 #include <stdlib.h>
 
-#define MESSAGE_RESPONSE_ELEMENTS_MAX 200000 /* topics, partitions, configs... of one response, together */
-
 struct convert_block; /* memory for the time of one encoding */
 
 struct conversion {
@@ -42,8 +40,8 @@ void convert_strings_free(char **strings, size_t count);
 /* An array of `count` pointers to as many elements of element_size bytes, not initialised; NULL on failure
  * and for no elements. *ret_count is 0 on failure. */
 void *convert_pointers(struct conversion *conversion, size_t count, size_t element_size, size_t *ret_count);
-ProtobufCBinaryData convert_borrow_uuid(const struct uuid *from); /* zero: absent */
-int32_t convert_plus_one(int32_t value);                          /* -1 <= value < INT32_MAX */
+ProtobufCBinaryData convert_borrow_uuid(const struct uuid *from);       /* zero: absent */
+int32_t convert_plus_one(struct conversion *conversion, int32_t value); /* -1 stands as 0; MESH_EINVAL */
 
 /* ---- the ends ---- */
 

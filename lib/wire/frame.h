@@ -46,8 +46,9 @@ struct frame_header {
     uint32_t attachment_size;
 };
 
-/* Decodes the header. Errors: MESH_EAGAIN (fewer than 24 bytes), MESH_EPROTO (magic), MESH_EVERSION, MESH_ETOOLARGE
- * (message over FRAME_MESSAGE_BYTES_MAX, or message + attachment over frame_bytes_max). The CRC is not checked. */
+/* Decodes the header; the CRC is not checked. Errors: MESH_EAGAIN (fewer than 24 bytes), MESH_EPROTO (magic; flags
+ * that version 1 does not have, or an error that is no response), MESH_EVERSION, MESH_ETOOLARGE (message over
+ * FRAME_MESSAGE_BYTES_MAX, or message + attachment over frame_bytes_max). */
 int frame_parse_header(struct slice bytes, uint32_t frame_bytes_max, struct frame_header *ret_header);
 
 /* Checks the CRC once header and message are there: frame points at the header. Errors: MESH_ECORRUPT. */

@@ -1,11 +1,14 @@
 /* wire/message.h - the native protocol's messages as our own structs, and their conversions.
  *
- * Two kinds. The rare ones (everything but produce and fetch) go through protobuf-c: message_decode_X() fills a struct
- * whose memory one message_free() releases. The frequent ones (produce, fetch) have hand-written walkers that neither
- * allocate nor copy, byte-compatible with native.proto; the tests check both against protobuf-c.
+ * Two kinds. The rare ones (everything but produce and fetch) go through protobuf-c: message_decode_X() fills a
+ * struct whose memory one message_deinit_X() releases. The frequent ones (produce, fetch) have hand-written
+ * walkers that neither allocate nor copy, byte-compatible with native.proto; the tests check both against
+ * protobuf-c.
  *
- * Encoders append to a buffer. Decoders: MESH_EPROTO for bytes that are not such a message or break a stated limit,
- * MESH_ENOMEM. Strings are NUL-terminated and contain no other NUL. Pure functions; any thread. */
+ * Encoders append to a buffer: MESH_ENOMEM, MESH_ETOOLARGE (a message over FRAME_MESSAGE_BYTES_MAX), MESH_EINVAL
+ * (an epoch, node id or time below -1 where -1 means none); the buffer is then unchanged. Decoders: MESH_EPROTO for
+ * bytes that are not such a message or break a stated limit, MESH_ENOMEM. Strings are NUL-terminated and contain
+ * no other NUL. Pure functions; any thread. */
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
@@ -218,7 +221,13 @@ struct message_status_response {
 
 /* X(suffix, struct): int message_encode_<suffix>(struct buffer *to, const struct ... *);
  * int message_decode_<suffix>(struct slice, struct ... *ret); void message_deinit_<suffix>(struct ... *).
- * Encoders take NULL strings for empty ones. deinit releases what decode allocated. */
+ * Encoders take NULL strings for empty ones; decoders make them "", and write *ret only on success. deinit releases
+ * what decode allocated, or what the user filled in the same way (each string and array from malloc), leaves zeros,
+ * and accepts zeros. A request holds at most MESSAGE_ENTRIES_MAX elements (repeated fields, in all), a response
+ * MESSAGE_RESPONSE_ELEMENTS_MAX; an absent uuid is zero, but refused in a list-offsets entry. Errors are never
+ * above 0. */
+#define MESSAGE_RESPONSE_ELEMENTS_MAX 200000
+
 #define MESSAGE_MAP(X)                                                                                        \
     X(error, message_error)                                                                                   \
     X(hello_request, message_hello_request)                                                                   \

@@ -66,7 +66,7 @@ static void cluster_response_to_wire(struct conversion *conversion,
                                      Mesh__Wire__ClusterResponse *to)
 {
     to->cluster_id = convert_borrow_uuid(&from->cluster_id);
-    to->coordinator_plus_one = convert_plus_one(from->coordinator);
+    to->coordinator_plus_one = convert_plus_one(conversion, from->coordinator);
     to->brokers = brokers_to_wire(conversion, from->brokers, from->broker_count, &to->n_brokers);
 }
 
@@ -132,7 +132,7 @@ static void status_response_to_wire(struct conversion *conversion, const struct 
                                     Mesh__Wire__StatusResponse *to)
 {
     to->cluster_id = convert_borrow_uuid(&from->cluster_id);
-    to->coordinator_plus_one = convert_plus_one(from->coordinator);
+    to->coordinator_plus_one = convert_plus_one(conversion, from->coordinator);
     to->brokers = brokers_to_wire(conversion, from->brokers, from->broker_count, &to->n_brokers);
     to->topics_total = from->topics_total;
     to->partitions_total = from->partitions_total;

@@ -59,7 +59,7 @@ int fetch_request_add(struct buffer *to, const struct fetch_entry *entry)
     uint8_t *at;
 
     if (start == NULL) return MESH_ENOMEM;
-    MESH_ASSERT(entry->leader_epoch >= -1 && entry->leader_epoch < INT32_MAX);
+    if (entry->leader_epoch < -1 || entry->leader_epoch == INT32_MAX) return MESH_EINVAL;
     at = start + 2;
     at = proto_write_uuid(at, ENTRY_TOPIC_ID, &entry->topic_id);
     at = proto_write_varint(at, ENTRY_PARTITION, entry->partition);

@@ -58,7 +58,7 @@ int produce_request_add(struct buffer *to, const struct produce_entry *entry)
 
     if (start == NULL) return MESH_ENOMEM;
     at = start + 2;
-    MESH_ASSERT(entry->leader_epoch >= -1 && entry->leader_epoch < INT32_MAX);
+    if (entry->leader_epoch < -1 || entry->leader_epoch == INT32_MAX) return MESH_EINVAL;
     at = proto_write_uuid(at, ENTRY_TOPIC_ID, &entry->topic_id);
     at = proto_write_varint(at, ENTRY_PARTITION, entry->partition);
     at = proto_write_sint32(at, ENTRY_LEADER_EPOCH, entry->leader_epoch + 1);
@@ -150,7 +150,8 @@ int produce_response_add(struct buffer *to, const struct produce_result *result)
 
     if (start == NULL) return MESH_ENOMEM;
     at = start + 2;
-    MESH_ASSERT(result->error <= 0 && result->append_time_ms >= -1);
+    MESH_ASSERT(result->error <= 0);
+    if (result->append_time_ms < -1) return MESH_EINVAL;
     at = proto_write_sint32(at, RESULT_ERROR, result->error);
     at = proto_write_varint(at, RESULT_BASE_OFFSET, result->base_offset);
     at = proto_write_int32(at, RESULT_LEADER_EPOCH, result->leader_epoch);

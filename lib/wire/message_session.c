@@ -46,12 +46,11 @@ static void hello_request_from_wire(struct conversion *conversion, const Mesh__W
 static void hello_request_to_wire(struct conversion *conversion, const struct message_hello_request *from,
                                   Mesh__Wire__HelloRequest *to)
 {
-    (void)conversion;
     to->client_name = from->client_name;
     to->client_version = from->client_version;
     to->version_min = from->version_min;
     to->version_max = from->version_max;
-    to->shard_plus_one = (uint32_t)convert_plus_one(from->shard);
+    to->shard_plus_one = (uint32_t)convert_plus_one(conversion, from->shard);
 }
 
 void message_deinit_hello_request(struct message_hello_request *message)

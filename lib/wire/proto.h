@@ -18,6 +18,7 @@
 
 #define PROTO_TAG(number, wire_type) ((uint32_t)(number) << 3 | (wire_type))
 
+#define PROTO_SHORT_SIZE_MAX  5
 #define PROTO_SCALAR_SIZE_MAX (1 + VARINT_SIZE_MAX) /* a field with a one-byte tag and a varint */
 #define PROTO_UUID_SIZE       (1 + 1 + UUID_SIZE)   /* a field with a one-byte tag and a uuid */
 
@@ -36,14 +37,29 @@ static inline const uint8_t *proto_read_varint(const uint8_t *at, const uint8_t 
     return varint_decode(at, end, ret_value);
 }
 
-/* A tag is a 32-bit varint whose field number is not 0. */
+/* A tag or a length: at most 5 bytes and 32 bits. */
+static inline const uint8_t *proto_read_short(const uint8_t *at, const uint8_t *end, uint32_t *ret_value)
+{
+    uint64_t value = 0;
+
+    if (__builtin_expect(at < end && *at < 0x80, 1)) {
+        *ret_value = *at;
+        return at + 1;
+    }
+    at = varint_decode(at, end - at > PROTO_SHORT_SIZE_MAX ? at + PROTO_SHORT_SIZE_MAX : end, &value);
+    if (at == NULL || value > UINT32_MAX) return NULL;
+    *ret_value = (uint32_t)value;
+    return at;
+}
+
+/* The field number of a tag is not 0. */
 static inline const uint8_t *proto_read_tag(const uint8_t *at, const uint8_t *end, uint32_t *ret_tag)
 {
-    uint64_t tag = 0;
+    uint32_t tag = 0;
 
-    at = proto_read_varint(at, end, &tag);
-    if (at == NULL || tag < PROTO_TAG(1, 0) || tag > UINT32_MAX) return NULL;
-    *ret_tag = (uint32_t)tag;
+    at = proto_read_short(at, end, &tag);
+    if (at == NULL || tag < PROTO_TAG(1, 0)) return NULL;
+    *ret_tag = tag;
     return at;
 }
 
@@ -70,9 +86,9 @@ static inline const uint8_t *proto_read_sint32(const uint8_t *at, const uint8_t 
  */
 static inline const uint8_t *proto_read_length(const uint8_t *at, const uint8_t *end, const uint8_t **ret_end)
 {
-    uint64_t size = 0;
+    uint32_t size = 0;
 
-    at = proto_read_varint(at, end, &size);
+    at = proto_read_short(at, end, &size);
     if (at == NULL || size > (size_t)(end - at)) return NULL;
     *ret_end = at + size;
     return at;

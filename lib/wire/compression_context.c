@@ -1,12 +1,11 @@
 /* wire/compression_context.c - the working memory of zlib, lz4 and zstd, kept per thread.
  *
  * Making a context costs 40 KiB to some MiB of fresh memory, far more than compressing one batch; so each thread keeps
- * what it used. The thread's end frees it; at the end of the process, or when libmesh is unloaded, the key goes and
- * with it the calling thread's memory. */
+ * what it used, until it ends. */
+#include "base/thread_slot.h"
 #include "wire/compression.h"
 #include "wire/compression_codec.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 struct contexts {
@@ -20,15 +19,10 @@ struct contexts {
 #define GZIP_WINDOW_BITS  (15 + 16) /* the largest window; 16 asks zlib for the gzip form */
 #define GZIP_MEMORY_LEVEL 8         /* zlib's default */
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
-static bool has_key;
-
 static void contexts_free(void *pointer)
 {
     struct contexts *contexts = pointer;
 
-    if (contexts == NULL) return;
     if (contexts->has_deflate) deflateEnd(&contexts->deflate);
     if (contexts->has_inflate) inflateEnd(&contexts->inflate);
     LZ4F_freeDecompressionContext(contexts->lz4);
@@ -37,39 +31,28 @@ static void contexts_free(void *pointer)
     free(contexts);
 }
 
-static void make_key(void)
-{
-    has_key = pthread_key_create(&key, contexts_free) == 0;
-}
+static struct thread_slot slot = THREAD_SLOT_INIT(contexts_free);
 
-/* A key that outlived an unloaded library would have threads call a destructor that is no longer there. */
-__attribute__((destructor)) static void delete_key(void)
+/* Or threads that live on would call contexts_free() where libmesh no longer is. */
+__attribute__((destructor)) static void leave(void)
 {
-    if (!has_key) return;
-    contexts_free(pthread_getspecific(key));
-    pthread_key_delete(key);
-    has_key = false;
+    thread_slot_deinit(&slot);
 }
 
 static struct contexts *contexts_of_thread(void)
 {
-    struct contexts *contexts;
+    struct contexts *contexts = thread_slot_get(&slot);
 
-    pthread_once(&key_once, make_key);
-    if (!has_key) return NULL;
-    contexts = pthread_getspecific(key);
     if (contexts != NULL) return contexts;
     contexts = calloc(1, sizeof(*contexts));
-    if (contexts == NULL || pthread_setspecific(key, contexts) == 0) return contexts;
+    if (contexts == NULL || thread_slot_set(&slot, contexts) == 0) return contexts;
     free(contexts);
     return NULL;
 }
 
 void compression_release_thread(void)
 {
-    if (!has_key) return;
-    contexts_free(pthread_getspecific(key));
-    pthread_setspecific(key, NULL);
+    (void)thread_slot_set(&slot, NULL); /* cannot fail: setting NULL allocates nothing */
 }
 
 z_stream *codec_context_deflate(void)

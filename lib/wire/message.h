@@ -37,6 +37,8 @@ struct produce_request_reader {
     int32_t acks; /* 0, 1 or -1 (all); valid after init */
     uint32_t timeout_ms;
     uint32_t entry_count; /* counted by init, at most MESSAGE_ENTRIES_MAX */
+    bool has_first; /* the first one, read by init, is still to be given out */
+    struct produce_entry first;
     const uint8_t *at, *end;
 };
 
@@ -59,6 +61,8 @@ int produce_response_add(struct buffer *to, const struct produce_result *result)
 
 struct produce_response_reader {
     uint32_t result_count;
+    bool has_first; /* the first one, read by init, is still to be given out */
+    struct produce_result first;
     const uint8_t *at, *end;
 };
 int produce_response_reader_init(struct produce_response_reader *reader, struct slice message);
@@ -79,6 +83,8 @@ int fetch_request_add(struct buffer *to, const struct fetch_entry *entry);
 
 struct fetch_request_reader {
     uint32_t max_wait_ms, bytes_min, bytes_max, entry_count;
+    bool has_first; /* the first one, read by init, is still to be given out */
+    struct fetch_entry first;
     const uint8_t *at, *end;
 };
 int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice message);
@@ -95,6 +101,8 @@ int fetch_response_add(struct buffer *to, const struct fetch_result *result);
 
 struct fetch_response_reader {
     uint32_t result_count;
+    bool has_first; /* the first one, read by init, is still to be given out */
+    struct fetch_result first;
     const uint8_t *at, *end;
 };
 /* Also checks that the records sizes add up to attachment_size. */

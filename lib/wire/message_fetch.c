@@ -72,43 +72,62 @@ int fetch_request_add(struct buffer *to, const struct fetch_entry *entry)
     return 0;
 }
 
-static inline bool parse_entry(const uint8_t *at, const uint8_t *end, struct fetch_entry *ret_entry)
-{
-    const uint8_t *topic_id = NULL;
-    uint32_t partition = 0, bytes_max = 0;
-    int32_t leader_epoch_plus_one = 0;
-    uint64_t offset = 0;
+/* The fields as they stand in the message, defaults for those that do not. */
+struct entry_fields {
+    const uint8_t *topic_id;
+    uint32_t partition;
+    int32_t leader_epoch_plus_one;
+    uint64_t offset;
+    uint32_t bytes_max;
+};
 
+/* Reads fields in whatever order. */
+static bool parse_entry_rest(const uint8_t *at, const uint8_t *end, struct entry_fields *fields)
+{
     while (at < end) {
         uint32_t tag = 0;
         at = proto_read_tag(at, end, &tag);
         if (at == NULL) return false;
         switch (tag) {
-        case ENTRY_TOPIC_ID: at = proto_read_uuid(at, end, &topic_id); break;
-        case ENTRY_PARTITION: at = proto_read_uint32(at, end, &partition); break;
-        case ENTRY_LEADER_EPOCH: at = proto_read_sint32(at, end, &leader_epoch_plus_one); break;
-        case ENTRY_OFFSET: at = proto_read_varint(at, end, &offset); break;
-        case ENTRY_BYTES_MAX: at = proto_read_uint32(at, end, &bytes_max); break;
+        case ENTRY_TOPIC_ID: at = proto_read_uuid(at, end, &fields->topic_id); break;
+        case ENTRY_PARTITION: at = proto_read_uint32(at, end, &fields->partition); break;
+        case ENTRY_LEADER_EPOCH: at = proto_read_sint32(at, end, &fields->leader_epoch_plus_one); break;
+        case ENTRY_OFFSET: at = proto_read_varint(at, end, &fields->offset); break;
+        case ENTRY_BYTES_MAX: at = proto_read_uint32(at, end, &fields->bytes_max); break;
         default: at = proto_skip(at, end, tag, ENTRY_KNOWN_MAX); break;
         }
         if (at == NULL) return false;
     }
-    if (topic_id == NULL || leader_epoch_plus_one < 0) return false;
-    memcpy(ret_entry->topic_id.bytes, topic_id, UUID_SIZE);
-    ret_entry->partition = partition;
-    ret_entry->leader_epoch = leader_epoch_plus_one - 1;
-    ret_entry->offset = offset;
-    ret_entry->bytes_max = bytes_max;
+    return true;
+}
+
+/* Reads [at, end); *entry is garbage after a failure. */
+static bool parse_entry(const uint8_t *at, const uint8_t *end, struct fetch_entry *entry)
+{
+    struct entry_fields fields = {0};
+
+    if (!proto_take_uuid(&at, end, ENTRY_TOPIC_ID, &fields.topic_id)) return false;
+    if (!proto_take_uint32(&at, end, ENTRY_PARTITION, &fields.partition)) return false;
+    if (!proto_take_sint32(&at, end, ENTRY_LEADER_EPOCH, &fields.leader_epoch_plus_one)) return false;
+    if (!proto_take_varint(&at, end, ENTRY_OFFSET, &fields.offset)) return false;
+    if (!proto_take_uint32(&at, end, ENTRY_BYTES_MAX, &fields.bytes_max)) return false;
+    if (at < end && !parse_entry_rest(at, end, &fields)) return false;
+    if (fields.topic_id == NULL || fields.leader_epoch_plus_one < 0) return false;
+    memcpy(entry->topic_id.bytes, fields.topic_id, UUID_SIZE);
+    entry->partition = fields.partition;
+    entry->leader_epoch = fields.leader_epoch_plus_one - 1;
+    entry->offset = fields.offset;
+    entry->bytes_max = fields.bytes_max;
     return true;
 }
 
 int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice message)
 {
-    const uint8_t *at = message.data, *end = proto_end(message), *first_entry = end;
+    const uint8_t *at = message.data, *end = proto_end(message), *after_first = end;
     uint32_t max_wait_ms = 0, bytes_min = 0, bytes_max = 0, entry_count = 0;
 
     while (at < end) {
-        const uint8_t *field = at, *entry_end = NULL;
+        const uint8_t *entry_end = NULL;
         struct fetch_entry entry;
         uint32_t tag = 0;
 
@@ -121,23 +140,37 @@ int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice 
         case REQUEST_ENTRIES:
             at = proto_read_length(at, end, &entry_end);
             if (at == NULL || !parse_entry(at, entry_end, &entry)) return MESH_EPROTO;
-            if (entry_count == 0) first_entry = field;
             if (++entry_count > MESSAGE_ENTRIES_MAX) return MESH_EPROTO;
+            if (entry_count == 1) {
+                reader->first = entry;
+                after_first = entry_end;
+            }
             at = entry_end;
             break;
         default: at = proto_skip(at, end, tag, REQUEST_KNOWN_MAX); break;
         }
         if (at == NULL) return MESH_EPROTO;
     }
-    *reader = (struct fetch_request_reader){max_wait_ms, bytes_min, bytes_max, entry_count, first_entry, end};
+    reader->max_wait_ms = max_wait_ms;
+    reader->bytes_min = bytes_min;
+    reader->bytes_max = bytes_max;
+    reader->entry_count = entry_count;
+    reader->has_first = entry_count > 0;
+    reader->at = after_first;
+    reader->end = end;
     return 0;
 }
 
 bool fetch_request_reader_next(struct fetch_request_reader *reader, struct fetch_entry *ret_entry)
 {
-    const uint8_t *entry_end = NULL;
-    const uint8_t *entry = proto_next_submessage(&reader->at, reader->end, REQUEST_ENTRIES, &entry_end);
+    const uint8_t *entry_end = NULL, *entry;
 
+    if (reader->has_first) {
+        *ret_entry = reader->first;
+        reader->has_first = false;
+        return true;
+    }
+    entry = proto_next_submessage(&reader->at, reader->end, REQUEST_ENTRIES, &entry_end);
     if (entry == NULL) return false;
     if (!parse_entry(entry, entry_end, ret_entry)) MESH_ASSERT(!"the message changed after init");
     return true;
@@ -166,39 +199,67 @@ int fetch_response_add(struct buffer *to, const struct fetch_result *result)
     return 0;
 }
 
-static inline bool parse_result(const uint8_t *at, const uint8_t *end, struct fetch_result *ret_result)
-{
-    struct fetch_result result = {0};
-    uint32_t leader_epoch = 0;
-    int32_t error = 0;
+/* The fields as they stand in the message, defaults for those that do not. */
+struct result_fields {
+    uint32_t entry;
+    int32_t error;
+    uint64_t high_watermark;
+    uint64_t log_start;
+    uint32_t records_size;
+    uint64_t next_offset;
+    uint32_t leader_epoch;
+};
 
+/* Reads fields in whatever order. */
+static bool parse_result_rest(const uint8_t *at, const uint8_t *end, struct result_fields *fields)
+{
     while (at < end) {
         uint32_t tag = 0;
         at = proto_read_tag(at, end, &tag);
         if (at == NULL) return false;
         switch (tag) {
-        case RESULT_ENTRY: at = proto_read_uint32(at, end, &result.entry); break;
-        case RESULT_ERROR: at = proto_read_sint32(at, end, &error); break;
-        case RESULT_HIGH_WATERMARK: at = proto_read_varint(at, end, &result.high_watermark); break;
-        case RESULT_LOG_START: at = proto_read_varint(at, end, &result.log_start); break;
-        case RESULT_RECORDS_SIZE: at = proto_read_uint32(at, end, &result.records_size); break;
-        case RESULT_NEXT_OFFSET: at = proto_read_varint(at, end, &result.next_offset); break;
-        case RESULT_LEADER_EPOCH: at = proto_read_uint32(at, end, &leader_epoch); break;
+        case RESULT_ENTRY: at = proto_read_uint32(at, end, &fields->entry); break;
+        case RESULT_ERROR: at = proto_read_sint32(at, end, &fields->error); break;
+        case RESULT_HIGH_WATERMARK: at = proto_read_varint(at, end, &fields->high_watermark); break;
+        case RESULT_LOG_START: at = proto_read_varint(at, end, &fields->log_start); break;
+        case RESULT_RECORDS_SIZE: at = proto_read_uint32(at, end, &fields->records_size); break;
+        case RESULT_NEXT_OFFSET: at = proto_read_varint(at, end, &fields->next_offset); break;
+        case RESULT_LEADER_EPOCH: at = proto_read_uint32(at, end, &fields->leader_epoch); break;
         default: at = proto_skip(at, end, tag, RESULT_KNOWN_MAX); break;
         }
         if (at == NULL) return false;
     }
-    if (error > 0) return false;
-    result.error = error;
-    result.leader_epoch = (int32_t)leader_epoch;
-    *ret_result = result;
+    return true;
+}
+
+/* Reads [at, end); *result is garbage after a failure. */
+static bool parse_result(const uint8_t *at, const uint8_t *end, struct fetch_result *result)
+{
+    struct result_fields fields = {0};
+
+    if (!proto_take_uint32(&at, end, RESULT_ENTRY, &fields.entry)) return false;
+    if (!proto_take_sint32(&at, end, RESULT_ERROR, &fields.error)) return false;
+    if (!proto_take_varint(&at, end, RESULT_HIGH_WATERMARK, &fields.high_watermark)) return false;
+    if (!proto_take_varint(&at, end, RESULT_LOG_START, &fields.log_start)) return false;
+    if (!proto_take_uint32(&at, end, RESULT_RECORDS_SIZE, &fields.records_size)) return false;
+    if (!proto_take_varint(&at, end, RESULT_NEXT_OFFSET, &fields.next_offset)) return false;
+    if (!proto_take_uint32(&at, end, RESULT_LEADER_EPOCH, &fields.leader_epoch)) return false;
+    if (at < end && !parse_result_rest(at, end, &fields)) return false;
+    if (fields.error > 0) return false;
+    result->entry = fields.entry;
+    result->error = fields.error;
+    result->high_watermark = fields.high_watermark;
+    result->log_start = fields.log_start;
+    result->records_size = fields.records_size;
+    result->next_offset = fields.next_offset;
+    result->leader_epoch = (int32_t)fields.leader_epoch;
     return true;
 }
 
 int fetch_response_reader_init(struct fetch_response_reader *reader, struct slice message,
                                uint32_t attachment_size)
 {
-    const uint8_t *at = message.data, *end = proto_end(message);
+    const uint8_t *at = message.data, *end = proto_end(message), *after_first = end;
     uint64_t records_size_sum = 0; /* at most MESSAGE_ENTRIES_MAX * 2^32 */
     uint32_t result_count = 0;
 
@@ -213,6 +274,14 @@ int fetch_response_reader_init(struct fetch_response_reader *reader, struct slic
             at = proto_read_length(at, end, &result_end);
             if (at == NULL || !parse_result(at, result_end, &result)) return MESH_EPROTO;
             if (++result_count > MESSAGE_ENTRIES_MAX) return MESH_EPROTO;
+            if (result_count == 1) {
+                reader->first = result;
+                after_first = result_end;
+            }
+            if (result_count == 1) {
+                reader->first = result;
+                after_first = result_end;
+            }
             records_size_sum += result.records_size;
             at = result_end;
         } else {
@@ -221,15 +290,23 @@ int fetch_response_reader_init(struct fetch_response_reader *reader, struct slic
         }
     }
     if (records_size_sum != attachment_size) return MESH_EPROTO;
-    *reader = (struct fetch_response_reader){result_count, message.data, end};
+    reader->result_count = result_count;
+    reader->has_first = result_count > 0;
+    reader->at = after_first;
+    reader->end = end;
     return 0;
 }
 
 bool fetch_response_reader_next(struct fetch_response_reader *reader, struct fetch_result *ret_result)
 {
-    const uint8_t *result_end = NULL;
-    const uint8_t *result = proto_next_submessage(&reader->at, reader->end, RESPONSE_RESULTS, &result_end);
+    const uint8_t *result_end = NULL, *result;
 
+    if (reader->has_first) {
+        *ret_result = reader->first;
+        reader->has_first = false;
+        return true;
+    }
+    result = proto_next_submessage(&reader->at, reader->end, RESPONSE_RESULTS, &result_end);
     if (result == NULL) return false;
     if (!parse_result(result, result_end, ret_result)) MESH_ASSERT(!"the message changed after init");
     return true;

@@ -28,28 +28,44 @@ static inline const uint8_t *proto_end(struct slice message)
     return message.size == 0 ? message.data : message.data + message.size;
 }
 
+/* A varint of three bytes or more, as varint_decode() reads it, but without a loop while 8 bytes may be read.
+ * Both results come back in registers. */
+struct proto_varint {
+    const uint8_t *at; /* NULL: malformed */
+    uint64_t value;
+};
+struct proto_varint proto_read_long_varint(const uint8_t *at, const uint8_t *end);
+
 static inline const uint8_t *proto_read_varint(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
 {
+    struct proto_varint varint;
+
     if (__builtin_expect(at < end && *at < 0x80, 1)) {
         *ret_value = *at;
         return at + 1;
     }
-    return varint_decode(at, end, ret_value);
+    if (end - at >= 2 && at[1] < 0x80) {
+        *ret_value = (at[0] & 0x7fu) | (uint64_t)at[1] << 7;
+        return at + 2;
+    }
+    varint = proto_read_long_varint(at, end);
+    if (varint.at != NULL) *ret_value = varint.value;
+    return varint.at;
 }
 
 /* A tag or a length: at most 5 bytes and 32 bits. */
 static inline const uint8_t *proto_read_short(const uint8_t *at, const uint8_t *end, uint32_t *ret_value)
 {
-    uint64_t value = 0;
+    struct proto_varint varint;
 
     if (__builtin_expect(at < end && *at < 0x80, 1)) {
         *ret_value = *at;
         return at + 1;
     }
-    at = varint_decode(at, end - at > PROTO_SHORT_SIZE_MAX ? at + PROTO_SHORT_SIZE_MAX : end, &value);
-    if (at == NULL || value > UINT32_MAX) return NULL;
-    *ret_value = (uint32_t)value;
-    return at;
+    varint = proto_read_long_varint(at, end);
+    if (varint.at == NULL || varint.at - at > PROTO_SHORT_SIZE_MAX || varint.value > UINT32_MAX) return NULL;
+    *ret_value = (uint32_t)varint.value;
+    return varint.at;
 }
 
 /* The field number of a tag is not 0. */
@@ -107,6 +123,22 @@ static inline const uint8_t *proto_read_uuid(const uint8_t *at, const uint8_t *e
     *ret_uuid = at + 1;
     return at + 1 + UUID_SIZE;
 }
+
+/* Takers read a field if it is the next one, and do nothing otherwise. Encoders write fields in the order of
+ * their numbers, so a row of takers reads a whole message without a loop; what they leave is read field by
+ * field. False: malformed. */
+#define PROTO_DEFINE_TAKE(name, type)                                                                        \
+    static inline bool proto_take_##name(const uint8_t **at, const uint8_t *end, uint32_t tag, type *ret)    \
+    {                                                                                                        \
+        if (*at >= end || **at != tag) return true;                                                          \
+        *at = proto_read_##name(*at + 1, end, ret);                                                          \
+        return *at != NULL;                                                                                  \
+    }
+PROTO_DEFINE_TAKE(varint, uint64_t)
+PROTO_DEFINE_TAKE(uint32, uint32_t)
+PROTO_DEFINE_TAKE(sint32, int32_t)
+PROTO_DEFINE_TAKE(uuid, const uint8_t *)
+#undef PROTO_DEFINE_TAKE
 
 /* Skips the value of a field whose tag was read. Fields numbered up to known_max belong to the message: they
  * come here only with a wire type that they cannot have, and are refused. */

@@ -34,6 +34,8 @@ struct decide_topic_create {
     size_t config_count;
     struct uuid topic_id; /* fresh and random */
     int32_t partition_count_default, replication_factor_default;
+    const struct decide_config *config_defaults; /* of the broker; recorded unless `configs` says otherwise */
+    size_t config_default_count;
     bool is_internal; /* the mesh itself asks: "__mesh" names are allowed */
 };
 

@@ -34,10 +34,10 @@ enum topic_config_type { TOPIC_CONFIG_TYPE_NUMBER, TOPIC_CONFIG_TYPE_DURATION_MS
 
 struct topic_config_info {
     const char *name;        /* "retention.ms" */
-    const char *kafka_names; /* accepted too, comma-separated; "" when there are none */
+    const char *kafka_name; /* accepted too; "" when it is the same or there is none */
     enum topic_config_type type;
     int64_t fallback;  /* the default */
-    int64_t min, max;  /* inclusive; min -1 means "unlimited" is allowed as -1 */
+    int64_t min, max;  /* inclusive; min -1: -1 means "no limit", and 0 is illegal */
     const char *words; /* type WORD: "group,async", the index is the value */
     const char *text;  /* one line for people */
 };

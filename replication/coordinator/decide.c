@@ -1,0 +1,134 @@
+/* coordinator/decide.c - decisions about the mesh, brokers and producer ids, and what all decisions share. */
+#include "replication/coordinator/decide_internal.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define PRODUCER_IDS_MAX 1000000u
+
+void decision_init(struct decision *decision)
+{
+    decision->change_count = 0;
+    decision->storage = (struct buffer)BUFFER_INIT;
+    decision->message[0] = '\0';
+}
+
+void decision_deinit(struct decision *decision)
+{
+    buffer_deinit(&decision->storage);
+    decision->change_count = 0;
+}
+
+int decision_refuse(struct decision *decision, int err, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(decision->message, sizeof(decision->message), format, arguments);
+    va_end(arguments);
+    decision->change_count = 0;
+    return err;
+}
+
+int decision_add(struct decision *decision, enum metadata_kind kind, size_t start, size_t key_size)
+{
+    struct metadata_change *change = &decision->changes[decision->change_count];
+    size_t size = decision->storage.size - start;
+
+    MESH_ASSERT(decision->change_count < DECISION_CHANGES_MAX && size >= key_size);
+    if (size - key_size > METADATA_BODY_SIZE_MAX)
+        return decision_refuse(decision, MESH_ETOOLARGE, "the change is larger than the metadata log takes");
+    change->kind = (uint16_t)kind;
+    change->key = slice_of(NULL, key_size);
+    change->body = slice_of(NULL, size - key_size);
+    decision->change_count++;
+    return 0;
+}
+
+void decision_finish(struct decision *decision)
+{
+    const uint8_t *at = decision->storage.data;
+
+    for (size_t i = 0; i < decision->change_count; i++) {
+        decision->changes[i].key.data = at;
+        decision->changes[i].body.data = at + decision->changes[i].key.size;
+        at += decision->changes[i].key.size + decision->changes[i].body.size;
+    }
+}
+
+int decide_cluster_create(const struct image *image, const struct uuid *cluster_id, struct decision *decision)
+{
+    int err;
+
+    if (!uuid_is_zero(image_cluster_id(image))) return decision_refuse(decision, MESH_EEXISTS, "the mesh is founded already");
+    err = buffer_append(&decision->storage, cluster_id->bytes, UUID_SIZE);
+    if (err == 0) err = body_encode_empty(&decision->storage);
+    if (err == 0) err = decision_add(decision, METADATA_CLUSTER_CREATED, 0, UUID_SIZE);
+    if (err == 0) decision_finish(decision);
+    return err;
+}
+
+static bool fits(const char *text)
+{
+    return strlen(text) <= IMAGE_BROKER_STRING_SIZE_MAX;
+}
+
+static int check_broker(const struct image *image, const struct decide_broker_register *request,
+                        const struct image_broker *known, struct decision *decision)
+{
+    if (!fits(request->name) || !fits(request->host) || !fits(request->zone))
+        return decision_refuse(decision, MESH_EINVAL, "name, host and zone may have at most %d bytes each",
+                               IMAGE_BROKER_STRING_SIZE_MAX);
+    if (request->name[0] == '\0' || request->host[0] == '\0' || request->port == 0)
+        return decision_refuse(decision, MESH_EINVAL, "a broker needs a name, a host and a port");
+    if (request->shard_count == 0 || request->shard_count > UINT16_MAX)
+        return decision_refuse(decision, MESH_EINVAL, "a broker has 1 to %d shards", UINT16_MAX);
+    if (known != NULL && request->boot < known->boot)
+        return decision_refuse(decision, MESH_EINVAL,
+                               "boot %llu of this broker has registered before: its data directory is older than the mesh "
+                               "knows (restored from a copy?)",
+                               (unsigned long long)known->boot);
+    if (known == NULL && image_broker_count(image) >= IMAGE_BROKERS_MAX)
+        return decision_refuse(decision, MESH_EFULL, "the mesh has %d brokers, its limit", IMAGE_BROKERS_MAX);
+    return 0;
+}
+
+int decide_broker_register(const struct image *image, const struct decide_broker_register *request,
+                           struct decision *decision)
+{
+    const struct image_broker *known = image_find_broker_by_uuid(image, &request->broker_id);
+    struct body_broker body = {
+        .node_id = known == NULL ? image_next_node_id(image) : known->node_id,
+        .dir_id = request->dir_id,
+        .boot = request->boot,
+        .port = request->port,
+        .shard_count = request->shard_count,
+        .name = slice_of_string(request->name),
+        .host = slice_of_string(request->host),
+        .zone = slice_of_string(request->zone),
+    };
+    int err = check_broker(image, request, known, decision);
+
+    if (err == 0) err = buffer_append(&decision->storage, request->broker_id.bytes, UUID_SIZE);
+    if (err == 0) err = body_encode_broker(&decision->storage, &body);
+    if (err == 0) err = decision_add(decision, METADATA_BROKER_REGISTERED, 0, UUID_SIZE);
+    if (err == 0) decision_finish(decision);
+    return err;
+}
+
+int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t count, struct decision *decision)
+{
+    struct body_producer_ids body = {node_id, image_next_producer_id(image), count};
+    int err;
+
+    if (count == 0 || count > PRODUCER_IDS_MAX)
+        return decision_refuse(decision, MESH_EINVAL, "producer ids come in blocks of 1 to %u", PRODUCER_IDS_MAX);
+    if (body.first > INT64_MAX - (int64_t)count) return decision_refuse(decision, MESH_EFULL, "all producer ids are used up");
+    err = body_encode_producer_ids(&decision->storage, &body);
+    if (err == 0) err = decision_add(decision, METADATA_PRODUCER_IDS_ALLOCATED, 0, 0);
+    if (err == 0) decision_finish(decision);
+    return err;
+}

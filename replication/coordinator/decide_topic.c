@@ -1,0 +1,276 @@
+/* coordinator/decide_topic.c - decisions about topics: create, alter, delete. */
+#include "replication/coordinator/decide_internal.h"
+
+#include "base/error.h"
+#include "replication/coordinator/placement.h"
+#include "replication/coordinator/topic_name.h"
+
+/* ---- configs ---- */
+
+/* An unordered set of overrides while requests are read into it. */
+struct overrides {
+    int64_t values[TOPIC_CONFIG_COUNT];
+    bool is_set[TOPIC_CONFIG_COUNT];
+};
+
+static int overrides_read(struct overrides *overrides, const struct decide_config *configs, size_t count,
+                          struct decision *decision)
+{
+    bool is_given[TOPIC_CONFIG_COUNT] = {false};
+
+    for (size_t i = 0; i < count; i++) {
+        enum topic_config_id id;
+        int err = topic_config_find(configs[i].key, &id, decision->message, sizeof(decision->message));
+        if (err == 0)
+            err = topic_config_parse(id, configs[i].value, &overrides->values[id], decision->message,
+                                     sizeof(decision->message));
+        if (err != 0) return err;
+        if (is_given[id])
+            return decision_refuse(decision, MESH_EINVALID_CONFIG, "%s is given twice", topic_config_info(id)->name);
+        is_given[id] = overrides->is_set[id] = true;
+    }
+    return 0;
+}
+
+static void overrides_write(const struct overrides *overrides, struct body_topic *body)
+{
+    body->config_count = 0;
+    for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++) {
+        if (!overrides->is_set[id]) continue;
+        body->configs[body->config_count].id = (enum topic_config_id)id;
+        body->configs[body->config_count++].value = overrides->values[id];
+    }
+}
+
+/* ---- partitions ---- */
+
+static int check_partition_count(int32_t count, struct decision *decision)
+{
+    if (count >= 1 && count <= IMAGE_TOPIC_PARTITIONS_MAX) return 0;
+    return decision_refuse(decision, MESH_EINVALID_PARTITIONS, "a topic has 1 to %d partitions, not %d",
+                           IMAGE_TOPIC_PARTITIONS_MAX, count);
+}
+
+static int check_replication_factor(const struct image *image, int32_t factor, struct decision *decision)
+{
+    size_t brokers = image_broker_count(image);
+
+    if (factor < 1)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "a replication factor is at least 1, not %d", factor);
+    if (factor > IMAGE_REPLICAS_MAX)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "a replication factor is at most %d, not %d",
+                               IMAGE_REPLICAS_MAX, factor);
+    if ((size_t)factor <= brokers) return 0;
+    return decision_refuse(decision, MESH_EINVALID_REPLICATION,
+                           "%d replicas need %d brokers, but the mesh has %zu; ask for at most %zu or add brokers", factor,
+                           factor, brokers, brokers);
+}
+
+/* Places new partitions and appends the body to the storage. */
+static int place_and_encode(const struct image *image, const struct image_topic *topic, uint32_t partition_count,
+                            uint32_t replication_factor, struct body_topic *body, struct decision *decision)
+{
+    struct placement_plan plan = {NULL, 0, 0};
+    int err = placement_choose(image, topic, partition_count, replication_factor, &plan);
+
+    if (err == MESH_EFULL)
+        decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host", partition_count,
+                        IMAGE_PARTITIONS_MAX);
+    if (err == 0) {
+        body->placement_count = plan.run_count;
+        err = body_encode_topic(&decision->storage, body, plan.runs);
+    }
+    placement_plan_deinit(&plan);
+    return err == MESH_EFULL ? MESH_EINVALID_PARTITIONS : err;
+}
+
+/* ---- create ---- */
+
+static int check_name_is_free(const struct image *image, const char *name, struct decision *decision)
+{
+    const struct image_topic *twin = image_find_topic_by_folded_name(image, name);
+
+    if (twin == NULL) return 0;
+    if (strcmp(twin->name, name) == 0)
+        return decision_refuse(decision, MESH_ETOPIC_EXISTS, "topic \"%s\" exists already", name);
+    return decision_refuse(decision, MESH_ETOPIC_EXISTS,
+                           "topic \"%.100s\" exists; names that differ only in upper and lower case are not allowed",
+                           twin->name);
+}
+
+static int check_new_name(const struct image *image, const struct decide_topic_create *request, struct decision *decision)
+{
+    int err = topic_name_check(request->name, decision->message, sizeof(decision->message));
+
+    if (err != 0) return err;
+    if (topic_name_is_internal(request->name) && !request->is_internal)
+        return decision_refuse(decision, MESH_EINVALID_TOPIC, "names that begin with \"__mesh\" are the mesh's own");
+    return check_name_is_free(image, request->name, decision);
+}
+
+/* min.insync beyond the number of replicas would refuse every acks=all produce: most likely a mistake. */
+static int check_min_insync(const struct overrides *overrides, int32_t replication_factor, struct decision *decision)
+{
+    if (!overrides->is_set[TOPIC_CONFIG_MIN_INSYNC]) return 0;
+    if (overrides->values[TOPIC_CONFIG_MIN_INSYNC] <= replication_factor) return 0;
+    return decision_refuse(decision, MESH_EINVALID_CONFIG, "min.insync=%lld cannot be met by %d replica%s",
+                           (long long)overrides->values[TOPIC_CONFIG_MIN_INSYNC], replication_factor,
+                           replication_factor == 1 ? "" : "s");
+}
+
+/* 0 and -1 mean the default; a default factor never asks for more brokers than there are. */
+static void fill_in_defaults(const struct image *image, const struct decide_topic_create *request, int32_t *ret_partitions,
+                             int32_t *ret_factor)
+{
+    int32_t brokers = (int32_t)image_broker_count(image);
+    bool wants_default = request->replication_factor == 0 || request->replication_factor == -1;
+
+    *ret_partitions = request->partition_count == 0 || request->partition_count == -1 ? request->partition_count_default
+                                                                                     : request->partition_count;
+    *ret_factor = wants_default ? request->replication_factor_default : request->replication_factor;
+    if (wants_default && *ret_factor > brokers && brokers > 0) *ret_factor = brokers;
+}
+
+int decide_topic_create(const struct image *image, const struct decide_topic_create *request, struct decision *decision)
+{
+    struct overrides overrides = {.is_set = {false}};
+    struct body_topic body = {.name = slice_of_string(request->name)};
+    int32_t partition_count, factor;
+    int err = check_new_name(image, request, decision);
+
+    fill_in_defaults(image, request, &partition_count, &factor);
+    if (err == 0) err = check_partition_count(partition_count, decision);
+    if (err == 0) err = check_replication_factor(image, factor, decision);
+    if (err == 0)
+        err = overrides_read(&overrides, request->config_defaults, request->config_default_count, decision);
+    if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
+    if (err == 0) err = check_min_insync(&overrides, factor, decision);
+    if (err == 0 && image_topic_count(image) >= IMAGE_TOPICS_MAX)
+        err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
+    if (err != 0) return err;
+    overrides_write(&overrides, &body);
+    err = buffer_append(&decision->storage, request->topic_id.bytes, UUID_SIZE);
+    if (err == 0) err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
+    if (err == 0) err = decision_add(decision, METADATA_TOPIC_CREATED, 0, UUID_SIZE);
+    if (err == 0) decision_finish(decision);
+    return err;
+}
+
+/* ---- alter ---- */
+
+static int find_topic(const struct image *image, const char *name, struct decision *decision,
+                      const struct image_topic **ret_topic)
+{
+    const struct image_topic *topic = image_find_topic_by_name(image, name), *twin;
+    char reason[160];
+
+    if (topic != NULL) {
+        *ret_topic = topic;
+        return 0;
+    }
+    if (topic_name_check(name, reason, sizeof(reason)) != 0)
+        return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic: %s", reason);
+    twin = image_find_topic_by_folded_name(image, name);
+    if (twin != NULL)
+        return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no topic \"%.100s\"; there is \"%.100s\"", name,
+                               twin->name);
+    return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no topic \"%s\"", name);
+}
+
+static int remove_keys(struct overrides *overrides, const struct decide_topic_alter *request, struct decision *decision)
+{
+    for (size_t i = 0; i < request->removed_key_count; i++) {
+        enum topic_config_id id;
+        int err = topic_config_find(request->removed_keys[i], &id, decision->message, sizeof(decision->message));
+        if (err != 0) return err;
+        overrides->is_set[id] = false;
+    }
+    return 0;
+}
+
+static int check_growth(const struct image_topic *topic, int32_t wanted, struct decision *decision)
+{
+    int err = wanted == 0 ? 0 : check_partition_count(wanted, decision);
+
+    if (err != 0 || wanted == 0 || (uint32_t)wanted >= topic->partition_count) return err;
+    return decision_refuse(decision, MESH_EINVALID_PARTITIONS,
+                           "topic \"%s\" has %u partitions; their number can only grow", topic->name,
+                           topic->partition_count);
+}
+
+/* New partitions get as many replicas as the first one has, but never more than there are brokers. */
+static uint32_t growth_factor(const struct image *image, const struct image_topic *topic)
+{
+    struct image_partition first;
+    uint32_t brokers = (uint32_t)image_broker_count(image);
+
+    image_topic_partition(topic, 0, &first);
+    return first.replica_count < brokers ? first.replica_count : brokers;
+}
+
+static bool configs_equal(const struct image_topic *topic, const struct body_topic *body)
+{
+    if (topic->config_count != body->config_count) return false;
+    for (uint32_t i = 0; i < body->config_count; i++) {
+        if (topic->configs[i].id != body->configs[i].id || topic->configs[i].value != body->configs[i].value) return false;
+    }
+    return true;
+}
+
+/* What the overrides become: those of now, less the removed, with the new ones. */
+static int alter_configs(const struct image_topic *topic, const struct decide_topic_alter *request, uint32_t factor,
+                         struct body_topic *body, struct decision *decision)
+{
+    struct overrides overrides = {.is_set = {false}};
+    int err;
+
+    for (uint32_t i = 0; i < topic->config_count; i++) {
+        overrides.values[topic->configs[i].id] = topic->configs[i].value;
+        overrides.is_set[topic->configs[i].id] = true;
+    }
+    err = remove_keys(&overrides, request, decision);
+    if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
+    if (err == 0) err = check_min_insync(&overrides, (int32_t)factor, decision);
+    if (err == 0) overrides_write(&overrides, body);
+    return err;
+}
+
+int decide_topic_alter(const struct image *image, const struct decide_topic_alter *request, struct decision *decision)
+{
+    const struct image_topic *topic = NULL;
+    struct body_topic body = {.partition_count = 0};
+    uint32_t factor, added;
+    int err = find_topic(image, request->name, decision, &topic);
+
+    if (err == 0 && topic_name_is_internal(request->name))
+        err = decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", request->name);
+    if (err == 0) err = check_growth(topic, request->partition_count, decision);
+    if (err != 0) return err;
+    factor = growth_factor(image, topic);
+    added = request->partition_count == 0 ? 0 : (uint32_t)request->partition_count - topic->partition_count;
+    err = alter_configs(topic, request, factor, &body, decision);
+    if (err != 0) return err;
+    if (added == 0 && configs_equal(topic, &body)) return 0; /* it is so already */
+    err = buffer_append(&decision->storage, topic->topic_id.bytes, UUID_SIZE);
+    if (err == 0) err = place_and_encode(image, topic, added, factor, &body, decision);
+    if (err == 0) err = decision_add(decision, METADATA_TOPIC_ALTERED, 0, UUID_SIZE);
+    if (err == 0) decision_finish(decision);
+    return err;
+}
+
+/* ---- delete ---- */
+
+int decide_topic_delete(const struct image *image, const char *name, struct decision *decision)
+{
+    const struct image_topic *topic = NULL;
+    int err = find_topic(image, name, decision, &topic);
+
+    if (err != 0) return err;
+    if (topic_name_is_internal(name))
+        return decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", name);
+    err = buffer_append(&decision->storage, topic->topic_id.bytes, UUID_SIZE);
+    if (err == 0) err = body_encode_empty(&decision->storage);
+    if (err == 0) err = decision_add(decision, METADATA_TOPIC_DELETED, 0, UUID_SIZE);
+    if (err == 0) decision_finish(decision);
+    return err;
+}

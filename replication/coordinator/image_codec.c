@@ -1,0 +1,295 @@
+/* coordinator/image_codec.c - the image as bytes and back: snapshots (FORMAT.md).
+ *
+ * Topics are written by name and tombstones by index, so equal images have equal bytes. What is read is checked like a
+ * record: a snapshot can be damaged too. */
+#include "replication/coordinator/image_internal.h"
+
+#include "base/error.h"
+#include "base/list.h"
+#include "replication/coordinator/topic_name.h"
+
+#include <stdlib.h>
+
+#define SNAPSHOT_VERSION 1
+
+static void put_slice(struct codec_writer *writer, struct slice bytes)
+{
+    codec_put_varint(writer, bytes.size);
+    codec_put_raw(writer, bytes.data, bytes.size);
+}
+
+/* ---- writing ---- */
+
+static int put_brokers(struct codec_writer *writer, const struct image *image)
+{
+    struct buffer body = BUFFER_INIT;
+
+    codec_put_varint(writer, image->broker_count);
+    for (uint32_t i = 0; i < image->broker_count && writer->error == 0; i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+        struct body_broker parts = {
+            .node_id = broker->node_id,
+            .dir_id = broker->dir_id,
+            .boot = broker->boot,
+            .port = broker->port,
+            .shard_count = broker->shard_count,
+            .name = slice_of_string(broker->name),
+            .host = slice_of_string(broker->host),
+            .zone = slice_of_string(broker->zone),
+        };
+        buffer_clear(&body);
+        writer->error = body_encode_broker(&body, &parts);
+        codec_put_uuid(writer, &broker->broker_id);
+        put_slice(writer, buffer_slice(&body));
+    }
+    buffer_deinit(&body);
+    return writer->error;
+}
+
+static bool same_but_number(const struct body_partition *a, const struct body_partition *b)
+{
+    return a->leader == b->leader && a->leader_epoch == b->leader_epoch && a->partition_epoch == b->partition_epoch &&
+           a->isr == b->isr && a->replica_count == b->replica_count &&
+           memcmp(a->replicas, b->replicas, a->replica_count * sizeof(int32_t)) == 0;
+}
+
+/* Runs of partitions in the same state are written once: (how many, state of the first). */
+static void put_partitions(struct codec_writer *writer, const struct image_topic *topic)
+{
+    struct body_partition first, next;
+    uint32_t at = 0;
+
+    codec_put_varint(writer, topic->partition_count);
+    while (at < topic->partition_count && writer->error == 0) {
+        uint32_t run = 1;
+        image_pages_load(topic->pages, at, &first);
+        for (; at + run < topic->partition_count; run++) {
+            image_pages_load(topic->pages, at + run, &next);
+            if (!same_but_number(&first, &next)) break;
+        }
+        codec_put_varint(writer, run);
+        body_put_partition(writer, &first);
+        at += run;
+    }
+}
+
+static int put_topics(struct codec_writer *writer, const struct image *image)
+{
+    const struct image_topic **topics = NULL;
+    size_t count = 0;
+
+    if (writer->error == 0) writer->error = image_topics_by_name(image, &topics, &count);
+    codec_put_varint(writer, count);
+    for (size_t i = 0; i < count && writer->error == 0; i++) {
+        codec_put_uuid(writer, &topics[i]->topic_id);
+        codec_put_string(writer, topics[i]->name);
+        codec_put_varint(writer, topics[i]->created_index);
+        codec_put_varint(writer, topics[i]->changed_index);
+        body_put_configs(writer, topics[i]->configs, topics[i]->config_count);
+        put_partitions(writer, topics[i]);
+    }
+    free(topics);
+    return writer->error;
+}
+
+struct tombstone_list {
+    const struct tombstone **tombstones;
+    size_t count;
+};
+
+static int list_tombstone(void *user, const void *object)
+{
+    struct tombstone_list *list = user;
+
+    list->tombstones[list->count++] = object;
+    return 0;
+}
+
+static int compare_tombstones(const void *a, const void *b)
+{
+    const struct tombstone *const *left = a, *const *right = b;
+
+    if ((*left)->index != (*right)->index) return (*left)->index < (*right)->index ? -1 : 1;
+    return memcmp((*left)->topic_id.bytes, (*right)->topic_id.bytes, UUID_SIZE);
+}
+
+static int put_tombstones(struct codec_writer *writer, const struct image *image)
+{
+    struct tombstone_list list = {NULL, 0};
+
+    codec_put_varint(writer, image->tombstones.count);
+    if (image->tombstones.count == 0) return writer->error;
+    list.tombstones = malloc(image->tombstones.count * sizeof(list.tombstones[0]));
+    if (list.tombstones == NULL) return MESH_ENOMEM;
+    image_index_each(&image->tombstones, list_tombstone, &list);
+    qsort(list.tombstones, list.count, sizeof(list.tombstones[0]), compare_tombstones);
+    for (size_t i = 0; i < list.count; i++) {
+        codec_put_uuid(writer, &list.tombstones[i]->topic_id);
+        codec_put_varint(writer, list.tombstones[i]->index);
+    }
+    free(list.tombstones);
+    return writer->error;
+}
+
+int image_encode(const struct image *image, struct buffer *to)
+{
+    struct codec_writer writer = {to, 0};
+    int err;
+
+    codec_put_varint(&writer, SNAPSHOT_VERSION);
+    codec_put_varint(&writer, image->index);
+    codec_put_varint(&writer, image->term);
+    codec_put_raw(&writer, image->chain, METADATA_CHAIN_SIZE);
+    codec_put_uuid(&writer, &image->cluster_id);
+    codec_put_zigzag(&writer, image->next_node_id);
+    codec_put_zigzag(&writer, image->next_producer_id);
+    err = put_brokers(&writer, image);
+    if (err == 0) err = put_topics(&writer, image);
+    return err != 0 ? err : put_tombstones(&writer, image);
+}
+
+/* ---- reading ---- */
+
+static int get_brokers(struct codec_reader *reader, struct image *image)
+{
+    uint32_t count = (uint32_t)codec_get_bounded(reader, IMAGE_BROKERS_MAX);
+    int32_t last = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct uuid broker_id = codec_get_uuid(reader);
+        struct slice body = codec_get_raw(reader, (size_t)codec_get_bounded(reader, 2048));
+        struct body_broker broker;
+        int err = reader->is_bad ? MESH_ECORRUPT : body_decode_broker(body, &broker);
+        if (err != 0) return err;
+        if (broker.node_id <= last || broker.node_id >= image->next_node_id ||
+            image_find_broker_by_uuid(image, &broker_id) != NULL)
+            return MESH_ECORRUPT;
+        err = image_put_broker(image, &broker, &broker_id);
+        if (err != 0) return err;
+        last = broker.node_id;
+    }
+    return 0;
+}
+
+static int get_partitions(struct codec_reader *reader, struct image *image, struct topic_parts *parts)
+{
+    struct body_partition state;
+    uint32_t at = 0;
+    int err;
+
+    parts->partition_count = (uint32_t)codec_get_bounded(reader, IMAGE_TOPIC_PARTITIONS_MAX);
+    if (reader->is_bad || parts->partition_count == 0) return MESH_ECORRUPT;
+    err = image_pages_extend(NULL, 0, parts->partition_count, &parts->pages);
+    while (err == 0 && at < parts->partition_count) {
+        uint32_t run = (uint32_t)codec_get_bounded(reader, parts->partition_count - at);
+        err = body_partition_next(reader, &state);
+        if (err == 0 && (run == 0 || state.partition != at)) err = MESH_ECORRUPT;
+        for (uint32_t i = 0; i < run && err == 0; i++) {
+            state.partition = at + i;
+            err = image_count_replicas(image, state.replicas, state.replica_count, 1);
+            if (err == 0) err = image_pages_set(parts->pages, &state);
+        }
+        at += run;
+    }
+    image->partition_count += parts->partition_count;
+    return err;
+}
+
+/* Owns parts->pages afterwards in any case. */
+static int put_read_topic(struct image *image, struct topic_parts *parts)
+{
+    char name[TOPIC_NAME_SIZE_MAX + 1], unused[1];
+    struct topic_object *object;
+    int err;
+
+    memcpy(name, parts->name.data, parts->name.size);
+    name[parts->name.size] = '\0';
+    if (topic_name_check(name, unused, sizeof(unused)) != 0 || uuid_is_zero(&parts->topic_id) ||
+        image_find_topic(image, &parts->topic_id) != NULL || image_find_topic_by_folded_name(image, name) != NULL) {
+        image_pages_unref(parts->pages);
+        return MESH_ECORRUPT;
+    }
+    err = topic_object_new(parts, &object);
+    if (err != 0) return err;
+    err = image_put_topic(image, NULL, object);
+    image_topic_unref(&object->topic);
+    return err;
+}
+
+static int get_topics(struct codec_reader *reader, struct image *image)
+{
+    uint32_t count = (uint32_t)codec_get_bounded(reader, IMAGE_TOPICS_MAX);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct image_config configs[TOPIC_CONFIG_COUNT];
+        struct topic_parts parts = {.topic_id = codec_get_uuid(reader), .configs = configs};
+        int err;
+        parts.name = codec_get_string(reader, TOPIC_NAME_SIZE_MAX);
+        parts.created_index = codec_get_bounded(reader, image->index);
+        parts.changed_index = codec_get_bounded(reader, image->index);
+        parts.config_count = body_get_configs(reader, configs);
+        if (reader->is_bad || parts.name.size == 0) return MESH_ECORRUPT;
+        err = get_partitions(reader, image, &parts);
+        if (err != 0) {
+            image_pages_unref(parts.pages);
+            return err;
+        }
+        err = put_read_topic(image, &parts);
+        if (err != 0) return err;
+    }
+    return 0;
+}
+
+static int get_tombstones(struct codec_reader *reader, struct image *image)
+{
+    uint32_t count = (uint32_t)codec_get_bounded(reader, IMAGE_TOMBSTONES_MAX);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct uuid topic_id = codec_get_uuid(reader);
+        uint64_t index = codec_get_bounded(reader, image->index);
+        int err;
+        if (reader->is_bad || image_find_topic(image, &topic_id) != NULL || image_topic_was_deleted(image, &topic_id))
+            return MESH_ECORRUPT;
+        err = image_add_tombstone(image, &topic_id, index);
+        if (err != 0) return err;
+    }
+    return 0;
+}
+
+static int get_image(struct codec_reader *reader, struct image *image)
+{
+    uint64_t version = codec_get_varint(reader);
+    struct slice chain;
+    int err;
+
+    if (reader->is_bad || version == 0) return MESH_ECORRUPT;
+    if (version > SNAPSHOT_VERSION) return MESH_EVERSION;
+    image->index = codec_get_varint(reader);
+    image->term = codec_get_varint(reader);
+    chain = codec_get_raw(reader, METADATA_CHAIN_SIZE);
+    image->cluster_id = codec_get_uuid(reader);
+    image->next_node_id = codec_get_int32(reader);
+    image->next_producer_id = codec_get_zigzag(reader);
+    if (reader->is_bad || image->next_node_id < 1 || image->next_producer_id < 1) return MESH_ECORRUPT;
+    memcpy(image->chain, chain.data, METADATA_CHAIN_SIZE);
+    err = get_brokers(reader, image);
+    if (err == 0) err = get_topics(reader, image);
+    if (err == 0) err = get_tombstones(reader, image);
+    if (err == 0 && !codec_reader_is_done(reader)) err = MESH_ECORRUPT;
+    return err;
+}
+
+int image_decode(struct slice from, struct image **ret_image)
+{
+    struct codec_reader reader = codec_reader_of(from);
+    struct image *image;
+    int err = image_new_empty(&image);
+
+    if (err != 0) return err;
+    err = get_image(&reader, image);
+    if (err == 0)
+        *ret_image = image;
+    else
+        image_unref(image);
+    return err;
+}

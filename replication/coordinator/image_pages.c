@@ -1,0 +1,189 @@
+/* coordinator/image_pages.c - see image_pages.h. */
+#include "replication/coordinator/image_pages.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_PARTITIONS 64
+
+struct partition {
+    int32_t leader;
+    int32_t leader_epoch;
+    uint32_t partition_epoch;
+    uint16_t replica_count;
+    uint16_t replicas_at; /* in the page's pool */
+    uint32_t isr;
+};
+
+/* The partitions stand at the front, the pool of replicas behind the room for `capacity` partitions. */
+struct page {
+    atomic_uint references;
+    uint16_t count, capacity;
+    uint16_t pool_used, pool_capacity;
+    struct partition partitions[];
+};
+
+struct image_pages {
+    atomic_uint references;
+    uint32_t partition_count; /* that there is room for */
+    uint32_t page_count;
+    struct page *pages[];
+};
+
+static int32_t *page_pool(const struct page *page)
+{
+    return (int32_t *)(void *)&((struct page *)(uintptr_t)page)->partitions[page->capacity];
+}
+
+static void page_unref(struct page *page)
+{
+    if (page != NULL && atomic_fetch_sub_explicit(&page->references, 1, memory_order_acq_rel) == 1) free(page);
+}
+
+struct image_pages *image_pages_ref(const struct image_pages *pages)
+{
+    struct image_pages *same = (struct image_pages *)(uintptr_t)pages; /* the count is no part of the value */
+
+    atomic_fetch_add_explicit(&same->references, 1, memory_order_relaxed);
+    return same;
+}
+
+void image_pages_unref(const struct image_pages *pages)
+{
+    struct image_pages *same = (struct image_pages *)(uintptr_t)pages;
+
+    if (same == NULL || atomic_fetch_sub_explicit(&same->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; i < same->page_count; i++)
+        page_unref(same->pages[i]);
+    free(same);
+}
+
+int image_pages_extend(const struct image_pages *from, uint32_t count, uint32_t partition_count,
+                       struct image_pages **ret_pages)
+{
+    uint32_t page_count = (partition_count + PAGE_PARTITIONS - 1) / PAGE_PARTITIONS;
+    uint32_t shared_count = (count + PAGE_PARTITIONS - 1) / PAGE_PARTITIONS;
+    struct image_pages *pages = calloc(1, sizeof(*pages) + page_count * sizeof(pages->pages[0]));
+
+    MESH_ASSERT(count <= partition_count);
+    if (pages == NULL) return MESH_ENOMEM;
+    atomic_init(&pages->references, 1);
+    pages->partition_count = partition_count;
+    pages->page_count = page_count;
+    for (uint32_t i = 0; i < shared_count; i++) {
+        pages->pages[i] = from->pages[i];
+        atomic_fetch_add_explicit(&pages->pages[i]->references, 1, memory_order_relaxed);
+    }
+    *ret_pages = pages;
+    return 0;
+}
+
+/* A page of its own with room for `capacity` partitions and `pool_capacity` replicas, holding what `from` (may be NULL)
+ * holds, but without the replicas of partition number `skip`. */
+static struct page *page_new(const struct page *from, uint16_t capacity, uint16_t pool_capacity, uint16_t skip)
+{
+    struct page *page = malloc(sizeof(*page) + capacity * sizeof(page->partitions[0]) + pool_capacity * sizeof(int32_t));
+    uint16_t count = from == NULL ? 0 : from->count;
+
+    if (page == NULL) return NULL;
+    atomic_init(&page->references, 1);
+    page->count = count;
+    page->capacity = capacity;
+    page->pool_used = 0;
+    page->pool_capacity = pool_capacity;
+    for (uint16_t i = 0; i < count; i++) {
+        page->partitions[i] = from->partitions[i];
+        if (i == skip) continue;
+        memcpy(page_pool(page) + page->pool_used, page_pool(from) + from->partitions[i].replicas_at,
+               from->partitions[i].replica_count * sizeof(int32_t));
+        page->partitions[i].replicas_at = page->pool_used;
+        page->pool_used = (uint16_t)(page->pool_used + from->partitions[i].replica_count);
+    }
+    return page;
+}
+
+/* Whether the page's pool holds the wanted replicas of partition number `at` already. */
+static bool page_has_replicas(const struct page *page, uint16_t at, const struct body_partition *state)
+{
+    return at < page->count && page->partitions[at].replica_count == state->replica_count &&
+           memcmp(page_pool(page) + page->partitions[at].replicas_at, state->replicas,
+                  state->replica_count * sizeof(int32_t)) == 0;
+}
+
+/* A copy of the page (which may be NULL or shared) that has room for `state`. */
+static struct page *page_make_room(const struct image_pages *pages, const struct page *page,
+                                   const struct body_partition *state, bool has_replicas)
+{
+    uint32_t first = state->partition / PAGE_PARTITIONS * PAGE_PARTITIONS;
+    uint32_t left = pages->partition_count - first;
+    uint16_t capacity = (uint16_t)(left < PAGE_PARTITIONS ? left : PAGE_PARTITIONS);
+    uint32_t count = page == NULL ? 0 : page->count, pool = page == NULL ? 0 : page->pool_used;
+    uint32_t pool_max = PAGE_PARTITIONS * IMAGE_REPLICAS_MAX;
+
+    if (!has_replicas) pool += (capacity > count ? capacity - count : 1) * state->replica_count;
+    return page_new(page, capacity, (uint16_t)(pool < pool_max ? pool : pool_max),
+                    has_replicas ? UINT16_MAX : (uint16_t)(state->partition - first));
+}
+
+int image_pages_set(struct image_pages *pages, const struct body_partition *state)
+{
+    struct page **slot = &pages->pages[state->partition / PAGE_PARTITIONS], *page = *slot;
+    uint16_t at = (uint16_t)(state->partition % PAGE_PARTITIONS);
+    uint16_t count = page == NULL ? 0 : page->count;
+    bool is_own = page != NULL && atomic_load_explicit(&page->references, memory_order_acquire) == 1;
+    bool has_replicas = page != NULL && page_has_replicas(page, at, state);
+    struct partition *partition;
+
+    MESH_ASSERT(state->partition / PAGE_PARTITIONS < pages->page_count && at <= count);
+    if (!is_own || at >= page->capacity || (!has_replicas && page->pool_used + state->replica_count > page->pool_capacity)) {
+        struct page *copy = page_make_room(pages, page, state, has_replicas);
+        if (copy == NULL) return MESH_ENOMEM;
+        page_unref(page);
+        *slot = page = copy;
+    }
+    partition = &page->partitions[at];
+    if (!has_replicas) {
+        MESH_ASSERT(page->pool_used + state->replica_count <= page->pool_capacity);
+        memcpy(page_pool(page) + page->pool_used, state->replicas, state->replica_count * sizeof(int32_t));
+        partition->replicas_at = page->pool_used;
+        page->pool_used = (uint16_t)(page->pool_used + state->replica_count);
+    }
+    partition->leader = state->leader;
+    partition->leader_epoch = state->leader_epoch;
+    partition->partition_epoch = state->partition_epoch;
+    partition->replica_count = (uint16_t)state->replica_count;
+    partition->isr = state->isr;
+    if (at == page->count) page->count++;
+    return 0;
+}
+
+void image_pages_get(const struct image_pages *pages, uint32_t partition, struct image_partition *ret_partition)
+{
+    const struct page *page = pages->pages[partition / PAGE_PARTITIONS];
+    const struct partition *found = &page->partitions[partition % PAGE_PARTITIONS];
+
+    ret_partition->leader = found->leader;
+    ret_partition->leader_epoch = found->leader_epoch;
+    ret_partition->partition_epoch = found->partition_epoch;
+    ret_partition->replica_count = found->replica_count;
+    ret_partition->replicas = page_pool(page) + found->replicas_at;
+    ret_partition->isr = found->isr;
+}
+
+void image_pages_load(const struct image_pages *pages, uint32_t partition, struct body_partition *ret_state)
+{
+    struct image_partition found;
+
+    image_pages_get(pages, partition, &found);
+    ret_state->partition = partition;
+    ret_state->leader = found.leader;
+    ret_state->leader_epoch = found.leader_epoch;
+    ret_state->partition_epoch = found.partition_epoch;
+    ret_state->replica_count = found.replica_count;
+    memcpy(ret_state->replicas, found.replicas, found.replica_count * sizeof(int32_t));
+    ret_state->isr = found.isr;
+}

@@ -143,7 +143,7 @@ struct record_iterator {
 };
 
 /* Starts on a verified batch. When it is compressed, the records are decompressed into *scratch (kept by the caller
- * for reuse), never beyond decompressed_bytes_max. Records borrow from `batch` or `scratch`.
+ * for reuse; may be NULL for a batch known to be uncompressed), never beyond decompressed_bytes_max. Records borrow from `batch` or `scratch`.
  * Errors: MESH_ECORRUPT, MESH_ETOOLARGE (bomb), MESH_ENOMEM, MESH_EUNSUPPORTED_COMPRESSION. */
 int record_iterator_init(struct record_iterator *iterator, struct slice batch, struct buffer *scratch,
                          size_t decompressed_bytes_max);

@@ -3,7 +3,7 @@
  * A test program links the CMake target mesh_failing_alloc. The linker then sends every malloc, calloc, realloc,
  * reallocarray, aligned_alloc, posix_memalign, strdup and strndup that our static libraries and the test call through
  * a counter; calls made inside shared libraries (libc, zstd...) are not seen. Works under the sanitizers. Counts
- * across threads.
+ * across threads. Check's own macros allocate: store results while armed, and judge them after failing_alloc_disarm().
  *
  *     failing_alloc_each(n) {
  *         failing_alloc_arm(n);

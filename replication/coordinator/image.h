@@ -82,6 +82,10 @@ void image_unref(const struct image *image);        /* any thread; accepts NULL;
  * MESH_ENOMEM. */
 int image_apply(const struct image *base, const struct metadata_record *records, size_t count, struct image **ret_image);
 
+/* The same with one record on an image that only the caller refers to: for replaying long logs. On an error the image may
+ * only be dropped. */
+int image_advance(struct image *image, const struct metadata_record *record);
+
 /* ---- the log position it stands for ---- */
 
 uint64_t image_applied_index(const struct image *image); /* 0: nothing yet */

@@ -329,7 +329,7 @@ static int apply_body(struct image *image, const struct metadata_record *record)
     }
 }
 
-static int apply_record(struct image *image, const struct metadata_record *record)
+int image_advance(struct image *image, const struct metadata_record *record)
 {
     uint8_t chain[METADATA_CHAIN_SIZE];
     int err;
@@ -352,7 +352,7 @@ int image_apply(const struct image *base, const struct metadata_record *records,
 
     if (err != 0) return err;
     for (size_t i = 0; i < count; i++) {
-        err = apply_record(image, &records[i]);
+        err = image_advance(image, &records[i]);
         if (err != 0) {
             image_unref(image);
             return err;

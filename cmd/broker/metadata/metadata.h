@@ -7,6 +7,7 @@
 #define METADATA_METADATA_H
 
 #include "cmd/broker/metadata/identity.h"
+#include "replication/coordinator/decide.h"
 #include "replication/coordinator/image.h"
 #include "segment/fs.h"
 #include "wire/message.h"
@@ -22,15 +23,17 @@ struct metadata_options {
     struct fs *fs; /* borrowed; the data directory, locked by the caller */
     int32_t partition_count_default;    /* for topics created without a number; 1 */
     int32_t replication_factor_default; /* 3: bounded by the number of brokers */
-    metadata_publish_fn *publish;       /* may be NULL */
+    const struct decide_config *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
+    size_t config_default_count;
+    metadata_publish_fn *publish; /* may be NULL */
     void *publish_user;
 };
 
 void metadata_options_init(struct metadata_options *options, struct fs *fs);
 
 /* Reads identity and log; founds a mesh of one when the directory is new. Blocks on the disk. On failure `message` says what
- * is wrong, where, and what to do. Errors: MESH_ECORRUPT (damage: refuse to start), MESH_EVERSION, MESH_EIO,
- * MESH_EFULL, MESH_ENOMEM. */
+ * is wrong, where, and what to do. Errors: MESH_ECORRUPT (damage: refuse to start), MESH_EVERSION,
+ * MESH_EINVALID_CONFIG (a default), MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
 int metadata_open(const struct metadata_options *options, struct metadata **ret_metadata,
                   char message[METADATA_MESSAGE_SIZE]);
 void metadata_close(struct metadata *metadata); /* accepts NULL */

@@ -1,0 +1,262 @@
+/* metadata/describe.c - see describe.h. */
+#include "cmd/broker/metadata/describe.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+
+void description_init(struct description *description)
+{
+    *description = (struct description){.arena = ARENA_INIT};
+}
+
+void description_deinit(struct description *description)
+{
+    arena_deinit(&description->arena);
+    description_init(description);
+}
+
+/* ---- topics ---- */
+
+/* Every setting with its effective value, ordered by id. */
+static int describe_configs(struct arena *arena, const struct image_topic *topic, struct message_topic *message)
+{
+    uint32_t override = 0;
+
+    message->configs = arena_alloc(arena, TOPIC_CONFIG_COUNT, sizeof(message->configs[0]));
+    if (message->configs == NULL) return MESH_ENOMEM;
+    message->config_count = TOPIC_CONFIG_COUNT;
+    for (unsigned i = 0; i < TOPIC_CONFIG_COUNT; i++) {
+        enum topic_config_id id = (enum topic_config_id)i;
+        struct message_config *config = &message->configs[i];
+        char text[TOPIC_CONFIG_TEXT_SIZE];
+        config->is_default = override == topic->config_count || topic->configs[override].id != id;
+        if (!config->is_default) override++;
+        config->key = arena_strdup(arena, topic_config_info(id)->name);
+        config->value = arena_strdup(arena, topic_config_format(id, image_topic_config(topic, id), text));
+        if (config->key == NULL || config->value == NULL) return MESH_ENOMEM;
+    }
+    return 0;
+}
+
+static int describe_replicas(struct arena *arena, const struct image_partition *partition, struct message_partition *message)
+{
+    message->replicas = arena_alloc(arena, partition->replica_count, 2 * sizeof(message->replicas[0]));
+    if (message->replicas == NULL) return MESH_ENOMEM;
+    message->isr = message->replicas + partition->replica_count;
+    message->replica_count = partition->replica_count;
+    for (uint32_t i = 0; i < partition->replica_count; i++) {
+        message->replicas[i] = partition->replicas[i];
+        if ((partition->isr >> i & 1) != 0) message->isr[message->isr_count++] = partition->replicas[i];
+    }
+    return 0;
+}
+
+static int describe_partitions(struct arena *arena, const struct image *image, const struct image_topic *topic,
+                               struct message_topic *message)
+{
+    struct image_partition partition;
+
+    message->partitions = arena_alloc(arena, topic->partition_count, sizeof(message->partitions[0]));
+    if (message->partitions == NULL) return MESH_ENOMEM;
+    message->partition_count = topic->partition_count;
+    for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
+        struct message_partition *to = &message->partitions[i];
+        const struct image_broker *leader = image_find_broker(image, partition.leader);
+        to->partition = i;
+        to->leader = partition.leader;
+        to->leader_epoch = partition.leader_epoch;
+        if (leader != NULL) to->shard = image_shard_of(&topic->topic_id, i, leader->shard_count);
+        to->problem = arena_strdup(arena, leader == NULL ? "no leader: none of its in-sync replicas is alive" : "");
+        if (to->problem == NULL || describe_replicas(arena, &partition, to) != 0) return MESH_ENOMEM;
+    }
+    return 0;
+}
+
+/* Room for `count` more topics. */
+static int reserve_topics(struct description *description, size_t count)
+{
+    struct message_topic_response *response = &description->topics;
+    struct message_topic *topics = arena_alloc(&description->arena, response->topic_count + count, sizeof(topics[0]));
+
+    if (topics == NULL) return MESH_ENOMEM;
+    if (response->topic_count != 0) memcpy(topics, response->topics, response->topic_count * sizeof(topics[0]));
+    response->topics = topics;
+    return 0;
+}
+
+/* Fills the next reserved place. */
+static int add_topic(struct description *description, const struct image *image, const struct image_topic *topic)
+{
+    struct message_topic *message = &description->topics.topics[description->topics.topic_count];
+    int err;
+
+    message->topic_id = topic->topic_id;
+    message->name = arena_strdup(&description->arena, topic->name);
+    if (message->name == NULL) return MESH_ENOMEM;
+    err = describe_configs(&description->arena, topic, message);
+    if (err == 0) err = describe_partitions(&description->arena, image, topic, message);
+    if (err == 0) description->topics.topic_count++;
+    return err;
+}
+
+int describe_topic(struct description *description, const struct image *image, const struct image_topic *topic)
+{
+    int err = reserve_topics(description, 1);
+
+    return err != 0 ? err : add_topic(description, image, topic);
+}
+
+static int describe_all(struct description *description, const struct image *image)
+{
+    const struct image_topic **topics;
+    size_t count;
+    int err = image_topics_by_name(image, &topics, &count);
+
+    if (err != 0) return err;
+    err = reserve_topics(description, count);
+    for (size_t i = 0; i < count && err == 0; i++)
+        err = add_topic(description, image, topics[i]);
+    free(topics);
+    return err;
+}
+
+int describe_topics(struct description *description, const struct image *image,
+                    const struct message_topic_describe *request)
+{
+    int err;
+
+    if (request->all) return describe_all(description, image);
+    err = reserve_topics(description, request->name_count);
+    for (size_t i = 0; i < request->name_count && err == 0; i++) {
+        const struct image_topic *topic = image_find_topic_by_name(image, request->names[i]);
+        struct message_topic *message = &description->topics.topics[description->topics.topic_count];
+        if (topic != NULL) {
+            err = add_topic(description, image, topic);
+            continue;
+        }
+        message->error = MESH_EUNKNOWN_TOPIC;
+        message->name = arena_strdup(&description->arena, request->names[i]);
+        if (message->name == NULL) err = MESH_ENOMEM;
+        description->topics.topic_count++;
+    }
+    return err;
+}
+
+/* ---- cluster ---- */
+
+static int describe_brokers(struct arena *arena, const struct image *image, struct message_broker **ret_brokers,
+                            size_t *ret_count)
+{
+    size_t count = image_broker_count(image);
+    struct message_broker *brokers = arena_alloc(arena, count, sizeof(brokers[0]));
+
+    if (brokers == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+        brokers[i].node_id = broker->node_id;
+        brokers[i].broker_id = broker->broker_id;
+        brokers[i].name = arena_strdup(arena, broker->name);
+        brokers[i].host = arena_strdup(arena, broker->host);
+        brokers[i].zone = arena_strdup(arena, broker->zone);
+        brokers[i].port = broker->port;
+        brokers[i].shard_count = broker->shard_count;
+        if (brokers[i].name == NULL || brokers[i].host == NULL || brokers[i].zone == NULL) return MESH_ENOMEM;
+    }
+    *ret_brokers = brokers;
+    *ret_count = count;
+    return 0;
+}
+
+int describe_cluster(struct arena *arena, const struct image *image, int32_t coordinator,
+                     struct message_cluster_response *ret_cluster)
+{
+    *ret_cluster = (struct message_cluster_response){.cluster_id = *image_cluster_id(image), .coordinator = coordinator};
+    return describe_brokers(arena, image, &ret_cluster->brokers, &ret_cluster->broker_count);
+}
+
+/* ---- status ---- */
+
+#define PROBLEMS_MAX 8
+
+static int add_problem(struct arena *arena, struct message_status_response *status, char *what, const char *meaning,
+                       const char *remedy)
+{
+    struct message_problem *problem = &status->problems[status->problem_count];
+
+    problem->what = what;
+    problem->meaning = arena_strdup(arena, meaning);
+    problem->remedy = arena_strdup(arena, remedy);
+    if (what == NULL || problem->meaning == NULL || problem->remedy == NULL) return MESH_ENOMEM;
+    status->problem_count++;
+    return 0;
+}
+
+static int count_partitions(void *user, const struct image_topic *topic)
+{
+    struct message_status_response *status = user;
+    struct image_partition partition;
+
+    for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
+        status->partitions_total++;
+        status->partitions_offline += partition.leader == IMAGE_NO_LEADER;
+        status->partitions_under_replicated += (uint32_t)__builtin_popcount(partition.isr) < partition.replica_count;
+    }
+    return 0;
+}
+
+static int storage_problems(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
+{
+    int err = 0;
+
+    if (facts->failed_stores != 0)
+        err = add_problem(arena, status, arena_printf(arena, "the journal of %u shard(s) has failed", facts->failed_stores),
+                          "a write or sync of the journal failed: these shards accept no records; what was acknowledged is "
+                          "still read",
+                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+    if (err == 0 && facts->failed_logs != 0)
+        err = add_problem(arena, status, arena_printf(arena, "%llu partition(s) accept no records",
+                                                      (unsigned long long)facts->failed_logs),
+                          "a write or sync of their files failed; what was acknowledged is still read",
+                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+    if (err == 0 && facts->holes != 0)
+        err = add_problem(arena, status, arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
+                          "stored bytes do not match their checksums: these offsets are not served",
+                          "check the disk; restore the data directory from a copy if the records are needed");
+    if (err == 0 && facts->disk_free_bytes < facts->disk_free_bytes_min)
+        err = add_problem(arena, status,
+                          arena_printf(arena, "the disk is full: %llu MiB free",
+                                       (unsigned long long)(facts->disk_free_bytes >> 20)),
+                          "records are refused until there is space again; nothing that was acknowledged is lost",
+                          "free space on the disk, delete topics, or lower retention.bytes or retention.ms of large topics");
+    return err;
+}
+
+int describe_status(struct arena *arena, const struct image *image, const struct describe_facts *facts,
+                    struct message_status_response *ret_status)
+{
+    struct message_status_response status = {
+        .cluster_id = *image_cluster_id(image),
+        .coordinator = facts->coordinator,
+        .topics_total = (uint32_t)image_topic_count(image),
+        .uptime_ms = facts->uptime_ms,
+        .stored_bytes = facts->stored_bytes,
+        .disk_free_bytes = facts->disk_free_bytes,
+    };
+    int err = describe_brokers(arena, image, &status.brokers, &status.broker_count);
+
+    status.version = arena_strdup(arena, facts->version);
+    status.problems = arena_alloc(arena, PROBLEMS_MAX, sizeof(status.problems[0]));
+    if (err != 0 || status.version == NULL || status.problems == NULL) return MESH_ENOMEM;
+    image_each_topic(image, count_partitions, &status);
+    err = storage_problems(arena, facts, &status);
+    if (err == 0 && facts->metadata_error != 0)
+        err = add_problem(arena, &status, arena_strdup(arena, "the metadata log has failed"),
+                          "topics cannot be created, changed or deleted; records flow on",
+                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+    if (err == 0 && status.partitions_offline != 0)
+        err = add_problem(arena, &status, arena_printf(arena, "%u partition(s) have no leader", status.partitions_offline),
+                          "they can be neither written nor read", "start the brokers that hold their replicas");
+    if (err == 0) *ret_status = status;
+    return err;
+}

@@ -12,6 +12,7 @@
 #ifndef SEGMENT_FS_H
 #define SEGMENT_FS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,13 +82,14 @@ static inline int fs_open(struct fs *fs, const char *path, unsigned flags, struc
 
 static inline struct fs_file *fs_ref(struct fs_file *file)
 {
-    __atomic_add_fetch(&file->references, 1, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
     return file;
 }
 
 static inline void fs_unref(struct fs_file *file) /* accepts NULL */
 {
-    if (file != NULL && __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) == 0) file->fs->ops->close(file);
+    if (file != NULL && atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) == 1)
+        file->fs->ops->close(file);
 }
 
 #endif

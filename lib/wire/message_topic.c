@@ -16,6 +16,18 @@ static char **strings_from_wire(struct conversion *conversion, char *const *from
     return to;
 }
 
+/* protobuf-c wants an address for each, where ours may be NULL for an empty one. */
+static char **strings_to_wire(struct conversion *conversion, char *const *from, size_t count,
+                              size_t *ret_count)
+{
+    static char empty[1];
+    char **to = convert_pointers(conversion, count, 0, ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++)
+        to[i] = from[i] != NULL ? from[i] : empty;
+    return to;
+}
+
 /* ---- create ---- */
 
 static void topic_create_from_wire(struct conversion *conversion, const Mesh__Wire__TopicCreateRequest *from,
@@ -90,8 +102,8 @@ static void topic_alter_to_wire(struct conversion *conversion, const struct mess
     to->name = from->name;
     to->partition_count = from->partition_count;
     to->configs = convert_configs_to_wire(conversion, from->configs, from->config_count, &to->n_configs);
-    to->removed_keys = from->removed_keys;
-    to->n_removed_keys = from->removed_key_count;
+    to->removed_keys =
+        strings_to_wire(conversion, from->removed_keys, from->removed_key_count, &to->n_removed_keys);
 }
 
 void message_deinit_topic_alter(struct message_topic_alter *message)
@@ -119,9 +131,7 @@ static void topic_describe_from_wire(struct conversion *conversion,
 static void topic_describe_to_wire(struct conversion *conversion, const struct message_topic_describe *from,
                                    Mesh__Wire__TopicDescribeRequest *to)
 {
-    (void)conversion;
-    to->names = from->names;
-    to->n_names = from->name_count;
+    to->names = strings_to_wire(conversion, from->names, from->name_count, &to->n_names);
     to->all = from->all;
     to->with_offsets = from->with_offsets;
 }

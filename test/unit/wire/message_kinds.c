@@ -1,0 +1,338 @@
+#include "unit/wire/message_kinds.h"
+
+#include "native.pb-c.h"
+#include "wire/message.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- random values ---- */
+
+static uint64_t fill_number(struct fill *fill)
+{
+    static const uint64_t edges[] = {0,     1,         127,        128,       16383,
+                                     16384, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    uint64_t value = random_next(&fill->random) >> random_below(&fill->random, 64);
+
+    if (random_below(&fill->random, 2) == 0)
+        value = edges[random_below(&fill->random, sizeof(edges) / sizeof(edges[0]))];
+    return value == 0 && fill->everything ? 99 : value;
+}
+
+static uint32_t fill_uint32(struct fill *fill)
+{
+    uint32_t value = (uint32_t)fill_number(fill);
+
+    return value == 0 && fill->everything ? 99 : value;
+}
+
+static int32_t fill_int32(struct fill *fill)
+{
+    return (int32_t)fill_uint32(fill);
+}
+
+/* -1 for "none", which is the default. */
+static int32_t fill_or_none(struct fill *fill)
+{
+    if (!fill->everything && random_below(&fill->random, 4) == 0) return -1;
+    return (int32_t)random_below(&fill->random, INT32_MAX);
+}
+
+static int fill_error(struct fill *fill)
+{
+    return -(int)(random_below(&fill->random, 50) + fill->everything);
+}
+
+static bool fill_bool(struct fill *fill)
+{
+    return fill->everything || random_below(&fill->random, 2) == 0;
+}
+
+static char *fill_string(struct fill *fill)
+{
+    size_t size = random_below(&fill->random, 20) + fill->everything;
+    char *string = malloc(size + 1);
+
+    ck_assert_ptr_nonnull(string);
+    for (size_t i = 0; i < size; i++)
+        string[i] = (char)(1 + random_below(&fill->random, 255));
+    string[size] = '\0';
+    return string;
+}
+
+static struct uuid fill_uuid(struct fill *fill)
+{
+    struct uuid uuid = {{0}};
+
+    if (!fill->everything && random_below(&fill->random, 4) == 0) return uuid;
+    for (int i = 0; i < UUID_SIZE; i++)
+        uuid.bytes[i] = (uint8_t)random_next(&fill->random);
+    uuid.bytes[0] |= 1;
+    return uuid;
+}
+
+/* A zeroed array of a few elements, NULL for none. */
+static void *fill_array(struct fill *fill, size_t element_size, size_t *ret_count)
+{
+    size_t count = fill->everything ? 2 : random_below(&fill->random, 4);
+    void *array = count > 0 ? calloc(count, element_size) : NULL;
+
+    ck_assert(count == 0 || array != NULL);
+    *ret_count = count;
+    return array;
+}
+
+static char **fill_strings(struct fill *fill, size_t *ret_count)
+{
+    char **strings = fill_array(fill, sizeof(*strings), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++)
+        strings[i] = fill_string(fill);
+    return strings;
+}
+
+static struct message_config *fill_configs(struct fill *fill, size_t *ret_count)
+{
+    struct message_config *configs = fill_array(fill, sizeof(*configs), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++)
+        configs[i] = (struct message_config){fill_string(fill), fill_string(fill), fill_bool(fill)};
+    return configs;
+}
+
+static struct message_broker *fill_brokers(struct fill *fill, size_t *ret_count)
+{
+    struct message_broker *brokers = fill_array(fill, sizeof(*brokers), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++) {
+        brokers[i].node_id = fill_int32(fill);
+        brokers[i].broker_id = fill_uuid(fill);
+        brokers[i].name = fill_string(fill);
+        brokers[i].host = fill_string(fill);
+        brokers[i].zone = fill_string(fill);
+        brokers[i].port = fill_uint32(fill);
+        brokers[i].shard_count = fill_uint32(fill);
+    }
+    return brokers;
+}
+
+/* ---- messages ---- */
+
+static void fill_error_message(struct fill *fill, struct message_error *message)
+{
+    message->error = fill_error(fill);
+    message->message = fill_string(fill);
+}
+
+static void fill_hello_request(struct fill *fill, struct message_hello_request *message)
+{
+    message->client_name = fill_string(fill);
+    message->client_version = fill_string(fill);
+    message->version_min = fill_uint32(fill);
+    message->version_max = fill_uint32(fill);
+    message->shard = fill_or_none(fill);
+}
+
+static void fill_hello_response(struct fill *fill, struct message_hello_response *message)
+{
+    message->cluster_id = fill_uuid(fill);
+    message->broker_id = fill_uuid(fill);
+    message->node_id = fill_int32(fill);
+    message->shard_count = fill_uint32(fill);
+    message->shard = fill_uint32(fill);
+    message->frame_bytes_max = fill_uint32(fill);
+    message->version = fill_uint32(fill);
+    message->broker_version = fill_string(fill);
+}
+
+static void fill_cluster_response(struct fill *fill, struct message_cluster_response *message)
+{
+    message->cluster_id = fill_uuid(fill);
+    message->coordinator = fill_or_none(fill);
+    message->brokers = fill_brokers(fill, &message->broker_count);
+}
+
+static void fill_topic_create(struct fill *fill, struct message_topic_create *message)
+{
+    message->name = fill_string(fill);
+    message->partition_count = fill_int32(fill);
+    message->replication_factor = fill_int32(fill);
+    message->configs = fill_configs(fill, &message->config_count);
+    message->validate_only = fill_bool(fill);
+}
+
+static void fill_topic_delete(struct fill *fill, struct message_topic_delete *message)
+{
+    message->name = fill_string(fill);
+}
+
+static void fill_topic_alter(struct fill *fill, struct message_topic_alter *message)
+{
+    message->name = fill_string(fill);
+    message->partition_count = fill_int32(fill);
+    message->configs = fill_configs(fill, &message->config_count);
+    message->removed_keys = fill_strings(fill, &message->removed_key_count);
+}
+
+static void fill_topic_describe(struct fill *fill, struct message_topic_describe *message)
+{
+    message->names = fill_strings(fill, &message->name_count);
+    message->all = fill_bool(fill);
+    message->with_offsets = fill_bool(fill);
+}
+
+static int32_t *fill_ids(struct fill *fill, size_t *ret_count)
+{
+    int32_t *ids = fill_array(fill, sizeof(*ids), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++)
+        ids[i] = fill_int32(fill);
+    return ids;
+}
+
+static void fill_partition(struct fill *fill, struct message_partition *partition)
+{
+    partition->partition = fill_uint32(fill);
+    partition->leader = fill_int32(fill);
+    partition->leader_epoch = fill_int32(fill);
+    partition->replicas = fill_ids(fill, &partition->replica_count);
+    partition->isr = fill_ids(fill, &partition->isr_count);
+    partition->shard = fill_uint32(fill);
+    partition->high_watermark = fill_number(fill);
+    partition->log_start = fill_number(fill);
+    partition->log_end = fill_number(fill);
+    partition->size_bytes = fill_number(fill);
+    partition->error = fill_error(fill);
+    partition->problem = fill_string(fill);
+}
+
+static void fill_topic_response(struct fill *fill, struct message_topic_response *message)
+{
+    message->topics = fill_array(fill, sizeof(*message->topics), &message->topic_count);
+    for (size_t i = 0; i < message->topic_count; i++) {
+        struct message_topic *topic = &message->topics[i];
+        topic->error = fill_error(fill);
+        topic->name = fill_string(fill);
+        topic->topic_id = fill_uuid(fill);
+        topic->configs = fill_configs(fill, &topic->config_count);
+        topic->partitions = fill_array(fill, sizeof(*topic->partitions), &topic->partition_count);
+        for (size_t j = 0; j < topic->partition_count; j++)
+            fill_partition(fill, &topic->partitions[j]);
+    }
+}
+
+static void fill_list_offsets_request(struct fill *fill, struct message_list_offsets_request *message)
+{
+    message->entries = fill_array(fill, sizeof(*message->entries), &message->entry_count);
+    for (size_t i = 0; i < message->entry_count; i++) {
+        message->entries[i].topic_id = fill_uuid(fill);
+        message->entries[i].topic_id.bytes[0] |= 1; /* an entry always names a topic */
+        message->entries[i].partition = fill_uint32(fill);
+        message->entries[i].timestamp_ms = (int64_t)fill_number(fill);
+    }
+}
+
+static void fill_list_offsets_response(struct fill *fill, struct message_list_offsets_response *message)
+{
+    message->results = fill_array(fill, sizeof(*message->results), &message->result_count);
+    for (size_t i = 0; i < message->result_count; i++) {
+        message->results[i].error = fill_error(fill);
+        message->results[i].offset = (int64_t)fill_number(fill);
+        message->results[i].timestamp_ms = (int64_t)fill_number(fill);
+        message->results[i].leader_epoch = fill_int32(fill);
+    }
+}
+
+static void fill_init_producer_response(struct fill *fill, struct message_init_producer_response *message)
+{
+    message->producer_id = (int64_t)fill_number(fill);
+    message->producer_epoch = (int16_t)(fill_uint32(fill) | fill->everything);
+}
+
+static void fill_status_response(struct fill *fill, struct message_status_response *message)
+{
+    message->cluster_id = fill_uuid(fill);
+    message->coordinator = fill_or_none(fill);
+    message->brokers = fill_brokers(fill, &message->broker_count);
+    message->topics_total = fill_uint32(fill);
+    message->partitions_total = fill_uint32(fill);
+    message->partitions_under_replicated = fill_uint32(fill);
+    message->partitions_offline = fill_uint32(fill);
+    message->problems = fill_array(fill, sizeof(*message->problems), &message->problem_count);
+    for (size_t i = 0; i < message->problem_count; i++)
+        message->problems[i] =
+            (struct message_problem){fill_string(fill), fill_string(fill), fill_string(fill)};
+    message->uptime_ms = fill_number(fill);
+    message->stored_bytes = fill_number(fill);
+    message->disk_free_bytes = fill_number(fill);
+    message->version = fill_string(fill);
+}
+
+/* ---- the table ---- */
+
+/* X(suffix, struct, fill function, protobuf-c's name) */
+#define KIND_MAP(X)                                                                                          \
+    X(error, message_error, fill_error_message, error_response)                                              \
+    X(hello_request, message_hello_request, fill_hello_request, hello_request)                               \
+    X(hello_response, message_hello_response, fill_hello_response, hello_response)                           \
+    X(cluster_response, message_cluster_response, fill_cluster_response, cluster_response)                   \
+    X(topic_create, message_topic_create, fill_topic_create, topic_create_request)                           \
+    X(topic_delete, message_topic_delete, fill_topic_delete, topic_delete_request)                           \
+    X(topic_alter, message_topic_alter, fill_topic_alter, topic_alter_request)                               \
+    X(topic_describe, message_topic_describe, fill_topic_describe, topic_describe_request)                   \
+    X(topic_response, message_topic_response, fill_topic_response, topic_response)                           \
+    X(list_offsets_request, message_list_offsets_request, fill_list_offsets_request, list_offsets_request)   \
+    X(list_offsets_response, message_list_offsets_response, fill_list_offsets_response,                      \
+      list_offsets_response)                                                                                 \
+    X(init_producer_response, message_init_producer_response, fill_init_producer_response,                   \
+      init_producer_response)                                                                                \
+    X(status_response, message_status_response, fill_status_response, status_response)
+
+#define KIND_WRAP(suffix, type, fill_function, wire_name)                                                    \
+    _Static_assert(sizeof(struct type) <= MESSAGE_KIND_SIZE_MAX, "raise MESSAGE_KIND_SIZE_MAX");             \
+    static int encode_##suffix(struct buffer *to, const void *message)                                       \
+    {                                                                                                        \
+        return message_encode_##suffix(to, message);                                                         \
+    }                                                                                                        \
+    static int decode_##suffix(struct slice from, void *ret_message)                                         \
+    {                                                                                                        \
+        return message_decode_##suffix(from, ret_message);                                                   \
+    }                                                                                                        \
+    static void deinit_##suffix(void *message)                                                               \
+    {                                                                                                        \
+        message_deinit_##suffix(message);                                                                    \
+    }                                                                                                        \
+    static void wrap_fill_##suffix(struct fill *fill, void *message)                                         \
+    {                                                                                                        \
+        memset(message, 0, sizeof(struct type));                                                             \
+        fill_function(fill, message);                                                                        \
+    }
+KIND_MAP(KIND_WRAP)
+#undef KIND_WRAP
+
+#define KIND_ROW(suffix, type, fill_function, wire_name)                                                     \
+    {#suffix,                                                                                                \
+     &mesh__wire__##wire_name##__descriptor,                                                                 \
+     sizeof(struct type),                                                                                    \
+     encode_##suffix,                                                                                        \
+     decode_##suffix,                                                                                        \
+     deinit_##suffix,                                                                                        \
+     wrap_fill_##suffix},
+const struct message_kind message_kinds[] = {KIND_MAP(KIND_ROW)};
+#undef KIND_ROW
+
+const int message_kind_count = sizeof(message_kinds) / sizeof(message_kinds[0]);
+
+/* Every message of message.h is in the table. */
+#define KIND_COUNT(suffix, type) +1
+_Static_assert(sizeof(message_kinds) / sizeof(message_kinds[0]) == 0 MESSAGE_MAP(KIND_COUNT),
+               "a message is missing");
+
+const struct message_kind *message_kind_named(const char *name)
+{
+    for (int i = 0; i < message_kind_count; i++)
+        if (strcmp(message_kinds[i].name, name) == 0) return &message_kinds[i];
+    ck_abort_msg("no message kind %s", name);
+    return NULL;
+}

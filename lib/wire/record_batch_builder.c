@@ -22,20 +22,42 @@ struct record_deltas {
     uint64_t timestamp, offset;
 };
 
-static inline size_t encoded_size_of(size_t size, bool is_null)
+/* varint_size() and varint_encode() with the usual lengths, one and two bytes, decided by branches that the processor
+ * foresees: from record to record the lengths hardly change. */
+static inline size_t size_of_varint(uint64_t v)
 {
-    return is_null ? 1 : varint_size((uint64_t)size << 1) + size;
+    if (v < 0x80) return 1;
+    return v < 0x4000 ? 2 : varint_size(v);
 }
 
-/* The size of the headers without their count; above INT32_MAX when they are too large. */
-static size_t headers_size(const struct record *record)
+static inline uint8_t *put_varint(uint8_t *to, uint64_t v)
 {
-    size_t size = 0;
+    if (v < 0x80) {
+        to[0] = (uint8_t)v;
+        return to + 1;
+    }
+    if (v < 0x4000) {
+        to[0] = (uint8_t)(v | 0x80);
+        to[1] = (uint8_t)(v >> 7);
+        return to + 2;
+    }
+    return varint_encode(to, v);
+}
+
+static inline size_t encoded_size_of(size_t size, bool is_null)
+{
+    return is_null ? 1 : size_of_varint((uint64_t)size << 1) + size;
+}
+
+/* The size of the headers and their count; above INT32_MAX when they are too large. */
+__attribute__((noinline)) static size_t headers_size(const struct record *record)
+{
+    size_t size = varint_size((uint64_t)record->header_count << 1);
 
     for (uint32_t i = 0; i < record->header_count; i++) {
         const struct record_header *header = &record->headers[i];
 
-        if (header->key.size > INT32_MAX || header->value.size > INT32_MAX) return SIZE_MAX;
+        if ((header->key.size | header->value.size) > INT32_MAX) return (size_t)INT32_MAX + 1;
         size += encoded_size_of(header->key.size, false);
         size += encoded_size_of(header->value.size, header->value_is_null);
         if (size > INT32_MAX) break;
@@ -46,25 +68,13 @@ static size_t headers_size(const struct record *record)
 /* What a record takes after its size field; above INT32_MAX when it is too large. */
 static inline size_t body_size(const struct record *record, const struct record_deltas *deltas)
 {
-    size_t size = 1 + varint_size(deltas->timestamp) + varint_size(deltas->offset);
+    size_t size = 1 + size_of_varint(deltas->timestamp) + size_of_varint(deltas->offset);
 
-    if ((record->key.size | record->value.size) > INT32_MAX || record->header_count > INT32_MAX) return SIZE_MAX;
+    if ((record->key.size | record->value.size | record->header_count) > INT32_MAX) return (size_t)INT32_MAX + 1;
     size += encoded_size_of(record->key.size, record->key_is_null);
     size += encoded_size_of(record->value.size, record->value_is_null);
-    size += varint_size((uint64_t)record->header_count << 1);
-    if (record->header_count == 0) return size;
-
-    size_t headers = headers_size(record);
-    return headers > INT32_MAX ? SIZE_MAX : size + headers;
-}
-
-static inline uint8_t *put_varint(uint8_t *to, uint64_t v)
-{
-    if (v < 0x80) {
-        *to = (uint8_t)v;
-        return to + 1;
-    }
-    return varint_encode(to, v);
+    if (record->header_count == 0) return size + 1;
+    return size + headers_size(record);
 }
 
 static inline uint8_t *put_bytes(uint8_t *to, struct slice bytes, bool is_null)
@@ -125,7 +135,7 @@ int record_batch_builder_add(struct record_batch_builder *builder, const struct 
         .offset = (uint64_t)builder->record_count << 1,
     };
     size_t body = body_size(record, &deltas);
-    size_t end = start + varint_size((uint64_t)body << 1) + body;
+    size_t end = start + size_of_varint((uint64_t)body << 1) + body;
     uint8_t *written;
 
     if (body > INT32_MAX || end > INT32_MAX) return MESH_ETOOLARGE;

@@ -10,59 +10,69 @@
 
 #define ENCODED_NULL 1 /* zigzag of the length -1 */
 
-/* varint_decode() with the usual lengths, one and two bytes, unrolled. */
-static inline const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, uint64_t *ret_v)
+/* What take_*() return: the value, and where to go on; `next` is NULL when the bytes do not add up. In registers, unlike
+ * output parameters. */
+struct varint {
+    const uint8_t *next;
+    uint64_t value;
+};
+
+__attribute__((noinline, cold)) static struct varint take_any_varint(const uint8_t *at, const uint8_t *end)
 {
-    if (end - at >= 2) {
-        if (at[0] < 0x80) {
-            *ret_v = at[0];
-            return at + 1;
-        }
-        if (at[1] < 0x80) {
-            *ret_v = (at[0] & 0x7fu) | (uint64_t)at[1] << 7;
-            return at + 2;
-        }
-    }
-    return varint_decode(at, end, ret_v);
+    struct varint varint = {NULL, 0};
+
+    varint.next = varint_decode(at, end, &varint.value);
+    return varint;
 }
 
-/* A size and as many bytes; size -1 is null. NULL when they do not fit before `end`. */
-static inline const uint8_t *take_bytes(const uint8_t *at, const uint8_t *end, struct slice *ret_bytes,
-                                        bool *ret_is_null)
+/* The usual lengths, up to three bytes, are unrolled; the rest is left to varint_decode(). */
+static inline struct varint take_varint(const uint8_t *at, const uint8_t *end)
 {
-    uint64_t encoded;
+    if (__builtin_expect(end - at < 3, 0)) return take_any_varint(at, end);
+    if (at[0] < 0x80) return (struct varint){at + 1, at[0]};
+    if (at[1] < 0x80) return (struct varint){at + 2, (at[0] & 0x7fu) | (uint64_t)at[1] << 7};
+    if (at[2] < 0x80) return (struct varint){at + 3, (at[0] & 0x7fu) | (at[1] & 0x7fu) << 7 | (uint64_t)at[2] << 14};
+    return take_any_varint(at, end);
+}
 
-    at = take_varint(at, end, &encoded);
-    if (at == NULL) return NULL;
-    *ret_is_null = encoded == ENCODED_NULL;
-    if (encoded == ENCODED_NULL) {
-        *ret_bytes = (struct slice){NULL, 0};
-        return at;
-    }
-    if ((encoded & 1) || encoded >> 1 > (uint64_t)(end - at)) return NULL; /* below -1, or past the end */
-    *ret_bytes = slice_of(at, encoded >> 1);
-    return at + (encoded >> 1);
+/* A size and as many bytes: data NULL for null (size -1). */
+struct field {
+    const uint8_t *next;
+    struct slice bytes;
+};
+
+static inline struct field take_field(const uint8_t *at, const uint8_t *end)
+{
+    struct varint size = take_varint(at, end);
+
+    if (size.next == NULL) return (struct field){NULL, {NULL, 0}};
+    if (size.value == ENCODED_NULL) return (struct field){size.next, {NULL, 0}};
+    if ((size.value & 1) || size.value >> 1 > (uint64_t)(end - size.next)) return (struct field){NULL, {NULL, 0}};
+    return (struct field){size.next + (size.value >> 1), {size.next, size.value >> 1}};
 }
 
 int record_header_next(struct slice *headers_encoded, struct record_header *ret_header)
 {
-    const uint8_t *at, *end;
-    struct record_header header;
-    bool key_is_null;
+    const uint8_t *end;
+    struct field key, value;
 
     if (headers_encoded->size == 0) return 0;
     end = headers_encoded->data + headers_encoded->size;
-    at = take_bytes(headers_encoded->data, end, &header.key, &key_is_null);
-    if (at == NULL || key_is_null) return MESH_ECORRUPT;
-    at = take_bytes(at, end, &header.value, &header.value_is_null);
-    if (at == NULL) return MESH_ECORRUPT;
-    *headers_encoded = slice_of(at, (size_t)(end - at));
-    *ret_header = header;
+    key = take_field(headers_encoded->data, end);
+    if (key.next == NULL || key.bytes.data == NULL) return MESH_ECORRUPT; /* the key may not be null */
+    value = take_field(key.next, end);
+    if (value.next == NULL) return MESH_ECORRUPT;
+    *ret_header = (struct record_header){
+        .key = key.bytes,
+        .value = value.bytes,
+        .value_is_null = value.bytes.data == NULL,
+    };
+    *headers_encoded = slice_of(value.next, (size_t)(end - value.next));
     return 1;
 }
 
 /* Whether `encoded` is exactly `count` headers. */
-static bool headers_are_valid(struct slice encoded, uint64_t count)
+__attribute__((noinline)) static bool headers_are_valid(struct slice encoded, uint64_t count)
 {
     struct record_header header;
 
@@ -96,52 +106,54 @@ int record_iterator_init(struct record_iterator *iterator, struct slice batch, s
     return 0;
 }
 
-/* Decodes what stands between a record's size and its end. */
-static inline bool decode_body(const struct record_iterator *iterator, const uint8_t *at, const uint8_t *end,
-                               struct record *record, uint64_t *ret_offset_delta)
+/* Whether what stands between `at` and `end` is as many headers as the count says, `count` being zigzag. */
+static inline bool headers_fit(const uint8_t *at, const uint8_t *end, uint64_t count)
 {
-    const struct record_batch_header *header = &iterator->header;
-    uint64_t timestamp_delta, offset_delta, header_count;
-
-    if (at == end) return false;
-    at++; /* attributes: none are defined */
-    if ((at = take_varint(at, end, &timestamp_delta)) == NULL) return false;
-    if ((at = take_varint(at, end, &offset_delta)) == NULL) return false;
-    if ((at = take_bytes(at, end, &record->key, &record->key_is_null)) == NULL) return false;
-    if ((at = take_bytes(at, end, &record->value, &record->value_is_null)) == NULL) return false;
-    if ((at = take_varint(at, end, &header_count)) == NULL) return false;
-
-    if ((offset_delta & 1) || offset_delta >> 1 > (uint64_t)header->last_offset_delta) return false;
-    *ret_offset_delta = offset_delta >> 1;
-    record->offset = header->base_offset + (int64_t)(offset_delta >> 1);
-    record->timestamp_ms = (int64_t)((uint64_t)header->base_timestamp_ms + (uint64_t)zigzag_decode(timestamp_delta));
-    if (header->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME) record->timestamp_ms = header->max_timestamp_ms;
-
-    record->headers = NULL;
-    record->headers_encoded = slice_of(at, (size_t)(end - at));
-    record->header_count = (uint32_t)(header_count >> 1);
-    if (header_count == 0) return at == end;
-    /* A header takes two bytes at least. */
-    if ((header_count & 1) || header_count > (uint64_t)(end - at)) return false;
-    return headers_are_valid(record->headers_encoded, header_count >> 1);
+    if (count == 0) return at == end;
+    /* Each takes two bytes at least, so that `count`, which is twice the number, is bounded by the bytes left. */
+    if (at > end || (count & 1) || count > (uint64_t)(end - at)) return false;
+    return headers_are_valid(slice_of(at, (size_t)(end - at)), count >> 1);
 }
 
 int record_iterator_next(struct record_iterator *iterator, struct record *ret_record)
 {
-    const uint8_t *at;
-    uint64_t encoded_size, offset_delta;
-    struct record record;
+    const struct record_batch_header *batch = &iterator->header;
+    const uint8_t *const end = iterator->end, *record_end;
+    struct varint size, timestamp, offset, header_count;
+    struct field key, value;
 
-    if (iterator->remaining == 0) return iterator->at == iterator->end ? 0 : MESH_ECORRUPT;
-    at = take_varint(iterator->at, iterator->end, &encoded_size);
-    if (at == NULL || (encoded_size & 1) || encoded_size >> 1 > (uint64_t)(iterator->end - at)) return MESH_ECORRUPT;
-    if (!decode_body(iterator, at, at + (encoded_size >> 1), &record, &offset_delta)) return MESH_ECORRUPT;
-    if (offset_delta < iterator->offset_delta_min) return MESH_ECORRUPT;
+    if (iterator->remaining == 0) return iterator->at == end ? 0 : MESH_ECORRUPT;
+    size = take_varint(iterator->at, end);
+    if (size.next == NULL || (size.value & 1)) return MESH_ECORRUPT;
+    if (size.value == 0 || size.value >> 1 > (uint64_t)(end - size.next)) return MESH_ECORRUPT;
+    record_end = size.next + (size.value >> 1);
 
-    iterator->at = at + (encoded_size >> 1);
-    iterator->offset_delta_min = offset_delta + 1;
+    /* The fields are kept from passing the end of the blob one by one, and that of the record all at once below. The
+     * byte skipped are the attributes, of which none is defined. */
+    if ((timestamp = take_varint(size.next + 1, end)).next == NULL) return MESH_ECORRUPT;
+    if ((offset = take_varint(timestamp.next, end)).next == NULL) return MESH_ECORRUPT;
+    if ((key = take_field(offset.next, end)).next == NULL) return MESH_ECORRUPT;
+    if ((value = take_field(key.next, end)).next == NULL) return MESH_ECORRUPT;
+    if ((header_count = take_varint(value.next, end)).next == NULL) return MESH_ECORRUPT;
+    if (!headers_fit(header_count.next, record_end, header_count.value)) return MESH_ECORRUPT;
+
+    if ((offset.value & 1) || offset.value >> 1 > (uint64_t)batch->last_offset_delta) return MESH_ECORRUPT;
+    if (offset.value >> 1 < iterator->offset_delta_min) return MESH_ECORRUPT;
+    iterator->offset_delta_min = (offset.value >> 1) + 1;
+    iterator->at = record_end;
     iterator->remaining--;
-    *ret_record = record;
+
+    /* Field by field: copying a whole struct just written costs more than decoding it. */
+    ret_record->offset = batch->base_offset + (int64_t)(offset.value >> 1);
+    ret_record->timestamp_ms = (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)zigzag_decode(timestamp.value));
+    if (batch->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME) ret_record->timestamp_ms = batch->max_timestamp_ms;
+    ret_record->key = key.bytes;
+    ret_record->value = value.bytes;
+    ret_record->key_is_null = key.bytes.data == NULL;
+    ret_record->value_is_null = value.bytes.data == NULL;
+    ret_record->header_count = (uint32_t)(header_count.value >> 1);
+    ret_record->headers = NULL;
+    ret_record->headers_encoded = slice_of(header_count.next, (size_t)(record_end - header_count.next));
     return 1;
 }
 

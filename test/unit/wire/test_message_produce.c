@@ -170,7 +170,7 @@ START_TEST(damaged_requests_are_refused_or_read_as_protobuf_does)
     struct buffer bytes = BUFFER_INIT;
     unsigned accepted = 0, refused = 0;
 
-    for (unsigned seed = 0; seed < 100; seed++) {
+    for (unsigned seed = 0; seed < 40; seed++) {
         struct request request, read;
         struct random random;
 
@@ -192,8 +192,8 @@ START_TEST(damaged_requests_are_refused_or_read_as_protobuf_does)
             if (read_request(cut, claimed_size(cut), &read) == 0) check_against_library(cut, &read);
         }
     }
-    ck_assert_uint_gt(accepted, 1000);
-    ck_assert_uint_gt(refused, 1000);
+    ck_assert_uint_gt(accepted, 500);
+    ck_assert_uint_gt(refused, 500);
     buffer_deinit(&bytes);
 }
 END_TEST
@@ -378,7 +378,7 @@ START_TEST(damaged_responses_are_refused_or_read_as_protobuf_does)
     struct random random;
 
     random_init(&random, 1);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 100; i++) {
         struct produce_result result = random_result(&random);
         buffer_clear(&bytes);
         ck_assert_int_eq(produce_response_add(&bytes, &result), 0);

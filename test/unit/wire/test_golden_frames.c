@@ -1,0 +1,411 @@
+/* The frames of test/golden/native: what they mean, and that they are still written so. */
+#include "wire/frame.h"
+#include "wire/message.h"
+#include "wire/record_batch.h"
+
+#include "base/error.h"
+#include "support/run_suite.h"
+#include "unit/wire/golden_frame.h"
+
+#include <check.h>
+
+static struct uuid uuid_from(uint8_t first)
+{
+    struct uuid uuid;
+
+    for (int i = 0; i < UUID_SIZE; i++)
+        uuid.bytes[i] = (uint8_t)(first + i);
+    return uuid;
+}
+
+/* Decodes, and encodes what came out. */
+#define DEFINE_RECODE(suffix, type)                                                                          \
+    static void recode_##suffix(struct slice message, uint32_t attachment_size, struct buffer *to)           \
+    {                                                                                                        \
+        struct type decoded;                                                                                 \
+        ck_assert_uint_eq(attachment_size, 0);                                                               \
+        ck_assert_int_eq(message_decode_##suffix(message, &decoded), 0);                                     \
+        ck_assert_int_eq(message_encode_##suffix(to, &decoded), 0);                                          \
+        message_deinit_##suffix(&decoded);                                                                   \
+    }
+MESSAGE_MAP(DEFINE_RECODE)
+
+/* ---- sessions ---- */
+
+static void encode_error(struct buffer *to)
+{
+    struct message_error message = {MESH_EINVALID_TOPIC,
+                                    (char[]){"topic names use letters, digits, dot, dash and underscore"}};
+
+    ck_assert_int_eq(message_encode_error(to, &message), 0);
+}
+
+static void encode_hello_request(struct buffer *to)
+{
+    struct message_hello_request message = {(char[]){"libmesh"}, (char[]){"0.1.0"}, 1, 1, 2};
+
+    ck_assert_int_eq(message_encode_hello_request(to, &message), 0);
+}
+
+static void encode_hello_response(struct buffer *to)
+{
+    struct message_hello_response message = {
+        .cluster_id = uuid_from(0xa0),
+        .broker_id = uuid_from(0xb0),
+        .node_id = 5,
+        .shard_count = 4,
+        .shard = 2,
+        .frame_bytes_max = 64u << 20,
+        .version = 1,
+        .broker_version = (char[]){"0.1.0"},
+    };
+
+    ck_assert_int_eq(message_encode_hello_response(to, &message), 0);
+}
+
+static void encode_init_producer_response(struct buffer *to)
+{
+    struct message_init_producer_response message = {123456789012, 3};
+
+    ck_assert_int_eq(message_encode_init_producer_response(to, &message), 0);
+}
+
+static void encode_nothing(struct buffer *to)
+{
+    (void)to;
+}
+
+static void recode_nothing(struct slice message, uint32_t attachment_size, struct buffer *to)
+{
+    (void)to;
+    ck_assert_uint_eq(message.size, 0);
+    ck_assert_uint_eq(attachment_size, 0);
+}
+
+/* ---- the mesh ---- */
+
+#define BROKER_COUNT 2
+
+static void fill_brokers(struct message_broker brokers[BROKER_COUNT])
+{
+    static char alpha[] = "alpha", beta[] = "beta", alpha_host[] = "10.0.0.1", beta_host[] = "beta.example",
+                zone_a[] = "a", zone_b[] = "b";
+
+    brokers[0] = (struct message_broker){1, uuid_from(0xb0), alpha, alpha_host, zone_a, 9092, 4};
+    brokers[1] = (struct message_broker){300, uuid_from(0xc0), beta, beta_host, zone_b, 19092, 2};
+}
+
+static void encode_cluster_response(struct buffer *to)
+{
+    struct message_broker brokers[BROKER_COUNT];
+    struct message_cluster_response message = {uuid_from(0xa0), 1, brokers, BROKER_COUNT};
+
+    fill_brokers(brokers);
+    ck_assert_int_eq(message_encode_cluster_response(to, &message), 0);
+}
+
+static void encode_status_response(struct buffer *to)
+{
+    struct message_broker brokers[BROKER_COUNT];
+    struct message_problem problem = {(char[]){"the disk is nearly full"}, (char[]){"writes will be refused"},
+                                      (char[]){"shorten retention"}};
+    struct message_status_response message = {
+        .cluster_id = uuid_from(0xa0),
+        .coordinator = -1,
+        .brokers = brokers,
+        .broker_count = BROKER_COUNT,
+        .topics_total = 6,
+        .partitions_total = 40,
+        .partitions_under_replicated = 2,
+        .partitions_offline = 1,
+        .problems = &problem,
+        .problem_count = 1,
+        .uptime_ms = 86400000,
+        .stored_bytes = UINT64_C(10) << 30,
+        .disk_free_bytes = UINT64_C(1) << 30,
+        .version = (char[]){"0.1.0"},
+    };
+
+    fill_brokers(brokers);
+    ck_assert_int_eq(message_encode_status_response(to, &message), 0);
+}
+
+/* ---- topics ---- */
+
+static void encode_topic_create(struct buffer *to)
+{
+    struct message_config configs[] = {{(char[]){"flush"}, (char[]){"async"}, false},
+                                       {(char[]){"retention.ms"}, (char[]){"-1"}, false}};
+    struct message_topic_create message = {(char[]){"orders"}, 12, 3, configs, 2, true};
+
+    ck_assert_int_eq(message_encode_topic_create(to, &message), 0);
+}
+
+static void encode_topic_delete(struct buffer *to)
+{
+    struct message_topic_delete message = {(char[]){"orders"}};
+
+    ck_assert_int_eq(message_encode_topic_delete(to, &message), 0);
+}
+
+static void encode_topic_alter(struct buffer *to)
+{
+    struct message_config config = {(char[]){"flush"}, (char[]){"group"}, false};
+    char *removed_keys[] = {(char[]){"retention.ms"}, (char[]){"segment.bytes"}};
+    struct message_topic_alter message = {(char[]){"orders"}, 24, &config, 1, removed_keys, 2};
+
+    ck_assert_int_eq(message_encode_topic_alter(to, &message), 0);
+}
+
+static void encode_topic_describe(struct buffer *to)
+{
+    char *names[] = {(char[]){"orders"}, (char[]){"payments"}};
+    struct message_topic_describe message = {names, 2, true, true};
+
+    ck_assert_int_eq(message_encode_topic_describe(to, &message), 0);
+}
+
+static void encode_topic_response(struct buffer *to)
+{
+    int32_t replicas[] = {1, 300, 2}, isr[] = {1, 2}, replica = 2;
+    struct message_config config = {(char[]){"flush"}, (char[]){"group"}, true};
+    struct message_partition partitions[] = {
+        {.partition = 0,
+         .leader = 1,
+         .leader_epoch = 7,
+         .replicas = replicas,
+         .isr = isr,
+         .replica_count = 3,
+         .isr_count = 2,
+         .shard = 3,
+         .high_watermark = 1000000,
+         .log_start = 128,
+         .log_end = 1000007,
+         .size_bytes = 100 << 20},
+        {.partition = 1,
+         .leader = -1,
+         .leader_epoch = 9,
+         .replicas = &replica,
+         .replica_count = 1,
+         .error = MESH_ESTORAGE,
+         .problem = (char[]){"its disk has failed"}},
+    };
+    struct message_topic topics[] = {
+        {.name = (char[]){"orders"},
+         .topic_id = uuid_from(0x10),
+         .configs = &config,
+         .config_count = 1,
+         .partitions = partitions,
+         .partition_count = 2},
+        {.error = MESH_EUNKNOWN_TOPIC, .name = (char[]){"payments"}},
+    };
+    struct message_topic_response message = {topics, 2};
+
+    ck_assert_int_eq(message_encode_topic_response(to, &message), 0);
+}
+
+/* ---- offsets ---- */
+
+static void encode_list_offsets_request(struct buffer *to)
+{
+    struct list_offsets_entry entries[] = {
+        {uuid_from(0x10), 5, -1}, {uuid_from(0x10), 5, -2}, {uuid_from(0x20), 0, 1700000000000}};
+    struct message_list_offsets_request message = {entries, 3};
+
+    ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
+}
+
+static void encode_list_offsets_response(struct buffer *to)
+{
+    struct list_offsets_result results[] = {
+        {0, 4097, 1700000000123, 7}, {0, -1, -1, 7}, {MESH_EUNKNOWN_TOPIC, -1, 0, 0}};
+    struct message_list_offsets_response message = {results, 3};
+
+    ck_assert_int_eq(message_encode_list_offsets_response(to, &message), 0);
+}
+
+/* ---- produce and fetch ---- */
+
+static void encode_produce_request(struct buffer *to)
+{
+    const struct produce_entry entries[] = {{uuid_from(0x10), 5, 7, 73}, {uuid_from(0x20), 0, -1, 74}};
+
+    ck_assert_int_eq(produce_request_start(to, -1, 30000), 0);
+    ck_assert_int_eq(produce_request_add(to, &entries[0]), 0);
+    ck_assert_int_eq(produce_request_add(to, &entries[1]), 0);
+}
+
+static void recode_produce_request(struct slice message, uint32_t attachment_size, struct buffer *to)
+{
+    struct produce_request_reader reader;
+    struct produce_entry entry;
+
+    ck_assert_int_eq(produce_request_reader_init(&reader, message, attachment_size), 0);
+    ck_assert_int_eq(produce_request_start(to, reader.acks, reader.timeout_ms), 0);
+    while (produce_request_reader_next(&reader, &entry))
+        ck_assert_int_eq(produce_request_add(to, &entry), 0);
+}
+
+static void encode_produce_response(struct buffer *to)
+{
+    const struct produce_result results[] = {{0, 4096, 7, 3, 2, 1700000000000, true},
+                                             {MESH_EOUT_OF_ORDER_SEQUENCE, 0, -1, 0, 0, -1, false}};
+
+    ck_assert_int_eq(produce_response_add(to, &results[0]), 0);
+    ck_assert_int_eq(produce_response_add(to, &results[1]), 0);
+}
+
+static void recode_produce_response(struct slice message, uint32_t attachment_size, struct buffer *to)
+{
+    struct produce_response_reader reader;
+    struct produce_result result;
+
+    ck_assert_uint_eq(attachment_size, 0);
+    ck_assert_int_eq(produce_response_reader_init(&reader, message), 0);
+    while (produce_response_reader_next(&reader, &result))
+        ck_assert_int_eq(produce_response_add(to, &result), 0);
+}
+
+static void encode_fetch_request(struct buffer *to)
+{
+    const struct fetch_entry entries[] = {{uuid_from(0x10), 5, 7, 4096, 65536},
+                                          {uuid_from(0x20), 0, -1, UINT64_C(1) << 40, 65536}};
+
+    ck_assert_int_eq(fetch_request_start(to, 500, 1, 1 << 20), 0);
+    ck_assert_int_eq(fetch_request_add(to, &entries[0]), 0);
+    ck_assert_int_eq(fetch_request_add(to, &entries[1]), 0);
+}
+
+static void recode_fetch_request(struct slice message, uint32_t attachment_size, struct buffer *to)
+{
+    struct fetch_request_reader reader;
+    struct fetch_entry entry;
+
+    ck_assert_uint_eq(attachment_size, 0);
+    ck_assert_int_eq(fetch_request_reader_init(&reader, message), 0);
+    ck_assert_int_eq(fetch_request_start(to, reader.max_wait_ms, reader.bytes_min, reader.bytes_max), 0);
+    while (fetch_request_reader_next(&reader, &entry))
+        ck_assert_int_eq(fetch_request_add(to, &entry), 0);
+}
+
+static void encode_fetch_response(struct buffer *to)
+{
+    const struct fetch_result results[] = {{.entry = 0,
+                                            .high_watermark = 4097,
+                                            .log_start = 128,
+                                            .next_offset = 4097,
+                                            .records_size = 73,
+                                            .leader_epoch = 7},
+                                           {.entry = 1,
+                                            .error = MESH_EOFFSET_OUT_OF_RANGE,
+                                            .high_watermark = 99,
+                                            .log_start = 9,
+                                            .leader_epoch = 3}};
+
+    ck_assert_int_eq(fetch_response_add(to, &results[0]), 0);
+    ck_assert_int_eq(fetch_response_add(to, &results[1]), 0);
+}
+
+static void recode_fetch_response(struct slice message, uint32_t attachment_size, struct buffer *to)
+{
+    struct fetch_response_reader reader;
+    struct fetch_result result;
+
+    ck_assert_int_eq(fetch_response_reader_init(&reader, message, attachment_size), 0);
+    while (fetch_response_reader_next(&reader, &result))
+        ck_assert_int_eq(fetch_response_add(to, &result), 0);
+}
+
+/* ---- the files ---- */
+
+static const struct golden_case {
+    const char *name;
+    uint8_t flags;
+    uint16_t op;
+    uint32_t correlation_id;
+    uint32_t batch_count; /* in the attachment */
+    void (*encode)(struct buffer *to);
+    void (*recode)(struct slice message, uint32_t attachment_size, struct buffer *to);
+} golden_cases[] = {
+    {"hello_request", 0, FRAME_OP_HELLO, 1, 0, encode_hello_request, recode_hello_request},
+    {"hello_response", 1, FRAME_OP_HELLO, 1, 0, encode_hello_response, recode_hello_response},
+    {"cluster_request", 0, FRAME_OP_CLUSTER, 2, 0, encode_nothing, recode_nothing},
+    {"cluster_response", 1, FRAME_OP_CLUSTER, 2, 0, encode_cluster_response, recode_cluster_response},
+    {"topic_create_request", 0, FRAME_OP_TOPIC_CREATE, 3, 0, encode_topic_create, recode_topic_create},
+    {"topic_delete_request", 0, FRAME_OP_TOPIC_DELETE, 4, 0, encode_topic_delete, recode_topic_delete},
+    {"topic_alter_request", 0, FRAME_OP_TOPIC_ALTER, 5, 0, encode_topic_alter, recode_topic_alter},
+    {"topic_describe_request", 0, FRAME_OP_TOPIC_DESCRIBE, 6, 0, encode_topic_describe,
+     recode_topic_describe},
+    {"topic_response", 1, FRAME_OP_TOPIC_DESCRIBE, 6, 0, encode_topic_response, recode_topic_response},
+    {"produce_request", 0, FRAME_OP_PRODUCE, 7, 2, encode_produce_request, recode_produce_request},
+    {"produce_response", 1, FRAME_OP_PRODUCE, 7, 0, encode_produce_response, recode_produce_response},
+    {"fetch_request", 0, FRAME_OP_FETCH, 8, 0, encode_fetch_request, recode_fetch_request},
+    {"fetch_response", 1, FRAME_OP_FETCH, 8, 1, encode_fetch_response, recode_fetch_response},
+    {"list_offsets_request", 0, FRAME_OP_LIST_OFFSETS, 9, 0, encode_list_offsets_request,
+     recode_list_offsets_request},
+    {"list_offsets_response", 1, FRAME_OP_LIST_OFFSETS, 9, 0, encode_list_offsets_response,
+     recode_list_offsets_response},
+    {"init_producer_request", 0, FRAME_OP_INIT_PRODUCER, 10, 0, encode_nothing, recode_nothing},
+    {"init_producer_response", 1, FRAME_OP_INIT_PRODUCER, 10, 0, encode_init_producer_response,
+     recode_init_producer_response},
+    {"status_request", 0, FRAME_OP_STATUS, 11, 0, encode_nothing, recode_nothing},
+    {"status_response", 1, FRAME_OP_STATUS, 11, 0, encode_status_response, recode_status_response},
+    {"ping_request", 0, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
+    {"ping_response", 1, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
+    {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
+};
+
+static void check_batches(struct slice attachment, uint32_t batch_count)
+{
+    for (; batch_count > 0; batch_count--) {
+        struct record_batch_header header;
+        ck_assert_int_eq(record_batch_parse_header(attachment, &header), 0);
+        ck_assert_uint_le(header.size, attachment.size);
+        ck_assert_int_eq(record_batch_verify(slice_of(attachment.data, header.size), &header), 0);
+        ck_assert_int_eq(header.record_count, 1);
+        attachment = slice_of(attachment.data + header.size, attachment.size - header.size);
+    }
+    ck_assert_uint_eq(attachment.size, 0);
+}
+
+START_TEST(golden_frames_are_read_and_written_for_ever)
+{
+    const struct golden_case *c = &golden_cases[_i];
+    struct buffer frame = BUFFER_INIT, encoded = BUFFER_INIT, recoded = BUFFER_INIT;
+    uint8_t header_bytes[FRAME_HEADER_SIZE];
+    struct frame_header header;
+    struct slice message;
+
+    golden_frame_read(c->name, &frame);
+    ck_assert_int_eq(frame_parse_header(buffer_slice(&frame), 1 << 20, &header), 0);
+    ck_assert_uint_eq(header.flags, c->flags);
+    ck_assert_uint_eq(header.op, c->op);
+    ck_assert_uint_eq(header.correlation_id, c->correlation_id);
+    ck_assert_uint_eq(frame.size, (size_t)FRAME_HEADER_SIZE + header.message_size + header.attachment_size);
+    ck_assert_int_eq(frame_verify(frame.data, &header), 0);
+    message = slice_of(frame.data + FRAME_HEADER_SIZE, header.message_size);
+
+    c->encode(&encoded);
+    ck_assert(slice_equal(buffer_slice(&encoded), message));
+    c->recode(message, header.attachment_size, &recoded);
+    ck_assert(slice_equal(buffer_slice(&recoded), message));
+    check_batches(slice_of(message.data + message.size, header.attachment_size), c->batch_count);
+    frame_write_header(header_bytes, &header, encoded.data);
+    ck_assert_mem_eq(header_bytes, frame.data, FRAME_HEADER_SIZE);
+
+    buffer_deinit(&frame);
+    buffer_deinit(&encoded);
+    buffer_deinit(&recoded);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("golden frames");
+    TCase *tcase = tcase_create("golden frames");
+
+    tcase_add_loop_test(tcase, golden_frames_are_read_and_written_for_ever, 0,
+                        sizeof(golden_cases) / sizeof(golden_cases[0]));
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -1,0 +1,227 @@
+/* The table itself. What is written here is what users read: in --help, in the man page, in their shell. */
+#include "cmd/cli/command.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* clang-format off */
+
+const struct option_spec command_help_option = {"help", OPTION_FLAG, NULL, "Show this help and do nothing else", NULL, NULL, 0, 0, false};
+
+const struct option_spec command_client_options[] = {
+    {"broker", OPTION_TEXT, "HOST:PORT[,...]", "Brokers to try; any one that answers is enough", "$MESH_BROKER, else 127.0.0.1:9092", NULL, 0, 0, false},
+    {"timeout", OPTION_DURATION, "DURATION", "How long to wait for an answer before giving up with exit code 4", "30s", NULL, 0, 0, false},
+    {"json", OPTION_FLAG, NULL, "Print facts as JSON on standard output", NULL, NULL, 0, 0, false},
+};
+const size_t command_client_option_count = COUNT_OF(command_client_options);
+
+const struct command_group command_groups[] = {
+    {"topic", "Create, list, describe, alter and delete topics"},
+    {"bench", "Measure how fast a broker is, from here"},
+};
+const size_t command_group_count = COUNT_OF(command_groups);
+
+static const struct option_spec serve_options[] = {
+    {"data", OPTION_DIRECTORY, "DIR", "Where everything is kept; created when absent", "$XDG_DATA_HOME/mesh or ~/.local/share/mesh; /var/lib/mesh for root", NULL, 0, 0, false},
+    {"listen", OPTION_TEXT, "HOST:PORT", "Address of the one port; port 0 takes a free one", "127.0.0.1:9092", NULL, 0, 0, false},
+    {"name", OPTION_TEXT, "NAME", "What people call this broker", "the name of the last start, at first the host's", NULL, 0, 0, false},
+    {"zone", OPTION_TEXT, "ZONE", "The rack or zone it stands in", NULL, NULL, 0, 0, false},
+    {"shards", OPTION_INTEGER, "N", "Threads that serve partitions", "one per core", NULL, 1, 256, false},
+    {"config", OPTION_FILE, "FILE", "Read settings from lines KEY = VALUE; see 'mesh help settings'", NULL, NULL, 0, 0, false},
+    {"set", OPTION_PAIR, "KEY=VALUE", "Change one setting; see 'mesh help settings'", NULL, NULL, 0, 0, true},
+    {"quiet", OPTION_FLAG, NULL, "Log only warnings and errors, and print no hints", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec topic_create_options[] = {
+    {"partitions", OPTION_INTEGER, "N", "Number of partitions", "the broker's topic.partitions, 1 unless set", NULL, 1, 100000, false},
+    {"replicas", OPTION_INTEGER, "N", "Copies of each partition", "as many as the mesh has brokers, at most 3", NULL, 1, 32767, false},
+    {"set", OPTION_PAIR, "KEY=VALUE", "Configure the topic, for example flush=async or retention.ms=3600000", NULL, NULL, 0, 0, true},
+    {"if-absent", OPTION_FLAG, NULL, "Succeed when the topic exists already", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec topic_list_options[] = {
+    {"names", OPTION_FLAG, NULL, "Print names only, one per line", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec topic_alter_options[] = {
+    {"partitions", OPTION_INTEGER, "N", "Grow to this many partitions", NULL, NULL, 1, 100000, false},
+    {"set", OPTION_PAIR, "KEY=VALUE", "Change a configuration key", NULL, NULL, 0, 0, true},
+    {"unset", OPTION_TEXT, "KEY", "Return a configuration key to its default", NULL, NULL, 0, 0, true},
+};
+
+static const struct option_spec topic_delete_options[] = {
+    {"if-exists", OPTION_FLAG, NULL, "Succeed when there is no such topic", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec produce_options[] = {
+    {"format", OPTION_CHOICE, "FORMAT", "How records stand in the input: lines, length-prefixed or files; see 'mesh help formats'", "lines", "lines|length-prefixed|files", 0, 0, false},
+    {"keep-newlines", OPTION_FLAG, NULL, "Leave the newline at the end of each line's record; 'mesh consume --format raw' then gives back every byte", NULL, NULL, 0, 0, false},
+    {"partition", OPTION_INTEGER, "N", "Send every record to this partition", "by key, else evenly", NULL, 0, INT32_MAX, false},
+    {"key-delimiter", OPTION_BYTES, "TEXT", "What stands before its first occurrence in a record is the key; escapes such as \\t are understood", NULL, NULL, 0, 0, false},
+    {"header", OPTION_PAIR, "KEY=VALUE", "Add a header to every record", NULL, NULL, 0, 0, true},
+    {"null-marker", OPTION_TEXT, "TEXT", "A value that equals TEXT is sent as null (a tombstone)", NULL, NULL, 0, 0, false},
+    {"acks", OPTION_CHOICE, "ACKS", "What to wait for: all in-sync replicas, the leader alone, or nothing", "all", "all|-1|0|1", 0, 0, false},
+    {"compression", OPTION_CHOICE, "CODEC", "Compress batches", "none", "none|gzip|snappy|lz4|zstd", 0, 0, false},
+    {"batch-bytes", OPTION_SIZE, "SIZE", "Largest batch", "1MiB", NULL, 1024, 64 << 20, false},
+    {"linger", OPTION_DURATION, "DURATION", "Let a batch wait for company this long", "0", NULL, 0, 0, false},
+    {"memory", OPTION_SIZE, "SIZE", "Most bytes waiting for acknowledgement", "64MiB", NULL, 1 << 20, INT64_C(64) << 30, false},
+    {"no-create", OPTION_FLAG, NULL, "Fail when the topic does not exist, instead of creating it", NULL, NULL, 0, 0, false},
+    {"receipts", OPTION_FILE, "FILE", "Append a JSON line to FILE for every run of acknowledged records: partition, first and last offset, replicas that synced", NULL, NULL, 0, 0, false},
+    {"quiet", OPTION_FLAG, NULL, "Show no progress and no summary", NULL, NULL, 0, 0, false},
+    {"verbose", OPTION_FLAG, NULL, "Print the summary even when standard error is no terminal", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec consume_options[] = {
+    {"from", OPTION_START, "START", "Where to start: beginning, end, offset:N, offset:-N (N records before the end) or time:T", "beginning", NULL, 0, 0, false},
+    {"partition", OPTION_INTEGER, "N", "Read this partition only", "all", NULL, 0, INT32_MAX, false},
+    {"count", OPTION_INTEGER, "N", "Stop after N records", "never", NULL, 0, INT64_MAX, false},
+    {"until-end", OPTION_FLAG, NULL, "Stop after the last record that was there at the start", NULL, NULL, 0, 0, false},
+    {"format", OPTION_CHOICE, "FORMAT", "How to write records: lines, raw, length-prefixed, json or files; see 'mesh help formats'", "lines", "lines|raw|length-prefixed|json|files", 0, 0, false},
+    {"keys", OPTION_FLAG, NULL, "Write the key and the delimiter before each value", NULL, NULL, 0, 0, false},
+    {"key-delimiter", OPTION_BYTES, "TEXT", "What --keys writes between key and value", "\\t", NULL, 0, 0, false},
+    {"null-marker", OPTION_TEXT, "TEXT", "What to write for a null value", "nothing", NULL, 0, 0, false},
+    {"output", OPTION_DIRECTORY, "DIR", "With --format files: write each record to DIR/PARTITION-OFFSET", ".", NULL, 0, 0, false},
+    {"no-verify", OPTION_FLAG, NULL, "Do not check the checksums of what arrives", NULL, NULL, 0, 0, false},
+    {"json-summary", OPTION_FLAG, NULL, "Print one JSON object of facts to standard error at the end", NULL, NULL, 0, 0, false},
+    {"quiet", OPTION_FLAG, NULL, "Show no progress and no summary", NULL, NULL, 0, 0, false},
+    {"verbose", OPTION_FLAG, NULL, "Print the summary even when standard error is no terminal", NULL, NULL, 0, 0, false},
+};
+
+/* What all three benchmarks share comes first in each. */
+#define BENCH_COMMON_OPTIONS \
+    {"topic", OPTION_TEXT, "TOPIC", "Use this topic and leave it as it is afterwards", "a temporary one, deleted at the end", NULL, 0, 0, false}, \
+    {"records", OPTION_INTEGER, "N", "How many records", NULL, NULL, 1, INT64_MAX, false}, \
+    {"record-size", OPTION_SIZE, "SIZE", "Bytes of each value", NULL, NULL, 0, 64 << 20, false}, \
+    {"partitions", OPTION_INTEGER, "N", "Partitions of the temporary topic", "1", NULL, 1, 100000, false}, \
+    {"flush", OPTION_CHOICE, "MODE", "Flush mode of the temporary topic", "group", "group|async", 0, 0, false}, \
+    {"payload", OPTION_CHOICE, "KIND", "Contents of the values: random cannot be compressed, text can, zero is nothing", "random", "random|text|zero", 0, 0, false}, \
+    {"broker-pid", OPTION_INTEGER, "PID", "Process of a broker on this machine, to tell its CPU time", NULL, NULL, 1, INT32_MAX, false}, \
+    {"ready-file", OPTION_FILE, "FILE", "The same, taken from the ready.json of a broker", NULL, NULL, 0, 0, false}
+
+static const struct option_spec bench_produce_options[] = {
+    BENCH_COMMON_OPTIONS,
+    {"seconds", OPTION_INTEGER, "N", "Stop after N seconds instead of a number of records", NULL, NULL, 1, 86400, false},
+    {"warm-up", OPTION_INTEGER, "N", "Send N records first that do not count", "0", NULL, 0, INT64_MAX, false},
+    {"rate", OPTION_INTEGER, "N", "Send N records per second on a fixed schedule; latency counts from the scheduled time", "as fast as it goes", NULL, 1, 1000000000, false},
+    {"batch-records", OPTION_INTEGER, "N", "At most N records per batch", "as many as fit", NULL, 1, 1000000, false},
+    {"batch-bytes", OPTION_SIZE, "SIZE", "Largest batch", "1MiB", NULL, 1024, 64 << 20, false},
+    {"linger", OPTION_DURATION, "DURATION", "Let a batch wait for company this long", "0", NULL, 0, 0, false},
+    {"in-flight", OPTION_INTEGER, "N", "Batches on the way per partition", "5", NULL, 1, 1000000, false},
+    {"memory", OPTION_SIZE, "SIZE", "Most bytes waiting for acknowledgement", "64MiB", NULL, 1 << 20, INT64_C(64) << 30, false},
+    {"acks", OPTION_CHOICE, "ACKS", "What to wait for", "all", "all|-1|0|1", 0, 0, false},
+    {"compression", OPTION_CHOICE, "CODEC", "Compress batches", "none", "none|gzip|snappy|lz4|zstd", 0, 0, false},
+    {"no-idempotence", OPTION_FLAG, NULL, "Send without producer id and sequence numbers; allows more in flight", NULL, NULL, 0, 0, false},
+    {"partitioner", OPTION_CHOICE, "KIND", "Spread records in batches, or one by one", "sticky", "sticky|round-robin", 0, 0, false},
+};
+
+static const struct option_spec bench_consume_options[] = {
+    BENCH_COMMON_OPTIONS,
+    {"warm-up", OPTION_FLAG, NULL, "Read everything once before measuring, so that it comes from memory", NULL, NULL, 0, 0, false},
+    {"fetch-bytes", OPTION_SIZE, "SIZE", "Bytes fetched ahead", "the library's", NULL, 4096, 1 << 30, false},
+    {"no-verify", OPTION_FLAG, NULL, "Do not check the checksums of what arrives", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec bench_latency_options[] = {
+    BENCH_COMMON_OPTIONS,
+    {"warm-up", OPTION_INTEGER, "N", "Send N records first that do not count", "100", NULL, 0, INT64_MAX, false},
+    {"acks", OPTION_CHOICE, "ACKS", "What to wait for", "all", "all|-1|1", 0, 0, false},
+    {"end-to-end", OPTION_FLAG, NULL, "Measure until a second connection has consumed the record", NULL, NULL, 0, 0, false},
+};
+
+#define CLIENT true
+#define OPTIONS(array) array, COUNT_OF(array)
+#define NO_OPTIONS NULL, 0
+
+const struct command_spec command_table[COMMAND_COUNT] = {
+    {COMMAND_SERVE, "serve", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Run a broker",
+     "Runs a broker in the foreground until SIGTERM or SIGINT, then finishes what is in flight, syncs and stops. When it is ready it "
+     "prints one line, 'mesh: ready on HOST:PORT cluster=... broker=...', and writes the same facts to DIR/ready.json.\n\n"
+     "Settings come from --config, then from the environment, then from --set and the other options; the last one holds.",
+     "mesh serve  # for a first look: all on this machine\n"
+     "mesh serve --data /srv/mesh --listen 0.0.0.0:9092\n"
+     "mesh serve --data ./data --listen 127.0.0.1:0 --set topic.partitions=8",
+     OPTIONS(serve_options), false},
+    {COMMAND_TOPIC_CREATE, "topic create", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Create a topic",
+     "Creates a topic. Names have 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or ..",
+     "mesh topic create orders --partitions 3\n"
+     "mesh topic create clicks --set flush=async --set retention.ms=86400000",
+     OPTIONS(topic_create_options), CLIENT},
+    {COMMAND_TOPIC_LIST, "topic list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "List topics",
+     "Lists every topic with its number of partitions, records and bytes.",
+     "mesh topic list\nmesh topic list --json",
+     OPTIONS(topic_list_options), CLIENT},
+    {COMMAND_TOPIC_DESCRIBE, "topic describe", "NAME", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Show a topic's partitions and configuration",
+     "Shows where each partition is, what it holds, and how the topic is configured.",
+     "mesh topic describe orders\nmesh topic describe orders --json",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_TOPIC_ALTER, "topic alter", "NAME", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Change a topic's configuration or add partitions",
+     "Changes a topic. The number of partitions can only grow; records with keys may then go to other partitions than before.",
+     "mesh topic alter orders --partitions 6\nmesh topic alter orders --set retention.bytes=1073741824 --unset flush",
+     OPTIONS(topic_alter_options), CLIENT},
+    {COMMAND_TOPIC_DELETE, "topic delete", "NAME", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Delete a topic and all its records",
+     "Deletes a topic and all its records. There is no way back.",
+     "mesh topic delete orders",
+     OPTIONS(topic_delete_options), CLIENT},
+    {COMMAND_PRODUCE, "produce", "TOPIC [FILE]...", 1, SIZE_MAX, OPERAND_TOPIC, OPERAND_FILE,
+     "Send records from standard input or files",
+     "Sends records to a topic, from the files one after the other or from standard input; - stands for standard input. A topic that does not "
+     "exist is created with the broker's defaults, which is said on standard error.\n\n"
+     "Records are acknowledged when they are on disk, unless --acks or the topic's configuration say otherwise. The exit code is 0 only "
+     "when every record was acknowledged. Reading stops at the first record that fails. Ctrl-C stops reading, waits for what "
+     "was sent and exits with 130; a second Ctrl-C stops at once.",
+     "mesh produce orders < file.txt  # one record per line\n"
+     "mesh produce orders --key-delimiter : users.txt\n"
+     "mesh produce images --format files *.png\n"
+     "tail -f app.log | mesh produce logs",
+     OPTIONS(produce_options), CLIENT},
+    {COMMAND_CONSUME, "consume", "TOPIC", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Read records to standard output",
+     "Writes a topic's records to standard output, in order within each partition, and waits for more. --until-end or --count end it; with "
+     "--timeout it ends with exit code 4 when no record has come for so long. Without --timeout it waits for ever.\n\n"
+     "--json is the same as --format json. A reader that goes away (as 'head' does) ends it quietly.",
+     "mesh consume orders  # all, then what comes\n"
+     "mesh consume orders --from end\n"
+     "mesh consume orders --from offset:-10 --until-end\n"
+     "mesh consume orders --from time:-1h --json | jq .value",
+     OPTIONS(consume_options), CLIENT},
+    {COMMAND_STATUS, "status", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Say what is healthy, what is not, and what to do",
+     "Shows the brokers, the partitions' health and every known problem with its remedy. The exit code is 0 whenever a broker answered.",
+     "mesh status\nmesh status --json",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_BENCH_PRODUCE, "bench produce", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Measure producing",
+     "Sends records as fast as the broker acknowledges them, or at a fixed rate, and prints records and bytes per second, the latency of "
+     "acknowledgements, and CPU-seconds per GB (1 GB = 10^9 bytes of values).",
+     "mesh bench produce --record-size 1KiB --records 1000000\n"
+     "mesh bench produce --rate 5000 --batch-records 1 --seconds 10 --flush async",
+     OPTIONS(bench_produce_options), CLIENT},
+    {COMMAND_BENCH_CONSUME, "bench consume", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Measure consuming",
+     "Reads a topic from its beginning to its end and prints records and bytes per second and CPU-seconds per GB. Without --topic it first "
+     "fills a temporary one with --records records.",
+     "mesh bench consume --records 1000000 --record-size 1KiB --warm-up",
+     OPTIONS(bench_consume_options), CLIENT},
+    {COMMAND_BENCH_LATENCY, "bench latency", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Measure one record at a time",
+     "Sends one record, waits for its acknowledgement, and sends the next; prints the distribution of the times.",
+     "mesh bench latency --records 10000 --record-size 100",
+     OPTIONS(bench_latency_options), CLIENT},
+    {COMMAND_VERSION, "version", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Print the version",
+     "Prints the version of this program.",
+     "mesh version",
+     NO_OPTIONS, false},
+    {COMMAND_HELP, "help", "[COMMAND|TOPIC]...", 0, 2, OPERAND_COMMAND, OPERAND_COMMAND,
+     "Explain a command or a subject",
+     "Without an argument lists the commands; with one explains it.",
+     "mesh help produce\nmesh help topic create\nmesh help formats",
+     NO_OPTIONS, false},
+};
+
+/* clang-format on */

@@ -1,0 +1,22 @@
+/* cli/commands.h - what each command does. Each returns the exit code and has reported its own failures. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cmd/cli/arguments.h"
+
+int command_serve(const struct arguments *arguments);
+int command_topic_create(const struct arguments *arguments);
+int command_topic_list(const struct arguments *arguments);
+int command_topic_describe(const struct arguments *arguments);
+int command_topic_alter(const struct arguments *arguments);
+int command_topic_delete(const struct arguments *arguments);
+int command_produce(const struct arguments *arguments);
+int command_consume(const struct arguments *arguments);
+int command_status(const struct arguments *arguments);
+int command_bench_produce(const struct arguments *arguments);
+int command_bench_consume(const struct arguments *arguments);
+int command_bench_latency(const struct arguments *arguments);
+int command_version(const struct arguments *arguments);
+int command_help(const struct arguments *arguments);
+
+#endif

@@ -1,0 +1,93 @@
+#include "cmd/cli/failure.h"
+
+#include "cmd/cli/json_writer.h"
+#include "cmd/cli/standard_output.h"
+
+#include <mesh/error.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define WHAT_SIZE_MAX 512
+
+enum exit_code failure_exit_code(int error)
+{
+    switch (error) {
+    case 0: return EXIT_DONE;
+    case MESH_EUNREACHABLE:
+    case MESH_ERESOLVE: return EXIT_UNREACHABLE;
+    case MESH_ETIMEDOUT: return EXIT_TIMED_OUT;
+    default: return EXIT_FAILED;
+    }
+}
+
+const char *failure_remedy(int error)
+{
+    static const struct {
+        int error;
+        const char *remedy;
+    } remedies[] = {
+        {MESH_EUNREACHABLE, "Start a broker with 'mesh serve', or name another one with --broker HOST:PORT."},
+        {MESH_ERESOLVE, "Check the host name in --broker or MESH_BROKER."},
+        {MESH_ETIMEDOUT, "Look at 'mesh status', or wait longer with --timeout."},
+        {MESH_EUNKNOWN_TOPIC, "'mesh topic list' shows the topics; 'mesh topic create NAME' makes one."},
+        {MESH_ETOPIC_EXISTS, "Choose another name, or give --if-absent to accept the one that is there."},
+        {MESH_EINVALID_TOPIC, "A name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or .."},
+        {MESH_EFULL, "Free space on the broker's disk, or shorten retention with 'mesh topic alter NAME --set retention.ms=...'."},
+        {MESH_ETOOLARGE, "Split the record, or raise max.batch.bytes with 'mesh topic alter NAME --set max.batch.bytes=...'."},
+        {MESH_EOFFSET_OUT_OF_RANGE, "'mesh topic describe NAME' shows the offsets that are there."},
+        {MESH_ENOT_ENOUGH_REPLICAS, "'mesh status' shows which brokers are missing."},
+        {MESH_ELOCKED, "Stop the other broker, or give this one its own directory with --data."},
+        {MESH_ESTORAGE, "'mesh status' says what happened to the disk."},
+    };
+
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++)
+        if (remedies[i].error == error) return remedies[i].remedy;
+    return "";
+}
+
+static void print_json(int error, const char *message)
+{
+    struct buffer text = BUFFER_INIT;
+    struct json_writer json;
+
+    json_writer_init(&json, &text);
+    json_begin_object(&json);
+    json_key(&json, "error");
+    json_begin_object(&json);
+    json_key(&json, "code");
+    json_integer(&json, error);
+    json_key(&json, "name");
+    json_text(&json, mesh_error_name(error));
+    json_key(&json, "message");
+    json_text(&json, message);
+    json_end_object(&json);
+    json_end_object(&json);
+    if (json_writer_error(&json) == 0 && buffer_append(&text, "\n", 1) == 0) (void)standard_output_write(text.data, text.size);
+    buffer_deinit(&text);
+}
+
+enum exit_code failure_report(bool is_json, int error, const char *cause, const char *what, ...)
+{
+    const char *remedy = failure_remedy(error);
+    char text[WHAT_SIZE_MAX];
+    va_list arguments;
+
+    if (cause == NULL || cause[0] == '\0') cause = mesh_strerror(error);
+    va_start(arguments, what);
+    if (vsnprintf(text, sizeof(text), what, arguments) < 0) text[0] = '\0';
+    va_end(arguments);
+    fprintf(stderr, "mesh: %s: %s\n", text, cause);
+    if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
+    if (is_json) print_json(error, cause);
+    return failure_exit_code(error);
+}
+
+enum exit_code failure_usage(const char *command, const char *fault)
+{
+    if (command[0] != '\0')
+        fprintf(stderr, "mesh %s: %s\n'mesh %s --help' tells how it is used.\n", command, fault, command);
+    else
+        fprintf(stderr, "mesh: %s\n'mesh help' lists the commands.\n", fault);
+    return EXIT_USAGE;
+}

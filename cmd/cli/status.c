@@ -1,0 +1,177 @@
+/* mesh status: what is healthy, what is not, and what to do about it. */
+#include "cmd/cli/commands.h"
+#include "cmd/cli/json_writer.h"
+#include "cmd/cli/session.h"
+#include "cmd/cli/standard_output.h"
+#include "cmd/cli/table.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* The uuid of the coordinator, or NULL. */
+static const char *coordinator_id(const struct mesh_status_info *status)
+{
+    for (size_t i = 0; i < status->broker_count; i++)
+        if (status->brokers[i].node_id == status->coordinator) return status->brokers[i].id;
+    return NULL;
+}
+
+static void write_brokers(struct json_writer *json, const struct mesh_status_info *status)
+{
+    json_key(json, "brokers");
+    json_begin_array(json);
+    for (size_t i = 0; i < status->broker_count; i++) {
+        const struct mesh_broker_info *broker = &status->brokers[i];
+        char address[300];
+        snprintf(address, sizeof(address), "%s:%u", broker->host, (unsigned)broker->port);
+        json_begin_object(json);
+        json_key(json, "broker");
+        json_text(json, broker->id);
+        json_key(json, "node_id");
+        json_integer(json, broker->node_id);
+        json_key(json, "name");
+        json_text(json, broker->name);
+        json_key(json, "address");
+        json_text(json, address);
+        json_key(json, "zone");
+        json_text(json, broker->zone);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
+
+static void write_problems(struct json_writer *json, const struct mesh_status_info *status)
+{
+    json_key(json, "problems");
+    json_begin_array(json);
+    for (size_t i = 0; i < status->problem_count; i++) {
+        json_begin_object(json);
+        json_key(json, "what");
+        json_text(json, status->problems[i].what);
+        json_key(json, "meaning");
+        json_text(json, status->problems[i].meaning);
+        json_key(json, "remedy");
+        json_text(json, status->problems[i].remedy);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
+
+static int status_json(const struct mesh_status_info *status, struct buffer *text)
+{
+    struct json_writer json;
+
+    json_writer_init(&json, text);
+    json_begin_object(&json);
+    json_key(&json, "cluster");
+    json_text(&json, status->cluster_id);
+    json_key(&json, "coordinator");
+    if (coordinator_id(status) != NULL) json_text(&json, coordinator_id(status));
+    else json_null(&json);
+    write_brokers(&json, status);
+    json_key(&json, "topics");
+    json_unsigned(&json, status->topics);
+    json_key(&json, "partitions");
+    json_begin_object(&json);
+    json_key(&json, "total");
+    json_unsigned(&json, status->partitions);
+    json_key(&json, "under_replicated");
+    json_unsigned(&json, status->partitions_under_replicated);
+    json_key(&json, "offline");
+    json_unsigned(&json, status->partitions_offline);
+    json_end_object(&json);
+    write_problems(&json, status);
+    json_key(&json, "uptime_ms");
+    json_unsigned(&json, status->uptime_ms);
+    json_key(&json, "stored_bytes");
+    json_unsigned(&json, status->stored_bytes);
+    json_key(&json, "disk_free_bytes");
+    json_unsigned(&json, status->disk_free_bytes);
+    json_key(&json, "version");
+    json_text(&json, status->version);
+    json_end_object(&json);
+    return json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(text, "\n", 1);
+}
+
+static int append_problems(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
+{
+    bool is_healthy = status->problem_count == 0 && status->partitions_offline == 0 && status->partitions_under_replicated == 0;
+    int err;
+
+    if (is_healthy) {
+        err = table_coloured(text, COLOUR_GREEN, "healthy", has_colours);
+        return err != 0 ? err : buffer_append_string(text, "\n");
+    }
+    err = table_coloured(text, COLOUR_RED, "not healthy", has_colours);
+    if (err == 0) err = buffer_append_string(text, "\n");
+    for (size_t i = 0; err == 0 && i < status->problem_count; i++) {
+        const struct mesh_problem_info *problem = &status->problems[i];
+        err = buffer_append_string(text, "  ");
+        if (err == 0) err = table_coloured(text, COLOUR_YELLOW, problem->what, has_colours);
+        if (err == 0) err = buffer_printf(text, "\n    what it means: %s\n    what to do:    %s\n", problem->meaning, problem->remedy);
+    }
+    return err;
+}
+
+static int append_brokers(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
+{
+    static const struct table_column columns[] = {
+        {"BROKER", false}, {"ADDRESS", false}, {"ID", true}, {"ZONE", false}, {"ROLE", false}};
+    struct table table;
+    int err;
+
+    table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+    for (size_t i = 0; i < status->broker_count; i++) {
+        const struct mesh_broker_info *broker = &status->brokers[i];
+        table_cell(&table, "%s", broker->name);
+        table_cell(&table, "%s:%u", broker->host, (unsigned)broker->port);
+        table_cell(&table, "%d", broker->node_id);
+        table_cell(&table, "%s", broker->zone[0] != '\0' ? broker->zone : "-");
+        table_cell(&table, "%s", broker->node_id == status->coordinator ? "coordinator" : "");
+    }
+    err = buffer_append_string(text, "\n");
+    if (err == 0) err = table_write(&table, text, has_colours);
+    table_deinit(&table);
+    return err;
+}
+
+static int status_people(const struct mesh_status_info *status, struct buffer *text)
+{
+    char topics[TERMINAL_FIGURE_SIZE], partitions[TERMINAL_FIGURE_SIZE], stored[TERMINAL_FIGURE_SIZE];
+    char free_space[TERMINAL_FIGURE_SIZE], uptime[TERMINAL_FIGURE_SIZE];
+    bool has_colours = terminal_has_colours(STDOUT_FILENO);
+    int err = append_problems(status, text, has_colours);
+
+    if (err == 0)
+        err = buffer_printf(text, "cluster     %s (mesh %s, up %s)\n", status->cluster_id, status->version,
+                            terminal_seconds((double)status->uptime_ms / 1e3, uptime));
+    if (err == 0)
+        err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u offline\n",
+                            terminal_count(status->topics, topics), terminal_count(status->partitions, partitions),
+                            status->partitions_under_replicated, status->partitions_offline);
+    if (err == 0)
+        err = buffer_printf(text, "stored      %s; %s free on the disk\n", terminal_bytes(status->stored_bytes, stored),
+                            terminal_bytes(status->disk_free_bytes, free_space));
+    return err != 0 ? err : append_brokers(status, text, has_colours);
+}
+
+int command_status(const struct arguments *arguments)
+{
+    struct buffer text = BUFFER_INIT;
+    struct mesh_status *status;
+    struct session session;
+    int err, code = (int)session_open(arguments, &session);
+
+    if (code != EXIT_DONE) return code;
+    err = mesh_status_get(session.client, &status);
+    if (err != 0) {
+        code = (int)session_fail(&session, err, "asking for the status");
+    } else {
+        const struct mesh_status_info *info = mesh_status_info(status);
+        err = session.is_json ? status_json(info, &text) : status_people(info, &text);
+        mesh_status_free(status);
+        code = standard_output_finish(&text, err);
+    }
+    session_close(&session);
+    return code;
+}

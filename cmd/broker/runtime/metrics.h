@@ -24,7 +24,8 @@ struct metrics_shard {
     uint32_t shard;
     /* connections and bytes */
     uint64_t connections_accepted, connections_refused, connections_closed; /* refused: over the limit */
-    uint64_t protocol_errors;                                               /* closed for bad bytes */
+    uint64_t connections;     /* now */
+    uint64_t protocol_errors; /* closed for bad bytes */
     uint64_t received_bytes, sent_bytes;
     uint64_t buffered_bytes; /* now: memory of requests and responses in flight */
     /* requests */

@@ -42,7 +42,8 @@ int zstd_frame_decompress(struct slice from, struct codec_output *output);
 /* The libraries' working memory of the calling thread, made at first use, ready for a new blob. NULL: out of memory. */
 z_stream *codec_context_deflate(void);
 z_stream *codec_context_inflate(void);
-LZ4F_dctx *codec_context_lz4(void);
+LZ4F_dctx *codec_context_lz4(void); /* after a frame that did not end well, it must have been dropped */
+void codec_context_lz4_drop(void);
 ZSTD_CCtx *codec_context_zstd_compress(void);
 ZSTD_DCtx *codec_context_zstd_decompress(void);
 

@@ -86,8 +86,16 @@ LZ4F_dctx *codec_context_lz4(void)
     if (contexts == NULL) return NULL;
     if (contexts->lz4 == NULL && LZ4F_isError(LZ4F_createDecompressionContext(&contexts->lz4, LZ4F_VERSION)))
         contexts->lz4 = NULL;
-    if (contexts->lz4 != NULL) LZ4F_resetDecompressionContext(contexts->lz4);
     return contexts->lz4;
+}
+
+void codec_context_lz4_drop(void)
+{
+    struct contexts *contexts = thread_slot_get(&slot);
+
+    if (contexts == NULL) return;
+    LZ4F_freeDecompressionContext(contexts->lz4);
+    contexts->lz4 = NULL;
 }
 
 ZSTD_CCtx *codec_context_zstd_compress(void)

@@ -18,21 +18,17 @@ int lz4_frame_compress(struct slice from, struct buffer *to)
     return 0;
 }
 
-int lz4_frame_decompress(struct slice from, struct codec_output *output)
+static int decompress_frames(LZ4F_dctx *context, struct slice from, struct codec_output *output)
 {
-    LZ4F_dctx *context = codec_context_lz4();
     struct buffer *to = output->to;
     size_t expected = 1; /* 0: the last frame is complete */
-    int err;
+    int err = codec_output_reserve(output, from.size * 4);
 
-    if (context == NULL) return MESH_ENOMEM;
-    err = codec_output_reserve(output, from.size * 4);
-    if (err != 0) return err;
-    while (from.size > 0 || expected != 0) {
+    while (err == 0 && (from.size > 0 || expected != 0)) {
         size_t taken = from.size, made;
 
         err = codec_output_grow(output);
-        if (err != 0) return err;
+        if (err != 0) break;
         made = codec_output_room(output);
         expected = LZ4F_decompress(context, to->data + to->size, &made, from.data, &taken, NULL);
         if (LZ4F_isError(expected)) return MESH_ECORRUPT;
@@ -40,5 +36,18 @@ int lz4_frame_decompress(struct slice from, struct codec_output *output)
         from = slice_of(from.data + taken, from.size - taken);
         if (from.size == 0 && made == 0 && expected != 0) return MESH_ECORRUPT; /* truncated */
     }
-    return 0;
+    return err;
+}
+
+int lz4_frame_decompress(struct slice from, struct codec_output *output)
+{
+    LZ4F_dctx *context = codec_context_lz4();
+    int err;
+
+    if (context == NULL) return MESH_ENOMEM;
+    err = decompress_frames(context, from, output);
+    /* Not reset and reused: lz4 1.9.4 keeps the count of content bytes that a broken frame still owed, and then finds
+     * fault with every later frame that does not tell its size. One bad blob would end lz4 on this thread. */
+    if (err != 0) codec_context_lz4_drop();
+    return err;
 }

@@ -1,4 +1,5 @@
-/* base/arena.c - see arena.h. Blocks double in size from 1 KiB to 256 KiB; what is larger gets a block of its own. */
+/* base/arena.c - see arena.h. Blocks double in size from 1 KiB to 256 KiB; what is larger gets a block of its
+ * own. */
 #include "base/arena.h"
 
 #include <stdarg.h>

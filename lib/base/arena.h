@@ -11,7 +11,10 @@ struct arena {
     size_t used;                /* bytes of the newest block */
 };
 
-#define ARENA_INIT {NULL, 0}
+#define ARENA_INIT                                                                                           \
+    {                                                                                                        \
+        NULL, 0                                                                                              \
+    }
 
 /* Zeroed memory aligned for any type, or NULL when there is none (or count * size overflows). */
 void *arena_alloc(struct arena *arena, size_t count, size_t size);

@@ -1,6 +1,8 @@
-/* coordinator/codec.h - how record bodies and snapshots are written: varints, zigzag varints, and bytes behind their size.
+/* coordinator/codec.h - how record bodies and snapshots are written: varints, zigzag varints, and bytes
+ * behind their size.
  *
- * The reader never fails in the middle: a bad read yields zeros and marks it, and the caller asks once at the end. */
+ * The reader never fails in the middle: a bad read yields zeros and marks it, and the caller asks once at the
+ * end. */
 #ifndef COORDINATOR_CODEC_H
 #define COORDINATOR_CODEC_H
 
@@ -57,7 +59,8 @@ static inline struct codec_reader codec_reader_of(struct slice from)
 static inline uint64_t codec_get_varint(struct codec_reader *reader)
 {
     uint64_t v = 0;
-    const uint8_t *next = reader->is_bad || reader->at == reader->end ? NULL : varint_decode(reader->at, reader->end, &v);
+    const uint8_t *next =
+        reader->is_bad || reader->at == reader->end ? NULL : varint_decode(reader->at, reader->end, &v);
 
     if (next == NULL) {
         reader->is_bad = true;

@@ -63,7 +63,8 @@ int decide_cluster_create(const struct image *image, const struct uuid *cluster_
 {
     int err;
 
-    if (!uuid_is_zero(image_cluster_id(image))) return decision_refuse(decision, MESH_EEXISTS, "the mesh is founded already");
+    if (!uuid_is_zero(image_cluster_id(image)))
+        return decision_refuse(decision, MESH_EEXISTS, "the mesh is founded already");
     err = buffer_append(&decision->storage, cluster_id->bytes, UUID_SIZE);
     if (err == 0) err = body_encode_empty(&decision->storage);
     if (err == 0) err = decision_add(decision, METADATA_CLUSTER_CREATED, 0, UUID_SIZE);
@@ -87,10 +88,11 @@ static int check_broker(const struct image *image, const struct decide_broker_re
     if (request->shard_count == 0 || request->shard_count > UINT16_MAX)
         return decision_refuse(decision, MESH_EINVAL, "a broker has 1 to %d shards", UINT16_MAX);
     if (known != NULL && request->boot < known->boot)
-        return decision_refuse(decision, MESH_EINVAL,
-                               "boot %llu of this broker has registered before: its data directory is older than the mesh "
-                               "knows (restored from a copy?)",
-                               (unsigned long long)known->boot);
+        return decision_refuse(
+            decision, MESH_EINVAL,
+            "boot %llu of this broker has registered before: its data directory is older than the mesh "
+            "knows (restored from a copy?)",
+            (unsigned long long)known->boot);
     if (known == NULL && image_broker_count(image) >= IMAGE_BROKERS_MAX)
         return decision_refuse(decision, MESH_EFULL, "the mesh has %d brokers, its limit", IMAGE_BROKERS_MAX);
     return 0;
@@ -125,8 +127,10 @@ int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t cou
     int err;
 
     if (count == 0 || count > PRODUCER_IDS_MAX)
-        return decision_refuse(decision, MESH_EINVAL, "producer ids come in blocks of 1 to %u", PRODUCER_IDS_MAX);
-    if (body.first > INT64_MAX - (int64_t)count) return decision_refuse(decision, MESH_EFULL, "all producer ids are used up");
+        return decision_refuse(decision, MESH_EINVAL, "producer ids come in blocks of 1 to %u",
+                               PRODUCER_IDS_MAX);
+    if (body.first > INT64_MAX - (int64_t)count)
+        return decision_refuse(decision, MESH_EFULL, "all producer ids are used up");
     err = body_encode_producer_ids(&decision->storage, &body);
     if (err == 0) err = decision_add(decision, METADATA_PRODUCER_IDS_ALLOCATED, 0, 0);
     if (err == 0) decision_finish(decision);

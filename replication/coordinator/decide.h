@@ -1,8 +1,9 @@
-/* coordinator/decide.h - the coordinator's decisions: image x request -> changes to commit, or an error with its reason.
+/* coordinator/decide.h - the coordinator's decisions: image x request -> changes to commit, or an error with
+ * its reason.
  *
- * Pure functions: no clock, no random source (new uuids are handed in), no log. The caller commits the changes through
- * the metadata log and applies the records that come back. A decision is valid only for the image it was made from, so
- * the caller makes the next one after the last is applied. */
+ * Pure functions: no clock, no random source (new uuids are handed in), no log. The caller commits the
+ * changes through the metadata log and applies the records that come back. A decision is valid only for the
+ * image it was made from, so the caller makes the next one after the last is applied. */
 #ifndef COORDINATOR_DECIDE_H
 #define COORDINATOR_DECIDE_H
 
@@ -13,7 +14,8 @@
 #define DECISION_CHANGES_MAX  4
 
 struct decision {
-    struct metadata_change changes[DECISION_CHANGES_MAX]; /* point into storage; count 0: nothing needs to change */
+    struct metadata_change
+        changes[DECISION_CHANGES_MAX]; /* point into storage; count 0: nothing needs to change */
     size_t change_count;
     struct buffer storage;
     char message[DECISION_MESSAGE_SIZE]; /* on an error: a sentence for the requester */
@@ -28,8 +30,9 @@ struct decide_config {
 
 struct decide_topic_create {
     const char *name;
-    int32_t partition_count;    /* 0 or -1: partition_count_default */
-    int32_t replication_factor; /* 0 or -1: replication_factor_default, but never more than there are brokers */
+    int32_t partition_count; /* 0 or -1: partition_count_default */
+    int32_t
+        replication_factor; /* 0 or -1: replication_factor_default, but never more than there are brokers */
     const struct decide_config *configs;
     size_t config_count;
     struct uuid topic_id; /* fresh and random */
@@ -56,27 +59,32 @@ struct decide_broker_register {
     uint32_t shard_count;
 };
 
-/* All: on success `decision` (initialised by the caller) holds the changes; on an error its message says why. Errors
- * besides MESH_ENOMEM are named at each. */
+/* All: on success `decision` (initialised by the caller) holds the changes; on an error its message says why.
+ * Errors besides MESH_ENOMEM are named at each. */
 
 /* MESH_EEXISTS (already founded). */
-int decide_cluster_create(const struct image *image, const struct uuid *cluster_id, struct decision *decision);
+int decide_cluster_create(const struct image *image, const struct uuid *cluster_id,
+                          struct decision *decision);
 
 /* Gives a new broker its node id, updates a known one. MESH_EINVAL (texts too long, no port), MESH_EFULL. */
 int decide_broker_register(const struct image *image, const struct decide_broker_register *request,
                            struct decision *decision);
 
-/* MESH_EINVALID_TOPIC, MESH_ETOPIC_EXISTS (also for a case twin, which the message names), MESH_EINVALID_PARTITIONS,
- * MESH_EINVALID_REPLICATION, MESH_EINVALID_CONFIG, MESH_EFULL (too many topics). */
-int decide_topic_create(const struct image *image, const struct decide_topic_create *request, struct decision *decision);
+/* MESH_EINVALID_TOPIC, MESH_ETOPIC_EXISTS (also for a case twin, which the message names),
+ * MESH_EINVALID_PARTITIONS, MESH_EINVALID_REPLICATION, MESH_EINVALID_CONFIG, MESH_EFULL (too many topics). */
+int decide_topic_create(const struct image *image, const struct decide_topic_create *request,
+                        struct decision *decision);
 
 /* MESH_EUNKNOWN_TOPIC, MESH_EINVALID_PARTITIONS (fewer or too many), MESH_EINVALID_CONFIG. */
-int decide_topic_alter(const struct image *image, const struct decide_topic_alter *request, struct decision *decision);
+int decide_topic_alter(const struct image *image, const struct decide_topic_alter *request,
+                       struct decision *decision);
 
 /* MESH_EUNKNOWN_TOPIC, MESH_EINVALID_TOPIC (an internal one). */
 int decide_topic_delete(const struct image *image, const char *name, struct decision *decision);
 
-/* A block of `count` (1..1,000,000) producer ids for a broker; the first is image_next_producer_id(). MESH_EINVAL. */
-int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t count, struct decision *decision);
+/* A block of `count` (1..1,000,000) producer ids for a broker; the first is image_next_producer_id().
+ * MESH_EINVAL. */
+int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t count,
+                        struct decision *decision);
 
 #endif

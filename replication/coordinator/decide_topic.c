@@ -26,7 +26,8 @@ static int overrides_read(struct overrides *overrides, const struct decide_confi
                                      sizeof(decision->message));
         if (err != 0) return err;
         if (is_given[id])
-            return decision_refuse(decision, MESH_EINVALID_CONFIG, "%s is given twice", topic_config_info(id)->name);
+            return decision_refuse(decision, MESH_EINVALID_CONFIG, "%s is given twice",
+                                   topic_config_info(id)->name);
         is_given[id] = overrides->is_set[id] = true;
     }
     return 0;
@@ -56,26 +57,29 @@ static int check_replication_factor(const struct image *image, int32_t factor, s
     size_t brokers = image_broker_count(image);
 
     if (factor < 1)
-        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "a replication factor is at least 1, not %d", factor);
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION,
+                               "a replication factor is at least 1, not %d", factor);
     if (factor > IMAGE_REPLICAS_MAX)
-        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "a replication factor is at most %d, not %d",
-                               IMAGE_REPLICAS_MAX, factor);
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION,
+                               "a replication factor is at most %d, not %d", IMAGE_REPLICAS_MAX, factor);
     if ((size_t)factor <= brokers) return 0;
-    return decision_refuse(decision, MESH_EINVALID_REPLICATION,
-                           "%d replicas need %d brokers, but the mesh has %zu; ask for at most %zu or add brokers", factor,
-                           factor, brokers, brokers);
+    return decision_refuse(
+        decision, MESH_EINVALID_REPLICATION,
+        "%d replicas need %d brokers, but the mesh has %zu; ask for at most %zu or add brokers", factor,
+        factor, brokers, brokers);
 }
 
 /* Places new partitions and appends the body to the storage. */
-static int place_and_encode(const struct image *image, const struct image_topic *topic, uint32_t partition_count,
-                            uint32_t replication_factor, struct body_topic *body, struct decision *decision)
+static int place_and_encode(const struct image *image, const struct image_topic *topic,
+                            uint32_t partition_count, uint32_t replication_factor, struct body_topic *body,
+                            struct decision *decision)
 {
     struct placement_plan plan = {NULL, 0, 0};
     int err = placement_choose(image, topic, partition_count, replication_factor, &plan);
 
     if (err == MESH_EFULL)
-        decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host", partition_count,
-                        IMAGE_PARTITIONS_MAX);
+        decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host",
+                        partition_count, IMAGE_PARTITIONS_MAX);
     if (err == 0) {
         body->placement_count = plan.run_count;
         err = body_encode_topic(&decision->storage, body, plan.runs);
@@ -93,23 +97,27 @@ static int check_name_is_free(const struct image *image, const char *name, struc
     if (twin == NULL) return 0;
     if (strcmp(twin->name, name) == 0)
         return decision_refuse(decision, MESH_ETOPIC_EXISTS, "topic \"%s\" exists already", name);
-    return decision_refuse(decision, MESH_ETOPIC_EXISTS,
-                           "topic \"%.100s\" exists; names that differ only in upper and lower case are not allowed",
-                           twin->name);
+    return decision_refuse(
+        decision, MESH_ETOPIC_EXISTS,
+        "topic \"%.100s\" exists; names that differ only in upper and lower case are not allowed",
+        twin->name);
 }
 
-static int check_new_name(const struct image *image, const struct decide_topic_create *request, struct decision *decision)
+static int check_new_name(const struct image *image, const struct decide_topic_create *request,
+                          struct decision *decision)
 {
     int err = topic_name_check(request->name, decision->message, sizeof(decision->message));
 
     if (err != 0) return err;
     if (topic_name_is_internal(request->name) && !request->is_internal)
-        return decision_refuse(decision, MESH_EINVALID_TOPIC, "names that begin with \"__mesh\" are the mesh's own");
+        return decision_refuse(decision, MESH_EINVALID_TOPIC,
+                               "names that begin with \"__mesh\" are the mesh's own");
     return check_name_is_free(image, request->name, decision);
 }
 
 /* min.insync beyond the number of replicas would refuse every acks=all produce: most likely a mistake. */
-static int check_min_insync(const struct overrides *overrides, int32_t replication_factor, struct decision *decision)
+static int check_min_insync(const struct overrides *overrides, int32_t replication_factor,
+                            struct decision *decision)
 {
     if (!overrides->is_set[TOPIC_CONFIG_MIN_INSYNC]) return 0;
     if (overrides->values[TOPIC_CONFIG_MIN_INSYNC] <= replication_factor) return 0;
@@ -119,19 +127,21 @@ static int check_min_insync(const struct overrides *overrides, int32_t replicati
 }
 
 /* 0 and -1 mean the default; a default factor never asks for more brokers than there are. */
-static void fill_in_defaults(const struct image *image, const struct decide_topic_create *request, int32_t *ret_partitions,
-                             int32_t *ret_factor)
+static void fill_in_defaults(const struct image *image, const struct decide_topic_create *request,
+                             int32_t *ret_partitions, int32_t *ret_factor)
 {
     int32_t brokers = (int32_t)image_broker_count(image);
     bool wants_default = request->replication_factor == 0 || request->replication_factor == -1;
 
-    *ret_partitions = request->partition_count == 0 || request->partition_count == -1 ? request->partition_count_default
-                                                                                     : request->partition_count;
+    *ret_partitions = request->partition_count == 0 || request->partition_count == -1
+                          ? request->partition_count_default
+                          : request->partition_count;
     *ret_factor = wants_default ? request->replication_factor_default : request->replication_factor;
     if (wants_default && *ret_factor > brokers && brokers > 0) *ret_factor = brokers;
 }
 
-int decide_topic_create(const struct image *image, const struct decide_topic_create *request, struct decision *decision)
+int decide_topic_create(const struct image *image, const struct decide_topic_create *request,
+                        struct decision *decision)
 {
     struct overrides overrides = {.is_set = {false}};
     struct body_topic body = {.name = slice_of_string(request->name)};
@@ -150,7 +160,8 @@ int decide_topic_create(const struct image *image, const struct decide_topic_cre
     if (err != 0) return err;
     overrides_write(&overrides, &body);
     err = buffer_append(&decision->storage, request->topic_id.bytes, UUID_SIZE);
-    if (err == 0) err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
+    if (err == 0)
+        err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
     if (err == 0) err = decision_add(decision, METADATA_TOPIC_CREATED, 0, UUID_SIZE);
     if (err == 0) decision_finish(decision);
     return err;
@@ -172,16 +183,18 @@ static int find_topic(const struct image *image, const char *name, struct decisi
         return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic: %s", reason);
     twin = image_find_topic_by_folded_name(image, name);
     if (twin != NULL)
-        return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no topic \"%.100s\"; there is \"%.100s\"", name,
-                               twin->name);
+        return decision_refuse(decision, MESH_EUNKNOWN_TOPIC,
+                               "there is no topic \"%.100s\"; there is \"%.100s\"", name, twin->name);
     return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no topic \"%s\"", name);
 }
 
-static int remove_keys(struct overrides *overrides, const struct decide_topic_alter *request, struct decision *decision)
+static int remove_keys(struct overrides *overrides, const struct decide_topic_alter *request,
+                       struct decision *decision)
 {
     for (size_t i = 0; i < request->removed_key_count; i++) {
         enum topic_config_id id;
-        int err = topic_config_find(request->removed_keys[i], &id, decision->message, sizeof(decision->message));
+        int err =
+            topic_config_find(request->removed_keys[i], &id, decision->message, sizeof(decision->message));
         if (err != 0) return err;
         overrides->is_set[id] = false;
     }
@@ -212,14 +225,15 @@ static bool configs_equal(const struct image_topic *topic, const struct body_top
 {
     if (topic->config_count != body->config_count) return false;
     for (uint32_t i = 0; i < body->config_count; i++) {
-        if (topic->configs[i].id != body->configs[i].id || topic->configs[i].value != body->configs[i].value) return false;
+        if (topic->configs[i].id != body->configs[i].id || topic->configs[i].value != body->configs[i].value)
+            return false;
     }
     return true;
 }
 
 /* What the overrides become: those of now, less the removed, with the new ones. */
-static int alter_configs(const struct image_topic *topic, const struct decide_topic_alter *request, uint32_t factor,
-                         struct body_topic *body, struct decision *decision)
+static int alter_configs(const struct image_topic *topic, const struct decide_topic_alter *request,
+                         uint32_t factor, struct body_topic *body, struct decision *decision)
 {
     struct overrides overrides = {.is_set = {false}};
     int err;
@@ -235,7 +249,8 @@ static int alter_configs(const struct image_topic *topic, const struct decide_to
     return err;
 }
 
-int decide_topic_alter(const struct image *image, const struct decide_topic_alter *request, struct decision *decision)
+int decide_topic_alter(const struct image *image, const struct decide_topic_alter *request,
+                       struct decision *decision)
 {
     const struct image_topic *topic = NULL;
     struct body_topic body = {.partition_count = 0};

@@ -30,7 +30,8 @@ static void topic_unref(const void *topic)
 
 static void tombstone_ref(const void *tombstone)
 {
-    atomic_fetch_add_explicit(&((struct tombstone *)(uintptr_t)tombstone)->references, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&((struct tombstone *)(uintptr_t)tombstone)->references, 1,
+                              memory_order_relaxed);
 }
 
 static void tombstone_unref(const void *tombstone)
@@ -164,7 +165,8 @@ const struct image_broker *image_find_broker(const struct image *image, int32_t 
 const struct image_broker *image_find_broker_by_uuid(const struct image *image, const struct uuid *broker_id)
 {
     for (uint32_t i = 0; i < image->broker_count; i++) {
-        if (uuid_equal(&image->brokers[i].object->broker.broker_id, broker_id)) return image_broker_at(image, i);
+        if (uuid_equal(&image->brokers[i].object->broker.broker_id, broker_id))
+            return image_broker_at(image, i);
     }
     return NULL;
 }
@@ -315,7 +317,8 @@ void image_topic_unref(const struct image_topic *topic)
     if (topic != NULL) topic_unref(topic);
 }
 
-bool image_topic_partition(const struct image_topic *topic, uint32_t partition, struct image_partition *ret_partition)
+bool image_topic_partition(const struct image_topic *topic, uint32_t partition,
+                           struct image_partition *ret_partition)
 {
     if (partition >= topic->partition_count) return false;
     image_pages_get(topic->pages, partition, ret_partition);
@@ -332,6 +335,7 @@ int64_t image_topic_config(const struct image_topic *topic, enum topic_config_id
 
 uint32_t image_shard_of(const struct uuid *topic_id, uint32_t partition, uint32_t shard_count)
 {
-    /* The topic chooses the first shard, its partitions go round from there: evenly, whatever their number. */
+    /* The topic chooses the first shard, its partitions go round from there: evenly, whatever their number.
+     */
     return shard_count < 2 ? 0 : (uint32_t)((image_hash_uuid(topic_id) + partition) % shard_count);
 }

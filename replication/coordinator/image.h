@@ -1,13 +1,15 @@
 /* coordinator/image.h - the committed metadata of the mesh as one immutable, reference-counted snapshot.
  *
- * An image is what the records 1..applied index of the metadata log say: the mesh's uuid, its brokers, topics and their
- * partitions, and the next free ids. It never changes; image_apply() makes the next one, which shares everything that
- * the records did not touch (copy on write down to pages of 64 partitions: a single-replica partition costs 24
- * bytes). The control loop makes images and sends a reference to every shard; look-ups are plain reads of memory
- * without locks and may run on any thread that holds a reference. What a look-up returns lives as long as the image.
+ * An image is what the records 1..applied index of the metadata log say: the mesh's uuid, its brokers, topics
+ * and their partitions, and the next free ids. It never changes; image_apply() makes the next one, which
+ * shares everything that the records did not touch (copy on write down to pages of 64 partitions: a
+ * single-replica partition costs 24 bytes). The control loop makes images and sends a reference to every
+ * shard; look-ups are plain reads of memory without locks and may run on any thread that holds a reference.
+ * What a look-up returns lives as long as the image.
  *
- * Topics are known by uuid; names map to uuids. Two names that differ only in case cannot exist together. The uuid of a
- * deleted topic never returns; it stays behind as a tombstone, so that leftover files can be told from unknown ones. */
+ * Topics are known by uuid; names map to uuids. Two names that differ only in case cannot exist together. The
+ * uuid of a deleted topic never returns; it stays behind as a tombstone, so that leftover files can be told
+ * from unknown ones. */
 #ifndef COORDINATOR_IMAGE_H
 #define COORDINATOR_IMAGE_H
 
@@ -18,14 +20,14 @@
 
 #include <stdbool.h>
 
-#define IMAGE_REPLICAS_MAX             16     /* replicas of one partition */
-#define IMAGE_BROKERS_MAX              1000   /* registered brokers */
-#define IMAGE_TOPIC_PARTITIONS_MAX     100000 /* partitions of one topic */
-#define IMAGE_PARTITIONS_MAX           200000 /* partitions per broker, so many are hosted by each */
-#define IMAGE_TOPICS_MAX               200000
-#define IMAGE_TOMBSTONES_MAX           65536 /* beyond it the older half is forgotten */
-#define IMAGE_BROKER_STRING_SIZE_MAX   255   /* bytes of a broker's name, host or zone */
-#define IMAGE_NO_LEADER                (-1)
+#define IMAGE_REPLICAS_MAX           16     /* replicas of one partition */
+#define IMAGE_BROKERS_MAX            1000   /* registered brokers */
+#define IMAGE_TOPIC_PARTITIONS_MAX   100000 /* partitions of one topic */
+#define IMAGE_PARTITIONS_MAX         200000 /* partitions per broker, so many are hosted by each */
+#define IMAGE_TOPICS_MAX             200000
+#define IMAGE_TOMBSTONES_MAX         65536 /* beyond it the older half is forgotten */
+#define IMAGE_BROKER_STRING_SIZE_MAX 255   /* bytes of a broker's name, host or zone */
+#define IMAGE_NO_LEADER              (-1)
 
 struct image;
 
@@ -76,14 +78,15 @@ int image_new_empty(struct image **ret_image);
 struct image *image_ref(const struct image *image); /* any thread */
 void image_unref(const struct image *image);        /* any thread; accepts NULL; the last one frees it */
 
-/* Applies `count` records, in order, to `base` (borrowed, unchanged). All or nothing. Checks each record's index and
- * chain and that it makes sense after what came before. Errors: MESH_ECORRUPT (a gap, another chain hash, or a record
- * that cannot follow this image: stop and alarm, never skip), MESH_EVERSION (kind or field of a newer mesh),
- * MESH_ENOMEM. */
-int image_apply(const struct image *base, const struct metadata_record *records, size_t count, struct image **ret_image);
+/* Applies `count` records, in order, to `base` (borrowed, unchanged). All or nothing. Checks each record's
+ * index and chain and that it makes sense after what came before. Errors: MESH_ECORRUPT (a gap, another chain
+ * hash, or a record that cannot follow this image: stop and alarm, never skip), MESH_EVERSION (kind or field
+ * of a newer mesh), MESH_ENOMEM. */
+int image_apply(const struct image *base, const struct metadata_record *records, size_t count,
+                struct image **ret_image);
 
-/* The same with one record on an image that only the caller refers to: for replaying long logs. On an error the image may
- * only be dropped. */
+/* The same with one record on an image that only the caller refers to: for replaying long logs. On an error
+ * the image may only be dropped. */
 int image_advance(struct image *image, const struct metadata_record *record);
 
 /* ---- the log position it stands for ---- */
@@ -105,21 +108,24 @@ int64_t image_next_producer_id(const struct image *image);
 /* ---- topics ---- */
 
 const struct image_topic *image_find_topic(const struct image *image, const struct uuid *topic_id);
-const struct image_topic *image_find_topic_by_name(const struct image *image, const char *name); /* exact case */
+const struct image_topic *image_find_topic_by_name(const struct image *image,
+                                                   const char *name); /* exact case */
 /* The topic whose name equals `name` but for the case of letters (it may be equal altogether). */
 const struct image_topic *image_find_topic_by_folded_name(const struct image *image, const char *name);
 
 size_t image_topic_count(const struct image *image);
 uint64_t image_partition_count(const struct image *image); /* of all topics */
-uint64_t image_replica_count(const struct image *image, int32_t node_id); /* partitions it hosts; O(partitions) */
+uint64_t image_replica_count(const struct image *image,
+                             int32_t node_id); /* partitions it hosts; O(partitions) */
 
 /* Every topic, in no order; stops when each() returns non-zero and returns that. */
 typedef int image_topic_fn(void *user, const struct image_topic *topic);
 int image_each_topic(const struct image *image, image_topic_fn *each, void *user);
 
-/* All topics ordered by name, in an array that the caller frees with free() (NULL when there are none). Errors:
- * MESH_ENOMEM. */
-int image_topics_by_name(const struct image *image, const struct image_topic ***ret_topics, size_t *ret_count);
+/* All topics ordered by name, in an array that the caller frees with free() (NULL when there are none).
+ * Errors: MESH_ENOMEM. */
+int image_topics_by_name(const struct image *image, const struct image_topic ***ret_topics,
+                         size_t *ret_count);
 
 /* True when a topic with this uuid existed and was deleted: its files may go. */
 bool image_topic_was_deleted(const struct image *image, const struct uuid *topic_id);
@@ -129,12 +135,14 @@ const struct image_topic *image_topic_ref(const struct image_topic *topic);
 void image_topic_unref(const struct image_topic *topic); /* accepts NULL */
 
 /* false: there is no such partition. */
-bool image_topic_partition(const struct image_topic *topic, uint32_t partition, struct image_partition *ret_partition);
+bool image_topic_partition(const struct image_topic *topic, uint32_t partition,
+                           struct image_partition *ret_partition);
 
 /* The effective value: the override, else the default. */
 int64_t image_topic_config(const struct image_topic *topic, enum topic_config_id id);
 
-/* Where a partition lives in a broker: the same everywhere, so that any broker can name the leader's shard. */
+/* Where a partition lives in a broker: the same everywhere, so that any broker can name the leader's shard.
+ */
 uint32_t image_shard_of(const struct uuid *topic_id, uint32_t partition, uint32_t shard_count);
 
 /* ---- snapshots ---- */

@@ -1,7 +1,7 @@
 /* coordinator/image_apply.c - records become the next image.
  *
- * A record that cannot follow the image it meets means that histories have parted or bytes have rotted: MESH_ECORRUPT, and
- * the caller stops; nothing is ever skipped. */
+ * A record that cannot follow the image it meets means that histories have parted or bytes have rotted:
+ * MESH_ECORRUPT, and the caller stops; nothing is ever skipped. */
 #include "replication/coordinator/image_internal.h"
 
 #include "base/error.h"
@@ -14,7 +14,8 @@ static struct topic_object *find_object(const struct image *image, const struct 
 {
     const struct image_topic *topic = image_find_topic(image, topic_id);
 
-    return topic == NULL ? NULL : container_of((struct image_topic *)(uintptr_t)topic, struct topic_object, topic);
+    return topic == NULL ? NULL
+                         : container_of((struct image_topic *)(uintptr_t)topic, struct topic_object, topic);
 }
 
 /* The key of most records: a uuid that is not zero. */
@@ -59,8 +60,9 @@ static bool leads_any(const struct image_topic *topic, int32_t node_id)
 }
 
 /* Puts a topic in the place of one that differs in pages (taken), counts or configs. */
-static int replace_topic(struct image *image, const struct topic_object *old, uint64_t index, struct image_pages *pages,
-                         uint32_t partition_count, const struct image_config *configs, uint32_t config_count)
+static int replace_topic(struct image *image, const struct topic_object *old, uint64_t index,
+                         struct image_pages *pages, uint32_t partition_count,
+                         const struct image_config *configs, uint32_t config_count)
 {
     struct topic_parts parts = {
         .topic_id = old->topic.topic_id,
@@ -81,7 +83,8 @@ static int replace_topic(struct image *image, const struct topic_object *old, ui
     return err;
 }
 
-static int raise_topic_epochs(struct image *image, const struct topic_object *old, int32_t node_id, uint64_t index)
+static int raise_topic_epochs(struct image *image, const struct topic_object *old, int32_t node_id,
+                              uint64_t index)
 {
     const struct image_topic *topic = &old->topic;
     struct body_partition state;
@@ -97,11 +100,12 @@ static int raise_topic_epochs(struct image *image, const struct topic_object *ol
         if (err != 0) image_pages_unref(pages);
     }
     if (err != 0) return err;
-    return replace_topic(image, old, index, pages, topic->partition_count, topic->configs, topic->config_count);
+    return replace_topic(image, old, index, pages, topic->partition_count, topic->configs,
+                         topic->config_count);
 }
 
-/* A broker that has started again leads under new epochs: what its former life still has in flight is fenced. One record
- * does it for all its partitions. */
+/* A broker that has started again leads under new epochs: what its former life still has in flight is fenced.
+ * One record does it for all its partitions. */
 static int raise_epochs(struct image *image, int32_t node_id, uint64_t index)
 {
     const struct image_topic **topics, **next;
@@ -114,8 +118,9 @@ static int raise_epochs(struct image *image, int32_t node_id, uint64_t index)
     image_each_topic(image, collect_topic, &next);
     for (size_t i = 0; i < count && err == 0; i++) {
         if (!leads_any(topics[i], node_id)) continue;
-        err = raise_topic_epochs(image, container_of((struct image_topic *)(uintptr_t)topics[i], struct topic_object, topic),
-                                 node_id, index);
+        err = raise_topic_epochs(
+            image, container_of((struct image_topic *)(uintptr_t)topics[i], struct topic_object, topic),
+            node_id, index);
     }
     free(topics);
     return err;
@@ -133,7 +138,8 @@ static int apply_broker_registered(struct image *image, const struct metadata_re
     if (err != 0) return err;
     known = image_find_broker_by_uuid(image, &broker_id);
     if (known == NULL) {
-        if (broker.node_id != image->next_node_id || image->broker_count >= IMAGE_BROKERS_MAX) return MESH_ECORRUPT;
+        if (broker.node_id != image->next_node_id || image->broker_count >= IMAGE_BROKERS_MAX)
+            return MESH_ECORRUPT;
         image->next_node_id++;
         return image_put_broker(image, &broker, &broker_id);
     }
@@ -147,7 +153,8 @@ static int apply_broker_registered(struct image *image, const struct metadata_re
 /* ---- topics ---- */
 
 /* Adds the placements' partitions from number `first` on. */
-static int add_partitions(struct image *image, struct body_topic *body, uint32_t first, struct image_pages *pages)
+static int add_partitions(struct image *image, struct body_topic *body, uint32_t first,
+                          struct image_pages *pages)
 {
     struct body_placement placement;
     struct body_partition state = {.partition = first};
@@ -168,14 +175,17 @@ static int add_partitions(struct image *image, struct body_topic *body, uint32_t
     return 0;
 }
 
-static int check_new_topic(const struct image *image, const struct uuid *topic_id, const struct body_topic *body)
+static int check_new_topic(const struct image *image, const struct uuid *topic_id,
+                           const struct body_topic *body)
 {
     char name[256], unused[1];
 
     memcpy(name, body->name.data, body->name.size);
     name[body->name.size] = '\0';
-    if (topic_name_check(name, unused, sizeof(unused)) != 0 || body->partition_count == 0) return MESH_ECORRUPT;
-    if (image_find_topic(image, topic_id) != NULL || image_topic_was_deleted(image, topic_id)) return MESH_ECORRUPT;
+    if (topic_name_check(name, unused, sizeof(unused)) != 0 || body->partition_count == 0)
+        return MESH_ECORRUPT;
+    if (image_find_topic(image, topic_id) != NULL || image_topic_was_deleted(image, topic_id))
+        return MESH_ECORRUPT;
     if (image_find_topic_by_folded_name(image, name) != NULL) return MESH_ECORRUPT;
     return image_topic_count(image) >= IMAGE_TOPICS_MAX ? MESH_ECORRUPT : 0;
 }
@@ -257,7 +267,8 @@ static int apply_topic_deleted(struct image *image, const struct metadata_record
 /* Epochs only rise, and every change is made from the state just before it. */
 static bool may_follow(const struct body_partition *now, const struct body_partition *next)
 {
-    if (next->partition_epoch != now->partition_epoch + 1 || next->leader_epoch < now->leader_epoch) return false;
+    if (next->partition_epoch != now->partition_epoch + 1 || next->leader_epoch < now->leader_epoch)
+        return false;
     return next->leader == now->leader || next->leader_epoch > now->leader_epoch;
 }
 
@@ -289,7 +300,8 @@ static int apply_partitions_changed(struct image *image, const struct metadata_r
     if (err != 0) return err;
     old = find_object(image, &topic_id);
     if (old == NULL) return MESH_ECORRUPT;
-    err = image_pages_extend(old->topic.pages, old->topic.partition_count, old->topic.partition_count, &pages);
+    err =
+        image_pages_extend(old->topic.pages, old->topic.partition_count, old->topic.partition_count, &pages);
     if (err != 0) return err;
     for (uint32_t i = 0; i < count && err == 0; i++)
         err = change_partition(image, &old->topic, &reader, pages);
@@ -345,7 +357,8 @@ int image_advance(struct image *image, const struct metadata_record *record)
     return 0;
 }
 
-int image_apply(const struct image *base, const struct metadata_record *records, size_t count, struct image **ret_image)
+int image_apply(const struct image *base, const struct metadata_record *records, size_t count,
+                struct image **ret_image)
 {
     struct image *image;
     int err = image_clone(base, &image);

@@ -1,7 +1,7 @@
 /* coordinator/image_codec.c - the image as bytes and back: snapshots (FORMAT.md).
  *
- * Topics are written by name and tombstones by index, so equal images have equal bytes. What is read is checked like a
- * record: a snapshot can be damaged too. */
+ * Topics are written by name and tombstones by index, so equal images have equal bytes. What is read is
+ * checked like a record: a snapshot can be damaged too. */
 #include "replication/coordinator/image_internal.h"
 
 #include "base/error.h"
@@ -48,8 +48,9 @@ static int put_brokers(struct codec_writer *writer, const struct image *image)
 
 static bool same_but_number(const struct body_partition *a, const struct body_partition *b)
 {
-    return a->leader == b->leader && a->leader_epoch == b->leader_epoch && a->partition_epoch == b->partition_epoch &&
-           a->isr == b->isr && a->replica_count == b->replica_count &&
+    return a->leader == b->leader && a->leader_epoch == b->leader_epoch &&
+           a->partition_epoch == b->partition_epoch && a->isr == b->isr &&
+           a->replica_count == b->replica_count &&
            memcmp(a->replicas, b->replicas, a->replica_count * sizeof(int32_t)) == 0;
 }
 
@@ -205,7 +206,8 @@ static int put_read_topic(struct image *image, struct topic_parts *parts)
     memcpy(name, parts->name.data, parts->name.size);
     name[parts->name.size] = '\0';
     if (topic_name_check(name, unused, sizeof(unused)) != 0 || uuid_is_zero(&parts->topic_id) ||
-        image_find_topic(image, &parts->topic_id) != NULL || image_find_topic_by_folded_name(image, name) != NULL) {
+        image_find_topic(image, &parts->topic_id) != NULL ||
+        image_find_topic_by_folded_name(image, name) != NULL) {
         image_pages_unref(parts->pages);
         return MESH_ECORRUPT;
     }
@@ -248,7 +250,8 @@ static int get_tombstones(struct codec_reader *reader, struct image *image)
         struct uuid topic_id = codec_get_uuid(reader);
         uint64_t index = codec_get_bounded(reader, image->index);
         int err;
-        if (reader->is_bad || image_find_topic(image, &topic_id) != NULL || image_topic_was_deleted(image, &topic_id))
+        if (reader->is_bad || image_find_topic(image, &topic_id) != NULL ||
+            image_topic_was_deleted(image, &topic_id))
             return MESH_ECORRUPT;
         err = image_add_tombstone(image, &topic_id, index);
         if (err != 0) return err;

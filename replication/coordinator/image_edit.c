@@ -49,7 +49,8 @@ int image_put_broker(struct image *image, const struct body_broker *broker, cons
 
     if (err != 0) return err;
     if (slot != NULL) {
-        if (atomic_fetch_sub_explicit(&slot->object->references, 1, memory_order_acq_rel) == 1) free(slot->object);
+        if (atomic_fetch_sub_explicit(&slot->object->references, 1, memory_order_acq_rel) == 1)
+            free(slot->object);
         slot->object = object;
         return 0;
     }
@@ -97,7 +98,8 @@ int topic_object_new(const struct topic_parts *parts, struct topic_object **ret_
 
 int image_put_topic(struct image *image, const struct topic_object *old, const struct topic_object *object)
 {
-    uint64_t uuid_hash = image_hash_uuid(&object->topic.topic_id), name_hash = image_hash_name(object->topic.name);
+    uint64_t uuid_hash = image_hash_uuid(&object->topic.topic_id),
+             name_hash = image_hash_name(object->topic.name);
     int err;
 
     if (old == NULL) {

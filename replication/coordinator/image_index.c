@@ -20,7 +20,8 @@ struct image_index_leaf {
     struct entry entries[]; /* ordered by hash */
 };
 
-void image_index_init(struct image_index *index, void (*object_ref)(const void *), void (*object_unref)(const void *))
+void image_index_init(struct image_index *index, void (*object_ref)(const void *),
+                      void (*object_unref)(const void *))
 {
     memset(index, 0, sizeof(*index));
     index->object_ref = object_ref;
@@ -31,7 +32,8 @@ void image_index_copy(struct image_index *to, const struct image_index *from)
 {
     *to = *from;
     for (size_t i = 0; i < IMAGE_INDEX_LEAVES; i++) {
-        if (to->leaves[i] != NULL) atomic_fetch_add_explicit(&to->leaves[i]->references, 1, memory_order_relaxed);
+        if (to->leaves[i] != NULL)
+            atomic_fetch_add_explicit(&to->leaves[i]->references, 1, memory_order_relaxed);
     }
 }
 
@@ -73,7 +75,8 @@ static uint32_t lower_bound(const struct image_index_leaf *leaf, uint64_t hash)
 }
 
 /* Makes the leaf of hash this index's own, with room for `extra` more entries. */
-static int leaf_make_own(struct image_index *index, uint64_t hash, uint32_t extra, struct image_index_leaf **ret_leaf)
+static int leaf_make_own(struct image_index *index, uint64_t hash, uint32_t extra,
+                         struct image_index_leaf **ret_leaf)
 {
     struct image_index_leaf **slot = &index->leaves[leaf_of(hash)], *old = *slot, *leaf;
     uint32_t count = old == NULL ? 0 : old->count, capacity;
@@ -157,7 +160,8 @@ const void *image_index_find(const struct image_index *index, uint64_t hash, siz
     const struct image_index_leaf *leaf = index->leaves[leaf_of(hash)];
     size_t at = lower_bound(leaf, hash) + nth;
 
-    return leaf != NULL && at < leaf->count && leaf->entries[at].hash == hash ? leaf->entries[at].object : NULL;
+    return leaf != NULL && at < leaf->count && leaf->entries[at].hash == hash ? leaf->entries[at].object
+                                                                              : NULL;
 }
 
 int image_index_each(const struct image_index *index, int (*each)(void *user, const void *object), void *user)

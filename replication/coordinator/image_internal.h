@@ -43,9 +43,9 @@ struct image {
     int64_t next_producer_id;
     uint64_t partition_count;
     uint32_t broker_count;
-    struct broker_slot *brokers;  /* owned, ordered by node id */
-    struct image_index by_uuid;   /* topics */
-    struct image_index by_name;   /* topics, under the hash of the lower-case name */
+    struct broker_slot *brokers; /* owned, ordered by node id */
+    struct image_index by_uuid;  /* topics */
+    struct image_index by_name;  /* topics, under the hash of the lower-case name */
     struct image_index tombstones;
 };
 
@@ -55,7 +55,8 @@ uint64_t image_hash_name(const char *name); /* case ignored */
 /* A new image that shares everything with base. Errors: MESH_ENOMEM. */
 int image_clone(const struct image *base, struct image **ret_image);
 
-/* The rest changes an image that nobody else has seen yet. Errors: MESH_ENOMEM; the image may then only be dropped. */
+/* The rest changes an image that nobody else has seen yet. Errors: MESH_ENOMEM; the image may then only be
+ * dropped. */
 
 /* Adds the broker or replaces the one with its node id; strings are copied. */
 int image_put_broker(struct image *image, const struct body_broker *broker, const struct uuid *broker_id);

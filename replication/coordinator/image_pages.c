@@ -41,7 +41,8 @@ static int32_t *page_pool(const struct page *page)
 
 static void page_unref(struct page *page)
 {
-    if (page != NULL && atomic_fetch_sub_explicit(&page->references, 1, memory_order_acq_rel) == 1) free(page);
+    if (page != NULL && atomic_fetch_sub_explicit(&page->references, 1, memory_order_acq_rel) == 1)
+        free(page);
 }
 
 struct image_pages *image_pages_ref(const struct image_pages *pages)
@@ -82,11 +83,13 @@ int image_pages_extend(const struct image_pages *from, uint32_t count, uint32_t 
     return 0;
 }
 
-/* A page of its own with room for `capacity` partitions and `pool_capacity` replicas, holding what `from` (may be NULL)
- * holds, but without the replicas of partition number `skip`. */
-static struct page *page_new(const struct page *from, uint16_t capacity, uint16_t pool_capacity, uint16_t skip)
+/* A page of its own with room for `capacity` partitions and `pool_capacity` replicas, holding what `from`
+ * (may be NULL) holds, but without the replicas of partition number `skip`. */
+static struct page *page_new(const struct page *from, uint16_t capacity, uint16_t pool_capacity,
+                             uint16_t skip)
 {
-    struct page *page = malloc(sizeof(*page) + capacity * sizeof(page->partitions[0]) + pool_capacity * sizeof(int32_t));
+    struct page *page =
+        malloc(sizeof(*page) + capacity * sizeof(page->partitions[0]) + pool_capacity * sizeof(int32_t));
     uint16_t count = from == NULL ? 0 : from->count;
 
     if (page == NULL) return NULL;
@@ -139,7 +142,8 @@ int image_pages_set(struct image_pages *pages, const struct body_partition *stat
     struct partition *partition;
 
     MESH_ASSERT(state->partition / PAGE_PARTITIONS < pages->page_count && at <= count);
-    if (!is_own || at >= page->capacity || (!has_replicas && page->pool_used + state->replica_count > page->pool_capacity)) {
+    if (!is_own || at >= page->capacity ||
+        (!has_replicas && page->pool_used + state->replica_count > page->pool_capacity)) {
         struct page *copy = page_make_room(pages, page, state, has_replicas);
         if (copy == NULL) return MESH_ENOMEM;
         page_unref(page);
@@ -161,7 +165,8 @@ int image_pages_set(struct image_pages *pages, const struct body_partition *stat
     return 0;
 }
 
-void image_pages_get(const struct image_pages *pages, uint32_t partition, struct image_partition *ret_partition)
+void image_pages_get(const struct image_pages *pages, uint32_t partition,
+                     struct image_partition *ret_partition)
 {
     const struct page *page = pages->pages[partition / PAGE_PARTITIONS];
     const struct partition *found = &page->partitions[partition % PAGE_PARTITIONS];

@@ -1,4 +1,5 @@
-/* coordinator/placement.c - see placement.h. A greedy choice per replica: partitions x replicas x brokers steps. */
+/* coordinator/placement.c - see placement.h. A greedy choice per replica: partitions x replicas x brokers
+ * steps. */
 #include "replication/coordinator/placement.h"
 
 #include "base/assert.h"
@@ -49,14 +50,15 @@ static bool zone_is_taken(const struct candidate *candidates, size_t count, cons
 {
     if (candidate->broker->zone[0] == '\0') return false;
     for (size_t i = 0; i < count; i++) {
-        if (candidates[i].is_taken && strcmp(candidates[i].broker->zone, candidate->broker->zone) == 0) return true;
+        if (candidates[i].is_taken && strcmp(candidates[i].broker->zone, candidate->broker->zone) == 0)
+            return true;
     }
     return false;
 }
 
 /* Whether a is the better choice. */
-static bool is_better(const struct candidate *a, bool a_zone_taken, const struct candidate *b, bool b_zone_taken,
-                      bool for_leader)
+static bool is_better(const struct candidate *a, bool a_zone_taken, const struct candidate *b,
+                      bool b_zone_taken, bool for_leader)
 {
     if (a_zone_taken != b_zone_taken) return b_zone_taken;
     if (for_leader && a->leads != b->leads) return a->leads < b->leads;
@@ -73,7 +75,8 @@ static struct candidate *choose(struct candidate *candidates, size_t count, bool
         bool zone_taken;
         if (candidates[i].is_taken || candidates[i].hosted >= IMAGE_PARTITIONS_MAX) continue;
         zone_taken = zone_is_taken(candidates, count, &candidates[i]);
-        if (best != NULL && !is_better(&candidates[i], zone_taken, best, best_zone_taken, for_leader)) continue;
+        if (best != NULL && !is_better(&candidates[i], zone_taken, best, best_zone_taken, for_leader))
+            continue;
         best = &candidates[i];
         best_zone_taken = zone_taken;
     }
@@ -104,7 +107,8 @@ static int plan_add(struct placement_plan *plan, const struct body_placement *pl
 {
     struct body_placement *last = plan->run_count == 0 ? NULL : &plan->runs[plan->run_count - 1];
 
-    if (last != NULL && memcmp(last->replicas, placement->replicas, placement->replica_count * sizeof(int32_t)) == 0) {
+    if (last != NULL &&
+        memcmp(last->replicas, placement->replicas, placement->replica_count * sizeof(int32_t)) == 0) {
         last->count++;
         return 0;
     }
@@ -127,7 +131,8 @@ int placement_choose(const struct image *image, const struct image_topic *topic,
     struct body_placement placement;
     int err = 0;
 
-    MESH_ASSERT(replication_factor >= 1 && replication_factor <= count && replication_factor <= IMAGE_REPLICAS_MAX);
+    MESH_ASSERT(replication_factor >= 1 && replication_factor <= count &&
+                replication_factor <= IMAGE_REPLICAS_MAX);
     candidates = candidates_new(image, topic);
     if (candidates == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < partition_count && err == 0; i++) {

@@ -40,7 +40,8 @@ int metadata_record_encode(struct buffer *to, const struct metadata_record *reco
     uint8_t header[METADATA_RECORD_HEADER_SIZE];
     int err;
 
-    if (record->key.size > METADATA_KEY_SIZE_MAX || record->body.size > METADATA_BODY_SIZE_MAX) return MESH_ETOOLARGE;
+    if (record->key.size > METADATA_KEY_SIZE_MAX || record->body.size > METADATA_BODY_SIZE_MAX)
+        return MESH_ETOOLARGE;
     err = buffer_reserve(to, metadata_record_size(record));
     if (err != 0) return err;
     record_write_header(header, record);
@@ -62,7 +63,8 @@ int metadata_record_decode(struct slice from, struct metadata_record *ret_record
     record.kind = le_load16(from.data + 16);
     key_size = le_load16(from.data + 18);
     body_size = le_load32(from.data + 20);
-    if (record.index == 0 || record.kind == 0 || key_size > METADATA_KEY_SIZE_MAX || body_size > METADATA_BODY_SIZE_MAX)
+    if (record.index == 0 || record.kind == 0 || key_size > METADATA_KEY_SIZE_MAX ||
+        body_size > METADATA_BODY_SIZE_MAX)
         return MESH_ECORRUPT;
     size = METADATA_RECORD_HEADER_SIZE + key_size + body_size + METADATA_CHAIN_SIZE;
     if (from.size < size) return MESH_EAGAIN;

@@ -99,7 +99,8 @@ uint32_t body_get_configs(struct codec_reader *reader, struct image_config confi
         configs[i].id = (enum topic_config_id)codec_get_bounded(reader, TOPIC_CONFIG_COUNT - 1);
         configs[i].value = codec_get_zigzag(reader);
         if (reader->is_bad) return 0;
-        if ((i > 0 && configs[i].id <= configs[i - 1].id) || topic_config_check(configs[i].id, configs[i].value) != 0)
+        if ((i > 0 && configs[i].id <= configs[i - 1].id) ||
+            topic_config_check(configs[i].id, configs[i].value) != 0)
             reader->is_bad = true;
     }
     return count;
@@ -128,7 +129,8 @@ static uint32_t get_replicas(struct codec_reader *reader, int32_t replicas[IMAGE
     return count;
 }
 
-int body_encode_topic(struct buffer *to, const struct body_topic *topic, const struct body_placement *placements)
+int body_encode_topic(struct buffer *to, const struct body_topic *topic,
+                      const struct body_placement *placements)
 {
     struct codec_writer writer = body_start(to);
 

@@ -1,8 +1,8 @@
 /* coordinator/record_body.h - what the records' bodies say; their bytes: FORMAT.md.
  *
- * Encoders append to a buffer (MESH_ENOMEM). Decoders check every count and size against its limit before they use it,
- * allocate nothing and let slices point into the body: MESH_ECORRUPT, or MESH_EVERSION when the body's version
- * is newer than BODY_VERSION. Pure functions; any thread. */
+ * Encoders append to a buffer (MESH_ENOMEM). Decoders check every count and size against its limit before
+ * they use it, allocate nothing and let slices point into the body: MESH_ECORRUPT, or MESH_EVERSION when the
+ * body's version is newer than BODY_VERSION. Pure functions; any thread. */
 #ifndef COORDINATOR_RECORD_BODY_H
 #define COORDINATOR_RECORD_BODY_H
 
@@ -61,7 +61,8 @@ int body_encode_broker(struct buffer *to, const struct body_broker *broker);
 int body_decode_broker(struct slice body, struct body_broker *ret_broker);
 
 /* placements: topic->placement_count of them. */
-int body_encode_topic(struct buffer *to, const struct body_topic *topic, const struct body_placement *placements);
+int body_encode_topic(struct buffer *to, const struct body_topic *topic,
+                      const struct body_placement *placements);
 int body_decode_topic(struct slice body, struct body_topic *ret_topic);
 /* true: *ret_placement is the next one; cannot fail after a successful decode. */
 bool body_placement_next(struct body_topic *topic, struct body_placement *ret_placement);
@@ -78,7 +79,8 @@ int body_decode_producer_ids(struct slice body, struct body_producer_ids *ret_id
 /* Shared with the snapshot's codec. */
 void body_put_partition(struct codec_writer *writer, const struct body_partition *partition);
 void body_put_configs(struct codec_writer *writer, const struct image_config *configs, uint32_t count);
-/* Marks the reader bad when ids are not ascending, unknown, or values are illegal; returns the number read. */
+/* Marks the reader bad when ids are not ascending, unknown, or values are illegal; returns the number read.
+ */
 uint32_t body_get_configs(struct codec_reader *reader, struct image_config configs[TOPIC_CONFIG_COUNT]);
 
 #endif

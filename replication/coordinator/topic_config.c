@@ -18,33 +18,39 @@
 
 /* The defaults of storage settings are those of plog_config_init(); a unit test compares them. */
 static const struct topic_config_info table[TOPIC_CONFIG_COUNT] = {
-    [TOPIC_CONFIG_FLUSH] = {"flush", "", TOPIC_CONFIG_TYPE_WORD, TOPIC_FLUSH_GROUP, 0, 1, "group,async",
-                            "when a record counts as kept: synced to the disk (group) or handed to the kernel (async)"},
-    [TOPIC_CONFIG_FLUSH_INTERVAL_MS] = {"flush.interval.ms", "flush.ms", TOPIC_CONFIG_TYPE_DURATION_MS, MS_SECOND, 1, MS_DAY,
-                                        "", "flush=async: sync at least this often while there is something to sync"},
-    [TOPIC_CONFIG_FLUSH_BYTES] = {"flush.bytes", "", TOPIC_CONFIG_TYPE_BYTES, 16 * MIB, 4 * KIB, 1024 * GIB, "",
-                                  "flush=async: sync after this many bytes"},
-    [TOPIC_CONFIG_RETENTION_MS] = {"retention.ms", "", TOPIC_CONFIG_TYPE_DURATION_MS, 7 * MS_DAY, -1, INT64_MAX / 2, "",
-                                   "how long records are kept at least; -1: for ever"},
-    [TOPIC_CONFIG_RETENTION_BYTES] = {"retention.bytes", "", TOPIC_CONFIG_TYPE_BYTES, -1, -1, INT64_MAX / 2, "",
+    [TOPIC_CONFIG_FLUSH] =
+        {"flush", "", TOPIC_CONFIG_TYPE_WORD, TOPIC_FLUSH_GROUP, 0, 1, "group,async",
+         "when a record counts as kept: synced to the disk (group) or handed to the kernel (async)"},
+    [TOPIC_CONFIG_FLUSH_INTERVAL_MS] =
+        {"flush.interval.ms", "flush.ms", TOPIC_CONFIG_TYPE_DURATION_MS, MS_SECOND, 1, MS_DAY, "",
+         "flush=async: sync at least this often while there is something to sync"},
+    [TOPIC_CONFIG_FLUSH_BYTES] = {"flush.bytes", "", TOPIC_CONFIG_TYPE_BYTES, 16 * MIB, 4 * KIB, 1024 * GIB,
+                                  "", "flush=async: sync after this many bytes"},
+    [TOPIC_CONFIG_RETENTION_MS] = {"retention.ms", "", TOPIC_CONFIG_TYPE_DURATION_MS, 7 * MS_DAY, -1,
+                                   INT64_MAX / 2, "", "how long records are kept at least; -1: for ever"},
+    [TOPIC_CONFIG_RETENTION_BYTES] = {"retention.bytes", "", TOPIC_CONFIG_TYPE_BYTES, -1, -1, INT64_MAX / 2,
+                                      "",
                                       "how much of each partition is kept at most, roughly; -1: no limit"},
-    [TOPIC_CONFIG_SEGMENT_BYTES] = {"segment.bytes", "", TOPIC_CONFIG_TYPE_BYTES, GIB, 16 * KIB, 2 * GIB - MIB, "",
-                                    "size at which a partition starts its next file"},
-    [TOPIC_CONFIG_SEGMENT_MS] = {"segment.ms", "", TOPIC_CONFIG_TYPE_DURATION_MS, 7 * MS_DAY, 100, 3650 * MS_DAY, "",
-                                 "age at which a partition starts its next file"},
-    [TOPIC_CONFIG_MAX_BATCH_BYTES] = {"max.batch.bytes", "max.message.bytes", TOPIC_CONFIG_TYPE_BYTES, MIB, 1 * KIB, 64 * MIB,
-                                      "", "largest record batch that is accepted, as sent (compressed)"},
-    [TOPIC_CONFIG_MIN_INSYNC] = {"min.insync", "min.insync.replicas", TOPIC_CONFIG_TYPE_NUMBER, 1, 1, IMAGE_REPLICAS_MAX, "",
+    [TOPIC_CONFIG_SEGMENT_BYTES] = {"segment.bytes", "", TOPIC_CONFIG_TYPE_BYTES, GIB, 16 * KIB,
+                                    2 * GIB - MIB, "", "size at which a partition starts its next file"},
+    [TOPIC_CONFIG_SEGMENT_MS] = {"segment.ms", "", TOPIC_CONFIG_TYPE_DURATION_MS, 7 * MS_DAY, 100,
+                                 3650 * MS_DAY, "", "age at which a partition starts its next file"},
+    [TOPIC_CONFIG_MAX_BATCH_BYTES] = {"max.batch.bytes", "max.message.bytes", TOPIC_CONFIG_TYPE_BYTES, MIB,
+                                      1 * KIB, 64 * MIB, "",
+                                      "largest record batch that is accepted, as sent (compressed)"},
+    [TOPIC_CONFIG_MIN_INSYNC] = {"min.insync", "min.insync.replicas", TOPIC_CONFIG_TYPE_NUMBER, 1, 1,
+                                 IMAGE_REPLICAS_MAX, "",
                                  "replicas that must hold a record before acks=all is answered"},
-    [TOPIC_CONFIG_TIMESTAMP_TYPE] = {"timestamp.type", "message.timestamp.type", TOPIC_CONFIG_TYPE_WORD,
-                                     TOPIC_TIMESTAMP_CREATE, 0, 1, "create,append",
-                                     "whose clock stamps the records: the producer's (create) or the broker's (append)"},
-    [TOPIC_CONFIG_INDEX_INTERVAL_BYTES] = {"index.interval.bytes", "", TOPIC_CONFIG_TYPE_BYTES, 16 * KIB, 1 * KIB, 16 * MIB,
-                                           "", "an index entry is written about every so many bytes"},
+    [TOPIC_CONFIG_TIMESTAMP_TYPE] =
+        {"timestamp.type", "message.timestamp.type", TOPIC_CONFIG_TYPE_WORD, TOPIC_TIMESTAMP_CREATE, 0, 1,
+         "create,append", "whose clock stamps the records: the producer's (create) or the broker's (append)"},
+    [TOPIC_CONFIG_INDEX_INTERVAL_BYTES] = {"index.interval.bytes", "", TOPIC_CONFIG_TYPE_BYTES, 16 * KIB,
+                                           1 * KIB, 16 * MIB, "",
+                                           "an index entry is written about every so many bytes"},
     [TOPIC_CONFIG_CLEANUP] = {"cleanup", "cleanup.policy", TOPIC_CONFIG_TYPE_WORD, 0, 0, 0, "delete",
                               "what becomes of old records: whole files are deleted"},
-    [TOPIC_CONFIG_COMPRESSION] = {"compression", "compression.type", TOPIC_CONFIG_TYPE_WORD, 0, 0, 0, "producer",
-                                  "records are kept as the producer compressed them"},
+    [TOPIC_CONFIG_COMPRESSION] = {"compression", "compression.type", TOPIC_CONFIG_TYPE_WORD, 0, 0, 0,
+                                  "producer", "records are kept as the producer compressed them"},
 };
 
 const struct topic_config_info *topic_config_info(enum topic_config_id id)
@@ -69,7 +75,8 @@ int topic_config_find(const char *key, enum topic_config_id *ret_id, char *messa
     }
     closest = suggest_closest(key, names, count);
     if (closest != NULL)
-        snprintf(message, message_size, "unknown topic configuration \"%.64s\"; did you mean \"%s\"?", key, closest);
+        snprintf(message, message_size, "unknown topic configuration \"%.64s\"; did you mean \"%s\"?", key,
+                 closest);
     else
         snprintf(message, message_size, "unknown topic configuration \"%.64s\"", key);
     return MESH_EINVALID_CONFIG;
@@ -82,15 +89,33 @@ struct unit {
     int64_t factor;
 };
 
-static const struct unit duration_units[] = {{"", 1},           {"ms", 1},
-                                             {"s", MS_SECOND},  {"m", 60 * MS_SECOND},
-                                             {"min", 60 * MS_SECOND}, {"h", 3600 * MS_SECOND},
-                                             {"d", MS_DAY},     {"w", 7 * MS_DAY},
+static const struct unit duration_units[] = {{"", 1},
+                                             {"ms", 1},
+                                             {"s", MS_SECOND},
+                                             {"m", 60 * MS_SECOND},
+                                             {"min", 60 * MS_SECOND},
+                                             {"h", 3600 * MS_SECOND},
+                                             {"d", MS_DAY},
+                                             {"w", 7 * MS_DAY},
                                              {NULL, 0}};
-static const struct unit byte_units[] = {{"", 1},        {"B", 1},      {"k", KIB},    {"K", KIB},   {"KiB", KIB},
-                                         {"M", MIB},     {"m", MIB},    {"MiB", MIB},  {"G", GIB},   {"g", GIB},
-                                         {"GiB", GIB},   {"TiB", 1024 * GIB}, {"kB", 1000}, {"KB", 1000}, {"MB", 1000000},
-                                         {"GB", 1000000000}, {"TB", 1000000000000}, {NULL, 0}};
+static const struct unit byte_units[] = {{"", 1},
+                                         {"B", 1},
+                                         {"k", KIB},
+                                         {"K", KIB},
+                                         {"KiB", KIB},
+                                         {"M", MIB},
+                                         {"m", MIB},
+                                         {"MiB", MIB},
+                                         {"G", GIB},
+                                         {"g", GIB},
+                                         {"GiB", GIB},
+                                         {"TiB", 1024 * GIB},
+                                         {"kB", 1000},
+                                         {"KB", 1000},
+                                         {"MB", 1000000},
+                                         {"GB", 1000000000},
+                                         {"TB", 1000000000000},
+                                         {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
 
 static const struct unit *units_of(enum topic_config_type type)
@@ -161,14 +186,18 @@ int topic_config_check(enum topic_config_id id, int64_t value)
     return info->min == -1 && value == 0 ? MESH_EINVALID_CONFIG : 0;
 }
 
-static void say_what_is_allowed(const struct topic_config_info *info, const char *value, char *message, size_t size)
+static void say_what_is_allowed(const struct topic_config_info *info, const char *value, char *message,
+                                size_t size)
 {
-    static const char *const examples[] = {
-        [TOPIC_CONFIG_TYPE_NUMBER] = "", [TOPIC_CONFIG_TYPE_DURATION_MS] = "; write it like 500ms, 30s, 12h or 7d",
-        [TOPIC_CONFIG_TYPE_BYTES] = "; write it like 65536, 64KiB or 1GiB", [TOPIC_CONFIG_TYPE_WORD] = ""};
-    static const char *const units[] = {
-        [TOPIC_CONFIG_TYPE_NUMBER] = "", [TOPIC_CONFIG_TYPE_DURATION_MS] = " ms",
-        [TOPIC_CONFIG_TYPE_BYTES] = " bytes", [TOPIC_CONFIG_TYPE_WORD] = ""};
+    static const char *const examples[] = {[TOPIC_CONFIG_TYPE_NUMBER] = "",
+                                           [TOPIC_CONFIG_TYPE_DURATION_MS] =
+                                               "; write it like 500ms, 30s, 12h or 7d",
+                                           [TOPIC_CONFIG_TYPE_BYTES] = "; write it like 65536, 64KiB or 1GiB",
+                                           [TOPIC_CONFIG_TYPE_WORD] = ""};
+    static const char *const units[] = {[TOPIC_CONFIG_TYPE_NUMBER] = "",
+                                        [TOPIC_CONFIG_TYPE_DURATION_MS] = " ms",
+                                        [TOPIC_CONFIG_TYPE_BYTES] = " bytes",
+                                        [TOPIC_CONFIG_TYPE_WORD] = ""};
 
     if (info->type == TOPIC_CONFIG_TYPE_WORD)
         snprintf(message, size, "%s=%.64s is not supported; allowed: %s", info->name, value, info->words);
@@ -178,7 +207,8 @@ static void say_what_is_allowed(const struct topic_config_info *info, const char
                  (long long)info->max, units[info->type], examples[info->type]);
 }
 
-int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message, size_t message_size)
+int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message,
+                       size_t message_size)
 {
     const struct topic_config_info *info = topic_config_info(id);
     int64_t parsed;
@@ -214,7 +244,8 @@ char *topic_config_format(enum topic_config_id id, int64_t value, char to[TOPIC_
 void topic_config_to_plog(const struct image_topic *topic, struct plog_config *ret_config)
 {
     *ret_config = (struct plog_config){
-        .flush = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC ? PLOG_FLUSH_ASYNC : PLOG_FLUSH_GROUP,
+        .flush = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC ? PLOG_FLUSH_ASYNC
+                                                                                    : PLOG_FLUSH_GROUP,
         .flush_interval_ms = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_FLUSH_INTERVAL_MS),
         .flush_bytes = (uint64_t)image_topic_config(topic, TOPIC_CONFIG_FLUSH_BYTES),
         .segment_bytes = (uint64_t)image_topic_config(topic, TOPIC_CONFIG_SEGMENT_BYTES),

@@ -1,8 +1,9 @@
-/* coordinator/topic_config.h - the settings a topic can have: one table of names, types, units, defaults and bounds.
+/* coordinator/topic_config.h - the settings a topic can have: one table of names, types, units, defaults and
+ * bounds.
  *
- * Every value is an int64: a number in its unit, or the index of a word. Text with units ("7d", "1GiB", "500ms") is
- * accepted; the canonical text is a plain number or the word. Kafka's names are accepted where there is a twin.
- * Pure functions and constant tables; any thread. */
+ * Every value is an int64: a number in its unit, or the index of a word. Text with units ("7d", "1GiB",
+ * "500ms") is accepted; the canonical text is a plain number or the word. Kafka's names are accepted where
+ * there is a twin. Pure functions and constant tables; any thread. */
 #ifndef COORDINATOR_TOPIC_CONFIG_H
 #define COORDINATOR_TOPIC_CONFIG_H
 
@@ -30,10 +31,15 @@ enum topic_config_id {
 enum topic_flush { TOPIC_FLUSH_GROUP, TOPIC_FLUSH_ASYNC };
 enum topic_timestamp { TOPIC_TIMESTAMP_CREATE, TOPIC_TIMESTAMP_APPEND };
 
-enum topic_config_type { TOPIC_CONFIG_TYPE_NUMBER, TOPIC_CONFIG_TYPE_DURATION_MS, TOPIC_CONFIG_TYPE_BYTES, TOPIC_CONFIG_TYPE_WORD };
+enum topic_config_type {
+    TOPIC_CONFIG_TYPE_NUMBER,
+    TOPIC_CONFIG_TYPE_DURATION_MS,
+    TOPIC_CONFIG_TYPE_BYTES,
+    TOPIC_CONFIG_TYPE_WORD
+};
 
 struct topic_config_info {
-    const char *name;        /* "retention.ms" */
+    const char *name;       /* "retention.ms" */
     const char *kafka_name; /* accepted too; "" when it is the same or there is none */
     enum topic_config_type type;
     int64_t fallback;  /* the default */
@@ -45,12 +51,13 @@ struct topic_config_info {
 /* The table's row; id < TOPIC_CONFIG_COUNT. */
 const struct topic_config_info *topic_config_info(enum topic_config_id id);
 
-/* Finds a key by our name or Kafka's. Errors: MESH_EINVALID_CONFIG with a sentence in `message` that suggests the
- * closest name. */
+/* Finds a key by our name or Kafka's. Errors: MESH_EINVALID_CONFIG with a sentence in `message` that suggests
+ * the closest name. */
 int topic_config_find(const char *key, enum topic_config_id *ret_id, char *message, size_t message_size);
 
 /* Parses and checks a value. Errors: MESH_EINVALID_CONFIG with a sentence in `message`. */
-int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message, size_t message_size);
+int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message,
+                       size_t message_size);
 
 /* Whether value is legal for id (for bytes that we did not write). */
 int topic_config_check(enum topic_config_id id, int64_t value);

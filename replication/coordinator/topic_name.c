@@ -8,7 +8,8 @@
 
 static bool is_allowed(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 int topic_name_check(const char *name, char *message, size_t message_size)
@@ -28,7 +29,8 @@ int topic_name_check(const char *name, char *message, size_t message_size)
         good++;
     if (good < size) {
         snprintf(message, message_size,
-                 "character %zu of the topic name is not allowed: a name is made of letters, digits, '.', '_' and '-'",
+                 "character %zu of the topic name is not allowed: a name is made of letters, digits, '.', "
+                 "'_' and '-'",
                  good + 1);
         return MESH_EINVALID_TOPIC;
     }

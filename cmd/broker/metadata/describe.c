@@ -19,7 +19,8 @@ void description_deinit(struct description *description)
 /* ---- topics ---- */
 
 /* Every setting with its effective value, ordered by id. */
-static int describe_configs(struct arena *arena, const struct image_topic *topic, struct message_topic *message)
+static int describe_configs(struct arena *arena, const struct image_topic *topic,
+                            struct message_topic *message)
 {
     uint32_t override = 0;
 
@@ -39,7 +40,8 @@ static int describe_configs(struct arena *arena, const struct image_topic *topic
     return 0;
 }
 
-static int describe_replicas(struct arena *arena, const struct image_partition *partition, struct message_partition *message)
+static int describe_replicas(struct arena *arena, const struct image_partition *partition,
+                             struct message_partition *message)
 {
     message->replicas = arena_alloc(arena, partition->replica_count, 2 * sizeof(message->replicas[0]));
     if (message->replicas == NULL) return MESH_ENOMEM;
@@ -52,8 +54,8 @@ static int describe_replicas(struct arena *arena, const struct image_partition *
     return 0;
 }
 
-static int describe_partitions(struct arena *arena, const struct image *image, const struct image_topic *topic,
-                               struct message_topic *message)
+static int describe_partitions(struct arena *arena, const struct image *image,
+                               const struct image_topic *topic, struct message_topic *message)
 {
     struct image_partition partition;
 
@@ -67,7 +69,8 @@ static int describe_partitions(struct arena *arena, const struct image *image, c
         to->leader = partition.leader;
         to->leader_epoch = partition.leader_epoch;
         if (leader != NULL) to->shard = image_shard_of(&topic->topic_id, i, leader->shard_count);
-        to->problem = arena_strdup(arena, leader == NULL ? "no leader: none of its in-sync replicas is alive" : "");
+        to->problem =
+            arena_strdup(arena, leader == NULL ? "no leader: none of its in-sync replicas is alive" : "");
         if (to->problem == NULL || describe_replicas(arena, &partition, to) != 0) return MESH_ENOMEM;
     }
     return 0;
@@ -77,16 +80,19 @@ static int describe_partitions(struct arena *arena, const struct image *image, c
 static int reserve_topics(struct description *description, size_t count)
 {
     struct message_topic_response *response = &description->topics;
-    struct message_topic *topics = arena_alloc(&description->arena, response->topic_count + count, sizeof(topics[0]));
+    struct message_topic *topics =
+        arena_alloc(&description->arena, response->topic_count + count, sizeof(topics[0]));
 
     if (topics == NULL) return MESH_ENOMEM;
-    if (response->topic_count != 0) memcpy(topics, response->topics, response->topic_count * sizeof(topics[0]));
+    if (response->topic_count != 0)
+        memcpy(topics, response->topics, response->topic_count * sizeof(topics[0]));
     response->topics = topics;
     return 0;
 }
 
 /* Fills the next reserved place. */
-static int add_topic(struct description *description, const struct image *image, const struct image_topic *topic)
+static int add_topic(struct description *description, const struct image *image,
+                     const struct image_topic *topic)
 {
     struct message_topic *message = &description->topics.topics[description->topics.topic_count];
     int err;
@@ -100,7 +106,8 @@ static int add_topic(struct description *description, const struct image *image,
     return err;
 }
 
-int describe_topic(struct description *description, const struct image *image, const struct image_topic *topic)
+int describe_topic(struct description *description, const struct image *image,
+                   const struct image_topic *topic)
 {
     int err = reserve_topics(description, 1);
 
@@ -145,8 +152,8 @@ int describe_topics(struct description *description, const struct image *image,
 
 /* ---- cluster ---- */
 
-static int describe_brokers(struct arena *arena, const struct image *image, struct message_broker **ret_brokers,
-                            size_t *ret_count)
+static int describe_brokers(struct arena *arena, const struct image *image,
+                            struct message_broker **ret_brokers, size_t *ret_count)
 {
     size_t count = image_broker_count(image);
     struct message_broker *brokers = arena_alloc(arena, count, sizeof(brokers[0]));
@@ -171,7 +178,8 @@ static int describe_brokers(struct arena *arena, const struct image *image, stru
 int describe_cluster(struct arena *arena, const struct image *image, int32_t coordinator,
                      struct message_cluster_response *ret_cluster)
 {
-    *ret_cluster = (struct message_cluster_response){.cluster_id = *image_cluster_id(image), .coordinator = coordinator};
+    *ret_cluster =
+        (struct message_cluster_response){.cluster_id = *image_cluster_id(image), .coordinator = coordinator};
     return describe_brokers(arena, image, &ret_cluster->brokers, &ret_cluster->broker_count);
 }
 
@@ -179,8 +187,8 @@ int describe_cluster(struct arena *arena, const struct image *image, int32_t coo
 
 #define PROBLEMS_MAX 8
 
-static int add_problem(struct arena *arena, struct message_status_response *status, char *what, const char *meaning,
-                       const char *remedy)
+static int add_problem(struct arena *arena, struct message_status_response *status, char *what,
+                       const char *meaning, const char *remedy)
 {
     struct message_problem *problem = &status->problems[status->problem_count];
 
@@ -200,35 +208,44 @@ static int count_partitions(void *user, const struct image_topic *topic)
     for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
         status->partitions_total++;
         status->partitions_offline += partition.leader == IMAGE_NO_LEADER;
-        status->partitions_under_replicated += (uint32_t)__builtin_popcount(partition.isr) < partition.replica_count;
+        status->partitions_under_replicated +=
+            (uint32_t)__builtin_popcount(partition.isr) < partition.replica_count;
     }
     return 0;
 }
 
-static int storage_problems(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
+static int storage_problems(struct arena *arena, const struct describe_facts *facts,
+                            struct message_status_response *status)
 {
     int err = 0;
 
     if (facts->failed_stores != 0)
-        err = add_problem(arena, status, arena_printf(arena, "the journal of %u shard(s) has failed", facts->failed_stores),
-                          "a write or sync of the journal failed: these shards accept no records; what was acknowledged is "
-                          "still read",
-                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+        err = add_problem(
+            arena, status, arena_printf(arena, "the journal of %u shard(s) has failed", facts->failed_stores),
+            "a write or sync of the journal failed: these shards accept no records; what was acknowledged is "
+            "still read",
+            "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
     if (err == 0 && facts->failed_logs != 0)
-        err = add_problem(arena, status, arena_printf(arena, "%llu partition(s) accept no records",
-                                                      (unsigned long long)facts->failed_logs),
-                          "a write or sync of their files failed; what was acknowledged is still read",
-                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+        err = add_problem(
+            arena, status,
+            arena_printf(arena, "%llu partition(s) accept no records",
+                         (unsigned long long)facts->failed_logs),
+            "a write or sync of their files failed; what was acknowledged is still read",
+            "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
     if (err == 0 && facts->holes != 0)
-        err = add_problem(arena, status, arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
-                          "stored bytes do not match their checksums: these offsets are not served",
-                          "check the disk; restore the data directory from a copy if the records are needed");
+        err = add_problem(
+            arena, status,
+            arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
+            "stored bytes do not match their checksums: these offsets are not served",
+            "check the disk; restore the data directory from a copy if the records are needed");
     if (err == 0 && facts->disk_free_bytes < facts->disk_free_bytes_min)
-        err = add_problem(arena, status,
-                          arena_printf(arena, "the disk is full: %llu MiB free",
-                                       (unsigned long long)(facts->disk_free_bytes >> 20)),
-                          "records are refused until there is space again; nothing that was acknowledged is lost",
-                          "free space on the disk, delete topics, or lower retention.bytes or retention.ms of large topics");
+        err = add_problem(
+            arena, status,
+            arena_printf(arena, "the disk is full: %llu MiB free",
+                         (unsigned long long)(facts->disk_free_bytes >> 20)),
+            "records are refused until there is space again; nothing that was acknowledged is lost",
+            "free space on the disk, delete topics, or lower retention.bytes or retention.ms of large "
+            "topics");
     return err;
 }
 
@@ -251,12 +268,14 @@ int describe_status(struct arena *arena, const struct image *image, const struct
     image_each_topic(image, count_partitions, &status);
     err = storage_problems(arena, facts, &status);
     if (err == 0 && facts->metadata_error != 0)
-        err = add_problem(arena, &status, arena_strdup(arena, "the metadata log has failed"),
-                          "topics cannot be created, changed or deleted; records flow on",
-                          "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+        err = add_problem(
+            arena, &status, arena_strdup(arena, "the metadata log has failed"),
+            "topics cannot be created, changed or deleted; records flow on",
+            "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
     if (err == 0 && status.partitions_offline != 0)
-        err = add_problem(arena, &status, arena_printf(arena, "%u partition(s) have no leader", status.partitions_offline),
-                          "they can be neither written nor read", "start the brokers that hold their replicas");
+        err = add_problem(
+            arena, &status, arena_printf(arena, "%u partition(s) have no leader", status.partitions_offline),
+            "they can be neither written nor read", "start the brokers that hold their replicas");
     if (err == 0) *ret_status = status;
     return err;
 }

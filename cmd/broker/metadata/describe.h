@@ -1,7 +1,8 @@
-/* metadata/describe.h - the image in the words of the native protocol: what TOPIC_DESCRIBE, CLUSTER and STATUS say.
+/* metadata/describe.h - the image in the words of the native protocol: what TOPIC_DESCRIBE, CLUSTER and
+ * STATUS say.
  *
- * Functions of an image; any thread that holds it. A description owns its memory (one arena) and none of the image's, so
- * that offsets can be filled in later, when the shards have answered. */
+ * Functions of an image; any thread that holds it. A description owns its memory (one arena) and none of the
+ * image's, so that offsets can be filled in later, when the shards have answered. */
 #ifndef METADATA_DESCRIBE_H
 #define METADATA_DESCRIBE_H
 
@@ -9,7 +10,8 @@
 #include "replication/coordinator/image.h"
 #include "wire/message.h"
 
-/* Messages filled here are released by arena_deinit() of the arena that they were made in, never by message_deinit_*(). */
+/* Messages filled here are released by arena_deinit() of the arena that they were made in, never by
+ * message_deinit_*(). */
 struct description {
     struct arena arena;
     struct message_topic_response topics;
@@ -19,10 +21,11 @@ void description_init(struct description *description);
 void description_deinit(struct description *description);
 
 /* One topic after the other is added; partitions without offsets (0). Errors: MESH_ENOMEM. */
-int describe_topic(struct description *description, const struct image *image, const struct image_topic *topic);
+int describe_topic(struct description *description, const struct image *image,
+                   const struct image_topic *topic);
 
-/* What TOPIC_DESCRIBE asks for: all topics by name, or the named ones in their order; an unknown name gives an entry with
- * MESH_EUNKNOWN_TOPIC. Errors: MESH_ENOMEM. */
+/* What TOPIC_DESCRIBE asks for: all topics by name, or the named ones in their order; an unknown name gives
+ * an entry with MESH_EUNKNOWN_TOPIC. Errors: MESH_ENOMEM. */
 int describe_topics(struct description *description, const struct image *image,
                     const struct message_topic_describe *request);
 
@@ -35,9 +38,9 @@ struct describe_facts {
     int32_t coordinator; /* node id, -1: none */
     int32_t self;        /* node id of the answering broker */
     uint64_t uptime_ms, stored_bytes, disk_free_bytes, disk_free_bytes_min;
-    uint64_t failed_logs, holes;   /* of all shards */
-    uint32_t failed_stores;        /* shards whose journal is poisoned */
-    int metadata_error;            /* metadata_error() */
+    uint64_t failed_logs, holes; /* of all shards */
+    uint32_t failed_stores;      /* shards whose journal is poisoned */
+    int metadata_error;          /* metadata_error() */
     const char *version;
 };
 

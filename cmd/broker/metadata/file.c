@@ -35,7 +35,8 @@ static int write_new(struct fs *fs, const char *path, struct slice bytes)
     return err;
 }
 
-int file_replace(struct fs *fs, const char *directory, const char *path, const char *temporary_path, struct slice bytes)
+int file_replace(struct fs *fs, const char *directory, const char *path, const char *temporary_path,
+                 struct slice bytes)
 {
     int err = write_new(fs, temporary_path, bytes);
 

@@ -12,7 +12,8 @@
 #define IDENTITY_NEW     "identity.new"
 #define IDENTITY_SIZE    72
 #define IDENTITY_VERSION 1
-#define IDENTITY_CURE    "restore DIR/identity from a copy; or, if the data may be lost, start with an empty directory"
+#define IDENTITY_CURE                                                                                        \
+    "restore DIR/identity from a copy; or, if the data may be lost, start with an empty directory"
 
 static const uint8_t magic[4] = {'M', 'I', 'D', 'N'};
 
@@ -28,17 +29,21 @@ static void identity_encode(const struct identity *identity, uint8_t to[IDENTITY
     le_store32(to + 68, crc32c(to, 68));
 }
 
-static int identity_decode(struct slice from, struct identity *ret_identity, char *message, size_t message_size)
+static int identity_decode(struct slice from, struct identity *ret_identity, char *message,
+                           size_t message_size)
 {
     struct identity identity;
 
     if (from.size >= 8 && memcmp(from.data, magic, 4) == 0 && le_load32(from.data + 4) > IDENTITY_VERSION) {
-        snprintf(message, message_size, "DIR/identity was written by a newer mesh (version %u): start that one",
+        snprintf(message, message_size,
+                 "DIR/identity was written by a newer mesh (version %u): start that one",
                  le_load32(from.data + 4));
         return MESH_EVERSION;
     }
-    if (from.size != IDENTITY_SIZE || memcmp(from.data, magic, 4) != 0 || le_load32(from.data + 68) != crc32c(from.data, 68)) {
-        snprintf(message, message_size, "DIR/identity is damaged (%zu bytes, bad checksum): %s", from.size, IDENTITY_CURE);
+    if (from.size != IDENTITY_SIZE || memcmp(from.data, magic, 4) != 0 ||
+        le_load32(from.data + 68) != crc32c(from.data, 68)) {
+        snprintf(message, message_size, "DIR/identity is damaged (%zu bytes, bad checksum): %s", from.size,
+                 IDENTITY_CURE);
         return MESH_ECORRUPT;
     }
     memcpy(identity.broker_id.bytes, from.data + 8, UUID_SIZE);

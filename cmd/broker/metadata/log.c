@@ -32,8 +32,8 @@ static int frame_build(struct metadata_log *log, const struct metadata_record *r
     return err != 0 ? err : log_frame_finish(&log->frame);
 }
 
-/* A write that found no space may have left part of a frame: cut it off, so that the next frame follows the last good
- * one. Where that fails too, the file cannot be trusted any more. */
+/* A write that found no space may have left part of a frame: cut it off, so that the next frame follows the
+ * last good one. Where that fails too, the file cannot be trusted any more. */
 static int undo_partial_write(struct metadata_log *log)
 {
     int err = log->fs->ops->truncate(log->file, log->size);
@@ -52,7 +52,8 @@ int metadata_log_append(struct metadata_log *log, const struct metadata_record *
     if (log->error != 0) return log->error;
     err = frame_build(log, records, count);
     if (err != 0) return err;
-    if (log->size + log->frame.size > LOG_BYTES_MAX) return MESH_EFULL; /* snapshots keep failing: no space for them */
+    if (log->size + log->frame.size > LOG_BYTES_MAX)
+        return MESH_EFULL; /* snapshots keep failing: no space for them */
     iov = (struct iovec){log->frame.data, log->frame.size};
     err = log->fs->ops->write_sync(log->file, &iov, 1, log->size);
     if (err == MESH_EFULL) return undo_partial_write(log);
@@ -75,8 +76,8 @@ bool metadata_log_wants_snapshot(const struct metadata_log *log)
     return log->size >= LOG_SNAPSHOT_BYTES && log->size >= 2 * log->snapshot_bytes;
 }
 
-/* A new log file that could not be made must not lie there either: recovery would begin with it and miss what is
- * appended to the old one. */
+/* A new log file that could not be made must not lie there either: recovery would begin with it and miss what
+ * is appended to the old one. */
 static int take_back_file(struct metadata_log *log, uint64_t base, int cause)
 {
     char path[FS_PATH_MAX];

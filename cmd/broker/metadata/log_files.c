@@ -1,4 +1,5 @@
-/* metadata/log_files.c - names and small forms of the files in DIR/meta (log_internal.h; bytes: FORMAT.md). */
+/* metadata/log_files.c - names and small forms of the files in DIR/meta (log_internal.h; bytes: FORMAT.md).
+ */
 #include "cmd/broker/metadata/log_internal.h"
 
 #include "base/bytes.h"
@@ -99,7 +100,8 @@ int log_frame_finish(struct buffer *frame)
     if (payload > METADATA_FRAME_BYTES_MAX) return MESH_ETOOLARGE;
     memcpy(frame->data, frame_magic, 4);
     le_store32(frame->data + 4, (uint32_t)payload);
-    le_store32(frame->data + 8, crc32c_extend(crc32c(frame->data, 8), frame->data + LOG_FRAME_HEADER_SIZE, payload));
+    le_store32(frame->data + 8,
+               crc32c_extend(crc32c(frame->data, 8), frame->data + LOG_FRAME_HEADER_SIZE, payload));
     return 0;
 }
 
@@ -109,8 +111,10 @@ bool log_frame_parse(struct slice from, struct slice *ret_records)
 
     if (from.size < LOG_FRAME_HEADER_SIZE || memcmp(from.data, frame_magic, 4) != 0) return false;
     payload = le_load32(from.data + 4);
-    if (payload == 0 || payload > METADATA_FRAME_BYTES_MAX || payload > from.size - LOG_FRAME_HEADER_SIZE) return false;
-    if (le_load32(from.data + 8) != crc32c_extend(crc32c(from.data, 8), from.data + LOG_FRAME_HEADER_SIZE, payload))
+    if (payload == 0 || payload > METADATA_FRAME_BYTES_MAX || payload > from.size - LOG_FRAME_HEADER_SIZE)
+        return false;
+    if (le_load32(from.data + 8) !=
+        crc32c_extend(crc32c(from.data, 8), from.data + LOG_FRAME_HEADER_SIZE, payload))
         return false;
     *ret_records = slice_of(from.data + LOG_FRAME_HEADER_SIZE, payload);
     return true;
@@ -124,8 +128,7 @@ uint64_t log_durable_read(struct fs *fs)
     uint64_t index = 0;
 
     if (file_read(fs, DURABLE_PATH, 4096, &bytes) == 0 && bytes.size == DURABLE_SIZE &&
-        memcmp(bytes.data, durable_magic, 4) == 0 &&
-        le_load32(bytes.data + 12) == crc32c(bytes.data, 12))
+        memcmp(bytes.data, durable_magic, 4) == 0 && le_load32(bytes.data + 12) == crc32c(bytes.data, 12))
         index = le_load64(bytes.data + 4);
     buffer_deinit(&bytes);
     return index;
@@ -168,7 +171,8 @@ int log_snapshot_write(struct fs *fs, const struct image *image, uint64_t *ret_b
         memcpy(bytes.data, snapshot_magic, 4);
         le_store32(bytes.data + 4, LOG_VERSION);
         le_store64(bytes.data + 8, payload);
-        le_store32(bytes.data + 16, crc32c_extend(crc32c(bytes.data, 16), bytes.data + SNAPSHOT_HEADER_SIZE, payload));
+        le_store32(bytes.data + 16,
+                   crc32c_extend(crc32c(bytes.data, 16), bytes.data + SNAPSHOT_HEADER_SIZE, payload));
         err = file_replace(fs, LOG_DIR, log_path(path, LOG_FILE_SNAPSHOT, image_applied_index(image)),
                            LOG_DIR "/snapshot.new", buffer_slice(&bytes));
         if (err == 0) *ret_bytes = bytes.size;

@@ -5,16 +5,16 @@
 #include "base/buffer.h"
 #include "cmd/broker/metadata/log.h"
 
-#define LOG_DIR                 "meta"
-#define LOG_HEADER_SIZE         24 /* bytes before the first frame */
-#define LOG_FRAME_HEADER_SIZE   12
-#define LOG_VERSION             1
-#define LOG_FILES_MAX           64 /* of one kind in the directory; far more than ever exist */
-#define LOG_SNAPSHOT_BYTES_MAX  (1ull << 30)
-#define LOG_BYTES_MAX           (64ull << 20) /* a log file may not outgrow this without a snapshot */
-#define LOG_SNAPSHOT_BYTES      (4ull << 20)  /* a snapshot is wanted beyond this log size ... */
-#define LOG_SNAPSHOT_RECORDS    16384         /* ... or so many records */
-#define LOG_SNAPSHOT_AT_OPEN    256           /* ... or so many to replay at a start */
+#define LOG_DIR                "meta"
+#define LOG_HEADER_SIZE        24 /* bytes before the first frame */
+#define LOG_FRAME_HEADER_SIZE  12
+#define LOG_VERSION            1
+#define LOG_FILES_MAX          64 /* of one kind in the directory; far more than ever exist */
+#define LOG_SNAPSHOT_BYTES_MAX (1ull << 30)
+#define LOG_BYTES_MAX          (64ull << 20) /* a log file may not outgrow this without a snapshot */
+#define LOG_SNAPSHOT_BYTES     (4ull << 20)  /* a snapshot is wanted beyond this log size ... */
+#define LOG_SNAPSHOT_RECORDS   16384         /* ... or so many records */
+#define LOG_SNAPSHOT_AT_OPEN   256           /* ... or so many to replay at a start */
 
 struct metadata_log {
     struct fs *fs;
@@ -62,7 +62,8 @@ int log_snapshot_write(struct fs *fs, const struct image *image, uint64_t *ret_b
 /* MESH_ECORRUPT, MESH_EVERSION, MESH_ENOTFOUND, MESH_EIO, MESH_ENOMEM. */
 int log_snapshot_read(struct fs *fs, uint64_t index, struct image **ret_image, uint64_t *ret_bytes);
 
-/* Deletes logs and snapshots that lie before the newest snapshot but one. Failures are left for the next time. */
+/* Deletes logs and snapshots that lie before the newest snapshot but one. Failures are left for the next
+ * time. */
 void log_delete_old(struct fs *fs);
 
 #endif

@@ -1,9 +1,9 @@
 /* metadata/log_recovery.c - what happens to DIR/meta before the first append.
  *
- * The newest good snapshot, then every record behind it. A frame that cannot be read is a torn tail when nothing valid follows it
- * and the durable mark does not vouch for it: the machine stopped while it was written, so nobody was told that it
- * holds. Anything else is damage, and damage refuses to start: a broker that forgets decisions is worse than one that
- * is down. */
+ * The newest good snapshot, then every record behind it. A frame that cannot be read is a torn tail when
+ * nothing valid follows it and the durable mark does not vouch for it: the machine stopped while it was
+ * written, so nobody was told that it holds. Anything else is damage, and damage refuses to start: a broker
+ * that forgets decisions is worse than one that is down. */
 #include "cmd/broker/metadata/log_internal.h"
 
 #include "base/error.h"
@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOG_CURE                                                                                                             \
-    "restore DIR/meta from a copy; or, if topics and their records may be lost, move the data directory away and start anew"
+#define LOG_CURE                                                                                             \
+    "restore DIR/meta from a copy; or, if topics and their records may be lost, move the data directory "    \
+    "away and start anew"
 
 struct recovery {
     struct fs *fs;
@@ -26,7 +27,8 @@ struct recovery {
     size_t message_size;
 };
 
-static int refuse(struct recovery *recovery, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(struct recovery *recovery, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static int refuse(struct recovery *recovery, int err, const char *format, ...)
 {
@@ -60,10 +62,12 @@ static int find_snapshot(struct recovery *recovery)
         err = log_snapshot_read(recovery->fs, index, &recovery->image, &recovery->log->snapshot_bytes);
         if (err == 0) return 0;
         log_path(path, LOG_FILE_SNAPSHOT, index);
-        if (err == MESH_EVERSION) return refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
+        if (err == MESH_EVERSION)
+            return refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
         if (err != MESH_ECORRUPT) return err;
         recovery->report.used_older_snapshot = true;
-        if (recovery->durable < index) recovery->durable = index; /* a snapshot is made of synced records only */
+        if (recovery->durable < index)
+            recovery->durable = index; /* a snapshot is made of synced records only */
         err = set_aside(recovery, index);
     }
     return err != 0 ? err : image_new_empty(&recovery->image);
@@ -104,22 +108,25 @@ static size_t find_frame(struct slice bytes, size_t at)
 }
 
 /* Judges the bytes at `at`, which are no frame: 0 when they are a torn tail. */
-static int judge_bad_frame(struct recovery *recovery, const char *path, struct slice bytes, size_t at, bool is_newest)
+static int judge_bad_frame(struct recovery *recovery, const char *path, struct slice bytes, size_t at,
+                           bool is_newest)
 {
     uint64_t index = image_applied_index(recovery->image);
     size_t next = find_frame(bytes, at + 1);
 
     if (next < bytes.size)
         return refuse(recovery, MESH_ECORRUPT,
-                      "DIR/%s is damaged at byte %zu (record %llu; good records follow at byte %zu): %s", path, at,
-                      (unsigned long long)index + 1, next, LOG_CURE);
+                      "DIR/%s is damaged at byte %zu (record %llu; good records follow at byte %zu): %s",
+                      path, at, (unsigned long long)index + 1, next, LOG_CURE);
     if (!is_newest || index < recovery->durable)
-        return refuse(recovery, MESH_ECORRUPT, "DIR/%s is damaged at byte %zu (record %llu, which had been synced): %s", path,
-                      at, (unsigned long long)index + 1, LOG_CURE);
+        return refuse(recovery, MESH_ECORRUPT,
+                      "DIR/%s is damaged at byte %zu (record %llu, which had been synced): %s", path, at,
+                      (unsigned long long)index + 1, LOG_CURE);
     return 0;
 }
 
-static int replay_frames(struct recovery *recovery, const char *path, struct slice bytes, bool is_newest, size_t *ret_end)
+static int replay_frames(struct recovery *recovery, const char *path, struct slice bytes, bool is_newest,
+                         size_t *ret_end)
 {
     size_t at = LOG_HEADER_SIZE;
     struct slice records;
@@ -128,10 +135,11 @@ static int replay_frames(struct recovery *recovery, const char *path, struct sli
     while (err == 0 && log_frame_parse(slice_of(bytes.data + at, bytes.size - at), &records)) {
         err = replay_frame(recovery, records);
         if (err == MESH_EVERSION)
-            return refuse(recovery, err, "DIR/%s was written by a newer mesh (byte %zu): start that one", path, at);
+            return refuse(recovery, err, "DIR/%s was written by a newer mesh (byte %zu): start that one",
+                          path, at);
         if (err == MESH_ECORRUPT)
-            return refuse(recovery, err, "DIR/%s does not continue the history at byte %zu (record %llu): %s", path, at,
-                          (unsigned long long)image_applied_index(recovery->image) + 1, LOG_CURE);
+            return refuse(recovery, err, "DIR/%s does not continue the history at byte %zu (record %llu): %s",
+                          path, at, (unsigned long long)image_applied_index(recovery->image) + 1, LOG_CURE);
         at += LOG_FRAME_HEADER_SIZE + records.size;
     }
     if (err == 0 && at < bytes.size) err = judge_bad_frame(recovery, path, bytes, at, is_newest);
@@ -160,14 +168,19 @@ static int replay_file(struct recovery *recovery, uint64_t base, bool is_newest)
     char path[FS_PATH_MAX];
     size_t end = LOG_HEADER_SIZE;
     uint64_t before = recovery->report.record_count;
-    int err = file_read(recovery->fs, log_path(path, LOG_FILE_LOG, base), LOG_BYTES_MAX + METADATA_FRAME_BYTES_MAX, &bytes);
+    int err = file_read(recovery->fs, log_path(path, LOG_FILE_LOG, base),
+                        LOG_BYTES_MAX + METADATA_FRAME_BYTES_MAX, &bytes);
 
     if (err == 0) err = log_file_check_header(buffer_slice(&bytes), base);
-    if (err == MESH_EVERSION) refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
-    if (err == MESH_ECORRUPT) refuse(recovery, err, "DIR/%s has a damaged header (byte 0): %s", path, LOG_CURE);
+    if (err == MESH_EVERSION)
+        refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
+    if (err == MESH_ECORRUPT)
+        refuse(recovery, err, "DIR/%s has a damaged header (byte 0): %s", path, LOG_CURE);
     if (err == 0 && base > image_applied_index(recovery->image))
-        err = refuse(recovery, MESH_ECORRUPT, "DIR/%s begins after record %llu, but the records before it end at %llu: %s", path,
-                     (unsigned long long)base, (unsigned long long)image_applied_index(recovery->image), LOG_CURE);
+        err = refuse(recovery, MESH_ECORRUPT,
+                     "DIR/%s begins after record %llu, but the records before it end at %llu: %s", path,
+                     (unsigned long long)base, (unsigned long long)image_applied_index(recovery->image),
+                     LOG_CURE);
     if (err == 0) err = replay_frames(recovery, path, buffer_slice(&bytes), is_newest, &end);
     if (err == 0 && is_newest) {
         err = fs_open(recovery->fs, path, FS_WRITE, &log->file);
@@ -180,7 +193,8 @@ static int replay_file(struct recovery *recovery, uint64_t base, bool is_newest)
     return err;
 }
 
-/* A directory without any log file: new, or the machine stopped between the first snapshot's or log's steps. */
+/* A directory without any log file: new, or the machine stopped between the first snapshot's or log's steps.
+ */
 static int begin_log(struct recovery *recovery)
 {
     uint64_t base = image_applied_index(recovery->image);
@@ -206,9 +220,10 @@ static int replay_logs(struct recovery *recovery)
     for (size_t i = first; i < logs.count && err == 0; i++)
         err = replay_file(recovery, logs.numbers[i], i + 1 == logs.count);
     if (err == 0 && image_applied_index(recovery->image) < recovery->durable)
-        err = refuse(recovery, MESH_ECORRUPT, "DIR/meta ends at record %llu, but record %llu had been synced: %s",
-                     (unsigned long long)image_applied_index(recovery->image), (unsigned long long)recovery->durable,
-                     LOG_CURE);
+        err = refuse(recovery, MESH_ECORRUPT,
+                     "DIR/meta ends at record %llu, but record %llu had been synced: %s",
+                     (unsigned long long)image_applied_index(recovery->image),
+                     (unsigned long long)recovery->durable, LOG_CURE);
     return err;
 }
 
@@ -217,7 +232,8 @@ static int recover(struct recovery *recovery)
     struct fs *fs = recovery->fs;
     int err = fs->ops->mkdir(fs, LOG_DIR);
 
-    if (err == 0 || err == MESH_EEXISTS) err = fs->ops->sync_dir(fs, "."); /* an earlier start may have died before this */
+    if (err == 0 || err == MESH_EEXISTS)
+        err = fs->ops->sync_dir(fs, "."); /* an earlier start may have died before this */
     if (err != 0) return err;
     recovery->durable = log_durable_read(fs);
     err = find_snapshot(recovery);
@@ -237,13 +253,15 @@ int metadata_log_open(struct fs *fs, struct metadata_log **ret_log, struct image
     recovery.log = log;
     err = recover(&recovery);
     if (err != 0) {
-        if (message[0] == '\0') snprintf(message, message_size, "DIR/meta cannot be read or written: %s", mesh_strerror(err));
+        if (message[0] == '\0')
+            snprintf(message, message_size, "DIR/meta cannot be read or written: %s", mesh_strerror(err));
         image_unref(recovery.image);
         metadata_log_close(log);
         return err;
     }
     log->index = image_applied_index(recovery.image);
-    log->wants_snapshot = recovery.report.used_older_snapshot || recovery.report.record_count > LOG_SNAPSHOT_AT_OPEN;
+    log->wants_snapshot =
+        recovery.report.used_older_snapshot || recovery.report.record_count > LOG_SNAPSHOT_AT_OPEN;
     log_durable_open(log);
     *ret_log = log;
     *ret_image = recovery.image;

@@ -1,7 +1,8 @@
 /* metadata/metadata.c - the control loop's side of the metadata: open, register, commit, publish.
  *
- * commit() is the one place where a decision becomes true. While a mesh has one broker the log is local and synced
- * within the call; a consensus module takes its place there, and answers come later through the same callbacks. */
+ * commit() is the one place where a decision becomes true. While a mesh has one broker the log is local and
+ * synced within the call; a consensus module takes its place there, and answers come later through the same
+ * callbacks. */
 #include "cmd/broker/metadata/metadata_internal.h"
 
 #include "base/assert.h"
@@ -57,7 +58,8 @@ static void take_snapshot(struct metadata *metadata)
     if (!metadata_log_wants_snapshot(metadata->log)) return;
     err = metadata_log_snapshot(metadata->log, metadata->image);
     if (err == 0)
-        log_info("metadata snapshot taken index=%llu", (unsigned long long)image_applied_index(metadata->image));
+        log_info("metadata snapshot taken index=%llu",
+                 (unsigned long long)image_applied_index(metadata->image));
     else
         log_warn("metadata snapshot failed, the log goes on error=\"%s\"", mesh_strerror(err));
 }
@@ -72,13 +74,15 @@ int metadata_commit(struct metadata *metadata, const struct decision *decision)
     if (metadata_log_error(metadata->log) != 0) return metadata_log_error(metadata->log);
     number_records(metadata, decision, records);
     err = image_apply(metadata->image, records, decision->change_count, &next);
-    MESH_ASSERT(err != MESH_ECORRUPT && err != MESH_EVERSION); /* decisions make records that can be applied */
+    MESH_ASSERT(err != MESH_ECORRUPT &&
+                err != MESH_EVERSION); /* decisions make records that can be applied */
     if (err != 0) return err;
     err = metadata_log_append(metadata->log, records, decision->change_count);
     if (err != 0) {
         image_unref(next);
-        log_error("metadata change not stored index=%llu error=\"%s\"%s", (unsigned long long)records[0].index,
-                  mesh_strerror(err), metadata_log_error(metadata->log) != 0 ? " (no change is accepted any more)" : "");
+        log_error("metadata change not stored index=%llu error=\"%s\"%s",
+                  (unsigned long long)records[0].index, mesh_strerror(err),
+                  metadata_log_error(metadata->log) != 0 ? " (no change is accepted any more)" : "");
         return err;
     }
     image_unref(metadata->image);
@@ -97,7 +101,8 @@ static int check_defaults(const struct metadata_options *options, char *message)
         int64_t value;
         int err = topic_config_find(options->config_defaults[i].key, &id, message, METADATA_MESSAGE_SIZE);
         if (err == 0)
-            err = topic_config_parse(id, options->config_defaults[i].value, &value, message, METADATA_MESSAGE_SIZE);
+            err = topic_config_parse(id, options->config_defaults[i].value, &value, message,
+                                     METADATA_MESSAGE_SIZE);
         if (err != 0) return err;
     }
     return 0;
@@ -140,7 +145,8 @@ static int join_identity_and_log(struct metadata *metadata, char *message)
     if (uuid_is_zero(image_cluster_id(metadata->image))) {
         if (!uuid_is_zero(claimed)) {
             snprintf(message, METADATA_MESSAGE_SIZE,
-                     "DIR/identity belongs to a mesh, but DIR/meta is empty: restore DIR/meta from a copy; or, if topics and "
+                     "DIR/identity belongs to a mesh, but DIR/meta is empty: restore DIR/meta from a copy; "
+                     "or, if topics and "
                      "their records may be lost, move the data directory away and start anew");
             return MESH_ECORRUPT;
         }
@@ -148,9 +154,11 @@ static int join_identity_and_log(struct metadata *metadata, char *message)
         if (err != 0) return err;
     }
     if (uuid_equal(claimed, image_cluster_id(metadata->image))) return 0;
-    if (uuid_is_zero(claimed)) return identity_set_cluster(metadata->fs, &metadata->identity, image_cluster_id(metadata->image));
+    if (uuid_is_zero(claimed))
+        return identity_set_cluster(metadata->fs, &metadata->identity, image_cluster_id(metadata->image));
     snprintf(message, METADATA_MESSAGE_SIZE,
-             "DIR/identity and DIR/meta belong to different meshes: one of them was copied from elsewhere; put the right one "
+             "DIR/identity and DIR/meta belong to different meshes: one of them was copied from elsewhere; "
+             "put the right one "
              "back");
     return MESH_ECORRUPT;
 }
@@ -160,7 +168,8 @@ static void report_recovery(const struct metadata *metadata, const struct metada
     if (recovery->torn_bytes != 0)
         log_warn("torn tail of the metadata log cut bytes=%llu", (unsigned long long)recovery->torn_bytes);
     if (recovery->used_older_snapshot)
-        log_error("newest metadata snapshot is damaged and was set aside; the older one and the log replaced it index=%llu",
+        log_error("newest metadata snapshot is damaged and was set aside; the older one and the log replaced "
+                  "it index=%llu",
                   (unsigned long long)image_applied_index(metadata->image));
 }
 
@@ -172,9 +181,11 @@ static int metadata_start(struct metadata *metadata, const struct metadata_optio
 
     if (err == 0) err = copy_defaults(metadata, options);
     if (err == 0)
-        err = identity_open(metadata->fs, &broker_id, &dir_id, &metadata->identity, message, METADATA_MESSAGE_SIZE);
+        err = identity_open(metadata->fs, &broker_id, &dir_id, &metadata->identity, message,
+                            METADATA_MESSAGE_SIZE);
     if (err == 0)
-        err = metadata_log_open(metadata->fs, &metadata->log, &metadata->image, &recovery, message, METADATA_MESSAGE_SIZE);
+        err = metadata_log_open(metadata->fs, &metadata->log, &metadata->image, &recovery, message,
+                                METADATA_MESSAGE_SIZE);
     if (err != 0) return err;
     report_recovery(metadata, &recovery);
     err = join_identity_and_log(metadata, message);
@@ -201,7 +212,8 @@ int metadata_open(const struct metadata_options *options, struct metadata **ret_
         *ret_metadata = metadata;
         return 0;
     }
-    if (message[0] == '\0') snprintf(message, METADATA_MESSAGE_SIZE, "the metadata cannot be opened: %s", mesh_strerror(err));
+    if (message[0] == '\0')
+        snprintf(message, METADATA_MESSAGE_SIZE, "the metadata cannot be opened: %s", mesh_strerror(err));
     metadata_close(metadata);
     return err;
 }
@@ -216,7 +228,8 @@ void metadata_close(struct metadata *metadata)
     free(metadata);
 }
 
-int metadata_register_self(struct metadata *metadata, const struct metadata_self *self, char message[METADATA_MESSAGE_SIZE])
+int metadata_register_self(struct metadata *metadata, const struct metadata_self *self,
+                           char message[METADATA_MESSAGE_SIZE])
 {
     struct decide_broker_register request = {
         .broker_id = metadata->identity.broker_id,
@@ -235,7 +248,8 @@ int metadata_register_self(struct metadata *metadata, const struct metadata_self
     err = decide_broker_register(metadata->image, &request, &decision);
     if (err == 0) err = metadata_commit(metadata, &decision);
     if (err == 0)
-        metadata->node_id = image_find_broker_by_uuid(metadata->image, &metadata->identity.broker_id)->node_id;
+        metadata->node_id =
+            image_find_broker_by_uuid(metadata->image, &metadata->identity.broker_id)->node_id;
     else
         snprintf(message, METADATA_MESSAGE_SIZE, "this broker cannot be registered: %s",
                  decision.message[0] != '\0' ? decision.message : mesh_strerror(err));

@@ -24,8 +24,8 @@ static void answer_error(const struct decision *decision, int err, metadata_topi
     done(user, err, decision->message[0] != '\0' ? decision->message : mesh_strerror(err), NULL);
 }
 
-void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *request, metadata_topic_fn *done,
-                           void *user)
+void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *request,
+                           metadata_topic_fn *done, void *user)
 {
     struct decide_topic_create wanted = {
         .name = request->name == NULL ? "" : request->name,
@@ -60,8 +60,8 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
     decision_deinit(&decision);
 }
 
-void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done,
-                          void *user)
+void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request,
+                          metadata_topic_fn *done, void *user)
 {
     struct decide_topic_alter wanted = {
         .name = request->name == NULL ? "" : request->name,
@@ -90,8 +90,8 @@ void metadata_topic_alter(struct metadata *metadata, const struct message_topic_
     decision_deinit(&decision);
 }
 
-void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done,
-                           void *user)
+void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request,
+                           metadata_topic_fn *done, void *user)
 {
     const char *name = request->name == NULL ? "" : request->name;
     const struct image_topic *topic = image_find_topic_by_name(metadata->image, name);
@@ -112,7 +112,8 @@ void metadata_topic_delete(struct metadata *metadata, const struct message_topic
     decision_deinit(&decision);
 }
 
-void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, metadata_producer_ids_fn *done, void *user)
+void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, metadata_producer_ids_fn *done,
+                                    void *user)
 {
     int64_t first = image_next_producer_id(metadata->image);
     struct decision decision;

@@ -1,8 +1,9 @@
 /* front/http/http.h - the http door: health, metrics, and a read-only view of the mesh in JSON.
  *
- * Runs on the control loop. A shard that has sniffed an HTTP verb sends the descriptor and the bytes it has read. Everything
- * is bounded: connections, request line and headers (8 KiB together), time per request; bodies are refused. Slow work
- * (numbers of other shards) is asked for through http_source.gather() and answered later. */
+ * Runs on the control loop. A shard that has sniffed an HTTP verb sends the descriptor and the bytes it has
+ * read. Everything is bounded: connections, request line and headers (8 KiB together), time per request;
+ * bodies are refused. Slow work (numbers of other shards) is asked for through http_source.gather() and
+ * answered later. */
 #ifndef FRONT_HTTP_HTTP_H
 #define FRONT_HTTP_HTTP_H
 
@@ -15,9 +16,11 @@
 struct ev_loop;
 struct http_server;
 
-/* `set` (owned by the caller of this function until it returns) is NULL when a shard did not answer: the endpoint
- * then says 503. */
+/* `set` (owned by the caller of this function until it returns) is NULL when a shard did not answer: the
+ * endpoint then says 503. */
 typedef void http_gathered_fn(void *user, const struct metrics_set *set);
+
+typedef void http_done_fn(void *user);
 
 /* Where the answers come from; called on the control loop only. */
 struct http_source {
@@ -25,32 +28,37 @@ struct http_source {
     const struct image *(*image)(void *user); /* borrowed; never NULL */
     /* NULL: recovered and serving; else a sentence that says why not yet or not any more. */
     const char *(*not_ready)(void *user);
-    /* What describe_status() needs besides the shards' numbers; stored_bytes, failed_* and holes are filled from the
-     * gathered set. */
+    /* What describe_status() needs besides the shards' numbers; stored_bytes, failed_* and holes are filled
+     * from the gathered set. */
     void (*facts)(void *user, struct describe_facts *ret_facts);
-    /* Asks every shard for its numbers; done() runs once, maybe before this returns. http_server_free() may come before. */
+    /* Asks every shard for its numbers; done() runs once, maybe before this returns. http_server_free() may
+     * come before. */
     void (*gather)(void *user, http_gathered_fn *done, void *done_user);
+    /* Fills high watermark and log start of one described topic, from the shards; done() as above, `topics`
+     * stays until then. NULL: the offsets are left out. */
+    void (*offsets)(void *user, struct message_topic_response *topics, http_done_fn *done, void *done_user);
     int64_t start_wall_ms; /* for process_start_time_seconds */
     const char *version;
 };
 
 struct http_options {
-    uint32_t connections_max;   /* 128; one more is told 503 and closed */
+    uint32_t connections_max;    /* 128; one more is told 503 and closed */
     uint32_t request_timeout_ms; /* 10,000: from the first byte to the last of a request */
     uint32_t idle_timeout_ms;    /* 60,000: between requests of a kept-alive connection */
     uint32_t write_timeout_ms;   /* 30,000: for the peer to take a response */
-    uint32_t metric_topics_max;  /* 1,000: per-topic series; further topics are summed as topic="__other" */
+    uint32_t metric_topics_max;  /* 1,000: per-topic series; further topics are summed as topic="(other)" */
 };
 
 void http_options_init(struct http_options *options);
 
 /* `source` is copied. Errors: MESH_ENOMEM. */
-int http_server_new(struct ev_loop *loop, const struct http_options *options, const struct http_source *source,
-                    struct http_server **ret_server);
+int http_server_new(struct ev_loop *loop, const struct http_options *options,
+                    const struct http_source *source, struct http_server **ret_server);
 void http_server_free(struct http_server *server); /* closes every connection; accepts NULL */
 
-/* Takes the connected, non-blocking socket `fd` (also on failure, when it is closed). `received`: what was read of it
- * already, copied. `peer` names the other side in the log. Errors: MESH_ENOMEM, MESH_EBUSY (over the limit: answered). */
+/* Takes the connected, non-blocking socket `fd` (also on failure, when it is closed). `received`: what was
+ * read of it already, copied. `peer` names the other side in the log. Errors: MESH_ENOMEM, MESH_EBUSY (over
+ * the limit: answered). */
 int http_server_adopt(struct http_server *server, int fd, struct slice received, const char *peer);
 
 uint32_t http_server_connection_count(const struct http_server *server);

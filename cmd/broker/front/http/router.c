@@ -1,0 +1,353 @@
+/* front/http/router.c - see router.h. */
+#include "cmd/broker/front/http/router.h"
+
+#include "base/error.h"
+#include "cmd/broker/front/http/metrics_text.h"
+#include "cmd/broker/front/http/server.h"
+#include "cmd/broker/front/http/views.h"
+#include "replication/coordinator/topic_name.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PATH_BYTES_MAX 512
+
+static const char front_page[] =
+    "mesh: a message broker without a middle. This is the http door of one broker; it only reads.\n"
+    "\n"
+    "  /livez            200 while the process runs\n"
+    "  /readyz           200 when it is recovered and serves; 503 with the reason until then\n"
+    "  /metrics          everything it counts, in Prometheus' text format\n"
+    "  /v1/status        what is healthy, what is not, and what to do about it (JSON)\n"
+    "  /v1/cluster       the brokers of the mesh (JSON)\n"
+    "  /v1/topics        the topics (JSON; ?limit=N&after=NAME for pages)\n"
+    "  /v1/topics/NAME   one topic with its settings and partitions (JSON; ?from=N for pages)\n";
+
+struct http_exchange *http_exchange_new(struct http_server *server, const struct http_request *request,
+                                        http_answered_fn *answered, void *user)
+{
+    struct http_exchange *exchange = calloc(1, sizeof(*exchange));
+
+    if (exchange == NULL) return NULL;
+    exchange->server = server;
+    exchange->request = *request;
+    exchange->answered = answered;
+    exchange->user = user;
+    http_response_init(&exchange->response);
+    description_init(&exchange->description);
+    return exchange;
+}
+
+static void exchange_free(struct http_exchange *exchange)
+{
+    http_response_deinit(&exchange->response);
+    description_deinit(&exchange->description);
+    free(exchange);
+}
+
+void http_exchange_release(struct http_exchange *exchange)
+{
+    exchange->answered = NULL;
+    if (!exchange->is_waiting) exchange_free(exchange);
+}
+
+/* True: somebody still wants the answer. Otherwise the exchange is gone. */
+static bool exchange_resumes(struct http_exchange *exchange)
+{
+    exchange->is_waiting = false;
+    if (exchange->answered != NULL) return true;
+    exchange_free(exchange);
+    return false;
+}
+
+/* Hands the response over; err: what went wrong while it was made. */
+static void answer(struct http_exchange *exchange, int err)
+{
+    if (err != 0 && http_response_text(&exchange->response, 500, "%s", mesh_strerror(err)) != 0)
+        exchange->response.status = 500;
+    exchange->answered(exchange->user, exchange);
+}
+
+static void answer_text(struct http_exchange *exchange, int status, const char *text)
+{
+    answer(exchange, http_response_text(&exchange->response, status, "%s", text));
+}
+
+static void answer_json_error(struct http_exchange *exchange, int status, int error, const char *message)
+{
+    exchange->response.status = status;
+    exchange->response.type = HTTP_TYPE_JSON;
+    answer(exchange, view_error(error, message, &exchange->response.body));
+}
+
+static const struct http_source *source_of(const struct http_exchange *exchange)
+{
+    return &exchange->server->source;
+}
+
+/* ---- health ---- */
+
+static void answer_front_page(struct http_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    answer(exchange, buffer_append_string(&exchange->response.body, front_page));
+}
+
+static void answer_alive(struct http_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    answer_text(exchange, 200, "alive");
+}
+
+static void answer_ready(struct http_exchange *exchange, const char *rest)
+{
+    const char *reason = source_of(exchange)->not_ready(source_of(exchange)->user);
+
+    (void)rest;
+    if (reason == NULL)
+        answer_text(exchange, 200, "ready");
+    else
+        answer(exchange, http_response_text(&exchange->response, 503, "not ready: %s", reason));
+}
+
+/* ---- what needs the shards' numbers ---- */
+
+static void add_up(const struct metrics_set *set, struct describe_facts *facts)
+{
+    for (size_t i = 0; i < set->shard_count; i++) {
+        const struct metrics_shard *shard = set->shards[i];
+        facts->failed_logs += shard->store.failed_logs;
+        facts->holes += shard->store.holes;
+        facts->failed_stores += shard->store.is_failed;
+        for (size_t j = 0; j < shard->topic_count; j++)
+            facts->stored_bytes += shard->topics[j].stored_bytes;
+    }
+}
+
+static void read_facts(const struct http_exchange *exchange, const struct metrics_set *set,
+                       struct describe_facts *ret_facts)
+{
+    *ret_facts = (struct describe_facts){.coordinator = -1, .version = source_of(exchange)->version};
+    source_of(exchange)->facts(source_of(exchange)->user, ret_facts);
+    ret_facts->version = source_of(exchange)->version;
+    ret_facts->stored_bytes = ret_facts->failed_logs = ret_facts->holes = 0;
+    ret_facts->failed_stores = 0;
+    add_up(set, ret_facts);
+}
+
+static void metrics_gathered(void *user, const struct metrics_set *set)
+{
+    struct http_exchange *exchange = user;
+    const struct http_source *source;
+    struct describe_facts facts;
+    struct process_stats process;
+
+    if (!exchange_resumes(exchange)) return;
+    if (set == NULL) {
+        answer_text(exchange, 503, "a shard did not answer");
+        return;
+    }
+    source = source_of(exchange);
+    read_facts(exchange, set, &facts);
+    process_stats_read(&process);
+    exchange->response.type = HTTP_TYPE_METRICS;
+    struct metrics_input input = {
+        .set = set,
+        .image = source->image(source->user),
+        .facts = &facts,
+        .process = &process,
+        .is_ready = source->not_ready(source->user) == NULL,
+        .start_wall_ms = source->start_wall_ms,
+        .topics_max = exchange->server->options.metric_topics_max,
+        .http_connections = exchange->server->connection_count,
+    };
+    answer(exchange, metrics_text_write(&input, &exchange->response.body));
+}
+
+static void status_gathered(void *user, const struct metrics_set *set)
+{
+    struct http_exchange *exchange = user;
+    struct describe_facts facts;
+    struct message_status_response status;
+    struct arena arena = ARENA_INIT;
+    int err;
+
+    if (!exchange_resumes(exchange)) return;
+    if (set == NULL) {
+        answer_json_error(exchange, 503, MESH_ETIMEDOUT, "a shard did not answer");
+        return;
+    }
+    read_facts(exchange, set, &facts);
+    exchange->response.type = HTTP_TYPE_JSON;
+    err = describe_status(&arena, source_of(exchange)->image(source_of(exchange)->user), &facts, &status);
+    if (err == 0) err = view_status(&status, &exchange->response.body);
+    arena_deinit(&arena);
+    answer(exchange, err);
+}
+
+static void gather(struct http_exchange *exchange, http_gathered_fn *done)
+{
+    exchange->is_waiting = true;
+    source_of(exchange)->gather(source_of(exchange)->user, done, exchange);
+}
+
+static void answer_metrics(struct http_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    gather(exchange, metrics_gathered);
+}
+
+static void answer_status(struct http_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    gather(exchange, status_gathered);
+}
+
+/* ---- what the image knows ---- */
+
+static void answer_cluster(struct http_exchange *exchange, const char *rest)
+{
+    const struct http_source *source = source_of(exchange);
+    struct describe_facts facts = {.coordinator = -1};
+    struct message_cluster_response cluster;
+    struct arena arena = ARENA_INIT;
+    int err;
+
+    (void)rest;
+    source->facts(source->user, &facts);
+    exchange->response.type = HTTP_TYPE_JSON;
+    err = describe_cluster(&arena, source->image(source->user), facts.coordinator, &cluster);
+    if (err == 0) err = view_cluster(&cluster, &exchange->response.body);
+    arena_deinit(&arena);
+    answer(exchange, err);
+}
+
+/* A number in a query; absent: fallback. false: it is not a number within [0, max]. */
+static bool number_parameter(const struct http_exchange *exchange, const char *name, uint32_t fallback,
+                             uint32_t max, uint32_t *ret_value)
+{
+    char text[16], *end;
+    unsigned long value;
+    int err = http_target_parameter(exchange->request.target, name, text, sizeof(text));
+
+    *ret_value = fallback;
+    if (err == MESH_ENOTFOUND) return true;
+    if (err != 0 || text[0] < '0' || text[0] > '9') return false;
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (errno != 0 || *end != '\0' || value > max) return false;
+    *ret_value = (uint32_t)value;
+    return true;
+}
+
+static void answer_topics(struct http_exchange *exchange, const char *rest)
+{
+    const struct http_source *source = source_of(exchange);
+    char after[TOPIC_NAME_SIZE_MAX + 1] = "";
+    uint32_t limit;
+    int err = http_target_parameter(exchange->request.target, "after", after, sizeof(after));
+
+    (void)rest;
+    if (!number_parameter(exchange, "limit", VIEW_TOPICS_DEFAULT, VIEW_TOPICS_MAX, &limit) || limit == 0) {
+        answer_json_error(exchange, 400, MESH_EINVAL, "limit is a number from 1 to 10000");
+    } else if (err != 0 && err != MESH_ENOTFOUND) {
+        answer_json_error(exchange, 400, MESH_EINVALID_TOPIC, "after is the name of a topic");
+    } else {
+        exchange->response.type = HTTP_TYPE_JSON;
+        answer(exchange, view_topics(source->image(source->user), after, limit, &exchange->response.body));
+    }
+}
+
+static void show_topic(struct http_exchange *exchange, bool has_offsets)
+{
+    exchange->response.type = HTTP_TYPE_JSON;
+    answer(exchange, view_topic(&exchange->description.topics.topics[0], exchange->partition_from,
+                                has_offsets, &exchange->response.body));
+}
+
+static void offsets_described(void *user)
+{
+    struct http_exchange *exchange = user;
+
+    if (exchange_resumes(exchange)) show_topic(exchange, true);
+}
+
+static void answer_topic(struct http_exchange *exchange, const char *name)
+{
+    const struct http_source *source = source_of(exchange);
+    const struct image *image = source->image(source->user);
+    const struct image_topic *topic = image_find_topic_by_name(image, name);
+    char message[TOPIC_NAME_SIZE_MAX + 64];
+    int err;
+
+    if (topic_name_check(name, message, sizeof(message)) != 0) {
+        answer_json_error(exchange, 404, MESH_EINVALID_TOPIC, message);
+        return;
+    }
+    if (topic == NULL) {
+        answer_json_error(exchange, 404, MESH_EUNKNOWN_TOPIC,
+                          "there is no such topic; /v1/topics lists them");
+        return;
+    }
+    if (!number_parameter(exchange, "from", 0, IMAGE_TOPIC_PARTITIONS_MAX, &exchange->partition_from)) {
+        answer_json_error(exchange, 400, MESH_EINVAL, "from is the number of a partition");
+        return;
+    }
+    err = describe_topic(&exchange->description, image, topic);
+    if (err != 0) {
+        answer(exchange, err);
+    } else if (source->offsets == NULL) {
+        show_topic(exchange, false);
+    } else {
+        exchange->is_waiting = true;
+        source->offsets(source->user, &exchange->description.topics, offsets_described, exchange);
+    }
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *path; /* one that ends in "*" takes what follows */
+    void (*answer)(struct http_exchange *exchange, const char *rest);
+} routes[] = {
+    {"/", answer_front_page},      {"/livez", answer_alive},       {"/readyz", answer_ready},
+    {"/metrics", answer_metrics},  {"/v1/status", answer_status},  {"/v1/cluster", answer_cluster},
+    {"/v1/topics", answer_topics}, {"/v1/topics/*", answer_topic},
+};
+
+static bool route_matches(const char *route, const char *path, const char **ret_rest)
+{
+    size_t size = strlen(route);
+
+    *ret_rest = "";
+    if (route[size - 1] != '*') return strcmp(route, path) == 0;
+    if (strncmp(route, path, size - 1) != 0 || path[size - 1] == '\0') return false;
+    *ret_rest = path + size - 1;
+    return true;
+}
+
+void http_exchange_start(struct http_exchange *exchange)
+{
+    char path[PATH_BYTES_MAX];
+    const char *rest;
+    int err = http_target_path(exchange->request.target, path, sizeof(path));
+
+    if (exchange->request.method != HTTP_GET && exchange->request.method != HTTP_HEAD) {
+        exchange->response.allow = "GET, HEAD";
+        answer_text(exchange, 405,
+                    "this door only reads: use GET or HEAD; topics are changed by `mesh topic`");
+        return;
+    }
+    if (err == MESH_EPROTO) {
+        answer_text(exchange, 400, "the request's target must be a path that begins with '/'");
+        return;
+    }
+    for (size_t i = 0; err == 0 && i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (!route_matches(routes[i].path, path, &rest)) continue;
+        routes[i].answer(exchange, rest);
+        return;
+    }
+    answer_text(exchange, 404,
+                "nothing is here; try /, /livez, /readyz, /metrics, /v1/status, /v1/cluster, /v1/topics or "
+                "/v1/topics/NAME");
+}

@@ -12,7 +12,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SEED_COUNT 1000
+#define SEED_COUNT 500
 
 /* Room for any of our structs. */
 union any_message {

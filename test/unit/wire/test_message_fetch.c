@@ -10,7 +10,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SEED_COUNT 3000
+#define SEED_COUNT 2000
 #define COUNT_MAX  6 /* entries of a random message */
 
 struct request {
@@ -295,7 +295,7 @@ START_TEST(damaged_requests_are_refused_or_read_as_protobuf_does)
 {
     struct buffer bytes = BUFFER_INIT;
 
-    for (unsigned seed = 0; seed < 40; seed++) {
+    for (unsigned seed = 0; seed < 20; seed++) {
         struct request request, read;
         struct random random;
 
@@ -324,7 +324,7 @@ START_TEST(damaged_responses_are_refused_or_read_as_protobuf_does)
 {
     struct buffer bytes = BUFFER_INIT;
 
-    for (unsigned seed = 0; seed < 40; seed++) {
+    for (unsigned seed = 0; seed < 20; seed++) {
         struct response response, read;
         struct random random;
 

@@ -10,7 +10,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SEED_COUNT 3000
+#define SEED_COUNT 2000
 #define COUNT_MAX  6 /* entries of a random message */
 
 struct request {
@@ -80,7 +80,7 @@ static void encode_request_by_library(struct request *request, struct buffer *to
         entries[i].batch_size = request->entries[i].batch_size;
         pointers[i] = &entries[i];
     }
-    ck_assert_int_eq(buffer_reserve(to, protobuf_c_message_get_packed_size(&wire.base)), 0);
+    ck_assert_int_eq(buffer_reserve(to, protobuf_c_message_get_packed_size(&wire.base) + 1), 0);
     to->size += protobuf_c_message_pack(&wire.base, to->data + to->size);
 }
 
@@ -170,7 +170,7 @@ START_TEST(damaged_requests_are_refused_or_read_as_protobuf_does)
     struct buffer bytes = BUFFER_INIT;
     unsigned accepted = 0, refused = 0;
 
-    for (unsigned seed = 0; seed < 40; seed++) {
+    for (unsigned seed = 0; seed < 20; seed++) {
         struct request request, read;
         struct random random;
 
@@ -192,8 +192,8 @@ START_TEST(damaged_requests_are_refused_or_read_as_protobuf_does)
             if (read_request(cut, claimed_size(cut), &read) == 0) check_against_library(cut, &read);
         }
     }
-    ck_assert_uint_gt(accepted, 500);
-    ck_assert_uint_gt(refused, 500);
+    ck_assert_uint_gt(accepted, 100);
+    ck_assert_uint_gt(refused, 100);
     buffer_deinit(&bytes);
 }
 END_TEST
@@ -378,7 +378,7 @@ START_TEST(damaged_responses_are_refused_or_read_as_protobuf_does)
     struct random random;
 
     random_init(&random, 1);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 50; i++) {
         struct produce_result result = random_result(&random);
         buffer_clear(&bytes);
         ck_assert_int_eq(produce_response_add(&bytes, &result), 0);

@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 struct metadata;
-struct http_door;
+struct producer_ids;
+struct http_server;
 struct shard;
 struct image;
 
@@ -22,7 +23,7 @@ struct control {
     struct mailbox mailbox; /* any thread may post */
     const struct settings *settings;
     struct metadata *metadata;
-    struct http_door *http;
+    struct http_server *http;
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id;
@@ -31,19 +32,21 @@ struct control {
     const char *host; /* as advertised */
     uint16_t port;
     uint64_t started_ms; /* monotonic */
+    struct producer_ids *producer_ids;
+    uint64_t disk_free_bytes_min; /* as the stores have it */
     bool is_ready;       /* recovered, every shard serves; what /readyz tells */
     bool is_stopping;
 };
 
-/* Hands an image to every shard, which drop what it no longer holds and serve what it adds; done runs on the control
- * loop once all have it (then, not earlier, the client that asked for the change is answered). Takes one reference of
- * `image`. Errors: MESH_ENOMEM (nothing happened). */
-typedef void control_done_fn(void *user);
-int control_publish_image(struct control *control, struct image *image, control_done_fn *done, void *user);
+/* Hands the metadata's newest image to every shard, which drop what it no longer holds and take new settings. A shard that
+ * is behind skips images in between. Fits metadata_publish_fn; user is the control. Never fails. */
+void control_publish_image(void *user, const struct image *image);
 
-/* Fills high watermark, log start, log end, size and error of every partition of *response that this broker leads, by
- * asking the shards; also sets `shard`. done runs on the control loop; response must stay until then. */
-void control_describe_offsets(struct control *control, struct message_topic_response *response, control_done_fn *done,
-                              void *user);
+/* Fills high watermark, log start, log end, size and error of every partition in *response, by asking its shard. done runs
+ * on the control loop, always later; response must stay until then. Whatever was published before has reached every
+ * shard by then. Errors: MESH_ENOMEM (done will not run). */
+typedef void control_done_fn(void *user);
+int control_describe_offsets(struct control *control, struct message_topic_response *response, control_done_fn *done,
+                             void *user);
 
 #endif

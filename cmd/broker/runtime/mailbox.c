@@ -63,12 +63,12 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail)
     if (atomic_load(&mailbox->is_asleep) && atomic_exchange(&mailbox->is_asleep, false)) mailbox_signal(mailbox);
 }
 
-bool mailbox_drain(struct mailbox *mailbox)
+unsigned mailbox_drain(struct mailbox *mailbox)
 {
     struct mail *newest = atomic_exchange(&mailbox->newest, NULL);
     struct mail *oldest = NULL;
+    unsigned count = 0;
 
-    if (newest == NULL) return false;
     while (newest != NULL) {
         struct mail *next = newest->next;
         newest->next = oldest;
@@ -79,8 +79,9 @@ bool mailbox_drain(struct mailbox *mailbox)
         struct mail *next = oldest->next;
         oldest->deliver(oldest);
         oldest = next;
+        count++;
     }
-    return true;
+    return count;
 }
 
 bool mailbox_prepare_sleep(struct mailbox *mailbox)

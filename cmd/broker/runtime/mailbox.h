@@ -34,8 +34,8 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail);
 
 /* The rest: the receiver's thread only. */
 
-/* Delivers what was posted before this call began; returns whether there was any. */
-bool mailbox_drain(struct mailbox *mailbox);
+/* Delivers what was posted before this call began; returns how many. */
+unsigned mailbox_drain(struct mailbox *mailbox);
 
 /* Announces that the receiver is about to sleep. false: mail is waiting, do not sleep (and nothing was announced). */
 bool mailbox_prepare_sleep(struct mailbox *mailbox);

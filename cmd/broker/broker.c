@@ -1,0 +1,362 @@
+/* broker/broker.c - the start and the end of a whole broker. */
+#include "cmd/broker/broker.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/front/accept.h"
+#include "cmd/broker/front/http/http.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/control_loop.h"
+#include "cmd/broker/runtime/producer_ids.h"
+#include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/runtime/status.h"
+#include "cmd/broker/start.h"
+
+#include <malloc.h>
+#include <netdb.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTEN_DEFAULT  "127.0.0.1:9092"
+#define SHARDS_MAX      256
+#define HOST_NAME_SIZE  256
+#define ADDRESS_SIZE    320
+
+void broker_options_init(struct broker_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    settings_init(&options->settings);
+}
+
+static uint32_t count_cores(void)
+{
+    cpu_set_t cores;
+
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
+    return (uint32_t)CPU_COUNT(&cores);
+}
+
+/* ---- names and addresses ---- */
+
+static bool is_wildcard(const char *host)
+{
+    return *host == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* What others are told. A wildcard says nothing; then the machine's name, if it resolves. */
+static char *advertised_host(const char *host)
+{
+    char name[HOST_NAME_SIZE];
+    struct addrinfo *addresses;
+
+    if (!is_wildcard(host)) return strdup(host);
+    if (gethostname(name, sizeof(name)) != 0 || getaddrinfo(name, NULL, NULL, &addresses) != 0)
+        return strdup("127.0.0.1");
+    freeaddrinfo(addresses);
+    return strdup(name);
+}
+
+static char *choose_name(const struct broker *broker, const char *asked)
+{
+    const struct identity *identity = metadata_identity(broker->control.metadata);
+    const struct image *image = metadata_image(broker->control.metadata);
+    const struct image_broker *before = image_find_broker_by_uuid(image, &identity->broker_id);
+    char name[HOST_NAME_SIZE];
+
+    if (asked != NULL) return strdup(asked);
+    if (before != NULL && before->name[0] != '\0') return strdup(before->name);
+    return strdup(gethostname(name, sizeof(name)) == 0 ? name : "broker");
+}
+
+/* ---- opening, step by step ---- */
+
+static int open_metadata(struct broker *broker, const struct broker_options *options)
+{
+    struct metadata_options metadata_options;
+    struct metadata_self self;
+    char message[METADATA_MESSAGE_SIZE] = "";
+    int err;
+
+    metadata_options_init(&metadata_options, broker->fs);
+    metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
+    metadata_options.publish = control_publish_image;
+    metadata_options.publish_user = &broker->control;
+    err = metadata_open(&metadata_options, &broker->control.metadata, message);
+    if (err == 0) {
+        broker->name = choose_name(broker, options->name);
+        broker->zone = strdup(options->zone == NULL ? "" : options->zone);
+        broker->advertised = advertised_host(broker->host);
+        if (broker->name == NULL || broker->zone == NULL || broker->advertised == NULL) return MESH_ENOMEM;
+        self = (struct metadata_self){broker->name, broker->advertised, broker->zone, broker->port, broker->shard_count};
+        err = metadata_register_self(broker->control.metadata, &self, message);
+    }
+    if (err != 0) {
+        log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
+        return err;
+    }
+    broker->broker_id = metadata_identity(broker->control.metadata)->broker_id;
+    broker->cluster_id = *image_cluster_id(metadata_image(broker->control.metadata));
+    broker->node_id = metadata_node_id(broker->control.metadata);
+    return 0;
+}
+
+static void store_options_of(struct broker *broker, uint32_t index, uint64_t generation, struct store_options *ret)
+{
+    const struct settings *settings = &broker->settings;
+
+    store_options_init(ret, broker->fs, index);
+    ret->manifest_generation = generation;
+    if (settings->store_memory_bytes_max > 0)
+        ret->memory_bytes_max = settings->store_memory_bytes_max / broker->shard_count;
+    if (settings->journal_bytes_max > 0) ret->journal_bytes_max = settings->journal_bytes_max / broker->shard_count;
+    if (settings->disk_free_bytes_min > 0) ret->free_bytes_min = settings->disk_free_bytes_min;
+    broker->control.disk_free_bytes_min = ret->free_bytes_min;
+}
+
+/* Takes listen_fds. */
+static int open_shards(struct broker *broker, int *listen_fds, uint64_t generation)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; i < broker->shard_count; i++) {
+        struct store_options options;
+
+        if (err != 0) {
+            close(listen_fds[i]);
+            continue;
+        }
+        store_options_of(broker, i, generation, &options);
+        err = shard_new(broker, i, &options, listen_fds[i], &broker->shards[i]);
+        if (err != 0) log_error("cannot open the store shard=%u error=\"%s\"", i, mesh_strerror(err));
+    }
+    return err;
+}
+
+static int open_control(struct broker *broker)
+{
+    struct control *control = &broker->control;
+    struct http_options http_options;
+    struct http_source source;
+    int err;
+
+    control->settings = &broker->settings;
+    control->shards = broker->shards;
+    control->shard_count = broker->shard_count;
+    control->cluster_id = broker->cluster_id;
+    control->broker_id = broker->broker_id;
+    control->node_id = broker->node_id;
+    control->name = broker->name;
+    control->zone = broker->zone;
+    control->data_dir = broker->data_dir;
+    control->host = broker->advertised;
+    control->port = broker->port;
+    control->started_ms = clock_monotonic_ms();
+    control->producer_ids = producer_ids_new(control);
+    if (control->producer_ids == NULL) return MESH_ENOMEM;
+    http_options_init(&http_options);
+    status_http_source(control, &source);
+    err = http_server_new(control->loop, &http_options, &source, &control->http);
+    return err != 0 ? err : lane_start(&broker->read_lane, "read");
+}
+
+static int open_recovered(struct broker *broker, int *listen_fds)
+{
+    struct recovery_catalog *catalog = NULL;
+    struct recovery_report report;
+    int err = start_recover(broker, &catalog, &report);
+
+    if (err != 0) {
+        for (uint32_t i = 0; i < broker->shard_count; i++)
+            close(listen_fds[i]);
+        return err;
+    }
+    err = open_shards(broker, listen_fds, report.generation + 1);
+    if (err == 0) err = start_open_logs(broker, catalog);
+    recovery_catalog_free(catalog);
+    return err;
+}
+
+/* From the bound sockets on. Takes listen_fds. */
+static int open_bound(struct broker *broker, const struct broker_options *options, int *listen_fds)
+{
+    int err = control_loop_open(broker);
+
+    if (err == 0) err = open_metadata(broker, options);
+    if (err != 0) {
+        for (uint32_t i = 0; i < broker->shard_count; i++)
+            close(listen_fds[i]);
+        return err;
+    }
+    err = open_recovered(broker, listen_fds);
+    return err != 0 ? err : open_control(broker);
+}
+
+static int broker_init(struct broker *broker, const struct broker_options *options)
+{
+    broker->settings = options->settings;
+    broker->data_dir = options->data_dir;
+    broker->ready = options->ready;
+    broker->ready_user = options->ready_user;
+    broker->shard_count = options->shard_count > 0 ? options->shard_count : count_cores();
+    if (options->data_dir == NULL || broker->shard_count > SHARDS_MAX) {
+        log_error(options->data_dir == NULL ? "a broker needs a data directory: --data DIR" : "too many shards");
+        return MESH_EINVAL;
+    }
+    broker->settings.connections_max = start_raise_descriptors(broker->settings.connections_max);
+    broker->shards = calloc(broker->shard_count, sizeof(struct shard *));
+    return broker->shards == NULL ? MESH_ENOMEM : 0;
+}
+
+int broker_open(const struct broker_options *options, struct broker **ret_broker)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+    int listen_fds[SHARDS_MAX];
+    char message[ACCEPT_MESSAGE_SIZE];
+    int err = MESH_ENOMEM;
+
+    if (broker == NULL) return err;
+    err = broker_init(broker, options);
+    if (err == 0) err = start_data_dir(broker);
+    if (err != 0) goto fail;
+    err = accept_bind(options->listen == NULL ? LISTEN_DEFAULT : options->listen, broker->shard_count, listen_fds,
+                      &broker->host, &broker->port, message);
+    if (err != 0) {
+        log_error("%s", message);
+        goto fail;
+    }
+    err = open_bound(broker, options, listen_fds);
+    if (err != 0) goto fail;
+    *ret_broker = broker;
+    return 0;
+fail:
+    broker_free(broker);
+    return err;
+}
+
+void broker_free(struct broker *broker)
+{
+    if (broker == NULL) return;
+    for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
+        shard_halt(broker->shards[i]);
+    lane_stop(&broker->read_lane);
+    http_server_free(broker->control.http);
+    for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
+        shard_free(broker->shards[i]);
+    free(broker->shards);
+    producer_ids_free(broker->control.producer_ids);
+    metadata_close(broker->control.metadata);
+    control_loop_close(broker);
+    if (broker->fs != NULL) broker->fs->ops->free(broker->fs);
+    free(broker->name);
+    free(broker->zone);
+    free(broker->host);
+    free(broker->advertised);
+    free(broker);
+}
+
+/* ---- serving ---- */
+
+static void announce(struct broker *broker)
+{
+    const char *host = is_wildcard(broker->host) ? "127.0.0.1" : broker->host;
+    bool is_v6 = strchr(host, ':') != NULL;
+    char address[ADDRESS_SIZE];
+    struct broker_ready ready;
+
+    snprintf(address, sizeof(address), is_v6 ? "[%s]:%u" : "%s:%u", host, broker->port);
+    ready = (struct broker_ready){address, host, broker->port, broker->cluster_id, broker->broker_id, broker->name};
+    start_write_ready(broker, &ready);
+    if (broker->ready != NULL) broker->ready(broker->ready_user, &ready);
+}
+
+int broker_serve(struct broker *broker)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; i < broker->shard_count && err == 0; i++)
+        err = shard_start(broker->shards[i]);
+    if (err != 0) {
+        log_error("cannot start the shards' threads error=\"%s\"", mesh_strerror(err));
+        return err;
+    }
+    broker->control.is_ready = true;
+    announce(broker);
+    err = control_loop_run(broker);
+    start_remove_ready(broker);
+    if (err != 0)
+        log_error("stopped, but not everything could be synced: the next start will recover error=\"%s\"",
+                  mesh_strerror(err));
+    else
+        log_info("stopped: everything is synced");
+    return err;
+}
+
+static void on_stop_mail(struct mail *mail)
+{
+    control_loop_stop(container_of(mail, struct broker, stop_mail));
+}
+
+void broker_stop(struct broker *broker)
+{
+    if (atomic_exchange(&broker->is_stop_posted, true)) return;
+    broker->stop_mail.deliver = on_stop_mail;
+    mailbox_post(&broker->control.mailbox, &broker->stop_mail);
+}
+
+/* ---- the process ---- */
+
+static void on_signal(struct ev_loop *loop, ev_signal *signal_watcher, int events)
+{
+    struct broker *broker = signal_watcher->data;
+
+    (void)loop;
+    (void)events;
+    if (broker->control.is_stopping) {
+        log_error("stopped at once by a second signal: the next start will recover");
+        _exit(1);
+    }
+    control_loop_stop(broker);
+}
+
+static void run_on_ready(void *user, const struct broker_ready *ready)
+{
+    const struct broker_options *options = user;
+    char cluster[UUID_STRING_SIZE], broker[UUID_STRING_SIZE];
+
+    fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s\n", ready->address,
+            uuid_format(&ready->cluster_id, cluster), uuid_format(&ready->broker_id, broker));
+    if (options->ready != NULL) options->ready(options->ready_user, ready);
+}
+
+int broker_run(const struct broker_options *options)
+{
+    struct broker_options run_options = *options;
+    ev_signal watchers[2];
+    static const int signals[2] = {SIGTERM, SIGINT};
+    struct broker *broker;
+    int err;
+
+    /* Arenas per thread would cost an idle broker most of its memory; large buffers are to go back to the system. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    signal(SIGPIPE, SIG_IGN);
+    run_options.ready = run_on_ready;
+    run_options.ready_user = (void *)(uintptr_t)options;
+    err = broker_open(&run_options, &broker);
+    if (err != 0) return err;
+    for (int i = 0; i < 2; i++) {
+        ev_signal_init(&watchers[i], on_signal, signals[i]);
+        watchers[i].data = broker;
+        ev_signal_start(broker->control.loop, &watchers[i]);
+    }
+    err = broker_serve(broker);
+    for (int i = 0; i < 2; i++)
+        ev_signal_stop(broker->control.loop, &watchers[i]);
+    broker_free(broker);
+    return err;
+}

@@ -1,0 +1,38 @@
+/* broker/broker_private.h - what the parts of one broker share. Everything is set before the threads start and constant
+ * from then on, but for what is atomic. */
+#ifndef BROKER_BROKER_PRIVATE_H
+#define BROKER_BROKER_PRIVATE_H
+
+#include "cmd/broker/broker.h"
+#include "cmd/broker/runtime/control.h"
+#include "cmd/broker/runtime/lane.h"
+#include "segment/fs.h"
+
+#include <stdatomic.h>
+
+struct shard;
+struct control_loop;
+
+struct broker {
+    struct settings settings;
+    const char *data_dir;
+    char *name, *zone; /* owned */
+    char *host;        /* owned: as listened on */
+    char *advertised;  /* owned: as others are told */
+    uint16_t port;
+    broker_ready_fn *ready;
+    void *ready_user;
+    struct fs *fs;
+    struct control control;
+    struct control_loop *control_loop; /* control_loop.c's */
+    struct mail stop_mail;
+    atomic_bool is_stop_posted;
+    struct lane read_lane; /* brings cold ranges into the page cache, for all shards */
+    struct shard **shards;
+    uint32_t shard_count;
+    struct uuid cluster_id, broker_id;
+    int32_t node_id;
+    atomic_uint_fast64_t connection_count; /* of all shards, against connections.max */
+};
+
+#endif

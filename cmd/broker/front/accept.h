@@ -1,0 +1,26 @@
+/* broker/front/accept.h - listening sockets and new connections.
+ *
+ * Every shard listens on the same port (SO_REUSEPORT); the kernel spreads connections over them. */
+#ifndef BROKER_FRONT_ACCEPT_H
+#define BROKER_FRONT_ACCEPT_H
+
+#include <stdint.h>
+
+struct broker;
+struct shard;
+
+/* Resolves "HOST:PORT" ("[v6]:PORT") and binds `count` sockets to it, with one free port when PORT is 0; none listens
+ * yet. On success the caller owns ret_fds[0..count) and *ret_host (malloc'ed, without brackets). Errors, with a sentence
+ * in `message`: MESH_EINVAL (malformed), MESH_ERESOLVE, MESH_EBUSY (the port is taken), MESH_EIO, MESH_ENOMEM. */
+#define ACCEPT_MESSAGE_SIZE 256
+int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_host, uint16_t *ret_port,
+                char message[ACCEPT_MESSAGE_SIZE]);
+
+/* Starts and stops accepting on a shard's socket. */
+void accept_start(struct shard *shard);
+void accept_stop(struct shard *shard);
+
+/* A connection has ended: it does not count against connections.max any more. Any thread. */
+void accept_forget(struct broker *broker);
+
+#endif

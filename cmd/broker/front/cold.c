@@ -1,0 +1,96 @@
+/* broker/front/cold.c - probing, and the job on the READ thread. */
+#include "cmd/broker/front/cold.h"
+
+#include "base/error.h"
+#include "cmd/broker/front/connection.h"
+#include "cmd/broker/runtime/shard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PROBE_STRIDE 65536u
+#define LOAD_STEP    262144u /* bytes per read of the READ thread */
+
+struct cold_job {
+    struct mail mail;
+    struct connection *connection;
+    struct shard *shard;
+    struct fs_file *file; /* referenced */
+    uint64_t position;
+    size_t size;
+};
+
+/* 1: there; 0: not there; -1: this file system cannot tell. */
+static int probe(int fd, uint64_t position)
+{
+    char byte;
+    struct iovec iov = {&byte, 1};
+    ssize_t size = preadv2(fd, &iov, 1, (off_t)position, RWF_NOWAIT);
+
+    if (size >= 0) return 1;
+    return errno == EAGAIN ? 0 : -1;
+}
+
+bool cold_is_resident(const struct fs_file *file, uint64_t position, size_t size)
+{
+    for (size_t at = 0; at < size; at += PROBE_STRIDE) {
+        int there = probe(file->fd, position + at);
+        if (there <= 0) return there < 0;
+    }
+    return size == 0 || probe(file->fd, position + size - 1) != 0;
+}
+
+static void cold_home(struct mail *mail)
+{
+    struct cold_job *job = container_of(mail, struct cold_job, mail);
+    struct connection *connection = job->connection;
+
+    connection->out.is_loading = false;
+    if (connection->state != CONNECTION_CLOSED && list_is_empty(&connection->flush_link))
+        list_push_back(&job->shard->connections.flushing, &connection->flush_link);
+    fs_unref(job->file);
+    free(job);
+    connection_end(connection, false);
+}
+
+/* On the READ thread. Whatever goes wrong here, sendfile() will meet it too and say so. */
+static void cold_run(struct mail *mail)
+{
+    struct cold_job *job = container_of(mail, struct cold_job, mail);
+    void *scratch = malloc(LOAD_STEP);
+    uint64_t at = job->position, end = job->position + job->size;
+
+    (void)posix_fadvise(job->file->fd, (off_t)at, (off_t)job->size, POSIX_FADV_WILLNEED);
+    while (scratch != NULL && at < end) {
+        size_t step = end - at < LOAD_STEP ? end - at : LOAD_STEP;
+        ssize_t size = pread(job->file->fd, scratch, step, (off_t)at);
+
+        if (size <= 0) break;
+        at += (uint64_t)size;
+    }
+    free(scratch);
+    job->mail.deliver = cold_home;
+    shard_post(job->shard, &job->mail);
+}
+
+int cold_load(struct connection *connection, struct fs_file *file, uint64_t position, size_t size)
+{
+    struct cold_job *job = malloc(sizeof(*job));
+
+    if (job == NULL) return MESH_ENOMEM;
+    *job = (struct cold_job){
+        .mail.deliver = cold_run,
+        .connection = connection,
+        .shard = connection->shard,
+        .file = fs_ref(file),
+        .position = position,
+        .size = size,
+    };
+    connection->out.is_loading = true;
+    connection_begin(connection, false);
+    lane_post(&connection->shard->broker->read_lane, &job->mail);
+    return 0;
+}

@@ -1,0 +1,43 @@
+/* broker/front/connections.h - all connections of one shard: the lists they stand in and the one timer that watches them. */
+#ifndef BROKER_FRONT_CONNECTIONS_H
+#define BROKER_FRONT_CONNECTIONS_H
+
+#include "base/list.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shard;
+
+struct connections {
+    struct list_node all;
+    struct list_node flushing;       /* have something to send at the end of the turn */
+    struct list_node resuming;       /* were over a limit of theirs, are not any more */
+    struct list_node memory_waiting; /* found memory full, in order */
+    struct list_node stalling;       /* owe us something; oldest first */
+    struct list_node closed;         /* freed when nothing is under way for them */
+    ev_timer stall_timer;
+    ev_timer accept_timer; /* out of descriptors: try again then */
+    ev_io accept_io;
+    int listen_fd;
+    uint64_t pending; /* unanswered requests of all connections */
+    uint64_t complaint_second;
+    uint32_t complaint_count; /* in that second */
+    uint64_t complaints_suppressed;
+};
+
+/* Takes listen_fd. The loop must exist; accepting starts with connections_listen(). */
+void connections_init(struct shard *shard, int listen_fd);
+void connections_listen(struct shard *shard);
+void connections_stop_listening(struct shard *shard);
+void connections_deinit(struct shard *shard); /* closes everything */
+
+/* End of the turn, before the store's: goes on with requests that had to wait. */
+void connections_resume(struct shard *shard);
+/* End of the turn, last: sends what there is to send and frees what is closed. */
+void connections_flush(struct shard *shard);
+/* Whether all output has left. */
+bool connections_are_flushed(const struct shard *shard);
+
+#endif

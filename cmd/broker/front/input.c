@@ -1,0 +1,200 @@
+/* broker/front/input.c - receiving: as much per call as there is, into a buffer borrowed for as long as it holds something.
+ *
+ * A frame is served where it lies, so it must lie in one piece: a buffer grows to the frame that has begun. While a large
+ * frame arrives, no more than its end is asked for, so that the next one starts at the front and is not moved. */
+#include "cmd/broker/front/connection.h"
+
+#include "base/error.h"
+#include "cmd/broker/front/http_handover.h"
+#include "cmd/broker/front/sniff.h"
+#include "cmd/broker/runtime/shard.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define RECEIVE_CHUNK     (65536u - POOL_HEADER_SIZE) /* bytes of small requests taken per call */
+#define RECEIVE_BYTES_MAX (2u << 20)                  /* of one connection per turn */
+
+static struct slice input_bytes(const struct connection *connection)
+{
+    const struct pool_buffer *in = connection->in;
+
+    return in == NULL ? slice_of(NULL, 0) : slice_of(in->data + in->start, in->end - in->start);
+}
+
+/* Moves the input into a buffer of another size. */
+static bool input_rebuffer(struct connection *connection, size_t capacity)
+{
+    struct pool *pool = &connection->shard->pool;
+    struct slice bytes = input_bytes(connection);
+    struct pool_buffer *buffer = pool_acquire(pool, capacity, false);
+
+    if (buffer == NULL) return false;
+    if (bytes.size > 0) memcpy(buffer->data, bytes.data, bytes.size);
+    buffer->end = (uint32_t)bytes.size;
+    pool_release(pool, connection->in);
+    connection->in = buffer;
+    return true;
+}
+
+/* Makes room to receive into; false: memory is full. */
+static bool input_make_room(struct connection *connection)
+{
+    size_t need = connection->in_need > RECEIVE_CHUNK ? connection->in_need : RECEIVE_CHUNK;
+    struct pool_buffer *in = connection->in;
+
+    if (in == NULL && connection->in_want > need) need = connection->in_want;
+    if (in == NULL || in->capacity < need) return input_rebuffer(connection, need);
+    if (in->start > 0 && in->capacity - in->start < need) {
+        memmove(in->data, in->data + in->start, in->end - in->start);
+        in->end -= in->start;
+        in->start = 0;
+    }
+    return true;
+}
+
+static size_t input_room(const struct connection *connection)
+{
+    const struct pool_buffer *in = connection->in;
+
+    if (connection->in_need > RECEIVE_CHUNK) return connection->in_need - (in->end - in->start);
+    return in->capacity - in->end < RECEIVE_CHUNK ? in->capacity - in->end : RECEIVE_CHUNK;
+}
+
+/* A connection at rest holds no buffer; one with a little left over holds a little one. */
+static void input_settle(struct connection *connection)
+{
+    struct pool_buffer *in = connection->in;
+
+    if (in == NULL) return;
+    if (in->start == in->end) {
+        pool_release(&connection->shard->pool, in);
+        connection->in = NULL;
+        connection->in_need = 0;
+    } else if (in->size_class > 0 && in->end - in->start <= POOL_CAPACITY_MIN &&
+               connection->in_need <= POOL_CAPACITY_MIN) {
+        (void)input_rebuffer(connection, POOL_CAPACITY_MIN); /* if there is none, the large one stays */
+    }
+}
+
+/* ---- serving ---- */
+
+static void input_refuse_door(struct connection *connection, const char *what)
+{
+    connection->shard->metrics.protocol_errors++;
+    connection_complain(connection, what);
+    connection_close(connection);
+}
+
+/* Decides the door: the state is then HELLO, still SNIFF (more bytes are needed) or CLOSED. */
+static void input_sniff(struct connection *connection)
+{
+    switch (sniff(input_bytes(connection))) {
+    case SNIFF_MORE: break;
+    case SNIFF_NATIVE: connection->state = CONNECTION_HELLO; break;
+    case SNIFF_HTTP: http_handover(connection, input_bytes(connection)); break;
+    case SNIFF_TLS:
+        input_refuse_door(connection, "closed a connection that speaks TLS: this broker has no TLS door");
+        break;
+    case SNIFF_KAFKA:
+        input_refuse_door(connection, "closed a connection that speaks neither the native protocol nor HTTP: this "
+                                      "broker has no Kafka door");
+        break;
+    }
+}
+
+static void input_wait(struct connection *connection)
+{
+    if (!connection->is_over_limit)
+        list_push_back(&connection->shard->connections.memory_waiting, &connection->wait_link);
+    connection_update(connection, true);
+}
+
+enum input_verdict { INPUT_MORE, INPUT_STOP };
+
+static enum input_verdict input_serve(struct connection *connection)
+{
+    struct pool_buffer *in = connection->in;
+    size_t used = 0, need = 0;
+    enum serve serve;
+
+    if (connection->state == CONNECTION_SNIFF) {
+        input_sniff(connection);
+        if (connection->state != CONNECTION_HELLO)
+            return connection->state == CONNECTION_SNIFF ? INPUT_MORE : INPUT_STOP;
+    }
+    serve = connection_serve_native(connection, in->data + in->start, in->end - in->start, &used, &need);
+    if (serve == SERVE_GONE) return INPUT_STOP;
+    in->start += (uint32_t)used;
+    connection->in_need = (uint32_t)need;
+    if (connection->in_want < need) connection->in_want = (uint32_t)need;
+    if (serve == SERVE_MORE) return INPUT_MORE;
+    input_wait(connection);
+    return INPUT_STOP;
+}
+
+/* ---- receiving ---- */
+
+static void input_discard(struct connection *connection)
+{
+    uint8_t scratch[4096];
+    ssize_t size = recv(connection->fd, scratch, sizeof(scratch), 0);
+
+    if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) connection_close(connection);
+}
+
+/* Receives once. 1: got some, and the socket may hold more; 0: got all there is; -1: stop, it waits or is gone. */
+static int input_receive_once(struct connection *connection, size_t *total)
+{
+    struct pool_buffer *in;
+    size_t room;
+    ssize_t size;
+
+    if (!input_make_room(connection)) {
+        input_wait(connection);
+        return -1;
+    }
+    in = connection->in;
+    room = input_room(connection);
+    size = recv(connection->fd, in->data + in->end, room, 0);
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
+    if (size <= 0) {
+        connection_close(connection);
+        return -1;
+    }
+    in->end += (uint32_t)size;
+    *total += (size_t)size;
+    connection->shard->metrics.received_bytes += (uint64_t)size;
+    if (in->end - in->start >= connection->in_need && input_serve(connection) == INPUT_STOP) return -1;
+    return (size_t)size == room;
+}
+
+void connection_receive(struct connection *connection)
+{
+    bool is_large = connection->in_need > RECEIVE_CHUNK;
+    size_t total = 0;
+    int more;
+
+    if (connection->state == CONNECTION_CLOSING) {
+        input_discard(connection);
+        return;
+    }
+    do {
+        more = input_receive_once(connection, &total);
+    } while (more > 0 && total < RECEIVE_BYTES_MAX);
+    if (more < 0) return;
+    /* Whoever sends large frames gets a large buffer for the next one at once. */
+    if (!is_large && connection->in_need <= RECEIVE_CHUNK) connection->in_want = 0;
+    input_settle(connection);
+    connection_update(connection, total > 0);
+}
+
+void connection_serve(struct connection *connection)
+{
+    connection->is_over_limit = false;
+    if (connection->in != NULL && connection->in->end - connection->in->start >= connection->in_need &&
+        connection->in->end > connection->in->start && input_serve(connection) == INPUT_STOP)
+        return;
+    input_settle(connection);
+    connection_update(connection, true);
+}

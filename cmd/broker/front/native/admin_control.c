@@ -1,0 +1,159 @@
+/* broker/front/native/admin_control.c - the control loop's side: decode, ask the metadata, describe, answer.
+ *
+ * A change of topics is answered after every shard has seen the image that holds it: the mails that gather offsets travel
+ * behind the image, so a client that has its answer may produce through any shard. */
+#include "base/error.h"
+#include "cmd/broker/front/native/admin.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/producer_ids.h"
+#include "cmd/broker/runtime/status.h"
+#include "wire/frame.h"
+
+static void answer_topics(struct admin_call *call)
+{
+    int err = message_encode_topic_response(&call->response, &call->description.topics);
+
+    description_deinit(&call->description);
+    admin_answer(call, err, NULL);
+}
+
+static void on_offsets(void *user)
+{
+    answer_topics(user);
+}
+
+static void fail(struct admin_call *call, int error)
+{
+    description_deinit(&call->description);
+    admin_answer(call, error, NULL);
+}
+
+/* ---- create, alter, delete ---- */
+
+static void on_topic_changed(void *user, int error, const char *message, const struct image_topic *topic)
+{
+    struct admin_call *call = user;
+    int err;
+
+    if (error != 0) {
+        admin_answer(call, error, message);
+        return;
+    }
+    description_init(&call->description);
+    err = topic == NULL ? 0 : describe_topic(&call->description, metadata_image(call->control->metadata), topic);
+    if (err == 0) err = control_describe_offsets(call->control, &call->description.topics, on_offsets, call);
+    if (err != 0) fail(call, err);
+}
+
+static void serve_create(struct admin_call *call)
+{
+    struct message_topic_create request;
+    int err = message_decode_topic_create(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_topic_create(call->control->metadata, &request, on_topic_changed, call);
+    message_deinit_topic_create(&request);
+}
+
+static void serve_alter(struct admin_call *call)
+{
+    struct message_topic_alter request;
+    int err = message_decode_topic_alter(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_topic_alter(call->control->metadata, &request, on_topic_changed, call);
+    message_deinit_topic_alter(&request);
+}
+
+static void serve_delete(struct admin_call *call)
+{
+    struct message_topic_delete request;
+    int err = message_decode_topic_delete(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_topic_delete(call->control->metadata, &request, on_topic_changed, call);
+    message_deinit_topic_delete(&request);
+}
+
+/* ---- describe ---- */
+
+static void serve_describe(struct admin_call *call)
+{
+    struct message_topic_describe request;
+    bool with_offsets = false;
+    int err = message_decode_topic_describe(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    description_init(&call->description);
+    with_offsets = request.with_offsets;
+    err = describe_topics(&call->description, metadata_image(call->control->metadata), &request);
+    message_deinit_topic_describe(&request);
+    if (err != 0) {
+        fail(call, err);
+        return;
+    }
+    if (!with_offsets) {
+        answer_topics(call);
+        return;
+    }
+    err = control_describe_offsets(call->control, &call->description.topics, on_offsets, call);
+    if (err != 0) fail(call, err);
+}
+
+static void serve_cluster(struct admin_call *call)
+{
+    struct message_cluster_response cluster;
+    struct arena arena;
+    int err;
+
+    arena = (struct arena)ARENA_INIT;
+    err = describe_cluster(&arena, metadata_image(call->control->metadata), call->control->node_id, &cluster);
+    if (err == 0) err = message_encode_cluster_response(&call->response, &cluster);
+    arena_deinit(&arena);
+    admin_answer(call, err, NULL);
+}
+
+static void on_status(void *user, int error, const struct message_status_response *status)
+{
+    struct admin_call *call = user;
+
+    if (error == 0) error = message_encode_status_response(&call->response, status);
+    admin_answer(call, error, NULL);
+}
+
+/* ---- producer ids ---- */
+
+static void on_producer_id(void *user, int error, int64_t producer_id)
+{
+    struct admin_call *call = user;
+    struct message_init_producer_response body = {.producer_id = producer_id, .producer_epoch = 0};
+
+    if (error == 0) error = message_encode_init_producer_response(&call->response, &body);
+    admin_answer(call, error, NULL);
+}
+
+void admin_serve(struct admin_call *call)
+{
+    switch (call->op) {
+    case FRAME_OP_TOPIC_CREATE: serve_create(call); break;
+    case FRAME_OP_TOPIC_ALTER: serve_alter(call); break;
+    case FRAME_OP_TOPIC_DELETE: serve_delete(call); break;
+    case FRAME_OP_TOPIC_DESCRIBE: serve_describe(call); break;
+    case FRAME_OP_CLUSTER: serve_cluster(call); break;
+    case FRAME_OP_STATUS: status_collect(call->control, on_status, call); break;
+    case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
+    default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
+    }
+}

@@ -1,0 +1,195 @@
+/* broker/ops/fetch.c - the side of a fetch that the submitting shard sees: splitting, gathering, answering, canceling.
+ *
+ * A fetch whose entries all live on the submitting shard is one part that is run in place; others travel by mail. Parts
+ * answer with a mail (or a call) into part_finished(). The fetch is freed when every part has come back. */
+#include "cmd/broker/ops/fetch_part.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "cmd/broker/runtime/shard.h"
+#include "replication/coordinator/image.h"
+
+#include <stdlib.h>
+
+#define FETCH_SHORT_ENTRIES 64 /* up to so many, every entry is answered, also without records */
+
+struct fetch {
+    struct shard *shard;
+    struct fetch_options options;
+    struct list_node link; /* in options.fetches until answered */
+    struct fetch_answer *answers;
+    struct fetch_part **parts; /* by shard; NULL where the shard has no entries */
+    uint32_t entry_count, part_count, parts_back;
+    uint64_t bytes; /* of the parts that are back */
+    bool has_error, is_answered;
+};
+
+void fetch_records_free(struct fetch_records *records)
+{
+    if (records == NULL) return;
+    plog_view_release(&records->view);
+    free(records);
+}
+
+static void fetch_free(struct fetch *fetch)
+{
+    if (fetch == NULL) return;
+    for (uint32_t i = 0; i < fetch->entry_count && fetch->answers != NULL; i++)
+        fetch_records_free(fetch->answers[i].records);
+    for (uint32_t i = 0; i < fetch->part_count && fetch->parts != NULL; i++)
+        fetch_part_free(fetch->parts[i]);
+    free(fetch->answers);
+    free(fetch->parts);
+    free(fetch);
+}
+
+static struct fetch *fetch_new(struct shard *shard, const struct fetch_options *options, uint32_t entry_count)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+    if (fetch == NULL) return NULL;
+    fetch->shard = shard;
+    fetch->options = *options;
+    fetch->entry_count = entry_count;
+    fetch->part_count = shard->broker->shard_count;
+    list_init(&fetch->link);
+    fetch->answers = calloc(entry_count > 0 ? entry_count : 1, sizeof(*fetch->answers));
+    fetch->parts = calloc(fetch->part_count, sizeof(struct fetch_part *));
+    if (fetch->answers != NULL && fetch->parts != NULL) return fetch;
+    fetch_free(fetch);
+    return NULL;
+}
+
+/* Sorts the entries into one part per shard. */
+static int fetch_split(struct fetch *fetch, struct fetch_request_reader *reader)
+{
+    struct fetch_entry entry;
+
+    for (uint32_t i = 0; fetch_request_reader_next(reader, &entry); i++) {
+        uint32_t home = image_shard_of(&entry.topic_id, entry.partition, fetch->part_count);
+        int err = 0;
+
+        if (fetch->parts[home] == NULL)
+            err = fetch_part_new(fetch, fetch->shard, fetch->shard->broker->shards[home], &fetch->options,
+                                 &fetch->parts[home]);
+        if (err == 0) err = fetch_part_add(fetch->parts[home], i, &entry);
+        if (err != 0) return err;
+    }
+    return 0;
+}
+
+static void fetch_answer(struct fetch *fetch)
+{
+    MESH_ASSERT(!fetch->is_answered);
+    fetch->is_answered = true;
+    list_remove(&fetch->link);
+    for (uint32_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
+    fetch->options.done(fetch->options.owner, fetch->options.tag, fetch->answers, fetch->entry_count);
+}
+
+static bool fetch_is_done(const struct fetch *fetch)
+{
+    uint32_t expected = 0;
+
+    if (fetch->has_error || (fetch->bytes > 0 && fetch->bytes >= fetch->options.bytes_min)) return true;
+    for (uint32_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i] != NULL) expected++;
+    return fetch->parts_back == expected;
+}
+
+static bool fetch_is_settled(const struct fetch *fetch)
+{
+    for (uint32_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i] != NULL && !fetch_part_is_back(fetch->parts[i])) return false;
+    return true;
+}
+
+/* Keeps a part's answers unless the fetch is answered (or canceled) already: then they go with the part. */
+static void fetch_take_answers(struct fetch *fetch, struct fetch_part *part)
+{
+    for (uint32_t i = 0; i < part->entry_count && !fetch->is_answered; i++) {
+        struct fetch_part_entry *entry = &part->entries[i];
+        struct fetch_answer *answer = &fetch->answers[entry->index];
+
+        *answer = entry->answer;
+        entry->answer.records = NULL;
+        answer->result.entry = entry->index;
+        if (answer->result.error != 0) fetch->has_error = true;
+        fetch->bytes += answer->result.records_size;
+    }
+}
+
+void fetch_part_settled(struct fetch *fetch)
+{
+    if (fetch->is_answered && fetch_is_settled(fetch)) fetch_free(fetch);
+}
+
+void fetch_part_finished(struct fetch *fetch, struct fetch_part *part)
+{
+    fetch->parts_back++;
+    fetch_take_answers(fetch, part);
+    if (!fetch->is_answered && fetch_is_done(fetch)) fetch_answer(fetch);
+    fetch_part_settled(fetch);
+}
+
+/* With several parts each gets its share of the bytes, so that the answer keeps to the limit. */
+static void fetch_share_bytes(struct fetch *fetch)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i] != NULL) count++;
+    for (uint32_t i = 0; i < fetch->part_count; i++) {
+        if (fetch->parts[i] == NULL) continue;
+        fetch->parts[i]->bytes_max = fetch->options.bytes_max / count;
+        fetch->parts[i]->is_short = fetch->entry_count <= FETCH_SHORT_ENTRIES;
+    }
+}
+
+int fetch_submit(struct shard *shard, const struct fetch_options *options, struct fetch_request_reader *reader)
+{
+    struct fetch *fetch = fetch_new(shard, options, reader->entry_count);
+    struct fetch_part *local;
+    bool is_remote = false;
+    int err;
+
+    if (fetch == NULL) return MESH_ENOMEM;
+    err = fetch_split(fetch, reader);
+    if (err != 0) {
+        fetch_free(fetch);
+        return err;
+    }
+    fetch_share_bytes(fetch);
+    list_push_back(options->fetches, &fetch->link);
+    for (uint32_t i = 0; i < fetch->part_count; i++) {
+        if (fetch->parts[i] == NULL || i == shard->index) continue;
+        is_remote = true;
+        fetch_part_send(fetch->parts[i]);
+    }
+    local = fetch->parts[shard->index];
+    if (local != NULL) {
+        fetch_part_run(local); /* may end and free the fetch */
+    } else if (!is_remote) {
+        fetch_answer(fetch); /* no entries at all */
+        fetch_free(fetch);
+    }
+    return 0;
+}
+
+uint32_t fetch_cancel_all(struct list_node *fetches)
+{
+    struct list_node *node;
+    uint32_t count = 0;
+
+    while ((node = list_pop_front(fetches)) != NULL) {
+        struct fetch *fetch = container_of(node, struct fetch, link);
+
+        fetch->is_answered = true;
+        for (uint32_t i = 0; i < fetch->part_count; i++)
+            if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
+        if (fetch_is_settled(fetch)) fetch_free(fetch);
+        count++;
+    }
+    return count;
+}

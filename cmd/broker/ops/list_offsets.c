@@ -1,0 +1,125 @@
+/* broker/ops/list_offsets.c - one call per partition; the look-up by time may have to wait for the disk. */
+#include "cmd/broker/ops/list_offsets.h"
+
+#include "base/error.h"
+#include "cmd/broker/ops/partition_facts.h"
+#include "cmd/broker/runtime/partitions.h"
+
+#include <stdlib.h>
+
+struct list_offsets_call {
+    struct mail mail;
+    struct shard *home, *shard;
+    struct list_offsets_entry entry;
+    struct list_offsets_result result;
+    struct shard_partition *partition; /* held while the store looks a time up */
+    list_offsets_done_fn *done;
+    void *owner;
+    uint64_t tag;
+};
+
+static void call_home(struct mail *mail)
+{
+    struct list_offsets_call *call = container_of(mail, struct list_offsets_call, mail);
+
+    call->done(call->owner, call->tag, &call->result);
+    free(call);
+}
+
+static void call_finish(struct list_offsets_call *call)
+{
+    if (call->home == call->shard) {
+        call_home(&call->mail);
+        return;
+    }
+    call->mail.deliver = call_home;
+    shard_post(call->home, &call->mail);
+}
+
+static void on_time_found(void *user, int error, int64_t offset, int64_t timestamp_ms)
+{
+    struct list_offsets_call *call = user;
+
+    shard_partition_release(call->partition);
+    if (error == 0) {
+        call->result.offset = offset;
+        call->result.timestamp_ms = timestamp_ms;
+    } else if (error != MESH_ENOTFOUND) { /* not found is an answer: offset -1 */
+        call->result.error = error;
+    }
+    call_finish(call);
+}
+
+static void call_run(struct list_offsets_call *call)
+{
+    struct list_offsets_result *result = &call->result;
+    const struct partition *replica;
+    int err = shard_partition_get(call->shard, &call->entry.topic_id, call->entry.partition, &call->partition);
+
+    *result = (struct list_offsets_result){.offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
+    if (err == 0) err = partition_check_leader(&call->partition->replica, PARTITION_EPOCH_ANY);
+    if (err != 0) {
+        result->error = err;
+        call_finish(call);
+        return;
+    }
+    replica = &call->partition->replica;
+    result->leader_epoch = replica->leader_epoch;
+    if (call->entry.timestamp_ms >= 0) {
+        call->partition->pending++;
+        err = plog_find_time(call->partition->plog, call->entry.timestamp_ms, replica->high_watermark, on_time_found,
+                             call);
+        if (err != 0) on_time_found(call, err, -1, -1);
+        return;
+    }
+    if (call->entry.timestamp_ms == LIST_OFFSETS_LATEST)
+        result->offset = (int64_t)replica->high_watermark;
+    else if (call->entry.timestamp_ms == LIST_OFFSETS_EARLIEST)
+        result->offset = (int64_t)replica->log_start;
+    else
+        result->error = MESH_EINVAL;
+    call_finish(call);
+}
+
+static void call_arrives(struct mail *mail)
+{
+    call_run(container_of(mail, struct list_offsets_call, mail));
+}
+
+int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, list_offsets_done_fn *done,
+                        void *owner, uint64_t tag)
+{
+    uint32_t home = image_shard_of(&entry->topic_id, entry->partition, shard->broker->shard_count);
+    struct list_offsets_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL) return MESH_ENOMEM;
+    call->home = shard;
+    call->shard = shard->broker->shards[home];
+    call->entry = *entry;
+    call->done = done;
+    call->owner = owner;
+    call->tag = tag;
+    if (home == shard->index) {
+        call_run(call);
+    } else {
+        call->mail.deliver = call_arrives;
+        shard_post(call->shard, &call->mail);
+    }
+    return 0;
+}
+
+void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
+                         struct partition_facts *ret_facts)
+{
+    struct shard_partition *partition = shard_partition_find(shard, topic_id, number);
+
+    *ret_facts = (struct partition_facts){0};
+    if (partition == NULL) return;
+    *ret_facts = (struct partition_facts){
+        .high_watermark = partition->replica.high_watermark,
+        .log_start = partition->replica.log_start,
+        .log_end = partition->replica.log_end,
+        .size_bytes = plog_size_bytes(partition->plog),
+        .error = plog_error(partition->plog),
+    };
+}

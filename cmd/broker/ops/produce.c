@@ -1,0 +1,122 @@
+/* broker/ops/produce.c - find the partition's shard; a batch for another one travels as a copy and comes back as a result.
+ *
+ * The copy lies in a buffer of the submitting shard's pool, so that what is under way counts against its memory. */
+#include "cmd/broker/ops/produce.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/runtime/partitions.h"
+
+struct produce_mail {
+    struct mail mail;
+    struct shard *home, *shard;
+    struct pool_buffer *buffer; /* of home's pool; holds this very struct */
+    struct produce_done done;
+    struct produce_entry entry;
+    int32_t acks;
+    struct produce_result result;
+    struct list_node link; /* in shard->remote_waiting */
+    uint8_t batch[];
+};
+
+static void mail_home(struct mail *mail)
+{
+    struct produce_mail *produce = container_of(mail, struct produce_mail, mail);
+    struct shard *home = produce->home;
+
+    if (produce->done.call != NULL) produce->done.call(produce->done.owner, produce->done.tag, &produce->result);
+    pool_release(&home->pool, produce->buffer);
+}
+
+static void remote_done(void *owner, uint64_t tag, const struct produce_result *result)
+{
+    struct produce_mail *produce = owner;
+
+    (void)tag;
+    produce->result = *result;
+    produce->mail.deliver = mail_home;
+    shard_post(produce->home, &produce->mail);
+}
+
+/* Whether it found memory; then remote_done() runs some time. */
+static bool remote_try(struct produce_mail *produce)
+{
+    struct shard *shard = produce->shard;
+    struct produce_done done = {.call = remote_done, .owner = produce};
+    struct shard_partition *partition;
+    int err =
+        shard_partition_get(shard, &produce->entry.topic_id, produce->entry.partition, &partition);
+
+    if (err != 0) {
+        produce_refuse(shard, err, done);
+        return true;
+    }
+    return produce_local(shard, partition, &produce->entry, produce->batch, produce->acks, done) == 0;
+}
+
+static void mail_arrives(struct mail *mail)
+{
+    struct produce_mail *produce = container_of(mail, struct produce_mail, mail);
+    struct shard *shard = produce->shard;
+
+    /* Behind those that wait: the order of one sender must hold. */
+    if (!list_is_empty(&shard->remote_waiting) || !remote_try(produce))
+        list_push_back(&shard->remote_waiting, &produce->link);
+}
+
+void produce_retry_remote(struct shard *shard)
+{
+    while (!list_is_empty(&shard->remote_waiting)) {
+        struct list_node *node = shard->remote_waiting.next;
+
+        list_remove(node);
+        if (remote_try(container_of(node, struct produce_mail, link))) continue;
+        list_push_front(&shard->remote_waiting, node);
+        return;
+    }
+}
+
+static int produce_remote(struct shard *shard, struct shard *other, const struct produce_entry *entry,
+                          const uint8_t *batch, int32_t acks, struct produce_done done)
+{
+    struct pool_buffer *buffer =
+        pool_acquire(&shard->pool, sizeof(struct produce_mail) + entry->batch_size, false);
+    struct produce_mail *produce;
+
+    if (buffer == NULL) return MESH_EAGAIN;
+    produce = (struct produce_mail *)(void *)buffer->data;
+    *produce = (struct produce_mail){
+        .mail.deliver = mail_arrives,
+        .home = shard,
+        .shard = other,
+        .buffer = buffer,
+        .done = done,
+        .entry = *entry,
+        .acks = acks,
+    };
+    list_init(&produce->link);
+    memcpy(produce->batch, batch, entry->batch_size);
+    shard_post(other, &produce->mail);
+    return 0;
+}
+
+int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8_t *batch, int32_t acks,
+                   struct produce_done done)
+{
+    struct shard_partition *partition = shard_partition_find(shard, &entry->topic_id, entry->partition);
+
+    if (partition == NULL) {
+        uint32_t home = image_shard_of(&entry->topic_id, entry->partition, shard->broker->shard_count);
+        int err;
+
+        if (home != shard->index)
+            return produce_remote(shard, shard->broker->shards[home], entry, batch, acks, done);
+        err = shard_partition_get(shard, &entry->topic_id, entry->partition, &partition);
+        if (err != 0) {
+            produce_refuse(shard, err, done);
+            return 0;
+        }
+    }
+    return produce_local(shard, partition, entry, batch, acks, done);
+}

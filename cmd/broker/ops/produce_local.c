@@ -1,0 +1,169 @@
+/* broker/ops/produce_local.c - append through the partition core, and acknowledge when the store says so. */
+#include "cmd/broker/ops/produce_local.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "cmd/broker/runtime/partitions.h"
+
+void produce_refuse(struct shard *shard, int error, struct produce_done done)
+{
+    struct produce_result result = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
+
+    shard->metrics.produce_errors++;
+    if (done.call != NULL) done.call(done.owner, done.tag, &result);
+}
+
+/* ---- append ---- */
+
+static struct ack_queue *queue_of(struct shard *shard, const struct shard_partition *partition)
+{
+    return partition->replica.config.is_async ? &shard->acks_written : &shard->acks_synced;
+}
+
+static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partition *partition,
+                     const struct record_batch_header *header, int64_t append_time_ms, struct produce_done done)
+{
+    *ack = (struct ack){
+        .done = done,
+        .partition = partition,
+        .base_offset = (uint64_t)header->base_offset,
+        .end_offset = (uint64_t)record_batch_last_offset(header) + 1,
+        .append_time_ms = append_time_ms,
+        .received_ns = shard->now_ns,
+        .leader_epoch = header->leader_epoch,
+        .is_async = partition->replica.config.is_async,
+    };
+    partition->pending++;
+}
+
+/* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. */
+static int produce_duplicate(struct shard *shard, struct shard_partition *partition,
+                             struct record_batch_header *header, uint64_t base_offset, struct produce_done done)
+{
+    struct ack *ack;
+
+    shard->metrics.produce_duplicates++;
+    if (done.call == NULL) return 0;
+    ack = ack_queue_push(queue_of(shard, partition));
+    if (ack == NULL) return MESH_ENOMEM;
+    header->base_offset = (int64_t)base_offset;
+    ack_fill(ack, shard, partition, header, -1, done);
+    ack->is_duplicate = true;
+    ack->ticket = store_forming_ticket(shard->store) - 1;
+    return 0;
+}
+
+static void count_appended(struct shard *shard, struct shard_partition *partition,
+                           const struct record_batch_header *header)
+{
+    struct metrics_shard *metrics = &shard->metrics;
+    struct metrics_topic *topic = &partition->topic->metrics;
+    uint64_t records = (uint64_t)header->record_count;
+
+    shard->appended++;
+    metrics->produced_batches++;
+    metrics->produced_records += records;
+    metrics->produced_bytes += header->size;
+    topic->produced_batches++;
+    topic->produced_records += records;
+    topic->produced_bytes += header->size;
+}
+
+static int produce_append(struct shard *shard, struct shard_partition *partition,
+                          const struct record_batch_header *header, const uint8_t *batch, int64_t append_time_ms,
+                          struct produce_done done)
+{
+    struct ack_queue *queue = queue_of(shard, partition);
+    struct ack *ack = NULL;
+    uint64_t ticket;
+    int err;
+
+    if (done.call != NULL) {
+        ack = ack_queue_push(queue);
+        if (ack == NULL) return MESH_ENOMEM;
+    }
+    err = plog_append(partition->plog, header, batch, shard->now_wall_ms, &ticket);
+    if (err != 0) {
+        if (ack != NULL) ack_queue_unpush(queue);
+        return err;
+    }
+    partition_leader_appended(&partition->replica, header);
+    count_appended(shard, partition, header);
+    if (ack == NULL) return 0;
+    ack_fill(ack, shard, partition, header, append_time_ms, done);
+    ack->ticket = ticket;
+    return 0;
+}
+
+int produce_local(struct shard *shard, struct shard_partition *partition, const struct produce_entry *entry,
+                  uint8_t *batch, int32_t acks, struct produce_done done)
+{
+    struct record_batch_header header;
+    uint64_t original_offset;
+    int64_t append_time_ms;
+    int err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, acks,
+                                       shard->now_wall_ms, &header, &append_time_ms);
+
+    if (err == 0) {
+        err = plog_check_producer(partition->plog, &header, &original_offset);
+        if (err == 0)
+            err = produce_append(shard, partition, &header, batch, append_time_ms, done);
+        else if (err == MESH_EDUPLICATE_SEQUENCE)
+            err = produce_duplicate(shard, partition, &header, original_offset, done);
+    }
+    if (err == MESH_EAGAIN) return err;
+    if (err != 0) produce_refuse(shard, err, done);
+    return 0;
+}
+
+/* ---- acknowledge ---- */
+
+static void acknowledge_one(struct shard *shard, const struct ack *ack, uint64_t now_ns)
+{
+    struct shard_partition *partition = ack->partition;
+    struct produce_result result = {
+        .base_offset = ack->base_offset,
+        .leader_epoch = ack->leader_epoch,
+        .append_time_ms = ack->append_time_ms,
+        .is_duplicate = ack->is_duplicate,
+        .replicas_holding = 1,
+    };
+
+    if (partition->plog == NULL) {
+        result.error = MESH_EUNKNOWN_TOPIC; /* deleted while it waited */
+    } else {
+        bool is_durable = plog_durable_offset(partition->plog) >= ack->end_offset;
+        bool is_written = plog_written_offset(partition->plog) >= ack->end_offset;
+        result.replicas_synced = is_durable;
+        if (!is_durable && !(ack->is_async && is_written)) result.error = MESH_ESTORAGE;
+    }
+    if (result.error != 0) shard->metrics.produce_errors++;
+    histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
+    shard_partition_release(partition);
+    ack->done.call(ack->done.owner, ack->done.tag, &result);
+}
+
+static void acknowledge_until(struct shard *shard, struct ack_queue *queue, uint64_t ticket, uint64_t now_ns)
+{
+    struct ack *front;
+
+    while ((front = ack_queue_front(queue)) != NULL && front->ticket <= ticket) {
+        struct ack ack = *front;
+
+        ack_queue_pop(queue); /* first: done may push */
+        acknowledge_one(shard, &ack, now_ns);
+    }
+}
+
+bool produce_acknowledge(struct shard *shard)
+{
+    uint32_t before = shard->acks_written.count + shard->acks_synced.count;
+    uint64_t now_ns;
+
+    if (before == 0) return false;
+    now_ns = clock_monotonic_ns();
+    acknowledge_until(shard, &shard->acks_written, UINT64_MAX, now_ns);
+    acknowledge_until(shard, &shard->acks_synced, store_durable_ticket(shard->store), now_ns);
+    return shard->acks_written.count + shard->acks_synced.count < before;
+}

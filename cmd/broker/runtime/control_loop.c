@@ -1,0 +1,142 @@
+/* broker/runtime/control_loop.c - mail, and the steps of the stop, of which each waits for every shard. */
+#include "cmd/broker/runtime/control_loop.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/front/http/http.h"
+#include "cmd/broker/runtime/shard.h"
+
+#include <stdlib.h>
+
+struct control_loop {
+    ev_io mailbox_io;
+    ev_check wake;
+    struct shard_stop *stops; /* one per shard */
+    uint32_t stops_remaining;
+    bool is_announced, is_finished;
+};
+
+static void on_wake(struct ev_loop *loop, ev_check *check, int events)
+{
+    struct broker *broker = check->data;
+
+    (void)loop;
+    (void)events;
+    if (broker->control_loop->is_announced) {
+        broker->control_loop->is_announced = false;
+        mailbox_awake(&broker->control.mailbox);
+    }
+    (void)mailbox_drain(&broker->control.mailbox);
+}
+
+static void on_mailbox(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)io;
+    (void)events;
+}
+
+int control_loop_open(struct broker *broker)
+{
+    struct control *control = &broker->control;
+    struct control_loop *self = calloc(1, sizeof(*self));
+    int err;
+
+    if (self == NULL) return MESH_ENOMEM;
+    broker->control_loop = self;
+    self->stops = calloc(broker->shard_count, sizeof(*self->stops));
+    control->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+    if (self->stops == NULL || control->loop == NULL) return MESH_ENOMEM;
+    err = mailbox_init(&control->mailbox);
+    if (err != 0) return err;
+    ev_io_init(&self->mailbox_io, on_mailbox, control->mailbox.event_fd, EV_READ);
+    ev_io_start(control->loop, &self->mailbox_io);
+    ev_check_init(&self->wake, on_wake);
+    ev_set_priority(&self->wake, EV_MAXPRI);
+    self->wake.data = broker;
+    ev_check_start(control->loop, &self->wake);
+    return 0;
+}
+
+void control_loop_close(struct broker *broker)
+{
+    struct control_loop *self = broker->control_loop;
+
+    if (self == NULL) return;
+    if (broker->control.mailbox.event_fd > 0) mailbox_deinit(&broker->control.mailbox);
+    if (broker->control.loop != NULL) ev_loop_destroy(broker->control.loop);
+    broker->control.loop = NULL;
+    free(self->stops);
+    free(self);
+    broker->control_loop = NULL;
+}
+
+int control_loop_run(struct broker *broker)
+{
+    struct control *control = &broker->control;
+    struct control_loop *self = broker->control_loop;
+    int err = 0;
+
+    while (!self->is_finished) {
+        self->is_announced = mailbox_prepare_sleep(&control->mailbox);
+        ev_run(control->loop, self->is_announced ? EVRUN_ONCE : EVRUN_NOWAIT);
+    }
+    for (uint32_t i = 0; i < broker->shard_count; i++) {
+        pthread_join(broker->shards[i]->thread, NULL);
+        broker->shards[i]->is_thread_started = false;
+        if (err == 0) err = broker->shards[i]->drain_error;
+    }
+    return err;
+}
+
+/* ---- the stop ---- */
+
+static void stop_step(struct broker *broker, mail_fn *arrives, mail_fn *reply)
+{
+    struct control_loop *self = broker->control_loop;
+
+    self->stops_remaining = broker->shard_count;
+    for (uint32_t i = 0; i < broker->shard_count; i++) {
+        self->stops[i] = (struct shard_stop){
+            .mail.deliver = arrives,
+            .shard = broker->shards[i],
+            .reply_to = &broker->control.mailbox,
+            .reply = reply,
+        };
+        shard_post(broker->shards[i], &self->stops[i].mail);
+    }
+}
+
+static bool stop_is_last(struct mail *mail, struct broker **ret_broker)
+{
+    struct shard_stop *stop = container_of(mail, struct shard_stop, mail);
+
+    *ret_broker = stop->shard->broker;
+    return --(*ret_broker)->control_loop->stops_remaining == 0;
+}
+
+static void on_drained(struct mail *mail)
+{
+    struct broker *broker;
+
+    if (!stop_is_last(mail, &broker)) return;
+    stop_step(broker, shard_stop_finish, NULL);
+    broker->control_loop->is_finished = true;
+}
+
+static void on_quiet(struct mail *mail)
+{
+    struct broker *broker;
+
+    if (!stop_is_last(mail, &broker)) return;
+    stop_step(broker, shard_stop_drain, on_drained);
+}
+
+void control_loop_stop(struct broker *broker)
+{
+    if (broker->control.is_stopping) return;
+    broker->control.is_stopping = true;
+    log_info("stopping: finishing what is in flight");
+    if (broker->control.http != NULL) http_server_stop(broker->control.http);
+    stop_step(broker, shard_stop_quiesce, on_quiet);
+}

@@ -1,0 +1,297 @@
+/* broker/runtime/partitions.c - opening, finding, reconfiguring and dropping partitions. */
+#include "cmd/broker/runtime/partitions.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/ops/fetch_wait.h"
+
+#include <stdlib.h>
+
+/* ---- topics ---- */
+
+static struct shard_topic *topic_find(struct shard *shard, const struct uuid *topic_id)
+{
+    struct map_node *node = map_find(&shard->topics, partition_hash(topic_id, 0));
+
+    for (; node != NULL; node = map_find_next(node)) {
+        struct shard_topic *topic = container_of(node, struct shard_topic, node);
+        if (uuid_equal(&topic->metrics.topic_id, topic_id)) return topic;
+    }
+    return NULL;
+}
+
+static int topic_get(struct shard *shard, const struct uuid *topic_id, struct shard_topic **ret_topic)
+{
+    struct shard_topic *topic = topic_find(shard, topic_id);
+    const struct image_topic *image_topic;
+    int err;
+
+    if (topic == NULL) {
+        image_topic = image_find_topic(shard->image, topic_id);
+        if (image_topic == NULL) return MESH_EUNKNOWN_TOPIC;
+        topic = calloc(1, sizeof(*topic));
+        if (topic == NULL) return MESH_ENOMEM;
+        topic->metrics.topic_id = *topic_id;
+        err = map_insert(&shard->topics, &topic->node, partition_hash(topic_id, 0));
+        if (err != 0) {
+            free(topic);
+            return err;
+        }
+        topic->topic = image_topic_ref(image_topic);
+        list_init(&topic->partitions);
+    }
+    *ret_topic = topic;
+    return 0;
+}
+
+static void topic_free_if_empty(struct shard *shard, struct shard_topic *topic)
+{
+    if (!list_is_empty(&topic->partitions)) return;
+    map_remove(&shard->topics, &topic->node);
+    image_topic_unref(topic->topic);
+    free(topic);
+}
+
+/* ---- one partition ---- */
+
+static void config_of(const struct image_topic *topic, struct partition_config *ret_config)
+{
+    *ret_config = (struct partition_config){
+        .batch_bytes_max = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MAX_BATCH_BYTES),
+        .min_insync = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MIN_INSYNC),
+        .is_append_time = image_topic_config(topic, TOPIC_CONFIG_TIMESTAMP_TYPE) == TOPIC_TIMESTAMP_APPEND,
+        .is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC,
+    };
+}
+
+static bool assignment_of(const struct image_topic *topic, uint32_t number, struct partition_assignment *ret_assignment)
+{
+    struct image_partition facts;
+
+    if (!image_topic_partition(topic, number, &facts)) return false;
+    *ret_assignment = (struct partition_assignment){
+        .leader = facts.leader,
+        .leader_epoch = facts.leader_epoch,
+        .isr_count = (uint32_t)__builtin_popcount(facts.isr),
+    };
+    return true;
+}
+
+static void positions_of(const struct plog *plog, struct partition_positions *ret_positions)
+{
+    *ret_positions = (struct partition_positions){
+        .start = plog_start_offset(plog),
+        .end = plog_end_offset(plog),
+        .written = plog_written_offset(plog),
+        .durable = plog_durable_offset(plog),
+    };
+}
+
+/* Opens the log of a partition that is already in the table, and fills in the rest. */
+static int partition_open_log(struct shard *shard, struct shard_partition *partition,
+                              const struct partition_assignment *assignment, struct plog_recovered *recovered)
+{
+    const struct image_topic *topic = partition->topic->topic;
+    struct plog_id id = {partition->topic->metrics.topic_id, partition->number};
+    struct partition_positions positions;
+    struct partition_config config;
+    struct plog_config plog_config;
+    int err;
+
+    topic_config_to_plog(topic, &plog_config);
+    err = store_open_log(shard->store, &id, &plog_config, recovered, &partition->plog);
+    if (err != 0) return err;
+    plog_set_user(partition->plog, partition);
+    config_of(topic, &config);
+    positions_of(partition->plog, &positions);
+    partition_init(&partition->replica, shard->broker->node_id, assignment, &config, &positions);
+    list_push_back(&partition->topic->partitions, &partition->link);
+    partition->topic->metrics.partition_count++;
+    return 0;
+}
+
+/* Takes `recovered`. */
+static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_t number,
+                         struct plog_recovered *recovered, struct shard_partition **ret_partition)
+{
+    struct shard_partition *partition = NULL;
+    struct partition_assignment assignment;
+    int err = MESH_EUNKNOWN_TOPIC;
+
+    if (!assignment_of(topic->topic, number, &assignment)) goto fail;
+    partition = calloc(1, sizeof(*partition));
+    err = MESH_ENOMEM;
+    if (partition == NULL) goto fail;
+    partition->topic = topic;
+    partition->number = number;
+    list_init(&partition->waiters);
+    err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
+    if (err != 0) goto fail;
+    err = partition_open_log(shard, partition, &assignment, recovered);
+    if (err != 0) {
+        map_remove(&shard->partitions, &partition->node);
+        free(partition);
+        return err;
+    }
+    *ret_partition = partition;
+    return 0;
+fail:
+    plog_recovered_free(recovered);
+    free(partition);
+    return err;
+}
+
+static int partition_open(struct shard *shard, const struct uuid *topic_id, uint32_t number,
+                          struct plog_recovered *recovered, struct shard_partition **ret_partition)
+{
+    struct shard_topic *topic;
+    int err = topic_get(shard, topic_id, &topic);
+
+    if (err != 0) {
+        plog_recovered_free(recovered);
+        return err;
+    }
+    err = partition_new(shard, topic, number, recovered, ret_partition);
+    if (err != 0) topic_free_if_empty(shard, topic);
+    return err;
+}
+
+struct shard_partition *shard_partition_find(struct shard *shard, const struct uuid *topic_id, uint32_t number)
+{
+    struct map_node *node = map_find(&shard->partitions, partition_hash(topic_id, number));
+
+    for (; node != NULL; node = map_find_next(node)) {
+        struct shard_partition *partition = container_of(node, struct shard_partition, node);
+        if (partition->number == number && uuid_equal(&partition->topic->metrics.topic_id, topic_id))
+            return partition;
+    }
+    return NULL;
+}
+
+int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
+                        struct shard_partition **ret_partition)
+{
+    struct shard_partition *partition = shard_partition_find(shard, topic_id, number);
+
+    if (partition == NULL) return partition_open(shard, topic_id, number, NULL, ret_partition);
+    *ret_partition = partition;
+    return 0;
+}
+
+int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id, struct plog_recovered *recovered)
+{
+    struct shard_partition *partition;
+
+    return partition_open(shard, &id->topic_id, id->partition, recovered, &partition);
+}
+
+void shard_partition_release(struct shard_partition *partition)
+{
+    MESH_ASSERT(partition->pending > 0);
+    if (--partition->pending == 0 && partition->plog == NULL) free(partition);
+}
+
+/* Takes the partition out of every table. Whoever still waits for it finds plog == NULL. */
+static void partition_detach(struct shard *shard, struct shard_partition *partition)
+{
+    map_remove(&shard->partitions, &partition->node);
+    list_remove(&partition->link);
+    partition->topic->metrics.partition_count--;
+    partition->topic = NULL;
+    fetch_wake(shard, &partition->waiters);
+    partition->plog = NULL;
+    if (partition->pending == 0) free(partition);
+}
+
+/* ---- images ---- */
+
+static void topic_delete(struct shard *shard, struct shard_topic *topic)
+{
+    list_for_each_safe(node, &topic->partitions)
+    {
+        struct shard_partition *partition = container_of(node, struct shard_partition, link);
+        plog_delete(partition->plog);
+        partition_detach(shard, partition);
+    }
+    topic_free_if_empty(shard, topic);
+}
+
+static void topic_update(struct shard *shard, struct shard_topic *topic, const struct image_topic *image_topic)
+{
+    struct partition_config config;
+    struct plog_config plog_config;
+
+    if (image_topic->changed_index == topic->topic->changed_index) return;
+    image_topic_unref(topic->topic);
+    topic->topic = image_topic_ref(image_topic);
+    topic_config_to_plog(image_topic, &plog_config);
+    config_of(image_topic, &config);
+    list_for_each(node, &topic->partitions)
+    {
+        struct shard_partition *partition = container_of(node, struct shard_partition, link);
+        struct partition_assignment assignment;
+
+        if (assignment_of(image_topic, partition->number, &assignment))
+            partition_assign(&partition->replica, &assignment);
+        partition_set_config(&partition->replica, &config);
+        plog_set_config(partition->plog, &plog_config);
+        shard_on_plog_change(shard, partition->plog);
+    }
+}
+
+void shard_install_image(struct shard *shard, const struct image *image)
+{
+    struct map_node *node = map_iterate(&shard->topics, NULL);
+
+    image_unref(shard->image);
+    shard->image = image;
+    while (node != NULL) {
+        struct shard_topic *topic = container_of(node, struct shard_topic, node);
+        const struct image_topic *image_topic = image_find_topic(image, &topic->metrics.topic_id);
+
+        node = map_iterate(&shard->topics, node);
+        if (image_topic == NULL)
+            topic_delete(shard, topic);
+        else
+            topic_update(shard, topic, image_topic);
+    }
+}
+
+/* ---- positions ---- */
+
+void shard_on_plog_change(void *user, struct plog *plog)
+{
+    struct shard *shard = user;
+    struct shard_partition *partition = plog_user(plog);
+    struct partition_positions positions;
+
+    if (partition == NULL || partition->plog == NULL) return;
+    positions_of(plog, &positions);
+    if (partition_advance(&partition->replica, &positions) && !list_is_empty(&partition->waiters))
+        fetch_wake(shard, &partition->waiters);
+}
+
+void shard_partitions_deinit(struct shard *shard)
+{
+    struct map_node *node = map_iterate(&shard->partitions, NULL);
+
+    while (node != NULL) {
+        struct shard_partition *partition = container_of(node, struct shard_partition, node);
+
+        node = map_iterate(&shard->partitions, node);
+        free(partition);
+    }
+    node = map_iterate(&shard->topics, NULL);
+    while (node != NULL) {
+        struct shard_topic *topic = container_of(node, struct shard_topic, node);
+
+        node = map_iterate(&shard->topics, node);
+        image_topic_unref(topic->topic);
+        free(topic);
+    }
+    map_deinit(&shard->partitions);
+    map_deinit(&shard->topics);
+    image_unref(shard->image);
+    shard->image = NULL;
+}

@@ -1,0 +1,64 @@
+/* broker/runtime/partitions.h - the topics and partitions that a shard has open.
+ *
+ * Logs that hold records are opened at start; others when they are first used, so that a partition nobody writes to costs
+ * nothing. A topic's entry exists while any of its partitions is open. */
+#ifndef BROKER_RUNTIME_PARTITIONS_H
+#define BROKER_RUNTIME_PARTITIONS_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "cmd/broker/runtime/shard.h"
+#include "replication/coordinator/image.h"
+#include "replication/partition/partition.h"
+
+struct shard_topic {
+    struct map_node node;
+    struct metrics_topic metrics; /* topic_id in it is the key; stored_bytes is summed when asked for */
+    const struct image_topic *topic; /* referenced */
+    struct list_node partitions;
+};
+
+struct shard_partition {
+    struct map_node node;
+    struct shard_topic *topic;
+    struct plog *plog; /* NULL once deleted */
+    struct list_node link;    /* in topic->partitions */
+    struct list_node waiters; /* fetch entries waiting for the high watermark */
+    uint32_t number;
+    uint32_t pending; /* acknowledgements and calls that point here */
+    struct partition replica;
+};
+
+/* The partition, opened if need be. Errors: MESH_EUNKNOWN_TOPIC, MESH_ENOMEM. */
+int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
+                        struct shard_partition **ret_partition);
+/* The same, if it is open; else NULL. */
+struct shard_partition *shard_partition_find(struct shard *shard, const struct uuid *topic_id, uint32_t number);
+
+/* At start, before the thread runs: a log that recovery found. Takes `recovered`. Errors: MESH_EUNKNOWN_TOPIC (not in
+ * the image), MESH_ENOMEM. */
+int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id, struct plog_recovered *recovered);
+
+/* Drops one reference of `pending`. */
+void shard_partition_release(struct shard_partition *partition);
+
+/* Installs an image (takes the reference): deleted topics go, with their files; changed settings take effect. */
+void shard_install_image(struct shard *shard, const struct image *image);
+
+/* The store's notification: positions or the error of a log changed. */
+void shard_on_plog_change(void *user, struct plog *plog);
+
+/* Frees the table; the store is closed by the caller. */
+void shard_partitions_deinit(struct shard *shard);
+
+static inline uint64_t partition_hash(const struct uuid *topic_id, uint32_t number)
+{
+    uint64_t high, low;
+
+    memcpy(&high, topic_id->bytes, sizeof(high));
+    memcpy(&low, topic_id->bytes + sizeof(high), sizeof(low));
+    high = (high ^ (low << 1) ^ number) * 0x9e3779b97f4a7c15ull;
+    return high ^ (high >> 29);
+}
+
+#endif

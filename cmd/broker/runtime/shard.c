@@ -1,0 +1,122 @@
+/* broker/runtime/shard.c - making and ending a shard. */
+#include "cmd/broker/runtime/shard.h"
+
+#include "base/error.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/partitions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Even with many shards each must be able to receive and to answer the largest request. */
+static size_t pool_share(const struct broker *broker)
+{
+    size_t share = broker->settings.memory_bytes_max / broker->shard_count;
+    size_t least = 2 * pool_cost(broker->settings.request_bytes_max + 4096);
+
+    return share > least ? share : least;
+}
+
+static void shard_init_lists(struct shard *shard)
+{
+    list_init(&shard->fetches_ready);
+    list_init(&shard->remote_waiting);
+    histogram_init(&shard->metrics.produce_ack_ns);
+    histogram_init(&shard->metrics.fetch_wait_ns);
+    for (int i = 0; i < STORE_LANE_COUNT; i++)
+        shard->jobs[i].shard = shard;
+}
+
+int shard_new(struct broker *broker, uint32_t index, const struct store_options *store_options, int listen_fd,
+              struct shard **ret_shard)
+{
+    struct shard *shard = calloc(1, sizeof(*shard));
+    int err = MESH_ENOMEM;
+
+    if (shard == NULL) {
+        close(listen_fd);
+        return err;
+    }
+    shard->broker = broker;
+    shard->index = index;
+    shard->mailbox.event_fd = -1;
+    shard->drain_error = MESH_ECANCELED;
+    shard_init_lists(shard);
+    connections_init(shard, listen_fd);
+    pool_init(&shard->pool, pool_share(broker));
+    shard->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+    if (shard->loop == NULL) goto fail;
+    err = mailbox_init(&shard->mailbox);
+    if (err != 0) goto fail;
+    shard_turn_init(shard);
+    err = store_open(store_options, &shard->store);
+    if (err != 0) goto fail;
+    store_set_notify(shard->store, shard_on_plog_change, shard);
+    shard->image = image_ref(metadata_image(broker->control.metadata));
+    *ret_shard = shard;
+    return 0;
+fail:
+    shard_free(shard);
+    return err;
+}
+
+int shard_start(struct shard *shard)
+{
+    static const char *const lane_names[] = {"sync", "background"};
+    char name[16];
+
+    for (int i = 0; i < STORE_LANE_READ; i++) {
+        int err;
+
+        snprintf(name, sizeof(name), "%s-%u", lane_names[i], shard->index);
+        err = lane_start(&shard->lanes[i], name);
+        if (err != 0) return err;
+    }
+    snprintf(name, sizeof(name), "shard-%u", shard->index);
+    shard->is_thread_started = true;
+    if (lane_thread_start(&shard->thread, name, shard_run, shard) == 0) return 0;
+    shard->is_thread_started = false;
+    return MESH_ENOMEM;
+}
+
+static void on_abandon(struct mail *mail)
+{
+    struct shard_stop *stop = container_of(mail, struct shard_stop, mail);
+
+    stop->shard->is_finished = true;
+}
+
+void shard_halt(struct shard *shard)
+{
+    struct shard_stop stop = {.mail.deliver = on_abandon, .shard = shard};
+
+    if (shard == NULL) return;
+    if (shard->is_thread_started) {
+        shard_post(shard, &stop.mail); /* a thread that has ended already leaves it alone */
+        pthread_join(shard->thread, NULL);
+        shard->is_thread_started = false;
+    }
+    for (int i = 0; i < STORE_LANE_READ; i++)
+        lane_stop(&shard->lanes[i]);
+}
+
+void shard_free(struct shard *shard)
+{
+    const struct image *next;
+
+    if (shard == NULL) return;
+    shard_halt(shard);
+    if (shard->loop != NULL) connections_deinit(shard);
+    shard_partitions_deinit(shard);
+    store_close(shard->store);
+    next = atomic_exchange(&shard->next_image, NULL);
+    if (next != NULL) image_unref(next);
+    ack_queue_deinit(&shard->acks_synced);
+    ack_queue_deinit(&shard->acks_written);
+    pool_trim(&shard->pool);
+    buffer_deinit(&shard->scratch);
+    if (shard->mailbox.event_fd >= 0) mailbox_deinit(&shard->mailbox);
+    if (shard->loop != NULL) ev_loop_destroy(shard->loop);
+    free(shard);
+}

@@ -1,0 +1,117 @@
+/* broker/runtime/shard.h - one shard: a loop, its connections, its partitions and their store.
+ *
+ * A turn of the loop: wait; take the mail; read and serve requests; then, at the end of the turn, close the store's forming
+ * batch, start disk jobs, acknowledge what has become durable, answer long polls, and flush every connection once.
+ * Everything in here belongs to the shard's thread but `mailbox`, to which any thread may post. An idle shard has no
+ * timer but those of waiting clients. */
+#ifndef BROKER_RUNTIME_SHARD_H
+#define BROKER_RUNTIME_SHARD_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "cmd/broker/broker_private.h"
+#include "cmd/broker/front/connections.h"
+#include "cmd/broker/runtime/ack_queue.h"
+#include "cmd/broker/runtime/metrics.h"
+#include "cmd/broker/runtime/pool.h"
+#include "segment/recovery.h"
+#include "segment/store.h"
+
+#include <ev.h>
+
+struct image;
+struct shard_stop;
+
+/* One disk job on its way through a lane. */
+struct shard_job {
+    struct mail mail;
+    struct shard *shard;
+    struct store_job *job; /* NULL: the slot is free */
+};
+
+struct shard {
+    struct broker *broker;
+    uint32_t index;
+    struct ev_loop *loop;
+    struct mailbox mailbox;
+    _Atomic(const struct image *) next_image; /* any thread: the newest one sent, referenced; NULL once installed */
+    struct mail image_mail;                   /* under way while next_image is not NULL */
+    uint64_t now_ns, now_ms; /* monotonic, of this turn */
+    int64_t now_wall_ms;
+
+    struct store *store;
+    const struct image *image; /* referenced; the newest that the control loop sent */
+    struct map topics, partitions; /* partitions.h */
+    struct ack_queue acks_synced, acks_written;
+    struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
+    struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
+
+    struct connections connections;
+    struct pool pool;
+    struct buffer scratch; /* for encoding; holds nothing between calls */
+
+    struct metrics_shard metrics; /* sync_ns, store and topics are filled in the copy that is given out */
+
+    struct lane lanes[STORE_LANE_READ]; /* SYNC and BACKGROUND; the READ lane is the broker's */
+    struct shard_job jobs[STORE_LANE_COUNT];
+    ev_io mailbox_io;
+    ev_check wake;
+    ev_timer tick, trim, farewell;
+    uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
+    pthread_t thread;
+    uint64_t appended; /* batches since the start */
+    uint64_t tick_seen;
+    bool is_thread_started;
+    bool is_announced; /* in mailbox_prepare_sleep() */
+    bool has_more;     /* the next turn must not sleep */
+    bool is_stopping;  /* new requests are refused */
+    bool is_late;      /* the last answers have had their time to leave */
+    bool is_draining;  /* nothing is in flight anywhere: the store is being drained */
+    bool is_finished;  /* the thread ends after this turn */
+    struct shard_stop *stop; /* the step to be answered */
+    int drain_error;   /* 0 once the clean manifest is durable */
+};
+
+/* Makes a shard without its thread: store open, listening socket taken over (also on failure). Errors: MESH_ENOMEM,
+ * MESH_EIO, MESH_EFULL. */
+int shard_new(struct broker *broker, uint32_t index, const struct store_options *store_options, int listen_fd,
+              struct shard **ret_shard);
+
+/* From here on only its own thread touches the shard. Errors: MESH_ENOMEM. */
+int shard_start(struct shard *shard);
+
+/* Ends its threads, as a crash would: whoever drained the shard before has lost nothing. Accepts NULL. */
+void shard_halt(struct shard *shard);
+
+/* Frees a shard. All shards of a broker are halted first, as they post to each other. Accepts NULL. */
+void shard_free(struct shard *shard);
+
+/* A mail for the shard that never gets an answer by itself: posts it. Any thread. */
+static inline void shard_post(struct shard *shard, struct mail *mail)
+{
+    mailbox_post(&shard->mailbox, mail);
+}
+
+/* ---- turn.c ---- */
+
+void shard_turn_init(struct shard *shard);
+void *shard_run(void *user);
+
+/* ---- stop.c: three steps of a graceful stop, each a mail from the control loop that is answered through it ---- */
+
+struct shard_stop {
+    struct mail mail;
+    struct shard *shard;
+    struct mailbox *reply_to; /* the control loop */
+    mail_fn *reply;
+};
+/* 1: refuse new requests; replies when none of the shard's own connections waits for an answer. */
+void shard_stop_quiesce(struct mail *mail);
+/* 2: after every shard is quiet: drain the store; replies when that is done. */
+void shard_stop_drain(struct mail *mail);
+/* 3: close the connections and end the thread. No reply. */
+void shard_stop_finish(struct mail *mail);
+/* At the end of each turn. */
+void shard_stop_step(struct shard *shard);
+
+#endif

@@ -1,0 +1,110 @@
+/* broker/runtime/status.c - puts the image, the runtime and the shards' numbers together. */
+#include "cmd/broker/runtime/status.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/metrics_gather.h"
+#include "cmd/broker/runtime/shard.h"
+
+#include <stdlib.h>
+
+struct status_call {
+    struct control *control;
+    status_done_fn *done;
+    void *user;
+};
+
+static void facts_fill(void *user, struct describe_facts *ret_facts)
+{
+    struct control *control = user;
+    struct fs *fs = control->shards[0]->broker->fs;
+    uint64_t free_bytes = 0;
+
+    (void)fs->ops->free_bytes(fs, &free_bytes);
+    *ret_facts = (struct describe_facts){
+        .coordinator = control->node_id,
+        .self = control->node_id,
+        .uptime_ms = clock_monotonic_ms() - control->started_ms,
+        .disk_free_bytes = free_bytes,
+        .disk_free_bytes_min = control->disk_free_bytes_min,
+        .metadata_error = metadata_error(control->metadata),
+        .version = BROKER_VERSION,
+    };
+}
+
+static void facts_add(struct describe_facts *facts, const struct metrics_set *set)
+{
+    for (size_t i = 0; i < set->shard_count; i++) {
+        const struct metrics_shard *shard = set->shards[i];
+
+        for (size_t j = 0; j < shard->topic_count; j++)
+            facts->stored_bytes += shard->topics[j].stored_bytes;
+        facts->failed_logs += shard->store.failed_logs;
+        facts->holes += shard->store.holes;
+        facts->failed_stores += shard->store.is_failed;
+    }
+}
+
+static void on_metrics(void *user, const struct metrics_set *set)
+{
+    struct status_call *call = user;
+    struct message_status_response status;
+    struct describe_facts facts;
+    struct arena arena = ARENA_INIT;
+    int err = set == NULL ? MESH_ENOMEM : 0;
+
+    if (err == 0) {
+        facts_fill(call->control, &facts);
+        facts_add(&facts, set);
+        err = describe_status(&arena, metadata_image(call->control->metadata), &facts, &status);
+    }
+    call->done(call->user, err, err == 0 ? &status : NULL);
+    arena_deinit(&arena);
+    free(call);
+}
+
+void status_collect(struct control *control, status_done_fn *done, void *user)
+{
+    struct status_call *call = malloc(sizeof(*call));
+
+    if (call == NULL) {
+        done(user, MESH_ENOMEM, NULL);
+        return;
+    }
+    *call = (struct status_call){control, done, user};
+    metrics_collect(control, on_metrics, call);
+}
+
+/* ---- the http door's source ---- */
+
+static const struct image *source_image(void *user)
+{
+    return metadata_image(((struct control *)user)->metadata);
+}
+
+static const char *source_not_ready(void *user)
+{
+    const struct control *control = user;
+
+    if (control->is_stopping) return "the broker is stopping";
+    return control->is_ready ? NULL : "the broker is starting";
+}
+
+static void source_gather(void *user, http_gathered_fn *done, void *done_user)
+{
+    metrics_collect(user, done, done_user);
+}
+
+void status_http_source(struct control *control, struct http_source *ret_source)
+{
+    *ret_source = (struct http_source){
+        .user = control,
+        .image = source_image,
+        .not_ready = source_not_ready,
+        .facts = facts_fill,
+        .gather = source_gather,
+        .start_wall_ms = clock_wall_ms(),
+        .version = BROKER_VERSION,
+    };
+}

@@ -1,0 +1,171 @@
+/* broker/runtime/turn.c - the turn of a shard's loop. */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cmd/broker/ops/fetch_wait.h"
+#include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/runtime/shard.h"
+
+#include <malloc.h>
+
+#define TRIM_SECONDS 2.0 /* free buffers are given back after this long without use */
+
+static void read_clocks(struct shard *shard)
+{
+    shard->now_ns = clock_monotonic_ns();
+    shard->now_ms = shard->now_ns / 1000000;
+    shard->now_wall_ms = clock_wall_ms();
+}
+
+/* Right after the wait, before anything that it found is handled. */
+static void turn_on_wake(struct ev_loop *loop, ev_check *check, int events)
+{
+    struct shard *shard = check->data;
+
+    (void)loop;
+    (void)events;
+    if (shard->is_announced) {
+        shard->is_announced = false;
+        mailbox_awake(&shard->mailbox);
+    }
+    read_clocks(shard);
+    shard->metrics.loop_turns++;
+    shard->metrics.mailbox_messages += mailbox_drain(&shard->mailbox);
+}
+
+static void turn_on_mailbox(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)io;
+    (void)events; /* it was there to end the wait; turn_on_wake() has emptied it */
+}
+
+/* ---- disk jobs ---- */
+
+static void job_home(struct mail *mail)
+{
+    struct shard_job *slot = container_of(mail, struct shard_job, mail);
+    struct store_job *job = slot->job;
+
+    slot->job = NULL;
+    store_job_complete(slot->shard->store, job);
+}
+
+/* On a lane's thread. */
+static void job_run(struct mail *mail)
+{
+    struct shard_job *slot = container_of(mail, struct shard_job, mail);
+
+    store_job_run(slot->job);
+    slot->mail.deliver = job_home;
+    shard_post(slot->shard, &slot->mail);
+}
+
+static void start_jobs(struct shard *shard)
+{
+    for (int i = 0; i < STORE_LANE_COUNT; i++) {
+        struct shard_job *slot = &shard->jobs[i];
+        struct lane *lane = i == STORE_LANE_READ ? &shard->broker->read_lane : &shard->lanes[i];
+
+        if (slot->job != NULL) continue;
+        slot->job = store_next_job(shard->store, (enum store_lane)i);
+        if (slot->job == NULL) continue;
+        slot->mail.deliver = job_run;
+        lane_post(lane, &slot->mail);
+    }
+}
+
+/* ---- timers ---- */
+
+static void schedule_tick(struct shard *shard)
+{
+    uint64_t due_ms = store_tick(shard->store, shard->now_ms, shard->now_wall_ms);
+
+    shard->tick_seen = shard->appended;
+    ev_timer_stop(shard->loop, &shard->tick);
+    if (due_ms == UINT64_MAX) return;
+    ev_timer_set(&shard->tick, due_ms > shard->now_ms ? (double)(due_ms - shard->now_ms) / 1e3 : 0., 0.);
+    ev_timer_start(shard->loop, &shard->tick);
+}
+
+static void turn_on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    schedule_tick(timer->data);
+}
+
+static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct shard *shard = timer->data;
+
+    (void)events;
+    if (shard->pool.acquired != shard->trim_seen) {
+        shard->trim_seen = shard->pool.acquired;
+        ev_timer_set(timer, TRIM_SECONDS, 0.);
+        ev_timer_start(loop, timer);
+        return;
+    }
+    pool_trim(&shard->pool);
+    ack_queue_trim(&shard->acks_synced);
+    ack_queue_trim(&shard->acks_written);
+    buffer_deinit(&shard->scratch);
+    malloc_trim(0);
+}
+
+static void arm_timers(struct shard *shard)
+{
+    if (shard->appended != shard->tick_seen && !ev_is_active(&shard->tick)) schedule_tick(shard);
+    if (shard->pool.acquired != shard->trim_seen && !ev_is_active(&shard->trim)) {
+        shard->trim_seen = shard->pool.acquired;
+        ev_timer_set(&shard->trim, TRIM_SECONDS, 0.);
+        ev_timer_start(shard->loop, &shard->trim);
+    }
+}
+
+/* ---- the turn ---- */
+
+static void turn_end(struct shard *shard)
+{
+    shard->has_more = false;
+    produce_retry_remote(shard);
+    connections_resume(shard);
+    store_end_turn(shard->store, shard->now_ms, shard->now_wall_ms);
+    start_jobs(shard);
+    (void)produce_acknowledge(shard);
+    fetch_run_ready(shard);
+    connections_flush(shard);
+    if (!list_is_empty(&shard->connections.resuming)) shard->has_more = true;
+    arm_timers(shard);
+    shard_stop_step(shard);
+}
+
+void shard_turn_init(struct shard *shard)
+{
+    ev_io_init(&shard->mailbox_io, turn_on_mailbox, shard->mailbox.event_fd, EV_READ);
+    ev_io_start(shard->loop, &shard->mailbox_io);
+    ev_check_init(&shard->wake, turn_on_wake);
+    ev_set_priority(&shard->wake, EV_MAXPRI);
+    shard->wake.data = shard;
+    ev_check_start(shard->loop, &shard->wake);
+    ev_timer_init(&shard->tick, turn_on_tick, 0., 0.);
+    shard->tick.data = shard;
+    ev_timer_init(&shard->trim, turn_on_trim, 0., 0.);
+    shard->trim.data = shard;
+    read_clocks(shard);
+}
+
+void *shard_run(void *user)
+{
+    struct shard *shard = user;
+
+    read_clocks(shard);
+    connections_listen(shard);
+    schedule_tick(shard);
+    while (!shard->is_finished) {
+        turn_end(shard);
+        if (shard->is_finished) break;
+        shard->is_announced = !shard->has_more && mailbox_prepare_sleep(&shard->mailbox);
+        ev_run(shard->loop, shard->is_announced ? EVRUN_ONCE : EVRUN_NOWAIT);
+    }
+    return NULL;
+}

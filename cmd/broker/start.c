@@ -1,0 +1,159 @@
+/* broker/start.c - data directory, recovery, logs. */
+#include "cmd/broker/start.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/partitions.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define LOCK_PATH           "lock"
+#define DESCRIPTORS_FOR_US  512 /* files, sockets of our own, event descriptors */
+#define DESCRIPTORS_WANTED  1048576
+
+int start_data_dir(struct broker *broker)
+{
+    int err = fs_real_new(broker->data_dir, &broker->fs);
+
+    if (err != 0) {
+        log_error("cannot open the data directory: it must be writable for this user data=%s error=\"%s\"",
+                  broker->data_dir, errno != 0 ? strerror(errno) : mesh_strerror(err));
+        return err;
+    }
+    err = broker->fs->ops->lock(broker->fs, LOCK_PATH);
+    if (err == MESH_ELOCKED)
+        log_error("another broker is running on this data directory: stop it, or choose another directory with "
+                  "--data data=%s",
+                  broker->data_dir);
+    else if (err != 0)
+        log_error("cannot lock the data directory data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+    return err;
+}
+
+uint64_t start_raise_descriptors(uint64_t connections_max)
+{
+    struct rlimit limit;
+    uint64_t possible;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return connections_max;
+    if (limit.rlim_cur < limit.rlim_max && limit.rlim_cur < DESCRIPTORS_WANTED) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur == RLIM_INFINITY) return connections_max;
+    possible = limit.rlim_cur > 2 * DESCRIPTORS_FOR_US ? limit.rlim_cur - DESCRIPTORS_FOR_US : limit.rlim_cur / 2;
+    if (possible >= connections_max) return connections_max;
+    log_warn("connections.max is lowered: the system allows this process few descriptors (ulimit -n) limit=%llu",
+             (unsigned long long)possible);
+    return possible;
+}
+
+/* ---- recovery ---- */
+
+static void on_recovery_event(void *user, bool is_damage, const char *text)
+{
+    (void)user;
+    log_write(is_damage ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "%s", text);
+}
+
+int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, struct recovery_report *ret_report)
+{
+    int err = recovery_run(broker->fs, on_recovery_event, NULL, ret_catalog, ret_report);
+
+    if (err != 0) {
+        log_error("recovery failed: nothing was served data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+        return err;
+    }
+    log_info("recovered clean=%s logs=%llu replayed_batches=%llu replayed_bytes=%llu checked_bytes=%llu torn_tails=%llu "
+             "holes=%llu ms=%llu",
+             ret_report->was_clean ? "yes" : "no", (unsigned long long)ret_report->log_count,
+             (unsigned long long)ret_report->replayed_batches, (unsigned long long)ret_report->replayed_bytes,
+             (unsigned long long)ret_report->checked_bytes, (unsigned long long)ret_report->torn_tails,
+             (unsigned long long)ret_report->holes, (unsigned long long)ret_report->duration_ms);
+    return 0;
+}
+
+/* ---- logs ---- */
+
+struct id_list {
+    struct plog_id *ids; /* owned */
+    size_t count, capacity;
+    bool has_failed;
+};
+
+static void id_list_add(void *user, const struct plog_id *id)
+{
+    struct id_list *list = user;
+
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        struct plog_id *ids = realloc(list->ids, capacity * sizeof(*ids));
+
+        if (ids == NULL) {
+            list->has_failed = true;
+            return;
+        }
+        list->ids = ids;
+        list->capacity = capacity;
+    }
+    list->ids[list->count++] = *id;
+}
+
+static int delete_log(struct shard *shard, const struct plog_id *id, struct plog_recovered *recovered)
+{
+    struct plog_config config;
+    struct plog *plog;
+    int err;
+
+    plog_config_init(&config);
+    err = store_open_log(shard->store, id, &config, recovered, &plog);
+    if (err == 0) plog_delete(plog);
+    return err;
+}
+
+static int quarantine_log(struct broker *broker, const struct plog_id *id)
+{
+    char text[UUID_STRING_SIZE];
+    int err = recovery_quarantine_topic(broker->fs, &id->topic_id);
+
+    if (err == MESH_ENOTFOUND) return 0; /* moved with an earlier partition of it */
+    if (err == 0)
+        log_warn("files of a topic that the metadata do not know were moved to quarantine/ topic_id=%s",
+                 uuid_format(&id->topic_id, text));
+    else
+        log_error("cannot move an unknown topic to quarantine/ topic_id=%s error=\"%s\"",
+                  uuid_format(&id->topic_id, text), mesh_strerror(err));
+    return err;
+}
+
+static int open_log(struct broker *broker, struct recovery_catalog *catalog, const struct plog_id *id)
+{
+    const struct image *image = metadata_image(broker->control.metadata);
+    struct shard *shard = broker->shards[image_shard_of(&id->topic_id, id->partition, broker->shard_count)];
+    struct plog_recovered *recovered = recovery_take(catalog, id);
+
+    if (recovered == NULL) return 0;
+    if (image_find_topic(image, &id->topic_id) != NULL)
+        return shard_partition_open_recovered(shard, id, recovered);
+    if (image_topic_was_deleted(image, &id->topic_id)) return delete_log(shard, id, recovered);
+    plog_recovered_free(recovered);
+    return quarantine_log(broker, id);
+}
+
+int start_open_logs(struct broker *broker, struct recovery_catalog *catalog)
+{
+    struct id_list list = {NULL, 0, 0, false};
+    int err = 0;
+
+    recovery_each(catalog, id_list_add, &list);
+    if (list.has_failed) err = MESH_ENOMEM;
+    for (size_t i = 0; i < list.count && err == 0; i++)
+        err = open_log(broker, catalog, &list.ids[i]);
+    free(list.ids);
+    if (err != 0) log_error("cannot open the partitions' logs error=\"%s\"", mesh_strerror(err));
+    return err;
+}

@@ -1,0 +1,25 @@
+/* broker/start.h - the steps of a start that have rules of their own; internal to broker.c. */
+#ifndef BROKER_START_H
+#define BROKER_START_H
+
+#include "cmd/broker/broker_private.h"
+#include "segment/recovery.h"
+
+/* Opens the data directory and takes its lock. What fails has been logged. Errors: as broker_open(). */
+int start_data_dir(struct broker *broker);
+
+/* Puts the logs in order before the stores open. */
+int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);
+
+/* Hands each recovered log to its shard. A log of a deleted topic is deleted now; one of a topic that the metadata never
+ * knew is moved to quarantine. */
+int start_open_logs(struct broker *broker, struct recovery_catalog *catalog);
+
+/* Raises the limit of descriptors as far as allowed; returns what connections.max can be. */
+uint64_t start_raise_descriptors(uint64_t connections_max);
+
+/* DIR/ready.json, for scripts. A failure is logged, nothing else. */
+void start_write_ready(struct broker *broker, const struct broker_ready *ready);
+void start_remove_ready(struct broker *broker);
+
+#endif

@@ -69,15 +69,25 @@ static uint32_t multiply_modulo(uint32_t a, uint32_t b)
     return product;
 }
 
+/* x to the power of 2^i. The polynomial is x + 1 times one of degree 31, so squaring 31 times leads back to x. */
+#define POWER_COUNT 31
+static const uint32_t powers[POWER_COUNT] = {
+    0x40000000, 0x20000000, 0x08000000, 0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18,
+    0x510ac59a, 0xb82be955, 0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62,
+    0x28461564, 0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
+    0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
+};
+
+#define ZEROS_SIZE 1024u /* a power of two; up to here the hardware is faster than the algebra */
+static const uint8_t zeros[ZEROS_SIZE];
+
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, size_t size_b)
 {
     /* Appending n zero bytes multiplies a CRC by x^(8n); the initial and final inversions cancel out. */
-    uint32_t power = 1u << 31;  /* x^0 */
-    uint32_t square = 1u << 23; /* x^8 */
+    uint32_t shifted = ~crc32c_extend(~crc_a, zeros, size_b % ZEROS_SIZE);
+    unsigned exponent = 3; /* x^8 = x^(2^3) */
 
-    for (; size_b != 0; size_b >>= 1) {
-        if (size_b & 1) power = multiply_modulo(power, square);
-        square = multiply_modulo(square, square);
-    }
-    return multiply_modulo(power, crc_a) ^ crc_b;
+    for (size_b -= size_b % ZEROS_SIZE; size_b != 0; size_b >>= 1, exponent++)
+        if (size_b & 1) shifted = multiply_modulo(shifted, powers[exponent % POWER_COUNT]);
+    return shifted ^ crc_b;
 }

@@ -1,0 +1,127 @@
+#include "client/broker.h"
+
+#include "base/error.h"
+#include "client/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NEXT_SEED_AFTER_MS 300 /* a silent broker gets company after this */
+
+int broker_new(struct mesh_client *client, const struct address *address, bool is_seed, struct broker **ret_broker)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+
+    if (broker == NULL) return MESH_ENOMEM;
+    broker->client = client;
+    broker->is_seed = is_seed;
+    broker->node_id = -1;
+    broker->address = *address;
+    list_init(&broker->connections);
+    list_push_back(&client->brokers, &broker->node);
+    *ret_broker = broker;
+    return 0;
+}
+
+void broker_free(struct broker *broker)
+{
+    list_for_each_safe(node, &broker->connections)
+        connection_free(container_of(node, struct connection, node));
+    list_remove(&broker->node);
+    free(broker);
+}
+
+struct broker *broker_find(struct mesh_client *client, int32_t node_id)
+{
+    if (node_id < 0) return NULL;
+    list_for_each(node, &client->brokers) {
+        struct broker *broker = container_of(node, struct broker, node);
+        if (broker->node_id == node_id) return broker;
+    }
+    return NULL;
+}
+
+static struct connection *find_connection(struct broker *broker, int32_t shard, enum connection_lane lane)
+{
+    struct connection *found = NULL;
+
+    list_for_each(node, &broker->connections) {
+        struct connection *connection = container_of(node, struct connection, node);
+        if (connection->lane != lane || (shard >= 0 && connection->shard != shard)) continue;
+        found = connection;
+        if (connection_is_ready(connection)) break; /* any will do: then a ready one */
+    }
+    return found;
+}
+
+int broker_connection(struct broker *broker, int32_t shard, enum connection_lane lane,
+                      struct connection **ret_connection)
+{
+    struct connection *connection = find_connection(broker, shard, lane);
+
+    if (connection == NULL) {
+        int err = connection_new(broker->client, broker, shard, lane, &connection);
+        if (err != 0) return err;
+    }
+    *ret_connection = connection;
+    return 0;
+}
+
+/* How far this broker's connections for commands are. */
+static enum connection_state best_state(struct broker *broker)
+{
+    static const int rank[] = {[CONNECTION_BACKOFF] = 0, [CONNECTION_CLOSED] = 1, [CONNECTION_CONNECTING] = 2,
+                               [CONNECTION_GREETING] = 3, [CONNECTION_READY] = 4};
+    struct connection *connection = find_connection(broker, -1, CONNECTION_REQUESTS);
+    enum connection_state best = connection == NULL ? CONNECTION_CLOSED : connection->state;
+
+    list_for_each(node, &broker->connections) {
+        connection = container_of(node, struct connection, node);
+        if (connection->lane == CONNECTION_REQUESTS && rank[connection->state] > rank[best]) best = connection->state;
+    }
+    return best;
+}
+
+struct connection *broker_any_ready(struct mesh_client *client)
+{
+    struct broker *idle = NULL;
+    bool is_trying = false;
+
+    list_for_each(node, &client->brokers) {
+        struct broker *broker = container_of(node, struct broker, node);
+        enum connection_state state = best_state(broker);
+        if (state == CONNECTION_READY) return find_connection(broker, -1, CONNECTION_REQUESTS);
+        if (state == CONNECTION_CONNECTING || state == CONNECTION_GREETING) is_trying = true;
+        if (state == CONNECTION_CLOSED && idle == NULL) idle = broker;
+        if (state == CONNECTION_BACKOFF) connection_want(find_connection(broker, -1, CONNECTION_REQUESTS));
+    }
+    if (idle == NULL) return NULL;
+    if (!is_trying || client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) {
+        struct connection *connection = NULL;
+        if (broker_connection(idle, -1, CONNECTION_REQUESTS, &connection) != 0) return NULL;
+        client->seed_started_ms = client->now_ms;
+        connection_want(connection);
+    }
+    client_arm(client, &client->seed_timer, client->seed_started_ms + NEXT_SEED_AFTER_MS);
+    return NULL;
+}
+
+void broker_describe_problems(struct mesh_client *client, char *to, size_t size)
+{
+    size_t used = 0;
+
+    to[0] = '\0';
+    list_for_each(node, &client->brokers) {
+        struct broker *broker = container_of(node, struct broker, node);
+        struct connection *connection = find_connection(broker, -1, CONNECTION_REQUESTS);
+        char address[ADDRESS_TEXT_SIZE];
+        const char *problem = "not tried yet";
+        if (connection != NULL) {
+            problem = "no answer yet";
+            if (connection->problem[0] != '\0') problem = connection->problem;
+        }
+        if (used < size)
+            used += (size_t)snprintf(to + used, size - used, "%s%s: %s", used > 0 ? "; " : "",
+                                     address_format(&broker->address, address), problem);
+    }
+}

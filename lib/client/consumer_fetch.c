@@ -1,0 +1,394 @@
+/* FETCH frames: what is asked of each session, and how answers come in. */
+#include "client/consumer.h"
+
+#include "base/assert.h"
+#include "client/connection.h"
+
+#include <stdlib.h>
+
+static const struct request_handler fetch_handler;
+
+/* ---- fetches ---- */
+
+static struct fetch *take_fetch(struct mesh_consumer *consumer)
+{
+    struct list_node *node = list_pop_front(&consumer->idle);
+    struct fetch *fetch = node != NULL ? container_of(node, struct fetch, node) : fetch_new();
+
+    if (fetch == NULL) return NULL;
+    fetch->request.handler = &fetch_handler;
+    fetch->consumer = consumer;
+    fetch->region_count = fetch->region_at = 0;
+    fetch->size = fetch->filled = fetch->at = 0;
+    fetch->is_broken = false;
+    return fetch;
+}
+
+static void release_asks(struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->ask_count; i++)
+        assignment_unref(fetch->asks[i].assignment);
+    fetch->ask_count = 0;
+}
+
+void consumer_recycle_fetch(struct fetch *fetch)
+{
+    struct mesh_consumer *consumer = fetch->consumer;
+
+    release_asks(fetch);
+    consumer->bytes_promised -= fetch->bytes_promised;
+    fetch->bytes_promised = 0;
+    list_remove(&fetch->node);
+    if (fetch->capacity > CONSUMER_IDLE_DATA_MAX) {
+        free(fetch->data);
+        fetch->data = NULL;
+        fetch->capacity = 0;
+    }
+    list_push_front(&consumer->idle, &fetch->node); /* the warmest memory first */
+    client_mark(consumer->client, &consumer->pump);
+}
+
+static void drop_list(struct list_node *list)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(list)) != NULL) {
+        struct fetch *fetch = container_of(node, struct fetch, node);
+        release_asks(fetch);
+        fetch->consumer = NULL;
+        if (fetch->request.connection == NULL) fetch_free(fetch);
+        /* else the connection still writes into it: freed when the answer has ended */
+    }
+}
+
+void consumer_forget_fetches(struct mesh_consumer *consumer)
+{
+    drop_list(&consumer->in_flight);
+    drop_list(&consumer->ready);
+    drop_list(&consumer->retired);
+    drop_list(&consumer->idle);
+}
+
+/* ---- asking ---- */
+
+/* Bytes that one more FETCH may bring; 0: enough is on its way. */
+static size_t bytes_to_ask(const struct mesh_consumer *consumer)
+{
+    size_t ask = consumer->fetch_bytes_max / 2 < CONSUMER_REQUEST_BYTES ? consumer->fetch_bytes_max / 2 : CONSUMER_REQUEST_BYTES;
+
+    return consumer->bytes_promised + ask <= consumer->fetch_bytes_max ? ask : 0;
+}
+
+static int add_asks(struct mesh_consumer *consumer, struct fetch_session *session, struct fetch *fetch, size_t bytes)
+{
+    size_t bytes_min = consumer->fetch_bytes_min < bytes ? consumer->fetch_bytes_min : bytes;
+    int err;
+
+    buffer_clear(&consumer->message);
+    err = fetch_request_start(&consumer->message, (uint32_t)consumer->max_wait_ms, (uint32_t)bytes_min, (uint32_t)bytes);
+    list_for_each(node, &session->idle) {
+        struct assignment *assignment = container_of(node, struct assignment, state_node);
+        const struct topic *topic = assignment->topic;
+        const struct fetch_entry entry = {topic->id, assignment->partition,
+                                          topic->partitions[assignment->partition].leader_epoch,
+                                          (uint64_t)assignment->fetch_offset, (uint32_t)bytes};
+        if (err != 0 || fetch->ask_count == MESSAGE_ENTRIES_MAX) break;
+        err = fetch_reserve_asks(fetch, fetch->ask_count + 1);
+        if (err == 0) err = fetch_request_add(&consumer->message, &entry);
+        if (err != 0) break;
+        assignment->reference_count++;
+        fetch->asks[fetch->ask_count++] = (struct fetch_ask){assignment, assignment->generation};
+    }
+    return err;
+}
+
+static int ask(struct mesh_consumer *consumer, struct fetch_session *session, size_t bytes)
+{
+    struct fetch *fetch = take_fetch(consumer);
+    int err;
+
+    if (fetch == NULL) return MESH_ENOMEM;
+    fetch->session = session;
+    err = add_asks(consumer, session, fetch, bytes);
+    if (err == 0)
+        err = connection_request(session->connection, &fetch->request, FRAME_OP_FETCH, buffer_slice(&consumer->message), NULL, 0);
+    if (err != 0) {
+        release_asks(fetch);
+        list_push_front(&consumer->idle, &fetch->node);
+        return err;
+    }
+    fetch->bytes_promised = bytes;
+    consumer->bytes_promised += bytes;
+    list_push_back(&consumer->in_flight, &fetch->node);
+    for (size_t i = 0; i < fetch->ask_count; i++) {
+        fetch->asks[i].assignment->is_fetching = true;
+        list_remove(&fetch->asks[i].assignment->state_node);
+    }
+    return 0;
+}
+
+static void pump_session(struct mesh_consumer *consumer, struct fetch_session *session)
+{
+    size_t bytes;
+
+    if (list_is_empty(&session->idle)) return;
+    if (!connection_is_ready(session->connection)) {
+        connection_want(session->connection);
+        return;
+    }
+    bytes = bytes_to_ask(consumer);
+    if (bytes > 0 && ask(consumer, session, bytes) != 0) /* the send queue is full, or memory is short */
+        client_arm(consumer->client, &consumer->timer, consumer->client->now_ms + CONSUMER_RETRY_MS);
+}
+
+/* ---- routes and time ---- */
+
+static void move_all(struct list_node *from, struct list_node *to)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(from)) != NULL)
+        list_push_back(to, node);
+}
+
+/* New routes: every idle assignment finds its session again. */
+static void route_idle(struct mesh_consumer *consumer)
+{
+    struct list_node idle;
+    struct list_node *node;
+
+    list_init(&idle);
+    list_for_each(at, &consumer->sessions)
+        move_all(&container_of(at, struct fetch_session, node)->idle, &idle);
+    move_all(&consumer->unrouted, &idle);
+    while ((node = list_pop_front(&idle)) != NULL)
+        assignment_update(container_of(node, struct assignment, state_node));
+}
+
+/* Topics that are gone stop their assignments; changed routes are noticed. */
+static void look_at_topics(struct mesh_consumer *consumer)
+{
+    uint64_t generations = 0;
+    struct topic *last = NULL;
+
+    list_for_each(node, &consumer->assignments) {
+        struct topic *topic = container_of(node, struct assignment, node)->topic;
+        if (topic == last) continue;
+        last = topic;
+        generations += topic->generation;
+        topic_keep_fresh(topic);
+    }
+    if (generations == consumer->routes_seen && list_is_empty(&consumer->unrouted)) return;
+    consumer->routes_seen = generations;
+    list_for_each(node, &consumer->assignments) {
+        struct assignment *assignment = container_of(node, struct assignment, node);
+        if (topic_is_missing(assignment->topic) && !assignment->is_stopped) assignment_stop(assignment, MESH_EUNKNOWN_TOPIC);
+    }
+    route_idle(consumer);
+}
+
+static void end_backoffs(struct mesh_consumer *consumer)
+{
+    uint64_t next_ms = TIMER_NEVER;
+
+    list_for_each_safe(node, &consumer->backoff) {
+        struct assignment *assignment = container_of(node, struct assignment, state_node);
+        if (assignment->retry_ms <= consumer->client->now_ms)
+            assignment_update(assignment);
+        else if (assignment->retry_ms < next_ms)
+            next_ms = assignment->retry_ms;
+    }
+    client_arm(consumer->client, &consumer->timer, next_ms);
+}
+
+void consumer_pump(struct pump *pump)
+{
+    struct mesh_consumer *consumer = container_of(pump, struct mesh_consumer, pump);
+
+    if (list_is_empty(&consumer->assignments)) return;
+    look_at_topics(consumer);
+    end_backoffs(consumer);
+    consumer_resolve(consumer);
+    list_for_each(node, &consumer->sessions)
+        pump_session(consumer, container_of(node, struct fetch_session, node));
+    list_remove(&consumer->pump.due_node); /* what the above marked has been done */
+}
+
+void consumer_timer_due(struct timer *timer, uint64_t now_ms)
+{
+    struct mesh_consumer *consumer = container_of(timer, struct mesh_consumer, timer);
+
+    (void)now_ms;
+    client_mark(consumer->client, &consumer->pump);
+}
+
+/* ---- answers ---- */
+
+static bool is_current(const struct fetch_ask *ask)
+{
+    return ask->assignment->consumer != NULL && ask->assignment->generation == ask->generation;
+}
+
+static bool is_route_error(int error)
+{
+    return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH || error == MESH_EUNKNOWN_TOPIC;
+}
+
+/* An error of one partition: tried again, or told to the application after the records before it. */
+static void take_error(struct fetch *fetch, const struct fetch_ask *ask, int error)
+{
+    struct assignment *assignment = ask->assignment;
+    struct fetch_region *region = &fetch->regions[fetch->region_count];
+
+    if (is_route_error(error)) topic_refresh(assignment->topic);
+    if (mesh_error_is_retriable(error)) {
+        assignment_retry_later(assignment);
+        return;
+    }
+    *region = (struct fetch_region){.assignment = assignment, .generation = ask->generation, .error = error, .reached = -1,
+                                    .end = fetch->size};
+    fetch->region_count++;
+    assignment->is_stopped = true; /* nothing more is asked for */
+    assignment_update(assignment);
+}
+
+static void take_result(struct fetch *fetch, const struct fetch_ask *ask, const struct fetch_result *result)
+{
+    struct assignment *assignment = ask->assignment;
+    bool is_useful = is_current(ask);
+    int64_t asked = is_useful ? assignment->fetch_offset : 0;
+
+    if (is_useful && result->error != 0) {
+        take_error(fetch, ask, result->error);
+        return;
+    }
+    if (is_useful) {
+        assignment->failures = 0;
+        assignment->high_watermark = result->high_watermark <= INT64_MAX ? (int64_t)result->high_watermark : -1;
+        if (result->next_offset > (uint64_t)asked && result->next_offset <= INT64_MAX)
+            assignment->fetch_offset = (int64_t)result->next_offset;
+    }
+    if (result->records_size == 0 && (!is_useful || assignment->fetch_offset == asked)) return;
+    fetch->regions[fetch->region_count++] = (struct fetch_region){
+        .assignment = assignment,
+        .generation = ask->generation,
+        .end = fetch->size + result->records_size,
+        .next_offset = is_useful ? assignment->fetch_offset : 0,
+        .reached = -1,
+        .leader_epoch = result->leader_epoch,
+    };
+    fetch->size += result->records_size;
+}
+
+/* Nothing is in flight any more for what was asked: it may be asked for again. */
+static void end_asks(struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->ask_count; i++) {
+        if (!is_current(&fetch->asks[i])) continue;
+        fetch->asks[i].assignment->is_fetching = false;
+        assignment_update(fetch->asks[i].assignment);
+    }
+}
+
+static int take_results(struct fetch *fetch, struct slice message, uint32_t attachment_size)
+{
+    struct fetch_response_reader reader;
+    struct fetch_result result;
+    int err = fetch_response_reader_init(&reader, message, attachment_size);
+
+    if (err != 0) return err;
+    if (reader.result_count > fetch->ask_count) return MESH_EPROTO;
+    err = fetch_reserve_data(fetch, attachment_size);
+    if (err != 0) return err;
+    while (fetch_response_reader_next(&reader, &result)) {
+        if (result.entry >= fetch->ask_count) return MESH_EPROTO;
+        take_result(fetch, &fetch->asks[result.entry], &result);
+    }
+    return 0;
+}
+
+/* The whole request was refused. */
+static int take_refusal(struct fetch *fetch, struct slice message)
+{
+    struct message_error error;
+    int err = message_decode_error(message, &error);
+
+    if (err != 0) return err;
+    for (size_t i = 0; i < fetch->ask_count; i++)
+        if (is_current(&fetch->asks[i])) take_error(fetch, &fetch->asks[i], error.error < 0 ? error.error : MESH_EUNKNOWN);
+    message_deinit_error(&error);
+    return 0;
+}
+
+/* Takes the fetch where it belongs now: to be read, or back. */
+static void settle(struct fetch *fetch)
+{
+    struct mesh_consumer *consumer = fetch->consumer;
+
+    list_remove(&fetch->node);
+    consumer->bytes_promised = consumer->bytes_promised - fetch->bytes_promised + fetch->size;
+    fetch->bytes_promised = fetch->size;
+    client_mark(consumer->client, &consumer->pump);
+    if (fetch->region_count > 0)
+        list_push_back(&consumer->ready, &fetch->node);
+    else
+        consumer_recycle_fetch(fetch);
+}
+
+/* An answer that turned out bad: what was taken from it is asked for again. */
+static void undo_results(struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->region_count; i++) {
+        struct assignment *assignment = fetch->regions[i].assignment;
+        if (assignment->consumer == NULL || assignment->generation != fetch->regions[i].generation) continue;
+        if (fetch->regions[i].error != 0) assignment->is_stopped = false;
+        assignment_rewind(assignment, assignment->position);
+    }
+    fetch->region_count = 0;
+    fetch->size = 0;
+}
+
+static int answered(struct request *request, const struct frame_header *header, struct slice message, uint8_t **ret_attachment)
+{
+    struct fetch *fetch = container_of(request, struct fetch, request);
+    bool is_refusal = header->flags & FRAME_FLAG_ERROR;
+    int err;
+
+    if (fetch->consumer == NULL) {
+        fetch_free(fetch);
+        return 0;
+    }
+    end_asks(fetch);
+    err = is_refusal ? take_refusal(fetch, message) : take_results(fetch, message, header->attachment_size);
+    if (err == 0 && fetch->size > 0) *ret_attachment = fetch->data;
+    if (err != 0) undo_results(fetch); /* the connection closes */
+    settle(fetch);
+    return err;
+}
+
+static void received(struct request *request, size_t size, bool is_end)
+{
+    struct fetch *fetch = container_of(request, struct fetch, request);
+
+    fetch->filled += size;
+    if (fetch->consumer == NULL && is_end) fetch_free(fetch);
+}
+
+static void failed(struct request *request, int error, bool was_sent)
+{
+    struct fetch *fetch = container_of(request, struct fetch, request);
+
+    (void)error, (void)was_sent;
+    if (fetch->consumer == NULL) {
+        fetch_free(fetch);
+        return;
+    }
+    if (fetch->region_count > 0) { /* in the midst of its data: the poll sees where they end */
+        fetch->is_broken = true;
+        return;
+    }
+    end_asks(fetch);
+    settle(fetch);
+}
+
+static const struct request_handler fetch_handler = {answered, received, failed};

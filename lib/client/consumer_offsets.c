@@ -1,0 +1,172 @@
+/* Resolving "beginning", "end" and times to offsets: LIST_OFFSETS to the leaders, many partitions in one call. */
+#include "client/consumer.h"
+
+#include "base/assert.h"
+#include "wire/message.h"
+
+#include <stdlib.h>
+
+#define OFFSETS_PER_CALL 1000
+
+struct offset_call {
+    struct list_node node;
+    struct mesh_consumer *consumer;
+    struct call *call;
+    struct fetch_ask *asks; /* owned array */
+    size_t ask_count;
+};
+
+static void free_offset_call(struct offset_call *offset_call)
+{
+    for (size_t i = 0; i < offset_call->ask_count; i++)
+        assignment_unref(offset_call->asks[i].assignment);
+    list_remove(&offset_call->node);
+    call_free(offset_call->call);
+    free(offset_call->asks);
+    free(offset_call);
+}
+
+void consumer_forget_offset_calls(struct mesh_consumer *consumer)
+{
+    list_for_each_safe(node, &consumer->offset_calls)
+        free_offset_call(container_of(node, struct offset_call, node));
+}
+
+/* Whether the answer for this ask still matters. */
+static bool is_current(const struct fetch_ask *ask)
+{
+    const struct assignment *assignment = ask->assignment;
+
+    return assignment->consumer != NULL && assignment->generation == ask->generation && assignment->is_resolving;
+}
+
+static void take_result(struct assignment *assignment, const struct list_offsets_result *result)
+{
+    assignment->is_resolving = false;
+    if (result->error != 0) {
+        bool is_missing = result->error == MESH_EUNKNOWN_TOPIC && topic_is_missing(assignment->topic);
+        topic_refresh(assignment->topic);
+        if (mesh_error_is_retriable(result->error) && !is_missing)
+            assignment_retry_later(assignment);
+        else
+            assignment_stop(assignment, result->error);
+        return;
+    }
+    if (result->offset < 0) { /* no record is that young: the end, then */
+        if (assignment->resolve_ms < 0)
+            assignment_stop(assignment, MESH_EPROTO);
+        else
+            assignment->resolve_ms = MESH_OFFSET_END;
+        assignment_update(assignment);
+        return;
+    }
+    assignment->is_resolved = true;
+    assignment->failures = 0;
+    assignment_rewind(assignment, result->offset);
+}
+
+static void answered(struct call *call, int err, struct slice message)
+{
+    struct offset_call *offset_call = call->user;
+    struct message_list_offsets_response response = {0};
+
+    if (err == 0) err = message_decode_list_offsets_response(message, &response);
+    if (err == 0 && response.result_count != offset_call->ask_count) {
+        message_deinit_list_offsets_response(&response);
+        err = MESH_EPROTO;
+    }
+    for (size_t i = 0; i < offset_call->ask_count; i++) {
+        const struct list_offsets_result failure = {.error = err};
+        if (is_current(&offset_call->asks[i]))
+            take_result(offset_call->asks[i].assignment, err == 0 ? &response.results[i] : &failure);
+    }
+    if (err == 0) message_deinit_list_offsets_response(&response);
+    free_offset_call(offset_call);
+}
+
+static int32_t leader_of(const struct assignment *assignment)
+{
+    const struct topic *topic = assignment->topic;
+
+    return topic->is_known && assignment->partition < topic->partition_count ? topic->partitions[assignment->partition].leader : -1;
+}
+
+static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **ret_offset_call)
+{
+    struct offset_call *offset_call = calloc(1, sizeof(*offset_call));
+    int err;
+
+    if (offset_call == NULL) return MESH_ENOMEM;
+    offset_call->consumer = consumer;
+    list_init(&offset_call->node);
+    offset_call->asks = calloc(OFFSETS_PER_CALL, sizeof(*offset_call->asks));
+    err = offset_call->asks == NULL ? MESH_ENOMEM : call_new(consumer->client, FRAME_OP_LIST_OFFSETS, answered, offset_call, &offset_call->call);
+    if (err != 0) {
+        free_offset_call(offset_call);
+        return err;
+    }
+    *ret_offset_call = offset_call;
+    return 0;
+}
+
+static int encode(struct offset_call *offset_call)
+{
+    struct list_offsets_entry *entries = calloc(offset_call->ask_count, sizeof(*entries));
+    struct message_list_offsets_request request = {entries, offset_call->ask_count};
+    int err;
+
+    if (entries == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < offset_call->ask_count; i++) {
+        const struct assignment *assignment = offset_call->asks[i].assignment;
+        entries[i] = (struct list_offsets_entry){assignment->topic->id, assignment->partition, assignment->resolve_ms};
+    }
+    err = message_encode_list_offsets_request(&offset_call->call->message, &request);
+    free(entries);
+    return err;
+}
+
+/* One call for the unresolved assignments that the first one's leader leads. */
+static int ask_leader(struct mesh_consumer *consumer, int32_t leader)
+{
+    struct offset_call *offset_call = NULL;
+    int err = new_offset_call(consumer, &offset_call);
+
+    if (err != 0) return err;
+    list_for_each_safe(node, &consumer->unresolved) {
+        struct assignment *assignment = container_of(node, struct assignment, state_node);
+        if (leader_of(assignment) != leader || offset_call->ask_count == OFFSETS_PER_CALL) continue;
+        assignment->reference_count++;
+        offset_call->asks[offset_call->ask_count++] = (struct fetch_ask){assignment, assignment->generation};
+    }
+    err = encode(offset_call);
+    if (err != 0) {
+        free_offset_call(offset_call);
+        return err;
+    }
+    for (size_t i = 0; i < offset_call->ask_count; i++) {
+        offset_call->asks[i].assignment->is_resolving = true;
+        assignment_update(offset_call->asks[i].assignment);
+    }
+    list_push_back(&consumer->offset_calls, &offset_call->node);
+    offset_call->call->node_id = leader;
+    call_start(offset_call->call, consumer->client->now_ms + (uint64_t)consumer->client->timeout_ms);
+    return 0;
+}
+
+void consumer_resolve(struct mesh_consumer *consumer)
+{
+    struct list_node skipped;
+    struct list_node *node;
+
+    list_init(&skipped);
+    while (!list_is_empty(&consumer->unresolved)) {
+        struct assignment *assignment = container_of(consumer->unresolved.next, struct assignment, state_node);
+        int32_t leader = leader_of(assignment);
+        if (leader >= 0 && ask_leader(consumer, leader) == 0) continue;
+        topic_refresh(assignment->topic);
+        list_remove(&assignment->state_node);
+        list_push_back(&skipped, &assignment->state_node);
+    }
+    while ((node = list_pop_front(&skipped)) != NULL)
+        list_push_back(&consumer->unresolved, node);
+}

@@ -1,0 +1,222 @@
+#include "client/delivery_queue.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#define CORRUPT_ATTEMPTS_MAX 5 /* damage on the way is tried again; damage at the source is not cured by trying */
+
+void delivery_queue_init(struct delivery_queue *queue, bool is_idempotent, uint32_t in_flight_max)
+{
+    memset(queue, 0, sizeof(*queue));
+    list_init(&queue->batches);
+    queue->is_idempotent = is_idempotent;
+    queue->in_flight_max = in_flight_max;
+    queue->producer_id = -1;
+    queue->producer_epoch = -1;
+}
+
+static struct producer_batch *batch_of(struct list_node *node)
+{
+    return container_of(node, struct producer_batch, queue_node);
+}
+
+/* The first waiting batch at or after `node`. */
+static struct producer_batch *first_waiting(struct delivery_queue *queue, struct list_node *node)
+{
+    for (; node != &queue->batches; node = node->next)
+        if (batch_of(node)->state == BATCH_WAITING) return batch_of(node);
+    return NULL;
+}
+
+void delivery_queue_push(struct delivery_queue *queue, struct producer_batch *batch)
+{
+    MESH_ASSERT(batch->state == BATCH_OPEN && batch_record_count(batch) > 0);
+    batch->state = BATCH_WAITING;
+    list_push_back(&queue->batches, &batch->queue_node);
+    queue->waiting++;
+    if (queue->next == NULL) queue->next = batch;
+}
+
+bool delivery_queue_has_slot(const struct delivery_queue *queue, uint64_t now_ms)
+{
+    if (queue->in_flight >= queue->in_flight_max || queue->is_draining || now_ms < queue->retry_ms) return false;
+    return !queue->is_idempotent || queue->producer_id >= 0;
+}
+
+bool delivery_queue_can_send(const struct delivery_queue *queue, uint64_t now_ms)
+{
+    return queue->next != NULL && delivery_queue_has_slot(queue, now_ms);
+}
+
+static int32_t sequence_after(int32_t sequence, uint32_t count)
+{
+    return (int32_t)(((uint32_t)sequence + count) & INT32_MAX);
+}
+
+void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t producer_id, int16_t producer_epoch)
+{
+    MESH_ASSERT(queue->in_flight == 0 && producer_id >= 0);
+    queue->producer_id = producer_id;
+    queue->producer_epoch = producer_epoch;
+    queue->next_sequence = 0;
+    list_for_each(node, &queue->batches) {
+        if (batch_of(node)->state != BATCH_WAITING) continue;
+        batch_of(node)->has_sequence = false;
+        batch_of(node)->encoded = slice_of(NULL, 0);
+    }
+}
+
+struct producer_batch *delivery_queue_take(struct delivery_queue *queue)
+{
+    struct producer_batch *batch = queue->next;
+
+    MESH_ASSERT(batch != NULL && batch->state == BATCH_WAITING);
+    if (queue->is_idempotent && !batch->has_sequence) {
+        batch->has_sequence = true;
+        batch->producer_id = queue->producer_id;
+        batch->producer_epoch = queue->producer_epoch;
+        batch->base_sequence = queue->next_sequence;
+        batch->encoded = slice_of(NULL, 0);
+        queue->next_sequence = sequence_after(queue->next_sequence, batch_record_count(batch));
+    }
+    batch->state = BATCH_IN_FLIGHT;
+    batch->attempts++;
+    queue->in_flight++;
+    queue->waiting--;
+    queue->next = first_waiting(queue, batch->queue_node.next);
+    return batch;
+}
+
+static void resolve(struct producer_batch *batch, enum mesh_delivery_status status, const struct produce_result *result)
+{
+    batch->state = BATCH_RESOLVED;
+    batch->status = status;
+    batch->result = *result;
+}
+
+static void fail(struct producer_batch *batch, int error, bool maybe_stored)
+{
+    const struct produce_result result = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
+
+    resolve(batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED, &result);
+}
+
+/* Back to waiting, before whatever waits behind it; rule 3. */
+static void requeue(struct delivery_queue *queue, struct producer_batch *batch, bool maybe_stored, uint64_t now_ms,
+                    uint32_t wait_ms)
+{
+    batch->state = BATCH_WAITING;
+    if (maybe_stored) batch->maybe_stored = true;
+    queue->waiting++;
+    queue->next = first_waiting(queue, queue->batches.next);
+    if (!queue->is_draining) {
+        queue->is_draining = true;
+        queue->failures++;
+        queue->retry_ms = now_ms + wait_ms;
+    }
+}
+
+/* A batch has come back from its flight. */
+static void landed(struct delivery_queue *queue)
+{
+    MESH_ASSERT(queue->in_flight > 0);
+    if (--queue->in_flight == 0) queue->is_draining = false;
+}
+
+static bool is_first_unresolved(const struct delivery_queue *queue, const struct producer_batch *batch)
+{
+    list_for_each(node, &queue->batches) {
+        if (batch_of(node) == batch) return true;
+        if (batch_of(node)->state != BATCH_RESOLVED) return false;
+    }
+    return false;
+}
+
+enum delivery_outcome delivery_outcome_of(int error, bool is_first_unresolved_batch, uint32_t attempts)
+{
+    switch (error) {
+    case 0:
+    case MESH_EDUPLICATE_SEQUENCE: return DELIVERY_STORED;
+    case MESH_EOUT_OF_ORDER_SEQUENCE: return is_first_unresolved_batch ? DELIVERY_NEW_ID : DELIVERY_RETRY;
+    case MESH_EUNKNOWN_PRODUCER:
+    case MESH_EPRODUCER_FENCED: return is_first_unresolved_batch ? DELIVERY_FORGOTTEN : DELIVERY_RETRY;
+    case MESH_ENOMEM:
+    case MESH_EAGAIN:
+    case MESH_EBUSY:
+    case MESH_EFULL:
+    case MESH_ENOT_LEADER:
+    case MESH_ESTALE_EPOCH:
+    case MESH_EUNKNOWN_EPOCH:
+    case MESH_EUNKNOWN_TOPIC:
+    case MESH_ENOT_ENOUGH_REPLICAS: return DELIVERY_RETRY;
+    case MESH_ECORRUPT: return attempts < CORRUPT_ATTEMPTS_MAX ? DELIVERY_RETRY : DELIVERY_REFUSED;
+    case MESH_EIO: return DELIVERY_DOUBTFUL;
+    default: return mesh_error_is_retriable(error) ? DELIVERY_UNCLEAR : DELIVERY_REFUSED;
+    }
+}
+
+/* Rules 4 and 5: the sequence cannot go on; the next sending waits for a new id. */
+static void abandon_producer_id(struct delivery_queue *queue)
+{
+    queue->producer_id = -1;
+}
+
+void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch *batch, const struct produce_result *result,
+                             uint64_t now_ms, uint32_t wait_ms)
+{
+    struct produce_result stored = *result;
+
+    MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
+    switch (delivery_outcome_of(result->error, is_first_unresolved(queue, batch), batch->attempts)) {
+    case DELIVERY_STORED:
+        if (stored.error != 0) stored.base_offset = UINT64_MAX; /* stored long ago: nobody knows where */
+        stored.error = 0;
+        resolve(batch, MESH_DELIVERED, &stored);
+        queue->failures = 0;
+        break;
+    case DELIVERY_RETRY: requeue(queue, batch, false, now_ms, wait_ms); break;
+    case DELIVERY_UNCLEAR: requeue(queue, batch, true, now_ms, wait_ms); break;
+    case DELIVERY_NEW_ID:
+        batch->maybe_stored = false;
+        abandon_producer_id(queue);
+        requeue(queue, batch, false, now_ms, wait_ms);
+        break;
+    case DELIVERY_FORGOTTEN:
+        abandon_producer_id(queue);
+        if (batch->maybe_stored)
+            fail(batch, result->error, true);
+        else
+            requeue(queue, batch, false, now_ms, wait_ms);
+        break;
+    case DELIVERY_REFUSED: fail(batch, result->error, false); break;
+    case DELIVERY_DOUBTFUL: fail(batch, result->error, true); break;
+    }
+    landed(queue);
+}
+
+void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, bool was_sent, uint64_t now_ms,
+                         uint32_t wait_ms)
+{
+    MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
+    requeue(queue, batch, was_sent, now_ms, wait_ms);
+    landed(queue);
+}
+
+void delivery_queue_give_up(struct delivery_queue *queue, struct producer_batch *batch, int error)
+{
+    MESH_ASSERT(batch->state == BATCH_WAITING);
+    fail(batch, error, false);
+    queue->waiting--;
+    if (queue->next == batch) queue->next = first_waiting(queue, batch->queue_node.next);
+}
+
+struct producer_batch *delivery_queue_pop(struct delivery_queue *queue)
+{
+    struct producer_batch *batch;
+
+    if (list_is_empty(&queue->batches)) return NULL;
+    batch = batch_of(queue->batches.next);
+    if (batch->state != BATCH_RESOLVED) return NULL;
+    list_remove(&batch->queue_node);
+    return batch;
+}

@@ -1,0 +1,254 @@
+#include "client/producer_batch.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+
+/* ---- one batch ---- */
+
+/* From one delivery for all to one for each: the records so far keep theirs. */
+static int grow_deliveries(struct producer_batch *batch, size_t count)
+{
+    size_t capacity = batch->delivery_capacity ? batch->delivery_capacity : 64;
+    struct delivery *deliveries;
+
+    if (count <= batch->delivery_capacity) return 0;
+    while (capacity < count)
+        capacity *= 2;
+    deliveries = realloc(batch->deliveries, capacity * sizeof(*deliveries));
+    if (deliveries == NULL) return MESH_ENOMEM;
+    batch->deliveries = deliveries;
+    batch->delivery_capacity = capacity;
+    return 0;
+}
+
+static int add_delivery(struct producer_batch *batch, struct delivery delivery)
+{
+    size_t count = batch_record_count(batch);
+
+    if (count == 0) {
+        batch->delivery = delivery;
+        return 0;
+    }
+    if (!batch->is_mixed) {
+        if (batch->delivery.fn == delivery.fn && batch->delivery.user == delivery.user) return 0;
+        if (grow_deliveries(batch, count + 1) != 0) return MESH_ENOMEM;
+        for (size_t i = 0; i < count; i++)
+            batch->deliveries[i] = batch->delivery;
+        batch->is_mixed = true;
+    } else if (grow_deliveries(batch, count + 1) != 0) {
+        return MESH_ENOMEM;
+    }
+    batch->deliveries[count] = delivery;
+    return 0;
+}
+
+int batch_add(struct producer_batch *batch, const struct record *record, struct delivery delivery)
+{
+    int err = add_delivery(batch, delivery);
+
+    /* A delivery noted for a record that then does not fit is overwritten by the next record's. */
+    return err != 0 ? err : record_batch_builder_add(&batch->builder, record);
+}
+
+int batch_seal(struct producer_batch *batch, enum record_compression compression)
+{
+    struct record_batch_producer producer = {-1, -1, -1};
+
+    if (batch->has_sequence)
+        producer = (struct record_batch_producer){batch->producer_id, batch->producer_epoch, batch->base_sequence};
+    return record_batch_builder_finish(&batch->builder, &producer, 0, compression, &batch->compressed, &batch->encoded);
+}
+
+/* The timestamp of the record at `at` (its encoding is our own), and where the next one starts. */
+static const uint8_t *read_timestamp(const uint8_t *at, const uint8_t *end, int64_t base_ms, int64_t *ret_timestamp_ms)
+{
+    uint64_t size = 0, delta = 0;
+    const uint8_t *body = varint_decode(at, end, &size);
+
+    MESH_ASSERT(body != NULL && varint_decode(body + 1, end, &delta) != NULL);
+    *ret_timestamp_ms = (int64_t)((uint64_t)base_ms + (uint64_t)zigzag_decode(delta));
+    return body + zigzag_decode(size);
+}
+
+void batch_tell(struct producer_batch *batch, struct mesh_receipt *receipt)
+{
+    const struct record_batch_builder *builder = &batch->builder;
+    const uint8_t *at = builder->bytes.data + RECORD_BATCH_HEADER_SIZE, *end = builder->bytes.data + builder->bytes.size;
+    bool is_stamped = batch->status == MESH_DELIVERED && batch->result.append_time_ms >= 0;
+    bool has_one_time = is_stamped || builder->base_timestamp_ms == builder->max_timestamp_ms;
+    int64_t offset = receipt->offset;
+
+    if (!batch->is_mixed && batch->delivery.fn == NULL) return;
+    receipt->timestamp_ms = is_stamped ? batch->result.append_time_ms : builder->base_timestamp_ms;
+    for (uint32_t i = 0; i < batch_record_count(batch); i++) {
+        struct delivery delivery = batch->is_mixed ? batch->deliveries[i] : batch->delivery;
+        if (!has_one_time) at = read_timestamp(at, end, builder->base_timestamp_ms, &receipt->timestamp_ms);
+        if (offset >= 0) receipt->offset = offset + i;
+        if (delivery.fn != NULL) delivery.fn(delivery.user, receipt);
+    }
+}
+
+/* ---- pool ---- */
+
+static unsigned class_of(size_t size)
+{
+    unsigned log2 = 63u - (unsigned)__builtin_clzll((unsigned long long)size | 1);
+    return log2 < BATCH_CLASS_COUNT ? log2 : BATCH_CLASS_COUNT - 1;
+}
+
+static size_t round_up(size_t size)
+{
+    size_t rounded = BATCH_MEMORY_MIN;
+
+    while (rounded < size)
+        rounded *= 2;
+    return rounded;
+}
+
+void batch_pool_init(struct batch_pool *pool, size_t memory_max)
+{
+    pool->memory_max = memory_max;
+    pool->memory_used = pool->memory_idle = 0;
+    for (size_t i = 0; i < BATCH_CLASS_COUNT; i++)
+        list_init(&pool->idle[i]);
+}
+
+static void destroy(struct batch_pool *pool, struct producer_batch *batch)
+{
+    pool->memory_used -= batch->memory_bytes;
+    record_batch_builder_deinit(&batch->builder);
+    buffer_deinit(&batch->compressed);
+    free(batch->deliveries);
+    free(batch);
+}
+
+static void destroy_idle(struct batch_pool *pool, struct list_node *node)
+{
+    struct producer_batch *batch = container_of(node, struct producer_batch, queue_node);
+
+    pool->memory_idle -= batch->memory_bytes;
+    destroy(pool, batch);
+}
+
+void batch_pool_deinit(struct batch_pool *pool)
+{
+    struct list_node *node;
+
+    for (size_t i = 0; i < BATCH_CLASS_COUNT; i++)
+        while ((node = list_pop_front(&pool->idle[i])) != NULL)
+            destroy_idle(pool, node);
+    MESH_ASSERT(pool->memory_used == 0);
+}
+
+/* Frees idle batches, largest first, until `size` more bytes fit under the cap. False when they do not. */
+static bool make_room(struct batch_pool *pool, size_t size)
+{
+    struct list_node *node;
+
+    if (pool->memory_used - pool->memory_idle + size > pool->memory_max) return false;
+    for (size_t i = BATCH_CLASS_COUNT; i-- > 0;) {
+        while (pool->memory_used + size > pool->memory_max && (node = list_pop_front(&pool->idle[i])) != NULL)
+            destroy_idle(pool, node);
+    }
+    return true;
+}
+
+static size_t memory_of(const struct producer_batch *batch)
+{
+    return sizeof(*batch) + batch->builder.bytes.capacity + batch->compressed.capacity +
+           batch->delivery_capacity * sizeof(struct delivery);
+}
+
+void batch_pool_recount(struct batch_pool *pool, struct producer_batch *batch)
+{
+    size_t memory_bytes = memory_of(batch);
+
+    pool->memory_used += memory_bytes - batch->memory_bytes;
+    batch->memory_bytes = memory_bytes;
+}
+
+static int create(struct batch_pool *pool, size_t size, struct producer_batch **ret_batch)
+{
+    struct producer_batch *batch;
+
+    if (!make_room(pool, sizeof(*batch) + size)) return MESH_EQUEUEFULL;
+    batch = calloc(1, sizeof(*batch));
+    if (batch == NULL) return MESH_ENOMEM;
+    record_batch_builder_init(&batch->builder);
+    if (buffer_reserve(&batch->builder.bytes, size) != 0) {
+        free(batch);
+        return MESH_ENOMEM;
+    }
+    list_init(&batch->queue_node);
+    list_init(&batch->age_node);
+    batch_pool_recount(pool, batch);
+    *ret_batch = batch;
+    return 0;
+}
+
+/* An idle batch of at least this class, but not absurdly larger. */
+static struct producer_batch *find_idle(struct batch_pool *pool, unsigned class)
+{
+    for (unsigned i = class; i < class + 3 && i < BATCH_CLASS_COUNT; i++) {
+        struct list_node *node = list_pop_front(&pool->idle[i]);
+        if (node != NULL) {
+            struct producer_batch *batch = container_of(node, struct producer_batch, queue_node);
+            pool->memory_idle -= batch->memory_bytes;
+            return batch;
+        }
+    }
+    return NULL;
+}
+
+int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint, struct producer_batch **ret_batch)
+{
+    size_t wanted = round_up(size_hint > size_min ? size_hint : size_min);
+    struct producer_batch *batch = find_idle(pool, class_of(wanted));
+    int err = 0;
+
+    if (batch == NULL) err = create(pool, wanted, &batch);
+    if (err == MESH_EQUEUEFULL) { /* short of memory: a smaller one may still do */
+        wanted = round_up(size_min);
+        batch = find_idle(pool, class_of(wanted));
+        err = batch != NULL ? 0 : create(pool, wanted, &batch);
+    }
+    if (err != 0) return err;
+    *ret_batch = batch;
+    return 0;
+}
+
+int batch_pool_reserve(struct batch_pool *pool, struct producer_batch *batch, size_t extra)
+{
+    struct buffer *bytes = &batch->builder.bytes;
+    size_t used = bytes->size > RECORD_BATCH_HEADER_SIZE ? bytes->size : RECORD_BATCH_HEADER_SIZE;
+    size_t wanted;
+
+    if (used + extra <= bytes->capacity) return 0;
+    wanted = round_up(used + extra);
+    if (!make_room(pool, wanted - bytes->capacity)) return MESH_EQUEUEFULL;
+    if (buffer_reserve(bytes, wanted - bytes->size) != 0) return MESH_ENOMEM;
+    batch_pool_recount(pool, batch);
+    return 0;
+}
+
+void batch_pool_give(struct batch_pool *pool, struct producer_batch *batch)
+{
+    batch_pool_recount(pool, batch);
+    record_batch_builder_clear(&batch->builder);
+    batch->encoded = slice_of(NULL, 0);
+    batch->is_mixed = batch->has_sequence = batch->maybe_stored = false;
+    batch->attempts = 0;
+    batch->state = BATCH_OPEN;
+    batch->delivery = (struct delivery){NULL, NULL};
+    batch->partition = NULL;
+    if (pool->memory_used > pool->memory_max) { /* grew past the cap by deliveries or compression */
+        destroy(pool, batch);
+        return;
+    }
+    /* The one used last is used next: its memory is still in the cache. */
+    list_push_front(&pool->idle[class_of(batch->builder.bytes.capacity)], &batch->queue_node);
+    pool->memory_idle += batch->memory_bytes;
+}

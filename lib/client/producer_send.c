@@ -1,0 +1,300 @@
+/* Records in: partition, timestamp, the one copy into the batch, and a turn of the loop every now and then. */
+#include "client/producer.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "client/partitioner.h"
+
+#include <stdlib.h>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+#define HEADERS_ON_STACK 16
+#define CLOCK_REUSE_TICKS 32768 /* about 10 us: a clock read costs a third of a record */
+
+/* ---- timestamps ---- */
+
+/* The wall clock, at most some ten microseconds old. */
+static int64_t record_time_ms(struct mesh_producer *producer)
+{
+#if defined(__x86_64__)
+    uint64_t tsc = __rdtsc();
+
+    if (tsc - producer->accept_tsc < CLOCK_REUSE_TICKS) return (int64_t)producer->accept_ms;
+    producer->accept_tsc = tsc;
+#endif
+    producer->accept_ms = (uint64_t)clock_wall_ms();
+    return (int64_t)producer->accept_ms;
+}
+
+/* ---- partitions ---- */
+
+/* Another partition for records without a key: one that has a leader, if a few draws find it. */
+static void choose_sticky(struct mesh_producer *producer)
+{
+    const struct topic *topic = producer->topic;
+
+    for (int tries = 0; tries < 4; tries++) {
+        int32_t drawn = (int32_t)random_below(&producer->client->random, topic->partition_count);
+        if (drawn == producer->sticky && topic->partition_count > 1) drawn = (drawn + 1) % (int32_t)topic->partition_count;
+        producer->sticky = drawn;
+        if (topic->partitions[drawn].leader >= 0) break;
+    }
+    producer->sticky_bytes = 0;
+}
+
+static int32_t sticky_partition(struct mesh_producer *producer, size_t size)
+{
+    if (producer->sticky < 0 || (uint32_t)producer->sticky >= producer->topic->partition_count ||
+        producer->sticky_bytes >= producer->batch_bytes_max)
+        choose_sticky(producer);
+    producer->sticky_bytes += size;
+    return producer->sticky;
+}
+
+static int choose_partition(struct mesh_producer *producer, const struct mesh_record *record, int32_t *ret_partition)
+{
+    int32_t count = (int32_t)producer->topic->partition_count;
+    struct slice key = slice_of(record->key, record->key_size);
+
+    if (record->partition >= 0) {
+        *ret_partition = record->partition;
+    } else if (producer->partitioner_fn != NULL) {
+        *ret_partition = producer->partitioner_fn(producer->partitioner_user, record, count);
+    } else if (producer->partitioner == MESH_PARTITIONER_ROUND_ROBIN) {
+        producer->sticky = (producer->sticky + 1) % count;
+        *ret_partition = producer->sticky;
+    } else if (record->key != NULL) {
+        *ret_partition = partitioner_of_key(key, count);
+    } else if (producer->partitioner == MESH_PARTITIONER_KEY_HASH) {
+        return client_fail(producer->client, MESH_EINVAL, "the partitioner needs a key, and the record has none");
+    } else {
+        *ret_partition = sticky_partition(producer, record->value_size + 16);
+    }
+    if (*ret_partition < 0 || *ret_partition >= count)
+        return client_fail(producer->client, MESH_EINVAL, "there is no partition %d: topic \"%s\" has %d", *ret_partition,
+                           producer->topic->name, count);
+    return 0;
+}
+
+/* ---- into the batch ---- */
+
+/* The partition's open batch with room for `size` more bytes, made if need be. */
+static int open_batch(struct mesh_producer *producer, struct producer_partition *partition, size_t size)
+{
+    struct producer_batch *batch = partition->open;
+    int err;
+
+    if (batch != NULL) {
+        if (batch->builder.bytes.size + size <= producer->batch_bytes_max &&
+            batch_pool_reserve(&producer->pool, batch, size) == 0)
+            return 0;
+        producer_close_batch(partition);
+        if (partition->index == (uint32_t)producer->sticky && producer->partitioner == MESH_PARTITIONER_DEFAULT)
+            producer->sticky_bytes = producer->batch_bytes_max; /* full: on to another partition */
+    }
+    err = batch_pool_take(&producer->pool, RECORD_BATCH_HEADER_SIZE + size, partition->size_hint, &batch);
+    if (err != 0) return err;
+    batch->partition = partition;
+    batch->state = BATCH_OPEN;
+    batch->created_ms = clock_monotonic_ms();
+    list_push_back(&producer->by_age, &batch->age_node);
+    partition->open = batch;
+    producer->open_count++;
+    producer_partition_update(partition);
+    return 0;
+}
+
+/* A batch that got no record after all. */
+static void drop_empty(struct mesh_producer *producer, struct producer_partition *partition)
+{
+    struct producer_batch *batch = partition->open;
+
+    if (batch == NULL || batch_record_count(batch) > 0) return;
+    partition->open = NULL;
+    producer->open_count--;
+    list_remove(&batch->age_node);
+    batch_pool_give(&producer->pool, batch);
+    producer_partition_update(partition);
+}
+
+static int accept_record(struct mesh_producer *producer, const struct record *record, int32_t index, struct delivery delivery)
+{
+    size_t size = record_batch_record_size_max(record);
+    struct producer_partition *partition = NULL;
+    struct producer_batch *batch;
+    size_t before;
+    int err;
+
+    if ((uint32_t)index < producer->partition_count && producer->partitions[index] != NULL) {
+        partition = producer->partitions[index];
+    } else {
+        err = producer_partition_get(producer, (uint32_t)index, &partition);
+        if (err != 0) return err;
+    }
+    err = open_batch(producer, partition, size);
+    if (err != 0) return err;
+    batch = partition->open;
+    before = batch->builder.bytes.size;
+    err = batch_add(batch, record, delivery);
+    if (err == 0 && batch->builder.bytes.size > producer->batch_bytes_max) {
+        MESH_ASSERT(batch_record_count(batch) == 1); /* others were measured before */
+        record_batch_builder_clear(&batch->builder);
+        err = MESH_ETOOLARGE;
+    }
+    if (err != 0) {
+        drop_empty(producer, partition);
+        return err;
+    }
+    if (batch->is_mixed) batch_pool_recount(&producer->pool, batch);
+    producer->queued_bytes += batch->builder.bytes.size - before;
+    producer->queued_records++;
+    producer->bytes_since_turn += batch->builder.bytes.size - before;
+    if (batch_record_count(batch) >= producer->batch_records_max) {
+        producer_close_batch(partition);
+        producer->sticky_bytes = producer->batch_bytes_max;
+    }
+    return 0;
+}
+
+/* ---- the public call ---- */
+
+/* Many open batches are worth waiting for: a turn sends them all, however small they are. */
+static bool is_turn_due(const struct mesh_producer *producer)
+{
+    size_t worth = producer->open_count * PRODUCER_OPEN_BYTES;
+
+    if (producer->bytes_since_turn < PRODUCER_TURN_BYTES) return false;
+    if (worth > producer->pool.memory_max / 4) worth = producer->pool.memory_max / 4;
+    return producer->bytes_since_turn >= worth;
+}
+
+static int convert_headers(struct mesh_producer *producer, const struct mesh_record *record, struct record_header *to)
+{
+    for (size_t i = 0; i < record->header_count; i++) {
+        const struct mesh_header *header = &record->headers[i];
+        if (header->key == NULL) return client_fail(producer->client, MESH_EINVAL, "a header needs a key");
+        to[i] = (struct record_header){slice_of_string(header->key), slice_of(header->value, header->value_size),
+                                       header->value == NULL && header->value_size == 0};
+    }
+    return 0;
+}
+
+static int accept_with_headers(struct mesh_producer *producer, const struct mesh_record *from, struct record *record,
+                               int32_t partition, struct delivery delivery)
+{
+    struct record_header on_stack[HEADERS_ON_STACK];
+    struct record_header *headers = on_stack;
+    int err;
+
+    if (from->header_count > HEADERS_ON_STACK) {
+        if (from->header_count > UINT32_MAX / 2) return MESH_ETOOLARGE;
+        headers = calloc(from->header_count, sizeof(*headers));
+        if (headers == NULL) return MESH_ENOMEM;
+    }
+    err = convert_headers(producer, from, headers);
+    record->header_count = (uint32_t)from->header_count;
+    record->headers = headers;
+    if (err == 0) err = accept_record(producer, record, partition, delivery);
+    if (headers != on_stack) free(headers);
+    return err;
+}
+
+static int explain(struct mesh_producer *producer, int err)
+{
+    switch (err) {
+    case MESH_EQUEUEFULL:
+        return client_fail(producer->client, err, "%zu records wait for topic \"%s\" and the producer's memory (%zu bytes) is used up",
+                           producer->queued_records, producer->topic->name, producer->pool.memory_max);
+    case MESH_ETOOLARGE:
+        return client_fail(producer->client, err, "the record does not fit a batch of %zu bytes", producer->batch_bytes_max);
+    case MESH_ENOMEM: return client_fail(producer->client, err, "%s", mesh_strerror(err));
+    default: return err; /* told where it was found */
+    }
+}
+
+int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *from, struct delivery delivery)
+{
+    struct record record = {
+        .timestamp_ms = from->timestamp_ms != 0 ? from->timestamp_ms : record_time_ms(producer),
+        .key = slice_of(from->key, from->key_size),
+        .value = slice_of(from->value, from->value_size),
+        .key_is_null = from->key == NULL,
+        .value_is_null = from->value == NULL,
+    };
+    int32_t partition = -1;
+    int err = choose_partition(producer, from, &partition);
+
+    if (err != 0) return err;
+    if (from->header_count > 0) return accept_with_headers(producer, from, &record, partition, delivery);
+    return accept_record(producer, &record, partition, delivery);
+}
+
+int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record, mesh_delivery_fn *delivery_fn,
+                       void *user)
+{
+    const struct delivery delivery = {delivery_fn, user};
+    struct mesh_client *client = producer->client;
+    int err;
+
+    if (producer->is_closing) return client_fail(client, MESH_EINVAL, "the producer is being freed");
+    if ((record->value == NULL && record->value_size > 0) || (record->key == NULL && record->key_size > 0) ||
+        (record->headers == NULL && record->header_count > 0))
+        return client_fail(client, MESH_EINVAL, "a record's key, value or headers are NULL, but their size is not 0");
+    producer->has_started = true;
+    if (producer->topic->is_known && list_is_empty(&producer->pending))
+        err = producer_send_routed(producer, record, delivery);
+    else
+        err = producer_pending_add(producer, record, delivery);
+    client_mark(client, &producer->pump);
+    if (err != 0) return explain(producer, err);
+    if (is_turn_due(producer) && !client->is_dispatching) {
+        producer->bytes_since_turn = 0;
+        client_step(client, 0); /* its errors are told by the next call that waits */
+    }
+    return 0;
+}
+
+/* ---- one record and its fate ---- */
+
+struct one_record {
+    bool is_told;
+    struct mesh_receipt receipt;
+};
+
+static void one_told(void *user, const struct mesh_receipt *receipt)
+{
+    struct one_record *one = user;
+
+    one->receipt = *receipt;
+    one->is_told = true;
+}
+
+static bool is_told(void *user)
+{
+    return ((struct one_record *)user)->is_told;
+}
+
+int mesh_produce(struct mesh_producer *producer, const struct mesh_record *record, struct mesh_receipt *ret_receipt)
+{
+    struct mesh_client *client = producer->client;
+    struct one_record one = {.is_told = false};
+    bool was_flushing = producer->is_flushing;
+    int err;
+
+    if (client->is_dispatching) return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
+    err = mesh_producer_send(producer, record, one_told, &one);
+    if (err != 0) return err;
+    producer->is_flushing = true;
+    /* The delivery timeout ends it in any case, so that `one` stays ours until it is told. */
+    do
+        err = client_run(client, is_told, &one, TIMER_NEVER);
+    while (err != 0 && !one.is_told);
+    producer->is_flushing = was_flushing;
+    if (ret_receipt != NULL) *ret_receipt = one.receipt;
+    if (one.receipt.error != 0)
+        client_fail(client, one.receipt.error, "the record was not acknowledged: %s", mesh_strerror(one.receipt.error));
+    return one.receipt.error;
+}

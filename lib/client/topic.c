@@ -1,0 +1,295 @@
+#include "client/topic.h"
+
+#include "base/assert.h"
+#include "client/backoff.h"
+#include "client/broker.h"
+#include "client/call.h"
+#include "wire/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct backoff refresh_backoff = {50, 1000};
+
+static void refresh_now(struct topic *topic);
+
+/* ---- cache ---- */
+
+static void refresh_due(struct timer *timer, uint64_t now_ms)
+{
+    (void)now_ms;
+    refresh_now(container_of(timer, struct topic, timer));
+}
+
+static int topic_new(struct mesh_client *client, const char *name, struct topic **ret_topic)
+{
+    struct topic *topic = calloc(1, sizeof(*topic));
+
+    if (topic == NULL) return MESH_ENOMEM;
+    topic->client = client;
+    memcpy(topic->name, name, strlen(name) + 1);
+    if (client_add_timer(client, &topic->timer, refresh_due) != 0) {
+        free(topic);
+        return MESH_ENOMEM;
+    }
+    list_push_back(&client->topics, &topic->node);
+    *ret_topic = topic;
+    return 0;
+}
+
+int topic_ref(struct mesh_client *client, const char *name, struct topic **ret_topic)
+{
+    struct topic *topic = NULL;
+    size_t size = name != NULL ? strlen(name) : 0;
+    int err;
+
+    if (size == 0 || size > TOPIC_NAME_MAX)
+        return client_fail(client, MESH_EINVALID_TOPIC, "a topic's name has 1 to %d bytes", TOPIC_NAME_MAX);
+    list_for_each(node, &client->topics) {
+        struct topic *known = container_of(node, struct topic, node);
+        if (strcmp(known->name, name) == 0) topic = known;
+    }
+    if (topic == NULL) {
+        err = topic_new(client, name, &topic);
+        if (err != 0) return client_fail(client, err, "%s", mesh_strerror(err));
+    }
+    topic->reference_count++;
+    *ret_topic = topic;
+    return 0;
+}
+
+void topic_free(struct topic *topic)
+{
+    call_free(topic->refresh);
+    client_remove_timer(topic->client, &topic->timer);
+    list_remove(&topic->node);
+    free(topic->partitions);
+    free(topic);
+}
+
+void topic_unref(struct topic *topic)
+{
+    if (topic == NULL) return;
+    MESH_ASSERT(topic->reference_count > 0);
+    if (--topic->reference_count == 0) topic_free(topic);
+}
+
+bool topic_is_missing(const struct topic *topic)
+{
+    return topic->unknown_since_ms != 0 && topic->error == MESH_EUNKNOWN_TOPIC &&
+           topic->refreshed_ms - topic->unknown_since_ms >= TOPIC_UNKNOWN_GRACE_MS;
+}
+
+/* ---- refreshing ---- */
+
+static int take_partitions(struct topic *topic, const struct message_topic *from)
+{
+    struct topic_partition *partitions = calloc(from->partition_count + 1, sizeof(*partitions));
+
+    if (partitions == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < from->partition_count; i++)
+        partitions[i] = (struct topic_partition){-1, -1, 0};
+    for (size_t i = 0; i < from->partition_count; i++) {
+        const struct message_partition *partition = &from->partitions[i];
+        if (partition->partition >= from->partition_count) {
+            free(partitions);
+            return MESH_EPROTO;
+        }
+        partitions[partition->partition] =
+            (struct topic_partition){partition->leader, partition->leader_epoch, partition->shard};
+    }
+    free(topic->partitions);
+    topic->partitions = partitions;
+    topic->partition_count = (uint32_t)from->partition_count;
+    topic->id = from->topic_id;
+    topic->is_known = true;
+    return 0;
+}
+
+static int take_answer(struct topic *topic, struct slice message)
+{
+    struct message_topic_response response;
+    int err = message_decode_topic_response(message, &response);
+
+    if (err != 0) return err;
+    if (response.topic_count != 1)
+        err = MESH_EPROTO;
+    else if (response.topics[0].error != 0)
+        err = response.topics[0].error;
+    else if (response.topics[0].partition_count == 0)
+        err = MESH_EPROTO;
+    else
+        err = take_partitions(topic, &response.topics[0]);
+    message_deinit_topic_response(&response);
+    return err;
+}
+
+static void refreshed(struct call *call, int err, struct slice message)
+{
+    struct topic *topic = call->user;
+    struct mesh_client *client = topic->client;
+
+    topic->refresh = NULL;
+    if (err == 0) err = take_answer(topic, message);
+    topic->error = err;
+    topic->refreshed_ms = client->now_ms;
+    if (err != MESH_EUNKNOWN_TOPIC)
+        topic->unknown_since_ms = 0;
+    else if (topic->unknown_since_ms == 0)
+        topic->unknown_since_ms = client->now_ms;
+    if (err == MESH_EUNKNOWN_TOPIC) topic->is_known = false;
+    if (err == 0) topic->failures = 0;
+    topic->retry_ms = client->now_ms + backoff_ms(&refresh_backoff, topic->failures, random_unit(&client->random));
+    if (err != 0) topic->failures++;
+    topic->generation++;
+    call_free(call);
+    client_mark_all(client);
+}
+
+static void refresh_now(struct topic *topic)
+{
+    struct message_topic_describe describe = {0};
+    struct mesh_client *client = topic->client;
+    char *name = topic->name;
+    struct call *call = NULL;
+    int err;
+
+    if (topic->refresh != NULL) return;
+    describe.names = &name;
+    describe.name_count = 1;
+    err = call_new(client, FRAME_OP_TOPIC_DESCRIBE, refreshed, topic, &call);
+    if (err == 0) err = message_encode_topic_describe(&call->message, &describe);
+    if (err != 0) { /* out of memory: later */
+        call_free(call);
+        client_arm(client, &topic->timer, client->now_ms + refresh_backoff.max_ms);
+        return;
+    }
+    topic->refresh = call;
+    call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
+}
+
+void topic_refresh(struct topic *topic)
+{
+    struct mesh_client *client = topic->client;
+
+    if (topic->refresh != NULL || timer_is_armed(&topic->timer)) return;
+    if (client->now_ms >= topic->retry_ms)
+        refresh_now(topic);
+    else
+        client_arm(client, &topic->timer, topic->retry_ms);
+}
+
+void topic_keep_fresh(struct topic *topic)
+{
+    if (!topic->is_known || topic->client->now_ms >= topic->refreshed_ms + TOPIC_AGE_MAX_MS) topic_refresh(topic);
+}
+
+struct wait_known {
+    struct topic *topic;
+    uint64_t start_generation;
+};
+
+static bool is_known_or_missing(void *user)
+{
+    struct topic *topic = ((struct wait_known *)user)->topic;
+
+    if (topic->is_known || topic_is_missing(topic)) return true;
+    if (topic->error != 0 && !mesh_error_is_retriable(topic->error) &&
+        topic->generation != ((struct wait_known *)user)->start_generation)
+        return true;
+    topic_refresh(topic);
+    return false;
+}
+
+int topic_wait_known(struct topic *topic, uint64_t deadline_ms)
+{
+    struct mesh_client *client = topic->client;
+    struct wait_known wait = {topic, topic->generation};
+    int err;
+
+    if (topic->is_known) return 0;
+    topic->unknown_since_ms = 0; /* ask afresh, whatever was said before */
+    err = client_run(client, is_known_or_missing, &wait, deadline_ms);
+    if (err == MESH_ETIMEDOUT && topic->error != 0) err = topic->error;
+    if (err == MESH_ETIMEDOUT) {
+        char problems[CLIENT_ERROR_SIZE / 2];
+        broker_describe_problems(client, problems, sizeof(problems));
+        return client_fail(client, MESH_EUNREACHABLE, "no broker could be reached (%s)", problems);
+    }
+    if (err == 0 && !topic->is_known) err = topic->error;
+    if (err == MESH_EUNKNOWN_TOPIC)
+        return client_fail(client, err, "there is no topic \"%s\"; \"mesh topic create %s\" makes one", topic->name,
+                           topic->name);
+    return err; /* the text is the call's */
+}
+
+/* ---- brokers by node id ---- */
+
+static int take_brokers(struct mesh_client *client, struct slice message)
+{
+    struct message_cluster_response response;
+    int err = message_decode_cluster_response(message, &response);
+
+    if (err != 0) return err;
+    for (size_t i = 0; i < response.broker_count && err == 0; i++) {
+        struct message_broker *from = &response.brokers[i];
+        struct broker *broker = broker_find(client, from->node_id);
+        struct address address = {.port = (uint16_t)from->port};
+        size_t size = from->host != NULL ? strlen(from->host) : 0;
+        if (from->node_id < 0 || size == 0 || size >= sizeof(address.host) || from->port == 0 || from->port > UINT16_MAX)
+            continue; /* an address that nobody could use */
+        memcpy(address.host, from->host, size + 1);
+        if (broker == NULL) {
+            err = broker_new(client, &address, false, &broker);
+            if (err == 0) broker->node_id = from->node_id;
+        } else if (!broker->is_seed) {
+            broker->address = address;
+        }
+    }
+    message_deinit_cluster_response(&response);
+    return err;
+}
+
+static void cluster_answered(struct call *call, int err, struct slice message)
+{
+    struct mesh_client *client = call->client;
+
+    client->cluster_call = NULL;
+    if (err == 0) take_brokers(client, message); /* what could not be taken is asked for again */
+    call_free(call);
+    client_mark_all(client);
+}
+
+/* The leader's address is not known: ask who the brokers are, at most once a second. */
+static void ask_cluster(struct mesh_client *client)
+{
+    struct call *call = NULL;
+
+    if (client->cluster_call != NULL) return;
+    if (client->now_ms < client->cluster_retry_ms) {
+        if (!timer_is_armed(&client->seed_timer)) client_arm(client, &client->seed_timer, client->cluster_retry_ms);
+        return;
+    }
+    client->cluster_retry_ms = client->now_ms + 1000;
+    if (call_new(client, FRAME_OP_CLUSTER, cluster_answered, NULL, &call) != 0) return;
+    client->cluster_call = call;
+    call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
+}
+
+struct connection *topic_route(struct topic *topic, uint32_t partition, enum connection_lane lane)
+{
+    struct connection *connection = NULL;
+    struct broker *broker;
+
+    if (!topic->is_known || partition >= topic->partition_count || topic->partitions[partition].leader < 0) {
+        topic_refresh(topic);
+        return NULL;
+    }
+    broker = broker_find(topic->client, topic->partitions[partition].leader);
+    if (broker == NULL) {
+        ask_cluster(topic->client);
+        return NULL;
+    }
+    if (broker_connection(broker, (int32_t)topic->partitions[partition].shard, lane, &connection) != 0) return NULL;
+    return connection;
+}

@@ -78,7 +78,7 @@ static int fault_unknown_option(const struct command_spec *command, const char *
 
     while (count < OPTIONS_MAX && (option = command_option_at(command, count)) != NULL)
         names[count++] = option->name;
-    nearest = suggest_nearest(name, names, count);
+    nearest = suggestion_nearest(name, names, count);
     buffer_printf(fault, "there is no option --%s", name);
     if (nearest != NULL) buffer_printf(fault, "; did you mean --%s?", nearest);
     return MESH_EINVAL;
@@ -105,8 +105,10 @@ static int take_option(struct arguments *arguments, int argc, char **argv, int *
     } else {
         text = equals != NULL ? equals + 1 : *index + 1 < argc ? argv[++*index] : NULL;
         if (text == NULL || !value_is_good(option, text)) {
-            if (text == NULL) buffer_printf(fault, "--%s needs a value: ", name);
-            else buffer_printf(fault, "--%s: '%.100s' is not ", name, text);
+            if (text == NULL)
+                buffer_printf(fault, "--%s needs a value: ", name);
+            else
+                buffer_printf(fault, "--%s: '%.100s' is not ", name, text);
             describe_expected(option, fault);
             return MESH_EINVAL;
         }
@@ -165,8 +167,8 @@ static int parse_words(struct arguments *arguments, int argc, char **argv, struc
     return check_operand_count(arguments, fault);
 }
 
-int arguments_parse(const struct command_spec *command, int argc, char **argv, struct arguments *ret_arguments,
-                    struct buffer *fault)
+int arguments_parse(const struct command_spec *command, int argc, char **argv,
+                    struct arguments *ret_arguments, struct buffer *fault)
 {
     struct arguments arguments = {.command = command};
     int err = MESH_ENOMEM;

@@ -17,12 +17,14 @@
 
 int bench_parse_stat(const char *line, uint64_t *ret_ticks)
 {
-    /* The second field is the program's name in parentheses and may hold anything: count from the last one. */
+    /* The second field is the program's name in parentheses and may hold anything: count from the last one.
+     */
     const char *after_name = strrchr(line, ')');
     uint64_t user, system;
 
     if (after_name == NULL) return MESH_EINVAL;
-    if (sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user, &system) != 2)
+    if (sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user,
+               &system) != 2)
         return MESH_EINVAL;
     *ret_ticks = user + system;
     return 0;
@@ -55,7 +57,8 @@ struct bench_cpu bench_cpu_now(const struct bench *bench)
     struct bench_cpu cpu = {0, -1};
     struct rusage usage;
 
-    if (getrusage(RUSAGE_SELF, &usage) == 0) cpu.client = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        cpu.client = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
     if (bench->broker_pid > 0) cpu.broker = broker_cpu(bench->broker_pid);
     return cpu;
 }
@@ -64,8 +67,9 @@ struct bench_cpu bench_cpu_now(const struct bench *bench)
 
 static void fill_text(struct random *random, uint8_t *to, size_t size)
 {
-    static const char *const words[] = {"broker ", "record ", "offset ", "the ", "of ", "a ", "leader ", "epoch ",
-                                        "batch ", "and ", "partition ", "journal ", "to ", "in ", "segment ", "\n"};
+    static const char *const words[] = {"broker ", "record ", "offset ",  "the ", "of ",        "a ",
+                                        "leader ", "epoch ",  "batch ",   "and ", "partition ", "journal ",
+                                        "to ",     "in ",     "segment ", "\n"};
 
     for (size_t at = 0; at < size;) {
         const char *word = words[random_below(random, sizeof(words) / sizeof(words[0]))];
@@ -85,7 +89,8 @@ static int make_payload(struct bench *bench)
     if (bench->payload == NULL) return MESH_ENOMEM;
     random_init(&random, 1);
     if (strcmp(kind, "text") == 0) fill_text(&random, bench->payload, bench->payload_size);
-    for (size_t at = 0; strcmp(kind, "random") == 0 && at + sizeof(uint64_t) <= bench->payload_size; at += sizeof(uint64_t)) {
+    for (size_t at = 0; strcmp(kind, "random") == 0 && at + sizeof(uint64_t) <= bench->payload_size;
+         at += sizeof(uint64_t)) {
         uint64_t word = random_next(&random);
         memcpy(bench->payload + at, &word, sizeof(word));
     }
@@ -114,7 +119,8 @@ static int create_topic(struct bench *bench)
     int err = mesh_topic_options_new(&options);
 
     if (err == 0)
-        err = mesh_topic_options_set_partitions(options, (int32_t)arguments_integer(bench->arguments, "partitions", 1));
+        err = mesh_topic_options_set_partitions(
+            options, (int32_t)arguments_integer(bench->arguments, "partitions", 1));
     if (err == 0 && arguments_has(bench->arguments, "flush"))
         err = mesh_topic_options_set(options, "flush", arguments_text(bench->arguments, "flush", "group"));
     if (err == 0) err = mesh_topic_create(bench->session.client, bench->temporary_topic, options);
@@ -152,15 +158,18 @@ int bench_open(struct bench *bench, const struct arguments *arguments, size_t re
     int code;
 
     *bench = (struct bench){.arguments = arguments};
-    if (arguments_has(arguments, "topic") && (arguments_has(arguments, "partitions") || arguments_has(arguments, "flush")))
-        return (int)failure_usage(arguments->command->name, "--partitions and --flush are for a temporary topic, not for --topic");
+    if (arguments_has(arguments, "topic") &&
+        (arguments_has(arguments, "partitions") || arguments_has(arguments, "flush")))
+        return (int)failure_usage(arguments->command->name,
+                                  "--partitions and --flush are for a temporary topic, not for --topic");
     bench->record_size = (size_t)arguments_size(arguments, "record-size", (int64_t)record_size_default);
     bench->broker_pid = (pid_t)arguments_integer(arguments, "broker-pid", 0);
     if (ready_file != NULL && pid_from_ready_file(ready_file, &bench->broker_pid) != 0)
         return (int)failure_report(false, MESH_EINVAL, "no ready.json of a running broker", "%s", ready_file);
     code = (int)session_open(arguments, &bench->session);
     if (code != EXIT_DONE) return code;
-    if (make_payload(bench) != 0) return (int)failure_report(bench->session.is_json, MESH_ENOMEM, NULL, "making the payload");
+    if (make_payload(bench) != 0)
+        return (int)failure_report(bench->session.is_json, MESH_ENOMEM, NULL, "making the payload");
     return set_up_topic(bench);
 }
 
@@ -171,8 +180,8 @@ void bench_close(struct bench *bench)
     if (bench->temporary_topic[0] != '\0') {
         err = mesh_topic_delete(bench->session.client, bench->temporary_topic);
         if (err != 0)
-            failure_report(false, err, mesh_client_error(bench->session.client), "the temporary topic '%s' stays behind",
-                           bench->temporary_topic);
+            failure_report(false, err, mesh_client_error(bench->session.client),
+                           "the temporary topic '%s' stays behind", bench->temporary_topic);
     }
     free(bench->payload);
     bench->payload = NULL;

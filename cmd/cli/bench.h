@@ -21,8 +21,8 @@ struct bench {
 
 #define BENCH_PAYLOAD_WINDOWS (1u << 20)
 
-/* Opens a client, makes the payload and creates the topic. Reports its own failure. Returns EXIT_DONE, or the code to
- * exit with; bench_close() is due in both cases. */
+/* Opens a client, makes the payload and creates the topic. Reports its own failure. Returns EXIT_DONE, or the
+ * code to exit with; bench_close() is due in both cases. */
 int bench_open(struct bench *bench, const struct arguments *arguments, size_t record_size_default);
 
 /* Deletes a temporary topic, too. */

@@ -53,9 +53,13 @@ static int open_consumer(struct reading *reading)
     int err = mesh_consumer_new(reading->bench->session.client, &reading->consumer);
 
     if (err == 0 && arguments_has(arguments, "fetch-bytes"))
-        err = mesh_consumer_set_fetch_bytes_max(reading->consumer, (size_t)arguments_size(arguments, "fetch-bytes", 0));
-    if (err == 0 && arguments_has(arguments, "no-verify")) err = mesh_consumer_set_verify(reading->consumer, 0);
-    return err != 0 ? err : mesh_consumer_assign(reading->consumer, reading->bench->topic, -1, MESH_OFFSET_BEGINNING);
+        err = mesh_consumer_set_fetch_bytes_max(reading->consumer,
+                                                (size_t)arguments_size(arguments, "fetch-bytes", 0));
+    if (err == 0 && arguments_has(arguments, "no-verify"))
+        err = mesh_consumer_set_verify(reading->consumer, 0);
+    return err != 0
+               ? err
+               : mesh_consumer_assign(reading->consumer, reading->bench->topic, -1, MESH_OFFSET_BEGINNING);
 }
 
 /* Counts one poll's records; what others produced since the start is left out. */
@@ -81,7 +85,9 @@ static int read_all(struct reading *reading)
         count_records(reading, records, count);
         for (size_t i = 0; count == 0 && i < reading->plan.partition_count; i++) {
             int64_t position;
-            if (mesh_consumer_position(reading->consumer, reading->bench->topic, (int32_t)i, &position) == 0 && position >= 0)
+            if (mesh_consumer_position(reading->consumer, reading->bench->topic, (int32_t)i, &position) ==
+                    0 &&
+                position >= 0)
                 (void)consume_plan_advance(&reading->plan, (int32_t)i, position);
         }
     }

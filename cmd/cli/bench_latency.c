@@ -12,7 +12,7 @@
 struct pinging {
     const struct bench *bench;
     struct mesh_producer *producer;
-    struct mesh_client *second_client;   /* of the consumer; both NULL unless --end-to-end */
+    struct mesh_client *second_client; /* of the consumer; both NULL unless --end-to-end */
     struct mesh_consumer *consumer;
     struct histogram latency; /* ns */
     uint64_t records;
@@ -25,7 +25,8 @@ static int ping_acknowledged(struct pinging *pinging, const struct mesh_record *
     struct mesh_receipt receipt;
     int err = mesh_produce(pinging->producer, record, &receipt);
 
-    if (err == 0 && receipt.replicas_synced < pinging->replicas_synced) pinging->replicas_synced = receipt.replicas_synced;
+    if (err == 0 && receipt.replicas_synced < pinging->replicas_synced)
+        pinging->replicas_synced = receipt.replicas_synced;
     return err;
 }
 
@@ -56,8 +57,9 @@ static int ping_many(struct pinging *pinging, uint64_t count, bool counts)
     int err = 0;
 
     for (uint64_t i = 0; err == 0 && i < count && interrupt_signal() == 0; i++) {
-        struct mesh_record record = {
-            .value = bench_value(pinging->bench, i), .value_size = pinging->bench->record_size, .partition = MESH_PARTITION_ANY};
+        struct mesh_record record = {.value = bench_value(pinging->bench, i),
+                                     .value_size = pinging->bench->record_size,
+                                     .partition = MESH_PARTITION_ANY};
         uint64_t start_ns = clock_monotonic_ns(), end_ns;
         if (pinging->consumer != NULL) {
             err = ping_consumed(pinging, &record, &end_ns);
@@ -105,10 +107,14 @@ static int run(struct pinging *pinging)
 
     interrupt_install();
     err = settle(pinging);
-    if (err == 0) err = ping_many(pinging, (uint64_t)arguments_integer(bench->arguments, "warm-up", WARM_UP_DEFAULT), false);
+    if (err == 0)
+        err = ping_many(pinging, (uint64_t)arguments_integer(bench->arguments, "warm-up", WARM_UP_DEFAULT),
+                        false);
     result.before = bench_cpu_now(bench);
     start_ns = clock_monotonic_ns();
-    if (err == 0) err = ping_many(pinging, (uint64_t)arguments_integer(bench->arguments, "records", RECORDS_DEFAULT), true);
+    if (err == 0)
+        err = ping_many(pinging, (uint64_t)arguments_integer(bench->arguments, "records", RECORDS_DEFAULT),
+                        true);
     result.seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
     result.after = bench_cpu_now(bench);
     result.records = pinging->records;

@@ -10,7 +10,9 @@
 #define BURST_BYTES    (256u << 10) /* sent between two polls, at most */
 #define BURST_RECORDS  1024u
 #define SLOTS_PER_SLAB 1024
-#define SAMPLES_PER_SECOND_MAX 100000 /* of a scheduled load: enough for p99.99, cheap enough to not matter */
+#define SAMPLES_PER_SECOND_MAX                                                                               \
+    100000 /* of a scheduled load: enough for p99.99, cheap enough to not matter                             \
+            */
 
 /* ---- times of records on their way ---- */
 
@@ -79,14 +81,18 @@ static void take_answer(void *user, const struct mesh_receipt *receipt)
 
     if (receipt->status == MESH_DELIVERED) {
         load->delivered++;
-        if (receipt->replicas_synced < load->replicas_synced) load->replicas_synced = receipt->replicas_synced;
+        if (receipt->replicas_synced < load->replicas_synced)
+            load->replicas_synced = receipt->replicas_synced;
     } else {
         if (load->first_error == 0) load->first_error = receipt->error;
-        if (receipt->status == MESH_DELIVERY_UNKNOWN) load->unknown++;
-        else load->failed++;
+        if (receipt->status == MESH_DELIVERY_UNKNOWN)
+            load->unknown++;
+        else
+            load->failed++;
     }
     if (slot == &load->slots->unmeasured) return;
-    if (receipt->status == MESH_DELIVERED) histogram_record(&load->latency, clock_monotonic_ns() - slot->since_ns);
+    if (receipt->status == MESH_DELIVERED)
+        histogram_record(&load->latency, clock_monotonic_ns() - slot->since_ns);
     give_slot(load, slot);
 }
 
@@ -101,8 +107,10 @@ static int send_one(struct bench_load *load, uint64_t since_ns)
     struct bench_slot *slot = since_ns != 0 ? take_slot(load) : NULL;
     int err;
 
-    if (slot == NULL) slot = &load->slots->unmeasured;
-    else slot->since_ns = since_ns;
+    if (slot == NULL)
+        slot = &load->slots->unmeasured;
+    else
+        slot->since_ns = since_ns;
     while ((err = mesh_producer_send(load->producer, &record, take_answer, slot)) == MESH_EQUEUEFULL) {
         err = mesh_client_poll(load->bench->session.client, INTERRUPT_LOOK_MS);
         if (err != 0) break;
@@ -154,7 +162,8 @@ static void wait_until(const struct bench_load *load, uint64_t due_ns)
     if (due_ns <= now_ns) return;
     wait_ns = due_ns - now_ns;
     if (client_ms >= 0 && (uint64_t)client_ms * 1000000 < wait_ns) wait_ns = (uint64_t)client_ms * 1000000;
-    wait = (struct timespec){.tv_sec = (time_t)(wait_ns / 1000000000), .tv_nsec = (long)(wait_ns % 1000000000)};
+    wait =
+        (struct timespec){.tv_sec = (time_t)(wait_ns / 1000000000), .tv_nsec = (long)(wait_ns % 1000000000)};
     (void)ppoll(&fd, 1, &wait, NULL); /* woken early by whatever: the caller looks at the clock */
 }
 

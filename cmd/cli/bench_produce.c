@@ -20,9 +20,11 @@ static int set_up_producer(const struct bench *bench, struct mesh_producer **ret
 
     if (err != 0) return err;
     err = producing_set_options(producer, arguments);
-    if (err == 0 && arguments_has(arguments, "no-idempotence")) err = mesh_producer_set_idempotent(producer, 0);
+    if (err == 0 && arguments_has(arguments, "no-idempotence"))
+        err = mesh_producer_set_idempotent(producer, 0);
     if (err == 0 && arguments_has(arguments, "batch-records"))
-        err = mesh_producer_set_batch_records_max(producer, (size_t)arguments_integer(arguments, "batch-records", 1));
+        err = mesh_producer_set_batch_records_max(producer,
+                                                  (size_t)arguments_integer(arguments, "batch-records", 1));
     if (err == 0 && arguments_has(arguments, "in-flight"))
         err = mesh_producer_set_in_flight_max(producer, (int)arguments_integer(arguments, "in-flight", 1));
     if (err == 0 && strcmp(arguments_text(arguments, "partitioner", "sticky"), "round-robin") == 0)
@@ -84,7 +86,8 @@ static int run(const struct bench *bench, struct mesh_producer *producer)
     warm_up.records = (uint64_t)arguments_integer(bench->arguments, "warm-up", 0);
     if (warm_up.records > 0) err = bench_load_run(&load, bench, producer, &warm_up);
     before = bench_cpu_now(bench);
-    if (err == 0 && load.first_error == 0 && interrupt_signal() == 0) err = bench_load_run(&load, bench, producer, &options);
+    if (err == 0 && load.first_error == 0 && interrupt_signal() == 0)
+        err = bench_load_run(&load, bench, producer, &options);
     code = finish(bench, &load, before, err);
     bench_load_deinit(&load);
     return code;

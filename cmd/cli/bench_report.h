@@ -6,13 +6,13 @@
 #include "cmd/cli/bench.h"
 
 struct bench_result {
-    const char *name;           /* "produce", "consume", "latency" */
-    uint64_t records, bytes;    /* bytes of values */
-    uint64_t failed, unknown;   /* records */
+    const char *name;         /* "produce", "consume", "latency" */
+    uint64_t records, bytes;  /* bytes of values */
+    uint64_t failed, unknown; /* records */
     double seconds;
     struct bench_cpu before, after;
     const struct histogram *latency; /* ns; NULL: not measured */
-    uint32_t replicas_synced;   /* UINT32_MAX: not known */
+    uint32_t replicas_synced;        /* UINT32_MAX: not known */
 };
 
 /* Returns an exit code. */

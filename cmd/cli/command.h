@@ -1,7 +1,7 @@
 /* cli/command.h - what the command line offers, as data.
  *
- * One table (command_table.c) describes every command and option. The parser, --help, the man page and the shell
- * completions are all made from it, so that none can tell something else than another. */
+ * One table (command_table.c) describes every command and option. The parser, --help, the man page and the
+ * shell completions are all made from it, so that none can tell something else than another. */
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
@@ -43,7 +43,7 @@ enum option_kind {
 };
 
 struct option_spec {
-    const char *name;       /* without the dashes */
+    const char *name; /* without the dashes */
     enum option_kind kind;
     const char *value_name; /* as help shows it; NULL for a flag */
     const char *help;       /* a sentence without a full stop */
@@ -61,9 +61,9 @@ struct command_spec {
     const char *operands; /* as usage shows them: "TOPIC [FILE]...", "" when there are none */
     size_t operands_min, operands_max;
     enum operand_kind first_operand, further_operands; /* for completion */
-    const char *summary;     /* one line, for lists */
-    const char *description; /* paragraphs separated by an empty line */
-    const char *examples;    /* lines "command  # remark", or "" */
+    const char *summary;                               /* one line, for lists */
+    const char *description;                           /* paragraphs separated by an empty line */
+    const char *examples;                              /* lines "command  # remark", or "" */
     const struct option_spec *options;
     size_t option_count;
     bool is_client; /* takes the options of command_client_options, too */
@@ -96,7 +96,8 @@ bool command_is_in_group(const struct command_spec *command, const char *group);
 /* The option of a command by name, client options and help included, or NULL. */
 const struct option_spec *command_find_option(const struct command_spec *command, const char *name);
 
-/* All options of a command, one after the other: its own, then the client's, then help. NULL after the last. */
+/* All options of a command, one after the other: its own, then the client's, then help. NULL after the last.
+ */
 const struct option_spec *command_option_at(const struct command_spec *command, size_t index);
 
 #endif

@@ -13,7 +13,8 @@ static int for_each_first_word(struct buffer *to, int (*append)(struct buffer *,
         const char *name = command_table[i].name;
         size_t size = strcspn(name, " ");
         const char *previous = i > 0 ? command_table[i - 1].name : "";
-        bool is_repeated = strncmp(previous, name, size) == 0 && (previous[size] == ' ' || previous[size] == '\0');
+        bool is_repeated =
+            strncmp(previous, name, size) == 0 && (previous[size] == ' ' || previous[size] == '\0');
         if (!is_repeated) err = append(to, name, size);
     }
     return err;
@@ -30,7 +31,8 @@ static int append_group_members(struct buffer *to, const char *group)
 
     for (size_t i = 0; err == 0 && i < COMMAND_COUNT; i++)
         if (command_is_in_group(&command_table[i], group))
-            err = append_word(to, command_table[i].name + strlen(group) + 1, strlen(command_table[i].name) - strlen(group) - 1);
+            err = append_word(to, command_table[i].name + strlen(group) + 1,
+                              strlen(command_table[i].name) - strlen(group) - 1);
     return err;
 }
 
@@ -80,7 +82,8 @@ static int bash_option_values(struct buffer *to, const struct command_spec *comm
             if (err == 0) err = append_choices(to, option->choices);
             if (err == 0) err = buffer_append_string(to, "' -- \"$cur\"));");
         } else if (option->kind == OPTION_START) {
-            err = buffer_append_string(to, "COMPREPLY=($(compgen -W 'beginning end offset: time:' -- \"$cur\"));");
+            err = buffer_append_string(
+                to, "COMPREPLY=($(compgen -W 'beginning end offset: time:' -- \"$cur\"));");
         } else if (option->kind == OPTION_FILE) {
             err = buffer_append_string(to, "COMPREPLY=($(compgen -f -- \"$cur\"));");
         } else if (option->kind == OPTION_DIRECTORY) {
@@ -107,12 +110,14 @@ static int bash_groups(struct buffer *to)
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < command_group_count; i++) {
-        err = buffer_printf(to, "    %s)\n        if ((COMP_CWORD == 2)); then\n            COMPREPLY=($(compgen -W '",
-                            command_groups[i].name);
+        err = buffer_printf(
+            to, "    %s)\n        if ((COMP_CWORD == 2)); then\n            COMPREPLY=($(compgen -W '",
+            command_groups[i].name);
         if (err == 0) err = append_group_members(to, command_groups[i].name);
         if (err == 0)
-            err = buffer_append_string(to, "' -- \"$cur\"))\n            return\n        fi\n"
-                                           "        command=\"$command ${COMP_WORDS[2]}\"\n        at=3\n        ;;\n");
+            err = buffer_append_string(
+                to, "' -- \"$cur\"))\n            return\n        fi\n"
+                    "        command=\"$command ${COMP_WORDS[2]}\"\n        at=3\n        ;;\n");
     }
     return err;
 }
@@ -121,7 +126,8 @@ static const char bash_head[] =
     "# bash completion for mesh; made from its table of commands.\n"
     "_mesh_operand() {\n"
     "    case $1 in\n"
-    "    topic) COMPREPLY=($(compgen -W \"$(mesh topic list --names --timeout 1s 2>/dev/null)\" -- \"$cur\")) ;;\n"
+    "    topic) COMPREPLY=($(compgen -W \"$(mesh topic list --names --timeout 1s 2>/dev/null)\" -- "
+    "\"$cur\")) ;;\n"
     "    file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
     "    command) COMPREPLY=($(compgen -W \"$first_words $subjects\" -- \"$cur\")) ;;\n"
     "    esac\n"
@@ -132,17 +138,16 @@ static const char bash_head[] =
     "    COMPREPLY=()\n"
     "    first_words='";
 
-static const char bash_tail[] =
-    "    esac\n"
-    "    if [[ $cur == -* ]]; then\n"
-    "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
-    "    elif ((COMP_CWORD == at)); then\n"
-    "        _mesh_operand \"$first\"\n"
-    "    else\n"
-    "        _mesh_operand \"$further\"\n"
-    "    fi\n"
-    "}\n"
-    "complete -o filenames -o bashdefault -F _mesh mesh\n";
+static const char bash_tail[] = "    esac\n"
+                                "    if [[ $cur == -* ]]; then\n"
+                                "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
+                                "    elif ((COMP_CWORD == at)); then\n"
+                                "        _mesh_operand \"$first\"\n"
+                                "    else\n"
+                                "        _mesh_operand \"$further\"\n"
+                                "    fi\n"
+                                "}\n"
+                                "complete -o filenames -o bashdefault -F _mesh mesh\n";
 
 int completion_bash(struct buffer *to)
 {
@@ -152,9 +157,10 @@ int completion_bash(struct buffer *to)
     if (err == 0) err = buffer_append_string(to, "'\n    subjects='");
     if (err == 0) err = append_help_subjects(to);
     if (err == 0)
-        err = buffer_append_string(to, "'\n    if ((COMP_CWORD == 1)); then\n"
-                                       "        COMPREPLY=($(compgen -W \"$first_words --help --version\" -- \"$cur\"))\n"
-                                       "        return\n    fi\n    case $command in\n");
+        err = buffer_append_string(
+            to, "'\n    if ((COMP_CWORD == 1)); then\n"
+                "        COMPREPLY=($(compgen -W \"$first_words --help --version\" -- \"$cur\"))\n"
+                "        return\n    fi\n    case $command in\n");
     if (err == 0) err = bash_groups(to);
     if (err == 0) err = buffer_append_string(to, "    esac\n    case \"$command $prev\" in\n");
     for (size_t i = 0; err == 0 && i < COMMAND_COUNT; i++)

@@ -24,7 +24,8 @@ static int append_word(struct buffer *to, const char *condition, const char *wor
     return err != 0 ? err : buffer_append_string(to, "'\n");
 }
 
-static int append_option(struct buffer *to, const struct command_spec *command, const struct option_spec *option)
+static int append_option(struct buffer *to, const struct command_spec *command,
+                         const struct option_spec *option)
 {
     int err = buffer_printf(to, "complete -c mesh -n '__mesh_in %s' -l %s", command->name, option->name);
 
@@ -61,25 +62,26 @@ static int append_command(struct buffer *to, const struct command_spec *command)
     return err;
 }
 
-static const char head[] = "# fish completion for mesh; made from its table of commands.\n"
-                           "function __mesh_topics\n"
-                           "    mesh topic list --names --timeout 1s 2>/dev/null\n"
-                           "end\n\n"
-                           "# True when the words after mesh begin with the arguments, and another word follows.\n"
-                           "function __mesh_in\n"
-                           "    set -l words (commandline -opc)\n"
-                           "    set -e words[1]\n"
-                           "    for word in $argv\n"
-                           "        test (count $words) -gt 0; and test \"$words[1]\" = $word; or return 1\n"
-                           "        set -e words[1]\n"
-                           "    end\n"
-                           "end\n\n"
-                           "# True when the words after mesh are exactly the arguments.\n"
-                           "function __mesh_at\n"
-                           "    set -l words (commandline -opc)\n"
-                           "    set -e words[1]\n"
-                           "    test \"$words\" = \"$argv\"\n"
-                           "end\n\n";
+static const char head[] =
+    "# fish completion for mesh; made from its table of commands.\n"
+    "function __mesh_topics\n"
+    "    mesh topic list --names --timeout 1s 2>/dev/null\n"
+    "end\n\n"
+    "# True when the words after mesh begin with the arguments, and another word follows.\n"
+    "function __mesh_in\n"
+    "    set -l words (commandline -opc)\n"
+    "    set -e words[1]\n"
+    "    for word in $argv\n"
+    "        test (count $words) -gt 0; and test \"$words[1]\" = $word; or return 1\n"
+    "        set -e words[1]\n"
+    "    end\n"
+    "end\n\n"
+    "# True when the words after mesh are exactly the arguments.\n"
+    "function __mesh_at\n"
+    "    set -l words (commandline -opc)\n"
+    "    set -e words[1]\n"
+    "    test \"$words\" = \"$argv\"\n"
+    "end\n\n";
 
 int completion_fish(struct buffer *to)
 {

@@ -10,9 +10,12 @@ static int append_quoted(struct buffer *to, const char *text)
     int err = 0;
 
     for (; err == 0 && *text != '\0'; text++) {
-        if (*text == '\'') err = buffer_append_string(to, "'\\''");
-        else if (strchr("[]:\\", *text) != NULL) err = buffer_printf(to, "\\%c", *text);
-        else err = buffer_append(to, text, 1);
+        if (*text == '\'')
+            err = buffer_append_string(to, "'\\''");
+        else if (strchr("[]:\\", *text) != NULL)
+            err = buffer_printf(to, "\\%c", *text);
+        else
+            err = buffer_append(to, text, 1);
     }
     return err;
 }
@@ -60,7 +63,8 @@ static const char *operand_action(enum operand_kind kind)
 
 static int append_command(struct buffer *to, const struct command_spec *command)
 {
-    const char *first = operand_action(command->first_operand), *further = operand_action(command->further_operands);
+    const char *first = operand_action(command->first_operand),
+               *further = operand_action(command->further_operands);
     const struct option_spec *option;
     int err = buffer_printf(to, "    '%s')\n        _arguments", command->name);
 
@@ -97,33 +101,38 @@ static int append_groups(struct buffer *to)
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < command_group_count; i++) {
-        err = buffer_printf(to,
-                            "    %s)\n        if ((CURRENT == 3)); then\n            local -a members=(", command_groups[i].name);
+        err = buffer_printf(to, "    %s)\n        if ((CURRENT == 3)); then\n            local -a members=(",
+                            command_groups[i].name);
         if (err == 0) err = append_descriptions(to, command_groups[i].name);
         if (err == 0)
-            err = buffer_append_string(to, ")\n            _describe command members\n            return\n        fi\n"
-                                           "        command=\"$command $words[3]\"\n        shift words\n        ((CURRENT--))\n        ;;\n");
+            err = buffer_append_string(
+                to, ")\n            _describe command members\n            return\n        fi\n"
+                    "        command=\"$command $words[3]\"\n        shift words\n        ((CURRENT--))\n    "
+                    "    ;;\n");
     }
     return err;
 }
 
 int completion_zsh(struct buffer *to)
 {
-    int err = buffer_append_string(to, "#compdef mesh\n# zsh completion for mesh; made from its table of commands.\n"
-                                       "_mesh_topics() {\n"
-                                       "    local -a topics=(${(f)\"$(mesh topic list --names --timeout 1s 2>/dev/null)\"})\n"
-                                       "    _describe topic topics\n}\n\n"
-                                       "_mesh_commands() {\n    local -a commands=(");
+    int err = buffer_append_string(
+        to, "#compdef mesh\n# zsh completion for mesh; made from its table of commands.\n"
+            "_mesh_topics() {\n"
+            "    local -a topics=(${(f)\"$(mesh topic list --names --timeout 1s 2>/dev/null)\"})\n"
+            "    _describe topic topics\n}\n\n"
+            "_mesh_commands() {\n    local -a commands=(");
 
     if (err == 0) err = append_descriptions(to, NULL);
     if (err == 0)
-        err = buffer_append_string(to, ")\n    _describe command commands\n}\n\n"
-                                       "_mesh() {\n"
-                                       "    if ((CURRENT == 2)); then\n        _mesh_commands\n        return\n    fi\n"
-                                       "    local command=$words[2]\n    case $command in\n");
+        err = buffer_append_string(
+            to, ")\n    _describe command commands\n}\n\n"
+                "_mesh() {\n"
+                "    if ((CURRENT == 2)); then\n        _mesh_commands\n        return\n    fi\n"
+                "    local command=$words[2]\n    case $command in\n");
     if (err == 0) err = append_groups(to);
     if (err == 0)
-        err = buffer_append_string(to, "    esac\n    shift words\n    ((CURRENT--))\n    case $command in\n");
+        err =
+            buffer_append_string(to, "    esac\n    shift words\n    ((CURRENT--))\n    case $command in\n");
     for (size_t i = 0; err == 0 && i < COMMAND_COUNT; i++)
         err = append_command(to, &command_table[i]);
     return err != 0 ? err : buffer_append_string(to, "    esac\n}\n\n_mesh \"$@\"\n");

@@ -1,7 +1,7 @@
 /* mesh consume: a topic's records to standard output.
  *
- * Records are written into one buffer, which goes out when it is large or when nothing more has come: large writes under
- * load, no delay without it. */
+ * Records are written into one buffer, which goes out when it is large or when nothing more has come: large
+ * writes under load, no delay without it. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "cmd/cli/commands.h"
@@ -69,8 +69,10 @@ static int write_file(struct consume *consume, const struct mesh_consumed *recor
     }
     buffer_clear(&consume->output);
     if (close(fd) != 0 && err == 0) err = error_from_errno(errno);
-    if (err == 0 && renameat(consume->directory_fd, temporary, consume->directory_fd, name) != 0) err = error_from_errno(errno);
-    if (err != 0) (void)unlinkat(consume->directory_fd, temporary, 0); /* best effort: the write has failed already */
+    if (err == 0 && renameat(consume->directory_fd, temporary, consume->directory_fd, name) != 0)
+        err = error_from_errno(errno);
+    if (err != 0)
+        (void)unlinkat(consume->directory_fd, temporary, 0); /* best effort: the write has failed already */
     return err;
 }
 
@@ -96,7 +98,8 @@ static bool is_done(const struct consume *consume)
 
 static void end_partition(struct consume *consume, int32_t partition)
 {
-    (void)mesh_consumer_pause(consume->consumer, consume->arguments->operands[0], partition); /* it is assigned */
+    (void)mesh_consumer_pause(consume->consumer, consume->arguments->operands[0],
+                              partition); /* it is assigned */
 }
 
 static int take_records(struct consume *consume, const struct mesh_consumed *records, size_t count)
@@ -107,7 +110,8 @@ static int take_records(struct consume *consume, const struct mesh_consumed *rec
         const struct mesh_consumed *record = &records[i];
         if (consume->until_end) {
             if (!consume->plan.partitions[record->partition].is_read) continue;
-            if (record->offset < consume->plan.partitions[record->partition].end) err = write_record(consume, record);
+            if (record->offset < consume->plan.partitions[record->partition].end)
+                err = write_record(consume, record);
             if (consume_plan_advance(&consume->plan, record->partition, record->offset + 1))
                 end_partition(consume, record->partition);
         } else {
@@ -124,8 +128,11 @@ static void look_at_positions(struct consume *consume)
     for (size_t i = 0; consume->until_end && i < consume->plan.partition_count; i++) {
         int64_t position;
         if (!consume->plan.partitions[i].is_read) continue;
-        if (mesh_consumer_position(consume->consumer, consume->arguments->operands[0], (int32_t)i, &position) != 0) continue;
-        if (position >= 0 && consume_plan_advance(&consume->plan, (int32_t)i, position)) end_partition(consume, (int32_t)i);
+        if (mesh_consumer_position(consume->consumer, consume->arguments->operands[0], (int32_t)i,
+                                   &position) != 0)
+            continue;
+        if (position >= 0 && consume_plan_advance(&consume->plan, (int32_t)i, position))
+            end_partition(consume, (int32_t)i);
     }
 }
 
@@ -149,11 +156,13 @@ static bool has_waited_too_long(const struct consume *consume)
     return consume->session.has_timeout && idle_ns >= (uint64_t)consume->session.timeout_ms * 1000000;
 }
 
-/* The wait of the next poll: none while there is something to write out, so that it goes out only when nothing came. */
+/* The wait of the next poll: none while there is something to write out, so that it goes out only when
+ * nothing came. */
 static int poll_wait_ms(const struct consume *consume)
 {
     if (consume->output.size > 0) return 0;
-    if (consume->session.has_timeout && consume->session.timeout_ms < INTERRUPT_LOOK_MS) return consume->session.timeout_ms;
+    if (consume->session.has_timeout && consume->session.timeout_ms < INTERRUPT_LOOK_MS)
+        return consume->session.timeout_ms;
     return INTERRUPT_LOOK_MS;
 }
 
@@ -180,7 +189,8 @@ static int consume_all(struct consume *consume)
             continue;
         }
         consume->last_record_ns = clock_monotonic_ns();
-        progress_update(&consume->progress, consume->records, consume->bytes, consume->records, consume->last_record_ns);
+        progress_update(&consume->progress, consume->records, consume->bytes, consume->records,
+                        consume->last_record_ns);
     }
     err = write_out(consume);
     if (err != 0 && err != MESH_ECLOSED) return (int)failure_report(false, err, NULL, "writing records");
@@ -191,7 +201,8 @@ static int consume_all(struct consume *consume)
 
 static void print_summary(const struct consume *consume, double seconds)
 {
-    char records[TERMINAL_FIGURE_SIZE], volume[TERMINAL_FIGURE_SIZE], time[TERMINAL_FIGURE_SIZE], speed[TERMINAL_FIGURE_SIZE];
+    char records[TERMINAL_FIGURE_SIZE], volume[TERMINAL_FIGURE_SIZE], time[TERMINAL_FIGURE_SIZE],
+        speed[TERMINAL_FIGURE_SIZE];
     double per_second = seconds > 0 ? 1 / seconds : 0;
 
     fprintf(stderr, "%s records (%s) from '%s' in %s: %s/s\n", terminal_count(consume->records, records),
@@ -206,20 +217,20 @@ static void print_json_summary(const struct consume *consume, double seconds)
     struct json_writer json;
 
     json_writer_init(&json, &text);
-    json_begin_object(&json);
-    json_key(&json, "topic");
-    json_text(&json, consume->arguments->operands[0]);
-    json_key(&json, "records");
-    json_unsigned(&json, consume->records);
-    json_key(&json, "bytes");
-    json_unsigned(&json, consume->bytes);
-    json_key(&json, "seconds");
-    json_real(&json, seconds, 6);
-    json_key(&json, "records_per_second");
-    json_real(&json, (double)consume->records * per_second, 0);
-    json_key(&json, "mb_per_second");
-    json_real(&json, (double)consume->bytes * per_second / 1e6, 3);
-    json_end_object(&json);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "topic");
+    json_writer_text(&json, consume->arguments->operands[0]);
+    json_writer_key(&json, "records");
+    json_writer_unsigned(&json, consume->records);
+    json_writer_key(&json, "bytes");
+    json_writer_unsigned(&json, consume->bytes);
+    json_writer_key(&json, "seconds");
+    json_writer_real(&json, seconds, 6);
+    json_writer_key(&json, "records_per_second");
+    json_writer_real(&json, (double)consume->records * per_second, 0);
+    json_writer_key(&json, "mb_per_second");
+    json_writer_real(&json, (double)consume->bytes * per_second / 1e6, 3);
+    json_writer_end_object(&json);
     if (json_writer_error(&json) == 0) fprintf(stderr, "%.*s\n", (int)text.size, (char *)text.data);
     buffer_deinit(&text);
 }
@@ -228,21 +239,27 @@ static void summarize(const struct consume *consume, int code)
 {
     const struct arguments *arguments = consume->arguments;
     double seconds = (double)(consume->last_record_ns - consume->start_ns) / 1e9;
-    bool is_talkative = arguments_has(arguments, "verbose") ||
-                        (terminal_is(STDERR_FILENO) && !terminal_is(STDOUT_FILENO) && !arguments_has(arguments, "quiet"));
+    bool is_talkative =
+        arguments_has(arguments, "verbose") ||
+        (terminal_is(STDERR_FILENO) && !terminal_is(STDOUT_FILENO) && !arguments_has(arguments, "quiet"));
 
     if (code == EXIT_TIMED_OUT && !arguments_has(arguments, "quiet"))
-        fprintf(stderr, "mesh: consuming '%s': no record came for %d ms\n", arguments->operands[0], consume->session.timeout_ms);
-    if (arguments_has(arguments, "json-summary")) print_json_summary(consume, seconds);
-    else if (is_talkative) print_summary(consume, seconds);
+        fprintf(stderr, "mesh: consuming '%s': no record came for %d ms\n", arguments->operands[0],
+                consume->session.timeout_ms);
+    if (arguments_has(arguments, "json-summary"))
+        print_json_summary(consume, seconds);
+    else if (is_talkative)
+        print_summary(consume, seconds);
 }
 
 /* ---- setting up ---- */
 
 static enum output_format format_of(const struct arguments *arguments)
 {
-    static const char *const names[] = {"lines", "raw", "length-prefixed", "json", "files"}; /* in the order of the enum */
-    const char *text = arguments_text(arguments, "format", arguments_has(arguments, "json") ? "json" : "lines");
+    static const char *const names[] = {"lines", "raw", "length-prefixed", "json",
+                                        "files"}; /* in the order of the enum */
+    const char *text =
+        arguments_text(arguments, "format", arguments_has(arguments, "json") ? "json" : "lines");
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(text, names[i]) == 0) return (enum output_format)i;
@@ -287,7 +304,8 @@ static int assign(struct consume *consume, int32_t partition)
         if (!consume->plan.partitions[i].is_read) continue;
         err = consume->start.kind == START_TIME
                   ? mesh_consumer_assign_time(consume->consumer, topic, (int32_t)i, consume->start.value)
-                  : mesh_consumer_assign(consume->consumer, topic, (int32_t)i, consume->plan.partitions[i].start);
+                  : mesh_consumer_assign(consume->consumer, topic, (int32_t)i,
+                                         consume->plan.partitions[i].start);
     }
     return err;
 }
@@ -300,14 +318,16 @@ static int plan_and_assign(struct consume *consume)
     int err = mesh_topic_describe(consume->session.client, arguments->operands[0], &list);
 
     if (err != 0) return (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);
-    err = consume_plan_init(&consume->plan, mesh_topic_list_get(list, 0), partition, consume->start, consume->until_end);
+    err = consume_plan_init(&consume->plan, mesh_topic_list_get(list, 0), partition, consume->start,
+                            consume->until_end);
     mesh_topic_list_free(list);
     if (err == MESH_EUNKNOWN_TOPIC)
         return (int)failure_report(false, err, "there is no such partition", "consuming '%s' partition %d",
                                    arguments->operands[0], partition);
     if (err != 0) return (int)failure_report(false, err, NULL, "consuming '%s'", arguments->operands[0]);
     err = mesh_consumer_new(consume->session.client, &consume->consumer);
-    if (err == 0 && arguments_has(arguments, "no-verify")) err = mesh_consumer_set_verify(consume->consumer, 0);
+    if (err == 0 && arguments_has(arguments, "no-verify"))
+        err = mesh_consumer_set_verify(consume->consumer, 0);
     if (err == 0) err = assign(consume, partition);
     if (err != 0) return (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);
     return EXIT_DONE;
@@ -322,9 +342,11 @@ static int run(struct consume *consume)
     if (code != EXIT_DONE) return code;
     interrupt_install();
     consume->start_ns = clock_monotonic_ns();
-    if (total == 0 || (consume->plan.record_total > 0 && consume->plan.record_total < total)) total = consume->plan.record_total;
+    if (total == 0 || (consume->plan.record_total > 0 && consume->plan.record_total < total))
+        total = consume->plan.record_total;
     /* A progress line among records on the same terminal would only disturb. */
-    progress_init(&consume->progress, !arguments_has(consume->arguments, "quiet") && !terminal_is(STDOUT_FILENO), total,
+    progress_init(&consume->progress,
+                  !arguments_has(consume->arguments, "quiet") && !terminal_is(STDOUT_FILENO), total,
                   consume->start_ns);
     code = consume_all(consume);
     progress_clear(&consume->progress);
@@ -341,11 +363,14 @@ int command_consume(const struct arguments *arguments)
         return (int)failure_usage("consume", "--output has a meaning with --format files only");
     consume.until_end = arguments_has(arguments, "until-end");
     consume.count_max = (uint64_t)arguments_integer(arguments, "count", 0);
-    if (arguments_has(arguments, "count") && consume.count_max == 0) return EXIT_DONE; /* nothing was asked for */
-    (void)start_offset_parse(arguments_text(arguments, "from", "beginning"), clock_wall_ms(), &consume.start); /* checked */
+    if (arguments_has(arguments, "count") && consume.count_max == 0)
+        return EXIT_DONE; /* nothing was asked for */
+    (void)start_offset_parse(arguments_text(arguments, "from", "beginning"), clock_wall_ms(),
+                             &consume.start); /* checked */
     code = (int)session_open(arguments, &consume.session);
     if (code != EXIT_DONE) return code;
-    consume.session.is_json = false; /* --json is a format here: facts of failures go to standard error only */
+    consume.session.is_json =
+        false; /* --json is a format here: facts of failures go to standard error only */
     code = run(&consume);
     mesh_consumer_free(consume.consumer);
     consume_plan_deinit(&consume.plan);

@@ -34,8 +34,8 @@ static int64_t start_number(const struct mesh_partition_info *info, int64_t star
     return start == MESH_OFFSET_END ? info->high_watermark : start;
 }
 
-static void plan_partition(struct consume_plan *plan, const struct mesh_partition_info *info, struct start_offset start,
-                           bool until_end)
+static void plan_partition(struct consume_plan *plan, const struct mesh_partition_info *info,
+                           struct start_offset start, bool until_end)
 {
     struct consume_plan_partition *planned = &plan->partitions[info->partition];
     int64_t number;
@@ -48,7 +48,8 @@ static void plan_partition(struct consume_plan *plan, const struct mesh_partitio
     if (start.kind == START_OFFSET && start.value > info->high_watermark) planned->is_read = true;
     if (!planned->is_read) return;
     plan->open_count++;
-    if (until_end && start.kind != START_TIME && number < planned->end) plan->record_total += (uint64_t)(planned->end - number);
+    if (until_end && start.kind != START_TIME && number < planned->end)
+        plan->record_total += (uint64_t)(planned->end - number);
 }
 
 int consume_plan_init(struct consume_plan *plan, const struct mesh_topic_info *topic, int32_t partition,

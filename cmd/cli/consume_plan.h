@@ -1,7 +1,7 @@
 /* cli/consume_plan.h - which partitions `mesh consume` reads, from where to where.
  *
- * Made once from the topic's description. With until_end each partition ends at the high watermark of that moment, so that
- * the command stops although others go on producing. */
+ * Made once from the topic's description. With until_end each partition ends at the high watermark of that
+ * moment, so that the command stops although others go on producing. */
 #ifndef CLI_CONSUME_PLAN_H
 #define CLI_CONSUME_PLAN_H
 
@@ -20,17 +20,18 @@ struct consume_plan_partition {
 struct consume_plan {
     struct consume_plan_partition *partitions; /* owned; index: partition */
     size_t partition_count;
-    size_t open_count;      /* partitions with is_read */
-    uint64_t record_total;  /* how many records until the end; 0: not known */
+    size_t open_count;     /* partitions with is_read */
+    uint64_t record_total; /* how many records until the end; 0: not known */
 };
 
-/* Plans for one partition, or all when partition is -1. Errors: MESH_EUNKNOWN_TOPIC (no such partition), MESH_ENOMEM, or
- * the error of a partition that cannot be served. */
+/* Plans for one partition, or all when partition is -1. Errors: MESH_EUNKNOWN_TOPIC (no such partition),
+ * MESH_ENOMEM, or the error of a partition that cannot be served. */
 int consume_plan_init(struct consume_plan *plan, const struct mesh_topic_info *topic, int32_t partition,
                       struct start_offset start, bool until_end);
 void consume_plan_deinit(struct consume_plan *plan);
 
-/* Tells that the next offset to be read is now `position`. Returns true when this partition has just come to its end. */
+/* Tells that the next offset to be read is now `position`. Returns true when this partition has just come to
+ * its end. */
 bool consume_plan_advance(struct consume_plan *plan, int32_t partition, int64_t position);
 
 #endif

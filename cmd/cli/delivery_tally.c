@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PARTITIONS_MAX (1u << 20) /* beyond what a topic may have: a receipt that says more is not believed */
+#define PARTITIONS_MAX                                                                                       \
+    (1u << 20) /* beyond what a topic may have: a receipt that says more is not believed                     \
+                */
 
 void delivery_tally_init(struct delivery_tally *tally, const char *topic)
 {
@@ -63,8 +65,10 @@ static void count_delivered(struct delivery_tally *tally, const struct mesh_rece
         partition->replicas_synced = receipt->replicas_synced;
     }
     partition->last_offset = receipt->offset;
-    if (receipt->replicas_holding < partition->replicas_holding) partition->replicas_holding = receipt->replicas_holding;
-    if (receipt->replicas_synced < partition->replicas_synced) partition->replicas_synced = receipt->replicas_synced;
+    if (receipt->replicas_holding < partition->replicas_holding)
+        partition->replicas_holding = receipt->replicas_holding;
+    if (receipt->replicas_synced < partition->replicas_synced)
+        partition->replicas_synced = receipt->replicas_synced;
 }
 
 static void end_run(struct delivery_tally *tally)
@@ -75,23 +79,24 @@ static void end_run(struct delivery_tally *tally)
     if (!tally->has_run) return;
     tally->has_run = false;
     json_writer_init(&json, &tally->receipts);
-    json_begin_object(&json);
-    json_key(&json, "topic");
-    json_text(&json, tally->topic);
-    json_key(&json, "partition");
-    json_integer(&json, run->partition);
-    json_key(&json, "first_offset");
-    json_integer(&json, run->first_offset);
-    json_key(&json, "last_offset");
-    json_integer(&json, run->last_offset);
-    json_key(&json, "leader_epoch");
-    json_integer(&json, run->leader_epoch);
-    json_key(&json, "replicas_holding");
-    json_unsigned(&json, run->replicas_holding);
-    json_key(&json, "replicas_synced");
-    json_unsigned(&json, run->replicas_synced);
-    json_end_object(&json);
-    if (json_writer_error(&json) != 0 || buffer_append(&tally->receipts, "\n", 1) != 0) tally->error = MESH_ENOMEM;
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "topic");
+    json_writer_text(&json, tally->topic);
+    json_writer_key(&json, "partition");
+    json_writer_integer(&json, run->partition);
+    json_writer_key(&json, "first_offset");
+    json_writer_integer(&json, run->first_offset);
+    json_writer_key(&json, "last_offset");
+    json_writer_integer(&json, run->last_offset);
+    json_writer_key(&json, "leader_epoch");
+    json_writer_integer(&json, run->leader_epoch);
+    json_writer_key(&json, "replicas_holding");
+    json_writer_unsigned(&json, run->replicas_holding);
+    json_writer_key(&json, "replicas_synced");
+    json_writer_unsigned(&json, run->replicas_synced);
+    json_writer_end_object(&json);
+    if (json_writer_error(&json) != 0 || buffer_append(&tally->receipts, "\n", 1) != 0)
+        tally->error = MESH_ENOMEM;
 }
 
 static bool run_continues(const struct delivery_run *run, const struct mesh_receipt *receipt)
@@ -133,8 +138,10 @@ void delivery_tally_record(void *user, const struct mesh_receipt *receipt)
         return;
     }
     note_error(tally, receipt->error != 0 ? receipt->error : MESH_EUNKNOWN);
-    if (receipt->status == MESH_DELIVERY_UNKNOWN) tally->unknown++;
-    else tally->failed++;
+    if (receipt->status == MESH_DELIVERY_UNKNOWN)
+        tally->unknown++;
+    else
+        tally->failed++;
 }
 
 void delivery_tally_refuse(struct delivery_tally *tally, int error)
@@ -182,33 +189,33 @@ uint32_t delivery_tally_replicas_holding(const struct delivery_tally *tally)
 
 void delivery_tally_write_json(const struct delivery_tally *tally, struct json_writer *json)
 {
-    json_key(json, "failed");
-    json_unsigned(json, tally->failed);
-    json_key(json, "unknown");
-    json_unsigned(json, tally->unknown);
-    json_key(json, "replicas_holding");
-    json_unsigned(json, delivery_tally_replicas_holding(tally));
-    json_key(json, "replicas_synced");
-    json_unsigned(json, delivery_tally_replicas_synced(tally));
-    json_key(json, "partitions");
-    json_begin_array(json);
+    json_writer_key(json, "failed");
+    json_writer_unsigned(json, tally->failed);
+    json_writer_key(json, "unknown");
+    json_writer_unsigned(json, tally->unknown);
+    json_writer_key(json, "replicas_holding");
+    json_writer_unsigned(json, delivery_tally_replicas_holding(tally));
+    json_writer_key(json, "replicas_synced");
+    json_writer_unsigned(json, delivery_tally_replicas_synced(tally));
+    json_writer_key(json, "partitions");
+    json_writer_begin_array(json);
     for (size_t i = 0; i < tally->partition_count; i++) {
         const struct delivery_partition *partition = &tally->partitions[i];
         if (partition->records == 0) continue;
-        json_begin_object(json);
-        json_key(json, "partition");
-        json_unsigned(json, i);
-        json_key(json, "records");
-        json_unsigned(json, partition->records);
-        json_key(json, "first_offset");
-        json_integer(json, partition->first_offset);
-        json_key(json, "last_offset");
-        json_integer(json, partition->last_offset);
-        json_key(json, "replicas_holding");
-        json_unsigned(json, partition->replicas_holding);
-        json_key(json, "replicas_synced");
-        json_unsigned(json, partition->replicas_synced);
-        json_end_object(json);
+        json_writer_begin_object(json);
+        json_writer_key(json, "partition");
+        json_writer_unsigned(json, i);
+        json_writer_key(json, "records");
+        json_writer_unsigned(json, partition->records);
+        json_writer_key(json, "first_offset");
+        json_writer_integer(json, partition->first_offset);
+        json_writer_key(json, "last_offset");
+        json_writer_integer(json, partition->last_offset);
+        json_writer_key(json, "replicas_holding");
+        json_writer_unsigned(json, partition->replicas_holding);
+        json_writer_key(json, "replicas_synced");
+        json_writer_unsigned(json, partition->replicas_synced);
+        json_writer_end_object(json);
     }
-    json_end_array(json);
+    json_writer_end_array(json);
 }

@@ -10,8 +10,8 @@
 #include <mesh/mesh.h>
 
 struct delivery_partition {
-    uint64_t records; /* delivered; 0: nothing else here means anything */
-    int64_t first_offset, last_offset; /* -1 with acks 0 */
+    uint64_t records;                           /* delivered; 0: nothing else here means anything */
+    int64_t first_offset, last_offset;          /* -1 with acks 0 */
     uint32_t replicas_holding, replicas_synced; /* the least of all receipts */
 };
 
@@ -23,8 +23,8 @@ struct delivery_run {
 };
 
 struct delivery_tally {
-    uint64_t delivered, failed, unknown; /* records */
-    int first_error;                     /* of the first record that was not delivered */
+    uint64_t delivered, failed, unknown;   /* records */
+    int first_error;                       /* of the first record that was not delivered */
     struct delivery_partition *partitions; /* owned; index: partition */
     size_t partition_count;
     int receipts_fd; /* -1: no receipts are written; owned */

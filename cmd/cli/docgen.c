@@ -25,6 +25,7 @@ int main(int argc, char **argv)
     bool is_written = err == 0 && fwrite(text.data, 1, text.size, stdout) == text.size && fflush(stdout) == 0;
 
     buffer_deinit(&text);
-    if (err != 0) fprintf(stderr, "mesh-docgen: %s (usage: mesh-docgen man|bash|zsh|fish)\n", mesh_strerror(err));
+    if (err != 0)
+        fprintf(stderr, "mesh-docgen: %s (usage: mesh-docgen man|bash|zsh|fish)\n", mesh_strerror(err));
     return is_written ? 0 : 1;
 }

@@ -32,9 +32,12 @@ const char *failure_remedy(int error)
         {MESH_ETIMEDOUT, "Look at 'mesh status', or wait longer with --timeout."},
         {MESH_EUNKNOWN_TOPIC, "'mesh topic list' shows the topics; 'mesh topic create NAME' makes one."},
         {MESH_ETOPIC_EXISTS, "Choose another name, or give --if-absent to accept the one that is there."},
-        {MESH_EINVALID_TOPIC, "A name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or .."},
-        {MESH_EFULL, "Free space on the broker's disk, or shorten retention with 'mesh topic alter NAME --set retention.ms=...'."},
-        {MESH_ETOOLARGE, "Split the record, or raise max.batch.bytes with 'mesh topic alter NAME --set max.batch.bytes=...'."},
+        {MESH_EINVALID_TOPIC,
+         "A name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or .."},
+        {MESH_EFULL, "Free space on the broker's disk, or shorten retention with 'mesh topic alter NAME "
+                     "--set retention.ms=...'."},
+        {MESH_ETOOLARGE, "Split the record, or raise max.batch.bytes with 'mesh topic alter NAME --set "
+                         "max.batch.bytes=...'."},
         {MESH_EOFFSET_OUT_OF_RANGE, "'mesh topic describe NAME' shows the offsets that are there."},
         {MESH_ENOT_ENOUGH_REPLICAS, "'mesh status' shows which brokers are missing."},
         {MESH_ELOCKED, "Stop the other broker, or give this one its own directory with --data."},
@@ -52,18 +55,19 @@ static void print_json(int error, const char *message)
     struct json_writer json;
 
     json_writer_init(&json, &text);
-    json_begin_object(&json);
-    json_key(&json, "error");
-    json_begin_object(&json);
-    json_key(&json, "code");
-    json_integer(&json, error);
-    json_key(&json, "name");
-    json_text(&json, mesh_error_name(error));
-    json_key(&json, "message");
-    json_text(&json, message);
-    json_end_object(&json);
-    json_end_object(&json);
-    if (json_writer_error(&json) == 0 && buffer_append(&text, "\n", 1) == 0) (void)standard_output_write(text.data, text.size);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "error");
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "code");
+    json_writer_integer(&json, error);
+    json_writer_key(&json, "name");
+    json_writer_text(&json, mesh_error_name(error));
+    json_writer_key(&json, "message");
+    json_writer_text(&json, message);
+    json_writer_end_object(&json);
+    json_writer_end_object(&json);
+    if (json_writer_error(&json) == 0 && buffer_append(&text, "\n", 1) == 0)
+        (void)standard_output_write(text.data, text.size);
     buffer_deinit(&text);
 }
 

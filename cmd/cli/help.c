@@ -85,8 +85,9 @@ int help_group(struct buffer *to, const struct command_group *group, size_t widt
 
 int help_overview(struct buffer *to, size_t width)
 {
-    int err = buffer_append_string(to, "Usage: mesh COMMAND [OPTION]... [ARGUMENT]...\n\nA message broker without a "
-                                       "middle.\n\nCommands:\n");
+    int err = buffer_append_string(
+        to, "Usage: mesh COMMAND [OPTION]... [ARGUMENT]...\n\nA message broker without a "
+            "middle.\n\nCommands:\n");
 
     for (size_t i = 0; err == 0 && i < COMMAND_COUNT; i++)
         err = text_entry(to, command_table[i].name, command_table[i].summary, COMMAND_COLUMN, width);
@@ -116,16 +117,19 @@ int help_settings(struct buffer *to, size_t width)
     int err = buffer_append_string(to, "Settings of a broker\n\n");
 
     if (err == 0)
-        err = text_fill(to,
-                        "Given as KEY = VALUE lines in the file of 'mesh serve --config' (# begins a remark), as environment "
-                        "variables (MESH_ and the key in capitals, _ for . and -), or with --set KEY=VALUE; the last one holds, "
-                        "in this order. The options data, listen, name, zone and shards may stand there, too. "
-                        "topic.KEY is the default of a topic's configuration key for new topics.\n",
-                        0, width);
+        err =
+            text_fill(to,
+                      "Given as KEY = VALUE lines in the file of 'mesh serve --config' (# begins a remark), "
+                      "as environment "
+                      "variables (MESH_ and the key in capitals, _ for . and -), or with --set KEY=VALUE; "
+                      "the last one holds, "
+                      "in this order. The options data, listen, name, zone and shards may stand there, too. "
+                      "topic.KEY is the default of a topic's configuration key for new topics.\n",
+                      0, width);
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         struct buffer text = BUFFER_INIT;
-        err = buffer_printf(&text, "%s (%s, %" PRIu64 " to %" PRIu64 ") [%" PRIu64 "]", info->help, info->unit,
-                            info->minimum, info->maximum, info->fallback);
+        err = buffer_printf(&text, "%s (%s, %" PRIu64 " to %" PRIu64 ") [%" PRIu64 "]", info->help,
+                            info->unit, info->minimum, info->maximum, info->fallback);
         if (err == 0) err = buffer_append(&text, "", 1);
         if (err == 0) err = text_entry(to, info->key, (char *)text.data, OPTION_COLUMN, width);
         buffer_deinit(&text);

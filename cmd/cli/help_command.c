@@ -59,7 +59,8 @@ static int print_topic(const char *name)
 
     if (strcmp(name, "settings") == 0) return print(&text, help_settings(&text, help_width()), false);
     for (size_t i = 0; i < help_topic_count; i++)
-        if (strcmp(help_topics[i].name, name) == 0) return print(&text, help_topic(&text, &help_topics[i], help_width()), false);
+        if (strcmp(help_topics[i].name, name) == 0)
+            return print(&text, help_topic(&text, &help_topics[i], help_width()), false);
     snprintf(fault, sizeof(fault), "there is no command or subject '%.80s'", name);
     return (int)failure_usage("", fault);
 }
@@ -71,8 +72,10 @@ int command_help(const struct arguments *arguments)
     char name[160];
 
     if (arguments->operand_count == 0) return help_print_overview(false);
-    if (arguments->operand_count == 1) snprintf(name, sizeof(name), "%.70s", arguments->operands[0]);
-    else snprintf(name, sizeof(name), "%.70s %.70s", arguments->operands[0], arguments->operands[1]);
+    if (arguments->operand_count == 1)
+        snprintf(name, sizeof(name), "%.70s", arguments->operands[0]);
+    else
+        snprintf(name, sizeof(name), "%.70s %.70s", arguments->operands[0], arguments->operands[1]);
     command = command_find(name);
     if (command != NULL) return help_print_command(command);
     group = command_find_group(name);

@@ -1,4 +1,5 @@
-/* cli/help_command.h - prints help. Asked for it goes to standard output, as the answer to a fault to standard error. */
+/* cli/help_command.h - prints help. Asked for it goes to standard output, as the answer to a fault to
+ * standard error. */
 #ifndef CLI_HELP_COMMAND_H
 #define CLI_HELP_COMMAND_H
 

@@ -2,7 +2,8 @@
 #ifndef CLI_INTERRUPT_H
 #define CLI_INTERRUPT_H
 
-/* From now on the first signal is only noted. Waits end early then (EINTR); loops also look from time to time. */
+/* From now on the first signal is only noted. Waits end early then (EINTR); loops also look from time to
+ * time. */
 void interrupt_install(void);
 
 /* The number of the signal that came, or 0. */

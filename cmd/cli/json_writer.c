@@ -39,22 +39,22 @@ static void close_with(struct json_writer *json, char bracket)
     json->needs_comma = true;
 }
 
-void json_begin_object(struct json_writer *json)
+void json_writer_begin_object(struct json_writer *json)
 {
     open_with(json, '{');
 }
 
-void json_end_object(struct json_writer *json)
+void json_writer_end_object(struct json_writer *json)
 {
     close_with(json, '}');
 }
 
-void json_begin_array(struct json_writer *json)
+void json_writer_begin_array(struct json_writer *json)
 {
     open_with(json, '[');
 }
 
-void json_end_array(struct json_writer *json)
+void json_writer_end_array(struct json_writer *json)
 {
     close_with(json, ']');
 }
@@ -69,7 +69,7 @@ static void put_key(struct json_writer *json, const char *key, const char *suffi
     json->needs_comma = false;
 }
 
-void json_key(struct json_writer *json, const char *key)
+void json_writer_key(struct json_writer *json, const char *key)
 {
     put_key(json, key, "");
 }
@@ -81,10 +81,14 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     size_t size;
 
     if (p[0] < 0x80) return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) size = 2;
-    else if (p[0] >= 0xe0 && p[0] <= 0xef) size = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4) size = 4;
-    else return 0;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        size = 2;
+    else if (p[0] >= 0xe0 && p[0] <= 0xef)
+        size = 3;
+    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+        size = 4;
+    else
+        return 0;
     if (size > left) return 0;
     if (p[0] == 0xe0) low = 0xa0;
     if (p[0] == 0xed) high = 0x9f;
@@ -96,7 +100,7 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     return size;
 }
 
-size_t json_utf8_prefix(const void *data, size_t size)
+size_t json_writer_utf8_prefix(const void *data, size_t size)
 {
     const uint8_t *bytes = data;
     size_t at = 0;
@@ -142,14 +146,14 @@ static void put_escaped(struct json_writer *json, const uint8_t *bytes, size_t s
     put(json, bytes + run, size - run);
 }
 
-void json_text_of(struct json_writer *json, const void *text, size_t size)
+void json_writer_text_of(struct json_writer *json, const void *text, size_t size)
 {
     const uint8_t *bytes = text;
 
     before_value(json);
     put(json, "\"", 1);
     while (size > 0) {
-        size_t valid = json_utf8_prefix(bytes, size);
+        size_t valid = json_writer_utf8_prefix(bytes, size);
         put_escaped(json, bytes, valid);
         bytes += valid;
         size -= valid;
@@ -162,22 +166,22 @@ void json_text_of(struct json_writer *json, const void *text, size_t size)
     put(json, "\"", 1);
 }
 
-void json_text(struct json_writer *json, const char *text)
+void json_writer_text(struct json_writer *json, const char *text)
 {
-    json_text_of(json, text, strlen(text));
+    json_writer_text_of(json, text, strlen(text));
 }
 
-void json_integer(struct json_writer *json, int64_t integer)
+void json_writer_integer(struct json_writer *json, int64_t integer)
 {
     if (integer >= 0) {
-        json_unsigned(json, (uint64_t)integer);
+        json_writer_unsigned(json, (uint64_t)integer);
         return;
     }
     before_value(json);
     if (json->error == 0) json->error = buffer_printf(json->to, "%lld", (long long)integer);
 }
 
-void json_unsigned(struct json_writer *json, uint64_t integer)
+void json_writer_unsigned(struct json_writer *json, uint64_t integer)
 {
     char digits[20];
     size_t at = sizeof(digits);
@@ -189,23 +193,23 @@ void json_unsigned(struct json_writer *json, uint64_t integer)
     put(json, digits + at, sizeof(digits) - at);
 }
 
-void json_real(struct json_writer *json, double real, int decimals)
+void json_writer_real(struct json_writer *json, double real, int decimals)
 {
     if (!isfinite(real)) {
-        json_null(json);
+        json_writer_null(json);
         return;
     }
     before_value(json);
     if (json->error == 0) json->error = buffer_printf(json->to, "%.*f", decimals, real);
 }
 
-void json_boolean(struct json_writer *json, bool boolean)
+void json_writer_boolean(struct json_writer *json, bool boolean)
 {
     before_value(json);
     put(json, boolean ? "true" : "false", boolean ? 4 : 5);
 }
 
-void json_null(struct json_writer *json)
+void json_writer_null(struct json_writer *json)
 {
     before_value(json);
     put(json, "null", 4);
@@ -229,13 +233,13 @@ static void put_base64(struct json_writer *json, const uint8_t *bytes, size_t si
     }
 }
 
-void json_member_bytes(struct json_writer *json, const char *key, const void *data, size_t size)
+void json_writer_member_bytes(struct json_writer *json, const char *key, const void *data, size_t size)
 {
     if (data == NULL) {
-        json_key(json, key);
-        json_null(json);
-    } else if (json_utf8_prefix(data, size) == size) {
-        json_key(json, key);
+        json_writer_key(json, key);
+        json_writer_null(json);
+    } else if (json_writer_utf8_prefix(data, size) == size) {
+        json_writer_key(json, key);
         before_value(json);
         put(json, "\"", 1);
         put_escaped(json, data, size);

@@ -40,10 +40,12 @@ static int run_command(const struct command_spec *command, int argc, char **argv
     if (err == MESH_ENOMEM) {
         code = (int)failure_report(false, err, NULL, "%s", command->name);
     } else if (err != 0) {
-        code = (int)failure_usage(command->name, fault.data != NULL ? (const char *)fault.data : mesh_strerror(err));
+        code = (int)failure_usage(command->name,
+                                  fault.data != NULL ? (const char *)fault.data : mesh_strerror(err));
     } else {
         MESH_ASSERT(runners[command->id] != NULL && command == &command_table[command->id]);
-        code = arguments_has(&arguments, "help") ? help_print_command(command) : runners[command->id](&arguments);
+        code = arguments_has(&arguments, "help") ? help_print_command(command)
+                                                 : runners[command->id](&arguments);
         arguments_deinit(&arguments);
     }
     buffer_deinit(&fault);
@@ -60,9 +62,11 @@ static int report_unknown(const char *name)
         candidates[count++] = command_table[i].name;
     for (size_t i = 0; i < command_group_count && i < 8; i++)
         candidates[count++] = command_groups[i].name;
-    nearest = suggest_nearest(name, candidates, count);
-    if (nearest != NULL) snprintf(fault, sizeof(fault), "there is no command '%.80s'; did you mean '%s'?", name, nearest);
-    else snprintf(fault, sizeof(fault), "there is no command '%.80s'", name);
+    nearest = suggestion_nearest(name, candidates, count);
+    if (nearest != NULL)
+        snprintf(fault, sizeof(fault), "there is no command '%.80s'; did you mean '%s'?", name, nearest);
+    else
+        snprintf(fault, sizeof(fault), "there is no command '%.80s'", name);
     return (int)failure_usage("", fault);
 }
 

@@ -17,10 +17,14 @@ static int append_escaped(struct buffer *to, const char *text, size_t size)
         char c = text[i];
         if (is_line_start && (c == '.' || c == '\'')) err = buffer_append_string(to, "\\&");
         if (err != 0) break;
-        if (c == '\\') err = buffer_append_string(to, "\\e");
-        else if (c == '-') err = buffer_append_string(to, "\\-");
-        else if (c == '\'') err = buffer_append_string(to, "\\(aq");
-        else err = buffer_append(to, &c, 1);
+        if (c == '\\')
+            err = buffer_append_string(to, "\\e");
+        else if (c == '-')
+            err = buffer_append_string(to, "\\-");
+        else if (c == '\'')
+            err = buffer_append_string(to, "\\(aq");
+        else
+            err = buffer_append(to, &c, 1);
         is_line_start = c == '\n';
     }
     return err;
@@ -90,14 +94,15 @@ static int append_command(struct buffer *to, const struct command_spec *command)
 static int append_settings(struct buffer *to)
 {
     const struct setting_info *info;
-    int err = buffer_append_string(to, ".SH SETTINGS OF A BROKER\nSee \\(aqmesh help settings\\(aq for where they may be given.\n");
+    int err = buffer_append_string(
+        to, ".SH SETTINGS OF A BROKER\nSee \\(aqmesh help settings\\(aq for where they may be given.\n");
 
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         err = append_line(to, ".TP\n.B ", info->key);
         if (err == 0) err = append_line(to, "", info->help);
         if (err == 0)
-            err = buffer_printf(to, "(%s, %" PRIu64 " to %" PRIu64 "; default %" PRIu64 ")\n", info->unit, info->minimum,
-                                info->maximum, info->fallback);
+            err = buffer_printf(to, "(%s, %" PRIu64 " to %" PRIu64 "; default %" PRIu64 ")\n", info->unit,
+                                info->minimum, info->maximum, info->fallback);
     }
     return err;
 }
@@ -130,11 +135,13 @@ int manual_write(struct buffer *to, const char *version)
     int err = buffer_printf(to, ".TH MESH 1 \"\" \"mesh %s\" \"Mesh\"\n", version);
 
     if (err == 0)
-        err = buffer_append_string(to, ".SH NAME\nmesh \\- a message broker without a middle\n.SH SYNOPSIS\n.B mesh\n"
-                                       ".I COMMAND\n[\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n");
+        err = buffer_append_string(
+            to, ".SH NAME\nmesh \\- a message broker without a middle\n.SH SYNOPSIS\n.B mesh\n"
+                ".I COMMAND\n[\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n");
     if (err == 0)
-        err = buffer_append_string(to, ".SH DESCRIPTION\nOne program is the broker and every command to use it. Data go to standard "
-                                       "output, everything else to standard error.\n");
+        err = buffer_append_string(
+            to, ".SH DESCRIPTION\nOne program is the broker and every command to use it. Data go to standard "
+                "output, everything else to standard error.\n");
     if (err == 0) err = append_commands(to);
     if (err == 0) err = append_settings(to);
     for (size_t i = 0; err == 0 && i < help_topic_count; i++) {

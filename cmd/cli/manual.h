@@ -1,4 +1,5 @@
-/* cli/manual.h - the man page mesh(1) in roff's man macros, from the command table. Pure: writes to a buffer. */
+/* cli/manual.h - the man page mesh(1) in roff's man macros, from the command table. Pure: writes to a buffer.
+ */
 #ifndef CLI_MANUAL_H
 #define CLI_MANUAL_H
 

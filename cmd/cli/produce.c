@@ -1,7 +1,8 @@
 /* mesh produce: records from standard input or files to a topic.
  *
- * Input is read in large blocks and cut into views; libmesh copies each record once. While its memory is full we poll;
- * while the input has nothing to read we wait for both, so that a slow pipe's records leave at once. */
+ * Input is read in large blocks and cut into views; libmesh copies each record once. While its memory is full
+ * we poll; while the input has nothing to read we wait for both, so that a slow pipe's records leave at once.
+ */
 #include "base/clock.h"
 #include "base/error.h"
 #include "cmd/cli/commands.h"
@@ -49,7 +50,9 @@ static void send_record(struct produce *produce, const struct record_view *view)
     struct mesh_record record = {
         .key = view->has_key ? (const void *)view->key.data : NULL,
         .key_size = view->key.size,
-        .value = view->is_null ? NULL : view->value.data != NULL ? (const void *)view->value.data : "",
+        .value = view->is_null              ? NULL
+                 : view->value.data != NULL ? (const void *)view->value.data
+                                            : "",
         .value_size = view->is_null ? 0 : view->value.size,
         .headers = produce->headers,
         .header_count = produce->header_count,
@@ -57,7 +60,8 @@ static void send_record(struct produce *produce, const struct record_view *view)
     };
     int err;
 
-    while ((err = mesh_producer_send(produce->producer, &record, delivery_tally_record, &produce->tally)) == MESH_EQUEUEFULL) {
+    while ((err = mesh_producer_send(produce->producer, &record, delivery_tally_record, &produce->tally)) ==
+           MESH_EQUEUEFULL) {
         err = mesh_client_poll(produce->session.client, INTERRUPT_LOOK_MS);
         if (err != 0) break;
     }
@@ -86,7 +90,8 @@ static void poll_client(struct produce *produce, int timeout_ms)
 /* Waits until the input can be read, serving the client meanwhile. Regular files always can. */
 static void wait_for_input(struct produce *produce, int fd)
 {
-    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = mesh_client_fd(produce->session.client), .events = POLLIN}};
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                            {.fd = mesh_client_fd(produce->session.client), .events = POLLIN}};
 
     while (!must_stop(produce)) {
         int timeout_ms = mesh_client_timeout_ms(produce->session.client);
@@ -128,7 +133,8 @@ static int send_stream(struct produce *produce, int fd, const char *name)
     if (err == MESH_ETOOLARGE) return report_input(produce, err, name, "a record is larger than 64 MiB");
     if (err != 0) return report_input(produce, err, name, NULL);
     err = record_reader_finish(produce->reader, &view);
-    if (err == MESH_EPROTO) return report_input(produce, err, name, "the input ends inside a length-prefixed record");
+    if (err == MESH_EPROTO)
+        return report_input(produce, err, name, "the input ends inside a length-prefixed record");
     if (err == 0) {
         send_record(produce, &view);
         produce->summary.ends_without_newline = true;
@@ -166,7 +172,8 @@ static int send_file(struct produce *produce, int fd, const char *name)
         poll_client(produce, 0);
     }
     buffer_deinit(&content);
-    return err != 0 ? report_input(produce, err, name, err == MESH_ETOOLARGE ? "the file is larger than 64 MiB" : NULL)
+    return err != 0 ? report_input(produce, err, name,
+                                   err == MESH_ETOOLARGE ? "the file is larger than 64 MiB" : NULL)
                     : EXIT_DONE;
 }
 
@@ -177,8 +184,10 @@ static int send_input(struct produce *produce, const char *name)
 
     if (fd < 0) return report_input(produce, error_from_errno(errno), name, strerror(errno));
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* only advice */
-    if (produce->is_files) code = send_file(produce, fd, name);
-    else code = send_stream(produce, fd, is_stdin ? "standard input" : name);
+    if (produce->is_files)
+        code = send_file(produce, fd, name);
+    else
+        code = send_stream(produce, fd, is_stdin ? "standard input" : name);
     if (!is_stdin) (void)close(fd); /* nothing was written */
     return code;
 }
@@ -239,7 +248,8 @@ static int collect_headers(struct produce *produce)
 static int set_up_reader(struct produce *produce)
 {
     const struct arguments *arguments = produce->arguments;
-    const char *format = arguments_text(arguments, "format", "lines"), *delimiter = arguments_text(arguments, "key-delimiter", NULL);
+    const char *format = arguments_text(arguments, "format", "lines"),
+               *delimiter = arguments_text(arguments, "key-delimiter", NULL);
     struct record_reader_options *options = &produce->reader_options;
     int err;
 
@@ -272,8 +282,10 @@ static const char *find_contradiction(const struct arguments *arguments)
 
     if (strcmp(format, "files") == 0) {
         if (arguments->operand_count < 2) return "--format files needs the names of files";
-        if (arguments_has(arguments, "key-delimiter")) return "--key-delimiter has no meaning with --format files";
-        if (arguments_has(arguments, "null-marker")) return "--null-marker has no meaning with --format files";
+        if (arguments_has(arguments, "key-delimiter"))
+            return "--key-delimiter has no meaning with --format files";
+        if (arguments_has(arguments, "null-marker"))
+            return "--null-marker has no meaning with --format files";
     }
     if (strcmp(format, "lines") != 0 && arguments_has(arguments, "keep-newlines"))
         return "--keep-newlines has a meaning with --format lines only";
@@ -299,7 +311,8 @@ static int run(struct produce *produce)
     drain(produce);
     progress_clear(&produce->progress);
     produce->summary.seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
-    return produce_summary_finish(&produce->summary, &produce->session, produce->arguments, &produce->tally, code);
+    return produce_summary_finish(&produce->summary, &produce->session, produce->arguments, &produce->tally,
+                                  code);
 }
 
 int command_produce(const struct arguments *arguments)
@@ -315,7 +328,8 @@ int command_produce(const struct arguments *arguments)
     err = collect_headers(&produce);
     if (err == 0) err = set_up_reader(&produce);
     if (err == 0) err = set_up_producer(&produce);
-    code = err != 0 ? (int)session_fail(&produce.session, err, "producing to '%s'", arguments->operands[0]) : run(&produce);
+    code = err != 0 ? (int)session_fail(&produce.session, err, "producing to '%s'", arguments->operands[0])
+                    : run(&produce);
     mesh_producer_free(produce.producer);
     record_reader_free(produce.reader);
     for (size_t i = 0; i < produce.header_count; i++)

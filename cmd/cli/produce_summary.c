@@ -9,13 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static void report_failures(const struct produce_summary *summary, const struct delivery_tally *tally, const char *topic)
+static void report_failures(const struct produce_summary *summary, const struct delivery_tally *tally,
+                            const char *topic)
 {
     char delivered[TERMINAL_FIGURE_SIZE], failed[TERMINAL_FIGURE_SIZE], unknown[TERMINAL_FIGURE_SIZE];
     int error = tally->first_error != 0 ? tally->first_error : tally->error;
 
     if (summary->refused_record != 0)
-        failure_report(false, error, NULL, "producing to '%s': record %" PRIu64 " of the input (%" PRIu64 " bytes)", topic,
+        failure_report(false, error, NULL,
+                       "producing to '%s': record %" PRIu64 " of the input (%" PRIu64 " bytes)", topic,
                        summary->refused_record, summary->refused_bytes);
     else
         failure_report(false, error, NULL, "producing to '%s'", topic);
@@ -24,36 +26,42 @@ static void report_failures(const struct produce_summary *summary, const struct 
             terminal_count(tally->unknown, unknown));
 }
 
-static void print_people(const struct produce_summary *summary, const struct delivery_tally *tally, const char *topic)
+static void print_people(const struct produce_summary *summary, const struct delivery_tally *tally,
+                         const char *topic)
 {
     char records[TERMINAL_FIGURE_SIZE], volume[TERMINAL_FIGURE_SIZE], seconds[TERMINAL_FIGURE_SIZE];
     char rate[TERMINAL_FIGURE_SIZE], speed[TERMINAL_FIGURE_SIZE];
     double per_second = summary->seconds > 0 ? 1 / summary->seconds : 0;
     uint32_t synced = delivery_tally_replicas_synced(tally);
 
-    fprintf(stderr, "%s records (%s) to '%s' in %s: %s records/s, %s/s", terminal_count(tally->delivered, records),
-            terminal_megabytes((double)summary->bytes, volume), topic, terminal_seconds(summary->seconds, seconds),
+    fprintf(stderr, "%s records (%s) to '%s' in %s: %s records/s, %s/s",
+            terminal_count(tally->delivered, records), terminal_megabytes((double)summary->bytes, volume),
+            topic, terminal_seconds(summary->seconds, seconds),
             terminal_count((uint64_t)((double)tally->delivered * per_second), rate),
             terminal_megabytes((double)summary->bytes * per_second, speed));
-    if (tally->delivered == 0) fputs("\n", stderr);
-    else if (synced == 0) fputs("; not synced to a disk when acknowledged\n", stderr);
-    else fprintf(stderr, "; synced to disk on %u %s\n", synced, synced == 1 ? "replica" : "replicas");
+    if (tally->delivered == 0)
+        fputs("\n", stderr);
+    else if (synced == 0)
+        fputs("; not synced to a disk when acknowledged\n", stderr);
+    else
+        fprintf(stderr, "; synced to disk on %u %s\n", synced, synced == 1 ? "replica" : "replicas");
 }
 
 static void write_error(struct json_writer *json, int error)
 {
-    json_key(json, "error");
-    json_begin_object(json);
-    json_key(json, "code");
-    json_integer(json, error);
-    json_key(json, "name");
-    json_text(json, mesh_error_name(error));
-    json_key(json, "message");
-    json_text(json, mesh_strerror(error));
-    json_end_object(json);
+    json_writer_key(json, "error");
+    json_writer_begin_object(json);
+    json_writer_key(json, "code");
+    json_writer_integer(json, error);
+    json_writer_key(json, "name");
+    json_writer_text(json, mesh_error_name(error));
+    json_writer_key(json, "message");
+    json_writer_text(json, mesh_strerror(error));
+    json_writer_end_object(json);
 }
 
-static int print_json(const struct produce_summary *summary, const struct arguments *arguments, const struct delivery_tally *tally)
+static int print_json(const struct produce_summary *summary, const struct arguments *arguments,
+                      const struct delivery_tally *tally)
 {
     double per_second = summary->seconds > 0 ? 1 / summary->seconds : 0;
     bool is_lines = strcmp(arguments_text(arguments, "format", "lines"), "lines") == 0;
@@ -61,37 +69,41 @@ static int print_json(const struct produce_summary *summary, const struct argume
     struct json_writer json;
 
     json_writer_init(&json, &text);
-    json_begin_object(&json);
-    json_key(&json, "topic");
-    json_text(&json, arguments->operands[0]);
-    json_key(&json, "records");
-    json_unsigned(&json, tally->delivered);
-    json_key(&json, "bytes");
-    json_unsigned(&json, summary->bytes);
-    json_key(&json, "seconds");
-    json_real(&json, summary->seconds, 6);
-    json_key(&json, "records_per_second");
-    json_real(&json, (double)tally->delivered * per_second, 0);
-    json_key(&json, "mb_per_second");
-    json_real(&json, (double)summary->bytes * per_second / 1e6, 3);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "topic");
+    json_writer_text(&json, arguments->operands[0]);
+    json_writer_key(&json, "records");
+    json_writer_unsigned(&json, tally->delivered);
+    json_writer_key(&json, "bytes");
+    json_writer_unsigned(&json, summary->bytes);
+    json_writer_key(&json, "seconds");
+    json_writer_real(&json, summary->seconds, 6);
+    json_writer_key(&json, "records_per_second");
+    json_writer_real(&json, (double)tally->delivered * per_second, 0);
+    json_writer_key(&json, "mb_per_second");
+    json_writer_real(&json, (double)summary->bytes * per_second / 1e6, 3);
     if (is_lines) {
-        json_key(&json, "final_newline");
-        json_boolean(&json, !summary->ends_without_newline);
+        json_writer_key(&json, "final_newline");
+        json_writer_boolean(&json, !summary->ends_without_newline);
     }
     delivery_tally_write_json(tally, &json);
     if (tally->first_error != 0) write_error(&json, tally->first_error);
-    json_end_object(&json);
-    return standard_output_finish(&text, json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(&text, "\n", 1));
+    json_writer_end_object(&json);
+    return standard_output_finish(&text, json_writer_error(&json) != 0 ? MESH_ENOMEM
+                                                                       : buffer_append(&text, "\n", 1));
 }
 
 int produce_summary_finish(const struct produce_summary *summary, const struct session *session,
                            const struct arguments *arguments, const struct delivery_tally *tally, int code)
 {
-    bool is_talkative = arguments_has(arguments, "verbose") || (terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet"));
+    bool is_talkative = arguments_has(arguments, "verbose") ||
+                        (terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet"));
     bool has_failures = tally->first_error != 0 || tally->error != 0 || tally->failed + tally->unknown > 0;
 
-    if (has_failures) report_failures(summary, tally, arguments->operands[0]);
-    else if (is_talkative && !session->is_json) print_people(summary, tally, arguments->operands[0]);
+    if (has_failures)
+        report_failures(summary, tally, arguments->operands[0]);
+    else if (is_talkative && !session->is_json)
+        print_people(summary, tally, arguments->operands[0]);
     if (session->is_json && code == EXIT_DONE) {
         int printed = print_json(summary, arguments, tally);
         if (printed != EXIT_DONE) return printed;

@@ -12,7 +12,8 @@ static int acks_of(const char *text)
 
 static enum mesh_compression compression_of(const char *text)
 {
-    static const char *const names[] = {"none", "gzip", "snappy", "lz4", "zstd"}; /* in the order of the enum */
+    static const char *const names[] = {"none", "gzip", "snappy", "lz4",
+                                        "zstd"}; /* in the order of the enum */
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(text, names[i]) == 0) return (enum mesh_compression)i;
@@ -32,11 +33,14 @@ int producing_set_options(struct mesh_producer *producer, const struct arguments
     int64_t linger_ms = arguments_duration_ms(arguments, "linger", 0);
     int err = producing_set_acks(producer, arguments);
 
-    if (err == 0) err = mesh_producer_set_compression(producer, compression_of(arguments_text(arguments, "compression", "none")));
+    if (err == 0)
+        err = mesh_producer_set_compression(producer,
+                                            compression_of(arguments_text(arguments, "compression", "none")));
     if (err == 0 && arguments_has(arguments, "linger"))
         err = mesh_producer_set_linger_ms(producer, linger_ms > INT_MAX ? INT_MAX : (int)linger_ms);
     if (err == 0 && arguments_has(arguments, "batch-bytes"))
-        err = mesh_producer_set_batch_bytes_max(producer, (size_t)arguments_size(arguments, "batch-bytes", 0));
+        err =
+            mesh_producer_set_batch_bytes_max(producer, (size_t)arguments_size(arguments, "batch-bytes", 0));
     if (err == 0 && arguments_has(arguments, "memory"))
         err = mesh_producer_set_memory_bytes_max(producer, (size_t)arguments_size(arguments, "memory", 0));
     return err;

@@ -7,11 +7,12 @@
 /* Sets acks, compression, batch-bytes, linger and memory from the command's options. Errors: MESH_EINVAL. */
 int producing_set_options(struct mesh_producer *producer, const struct arguments *arguments);
 
-/* Sets --acks alone. Fewer than all: no idempotence, since sequence numbers need every answer. Errors: MESH_EINVAL. */
+/* Sets --acks alone. Fewer than all: no idempotence, since sequence numbers need every answer. Errors:
+ * MESH_EINVAL. */
 int producing_set_acks(struct mesh_producer *producer, const struct arguments *arguments);
 
-/* Asks for the topic and creates it with the broker's defaults when `may_create` and it does not exist, which is said on
- * standard error. Reports its own failure. Returns EXIT_DONE or the code to exit with. */
+/* Asks for the topic and creates it with the broker's defaults when `may_create` and it does not exist, which
+ * is said on standard error. Reports its own failure. Returns EXIT_DONE or the code to exit with. */
 enum exit_code producing_ensure_topic(struct session *session, const char *topic, bool may_create);
 
 #endif

@@ -16,13 +16,17 @@ struct progress {
 
 void progress_init(struct progress *progress, bool is_wanted, uint64_t total, uint64_t now_ns);
 
-/* Shows the state when it is time to. `done` is compared with the total (bytes, or records when those are counted). */
-void progress_update(struct progress *progress, uint64_t records, uint64_t bytes, uint64_t done, uint64_t now_ns);
+/* Shows the state when it is time to. `done` is compared with the total (bytes, or records when those are
+ * counted). */
+void progress_update(struct progress *progress, uint64_t records, uint64_t bytes, uint64_t done,
+                     uint64_t now_ns);
 
 /* Removes the line. */
 void progress_clear(struct progress *progress);
 
-/* The line itself, without decoration: "1,234 records  56.7 MB  10,000 records/s  5.6 MB/s  42 %  ETA 12 s". Pure. */
-void progress_format(char *to, size_t size, uint64_t records, uint64_t bytes, uint64_t done, uint64_t total, double seconds);
+/* The line itself, without decoration: "1,234 records  56.7 MB  10,000 records/s  5.6 MB/s  42 %  ETA 12 s".
+ * Pure. */
+void progress_format(char *to, size_t size, uint64_t records, uint64_t bytes, uint64_t done, uint64_t total,
+                     double seconds);
 
 #endif

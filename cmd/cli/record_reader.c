@@ -115,7 +115,8 @@ static int next_line(struct record_reader *reader, struct record_view *ret_recor
     size = (size_t)(newline - line);
     reader->start += size + 1;
     reader->scanned = reader->start;
-    *ret_record = record_reader_split(&reader->options, slice_of(line, size + reader->options.keeps_newlines));
+    *ret_record =
+        record_reader_split(&reader->options, slice_of(line, size + reader->options.keeps_newlines));
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* cli/record_reader.h - cuts an input stream into records: lines, or length-prefixed.
  *
- * Reads in large blocks and hands out views into the block; nothing is copied but the cut record at a block's end.
- * fill() until next() has something, next() until it says MESH_EAGAIN, finish() at the end of the input. */
+ * Reads in large blocks and hands out views into the block; nothing is copied but the cut record at a block's
+ * end. fill() until next() has something, next() until it says MESH_EAGAIN, finish() at the end of the input.
+ */
 #ifndef CLI_RECORD_READER_H
 #define CLI_RECORD_READER_H
 
@@ -35,15 +36,16 @@ struct record_reader; /* owned by one thread */
 int record_reader_new(const struct record_reader_options *options, struct record_reader **ret_reader);
 void record_reader_free(struct record_reader *reader); /* accepts NULL */
 
-/* Reads once from fd; *ret_size is 0 at the end of the input. Errors: MESH_EAGAIN (a non-blocking fd has nothing),
- * MESH_ETOOLARGE (a record beyond RECORD_READER_SIZE_MAX), MESH_EIO, MESH_ENOMEM. */
+/* Reads once from fd; *ret_size is 0 at the end of the input. Errors: MESH_EAGAIN (a non-blocking fd has
+ * nothing), MESH_ETOOLARGE (a record beyond RECORD_READER_SIZE_MAX), MESH_EIO, MESH_ENOMEM. */
 int record_reader_fill(struct record_reader *reader, int fd, size_t *ret_size);
 
 /* The next whole record of what has been read. Errors: MESH_EAGAIN (more has to be read), MESH_ETOOLARGE. */
 int record_reader_next(struct record_reader *reader, struct record_view *ret_record);
 
-/* After the end of the input and MESH_EAGAIN: a last line without newline. Errors: MESH_ENOTFOUND (nothing is left),
- * MESH_EPROTO (the input ends inside a length-prefixed record). Empties the reader for a further input. */
+/* After the end of the input and MESH_EAGAIN: a last line without newline. Errors: MESH_ENOTFOUND (nothing is
+ * left), MESH_EPROTO (the input ends inside a length-prefixed record). Empties the reader for a further
+ * input. */
 int record_reader_finish(struct record_reader *reader, struct record_view *ret_record);
 
 /* A whole record that was read elsewhere, split into key and value by the same rules. Borrows `bytes`. */

@@ -8,7 +8,8 @@
 #define LENGTH_NULL 0xffffffffu
 
 /* What stands for the value: its bytes, or the marker for a null one. */
-static struct slice value_bytes(const struct record_writer_options *options, const struct mesh_consumed *record)
+static struct slice value_bytes(const struct record_writer_options *options,
+                                const struct mesh_consumed *record)
 {
     if (record->value != NULL) return slice_of(record->value, record->value_size);
     if (options->null_marker != NULL) return slice_of_string(options->null_marker);
@@ -22,7 +23,8 @@ static uint8_t *put(uint8_t *to, const void *data, size_t size)
 }
 
 /* Bytes of key, delimiter and value together. */
-static size_t plain_size(const struct record_writer_options *options, const struct mesh_consumed *record, struct slice value)
+static size_t plain_size(const struct record_writer_options *options, const struct mesh_consumed *record,
+                         struct slice value)
 {
     bool has_key = options->with_keys && record->key != NULL;
 
@@ -30,8 +32,8 @@ static size_t plain_size(const struct record_writer_options *options, const stru
 }
 
 /* Writes them at the end of the buffer, which has room. */
-static void put_plain(const struct record_writer_options *options, const struct mesh_consumed *record, struct slice value,
-                      struct buffer *to)
+static void put_plain(const struct record_writer_options *options, const struct mesh_consumed *record,
+                      struct slice value, struct buffer *to)
 {
     uint8_t *at = to->data + to->size;
 
@@ -43,8 +45,8 @@ static void put_plain(const struct record_writer_options *options, const struct 
     to->size = (size_t)(at - to->data);
 }
 
-int record_writer_append_plain(const struct record_writer_options *options, const struct mesh_consumed *record,
-                               struct buffer *to)
+int record_writer_append_plain(const struct record_writer_options *options,
+                               const struct mesh_consumed *record, struct buffer *to)
 {
     struct slice value = value_bytes(options, record);
 
@@ -53,7 +55,8 @@ int record_writer_append_plain(const struct record_writer_options *options, cons
     return 0;
 }
 
-static int append_line(const struct record_writer_options *options, const struct mesh_consumed *record, struct buffer *to)
+static int append_line(const struct record_writer_options *options, const struct mesh_consumed *record,
+                       struct buffer *to)
 {
     int err = record_writer_append_plain(options, record, to);
 
@@ -79,20 +82,20 @@ static int append_prefixed(const struct record_writer_options *options, const st
 
 static void write_headers(struct json_writer *json, const struct mesh_consumed *record)
 {
-    json_key(json, "headers");
-    json_begin_array(json);
+    json_writer_key(json, "headers");
+    json_writer_begin_array(json);
     for (size_t i = 0; i < record->header_count; i++) {
         const void *value;
         const char *key;
         size_t key_size, value_size;
         if (mesh_consumed_header(record, i, &key, &key_size, &value, &value_size) != 0) break;
-        json_begin_object(json);
-        json_key(json, "key");
-        json_text_of(json, key, key_size);
-        json_member_bytes(json, "value", value, value_size);
-        json_end_object(json);
+        json_writer_begin_object(json);
+        json_writer_key(json, "key");
+        json_writer_text_of(json, key, key_size);
+        json_writer_member_bytes(json, "value", value, value_size);
+        json_writer_end_object(json);
     }
-    json_end_array(json);
+    json_writer_end_array(json);
 }
 
 static int append_json(const struct mesh_consumed *record, struct buffer *to)
@@ -100,23 +103,24 @@ static int append_json(const struct mesh_consumed *record, struct buffer *to)
     struct json_writer json;
 
     json_writer_init(&json, to);
-    json_begin_object(&json);
-    json_key(&json, "topic");
-    json_text(&json, record->topic);
-    json_key(&json, "partition");
-    json_integer(&json, record->partition);
-    json_key(&json, "offset");
-    json_integer(&json, record->offset);
-    json_key(&json, "timestamp");
-    json_integer(&json, record->timestamp_ms);
-    json_member_bytes(&json, "key", record->key, record->key_size);
-    json_member_bytes(&json, "value", record->value, record->value_size);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "topic");
+    json_writer_text(&json, record->topic);
+    json_writer_key(&json, "partition");
+    json_writer_integer(&json, record->partition);
+    json_writer_key(&json, "offset");
+    json_writer_integer(&json, record->offset);
+    json_writer_key(&json, "timestamp");
+    json_writer_integer(&json, record->timestamp_ms);
+    json_writer_member_bytes(&json, "key", record->key, record->key_size);
+    json_writer_member_bytes(&json, "value", record->value, record->value_size);
     write_headers(&json, record);
-    json_end_object(&json);
+    json_writer_end_object(&json);
     return json_writer_error(&json) != 0 ? json_writer_error(&json) : buffer_append(to, "\n", 1);
 }
 
-int record_writer_append(const struct record_writer_options *options, const struct mesh_consumed *record, struct buffer *to)
+int record_writer_append(const struct record_writer_options *options, const struct mesh_consumed *record,
+                         struct buffer *to)
 {
     switch (options->format) {
     case OUTPUT_LINES: return append_line(options, record, to);

@@ -18,10 +18,12 @@ struct record_writer_options {
 };
 
 /* Appends one record. Errors: MESH_ENOMEM; MESH_ETOOLARGE (length-prefixed: 4 GiB or more). */
-int record_writer_append(const struct record_writer_options *options, const struct mesh_consumed *record, struct buffer *to);
+int record_writer_append(const struct record_writer_options *options, const struct mesh_consumed *record,
+                         struct buffer *to);
 
-/* Only the bytes of key, delimiter and value, as every format but json starts from them. Errors: MESH_ENOMEM. */
-int record_writer_append_plain(const struct record_writer_options *options, const struct mesh_consumed *record,
-                               struct buffer *to);
+/* Only the bytes of key, delimiter and value, as every format but json starts from them. Errors: MESH_ENOMEM.
+ */
+int record_writer_append_plain(const struct record_writer_options *options,
+                               const struct mesh_consumed *record, struct buffer *to);
 
 #endif

@@ -21,17 +21,22 @@ struct serve {
     bool is_friendly; /* a person is watching */
 };
 
-/* $XDG_DATA_HOME/mesh, ~/.local/share/mesh, or /var/lib/mesh for root. Errors: MESH_EINVAL (no home), MESH_ENOMEM. */
+/* $XDG_DATA_HOME/mesh, ~/.local/share/mesh, or /var/lib/mesh for root. Errors: MESH_EINVAL (no home),
+ * MESH_ENOMEM. */
 static int default_data_dir(char **ret_path)
 {
     const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
     char path[PATH_MAX];
     int size;
 
-    if (xdg != NULL && xdg[0] == '/') size = snprintf(path, sizeof(path), "%s/mesh", xdg);
-    else if (geteuid() == 0) size = snprintf(path, sizeof(path), "/var/lib/mesh");
-    else if (home != NULL && home[0] == '/') size = snprintf(path, sizeof(path), "%s/.local/share/mesh", home);
-    else return MESH_EINVAL;
+    if (xdg != NULL && xdg[0] == '/')
+        size = snprintf(path, sizeof(path), "%s/mesh", xdg);
+    else if (geteuid() == 0)
+        size = snprintf(path, sizeof(path), "/var/lib/mesh");
+    else if (home != NULL && home[0] == '/')
+        size = snprintf(path, sizeof(path), "%s/.local/share/mesh", home);
+    else
+        return MESH_EINVAL;
     if (size < 0 || (size_t)size >= sizeof(path)) return MESH_EINVAL;
     *ret_path = strdup(path);
     return *ret_path != NULL ? 0 : MESH_ENOMEM;
@@ -67,7 +72,8 @@ static int explain(int err, const struct serve_settings *settings)
 {
     const char *remedy = failure_remedy(err);
 
-    fprintf(stderr, "mesh: serve: the broker on '%s' did not start or stopped with a fault: %s\n", settings->data, mesh_strerror(err));
+    fprintf(stderr, "mesh: serve: the broker on '%s' did not start or stopped with a fault: %s\n",
+            settings->data, mesh_strerror(err));
     if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
     return err == MESH_EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
@@ -78,12 +84,16 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     struct broker_options options;
     int err = settings->data == NULL ? default_data_dir(&settings->data) : 0;
 
-    if (err != 0) return (int)failure_usage("serve", "there is no home directory to keep data in; name one with --data DIR");
+    if (err != 0)
+        return (int)failure_usage("serve",
+                                  "there is no home directory to keep data in; name one with --data DIR");
     if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
     serve.data_dir = settings->data;
     serve.is_first_start = access(settings->data, F_OK) != 0;
     if (!is_loopback(settings->listen))
-        log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall listen=%s", settings->listen);
+        log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall "
+                 "listen=%s",
+                 settings->listen);
     broker_options_init(&options);
     options.data_dir = settings->data;
     options.listen = settings->listen;
@@ -103,10 +113,14 @@ int command_serve(const struct arguments *arguments)
     struct serve_settings settings;
     int err = serve_settings_gather(&settings, arguments, environ, &fault), code;
 
-    if (err == MESH_ENOMEM) code = (int)failure_report(false, err, NULL, "serve");
-    else if (err == MESH_EIO) code = (int)failure_report(false, err, (const char *)fault.data, "serve");
-    else if (err != 0) code = (int)failure_usage("serve", (const char *)fault.data);
-    else code = run(arguments, &settings);
+    if (err == MESH_ENOMEM)
+        code = (int)failure_report(false, err, NULL, "serve");
+    else if (err == MESH_EIO)
+        code = (int)failure_report(false, err, (const char *)fault.data, "serve");
+    else if (err != 0)
+        code = (int)failure_usage("serve", (const char *)fault.data);
+    else
+        code = run(arguments, &settings);
     serve_settings_deinit(&settings);
     buffer_deinit(&fault);
     return code;

@@ -54,11 +54,13 @@ static bool is_known(const char *key)
 static int fault_unknown(const char *key, const char *where, struct buffer *fault)
 {
     const char *keys[KEYS_MAX];
-    const char *nearest = suggest_nearest(key, keys, collect_keys(keys));
+    const char *nearest = suggestion_nearest(key, keys, collect_keys(keys));
 
     buffer_printf(fault, "%s: there is no setting '%.100s'", where, key);
-    if (nearest != NULL) buffer_printf(fault, "; did you mean %s?", nearest);
-    else buffer_printf(fault, "; 'mesh help settings' lists them");
+    if (nearest != NULL)
+        buffer_printf(fault, "; did you mean %s?", nearest);
+    else
+        buffer_printf(fault, "; 'mesh help settings' lists them");
     return MESH_EINVAL;
 }
 
@@ -73,8 +75,8 @@ static int replace_text(char **text, const char *value)
 }
 
 /* One of the options, which are settings too. */
-static int set_option_key(struct serve_settings *settings, const char *key, const char *value, const char *where,
-                          struct buffer *fault)
+static int set_option_key(struct serve_settings *settings, const char *key, const char *value,
+                          const char *where, struct buffer *fault)
 {
     int64_t number;
 
@@ -87,7 +89,8 @@ static int set_option_key(struct serve_settings *settings, const char *key, cons
     if (strcmp(key, "name") == 0) return replace_text(&settings->name, value);
     if (strcmp(key, "zone") == 0) return replace_text(&settings->zone, value);
     if (value_parse_integer(value, 1, SHARDS_MAX, &number) != 0) {
-        buffer_printf(fault, "%s: shards: '%.100s' is not a whole number between 1 and %d", where, value, SHARDS_MAX);
+        buffer_printf(fault, "%s: shards: '%.100s' is not a whole number between 1 and %d", where, value,
+                      SHARDS_MAX);
         return MESH_EINVAL;
     }
     settings->shard_count = (uint32_t)number;
@@ -135,8 +138,8 @@ static int parse_line(struct serve_settings *settings, char *line, const char *w
     return serve_settings_set(settings, trim(text), trim(equals + 1), where, fault);
 }
 
-int serve_settings_parse_file(struct serve_settings *settings, const char *text, size_t size, const char *path,
-                              struct buffer *fault)
+int serve_settings_parse_file(struct serve_settings *settings, const char *text, size_t size,
+                              const char *path, struct buffer *fault)
 {
     char line[LINE_SIZE_MAX], where[LINE_SIZE_MAX + 32];
     unsigned number = 1;
@@ -198,11 +201,13 @@ static const char *find_variable(char *const *environment, const char *name)
     size_t size = strlen(name);
 
     for (; *environment != NULL; environment++)
-        if (strncmp(*environment, name, size) == 0 && (*environment)[size] == '=') return *environment + size + 1;
+        if (strncmp(*environment, name, size) == 0 && (*environment)[size] == '=')
+            return *environment + size + 1;
     return NULL;
 }
 
-/* Variables that name no setting are left alone: orchestrators put their own MESH_... there for a service of that name. */
+/* Variables that name no setting are left alone: orchestrators put their own MESH_... there for a service of
+ * that name. */
 static int read_environment(struct serve_settings *settings, char *const *environment, struct buffer *fault)
 {
     const char *keys[KEYS_MAX];
@@ -214,12 +219,14 @@ static int read_environment(struct serve_settings *settings, char *const *enviro
         const char *value;
         variable_name(keys[i], name, sizeof(name));
         value = find_variable(environment, name);
-        if (value != NULL && value[0] != '\0') err = serve_settings_set(settings, keys[i], value, name, fault);
+        if (value != NULL && value[0] != '\0')
+            err = serve_settings_set(settings, keys[i], value, name, fault);
     }
     return err;
 }
 
-static int read_pairs(struct serve_settings *settings, const struct arguments *arguments, struct buffer *fault)
+static int read_pairs(struct serve_settings *settings, const struct arguments *arguments,
+                      struct buffer *fault)
 {
     const char *pair;
     size_t cursor = 0;
@@ -234,8 +241,8 @@ static int read_pairs(struct serve_settings *settings, const struct arguments *a
     return err;
 }
 
-int serve_settings_gather(struct serve_settings *settings, const struct arguments *arguments, char *const *environment,
-                          struct buffer *fault)
+int serve_settings_gather(struct serve_settings *settings, const struct arguments *arguments,
+                          char *const *environment, struct buffer *fault)
 {
     const char *path = arguments_text(arguments, "config", NULL);
     int err = 0;

@@ -1,4 +1,5 @@
-/* cli/serve_settings.h - gathers a broker's settings: file, then environment, then --set, then options; the last holds. */
+/* cli/serve_settings.h - gathers a broker's settings: file, then environment, then --set, then options; the
+ * last holds. */
 #ifndef CLI_SERVE_SETTINGS_H
 #define CLI_SERVE_SETTINGS_H
 
@@ -12,18 +13,20 @@ struct serve_settings {
     struct settings broker;
 };
 
-/* On failure `fault` is a sentence that names the place and the cause. `environment` is NULL-terminated, as environ.
- * Errors: MESH_EINVAL (an unknown key, a value out of range), MESH_EIO (the file cannot be read), MESH_ENOMEM. */
-int serve_settings_gather(struct serve_settings *settings, const struct arguments *arguments, char *const *environment,
-                          struct buffer *fault);
+/* On failure `fault` is a sentence that names the place and the cause. `environment` is NULL-terminated, as
+ * environ. Errors: MESH_EINVAL (an unknown key, a value out of range), MESH_EIO (the file cannot be read),
+ * MESH_ENOMEM. */
+int serve_settings_gather(struct serve_settings *settings, const struct arguments *arguments,
+                          char *const *environment, struct buffer *fault);
 void serve_settings_deinit(struct serve_settings *settings);
 
 /* One key; also for tests. `where` begins the fault ("--set", "mesh.conf:3"). */
 int serve_settings_set(struct serve_settings *settings, const char *key, const char *value, const char *where,
                        struct buffer *fault);
 
-/* The text of a configuration file: lines KEY = VALUE; # begins a remark; blanks around key and value are dropped. */
-int serve_settings_parse_file(struct serve_settings *settings, const char *text, size_t size, const char *path,
-                              struct buffer *fault);
+/* The text of a configuration file: lines KEY = VALUE; # begins a remark; blanks around key and value are
+ * dropped. */
+int serve_settings_parse_file(struct serve_settings *settings, const char *text, size_t size,
+                              const char *path, struct buffer *fault);
 
 #endif

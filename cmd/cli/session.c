@@ -11,14 +11,16 @@ enum exit_code session_open(const struct arguments *arguments, struct session *r
 {
     const char *brokers = arguments_text(arguments, "broker", NULL);
     int64_t timeout_ms = arguments_duration_ms(arguments, "timeout", TIMEOUT_DEFAULT_MS);
-    struct session session = {.is_json = arguments_has(arguments, "json"), .has_timeout = arguments_has(arguments, "timeout")};
+    struct session session = {.is_json = arguments_has(arguments, "json"),
+                              .has_timeout = arguments_has(arguments, "timeout")};
     int err;
 
     session.timeout_ms = timeout_ms < 1 ? 1 : timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
     err = mesh_client_new(brokers, &session.client);
     if (err == MESH_EINVAL) {
-        failure_report(session.is_json, err, "the list of brokers is not of the form HOST:PORT[,HOST:PORT...]",
-                       "%s", brokers != NULL ? brokers : "MESH_BROKER");
+        failure_report(session.is_json, err,
+                       "the list of brokers is not of the form HOST:PORT[,HOST:PORT...]", "%s",
+                       brokers != NULL ? brokers : "MESH_BROKER");
         return EXIT_USAGE;
     }
     if (err != 0) return failure_report(session.is_json, err, NULL, "starting the client");

@@ -19,7 +19,7 @@ enum exit_code session_open(const struct arguments *arguments, struct session *r
 void session_close(struct session *session);
 
 /* Reports that a call of this client failed, with the client's sentence. Returns the exit code. */
-#define session_fail(session, error, ...)                                                                     \
+#define session_fail(session, error, ...)                                                                    \
     failure_report((session)->is_json, (error), mesh_client_error((session)->client), __VA_ARGS__)
 
 #endif

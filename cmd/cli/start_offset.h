@@ -1,4 +1,5 @@
-/* cli/start_offset.h - where a consumer starts: "beginning", "end", "offset:N", "offset:-N", "time:T". Pure. */
+/* cli/start_offset.h - where a consumer starts: "beginning", "end", "offset:N", "offset:-N", "time:T". Pure.
+ */
 #ifndef CLI_START_OFFSET_H
 #define CLI_START_OFFSET_H
 
@@ -7,9 +8,9 @@
 enum start_kind {
     START_BEGINNING,
     START_END,
-    START_OFFSET,      /* value: the offset */
-    START_BEFORE_END,  /* value: how many records before the end, > 0 */
-    START_TIME,        /* value: milliseconds since 1970 */
+    START_OFFSET,     /* value: the offset */
+    START_BEFORE_END, /* value: how many records before the end, > 0 */
+    START_TIME,       /* value: milliseconds since 1970 */
 };
 
 struct start_offset {

@@ -18,43 +18,43 @@ static const char *coordinator_id(const struct mesh_status_info *status)
 
 static void write_brokers(struct json_writer *json, const struct mesh_status_info *status)
 {
-    json_key(json, "brokers");
-    json_begin_array(json);
+    json_writer_key(json, "brokers");
+    json_writer_begin_array(json);
     for (size_t i = 0; i < status->broker_count; i++) {
         const struct mesh_broker_info *broker = &status->brokers[i];
         char address[300];
         snprintf(address, sizeof(address), "%s:%u", broker->host, (unsigned)broker->port);
-        json_begin_object(json);
-        json_key(json, "broker");
-        json_text(json, broker->id);
-        json_key(json, "node_id");
-        json_integer(json, broker->node_id);
-        json_key(json, "name");
-        json_text(json, broker->name);
-        json_key(json, "address");
-        json_text(json, address);
-        json_key(json, "zone");
-        json_text(json, broker->zone);
-        json_end_object(json);
+        json_writer_begin_object(json);
+        json_writer_key(json, "broker");
+        json_writer_text(json, broker->id);
+        json_writer_key(json, "node_id");
+        json_writer_integer(json, broker->node_id);
+        json_writer_key(json, "name");
+        json_writer_text(json, broker->name);
+        json_writer_key(json, "address");
+        json_writer_text(json, address);
+        json_writer_key(json, "zone");
+        json_writer_text(json, broker->zone);
+        json_writer_end_object(json);
     }
-    json_end_array(json);
+    json_writer_end_array(json);
 }
 
 static void write_problems(struct json_writer *json, const struct mesh_status_info *status)
 {
-    json_key(json, "problems");
-    json_begin_array(json);
+    json_writer_key(json, "problems");
+    json_writer_begin_array(json);
     for (size_t i = 0; i < status->problem_count; i++) {
-        json_begin_object(json);
-        json_key(json, "what");
-        json_text(json, status->problems[i].what);
-        json_key(json, "meaning");
-        json_text(json, status->problems[i].meaning);
-        json_key(json, "remedy");
-        json_text(json, status->problems[i].remedy);
-        json_end_object(json);
+        json_writer_begin_object(json);
+        json_writer_key(json, "what");
+        json_writer_text(json, status->problems[i].what);
+        json_writer_key(json, "meaning");
+        json_writer_text(json, status->problems[i].meaning);
+        json_writer_key(json, "remedy");
+        json_writer_text(json, status->problems[i].remedy);
+        json_writer_end_object(json);
     }
-    json_end_array(json);
+    json_writer_end_array(json);
 }
 
 static int status_json(const struct mesh_status_info *status, struct buffer *text)
@@ -62,40 +62,43 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     struct json_writer json;
 
     json_writer_init(&json, text);
-    json_begin_object(&json);
-    json_key(&json, "cluster");
-    json_text(&json, status->cluster_id);
-    json_key(&json, "coordinator");
-    if (coordinator_id(status) != NULL) json_text(&json, coordinator_id(status));
-    else json_null(&json);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "cluster");
+    json_writer_text(&json, status->cluster_id);
+    json_writer_key(&json, "coordinator");
+    if (coordinator_id(status) != NULL)
+        json_writer_text(&json, coordinator_id(status));
+    else
+        json_writer_null(&json);
     write_brokers(&json, status);
-    json_key(&json, "topics");
-    json_unsigned(&json, status->topics);
-    json_key(&json, "partitions");
-    json_begin_object(&json);
-    json_key(&json, "total");
-    json_unsigned(&json, status->partitions);
-    json_key(&json, "under_replicated");
-    json_unsigned(&json, status->partitions_under_replicated);
-    json_key(&json, "offline");
-    json_unsigned(&json, status->partitions_offline);
-    json_end_object(&json);
+    json_writer_key(&json, "topics");
+    json_writer_unsigned(&json, status->topics);
+    json_writer_key(&json, "partitions");
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "total");
+    json_writer_unsigned(&json, status->partitions);
+    json_writer_key(&json, "under_replicated");
+    json_writer_unsigned(&json, status->partitions_under_replicated);
+    json_writer_key(&json, "offline");
+    json_writer_unsigned(&json, status->partitions_offline);
+    json_writer_end_object(&json);
     write_problems(&json, status);
-    json_key(&json, "uptime_ms");
-    json_unsigned(&json, status->uptime_ms);
-    json_key(&json, "stored_bytes");
-    json_unsigned(&json, status->stored_bytes);
-    json_key(&json, "disk_free_bytes");
-    json_unsigned(&json, status->disk_free_bytes);
-    json_key(&json, "version");
-    json_text(&json, status->version);
-    json_end_object(&json);
+    json_writer_key(&json, "uptime_ms");
+    json_writer_unsigned(&json, status->uptime_ms);
+    json_writer_key(&json, "stored_bytes");
+    json_writer_unsigned(&json, status->stored_bytes);
+    json_writer_key(&json, "disk_free_bytes");
+    json_writer_unsigned(&json, status->disk_free_bytes);
+    json_writer_key(&json, "version");
+    json_writer_text(&json, status->version);
+    json_writer_end_object(&json);
     return json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(text, "\n", 1);
 }
 
 static int append_problems(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
 {
-    bool is_healthy = status->problem_count == 0 && status->partitions_offline == 0 && status->partitions_under_replicated == 0;
+    bool is_healthy = status->problem_count == 0 && status->partitions_offline == 0 &&
+                      status->partitions_under_replicated == 0;
     int err;
 
     if (is_healthy) {
@@ -108,7 +111,9 @@ static int append_problems(const struct mesh_status_info *status, struct buffer 
         const struct mesh_problem_info *problem = &status->problems[i];
         err = buffer_append_string(text, "  ");
         if (err == 0) err = table_coloured(text, COLOUR_YELLOW, problem->what, has_colours);
-        if (err == 0) err = buffer_printf(text, "\n    what it means: %s\n    what to do:    %s\n", problem->meaning, problem->remedy);
+        if (err == 0)
+            err = buffer_printf(text, "\n    what it means: %s\n    what to do:    %s\n", problem->meaning,
+                                problem->remedy);
     }
     return err;
 }
@@ -147,10 +152,12 @@ static int status_people(const struct mesh_status_info *status, struct buffer *t
                             terminal_seconds((double)status->uptime_ms / 1e3, uptime));
     if (err == 0)
         err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u offline\n",
-                            terminal_count(status->topics, topics), terminal_count(status->partitions, partitions),
+                            terminal_count(status->topics, topics),
+                            terminal_count(status->partitions, partitions),
                             status->partitions_under_replicated, status->partitions_offline);
     if (err == 0)
-        err = buffer_printf(text, "stored      %s; %s free on the disk\n", terminal_bytes(status->stored_bytes, stored),
+        err = buffer_printf(text, "stored      %s; %s free on the disk\n",
+                            terminal_bytes(status->stored_bytes, stored),
                             terminal_bytes(status->disk_free_bytes, free_space));
     return err != 0 ? err : append_brokers(status, text, has_colours);
 }

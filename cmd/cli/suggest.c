@@ -8,7 +8,7 @@ static size_t min_of(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-size_t suggest_distance(const char *a, const char *b)
+size_t suggestion_distance(const char *a, const char *b)
 {
     /* Three rows of the classic table: two back (for swaps), one back, this one. */
     size_t rows[3][SUGGEST_LENGTH_MAX + 1];
@@ -30,7 +30,7 @@ size_t suggest_distance(const char *a, const char *b)
     return rows[a_size % 3][b_size];
 }
 
-const char *suggest_nearest(const char *word, const char *const *candidates, size_t count)
+const char *suggestion_nearest(const char *word, const char *const *candidates, size_t count)
 {
     size_t size = strlen(word), best_distance, limit;
     const char *best = NULL;
@@ -38,7 +38,7 @@ const char *suggest_nearest(const char *word, const char *const *candidates, siz
     limit = size / 3 < 1 ? 1 : min_of(size / 3, 3);
     best_distance = limit + 1;
     for (size_t i = 0; i < count; i++) {
-        size_t distance = suggest_distance(word, candidates[i]);
+        size_t distance = suggestion_distance(word, candidates[i]);
         if (distance < best_distance) {
             best_distance = distance;
             best = candidates[i];

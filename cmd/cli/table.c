@@ -46,7 +46,8 @@ static void measure(const struct table *table, size_t widths[TABLE_COLUMNS_MAX])
 }
 
 /* One cell with its padding; the last of a row gets none behind it. */
-static int append_cell(const struct table *table, struct buffer *to, const char *cell, size_t column, size_t width)
+static int append_cell(const struct table *table, struct buffer *to, const char *cell, size_t column,
+                       size_t width)
 {
     size_t padding = width - text_columns(cell);
     bool is_last = column + 1 == table->column_count;

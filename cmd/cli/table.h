@@ -1,7 +1,7 @@
 /* cli/table.h - rows of cells in aligned columns.
  *
- * Cells are collected as text and laid out when all are known. Control characters in a cell become '?', so that no name
- * can move the cursor. Numbers are told from words by their column. */
+ * Cells are collected as text and laid out when all are known. Control characters in a cell become '?', so
+ * that no name can move the cursor. Numbers are told from words by their column. */
 #ifndef CLI_TABLE_H
 #define CLI_TABLE_H
 

@@ -67,19 +67,28 @@ char *terminal_seconds(double seconds, char to[TERMINAL_FIGURE_SIZE])
 {
     uint64_t whole = (uint64_t)seconds;
 
-    if (seconds < 10) snprintf(to, TERMINAL_FIGURE_SIZE, "%.2f s", seconds);
-    else if (whole < 60) snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " s", whole);
-    else if (whole < 3600) snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
-    else if (whole < 86400) snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " h %" PRIu64 " min", whole / 3600, whole / 60 % 60);
-    else snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " d %" PRIu64 " h", whole / 86400, whole / 3600 % 24);
+    if (seconds < 10)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%.2f s", seconds);
+    else if (whole < 60)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " s", whole);
+    else if (whole < 3600)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
+    else if (whole < 86400)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " h %" PRIu64 " min", whole / 3600, whole / 60 % 60);
+    else
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " d %" PRIu64 " h", whole / 86400, whole / 3600 % 24);
     return to;
 }
 
 char *terminal_nanoseconds(uint64_t ns, char to[TERMINAL_FIGURE_SIZE])
 {
-    if (ns < 1000) snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " ns", ns);
-    else if (ns < 1000000) snprintf(to, TERMINAL_FIGURE_SIZE, "%.1f us", (double)ns / 1e3);
-    else if (ns < 1000000000) snprintf(to, TERMINAL_FIGURE_SIZE, "%.2f ms", (double)ns / 1e6);
-    else snprintf(to, TERMINAL_FIGURE_SIZE, "%.3f s", (double)ns / 1e9);
+    if (ns < 1000)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%" PRIu64 " ns", ns);
+    else if (ns < 1000000)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%.1f us", (double)ns / 1e3);
+    else if (ns < 1000000000)
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%.2f ms", (double)ns / 1e6);
+    else
+        snprintf(to, TERMINAL_FIGURE_SIZE, "%.3f s", (double)ns / 1e9);
     return to;
 }

@@ -25,7 +25,8 @@ size_t text_columns(const char *text)
 }
 
 /* Fills the words of text[0..size). `used` columns of the first line are taken already. */
-static int fill_words(struct buffer *to, const char *text, size_t size, size_t indent, size_t width, size_t used)
+static int fill_words(struct buffer *to, const char *text, size_t size, size_t indent, size_t width,
+                      size_t used)
 {
     const char *end = text + size;
     bool is_line_start = used <= indent;

@@ -36,7 +36,8 @@ static int make_options(const struct arguments *arguments, struct mesh_topic_opt
 
     if (err != 0) return err;
     if (arguments_has(arguments, "partitions"))
-        err = mesh_topic_options_set_partitions(options, (int32_t)arguments_integer(arguments, "partitions", 0));
+        err = mesh_topic_options_set_partitions(options,
+                                                (int32_t)arguments_integer(arguments, "partitions", 0));
     if (err == 0) err = set_pairs(options, arguments);
     if (err != 0) {
         mesh_topic_options_free(options);
@@ -55,12 +56,12 @@ static int confirm(const struct session *session, const char *verb, const char *
 
     if (session->is_json) {
         json_writer_init(&json, &text);
-        json_begin_object(&json);
-        json_key(&json, "name");
-        json_text(&json, name);
-        json_key(&json, verb);
-        json_boolean(&json, is_changed);
-        json_end_object(&json);
+        json_writer_begin_object(&json);
+        json_writer_key(&json, "name");
+        json_writer_text(&json, name);
+        json_writer_key(&json, verb);
+        json_writer_boolean(&json, is_changed);
+        json_writer_end_object(&json);
         err = json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(&text, "\n", 1);
     } else if (terminal_is(STDOUT_FILENO)) {
         err = buffer_printf(&text, is_changed ? "%s '%s'\n" : "nothing %s: '%s'\n", verb, name);
@@ -80,9 +81,12 @@ int command_topic_create(const struct arguments *arguments)
     if (err == 0 && arguments_has(arguments, "replicas"))
         err = mesh_topic_options_set_replicas(options, (int32_t)arguments_integer(arguments, "replicas", 0));
     if (err == 0) err = mesh_topic_create(session.client, name, options);
-    if (err == 0) code = confirm(&session, "created", name, true);
-    else if (err == MESH_ETOPIC_EXISTS && arguments_has(arguments, "if-absent")) code = confirm(&session, "created", name, false);
-    else code = (int)session_fail(&session, err, "creating topic '%s'", name);
+    if (err == 0)
+        code = confirm(&session, "created", name, true);
+    else if (err == MESH_ETOPIC_EXISTS && arguments_has(arguments, "if-absent"))
+        code = confirm(&session, "created", name, false);
+    else
+        code = (int)session_fail(&session, err, "creating topic '%s'", name);
     mesh_topic_options_free(options);
     session_close(&session);
     return code;
@@ -96,7 +100,8 @@ int command_topic_alter(const struct arguments *arguments)
     size_t cursor = 0;
     int err, code;
 
-    if (!arguments_has(arguments, "partitions") && !arguments_has(arguments, "set") && !arguments_has(arguments, "unset"))
+    if (!arguments_has(arguments, "partitions") && !arguments_has(arguments, "set") &&
+        !arguments_has(arguments, "unset"))
         return (int)failure_usage("topic alter", "nothing to change: give --partitions, --set or --unset");
     code = (int)session_open(arguments, &session);
     if (code != EXIT_DONE) return code;
@@ -104,8 +109,10 @@ int command_topic_alter(const struct arguments *arguments)
     while (err == 0 && (key = arguments_next(arguments, "unset", &cursor)) != NULL)
         err = mesh_topic_options_set(options, key, NULL);
     if (err == 0) err = mesh_topic_alter(session.client, name, options);
-    if (err == 0) code = confirm(&session, "altered", name, true);
-    else code = (int)session_fail(&session, err, "altering topic '%s'", name);
+    if (err == 0)
+        code = confirm(&session, "altered", name, true);
+    else
+        code = (int)session_fail(&session, err, "altering topic '%s'", name);
     mesh_topic_options_free(options);
     session_close(&session);
     return code;
@@ -119,9 +126,12 @@ int command_topic_delete(const struct arguments *arguments)
 
     if (code != EXIT_DONE) return code;
     err = mesh_topic_delete(session.client, name);
-    if (err == 0) code = confirm(&session, "deleted", name, true);
-    else if (err == MESH_EUNKNOWN_TOPIC && arguments_has(arguments, "if-exists")) code = confirm(&session, "deleted", name, false);
-    else code = (int)session_fail(&session, err, "deleting topic '%s'", name);
+    if (err == 0)
+        code = confirm(&session, "deleted", name, true);
+    else if (err == MESH_EUNKNOWN_TOPIC && arguments_has(arguments, "if-exists"))
+        code = confirm(&session, "deleted", name, false);
+    else
+        code = (int)session_fail(&session, err, "deleting topic '%s'", name);
     session_close(&session);
     return code;
 }
@@ -152,29 +162,29 @@ static int list_json(const struct mesh_topic_list *list, struct buffer *text)
     struct json_writer json;
 
     json_writer_init(&json, text);
-    json_begin_object(&json);
-    json_key(&json, "topics");
-    json_begin_array(&json);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "topics");
+    json_writer_begin_array(&json);
     for (size_t i = 0; i < mesh_topic_list_count(list); i++) {
         const struct mesh_topic_info *topic = mesh_topic_list_get(list, i);
         struct topic_sums sums = sum_topic(topic);
-        json_begin_object(&json);
-        json_key(&json, "name");
-        json_text(&json, topic->name);
-        json_key(&json, "id");
-        json_text(&json, topic->id);
-        json_key(&json, "partitions");
-        json_unsigned(&json, topic->partition_count);
-        json_key(&json, "records");
-        json_unsigned(&json, sums.records);
-        json_key(&json, "bytes");
-        json_unsigned(&json, sums.bytes);
-        json_key(&json, "offline");
-        json_unsigned(&json, sums.problems);
-        json_end_object(&json);
+        json_writer_begin_object(&json);
+        json_writer_key(&json, "name");
+        json_writer_text(&json, topic->name);
+        json_writer_key(&json, "id");
+        json_writer_text(&json, topic->id);
+        json_writer_key(&json, "partitions");
+        json_writer_unsigned(&json, topic->partition_count);
+        json_writer_key(&json, "records");
+        json_writer_unsigned(&json, sums.records);
+        json_writer_key(&json, "bytes");
+        json_writer_unsigned(&json, sums.bytes);
+        json_writer_key(&json, "offline");
+        json_writer_unsigned(&json, sums.problems);
+        json_writer_end_object(&json);
     }
-    json_end_array(&json);
-    json_end_object(&json);
+    json_writer_end_array(&json);
+    json_writer_end_object(&json);
     return json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(text, "\n", 1);
 }
 
@@ -186,7 +196,8 @@ static int list_table(const struct mesh_topic_list *list, struct buffer *text)
     int err;
 
     if (mesh_topic_list_count(list) == 0)
-        return buffer_append_string(text, terminal_is(STDOUT_FILENO) ? "no topics yet; 'mesh topic create NAME' makes one\n" : "");
+        return buffer_append_string(
+            text, terminal_is(STDOUT_FILENO) ? "no topics yet; 'mesh topic create NAME' makes one\n" : "");
     table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
     for (size_t i = 0; i < mesh_topic_list_count(list); i++) {
         const struct mesh_topic_info *topic = mesh_topic_list_get(list, i);
@@ -196,8 +207,10 @@ static int list_table(const struct mesh_topic_list *list, struct buffer *text)
         table_cell(&table, "%zu", topic->partition_count);
         table_cell(&table, "%s", terminal_count(sums.records, records));
         table_cell(&table, "%s", terminal_bytes(sums.bytes, bytes));
-        if (sums.problems == 0) table_cell(&table, "ok");
-        else table_cell(&table, "%zu partitions offline", sums.problems);
+        if (sums.problems == 0)
+            table_cell(&table, "ok");
+        else
+            table_cell(&table, "%zu partitions offline", sums.problems);
     }
     err = table_write(&table, text, terminal_has_colours(STDOUT_FILENO));
     table_deinit(&table);
@@ -225,8 +238,10 @@ int command_topic_list(const struct arguments *arguments)
     if (err != 0) {
         code = (int)session_fail(&session, err, "listing topics");
     } else {
-        if (session.is_json) err = list_json(list, &text);
-        else err = arguments_has(arguments, "names") ? list_names(list, &text) : list_table(list, &text);
+        if (session.is_json)
+            err = list_json(list, &text);
+        else
+            err = arguments_has(arguments, "names") ? list_names(list, &text) : list_table(list, &text);
         mesh_topic_list_free(list);
         code = standard_output_finish(&text, err);
     }

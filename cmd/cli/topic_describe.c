@@ -9,53 +9,56 @@
 
 static void write_ids(struct json_writer *json, const char *key, const int32_t *ids, size_t count)
 {
-    json_key(json, key);
-    json_begin_array(json);
+    json_writer_key(json, key);
+    json_writer_begin_array(json);
     for (size_t i = 0; i < count; i++)
-        json_integer(json, ids[i]);
-    json_end_array(json);
+        json_writer_integer(json, ids[i]);
+    json_writer_end_array(json);
 }
 
 static void write_partition(struct json_writer *json, const struct mesh_partition_info *partition)
 {
-    json_begin_object(json);
-    json_key(json, "partition");
-    json_integer(json, partition->partition);
-    json_key(json, "leader");
-    json_integer(json, partition->leader);
-    json_key(json, "leader_epoch");
-    json_integer(json, partition->leader_epoch);
+    json_writer_begin_object(json);
+    json_writer_key(json, "partition");
+    json_writer_integer(json, partition->partition);
+    json_writer_key(json, "leader");
+    json_writer_integer(json, partition->leader);
+    json_writer_key(json, "leader_epoch");
+    json_writer_integer(json, partition->leader_epoch);
     write_ids(json, "replicas", partition->replicas, partition->replica_count);
     write_ids(json, "isr", partition->isr, partition->isr_count);
-    json_key(json, "high_watermark");
-    json_integer(json, partition->high_watermark);
-    json_key(json, "log_start");
-    json_integer(json, partition->log_start);
-    json_key(json, "log_end");
-    json_integer(json, partition->log_end);
-    json_key(json, "bytes");
-    json_unsigned(json, partition->size_bytes);
-    json_key(json, "problem");
-    if (partition->error == 0) json_null(json);
-    else json_text(json, partition->problem[0] != '\0' ? partition->problem : mesh_strerror(partition->error));
-    json_end_object(json);
+    json_writer_key(json, "high_watermark");
+    json_writer_integer(json, partition->high_watermark);
+    json_writer_key(json, "log_start");
+    json_writer_integer(json, partition->log_start);
+    json_writer_key(json, "log_end");
+    json_writer_integer(json, partition->log_end);
+    json_writer_key(json, "bytes");
+    json_writer_unsigned(json, partition->size_bytes);
+    json_writer_key(json, "problem");
+    if (partition->error == 0)
+        json_writer_null(json);
+    else
+        json_writer_text(json, partition->problem[0] != '\0' ? partition->problem
+                                                             : mesh_strerror(partition->error));
+    json_writer_end_object(json);
 }
 
 /* Configurations as an object of texts, in the broker's order; the ones that were set by name, too. */
 static void write_configs(struct json_writer *json, const struct mesh_topic_info *topic)
 {
-    json_key(json, "configs");
-    json_begin_object(json);
+    json_writer_key(json, "configs");
+    json_writer_begin_object(json);
     for (size_t i = 0; i < topic->config_count; i++) {
-        json_key(json, topic->configs[i].key);
-        json_text(json, topic->configs[i].value);
+        json_writer_key(json, topic->configs[i].key);
+        json_writer_text(json, topic->configs[i].value);
     }
-    json_end_object(json);
-    json_key(json, "configs_set");
-    json_begin_array(json);
+    json_writer_end_object(json);
+    json_writer_key(json, "configs_set");
+    json_writer_begin_array(json);
     for (size_t i = 0; i < topic->config_count; i++)
-        if (!topic->configs[i].is_default) json_text(json, topic->configs[i].key);
-    json_end_array(json);
+        if (!topic->configs[i].is_default) json_writer_text(json, topic->configs[i].key);
+    json_writer_end_array(json);
 }
 
 static int describe_json(const struct mesh_topic_info *topic, struct buffer *text)
@@ -63,18 +66,18 @@ static int describe_json(const struct mesh_topic_info *topic, struct buffer *tex
     struct json_writer json;
 
     json_writer_init(&json, text);
-    json_begin_object(&json);
-    json_key(&json, "name");
-    json_text(&json, topic->name);
-    json_key(&json, "id");
-    json_text(&json, topic->id);
+    json_writer_begin_object(&json);
+    json_writer_key(&json, "name");
+    json_writer_text(&json, topic->name);
+    json_writer_key(&json, "id");
+    json_writer_text(&json, topic->id);
     write_configs(&json, topic);
-    json_key(&json, "partitions");
-    json_begin_array(&json);
+    json_writer_key(&json, "partitions");
+    json_writer_begin_array(&json);
     for (size_t i = 0; i < topic->partition_count; i++)
         write_partition(&json, &topic->partitions[i]);
-    json_end_array(&json);
-    json_end_object(&json);
+    json_writer_end_array(&json);
+    json_writer_end_object(&json);
     return json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(text, "\n", 1);
 }
 
@@ -93,8 +96,9 @@ static void cell_ids(struct table *table, const int32_t *ids, size_t count)
 static int partition_table(const struct mesh_topic_info *topic, struct buffer *text, bool has_colours)
 {
     static const struct table_column columns[] = {
-        {"PARTITION", true}, {"LEADER", true},  {"EPOCH", true},  {"REPLICAS", false}, {"IN SYNC", false},
-        {"START", true},     {"HIGH WATERMARK", true}, {"STORED", true}, {"STATE", false}};
+        {"PARTITION", true},      {"LEADER", true},   {"EPOCH", true},
+        {"REPLICAS", false},      {"IN SYNC", false}, {"START", true},
+        {"HIGH WATERMARK", true}, {"STORED", true},   {"STATE", false}};
     struct table table;
     int err;
 
@@ -103,16 +107,21 @@ static int partition_table(const struct mesh_topic_info *topic, struct buffer *t
         const struct mesh_partition_info *partition = &topic->partitions[i];
         char bytes[TERMINAL_FIGURE_SIZE];
         table_cell(&table, "%d", partition->partition);
-        if (partition->leader < 0) table_cell(&table, "none");
-        else table_cell(&table, "%d", partition->leader);
+        if (partition->leader < 0)
+            table_cell(&table, "none");
+        else
+            table_cell(&table, "%d", partition->leader);
         table_cell(&table, "%d", partition->leader_epoch);
         cell_ids(&table, partition->replicas, partition->replica_count);
         cell_ids(&table, partition->isr, partition->isr_count);
         table_cell(&table, "%lld", (long long)partition->log_start);
         table_cell(&table, "%lld", (long long)partition->high_watermark);
         table_cell(&table, "%s", terminal_bytes(partition->size_bytes, bytes));
-        if (partition->error == 0) table_cell(&table, "ok");
-        else table_cell(&table, "%s", partition->problem[0] != '\0' ? partition->problem : mesh_strerror(partition->error));
+        if (partition->error == 0)
+            table_cell(&table, "ok");
+        else
+            table_cell(&table, "%s",
+                       partition->problem[0] != '\0' ? partition->problem : mesh_strerror(partition->error));
     }
     err = table_write(&table, text, has_colours);
     table_deinit(&table);
@@ -141,8 +150,8 @@ static int config_table(const struct mesh_topic_info *topic, struct buffer *text
 static int describe_people(const struct mesh_topic_info *topic, struct buffer *text)
 {
     bool has_colours = terminal_has_colours(STDOUT_FILENO);
-    int err = buffer_printf(text, "topic %s  (id %s, %zu %s)\n\n", topic->name, topic->id, topic->partition_count,
-                            topic->partition_count == 1 ? "partition" : "partitions");
+    int err = buffer_printf(text, "topic %s  (id %s, %zu %s)\n\n", topic->name, topic->id,
+                            topic->partition_count, topic->partition_count == 1 ? "partition" : "partitions");
 
     if (err == 0) err = partition_table(topic, text, has_colours);
     return err != 0 ? err : config_table(topic, text, has_colours);

@@ -196,7 +196,8 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* The byte that the escape after a backslash stands for, moving *cursor behind it; -1 when there is no such escape. */
+/* The byte that the escape after a backslash stands for, moving *cursor behind it; -1 when there is no such
+ * escape. */
 static int take_escape(const char **cursor)
 {
     char letter = *(*cursor)++;

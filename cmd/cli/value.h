@@ -1,7 +1,7 @@
 /* cli/value.h - reads the values that people type: numbers, sizes, durations, times, escapes.
  *
- * Pure functions over text. Each takes the whole text or nothing: trailing letters, empty texts and numbers out of range
- * are MESH_EINVAL, and the output is then untouched. */
+ * Pure functions over text. Each takes the whole text or nothing: trailing letters, empty texts and numbers
+ * out of range are MESH_EINVAL, and the output is then untouched. */
 #ifndef CLI_VALUE_H
 #define CLI_VALUE_H
 
@@ -13,7 +13,8 @@
 /* A decimal integer with an optional sign. */
 int value_parse_integer(const char *text, int64_t minimum, int64_t maximum, int64_t *ret_integer);
 
-/* Bytes: digits, then nothing, B, or k, K, M, G or T with an optional "iB" or "B". Every suffix is a power of 1024. */
+/* Bytes: digits, then nothing, B, or k, K, M, G or T with an optional "iB" or "B". Every suffix is a power of
+ * 1024. */
 int value_parse_size(const char *text, int64_t minimum, int64_t maximum, int64_t *ret_bytes);
 
 /* Milliseconds: a decimal number that may have a fraction, then ms, s, m, h or d; none means seconds. */

@@ -1,0 +1,126 @@
+/* A broker's settings: where they come from, which one holds, and what a wrong one is told. */
+#include "cmd/cli/serve_settings.h"
+#include "support/run_suite.h"
+
+#include <mesh/error.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Writes a configuration file and returns its name in `path`, which holds a template for mkstemp(3). */
+static void write_file(char *path, const char *text)
+{
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static int gather(int argc, const char *const *words, char *const *environment,
+                  struct serve_settings *settings, struct buffer *fault)
+{
+    struct arguments arguments;
+    int err = arguments_parse(command_find("serve"), argc, (char **)(uintptr_t)words, &arguments, fault);
+
+    ck_assert_int_eq(err, 0);
+    err = serve_settings_gather(settings, &arguments, environment, fault);
+    arguments_deinit(&arguments);
+    return err;
+}
+
+START_TEST(later_places_win_over_earlier_ones)
+{
+    char path[] = "/tmp/mesh-settings-XXXXXX";
+    const char *argv[] = {"--config", path,        "--set", "topic.partitions=4",
+                          "--name",   "by-option", "--set", "name=by-set"};
+    const char *environment[] = {"MESH_TOPIC_PARTITIONS=3",
+                                 "MESH_ZONE=by-environment",
+                                 "MESH_NAME=e",
+                                 "MESH_PORT=tcp://10.0.0.1",
+                                 "MESH_BROKER=x:1",
+                                 "MESH_LISTEN=",
+                                 NULL};
+    struct buffer fault = BUFFER_INIT;
+    struct serve_settings settings;
+
+    write_file(path,
+               "# a remark\n\n  topic.partitions = 2 \nzone=by-file\nlisten = 127.0.0.1:1234\nshards=3");
+    ck_assert_int_eq(gather(COUNT_OF(argv), argv, (char *const *)(uintptr_t)environment, &settings, &fault),
+                     0);
+    ck_assert_uint_eq(settings.broker.topic_partitions, 4);
+    ck_assert_str_eq(settings.zone, "by-environment");
+    ck_assert_str_eq(settings.name, "by-option");
+    ck_assert_str_eq(settings.listen, "127.0.0.1:1234"); /* an empty variable sets nothing */
+    ck_assert_uint_eq(settings.shard_count, 3);
+    ck_assert_ptr_null(settings.data);
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+    unlink(path);
+}
+END_TEST
+
+static const struct {
+    const char *file;
+    const char *in_fault;
+} file_cases[] = {
+    {"conections.max=1\n", "did you mean connections.max?"},
+    {"\n\nnonsense\n", ":3: 'nonsense' is not of the form KEY = VALUE"},
+    {"= 5\n", "is not of the form KEY = VALUE"},
+    {"connections.max = many\n", "connections.max"},
+    {"shards = 0\n", "shards: '0' is not a whole number"},
+    {"name =\n", "name is empty"},
+};
+START_TEST(faults_name_the_place_and_the_cause)
+{
+    struct serve_settings settings;
+    struct buffer fault = BUFFER_INIT;
+
+    memset(&settings, 0, sizeof(settings));
+    settings_init(&settings.broker);
+    ck_assert_int_eq(
+        serve_settings_parse_file(&settings, file_cases[_i].file, strlen(file_cases[_i].file), "f", &fault),
+        MESH_EINVAL);
+    ck_assert_msg(strstr((char *)fault.data, file_cases[_i].in_fault) != NULL, "%s", (char *)fault.data);
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+}
+END_TEST
+
+START_TEST(unreadable_and_binary_files_are_told)
+{
+    const char *missing[] = {"--config", "/nowhere/mesh.conf"}, *directory[] = {"--config", "/"};
+    char *environment[] = {NULL}, long_line[6000];
+    struct serve_settings settings;
+    struct buffer fault = BUFFER_INIT;
+
+    ck_assert_int_eq(gather(2, missing, environment, &settings, &fault), MESH_EIO);
+    ck_assert_ptr_nonnull(strstr((char *)fault.data, "/nowhere/mesh.conf: No such file"));
+    buffer_clear(&fault);
+    ck_assert_int_eq(gather(2, directory, environment, &settings, &fault), MESH_EIO);
+    buffer_clear(&fault);
+    memset(long_line, 'a', sizeof(long_line));
+    ck_assert_int_eq(serve_settings_parse_file(&settings, long_line, sizeof(long_line), "f", &fault),
+                     MESH_EINVAL);
+    ck_assert_int_eq(serve_settings_parse_file(&settings, "a\0b", 3, "f", &fault), MESH_EINVAL);
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cli serve settings");
+    TCase *tcase = tcase_create("serve settings");
+
+    tcase_add_test(tcase, later_places_win_over_earlier_ones);
+    tcase_add_loop_test(tcase, faults_name_the_place_and_the_cause, 0, COUNT_OF(file_cases));
+    tcase_add_test(tcase, unreadable_and_binary_files_are_told);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

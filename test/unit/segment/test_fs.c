@@ -24,7 +24,7 @@ static void set_up(int disk)
         fs = fs_mem_fs(mem);
         return;
     }
-    strcpy(root, "/tmp/mesh-test-fs-XXXXXX");
+    snprintf(root, sizeof(root), "/tmp/mesh-test-fs-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(root));
     ck_assert_int_eq(fs_real_new(root, &fs), 0);
 }
@@ -277,7 +277,7 @@ START_TEST(a_root_that_is_no_directory_is_refused_with_the_reason)
     snprintf(path, sizeof(path), "%s/file", root);
     ck_assert_int_eq(fs_real_new(path, &other), MESH_EIO);
     ck_assert_int_eq(errno, ENOTDIR);
-    strcat(path, "/below");
+    snprintf(path, sizeof(path), "%s/file/below", root);
     ck_assert_int_eq(fs_real_new(path, &other), MESH_EIO);
     ck_assert_int_eq(fs_real_new("", &other), MESH_EIO);
     ck_assert_int_eq(errno, ENOENT);

@@ -47,6 +47,7 @@ static void set_defaults(struct fs_mem *mem, uint64_t seed)
     mem->crash_countdown = 0;
     mem->is_crashed = mem->is_locked = false;
     mem->fault = (struct fault){.countdown = 0};
+    mem->lies = 0;
     mem->astray = (struct astray){.countdown = 0};
 }
 
@@ -165,6 +166,7 @@ static void crash(struct fs_mem *mem, enum fs_mem_loss loss)
     mem->is_crashed = mem->is_locked = false;
     mem->crash_countdown = 0;
     mem->fault.countdown = mem->astray.countdown = 0;
+    mem->lies = 0;
 }
 
 void fs_mem_reboot(struct fs_mem *mem, enum fs_mem_loss loss)
@@ -256,6 +258,11 @@ void fs_mem_fail(struct fs_mem *mem, unsigned type_mask, uint64_t nth, int err, 
 {
     mem->fault =
         (struct fault){.type_mask = type_mask, .countdown = nth, .err = err, .is_lasting = is_lasting};
+}
+
+void fs_mem_set_lies(struct fs_mem *mem, unsigned type_mask)
+{
+    mem->lies = type_mask;
 }
 
 void fs_mem_set_capacity(struct fs_mem *mem, uint64_t capacity_bytes)

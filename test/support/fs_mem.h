@@ -98,6 +98,10 @@ void fs_mem_set_writeback_permille(struct fs_mem *mem, unsigned permille);
  * read back, and no later sync writes them. nth = 0 takes the order back. One such order at a time. */
 void fs_mem_fail(struct fs_mem *mem, unsigned type_mask, uint64_t nth, int err, bool is_lasting);
 
+/* From now on operations of these types answer 0 and do nothing durable, as disks do that lie about flushing.
+ */
+void fs_mem_set_lies(struct fs_mem *mem, unsigned type_mask);
+
 /* Space in bytes, in blocks of 4 KiB; UINT64_MAX: endless (free_bytes then says 1 TiB). */
 void fs_mem_set_capacity(struct fs_mem *mem, uint64_t capacity_bytes);
 uint64_t fs_mem_used_bytes(const struct fs_mem *mem);

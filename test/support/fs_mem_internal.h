@@ -69,6 +69,7 @@ struct fs_mem {
     unsigned writeback_permille;
     uint64_t capacity_blocks, used_blocks;
     struct fault fault;
+    unsigned lies; /* operation types that only pretend */
     struct astray astray;
     fs_mem_observe_fn *observe;
     void *observe_user;

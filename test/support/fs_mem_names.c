@@ -57,8 +57,8 @@ void inode_unref(struct fs_mem *mem, uint32_t number, bool was_live)
     struct inode_view view = inode_view(mem, number);
     inode_clear(&view);
     inode->is_used = false;
-    /* Names may still say that they lie in a removed directory, until a crash clears them away: its number must not come
-     * back before. */
+    /* Names may still say that they lie in a removed directory, until a crash clears them away: its number
+     * must not come back before. */
     if (!inode->is_dir) mem->free_inodes[mem->free_inode_count++] = number;
 }
 

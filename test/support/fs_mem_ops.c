@@ -82,7 +82,8 @@ static int perform_write(struct fs_mem *mem, const struct op *op)
     int err = goes_astray(mem, op) ? write_astray(mem, op) : write_file(mem, op, op->position, size);
 
     if (err != 0) return err;
-    if (op->type == FS_MEM_OP_WRITE_SYNC && size > 0) inode_sync_range(&view, op->position, size);
+    if (op->type == FS_MEM_OP_WRITE_SYNC && size > 0 && !(mem->lies & 1u << op->type))
+        inode_sync_range(&view, op->position, size);
     if (random_below(&mem->random, 1000) < mem->writeback_permille) inode_write_back_some(&view);
     return 0;
 }
@@ -156,6 +157,7 @@ static int perform(struct fs_mem *mem, const struct op *op)
 {
     struct inode_view view;
 
+    if (mem->lies & 1u << op->type && op->type != FS_MEM_OP_WRITE_SYNC) return 0;
     switch (op->type) {
     case FS_MEM_OP_WRITE:
     case FS_MEM_OP_WRITE_SYNC: return perform_write(mem, op);
@@ -526,7 +528,8 @@ static int mem_free_bytes(struct fs *fs, uint64_t *ret_free_bytes)
 
     pthread_mutex_lock(&mem->pool->lock);
     is_crashed = mem->is_crashed;
-    *ret_free_bytes = mem->capacity_blocks == UINT64_MAX ? UINT64_C(1) << 40 : blocks_left(mem) * PAGE_SIZE_BYTES;
+    *ret_free_bytes =
+        mem->capacity_blocks == UINT64_MAX ? UINT64_C(1) << 40 : blocks_left(mem) * PAGE_SIZE_BYTES;
     pthread_mutex_unlock(&mem->pool->lock);
     return is_crashed ? fail_with(MESH_EIO) : 0;
 }

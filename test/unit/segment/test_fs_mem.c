@@ -386,6 +386,23 @@ static void count_file(void *user, const char *path, uint64_t size)
     ++*count;
 }
 
+START_TEST(a_lying_disk_pretends_to_sync)
+{
+    struct fs_file *file;
+
+    set_up();
+    file = durable_file("f", 100);
+    fs_mem_set_lies(mem, FS_MEM_OPS_SYNC);
+    ck_assert_int_eq(put(file, 2, 100, 0, true), 0);
+    ck_assert_int_eq(fs->ops->sync(file), 0);
+    ck_assert_int_eq(fs->ops->sync_all(fs), 0);
+    fs_unref(file);
+    fs_mem_reboot(mem, FS_MEM_LOSE_UNSYNCED);
+    ck_assert_int_eq(byte_at("f", 0), 1);
+    tear_down();
+}
+END_TEST
+
 START_TEST(files_are_found_by_walking)
 {
     unsigned count = 0;
@@ -517,6 +534,7 @@ static Suite *suite(void)
     tcase_add_test(faults, space_runs_out_and_comes_back);
     tcase_add_test(faults, operations_fail_on_order);
     tcase_add_test(faults, writes_go_astray_and_bits_flip);
+    tcase_add_test(faults, a_lying_disk_pretends_to_sync);
     tcase_add_test(faults, files_are_found_by_walking);
     suite_add_tcase(all, faults);
     return all;

@@ -10,14 +10,15 @@
 
 #define ENCODED_NULL 1 /* zigzag of the length -1 */
 
-/* What take_*() return: the value, and where to go on; `next` is NULL when the bytes do not add up. In registers, unlike
- * output parameters. */
+/* The functions below are written so that position and values stay in registers: what is not inlined passes them by
+ * value. All return false when the bytes do not add up. */
+
 struct varint {
-    const uint8_t *next;
+    const uint8_t *next; /* NULL: not a varint */
     uint64_t value;
 };
 
-__attribute__((noinline, cold)) static struct varint take_any_varint(const uint8_t *at, const uint8_t *end)
+__attribute__((noinline, cold)) static struct varint any_varint(const uint8_t *at, const uint8_t *end)
 {
     struct varint varint = {NULL, 0};
 
@@ -25,49 +26,75 @@ __attribute__((noinline, cold)) static struct varint take_any_varint(const uint8
     return varint;
 }
 
-/* The usual lengths, up to three bytes, are unrolled; the rest is left to varint_decode(). */
-static inline struct varint take_varint(const uint8_t *at, const uint8_t *end)
+/* Takes a varint from *at. The usual lengths, one to three bytes, are unrolled. has_room: three bytes are known to be
+ * there. */
+__attribute__((always_inline)) static inline bool take_varint(const uint8_t **at, const uint8_t *end, bool has_room,
+                                                              uint64_t *ret_v)
 {
-    if (__builtin_expect(end - at < 3, 0)) return take_any_varint(at, end);
-    if (at[0] < 0x80) return (struct varint){at + 1, at[0]};
-    if (at[1] < 0x80) return (struct varint){at + 2, (at[0] & 0x7fu) | (uint64_t)at[1] << 7};
-    if (at[2] < 0x80) return (struct varint){at + 3, (at[0] & 0x7fu) | (at[1] & 0x7fu) << 7 | (uint64_t)at[2] << 14};
-    return take_any_varint(at, end);
+    const uint8_t *from = *at;
+    struct varint other;
+
+    if (has_room || end - from >= 3) {
+        uint64_t v = from[0];
+
+        if (v < 0x80) {
+            *at = from + 1;
+            *ret_v = v;
+            return true;
+        }
+        v += (uint64_t)from[1] << 7;
+        if (v < 0x80 + (0x80 << 7)) {
+            *at = from + 2;
+            *ret_v = v - 0x80; /* the bit that said "more" */
+            return true;
+        }
+        v += (uint64_t)from[2] << 14;
+        if (v < 0x80 + (0x80 << 7) + (0x80 << 14)) {
+            *at = from + 3;
+            *ret_v = v - 0x80 - (0x80 << 7);
+            return true;
+        }
+    }
+    other = any_varint(from, end);
+    *at = other.next;
+    *ret_v = other.value;
+    return other.next != NULL;
 }
 
-/* A size and as many bytes: data NULL for null (size -1). */
-struct field {
-    const uint8_t *next;
-    struct slice bytes;
-};
-
-static inline struct field take_field(const uint8_t *at, const uint8_t *end)
+/* The number behind a zigzag one that may not be negative; a negative one becomes larger than any size. */
+static inline uint64_t unsigned_of(uint64_t zigzag)
 {
-    struct varint size = take_varint(at, end);
+    return zigzag >> 1 | zigzag << 63;
+}
 
-    if (size.next == NULL) return (struct field){NULL, {NULL, 0}};
-    if (size.value == ENCODED_NULL) return (struct field){size.next, {NULL, 0}};
-    if ((size.value & 1) || size.value >> 1 > (uint64_t)(end - size.next)) return (struct field){NULL, {NULL, 0}};
-    return (struct field){size.next + (size.value >> 1), {size.next, size.value >> 1}};
+/* Takes a size and as many bytes from *at; data NULL for null (size -1). */
+__attribute__((always_inline)) static inline bool take_bytes(const uint8_t **at, const uint8_t *end, bool has_room,
+                                                             struct slice *ret_bytes)
+{
+    uint64_t encoded, size;
+
+    if (!take_varint(at, end, has_room, &encoded)) return false;
+    size = unsigned_of(encoded);
+    if (size > (uint64_t)(end - *at)) {
+        *ret_bytes = (struct slice){NULL, 0};
+        return encoded == ENCODED_NULL;
+    }
+    *ret_bytes = slice_of(*at, size);
+    *at += size;
+    return true;
 }
 
 int record_header_next(struct slice *headers_encoded, struct record_header *ret_header)
 {
-    const uint8_t *end;
-    struct field key, value;
+    const uint8_t *at = headers_encoded->data, *end;
+    struct slice key, value;
 
     if (headers_encoded->size == 0) return 0;
-    end = headers_encoded->data + headers_encoded->size;
-    key = take_field(headers_encoded->data, end);
-    if (key.next == NULL || key.bytes.data == NULL) return MESH_ECORRUPT; /* the key may not be null */
-    value = take_field(key.next, end);
-    if (value.next == NULL) return MESH_ECORRUPT;
-    *ret_header = (struct record_header){
-        .key = key.bytes,
-        .value = value.bytes,
-        .value_is_null = value.bytes.data == NULL,
-    };
-    *headers_encoded = slice_of(value.next, (size_t)(end - value.next));
+    end = at + headers_encoded->size;
+    if (!take_bytes(&at, end, false, &key) || key.data == NULL) return MESH_ECORRUPT; /* no key may be null */
+    if (!take_bytes(&at, end, false, &value)) return MESH_ECORRUPT;
+    *ret_header = (struct record_header){.key = key, .value = value, .value_is_null = value.data == NULL};
+    *headers_encoded = slice_of(at, (size_t)(end - at));
     return 1;
 }
 
@@ -106,55 +133,71 @@ int record_iterator_init(struct record_iterator *iterator, struct slice batch, s
     return 0;
 }
 
-/* Whether what stands between `at` and `end` is as many headers as the count says, `count` being zigzag. */
-static inline bool headers_fit(const uint8_t *at, const uint8_t *end, uint64_t count)
+/* Takes the header count; what follows it up to `end` must be as many headers. */
+static inline bool take_headers(const uint8_t *at, const uint8_t *end, uint32_t *ret_count, struct slice *ret_encoded)
 {
-    if (count == 0) return at == end;
-    /* Each takes two bytes at least, so that `count`, which is twice the number, is bounded by the bytes left. */
-    if (at > end || (count & 1) || count > (uint64_t)(end - at)) return false;
-    return headers_are_valid(slice_of(at, (size_t)(end - at)), count >> 1);
+    uint64_t count;
+
+    *ret_count = 0;
+    *ret_encoded = slice_of(at, 0);
+    if (end - at == 1 && *at == 0) return true; /* nearly always */
+    if (at >= end || !take_varint(&at, end, false, &count)) return false;
+    /* A header takes two bytes at least. */
+    if (unsigned_of(count) > (uint64_t)(end - at) / 2) return false;
+    *ret_count = (uint32_t)unsigned_of(count);
+    *ret_encoded = slice_of(at, (size_t)(end - at));
+    return headers_are_valid(*ret_encoded, *ret_count);
 }
+
+/* Decodes the next record. Its fields are kept from passing the end of the blob one by one, and the end of the record
+ * all at once, at the headers. has_room: at least RECORD_ROOM bytes of the blob are left. */
+__attribute__((always_inline)) static inline bool decode(struct record_iterator *iterator, bool has_room,
+                                                         struct record *ret_record)
+{
+    const struct record_batch_header *batch = &iterator->header;
+    const uint8_t *at = iterator->at, *const end = iterator->end, *record_end;
+    uint64_t size, timestamp_delta, offset_delta;
+    struct slice key, value, headers;
+    uint32_t header_count;
+
+    if (!take_varint(&at, end, has_room, &size)) return false;
+    size = unsigned_of(size);
+    if (size - 1 >= (uint64_t)(end - at)) return false; /* zero wraps around */
+    record_end = at + size;
+    at++; /* attributes: none are defined */
+    if (!take_varint(&at, end, has_room, &timestamp_delta)) return false;
+    if (!take_varint(&at, end, has_room, &offset_delta)) return false;
+    if (!take_bytes(&at, end, has_room, &key)) return false;
+    if (!take_bytes(&at, end, false, &value)) return false;
+    if (!take_headers(at, record_end, &header_count, &headers)) return false;
+    offset_delta = unsigned_of(offset_delta);
+    if (offset_delta > (uint64_t)batch->last_offset_delta || offset_delta < iterator->offset_delta_min) return false;
+
+    iterator->at = record_end;
+    iterator->remaining--;
+    iterator->offset_delta_min = offset_delta + 1;
+    ret_record->offset = batch->base_offset + (int64_t)offset_delta;
+    ret_record->timestamp_ms =
+        (batch->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME)
+            ? batch->max_timestamp_ms
+            : (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)zigzag_decode(timestamp_delta));
+    ret_record->key = key;
+    ret_record->value = value;
+    ret_record->key_is_null = key.data == NULL;
+    ret_record->value_is_null = value.data == NULL;
+    ret_record->header_count = header_count;
+    ret_record->headers = NULL;
+    ret_record->headers_encoded = headers;
+    return true;
+}
+
+#define RECORD_ROOM (4 * VARINT_SIZE_MAX + 1) /* of what stands before a record's key: four varints and a byte */
 
 int record_iterator_next(struct record_iterator *iterator, struct record *ret_record)
 {
-    const struct record_batch_header *batch = &iterator->header;
-    const uint8_t *const end = iterator->end, *record_end;
-    struct varint size, timestamp, offset, header_count;
-    struct field key, value;
-
-    if (iterator->remaining == 0) return iterator->at == end ? 0 : MESH_ECORRUPT;
-    size = take_varint(iterator->at, end);
-    if (size.next == NULL || (size.value & 1)) return MESH_ECORRUPT;
-    if (size.value == 0 || size.value >> 1 > (uint64_t)(end - size.next)) return MESH_ECORRUPT;
-    record_end = size.next + (size.value >> 1);
-
-    /* The fields are kept from passing the end of the blob one by one, and that of the record all at once below. The
-     * byte skipped are the attributes, of which none is defined. */
-    if ((timestamp = take_varint(size.next + 1, end)).next == NULL) return MESH_ECORRUPT;
-    if ((offset = take_varint(timestamp.next, end)).next == NULL) return MESH_ECORRUPT;
-    if ((key = take_field(offset.next, end)).next == NULL) return MESH_ECORRUPT;
-    if ((value = take_field(key.next, end)).next == NULL) return MESH_ECORRUPT;
-    if ((header_count = take_varint(value.next, end)).next == NULL) return MESH_ECORRUPT;
-    if (!headers_fit(header_count.next, record_end, header_count.value)) return MESH_ECORRUPT;
-
-    if ((offset.value & 1) || offset.value >> 1 > (uint64_t)batch->last_offset_delta) return MESH_ECORRUPT;
-    if (offset.value >> 1 < iterator->offset_delta_min) return MESH_ECORRUPT;
-    iterator->offset_delta_min = (offset.value >> 1) + 1;
-    iterator->at = record_end;
-    iterator->remaining--;
-
-    /* Field by field: copying a whole struct just written costs more than decoding it. */
-    ret_record->offset = batch->base_offset + (int64_t)(offset.value >> 1);
-    ret_record->timestamp_ms = (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)zigzag_decode(timestamp.value));
-    if (batch->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME) ret_record->timestamp_ms = batch->max_timestamp_ms;
-    ret_record->key = key.bytes;
-    ret_record->value = value.bytes;
-    ret_record->key_is_null = key.bytes.data == NULL;
-    ret_record->value_is_null = value.bytes.data == NULL;
-    ret_record->header_count = (uint32_t)(header_count.value >> 1);
-    ret_record->headers = NULL;
-    ret_record->headers_encoded = slice_of(header_count.next, (size_t)(record_end - header_count.next));
-    return 1;
+    if (iterator->remaining == 0) return iterator->at == iterator->end ? 0 : MESH_ECORRUPT;
+    if (iterator->end - iterator->at >= RECORD_ROOM) return decode(iterator, true, ret_record) ? 1 : MESH_ECORRUPT;
+    return decode(iterator, false, ret_record) ? 1 : MESH_ECORRUPT;
 }
 
 int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, struct buffer *scratch,

@@ -88,8 +88,18 @@ static inline uint8_t *put_bytes(uint8_t *to, struct slice bytes, bool is_null)
     return to + bytes.size;
 }
 
-static inline uint8_t *put_record(uint8_t *to, const struct record *record, const struct record_deltas *deltas,
-                                  size_t body)
+__attribute__((noinline)) static uint8_t *put_headers(uint8_t *to, const struct record *record)
+{
+    to = put_varint(to, (uint64_t)record->header_count << 1);
+    for (uint32_t i = 0; i < record->header_count; i++) {
+        to = put_bytes(to, record->headers[i].key, false);
+        to = put_bytes(to, record->headers[i].value, record->headers[i].value_is_null);
+    }
+    return to;
+}
+
+__attribute__((always_inline)) static inline uint8_t *put_record(uint8_t *to, const struct record *record,
+                                                                 const struct record_deltas *deltas, size_t body)
 {
     to = put_varint(to, (uint64_t)body << 1);
     *to++ = 0; /* attributes: none are defined */
@@ -97,12 +107,9 @@ static inline uint8_t *put_record(uint8_t *to, const struct record *record, cons
     to = put_varint(to, deltas->offset);
     to = put_bytes(to, record->key, record->key_is_null);
     to = put_bytes(to, record->value, record->value_is_null);
-    to = put_varint(to, (uint64_t)record->header_count << 1);
-    for (uint32_t i = 0; i < record->header_count; i++) {
-        to = put_bytes(to, record->headers[i].key, false);
-        to = put_bytes(to, record->headers[i].value, record->headers[i].value_is_null);
-    }
-    return to;
+    if (record->header_count > 0) return put_headers(to, record);
+    *to = 0;
+    return to + 1;
 }
 
 void record_batch_builder_init(struct record_batch_builder *builder)

@@ -190,6 +190,16 @@ START_TEST(messages_longer_than_a_frame_takes_are_not_encoded)
 }
 END_TEST
 
+START_TEST(lists_that_no_frame_takes_are_refused_before_they_are_looked_at)
+{
+    struct message_topic_describe message = {.names = NULL, .name_count = FRAME_MESSAGE_BYTES_MAX + 1};
+    struct buffer bytes = BUFFER_INIT;
+
+    ck_assert_int_eq(message_encode_topic_describe(&bytes, &message), MESH_ETOOLARGE);
+    ck_assert_uint_eq(bytes.size, 0);
+}
+END_TEST
+
 START_TEST(what_cannot_be_said_is_not_encoded)
 {
     struct message_hello_request hello = {.shard = -2};
@@ -215,6 +225,7 @@ int main(void)
     tcase_add_loop_test(tcase, lists_have_a_greatest_length, 0, sizeof(limit_cases) / sizeof(limit_cases[0]));
     tcase_add_test(tcase, a_long_message_of_idle_partitions_is_within_the_memory_budget);
     tcase_add_test(tcase, messages_longer_than_a_frame_takes_are_not_encoded);
+    tcase_add_test(tcase, lists_that_no_frame_takes_are_refused_before_they_are_looked_at);
     tcase_add_test(tcase, what_cannot_be_said_is_not_encoded);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);

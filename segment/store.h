@@ -56,6 +56,8 @@ struct store_options {
     uint32_t journal_file_bytes;  /* size of one journal file */
     uint64_t free_bytes_min;      /* appends are refused (MESH_EFULL) when the disk would fall below */
     uint64_t manifest_generation; /* from recovery; must exceed every earlier one */
+    uint32_t chunk_bytes;         /* one piece of memory; 0: the default. Tests make it small */
+    uint32_t direct_enter_bytes;  /* a log that brings this much in one ticket goes direct; a fourth: back. 0: the default */
 };
 
 /* Defaults for this machine's memory and a data directory on fs. */

@@ -1,0 +1,261 @@
+#include "segment/plog.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGMENTS_INITIAL 2
+
+void plog_config_init(struct plog_config *config)
+{
+    *config = (struct plog_config){
+        .flush = PLOG_FLUSH_GROUP,
+        .flush_interval_ms = 1000,
+        .flush_bytes = 16u << 20,
+        .segment_bytes = 1u << 30,
+        .segment_ms = 7ull * 24 * 3600 * 1000,
+        .retention_ms = 7ll * 24 * 3600 * 1000,
+        .retention_bytes = -1,
+        .index_interval_bytes = 16u << 10,
+        .producer_expiry_ms = 24ll * 3600 * 1000,
+    };
+}
+
+struct segment_file *plog_active_segment(const struct plog *plog)
+{
+    return plog->segment_count > 0 ? plog->segments[plog->segment_count - 1] : NULL;
+}
+
+int plog_add_segment(struct plog *plog, uint64_t base_offset, struct segment_file **ret_segment)
+{
+    if (plog->segment_count == plog->segment_capacity) {
+        uint32_t capacity = plog->segment_capacity > 0 ? plog->segment_capacity * 2 : SEGMENTS_INITIAL;
+        struct segment_file **segments = realloc(plog->segments, capacity * sizeof(struct segment_file *));
+        if (segments == NULL) return MESH_ENOMEM;
+        plog->segments = segments;
+        plog->segment_capacity = capacity;
+    }
+    if (segment_file_new(base_offset, &plog->segments[plog->segment_count]) != 0) return MESH_ENOMEM;
+    *ret_segment = plog->segments[plog->segment_count++];
+    plog->store->stats.segment_count++;
+    return 0;
+}
+
+uint32_t plog_find_segment(const struct plog *plog, uint64_t offset)
+{
+    uint32_t low = 0, high = plog->segment_count;
+
+    MESH_ASSERT(plog->segment_count > 0);
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (plog->segments[middle]->base_offset <= offset) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+void plog_notify(struct plog *plog)
+{
+    if (plog->is_deleted || !list_is_empty(&plog->notify_link)) return;
+    list_push_back(&plog->store->notify_list, &plog->notify_link);
+}
+
+void plog_run_written(struct plog *plog, struct run *run)
+{
+    struct store *store = plog->store;
+    struct chunk *chunk = run->chunk;
+
+    MESH_ASSERT(!run->is_written && run_queue_at(&plog->runs, plog->runs.written_count) == run);
+    run->is_written = true;
+    plog->runs.written_count++;
+    store->pending_bytes -= run->size;
+    if (--chunk->dirty_run_count == 0) store_chunk_cleaned(store, chunk);
+}
+
+void plog_drop_first_run(struct plog *plog)
+{
+    struct run *run = run_queue_pop_front(&plog->runs);
+
+    MESH_ASSERT(run != NULL && run->is_written);
+    list_remove(&run->chunk_link);
+    run_pool_put(&plog->store->runs, run);
+    if (plog->runs.count == 0) run_queue_deinit(&plog->runs);
+}
+
+void plog_drop_last_run(struct plog *plog)
+{
+    struct run *run = run_queue_last(&plog->runs);
+    struct store *store = plog->store;
+
+    MESH_ASSERT(run != NULL);
+    if (store->writer.open_run == run) store->writer.open_run = NULL;
+    if (run->is_written) {
+        run_queue_pop_back(&plog->runs);
+        list_remove(&run->chunk_link);
+    } else {
+        struct chunk *chunk = run->chunk;
+        run_queue_pop_back(&plog->runs);
+        list_remove(&run->chunk_link);
+        store->pending_bytes -= run->size;
+        if (--chunk->dirty_run_count == 0) store_chunk_cleaned(store, chunk);
+    }
+    run_pool_put(&store->runs, run);
+}
+
+void plog_poison(struct plog *plog, int error)
+{
+    if (plog->error != 0) return;
+    plog->error = error;
+    plog->store->stats.failed_logs++;
+    plog->store->is_manifest_stale = true;
+    /* Its records stay readable in memory for a while, but they will never reach the files. */
+    while (plog->runs.written_count < plog->runs.count)
+        plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
+    plog->direct_run_count = 0;
+    plog_notify(plog);
+}
+
+void plog_add_hole(struct plog *plog, uint64_t from, uint64_t to, uint32_t resume_position)
+{
+    struct plog_hole *holes;
+    uint32_t at = plog->hole_count;
+
+    if (plog->hole_count >= PLOG_HOLES_MAX) return;
+    holes = realloc(plog->holes, (plog->hole_count + 1) * sizeof(*holes));
+    if (holes == NULL) return;
+    plog->holes = holes;
+    while (at > 0 && holes[at - 1].from > from)
+        at--;
+    memmove(holes + at + 1, holes + at, (plog->hole_count - at) * sizeof(*holes));
+    holes[at] = (struct plog_hole){from, to, resume_position};
+    plog->hole_count++;
+    plog->store->stats.holes++;
+    plog->store->is_manifest_stale = true;
+}
+
+const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset)
+{
+    for (uint32_t i = 0; i < plog->hole_count; i++)
+        if (plog->holes[i].from <= offset && offset < plog->holes[i].to) return &plog->holes[i];
+    return NULL;
+}
+
+const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset)
+{
+    for (uint32_t i = 0; i < plog->hole_count; i++)
+        if (plog->holes[i].from >= offset) return &plog->holes[i];
+    return NULL;
+}
+
+void plog_free(struct plog *plog)
+{
+    struct store *store = plog->store;
+
+    MESH_ASSERT(plog->job_references == 0);
+    store_scrub_forget(store, plog);
+    if (plog->direct_chunk != NULL) {
+        store_close_chunk(store, plog->direct_chunk);
+        store->direct_log_count--;
+    }
+    while (plog->runs.count > 0)
+        plog_drop_last_run(plog);
+    run_queue_deinit(&plog->runs);
+    for (uint32_t i = 0; i < plog->segment_count; i++) {
+        file_cache_close(&store->files, plog->segments[i]);
+        segment_file_free(plog->segments[i]);
+    }
+    store->stats.segment_count -= plog->segment_count;
+    if (plog->error != 0) store->stats.failed_logs--;
+    free(plog->segments);
+    free(plog->holes);
+    epoch_cache_deinit(&plog->epochs);
+    producer_table_deinit(&plog->producers);
+    plog_truncation_free(plog->truncation);
+    due_heap_set(&store->due, plog, UINT64_MAX);
+    list_remove(&plog->log_link);
+    list_remove(&plog->notify_link);
+    list_remove(&plog->unsynced_link);
+    list_remove(&plog->async_link);
+    list_remove(&plog->flush_link);
+    store->stats.log_count--;
+    free(plog);
+}
+
+/* ---- what others may ask ---- */
+
+void plog_set_config(struct plog *plog, const struct plog_config *config)
+{
+    plog->config = *config;
+    if (plog->config.segment_bytes > SEGMENT_BYTES_MAX) plog->config.segment_bytes = SEGMENT_BYTES_MAX;
+    if (plog->config.index_interval_bytes == 0) plog->config.index_interval_bytes = 1;
+    store_due_changed(plog);
+}
+
+const struct plog_id *plog_id(const struct plog *plog)
+{
+    return &plog->id;
+}
+
+void plog_set_user(struct plog *plog, void *user)
+{
+    plog->user = user;
+}
+
+void *plog_user(const struct plog *plog)
+{
+    return plog->user;
+}
+
+uint64_t plog_start_offset(const struct plog *plog)
+{
+    return plog->start_offset;
+}
+
+uint64_t plog_end_offset(const struct plog *plog)
+{
+    return plog->end_offset;
+}
+
+uint64_t plog_written_offset(const struct plog *plog)
+{
+    return plog->filed_offset > plog->durable_offset ? plog->filed_offset : plog->durable_offset;
+}
+
+uint64_t plog_durable_offset(const struct plog *plog)
+{
+    return plog->durable_offset;
+}
+
+uint64_t plog_size_bytes(const struct plog *plog)
+{
+    return plog->size_bytes;
+}
+
+uint32_t plog_segment_count(const struct plog *plog)
+{
+    return plog->segment_count;
+}
+
+int plog_error(const struct plog *plog)
+{
+    if (plog->error != 0) return MESH_ESTORAGE;
+    return plog->store->error != 0 ? MESH_ESTORAGE : 0;
+}
+
+int32_t plog_last_epoch(const struct plog *plog)
+{
+    return epoch_cache_last_epoch(&plog->epochs);
+}
+
+uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch)
+{
+    return epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);
+}
+
+int plog_check_producer(struct plog *plog, const struct record_batch_header *header, uint64_t *ret_base_offset)
+{
+    return producer_table_check(&plog->producers, header, ret_base_offset);
+}

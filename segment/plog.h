@@ -1,0 +1,117 @@
+/* segment/plog.h - one partition's log, as the files of this folder see it. Everyone else: store.h.
+ *
+ *   start_offset <= synced_offset <= filed_offset      what segment files hold, and hold durably
+ *                   synced_offset <= durable_offset <= end_offset
+ *   runs: [first run's base, end_offset) readable in memory; the first written_count of them are filed as well
+ *
+ * Offsets below the first run's base are read from segment files. Owned by the store's loop; a job that works on a log
+ * holds it by job_references. */
+#ifndef SEGMENT_PLOG_H
+#define SEGMENT_PLOG_H
+
+#include "base/map.h"
+#include "segment/epoch_cache.h"
+#include "segment/producer_table.h"
+#include "segment/run.h"
+#include "segment/segment_file.h"
+#include "segment/store.h"
+
+/* Offsets that are lost here; the segment that holds `from` goes on with `to` at resume_position (0: it does not, `to`
+ * begins the next segment). */
+struct plog_hole {
+    uint64_t from, to;
+    uint32_t resume_position;
+};
+
+#define PLOG_HOLES_MAX  1024
+#define PLOG_READ_MARKS 4 /* sequential readers of one log that need no search */
+
+struct plog_truncation; /* plog_truncate.c */
+
+struct plog {
+    struct store *store;
+    struct plog_id id;
+    struct plog_config config;
+    enum plog_flush flush; /* in force; config.flush follows when all is synced */
+    void *user;
+    uint64_t start_offset, end_offset;
+    uint64_t filed_offset, synced_offset, durable_offset;
+    uint64_t size_bytes;
+    struct segment_file **segments; /* owned; oldest first; the last one is appended to */
+    uint32_t segment_count, segment_capacity;
+    uint32_t hole_count;
+    struct plog_hole *holes; /* owned; by offset */
+    struct run_queue runs;
+    struct epoch_cache epochs;
+    struct producer_table producers;
+    struct plog_truncation *truncation; /* owned; NULL: none under way */
+    struct chunk *direct_chunk;         /* open, of the store's list; NULL: not in direct mode */
+    /* Group commit: the batch that touched this log last. */
+    uint64_t touch_ticket;
+    uint32_t touch_slot;
+    uint32_t recent_bytes; /* in the ticket before */
+    uint32_t direct_run_count;
+    uint8_t quiet_tickets; /* in direct mode, with little data */
+    bool is_writing;       /* a write-behind job holds runs of it */
+    bool is_parents_durable;
+    bool is_deleted;
+    int error;
+    uint32_t job_references;
+    uint64_t unsynced_bytes; /* async: since the last sync */
+    uint64_t last_append_ms, last_sync_ms;
+    struct list_node log_link;      /* store->logs */
+    struct list_node notify_link;   /* store->notify_list */
+    struct list_node unsynced_link; /* store->unsynced_logs: filed_offset > synced_offset */
+    struct list_node async_link;    /* store->async_logs */
+    struct list_node flush_link;    /* store->flush_logs */
+    /* Where the last reads ended, so that the next ones need not search. */
+    struct read_mark {
+        uint64_t offset;
+        uint64_t segment_base;
+        uint32_t position; /* in the segment, also while the bytes are still in memory only */
+    } read_marks[PLOG_READ_MARKS];
+    uint8_t next_read_mark;
+    uint32_t due_index; /* in store->due; 0: not in it */
+    uint64_t due_ms;
+};
+
+/* plog.c */
+void plog_free(struct plog *plog); /* out of all lists and the store's due heap; drops runs and files */
+struct segment_file *plog_active_segment(const struct plog *plog); /* NULL: none yet */
+int plog_add_segment(struct plog *plog, uint64_t base_offset, struct segment_file **ret_segment);
+/* The index of the last segment that begins at or before offset; segment_count must be > 0. */
+uint32_t plog_find_segment(const struct plog *plog, uint64_t offset);
+void plog_poison(struct plog *plog, int error);
+void plog_notify(struct plog *plog);
+void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in its chunk */
+void plog_drop_last_run(struct plog *plog);
+void plog_run_written(struct plog *plog, struct run *run); /* the oldest unwritten one is now filed, or given up */
+void plog_add_hole(struct plog *plog, uint64_t from, uint64_t to, uint32_t resume_position);
+const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset);
+/* The first hole that begins at or after offset, or NULL. */
+const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset);
+
+/* plog_index.c */
+/* Makes segment->index usable up to what the file holds, rebuilding what is missing by reading it. May block on a
+ * cold page cache. */
+int plog_load_index(struct plog *plog, struct segment_file *segment);
+/* The entry to begin scanning at; the segment's first byte when there is none better. */
+int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key,
+                    struct offset_index_entry *ret_entry);
+int plog_open_segment(struct plog *plog, struct segment_file *segment); /* for reading: segment->file */
+
+/* plog_locate.c: batch boundaries inside one segment file. */
+struct plog_place {
+    uint32_t position;
+    uint64_t offset; /* of the batch that begins there */
+};
+/* What the file has of a segment: the offset after the last batch there. */
+uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment);
+/* The batch that contains offset. Errors: MESH_ECORRUPT, MESH_EIO, MESH_ENOMEM. */
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_place *ret_place);
+/* The last batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond limit_offset;
+ * one batch at least unless that passes limit_offset. */
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
+                    uint64_t limit_offset, struct plog_place *ret_place);
+
+#endif

@@ -1,0 +1,161 @@
+/* Removing files: whole logs (plog_delete) and old segments (retention). Jobs, because unlinking large files blocks. */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/plog_delete.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct delete_job {
+    struct store_job job;
+    struct plog_id id;
+    bool is_whole; /* the log's directory goes, with whatever is in it */
+    uint64_t *base_offsets; /* else these segments, oldest first */
+    uint32_t count;
+    bool is_log_synced;
+};
+
+static int collect_name(void *user, const char *name, bool is_dir)
+{
+    (void)is_dir;
+    return buffer_append(user, name, strlen(name) + 1);
+}
+
+static void remove_directory(struct fs *fs, const struct plog_id *id)
+{
+    struct buffer names = BUFFER_INIT;
+    char directory[FS_PATH_MAX], path[FS_PATH_MAX];
+    int err;
+
+    segment_directory_path(id, directory);
+    err = fs->ops->list(fs, directory, collect_name, &names);
+    for (size_t at = 0; err == 0 && at < names.size; at += strlen((char *)names.data + at) + 1) {
+        const char *name = (char *)names.data + at;
+        if (strlen(directory) + strlen(name) + 2 > sizeof(path)) continue;
+        memcpy(path, directory, strlen(directory));
+        path[strlen(directory)] = '/';
+        memcpy(path + strlen(directory) + 1, name, strlen(name) + 1);
+        fs->ops->unlink(fs, path);
+    }
+    buffer_deinit(&names);
+    if (err != 0) return; /* most often: it never had a directory */
+    fs->ops->rmdir(fs, directory);
+    segment_topic_path(&id->topic_id, path);
+    /* The last partition takes the topic's directory along; for the others this fails, as it should. */
+    if (fs->ops->rmdir(fs, path) == 0) fs->ops->sync_dir(fs, "topics");
+    else fs->ops->sync_dir(fs, path);
+}
+
+static void delete_job_run(struct store_job *base)
+{
+    struct delete_job *job = container_of(base, struct delete_job, job);
+
+    if (job->is_whole) {
+        remove_directory(base->fs, &job->id);
+        return;
+    }
+    /* Oldest first, so that a crash in between leaves no gap. What fails stays, and is found by recovery. */
+    for (uint32_t i = 0; i < job->count; i++)
+        if (segment_remove(base->fs, &job->id, job->base_offsets[i]) != 0) break;
+    segment_sync_names(base->fs, &job->id, false);
+    if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
+}
+
+static void delete_job_free(struct delete_job *job)
+{
+    free(job->base_offsets);
+    free(job);
+}
+
+static void delete_job_complete(struct store *store, struct store_job *base)
+{
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
+    delete_job_free(container_of(base, struct delete_job, job));
+}
+
+static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
+{
+    struct delete_job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL) return NULL;
+    job->id = plog->id;
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = plog->store->fs, .run = delete_job_run,
+                                  .complete = delete_job_complete};
+    job->is_whole = count == 0;
+    if (count > 0) job->base_offsets = malloc(count * sizeof(*job->base_offsets));
+    if (count > 0 && job->base_offsets == NULL) {
+        free(job);
+        return NULL;
+    }
+    return job;
+}
+
+struct store_job *store_delete_job(struct store *store)
+{
+    struct list_node *node = list_pop_front(&store->deletions);
+
+    if (node == NULL) return NULL;
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
+    return container_of(node, struct store_job, link);
+}
+
+void store_deletions_deinit(struct store *store)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(&store->deletions)) != NULL)
+        delete_job_free(container_of(container_of(node, struct store_job, link), struct delete_job, job));
+}
+
+void plog_job_unref(struct plog *plog)
+{
+    struct store *store = plog->store;
+    struct delete_job *job;
+
+    MESH_ASSERT(plog->job_references > 0);
+    if (--plog->job_references > 0 || !plog->is_deleted) return;
+    /* Without memory for the job the files stay; recovery finds them, and the metadata does not know them. */
+    job = plog->end_offset > 0 || plog->segment_count > 0 ? delete_job_new(plog, 0) : NULL;
+    if (job != NULL) list_push_back(&store->deletions, &job->job.link);
+    store->is_manifest_stale = true;
+    plog_free(plog);
+}
+
+void plog_delete(struct plog *plog)
+{
+    plog->is_deleted = true;
+    plog->user = NULL;
+    plog_truncation_free(plog->truncation);
+    plog->truncation = NULL;
+    list_remove(&plog->notify_link);
+    list_remove(&plog->unsynced_link);
+    list_remove(&plog->async_link);
+    list_remove(&plog->flush_link);
+    due_heap_set(&plog->store->due, plog, UINT64_MAX);
+    plog->job_references++;
+    plog_job_unref(plog);
+}
+
+int plog_remove_segments(struct plog *plog, uint32_t count)
+{
+    struct store *store = plog->store;
+    struct delete_job *job;
+
+    MESH_ASSERT(count < plog->segment_count && plog->job_references == 0);
+    job = delete_job_new(plog, count);
+    if (job == NULL) return MESH_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        struct segment_file *segment = plog->segments[i];
+        job->base_offsets[job->count++] = segment->base_offset;
+        plog->size_bytes -= segment->size;
+        file_cache_close(&store->files, segment);
+        segment_file_free(segment);
+    }
+    plog->segment_count -= count;
+    store->stats.segment_count -= count;
+    memmove(plog->segments, plog->segments + count, plog->segment_count * sizeof(struct segment_file *));
+    list_push_back(&store->deletions, &job->job.link);
+    store->is_manifest_stale = true;
+    return 0;
+}

@@ -1,0 +1,153 @@
+/* Finding batch boundaries in segment files: a place from the index, then headers, read a block at a time. */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/store_core.h"
+
+#define SCAN_BYTES (32u << 10)
+
+/* Walks the headers of a segment file from a boundary on. */
+struct header_walk {
+    struct plog *plog;
+    struct segment_file *segment;
+    uint32_t position;     /* of the next header */
+    uint32_t block_start;  /* of the bytes in store->scratch */
+    size_t block_size;
+};
+
+static int walk_next(struct header_walk *walk, struct record_batch_header *ret_header)
+{
+    struct store *store = walk->plog->store;
+    uint32_t left = walk->segment->written - walk->position;
+    int err;
+
+    if (left < RECORD_BATCH_HEADER_SIZE) return MESH_ECORRUPT;
+    if (walk->position + RECORD_BATCH_HEADER_SIZE > walk->block_start + walk->block_size ||
+        walk->block_size == 0) {
+        err = buffer_reserve(&store->scratch, SCAN_BYTES);
+        if (err != 0) return err;
+        walk->block_start = walk->position;
+        err = store->fs->ops->read(walk->segment->file, store->scratch.data, left < SCAN_BYTES ? left : SCAN_BYTES,
+                                   walk->position, &walk->block_size);
+        if (err != 0) return err;
+    }
+    err = record_batch_parse_header(slice_of(store->scratch.data + (walk->position - walk->block_start),
+                                             walk->block_size - (walk->position - walk->block_start)),
+                                    ret_header);
+    if (err != 0) return MESH_ECORRUPT;
+    return ret_header->size > left ? MESH_ECORRUPT : 0;
+}
+
+uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment)
+{
+    return segment->written == segment->size ? segment->next_offset : plog->filed_offset;
+}
+
+static int start_walk(struct header_walk *walk, struct plog *plog, struct segment_file *segment, uint32_t position)
+{
+    *walk = (struct header_walk){.plog = plog, .segment = segment, .position = position};
+    return plog_open_segment(plog, segment);
+}
+
+/* Damage that a reader ran into: everything up to the next place that the index or a segment boundary knows is a hole. */
+static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
+{
+    struct offset_index_entry entry;
+    uint64_t to = plog_file_end_offset(plog, segment);
+    uint32_t resume = 0;
+
+    plog->store->stats.corrupt_batches++;
+    for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {
+        /* The first entry behind the damage. */
+        at += plog->config.index_interval_bytes;
+        if (offset_index_find(segment->index, OFFSET_INDEX_BY_POSITION, at, &entry) == 0 && entry.position > position) {
+            to = segment->base_offset + entry.relative_offset;
+            resume = entry.position;
+            break;
+        }
+    }
+    if (to > from && plog_hole_at(plog, from) == NULL) plog_add_hole(plog, from, to, resume);
+    plog_notify(plog);
+    return MESH_ECORRUPT;
+}
+
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_place *ret_place)
+{
+    struct offset_index_entry entry;
+    struct header_walk walk;
+    uint64_t expected;
+    int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, offset, &entry);
+
+    if (err == 0) err = start_walk(&walk, plog, segment, entry.position);
+    if (err != 0) return err;
+    expected = segment->base_offset + entry.relative_offset;
+    for (;;) {
+        struct record_batch_header header;
+        const struct plog_hole *hole = plog_hole_at(plog, expected);
+        if (hole != NULL && hole->resume_position > walk.position) {
+            expected = hole->to;
+            walk.position = hole->resume_position;
+            if (expected > offset) return MESH_ECORRUPT;
+            continue;
+        }
+        err = walk_next(&walk, &header);
+        if (err == 0 && (uint64_t)header.base_offset != expected) err = MESH_ECORRUPT;
+        if (err == MESH_ECORRUPT) return found_damage(plog, segment, expected, walk.position);
+        if (err != 0) return err;
+        expected = (uint64_t)record_batch_last_offset(&header) + 1;
+        if (expected > offset) {
+            *ret_place = (struct plog_place){walk.position, (uint64_t)header.base_offset};
+            return 0;
+        }
+        walk.position += header.size;
+    }
+}
+
+/* An index entry to start from that is behind `from` and before both limits. */
+static void skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max, uint64_t limit_offset,
+                       struct plog_place *io_place)
+{
+    struct offset_index_entry by_position, by_offset, *entry = &by_position;
+
+    if (plog_find_index(plog, segment, OFFSET_INDEX_BY_POSITION, position_max, &by_position) != 0) return;
+    if (limit_offset < plog_file_end_offset(plog, segment)) {
+        if (plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, limit_offset, &by_offset) != 0) return;
+        if (by_offset.position < by_position.position) entry = &by_offset;
+    }
+    if (entry->position <= io_place->position) return;
+    io_place->position = entry->position;
+    io_place->offset = segment->base_offset + entry->relative_offset;
+}
+
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
+                    uint64_t limit_offset, struct plog_place *ret_place)
+{
+    uint64_t position_max = (uint64_t)from.position + bytes_max;
+    uint64_t file_end_offset = plog_file_end_offset(plog, segment);
+    struct plog_place place = from;
+    struct header_walk walk;
+    int err;
+
+    if (position_max >= segment->written && limit_offset >= file_end_offset) {
+        *ret_place = (struct plog_place){segment->written, file_end_offset};
+        return 0;
+    }
+    if (position_max > segment->written) position_max = segment->written;
+    skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, &place);
+    err = start_walk(&walk, plog, segment, place.position);
+    while (err == 0 && walk.position < segment->written) {
+        struct record_batch_header header;
+        uint64_t next_offset;
+        err = walk_next(&walk, &header);
+        if (err != 0) break;
+        next_offset = (uint64_t)record_batch_last_offset(&header) + 1;
+        if (next_offset > limit_offset) break;
+        if ((uint64_t)walk.position + header.size > position_max && walk.position > from.position) break;
+        walk.position += header.size;
+        place = (struct plog_place){walk.position, next_offset};
+    }
+    /* Damage further on is for the read that begins there. */
+    if (err == MESH_ECORRUPT && place.position > from.position) err = 0;
+    if (err == MESH_ECORRUPT) return found_damage(plog, segment, from.offset, from.position);
+    if (err == 0) *ret_place = place;
+    return err;
+}

@@ -1,0 +1,537 @@
+#include "segment/recovery_log.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCAN_BYTES (1u << 20)
+
+/* The work on one log. The last of state->segments is the one that is scanned or written; what is known ends at its
+ * `size`, and log->end_offset says which offset that is. */
+struct work {
+    const struct recovery_log *in;
+    struct fs *fs;
+    struct manifest_log *log;
+    uint64_t *on_disk; /* base offsets of the segment files, sorted */
+    uint32_t on_disk_count, on_disk_capacity;
+    struct fs_file *file; /* of the last segment */
+    uint64_t file_base;
+    struct buffer buffer;
+    uint32_t first_entry; /* behind the last reset */
+    uint64_t durable_offset; /* everything below was durable in the files */
+    bool is_cut;             /* by a truncation: what lies behind the end is no torn tail */
+};
+
+static void say(const struct work *work, bool is_damage, const char *what, uint64_t offset, uint64_t detail)
+{
+    char id[UUID_STRING_SIZE], text[256];
+
+    if (work->in->event == NULL) return;
+    snprintf(text, sizeof(text), "%s topic=%s partition=%" PRIu32 " offset=%" PRIu64 " %s=%" PRIu64, what,
+             uuid_format(&work->log->id.topic_id, id), work->log->id.partition, offset,
+             is_damage ? "next_offset" : "bytes", detail);
+    work->in->event(work->in->event_user, is_damage, text);
+}
+
+static int add_hole(struct work *work, uint64_t from, uint64_t to, uint32_t resume_position)
+{
+    struct manifest_log *log = work->log;
+    struct plog_hole *holes;
+
+    work->in->report->holes++;
+    say(work, true, "hole", from, to);
+    if (log->hole_count >= PLOG_HOLES_MAX) return 0;
+    holes = realloc(log->holes, (log->hole_count + 1) * sizeof(*holes));
+    if (holes == NULL) return MESH_ENOMEM;
+    log->holes = holes;
+    log->holes[log->hole_count++] = (struct plog_hole){from, to, resume_position};
+    return 0;
+}
+
+static struct manifest_segment *last_segment(const struct work *work)
+{
+    return work->log->segment_count > 0 ? &work->log->segments[work->log->segment_count - 1] : NULL;
+}
+
+static int add_segment(struct work *work, uint64_t base_offset)
+{
+    struct manifest_log *log = work->log;
+    struct manifest_segment *segments = realloc(log->segments, (log->segment_count + 1) * sizeof(*segments));
+
+    if (segments == NULL) return MESH_ENOMEM;
+    log->segments = segments;
+    segments[log->segment_count++] = (struct manifest_segment){.base_offset = base_offset,
+                                                               .next_offset = base_offset,
+                                                               .first_timestamp_ms = INT64_MAX,
+                                                               .max_timestamp_ms = INT64_MIN};
+    return 0;
+}
+
+/* ---- what is on disk ---- */
+
+static int list_one(void *user, const char *name, bool is_dir)
+{
+    struct work *work = user;
+    uint64_t base_offset;
+
+    if (is_dir || !segment_parse_name(name, &base_offset)) return 0;
+    if (work->on_disk_count == work->on_disk_capacity) {
+        uint32_t capacity = work->on_disk_capacity > 0 ? work->on_disk_capacity * 2 : 8;
+        uint64_t *grown = realloc(work->on_disk, capacity * sizeof(*grown));
+        if (grown == NULL) return MESH_ENOMEM;
+        work->on_disk = grown;
+        work->on_disk_capacity = capacity;
+    }
+    work->on_disk[work->on_disk_count++] = base_offset;
+    return 0;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static int list_files(struct work *work)
+{
+    char path[FS_PATH_MAX];
+    int err;
+
+    segment_directory_path(&work->log->id, path);
+    err = work->fs->ops->list(work->fs, path, list_one, work);
+    if (work->on_disk_count > 0) qsort(work->on_disk, work->on_disk_count, sizeof(*work->on_disk), by_offset);
+    return err;
+}
+
+static bool is_on_disk(const struct work *work, uint64_t base_offset)
+{
+    return work->on_disk_count > 0 && bsearch(&base_offset, work->on_disk, work->on_disk_count,
+                                              sizeof(*work->on_disk), by_offset) != NULL;
+}
+
+static int open_last(struct work *work, bool create)
+{
+    const struct manifest_segment *segment = last_segment(work);
+
+    if (work->file != NULL && work->file_base == segment->base_offset) return 0;
+    fs_unref(work->file);
+    work->file = NULL;
+    work->file_base = segment->base_offset;
+    return segment_open(work->fs, &work->log->id, segment->base_offset, FS_WRITE, create, &work->file);
+}
+
+/* ---- the log's books ---- */
+
+static int note_batch(struct work *work, const struct record_batch_header *header)
+{
+    struct manifest_segment *segment = last_segment(work);
+    struct manifest_log *log = work->log;
+    int err = 0;
+
+    segment->size += header->size;
+    segment->next_offset = (uint64_t)record_batch_last_offset(header) + 1;
+    if (segment->first_timestamp_ms == INT64_MAX) segment->first_timestamp_ms = header->base_timestamp_ms;
+    if (header->max_timestamp_ms > segment->max_timestamp_ms) segment->max_timestamp_ms = header->max_timestamp_ms;
+    if (header->leader_epoch >= 0 && header->leader_epoch >= epoch_cache_last_epoch(&log->epochs))
+        err = epoch_cache_assign(&log->epochs, header->leader_epoch, log->end_offset);
+    if (err == 0) err = producer_table_record(&log->producers, header, header->max_timestamp_ms);
+    log->end_offset = segment->next_offset;
+    return err;
+}
+
+/* Everything from offset on is forgotten; `position` is where that is in the last segment that stays. */
+static void forget_from(struct work *work, uint64_t offset)
+{
+    struct manifest_log *log = work->log;
+
+    while (log->segment_count > 0 && last_segment(work)->base_offset > offset)
+        log->segment_count--;
+    while (log->segment_count > 1 && last_segment(work)->base_offset == offset)
+        log->segment_count--;
+    while (log->hole_count > 0 && log->holes[log->hole_count - 1].to > offset)
+        log->hole_count--;
+    if (log->end_offset > offset) log->end_offset = offset;
+    epoch_cache_truncate_end(&log->epochs, offset);
+    producer_table_truncate(&log->producers, offset);
+}
+
+static int cut_to_reset(struct work *work, const struct journal_entry_header *reset)
+{
+    struct manifest_segment *segment;
+    int err;
+
+    forget_from(work, reset->base_offset);
+    if (last_segment(work) == NULL || last_segment(work)->base_offset < reset->segment_base_offset) {
+        err = add_segment(work, reset->segment_base_offset);
+        if (err != 0) return err;
+    }
+    segment = last_segment(work);
+    segment->size = segment->base_offset == reset->segment_base_offset ? reset->segment_position : segment->size;
+    segment->next_offset = reset->base_offset;
+    work->log->end_offset = reset->base_offset;
+    return 0;
+}
+
+/* Finds the last reset, which voids what the journal says before it, and the newest mark. */
+static int apply_records(struct work *work)
+{
+    for (uint32_t i = work->in->entry_count; i > 0; i--) {
+        const struct recovery_entry *entry = &work->in->entries[i - 1];
+        if (entry->entry.header.type != JOURNAL_ENTRY_RESET) continue;
+        work->first_entry = i;
+        /* A manifest that is newer than the reset knows of it, and of what was appended since. */
+        if (entry->entry.sequence > entry->manifest_frame) {
+            int err = cut_to_reset(work, &entry->entry.header);
+            if (err != 0) return err;
+        }
+        break;
+    }
+    work->durable_offset = work->log->end_offset;
+    for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
+        const struct journal_entry_header *header = &work->in->entries[i].entry.header;
+        if (header->type == JOURNAL_ENTRY_MARK && header->base_offset > work->durable_offset)
+            work->durable_offset = header->base_offset;
+    }
+    return 0;
+}
+
+/* Compares the manifest's segments with the files. */
+static int check_segments(struct work *work)
+{
+    struct manifest_log *log = work->log;
+    uint32_t missing = 0, kept = 0;
+    int err = 0;
+
+    /* Retention removes from the front; the manifest may be older than that. */
+    while (missing < log->segment_count && !is_on_disk(work, log->segments[missing].base_offset) &&
+           log->segments[missing].size > 0)
+        missing++;
+    if (missing == log->segment_count && missing > 0 && work->on_disk_count == 0) missing = 0; /* all of them: damage */
+    if (missing > 0) {
+        log->start_offset = missing < log->segment_count ? log->segments[missing].base_offset : log->end_offset;
+        log->segment_count -= missing;
+        memmove(log->segments, log->segments + missing, log->segment_count * sizeof(*log->segments));
+        epoch_cache_truncate_start(&log->epochs, log->start_offset);
+    }
+    for (uint32_t i = 0; i < log->segment_count && err == 0; i++) {
+        struct manifest_segment segment = log->segments[i];
+        if (segment.size == 0 || is_on_disk(work, segment.base_offset)) log->segments[kept++] = segment;
+        else err = add_hole(work, segment.base_offset, segment.next_offset, 0);
+    }
+    log->segment_count = kept;
+    return err;
+}
+
+/* ---- scanning ---- */
+
+static int read_at(struct work *work, uint64_t position, size_t size)
+{
+    int err;
+
+    buffer_clear(&work->buffer);
+    err = buffer_reserve(&work->buffer, size);
+    return err != 0 ? err : work->fs->ops->read(work->file, work->buffer.data, size, position, &work->buffer.size);
+}
+
+/* Takes the batches that lie at the end of what is known of the last segment, as far as they are good. */
+static int scan_segment(struct work *work)
+{
+    struct manifest_segment *segment = last_segment(work);
+    size_t used = 0, wanted = SCAN_BYTES;
+    int err = open_last(work, false);
+
+    if (err == MESH_ENOTFOUND) return 0;
+    if (err != 0) return err;
+    buffer_clear(&work->buffer);
+    err = buffer_reserve(&work->buffer, SCAN_BYTES);
+    if (err != 0) return err;
+    for (;;) {
+        struct record_batch_header header;
+        struct slice at = slice_of(work->buffer.data + used, work->buffer.size - used);
+        err = record_batch_parse_header(at, &header);
+        if (err == MESH_EAGAIN || (err == 0 && header.size > at.size)) {
+            if (err == 0 && header.size > SEGMENT_BYTES_MAX / 4) return 0;
+            if (err == 0 && header.size > wanted) wanted = header.size;
+            if (used == 0 && work->buffer.size > 0 && work->buffer.size >= wanted) return 0;
+            err = read_at(work, segment->size, wanted);
+            if (err != 0) return err;
+            used = 0;
+            at = buffer_slice(&work->buffer);
+            if (record_batch_parse_header(at, &header) != 0 || header.size > at.size) {
+                if (record_batch_parse_header(at, &header) == 0 && header.size > wanted &&
+                    header.size <= SEGMENT_BYTES_MAX / 4)
+                    continue;
+                return 0; /* the end of the file, or not a batch */
+            }
+        } else if (err != 0) {
+            return 0;
+        }
+        at = slice_of(work->buffer.data + used, header.size);
+        if ((uint64_t)header.base_offset != work->log->end_offset || record_batch_verify(at, &header) != 0) return 0;
+        err = note_batch(work, &header);
+        if (err != 0) return err;
+        used += header.size;
+        work->in->report->checked_bytes += header.size;
+    }
+}
+
+/* Bad bytes below a durable mark are damage: the log goes on at the nearest mark behind them. */
+static int jump_to_mark(struct work *work, bool *ret_jumped)
+{
+    const struct journal_entry_header *nearest = NULL;
+    struct manifest_segment *segment;
+    uint64_t from = work->log->end_offset;
+    int err;
+
+    *ret_jumped = false;
+    for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
+        const struct journal_entry_header *header = &work->in->entries[i].entry.header;
+        if (header->type != JOURNAL_ENTRY_MARK || header->base_offset <= from) continue;
+        if (nearest == NULL || header->base_offset < nearest->base_offset) nearest = header;
+    }
+    if (nearest == NULL) return 0;
+    segment = last_segment(work);
+    if (segment == NULL || segment->base_offset != nearest->segment_base_offset) {
+        err = add_hole(work, from, nearest->base_offset, 0);
+        if (err == 0) err = add_segment(work, nearest->segment_base_offset);
+        segment = last_segment(work);
+    } else {
+        err = add_hole(work, from, nearest->base_offset, nearest->segment_position);
+    }
+    if (err != 0) return err;
+    segment->size = nearest->segment_position;
+    segment->next_offset = nearest->base_offset;
+    work->log->end_offset = nearest->base_offset;
+    *ret_jumped = true;
+    return 0;
+}
+
+/* Scans on through the files that follow each other. */
+static int scan(struct work *work)
+{
+    int err = 0;
+
+    if (work->log->segment_count == 0) {
+        if (work->on_disk_count == 0) return 0;
+        /* A log that no manifest knows begins with its first file. */
+        if (work->in->recovered->generation == 0 && work->log->end_offset == 0)
+            work->log->end_offset = work->log->start_offset = work->on_disk[0];
+        if (!is_on_disk(work, work->log->end_offset)) return 0;
+        err = add_segment(work, work->log->end_offset);
+        if (err != 0) return err;
+    }
+    for (;;) {
+        bool has_jumped;
+        err = scan_segment(work);
+        if (err != 0) return err;
+        if (last_segment(work)->size > 0 && is_on_disk(work, work->log->end_offset) &&
+            last_segment(work)->base_offset != work->log->end_offset) {
+            err = add_segment(work, work->log->end_offset);
+            if (err != 0) return err;
+            continue;
+        }
+        if (work->log->end_offset >= work->durable_offset) return 0;
+        err = jump_to_mark(work, &has_jumped);
+        if (err != 0 || !has_jumped) return err;
+    }
+}
+
+/* ---- the journal ---- */
+
+static int write_batches(struct work *work, const uint8_t *bytes, uint32_t size, uint32_t position)
+{
+    struct iovec iov = {(void *)(uintptr_t)bytes, size};
+    int err = open_last(work, true);
+
+    return err != 0 ? err : work->fs->ops->write(work->file, &iov, 1, position);
+}
+
+/* A new segment where the entry says that one began, and behind a hole. */
+static int segment_for(struct work *work, const struct journal_entry_header *entry, uint64_t base_offset)
+{
+    const struct manifest_segment *segment = last_segment(work);
+    bool is_rolled = entry->segment_base_offset == base_offset && entry->segment_position == 0;
+    int err;
+
+    if (base_offset > work->log->end_offset) {
+        err = add_hole(work, work->log->end_offset, base_offset, 0);
+        if (err != 0) return err;
+        work->log->end_offset = base_offset;
+        return add_segment(work, base_offset);
+    }
+    if (segment == NULL || (is_rolled && segment->base_offset != base_offset) ||
+        segment->next_offset != work->log->end_offset)
+        return add_segment(work, base_offset);
+    return 0;
+}
+
+static int apply_data(struct work *work, const struct recovery_entry *entry)
+{
+    const struct journal_entry_header *header = &entry->entry.header;
+    uint32_t used = 0, start, position;
+    int err;
+
+    if (header->next_offset <= work->log->end_offset) return 0;
+    buffer_clear(&work->buffer);
+    err = buffer_reserve(&work->buffer, header->size);
+    if (err == 0) err = journal_reader_read(entry->reader, &entry->entry, work->buffer.data);
+    while (err == 0 && used < header->size) { /* skip what the files have already */
+        struct record_batch_header batch;
+        err = record_batch_parse_header(slice_of(work->buffer.data + used, header->size - used), &batch);
+        if (err != 0 || (uint64_t)batch.base_offset >= work->log->end_offset) {
+            if (err == 0) err = segment_for(work, header, (uint64_t)batch.base_offset);
+            break;
+        }
+        used += batch.size;
+    }
+    if (err != 0 || used == header->size) return err;
+    start = used;
+    position = last_segment(work)->size;
+    while (err == 0 && used < header->size) {
+        struct record_batch_header batch;
+        err = record_batch_parse_header(slice_of(work->buffer.data + used, header->size - used), &batch);
+        if (err == 0) err = note_batch(work, &batch);
+        if (err == 0) used += batch.size;
+        work->in->report->replayed_batches++;
+    }
+    work->in->report->replayed_bytes += used - start;
+    return err != 0 ? err : write_batches(work, work->buffer.data + start, used - start, position);
+}
+
+/* The cut had been decided, and nothing was appended after it; where it is, the batches themselves say. */
+static int apply_truncate(struct work *work, uint64_t offset)
+{
+    struct manifest_log *log = work->log;
+    struct manifest_segment *segment;
+    struct manifest_segment before;
+    int err;
+
+    if (offset >= log->end_offset) return 0;
+    work->is_cut = true;
+    forget_from(work, offset);
+    segment = last_segment(work);
+    if (segment == NULL || segment->base_offset >= offset) {
+        if (segment != NULL) segment->size = 0;
+        if (segment != NULL) segment->next_offset = segment->base_offset;
+        return 0;
+    }
+    before = *segment;
+    err = open_last(work, false);
+    segment->size = 0;
+    segment->next_offset = log->end_offset = segment->base_offset;
+    while (err == 0 && log->end_offset < offset) {
+        struct record_batch_header header;
+        err = read_at(work, segment->size, RECORD_BATCH_HEADER_SIZE);
+        if (err == 0) err = record_batch_parse_header(buffer_slice(&work->buffer), &header);
+        if (err != 0 || (uint64_t)record_batch_last_offset(&header) >= offset) break;
+        segment->size += header.size;
+        segment->next_offset = log->end_offset = (uint64_t)record_batch_last_offset(&header) + 1;
+    }
+    segment->first_timestamp_ms = before.first_timestamp_ms;
+    segment->max_timestamp_ms = before.max_timestamp_ms;
+    if (err == MESH_ECORRUPT || err == MESH_EAGAIN || err == MESH_ENOTFOUND) err = 0;
+    return err;
+}
+
+static int replay(struct work *work)
+{
+    int err = 0;
+
+    for (uint32_t i = work->first_entry; i < work->in->entry_count && err == 0; i++) {
+        const struct recovery_entry *entry = &work->in->entries[i];
+        if (entry->entry.header.type == JOURNAL_ENTRY_DATA) err = apply_data(work, entry);
+        else if (entry->entry.header.type == JOURNAL_ENTRY_TRUNCATE)
+            err = apply_truncate(work, entry->entry.header.base_offset);
+    }
+    return err;
+}
+
+/* ---- the end ---- */
+
+static int remove_index(struct work *work)
+{
+    char path[FS_PATH_MAX];
+    int err;
+
+    if (last_segment(work) == NULL) return 0;
+    segment_path(&work->log->id, last_segment(work)->base_offset, SEGMENT_PATH_INDEX, path);
+    err = work->fs->ops->unlink(work->fs, path);
+    return err == MESH_ENOTFOUND ? 0 : err;
+}
+
+/* Cuts the torn bytes behind the end, and removes files that hold nothing but such bytes or that retention had given
+ * up. Stale indexes go too: they are made again. */
+static int tidy_files(struct work *work)
+{
+    struct manifest_log *log = work->log;
+    const struct manifest_segment *segment = last_segment(work);
+    int err = 0;
+
+    for (uint32_t i = 0; i < work->on_disk_count && err == 0; i++) {
+        uint64_t base_offset = work->on_disk[i];
+        bool is_known = false;
+        for (uint32_t s = 0; s < log->segment_count; s++)
+            is_known = is_known || log->segments[s].base_offset == base_offset;
+        if (!is_known) err = segment_remove(work->fs, &log->id, base_offset);
+    }
+    if (err == 0 && segment != NULL) {
+        uint64_t size = 0;
+        err = open_last(work, false);
+        if (err == MESH_ENOTFOUND) return 0;
+        if (err == 0) err = work->fs->ops->size(work->file, &size);
+        if (err == 0 && size > segment->size) {
+            if (!work->is_cut) {
+                work->in->report->torn_tails++;
+                work->in->report->torn_bytes += size - segment->size;
+                say(work, false, "torn tail cut", log->end_offset, size - segment->size);
+            }
+            err = work->fs->ops->truncate(work->file, segment->size);
+            if (err == 0) err = remove_index(work);
+        }
+    }
+    return err;
+}
+
+static int recover(struct work *work)
+{
+    struct manifest_log *log = work->log;
+    int err = list_files(work);
+
+    if (err == MESH_ENOTFOUND && log->segment_count > 0 && work->in->entry_count == 0) {
+        work->in->recovered->is_gone = true; /* deleted, and the manifest is older than that */
+        return 0;
+    }
+    if (err == MESH_ENOTFOUND) err = 0;
+    epoch_cache_truncate_end(&log->epochs, log->end_offset);
+    producer_table_truncate(&log->producers, log->end_offset);
+    if (err == 0) err = check_segments(work);
+    if (err == 0) err = apply_records(work);
+    if (err == 0) err = scan(work);
+    if (err == 0) err = replay(work);
+    /* A log that had failed: its journal records may be gone, but they had been acknowledged. */
+    if (err == 0 && log->acked_offset > log->end_offset && work->first_entry == 0) {
+        err = add_hole(work, log->end_offset, log->acked_offset, 0);
+        log->end_offset = log->acked_offset;
+    }
+    if (err != 0) return err;
+    log->acked_offset = log->end_offset;
+    epoch_cache_truncate_end(&log->epochs, log->end_offset);
+    producer_table_truncate(&log->producers, log->end_offset);
+    return tidy_files(work);
+}
+
+int recovery_log_run(struct recovery_log *in)
+{
+    struct work work = {.in = in, .fs = in->fs, .log = &in->recovered->log};
+    int err = recover(&work);
+
+    fs_unref(work.file);
+    free(work.on_disk);
+    buffer_deinit(&work.buffer);
+    return err;
+}

@@ -1,0 +1,84 @@
+/* Logs with flush=async: at the end of each turn their bytes go to the segment files through the page cache, right on
+ * the loop; the kernel has them then. A later job syncs them (store_checkpoint.c). */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/store_core.h"
+
+#define ASYNC_IOVS_MAX 64
+
+/* Writes the unwritten runs of one log that lie in one segment, up to ASYNC_IOVS_MAX. */
+static int write_some(struct plog *plog)
+{
+    struct store *store = plog->store;
+    struct iovec iov[ASYNC_IOVS_MAX];
+    struct run *first = run_queue_at(&plog->runs, plog->runs.written_count);
+    struct segment_file *segment = first->segment;
+    uint32_t index = plog->runs.written_count, end = first->segment_position;
+    struct segment_write write = {.id = &plog->id, .base_offset = segment->base_offset, .iov = iov};
+    int err;
+
+    while (index < plog->runs.count && write.iov_count < ASYNC_IOVS_MAX) {
+        struct run *run = run_queue_at(&plog->runs, index++);
+        if (run->segment != segment) break;
+        iov[write.iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
+        end += run->size;
+    }
+    write.file = segment->file != NULL ? fs_ref(segment->file) : NULL;
+    write.position = first->segment_position;
+    write.end = end;
+    write.create = !segment->is_created;
+    write.is_buffered = true;
+    err = segment_write_run(store->fs, &write, NULL);
+    file_cache_install(&store->files, segment, write.file, NULL, store->now_ms);
+    if (err != 0) return err;
+    segment->is_created = true;
+    segment->written = end;
+    store->stats.segment_written_bytes += end - write.position;
+    plog->unsynced_bytes += end - write.position;
+    while (write.iov_count-- > 0) {
+        struct run *run = run_queue_at(&plog->runs, plog->runs.written_count);
+        plog->filed_offset = run->next_offset;
+        plog_run_written(plog, run);
+    }
+    return 0;
+}
+
+static void write_log(struct plog *plog)
+{
+    struct store *store = plog->store;
+    int err = 0;
+
+    while (err == 0 && plog->runs.written_count < plog->runs.count)
+        err = write_some(plog);
+    if (err != 0) plog_poison(plog, err);
+    /* The page cache has them now; the chunk is used again at once. */
+    while (plog->runs.count > 0 && err == 0)
+        plog_drop_first_run(plog);
+    if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
+    store->is_manifest_stale = true;
+    plog_notify(plog);
+    store_due_changed(plog);
+}
+
+void store_write_async(struct store *store)
+{
+    struct list_node *node;
+    struct chunk *chunk = store->async_chunk;
+
+    if (list_is_empty(&store->async_logs)) return;
+    if (store_mark_unclean(store) != 0) {
+        store_fail_journal(store);
+        return;
+    }
+    while ((node = list_pop_front(&store->async_logs)) != NULL) {
+        struct plog *plog = container_of(node, struct plog, async_link);
+        if (plog->error == 0) write_log(plog);
+    }
+    if (chunk == NULL || !list_is_empty(&chunk->runs)) return;
+    if (atomic_load(&chunk->references) == 1) {
+        chunk->used = 0;
+        return;
+    }
+    store->async_chunk = NULL; /* a reader still holds it */
+    store_close_chunk(store, chunk);
+}

@@ -1,0 +1,171 @@
+/* Batches of group commit: which logs a ticket touches and which frames carry it. */
+#include "segment/store_core.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+
+#define SPARE_BATCHES_MAX 4
+
+struct sync_batch *store_batch_new(struct store *store)
+{
+    struct list_node *node = list_pop_front(&store->spare_batches);
+    struct sync_batch *batch;
+
+    if (node != NULL) {
+        store->spare_batch_count--;
+        return container_of(node, struct sync_batch, link);
+    }
+    batch = calloc(1, sizeof(*batch));
+    if (batch != NULL) list_init(&batch->link);
+    return batch;
+}
+
+void store_batch_drop(struct sync_batch *batch)
+{
+    if (batch == NULL) return;
+    free(batch->frames);
+    free(batch->touches);
+    free(batch);
+}
+
+void store_batch_free(struct store *store, struct sync_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->frame_count; i++)
+        chunk_unref(batch->frames[i].chunk);
+    batch->frame_count = batch->touch_count = batch->direct_count = 0;
+    batch->bytes = 0;
+    batch->has_records = false;
+    if (store->spare_batch_count >= SPARE_BATCHES_MAX) {
+        store_batch_drop(batch);
+        return;
+    }
+    list_push_front(&store->spare_batches, &batch->link);
+    store->spare_batch_count++;
+}
+
+/* The forming batch, begun when there is none. */
+static int forming_batch(struct store *store)
+{
+    if (store->forming != NULL) return 0;
+    store->forming = store_batch_new(store);
+    if (store->forming == NULL) return MESH_ENOMEM;
+    store->forming->ticket = store->next_ticket;
+    return 0;
+}
+
+static int grow_array(void **array, uint32_t *capacity, size_t item_size)
+{
+    uint32_t wanted = *capacity > 0 ? *capacity * 2 : 16;
+    void *grown = realloc(*array, wanted * item_size);
+
+    if (grown == NULL) return MESH_ENOMEM;
+    *array = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch)
+{
+    struct sync_batch *batch;
+    int err = forming_batch(store);
+
+    if (err != 0) return err;
+    batch = store->forming;
+    if (plog->touch_ticket != batch->ticket) {
+        if (batch->touch_count == batch->touch_capacity) {
+            err = grow_array((void **)&batch->touches, &batch->touch_capacity, sizeof(*batch->touches));
+            if (err != 0) return err;
+        }
+        plog->touch_ticket = batch->ticket;
+        plog->touch_slot = batch->touch_count++;
+        plog->job_references++;
+        batch->touches[plog->touch_slot] = (struct batch_touch){plog, plog->end_offset, 0, false};
+    }
+    *ret_touch = &batch->touches[plog->touch_slot];
+    return 0;
+}
+
+int store_seal_frame(struct store *store)
+{
+    struct sync_batch *batch = store->forming;
+    struct journal_frame *frame;
+
+    if (!store->writer.has_frame) return 0;
+    MESH_ASSERT(batch != NULL);
+    if (batch->frame_count == batch->frame_capacity &&
+        grow_array((void **)&batch->frames, &batch->frame_capacity, sizeof(*batch->frames)) != 0)
+        return MESH_ENOMEM;
+    frame = &batch->frames[batch->frame_count++];
+    frame_writer_seal(&store->writer, store->durable_sequence, store->live_sequence, frame);
+    chunk_ref(frame->chunk);
+    return 0;
+}
+
+/* Leaves the writer's chunk for one with room for an entry of size bytes. */
+static int change_chunk(struct store *store, size_t size)
+{
+    struct chunk *old = store->writer.chunk, *chunk;
+    int err = store_get_chunk(store, frame_writer_chunk_size(size), &chunk);
+
+    if (err != 0) return err;
+    err = store_seal_frame(store);
+    if (err != 0) {
+        store_close_chunk(store, chunk);
+        return err;
+    }
+    frame_writer_set_chunk(&store->writer, chunk);
+    if (old != NULL) store_close_chunk(store, old);
+    return 0;
+}
+
+int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size, struct run *run,
+                      uint32_t *ret_position)
+{
+    int err = forming_batch(store);
+
+    if (err == 0 && !frame_writer_fits(&store->writer, size)) err = change_chunk(store, size);
+    if (err != 0) return err;
+    *ret_position = frame_writer_begin(&store->writer, header, run);
+    return 0;
+}
+
+/* Tells the journal how far each direct log was durable before this batch. */
+static void add_marks(struct store *store)
+{
+    struct sync_batch *batch = store->forming;
+
+    for (uint32_t i = 0; i < batch->touch_count && batch->direct_count > 0; i++) {
+        const struct plog *plog = batch->touches[i].plog;
+        const struct segment_file *segment;
+        struct journal_entry_header mark;
+        uint32_t position;
+        if (!batch->touches[i].is_direct || plog->synced_offset == plog->start_offset) continue;
+        segment = plog->segments[plog_find_segment(plog, plog->synced_offset - 1)];
+        mark = (struct journal_entry_header){
+            .type = JOURNAL_ENTRY_MARK,
+            .topic_id = plog->id.topic_id,
+            .partition = plog->id.partition,
+            .base_offset = plog->synced_offset,
+            .next_offset = plog->synced_offset,
+            .segment_base_offset = segment->base_offset,
+            .segment_position = segment->synced,
+        };
+        if (store_begin_entry(store, &mark, 0, NULL, &position) != 0) return; /* a hint less */
+    }
+}
+
+int store_queue_forming(struct store *store)
+{
+    int err;
+
+    if (store->forming == NULL) return 0;
+    add_marks(store);
+    err = store_seal_frame(store);
+    if (err != 0) return err;
+    list_push_back(&store->queued_batches, &store->forming->link);
+    store->forming = NULL;
+    store->next_ticket++;
+    return 0;
+}

@@ -1,0 +1,158 @@
+/* Checkpoints: write behind all that the oldest journal files hold, sync the segments, write the manifest, and only
+ * then use those files again. In order, because each step vouches for the one before it. */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/manifest.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+
+#define UNMANIFESTED_BYTES_MAX (256u << 20) /* what recovery may have to read, per store */
+
+struct manifest_job {
+    struct store_job job;
+    struct buffer bytes;
+    uint32_t store_index;
+    bool is_clean;
+    bool remove_marker;
+    uint64_t bound;
+    int error;
+};
+
+static void manifest_job_run(struct store_job *base)
+{
+    struct manifest_job *job = container_of(base, struct manifest_job, job);
+    char path[FS_PATH_MAX];
+
+    job->error = manifest_write(base->fs, job->store_index, buffer_slice(&job->bytes));
+    if (job->error == 0 && job->is_clean && job->remove_marker) {
+        manifest_path(job->store_index, MANIFEST_PATH_MARKER, path);
+        job->error = base->fs->ops->unlink(base->fs, path);
+        if (job->error == MESH_ENOTFOUND) job->error = 0;
+        if (job->error == 0) job->error = base->fs->ops->sync_dir(base->fs, "manifest");
+    }
+}
+
+static void finish_drain(struct store *store, int error)
+{
+    store->is_drained = true;
+    store->drain_error = error;
+}
+
+static void manifest_job_complete(struct store *store, struct store_job *base)
+{
+    struct manifest_job *job = container_of(base, struct manifest_job, job);
+
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
+    store->checkpoint.phase = CHECKPOINT_NONE;
+    if (job->error == 0) {
+        if (job->bound >= store->live_sequence) store->live_sequence = job->bound + 1;
+        journal_files_recycle(&store->journal, job->bound);
+        if (job->is_clean) store->is_marked = false;
+    } else {
+        /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try again. */
+        store->is_manifest_stale = true;
+        store->write_retry_ms = store->now_ms + 1000;
+    }
+    if (job->is_clean) finish_drain(store, job->error);
+    buffer_deinit(&job->bytes);
+    free(job);
+}
+
+static struct store_job *start_manifest(struct store *store)
+{
+    struct manifest_job *job = calloc(1, sizeof(*job));
+    bool is_clean = store->checkpoint.is_final && store->error == 0;
+
+    if (job != NULL && store_encode_manifest(store, &job->bytes) != 0) {
+        buffer_deinit(&job->bytes);
+        free(job);
+        job = NULL;
+    }
+    if (job == NULL) {
+        store->checkpoint.phase = CHECKPOINT_NONE;
+        if (store->checkpoint.is_final) finish_drain(store, MESH_ENOMEM);
+        return NULL;
+    }
+    job->store_index = store->options.index;
+    job->bound = store->checkpoint.bound;
+    job->is_clean = is_clean;
+    job->remove_marker = store->is_marked;
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = manifest_job_run,
+                                  .complete = manifest_job_complete};
+    store->is_manifest_stale = false;
+    store->unmanifested_bytes = 0;
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
+    return &job->job;
+}
+
+static bool nothing_gathers(const struct store *store)
+{
+    return store->forming == NULL && list_is_empty(&store->queued_batches) && !store->is_lane_busy[STORE_LANE_SYNC] &&
+           list_is_empty(&store->async_logs) && list_is_empty(&store->truncations) &&
+           list_is_empty(&store->deletions);
+}
+
+/* A journal that is half full is the time to begin: the other half is written while this one is emptied. */
+static uint64_t journal_bound(const struct store *store)
+{
+    const struct journal_files *files = &store->journal;
+    uint32_t used = 0;
+
+    list_for_each(node, &files->used_files) used++;
+    if (used <= 1 || used < files->count_max / 2) return 0;
+    return journal_files_oldest_bound(files);
+}
+
+static bool begin(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t bound = store->durable_sequence;
+    bool is_idle = store->is_manifest_stale && nothing_gathers(store) &&
+                   store->now_ms - store->last_append_ms >= IDLE_CHECKPOINT_MS;
+
+    if (store->is_draining) {
+        if (store->is_drained || !nothing_gathers(store)) return false;
+        if (store->error != 0 || (!store->is_marked && !store->is_manifest_stale)) {
+            finish_drain(store, store->error);
+            return false;
+        }
+    } else if (store_is_truncating_files(store)) {
+        return false; /* the manifest must not be ahead of the files */
+    } else if (!store->is_checkpoint_due && !is_idle && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
+        bound = journal_bound(store);
+        if (bound == 0) return false;
+    }
+    checkpoint->phase = CHECKPOINT_WRITE;
+    checkpoint->bound = bound;
+    checkpoint->is_final = store->is_draining;
+    checkpoint->is_idle = is_idle;
+    store->is_checkpoint_due = false;
+    return true;
+}
+
+static struct store_job *sync_step(struct store *store)
+{
+    int error;
+    struct store_job *job = store_segment_sync_job(store, store->checkpoint.is_final, &error);
+
+    if (job == NULL && error == 0) store->checkpoint.phase = CHECKPOINT_MANIFEST;
+    if (job != NULL) store->checkpoint.phase = CHECKPOINT_MANIFEST;
+    return job;
+}
+
+struct store_job *store_checkpoint_job(struct store *store)
+{
+    struct store_job *job = NULL;
+
+    if (store->now_ms < store->write_retry_ms) return NULL;
+    if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
+    if (store->checkpoint.phase == CHECKPOINT_WRITE) {
+        if (store_has_unwritten(store, store->checkpoint.bound)) return store_write_behind_job(store, true);
+        store->checkpoint.phase = CHECKPOINT_SYNC;
+    }
+    if (store->checkpoint.phase == CHECKPOINT_SYNC) job = sync_step(store);
+    if (job != NULL || store->checkpoint.phase != CHECKPOINT_MANIFEST) return job;
+    /* A failed log in between only makes the manifest say so. */
+    return start_manifest(store);
+}

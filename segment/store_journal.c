@@ -1,0 +1,107 @@
+/* Jobs that open and fill journal files, and the marker that says "not stopped cleanly". */
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "segment/manifest.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+
+#define GROW_RETRY_MS 1000
+
+struct prepare_job {
+    struct store_job job;
+    struct journal_file *journal_file;
+    uint32_t store_index, number, file_bytes;
+    bool fill;
+    struct fs_file *file;
+    int error;
+};
+
+int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation, uint64_t nonce)
+{
+    struct manifest_marker marker = {generation, nonce};
+    uint8_t bytes[MANIFEST_MARKER_SIZE];
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct fs_file *file = NULL;
+    char path[FS_PATH_MAX];
+    int err = fs->ops->mkdir(fs, "manifest");
+
+    if (err != 0 && err != MESH_EEXISTS) return err;
+    if (err == 0) err = fs->ops->sync_dir(fs, ".");
+    else err = 0;
+    manifest_encode_marker(&marker, bytes);
+    manifest_path(store_index, MANIFEST_PATH_MARKER, path);
+    if (err == 0) err = fs_open(fs, path, FS_WRITE | FS_CREATE, &file);
+    if (err == 0) err = fs->ops->write_sync(file, &iov, 1, 0);
+    fs_unref(file);
+    return err != 0 ? err : fs->ops->sync_dir(fs, "manifest");
+}
+
+int store_mark_unclean(struct store *store)
+{
+    int err;
+
+    if (store->is_marked) return 0;
+    err = store_write_marker(store->fs, store->options.index, store->writer.generation, store->writer.nonce);
+    if (err == 0) store->is_marked = true;
+    return err;
+}
+
+static void prepare_job_run(struct store_job *base)
+{
+    struct prepare_job *job = container_of(base, struct prepare_job, job);
+
+    job->error = journal_file_prepare(base->fs, job->store_index, job->number, job->file_bytes, job->fill, &job->file);
+    if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
+}
+
+static void prepare_job_complete(struct store *store, struct store_job *base)
+{
+    struct prepare_job *job = container_of(base, struct prepare_job, job);
+
+    store->is_lane_busy[base->lane] = false;
+    if (job->journal_file->file == NULL) {
+        job->journal_file->file = job->file;
+        job->file = NULL;
+    }
+    journal_files_prepared(&store->journal, job->journal_file, job->error, job->fill);
+    fs_unref(job->file);
+    if (job->error == MESH_EFULL || job->error == MESH_ENOMEM) {
+        /* Nothing is lost: what gathered waits in memory, and appends are refused meanwhile. */
+        store->grow_retry_ms = store->now_ms + GROW_RETRY_MS;
+        store->space_left = 0;
+    } else if (job->error != 0) {
+        store_fail_journal(store);
+    }
+    free(job);
+}
+
+struct store_job *store_journal_prepare_job(struct store *store, enum store_lane lane)
+{
+    struct prepare_job *job;
+    struct journal_file *file;
+
+    if (store->error != 0 || store->now_ms < store->grow_retry_ms) return NULL;
+    /* A journal at its limit is freed by a checkpoint, not by growing. */
+    file = journal_files_to_prepare(&store->journal, lane == STORE_LANE_SYNC);
+    if (file == NULL) {
+        if (lane == STORE_LANE_SYNC) store->is_checkpoint_due = true;
+        return NULL;
+    }
+    job = calloc(1, sizeof(*job));
+    if (job == NULL) {
+        file->is_busy = false;
+        return NULL;
+    }
+    job->journal_file = file;
+    job->file = file->file != NULL ? fs_ref(file->file) : NULL;
+    job->store_index = store->options.index;
+    job->number = file->number;
+    job->file_bytes = store->options.journal_file_bytes;
+    job->fill = lane == STORE_LANE_BACKGROUND && !file->is_filled;
+    job->job = (struct store_job){.lane = lane, .fs = store->fs, .run = prepare_job_run,
+                                  .complete = prepare_job_complete};
+    store->is_lane_busy[lane] = true;
+    return &job->job;
+}

@@ -1,0 +1,346 @@
+/* The sync job: makes one batch of group commit durable. Frames of journaled logs go to the journal in one durable
+ * write; bytes of direct logs go to their segments, and one fdatasync each. Only one such job runs at a time. */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+
+/* The direct bytes of one log, or of its part in one segment when it rolled. */
+struct direct_write {
+    struct segment_write write;
+    struct plog *plog;
+    struct segment_file *segment;
+    uint32_t first_iov;
+    uint32_t run_count;
+    uint64_t end_offset;
+    bool sync_names, sync_parents;
+    int error;
+};
+
+struct sync_job {
+    struct store_job job;
+    struct sync_batch *batch;
+    uint32_t store_index;
+    uint64_t generation, nonce;
+    bool mark; /* the marker has to be written first */
+    struct journal_file *journal_file;
+    struct fs_file *file; /* referenced */
+    uint32_t journal_position;
+    uint64_t last_sequence;
+    struct direct_write *writes;
+    uint32_t write_count, write_capacity;
+    struct iovec *iovs;
+    uint32_t iov_count, iov_capacity;
+    uint8_t *staging;
+    int journal_error;
+    uint64_t duration_ns;
+};
+
+/* ---- run: any thread ---- */
+
+static int write_frames(struct sync_job *job)
+{
+    struct iovec iov[SEGMENT_WRITE_IOVS_MAX];
+    uint64_t position = job->journal_position;
+    uint32_t next = 0;
+
+    while (next < job->batch->frame_count) {
+        int count = 0;
+        uint64_t size = 0;
+        int err;
+        while (next < job->batch->frame_count && count < SEGMENT_WRITE_IOVS_MAX) {
+            const struct journal_frame *frame = &job->batch->frames[next++];
+            uint8_t *memory = frame->chunk->memory + frame->position;
+            size += frame->length;
+            /* Frames that follow each other in a chunk are one buffer. */
+            if (count > 0 && (uint8_t *)iov[count - 1].iov_base + iov[count - 1].iov_len == memory)
+                iov[count - 1].iov_len += frame->length;
+            else iov[count++] = (struct iovec){memory, frame->length};
+        }
+        err = job->file->fs->ops->write_sync(job->file, iov, count, position);
+        if (err != 0) return err;
+        position += size;
+    }
+    return 0;
+}
+
+static void run_direct(struct sync_job *job, struct direct_write *direct)
+{
+    struct fs *fs = job->job.fs;
+
+    direct->error = segment_write_run(fs, &direct->write, job->staging);
+    if (direct->error == 0) direct->error = direct->write.file->fs->ops->sync(direct->write.file);
+    if (direct->error == 0 && direct->sync_names)
+        direct->error = segment_sync_names(fs, direct->write.id, direct->sync_parents);
+}
+
+static void sync_job_run(struct store_job *base)
+{
+    struct sync_job *job = container_of(base, struct sync_job, job);
+    struct fs *fs = base->fs;
+    uint64_t start_ns = clock_monotonic_ns();
+
+    job->journal_error = job->mark ? store_write_marker(fs, job->store_index, job->generation, job->nonce) : 0;
+    if (job->journal_error == 0 && job->batch->frame_count > 0) job->journal_error = write_frames(job);
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        struct direct_write *direct = &job->writes[i];
+        /* A log that failed in one segment does not go on in the next one. */
+        if (i > 0 && job->writes[i - 1].plog == direct->plog && job->writes[i - 1].error != 0)
+            direct->error = job->writes[i - 1].error;
+        else if (job->journal_error != 0) direct->error = job->journal_error;
+        else run_direct(job, direct);
+    }
+    job->duration_ns = clock_monotonic_ns() - start_ns;
+    if (fs->ops->free_bytes(fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
+}
+
+/* ---- complete: the loop ---- */
+
+static void fail_log(struct plog *plog, int error)
+{
+    plog_poison(plog, error);
+}
+
+static void complete_direct(struct store *store, struct direct_write *direct)
+{
+    struct plog *plog = direct->plog;
+    struct segment_file *segment = direct->segment;
+
+    file_cache_install(&store->files, segment, direct->write.file, direct->write.direct, store->now_ms);
+    direct->write.file = direct->write.direct = NULL;
+    if (plog->error != 0) return;
+    if (direct->error != 0) {
+        fail_log(plog, direct->error);
+        return;
+    }
+    segment->is_created = true;
+    if (direct->sync_names) segment->is_name_durable = true;
+    if (direct->sync_parents) plog->is_parents_durable = true;
+    segment->written = segment->synced = direct->write.end;
+    store->stats.segment_written_bytes += direct->write.end - direct->write.position;
+    store->stats.segment_sync_count++;
+    store->unmanifested_bytes += direct->write.end - direct->write.position;
+    for (uint32_t i = 0; i < direct->run_count; i++) {
+        struct run *run = run_queue_at(&plog->runs, plog->runs.written_count);
+        if (run->is_direct) plog->direct_run_count--;
+        plog_run_written(plog, run);
+    }
+    plog->filed_offset = plog->synced_offset = direct->end_offset;
+    list_remove(&plog->unsynced_link); /* the fdatasync covered what was written before, too */
+}
+
+static void complete_touch(struct store *store, struct batch_touch *touch, int journal_error)
+{
+    struct plog *plog = touch->plog;
+
+    if (journal_error == 0 && plog->error == 0 && touch->end_offset > plog->durable_offset) {
+        plog->durable_offset = touch->end_offset < plog->end_offset ? touch->end_offset : plog->end_offset;
+        plog_notify(plog);
+    }
+    (void)store;
+    plog_job_unref(plog);
+}
+
+static void sync_job_free(struct sync_job *job)
+{
+    for (uint32_t i = 0; i < job->write_count; i++)
+        segment_write_deinit(&job->writes[i].write);
+    fs_unref(job->file);
+    free(job->writes);
+    free(job->iovs);
+    free(job);
+}
+
+static void sync_job_complete(struct store *store, struct store_job *base)
+{
+    struct sync_job *job = container_of(base, struct sync_job, job);
+    struct sync_batch *batch = job->batch;
+
+    store->is_lane_busy[STORE_LANE_SYNC] = false;
+    if (job->mark && job->journal_error == 0) store->is_marked = true;
+    if (job->journal_error == 0 && batch->frame_count > 0) {
+        store->durable_sequence = job->last_sequence;
+        store->stats.journal_sync_count++;
+    }
+    histogram_record(store->sync_histogram, job->duration_ns);
+    for (uint32_t i = 0; i < job->write_count; i++)
+        complete_direct(store, &job->writes[i]);
+    store->durable_ticket = batch->ticket;
+    store->is_manifest_stale = true;
+    for (uint32_t i = 0; i < batch->touch_count; i++)
+        complete_touch(store, &batch->touches[i], job->journal_error);
+    store_batch_free(store, batch);
+    if (job->journal_error != 0) store_fail_journal(store);
+    sync_job_free(job);
+    store_truncations_step(store);
+}
+
+/* ---- build: the loop ---- */
+
+static int add_iov(struct sync_job *job, struct run *run)
+{
+    if (job->iov_count == job->iov_capacity) {
+        uint32_t capacity = job->iov_capacity > 0 ? job->iov_capacity * 2 : 64;
+        struct iovec *iovs = realloc(job->iovs, capacity * sizeof(*iovs));
+        if (iovs == NULL) return MESH_ENOMEM;
+        job->iovs = iovs;
+        job->iov_capacity = capacity;
+    }
+    job->iovs[job->iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
+    return 0;
+}
+
+static int add_write(struct sync_job *job, struct plog *plog, struct run *run)
+{
+    struct segment_file *segment = run->segment;
+    struct direct_write *direct;
+
+    if (job->write_count == job->write_capacity) {
+        uint32_t capacity = job->write_capacity > 0 ? job->write_capacity * 2 : DIRECT_LOGS_MAX;
+        struct direct_write *writes = realloc(job->writes, capacity * sizeof(*writes));
+        if (writes == NULL) return MESH_ENOMEM;
+        job->writes = writes;
+        job->write_capacity = capacity;
+    }
+    direct = &job->writes[job->write_count++];
+    *direct = (struct direct_write){.plog = plog, .segment = segment, .first_iov = job->iov_count};
+    direct->write.id = &plog->id;
+    direct->write.base_offset = segment->base_offset;
+    direct->write.file = segment->file != NULL ? fs_ref(segment->file) : NULL;
+    direct->write.direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL;
+    direct->write.position = direct->write.end = run->segment_position;
+    direct->write.create = !segment->is_created;
+    direct->sync_names = !segment->is_name_durable;
+    direct->sync_parents = !plog->is_parents_durable;
+    return 0;
+}
+
+/* All unwritten runs of a direct log up to this batch: also those that went to the journal before, which have to reach
+ * the file first. */
+static int gather_direct(struct sync_job *job, struct plog *plog)
+{
+    uint64_t ticket = job->batch->ticket;
+    struct segment_file *segment = NULL;
+
+    if (plog->error != 0) return 0;
+    for (uint32_t i = plog->runs.written_count; i < plog->runs.count; i++) {
+        struct run *run = run_queue_at(&plog->runs, i);
+        struct direct_write *direct;
+        int err = 0;
+        if (run->ticket > ticket) break;
+        if (run->segment != segment) err = add_write(job, plog, run);
+        if (err == 0) err = add_iov(job, run);
+        if (err != 0) return err;
+        segment = run->segment;
+        direct = &job->writes[job->write_count - 1];
+        direct->write.end += run->size;
+        direct->write.iov_count++;
+        direct->run_count++;
+        direct->end_offset = run->next_offset;
+    }
+    return 0;
+}
+
+static int gather(struct store *store, struct sync_job *job)
+{
+    struct sync_batch *batch = job->batch;
+
+    for (uint32_t i = 0; i < batch->touch_count && batch->direct_count > 0; i++) {
+        int err = batch->touches[i].is_direct ? gather_direct(job, batch->touches[i].plog) : 0;
+        if (err != 0) return err;
+    }
+    for (uint32_t i = 0; i < job->write_count; i++)
+        job->writes[i].write.iov = job->iovs + job->writes[i].first_iov;
+    if (job->write_count == 0) return 0;
+    job->staging = store_staging(store, STORE_LANE_SYNC);
+    return job->staging != NULL ? 0 : MESH_ENOMEM;
+}
+
+static void note_recent(struct sync_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->touch_count; i++)
+        batch->touches[i].plog->recent_bytes = batch->touches[i].bytes;
+}
+
+/* The next batch whose turn it is, complete; NULL when nothing gathered. */
+static struct sync_batch *ready_batch(struct store *store)
+{
+    if (list_is_empty(&store->queued_batches)) {
+        if (store->forming == NULL) return NULL;
+        if (store_queue_forming(store) != 0) return NULL;
+    }
+    return container_of(store->queued_batches.next, struct sync_batch, link);
+}
+
+static uint32_t frame_bytes(const struct sync_batch *batch)
+{
+    uint32_t size = 0;
+
+    for (uint32_t i = 0; i < batch->frame_count; i++)
+        size += batch->frames[i].length;
+    return size;
+}
+
+/* True when the frames have a place in the journal (or there are none). */
+static bool reserve_journal(struct store *store, struct sync_job *job)
+{
+    uint32_t length = frame_bytes(job->batch);
+
+    if (length == 0) return true;
+    job->journal_file = journal_files_reserve(&store->journal, length, &job->journal_position);
+    if (job->journal_file == NULL) return false;
+    job->last_sequence = job->batch->frames[job->batch->frame_count - 1].sequence;
+    job->journal_file->last_sequence = job->last_sequence;
+    job->file = fs_ref(job->journal_file->file);
+    store->stats.journal_written_bytes += length;
+    return true;
+}
+
+struct store_job *store_next_sync_job(struct store *store)
+{
+    struct sync_batch *batch;
+    struct sync_job *job;
+
+    if (store->is_lane_busy[STORE_LANE_SYNC] || store->error != 0) return NULL;
+    batch = ready_batch(store);
+    if (batch == NULL) return NULL;
+    job = calloc(1, sizeof(*job));
+    if (job == NULL) return NULL;
+    job->batch = batch;
+    if (gather(store, job) != 0 || !reserve_journal(store, job)) {
+        sync_job_free(job);
+        return store_journal_prepare_job(store, STORE_LANE_SYNC);
+    }
+    list_remove(&batch->link);
+    note_recent(batch);
+    job->store_index = store->options.index;
+    job->generation = store->writer.generation;
+    job->nonce = store->writer.nonce;
+    job->mark = !store->is_marked;
+    job->job.lane = STORE_LANE_SYNC;
+    job->job.fs = store->fs;
+    job->job.run = sync_job_run;
+    job->job.complete = sync_job_complete;
+    store->is_lane_busy[STORE_LANE_SYNC] = true;
+    return &job->job;
+}
+
+void store_fail_journal(struct store *store)
+{
+    struct list_node *node;
+
+    if (store->error != 0) return;
+    store->error = MESH_ESTORAGE;
+    store_queue_forming(store);
+    while ((node = list_pop_front(&store->queued_batches)) != NULL) {
+        struct sync_batch *batch = container_of(node, struct sync_batch, link);
+        store->durable_ticket = batch->ticket;
+        for (uint32_t i = 0; i < batch->touch_count; i++)
+            plog_job_unref(batch->touches[i].plog);
+        store_batch_free(store, batch);
+    }
+    list_for_each(log, &store->logs) plog_notify(container_of(log, struct plog, log_link));
+    store_truncations_step(store);
+}

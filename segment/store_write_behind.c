@@ -1,0 +1,236 @@
+/* Write-behind: what is durable in the journal goes to the segment files, oldest chunk first, and with each log in it
+ * everything of that log that is durable by then: few, large writes. */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+
+#define JOB_BYTES_MAX  (32u << 20)
+#define JOB_WRITES_MAX 2048
+
+struct behind_write {
+    struct segment_write write;
+    struct plog *plog;
+    struct segment_file *segment;
+    uint32_t first_iov;
+    uint32_t run_count;
+    uint64_t end_offset;
+    int error;
+};
+
+struct write_behind_job {
+    struct store_job job;
+    struct behind_write *writes;
+    uint32_t write_count, write_capacity;
+    struct iovec *iovs;
+    uint32_t iov_count, iov_capacity;
+    uint64_t bytes;
+    uint8_t *staging;
+};
+
+static void write_behind_run(struct store_job *base)
+{
+    struct write_behind_job *job = container_of(base, struct write_behind_job, job);
+
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        struct behind_write *behind = &job->writes[i];
+        if (i > 0 && behind[-1].plog == behind->plog && behind[-1].error != 0) behind->error = behind[-1].error;
+        else behind->error = segment_write_run(base->fs, &behind->write, job->staging);
+    }
+    if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
+}
+
+static void complete_write(struct store *store, struct behind_write *behind)
+{
+    struct plog *plog = behind->plog;
+    struct segment_file *segment = behind->segment;
+
+    file_cache_install(&store->files, segment, behind->write.file, behind->write.direct, store->now_ms);
+    behind->write.file = behind->write.direct = NULL;
+    if (plog->error != 0) return;
+    if (behind->error == MESH_EFULL || behind->error == MESH_ENOMEM) {
+        store->write_retry_ms = store->now_ms + 1000; /* the journal has it; the same write is tried again */
+        return;
+    }
+    if (behind->error != 0) {
+        plog_poison(plog, behind->error);
+        return;
+    }
+    segment->is_created = true;
+    segment->written = behind->write.end;
+    for (uint32_t i = 0; i < behind->run_count; i++)
+        plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
+    plog->filed_offset = behind->end_offset;
+    store->stats.segment_written_bytes += behind->write.end - behind->write.position;
+    store->unmanifested_bytes += behind->write.end - behind->write.position;
+    if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
+}
+
+static void write_behind_free(struct write_behind_job *job)
+{
+    for (uint32_t i = 0; i < job->write_count; i++)
+        segment_write_deinit(&job->writes[i].write);
+    free(job->writes);
+    free(job->iovs);
+    free(job);
+}
+
+static void release_logs(struct write_behind_job *job)
+{
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        struct plog *plog = job->writes[i].plog;
+        if (i > 0 && job->writes[i - 1].plog == plog) continue;
+        plog->is_writing = false;
+    }
+}
+
+static void write_behind_complete(struct store *store, struct store_job *base)
+{
+    struct write_behind_job *job = container_of(base, struct write_behind_job, job);
+    struct plog *previous = NULL;
+
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
+    for (uint32_t i = 0; i < job->write_count; i++)
+        complete_write(store, &job->writes[i]);
+    release_logs(job);
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        struct plog *plog = job->writes[i].plog;
+        if (plog != previous) plog_job_unref(plog);
+        previous = plog;
+    }
+    store->is_manifest_stale = true;
+    write_behind_free(job);
+    store_truncations_step(store);
+}
+
+static int reserve(void **array, uint32_t count, uint32_t *capacity, size_t item_size)
+{
+    uint32_t wanted = *capacity > 0 ? *capacity * 2 : 64;
+    void *grown;
+
+    if (count < *capacity) return 0;
+    grown = realloc(*array, wanted * item_size);
+    if (grown == NULL) return MESH_ENOMEM;
+    *array = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+static int add_run(struct write_behind_job *job, struct run *run)
+{
+    struct plog *plog = run->plog;
+    struct segment_file *segment = run->segment;
+    struct behind_write *behind = job->write_count > 0 ? &job->writes[job->write_count - 1] : NULL;
+
+    if (reserve((void **)&job->iovs, job->iov_count, &job->iov_capacity, sizeof(*job->iovs)) != 0) return MESH_ENOMEM;
+    if (behind == NULL || behind->plog != plog || behind->segment != segment) {
+        if (reserve((void **)&job->writes, job->write_count, &job->write_capacity, sizeof(*job->writes)) != 0)
+            return MESH_ENOMEM;
+        behind = &job->writes[job->write_count++];
+        *behind = (struct behind_write){.plog = plog, .segment = segment, .first_iov = job->iov_count};
+        behind->write = (struct segment_write){
+            .id = &plog->id,
+            .base_offset = segment->base_offset,
+            .file = segment->file != NULL ? fs_ref(segment->file) : NULL,
+            .direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL,
+            .position = run->segment_position,
+            .end = run->segment_position,
+            .create = !segment->is_created,
+        };
+    }
+    job->iovs[job->iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
+    behind->write.end += run->size;
+    behind->write.iov_count++;
+    behind->run_count++;
+    behind->end_offset = run->next_offset;
+    job->bytes += run->size;
+    return 0;
+}
+
+/* Everything durable and unwritten of one log. Errors: MESH_ENOMEM: what was added so far is in order. */
+static int add_log(struct write_behind_job *job, struct plog *plog)
+{
+    uint32_t before = job->iov_count;
+    int err = 0;
+
+    if (plog->is_writing || plog->direct_run_count > 0 || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
+    for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
+        struct run *run = run_queue_at(&plog->runs, i);
+        if (run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX) break;
+        err = add_run(job, run);
+    }
+    if (job->iov_count > before) {
+        plog->is_writing = true;
+        plog->job_references++;
+    }
+    return err;
+}
+
+static int add_chunk(struct write_behind_job *job, struct chunk *chunk)
+{
+    list_for_each(node, &chunk->runs)
+    {
+        struct run *run = container_of(node, struct run, chunk_link);
+        int err;
+        if (run->is_written || run->plog->is_writing) continue;
+        if (job->bytes >= JOB_BYTES_MAX || job->write_count >= JOB_WRITES_MAX) return 0;
+        err = add_log(job, run->plog);
+        if (err != 0) return err;
+    }
+    return 0;
+}
+
+bool store_has_unwritten(const struct store *store, uint64_t bound)
+{
+    list_for_each(node, &store->dirty_chunks)
+    {
+        const struct chunk *chunk = container_of(node, struct chunk, link);
+        if (chunk->dirty_run_count > 0 && chunk->first_frame != 0) return chunk->first_frame <= bound;
+    }
+    return false;
+}
+
+/* Only when there is enough to make large pieces of, or it has waited long enough. */
+static bool is_due(const struct store *store)
+{
+    if (store->pending_bytes == 0) return false;
+    if (store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 4) return true;
+    list_for_each(node, &store->dirty_chunks)
+    {
+        const struct chunk *chunk = container_of(node, struct chunk, link);
+        uint64_t since_ms = chunk->opened_ms > store->last_behind_ms ? chunk->opened_ms : store->last_behind_ms;
+        if (chunk->dirty_run_count > 0) return store->now_ms - since_ms >= WRITE_BEHIND_AGE_MS;
+    }
+    return false;
+}
+
+struct store_job *store_write_behind_job(struct store *store, bool is_forced)
+{
+    struct write_behind_job *job;
+
+    if (store->now_ms < store->write_retry_ms || (!is_forced && !is_due(store))) return NULL;
+    job = calloc(1, sizeof(*job));
+    if (job == NULL) return NULL;
+    job->staging = store_staging(store, STORE_LANE_BACKGROUND);
+    if (job->staging == NULL) {
+        write_behind_free(job);
+        return NULL;
+    }
+    list_for_each(node, &store->dirty_chunks)
+    {
+        if (job->bytes >= JOB_BYTES_MAX || job->write_count >= JOB_WRITES_MAX) break;
+        if (add_chunk(job, container_of(node, struct chunk, link)) != 0) break;
+    }
+    if (job->write_count == 0) {
+        write_behind_free(job);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < job->write_count; i++)
+        job->writes[i].write.iov = job->iovs + job->writes[i].first_iov;
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = write_behind_run,
+                                  .complete = write_behind_complete};
+    store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
+    store->last_behind_ms = store->now_ms;
+    return &job->job;
+}

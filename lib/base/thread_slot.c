@@ -9,7 +9,7 @@ void *thread_slot_get(struct thread_slot *slot)
     return atomic_load_explicit(&slot->has_key, memory_order_acquire) ? pthread_getspecific(slot->key) : NULL;
 }
 
-/* The key is made at first use: a static one would take from the process's few keys before anyone needs it. */
+/* The key is made at first use, and so only where it is needed: a process has few. */
 static int make_key(struct thread_slot *slot)
 {
     int err = 0;

@@ -41,7 +41,8 @@ int compression_compress(enum record_compression codec, struct slice from, struc
     return err;
 }
 
-int compression_decompress(enum record_compression codec, struct slice from, size_t bytes_max, struct buffer *to)
+int compression_decompress(enum record_compression codec, struct slice from, size_t bytes_max,
+                           struct buffer *to)
 {
     struct codec_output output = {.to = to, .start = to->size, .bytes_max = bytes_max};
     int err;

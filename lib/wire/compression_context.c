@@ -1,7 +1,7 @@
 /* wire/compression_context.c - the working memory of zlib, lz4 and zstd, kept per thread.
  *
- * Making a context costs 40 KiB to some MiB of fresh memory, far more than compressing one batch; so each thread keeps
- * what it used, until it ends. */
+ * Making a context costs 40 KiB to some MiB of fresh memory, far more than compressing one batch; so each
+ * thread keeps what it used, until it ends. */
 #include "base/thread_slot.h"
 #include "wire/compression.h"
 #include "wire/compression_codec.h"
@@ -61,8 +61,8 @@ z_stream *codec_context_deflate(void)
 
     if (contexts == NULL) return NULL;
     if (contexts->has_deflate) return deflateReset(&contexts->deflate) == Z_OK ? &contexts->deflate : NULL;
-    if (deflateInit2(&contexts->deflate, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&contexts->deflate, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW_BITS,
+                     GZIP_MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
         return NULL;
     contexts->has_deflate = true;
     return &contexts->deflate;

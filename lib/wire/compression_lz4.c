@@ -46,8 +46,9 @@ int lz4_frame_decompress(struct slice from, struct codec_output *output)
 
     if (context == NULL) return MESH_ENOMEM;
     err = decompress_frames(context, from, output);
-    /* Not reset and reused: lz4 1.9.4 keeps the count of content bytes that a broken frame still owed, and then finds
-     * fault with every later frame that does not tell its size. One bad blob would end lz4 on this thread. */
+    /* Not reset and reused: lz4 1.9.4 keeps the count of content bytes that a broken frame still owed, and
+     * then finds fault with every later frame that does not tell its size. One bad blob would end lz4 on this
+     * thread. */
     if (err != 0) codec_context_lz4_drop();
     return err;
 }

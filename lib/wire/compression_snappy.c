@@ -1,7 +1,8 @@
 /* wire/compression_snappy.c - snappy in its two framings.
  *
- * Clients in C and Go write one raw block. Java clients and kafka-python write the stream of the snappy-java (xerial)
- * library, whose first byte pair no raw block can begin with: it would be a copy from before the start.
+ * Clients in C and Go write one raw block. Java clients and kafka-python write the stream of the snappy-java
+ * (xerial) library, whose first byte pair no raw block can begin with: it would be a copy from before the
+ * start.
  *
  *   82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | version i32 | compatible version i32 | { size i32 | raw block }...
  *
@@ -17,7 +18,8 @@
 
 static const uint8_t xerial_magic[XERIAL_MAGIC_SIZE] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 
-/* A copy element makes at most 64 bytes out of 3. A block that claims more is corrupt; known before allocating for it. */
+/* A copy element makes at most 64 bytes out of 3. A block that claims more is corrupt; known before
+ * allocating for it. */
 #define EXPANSION_MAX 22
 
 int snappy_raw_compress(struct slice from, struct buffer *to)
@@ -37,12 +39,14 @@ static int decompress_block(struct slice block, struct codec_output *output)
     size_t size;
     int err;
 
-    if (snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK) return MESH_ECORRUPT;
+    if (snappy_uncompressed_length((const char *)block.data, block.size, &size) != SNAPPY_OK)
+        return MESH_ECORRUPT;
     if (size > block.size * EXPANSION_MAX) return MESH_ECORRUPT;
     err = codec_output_reserve(output, size > 0 ? size : 1);
     if (err != 0) return err;
     if (size > codec_output_room(output)) return MESH_ETOOLARGE;
-    if (snappy_uncompress((const char *)block.data, block.size, (char *)to->data + to->size, &size) != SNAPPY_OK)
+    if (snappy_uncompress((const char *)block.data, block.size, (char *)to->data + to->size, &size) !=
+        SNAPPY_OK)
         return MESH_ECORRUPT;
     to->size += size;
     return 0;

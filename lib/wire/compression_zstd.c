@@ -1,8 +1,8 @@
 /* wire/compression_zstd.c - Zstandard frames (RFC 8878).
  *
- * Many clients stream, so that the frame does not tell its content's size. It is decoded in one pass into the output
- * all the same, larger at each attempt: that needs no window memory, which a hostile frame could demand 128 MiB of, and
- * a caller's reused buffer is large enough the first time. */
+ * Many clients stream, so that the frame does not tell its content's size. It is decoded in one pass into the
+ * output all the same, larger at each attempt: that needs no window memory, which a hostile frame could
+ * demand 128 MiB of, and a caller's reused buffer is large enough the first time. */
 #include "base/error.h"
 #include "wire/compression_codec.h"
 

@@ -16,7 +16,8 @@ int record_batch_parse_header(struct slice bytes, struct record_batch_header *re
     if (bytes.size < RECORD_BATCH_HEADER_SIZE) return MESH_EAGAIN;
     length = be_load32(at + BATCH_AT_LENGTH);
     if (at[BATCH_AT_MAGIC] != RECORD_BATCH_MAGIC) return MESH_ECORRUPT;
-    if (length < RECORD_BATCH_HEADER_SIZE - RECORD_BATCH_LENGTH_SKEW || length > INT32_MAX) return MESH_ECORRUPT;
+    if (length < RECORD_BATCH_HEADER_SIZE - RECORD_BATCH_LENGTH_SKEW || length > INT32_MAX)
+        return MESH_ECORRUPT;
 
     header.base_offset = (int64_t)be_load64(at + BATCH_AT_BASE_OFFSET);
     header.size = length + RECORD_BATCH_LENGTH_SKEW;
@@ -31,7 +32,8 @@ int record_batch_parse_header(struct slice bytes, struct record_batch_header *re
     header.base_sequence = (int32_t)be_load32(at + BATCH_AT_BASE_SEQUENCE);
     header.record_count = (int32_t)be_load32(at + BATCH_AT_RECORD_COUNT);
 
-    if (header.base_offset < 0 || header.last_offset_delta < 0 || header.record_count < 0) return MESH_ECORRUPT;
+    if (header.base_offset < 0 || header.last_offset_delta < 0 || header.record_count < 0)
+        return MESH_ECORRUPT;
     if (header.base_offset > INT64_MAX - header.last_offset_delta) return MESH_ECORRUPT;
     *ret_header = header;
     return 0;
@@ -52,7 +54,8 @@ void record_batch_write_header(uint8_t *batch, const struct record_batch_header 
     be_store16(batch + BATCH_AT_PRODUCER_EPOCH, (uint16_t)header->producer_epoch);
     be_store32(batch + BATCH_AT_BASE_SEQUENCE, (uint32_t)header->base_sequence);
     be_store32(batch + BATCH_AT_RECORD_COUNT, (uint32_t)header->record_count);
-    be_store32(batch + BATCH_AT_CRC, crc32c(batch + RECORD_BATCH_CRC_START, header->size - RECORD_BATCH_CRC_START));
+    be_store32(batch + BATCH_AT_CRC,
+               crc32c(batch + RECORD_BATCH_CRC_START, header->size - RECORD_BATCH_CRC_START));
 }
 
 static bool crc_matches(struct slice batch, uint32_t crc)
@@ -71,7 +74,8 @@ int record_batch_verify(struct slice bytes, struct record_batch_header *ret_head
     return 0;
 }
 
-int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max, struct record_batch_header *ret_header)
+int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max,
+                                 struct record_batch_header *ret_header)
 {
     struct record_batch_header header;
     int err = record_batch_parse_header(bytes, &header);
@@ -82,8 +86,10 @@ int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max, s
     if (header.size > batch_bytes_max) return MESH_ETOOLARGE;
     if (!crc_matches(bytes, header.crc)) return MESH_ECORRUPT;
 
-    if (header.record_count == 0 || header.last_offset_delta != header.record_count - 1) return MESH_EINVALID_RECORD;
-    if (header.base_offset != 0 || (header.attributes & RECORD_ATTRIBUTE_CONTROL)) return MESH_EINVALID_RECORD;
+    if (header.record_count == 0 || header.last_offset_delta != header.record_count - 1)
+        return MESH_EINVALID_RECORD;
+    if (header.base_offset != 0 || (header.attributes & RECORD_ATTRIBUTE_CONTROL))
+        return MESH_EINVALID_RECORD;
     if (header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0))
         return MESH_EINVALID_RECORD;
     if ((header.attributes & RECORD_ATTRIBUTE_COMPRESSION) > RECORD_COMPRESSION_ZSTD)
@@ -116,8 +122,9 @@ void record_batch_set_append_time(uint8_t *batch, int64_t append_time_ms)
     be_store64(batch + BATCH_AT_MAX_TIMESTAMP, (uint64_t)append_time_ms);
     after = crc32c(batch + RECORD_BATCH_CRC_START, patched_size);
 
-    /* CRC(new) = CRC(old) xor the difference of the patched prefix, moved past the bytes that follow it. Unlike a
-     * fresh CRC over the records, this keeps damage that happened to them since they were verified detectable. */
+    /* CRC(new) = CRC(old) xor the difference of the patched prefix, moved past the bytes that follow it.
+     * Unlike a fresh CRC over the records, this keeps damage that happened to them since they were verified
+     * detectable. */
     crc = be_load32(batch + BATCH_AT_CRC) ^ crc32c_combine(before ^ after, 0, batch_size - PATCHED_END);
     be_store32(batch + BATCH_AT_CRC, crc);
 }

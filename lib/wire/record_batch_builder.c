@@ -1,7 +1,7 @@
 /* wire/record_batch_builder.c - encodes records into a batch: the producer's hot path.
  *
- * The size of a record is computed first, memory for the whole of it reserved once, and the fields are then written
- * straight into place. A record is:
+ * The size of a record is computed first, memory for the whole of it reserved once, and the fields are then
+ * written straight into place. A record is:
  *
  *   varint size of what follows | attributes 0 | varint timestamp delta | varint offset delta
  *   | varint key size, key | varint value size, value | varint header count | headers
@@ -22,8 +22,8 @@ struct record_deltas {
     uint64_t timestamp, offset;
 };
 
-/* varint_size() and varint_encode() with the usual lengths, one and two bytes, decided by branches that the processor
- * foresees: from record to record the lengths hardly change. */
+/* varint_size() and varint_encode() with the usual lengths, one and two bytes, decided by branches that the
+ * processor foresees: from record to record the lengths hardly change. */
 static inline size_t size_of_varint(uint64_t v)
 {
     if (v < 0x80) return 1;
@@ -70,7 +70,8 @@ static inline size_t body_size(const struct record *record, const struct record_
 {
     size_t size = 1 + size_of_varint(deltas->timestamp) + size_of_varint(deltas->offset);
 
-    if ((record->key.size | record->value.size | record->header_count) > INT32_MAX) return (size_t)INT32_MAX + 1;
+    if ((record->key.size | record->value.size | record->header_count) > INT32_MAX)
+        return (size_t)INT32_MAX + 1;
     size += encoded_size_of(record->key.size, record->key_is_null);
     size += encoded_size_of(record->value.size, record->value_is_null);
     if (record->header_count == 0) return size + 1;
@@ -98,8 +99,8 @@ __attribute__((noinline)) static uint8_t *put_headers(uint8_t *to, const struct 
     return to;
 }
 
-__attribute__((always_inline)) static inline uint8_t *put_record(uint8_t *to, const struct record *record,
-                                                                 const struct record_deltas *deltas, size_t body)
+__attribute__((always_inline)) static inline uint8_t *
+put_record(uint8_t *to, const struct record *record, const struct record_deltas *deltas, size_t body)
 {
     to = put_varint(to, (uint64_t)body << 1);
     *to++ = 0; /* attributes: none are defined */
@@ -153,13 +154,15 @@ int record_batch_builder_add(struct record_batch_builder *builder, const struct 
     bytes->size = end;
     builder->record_count++;
     builder->base_timestamp_ms = base_timestamp_ms;
-    if (is_first || record->timestamp_ms > builder->max_timestamp_ms) builder->max_timestamp_ms = record->timestamp_ms;
+    if (is_first || record->timestamp_ms > builder->max_timestamp_ms)
+        builder->max_timestamp_ms = record->timestamp_ms;
     return 0;
 }
 
 size_t record_batch_record_size_max(const struct record *record)
 {
-    /* Size and offset delta, key and value size, header count: 5 bytes each at most; timestamp delta 10; attributes. */
+    /* Size and offset delta, key and value size, header count: 5 bytes each at most; timestamp delta 10;
+     * attributes. */
     size_t size = 5 * 5 + VARINT_SIZE_MAX + 1 + record->key.size + record->value.size;
 
     for (uint32_t i = 0; i < record->header_count; i++)
@@ -167,7 +170,8 @@ size_t record_batch_record_size_max(const struct record *record)
     return size;
 }
 
-/* Compresses the records into *compressed behind room for the header. *ret_smaller tells whether that is worth it. */
+/* Compresses the records into *compressed behind room for the header. *ret_smaller tells whether that is
+ * worth it. */
 static int compress_records(const struct record_batch_builder *builder, enum record_compression compression,
                             struct buffer *compressed, bool *ret_smaller)
 {
@@ -185,9 +189,10 @@ static int compress_records(const struct record_batch_builder *builder, enum rec
     return 0;
 }
 
-int record_batch_builder_finish(struct record_batch_builder *builder, const struct record_batch_producer *producer,
-                                uint16_t attributes, enum record_compression compression,
-                                struct buffer *compressed, struct slice *ret_batch)
+int record_batch_builder_finish(struct record_batch_builder *builder,
+                                const struct record_batch_producer *producer, uint16_t attributes,
+                                enum record_compression compression, struct buffer *compressed,
+                                struct slice *ret_batch)
 {
     struct buffer *bytes = &builder->bytes;
     struct record_batch_header header;
@@ -221,8 +226,8 @@ int record_batch_builder_finish(struct record_batch_builder *builder, const stru
     return 0;
 }
 
-int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t producer_epoch, int16_t control_type,
-                               int32_t coordinator_epoch, int64_t timestamp_ms)
+int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t producer_epoch,
+                               int16_t control_type, int32_t coordinator_epoch, int64_t timestamp_ms)
 {
     uint8_t key[4], value[6];
     const struct record record = {.key = slice_of(key, sizeof(key)), .value = slice_of(value, sizeof(value))};
@@ -240,17 +245,18 @@ int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t p
     batch = to->data + to->size;
     put_record(batch + RECORD_BATCH_HEADER_SIZE, &record, &deltas, body);
     record_batch_write_header(
-        batch, &(struct record_batch_header){
-                   .size = (uint32_t)size,
-                   .leader_epoch = -1,
-                   .attributes = RECORD_ATTRIBUTE_CONTROL | (ends_transaction ? RECORD_ATTRIBUTE_TRANSACTIONAL : 0),
-                   .base_timestamp_ms = timestamp_ms,
-                   .max_timestamp_ms = timestamp_ms,
-                   .producer_id = producer_id,
-                   .producer_epoch = producer_epoch,
-                   .base_sequence = -1,
-                   .record_count = 1,
-               });
+        batch,
+        &(struct record_batch_header){
+            .size = (uint32_t)size,
+            .leader_epoch = -1,
+            .attributes = RECORD_ATTRIBUTE_CONTROL | (ends_transaction ? RECORD_ATTRIBUTE_TRANSACTIONAL : 0),
+            .base_timestamp_ms = timestamp_ms,
+            .max_timestamp_ms = timestamp_ms,
+            .producer_id = producer_id,
+            .producer_epoch = producer_epoch,
+            .base_sequence = -1,
+            .record_count = 1,
+        });
     to->size += size;
     return 0;
 }

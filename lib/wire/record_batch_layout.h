@@ -1,5 +1,5 @@
-/* wire/record_batch_layout.h - where the fields of the batch header are. Private to lib/wire; see record_batch.h for
- * the picture. */
+/* wire/record_batch_layout.h - where the fields of the batch header are. Private to lib/wire; see
+ * record_batch.h for the picture. */
 #ifndef WIRE_RECORD_BATCH_LAYOUT_H
 #define WIRE_RECORD_BATCH_LAYOUT_H
 
@@ -19,7 +19,8 @@
 #define BATCH_AT_BASE_SEQUENCE     53
 #define BATCH_AT_RECORD_COUNT      57
 
-/* Writes all fields in front of the records that stand at batch + 61 already, the CRC (header->crc is ignored) last. */
+/* Writes all fields in front of the records that stand at batch + 61 already, the CRC (header->crc is
+ * ignored) last. */
 void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header);
 
 #endif

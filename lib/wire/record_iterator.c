@@ -1,7 +1,7 @@
 /* wire/record_iterator.c - walks the records of a batch: the consumer's hot path.
  *
- * Safe on any bytes: a broker checks header and CRC only, so the records are as their producer made them. What does not
- * add up (sizes, counts, offsets that do not increase within the batch) is MESH_ECORRUPT. */
+ * Safe on any bytes: a broker checks header and CRC only, so the records are as their producer made them.
+ * What does not add up (sizes, counts, offsets that do not increase within the batch) is MESH_ECORRUPT. */
 #include "wire/record_batch.h"
 
 #include "base/bytes.h"
@@ -10,8 +10,8 @@
 
 #define ENCODED_NULL 1 /* zigzag of the length -1 */
 
-/* The functions below are written so that position and values stay in registers: what is not inlined passes them by
- * value. All return false when the bytes do not add up. */
+/* The functions below are written so that position and values stay in registers: what is not inlined passes
+ * them by value. All return false when the bytes do not add up. */
 
 struct varint {
     const uint8_t *next; /* NULL: not a varint */
@@ -26,10 +26,10 @@ __attribute__((noinline, cold)) static struct varint any_varint(const uint8_t *a
     return varint;
 }
 
-/* Takes a varint from *at. The usual lengths, one to three bytes, are unrolled. has_room: three bytes are known to be
- * there. */
-__attribute__((always_inline)) static inline bool take_varint(const uint8_t **at, const uint8_t *end, bool has_room,
-                                                              uint64_t *ret_v)
+/* Takes a varint from *at. The usual lengths, one to three bytes, are unrolled. has_room: three bytes are
+ * known to be there. */
+__attribute__((always_inline)) static inline bool take_varint(const uint8_t **at, const uint8_t *end,
+                                                              bool has_room, uint64_t *ret_v)
 {
     const uint8_t *from = *at;
     struct varint other;
@@ -68,8 +68,8 @@ static inline uint64_t unsigned_of(uint64_t zigzag)
 }
 
 /* Takes a size and as many bytes from *at; data NULL for null (size -1). */
-__attribute__((always_inline)) static inline bool take_bytes(const uint8_t **at, const uint8_t *end, bool has_room,
-                                                             struct slice *ret_bytes)
+__attribute__((always_inline)) static inline bool take_bytes(const uint8_t **at, const uint8_t *end,
+                                                             bool has_room, struct slice *ret_bytes)
 {
     uint64_t encoded, size;
 
@@ -118,10 +118,12 @@ int record_iterator_init(struct record_iterator *iterator, struct slice batch, s
     if (err != 0 || iterator->header.size != batch.size) return MESH_ECORRUPT;
     records = slice_of(batch.data + RECORD_BATCH_HEADER_SIZE, batch.size - RECORD_BATCH_HEADER_SIZE);
     compression = iterator->header.attributes & RECORD_ATTRIBUTE_COMPRESSION;
-    /* Compaction leaves empty batches behind, to keep the producer's last sequence: they hold no blob either. */
+    /* Compaction leaves empty batches behind, to keep the producer's last sequence: they hold no blob either.
+     */
     if (compression != RECORD_COMPRESSION_NONE && records.size > 0) {
         buffer_clear(scratch);
-        err = compression_decompress((enum record_compression)compression, records, decompressed_bytes_max, scratch);
+        err = compression_decompress((enum record_compression)compression, records, decompressed_bytes_max,
+                                     scratch);
         if (err != 0) return err;
         if (scratch->size > 0) records = buffer_slice(scratch);
         records.size = scratch->size;
@@ -134,7 +136,8 @@ int record_iterator_init(struct record_iterator *iterator, struct slice batch, s
 }
 
 /* Takes the header count; what follows it up to `end` must be as many headers. */
-static inline bool take_headers(const uint8_t *at, const uint8_t *end, uint32_t *ret_count, struct slice *ret_encoded)
+static inline bool take_headers(const uint8_t *at, const uint8_t *end, uint32_t *ret_count,
+                                struct slice *ret_encoded)
 {
     uint64_t count;
 
@@ -149,8 +152,8 @@ static inline bool take_headers(const uint8_t *at, const uint8_t *end, uint32_t 
     return headers_are_valid(*ret_encoded, *ret_count);
 }
 
-/* Decodes the next record. Its fields are kept from passing the end of the blob one by one, and the end of the record
- * all at once, at the headers. has_room: at least RECORD_ROOM bytes of the blob are left. */
+/* Decodes the next record. Its fields are kept from passing the end of the blob one by one, and the end of
+ * the record all at once, at the headers. has_room: at least RECORD_ROOM bytes of the blob are left. */
 __attribute__((always_inline)) static inline bool decode(struct record_iterator *iterator, bool has_room,
                                                          struct record *ret_record)
 {
@@ -171,7 +174,8 @@ __attribute__((always_inline)) static inline bool decode(struct record_iterator 
     if (!take_bytes(&at, end, false, &value)) return false;
     if (!take_headers(at, record_end, &header_count, &headers)) return false;
     offset_delta = unsigned_of(offset_delta);
-    if (offset_delta > (uint64_t)batch->last_offset_delta || offset_delta < iterator->offset_delta_min) return false;
+    if (offset_delta > (uint64_t)batch->last_offset_delta || offset_delta < iterator->offset_delta_min)
+        return false;
 
     iterator->at = record_end;
     iterator->remaining--;
@@ -191,12 +195,14 @@ __attribute__((always_inline)) static inline bool decode(struct record_iterator 
     return true;
 }
 
-#define RECORD_ROOM (4 * VARINT_SIZE_MAX + 1) /* of what stands before a record's key: four varints and a byte */
+#define RECORD_ROOM                                                                                          \
+    (4 * VARINT_SIZE_MAX + 1) /* of what stands before a record's key: four varints and a byte */
 
 int record_iterator_next(struct record_iterator *iterator, struct record *ret_record)
 {
     if (iterator->remaining == 0) return iterator->at == iterator->end ? 0 : MESH_ECORRUPT;
-    if (iterator->end - iterator->at >= RECORD_ROOM) return decode(iterator, true, ret_record) ? 1 : MESH_ECORRUPT;
+    if (iterator->end - iterator->at >= RECORD_ROOM)
+        return decode(iterator, true, ret_record) ? 1 : MESH_ECORRUPT;
     return decode(iterator, false, ret_record) ? 1 : MESH_ECORRUPT;
 }
 

@@ -1,5 +1,5 @@
-/* What the record batch codec costs: ns per record to build, iterate and verify, ns per batch to patch, and MB/s of each
- * compression, best of several rounds. One line per figure; judged by people, not by ctest.
+/* What the record batch codec costs: ns per record to build, iterate and verify, ns per batch to patch, and
+ * MB/s of each compression, best of several rounds. One line per figure; judged by people, not by ctest.
  *
  * Usage: bench_record_batch [value bytes [records per batch]] */
 #include "base/clock.h"
@@ -91,12 +91,14 @@ static void compress(struct bench *bench)
 static void decompress(struct bench *bench)
 {
     buffer_clear(&bench->scratch);
-    require(compression_decompress(codec, buffer_slice(&bench->compressed), bench->batch.size, &bench->scratch) == 0);
+    require(compression_decompress(codec, buffer_slice(&bench->compressed), bench->batch.size,
+                                   &bench->scratch) == 0);
 }
 
 static void fill_with_text(uint8_t *to, size_t size)
 {
-    static const char *const words[] = {"order ", "customer ", "shipped ", "2026-11-21 ", "amount=", "EUR ", "4711 ", "\n"};
+    static const char *const words[] = {"order ",  "customer ", "shipped ", "2026-11-21 ",
+                                        "amount=", "EUR ",      "4711 ",    "\n"};
     uint32_t seed = 1;
 
     for (size_t i = 0; i < size;) {
@@ -115,7 +117,8 @@ int main(int argc, char **argv)
 
     require(value != NULL && bench.record_count > 0);
     fill_with_text(value, value_size);
-    bench.record = (struct record){.timestamp_ms = 1700000000000, .key_is_null = true, .value = {value, value_size}};
+    bench.record =
+        (struct record){.timestamp_ms = 1700000000000, .key_is_null = true, .value = {value, value_size}};
     record_batch_builder_init(&bench.builder);
     printf("%d records of %zu bytes per batch\n", bench.record_count, value_size);
     per_record = measure(&bench, build, bench.record_count);
@@ -127,7 +130,8 @@ int main(int argc, char **argv)
     for (codec = RECORD_COMPRESSION_GZIP; codec <= RECORD_COMPRESSION_ZSTD; codec++) {
         double ns = measure(&bench, compress, 1);
         printf("%-8s compress   %8.0f MB/s, to %.0f %%;", compression_name(codec),
-               (double)bench.batch.size * 1e3 / ns, 100.0 * (double)bench.compressed.size / (double)bench.batch.size);
+               (double)bench.batch.size * 1e3 / ns,
+               100.0 * (double)bench.compressed.size / (double)bench.batch.size);
         printf(" decompress %8.0f MB/s\n", (double)bench.batch.size * 1e3 / measure(&bench, decompress, 1));
     }
     record_batch_builder_deinit(&bench.builder);

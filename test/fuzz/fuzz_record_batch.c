@@ -1,9 +1,10 @@
 /* Fuzzes everything that reads record batches or compressed blobs.
  *
- * The input is a batch. Its length and CRC are made right first, or the fuzzer would never get past them. Beyond "no
- * crash, no read outside" it holds the codec to its properties:
+ * The input is a batch. Its length and CRC are made right first, or the fuzzer would never get past them.
+ * Beyond "no crash, no read outside" it holds the codec to its properties:
  *   - patches keep the CRC right, whatever is in the batch;
- *   - what the iterator yields lies inside the batch or the scratch, and offsets increase within the header's range;
+ *   - what the iterator yields lies inside the batch or the scratch, and offsets increase within the header's
+ * range;
  *   - the same records put into a new batch read back the same, with each codec;
  *   - a blob never decompresses beyond its bound, and leaves the codec fit for the next one. */
 #include "base/assert.h"

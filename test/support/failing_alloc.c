@@ -35,12 +35,12 @@ bool failing_alloc_refuse(void)
 }
 
 /* The names are the linker's: __real_X is the X that the program would have called. */
-#define WRAP(type, name, parameters, arguments, failure)                                                      \
-    type __real_##name parameters;                                                                            \
-    type __wrap_##name parameters;                                                                            \
-    type __wrap_##name parameters                                                                             \
-    {                                                                                                         \
-        return failing_alloc_refuse() ? failure : __real_##name arguments;                                    \
+#define WRAP(type, name, parameters, arguments, failure)                                                     \
+    type __real_##name parameters;                                                                           \
+    type __wrap_##name parameters;                                                                           \
+    type __wrap_##name parameters                                                                            \
+    {                                                                                                        \
+        return failing_alloc_refuse() ? failure : __real_##name arguments;                                   \
     }
 
 WRAP(void *, malloc, (size_t size), (size), NULL)

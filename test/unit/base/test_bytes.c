@@ -11,8 +11,8 @@
 START_TEST(crc_of_published_vectors)
 {
     static const uint8_t read_command[48] = {
-        0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0,
-        0, 0, 0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0,
+        0x01, 0xc0, 0, 0,    0, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0,
+        0,    0,    0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0,    0,
     };
     uint8_t bytes[32];
 
@@ -32,9 +32,39 @@ START_TEST(crc_of_published_vectors)
 }
 END_TEST
 
+/* One bit after the other, from the polynomial alone. */
+static uint32_t slow_crc(const uint8_t *bytes, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? (crc >> 1) ^ 0x82f63b78u : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* Sizes and alignments around the places where the way of computing changes. */
+START_TEST(crc_is_the_same_in_each_way)
+{
+    uint8_t bytes[600];
+    struct random random;
+
+    random_init(&random, 4);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)random_next(&random);
+    for (size_t start = 0; start < 9; start++)
+        for (size_t size = 0; size <= 580; size++)
+            if (crc32c(bytes + start, size) != slow_crc(bytes + start, size))
+                ck_abort_msg("%zu at %zu", size, start);
+}
+END_TEST
+
 START_TEST(crc_extends_and_combines_at_any_cut)
 {
-    static const size_t cuts[] = {0, 1, 2, 7, 63, 1022, 1023, 1024, 1025, 2047, 2048, 4095, 5000, 99999, 100000};
+    static const size_t cuts[] = {0,    1,    2,    7,    63,   1022,  1023,  1024,
+                                  1025, 2047, 2048, 4095, 5000, 99999, 100000};
     const size_t size = 100000;
     uint8_t *bytes = malloc(size);
     struct random random;
@@ -102,8 +132,15 @@ static const struct {
     int64_t value;
     uint64_t zigzag;
 } zigzag_cases[] = {
-    {0, 0}, {-1, 1}, {1, 2}, {-2, 3}, {2, 4}, {INT32_MAX, 0xfffffffe}, {INT32_MIN, 0xffffffff},
-    {INT64_MAX, UINT64_MAX - 1}, {INT64_MIN, UINT64_MAX},
+    {0, 0},
+    {-1, 1},
+    {1, 2},
+    {-2, 3},
+    {2, 4},
+    {INT32_MAX, 0xfffffffe},
+    {INT32_MIN, 0xffffffff},
+    {INT64_MAX, UINT64_MAX - 1},
+    {INT64_MIN, UINT64_MAX},
 };
 
 START_TEST(zigzag_alternates)
@@ -140,9 +177,11 @@ START_TEST(varints_are_base_128)
     ck_assert_uint_eq(varint_size(varint_cases[_i].value), varint_cases[_i].size);
     ck_assert_ptr_eq(varint_encode(bytes, varint_cases[_i].value), bytes + varint_cases[_i].size);
     ck_assert_mem_eq(bytes, varint_cases[_i].bytes, varint_cases[_i].size);
-    ck_assert_ptr_eq(varint_decode(bytes, bytes + varint_cases[_i].size, &got), bytes + varint_cases[_i].size);
+    ck_assert_ptr_eq(varint_decode(bytes, bytes + varint_cases[_i].size, &got),
+                     bytes + varint_cases[_i].size);
     ck_assert_uint_eq(got, varint_cases[_i].value);
-    for (size_t size = 0; size < varint_cases[_i].size; size++) { /* cut short: refused, and nothing written */
+    for (size_t size = 0; size < varint_cases[_i].size;
+         size++) { /* cut short: refused, and nothing written */
         got = 99;
         ck_assert_ptr_null(varint_decode(bytes, bytes + size, &got));
         ck_assert_uint_eq(got, 99);
@@ -176,7 +215,8 @@ START_TEST(random_varints_are_read_back)
         uint8_t *end = varint_encode(bytes, value);
 
         if ((size_t)(end - bytes) != varint_size(value)) ck_abort_msg("size of %lu", (unsigned long)value);
-        if (varint_decode(bytes, end, &got) != end || got != value) ck_abort_msg("value %lu", (unsigned long)value);
+        if (varint_decode(bytes, end, &got) != end || got != value)
+            ck_abort_msg("value %lu", (unsigned long)value);
         if (zigzag_encode(zigzag_decode(value)) != value) ck_abort_msg("zigzag %lu", (unsigned long)value);
     }
 }
@@ -188,6 +228,7 @@ int main(void)
     TCase *tcase = tcase_create("bytes");
 
     tcase_add_test(tcase, crc_of_published_vectors);
+    tcase_add_test(tcase, crc_is_the_same_in_each_way);
     tcase_add_test(tcase, crc_extends_and_combines_at_any_cut);
     tcase_add_test(tcase, crc_combines_over_huge_distances);
     tcase_add_test(tcase, integers_have_an_order);

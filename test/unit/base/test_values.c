@@ -15,7 +15,7 @@ static const struct {
     int number, retriable;
     const char *text;
 } errors[] = {
-#define ROW(error_name, error_number, error_retriable, error_text)                                            \
+#define ROW(error_name, error_number, error_retriable, error_text)                                           \
     {#error_name, error_number, error_retriable, error_text},
     MESH_ERROR_MAP(ROW)
 #undef ROW
@@ -79,9 +79,20 @@ START_TEST(errno_values_become_codes)
     static const struct {
         int from, want;
     } cases[] = {
-        {0, 0}, {ENOMEM, MESH_ENOMEM}, {ENOSPC, MESH_EFULL}, {EDQUOT, MESH_EFULL}, {EMFILE, MESH_EFULL},
-        {EAGAIN, MESH_EAGAIN}, {ENOENT, MESH_ENOTFOUND}, {EEXIST, MESH_EEXISTS}, {EPIPE, MESH_ECLOSED},
-        {ECONNREFUSED, MESH_EUNREACHABLE}, {EIO, MESH_EIO}, {EBADF, MESH_EIO}, {EROFS, MESH_EIO}, {12345, MESH_EIO},
+        {0, 0},
+        {ENOMEM, MESH_ENOMEM},
+        {ENOSPC, MESH_EFULL},
+        {EDQUOT, MESH_EFULL},
+        {EMFILE, MESH_EFULL},
+        {EAGAIN, MESH_EAGAIN},
+        {ENOENT, MESH_ENOTFOUND},
+        {EEXIST, MESH_EEXISTS},
+        {EPIPE, MESH_ECLOSED},
+        {ECONNREFUSED, MESH_EUNREACHABLE},
+        {EIO, MESH_EIO},
+        {EBADF, MESH_EIO},
+        {EROFS, MESH_EIO},
+        {12345, MESH_EIO},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -96,7 +107,8 @@ START_TEST(uuids_have_one_text)
     struct uuid uuid = uuid_from_random(bytes), parsed, zero = {{0}};
     char text[UUID_STRING_SIZE];
 
-    ck_assert_str_eq(uuid_format(&uuid, text), "01234567-89ab-4def-bfee-ddccbbaa9988"); /* version 4, variant 10 */
+    ck_assert_str_eq(uuid_format(&uuid, text),
+                     "01234567-89ab-4def-bfee-ddccbbaa9988"); /* version 4, variant 10 */
     ck_assert_int_eq(uuid_parse(text, &parsed), 0);
     ck_assert(uuid_equal(&uuid, &parsed));
     ck_assert_int_eq(uuid_parse("01234567-89AB-4DEF-BFEE-DDCCBBAA9988", &parsed), 0);
@@ -162,7 +174,8 @@ START_TEST(histogram_quantiles_are_within_their_error)
         ck_assert_uint_eq(histogram.min, scale);
         ck_assert_uint_eq(histogram.max, scale * 10000);
         for (size_t q = 0; q < sizeof(quantiles) / sizeof(quantiles[0]); q++) {
-            double want = quantiles[q] * 10000 * (double)scale, got = (double)histogram_quantile(&histogram, quantiles[q]);
+            double want = quantiles[q] * 10000 * (double)scale,
+                   got = (double)histogram_quantile(&histogram, quantiles[q]);
             if (want < (double)scale) want = (double)scale;
             ck_assert_double_ge(got, want);
             ck_assert_double_le(got, want * (1 + 1.0 / 32) + 1);
@@ -175,7 +188,8 @@ END_TEST
 START_TEST(histograms_take_any_value)
 {
     static struct histogram histogram;
-    static const uint64_t values[] = {0, 1, 31, 32, 33, 63, 64, UINT32_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t values[] = {
+        0, 1, 31, 32, 33, 63, 64, UINT32_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX};
     const size_t count = sizeof(values) / sizeof(values[0]);
 
     histogram_init(&histogram);

@@ -24,7 +24,11 @@ const struct expected_record *fixture_records(void)
          .headers = {{"trace", "\0\1\xff", 3}, {"", "", 0}, {"nothing", NULL, 0}},
          .header_count = 3},
         {.timestamp_ms = T + 400 * DAY},
-        {.timestamp_ms = T, .key = many_x, .key_size = sizeof(many_x), .value = many_y, .value_size = sizeof(many_y)},
+        {.timestamp_ms = T,
+         .key = many_x,
+         .key_size = sizeof(many_x),
+         .value = many_y,
+         .value_size = sizeof(many_y)},
     };
 
     memset(many_x, 'x', sizeof(many_x));

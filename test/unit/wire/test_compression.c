@@ -13,21 +13,23 @@
 #include <zlib.h>
 
 /* The constructors of the libraries' contexts can be made to fail as well (see CMakeLists.txt). */
-#define WRAP(type, name, parameters, arguments, failure)                                                      \
-    type __real_##name parameters;                                                                            \
-    type __wrap_##name parameters;                                                                            \
-    type __wrap_##name parameters                                                                             \
-    {                                                                                                         \
-        return failing_alloc_refuse() ? (failure) : __real_##name arguments;                                  \
+#define WRAP(type, name, parameters, arguments, failure)                                                     \
+    type __real_##name parameters;                                                                           \
+    type __wrap_##name parameters;                                                                           \
+    type __wrap_##name parameters                                                                            \
+    {                                                                                                        \
+        return failing_alloc_refuse() ? (failure) : __real_##name arguments;                                 \
     }
 WRAP(ZSTD_CCtx *, ZSTD_createCCtx, (void), (), NULL)
 WRAP(ZSTD_DCtx *, ZSTD_createDCtx, (void), (), NULL)
-WRAP(size_t, LZ4F_createDecompressionContext, (LZ4F_dctx * *context, unsigned version), (context, version), (size_t)-9)
+WRAP(size_t, LZ4F_createDecompressionContext, (LZ4F_dctx * *context, unsigned version), (context, version),
+     (size_t)-9)
 WRAP(int, deflateInit2_,
-     (z_streamp stream, int level, int method, int bits, int memory, int strategy, const char *version, int size),
+     (z_streamp stream, int level, int method, int bits, int memory, int strategy, const char *version,
+      int size),
      (stream, level, method, bits, memory, strategy, version, size), Z_MEM_ERROR)
-WRAP(int, inflateInit2_, (z_streamp stream, int bits, const char *version, int size), (stream, bits, version, size),
-     Z_MEM_ERROR)
+WRAP(int, inflateInit2_, (z_streamp stream, int bits, const char *version, int size),
+     (stream, bits, version, size), Z_MEM_ERROR)
 
 enum pattern { ZEROS, TEXT, NOISE, PATTERN_COUNT };
 
@@ -62,14 +64,16 @@ START_TEST(what_is_compressed_is_decompressed)
         ck_assert_int_eq(buffer_append_string(&blob, "A"), 0); /* both append */
         ck_assert_int_eq(buffer_append_string(&back, "BC"), 0);
         ck_assert_int_eq(compression_compress(codec, slice_of(input, size), &blob), 0);
-        ck_assert_int_eq(compression_decompress(codec, slice_of(blob.data + 1, blob.size - 1), size, &back), 0);
+        ck_assert_int_eq(compression_decompress(codec, slice_of(blob.data + 1, blob.size - 1), size, &back),
+                         0);
         ck_assert_uint_eq(back.size, 2 + size);
         ck_assert_mem_eq(back.data, "BC", 2);
         if (size > 0) ck_assert_mem_eq(back.data + 2, input, size);
         if (size > 0) {
             back.size = 2;
-            ck_assert_int_eq(compression_decompress(codec, slice_of(blob.data + 1, blob.size - 1), size - 1, &back),
-                             MESH_ETOOLARGE);
+            ck_assert_int_eq(
+                compression_decompress(codec, slice_of(blob.data + 1, blob.size - 1), size - 1, &back),
+                MESH_ETOOLARGE);
             ck_assert_uint_eq(back.size, 2);
         }
         ck_assert_mem_eq(blob.data, "A", 1);
@@ -110,61 +114,125 @@ static const struct blob_case {
     {"gzip: empty", RECORD_COMPRESSION_GZIP, MESH_ECORRUPT, 0, {0}},
     {"gzip: zlib's own header", RECORD_COMPRESSION_GZIP, MESH_ECORRUPT, 8, {0x78, 0x9c, 3, 0, 0, 0, 0, 1}},
     {"gzip: an empty member", RECORD_COMPRESSION_GZIP, 0, 20, {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3}},
-    {"gzip: a wrong CRC", RECORD_COMPRESSION_GZIP, MESH_ECORRUPT, 20, {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 1}},
-    {"gzip: a byte behind", RECORD_COMPRESSION_GZIP, MESH_ECORRUPT, 21, {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3}},
+    {"gzip: a wrong CRC",
+     RECORD_COMPRESSION_GZIP,
+     MESH_ECORRUPT,
+     20,
+     {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 1}},
+    {"gzip: a byte behind",
+     RECORD_COMPRESSION_GZIP,
+     MESH_ECORRUPT,
+     21,
+     {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3}},
     {"snappy: empty", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 0, {0}},
     {"snappy: a block of nothing", RECORD_COMPRESSION_SNAPPY, 0, 1, {0}},
     {"snappy: one literal", RECORD_COMPRESSION_SNAPPY, 2, 4, {2, 1 << 2, 'a', 'b'}},
     {"snappy: claims 4 GiB", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 5, {255, 255, 255, 255, 15}},
     {"snappy: claims more than follows", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 4, {3, 1 << 2, 'a', 'b'}},
-    {"xerial: the header alone", RECORD_COMPRESSION_SNAPPY, 0, 16, {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1}},
-    {"xerial: the header cut", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 15, {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0}},
-    {"xerial: the magic alone", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 8, {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}},
-    {"xerial: one block", RECORD_COMPRESSION_SNAPPY, 2, 24,
-     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 2, 4, 'a', 'b'}},
-    {"xerial: a block that claims more", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 24,
+    {"xerial: the header alone",
+     RECORD_COMPRESSION_SNAPPY,
+     0,
+     16,
+     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1}},
+    {"xerial: the header cut",
+     RECORD_COMPRESSION_SNAPPY,
+     MESH_ECORRUPT,
+     15,
+     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0}},
+    {"xerial: the magic alone",
+     RECORD_COMPRESSION_SNAPPY,
+     MESH_ECORRUPT,
+     8,
+     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}},
+    {"xerial: one block", RECORD_COMPRESSION_SNAPPY, 2, 24, {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                                             0,    0,   0,   1,   0,   0,   0,   1,
+                                                             0,    0,   0,   4,   2,   4,   'a', 'b'}},
+    {"xerial: a block that claims more",
+     RECORD_COMPRESSION_SNAPPY,
+     MESH_ECORRUPT,
+     24,
      {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5, 2, 4, 'a', 'b'}},
-    {"xerial: a negative size", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 24,
+    {"xerial: a negative size",
+     RECORD_COMPRESSION_SNAPPY,
+     MESH_ECORRUPT,
+     24,
      {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 255, 0, 0, 4, 2, 4, 'a', 'b'}},
-    {"xerial: half a size", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 18,
+    {"xerial: half a size",
+     RECORD_COMPRESSION_SNAPPY,
+     MESH_ECORRUPT,
+     18,
      {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0}},
-    {"xerial: an empty block", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 20,
-     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0}},
-    {"xerial: two streams", RECORD_COMPRESSION_SNAPPY, 2, 40,
-     {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
-      0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 2, 4, 'a', 'b'}},
+    {"xerial: an empty block", RECORD_COMPRESSION_SNAPPY, MESH_ECORRUPT, 20, {0x82, 'S', 'N', 'A', 'P',
+                                                                              'P',  'Y', 0,   0,   0,
+                                                                              0,    1,   0,   0,   0,
+                                                                              1,    0,   0,   0,   0}},
+    {"xerial: two streams", RECORD_COMPRESSION_SNAPPY, 2, 40, {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                                               0,    0,   0,   1,   0,   0,   0,   1,
+                                                               0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                                               0,    0,   0,   1,   0,   0,   0,   1,
+                                                               0,    0,   0,   4,   2,   4,   'a', 'b'}},
     {"lz4: empty", RECORD_COMPRESSION_LZ4, MESH_ECORRUPT, 0, {0}},
     {"lz4: wrong magic", RECORD_COMPRESSION_LZ4, MESH_ECORRUPT, 7, {4, 0x22, 0x4d, 0x19, 0x60, 0x40, 0x82}},
-    {"lz4: the header alone", RECORD_COMPRESSION_LZ4, MESH_ECORRUPT, 7, {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82}},
+    {"lz4: the header alone",
+     RECORD_COMPRESSION_LZ4,
+     MESH_ECORRUPT,
+     7,
+     {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82}},
     {"lz4: an empty frame", RECORD_COMPRESSION_LZ4, 0, 11, {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82}},
-    {"lz4: a wrong header checksum", RECORD_COMPRESSION_LZ4, MESH_ECORRUPT, 11, {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x83}},
+    {"lz4: a wrong header checksum",
+     RECORD_COMPRESSION_LZ4,
+     MESH_ECORRUPT,
+     11,
+     {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x83}},
     {"lz4: bytes behind", RECORD_COMPRESSION_LZ4, MESH_ECORRUPT, 12, {4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82}},
     {"lz4: a skippable frame", RECORD_COMPRESSION_LZ4, 0, 10, {0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9}},
     {"zstd: empty", RECORD_COMPRESSION_ZSTD, MESH_ECORRUPT, 0, {0}},
-    {"zstd: wrong magic", RECORD_COMPRESSION_ZSTD, MESH_ECORRUPT, 9, {0x28, 0xb5, 0x2f, 0xfe, 0x20, 0, 1, 0, 0}},
+    {"zstd: wrong magic",
+     RECORD_COMPRESSION_ZSTD,
+     MESH_ECORRUPT,
+     9,
+     {0x28, 0xb5, 0x2f, 0xfe, 0x20, 0, 1, 0, 0}},
     {"zstd: an empty frame", RECORD_COMPRESSION_ZSTD, 0, 9, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0}},
     {"zstd: the header alone", RECORD_COMPRESSION_ZSTD, MESH_ECORRUPT, 6, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0}},
-    {"zstd: claims 100, holds nothing", RECORD_COMPRESSION_ZSTD, MESH_ECORRUPT, 9, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 100, 1, 0, 0}},
-    {"zstd: claims 2^63 bytes", RECORD_COMPRESSION_ZSTD, MESH_ETOOLARGE, 16,
+    {"zstd: claims 100, holds nothing",
+     RECORD_COMPRESSION_ZSTD,
+     MESH_ECORRUPT,
+     9,
+     {0x28, 0xb5, 0x2f, 0xfd, 0x20, 100, 1, 0, 0}},
+    {"zstd: claims 2^63 bytes",
+     RECORD_COMPRESSION_ZSTD,
+     MESH_ETOOLARGE,
+     16,
      {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x80, 1, 0, 0}},
-    {"zstd: bytes behind", RECORD_COMPRESSION_ZSTD, MESH_ECORRUPT, 10, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0, 7}},
-    {"zstd: a repeated byte, over the limit", RECORD_COMPRESSION_ZSTD, MESH_ETOOLARGE, 10,
+    {"zstd: bytes behind",
+     RECORD_COMPRESSION_ZSTD,
+     MESH_ECORRUPT,
+     10,
+     {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0, 7}},
+    {"zstd: a repeated byte, over the limit",
+     RECORD_COMPRESSION_ZSTD,
+     MESH_ETOOLARGE,
+     10,
      {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x03, 0x80, 0x00, 'x'}}, /* RLE block of 4096, size untold */
-    {"zstd: the same below it", RECORD_COMPRESSION_ZSTD, 512, 10,
+    {"zstd: the same below it",
+     RECORD_COMPRESSION_ZSTD,
+     512,
+     10,
      {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x03, 0x10, 0x00, 'x'}},
 };
 
 START_TEST(blobs_are_judged)
 {
     const struct blob_case *c = &blob_cases[_i];
-    uint8_t *copy = malloc(c->size > 0 ? c->size : 1); /* exact, so that a sanitizer sees reads past the end */
+    uint8_t *copy =
+        malloc(c->size > 0 ? c->size : 1); /* exact, so that a sanitizer sees reads past the end */
     struct buffer back = BUFFER_INIT;
     int err;
 
     memcpy(copy, c->bytes, c->size);
     err = compression_decompress(c->codec, slice_of(copy, c->size), 1000, &back);
-    ck_assert_msg(c->want < 0 ? err == c->want : err == 0 && back.size == (size_t)c->want, "%s: %d, %zu bytes",
-                  c->what, err, back.size);
+    ck_assert_msg(c->want < 0 ? err == c->want : err == 0 && back.size == (size_t)c->want,
+                  "%s: %d, %zu bytes", c->what, err, back.size);
     ck_assert_uint_le(back.capacity, 8192);
     buffer_deinit(&back);
     free(copy);
@@ -217,7 +285,8 @@ START_TEST(a_broken_lz4_frame_spoils_no_other)
         int want = cut == told.size ? 0 : MESH_ECORRUPT;
 
         buffer_clear(&back);
-        ck_assert_int_eq(compression_decompress(RECORD_COMPRESSION_LZ4, slice_of(told.data, cut), 5000, &back), want);
+        ck_assert_int_eq(
+            compression_decompress(RECORD_COMPRESSION_LZ4, slice_of(told.data, cut), 5000, &back), want);
         ck_assert_int_eq(compression_decompress(RECORD_COMPRESSION_LZ4, buffer_slice(&told), 4999, &back),
                          MESH_ETOOLARGE);
         buffer_clear(&back);
@@ -356,7 +425,8 @@ START_TEST(unknown_codecs_and_sizes_are_refused)
     for (unsigned codec = 0; codec < 5; codec++) {
         struct slice huge = {(const uint8_t *)"x", (size_t)INT32_MAX + 1}; /* never looked at */
         ck_assert_int_eq(compression_compress((enum record_compression)codec, huge, &to), MESH_ETOOLARGE);
-        ck_assert_int_eq(compression_decompress((enum record_compression)codec, huge, 9, &to), MESH_ETOOLARGE);
+        ck_assert_int_eq(compression_decompress((enum record_compression)codec, huge, 9, &to),
+                         MESH_ETOOLARGE);
     }
     ck_assert_ptr_null(to.data);
 }

@@ -17,7 +17,8 @@ static struct slice small_batch(struct record_batch_builder *builder)
     record_batch_builder_init(builder);
     fixture_build(builder, fixture_records(), 2);
     ck_assert_int_eq(
-        record_batch_builder_finish(builder, &fixture_no_producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch), 0);
+        record_batch_builder_finish(builder, &fixture_no_producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch),
+        0);
     return batch;
 }
 
@@ -77,7 +78,8 @@ START_TEST(headers_are_judged)
     ck_assert_msg(record_batch_verify(batch, &header) == c->want_verify, "verify: %s", c->what);
     if (c->want_verify != 0) ck_assert_int_eq(header.base_offset, 99);
     header = untouched;
-    ck_assert_msg(record_batch_verify_produced(batch, 1 << 20, &header) == c->want_produced, "produced: %s", c->what);
+    ck_assert_msg(record_batch_verify_produced(batch, 1 << 20, &header) == c->want_produced, "produced: %s",
+                  c->what);
     if (c->want_produced != 0) ck_assert_int_eq(header.base_offset, 99);
     record_batch_builder_deinit(&builder);
 }
@@ -108,7 +110,8 @@ START_TEST(every_truncation_is_refused)
         memcpy(copy, batch.data, size);
         ck_assert_int_eq(record_batch_parse_header(cut, &header), size < 61 ? MESH_EAGAIN : 0);
         ck_assert_int_eq(record_batch_verify(cut, &header), size < 61 ? MESH_EAGAIN : MESH_ECORRUPT);
-        ck_assert_int_eq(record_batch_verify_produced(cut, 1 << 20, &header), size < 61 ? MESH_EAGAIN : MESH_ECORRUPT);
+        ck_assert_int_eq(record_batch_verify_produced(cut, 1 << 20, &header),
+                         size < 61 ? MESH_EAGAIN : MESH_ECORRUPT);
         free(copy);
     }
     record_batch_builder_deinit(&builder);
@@ -144,7 +147,8 @@ START_TEST(every_bit_flip_is_refused_but_in_the_leaders_fields)
         builder.bytes.data[byte] ^= (uint8_t)(1u << bit % 8);
         err = record_batch_verify(batch, &header);
         if (is_leaders)
-            ck_assert(err == 0 || (byte == 0 && err == MESH_ECORRUPT)); /* byte 0: the sign of the base offset */
+            ck_assert(err == 0 ||
+                      (byte == 0 && err == MESH_ECORRUPT)); /* byte 0: the sign of the base offset */
         else
             ck_assert_int_eq(err, MESH_ECORRUPT);
         builder.bytes.data[byte] ^= (uint8_t)(1u << bit % 8);

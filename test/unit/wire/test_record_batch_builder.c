@@ -29,7 +29,8 @@ START_TEST(what_is_built_is_read_back_with_each_codec)
     for (int turn = 0; turn < 3; turn++) { /* the builder and the buffers are used again */
         record_batch_builder_clear(&builder);
         fixture_build(&builder, fixture_records(), FIXTURE_RECORD_COUNT);
-        ck_assert_int_eq(record_batch_builder_finish(&builder, &producer, 0, compression, &compressed, &batch), 0);
+        ck_assert_int_eq(
+            record_batch_builder_finish(&builder, &producer, 0, compression, &compressed, &batch), 0);
         ck_assert_int_eq(record_batch_verify_produced(batch, 1 << 20, &header), 0);
         ck_assert_int_eq(header.attributes, compression);
         ck_assert_int_eq(header.leader_epoch, -1);
@@ -54,13 +55,15 @@ END_TEST
 /* Sizes at which a varint grows by a byte. */
 START_TEST(sizes_around_varint_steps_are_read_back)
 {
-    static const size_t sizes[] = {0, 1, 54, 55, 56, 57, 63, 64, 65, 8183, 8184, 8191, 8192, 8193, 1048575, 1048576};
+    static const size_t sizes[] = {0,  1,    54,   55,   56,   57,   63,      64,
+                                   65, 8183, 8184, 8191, 8192, 8193, 1048575, 1048576};
     static char bytes[1048576];
     struct record_batch_builder builder;
 
     record_batch_builder_init(&builder);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct record_header record_header = {.key = slice_of_string("h"), .value = slice_of(bytes, sizes[i])};
+        struct record_header record_header = {.key = slice_of_string("h"),
+                                              .value = slice_of(bytes, sizes[i])};
         struct record record = value_record(T, bytes, sizes[i]), got;
         struct record_iterator iterator;
         struct slice batch;
@@ -88,7 +91,8 @@ END_TEST
 
 START_TEST(timestamps_of_any_distance_are_read_back)
 {
-    static const int64_t times[] = {0, -1, 1, INT64_MAX, INT64_MIN, T, -T, INT64_MIN + 1, 127, -128, INT32_MAX};
+    static const int64_t times[] = {0,   -1,   1,        INT64_MAX, INT64_MIN, T, -T, INT64_MIN + 1,
+                                    127, -128, INT32_MAX};
     const int count = sizeof(times) / sizeof(times[0]);
     struct record_batch_builder builder;
 
@@ -135,7 +139,8 @@ END_TEST
 START_TEST(records_over_the_limit_are_refused_unread)
 {
     const size_t over = (size_t)INT32_MAX + 1;
-    struct record_header headers[2] = {{.key = {(const uint8_t *)"k", 1}, .value = {(const uint8_t *)"v", 1}}};
+    struct record_header headers[2] = {
+        {.key = {(const uint8_t *)"k", 1}, .value = {(const uint8_t *)"v", 1}}};
     struct record_batch_builder builder;
     struct record records[7];
     struct buffer before;
@@ -153,7 +158,8 @@ START_TEST(records_over_the_limit_are_refused_unread)
     records[2].value.size = INT32_MAX / 2; /* each below, the sum above what the batch has left */
     records[3].header_count = (uint32_t)INT32_MAX + 1;
     records[3].headers = headers;
-    headers[1] = (struct record_header){.key = {(const uint8_t *)"k", 1}, .value = {(const uint8_t *)"v", over}};
+    headers[1] =
+        (struct record_header){.key = {(const uint8_t *)"k", 1}, .value = {(const uint8_t *)"v", over}};
     records[4].header_count = 2;
     records[4].headers = headers;
     records[5].value.size = INT32_MAX - 61;
@@ -174,7 +180,8 @@ START_TEST(a_full_batch_takes_no_more)
 
     record_batch_builder_init(&builder);
     ck_assert_int_eq(record_batch_builder_add(&builder, &record), 0);
-    builder.bytes.size = INT32_MAX - 16; /* one byte short of room for the 17 of this record; nothing there is touched */
+    builder.bytes.size =
+        INT32_MAX - 16; /* one byte short of room for the 17 of this record; nothing there is touched */
     ck_assert_int_eq(record_batch_builder_add(&builder, &record), MESH_ETOOLARGE);
     ck_assert_uint_eq(builder.bytes.size, INT32_MAX - 16);
     record_batch_builder_deinit(&builder);
@@ -188,9 +195,9 @@ START_TEST(an_empty_batch_is_refused)
     struct slice batch = {NULL, 7};
 
     record_batch_builder_init(&builder);
-    ck_assert_int_eq(
-        record_batch_builder_finish(&builder, &fixture_no_producer, 0, RECORD_COMPRESSION_ZSTD, &compressed, &batch),
-        MESH_EINVAL);
+    ck_assert_int_eq(record_batch_builder_finish(&builder, &fixture_no_producer, 0, RECORD_COMPRESSION_ZSTD,
+                                                 &compressed, &batch),
+                     MESH_EINVAL);
     ck_assert_uint_eq(batch.size, 7);
     record_batch_builder_deinit(&builder);
     record_batch_builder_deinit(&builder); /* harmless twice */
@@ -208,7 +215,8 @@ START_TEST(what_does_not_shrink_is_stored_as_it_is)
     record_batch_builder_init(&builder);
     ck_assert_int_eq(record_batch_builder_add(&builder, &record), 0);
     for (int codec = RECORD_COMPRESSION_GZIP; codec <= RECORD_COMPRESSION_ZSTD; codec++) {
-        ck_assert_int_eq(record_batch_builder_finish(&builder, &fixture_no_producer, RECORD_ATTRIBUTE_TRANSACTIONAL,
+        ck_assert_int_eq(record_batch_builder_finish(&builder, &fixture_no_producer,
+                                                     RECORD_ATTRIBUTE_TRANSACTIONAL,
                                                      (enum record_compression)codec, &compressed, &batch),
                          0);
         ck_assert_int_eq(record_batch_verify(batch, &header), 0);
@@ -261,7 +269,8 @@ START_TEST(control_batches_are_control_batches)
 
         ck_assert_int_eq(record_batch_build_control(&bytes, 77, 2, cases[i].type, 258, T), 0);
         ck_assert_int_eq(record_batch_verify(buffer_slice(&bytes), &header), 0);
-        ck_assert_int_eq(record_batch_verify_produced(buffer_slice(&bytes), 1 << 20, &header), MESH_EINVALID_RECORD);
+        ck_assert_int_eq(record_batch_verify_produced(buffer_slice(&bytes), 1 << 20, &header),
+                         MESH_EINVALID_RECORD);
         ck_assert_int_eq(header.attributes, cases[i].want_attributes);
         ck_assert_int_eq(record_batch_last_offset(&header), header.base_offset);
         ck_assert_int_eq(record_iterator_init(&iterator, buffer_slice(&bytes), NULL, 0), 0);
@@ -289,8 +298,8 @@ static int build_once(struct record_batch_builder *builder, struct buffer *compr
 
         if (err != 0) return builder->record_count == i ? err : 1; /* else the batch is not as it was */
     }
-    return record_batch_builder_finish(builder, &fixture_no_producer, 0, (enum record_compression)codec, compressed,
-                                       &batch);
+    return record_batch_builder_finish(builder, &fixture_no_producer, 0, (enum record_compression)codec,
+                                       compressed, &batch);
 }
 
 START_TEST(each_allocation_may_fail)

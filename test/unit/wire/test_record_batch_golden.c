@@ -98,29 +98,31 @@ END_TEST
 START_TEST(one_record_by_hand)
 {
     static const uint8_t want[] = {
-        0, 0, 0, 0, 0, 0, 0, 0,                         /* base offset */
-        0, 0, 0, 0x3a,                                  /* length: 70 - 12 */
-        0xff, 0xff, 0xff, 0xff,                         /* leader epoch */
-        2,                                              /* magic */
-        0xe9, 0x9b, 0x8d, 0xd8,                         /* CRC */
-        0, 0,                                           /* attributes */
-        0, 0, 0, 0,                                     /* last offset delta */
-        0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00,       /* base timestamp: 1700000000000 */
-        0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00,       /* max timestamp */
-        255, 255, 255, 255, 255, 255, 255, 255,         /* producer id */
-        255, 255,                                       /* producer epoch */
-        255, 255, 255, 255,                             /* base sequence */
-        0, 0, 0, 1,                                     /* record count */
-        16, 0, 0, 0, 2, 'k', 2, 'v', 0,                 /* the record: 8 bytes */
+        0,    0,    0,    0,    0,    0,    0,    0,       /* base offset */
+        0,    0,    0,    0x3a,                            /* length: 70 - 12 */
+        0xff, 0xff, 0xff, 0xff,                            /* leader epoch */
+        2,                                                 /* magic */
+        0xe9, 0x9b, 0x8d, 0xd8,                            /* CRC */
+        0,    0,                                           /* attributes */
+        0,    0,    0,    0,                               /* last offset delta */
+        0,    0,    0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00,    /* base timestamp: 1700000000000 */
+        0,    0,    0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00,    /* max timestamp */
+        255,  255,  255,  255,  255,  255,  255,  255,     /* producer id */
+        255,  255,                                         /* producer epoch */
+        255,  255,  255,  255,                             /* base sequence */
+        0,    0,    0,    1,                               /* record count */
+        16,   0,    0,    0,    2,    'k',  2,    'v',  0, /* the record: 8 bytes */
     };
-    const struct expected_record record = {.timestamp_ms = T, .key = "k", .key_size = 1, .value = "v", .value_size = 1};
+    const struct expected_record record = {
+        .timestamp_ms = T, .key = "k", .key_size = 1, .value = "v", .value_size = 1};
     struct record_batch_builder builder;
     struct slice batch;
 
     record_batch_builder_init(&builder);
     fixture_build(&builder, &record, 1);
     ck_assert_int_eq(
-        record_batch_builder_finish(&builder, &fixture_no_producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch), 0);
+        record_batch_builder_finish(&builder, &fixture_no_producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch),
+        0);
     ck_assert_uint_eq(batch.size, sizeof(want));
     ck_assert_mem_eq(batch.data, want, sizeof(want));
     record_batch_builder_deinit(&builder);

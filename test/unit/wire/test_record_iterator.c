@@ -1,5 +1,5 @@
-/* Reading records: bytes that nobody vouches for must be refused or harmless. Run under the sanitizers, each batch
- * stands in memory of exactly its size. */
+/* Reading records: bytes that nobody vouches for must be refused or harmless. Run under the sanitizers, each
+ * batch stands in memory of exactly its size. */
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
@@ -56,8 +56,8 @@ static bool record_is_sound(const struct record_iterator *iterator, struct recor
            record.offset <= record_batch_last_offset(&iterator->header);
 }
 
-/* Walks to the end, headers too. Returns the number of records, or the error. Uses none of Check's macros, so that
- * allocations may fail meanwhile. */
+/* Walks to the end, headers too. Returns the number of records, or the error. Uses none of Check's macros, so
+ * that allocations may fail meanwhile. */
 static int walk(struct slice batch, struct buffer *scratch)
 {
     struct record_iterator iterator;
@@ -100,7 +100,12 @@ static const struct malformed_case {
     {"size padded with zeros is a size", 1, 1, 0, 8, {0x8c, 0, 0, 0, 0, 1, 1, 0}},
     {"key below -1", MESH_ECORRUPT, 1, 0, 7, {12, 0, 0, 0, 3, 1, 0}},
     {"key past the end", MESH_ECORRUPT, 1, 0, 7, {12, 0, 0, 0, 8, 1, 0}},
-    {"key of 2^63 - 1", MESH_ECORRUPT, 1, 0, 16, {30, 0, 0, 0, 254, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 0}},
+    {"key of 2^63 - 1",
+     MESH_ECORRUPT,
+     1,
+     0,
+     16,
+     {30, 0, 0, 0, 254, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 0}},
     {"value below -1", MESH_ECORRUPT, 1, 0, 7, {12, 0, 0, 0, 1, 5, 0}},
     {"value past the end", MESH_ECORRUPT, 1, 0, 7, {12, 0, 0, 0, 1, 4, 0}},
     {"no header count", MESH_ECORRUPT, 1, 0, 6, {10, 0, 0, 0, 1, 1}},
@@ -141,7 +146,8 @@ static struct slice fixture_encoded(struct record_batch_builder *builder)
 {
     record_batch_builder_init(builder);
     fixture_build(builder, fixture_records(), FIXTURE_RECORD_COUNT);
-    return slice_of(builder->bytes.data + RECORD_BATCH_HEADER_SIZE, builder->bytes.size - RECORD_BATCH_HEADER_SIZE);
+    return slice_of(builder->bytes.data + RECORD_BATCH_HEADER_SIZE,
+                    builder->bytes.size - RECORD_BATCH_HEADER_SIZE);
 }
 
 START_TEST(every_truncation_of_the_records_is_refused)
@@ -153,7 +159,8 @@ START_TEST(every_truncation_of_the_records_is_refused)
 
     ck_assert_int_eq(compression_compress(codec, records, &blob), 0);
     for (size_t size = 0; size < blob.size; size++) {
-        struct slice cut = batch_around(blob.data, size, FIXTURE_RECORD_COUNT, FIXTURE_RECORD_COUNT - 1, codec);
+        struct slice cut =
+            batch_around(blob.data, size, FIXTURE_RECORD_COUNT, FIXTURE_RECORD_COUNT - 1, codec);
         ck_assert_int_eq(walk(cut, &scratch), MESH_ECORRUPT);
         free((void *)(uintptr_t)cut.data);
     }
@@ -207,7 +214,8 @@ START_TEST(a_batch_that_is_not_whole_is_refused)
     struct record_iterator iterator;
     struct buffer scratch = BUFFER_INIT;
 
-    ck_assert_int_eq(record_iterator_init(&iterator, slice_of(batch.data, batch.size - 1), NULL, 0), MESH_ECORRUPT);
+    ck_assert_int_eq(record_iterator_init(&iterator, slice_of(batch.data, batch.size - 1), NULL, 0),
+                     MESH_ECORRUPT);
     ck_assert_int_eq(record_iterator_init(&iterator, slice_of(batch.data, 60), NULL, 0), MESH_ECORRUPT);
     ck_assert_int_eq(record_iterator_init(&iterator, slice_of(NULL, 0), NULL, 0), MESH_ECORRUPT);
     free((void *)(uintptr_t)batch.data);
@@ -273,11 +281,11 @@ static const struct {
     int want;
     int64_t want_offset, want_timestamp_ms;
 } time_cases[] = {
-    {INT64_MIN, 0, 100, T}, {T, 0, 100, T},
+    {INT64_MIN, 0, 100, T},         {T, 0, 100, T},
     {T + 1, 0, 102, T + 30}, /* the first at or after, in offset order; not the nearest in time */
-    {T + 10, 0, 102, T + 30}, {T + 30, 0, 102, T + 30},
-    {T + 31, MESH_ENOTFOUND, 0, 0}, {T + 50, MESH_ENOTFOUND, 0, 0}, {T + 51, MESH_ENOTFOUND, 0, 0},
-    {INT64_MAX, MESH_ENOTFOUND, 0, 0},
+    {T + 10, 0, 102, T + 30},       {T + 30, 0, 102, T + 30},
+    {T + 31, MESH_ENOTFOUND, 0, 0}, {T + 50, MESH_ENOTFOUND, 0, 0},
+    {T + 51, MESH_ENOTFOUND, 0, 0}, {INT64_MAX, MESH_ENOTFOUND, 0, 0},
 };
 
 START_TEST(records_are_found_by_time)
@@ -313,8 +321,10 @@ START_TEST(damage_on_the_way_to_a_time_is_reported)
     int64_t offset, timestamp_ms;
 
     ck_assert_int_eq(record_batch_find_timestamp(batch, T, NULL, 0, &offset, &timestamp_ms), 0);
-    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 1, NULL, 0, &offset, &timestamp_ms), MESH_ECORRUPT);
-    ck_assert_int_eq(record_batch_find_timestamp(slice_of("x", 1), T, NULL, 0, &offset, &timestamp_ms), MESH_ECORRUPT);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 1, NULL, 0, &offset, &timestamp_ms),
+                     MESH_ECORRUPT);
+    ck_assert_int_eq(record_batch_find_timestamp(slice_of("x", 1), T, NULL, 0, &offset, &timestamp_ms),
+                     MESH_ECORRUPT);
     free((void *)(uintptr_t)batch.data);
 }
 END_TEST

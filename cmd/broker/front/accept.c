@@ -207,6 +207,13 @@ static void accept_on_ready(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
+int accept_listen(const struct shard *shard)
+{
+    if (listen(shard->connections.listen_fd, LISTEN_BACKLOG) == 0) return 0;
+    log_error("cannot listen error=\"%s\" shard=%u", strerror(errno), shard->index);
+    return MESH_EIO;
+}
+
 void accept_start(struct shard *shard)
 {
     struct connections *connections = &shard->connections;
@@ -215,8 +222,6 @@ void accept_start(struct shard *shard)
     connections->accept_io.data = shard;
     ev_timer_init(&connections->accept_timer, accept_on_timer, RETRY_SECONDS, 0.);
     connections->accept_timer.data = shard;
-    if (listen(connections->listen_fd, LISTEN_BACKLOG) != 0)
-        log_error("cannot listen error=\"%s\" shard=%u", strerror(errno), shard->index);
     ev_io_start(shard->loop, &connections->accept_io);
 }
 

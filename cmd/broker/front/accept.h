@@ -16,7 +16,10 @@ struct shard;
 int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_host, uint16_t *ret_port,
                 char message[ACCEPT_MESSAGE_SIZE]);
 
-/* Starts and stops accepting on a shard's socket. */
+/* From here on clients can connect; the shard's thread accepts them. Before that thread starts. Errors: MESH_EIO. */
+int accept_listen(const struct shard *shard);
+
+/* Starts and stops accepting on a shard's socket; on its thread. */
 void accept_start(struct shard *shard);
 void accept_stop(struct shard *shard);
 

@@ -2,6 +2,7 @@
 #include "cmd/broker/runtime/shard.h"
 
 #include "base/error.h"
+#include "cmd/broker/front/accept.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -65,14 +66,13 @@ int shard_start(struct shard *shard)
 {
     static const char *const lane_names[] = {"sync", "background"};
     char name[16];
+    int err = accept_listen(shard);
 
-    for (int i = 0; i < STORE_LANE_READ; i++) {
-        int err;
-
+    for (int i = 0; i < STORE_LANE_READ && err == 0; i++) {
         snprintf(name, sizeof(name), "%s-%u", lane_names[i], shard->index);
         err = lane_start(&shard->lanes[i], name);
-        if (err != 0) return err;
     }
+    if (err != 0) return err;
     snprintf(name, sizeof(name), "shard-%u", shard->index);
     shard->is_thread_started = true;
     if (lane_thread_start(&shard->thread, name, shard_run, shard) == 0) return 0;

@@ -122,16 +122,17 @@ bool log_frame_parse(struct slice from, struct slice *ret_records)
 
 /* ---- the durable mark ---- */
 
-uint64_t log_durable_read(struct fs *fs)
+int log_durable_read(struct fs *fs, uint64_t *ret_index)
 {
     struct buffer bytes = BUFFER_INIT;
-    uint64_t index = 0;
+    int err = file_read(fs, DURABLE_PATH, 4096, &bytes);
 
-    if (file_read(fs, DURABLE_PATH, 4096, &bytes) == 0 && bytes.size == DURABLE_SIZE &&
-        memcmp(bytes.data, durable_magic, 4) == 0 && le_load32(bytes.data + 12) == crc32c(bytes.data, 12))
-        index = le_load64(bytes.data + 4);
+    *ret_index = 0;
+    if (err == 0 && bytes.size == DURABLE_SIZE && memcmp(bytes.data, durable_magic, 4) == 0 &&
+        le_load32(bytes.data + 12) == crc32c(bytes.data, 12))
+        *ret_index = le_load64(bytes.data + 4);
     buffer_deinit(&bytes);
-    return index;
+    return err == MESH_ENOMEM ? err : 0;
 }
 
 void log_durable_open(struct metadata_log *log)

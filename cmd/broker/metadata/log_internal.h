@@ -53,8 +53,9 @@ int log_frame_finish(struct buffer *frame); /* MESH_ETOOLARGE */
 /* The payload of a whole valid frame at the start of `from`; false: none. */
 bool log_frame_parse(struct slice from, struct slice *ret_records);
 
-/* The durable mark. Reading yields 0 when there is none or it is damaged: it is only a help. */
-uint64_t log_durable_read(struct fs *fs);
+/* The durable mark. Reading yields 0 when there is none or it cannot be read: it is only a help. Errors:
+ * MESH_ENOMEM. */
+int log_durable_read(struct fs *fs, uint64_t *ret_index);
 void log_durable_open(struct metadata_log *log);
 void log_durable_write(struct metadata_log *log, uint64_t index);
 

@@ -235,8 +235,8 @@ static int recover(struct recovery *recovery)
     if (err == 0 || err == MESH_EEXISTS)
         err = fs->ops->sync_dir(fs, "."); /* an earlier start may have died before this */
     if (err != 0) return err;
-    recovery->durable = log_durable_read(fs);
-    err = find_snapshot(recovery);
+    err = log_durable_read(fs, &recovery->durable);
+    if (err == 0) err = find_snapshot(recovery);
     return err != 0 ? err : replay_logs(recovery);
 }
 

@@ -1,5 +1,5 @@
-/* The metadata log on a disk that fails: what was acknowledged is there after every power cut, a torn tail is cut, and
- * damage is named instead of being skipped. */
+/* The metadata log on a disk that fails: what was acknowledged is there after every power cut, a torn tail is
+ * cut, and damage is named instead of being skipped. */
 #include "base/error.h"
 #include "cmd/broker/metadata/log.h"
 #include "metadata_history.h"
@@ -224,7 +224,8 @@ START_TEST(what_was_acknowledged_survives_a_power_cut_at_every_operation)
     fs_mem_set_observer(mem, observe, &watch);
     log = open_log(fs, 0);
     while (watch.acknowledged < RECORD_COUNT) {
-        size_t to = watch.acknowledged + per_commit < RECORD_COUNT ? watch.acknowledged + per_commit : RECORD_COUNT;
+        size_t to =
+            watch.acknowledged + per_commit < RECORD_COUNT ? watch.acknowledged + per_commit : RECORD_COUNT;
         watch.attempted = to;
         ck_assert_int_eq(append(log, watch.acknowledged, to, per_commit), 0);
         watch.acknowledged = to;
@@ -351,7 +352,8 @@ START_TEST(a_flipped_bit_anywhere_in_the_log_is_refused)
     size = file_size(LOG_0);
     for (uint64_t position = 0; position < size; position++) {
         unsigned bit = (unsigned)(position * 7 % 8);
-        if (position >= 16 && position < 20) continue; /* reserved bytes of the header are covered by its checksum, too */
+        if (position >= 16 && position < 20)
+            continue; /* reserved bytes of the header are covered by its checksum, too */
         ck_assert_int_eq(fs_mem_flip_bit(mem, LOG_0, position, bit), 0);
         if (position < 24 && position >= 4 && position < 8 && bit > 1) {
             expect_refusal(MESH_EVERSION, LOG_0, "newer mesh");
@@ -492,7 +494,8 @@ START_TEST(a_damaged_snapshot_without_a_substitute_is_refused)
     metadata_log_close(log);
     ck_assert_int_eq(fs_mem_flip_bit(mem, "meta/snapshot-00000000000000000020", 40, 1), 0);
     ck_assert_int_eq(fs_mem_flip_bit(mem, "meta/snapshot-00000000000000000030", 40, 1), 0);
-    expect_refusal(MESH_ECORRUPT, "begins after record 20, but the records before it end at 0", "restore DIR/meta");
+    expect_refusal(MESH_ECORRUPT, "begins after record 20, but the records before it end at 0",
+                   "restore DIR/meta");
 }
 END_TEST
 

@@ -229,7 +229,7 @@ int record_batch_builder_finish(struct record_batch_builder *builder,
 int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t producer_epoch,
                                int16_t control_type, int32_t coordinator_epoch, int64_t timestamp_ms)
 {
-    uint8_t key[4], value[6];
+    uint8_t key[4] = {0, 0}, value[6] = {0, 0}; /* each begins with version 0 */
     const struct record record = {.key = slice_of(key, sizeof(key)), .value = slice_of(value, sizeof(value))};
     const struct record_deltas deltas = {0, 0};
     size_t body = body_size(&record, &deltas);
@@ -238,9 +238,7 @@ int record_batch_build_control(struct buffer *to, int64_t producer_id, int16_t p
     uint8_t *batch;
 
     if (buffer_reserve(to, size) != 0) return MESH_ENOMEM;
-    be_store16(key, 0); /* version */
     be_store16(key + 2, (uint16_t)control_type);
-    be_store16(value, 0); /* version */
     be_store32(value + 2, (uint32_t)coordinator_epoch);
     batch = to->data + to->size;
     put_record(batch + RECORD_BATCH_HEADER_SIZE, &record, &deltas, body);

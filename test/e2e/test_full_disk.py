@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""A disk that is full: refused before it hurts, said plainly, and nothing acknowledged is lost. Needs a tmpfs of its own."""
+import os
+import subprocess
+
+from harness import Case, main
+
+
+class FullDisk(Case):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("disk"))
+        if os.geteuid() != 0:
+            self.skipTest("only root may mount a tmpfs")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", self.path("disk")], capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+
+    def tearDown(self):
+        disk = self.path("disk")
+        for broker in self.brokers:
+            if broker.process.poll() is None:
+                broker.stop()
+        if os.path.ismount(disk):
+            subprocess.run(["umount", disk], check=True)
+        super().tearDown()
+
+    def fill(self, topic):
+        """Produces until the disk refuses; returns the facts of the command that was refused."""
+        chunk = b"".join(b"%0999d\n" % n for n in range(16_000))  # 16 MB
+        for _ in range(40):
+            result = self.mesh("produce", topic, "--json", "--timeout", "3s", stdin=chunk, code=None)
+            if result.code != 0:
+                return result
+        self.fail("the disk never got full")
+
+    def test_full_disk_refuses_and_recovers(self):
+        options = ["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864"]
+        broker = self.start_broker(self.path("disk", "data"), options=options)
+        self.mesh("topic", "create", "keep", "--set", "segment.bytes=8388608")
+        self.mesh("topic", "create", "fill", "--set", "segment.bytes=8388608")
+        self.mesh("produce", "keep", stdin=b"kept\n" * 1000)
+        refused = self.fill("fill")
+        self.assertEqual(refused.code, 1, str(refused))
+        self.assertIn(refused.json["error"]["name"], ("FULL", "TIMEDOUT", "STORAGE"), str(refused))
+        self.assertEqual(self.mesh("consume", "keep", "--until-end").out, b"kept\n" * 1000)
+        before = self.mesh("topic", "describe", "fill", "--json").json["partitions"][0]["high_watermark"]
+        out = self.mesh("consume", "fill", "--until-end").out
+        self.assertEqual(len(out), before * 1000)
+        self.assertGreater(before, 16_000)
+        problems = self.mesh("status", "--json").json["problems"]
+        self.assertTrue(problems, "status names the full disk")
+        self.mesh("topic", "delete", "fill")
+        self.mesh("produce", "keep", "--timeout", "30s", stdin=b"after\n")
+        self.assertEqual(self.mesh("consume", "keep", "--from", "offset:-1", "--until-end").out, b"after\n")
+        self.assertEqual(broker.stop(), 0, broker.log())
+        broker.start()
+        self.assertEqual(self.mesh("consume", "keep", "--until-end").out, b"kept\n" * 1000 + b"after\n")
+
+    def test_broker_that_died_on_a_full_disk_starts_again(self):
+        broker = self.start_broker(self.path("disk", "data"),
+                                   options=["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864"])
+        self.mesh("topic", "create", "fill", "--set", "segment.bytes=8388608")
+        self.fill("fill")
+        end = self.mesh("topic", "describe", "fill", "--json").json["partitions"][0]["high_watermark"]
+        broker.kill()
+        broker.start()
+        self.assertGreaterEqual(self.mesh("topic", "describe", "fill", "--json").json["partitions"][0]["high_watermark"], end)
+        self.assertGreaterEqual(len(self.mesh("consume", "fill", "--until-end").out), end * 1000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""A broker's start and stop: what it says, what it refuses, and what stays."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from harness import Case, MESH, environment, main
+
+
+class StartStop(Case):
+    def test_ready_line_and_file_agree(self):
+        broker = self.start_broker(options=["--name", "alpha", "--zone", "z1"])
+        with open(self.path("data", "ready.json"), encoding="utf-8") as file:
+            ready = json.load(file)
+        self.assertEqual(set(ready), {"address", "cluster", "broker", "name", "pid"})
+        self.assertEqual(broker.ready, f"mesh: ready on {ready['address']} cluster={ready['cluster']} broker={ready['broker']}")
+        self.assertEqual((ready["name"], ready["pid"]), ("alpha", broker.pid))
+        status = self.mesh("status", "--json").json
+        self.assertEqual((status["cluster"], status["coordinator"]), (ready["cluster"], ready["broker"]))
+        self.assertEqual(status["brokers"][0]["zone"], "z1")
+
+    def test_identity_topics_and_records_survive_stops(self):
+        broker = self.start_broker()
+        before = self.mesh("status", "--json").json
+        self.mesh("topic", "create", "kept", "--partitions", "2", "--set", "flush=async")
+        for number, sign in enumerate((signal.SIGTERM, signal.SIGINT)):
+            self.mesh("produce", "kept", "--partition", "1", stdin=b"%d\n" % number)
+            described = self.mesh("topic", "describe", "kept", "--json").json
+            self.assertEqual(broker.stop(sign), 0, broker.log())
+            self.assertFalse(os.path.exists(self.path("data", "ready.json")))
+            broker.start()
+            self.assertEqual(self.mesh("topic", "describe", "kept", "--json").json["partitions"][1]["high_watermark"], number + 1)
+            self.assertEqual(self.mesh("topic", "describe", "kept", "--json").json["id"], described["id"])
+        after = self.mesh("status", "--json").json
+        self.assertEqual((after["cluster"], after["coordinator"]), (before["cluster"], before["coordinator"]))
+        self.assertEqual(self.mesh("consume", "kept", "--until-end").out, b"0\n1\n")
+
+    def test_stop_finishes_what_is_in_flight(self):
+        broker = self.start_broker()
+        self.mesh("topic", "create", "flight")
+        receipts = self.path("receipts")
+        os.mkfifo(receipts)
+        producer = self.spawn("produce", "flight", "--receipts", receipts, "--timeout", "3s", "--quiet", stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        feeder = subprocess.Popen(["seq", "100000000"], stdout=producer.stdin)
+        self.children.append(feeder)
+        producer.stdin.close()
+        producer.stdin = None
+        acknowledged = 0
+        with open(receipts, "rb") as file:
+            while acknowledged < 200_000:
+                acknowledged = json.loads(file.readline())["last_offset"] + 1
+            self.assertEqual(broker.stop(), 0, broker.log())
+            for line in file:
+                acknowledged = json.loads(line)["last_offset"] + 1
+        self.assertEqual(producer.wait(60), 1)
+        broker.start()
+        out = self.mesh("consume", "flight", "--count", str(acknowledged), "--timeout", "30s").out
+        self.assertEqual(out, b"".join(b"%d\n" % n for n in range(1, acknowledged + 1)))
+
+    def test_start_after_a_clean_stop_says_nothing_of_recovery(self):
+        broker = self.start_broker()
+        self.mesh("produce", "t", stdin=b"x\n" * 10000)
+        self.assertEqual(broker.stop(), 0)
+        start = time.monotonic()
+        broker.start()
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertEqual([line for line in broker.lines if " warn " in line or " error " in line], [])
+
+    def refused_start(self, *words, said, code=1):
+        done = subprocess.run([MESH, "serve", *words], capture_output=True, env=environment(), timeout=60)
+        text = done.stderr.decode(errors="replace")
+        self.assertEqual(done.returncode, code, text)
+        for part in said:
+            self.assertIn(part, text)
+        self.assertNotIn("mesh: ready on", text)
+
+    def test_second_broker_on_the_same_data_is_refused(self):
+        self.start_broker()
+        self.refused_start("--data", self.path("data"), "--listen", "127.0.0.1:0", said=["in use", "--data"])
+        self.assert_serves()
+
+    def test_port_in_use_is_refused(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen(1)
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            self.refused_start("--data", self.path("data"), "--listen", address, said=[address, "in use"])
+
+    def test_port_of_another_broker_is_refused(self):
+        broker = self.start_broker()
+        self.refused_start("--data", self.path("other"), "--listen", broker.address, said=[broker.address, "in use"])
+        self.assert_serves()
+
+    def test_data_that_cannot_be_written_is_refused(self):
+        with open(self.path("file"), "w", encoding="ascii") as file:
+            file.write("not a directory")
+        self.refused_start("--data", self.path("file"), "--listen", "127.0.0.1:0", said=[self.path("file")])
+        self.refused_start("--data", self.path("file", "below"), "--listen", "127.0.0.1:0", said=[self.path("file", "below")])
+
+    def test_read_only_directory_is_refused(self):
+        os.mkdir(self.path("readonly"))
+        if os.geteuid() == 0:
+            if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", self.path("readonly")], capture_output=True).returncode != 0:
+                self.skipTest("root may write everywhere, and mounting is not allowed here")
+            self.addCleanup(subprocess.run, ["umount", self.path("readonly")], capture_output=True)
+        else:
+            os.chmod(self.path("readonly"), 0o555)
+        self.refused_start("--data", self.path("readonly"), "--listen", "127.0.0.1:0", said=[self.path("readonly")])
+        if os.geteuid() == 0:
+            subprocess.run(["umount", self.path("readonly")], capture_output=True, check=False)
+
+    def test_addresses_that_make_no_sense_are_refused(self):
+        for listen in ("nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:x", ":"):
+            with self.subTest(listen):
+                done = subprocess.run([MESH, "serve", "--data", self.path("d"), "--listen", listen], capture_output=True,
+                                      env=environment(), timeout=60)
+                self.assertIn(done.returncode, (1, 2), done.stderr)
+                self.assertTrue(done.stderr.strip())
+
+    def test_settings_come_from_file_environment_and_options(self):
+        with open(self.path("mesh.conf"), "w", encoding="ascii") as file:
+            file.write("# for the test\ntopic.partitions = 2\nname = from-file\n")
+        self.start_broker(options=["--config", self.path("mesh.conf"), "--set", "topic.flush=async"], env={"MESH_TOPIC_PARTITIONS": "3"})
+        self.mesh("topic", "create", "t")
+        topic = self.mesh("topic", "describe", "t", "--json").json
+        self.assertEqual((len(topic["partitions"]), topic["configs"]["flush"]), (3, "async"))
+        self.assertEqual(self.mesh("status", "--json").json["brokers"][0]["name"], "from-file")
+
+    def test_unknown_topic_default_is_refused_at_start(self):
+        self.refused_start("--data", self.path("d"), "--listen", "127.0.0.1:0", "--set", "topic.flsh=async", said=["flsh"], code=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 /* base/histogram.h - a latency histogram with bounded relative error, after HdrHistogram (G. Tene).
  *
  * Values are uint64 (ns, us, bytes: the caller's unit). 32 linear buckets per power of two: relative error <= 3.2 %.
- * 8 KiB when allocated whole; recording is O(1) and allocates nothing. Owned by one thread; histogram_merge() copies. */
+ * 15 KiB, all of it in the struct; recording is O(1) and allocates nothing. Owned by one thread; histogram_merge() copies. */
 #ifndef BASE_HISTOGRAM_H
 #define BASE_HISTOGRAM_H
 

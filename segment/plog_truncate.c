@@ -17,6 +17,7 @@ struct truncate_job {
     uint32_t position;
     uint64_t *removed; /* base offsets of the segments behind it */
     uint32_t removed_count;
+    bool sync_parents;
     int error;
 };
 
@@ -178,7 +179,7 @@ static void truncate_job_run(struct store_job *base)
     for (uint32_t i = 0; i < job->removed_count && job->error == 0; i++)
         job->error = segment_remove(fs, &job->id, job->removed[i]);
     if (job->error == 0) job->error = cut_file(fs, job);
-    if (job->error == 0) job->error = segment_sync_names(fs, &job->id, false);
+    if (job->error == 0) job->error = segment_sync_names(fs, &job->id, job->sync_parents);
     if (job->error == MESH_ENOTFOUND) job->error = 0; /* no directory: the log has no file */
 }
 
@@ -224,6 +225,7 @@ static struct store_job *start_file_job(struct plog_truncation *truncation)
     job->id = plog->id;
     job->base_offset = plog_active_segment(plog)->base_offset;
     job->position = truncation->cut.position;
+    job->sync_parents = !plog->is_parents_durable;
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = truncate_job_run,
                                   .complete = truncate_job_complete};
     plog->job_references++;
@@ -244,6 +246,14 @@ struct store_job *store_truncate_job(struct store *store)
         if (truncation->step != TRUNCATION_WRITE || plog->job_references > 0) continue;
         if (plog->runs.written_count < plog->runs.count) {
             struct store_job *job = store_write_behind_job(store, true);
+            if (job != NULL) return job;
+            continue;
+        }
+        /* The reset will void the journal's records of this log: by then all that stays must be durable in files. */
+        if (!list_is_empty(&plog->unsynced_link)) {
+            struct store_job *job;
+            if (list_is_empty(&plog->flush_link)) list_push_back(&store->flush_logs, &plog->flush_link);
+            job = store_flush_job(store);
             if (job != NULL) return job;
             continue;
         }

@@ -21,8 +21,9 @@ struct work {
     struct fs_file *file; /* of the last segment */
     uint64_t file_base;
     struct buffer buffer;
-    uint32_t first_entry; /* behind the last reset */
+    uint32_t first_entry; /* the last reset, or 0 */
     uint64_t durable_offset; /* everything below was durable in the files */
+    bool has_reset;
     bool is_cut;             /* by a truncation: what lies behind the end is no torn tail */
 };
 
@@ -160,44 +161,43 @@ static void forget_from(struct work *work, uint64_t offset)
     producer_table_truncate(&log->producers, offset);
 }
 
-static int cut_to_reset(struct work *work, const struct journal_entry_header *reset)
+/* The files were cut there, durably, before the reset was written: what they hold behind it is newer. */
+static void cut_to_reset(struct work *work, const struct journal_entry_header *reset)
 {
     struct manifest_segment *segment;
-    int err;
 
+    if (work->log->end_offset <= reset->base_offset) return;
     forget_from(work, reset->base_offset);
-    if (last_segment(work) == NULL || last_segment(work)->base_offset < reset->segment_base_offset) {
-        err = add_segment(work, reset->segment_base_offset);
-        if (err != 0) return err;
-    }
     segment = last_segment(work);
-    segment->size = segment->base_offset == reset->segment_base_offset ? reset->segment_position : segment->size;
+    if (segment == NULL || segment->base_offset != reset->segment_base_offset) return;
+    segment->size = reset->segment_position;
     segment->next_offset = reset->base_offset;
-    work->log->end_offset = reset->base_offset;
-    return 0;
 }
 
-/* Finds the last reset, which voids what the journal says before it, and the newest mark. */
-static int apply_records(struct work *work)
+static bool is_mark(const struct journal_entry_header *header)
+{
+    return header->type == JOURNAL_ENTRY_MARK || header->type == JOURNAL_ENTRY_RESET;
+}
+
+/* Finds the last reset, which voids what the journal says before it, and the newest mark. A reset is a mark as well:
+ * what lies below it was durable in the files, which need not mean that a manifest knows of it. */
+static void apply_records(struct work *work)
 {
     for (uint32_t i = work->in->entry_count; i > 0; i--) {
         const struct recovery_entry *entry = &work->in->entries[i - 1];
         if (entry->entry.header.type != JOURNAL_ENTRY_RESET) continue;
-        work->first_entry = i;
+        work->first_entry = i - 1;
+        work->has_reset = true;
         /* A manifest that is newer than the reset knows of it, and of what was appended since. */
-        if (entry->entry.sequence > entry->manifest_frame) {
-            int err = cut_to_reset(work, &entry->entry.header);
-            if (err != 0) return err;
-        }
+        if (entry->entry.sequence > entry->manifest_frame) cut_to_reset(work, &entry->entry.header);
         break;
     }
     work->durable_offset = work->log->end_offset;
     for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
         const struct journal_entry_header *header = &work->in->entries[i].entry.header;
-        if (header->type == JOURNAL_ENTRY_MARK && header->base_offset > work->durable_offset)
+        if (is_mark(header) && header->base_offset > work->durable_offset)
             work->durable_offset = header->base_offset;
     }
-    return 0;
 }
 
 /* Compares the manifest's segments with the files. */
@@ -291,7 +291,7 @@ static int jump_to_mark(struct work *work, bool *ret_jumped)
     *ret_jumped = false;
     for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
         const struct journal_entry_header *header = &work->in->entries[i].entry.header;
-        if (header->type != JOURNAL_ENTRY_MARK || header->base_offset <= from) continue;
+        if (!is_mark(header) || header->base_offset <= from) continue;
         if (nearest == NULL || header->base_offset < nearest->base_offset) nearest = header;
     }
     if (nearest == NULL) return 0;
@@ -510,11 +510,11 @@ static int recover(struct work *work)
     epoch_cache_truncate_end(&log->epochs, log->end_offset);
     producer_table_truncate(&log->producers, log->end_offset);
     if (err == 0) err = check_segments(work);
-    if (err == 0) err = apply_records(work);
+    if (err == 0) apply_records(work);
     if (err == 0) err = scan(work);
     if (err == 0) err = replay(work);
     /* A log that had failed: its journal records may be gone, but they had been acknowledged. */
-    if (err == 0 && log->acked_offset > log->end_offset && work->first_entry == 0) {
+    if (err == 0 && log->acked_offset > log->end_offset && !work->has_reset) {
         err = add_hole(work, log->end_offset, log->acked_offset, 0);
         log->end_offset = log->acked_offset;
     }

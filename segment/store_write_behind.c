@@ -181,12 +181,26 @@ static int add_chunk(struct write_behind_job *job, struct chunk *chunk)
     return 0;
 }
 
+/* Frames up to a durable one hold durable runs only: what is not durable yet, in the same chunk, lies in later ones, and
+ * may be waiting for the very journal space that this is asked for. */
+static bool has_durable_unwritten(const struct chunk *chunk)
+{
+    list_for_each(node, &chunk->runs)
+    {
+        const struct run *run = container_of(node, struct run, chunk_link);
+        if (!run->is_written && run->plog->error == 0 && run->next_offset <= run->plog->durable_offset) return true;
+    }
+    return false;
+}
+
 bool store_has_unwritten(const struct store *store, uint64_t bound)
 {
     list_for_each(node, &store->dirty_chunks)
     {
         const struct chunk *chunk = container_of(node, struct chunk, link);
-        if (chunk->dirty_run_count > 0 && chunk->first_frame != 0) return chunk->first_frame <= bound;
+        if (chunk->dirty_run_count == 0 || chunk->first_frame == 0) continue;
+        if (chunk->first_frame > bound) return false;
+        if (has_durable_unwritten(chunk)) return true;
     }
     return false;
 }

@@ -101,6 +101,17 @@ void shard_halt(struct shard *shard)
         lane_stop(&shard->lanes[i]);
 }
 
+/* Jobs whose mail nobody took: the lanes have finished them, the store must hear of it before it closes. */
+static void complete_jobs(struct shard *shard)
+{
+    for (int i = 0; i < STORE_LANE_COUNT; i++) {
+        struct store_job *job = shard->jobs[i].job;
+
+        shard->jobs[i].job = NULL;
+        if (job != NULL) store_job_complete(shard->store, job);
+    }
+}
+
 void shard_free(struct shard *shard)
 {
     const struct image *next;
@@ -108,6 +119,7 @@ void shard_free(struct shard *shard)
     if (shard == NULL) return;
     shard_halt(shard);
     if (shard->loop != NULL) connections_deinit(shard);
+    complete_jobs(shard);
     shard_partitions_deinit(shard);
     store_close(shard->store);
     next = atomic_exchange(&shard->next_image, NULL);

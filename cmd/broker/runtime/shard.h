@@ -65,6 +65,7 @@ struct shard {
     bool is_announced; /* in mailbox_prepare_sleep() */
     bool has_more;     /* the next turn must not sleep */
     bool is_stopping;  /* new requests are refused */
+    bool is_drained;   /* no further disk jobs */
     bool is_late;      /* the last answers have had their time to leave */
     bool is_draining;  /* nothing is in flight anywhere: the store is being drained */
     bool is_finished;  /* the thread ends after this turn */

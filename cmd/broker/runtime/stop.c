@@ -66,6 +66,7 @@ void shard_stop_step(struct shard *shard)
         if (!store_is_drained(shard->store) || !jobs_are_idle(shard)) return;
         if (!shard->is_late && !connections_are_flushed(shard)) return;
         shard->drain_error = store_drain_error(shard->store);
+        shard->is_drained = true;
     } else if (shard->connections.pending > 0) {
         return;
     }

@@ -62,7 +62,7 @@ static void job_run(struct mail *mail)
 
 static void start_jobs(struct shard *shard)
 {
-    for (int i = 0; i < STORE_LANE_COUNT; i++) {
+    for (int i = 0; i < STORE_LANE_COUNT && !shard->is_drained; i++) {
         struct shard_job *slot = &shard->jobs[i];
         struct lane *lane = i == STORE_LANE_READ ? &shard->broker->read_lane : &shard->lanes[i];
 

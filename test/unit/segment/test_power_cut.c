@@ -58,8 +58,9 @@ static void use_copy(void)
     world_close(&copy);
     fs_mem_reboot(copy.disk, is_clean ? FS_MEM_LOSE_UNSYNCED : draw_loss(&copy.random));
     ck_assert_msg(world_recover(&copy) == 0, "%s: not recovered the second time", copy.where);
-    ck_assert_msg(copy.report.was_clean == is_clean, "%s: was_clean is %d", copy.where,
-                  copy.report.was_clean);
+    if (is_clean || appended > 0)
+        ck_assert_msg(copy.report.was_clean == is_clean, "%s: was_clean is %d", copy.where,
+                      copy.report.was_clean);
     clean_count += is_clean;
     world_check_recovered(&copy);
     memory.used = used;

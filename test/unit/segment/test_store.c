@@ -1,0 +1,394 @@
+/* The store on a real directory: appending, reading, rolling, stopping, crashing. */
+#include "store_rig.h"
+
+#include "base/error.h"
+#include "support/run_suite.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static struct rig rig;
+
+static void set_up(void)
+{
+    rig_init(&rig, NULL);
+}
+
+static void tear_down(void)
+{
+    rig_deinit(&rig);
+}
+
+START_TEST(what_is_appended_reads_back_from_memory_and_becomes_durable)
+{
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 10, 3, 100);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 30);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 0);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 30, 1000), 10);
+    rig_pump(&rig);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 30);
+    ck_assert_uint_ge(store_durable_ticket(rig.store), 1);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 7, 30, 1 << 20), 8);
+    ck_assert_uint_gt(rig.notify_count, 0);
+}
+END_TEST
+
+START_TEST(a_tiny_turn_costs_one_block_of_journal)
+{
+    struct store_stats stats;
+
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 1, 1, 100);
+    rig_fill(&rig, rig.logs[1], 1, 1, 100);
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    store_get_stats(rig.store, &stats);
+    ck_assert_uint_eq(stats.journal_written_bytes, 4096);
+    ck_assert_uint_eq(stats.journal_sync_count, 1);
+}
+END_TEST
+
+START_TEST(old_records_are_read_from_segments)
+{
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 3000, 2, 500);
+    rig_wait(&rig, 20000);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 6000, 10000), 3000);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 3001, 5554, 1 << 20), 1277);
+}
+END_TEST
+
+START_TEST(segments_roll_by_size)
+{
+    rig.config.segment_bytes = 64 << 10;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 1000, 1, 500);
+    ck_assert_uint_gt(plog_segment_count(rig.logs[0]), 5);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 1000, 1 << 20), 1000);
+    rig_wait(&rig, 20000);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 1000, 5000), 1000);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert(rig.report.was_clean);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 1000, 5000), 1000);
+}
+END_TEST
+
+START_TEST(a_clean_stop_is_believed)
+{
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 100, 1, 500);
+    rig_fill(&rig, rig.logs[1], 10, 1, 50);
+    rig_stop(&rig);
+    rig_open(&rig, 2);
+    ck_assert(rig.report.was_clean);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 100);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 100);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[1]), 3);
+    rig_fill(&rig, rig.logs[0], 100, 1, 500);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 200, 3000), 200);
+    rig_stop(&rig);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 200, 3000), 200);
+    rig_stop(&rig); /* nothing happened: nothing is written */
+    rig_open(&rig, 2);
+    ck_assert(rig.report.was_clean);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[1], 0, 10, 3000), 10);
+}
+END_TEST
+
+START_TEST(what_was_durable_survives_a_crash)
+{
+    rig_open(&rig, 2);
+    for (int round = 0; round < 5; round++) {
+        rig_fill(&rig, rig.logs[0], 50, 1, 700);
+        rig_fill(&rig, rig.logs[1], 5, 3, 50);
+        rig_pump_lane(&rig, STORE_LANE_SYNC);
+        rig_crash(&rig);
+        rig_open(&rig, 2);
+        ck_assert(!rig.report.was_clean);
+        ck_assert_str_eq(rig.events, "");
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), (uint64_t)(round + 1) * 50);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, plog_end_offset(rig.logs[0]), 3000), (unsigned)(round + 1) * 50);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[1], 0, plog_end_offset(rig.logs[1]), 3000), (unsigned)(round + 1) * 5);
+    }
+}
+END_TEST
+
+START_TEST(what_was_never_synced_is_gone_after_a_crash)
+{
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 10, 1, 100);
+    rig_pump(&rig);
+    rig_fill(&rig, rig.logs[0], 10, 1, 100);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 10);
+}
+END_TEST
+
+START_TEST(a_busy_log_goes_direct_and_comes_back)
+{
+    struct store_stats before, after;
+
+    rig_open(&rig, 2);
+    for (int i = 0; i < 20; i++) {
+        rig_fill(&rig, rig.logs[0], 100, 1, 7777);
+        rig_fill(&rig, rig.logs[1], 1, 1, 10);
+        rig_pump(&rig);
+        ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), plog_end_offset(rig.logs[0]));
+    }
+    store_get_stats(rig.store, &after);
+    ck_assert_uint_lt(after.journal_written_bytes, 4 << 20);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 2000, 1 << 20), 2000);
+    for (int i = 0; i < 20; i++) {
+        rig_fill(&rig, rig.logs[0], 1, 1, 777);
+        rig_pump(&rig);
+    }
+    store_get_stats(rig.store, &before);
+    rig_fill(&rig, rig.logs[0], 1, 1, 777);
+    rig_pump(&rig);
+    store_get_stats(rig.store, &after);
+    ck_assert_uint_gt(after.journal_written_bytes, before.journal_written_bytes);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 2021, 100000), 2021);
+    rig_crash(&rig);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 2021, 100000), 2021);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[1]), 20);
+}
+END_TEST
+
+START_TEST(memory_and_journal_limits_push_back_and_let_go)
+{
+    bool was_refused = false;
+
+    rig_open(&rig, 4);
+    for (int i = 0; i < 40000; i++) {
+        struct plog *plog = rig.logs[i % 4];
+        int err = rig_append(&rig, plog, 1, 2000);
+        if (err == MESH_EAGAIN) {
+            was_refused = true;
+            rig_pump(&rig);
+            err = rig_append(&rig, plog, 1, 2000);
+        }
+        ck_assert_int_eq(err, 0);
+    }
+    ck_assert(was_refused);
+    rig_pump(&rig);
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[i], 0, 10000, 1 << 20), 10000);
+    rig_crash(&rig);
+    rig_open(&rig, 4);
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[i], 0, 10000, 1 << 20), 10000);
+}
+END_TEST
+
+START_TEST(async_logs_are_written_at_the_end_of_the_turn)
+{
+    rig.config.flush = PLOG_FLUSH_ASYNC;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 100, 1, 1000);
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    ck_assert_uint_eq(plog_written_offset(rig.logs[0]), 100);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 0);
+    rig_wait(&rig, 1500);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 100);
+    rig_fill(&rig, rig.logs[0], 100, 1, 1000);
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 200, 9000), 200);
+    rig_crash(&rig);
+    rig_open(&rig, 1); /* only the process died: the kernel has the rest */
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 200, 9000), 200);
+}
+END_TEST
+
+static void note_done(void *user, int error)
+{
+    *(int *)user = error;
+}
+
+START_TEST(a_truncation_is_durable_and_appends_go_on_behind_it)
+{
+    int done = 1;
+
+    rig.config.segment_bytes = 100000;
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 300, 2, 500);
+    rig_wait(&rig, 3000);
+    rig_fill(&rig, rig.logs[0], 100, 2, 500);
+    ck_assert_int_eq(plog_truncate(rig.logs[0], 301, note_done, &done), 0);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 1), MESH_EAGAIN);
+    rig_pump(&rig);
+    ck_assert_int_eq(done, 0);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 300);
+    rig_fill(&rig, rig.logs[0], 10, 1, 500);
+    rig_pump(&rig);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 310, 9000), 160);
+    rig_crash(&rig);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 310);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 310, 9000), 160);
+}
+END_TEST
+
+START_TEST(retention_drops_whole_segments_by_size_and_by_time)
+{
+    rig.config.segment_bytes = 50000;
+    rig.config.retention_bytes = 200000;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 1000, 1, 1000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_lt(plog_size_bytes(rig.logs[0]), 260000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 700);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], plog_start_offset(rig.logs[0]), 1000, 9000),
+                      1000 - plog_start_offset(rig.logs[0]));
+    rig.config.retention_ms = 60000;
+    plog_set_config(rig.logs[0], &rig.config);
+    rig_wait(&rig, 70000);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 1000);
+    ck_assert_uint_eq(plog_size_bytes(rig.logs[0]), 0);
+    rig_fill(&rig, rig.logs[0], 1, 1, 1000);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 1000);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 1001);
+}
+END_TEST
+
+START_TEST(an_idle_store_gives_memory_and_files_back)
+{
+    struct store_stats stats;
+
+    rig_open(&rig, 4);
+    for (int i = 0; i < 4; i++)
+        rig_fill(&rig, rig.logs[i], 100, 1, 1000);
+    rig_wait(&rig, 30000);
+    store_get_stats(rig.store, &stats);
+    ck_assert_uint_eq(stats.memory_bytes, 0);
+    ck_assert_uint_eq(stats.open_file_count, 0);
+    ck_assert_uint_eq(stats.pending_bytes, 0);
+    ck_assert_uint_eq(stats.journal_live_bytes, 0);
+    ck_assert_uint_eq(store_tick(rig.store, rig.now_ms, rig.now_wall_ms), UINT64_MAX);
+}
+END_TEST
+
+struct found {
+    int error;
+    int64_t offset, timestamp_ms;
+};
+
+static void note_found(void *user, int error, int64_t offset, int64_t timestamp_ms)
+{
+    *(struct found *)user = (struct found){error, offset, timestamp_ms};
+}
+
+START_TEST(a_time_finds_the_first_record_at_or_after_it)
+{
+    int64_t start_ms = rig.now_wall_ms;
+
+    rig.config.segment_bytes = 20000;
+    rig_open(&rig, 1);
+    for (int i = 0; i < 300; i++) {
+        rig_fill(&rig, rig.logs[0], 1, 1, 300);
+        rig.now_wall_ms += 10;
+        if (i == 250) rig_wait(&rig, 0);
+    }
+    for (int i = 0; i < 300; i += 7) {
+        struct found found = {1, 0, 0};
+        ck_assert_int_eq(plog_find_time(rig.logs[0], start_ms + i * 10 - 5, 300, note_found, &found), 0);
+        rig_pump_lane(&rig, STORE_LANE_READ);
+        ck_assert_int_eq(found.error, 0);
+        ck_assert_int_eq(found.offset, i);
+        ck_assert_int_eq(found.timestamp_ms, start_ms + i * 10);
+    }
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    for (int i = 0; i < 310; i += 5) {
+        struct found found = {1, 0, 0};
+        ck_assert_int_eq(plog_find_time(rig.logs[0], start_ms + i * 10, 300, note_found, &found), 0);
+        rig_pump_lane(&rig, STORE_LANE_READ);
+        ck_assert_int_eq(found.error, i < 300 ? 0 : MESH_ENOTFOUND);
+        ck_assert_int_eq(found.offset, i < 300 ? i : -1);
+    }
+}
+END_TEST
+
+START_TEST(producers_are_known_again_after_stop_and_crash)
+{
+    struct record_batch_header header = {.producer_id = 77, .producer_epoch = 1, .base_sequence = 4, .record_count = 1};
+    uint64_t base_offset = 0;
+
+    rig_open(&rig, 1);
+    for (int32_t i = 0; i < 8; i++)
+        ck_assert_int_eq(rig_append_producer(&rig, rig.logs[0], 77, 1, i), 0);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert_int_eq(plog_check_producer(rig.logs[0], &header, &base_offset), MESH_EDUPLICATE_SEQUENCE);
+    ck_assert_uint_eq(base_offset, 4);
+    ck_assert_int_eq(rig_append_producer(&rig, rig.logs[0], 77, 1, 8), 0);
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    header.base_sequence = 8;
+    ck_assert_int_eq(plog_check_producer(rig.logs[0], &header, &base_offset), MESH_EDUPLICATE_SEQUENCE);
+    ck_assert_uint_eq(base_offset, 8);
+    header.base_sequence = 9;
+    ck_assert_int_eq(plog_check_producer(rig.logs[0], &header, &base_offset), 0);
+}
+END_TEST
+
+START_TEST(a_deleted_log_leaves_nothing_behind)
+{
+    struct plog_id id = rig_id(0);
+
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 10, 1, 1000);
+    rig_fill(&rig, rig.logs[1], 10, 1, 1000);
+    rig_wait(&rig, 3000);
+    rig_fill(&rig, rig.logs[0], 10, 1, 1000);
+    plog_delete(rig.logs[0]);
+    rig.logs[0] = NULL;
+    rig_wait(&rig, 3000);
+    rig_stop(&rig);
+    rig_open(&rig, 0);
+    rig_crash(&rig);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(rig.report.log_count, 1);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 0);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[1]), 10);
+    (void)id;
+}
+END_TEST
+
+static Suite *store_suite(void)
+{
+    Suite *suite = suite_create("store");
+    TCase *tcase = tcase_create("store");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, what_is_appended_reads_back_from_memory_and_becomes_durable);
+    tcase_add_test(tcase, a_tiny_turn_costs_one_block_of_journal);
+    tcase_add_test(tcase, old_records_are_read_from_segments);
+    tcase_add_test(tcase, segments_roll_by_size);
+    tcase_add_test(tcase, a_clean_stop_is_believed);
+    tcase_add_test(tcase, what_was_durable_survives_a_crash);
+    tcase_add_test(tcase, what_was_never_synced_is_gone_after_a_crash);
+    tcase_add_test(tcase, a_busy_log_goes_direct_and_comes_back);
+    tcase_add_test(tcase, memory_and_journal_limits_push_back_and_let_go);
+    tcase_add_test(tcase, async_logs_are_written_at_the_end_of_the_turn);
+    tcase_add_test(tcase, a_truncation_is_durable_and_appends_go_on_behind_it);
+    tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
+    tcase_add_test(tcase, an_idle_store_gives_memory_and_files_back);
+    tcase_add_test(tcase, a_time_finds_the_first_record_at_or_after_it);
+    tcase_add_test(tcase, producers_are_known_again_after_stop_and_crash);
+    tcase_add_test(tcase, a_deleted_log_leaves_nothing_behind);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    return run_suite(store_suite());
+}

@@ -168,6 +168,7 @@ void connection_flush(struct connection *connection)
             return;
         }
         send_queue_advance(&connection->out, (size_t)sent);
+        if (connection->has_unanswered) client_mark_all(connection->client); /* having left is all that counts */
     }
     arm_write(connection, false);
 }

@@ -39,7 +39,7 @@ void delivery_queue_push(struct delivery_queue *queue, struct producer_batch *ba
 
 bool delivery_queue_has_slot(const struct delivery_queue *queue, uint64_t now_ms)
 {
-    if (queue->in_flight >= queue->in_flight_max || queue->is_draining || now_ms < queue->retry_ms) return false;
+    if (queue->in_flight + queue->resolved >= queue->in_flight_max || queue->is_draining || now_ms < queue->retry_ms) return false;
     return !queue->is_idempotent || queue->producer_id >= 0;
 }
 
@@ -87,18 +87,20 @@ struct producer_batch *delivery_queue_take(struct delivery_queue *queue)
     return batch;
 }
 
-static void resolve(struct producer_batch *batch, enum mesh_delivery_status status, const struct produce_result *result)
+static void resolve(struct delivery_queue *queue, struct producer_batch *batch, enum mesh_delivery_status status,
+                    const struct produce_result *result)
 {
+    queue->resolved++;
     batch->state = BATCH_RESOLVED;
     batch->status = status;
     batch->result = *result;
 }
 
-static void fail(struct producer_batch *batch, int error, bool maybe_stored)
+static void fail(struct delivery_queue *queue, struct producer_batch *batch, int error, bool maybe_stored)
 {
     const struct produce_result result = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
 
-    resolve(batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED, &result);
+    resolve(queue, batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED, &result);
 }
 
 /* Back to waiting, before whatever waits behind it; rule 3. */
@@ -171,7 +173,7 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     case DELIVERY_STORED:
         if (stored.error != 0) stored.base_offset = UINT64_MAX; /* stored long ago: nobody knows where */
         stored.error = 0;
-        resolve(batch, MESH_DELIVERED, &stored);
+        resolve(queue, batch, MESH_DELIVERED, &stored);
         queue->failures = 0;
         break;
     case DELIVERY_RETRY: requeue(queue, batch, false, now_ms, wait_ms); break;
@@ -184,12 +186,12 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     case DELIVERY_FORGOTTEN:
         abandon_producer_id(queue);
         if (batch->maybe_stored)
-            fail(batch, result->error, true);
+            fail(queue, batch, result->error, true);
         else
             requeue(queue, batch, false, now_ms, wait_ms);
         break;
-    case DELIVERY_REFUSED: fail(batch, result->error, false); break;
-    case DELIVERY_DOUBTFUL: fail(batch, result->error, true); break;
+    case DELIVERY_REFUSED: fail(queue, batch, result->error, false); break;
+    case DELIVERY_DOUBTFUL: fail(queue, batch, result->error, true); break;
     }
     landed(queue);
 }
@@ -205,7 +207,7 @@ void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *ba
 void delivery_queue_give_up(struct delivery_queue *queue, struct producer_batch *batch, int error)
 {
     MESH_ASSERT(batch->state == BATCH_WAITING);
-    fail(batch, error, false);
+    fail(queue, batch, error, false);
     queue->waiting--;
     if (queue->next == batch) queue->next = first_waiting(queue, batch->queue_node.next);
 }
@@ -218,5 +220,6 @@ struct producer_batch *delivery_queue_pop(struct delivery_queue *queue)
     batch = batch_of(queue->batches.next);
     if (batch->state != BATCH_RESOLVED) return NULL;
     list_remove(&batch->queue_node);
+    queue->resolved--;
     return batch;
 }

@@ -5,7 +5,8 @@
  *              ^------ retry, lost connection ----'
  *
  * Rules:
- * 1. Batches are sent in order, at most in_flight_max at a time, and resolved batches are popped in order.
+ * 1. Batches are sent in order and popped in order. At most in_flight_max are on their way, counted from the oldest without an
+ *    answer: a broker that remembers as many recognises every one of them when it comes again.
  * 2. Sequences are assigned when a batch is first taken and kept for its retries, so that the broker recognises what it
  *    already has. They count records and wrap from 2^31-1 to 0.
  * 3. After a failure nothing is sent until everything in flight has come back; then it goes again, in order, after a backoff.
@@ -25,7 +26,7 @@
 struct delivery_queue {
     struct list_node batches;    /* closed ones in order, until popped */
     struct producer_batch *next; /* the first that waits, or NULL */
-    uint32_t waiting, in_flight; /* batches */
+    uint32_t waiting, in_flight, resolved; /* batches */
     uint32_t in_flight_max;
     bool is_idempotent;
     int64_t producer_id; /* -1: needs one before anything can be sent */

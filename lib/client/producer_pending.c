@@ -75,6 +75,7 @@ int producer_pending_add(struct mesh_producer *producer, const struct mesh_recor
     pending->delivery = delivery;
     pool->memory_used += pending->memory_bytes;
     producer->queued_bytes += size;
+    producer->bytes_since_turn += pending->memory_bytes;
     producer->queued_records++;
     list_push_back(&producer->pending, &pending->node);
     return 0;

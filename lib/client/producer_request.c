@@ -231,8 +231,7 @@ int producer_send_frame(struct mesh_producer *producer, struct producer_lane *la
     lane->in_flight_bytes += request->bytes;
     lane->in_flight_requests++;
     if (producer->acks == 0) {
-        list_push_back(&lane->posted, &request->node);
-        client_mark(producer->client, &producer->pump); /* looks after the flush whether it has left */
+        list_push_back(&lane->posted, &request->node); /* the pump looks after each flush whether it has left */
     } else {
         list_push_back(&producer->requests, &request->node);
     }

@@ -470,8 +470,13 @@ static int tidy_files(struct work *work)
 {
     struct manifest_log *log = work->log;
     const struct manifest_segment *segment = last_segment(work);
-    int err = 0;
+    int err;
 
+    /* Listed anew: replaying may have made files that a truncation record then emptied of meaning. Left where they
+     * are, the next recovery would take them for the log's continuation. */
+    work->on_disk_count = 0;
+    err = list_files(work);
+    if (err == MESH_ENOTFOUND) return 0;
     for (uint32_t i = 0; i < work->on_disk_count && err == 0; i++) {
         uint64_t base_offset = work->on_disk[i];
         bool is_known = false;

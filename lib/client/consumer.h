@@ -19,6 +19,7 @@
 #define CONSUMER_FETCH_BYTES_MIN     (16u << 10)
 #define CONSUMER_REQUEST_BYTES       (1u << 20) /* of one FETCH: what it brings should stay in the cache while it is read */
 #define CONSUMER_MAX_WAIT_DEFAULT_MS 500
+#define CONSUMER_REQUESTS_MAX        256 /* in flight; more than a few only after many seeks */
 #define CONSUMER_RETRY_MS            20 /* when a FETCH could not even be queued */
 #define CONSUMER_DECOMPRESSED_MAX    (256u << 20) /* of one batch */
 #define CONSUMER_IDLE_DATA_MAX       (8u << 20)   /* larger buffers are not kept for reuse */
@@ -79,6 +80,7 @@ struct mesh_consumer {
     struct list_node retired;   /* read, but borrowed by the application until the next poll */
     struct list_node idle;      /* fetches to reuse */
     size_t bytes_promised;      /* asked for, or arrived and not read */
+    uint32_t in_flight_count;
     struct buffer message;      /* scratch */
 
     /* Where poll stands. */

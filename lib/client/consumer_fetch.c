@@ -71,12 +71,39 @@ void consumer_forget_fetches(struct mesh_consumer *consumer)
 
 /* ---- asking ---- */
 
-/* Bytes that one more FETCH may bring; 0: enough is on its way. */
-static size_t bytes_to_ask(const struct mesh_consumer *consumer)
+static bool is_current(const struct fetch_ask *ask)
 {
-    size_t ask = consumer->fetch_bytes_max / 2 < CONSUMER_REQUEST_BYTES ? consumer->fetch_bytes_max / 2 : CONSUMER_REQUEST_BYTES;
+    return ask->assignment->consumer != NULL && ask->assignment->generation == ask->generation;
+}
 
-    return consumer->bytes_promised + ask <= consumer->fetch_bytes_max ? ask : 0;
+/* Whether anybody still wants what this fetch brings. */
+static bool is_wanted(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->ask_count; i++)
+        if (is_current(&fetch->asks[i])) return true;
+    return false;
+}
+
+/* Fetches that were overtaken by a seek wait for nothing: their answers will be thrown away and need no room. */
+static void release_unwanted(struct mesh_consumer *consumer)
+{
+    list_for_each(node, &consumer->in_flight) {
+        struct fetch *fetch = container_of(node, struct fetch, node);
+        if (fetch->bytes_promised == 0 || is_wanted(fetch)) continue;
+        consumer->bytes_promised -= fetch->bytes_promised;
+        fetch->bytes_promised = 0;
+    }
+}
+
+/* Bytes that one more FETCH may bring; 0: enough is on its way. */
+static size_t bytes_to_ask(struct mesh_consumer *consumer)
+{
+    size_t half = consumer->fetch_bytes_max / 2;
+    size_t bytes = half < CONSUMER_REQUEST_BYTES ? half : CONSUMER_REQUEST_BYTES;
+
+    if (consumer->in_flight_count >= CONSUMER_REQUESTS_MAX) return 0;
+    if (consumer->bytes_promised + bytes > consumer->fetch_bytes_max) release_unwanted(consumer);
+    return consumer->bytes_promised + bytes <= consumer->fetch_bytes_max ? bytes : 0;
 }
 
 static int add_asks(struct mesh_consumer *consumer, struct fetch_session *session, struct fetch *fetch, size_t bytes)
@@ -119,6 +146,7 @@ static int ask(struct mesh_consumer *consumer, struct fetch_session *session, si
     }
     fetch->bytes_promised = bytes;
     consumer->bytes_promised += bytes;
+    consumer->in_flight_count++;
     list_push_back(&consumer->in_flight, &fetch->node);
     for (size_t i = 0; i < fetch->ask_count; i++) {
         fetch->asks[i].assignment->is_fetching = true;
@@ -224,11 +252,6 @@ void consumer_timer_due(struct timer *timer, uint64_t now_ms)
 
 /* ---- answers ---- */
 
-static bool is_current(const struct fetch_ask *ask)
-{
-    return ask->assignment->consumer != NULL && ask->assignment->generation == ask->generation;
-}
-
 static bool is_route_error(int error)
 {
     return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH || error == MESH_EUNKNOWN_TOPIC;
@@ -326,6 +349,7 @@ static void settle(struct fetch *fetch)
     struct mesh_consumer *consumer = fetch->consumer;
 
     list_remove(&fetch->node);
+    consumer->in_flight_count--;
     consumer->bytes_promised = consumer->bytes_promised - fetch->bytes_promised + fetch->size;
     fetch->bytes_promised = fetch->size;
     client_mark(consumer->client, &consumer->pump);
@@ -356,6 +380,10 @@ static int answered(struct request *request, const struct frame_header *header, 
 
     if (fetch->consumer == NULL) {
         fetch_free(fetch);
+        return 0;
+    }
+    if (!is_wanted(fetch)) { /* what it brings is thrown away */
+        settle(fetch);
         return 0;
     }
     end_asks(fetch);

@@ -397,6 +397,8 @@ static bool deliver(struct fake_connection *connection, const struct frame_heade
     return stays_open;
 }
 
+static void check_waiting(struct fake_broker *broker, struct fake_connection *connection, bool is_time_up);
+
 static bool handle_frame(struct fake_broker *broker, struct fake_connection *connection, const struct frame_header *header,
                          uint8_t *frame, bool is_again)
 {
@@ -415,7 +417,7 @@ static bool handle_frame(struct fake_broker *broker, struct fake_connection *con
     }
     if (action == FAKE_CLOSE) return false;
     if (!serve(broker, header, message, attachment, action, error, may_wait, &answer, &wait_ms) && wait_ms > 0) {
-        buffer_clear(&connection->waiting);
+        check_waiting(broker, connection, true); /* only one can wait */
         buffer_append(&connection->waiting, frame, FRAME_HEADER_SIZE + header->message_size);
         connection->waiting_until_ms = clock_monotonic_ms() + wait_ms;
     } else if (answer.flags != 0xff) {
@@ -454,7 +456,7 @@ static bool handle_input(struct fake_broker *broker, struct fake_connection *con
 }
 
 /* Looks again at a FETCH that waits; answers it when there is something, or when its time is up. */
-static void check_waiting(struct fake_broker *broker, struct fake_connection *connection)
+static void check_waiting(struct fake_broker *broker, struct fake_connection *connection, bool is_time_up)
 {
     struct frame_header header;
     struct fetch_request_reader reader;
@@ -466,7 +468,7 @@ static void check_waiting(struct fake_broker *broker, struct fake_connection *co
     fetch_request_reader_init(&reader, slice_of(connection->waiting.data + FRAME_HEADER_SIZE, header.message_size));
     while (fetch_request_reader_next(&reader, &entry))
         if (broker->partitions[entry.partition].next_offset != entry.offset) has_data = true;
-    if (!has_data && clock_monotonic_ms() < connection->waiting_until_ms) return;
+    if (!has_data && !is_time_up && clock_monotonic_ms() < connection->waiting_until_ms) return;
     struct buffer frame = connection->waiting;
     connection->waiting = (struct buffer)BUFFER_INIT;
     handle_frame(broker, connection, &header, frame.data, true);
@@ -515,7 +517,7 @@ static void *run(void *user)
         for (uint32_t i = count; i-- > 0;)
             if (fds[2 + i].revents != 0 && !handle_input(broker, &broker->connections[i])) close_connection(broker, i);
         for (uint32_t i = 0; i < broker->connection_count; i++)
-            check_waiting(broker, &broker->connections[i]);
+            check_waiting(broker, &broker->connections[i], false);
         if (fds[1].revents & POLLIN) accept_connection(broker);
     }
     return NULL;

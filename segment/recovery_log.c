@@ -174,6 +174,22 @@ static void cut_to_reset(struct work *work, const struct journal_entry_header *r
     segment->next_offset = reset->base_offset;
 }
 
+/* What a later truncation record voids must not be looked at: the files may have been cut already, and then it would
+ * lie behind their end like a hole. Returns the offset from which on everything was voided. */
+static uint64_t drop_voided(struct work *work)
+{
+    uint64_t void_from = UINT64_MAX;
+
+    for (uint32_t i = work->in->entry_count; i > work->first_entry; i--) {
+        struct journal_entry_header *header = &work->in->entries[i - 1].entry.header;
+        if (header->type == JOURNAL_ENTRY_TRUNCATE && header->base_offset < void_from)
+            void_from = header->base_offset;
+        else if (header->type == JOURNAL_ENTRY_DATA && header->base_offset >= void_from)
+            header->size = 0;
+    }
+    return void_from;
+}
+
 static bool is_mark(const struct journal_entry_header *header)
 {
     return header->type == JOURNAL_ENTRY_MARK || header->type == JOURNAL_ENTRY_RESET;
@@ -183,6 +199,8 @@ static bool is_mark(const struct journal_entry_header *header)
  * what lies below it was durable in the files, which need not mean that a manifest knows of it. */
 static void apply_records(struct work *work)
 {
+    uint64_t void_from;
+
     for (uint32_t i = work->in->entry_count; i > 0; i--) {
         const struct recovery_entry *entry = &work->in->entries[i - 1];
         if (entry->entry.header.type != JOURNAL_ENTRY_RESET) continue;
@@ -198,6 +216,8 @@ static void apply_records(struct work *work)
         if (is_mark(header) && header->base_offset > work->durable_offset)
             work->durable_offset = header->base_offset;
     }
+    void_from = drop_voided(work);
+    if (work->durable_offset > void_from) work->durable_offset = void_from;
 }
 
 /* Compares the manifest's segments with the files. */
@@ -376,7 +396,7 @@ static int apply_data(struct work *work, const struct recovery_entry *entry)
     uint32_t used = 0, start, position;
     int err;
 
-    if (header->next_offset <= work->log->end_offset) return 0;
+    if (header->size == 0 || header->next_offset <= work->log->end_offset) return 0;
     buffer_clear(&work->buffer);
     err = buffer_reserve(&work->buffer, header->size);
     if (err == 0) err = journal_reader_read(entry->reader, &entry->entry, work->buffer.data);
@@ -441,6 +461,7 @@ static int apply_truncate(struct work *work, uint64_t offset)
 static int replay(struct work *work)
 {
     int err = 0;
+
 
     for (uint32_t i = work->first_entry; i < work->in->entry_count && err == 0; i++) {
         const struct recovery_entry *entry = &work->in->entries[i];

@@ -1,4 +1,7 @@
-/* Removing files: whole logs (plog_delete) and old segments (retention). Jobs, because unlinking large files blocks. */
+/* Removing files: whole logs (plog_delete) and old segments (retention). Jobs, because unlinking large files blocks.
+ *
+ * A file is removed only after a manifest that does not name it any more is durable: after a crash, a file that the
+ * manifest names and that is not there is damage, never a removal that was under way. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/plog_delete.h"
@@ -13,7 +16,7 @@ struct delete_job {
     bool is_whole; /* the log's directory goes, with whatever is in it */
     uint64_t *base_offsets; /* else these segments, oldest first */
     uint32_t count;
-    bool is_log_synced;
+    uint64_t manifest_sequence; /* the first manifest that knows of the removal */
 };
 
 static int collect_name(void *user, const char *name, bool is_dir)
@@ -83,6 +86,7 @@ static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = plog->store->fs, .run = delete_job_run,
                                   .complete = delete_job_complete};
     job->is_whole = count == 0;
+    job->manifest_sequence = plog->store->manifest_sequence + 1;
     if (count > 0) job->base_offsets = malloc(count * sizeof(*job->base_offsets));
     if (count > 0 && job->base_offsets == NULL) {
         free(job);
@@ -91,13 +95,30 @@ static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
     return job;
 }
 
+static struct delete_job *delete_job_of(struct list_node *link)
+{
+    return container_of(container_of(link, struct store_job, link), struct delete_job, job);
+}
+
+/* They are queued in the order of the manifests that they wait for. */
+bool store_has_waiting_deletion(const struct store *store)
+{
+    return !list_is_empty(&store->deletions) &&
+           delete_job_of(store->deletions.next)->manifest_sequence > store->durable_manifest_sequence;
+}
+
 struct store_job *store_delete_job(struct store *store)
 {
-    struct list_node *node = list_pop_front(&store->deletions);
-
-    if (node == NULL) return NULL;
+    if (list_is_empty(&store->deletions) || store_has_waiting_deletion(store)) return NULL;
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
-    return container_of(node, struct store_job, link);
+    return container_of(list_pop_front(&store->deletions), struct store_job, link);
+}
+
+static void queue(struct store *store, struct delete_job *job)
+{
+    list_push_back(&store->deletions, &job->job.link);
+    store->is_manifest_stale = true;
+    store->is_checkpoint_due = true;
 }
 
 void store_deletions_deinit(struct store *store)
@@ -105,7 +126,7 @@ void store_deletions_deinit(struct store *store)
     struct list_node *node;
 
     while ((node = list_pop_front(&store->deletions)) != NULL)
-        delete_job_free(container_of(container_of(node, struct store_job, link), struct delete_job, job));
+        delete_job_free(delete_job_of(node));
 }
 
 void plog_job_unref(struct plog *plog)
@@ -117,8 +138,7 @@ void plog_job_unref(struct plog *plog)
     if (--plog->job_references > 0 || !plog->is_deleted) return;
     /* Without memory for the job the files stay; recovery finds them, and the metadata does not know them. */
     job = plog->end_offset > 0 || plog->segment_count > 0 ? delete_job_new(plog, 0) : NULL;
-    if (job != NULL) list_push_back(&store->deletions, &job->job.link);
-    store->is_manifest_stale = true;
+    if (job != NULL) queue(store, job);
     plog_free(plog);
 }
 
@@ -155,7 +175,6 @@ int plog_remove_segments(struct plog *plog, uint32_t count)
     plog->segment_count -= count;
     store->stats.segment_count -= count;
     memmove(plog->segments, plog->segments + count, plog->segment_count * sizeof(struct segment_file *));
-    list_push_back(&store->deletions, &job->job.link);
-    store->is_manifest_stale = true;
+    queue(store, job);
     return 0;
 }

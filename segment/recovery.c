@@ -360,6 +360,8 @@ static int recover_logs(struct recovery *recovery, struct recovery_journal *jour
         struct recovery_log log = {.fs = recovery->fs, .report = recovery->report, .event = recovery->event,
                                    .event_user = recovery->event_user};
         log.recovered = container_of(node, struct plog_recovered, node);
+        log.is_manifest_lost = recovery->is_manifest_lost;
+        log.is_superseded = log.recovered->generation < recovery->generation;
         log.entries = recovery_journal_find(journal, &log.recovered->log.id, &log.entry_count);
         err = recovery_log_run(&log);
     }

@@ -220,24 +220,14 @@ static void apply_records(struct work *work)
     if (work->durable_offset > void_from) work->durable_offset = void_from;
 }
 
-/* Compares the manifest's segments with the files. */
+/* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming them: what is
+ * missing is lost. */
 static int check_segments(struct work *work)
 {
     struct manifest_log *log = work->log;
-    uint32_t missing = 0, kept = 0;
+    uint32_t kept = 0;
     int err = 0;
 
-    /* Retention removes from the front; the manifest may be older than that. */
-    while (missing < log->segment_count && !is_on_disk(work, log->segments[missing].base_offset) &&
-           log->segments[missing].size > 0)
-        missing++;
-    if (missing == log->segment_count && missing > 0 && work->on_disk_count == 0) missing = 0; /* all of them: damage */
-    if (missing > 0) {
-        log->start_offset = missing < log->segment_count ? log->segments[missing].base_offset : log->end_offset;
-        log->segment_count -= missing;
-        memmove(log->segments, log->segments + missing, log->segment_count * sizeof(*log->segments));
-        epoch_cache_truncate_start(&log->epochs, log->start_offset);
-    }
     for (uint32_t i = 0; i < log->segment_count && err == 0; i++) {
         struct manifest_segment segment = log->segments[i];
         if (segment.size == 0 || is_on_disk(work, segment.base_offset)) log->segments[kept++] = segment;
@@ -338,8 +328,9 @@ static int scan(struct work *work)
 
     if (work->log->segment_count == 0) {
         if (work->on_disk_count == 0) return 0;
-        /* A log that no manifest knows begins with its first file. */
-        if (work->in->recovered->generation == 0 && work->log->end_offset == 0)
+        /* Retention writes a manifest first: a log that none knows begins at 0, and without its first file all of it is
+         * unsynced remains. Unless the manifest is what was lost. */
+        if (work->in->is_manifest_lost && work->in->recovered->generation == 0 && work->log->end_offset == 0)
             work->log->end_offset = work->log->start_offset = work->on_disk[0];
         if (!is_on_disk(work, work->log->end_offset)) return 0;
         err = add_segment(work, work->log->end_offset);
@@ -523,13 +514,23 @@ static int tidy_files(struct work *work)
     return err;
 }
 
+/* A manifest was written when the journal held records of this log already, and does not name it: it was deleted. */
+static bool was_deleted(const struct work *work)
+{
+    const struct recovery_log *in = work->in;
+
+    return in->recovered->generation == 0 && in->entry_count > 0 &&
+           in->entries[0].entry.sequence <= in->entries[0].manifest_frame;
+}
+
 static int recover(struct work *work)
 {
     struct manifest_log *log = work->log;
     int err = list_files(work);
+    bool is_absent = err == MESH_ENOTFOUND && log->segment_count > 0 && work->in->entry_count == 0;
 
-    if (err == MESH_ENOTFOUND && log->segment_count > 0 && work->in->entry_count == 0) {
-        work->in->recovered->is_gone = true; /* deleted, and the manifest is older than that */
+    if (was_deleted(work) || (is_absent && work->in->is_superseded)) {
+        work->in->recovered->is_gone = true;
         return 0;
     }
     if (err == MESH_ENOTFOUND) err = 0;

@@ -18,6 +18,8 @@ struct recovery_log {
     struct plog_recovered *recovered; /* in: the manifest's view; out: what is so now */
     struct recovery_entry *entries;   /* in the order of the journal; borrowed */
     uint32_t entry_count;
+    bool is_manifest_lost; /* one could not be read: files may know more than manifests */
+    bool is_superseded;    /* a later run's manifest or marker does not vouch for this log */
     struct recovery_report *report;
     recovery_event_fn *event;
     void *event_user;

@@ -16,6 +16,7 @@ struct manifest_job {
     bool is_clean;
     bool remove_marker;
     uint64_t bound;
+    uint64_t sequence;
     int error;
 };
 
@@ -46,6 +47,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
     store->checkpoint.phase = CHECKPOINT_NONE;
     if (job->error == 0) {
+        store->durable_manifest_sequence = job->sequence;
         if (job->bound >= store->live_sequence) store->live_sequence = job->bound + 1;
         journal_files_recycle(&store->journal, job->bound);
         if (job->is_clean) store->is_marked = false;
@@ -54,7 +56,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         store->is_manifest_stale = true;
         store->write_retry_ms = store->now_ms + 1000;
     }
-    if (job->is_clean) finish_drain(store, job->error);
+    if (job->is_clean || (store->is_draining && job->error != 0)) finish_drain(store, job->error);
     buffer_deinit(&job->bytes);
     free(job);
 }
@@ -76,6 +78,7 @@ static struct store_job *start_manifest(struct store *store)
     }
     job->store_index = store->options.index;
     job->bound = store->checkpoint.bound;
+    job->sequence = store->manifest_sequence;
     job->is_clean = is_clean;
     job->remove_marker = store->is_marked;
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = manifest_job_run,
@@ -90,7 +93,7 @@ static bool nothing_gathers(const struct store *store)
 {
     return store->forming == NULL && list_is_empty(&store->queued_batches) && !store->is_lane_busy[STORE_LANE_SYNC] &&
            list_is_empty(&store->async_logs) && list_is_empty(&store->truncations) &&
-           list_is_empty(&store->deletions);
+           (list_is_empty(&store->deletions) || store->error != 0);
 }
 
 /* A journal that is half full is the time to begin: the other half is written while this one is emptied. */
@@ -111,7 +114,12 @@ static bool begin(struct store *store)
     bool is_idle = store->is_manifest_stale && nothing_gathers(store) &&
                    store->now_ms - store->last_append_ms >= IDLE_CHECKPOINT_MS;
 
-    if (store->is_draining) {
+    /* Deletions wait for a manifest, and the final one for them. */
+    bool is_first_of_two = store->is_draining && store->error == 0 && store_has_waiting_deletion(store);
+
+    if (is_first_of_two) {
+        if (store->is_drained || store_is_truncating_files(store)) return false;
+    } else if (store->is_draining) {
         if (store->is_drained || !nothing_gathers(store)) return false;
         if (store->error != 0 || (!store->is_marked && !store->is_manifest_stale)) {
             finish_drain(store, store->error);
@@ -125,7 +133,7 @@ static bool begin(struct store *store)
     }
     checkpoint->phase = CHECKPOINT_WRITE;
     checkpoint->bound = bound;
-    checkpoint->is_final = store->is_draining;
+    checkpoint->is_final = store->is_draining && !is_first_of_two;
     checkpoint->is_idle = is_idle;
     store->is_checkpoint_due = false;
     return true;

@@ -116,6 +116,7 @@ struct store {
     bool is_manifest_stale; /* something changed since the last one */
     uint64_t unmanifested_bytes;
     uint64_t manifest_sequence; /* counts this run's manifests */
+    uint64_t durable_manifest_sequence;
     uint64_t write_retry_ms;    /* after MESH_EFULL */
     uint64_t last_behind_ms;    /* when write-behind last began */
     /* space */
@@ -148,6 +149,8 @@ int store_begin_entry(struct store *store, const struct journal_entry_header *he
                       uint32_t *ret_position);
 int store_seal_frame(struct store *store); /* of the forming batch, if one is open */
 int store_queue_forming(struct store *store);
+/* Lets go of a forming batch whose appends were all refused; false: it has something to sync. */
+bool store_drop_empty_forming(struct store *store);
 void store_batch_free(struct store *store, struct sync_batch *batch);
 void store_batch_drop(struct sync_batch *batch); /* frees the memory */
 struct sync_batch *store_batch_new(struct store *store);
@@ -186,6 +189,7 @@ bool store_is_truncating_files(const struct store *store);
 
 /* plog_delete.c */
 struct store_job *store_delete_job(struct store *store);
+bool store_has_waiting_deletion(const struct store *store); /* for a manifest */
 void store_deletions_deinit(struct store *store);
 void plog_job_unref(struct plog *plog); /* of job_references; a deleted log ends with the last one */
 

@@ -128,7 +128,7 @@ static const char *check_sample(struct check *check, const char *line)
     size_t size = name_size(line), family = strlen(check->now.name);
     const char *labels = line + size, *at = labels;
     bool is_histogram = strcmp(check->now.type, "histogram") == 0;
-    char *end, *key;
+    char *end;
     double value;
 
     if (size == 0) return complain("bad name", line);
@@ -148,12 +148,13 @@ static const char *check_sample(struct check *check, const char *line)
     } else if (is_histogram && strncmp(line + family, "_sum", 4) != 0) {
         return complain("sample of no histogram", line);
     }
-    key = strndup(line, (size_t)(at - line));
     for (size_t i = 0; i < check->sample_count; i++) {
-        if (strcmp(check->samples[i], key) == 0) return complain("sample twice", line);
+        if (strncmp(check->samples[i], line, (size_t)(at - line)) == 0 &&
+            check->samples[i][at - line] == '\0')
+            return complain("sample twice", line);
     }
     if (check->sample_count == SAMPLES_MAX) return complain("too many samples", line);
-    check->samples[check->sample_count++] = key;
+    check->samples[check->sample_count++] = strndup(line, (size_t)(at - line));
     return NULL;
 }
 

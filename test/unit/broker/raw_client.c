@@ -1,5 +1,6 @@
 #include "raw_client.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "replication/coordinator/image.h"
 #include "wire/record_batch.h"
@@ -187,6 +188,11 @@ void raw_topic_delete(struct raw_client *client, const char *name)
 
     ck_assert_int_eq(message_encode_topic_delete(&message, &request), 0);
     (void)topic_request(client, FRAME_OP_TOPIC_DELETE, &message);
+}
+
+int64_t raw_now_ms(void)
+{
+    return clock_wall_ms();
 }
 
 struct buffer raw_batch(int count, size_t value_size, int64_t producer_id, int32_t base_sequence, int64_t timestamp_ms)

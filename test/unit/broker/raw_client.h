@@ -46,6 +46,9 @@ struct uuid raw_topic_create(struct raw_client *client, const char *name, int32_
                              const char *config_value);
 void raw_topic_delete(struct raw_client *client, const char *name);
 
+/* Record times are recent: retention goes by them. */
+int64_t raw_now_ms(void);
+
 /* A batch of count records with `value_size` bytes each. producer_id -1: none. Owned by the caller. */
 struct buffer raw_batch(int count, size_t value_size, int64_t producer_id, int32_t base_sequence, int64_t timestamp_ms);
 

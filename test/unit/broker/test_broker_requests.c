@@ -118,7 +118,7 @@ static const struct {
 START_TEST(the_receipt_says_what_the_acknowledgement_promises)
 {
     struct uuid topic = raw_topic_create(&client, "receipts", 1, flush_cases[_i].key, flush_cases[_i].value);
-    struct buffer batch = raw_batch(3, 100, -1, -1, 1000);
+    struct buffer batch = raw_batch(3, 100, -1, -1, raw_now_ms());
     struct produce_result first = raw_produce(&client, &topic, 0, &batch);
     struct produce_result second = raw_produce(&client, &topic, 0, &batch);
 
@@ -138,7 +138,7 @@ END_TEST
 START_TEST(any_shard_serves_any_partition)
 {
     struct uuid topic = raw_topic_create(&client, "spread", 8, NULL, NULL);
-    struct buffer batch = raw_batch(2, 50, -1, -1, 1000);
+    struct buffer batch = raw_batch(2, 50, -1, -1, raw_now_ms());
     bool seen[2] = {false, false};
 
     for (uint32_t partition = 0; partition < 8; partition++) {
@@ -155,7 +155,7 @@ END_TEST
 START_TEST(results_of_one_request_keep_the_order_of_its_batches)
 {
     struct uuid topic = raw_topic_create(&client, "many", 6, NULL, NULL);
-    struct buffer batch = raw_batch(2, 50, -1, -1, 1000), message = BUFFER_INIT, all = BUFFER_INIT;
+    struct buffer batch = raw_batch(2, 50, -1, -1, raw_now_ms()), message = BUFFER_INIT, all = BUFFER_INIT;
     struct uuid nowhere = {{1}};
     struct produce_response_reader reader;
     struct raw_frame frame;
@@ -186,7 +186,7 @@ END_TEST
 START_TEST(acks_zero_is_not_answered_but_kept)
 {
     struct uuid topic = raw_topic_create(&client, "quiet", 4, NULL, NULL);
-    struct buffer batch = raw_batch(1, 50, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms());
 
     for (uint32_t partition = 0; partition < 4; partition++)
         raw_produce_send(&client, &topic, partition, &batch, 0);
@@ -202,7 +202,7 @@ END_TEST
 START_TEST(pipelined_requests_are_answered_in_order_of_their_offsets)
 {
     struct uuid topic = raw_topic_create(&client, "pipeline", 1, NULL, NULL);
-    struct buffer batch = raw_batch(1, 100, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms());
     uint32_t first = 0;
 
     for (int i = 0; i < 2000; i++) {
@@ -218,7 +218,7 @@ END_TEST
 START_TEST(large_batches_pass_through)
 {
     struct uuid topic = raw_topic_create(&client, "large", 2, NULL, NULL);
-    struct buffer batch = raw_batch(900, 1000, -1, -1, 1000);
+    struct buffer batch = raw_batch(900, 1000, -1, -1, raw_now_ms());
 
     for (uint32_t i = 0; i < 16; i++)
         ck_assert_uint_eq(raw_produce(&client, &topic, i % 2, &batch).base_offset, 900 * (i / 2));
@@ -236,7 +236,7 @@ END_TEST
 START_TEST(epochs_that_are_not_ours_are_told_apart)
 {
     struct uuid topic = raw_topic_create(&client, "epochs", 1, NULL, NULL);
-    struct buffer batch = raw_batch(1, 10, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
     int32_t epoch = raw_produce(&client, &topic, 0, &batch).leader_epoch;
     int32_t asked[] = {epoch, epoch + 1, epoch - 1};
     int want[] = {0, MESH_EUNKNOWN_EPOCH, epoch > 0 ? MESH_ESTALE_EPOCH : 0};
@@ -265,7 +265,7 @@ END_TEST
 START_TEST(a_broken_batch_is_refused_and_the_connection_lives_on)
 {
     struct uuid topic = raw_topic_create(&client, "broken", 1, "max.batch.bytes", "2000");
-    struct buffer batch = raw_batch(1, 100, -1, -1, 1000), large = raw_batch(30, 100, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms()), large = raw_batch(30, 100, -1, -1, raw_now_ms());
 
     ck_assert_int_eq(raw_produce(&client, &topic, 0, &large).error, MESH_ETOOLARGE);
     batch.data[batch.size - 1] ^= 1;
@@ -299,8 +299,8 @@ START_TEST(a_batch_sent_twice_is_stored_once)
     int64_t producer_id = raw_init_producer(&client).producer_id;
 
     for (uint32_t partition = 0; partition < 4; partition++) {
-        struct buffer batch = raw_batch(2, 50, producer_id, 0, 1000), next = raw_batch(1, 50, producer_id, 2, 1000);
-        struct buffer gap = raw_batch(1, 50, producer_id, 9, 1000);
+        struct buffer batch = raw_batch(2, 50, producer_id, 0, raw_now_ms()), next = raw_batch(1, 50, producer_id, 2, raw_now_ms());
+        struct buffer gap = raw_batch(1, 50, producer_id, 9, raw_now_ms());
         struct produce_result result;
 
         ck_assert_int_eq(raw_produce(&client, &topic, partition, &batch).error, 0);
@@ -343,7 +343,7 @@ static const struct raw_fetch patient = {.max_wait_ms = 20000, .bytes_min = 1, .
 START_TEST(a_fetch_waits_for_records)
 {
     struct uuid topic = raw_topic_create(&client, "poll", 4, NULL, NULL);
-    struct buffer batch = raw_batch(1, 50, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms());
     struct fetch_entry entries[4];
     struct raw_client producer;
 
@@ -374,7 +374,7 @@ END_TEST
 START_TEST(a_fetch_waits_for_as_many_bytes_as_it_asks_for)
 {
     struct uuid topic = raw_topic_create(&client, "bytes", 1, NULL, NULL);
-    struct buffer batch = raw_batch(1, 1000, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 1000, -1, -1, raw_now_ms());
     struct raw_fetch options = {.max_wait_ms = 20000, .bytes_min = 2500, .bytes_max = 1 << 20};
     struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20};
     struct raw_client producer;
@@ -410,7 +410,7 @@ END_TEST
 START_TEST(a_client_that_leaves_while_it_waits_harms_nobody)
 {
     struct uuid topic = raw_topic_create(&client, "leaving", 4, NULL, NULL);
-    struct buffer batch = raw_batch(1, 50, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms());
 
     for (int round = 0; round < 20; round++) {
         struct fetch_entry entries[4];
@@ -433,7 +433,7 @@ START_TEST(deleting_a_topic_answers_who_waits_there)
 {
     struct uuid topic = raw_topic_create(&client, "doomed", 2, NULL, NULL);
     struct fetch_entry entries[2] = {{topic, 0, -1, 0, 1000}, {topic, 1, -1, 0, 1000}};
-    struct buffer batch = raw_batch(1, 50, -1, -1, 1000);
+    struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms());
     struct fetch_result results[2];
     struct raw_client other;
     uint32_t id = raw_fetch_send(&client, &patient, entries, 2), count;
@@ -456,22 +456,23 @@ END_TEST
 START_TEST(offsets_are_found_by_end_and_by_time)
 {
     struct uuid topic = raw_topic_create(&client, "times", 4, NULL, NULL);
+    int64_t start_ms = raw_now_ms() - 10000;
 
     for (uint32_t partition = 0; partition < 4; partition++) {
         struct list_offsets_result result;
 
         for (int i = 0; i < 5; i++) {
-            struct buffer batch = raw_batch(2, 50, -1, -1, 1000 * (i + 1));
+            struct buffer batch = raw_batch(2, 50, -1, -1, start_ms + 1000 * (i + 1));
             ck_assert_int_eq(raw_produce(&client, &topic, partition, &batch).error, 0);
             buffer_deinit(&batch);
         }
         ck_assert_int_eq(raw_list_offsets(&client, &topic, partition, -1).offset, 10);
         ck_assert_int_eq(raw_list_offsets(&client, &topic, partition, -2).offset, 0);
-        result = raw_list_offsets(&client, &topic, partition, 2500);
+        result = raw_list_offsets(&client, &topic, partition, start_ms + 2500);
         ck_assert_int_eq(result.error, 0);
         ck_assert_int_eq(result.offset, 4);
-        ck_assert_int_eq(result.timestamp_ms, 3000);
-        ck_assert_int_eq(raw_list_offsets(&client, &topic, partition, 5001).offset, -1);
+        ck_assert_int_eq(result.timestamp_ms, start_ms + 3000);
+        ck_assert_int_eq(raw_list_offsets(&client, &topic, partition, start_ms + 5001).offset, -1);
         ck_assert_int_eq(raw_list_offsets(&client, &topic, partition, -7).error, MESH_EINVAL);
     }
     ck_assert_int_eq(raw_list_offsets(&client, &topic, 9, -1).error, MESH_EUNKNOWN_TOPIC);

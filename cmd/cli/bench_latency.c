@@ -5,9 +5,12 @@
 #include "cmd/cli/interrupt.h"
 #include "cmd/cli/producing.h"
 
+#include <poll.h>
+
 #define RECORDS_DEFAULT     10000
 #define RECORD_SIZE_DEFAULT 100
 #define WARM_UP_DEFAULT     100
+#define WAIT_MS             10
 
 struct pinging {
     const struct bench *bench;
@@ -35,20 +38,35 @@ static void note_answer(void *user, const struct mesh_receipt *receipt)
     *(int *)user = receipt->error;
 }
 
-/* Until a consumer has the record; its acknowledgement is awaited afterwards, outside of the time. */
-static int ping_consumed(struct pinging *pinging, const struct mesh_record *record, uint64_t *ret_end_ns)
+/* Serves the producer's client once and the consumer's until one of them has more to do. */
+static int serve_both(struct pinging *pinging, struct mesh_consumed *consumed, size_t *ret_count)
 {
     struct mesh_client *client = pinging->bench->session.client;
-    int timeout_ms = pinging->bench->session.timeout_ms, answer = 0, err;
+    struct pollfd fds[2] = {{.fd = mesh_client_fd(client), .events = POLLIN},
+                            {.fd = mesh_client_fd(pinging->second_client), .events = POLLIN}};
+    int err = mesh_client_poll(client, 0);
+
+    if (err == 0) err = mesh_consumer_poll(pinging->consumer, consumed, 1, 0, ret_count);
+    if (err == 0 && *ret_count == 0) (void)poll(fds, 2, WAIT_MS); /* woken or not: both are asked again */
+    return err;
+}
+
+/* Until a consumer has the record; its acknowledgement is awaited afterwards, outside of the time. */
+static int ping_consumed(struct pinging *pinging, const struct mesh_record *record, uint64_t start_ns,
+                         uint64_t *ret_end_ns)
+{
+    int timeout_ms = pinging->bench->session.timeout_ms, answer = 0;
+    uint64_t give_up_ns = start_ns + (uint64_t)timeout_ms * 1000000;
     struct mesh_consumed consumed;
     size_t count = 0;
+    int err = mesh_producer_send(pinging->producer, record, note_answer, &answer);
 
-    err = mesh_producer_send(pinging->producer, record, note_answer, &answer);
-    if (err == 0) err = mesh_client_poll(client, 0);
-    if (err == 0) err = mesh_consumer_poll(pinging->consumer, &consumed, 1, timeout_ms, &count);
+    while (err == 0 && answer == 0 && count == 0) {
+        err = serve_both(pinging, &consumed, &count);
+        if (err == 0 && count == 0 && clock_monotonic_ns() >= give_up_ns) err = MESH_ETIMEDOUT;
+    }
     *ret_end_ns = clock_monotonic_ns();
     if (err == 0) err = mesh_producer_flush(pinging->producer, timeout_ms);
-    if (err == 0 && count == 0) err = MESH_ETIMEDOUT;
     return err != 0 ? err : answer;
 }
 
@@ -62,7 +80,7 @@ static int ping_many(struct pinging *pinging, uint64_t count, bool counts)
                                      .partition = MESH_PARTITION_ANY};
         uint64_t start_ns = clock_monotonic_ns(), end_ns;
         if (pinging->consumer != NULL) {
-            err = ping_consumed(pinging, &record, &end_ns);
+            err = ping_consumed(pinging, &record, start_ns, &end_ns);
         } else {
             err = ping_acknowledged(pinging, &record);
             end_ns = clock_monotonic_ns();

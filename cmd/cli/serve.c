@@ -70,12 +70,15 @@ static bool is_loopback(const char *listen)
 /* Says how a start failed to people; the broker has logged what and where. */
 static int explain(int err, const struct serve_settings *settings)
 {
-    const char *remedy = failure_remedy(err);
+    const char *cause = mesh_strerror(err), *remedy = failure_remedy(err);
 
-    fprintf(stderr, "mesh: serve: the broker on '%s' did not start or stopped with a fault: %s\n",
-            settings->data, mesh_strerror(err));
+    if (err == MESH_EBUSY) {
+        cause = "the address is in use";
+        remedy = "Stop what uses it, or choose another one with --listen HOST:PORT; port 0 takes a free one.";
+    }
+    fprintf(stderr, "mesh: serve: the broker on '%s' ends: %s\n", settings->data, cause);
     if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
-    return err == MESH_EINVAL ? EXIT_USAGE : EXIT_FAILED;
+    return err == MESH_EINVAL || err == MESH_EINVALID_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
 static int run(const struct arguments *arguments, struct serve_settings *settings)

@@ -47,7 +47,8 @@ class RoundTrip(Case):
     def test_every_acks(self):
         for acks in ("all", "-1", "1", "0"):
             with self.subTest(acks):
-                facts = self.mesh("produce", f"acks{acks}", "--acks", acks, "--json", stdin=b"a\nb\n").json
+                facts = self.mesh("produce", f"acks{acks}", "--acks", acks, "--json", "--timeout", "20s", stdin=b"a\nb\n").json
+                self.assertLess(facts["seconds"], 10, "nobody waits for answers that do not come")
                 self.assertEqual((facts["records"], facts["failed"]), (2, 0))
                 self.assertEqual(self.mesh("consume", f"acks{acks}", "--count", "2", "--timeout", "20s").out, b"a\nb\n")
 

@@ -98,9 +98,8 @@ struct connection *broker_any_ready(struct mesh_client *client)
     if (idle == NULL) return NULL;
     if (!is_trying || client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) {
         struct connection *connection = NULL;
-        if (broker_connection(idle, -1, CONNECTION_REQUESTS, &connection) != 0) return NULL;
-        client->seed_started_ms = client->now_ms;
-        connection_want(connection);
+        client->seed_started_ms = client->now_ms; /* without memory for it, too: tried again then */
+        if (broker_connection(idle, -1, CONNECTION_REQUESTS, &connection) == 0) connection_want(connection);
     }
     client_arm(client, &client->seed_timer, client->seed_started_ms + NEXT_SEED_AFTER_MS);
     return NULL;

@@ -20,6 +20,7 @@
 #define CONSUMER_REQUEST_BYTES       (1u << 20) /* of one FETCH: what it brings should stay in the cache while it is read */
 #define CONSUMER_MAX_WAIT_DEFAULT_MS 500
 #define CONSUMER_REQUESTS_MAX        256 /* in flight; more than a few only after many seeks */
+#define CONSUMER_ROUTE_MS            100 /* between looks for a leader that is missing */
 #define CONSUMER_RETRY_MS            20 /* when a FETCH could not even be queued */
 #define CONSUMER_DECOMPRESSED_MAX    (256u << 20) /* of one batch */
 #define CONSUMER_IDLE_DATA_MAX       (8u << 20)   /* larger buffers are not kept for reuse */

@@ -226,6 +226,8 @@ static void end_backoffs(struct mesh_consumer *consumer)
         else if (assignment->retry_ms < next_ms)
             next_ms = assignment->retry_ms;
     }
+    if (!list_is_empty(&consumer->unrouted) && next_ms > consumer->client->now_ms + CONSUMER_ROUTE_MS)
+        next_ms = consumer->client->now_ms + CONSUMER_ROUTE_MS;
     client_arm(consumer->client, &consumer->timer, next_ms);
 }
 

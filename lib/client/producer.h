@@ -25,6 +25,7 @@
 #define PRODUCER_BUSY_REQUESTS        2           /* in flight: then a batch that is not full waits for more records */
 #define PRODUCER_TURN_BYTES           (64u << 10) /* records sent between two turns of the loop from inside send() */
 #define PRODUCER_RETRY_MS             20          /* when memory was short */
+#define PRODUCER_ROUTE_MS             100         /* between looks for a leader that is missing */
 #define PRODUCER_OPEN_BYTES           (16u << 10) /* worth waiting for, per open batch, when there are many */
 
 struct producer_lane {

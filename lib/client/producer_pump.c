@@ -151,10 +151,14 @@ static void arm(struct mesh_producer *producer)
     if (!list_is_empty(&producer->by_age))
         earlier(&deadline_ms, container_of(producer->by_age.next, struct producer_batch, age_node)->created_ms + timeout_ms);
     if (!list_is_empty(&producer->pending)) earlier(&deadline_ms, producer_pending_oldest_ms(producer) + timeout_ms);
+    if (!list_is_empty(&producer->pending) && producer->topic->is_known) /* memory was short */
+        earlier(&deadline_ms, producer->client->now_ms + PRODUCER_RETRY_MS);
     list_for_each(node, &producer->backoff)
         earlier(&deadline_ms, container_of(node, struct producer_partition, backoff_node)->queue.retry_ms);
     list_for_each(node, &producer->lanes)
         arm_for_lane(producer, container_of(node, struct producer_lane, node), &deadline_ms);
+    if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))
+        earlier(&deadline_ms, producer->client->now_ms + PRODUCER_ROUTE_MS);
     if (producer->is_idempotent && producer->id_retry_ms > producer->client->now_ms) earlier(&deadline_ms, producer->id_retry_ms);
     client_arm(producer->client, &producer->timer, deadline_ms);
 }

@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- answers ---- */
@@ -240,11 +243,11 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
     struct message_partition partitions[FAKE_PARTITIONS_MAX];
     struct message_topic topic = {.topic_id = broker->topic_id, .partitions = partitions, .partition_count = broker->partition_count};
     struct message_topic_response response = {&topic, 1};
-    int32_t replica = broker->node_id;
+    int32_t replica = broker->leader != NULL ? broker->leader->node_id : broker->node_id;
 
     memset(partitions, 0, sizeof(partitions));
     for (uint32_t i = 0; i < broker->partition_count; i++) {
-        partitions[i] = (struct message_partition){.partition = i, .leader = broker->node_id, .leader_epoch = 7, .replicas = &replica,
+        partitions[i] = (struct message_partition){.partition = i, .leader = replica, .leader_epoch = 7, .replicas = &replica,
                                                    .isr = &replica, .replica_count = 1, .isr_count = 1,
                                                    .shard = i % broker->shard_count,
                                                    .high_watermark = broker->partitions[i].next_offset};
@@ -282,13 +285,22 @@ static void serve_list_offsets(struct fake_broker *broker, struct slice message,
     message_deinit_list_offsets_request(&request);
 }
 
-static void serve_cluster(struct fake_broker *broker, struct answer *answer)
+static void describe_broker(const struct fake_broker *broker, struct message_broker *to)
 {
     const char *colon = strchr(broker->address, ':');
-    struct message_broker self = {.node_id = broker->node_id, .host = (char *)(uintptr_t)"127.0.0.1", .shard_count = broker->shard_count};
-    const struct message_cluster_response response = {.coordinator = broker->node_id, .brokers = &self, .broker_count = 1};
 
-    self.port = (uint32_t)strtoul(colon + 1, NULL, 10);
+    *to = (struct message_broker){.node_id = broker->node_id, .host = (char *)(uintptr_t)"127.0.0.1",
+                                  .shard_count = broker->shard_count, .port = (uint32_t)strtoul(colon + 1, NULL, 10)};
+}
+
+static void serve_cluster(struct fake_broker *broker, struct answer *answer)
+{
+    struct message_broker brokers[2];
+    const struct message_cluster_response response = {.coordinator = broker->node_id, .brokers = brokers,
+                                                      .broker_count = broker->leader != NULL ? 2 : 1};
+
+    describe_broker(broker, &brokers[0]);
+    if (broker->leader != NULL) describe_broker(broker->leader, &brokers[1]);
     message_encode_cluster_response(&answer->message, &response);
 }
 
@@ -550,6 +562,22 @@ void fake_broker_start(struct fake_broker *broker)
 {
     atomic_store(&broker->is_stopping, false);
     MESH_ASSERT(pthread_create(&broker->thread, NULL, run, broker) == 0);
+}
+
+void fake_broker_fork(struct fake_broker *broker)
+{
+    broker->process = fork();
+    MESH_ASSERT(broker->process >= 0);
+    if (broker->process > 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
+    run(broker);
+    _exit(0);
+}
+
+void fake_broker_kill(struct fake_broker *broker)
+{
+    kill(broker->process, SIGKILL);
+    waitpid(broker->process, NULL, 0);
 }
 
 void fake_broker_stop(struct fake_broker *broker)

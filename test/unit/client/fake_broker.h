@@ -77,6 +77,7 @@ struct fake_broker {
     uint32_t partition_count, shard_count;
     int32_t node_id;
     uint32_t frame_bytes_max;
+    const struct fake_broker *leader; /* who leads the topic, when it is another broker */
     bool is_null; /* produce: acknowledged, nothing kept */
     fake_script *script;
     void *script_user;
@@ -88,6 +89,7 @@ struct fake_broker {
     int listen_fd, wake_fd;
     atomic_bool is_stopping;
     pthread_t thread;
+    pid_t process;
     struct uuid topic_id;
     int64_t next_producer_id;
     struct fake_partition partitions[FAKE_PARTITIONS_MAX];
@@ -98,6 +100,9 @@ struct fake_broker {
 struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count);
 void fake_broker_start(struct fake_broker *broker);
 void fake_broker_stop(struct fake_broker *broker); /* joins; the partitions can then be read */
+/* The same in a process of its own, so that allocation failures armed in this one do not hit it. */
+void fake_broker_fork(struct fake_broker *broker);
+void fake_broker_kill(struct fake_broker *broker);
 void fake_broker_free(struct fake_broker *broker);
 
 /* For filling a partition before start. */

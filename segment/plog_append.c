@@ -188,12 +188,12 @@ static int place_in_frame(struct plog *plog, const struct segment_file *segment,
         place->run = last;
         return 0;
     }
-    if (run_queue_reserve(&plog->runs) != 0) return MESH_ENOMEM;
     place->fresh_run = run_pool_get(&store->runs);
     if (place->fresh_run == NULL) return MESH_ENOMEM;
     err = store_begin_entry(store, &entry, header->size, place->fresh_run, &position);
     place->chunk = writer->chunk;
-    return err;
+    /* Only now: finding a chunk may have taken this log's oldest runs away. */
+    return err != 0 ? err : run_queue_reserve(&plog->runs);
 }
 
 static int find_place(struct plog *plog, struct segment_file *segment, const struct record_batch_header *header,

@@ -169,3 +169,17 @@ int store_queue_forming(struct store *store)
     store->next_ticket++;
     return 0;
 }
+
+bool store_drop_empty_forming(struct store *store)
+{
+    struct sync_batch *batch = store->forming;
+
+    if (batch->frame_count > 0 || batch->direct_count > 0 || store->writer.has_frame) return false;
+    store->forming = NULL;
+    for (uint32_t i = 0; i < batch->touch_count; i++) {
+        batch->touches[i].plog->touch_ticket = 0;
+        plog_job_unref(batch->touches[i].plog);
+    }
+    store_batch_free(store, batch);
+    return true;
+}

@@ -268,7 +268,7 @@ static void note_recent(struct sync_batch *batch)
 static struct sync_batch *ready_batch(struct store *store)
 {
     if (list_is_empty(&store->queued_batches)) {
-        if (store->forming == NULL) return NULL;
+        if (store->forming == NULL || store_drop_empty_forming(store)) return NULL;
         if (store_queue_forming(store) != 0) return NULL;
     }
     return container_of(store->queued_batches.next, struct sync_batch, link);

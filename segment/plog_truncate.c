@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "segment/producer_scan.h"
 #include "segment/store_core.h"
 
 #include <stdlib.h>
@@ -18,6 +19,9 @@ struct truncate_job {
     uint64_t *removed; /* base offsets of the segments behind it */
     uint32_t removed_count;
     bool sync_parents;
+    struct producer_scan_segment *kept; /* owned; NULL: the producers need no mending */
+    uint32_t kept_count;
+    struct producer_table scanned;
     int error;
 };
 
@@ -119,7 +123,6 @@ static void cut_books(struct plog *plog, uint64_t offset)
     lower(&plog->synced_offset, offset);
     lower(&plog->durable_offset, offset);
     epoch_cache_truncate_end(&plog->epochs, offset);
-    producer_table_truncate(&plog->producers, offset);
     while (plog->hole_count > 0 && plog->holes[plog->hole_count - 1].from >= offset)
         plog->hole_count--;
     if (plog->hole_count > 0) lower(&plog->holes[plog->hole_count - 1].to, offset);
@@ -127,6 +130,17 @@ static void cut_books(struct plog *plog, uint64_t offset)
         plog->read_marks[i].offset = UINT64_MAX;
     plog->store->is_manifest_stale = true;
     plog_notify(plog);
+}
+
+/* Windows of producers are now shorter than the log could make them: the job reads it again. Without memory for that
+ * they stay so, and a late retry is refused instead of being recognized. */
+static void list_kept_segments(const struct plog *plog, struct truncate_job *job)
+{
+    job->kept = malloc(plog->segment_count * sizeof(*job->kept));
+    if (job->kept == NULL) return;
+    for (uint32_t i = 0; i < plog->segment_count; i++)
+        job->kept[job->kept_count++] =
+            (struct producer_scan_segment){plog->segments[i]->base_offset, plog->segments[i]->size};
 }
 
 /* The segments behind the cut leave the log; their names stay in `truncation` for the file job. */
@@ -150,6 +164,7 @@ static int cut_memory(struct plog_truncation *truncation, struct truncate_job *j
     }
     cut_segment(plog, plog_active_segment(plog), truncation->cut);
     cut_books(plog, truncation->cut.offset);
+    if (!producer_table_truncate(&plog->producers, truncation->cut.offset)) list_kept_segments(plog, job);
     return 0;
 }
 
@@ -181,10 +196,17 @@ static void truncate_job_run(struct store_job *base)
     if (job->error == 0) job->error = cut_file(fs, job);
     if (job->error == 0) job->error = segment_sync_names(fs, &job->id, job->sync_parents);
     if (job->error == MESH_ENOTFOUND) job->error = 0; /* no directory: the log has no file */
+    if (job->error == 0 && job->kept != NULL &&
+        producer_scan(fs, &job->id, job->kept, job->kept_count, &job->scanned) != 0) {
+        free(job->kept);
+        job->kept = NULL;
+    }
 }
 
 static void truncate_job_free(struct truncate_job *job)
 {
+    producer_table_deinit(&job->scanned);
+    free(job->kept);
     free(job->removed);
     free(job);
 }
@@ -202,6 +224,7 @@ static void truncate_job_complete(struct store *store, struct store_job *base)
             plog_poison(plog, job->error);
             finish(truncation, job->error);
         } else {
+            if (job->kept != NULL) producer_table_mend(&plog->producers, &job->scanned);
             truncation->step = TRUNCATION_RESET;
             truncation->ticket = 0;
             add_record(truncation, JOURNAL_ENTRY_RESET);

@@ -13,6 +13,7 @@
 #define BATCH_SIZE    16 /* of one batch of its window */
 
 #define FLAG_HAS_OLDER 1u
+#define MISSING_SHIFT  1 /* in the flags: the number of batches that the window lacks */
 
 struct producer_batch {
     uint64_t base_offset;
@@ -25,8 +26,10 @@ struct producer {
     int64_t id;
     int64_t last_ms;             /* wall clock of the last record */
     uint64_t epoch_start_offset; /* of the batch that brought the present epoch */
-    int16_t epoch;
-    bool has_older; /* something of this producer was pushed out of the window, by batches or by an epoch */
+    int16_t epoch;               /* -1: not known, after a truncation */
+    bool has_older;  /* something of this producer was pushed out of the window, by batches or by an epoch */
+    uint8_t missing; /* batches at the old end of the window that the log holds (or may hold) and the window
+                        lacks */
     uint8_t batch_count;
     struct producer_batch batches[PRODUCER_WINDOW_BATCHES]; /* oldest first */
 };
@@ -169,6 +172,7 @@ int producer_table_check(const struct producer_table *table, const struct record
     producer = find(table, header->producer_id);
     if (producer == NULL) return 0;
     if (header->producer_epoch < producer->epoch) return MESH_EPRODUCER_FENCED;
+    if (producer->batch_count == 0 && producer->missing > 0) return 0; /* as good as unknown */
     if (header->producer_epoch > producer->epoch) return first == 0 ? 0 : MESH_EOUT_OF_ORDER_SEQUENCE;
 
     last = sequence_after(first, header->last_offset_delta);
@@ -190,6 +194,7 @@ static void push_batch(struct producer *producer, const struct record_batch_head
         producer->batch_count--;
         producer->has_older = true;
     }
+    if (producer->missing > 0) producer->missing--;
     producer->batches[producer->batch_count++] = (struct producer_batch){
         .base_offset = (uint64_t)header->base_offset,
         .first_sequence = header->base_sequence,
@@ -225,7 +230,7 @@ int producer_table_record(struct producer_table *table, const struct record_batc
     }
     if (is_new || header->producer_epoch > producer->epoch) {
         producer->has_older = !is_new;
-        producer->batch_count = 0;
+        producer->batch_count = producer->missing = 0;
         producer->epoch = header->producer_epoch;
         producer->epoch_start_offset = (uint64_t)header->base_offset;
     }
@@ -236,36 +241,75 @@ int producer_table_record(struct producer_table *table, const struct record_batc
     return 0;
 }
 
-/* True when something older than what is left, and not known any more, now belongs into the window. */
-static bool truncate_producer(struct producer *producer, uint64_t offset)
+static void truncate_producer(struct producer *producer, uint64_t offset)
 {
-    bool is_shortened = false;
-
     while (producer->batch_count > 0 && newest(producer)->base_offset >= offset) {
         producer->batch_count--;
-        is_shortened = true;
+        if (producer->has_older && producer->missing < PRODUCER_WINDOW_BATCHES) producer->missing++;
     }
-    return is_shortened && producer->has_older;
+    if (producer->epoch_start_offset < offset) return;
+    /* The epoch began behind the cut: an older one is the present one again, and nothing is known of it. */
+    producer->epoch = -1;
+    producer->epoch_start_offset = 0;
+    producer->missing = producer->has_older ? PRODUCER_WINDOW_BATCHES : 0;
+}
+
+/* True when the log holds nothing of the producer, and never did. */
+static bool is_blank(const struct producer *producer)
+{
+    return producer->epoch < 0 && producer->missing == 0;
 }
 
 bool producer_table_truncate(struct producer_table *table, uint64_t offset)
 {
-    bool is_inexact = false;
-
-    if (table->body == NULL) return false;
+    if (table->body == NULL) return true;
     list_for_each_safe(node, &table->body->by_idleness)
     {
         struct producer *producer = container_of(node, struct producer, idle);
-        if (producer->epoch_start_offset < offset) {
-            is_inexact |= truncate_producer(producer, offset);
-            continue;
-        }
-        is_inexact |= producer->has_older;
+        truncate_producer(producer, offset);
+        if (!is_blank(producer)) continue;
         unlink_producer(table, producer);
         free(producer);
     }
     if (table->body->by_id.count == 0) producer_table_deinit(table);
-    return is_inexact;
+    return producer_table_is_exact(table);
+}
+
+bool producer_table_is_exact(const struct producer_table *table)
+{
+    if (table->body == NULL) return true;
+    list_for_each(node, &table->body->by_idleness)
+    {
+        if (container_of(node, struct producer, idle)->missing > 0) return false;
+    }
+    return true;
+}
+
+void producer_table_mend(struct producer_table *table, struct producer_table *scanned)
+{
+    if (table->body == NULL) {
+        producer_table_deinit(scanned);
+        return;
+    }
+    list_for_each_safe(node, &table->body->by_idleness)
+    {
+        struct producer *producer = container_of(node, struct producer, idle);
+        const struct producer *found = find(scanned, producer->id);
+        if (producer->missing == 0) continue;
+        if (found == NULL || found->epoch < producer->epoch) {
+            unlink_producer(table, producer);
+            free(producer);
+            continue;
+        }
+        producer->epoch = found->epoch;
+        producer->epoch_start_offset = found->epoch_start_offset;
+        producer->batch_count = found->batch_count;
+        memcpy(producer->batches, found->batches, sizeof(producer->batches));
+        producer->has_older = true; /* as far as anybody has looked */
+        producer->missing = 0;
+    }
+    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    producer_table_deinit(scanned);
 }
 
 void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, int64_t expiry_ms)
@@ -292,7 +336,7 @@ static uint8_t *encode_producer(uint8_t *to, const struct producer *producer)
     le_store64(to + 8, (uint64_t)producer->last_ms);
     le_store64(to + 16, producer->epoch_start_offset);
     le_store16(to + 24, (uint16_t)producer->epoch);
-    to[26] = producer->has_older ? FLAG_HAS_OLDER : 0;
+    to[26] = (uint8_t)((producer->has_older ? FLAG_HAS_OLDER : 0) | producer->missing << MISSING_SHIFT);
     to[27] = producer->batch_count;
     to += PRODUCER_SIZE;
     for (unsigned i = 0; i < producer->batch_count; i++, to += BATCH_SIZE) {
@@ -337,26 +381,45 @@ static int decode_batch(const uint8_t *from, struct producer *producer)
     return 0;
 }
 
+/* The fixed part of a producer, judged. *ret_producer has no list and no map. */
+static int decode_head(const uint8_t *from, struct producer *ret_producer)
+{
+    struct producer head = {
+        .id = (int64_t)le_load64(from),
+        .last_ms = (int64_t)le_load64(from + 8),
+        .epoch_start_offset = le_load64(from + 16),
+        .epoch = (int16_t)le_load16(from + 24),
+        .has_older = from[26] & FLAG_HAS_OLDER,
+        .missing = (uint8_t)(from[26] >> MISSING_SHIFT),
+    };
+
+    if (head.id < 0 || head.epoch < -1 || head.missing > PRODUCER_WINDOW_BATCHES ||
+        from[27] > PRODUCER_WINDOW_BATCHES)
+        return MESH_ECORRUPT;
+    if (head.missing > 0 && !head.has_older) return MESH_ECORRUPT;
+    if (head.epoch == -1 && (head.missing == 0 || from[27] > 0)) return MESH_ECORRUPT;
+    *ret_producer = head;
+    return 0;
+}
+
 static int decode_producer(struct producer_table *table, struct slice *bytes)
 {
     const uint8_t *from = bytes->data;
-    struct producer *producer;
+    struct producer head, *producer;
     unsigned batch_count;
-    int64_t id;
     int err;
 
-    if (bytes->size < PRODUCER_SIZE) return MESH_ECORRUPT;
-    id = (int64_t)le_load64(from);
+    if (bytes->size < PRODUCER_SIZE || decode_head(from, &head) != 0) return MESH_ECORRUPT;
     batch_count = from[27];
-    if (id < 0 || find(table, id) != NULL || (int16_t)le_load16(from + 24) < 0 || from[26] > FLAG_HAS_OLDER ||
-        batch_count > PRODUCER_WINDOW_BATCHES || bytes->size < PRODUCER_SIZE + batch_count * BATCH_SIZE)
+    if (bytes->size < PRODUCER_SIZE + batch_count * BATCH_SIZE || find(table, head.id) != NULL)
         return MESH_ECORRUPT;
-    err = add(table, id, &producer);
+    err = add(table, head.id, &producer);
     if (err != 0) return err;
-    producer->last_ms = (int64_t)le_load64(from + 8);
-    producer->epoch_start_offset = le_load64(from + 16);
-    producer->epoch = (int16_t)le_load16(from + 24);
-    producer->has_older = from[26] & FLAG_HAS_OLDER;
+    producer->last_ms = head.last_ms;
+    producer->epoch_start_offset = head.epoch_start_offset;
+    producer->epoch = head.epoch;
+    producer->has_older = head.has_older;
+    producer->missing = head.missing;
     for (unsigned i = 0; i < batch_count && err == 0; i++)
         err = decode_batch(from + PRODUCER_SIZE + i * BATCH_SIZE, producer);
     *bytes = slice_of(from + PRODUCER_SIZE + batch_count * BATCH_SIZE,

@@ -53,10 +53,17 @@ int producer_table_check(const struct producer_table *table, const struct record
 int producer_table_record(struct producer_table *table, const struct record_batch_header *header,
                           int64_t now_wall_ms);
 
-/* Forgets every batch with base offset >= offset, and producers that then have none. True when a producer's
- * window is now shorter than the log could make it: the caller replays the headers of the remaining log (as
- * far back as it wants) into a cleared table to have exact windows again. */
+/* Forgets every batch with base offset >= offset. A window from which batches had been pushed out before is
+ * then shorter than the log could make it: until as many batches have been recorded anew the table is
+ * inexact, and a producer of whom no batch is left counts as unknown. False: the table is inexact; see
+ * producer_table_mend(). */
 bool producer_table_truncate(struct producer_table *table, uint64_t offset);
+bool producer_table_is_exact(const struct producer_table *table);
+
+/* Makes an inexact table exact with what `scanned` holds: the windows of the newest batches of the same log,
+ * as far back as somebody cared to read. Windows that are exact stay; producers that were not found are
+ * forgotten. `scanned` is used up. */
+void producer_table_mend(struct producer_table *table, struct producer_table *scanned);
 
 /* Forgets the producers that have been idle longer than expiry_ms. */
 void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, int64_t expiry_ms);

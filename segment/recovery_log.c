@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "segment/producer_scan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -523,6 +524,26 @@ static bool was_deleted(const struct work *work)
            in->entries[0].entry.sequence <= in->entries[0].manifest_frame;
 }
 
+/* A snapshot knows batches that were not durable yet; where they are lost, older ones belong into the windows again. */
+static int mend_producers(struct work *work)
+{
+    struct manifest_log *log = work->log;
+    struct producer_table scanned = PRODUCER_TABLE_INIT;
+    struct producer_scan_segment *segments;
+    int err;
+
+    if (producer_table_truncate(&log->producers, log->end_offset)) return 0;
+    segments = malloc((log->segment_count + 1) * sizeof(*segments));
+    if (segments == NULL) return MESH_ENOMEM;
+    for (uint32_t i = 0; i < log->segment_count; i++)
+        segments[i] = (struct producer_scan_segment){log->segments[i].base_offset, log->segments[i].size};
+    err = producer_scan(work->fs, &log->id, segments, log->segment_count, &scanned);
+    free(segments);
+    if (err == 0) producer_table_mend(&log->producers, &scanned);
+    producer_table_deinit(&scanned);
+    return err;
+}
+
 static int recover(struct work *work)
 {
     struct manifest_log *log = work->log;
@@ -548,8 +569,8 @@ static int recover(struct work *work)
     if (err != 0) return err;
     log->acked_offset = log->end_offset;
     epoch_cache_truncate_end(&log->epochs, log->end_offset);
-    producer_table_truncate(&log->producers, log->end_offset);
-    return tidy_files(work);
+    err = mend_producers(work);
+    return err != 0 ? err : tidy_files(work);
 }
 
 int recovery_log_run(struct recovery_log *in)

@@ -183,30 +183,78 @@ START_TEST(truncation_forgets_what_lay_behind_the_cut)
     ck_assert_int_eq(produce(7, 0, 0, 2, 0), 0); /* 100 */
     ck_assert_int_eq(produce(8, 0, 0, 2, 0), 0); /* 102 */
     ck_assert_int_eq(produce(7, 0, 2, 2, 0), 0); /* 104 */
-    ck_assert(!producer_table_truncate(&table, 106));
-    ck_assert(!producer_table_truncate(&table, 104)); /* nothing had left the windows: they are exact */
+    ck_assert(producer_table_truncate(&table, 106));
+    ck_assert(producer_table_truncate(&table, 104)); /* nothing had left the windows: they are exact */
     ck_assert_int_eq(check(7, 0, 2, 2), 0);
     ck_assert_int_eq(check(7, 0, 0, 2), MESH_EDUPLICATE_SEQUENCE);
-    ck_assert(!producer_table_truncate(&table, 102));
+    ck_assert(producer_table_truncate(&table, 102));
     ck_assert_uint_eq(producer_table_count(&table), 1);
-    ck_assert(!producer_table_truncate(&table, 0));
+    ck_assert(producer_table_truncate(&table, 0));
     ck_assert_uint_eq(producer_table_memory_bytes(&table), 0);
     tear_down();
 }
 END_TEST
 
-START_TEST(truncation_says_when_a_window_has_lost_its_older_part)
+START_TEST(a_window_that_lost_its_older_part_is_inexact_until_it_is_full_again)
 {
     set_up();
     for (int i = 0; i < 7; i++)
         ck_assert_int_eq(produce(7, 0, i, 1, 0), 0);
-    ck_assert(!producer_table_truncate(&table, 107));
-    ck_assert(producer_table_truncate(&table, 106));
+    ck_assert(producer_table_truncate(&table, 107));
+    ck_assert(!producer_table_truncate(&table, 105)); /* batches 0 and 1 belong into it and are not known */
+    next_offset = 105;
+    ck_assert_int_eq(produce(7, 0, 5, 1, 0), 0);
+    ck_assert(!producer_table_is_exact(&table));
+    ck_assert_int_eq(produce(7, 0, 6, 1, 0), 0);
+    ck_assert(producer_table_is_exact(&table));
+    tear_down();
+}
+END_TEST
+
+START_TEST(a_producer_whose_window_is_gone_counts_as_unknown)
+{
+    set_up();
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(produce(7, 3, i, 1, 0), 0);
+    ck_assert(!producer_table_truncate(&table, 102));
+    ck_assert_int_eq(check(7, 3, 2, 1), 0);
+    ck_assert_int_eq(check(7, 3, 0, 1), 0);
+    ck_assert_int_eq(check(7, 2, 0, 1), MESH_EPRODUCER_FENCED);
     tear_down();
     set_up();
     ck_assert_int_eq(produce(7, 0, 0, 1, 0), 0);
     ck_assert_int_eq(produce(7, 1, 0, 1, 0), 0);
-    ck_assert(producer_table_truncate(&table, 101)); /* epoch 0 is the present one again, and not known */
+    ck_assert(!producer_table_truncate(&table, 101)); /* epoch 0 is the present one again, and not known */
+    ck_assert_int_eq(check(7, 0, 5, 1), 0);
+    ck_assert_int_eq(check(7, 1, 0, 1), 0);
+    tear_down();
+}
+END_TEST
+
+START_TEST(scanning_the_log_mends_what_is_inexact_and_leaves_the_rest)
+{
+    struct producer_table scanned = PRODUCER_TABLE_INIT;
+
+    set_up();
+    ck_assert_int_eq(produce(8, 0, 0, 1, 0), 0);
+    ck_assert_int_eq(produce(9, 0, 0, 1, 0), 0); /* before what will be scanned */
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(produce(7, 0, i, 1, 0), 0); /* 102..108 */
+    ck_assert_int_eq(produce(9, 1, 0, 1, 0), 0);
+    ck_assert(!producer_table_truncate(&table, 104));
+    for (int i = 0; i < 2; i++) {
+        struct record_batch_header header = batch(7, 0, i, 1);
+        header.base_offset = 102 + i;
+        ck_assert_int_eq(producer_table_record(&scanned, &header, 0), 0);
+    }
+    producer_table_mend(&table, &scanned);
+    ck_assert(producer_table_is_exact(&table));
+    ck_assert_int_eq(check(7, 0, 0, 1), MESH_EDUPLICATE_SEQUENCE);
+    ck_assert_int_eq(check(7, 0, 2, 1), 0);
+    ck_assert_int_eq(check(7, 0, 3, 1), MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_int_eq(check(8, 0, 0, 1), MESH_EDUPLICATE_SEQUENCE);
+    ck_assert_uint_eq(producer_table_count(&table), 2); /* 9 was not found */
+    producer_table_mend(&table, &scanned);
     tear_down();
 }
 END_TEST
@@ -267,7 +315,7 @@ START_TEST(a_snapshot_restores_windows_order_and_epochs)
     ck_assert_int_eq(check(7, 2, 0, 1), MESH_EOUT_OF_ORDER_SEQUENCE);
     ck_assert_int_eq(check(7, 1, 6, 1), MESH_EPRODUCER_FENCED);
     ck_assert(producer_table_oldest_ms(&table) == 10);
-    ck_assert(producer_table_truncate(&table, 105)); /* it still knows that something older was there */
+    ck_assert(!producer_table_truncate(&table, 105)); /* it still knows that something older was there */
     buffer_deinit(&bytes);
     tear_down();
 }
@@ -356,7 +404,9 @@ static Suite *suite(void)
     suite_add_tcase(all, rules);
     tcase_add_test(life, replaying_an_overlap_changes_nothing);
     tcase_add_test(life, truncation_forgets_what_lay_behind_the_cut);
-    tcase_add_test(life, truncation_says_when_a_window_has_lost_its_older_part);
+    tcase_add_test(life, a_window_that_lost_its_older_part_is_inexact_until_it_is_full_again);
+    tcase_add_test(life, a_producer_whose_window_is_gone_counts_as_unknown);
+    tcase_add_test(life, scanning_the_log_mends_what_is_inexact_and_leaves_the_rest);
     tcase_add_test(life, idle_producers_expire);
     tcase_add_test(life, at_the_limit_the_longest_idle_producer_gives_way);
     tcase_add_test(life, a_snapshot_restores_windows_order_and_epochs);

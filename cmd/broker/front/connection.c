@@ -59,7 +59,7 @@ int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, soc
     list_init(&connection->fetches);
     connection_enlist(connection, shard);
     connection_update(connection, true);
-    return 0;
+    return connection->state == CONNECTION_CLOSED ? MESH_ENOMEM : 0;
 }
 
 /* Out of every list and of the loop, buffers given back. */
@@ -67,6 +67,7 @@ static void connection_leave(struct connection *connection)
 {
     struct shard *shard = connection->shard;
 
+    lobby_leave(connection);
     ev_io_stop(shard->loop, &connection->io);
     connection->is_reading = connection->is_writing = false;
     list_remove(&connection->link);
@@ -207,20 +208,32 @@ static void connection_watch_stall(struct connection *connection, bool has_progr
     }
 }
 
-void connection_update(struct connection *connection, bool has_progressed)
+static void connection_watch_io(struct connection *connection)
 {
     struct ev_loop *loop = connection->shard->loop;
     bool reads = !connection->is_over_limit && list_is_empty(&connection->wait_link);
     bool writes = connection->out.first != NULL && !connection->out.is_loading &&
                   list_is_empty(&connection->flush_link);
 
+    if (reads == connection->is_reading && writes == connection->is_writing) return;
+    ev_io_stop(loop, &connection->io);
+    ev_io_set(&connection->io, connection->fd, (reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
+    if (reads || writes) ev_io_start(loop, &connection->io);
+    connection->is_reading = reads;
+    connection->is_writing = writes;
+}
+
+void connection_update(struct connection *connection, bool has_progressed)
+{
     if (connection->state == CONNECTION_CLOSED) return;
-    if (reads != connection->is_reading || writes != connection->is_writing) {
-        ev_io_stop(loop, &connection->io);
-        ev_io_set(&connection->io, connection->fd, (reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
-        if (reads || writes) ev_io_start(loop, &connection->io);
-        connection->is_reading = reads;
-        connection->is_writing = writes;
+    if (connection->state >= CONNECTION_OPEN) {
+        lobby_leave(connection);
+        connection_watch_io(connection);
+    } else if (!list_is_empty(&connection->wait_link)) {
+        lobby_leave(connection);
+    } else if (!connection->is_in_lobby && lobby_enter(connection) != 0) {
+        connection_close(connection);
+        return;
     }
     connection_watch_stall(connection, has_progressed);
 }

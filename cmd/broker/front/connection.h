@@ -53,6 +53,7 @@ struct connection {
     uint32_t pending;     /* requests (and disk reads) under way */
     uint32_t heavy;       /* of these, fetches and administrative ones */
     bool is_over_limit;   /* not read from until answers are read or given */
+    bool is_in_lobby;            /* watched there, not by io */
     bool is_reading, is_writing; /* what io watches */
     struct mail mail;     /* when it moves to another shard */
     union {

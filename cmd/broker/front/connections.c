@@ -53,6 +53,7 @@ void connections_init(struct shard *shard, int listen_fd)
     list_init(&connections->stalling);
     list_init(&connections->closed);
     connections->listen_fd = listen_fd;
+    connections->lobby = (struct lobby)LOBBY_INIT;
     ev_timer_init(&connections->stall_timer, stall_on_timer, 0., 0.);
     connections->stall_timer.data = shard;
 }
@@ -93,6 +94,7 @@ void connections_deinit(struct shard *shard)
         free(container_of(node, struct connection, link)); /* nothing answers any more */
     }
     ev_timer_stop(shard->loop, &connections->stall_timer);
+    lobby_close(shard);
 }
 
 /* ---- turns ---- */

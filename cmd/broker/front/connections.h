@@ -3,6 +3,7 @@
 #define BROKER_FRONT_CONNECTIONS_H
 
 #include "base/list.h"
+#include "cmd/broker/front/lobby.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct connections {
     ev_timer stall_timer;
     ev_timer accept_timer; /* out of descriptors: try again then */
     ev_io accept_io;
+    struct lobby lobby;
     int listen_fd;
     uint64_t pending; /* unanswered requests of all connections */
     uint64_t complaint_second;

@@ -105,7 +105,7 @@ static void input_sniff(struct connection *connection)
 
 static void input_wait(struct connection *connection)
 {
-    if (!connection->is_over_limit)
+    if (!connection->is_over_limit && list_is_empty(&connection->wait_link))
         list_push_back(&connection->shard->connections.memory_waiting, &connection->wait_link);
     connection_update(connection, true);
 }

@@ -205,7 +205,7 @@ static void part_wait(struct fetch_part *part)
 
 void fetch_part_run(struct fetch_part *part)
 {
-    part->is_out = true;
+    if (part->home == part->shard) part->is_out = true; /* else the home shard has said so */
     part->started_ns = clock_monotonic_ns();
     if (part_read(part) || part->max_wait_ms == 0 || part->shard->is_stopping) {
         part_finish(part);

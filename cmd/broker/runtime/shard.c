@@ -51,6 +51,8 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     err = mailbox_init(&shard->mailbox);
     if (err != 0) goto fail;
     shard_turn_init(shard);
+    err = lobby_open(shard);
+    if (err != 0) goto fail;
     err = store_open(store_options, &shard->store);
     if (err != 0) goto fail;
     store_set_notify(shard->store, shard_on_plog_change, shard);

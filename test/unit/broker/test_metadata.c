@@ -284,6 +284,54 @@ START_TEST(a_failed_disk_refuses_changes_but_not_reading)
 }
 END_TEST
 
+START_TEST(a_change_that_finds_no_memory_changes_nothing)
+{
+    struct metadata *metadata = open_on(fs);
+    struct message_config config = {.key = TEXT("flush"), .value = TEXT("async")};
+    struct message_topic_create request = {
+        .name = TEXT("t"), .partition_count = 100, .configs = &config, .config_count = 1};
+    struct answer answer = {0};
+
+    ck_assert_int_eq(register_self(metadata), 0);
+    failing_alloc_each(n)
+    {
+        uint64_t index = image_applied_index(metadata_image(metadata));
+        failing_alloc_arm(n);
+        metadata_topic_create(metadata, &request, answered, &answer);
+        if (!failing_alloc_disarm()) break;
+        ck_assert_int_eq(answer.error, MESH_ENOMEM);
+        ck_assert_uint_eq(image_applied_index(metadata_image(metadata)), index);
+        ck_assert_int_eq(metadata_error(metadata), 0);
+    }
+    ck_assert_int_eq(answer.error, 0);
+    ck_assert_uint_eq(answer.partition_count, 100);
+    metadata_close(metadata);
+    metadata = open_on(fs);
+    ck_assert_ptr_nonnull(image_find_topic_by_name(metadata_image(metadata), "t"));
+    metadata_close(metadata);
+}
+END_TEST
+
+START_TEST(opening_finds_no_memory_and_then_does)
+{
+    struct metadata_options options;
+    struct metadata *metadata = NULL;
+    int err = 0;
+
+    metadata_options_init(&options, fs);
+    failing_alloc_each(n)
+    {
+        failing_alloc_arm(n);
+        err = metadata_open(&options, &metadata, message);
+        if (!failing_alloc_disarm()) break;
+        ck_assert_int_eq(err, MESH_ENOMEM);
+        ck_assert_uint_gt(strlen(message), 0);
+    }
+    ck_assert_int_eq(err, 0);
+    metadata_close(metadata);
+}
+END_TEST
+
 /* ---- identity ---- */
 
 START_TEST(a_damaged_identity_is_refused)
@@ -549,6 +597,8 @@ int main(void)
     tcase_add_test(tcase, producer_ids_survive_a_restart);
     tcase_add_test(tcase, defaults_of_the_broker_are_checked_and_used);
     tcase_add_test(tcase, a_failed_disk_refuses_changes_but_not_reading);
+    tcase_add_test(tcase, a_change_that_finds_no_memory_changes_nothing);
+    tcase_add_test(tcase, opening_finds_no_memory_and_then_does);
     tcase_add_test(tcase, a_damaged_identity_is_refused);
     tcase_add_test(tcase, a_part_of_a_directory_is_refused);
     tcase_add_test(tcase, the_identity_of_another_mesh_is_refused);

@@ -482,6 +482,9 @@ START_TEST(partitions_go_round_the_shards)
     for (int i = 0; i < 4; i++)
         ck_assert_uint_eq(counts[i], 100);
     ck_assert_uint_eq(image_shard_of(&topic_id, 5, 1), 0);
+    /* The same in every version: a partition does not change its shard for an upgrade. */
+    topic_id = (struct uuid){{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
+    ck_assert_uint_eq(image_shard_of(&topic_id, 0, 1000), 651);
 }
 END_TEST
 

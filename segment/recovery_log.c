@@ -423,6 +423,7 @@ static int apply_truncate(struct work *work, uint64_t offset)
     struct manifest_segment before;
     int err;
 
+    if (log->acked_offset > offset) log->acked_offset = offset;
     if (offset >= log->end_offset) return 0;
     work->is_cut = true;
     forget_from(work, offset);

@@ -78,12 +78,17 @@ static char *choose_name(const struct broker *broker, const char *asked)
 static int open_metadata(struct broker *broker, const struct broker_options *options)
 {
     struct metadata_options metadata_options;
+    struct decide_config defaults[SETTINGS_TOPIC_DEFAULTS_MAX]; /* copied by metadata_open() */
     struct metadata_self self;
     char message[METADATA_MESSAGE_SIZE] = "";
     int err;
 
     metadata_options_init(&metadata_options, broker->fs);
     metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
+    for (size_t i = 0; i < broker->settings.topic_default_count; i++)
+        defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};
+    metadata_options.config_defaults = defaults;
+    metadata_options.config_default_count = broker->settings.topic_default_count;
     metadata_options.publish = control_publish_image;
     metadata_options.publish_user = &broker->control;
     err = metadata_open(&metadata_options, &broker->control.metadata, message);

@@ -25,8 +25,9 @@ extern "C" {
 
 struct mesh_client;
 
-/* `brokers` is "host:port[,host:port...]" ("" or NULL: $MESH_BROKER, else 127.0.0.1:9092); any of them may be down.
- * Connects lazily. Errors: MESH_ENOMEM, MESH_EINVAL (malformed list). */
+/* `brokers` is "host[:port][,host[:port]...]" ("" or NULL: $MESH_BROKER, else 127.0.0.1:9092); any of them may be down.
+ * IPv6 in brackets; names are resolved when connecting, which blocks the calling thread for as long as the resolver
+ * takes. Connects lazily. Errors: MESH_ENOMEM, MESH_EINVAL (malformed list). */
 MESH_EXPORT int mesh_client_new(const char *brokers, struct mesh_client **ret_client);
 /* Closes connections. Producers and consumers made from it must be freed first. Accepts NULL. */
 MESH_EXPORT void mesh_client_free(struct mesh_client *client);
@@ -90,8 +91,8 @@ struct mesh_receipt {
     int64_t timestamp_ms;      /* of the record as stored */
 };
 
-/* Runs inside a call into the client, in the order of sending within a partition. `receipt` is borrowed. It may send
- * further records but not free the producer. */
+/* Runs inside a call into the client (mesh_producer_send() included), in the order of sending within a partition.
+ * `receipt` is borrowed. It may send further records, but neither free the producer nor call what waits (MESH_EINVAL). */
 typedef void mesh_delivery_fn(void *user, const struct mesh_receipt *receipt);
 
 /* Chooses a partition in [0, partition_count); any other result fails the record with MESH_EINVAL. */
@@ -112,7 +113,7 @@ MESH_EXPORT int mesh_producer_new(struct mesh_client *client, const char *topic,
 MESH_EXPORT void mesh_producer_free(struct mesh_producer *producer);
 
 /* Options: set before the first record. Errors: MESH_EINVAL. */
-MESH_EXPORT int mesh_producer_set_acks(struct mesh_producer *producer, int acks); /* 0, 1, -1 = all */
+MESH_EXPORT int mesh_producer_set_acks(struct mesh_producer *producer, int acks); /* 0 (switches idempotence off), 1, -1 = all */
 MESH_EXPORT int mesh_producer_set_idempotent(struct mesh_producer *producer, int enabled);
 MESH_EXPORT int mesh_producer_set_compression(struct mesh_producer *producer, enum mesh_compression compression);
 MESH_EXPORT int mesh_producer_set_linger_ms(struct mesh_producer *producer, int linger_ms);
@@ -124,7 +125,9 @@ MESH_EXPORT int mesh_producer_set_in_flight_max(struct mesh_producer *producer, 
 MESH_EXPORT int mesh_producer_set_partitioner(struct mesh_producer *producer, enum mesh_partitioner partitioner);
 MESH_EXPORT int mesh_producer_set_partitioner_fn(struct mesh_producer *producer, mesh_partitioner_fn *partitioner, void *user);
 
-/* Queues a copy of the record and returns at once; delivery (may be NULL) runs when its fate is known. Errors:
+/* Queues a copy of the record and returns at once; delivery (may be NULL) runs when its fate is known. Every now and
+ * then the call also sends what is ready and takes answers in, without waiting. Records for a topic that no broker knows
+ * fail with MESH_EUNKNOWN_TOPIC after about a second. Errors:
  * MESH_EQUEUEFULL (memory limit: poll, then retry; the record was not taken), MESH_ETOOLARGE, MESH_EINVAL,
  * MESH_ENOMEM. */
 MESH_EXPORT int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record,
@@ -163,8 +166,9 @@ struct mesh_consumed {
 MESH_EXPORT int mesh_consumer_new(struct mesh_client *client, struct mesh_consumer **ret_consumer);
 MESH_EXPORT void mesh_consumer_free(struct mesh_consumer *consumer); /* accepts NULL */
 
-/* Options. bytes_max: of fetched batches kept ahead of the application. min_bytes/max_wait: how long a broker may hold
- * an empty answer back (default 1 byte, 500 ms). verify: check every batch's CRC (default 1). */
+/* Options. bytes_max: of fetched batches kept ahead of the application (default 4 MiB; a single batch may exceed it).
+ * bytes_min/max_wait: how long a broker may hold an empty answer back (default 1 byte, 500 ms; at most half of the
+ * client's timeout). verify: check every batch's CRC (default 1). */
 MESH_EXPORT int mesh_consumer_set_fetch_bytes_max(struct mesh_consumer *consumer, size_t bytes);
 MESH_EXPORT int mesh_consumer_set_fetch_bytes_min(struct mesh_consumer *consumer, size_t bytes);
 MESH_EXPORT int mesh_consumer_set_fetch_max_wait_ms(struct mesh_consumer *consumer, int max_wait_ms);

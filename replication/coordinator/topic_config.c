@@ -27,9 +27,8 @@ static const struct topic_config_info table[TOPIC_CONFIG_COUNT] = {
     [TOPIC_CONFIG_FLUSH_BYTES] = {"flush.bytes", "", TOPIC_CONFIG_TYPE_BYTES, 16 * MIB, 4 * KIB, 1024 * GIB,
                                   "", "flush=async: sync after this many bytes"},
     [TOPIC_CONFIG_RETENTION_MS] = {"retention.ms", "", TOPIC_CONFIG_TYPE_DURATION_MS, 7 * MS_DAY, -1,
-                                   INT64_MAX / 2, "", "how long records are kept at least; -1: for ever"},
-    [TOPIC_CONFIG_RETENTION_BYTES] = {"retention.bytes", "", TOPIC_CONFIG_TYPE_BYTES, -1, -1, INT64_MAX / 2,
-                                      "",
+                                   INT64_MAX, "", "how long records are kept at least; -1: for ever"},
+    [TOPIC_CONFIG_RETENTION_BYTES] = {"retention.bytes", "", TOPIC_CONFIG_TYPE_BYTES, -1, -1, INT64_MAX, "",
                                       "how much of each partition is kept at most, roughly; -1: no limit"},
     [TOPIC_CONFIG_SEGMENT_BYTES] = {"segment.bytes", "", TOPIC_CONFIG_TYPE_BYTES, GIB, 16 * KIB,
                                     2 * GIB - MIB, "", "size at which a partition starts its next file"},
@@ -59,11 +58,25 @@ const struct topic_config_info *topic_config_info(enum topic_config_id id)
     return &table[id];
 }
 
+#define ECHO_SIZE 65
+
+/* What the user wrote, fit for a line of log or a terminal: cut, and without anything unprintable. */
+static const char *echo(const char *text, char to[ECHO_SIZE])
+{
+    size_t size = 0;
+
+    for (; text[size] != '\0' && size < ECHO_SIZE - 1; size++)
+        to[size] = text[size] >= ' ' && text[size] < 127 ? text[size] : '?';
+    to[size] = '\0';
+    return to;
+}
+
 int topic_config_find(const char *key, enum topic_config_id *ret_id, char *message, size_t message_size)
 {
     const char *names[2 * TOPIC_CONFIG_COUNT];
     size_t count = 0;
     const char *closest;
+    char echoed[ECHO_SIZE];
 
     for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++) {
         if (strcmp(key, table[id].name) == 0 || (key[0] != '\0' && strcmp(key, table[id].kafka_name) == 0)) {
@@ -75,10 +88,10 @@ int topic_config_find(const char *key, enum topic_config_id *ret_id, char *messa
     }
     closest = suggest_closest(key, names, count);
     if (closest != NULL)
-        snprintf(message, message_size, "unknown topic configuration \"%.64s\"; did you mean \"%s\"?", key,
-                 closest);
+        snprintf(message, message_size, "unknown topic configuration \"%s\"; did you mean \"%s\"?",
+                 echo(key, echoed), closest);
     else
-        snprintf(message, message_size, "unknown topic configuration \"%.64s\"", key);
+        snprintf(message, message_size, "unknown topic configuration \"%s\"", echo(key, echoed));
     return MESH_EINVALID_CONFIG;
 }
 
@@ -199,12 +212,16 @@ static void say_what_is_allowed(const struct topic_config_info *info, const char
                                         [TOPIC_CONFIG_TYPE_BYTES] = " bytes",
                                         [TOPIC_CONFIG_TYPE_WORD] = ""};
 
+    char echoed[ECHO_SIZE], most[40] = "";
+
+    echo(value, echoed);
+    if (info->max != INT64_MAX) snprintf(most, sizeof(most), " to %lld", (long long)info->max);
     if (info->type == TOPIC_CONFIG_TYPE_WORD)
-        snprintf(message, size, "%s=%.64s is not supported; allowed: %s", info->name, value, info->words);
+        snprintf(message, size, "%s=%s is not supported; allowed: %s", info->name, echoed, info->words);
     else
-        snprintf(message, size, "%s=%.64s is not allowed: %s%lld to %lld%s%s", info->name, value,
+        snprintf(message, size, "%s=%s is not allowed: %s%lld%s%s%s%s", info->name, echoed,
                  info->min == -1 ? "-1 (no limit), or " : "", info->min == -1 ? 1ll : (long long)info->min,
-                 (long long)info->max, units[info->type], examples[info->type]);
+                 most, units[info->type], info->max == INT64_MAX ? " and more" : "", examples[info->type]);
 }
 
 int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message,

@@ -23,6 +23,7 @@ static const struct {
     {"flush.bytes", "64KiB", 65536, "65536"},
     {"retention.ms", "7d", 7 * DAY_MS, "604800000"},
     {"retention.ms", "-1", -1, "-1"},
+    {"retention.ms", "9223372036854775807", INT64_MAX, "9223372036854775807"},
     {"retention.ms", "90min", 5400000, "5400000"},
     {"retention.ms", "1", 1, "1"},
     {"retention.bytes", "10GB", 10000000000, "10000000000"},
@@ -66,7 +67,7 @@ static const struct {
     {"cleanup", "compact", "cleanup=compact is not supported; allowed: delete"},
     {"cleanup.policy", "compact,delete", "allowed: delete"},
     {"compression", "zstd", "allowed: producer"},
-    {"retention.ms", "0", "-1 (no limit), or 1 to"},
+    {"retention.ms", "0", "-1 (no limit), or 1 ms and more; write it like"},
     {"retention.ms", "-2", "write it like"},
     {"retention.ms", "7 d", "write it like"},
     {"retention.ms", "7days", "write it like"},
@@ -81,6 +82,7 @@ static const struct {
     {"min.insync", "0", "1 to 16"},
     {"min.insync", "two", "1 to 16"},
     {"min.insync", "2KiB", "1 to 16"},
+    {"flush", "a\x1b[31m\n", "flush=a?[31m? is not supported"},
 };
 
 START_TEST(a_bad_value_is_refused_with_what_is_allowed)

@@ -45,12 +45,27 @@ static int add_delivery(struct producer_batch *batch, struct delivery delivery)
     return 0;
 }
 
+static void add_time(struct producer_batch *batch, uint32_t index, int64_t timestamp_ms)
+{
+    if (index == 0) batch->time_count = 0;
+    if (batch->time_count > BATCH_TIMES_MAX) return;
+    if (batch->time_count > 0 && batch->times[batch->time_count - 1].timestamp_ms == timestamp_ms) return;
+    if (batch->time_count < BATCH_TIMES_MAX) {
+        batch->times[batch->time_count].first = index;
+        batch->times[batch->time_count].timestamp_ms = timestamp_ms;
+    }
+    batch->time_count++;
+}
+
 int batch_add(struct producer_batch *batch, const struct record *record, struct delivery delivery)
 {
+    uint32_t index = batch_record_count(batch);
     int err = add_delivery(batch, delivery);
 
     /* A delivery noted for a record that then does not fit is overwritten by the next record's. */
-    return err != 0 ? err : record_batch_builder_add(&batch->builder, record);
+    if (err == 0) err = record_batch_builder_add(&batch->builder, record);
+    if (err == 0) add_time(batch, index, record->timestamp_ms);
+    return err;
 }
 
 int batch_seal(struct producer_batch *batch, enum record_compression compression)
@@ -73,19 +88,46 @@ static const uint8_t *read_timestamp(const uint8_t *at, const uint8_t *end, int6
     return body + zigzag_decode(size);
 }
 
+/* Hands out the timestamps of a batch's records one by one. */
+struct time_reader {
+    const struct producer_batch *batch;
+    const uint8_t *at, *end; /* the next record, when they must be read; else NULL */
+    uint32_t run;            /* the next one */
+};
+
+static struct time_reader time_reader_of(const struct producer_batch *batch)
+{
+    const struct buffer *bytes = &batch->builder.bytes;
+    struct time_reader reader = {batch, NULL, NULL, 0};
+
+    if (batch->time_count <= BATCH_TIMES_MAX) return reader;
+    reader.at = bytes->data + RECORD_BATCH_HEADER_SIZE;
+    reader.end = bytes->data + bytes->size;
+    return reader;
+}
+
+static inline void next_time(struct time_reader *reader, uint32_t index, int64_t *timestamp_ms)
+{
+    const struct producer_batch *batch = reader->batch;
+
+    if (reader->at != NULL)
+        reader->at = read_timestamp(reader->at, reader->end, batch->builder.base_timestamp_ms, timestamp_ms);
+    else if (reader->run < batch->time_count && batch->times[reader->run].first == index)
+        *timestamp_ms = batch->times[reader->run++].timestamp_ms;
+}
+
 void batch_tell(struct producer_batch *batch, struct mesh_receipt *receipt)
 {
-    const struct record_batch_builder *builder = &batch->builder;
-    const uint8_t *at = builder->bytes.data + RECORD_BATCH_HEADER_SIZE, *end = builder->bytes.data + builder->bytes.size;
     bool is_stamped = batch->status == MESH_DELIVERED && batch->result.append_time_ms >= 0;
-    bool has_one_time = is_stamped || builder->base_timestamp_ms == builder->max_timestamp_ms;
+    struct time_reader reader = time_reader_of(batch);
+    uint32_t count = batch_record_count(batch);
     int64_t offset = receipt->offset;
 
     if (!batch->is_mixed && batch->delivery.fn == NULL) return;
-    receipt->timestamp_ms = is_stamped ? batch->result.append_time_ms : builder->base_timestamp_ms;
-    for (uint32_t i = 0; i < batch_record_count(batch); i++) {
+    if (is_stamped) receipt->timestamp_ms = batch->result.append_time_ms;
+    for (uint32_t i = 0; i < count; i++) {
         struct delivery delivery = batch->is_mixed ? batch->deliveries[i] : batch->delivery;
-        if (!has_one_time) at = read_timestamp(at, end, builder->base_timestamp_ms, &receipt->timestamp_ms);
+        if (!is_stamped) next_time(&reader, i, &receipt->timestamp_ms);
         if (offset >= 0) receipt->offset = offset + i;
         if (delivery.fn != NULL) delivery.fn(delivery.user, receipt);
     }

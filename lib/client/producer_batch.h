@@ -15,6 +15,8 @@
 #define BATCH_CLASS_COUNT    32 /* sizes are powers of two */
 #define BATCH_MEMORY_MIN     512u
 
+#define BATCH_TIMES_MAX      8
+
 enum batch_state {
     BATCH_OPEN,      /* takes records */
     BATCH_WAITING,   /* closed: to be sent, or to be sent again */
@@ -46,6 +48,12 @@ struct producer_batch {
     struct delivery *deliveries; /* owned; of each record, once they differ (is_mixed) */
     size_t delivery_capacity;
     bool is_mixed;
+
+    struct {
+        uint32_t first; /* record */
+        int64_t timestamp_ms;
+    } times[BATCH_TIMES_MAX]; /* runs of equal timestamps, so that telling them need not read the records again */
+    uint32_t time_count;      /* over BATCH_TIMES_MAX: there were more; the records are read after all */
 
     bool has_sequence;
     int64_t producer_id;

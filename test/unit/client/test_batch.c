@@ -69,6 +69,24 @@ START_TEST(each_sender_is_told_its_own_offset_and_timestamp)
 }
 END_TEST
 
+START_TEST(any_number_of_timestamps_is_told_truly)
+{
+    struct producer_batch *batch;
+    struct mesh_receipt receipt = {.offset = 50};
+
+    ck_assert_int_eq(batch_pool_take(&pool, 2000, 2000, &batch), 0);
+    for (int i = 0; i < 16; i++)
+        add(batch, 1000 + i / (_i + 1), note, NULL); /* 16 runs, 8 of them, 6 */
+    resolve(batch, -1);
+    told_count = 0;
+    batch_tell(batch, &receipt);
+    ck_assert_uint_eq(told_count, 16);
+    for (int i = 0; i < 16; i++)
+        ck_assert_int_eq(told[i].timestamp_ms, 1000 + i / (_i + 1));
+    batch_pool_give(&pool, batch);
+}
+END_TEST
+
 START_TEST(the_broker_s_append_time_overrides)
 {
     struct producer_batch *batch;
@@ -182,6 +200,7 @@ static Suite *suite(void)
 
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, each_sender_is_told_its_own_offset_and_timestamp);
+    tcase_add_loop_test(c, any_number_of_timestamps_is_told_truly, 0, 3);
     tcase_add_test(c, the_broker_s_append_time_overrides);
     tcase_add_test(c, one_delivery_for_all_costs_no_memory);
     tcase_add_test(c, the_cap_holds_and_memory_is_reused);

@@ -124,8 +124,9 @@ static int report_people(const struct bench_result *result, struct buffer *text)
     if (err == 0) err = append_cpu(text, "client", result->after.client - result->before.client, result);
     if (err == 0) err = append_cpu(text, "broker", broker_seconds(result), result);
     if (err == 0 && result->replicas_synced != UINT32_MAX)
-        err = buffer_printf(text, "%-12s%u replicas had synced each record when it was acknowledged\n",
-                            "durability", result->replicas_synced);
+        err = buffer_printf(text, "%-12seach record was synced on %u %s when it was acknowledged\n",
+                            "durability", result->replicas_synced,
+                            result->replicas_synced == 1 ? "replica" : "replicas");
     if (err == 0 && result->failed + result->unknown > 0)
         err = buffer_printf(text, "%-12s%llu failed, %llu unknown\n", "lost",
                             (unsigned long long)result->failed, (unsigned long long)result->unknown);

@@ -12,10 +12,12 @@
 #include "cmd/cli/producing.h"
 #include "cmd/cli/progress.h"
 #include "cmd/cli/record_reader.h"
+#include "cmd/cli/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -292,6 +294,15 @@ static const char *find_contradiction(const struct arguments *arguments)
     return NULL;
 }
 
+/* A person is typing: told once how to end, and not disturbed by a progress line. */
+static bool greet_typist(const struct arguments *arguments)
+{
+    if (arguments->operand_count > 1 || !terminal_is(STDIN_FILENO)) return false;
+    if (terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet"))
+        fputs("type records, one per line; Ctrl-D at the start of a line ends\n", stderr);
+    return true;
+}
+
 static int run(struct produce *produce)
 {
     const char *receipts = arguments_text(produce->arguments, "receipts", NULL);
@@ -306,6 +317,7 @@ static int run(struct produce *produce)
         return (int)failure_report(produce->session.is_json, err, strerror(errno), "opening %s", receipts);
     interrupt_install();
     start_ns = clock_monotonic_ns();
+    if (greet_typist(produce->arguments)) is_quiet = true;
     progress_init(&produce->progress, !is_quiet, total_size(produce->arguments), start_ns);
     code = send_inputs(produce);
     drain(produce);

@@ -86,9 +86,9 @@ class Commands(Case):
             address = f"127.0.0.1:{nobody.getsockname()[1]}"
             for words in CLIENT_COMMANDS:
                 with self.subTest(words):
-                    result = self.mesh(*words, "--broker", address, "--timeout", "1s", code=3, stdin=b"x\n")
+                    result = self.mesh(*words, "--broker", address, "--timeout", "300ms", code=3, stdin=b"x\n")
                     self.assertIn(b"mesh serve", result.err, str(result))
-            result = self.mesh("status", "--broker", address, "--timeout", "1s", "--json", code=3)
+            result = self.mesh("status", "--broker", address, "--timeout", "300ms", "--json", code=3)
             self.assertEqual(result.json["error"]["name"], "UNREACHABLE")
 
     def test_host_that_does_not_exist_is_exit_code_3(self):

@@ -24,6 +24,7 @@ struct work {
     struct buffer buffer;
     uint32_t first_entry; /* the last reset, or 0 */
     uint64_t durable_offset; /* everything below was durable in the files */
+    uint64_t void_from;      /* a truncation that was under way cuts there; UINT64_MAX: none */
     bool has_reset;
     bool is_cut;             /* by a truncation: what lies behind the end is no torn tail */
 };
@@ -200,8 +201,6 @@ static bool is_mark(const struct journal_entry_header *header)
  * what lies below it was durable in the files, which need not mean that a manifest knows of it. */
 static void apply_records(struct work *work)
 {
-    uint64_t void_from;
-
     for (uint32_t i = work->in->entry_count; i > 0; i--) {
         const struct recovery_entry *entry = &work->in->entries[i - 1];
         if (entry->entry.header.type != JOURNAL_ENTRY_RESET) continue;
@@ -217,12 +216,12 @@ static void apply_records(struct work *work)
         if (is_mark(header) && header->base_offset > work->durable_offset)
             work->durable_offset = header->base_offset;
     }
-    void_from = drop_voided(work);
-    if (work->durable_offset > void_from) work->durable_offset = void_from;
+    work->void_from = drop_voided(work);
+    if (work->durable_offset > work->void_from) work->durable_offset = work->void_from;
 }
 
-/* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming them: what is
- * missing is lost. */
+/* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming them, or by a
+ * truncation (or a recovery that repeated one) whose record is in the journal: what else is missing is lost. */
 static int check_segments(struct work *work)
 {
     struct manifest_log *log = work->log;
@@ -231,8 +230,14 @@ static int check_segments(struct work *work)
 
     for (uint32_t i = 0; i < log->segment_count && err == 0; i++) {
         struct manifest_segment segment = log->segments[i];
-        if (segment.size == 0 || is_on_disk(work, segment.base_offset)) log->segments[kept++] = segment;
-        else err = add_hole(work, segment.base_offset, segment.next_offset, 0);
+        if (segment.size == 0 || is_on_disk(work, segment.base_offset)) {
+            log->segments[kept++] = segment;
+        } else if (segment.base_offset >= work->void_from) {
+            if (log->end_offset > segment.base_offset) log->end_offset = segment.base_offset;
+            break;
+        } else {
+            err = add_hole(work, segment.base_offset, segment.next_offset, 0);
+        }
     }
     log->segment_count = kept;
     return err;
@@ -558,8 +563,8 @@ static int recover(struct work *work)
     if (err == MESH_ENOTFOUND) err = 0;
     epoch_cache_truncate_end(&log->epochs, log->end_offset);
     producer_table_truncate(&log->producers, log->end_offset);
-    if (err == 0) err = check_segments(work);
     if (err == 0) apply_records(work);
+    if (err == 0) err = check_segments(work);
     if (err == 0) err = scan(work);
     if (err == 0) err = replay(work);
     /* A log that had failed: its journal records may be gone, but they had been acknowledged. */

@@ -15,15 +15,15 @@
 #define DIRECT_ENTER_BYTES_DEFAULT (256u << 10)
 #define JOURNAL_FILE_BYTES_MIN (64u << 10)
 #define FILES_MIN              64
-#define FILES_MAX              1024
+#define FILES_MAX              16384
 
 void store_options_init(struct store_options *options, struct fs *fs, uint32_t index)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t share = memory / 64;
+    uint64_t share = memory / 48;
 
     if (share < (32u << 20)) share = 32u << 20;
-    if (share > (256u << 20)) share = 256u << 20;
+    if (share > (512u << 20)) share = 512u << 20;
     *options = (struct store_options){
         .fs = fs,
         .index = index,
@@ -296,7 +296,7 @@ void store_job_complete(struct store *store, struct store_job *job)
     if (job->lane == STORE_LANE_READ) store->read_jobs--;
     job->complete(store, job);
     if (free_bytes != UINT64_MAX) store_space_probed(store, free_bytes);
-    if (store->is_memory_wanted && store->pending_bytes < store->options.memory_bytes_max / 4)
+    if (store->is_memory_wanted && store->pending_bytes < store->options.memory_bytes_max / 2)
         store->is_memory_wanted = false;
     notify_owner(store);
 }

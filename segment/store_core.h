@@ -16,7 +16,7 @@
 #define SYNC_BATCH_BYTES_MAX (8u << 20) /* of one sync job; then the next batch forms */
 #define DIRECT_LOGS_MAX      4
 #define DIRECT_QUIET_TICKETS 8 /* in a row with less than a fourth of direct_enter_bytes: back to the journal */
-#define WRITE_BEHIND_AGE_MS  500
+#define WRITE_BEHIND_AGE_MS  10000 /* small pieces cost more than waiting: the journal has them */
 #define IDLE_CHECKPOINT_MS   2000  /* without appends: all is written, synced, and in the manifest */
 #define IDLE_RELEASE_MS      10000 /* without appends: memory and files are given back */
 #define FREE_PROBE_MS        500

@@ -209,7 +209,7 @@ bool store_has_unwritten(const struct store *store, uint64_t bound)
 static bool is_due(const struct store *store)
 {
     if (store->pending_bytes == 0) return false;
-    if (store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 4) return true;
+    if (store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 2) return true;
     list_for_each(node, &store->dirty_chunks)
     {
         const struct chunk *chunk = container_of(node, struct chunk, link);

@@ -22,7 +22,7 @@ struct setting {
 #define FIELD(name) offsetof(struct settings, name)
 
 static const struct setting setting_table[] = {
-    {{"connections.max", "count", 1, 1000000, 20000, "Open connections; more are closed at once."},
+    {{"connections.max", "count", 1, 1000000, 16384, "Open connections; more are closed at once."},
      FIELD(connections_max)},
     {{"connection.requests.max", "count", 1, 1000000, 32768,
       "Unanswered requests of one connection before the broker stops reading from it."},

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/partitions.h"
+#include "cmd/broker/topic_defaults.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,15 @@
 #define LOCK_PATH           "lock"
 #define DESCRIPTORS_FOR_US  512 /* files, sockets of our own, event descriptors */
 #define DESCRIPTORS_WANTED  1048576
+
+int start_check_topic_defaults(const struct broker *broker)
+{
+    char message[256] = "";
+    int err = topic_defaults_check(&broker->settings, message, sizeof(message));
+
+    if (err != 0) log_error("a default for topics is not acceptable: %s", message);
+    return err;
+}
 
 int start_data_dir(struct broker *broker)
 {

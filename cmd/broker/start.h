@@ -5,6 +5,9 @@
 #include "cmd/broker/broker_private.h"
 #include "segment/recovery.h"
 
+/* Every "topic.KEY=VALUE" must be a topic configuration. Logged. Errors: MESH_EINVAL. */
+int start_check_topic_defaults(const struct broker *broker);
+
 /* Opens the data directory and takes its lock. What fails has been logged. Errors: as broker_open(). */
 int start_data_dir(struct broker *broker);
 

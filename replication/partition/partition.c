@@ -79,6 +79,11 @@ int partition_leader_prepare(const struct partition *partition, uint8_t *batch, 
     return 0;
 }
 
+void partition_leader_unprepare(uint8_t *batch)
+{
+    record_batch_set_base_offset(batch, 0); /* as a producer sends it; the epoch is not judged */
+}
+
 void partition_leader_appended(struct partition *partition, const struct record_batch_header *header)
 {
     MESH_ASSERT((uint64_t)header->base_offset == partition->log_end);

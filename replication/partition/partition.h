@@ -63,12 +63,15 @@ void partition_set_config(struct partition *partition, const struct partition_co
 int partition_check_leader(const struct partition *partition, int32_t request_epoch);
 
 /* Judges a produced batch and, when it may be appended, gives it its offsets, epoch and (LogAppendTime) time, in place.
- * *ret_header then describes the patched batch. Nothing is remembered: the same bytes may be prepared again.
+ * *ret_header then describes the patched batch. Nothing is remembered.
  * *ret_append_time_ms is -1 on a CreateTime topic. Errors: those of partition_check_leader() and
  * record_batch_verify_produced(), MESH_EINVALID_TIMESTAMP, MESH_ENOT_ENOUGH_REPLICAS (acks all). */
 int partition_leader_prepare(const struct partition *partition, uint8_t *batch, size_t size, int32_t request_epoch,
                              int32_t acks, int64_t now_wall_ms, struct record_batch_header *ret_header,
                              int64_t *ret_append_time_ms);
+
+/* The prepared batch could not be appended now: makes its bytes fit to be prepared again. */
+void partition_leader_unprepare(uint8_t *batch);
 
 /* The prepared batch is in the log. */
 void partition_leader_appended(struct partition *partition, const struct record_batch_header *header);

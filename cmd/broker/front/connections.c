@@ -132,6 +132,16 @@ void connections_resume(struct shard *shard)
     }
 }
 
+void connections_relieve(struct shard *shard)
+{
+    list_for_each(node, &shard->connections.stalling)
+    {
+        struct connection *connection = container_of(node, struct connection, stall_link);
+
+        if (connection->is_writing) (void)output_copy_records(connection);
+    }
+}
+
 static void connection_flush(struct connection *connection)
 {
     struct shard *shard = connection->shard;

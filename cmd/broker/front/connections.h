@@ -37,6 +37,8 @@ void connections_deinit(struct shard *shard); /* closes everything */
 
 /* End of the turn, before the store's: goes on with requests that had to wait. */
 void connections_resume(struct shard *shard);
+/* The store is full: records that wait in its memory for clients who do not read are copied out of it. */
+void connections_relieve(struct shard *shard);
 /* End of the turn, last: sends what there is to send and frees what is closed. */
 void connections_flush(struct shard *shard);
 /* Whether all output has left. */

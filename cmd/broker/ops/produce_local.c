@@ -112,7 +112,11 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
         else if (err == MESH_EDUPLICATE_SEQUENCE)
             err = produce_duplicate(shard, partition, &header, original_offset, done);
     }
-    if (err == MESH_EAGAIN) return err;
+    if (err == MESH_EAGAIN) {
+        shard->is_store_full = true;
+        partition_leader_unprepare(batch);
+        return err;
+    }
     if (err != 0) produce_refuse(shard, err, done);
     return 0;
 }

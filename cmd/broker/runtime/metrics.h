@@ -16,7 +16,7 @@ struct metrics_topic {
     struct uuid topic_id;
     uint32_t partition_count; /* that this shard leads */
     uint64_t produced_batches, produced_records, produced_bytes;
-    uint64_t fetched_batches, fetched_bytes;
+    uint64_t fetched_bytes;
     uint64_t stored_bytes; /* now */
 };
 
@@ -32,7 +32,7 @@ struct metrics_shard {
     uint64_t requests[METRICS_OP_COUNT];
     uint64_t request_errors[METRICS_OP_COUNT];
     uint64_t produced_batches, produced_records, produced_bytes, produce_duplicates, produce_errors;
-    uint64_t fetched_batches, fetched_bytes, fetch_errors;
+    uint64_t fetched_bytes, fetch_errors;
     uint64_t fetch_waiting; /* now: long polls parked */
     uint64_t mailbox_messages, loop_turns;
     struct histogram produce_ack_ns; /* request parsed -> acknowledgement queued */

@@ -63,6 +63,7 @@ struct shard {
     uint64_t tick_seen;
     bool is_thread_started;
     bool is_announced; /* in mailbox_prepare_sleep() */
+    bool is_store_full; /* an append found no memory in this turn */
     bool has_more;     /* the next turn must not sleep */
     bool is_stopping;  /* new requests are refused */
     bool is_drained;   /* no further disk jobs */

@@ -129,6 +129,8 @@ static void turn_end(struct shard *shard)
     shard->has_more = false;
     produce_retry_remote(shard);
     connections_resume(shard);
+    if (shard->is_store_full) connections_relieve(shard);
+    shard->is_store_full = false;
     store_end_turn(shard->store, shard->now_ms, shard->now_wall_ms);
     start_jobs(shard);
     (void)produce_acknowledge(shard);

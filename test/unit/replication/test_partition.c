@@ -97,7 +97,10 @@ START_TEST(a_prepared_batch_can_be_prepared_again)
     struct record_batch_header first, second;
     int64_t append_time_ms;
 
+    partition_advance(&partition, &(struct partition_positions){0, 10, 10, 10});
     ck_assert_int_eq(prepare(&partition, &batch, -1, 1, &first, &append_time_ms), 0);
+    ck_assert_int_eq(first.base_offset, 10);
+    partition_leader_unprepare(batch.data);
     ck_assert_int_eq(prepare(&partition, &batch, -1, 1, &second, &append_time_ms), 0);
     ck_assert_int_eq(record_batch_verify(buffer_slice(&batch), &second), 0);
     ck_assert_int_eq(first.base_offset, second.base_offset);

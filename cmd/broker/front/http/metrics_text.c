@@ -68,7 +68,6 @@ static const struct shard_family shard_families[] = {
     {"mesh_produce_duplicates_total", "counter", "Batches that an idempotent producer had sent before.",
      SHARD(produce_duplicates)},
     {"mesh_produce_errors_total", "counter", "Batches refused.", SHARD(produce_errors)},
-    {"mesh_fetched_batches_total", "counter", "Record batches sent to consumers.", SHARD(fetched_batches)},
     {"mesh_fetched_bytes_total", "counter", "Bytes of record batches sent to consumers.",
      SHARD(fetched_bytes)},
     {"mesh_fetch_errors_total", "counter", "Fetches of a partition that failed.", SHARD(fetch_errors)},
@@ -214,7 +213,6 @@ static void add_topic(struct metrics_topic *sum, const struct metrics_topic *top
     sum->produced_batches += topic->produced_batches;
     sum->produced_records += topic->produced_records;
     sum->produced_bytes += topic->produced_bytes;
-    sum->fetched_batches += topic->fetched_batches;
     sum->fetched_bytes += topic->fetched_bytes;
     sum->stored_bytes += topic->stored_bytes;
 }
@@ -268,8 +266,6 @@ static const struct shard_family topic_families[] = {
      offsetof(struct metrics_topic, produced_records)},
     {"mesh_topic_produced_bytes_total", "counter", "Bytes of record batches appended to the topic.",
      offsetof(struct metrics_topic, produced_bytes)},
-    {"mesh_topic_fetched_batches_total", "counter", "Record batches of the topic sent to consumers.",
-     offsetof(struct metrics_topic, fetched_batches)},
     {"mesh_topic_fetched_bytes_total", "counter", "Bytes of the topic sent to consumers.",
      offsetof(struct metrics_topic, fetched_bytes)},
     {"mesh_topic_stored_bytes", "gauge", "Bytes of the topic on this broker's disk.",

@@ -7,6 +7,7 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/producer_ids.h"
 #include "cmd/broker/runtime/status.h"
+#include "cmd/broker/topic_defaults.h"
 #include "wire/frame.h"
 
 static void answer_topics(struct admin_call *call)
@@ -47,14 +48,18 @@ static void on_topic_changed(void *user, int error, const char *message, const s
 
 static void serve_create(struct admin_call *call)
 {
-    struct message_topic_create request;
+    struct message_topic_create request, filled;
+    struct message_config configs[SETTINGS_TOPIC_DEFAULTS_MAX + TOPIC_CONFIG_COUNT];
     int err = message_decode_topic_create(buffer_slice(&call->request), &request);
 
     if (err != 0) {
         admin_answer(call, err, "the request cannot be read");
         return;
     }
-    metadata_topic_create(call->control->metadata, &request, on_topic_changed, call);
+    filled = request;
+    filled.configs = configs;
+    if (!topic_defaults_fill(call->control->settings, &request, configs, &filled.config_count)) filled = request;
+    metadata_topic_create(call->control->metadata, &filled, on_topic_changed, call);
     message_deinit_topic_create(&request);
 }
 

@@ -96,7 +96,7 @@ static enum serve native_dispatch(const struct native_request *request)
 
     shard->metrics.requests[header->op < METRICS_OP_COUNT ? header->op : 0]++;
     if (header->flags != 0) return native_refuse_frame(connection, header, MESH_EPROTO, "a response was sent as a request");
-    if (shard->is_stopping) {
+    if (shard->is_stopping && connection->produce_call == NULL) { /* a request that has begun is finished */
         native_respond_error(connection, header->op, header->correlation_id, MESH_ESHUTDOWN, "the broker is stopping");
         return connection->state == CONNECTION_CLOSED ? SERVE_GONE : SERVE_MORE;
     }

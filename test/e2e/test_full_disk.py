@@ -6,6 +6,9 @@ import subprocess
 from harness import Case, main
 
 
+SMALL = ["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864"]
+
+
 class FullDisk(Case):
     def setUp(self):
         super().setUp()
@@ -16,14 +19,23 @@ class FullDisk(Case):
         if done.returncode != 0:
             self.skipTest(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
 
+        self.addCleanup(self.unmount)
+
     def tearDown(self):
-        disk = self.path("disk")
-        for broker in self.brokers:
-            if broker.process.poll() is None:
-                broker.stop()
-        if os.path.ismount(disk):
-            subprocess.run(["umount", disk], check=True)
+        failures = []
+        for broker in self.brokers:  # before the disk goes; tearDown of all would come too late
+            try:
+                if broker.process.poll() is None:
+                    broker.stop()
+            except AssertionError as failure:
+                failures.append(str(failure))
+        self.unmount()
         super().tearDown()
+        self.assertEqual(failures, [])
+
+    def unmount(self):
+        if os.path.ismount(self.path("disk")):
+            subprocess.run(["umount", self.path("disk")], check=True)
 
     def fill(self, topic):
         """Produces until the disk refuses; returns the facts of the command that was refused."""
@@ -35,8 +47,7 @@ class FullDisk(Case):
         self.fail("the disk never got full")
 
     def test_full_disk_refuses_and_recovers(self):
-        options = ["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864"]
-        broker = self.start_broker(self.path("disk", "data"), options=options)
+        broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "1"])
         self.mesh("topic", "create", "keep", "--set", "segment.bytes=8388608")
         self.mesh("topic", "create", "fill", "--set", "segment.bytes=8388608")
         self.mesh("produce", "keep", stdin=b"kept\n" * 1000)
@@ -58,8 +69,7 @@ class FullDisk(Case):
         self.assertEqual(self.mesh("consume", "keep", "--until-end").out, b"kept\n" * 1000 + b"after\n")
 
     def test_broker_that_died_on_a_full_disk_starts_again(self):
-        broker = self.start_broker(self.path("disk", "data"),
-                                   options=["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864"])
+        broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "1"])
         self.mesh("topic", "create", "fill", "--set", "segment.bytes=8388608")
         self.fill("fill")
         end = self.mesh("topic", "describe", "fill", "--json").json["partitions"][0]["high_watermark"]
@@ -67,6 +77,18 @@ class FullDisk(Case):
         broker.start()
         self.assertGreaterEqual(self.mesh("topic", "describe", "fill", "--json").json["partitions"][0]["high_watermark"], end)
         self.assertGreaterEqual(len(self.mesh("consume", "fill", "--until-end").out), end * 1000)
+
+    def test_shards_without_room_for_a_journal_refuse_and_stop(self):
+        broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "4"])
+        self.mesh("topic", "create", "t", "--partitions", "16")
+        acknowledged = 0
+        for partition in range(16):
+            result = self.mesh("produce", "t", "--partition", partition, "--json", "--timeout", "1s", stdin=b"x\n" * 10, code=None)
+            self.assertEqual(result.code, 0 if result.json["records"] == 10 else 1, str(result))
+            acknowledged += result.json["records"]
+        self.assertGreaterEqual(len(self.mesh("consume", "t", "--until-end").out), 2 * acknowledged)
+        self.mesh("status")
+        self.assertEqual(broker.stop(seconds=30), 0, "what cannot be written must not keep a broker from stopping")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -213,6 +214,19 @@ static void append_one(struct bench *bench, struct plog *plog, uint8_t *batch, s
     must(err, "append");
 }
 
+/* Until all is in the segments, which an idle store does by itself after a while. */
+static void settle(struct bench *bench)
+{
+    struct timespec pause = {0, 20000000};
+    struct store_stats stats;
+
+    do {
+        turn(bench, bench->out > 0);
+        store_get_stats(bench->store, &stats);
+        if (bench->out == 0 && stats.pending_bytes > 0) nanosleep(&pause, NULL);
+    } while (bench->out > 0 || stats.pending_bytes > 0);
+}
+
 static void throughput(struct bench *bench, const char *name, unsigned log_count, size_t batch_size, uint64_t bytes)
 {
     struct record_batch_header header;
@@ -230,6 +244,7 @@ static void throughput(struct bench *bench, const char *name, unsigned log_count
         append_one(bench, logs[next++ % log_count], batch, &header);
         if (warm % (256u << 10) < header.size) turn(bench, false);
     }
+    settle(bench);
     store_get_stats(bench->store, &before);
     start_ns = clock_monotonic_ns();
     cpu = cpu_seconds();

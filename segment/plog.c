@@ -259,3 +259,13 @@ int plog_check_producer(struct plog *plog, const struct record_batch_header *hea
 {
     return producer_table_check(&plog->producers, header, ret_base_offset);
 }
+
+bool plog_has_unsynced_older_segment(const struct plog *plog)
+{
+    for (uint32_t i = plog->segment_count; i > 1; i--) {
+        const struct segment_file *segment = plog->segments[i - 2];
+        if (segment->written > segment->synced || !segment->is_name_durable) return true;
+        if (segment->written > 0) return false; /* older ones were synced before */
+    }
+    return false;
+}

@@ -81,6 +81,8 @@ struct segment_file *plog_active_segment(const struct plog *plog); /* NULL: none
 int plog_add_segment(struct plog *plog, uint64_t base_offset, struct segment_file **ret_segment);
 /* The index of the last segment that begins at or before offset; segment_count must be > 0. */
 uint32_t plog_find_segment(const struct plog *plog, uint64_t offset);
+/* Segments before the active one with bytes or a name that are not durable: a direct job syncs only those it writes. */
+bool plog_has_unsynced_older_segment(const struct plog *plog);
 void plog_poison(struct plog *plog, int error);
 void plog_notify(struct plog *plog);
 void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in its chunk */

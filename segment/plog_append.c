@@ -74,17 +74,6 @@ static void leave_direct(struct plog *plog)
     store_close_chunk(plog->store, chunk);
 }
 
-/* A direct job syncs the segments that it writes, and no older ones. */
-static bool has_unsynced_older_segment(const struct plog *plog)
-{
-    for (uint32_t i = plog->segment_count; i > 1; i--) {
-        const struct segment_file *segment = plog->segments[i - 2];
-        if (segment->written > segment->synced || !segment->is_name_durable) return true;
-        if (segment->written > 0) return false; /* older ones were synced before */
-    }
-    return false;
-}
-
 /* Decides, once per log and ticket, which way its bytes take. */
 static bool choose_direct(struct plog *plog, const struct batch_touch *touch, bool is_first_touch)
 {
@@ -98,7 +87,7 @@ static bool choose_direct(struct plog *plog, const struct batch_touch *touch, bo
         return false;
     }
     if (plog->recent_bytes < store->options.direct_enter_bytes || plog->is_writing) return false;
-    if (has_unsynced_older_segment(plog)) return false;
+    if (plog_has_unsynced_older_segment(plog)) return false;
     return store->direct_log_count < DIRECT_LOGS_MAX && plog->direct_run_count == 0;
 }
 

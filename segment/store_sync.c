@@ -127,7 +127,12 @@ static void complete_direct(struct store *store, struct direct_write *direct)
         if (run->is_direct) plog->direct_run_count--;
         plog_run_written(plog, run);
     }
-    plog->filed_offset = plog->synced_offset = direct->end_offset;
+    plog->filed_offset = direct->end_offset;
+    if (plog_has_unsynced_older_segment(plog)) { /* from write-behind, before the log rolled */
+        if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
+        return;
+    }
+    plog->synced_offset = direct->end_offset;
     list_remove(&plog->unsynced_link); /* the fdatasync covered what was written before, too */
 }
 
@@ -248,7 +253,9 @@ static int gather(struct store *store, struct sync_job *job)
     struct sync_batch *batch = job->batch;
 
     for (uint32_t i = 0; i < batch->touch_count && batch->direct_count > 0; i++) {
-        int err = batch->touches[i].is_direct ? gather_direct(job, batch->touches[i].plog) : 0;
+        struct plog *plog = batch->touches[i].plog;
+        int err = 0;
+        if (batch->touches[i].is_direct) err = plog->is_writing ? MESH_EAGAIN : gather_direct(job, plog);
         if (err != 0) return err;
     }
     for (uint32_t i = 0; i < job->write_count; i++)

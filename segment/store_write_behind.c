@@ -154,10 +154,13 @@ static int add_log(struct write_behind_job *job, struct plog *plog)
     uint32_t before = job->iov_count;
     int err = 0;
 
-    if (plog->is_writing || plog->direct_run_count > 0 || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
+    if (plog->is_writing || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
+    /* A sync job that is out may hold the runs of a direct log. One that waits for journal space must not be waited for:
+     * what the journal holds of such a log is written here, what is direct stays for it. */
+    if (plog->direct_run_count > 0 && plog->store->is_lane_busy[STORE_LANE_SYNC]) return 0;
     for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
         struct run *run = run_queue_at(&plog->runs, i);
-        if (run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX) break;
+        if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX) break;
         err = add_run(job, run);
     }
     if (job->iov_count > before) {

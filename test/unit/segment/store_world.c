@@ -6,6 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Lets allocations of the store fail, not those of the checks around it. */
+static void arm(struct world *world)
+{
+    if (world->arm != NULL) world->arm(&world->random);
+}
+
+static void disarm(struct world *world)
+{
+    if (world->arm != NULL) world->disarm();
+}
+
 /* ---- shape ---- */
 
 static uint64_t draw(struct random *random, uint64_t low, uint64_t high)
@@ -37,6 +48,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
     }
     shape->options = (struct store_options){
         .memory_bytes_max = draw(random, 4, 12) << 20,
+        .chunk_bytes = (uint32_t)draw(random, 4, 32) << 12,
+        .direct_enter_bytes = random_below(random, 2) ? (uint32_t)draw(random, 1, 16) << 10 : 0,
         .journal_bytes_max = draw(random, 2, 6) * (64u << 10),
         .journal_file_bytes = 64u << 10,
         .free_bytes_min = 0,
@@ -126,7 +139,9 @@ static void run_job(struct world *world, int lane, unsigned at)
     struct world_job *job = &world->jobs[lane][at];
 
     if (job->has_run) return;
+    arm(world);
     store_job_run(job->job);
+    disarm(world);
     job->has_run = true;
 }
 
@@ -161,7 +176,9 @@ static void complete_job(struct world *world, int lane)
     world->job_counts[lane]--;
     memmove(&world->jobs[lane][0], &world->jobs[lane][1],
             world->job_counts[lane] * sizeof(world->jobs[lane][0]));
+    arm(world);
     store_job_complete(world->store, job);
+    disarm(world);
     note_durable(world);
 }
 
@@ -212,7 +229,9 @@ int world_append(struct world *world, uint32_t number, uint32_t value_size)
     err = plog_check_producer(log->plog, &batch->header, &ignored);
     ck_assert_msg(err == 0, "%s: log %s: producer %d: fresh sequence %d is refused: %s", world->where,
                   log->model.name, producer + 1, batch->header.base_sequence, mesh_error_name(err));
+    arm(world);
     err = plog_append(log->plog, &batch->header, batch->bytes, world->now_wall_ms, &ticket);
+    disarm(world);
     if (err != 0) return err;
     world->memory->used += batch->header.size;
     model_append(&log->model, ticket);
@@ -236,7 +255,9 @@ static void step_append(struct world *world)
 
 static void step_end_turn(struct world *world)
 {
+    arm(world);
     store_end_turn(world->store, world->now_ms, world->now_wall_ms);
+    disarm(world);
     note_durable(world);
 }
 
@@ -245,7 +266,9 @@ static bool take_job(struct world *world, int lane)
     struct store_job *job;
 
     if (world->job_counts[lane] == WORLD_JOBS_MAX) return false;
+    arm(world);
     job = store_next_job(world->store, (enum store_lane)lane);
+    disarm(world);
     if (job == NULL) return false;
     world->jobs[lane][world->job_counts[lane]++] = (struct world_job){.job = job};
     return true;
@@ -271,6 +294,7 @@ static void truncated(void *user, int error)
     struct world_log *log = user;
     struct world *world = log->world;
 
+    disarm(world);
     log->model.is_truncating = false;
     if (error == MESH_ECANCELED) return; /* the store was closed over it */
     expect_only_faults(world, error, "truncation");
@@ -298,7 +322,9 @@ static void step_truncate(struct world *world)
     log->model.is_truncating = true;
     log->model.truncate_to = offset >= end ? end : model_round_down(&log->model, offset);
     if (durable > log->model.truncate_to) log->model.durable_end = log->model.truncate_to;
+    arm(world);
     err = plog_truncate(log->plog, offset, truncated, log);
+    disarm(world);
     if (err == 0) return;
     if (err != MESH_EAGAIN) expect_only_faults(world, err, "plog_truncate");
     log->model.is_truncating = false;
@@ -321,7 +347,9 @@ static void step_time(struct world *world)
 
     world->now_ms += ms;
     world->now_wall_ms += (int64_t)ms;
+    arm(world);
     store_tick(world->store, world->now_ms, world->now_wall_ms);
+    disarm(world);
     if (random_below(&world->random, 60) == 0) step_delete(world);
 }
 

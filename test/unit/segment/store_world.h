@@ -46,6 +46,8 @@ struct world {
     unsigned job_counts[STORE_LANE_COUNT];
     uint64_t now_ms;
     int64_t now_wall_ms;
+    void (*arm)(struct random *random); /* before calls of the store; NULL: nothing */
+    void (*disarm)(void);
     bool is_faulty;                /* the disk may fail: errors are then answers, not findings */
     char where[160];               /* put before every finding */
     struct recovery_report report; /* of the last world_recover() */

@@ -13,6 +13,7 @@ static int scan_file(struct fs_file *file, uint32_t size, struct buffer *buffer,
     uint32_t at = 0;
     int err = 0;
 
+    if (size == 0) return 0;
     buffer_clear(buffer);
     while (err == 0 && at + RECORD_BATCH_HEADER_SIZE <= size) {
         struct record_batch_header header;
@@ -23,7 +24,7 @@ static int scan_file(struct fs_file *file, uint32_t size, struct buffer *buffer,
         }
         if (record_batch_parse_header(slice_of(buffer->data + (at - start), buffer->size - (at - start)), &header) != 0 ||
             header.size > size - at)
-            return 0;
+            return MESH_ECORRUPT;
         err = producer_table_record(table, &header, header.max_timestamp_ms);
         at += header.size;
     }

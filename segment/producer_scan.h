@@ -14,7 +14,8 @@ struct producer_scan_segment {
 };
 
 /* Records the batches of as many segments, from the last one backwards, as PRODUCER_SCAN_BYTES_MAX allows (one at least)
- * into *table. Stops quietly where bytes are no batch. Blocks; any thread. Errors: MESH_EIO, MESH_ENOMEM. */
+ * into *table. Blocks; any thread. Errors: MESH_EIO, MESH_ENOMEM, MESH_ECORRUPT (bytes that are no batch): what *table holds
+ * then must not be used. */
 int producer_scan(struct fs *fs, const struct plog_id *id, const struct producer_scan_segment *segments,
                   uint32_t segment_count, struct producer_table *table);
 

@@ -252,6 +252,8 @@ void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
     store->now_ms = now_ms;
     store->now_wall_ms = now_wall_ms;
     store_write_async(store);
+    /* When little memory is shared by many logs, all of it may lie in chunks that wait for more of their own log. */
+    if (store->is_memory_wanted) store_yield_memory(store);
     notify_owner(store);
 }
 

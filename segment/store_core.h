@@ -114,6 +114,7 @@ struct store {
     bool is_draining, is_drained;
     int drain_error;
     bool is_manifest_stale; /* something changed since the last one */
+    bool is_journal_pinned; /* a failed log's acknowledged records are in the journal only: it is kept for recovery */
     uint64_t unmanifested_bytes;
     uint64_t manifest_sequence; /* counts this run's manifests */
     uint64_t durable_manifest_sequence;
@@ -139,6 +140,9 @@ void store_close_chunk(struct store *store, struct chunk *chunk); /* nothing mor
 void store_chunk_cleaned(struct store *store, struct chunk *chunk); /* its last dirty run was written */
 bool store_reclaim_chunk(struct store *store);                      /* the oldest clean one; false: none */
 void store_release_memory(struct store *store);
+/* Closes chunks that are open for more appends but hold nothing unwritten, so that they can be reclaimed. Not inside an
+ * append. */
+void store_yield_memory(struct store *store);
 uint8_t *store_staging(struct store *store, enum store_lane lane); /* NULL: out of memory */
 void store_space_probed(struct store *store, uint64_t free_bytes);
 bool store_has_space(struct store *store, uint64_t size);

@@ -91,10 +91,15 @@ static void close_direct_chunks(struct store *store)
     }
 }
 
-void store_release_memory(struct store *store)
+void store_yield_memory(struct store *store)
 {
     close_idle_writer(store);
     close_direct_chunks(store);
+}
+
+void store_release_memory(struct store *store)
+{
+    store_yield_memory(store);
     if (store->async_chunk != NULL && store->async_chunk->used == 0) {
         store_close_chunk(store, store->async_chunk);
         store->async_chunk = NULL;

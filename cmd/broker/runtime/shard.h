@@ -64,6 +64,7 @@ struct shard {
     bool is_thread_started;
     bool is_announced; /* in mailbox_prepare_sleep() */
     bool is_store_full; /* an append found no memory in this turn */
+    bool was_stuck;    /* store full and no job running, at the end of the last turn */
     bool has_more;     /* the next turn must not sleep */
     bool is_stopping;  /* new requests are refused */
     bool is_drained;   /* no further disk jobs */

@@ -124,15 +124,32 @@ static void arm_timers(struct shard *shard)
 
 /* ---- the turn ---- */
 
+/* An append found no memory and no job will end that would free some: the store has given up what it only kept at hand, so
+ * once more, at once. */
+static bool turn_retries(struct shard *shard, bool was_store_full)
+{
+    bool is_stuck = was_store_full;
+
+    for (int i = 0; i < STORE_LANE_COUNT && is_stuck; i++)
+        is_stuck = shard->jobs[i].job == NULL;
+    if (is_stuck == shard->was_stuck) return false;
+    shard->was_stuck = is_stuck;
+    return is_stuck;
+}
+
 static void turn_end(struct shard *shard)
 {
+    bool was_store_full;
+
     shard->has_more = false;
     produce_retry_remote(shard);
     connections_resume(shard);
     if (shard->is_store_full) connections_relieve(shard);
+    was_store_full = shard->is_store_full;
     shard->is_store_full = false;
     store_end_turn(shard->store, shard->now_ms, shard->now_wall_ms);
     start_jobs(shard);
+    if (turn_retries(shard, was_store_full)) shard->has_more = true;
     (void)produce_acknowledge(shard);
     fetch_run_ready(shard);
     connections_flush(shard);

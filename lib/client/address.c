@@ -59,7 +59,8 @@ int address_parse(struct slice text, struct address *ret_address)
     if (split_host(trim(text), &host, &rest) != 0) return MESH_EINVAL;
     if (host.size == 0 || host.size >= ADDRESS_HOST_SIZE) return MESH_EINVAL;
     for (size_t i = 0; i < host.size; i++)
-        if (host.data[i] <= ' ' || host.data[i] >= 0x7f || strchr("/,[]", host.data[i]) != NULL) return MESH_EINVAL;
+        if (host.data[i] <= ' ' || host.data[i] >= 0x7f || strchr("/,[]", host.data[i]) != NULL)
+            return MESH_EINVAL;
     if (rest.size > 0) {
         if (rest.data[0] != ':') return MESH_EINVAL;
         if (parse_port(slice_of(rest.data + 1, rest.size - 1), &address.port) != 0) return MESH_EINVAL;
@@ -104,7 +105,8 @@ static int lookup(const struct address *address, int flags, struct addrinfo **re
     return getaddrinfo(address->host, port, &hints, ret_found);
 }
 
-int address_resolve(const struct address *address, struct address_sockets *ret_sockets, const char **ret_reason)
+int address_resolve(const struct address *address, struct address_sockets *ret_sockets,
+                    const char **ret_reason)
 {
     struct addrinfo *found = NULL;
     int err = lookup(address, AI_NUMERICHOST, &found);
@@ -115,7 +117,8 @@ int address_resolve(const struct address *address, struct address_sockets *ret_s
         return err == EAI_MEMORY ? MESH_ENOMEM : MESH_ERESOLVE;
     }
     ret_sockets->count = 0;
-    for (struct addrinfo *at = found; at != NULL && ret_sockets->count < ADDRESS_SOCKETS_MAX; at = at->ai_next) {
+    for (struct addrinfo *at = found; at != NULL && ret_sockets->count < ADDRESS_SOCKETS_MAX;
+         at = at->ai_next) {
         if (at->ai_addrlen > sizeof(ret_sockets->sockets[0])) continue;
         memcpy(&ret_sockets->sockets[ret_sockets->count], at->ai_addr, at->ai_addrlen);
         ret_sockets->sizes[ret_sockets->count++] = at->ai_addrlen;

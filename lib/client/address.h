@@ -1,7 +1,7 @@
 /* client/address.h - "host:port" lists as users write them, and the socket addresses behind a name.
  *
- * Parsing is pure. Resolving asks the system's resolver and blocks the calling thread while it does; numeric addresses
- * are told apart first and never block. */
+ * Parsing is pure. Resolving asks the system's resolver and blocks the calling thread while it does; numeric
+ * addresses are told apart first and never block. */
 #ifndef CLIENT_ADDRESS_H
 #define CLIENT_ADDRESS_H
 
@@ -22,8 +22,9 @@ struct address {
     uint16_t port;
 };
 
-/* Parses "host", "host:port", "[v6]" or "[v6]:port", or a comma-separated list of them, into to[0..*ret_count).
- * Blanks around entries are ignored. Errors: MESH_EINVAL (malformed, empty, more than `max`). */
+/* Parses "host", "host:port", "[v6]" or "[v6]:port", or a comma-separated list of them, into
+ * to[0..*ret_count). Blanks around entries are ignored. Errors: MESH_EINVAL (malformed, empty, more than
+ * `max`). */
 int address_parse(struct slice text, struct address *ret_address);
 int address_parse_list(const char *text, struct address *to, size_t max, size_t *ret_count);
 
@@ -36,9 +37,10 @@ struct address_sockets {
     size_t count;
 };
 
-/* Resolves; in the resolver's order of preference. Errors: MESH_ERESOLVE, MESH_ENOMEM. *ret_reason (static storage)
- * says why. */
-int address_resolve(const struct address *address, struct address_sockets *ret_sockets, const char **ret_reason);
+/* Resolves; in the resolver's order of preference. Errors: MESH_ERESOLVE, MESH_ENOMEM. *ret_reason (static
+ * storage) says why. */
+int address_resolve(const struct address *address, struct address_sockets *ret_sockets,
+                    const char **ret_reason);
 
 /* 1 when the socket address is this machine's loopback. */
 int address_is_loopback(const struct sockaddr *socket_address);

@@ -83,7 +83,8 @@ static const struct mesh_topic_options no_options;
 
 static int check_name(struct mesh_client *client, const char *name)
 {
-    if (name == NULL || name[0] == '\0') return client_fail(client, MESH_EINVALID_TOPIC, "a topic needs a name");
+    if (name == NULL || name[0] == '\0')
+        return client_fail(client, MESH_EINVALID_TOPIC, "a topic needs a name");
     return 0;
 }
 
@@ -102,7 +103,8 @@ static int take_change(struct mesh_client *client, const char *name, struct slic
     struct message_topic_response response;
     int err = message_decode_topic_response(answer, &response);
 
-    if (err != 0) return client_fail(client, err, "the broker's answer could not be read: %s", mesh_strerror(err));
+    if (err != 0)
+        return client_fail(client, err, "the broker's answer could not be read: %s", mesh_strerror(err));
     if (response.topic_count > 0 && response.topics[0].error != 0) {
         err = response.topics[0].error;
         client_fail(client, err, "topic \"%s\": %s", name, mesh_strerror(err));
@@ -147,7 +149,8 @@ static int encode_alter(struct buffer *to, const char *name, const struct mesh_t
 {
     struct message_config set[OPTIONS_MAX];
     char *removed[OPTIONS_MAX];
-    struct message_topic_alter alter = {.name = (char *)(uintptr_t)name, .configs = set, .removed_keys = removed};
+    struct message_topic_alter alter = {
+        .name = (char *)(uintptr_t)name, .configs = set, .removed_keys = removed};
 
     alter.partition_count = options->partition_count;
     for (size_t i = 0; i < options->config_count; i++) {
@@ -166,7 +169,8 @@ int mesh_topic_alter(struct mesh_client *client, const char *name, const struct 
 
     if (err == 0) err = change_call(client, FRAME_OP_TOPIC_ALTER, &call);
     if (err != 0) return err;
-    return finish_change(client, call, encode_alter(&call->message, name, options != NULL ? options : &no_options), name);
+    return finish_change(client, call,
+                         encode_alter(&call->message, name, options != NULL ? options : &no_options), name);
 }
 
 int mesh_topic_delete(struct mesh_client *client, const char *name)

@@ -11,8 +11,8 @@ struct backoff {
     uint32_t max_ms;  /* no wait is longer */
 };
 
-/* The wait before retry number `attempt` (0: the first): half of min(base * 2^attempt, max) for certain, the other half
- * drawn by `unit`, which is uniform in [0, 1). At least 1 ms. */
+/* The wait before retry number `attempt` (0: the first): half of min(base * 2^attempt, max) for certain, the
+ * other half drawn by `unit`, which is uniform in [0, 1). At least 1 ms. */
 uint32_t backoff_ms(const struct backoff *backoff, uint32_t attempt, double unit);
 
 #endif

@@ -8,7 +8,8 @@
 
 #define NEXT_SEED_AFTER_MS 300 /* a silent broker gets company after this */
 
-int broker_new(struct mesh_client *client, const struct address *address, bool is_seed, struct broker **ret_broker)
+int broker_new(struct mesh_client *client, const struct address *address, bool is_seed,
+               struct broker **ret_broker)
 {
     struct broker *broker = calloc(1, sizeof(*broker));
 
@@ -34,7 +35,8 @@ void broker_free(struct broker *broker)
 struct broker *broker_find(struct mesh_client *client, int32_t node_id)
 {
     if (node_id < 0) return NULL;
-    list_for_each(node, &client->brokers) {
+    list_for_each(node, &client->brokers)
+    {
         struct broker *broker = container_of(node, struct broker, node);
         if (broker->node_id == node_id) return broker;
     }
@@ -45,7 +47,8 @@ static struct connection *find_connection(struct broker *broker, int32_t shard, 
 {
     struct connection *found = NULL;
 
-    list_for_each(node, &broker->connections) {
+    list_for_each(node, &broker->connections)
+    {
         struct connection *connection = container_of(node, struct connection, node);
         if (connection->lane != lane || (shard >= 0 && connection->shard != shard)) continue;
         found = connection;
@@ -70,14 +73,19 @@ int broker_connection(struct broker *broker, int32_t shard, enum connection_lane
 /* How far this broker's connections for commands are. */
 static enum connection_state best_state(struct broker *broker)
 {
-    static const int rank[] = {[CONNECTION_BACKOFF] = 0, [CONNECTION_CLOSED] = 1, [CONNECTION_CONNECTING] = 2,
-                               [CONNECTION_GREETING] = 3, [CONNECTION_READY] = 4};
+    static const int rank[] = {[CONNECTION_BACKOFF] = 0,
+                               [CONNECTION_CLOSED] = 1,
+                               [CONNECTION_CONNECTING] = 2,
+                               [CONNECTION_GREETING] = 3,
+                               [CONNECTION_READY] = 4};
     struct connection *connection = find_connection(broker, -1, CONNECTION_REQUESTS);
     enum connection_state best = connection == NULL ? CONNECTION_CLOSED : connection->state;
 
-    list_for_each(node, &broker->connections) {
+    list_for_each(node, &broker->connections)
+    {
         connection = container_of(node, struct connection, node);
-        if (connection->lane == CONNECTION_REQUESTS && rank[connection->state] > rank[best]) best = connection->state;
+        if (connection->lane == CONNECTION_REQUESTS && rank[connection->state] > rank[best])
+            best = connection->state;
     }
     return best;
 }
@@ -87,7 +95,8 @@ struct connection *broker_any_ready(struct mesh_client *client)
     struct broker *idle = NULL;
     bool is_trying = false;
 
-    list_for_each(node, &client->brokers) {
+    list_for_each(node, &client->brokers)
+    {
         struct broker *broker = container_of(node, struct broker, node);
         enum connection_state state = best_state(broker);
         if (state == CONNECTION_READY) return find_connection(broker, -1, CONNECTION_REQUESTS);
@@ -110,7 +119,8 @@ void broker_describe_problems(struct mesh_client *client, char *to, size_t size)
     size_t used = 0;
 
     to[0] = '\0';
-    list_for_each(node, &client->brokers) {
+    list_for_each(node, &client->brokers)
+    {
         struct broker *broker = container_of(node, struct broker, node);
         struct connection *connection = find_connection(broker, -1, CONNECTION_REQUESTS);
         char address[ADDRESS_TEXT_SIZE];

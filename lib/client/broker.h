@@ -1,6 +1,7 @@
 /* client/broker.h - the brokers that the client knows: by address (seeds) and by node id (learned).
  *
- * The address at which a broker answered is preferred to the one it advertises: it is known to work from here. */
+ * The address at which a broker answered is preferred to the one it advertises: it is known to work from
+ * here. */
 #ifndef CLIENT_BROKER_H
 #define CLIENT_BROKER_H
 
@@ -16,18 +17,20 @@ struct broker {
 };
 
 /* Errors: MESH_ENOMEM. The client owns it. */
-int broker_new(struct mesh_client *client, const struct address *address, bool is_seed, struct broker **ret_broker);
+int broker_new(struct mesh_client *client, const struct address *address, bool is_seed,
+               struct broker **ret_broker);
 void broker_free(struct broker *broker);
 
 /* The broker with this node id, or NULL. */
 struct broker *broker_find(struct mesh_client *client, int32_t node_id);
 
-/* Its connection to this shard, made if absent. A requests connection to shard -1 is any that exists. Errors: MESH_ENOMEM. */
+/* Its connection to this shard, made if absent. A requests connection to shard -1 is any that exists. Errors:
+ * MESH_ENOMEM. */
 int broker_connection(struct broker *broker, int32_t shard, enum connection_lane lane,
                       struct connection **ret_connection);
 
-/* A ready connection for commands to any broker, or NULL; then attempts are under way: one broker after the other,
- * and the next one too when the first keeps silent. */
+/* A ready connection for commands to any broker, or NULL; then attempts are under way: one broker after the
+ * other, and the next one too when the first keeps silent. */
 struct connection *broker_any_ready(struct mesh_client *client);
 
 /* "host:port: why it cannot be reached; ..." of every broker, cut to size. */

@@ -25,7 +25,8 @@ static void finish_failed(struct call *call, int err)
     if (err == MESH_EUNREACHABLE) {
         broker_describe_problems(client, problems, sizeof(problems));
         client_fail(client, err,
-                    "no broker could be reached (%s). Is one running, and is this its address? \"mesh serve\" starts one; "
+                    "no broker could be reached (%s). Is one running, and is this its address? \"mesh "
+                    "serve\" starts one; "
                     "--broker HOST:PORT or MESH_BROKER names another",
                     problems);
     } else {
@@ -38,7 +39,8 @@ static void finish_failed(struct call *call, int err)
 static void retry(struct call *call, int err)
 {
     struct mesh_client *client = call->client;
-    uint64_t at_ms = client->now_ms + backoff_ms(&call_backoff, call->attempts++, random_unit(&client->random));
+    uint64_t at_ms =
+        client->now_ms + backoff_ms(&call_backoff, call->attempts++, random_unit(&client->random));
 
     call->last_error = err;
     if (at_ms >= call->deadline_ms) {
@@ -69,7 +71,8 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
         connection_fail(call->request.connection, MESH_ETIMEDOUT, "no answer in time");
         return;
     }
-    finish_failed(call, call->last_error != 0 && call->last_error != MESH_ECLOSED ? call->last_error : MESH_EUNREACHABLE);
+    finish_failed(call, call->last_error != 0 && call->last_error != MESH_ECLOSED ? call->last_error
+                                                                                  : MESH_EUNREACHABLE);
 }
 
 /* ---- request handler ---- */
@@ -151,7 +154,8 @@ void call_pump_run(struct pump *pump)
         struct connection *connection = choose_connection(call);
         int err = MESH_EAGAIN;
         if (connection != NULL)
-            err = connection_request(connection, &call->request, call->op, buffer_slice(&call->message), NULL, 0);
+            err = connection_request(connection, &call->request, call->op, buffer_slice(&call->message), NULL,
+                                     0);
         if (err == MESH_EAGAIN)
             list_push_back(&client->calls, &call->node);
         else if (err != 0)
@@ -159,8 +163,8 @@ void call_pump_run(struct pump *pump)
     }
 }
 
-int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct call *, int, struct slice), void *user,
-             struct call **ret_call)
+int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct call *, int, struct slice),
+             void *user, struct call **ret_call)
 {
     struct call *call = calloc(1, sizeof(*call));
 

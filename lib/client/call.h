@@ -1,7 +1,7 @@
 /* client/call.h - one rare request (everything but produce and fetch) with its deadline and retries.
  *
- * Waits for a connection, is sent, and is sent again when that is safe: always before it has left, afterwards only
- * when it changes nothing or says so (is_repeatable). Ends exactly once, in done(). */
+ * Waits for a connection, is sent, and is sent again when that is safe: always before it has left, afterwards
+ * only when it changes nothing or says so (is_repeatable). Ends exactly once, in done(). */
 #ifndef CLIENT_CALL_H
 #define CLIENT_CALL_H
 
@@ -23,22 +23,22 @@ struct call {
     int last_error;     /* of the last attempt, 0 before */
     char last_text[256];
 
-    /* err 0: `message` is the answer, borrowed. Else the client's error text is set. The call ends with this; the
-     * owner frees it, here or later. */
+    /* err 0: `message` is the answer, borrowed. Else the client's error text is set. The call ends with this;
+     * the owner frees it, here or later. */
     void (*done)(struct call *call, int err, struct slice message);
     void *user;
 };
 
 /* Errors: MESH_ENOMEM. The caller fills message, then starts it. */
-int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct call *, int, struct slice), void *user,
-             struct call **ret_call);
+int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct call *, int, struct slice),
+             void *user, struct call **ret_call);
 /* Forgets an unfinished call: done() does not run. Accepts NULL. */
 void call_free(struct call *call);
 
 void call_start(struct call *call, uint64_t deadline_ms);
 
-/* Sends, waits for the answer with the client's timeout and frees the call. On success *ret_answer (the caller's
- * buffer) holds the answer. Errors: those of the broker, MESH_EUNREACHABLE, MESH_ETIMEDOUT, ... */
+/* Sends, waits for the answer with the client's timeout and frees the call. On success *ret_answer (the
+ * caller's buffer) holds the answer. Errors: those of the broker, MESH_EUNREACHABLE, MESH_ETIMEDOUT, ... */
 int call_wait(struct call *call, struct buffer *ret_answer);
 
 void call_pump_run(struct pump *pump);

@@ -84,12 +84,9 @@ void mesh_client_free(struct mesh_client *client)
     if (client == NULL) return;
     call_free(client->cluster_call);
     client->cluster_call = NULL;
-    list_for_each_safe(node, &client->topics)
-        topic_free(container_of(node, struct topic, node));
-    list_for_each_safe(node, &client->calls)
-        call_free(container_of(node, struct call, node));
-    list_for_each_safe(node, &client->brokers)
-        broker_free(container_of(node, struct broker, node));
+    list_for_each_safe(node, &client->topics) topic_free(container_of(node, struct topic, node));
+    list_for_each_safe(node, &client->calls) call_free(container_of(node, struct call, node));
+    list_for_each_safe(node, &client->brokers) broker_free(container_of(node, struct broker, node));
     if (client->epoll_fd >= 0) close(client->epoll_fd);
     timer_heap_deinit(&client->timers);
     free(client);
@@ -156,8 +153,7 @@ void client_mark(struct mesh_client *client, struct pump *pump)
 
 void client_mark_all(struct mesh_client *client)
 {
-    list_for_each(node, &client->pumps)
-        client_mark(client, container_of(node, struct pump, node));
+    list_for_each(node, &client->pumps) client_mark(client, container_of(node, struct pump, node));
 }
 
 void client_flush(struct mesh_client *client)

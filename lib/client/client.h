@@ -1,8 +1,9 @@
 /* client/client.h - the inside of struct mesh_client: one event loop without a thread.
  *
- * One turn of the loop (client_step): run the pumps that are due, send, wait for sockets and timers, let handlers change
- * state, run the pumps again, send. Handlers mark; pumps act. A pump belongs to whoever may have something to do when
- * an answer, a connection or new routing arrives: each producer, each consumer, the calls. */
+ * One turn of the loop (client_step): run the pumps that are due, send, wait for sockets and timers, let
+ * handlers change state, run the pumps again, send. Handlers mark; pumps act. A pump belongs to whoever may
+ * have something to do when an answer, a connection or new routing arrives: each producer, each consumer, the
+ * calls. */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
@@ -38,9 +39,9 @@ struct mesh_client {
     char name[CLIENT_NAME_SIZE];
     char error_text[CLIENT_ERROR_SIZE];
 
-    struct list_node brokers;  /* seeds first, then those learned */
-    struct list_node topics;   /* routing cache: client/topic.h */
-    struct list_node calls;    /* waiting for a connection: client/call.h */
+    struct list_node brokers; /* seeds first, then those learned */
+    struct list_node topics;  /* routing cache: client/topic.h */
+    struct list_node calls;   /* waiting for a connection: client/call.h */
     struct pump call_pump;
     struct call *cluster_call; /* asking who the brokers are, or NULL */
     uint64_t cluster_retry_ms; /* not before */
@@ -62,13 +63,14 @@ void client_mark_all(struct mesh_client *client); /* a connection came or went, 
 void client_pump(struct mesh_client *client);
 void client_flush(struct mesh_client *client);
 
-/* Every timer that exists has its place in the heap, so that arming it later cannot fail. Errors: MESH_ENOMEM. */
+/* Every timer that exists has its place in the heap, so that arming it later cannot fail. Errors:
+ * MESH_ENOMEM. */
 int client_add_timer(struct mesh_client *client, struct timer *timer, void (*due)(struct timer *, uint64_t));
 void client_remove_timer(struct mesh_client *client, struct timer *timer);
 void client_arm(struct mesh_client *client, struct timer *timer, uint64_t deadline_ms);
 
-/* One turn, waiting at most until deadline_ms (monotonic; TIMER_NEVER: for ever; 0: not at all). Errors: MESH_EINVAL
- * (from inside a callback), MESH_EIO. */
+/* One turn, waiting at most until deadline_ms (monotonic; TIMER_NEVER: for ever; 0: not at all). Errors:
+ * MESH_EINVAL (from inside a callback), MESH_EIO. */
 int client_step(struct mesh_client *client, uint64_t deadline_ms);
 
 /* Turns until is_done(user). Errors: MESH_ETIMEDOUT, and as client_step(). */
@@ -78,6 +80,7 @@ int client_run(struct mesh_client *client, bool (*is_done)(void *user), void *us
 uint64_t client_deadline(struct mesh_client *client, int timeout_ms);
 
 /* Remembers the sentence for mesh_client_error() and returns err. */
-int client_fail(struct mesh_client *client, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int client_fail(struct mesh_client *client, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -95,7 +95,8 @@ static int hello_answered(struct request *request, const struct frame_header *he
         err = message_decode_error(message, &refusal);
         if (err != 0) return err;
         snprintf(connection->refusal, sizeof(connection->refusal), "%s",
-                 refusal.message != NULL && refusal.message[0] ? refusal.message : mesh_strerror(refusal.error));
+                 refusal.message != NULL && refusal.message[0] ? refusal.message
+                                                               : mesh_strerror(refusal.error));
         err = refusal.error < 0 ? refusal.error : MESH_EPROTO;
         message_deinit_error(&refusal);
         return err;
@@ -139,7 +140,8 @@ static void greet(struct connection *connection)
                connection->client->now_ms + (uint64_t)connection->client->timeout_ms);
     err = message_encode_hello_request(&message, &hello);
     if (err == 0)
-        err = connection_request(connection, &connection->hello, FRAME_OP_HELLO, buffer_slice(&message), NULL, 0);
+        err = connection_request(connection, &connection->hello, FRAME_OP_HELLO, buffer_slice(&message), NULL,
+                                 0);
     buffer_deinit(&message);
     if (err != 0) {
         connection_fail(connection, err, "%s", mesh_strerror(err));
@@ -262,7 +264,8 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
         try_next(connection);
         break;
     case CONNECTION_GREETING:
-        connection_fail(connection, MESH_ETIMEDOUT, "connected, but nothing that speaks this protocol answered");
+        connection_fail(connection, MESH_ETIMEDOUT,
+                        "connected, but nothing that speaks this protocol answered");
         break;
     case CONNECTION_READY: check_silence(connection, now_ms); break;
     case CONNECTION_BACKOFF:
@@ -303,8 +306,8 @@ void connection_event(struct connection *connection, uint32_t events)
     }
 }
 
-int connection_new(struct mesh_client *client, struct broker *broker, int32_t shard, enum connection_lane lane,
-                   struct connection **ret_connection)
+int connection_new(struct mesh_client *client, struct broker *broker, int32_t shard,
+                   enum connection_lane lane, struct connection **ret_connection)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
 

@@ -1,10 +1,12 @@
 /* client/connection.h - one connection to one shard of one broker.
  *
- *   CLOSED --want--> CONNECTING --> GREETING (HELLO) --> READY --loss--> BACKOFF --timer--> CLOSED or CONNECTING
+ *   CLOSED --want--> CONNECTING --> GREETING (HELLO) --> READY --loss--> BACKOFF --timer--> CLOSED or
+ * CONNECTING
  *
- * Non-blocking; reconnects on demand with jittered exponential backoff; every address behind the broker's name is tried
- * in turn. A connection is either for **requests** (commands, produce) or for **fetch**: fetched batches must not
- * stand in the way of acknowledgements. Owned by its broker, used by the client's thread. */
+ * Non-blocking; reconnects on demand with jittered exponential backoff; every address behind the broker's
+ * name is tried in turn. A connection is either for **requests** (commands, produce) or for **fetch**:
+ * fetched batches must not stand in the way of acknowledgements. Owned by its broker, used by the client's
+ * thread. */
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H
 
@@ -17,14 +19,22 @@
 struct mesh_client;
 struct broker;
 
-enum connection_state { CONNECTION_CLOSED, CONNECTION_CONNECTING, CONNECTION_GREETING, CONNECTION_READY, CONNECTION_BACKOFF };
+enum connection_state {
+    CONNECTION_CLOSED,
+    CONNECTION_CONNECTING,
+    CONNECTION_GREETING,
+    CONNECTION_READY,
+    CONNECTION_BACKOFF
+};
 enum connection_lane { CONNECTION_REQUESTS, CONNECTION_FETCH };
 
-#define CONNECTION_ATTACHMENT_MAX  (256u << 20) /* an answer's attachment longer than this closes the connection */
-#define CONNECTION_RECEIVE_STEP    (256u << 10) /* bytes per recv() of an attachment: stays inside the L2 cache */
-#define CONNECTION_STAGE_MAX       1024         /* attachments up to this are copied into the send ring */
-#define CONNECTION_CONNECT_MS      5000         /* for one socket address, when there are more to try */
-#define CONNECTION_PROBLEM_SIZE    256
+#define CONNECTION_ATTACHMENT_MAX                                                                            \
+    (256u << 20) /* an answer's attachment longer than this closes the connection */
+#define CONNECTION_RECEIVE_STEP                                                                              \
+    (256u << 10)                     /* bytes per recv() of an attachment: stays inside the L2 cache */
+#define CONNECTION_STAGE_MAX    1024 /* attachments up to this are copied into the send ring */
+#define CONNECTION_CONNECT_MS   5000 /* for one socket address, when there are more to try */
+#define CONNECTION_PROBLEM_SIZE 256
 
 struct connection {
     struct list_node node;       /* in its broker's list */
@@ -43,8 +53,8 @@ struct connection {
     uint32_t failures;  /* in a row */
     struct timer timer; /* connecting, greeting, backoff, or a silent broker */
     uint64_t progress_ms;
-    uint64_t session; /* raised each time it is closed */
-    char problem[CONNECTION_PROBLEM_SIZE]; /* why the last attempt failed: "" or a clause */
+    uint64_t session;                          /* raised each time it is closed */
+    char problem[CONNECTION_PROBLEM_SIZE];     /* why the last attempt failed: "" or a clause */
     char refusal[CONNECTION_PROBLEM_SIZE / 2]; /* what the broker said to HELLO, or "" */
 
     struct send_queue out;
@@ -55,15 +65,15 @@ struct connection {
 
     uint8_t *in; /* received, not yet parsed: [in_at, in_end) of in_capacity bytes */
     size_t in_at, in_end, in_capacity;
-    size_t in_need; /* bytes of the next frame, header and message, as far as known */
-    struct request *receiving;  /* whose attachment is arriving, or NULL while it is thrown away */
-    uint8_t *attachment_to;     /* where its next byte goes, or NULL */
-    size_t attachment_left;     /* bytes still to come */
+    size_t in_need;            /* bytes of the next frame, header and message, as far as known */
+    struct request *receiving; /* whose attachment is arriving, or NULL while it is thrown away */
+    uint8_t *attachment_to;    /* where its next byte goes, or NULL */
+    size_t attachment_left;    /* bytes still to come */
 };
 
 /* Errors: MESH_ENOMEM. */
-int connection_new(struct mesh_client *client, struct broker *broker, int32_t shard, enum connection_lane lane,
-                   struct connection **ret_connection);
+int connection_new(struct mesh_client *client, struct broker *broker, int32_t shard,
+                   enum connection_lane lane, struct connection **ret_connection);
 /* Fails what is in flight (MESH_ECANCELED). Accepts NULL. */
 void connection_free(struct connection *connection);
 
@@ -75,10 +85,10 @@ static inline bool connection_is_ready(const struct connection *connection)
     return connection->state == CONNECTION_READY;
 }
 
-/* Queues a request with its attachment (borrowed until the request is answered or failed). Errors: MESH_EAGAIN (the
- * send queue is full: after the next flush), MESH_ENOMEM. */
-int connection_request(struct connection *connection, struct request *request, enum frame_op op, struct slice message,
-                       const struct slice *attachments, size_t attachment_count);
+/* Queues a request with its attachment (borrowed until the request is answered or failed). Errors:
+ * MESH_EAGAIN (the send queue is full: after the next flush), MESH_ENOMEM. */
+int connection_request(struct connection *connection, struct request *request, enum frame_op op,
+                       struct slice message, const struct slice *attachments, size_t attachment_count);
 
 /* The same without an answer: nothing is entered in the table; *ret_end_position tells when it has left. */
 int connection_post(struct connection *connection, enum frame_op op, struct slice message,
@@ -87,8 +97,8 @@ int connection_post(struct connection *connection, enum frame_op op, struct slic
 /* Sends as much as the socket takes. */
 void connection_flush(struct connection *connection);
 
-/* Closes and fails what is in flight with `error`; the reason is kept as the broker's problem. The next want()
- * waits for the backoff. */
+/* Closes and fails what is in flight with `error`; the reason is kept as the broker's problem. The next
+ * want() waits for the backoff. */
 void connection_fail(struct connection *connection, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

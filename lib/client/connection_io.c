@@ -1,4 +1,5 @@
-/* Sending and receiving frames on a connection: bytes in, bytes out; what they mean is the handlers' business. */
+/* Sending and receiving frames on a connection: bytes in, bytes out; what they mean is the handlers'
+ * business. */
 #include "client/connection.h"
 
 #include "base/assert.h"
@@ -10,9 +11,10 @@
 #include <sys/socket.h>
 
 #define IN_BYTES_REQUESTS (64u << 10) /* many small answers in one recv() */
-#define IN_BYTES_FETCH    (8u << 10)  /* little more than header and message: the rest goes straight to its place */
-#define IOVECS_MAX        256         /* per sendmsg() */
-#define READ_BYTES_MAX    (1u << 20)  /* per event, so that one connection does not starve the others */
+#define IN_BYTES_FETCH                                                                                       \
+    (8u << 10)             /* little more than header and message: the rest goes straight to its place */
+#define IOVECS_MAX     256 /* per sendmsg() */
+#define READ_BYTES_MAX (1u << 20) /* per event, so that one connection does not starve the others */
 
 /* ---- sending ---- */
 
@@ -25,28 +27,35 @@ static size_t total_size(const struct slice *slices, size_t count)
     return size;
 }
 
-/* Queues header, message and attachments; they were made to fit. */
-static void queue_frame(struct connection *connection, const struct frame_header *header, struct slice message,
-                        const struct slice *attachments, size_t attachment_count)
+/* Queues header, message and attachments; they were made to fit. What is small goes into the ring in one
+ * piece. */
+static void queue_frame(struct connection *connection, const struct frame_header *header,
+                        struct slice message, const struct slice *attachments, size_t attachment_count)
 {
     struct send_queue *out = &connection->out;
-    uint8_t bytes[FRAME_HEADER_SIZE];
+    bool is_small = header->attachment_size <= CONNECTION_STAGE_MAX;
+    uint8_t *to = send_queue_stage_room(out, FRAME_HEADER_SIZE + message.size +
+                                                 (is_small ? header->attachment_size : 0));
 
-    frame_write_header(bytes, header, message.data);
-    send_queue_stage(out, bytes, sizeof(bytes));
-    if (message.size > 0) send_queue_stage(out, message.data, message.size);
+    frame_write_header(to, header, message.data);
+    to += FRAME_HEADER_SIZE;
+    if (message.size > 0) memcpy(to, message.data, message.size);
+    to += message.size;
     for (size_t i = 0; i < attachment_count; i++) {
-        if (header->attachment_size <= CONNECTION_STAGE_MAX)
-            send_queue_stage(out, attachments[i].data, attachments[i].size);
-        else
+        if (is_small) {
+            memcpy(to, attachments[i].data, attachments[i].size);
+            to += attachments[i].size;
+        } else {
             send_queue_borrow(out, attachments[i].data, attachments[i].size);
+        }
     }
     if (list_is_empty(&connection->flush_node))
         list_push_back(&connection->client->to_flush, &connection->flush_node);
 }
 
 /* A message too long for the ring goes out in memory of its own; it has no attachment. */
-static int queue_long_message(struct connection *connection, const struct frame_header *header, struct slice message)
+static int queue_long_message(struct connection *connection, const struct frame_header *header,
+                              struct slice message)
 {
     struct buffer frame = BUFFER_INIT;
     int err = buffer_reserve(&frame, FRAME_HEADER_SIZE + message.size);
@@ -73,25 +82,25 @@ static int check_room(struct connection *connection, struct slice message, size_
 {
     size_t staged = FRAME_HEADER_SIZE + message.size;
 
-    if (message.size + attachment_size > connection->frame_bytes_max || message.size > FRAME_MESSAGE_BYTES_MAX)
+    if (message.size + attachment_size > connection->frame_bytes_max ||
+        message.size > FRAME_MESSAGE_BYTES_MAX)
         return MESH_ETOOLARGE;
     if (message.size > STAGED_MESSAGE_MAX) return attachment_size == 0 ? 0 : MESH_ETOOLARGE;
     if (attachment_size <= CONNECTION_STAGE_MAX) staged += attachment_size;
-    /* Header and message are staged apart and either may be padded to the ring's start: ask for both at once. */
-    if (send_queue_has_room(&connection->out, staged, attachment_count + 2)) return 0;
+    if (send_queue_has_room(&connection->out, staged, attachment_count)) return 0;
     return send_queue_is_empty(&connection->out) ? MESH_ENOMEM : MESH_EAGAIN;
 }
 
-static int queue_request(struct connection *connection, const struct frame_header *header, struct slice message,
-                         const struct slice *attachments, size_t attachment_count)
+static int queue_request(struct connection *connection, const struct frame_header *header,
+                         struct slice message, const struct slice *attachments, size_t attachment_count)
 {
     if (message.size > STAGED_MESSAGE_MAX) return queue_long_message(connection, header, message);
     queue_frame(connection, header, message, attachments, attachment_count);
     return 0;
 }
 
-int connection_request(struct connection *connection, struct request *request, enum frame_op op, struct slice message,
-                       const struct slice *attachments, size_t attachment_count)
+int connection_request(struct connection *connection, struct request *request, enum frame_op op,
+                       struct slice message, const struct slice *attachments, size_t attachment_count)
 {
     size_t attachment_size = total_size(attachments, attachment_count);
     struct frame_header header = {.op = (uint16_t)op, .message_size = (uint32_t)message.size};
@@ -168,7 +177,8 @@ void connection_flush(struct connection *connection)
             return;
         }
         send_queue_advance(&connection->out, (size_t)sent);
-        if (connection->has_unanswered) client_mark_all(connection->client); /* having left is all that counts */
+        if (connection->has_unanswered)
+            client_mark_all(connection->client); /* having left is all that counts */
     }
     arm_write(connection, false);
 }
@@ -257,7 +267,8 @@ static int parse(struct connection *connection)
         if (connection->attachment_left > 0) take_buffered_attachment(connection);
         if (connection->attachment_left > 0) return 0;
         have = connection->in_end - connection->in_at;
-        err = frame_parse_header(slice_of(connection->in + connection->in_at, have), CONNECTION_ATTACHMENT_MAX, &header);
+        err = frame_parse_header(slice_of(connection->in + connection->in_at, have),
+                                 CONNECTION_ATTACHMENT_MAX, &header);
         if (err == MESH_EAGAIN) return 0;
         if (err != 0) return err;
         connection->in_need = FRAME_HEADER_SIZE + header.message_size;
@@ -296,7 +307,8 @@ static int receive(struct connection *connection, size_t *ret_size, bool *ret_is
 
     if (is_attachment) {
         to = connection->attachment_to;
-        room = connection->attachment_left < CONNECTION_RECEIVE_STEP ? connection->attachment_left : CONNECTION_RECEIVE_STEP;
+        room = connection->attachment_left < CONNECTION_RECEIVE_STEP ? connection->attachment_left
+                                                                     : CONNECTION_RECEIVE_STEP;
     } else {
         if (make_room(connection) != 0) return MESH_ENOMEM;
         to = connection->in + connection->in_end;

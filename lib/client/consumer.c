@@ -100,7 +100,8 @@ int mesh_consumer_set_fetch_bytes_max(struct mesh_consumer *consumer, size_t byt
 
 int mesh_consumer_set_fetch_bytes_min(struct mesh_consumer *consumer, size_t bytes)
 {
-    if (bytes > (1u << 30)) return client_fail(consumer->client, MESH_EINVAL, "fetch bytes min is at most 1 GiB");
+    if (bytes > (1u << 30))
+        return client_fail(consumer->client, MESH_EINVAL, "fetch bytes min is at most 1 GiB");
     consumer->fetch_bytes_min = bytes;
     return 0;
 }
@@ -109,7 +110,8 @@ int mesh_consumer_set_fetch_max_wait_ms(struct mesh_consumer *consumer, int max_
 {
     /* Well below the time after which a silent broker is given up. */
     if (max_wait_ms < 0 || max_wait_ms > consumer->client->timeout_ms / 2)
-        return client_fail(consumer->client, MESH_EINVAL, "the fetch wait lies between 0 and half of the client's timeout (%d ms)",
+        return client_fail(consumer->client, MESH_EINVAL,
+                           "the fetch wait lies between 0 and half of the client's timeout (%d ms)",
                            consumer->client->timeout_ms / 2);
     consumer->max_wait_ms = max_wait_ms;
     return 0;
@@ -136,7 +138,8 @@ static struct fetch_session *session_of(struct mesh_consumer *consumer, struct c
 {
     struct fetch_session *session;
 
-    list_for_each(node, &consumer->sessions) {
+    list_for_each(node, &consumer->sessions)
+    {
         session = container_of(node, struct fetch_session, node);
         if (session->connection == connection) return session;
     }
@@ -163,7 +166,8 @@ void assignment_update(struct assignment *assignment)
     struct list_node *list = NULL;
 
     if (consumer == NULL) return;
-    if (assignment->is_stopped || assignment->is_paused || assignment->is_fetching || assignment->is_resolving)
+    if (assignment->is_stopped || assignment->is_paused || assignment->is_fetching ||
+        assignment->is_resolving)
         list = NULL;
     else if (assignment->retry_ms > consumer->client->now_ms)
         list = &consumer->backoff;
@@ -206,7 +210,8 @@ void assignment_retry_later(struct assignment *assignment)
 
     if (assignment->consumer == NULL) return;
     client = assignment->consumer->client;
-    assignment->retry_ms = client->now_ms + backoff_ms(&fetch_backoff, assignment->failures++, random_unit(&client->random));
+    assignment->retry_ms =
+        client->now_ms + backoff_ms(&fetch_backoff, assignment->failures++, random_unit(&client->random));
     assignment_update(assignment);
 }
 
@@ -223,15 +228,16 @@ static struct assignment *find(const struct mesh_consumer *consumer, const char 
     for (struct map_node *node = map_find(&consumer->by_partition, hash_of(topic, partition)); node != NULL;
          node = map_find_next(node)) {
         struct assignment *assignment = container_of(node, struct assignment, map_node);
-        if ((int32_t)assignment->partition == partition && strcmp(assignment->topic->name, topic) == 0) return assignment;
+        if ((int32_t)assignment->partition == partition && strcmp(assignment->topic->name, topic) == 0)
+            return assignment;
     }
     return NULL;
 }
 
 static int not_assigned(const struct mesh_consumer *consumer, const char *topic, int32_t partition)
 {
-    return client_fail(consumer->client, MESH_EINVAL, "partition %d of topic \"%s\" is not assigned", partition,
-                       topic != NULL ? topic : "");
+    return client_fail(consumer->client, MESH_EINVAL, "partition %d of topic \"%s\" is not assigned",
+                       partition, topic != NULL ? topic : "");
 }
 
 /* Where an assignment begins: an offset, or a timestamp to be resolved (-1, -2 or a time). */
@@ -253,10 +259,11 @@ static int assign_one(struct mesh_consumer *consumer, struct topic *topic, int32
     struct assignment *assignment;
 
     if (find(consumer, topic->name, partition) != NULL)
-        return client_fail(consumer->client, MESH_EEXISTS, "partition %d of topic \"%s\" is assigned already", partition,
-                           topic->name);
+        return client_fail(consumer->client, MESH_EEXISTS, "partition %d of topic \"%s\" is assigned already",
+                           partition, topic->name);
     assignment = calloc(1, sizeof(*assignment));
-    if (assignment == NULL || map_insert(&consumer->by_partition, &assignment->map_node, hash_of(topic->name, partition)) != 0) {
+    if (assignment == NULL ||
+        map_insert(&consumer->by_partition, &assignment->map_node, hash_of(topic->name, partition)) != 0) {
         free(assignment);
         return client_fail(consumer->client, MESH_ENOMEM, "%s", mesh_strerror(MESH_ENOMEM));
     }
@@ -273,8 +280,8 @@ static int assign_one(struct mesh_consumer *consumer, struct topic *topic, int32
 }
 
 /* All or nothing: what was added by a call that then fails is taken back. */
-static int assign_range(struct mesh_consumer *consumer, struct topic *topic, int32_t first, int32_t count, int64_t offset,
-                        int64_t resolve_ms)
+static int assign_range(struct mesh_consumer *consumer, struct topic *topic, int32_t first, int32_t count,
+                        int64_t offset, int64_t resolve_ms)
 {
     for (int32_t i = 0; i < count; i++) {
         int err = assign_one(consumer, topic, first + i, offset, resolve_ms);
@@ -286,8 +293,8 @@ static int assign_range(struct mesh_consumer *consumer, struct topic *topic, int
     return 0;
 }
 
-static int assign(struct mesh_consumer *consumer, const char *name, int32_t partition, int64_t offset, int64_t resolve_ms,
-                  int32_t *ret_first, int32_t *ret_count)
+static int assign(struct mesh_consumer *consumer, const char *name, int32_t partition, int64_t offset,
+                  int64_t resolve_ms, int32_t *ret_first, int32_t *ret_count)
 {
     struct mesh_client *client = consumer->client;
     struct topic *topic = NULL;
@@ -296,8 +303,8 @@ static int assign(struct mesh_consumer *consumer, const char *name, int32_t part
     if (err != 0) return err;
     err = topic_wait_known(topic, client_deadline(client, client->timeout_ms));
     if (err == 0 && (partition < -1 || partition >= (int32_t)topic->partition_count))
-        err = client_fail(client, MESH_EUNKNOWN_TOPIC, "there is no partition %d: topic \"%s\" has %u", partition, name,
-                          topic->partition_count);
+        err = client_fail(client, MESH_EUNKNOWN_TOPIC, "there is no partition %d: topic \"%s\" has %u",
+                          partition, name, topic->partition_count);
     if (err == 0) {
         *ret_first = partition >= 0 ? partition : 0;
         *ret_count = partition >= 0 ? 1 : (int32_t)topic->partition_count;
@@ -311,7 +318,8 @@ int mesh_consumer_assign(struct mesh_consumer *consumer, const char *topic, int3
 {
     int32_t first = 0, count = 0;
 
-    if (offset < MESH_OFFSET_BEGINNING) return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
+    if (offset < MESH_OFFSET_BEGINNING)
+        return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
     return assign(consumer, topic, partition, offset, offset, &first, &count);
 }
 
@@ -332,7 +340,8 @@ static bool are_resolved(void *user)
     return true;
 }
 
-int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t timestamp_ms)
+int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic, int32_t partition,
+                              int64_t timestamp_ms)
 {
     struct mesh_client *client = consumer->client;
     struct time_wait wait = {consumer, topic, 0, 0};
@@ -347,7 +356,8 @@ int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic,
     if (err == 0) return 0;
     for (int32_t i = wait.first; i < wait.first + wait.count; i++)
         remove_assignment(find(consumer, topic, i));
-    return client_fail(client, err, "the offsets of topic \"%s\" at that time could not be found: %s", topic, mesh_strerror(err));
+    return client_fail(client, err, "the offsets of topic \"%s\" at that time could not be found: %s", topic,
+                       mesh_strerror(err));
 }
 
 int mesh_consumer_unassign(struct mesh_consumer *consumer, const char *topic, int32_t partition)
@@ -355,7 +365,8 @@ int mesh_consumer_unassign(struct mesh_consumer *consumer, const char *topic, in
     struct assignment *assignment = find(consumer, topic, partition);
 
     if (partition < 0 && topic != NULL) {
-        list_for_each_safe(node, &consumer->assignments) {
+        list_for_each_safe(node, &consumer->assignments)
+        {
             assignment = container_of(node, struct assignment, node);
             if (strcmp(assignment->topic->name, topic) == 0) remove_assignment(assignment);
         }
@@ -371,7 +382,8 @@ int mesh_consumer_seek(struct mesh_consumer *consumer, const char *topic, int32_
     struct assignment *assignment = find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
-    if (offset < MESH_OFFSET_BEGINNING) return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
+    if (offset < MESH_OFFSET_BEGINNING)
+        return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
     start_at(assignment, offset, offset);
     return 0;
 }
@@ -397,7 +409,8 @@ int mesh_consumer_resume(struct mesh_consumer *consumer, const char *topic, int3
     return 0;
 }
 
-int mesh_consumer_position(const struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_offset)
+int mesh_consumer_position(const struct mesh_consumer *consumer, const char *topic, int32_t partition,
+                           int64_t *ret_offset)
 {
     const struct assignment *assignment = find(consumer, topic, partition);
 

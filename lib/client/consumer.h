@@ -1,11 +1,12 @@
 /* client/consumer.h - the inside of struct mesh_consumer.
  *
- * An **assignment** is a partition being read. It is, in turn: unresolved (its offset is being asked for), idle (in its session's
- * list, to be asked for), fetching (in a FETCH in flight), backing off, or stopped (paused, or an error was told). A
- * **session** is the consumer's share of one connection. The next FETCH leaves as soon as the answer's message has
- * arrived, while the batches are still streaming: the connection is never idle while there is something to read.
- * Files: consumer.c (making, assigning), consumer_offsets.c (resolving), consumer_fetch.c (requests and answers),
- * consumer_poll.c (records out). */
+ * An **assignment** is a partition being read. It is, in turn: unresolved (its offset is being asked for),
+ * idle (in its session's list, to be asked for), fetching (in a FETCH in flight), backing off, or stopped
+ * (paused, or an error was told). A
+ * **session** is the consumer's share of one connection. The next FETCH leaves as soon as the answer's
+ * message has arrived, while the batches are still streaming: the connection is never idle while there is
+ * something to read. Files: consumer.c (making, assigning), consumer_offsets.c (resolving), consumer_fetch.c
+ * (requests and answers), consumer_poll.c (records out). */
 #ifndef CLIENT_CONSUMER_H
 #define CLIENT_CONSUMER_H
 
@@ -17,33 +18,34 @@
 
 #define CONSUMER_FETCH_BYTES_DEFAULT (4u << 20)
 #define CONSUMER_FETCH_BYTES_MIN     (16u << 10)
-#define CONSUMER_REQUEST_BYTES       (1u << 20) /* of one FETCH: what it brings should stay in the cache while it is read */
+#define CONSUMER_REQUEST_BYTES                                                                               \
+    (1u << 20) /* of one FETCH: what it brings should stay in the cache while it is read */
 #define CONSUMER_MAX_WAIT_DEFAULT_MS 500
-#define CONSUMER_REQUESTS_MAX        256 /* in flight; more than a few only after many seeks */
-#define CONSUMER_ROUTE_MS            100 /* between looks for a leader that is missing */
-#define CONSUMER_RETRY_MS            20 /* when a FETCH could not even be queued */
+#define CONSUMER_REQUESTS_MAX        256          /* in flight; more than a few only after many seeks */
+#define CONSUMER_ROUTE_MS            100          /* between looks for a leader that is missing */
+#define CONSUMER_RETRY_MS            20           /* when a FETCH could not even be queued */
 #define CONSUMER_DECOMPRESSED_MAX    (256u << 20) /* of one batch */
 #define CONSUMER_IDLE_DATA_MAX       (8u << 20)   /* larger buffers are not kept for reuse */
 
 struct assignment {
-    struct list_node node;    /* in the consumer's list */
-    struct map_node map_node; /* and in its map, by topic and partition */
-    struct list_node state_node; /* in the list of its state: unresolved, a session's idle, backoff */
-    uint32_t reference_count;    /* the consumer's, and each FETCH's or offset call's */
+    struct list_node node;          /* in the consumer's list */
+    struct map_node map_node;       /* and in its map, by topic and partition */
+    struct list_node state_node;    /* in the list of its state: unresolved, a session's idle, backoff */
+    uint32_t reference_count;       /* the consumer's, and each FETCH's or offset call's */
     struct mesh_consumer *consumer; /* NULL: unassigned */
     struct topic *topic;
     uint32_t partition;
     uint64_t generation; /* raised by seek and the like: older answers are stale */
 
-    int64_t position;        /* next offset for the application; -1 until resolved */
-    int64_t fetch_offset;    /* next offset to ask for */
-    int64_t high_watermark;  /* -1: not heard of yet */
-    int64_t resolve_ms;      /* timestamp to resolve: -1 end, -2 beginning, else time */
+    int64_t position;               /* next offset for the application; -1 until resolved */
+    int64_t fetch_offset;           /* next offset to ask for */
+    int64_t high_watermark;         /* -1: not heard of yet */
+    int64_t resolve_ms;             /* timestamp to resolve: -1 end, -2 beginning, else time */
     bool is_resolved, is_resolving; /* resolving: in an offset call */
     bool is_fetching;
     bool is_paused;
-    bool is_stopped;  /* an error was told, or is about to be */
-    int error;        /* to be told by the next poll, 0: none */
+    bool is_stopped; /* an error was told, or is about to be */
+    int error;       /* to be told by the next poll, 0: none */
     uint64_t retry_ms;
     uint32_t failures;
 };
@@ -82,20 +84,20 @@ struct mesh_consumer {
     struct list_node idle;      /* fetches to reuse */
     size_t bytes_promised;      /* asked for, or arrived and not read */
     uint32_t in_flight_count;
-    struct buffer message;      /* scratch */
+    struct buffer message; /* scratch */
 
     /* Where poll stands. */
     bool is_iterating;
     struct assignment *iterating; /* whose batch the iterator is in */
     uint64_t iterating_generation;
     struct record_iterator iterator;
-    struct scratch *scratch;          /* of the iterator's batch, or NULL */
+    struct scratch *scratch; /* of the iterator's batch, or NULL */
     struct list_node scratch_retired, scratch_idle;
-    size_t scratch_bytes;             /* decompressed for this poll */
-    struct slice *headers;            /* owned: encoded headers of the polled records that have some */
+    size_t scratch_bytes;  /* decompressed for this poll */
+    struct slice *headers; /* owned: encoded headers of the polled records that have some */
     size_t header_count, header_capacity;
 
-    size_t error_count;                /* assignments whose error waits to be told */
+    size_t error_count;                   /* assignments whose error waits to be told */
     char error_topic[TOPIC_NAME_MAX + 1]; /* of the last error that poll told */
     int32_t error_partition;
 };

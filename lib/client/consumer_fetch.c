@@ -84,10 +84,12 @@ static bool is_wanted(const struct fetch *fetch)
     return false;
 }
 
-/* Fetches that were overtaken by a seek wait for nothing: their answers will be thrown away and need no room. */
+/* Fetches that were overtaken by a seek wait for nothing: their answers will be thrown away and need no room.
+ */
 static void release_unwanted(struct mesh_consumer *consumer)
 {
-    list_for_each(node, &consumer->in_flight) {
+    list_for_each(node, &consumer->in_flight)
+    {
         struct fetch *fetch = container_of(node, struct fetch, node);
         if (fetch->bytes_promised == 0 || is_wanted(fetch)) continue;
         consumer->bytes_promised -= fetch->bytes_promised;
@@ -106,14 +108,17 @@ static size_t bytes_to_ask(struct mesh_consumer *consumer)
     return consumer->bytes_promised + bytes <= consumer->fetch_bytes_max ? bytes : 0;
 }
 
-static int add_asks(struct mesh_consumer *consumer, struct fetch_session *session, struct fetch *fetch, size_t bytes)
+static int add_asks(struct mesh_consumer *consumer, struct fetch_session *session, struct fetch *fetch,
+                    size_t bytes)
 {
     size_t bytes_min = consumer->fetch_bytes_min < bytes ? consumer->fetch_bytes_min : bytes;
     int err;
 
     buffer_clear(&consumer->message);
-    err = fetch_request_start(&consumer->message, (uint32_t)consumer->max_wait_ms, (uint32_t)bytes_min, (uint32_t)bytes);
-    list_for_each(node, &session->idle) {
+    err = fetch_request_start(&consumer->message, (uint32_t)consumer->max_wait_ms, (uint32_t)bytes_min,
+                              (uint32_t)bytes);
+    list_for_each(node, &session->idle)
+    {
         struct assignment *assignment = container_of(node, struct assignment, state_node);
         const struct topic *topic = assignment->topic;
         const struct fetch_entry entry = {topic->id, assignment->partition,
@@ -138,7 +143,8 @@ static int ask(struct mesh_consumer *consumer, struct fetch_session *session, si
     fetch->session = session;
     err = add_asks(consumer, session, fetch, bytes);
     if (err == 0)
-        err = connection_request(session->connection, &fetch->request, FRAME_OP_FETCH, buffer_slice(&consumer->message), NULL, 0);
+        err = connection_request(session->connection, &fetch->request, FRAME_OP_FETCH,
+                                 buffer_slice(&consumer->message), NULL, 0);
     if (err != 0) {
         release_asks(fetch);
         list_push_front(&consumer->idle, &fetch->node);
@@ -199,7 +205,8 @@ static void look_at_topics(struct mesh_consumer *consumer)
     uint64_t generations = 0;
     struct topic *last = NULL;
 
-    list_for_each(node, &consumer->assignments) {
+    list_for_each(node, &consumer->assignments)
+    {
         struct topic *topic = container_of(node, struct assignment, node)->topic;
         if (topic == last) continue;
         last = topic;
@@ -208,9 +215,11 @@ static void look_at_topics(struct mesh_consumer *consumer)
     }
     if (generations == consumer->routes_seen && list_is_empty(&consumer->unrouted)) return;
     consumer->routes_seen = generations;
-    list_for_each(node, &consumer->assignments) {
+    list_for_each(node, &consumer->assignments)
+    {
         struct assignment *assignment = container_of(node, struct assignment, node);
-        if (topic_is_missing(assignment->topic) && !assignment->is_stopped) assignment_stop(assignment, MESH_EUNKNOWN_TOPIC);
+        if (topic_is_missing(assignment->topic) && !assignment->is_stopped)
+            assignment_stop(assignment, MESH_EUNKNOWN_TOPIC);
     }
     route_idle(consumer);
 }
@@ -219,7 +228,8 @@ static void end_backoffs(struct mesh_consumer *consumer)
 {
     uint64_t next_ms = TIMER_NEVER;
 
-    list_for_each_safe(node, &consumer->backoff) {
+    list_for_each_safe(node, &consumer->backoff)
+    {
         struct assignment *assignment = container_of(node, struct assignment, state_node);
         if (assignment->retry_ms <= consumer->client->now_ms)
             assignment_update(assignment);
@@ -256,7 +266,8 @@ void consumer_timer_due(struct timer *timer, uint64_t now_ms)
 
 static bool is_route_error(int error)
 {
-    return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH || error == MESH_EUNKNOWN_TOPIC;
+    return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH ||
+           error == MESH_EUNKNOWN_TOPIC;
 }
 
 /* An error of one partition: tried again, or told to the application after the records before it. */
@@ -270,7 +281,10 @@ static void take_error(struct fetch *fetch, const struct fetch_ask *ask, int err
         assignment_retry_later(assignment);
         return;
     }
-    *region = (struct fetch_region){.assignment = assignment, .generation = ask->generation, .error = error, .reached = -1,
+    *region = (struct fetch_region){.assignment = assignment,
+                                    .generation = ask->generation,
+                                    .error = error,
+                                    .reached = -1,
                                     .end = fetch->size};
     fetch->region_count++;
     assignment->is_stopped = true; /* nothing more is asked for */
@@ -289,7 +303,8 @@ static void take_result(struct fetch *fetch, const struct fetch_ask *ask, const 
     }
     if (is_useful) {
         assignment->failures = 0;
-        assignment->high_watermark = result->high_watermark <= INT64_MAX ? (int64_t)result->high_watermark : -1;
+        assignment->high_watermark =
+            result->high_watermark <= INT64_MAX ? (int64_t)result->high_watermark : -1;
         if (result->next_offset > (uint64_t)asked && result->next_offset <= INT64_MAX)
             assignment->fetch_offset = (int64_t)result->next_offset;
     }
@@ -340,7 +355,8 @@ static int take_refusal(struct fetch *fetch, struct slice message)
 
     if (err != 0) return err;
     for (size_t i = 0; i < fetch->ask_count; i++)
-        if (is_current(&fetch->asks[i])) take_error(fetch, &fetch->asks[i], error.error < 0 ? error.error : MESH_EUNKNOWN);
+        if (is_current(&fetch->asks[i]))
+            take_error(fetch, &fetch->asks[i], error.error < 0 ? error.error : MESH_EUNKNOWN);
     message_deinit_error(&error);
     return 0;
 }
@@ -374,7 +390,8 @@ static void undo_results(struct fetch *fetch)
     fetch->size = 0;
 }
 
-static int answered(struct request *request, const struct frame_header *header, struct slice message, uint8_t **ret_attachment)
+static int answered(struct request *request, const struct frame_header *header, struct slice message,
+                    uint8_t **ret_attachment)
 {
     struct fetch *fetch = container_of(request, struct fetch, request);
     bool is_refusal = header->flags & FRAME_FLAG_ERROR;

@@ -1,4 +1,5 @@
-/* Resolving "beginning", "end" and times to offsets: LIST_OFFSETS to the leaders, many partitions in one call. */
+/* Resolving "beginning", "end" and times to offsets: LIST_OFFSETS to the leaders, many partitions in one
+ * call. */
 #include "client/consumer.h"
 
 #include "base/assert.h"
@@ -37,7 +38,8 @@ static bool is_current(const struct fetch_ask *ask)
 {
     const struct assignment *assignment = ask->assignment;
 
-    return assignment->consumer != NULL && assignment->generation == ask->generation && assignment->is_resolving;
+    return assignment->consumer != NULL && assignment->generation == ask->generation &&
+           assignment->is_resolving;
 }
 
 static void take_result(struct assignment *assignment, const struct list_offsets_result *result)
@@ -88,7 +90,9 @@ static int32_t leader_of(const struct assignment *assignment)
 {
     const struct topic *topic = assignment->topic;
 
-    return topic->is_known && assignment->partition < topic->partition_count ? topic->partitions[assignment->partition].leader : -1;
+    return topic->is_known && assignment->partition < topic->partition_count
+               ? topic->partitions[assignment->partition].leader
+               : -1;
 }
 
 static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **ret_offset_call)
@@ -100,7 +104,9 @@ static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **
     offset_call->consumer = consumer;
     list_init(&offset_call->node);
     offset_call->asks = calloc(OFFSETS_PER_CALL, sizeof(*offset_call->asks));
-    err = offset_call->asks == NULL ? MESH_ENOMEM : call_new(consumer->client, FRAME_OP_LIST_OFFSETS, answered, offset_call, &offset_call->call);
+    err = offset_call->asks == NULL
+              ? MESH_ENOMEM
+              : call_new(consumer->client, FRAME_OP_LIST_OFFSETS, answered, offset_call, &offset_call->call);
     if (err != 0) {
         free_offset_call(offset_call);
         return err;
@@ -118,7 +124,8 @@ static int encode(struct offset_call *offset_call)
     if (entries == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < offset_call->ask_count; i++) {
         const struct assignment *assignment = offset_call->asks[i].assignment;
-        entries[i] = (struct list_offsets_entry){assignment->topic->id, assignment->partition, assignment->resolve_ms};
+        entries[i] =
+            (struct list_offsets_entry){assignment->topic->id, assignment->partition, assignment->resolve_ms};
     }
     err = message_encode_list_offsets_request(&offset_call->call->message, &request);
     free(entries);
@@ -132,7 +139,8 @@ static int ask_leader(struct mesh_consumer *consumer, int32_t leader)
     int err = new_offset_call(consumer, &offset_call);
 
     if (err != 0) return err;
-    list_for_each_safe(node, &consumer->unresolved) {
+    list_for_each_safe(node, &consumer->unresolved)
+    {
         struct assignment *assignment = container_of(node, struct assignment, state_node);
         if (leader_of(assignment) != leader || offset_call->ask_count == OFFSETS_PER_CALL) continue;
         assignment->reference_count++;
@@ -160,7 +168,8 @@ void consumer_resolve(struct mesh_consumer *consumer)
 
     list_init(&skipped);
     while (!list_is_empty(&consumer->unresolved)) {
-        struct assignment *assignment = container_of(consumer->unresolved.next, struct assignment, state_node);
+        struct assignment *assignment =
+            container_of(consumer->unresolved.next, struct assignment, state_node);
         int32_t leader = leader_of(assignment);
         if (leader >= 0 && ask_leader(consumer, leader) == 0) continue;
         topic_refresh(assignment->topic);

@@ -74,8 +74,10 @@ static void end_batch(struct mesh_consumer *consumer)
 
 /* ---- a record ---- */
 
-/* Checks the encoded headers once, so that mesh_consumed_header() may trust them, and keeps where they are. */
-static int keep_headers(struct mesh_consumer *consumer, const struct record *record, const void **ret_internal)
+/* Checks the encoded headers once, so that mesh_consumed_header() may trust them, and keeps where they are.
+ */
+static int keep_headers(struct mesh_consumer *consumer, const struct record *record,
+                        const void **ret_internal)
 {
     struct slice rest = record->headers_encoded;
     struct record_header header;
@@ -105,7 +107,8 @@ static int reserve_headers(struct mesh_consumer *consumer, size_t count)
     return 0;
 }
 
-static int fill(struct mesh_consumer *consumer, const struct record *record, size_t record_max, struct mesh_consumed *to)
+static int fill(struct mesh_consumer *consumer, const struct record *record, size_t record_max,
+                struct mesh_consumed *to)
 {
     const struct assignment *assignment = consumer->iterating;
     const struct record_batch_header *header = &consumer->iterator.header;
@@ -114,7 +117,8 @@ static int fill(struct mesh_consumer *consumer, const struct record *record, siz
     to->topic = assignment->topic->name;
     to->partition = (int32_t)assignment->partition;
     to->offset = record->offset;
-    to->timestamp_ms = header->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME ? header->max_timestamp_ms : record->timestamp_ms;
+    to->timestamp_ms = header->attributes & RECORD_ATTRIBUTE_LOG_APPEND_TIME ? header->max_timestamp_ms
+                                                                             : record->timestamp_ms;
     to->leader_epoch = header->leader_epoch;
     to->key = record->key_is_null ? NULL : record->key.data;
     to->key_size = record->key.size;
@@ -136,7 +140,8 @@ struct polled {
     size_t count, max;
 };
 
-/* Ends the poll: the error is told at once when there are no records before it, else first thing by the next poll. */
+/* Ends the poll: the error is told at once when there are no records before it, else first thing by the next
+ * poll. */
 static enum progress partition_error(struct assignment *assignment, int error)
 {
     assignment_stop(assignment, error);
@@ -150,7 +155,8 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
     struct record record;
     int got = 0, err;
 
-    if (assignment->consumer == NULL || assignment->generation != consumer->iterating_generation || assignment->is_paused) {
+    if (assignment->consumer == NULL || assignment->generation != consumer->iterating_generation ||
+        assignment->is_paused) {
         if (assignment->consumer != NULL && assignment->generation == consumer->iterating_generation)
             assignment_rewind(assignment, assignment->position);
         end_batch(consumer);
@@ -205,8 +211,8 @@ static void rewind_broken(struct fetch *fetch)
     fetch->at = fetch->size;
 }
 
-static enum progress read_region(struct mesh_consumer *consumer, struct fetch *fetch, struct fetch_region *region,
-                                 struct polled *polled)
+static enum progress read_region(struct mesh_consumer *consumer, struct fetch *fetch,
+                                 struct fetch_region *region, struct polled *polled)
 {
     struct record_batch_header header;
     struct slice batch;
@@ -216,13 +222,12 @@ static enum progress read_region(struct mesh_consumer *consumer, struct fetch *f
     case FETCH_END:
     case FETCH_REGION_END: finish_region(fetch, region); return PROGRESS;
     case FETCH_MORE: return PROGRESS_DRY;
-    case FETCH_DAMAGED:
-        fetch_next_region(fetch);
-        return partition_error(region->assignment, MESH_ECORRUPT);
+    case FETCH_DAMAGED: fetch_next_region(fetch); return partition_error(region->assignment, MESH_ECORRUPT);
     case FETCH_BATCH: break;
     }
     if (consumer->scratch_bytes >= consumer->fetch_bytes_max && polled->count > 0) return PROGRESS_FULL;
-    if (!(header.attributes & RECORD_ATTRIBUTE_CONTROL) && record_batch_last_offset(&header) >= region->assignment->position) {
+    if (!(header.attributes & RECORD_ATTRIBUTE_CONTROL) &&
+        record_batch_last_offset(&header) >= region->assignment->position) {
         err = begin_batch(consumer, region, batch, &header);
         if (err == MESH_ENOMEM) return PROGRESS_DRY;
         if (err != 0) {
@@ -231,7 +236,8 @@ static enum progress read_region(struct mesh_consumer *consumer, struct fetch *f
         }
     }
     fetch->at += header.size;
-    if (record_batch_last_offset(&header) < INT64_MAX) region->reached = record_batch_last_offset(&header) + 1;
+    if (record_batch_last_offset(&header) < INT64_MAX)
+        region->reached = record_batch_last_offset(&header) + 1;
     return PROGRESS;
 }
 
@@ -272,15 +278,17 @@ static enum progress read_fetch(struct mesh_consumer *consumer, struct fetch *fe
 /* An assignment whose error waits to be told. */
 static int tell_error(struct mesh_consumer *consumer)
 {
-    list_for_each(node, &consumer->assignments) {
+    list_for_each(node, &consumer->assignments)
+    {
         struct assignment *assignment = container_of(node, struct assignment, node);
         int error = assignment->error;
         if (error == 0) continue;
         assignment_clear_error(assignment);
         memcpy(consumer->error_topic, assignment->topic->name, strlen(assignment->topic->name) + 1);
         consumer->error_partition = (int32_t)assignment->partition;
-        return client_fail(consumer->client, error, "reading partition %u of topic \"%s\" at offset %lld: %s", assignment->partition,
-                           assignment->topic->name, (long long)assignment->position, mesh_strerror(error));
+        return client_fail(consumer->client, error, "reading partition %u of topic \"%s\" at offset %lld: %s",
+                           assignment->partition, assignment->topic->name, (long long)assignment->position,
+                           mesh_strerror(error));
     }
     return 0;
 }
@@ -303,8 +311,8 @@ static int read_ready(struct mesh_consumer *consumer, struct polled *polled)
     return polled->count == 0 && consumer->error_count > 0 ? tell_error(consumer) : 0;
 }
 
-int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *records, size_t record_max, int timeout_ms,
-                       size_t *ret_count)
+int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *records, size_t record_max,
+                       int timeout_ms, size_t *ret_count)
 {
     struct mesh_client *client = consumer->client;
     struct polled polled = {records, 0, record_max};
@@ -312,10 +320,13 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
     bool has_waited = false;
 
     *ret_count = 0;
-    if (record_max == 0) return client_fail(client, MESH_EINVAL, "there must be room for at least one record");
-    consumer_release_polled(consumer);
+    if (record_max == 0)
+        return client_fail(client, MESH_EINVAL, "there must be room for at least one record");
     for (;;) {
-        int err = read_ready(consumer, &polled);
+        int err;
+        consumer_release_polled(
+            consumer); /* what the last poll lent; a round without records lends nothing */
+        err = read_ready(consumer, &polled);
         *ret_count = polled.count;
         if (err != 0 || polled.count > 0) return err;
         if (!has_waited) deadline_ms = client_deadline(client, timeout_ms);
@@ -326,7 +337,8 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
     }
 }
 
-int mesh_consumer_error_partition(const struct mesh_consumer *consumer, const char **ret_topic, int32_t *ret_partition)
+int mesh_consumer_error_partition(const struct mesh_consumer *consumer, const char **ret_topic,
+                                  int32_t *ret_partition)
 {
     if (consumer->error_partition < 0) return MESH_ENOTFOUND;
     *ret_topic = consumer->error_topic;
@@ -334,8 +346,8 @@ int mesh_consumer_error_partition(const struct mesh_consumer *consumer, const ch
     return 0;
 }
 
-int mesh_consumed_header(const struct mesh_consumed *record, size_t index, const char **ret_key, size_t *ret_key_size,
-                         const void **ret_value, size_t *ret_value_size)
+int mesh_consumed_header(const struct mesh_consumed *record, size_t index, const char **ret_key,
+                         size_t *ret_key_size, const void **ret_value, size_t *ret_value_size)
 {
     struct record_header header;
     struct slice rest;

@@ -3,7 +3,8 @@
 #include "base/assert.h"
 #include "base/error.h"
 
-#define CORRUPT_ATTEMPTS_MAX 5 /* damage on the way is tried again; damage at the source is not cured by trying */
+#define CORRUPT_ATTEMPTS_MAX                                                                                 \
+    5 /* damage on the way is tried again; damage at the source is not cured by trying */
 
 void delivery_queue_init(struct delivery_queue *queue, bool is_idempotent, uint32_t in_flight_max)
 {
@@ -39,7 +40,9 @@ void delivery_queue_push(struct delivery_queue *queue, struct producer_batch *ba
 
 bool delivery_queue_has_slot(const struct delivery_queue *queue, uint64_t now_ms)
 {
-    if (queue->in_flight + queue->resolved >= queue->in_flight_max || queue->is_draining || now_ms < queue->retry_ms) return false;
+    if (queue->in_flight + queue->resolved >= queue->in_flight_max || queue->is_draining ||
+        now_ms < queue->retry_ms)
+        return false;
     return !queue->is_idempotent || queue->producer_id >= 0;
 }
 
@@ -59,7 +62,8 @@ void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t produc
     queue->producer_id = producer_id;
     queue->producer_epoch = producer_epoch;
     queue->next_sequence = 0;
-    list_for_each(node, &queue->batches) {
+    list_for_each(node, &queue->batches)
+    {
         if (batch_of(node)->state != BATCH_WAITING) continue;
         batch_of(node)->has_sequence = false;
         batch_of(node)->encoded = slice_of(NULL, 0);
@@ -87,8 +91,8 @@ struct producer_batch *delivery_queue_take(struct delivery_queue *queue)
     return batch;
 }
 
-static void resolve(struct delivery_queue *queue, struct producer_batch *batch, enum mesh_delivery_status status,
-                    const struct produce_result *result)
+static void resolve(struct delivery_queue *queue, struct producer_batch *batch,
+                    enum mesh_delivery_status status, const struct produce_result *result)
 {
     queue->resolved++;
     batch->state = BATCH_RESOLVED;
@@ -100,12 +104,13 @@ static void fail(struct delivery_queue *queue, struct producer_batch *batch, int
 {
     const struct produce_result result = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
 
-    resolve(queue, batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED, &result);
+    resolve(queue, batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED,
+            &result);
 }
 
 /* Back to waiting, before whatever waits behind it; rule 3. */
-static void requeue(struct delivery_queue *queue, struct producer_batch *batch, bool maybe_stored, uint64_t now_ms,
-                    uint32_t wait_ms)
+static void requeue(struct delivery_queue *queue, struct producer_batch *batch, bool maybe_stored,
+                    uint64_t now_ms, uint32_t wait_ms)
 {
     batch->state = BATCH_WAITING;
     if (maybe_stored) batch->maybe_stored = true;
@@ -127,7 +132,8 @@ static void landed(struct delivery_queue *queue)
 
 static bool is_first_unresolved(const struct delivery_queue *queue, const struct producer_batch *batch)
 {
-    list_for_each(node, &queue->batches) {
+    list_for_each(node, &queue->batches)
+    {
         if (batch_of(node) == batch) return true;
         if (batch_of(node)->state != BATCH_RESOLVED) return false;
     }
@@ -163,8 +169,8 @@ static void abandon_producer_id(struct delivery_queue *queue)
     queue->producer_id = -1;
 }
 
-void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch *batch, const struct produce_result *result,
-                             uint64_t now_ms, uint32_t wait_ms)
+void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch *batch,
+                             const struct produce_result *result, uint64_t now_ms, uint32_t wait_ms)
 {
     struct produce_result stored = *result;
 
@@ -196,8 +202,8 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     landed(queue);
 }
 
-void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, bool was_sent, uint64_t now_ms,
-                         uint32_t wait_ms)
+void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, bool was_sent,
+                         uint64_t now_ms, uint32_t wait_ms)
 {
     MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
     requeue(queue, batch, was_sent, now_ms, wait_ms);

@@ -49,7 +49,8 @@ static int fill_configs(const struct message_topic *from, struct mesh_topic_info
 
     if (configs == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < from->config_count; i++)
-        configs[i] = (struct mesh_config_info){text(from->configs[i].key), text(from->configs[i].value), from->configs[i].is_default};
+        configs[i] = (struct mesh_config_info){text(from->configs[i].key), text(from->configs[i].value),
+                                               from->configs[i].is_default};
     to->configs = configs;
     to->config_count = from->config_count;
     return 0;
@@ -88,7 +89,8 @@ void mesh_topic_list_free(struct mesh_topic_list *list)
     free(list);
 }
 
-static int take_answer(struct mesh_client *client, struct slice answer, const char *name, struct mesh_topic_list **ret_list)
+static int take_answer(struct mesh_client *client, struct slice answer, const char *name,
+                       struct mesh_topic_list **ret_list)
 {
     struct mesh_topic_list *list = calloc(1, sizeof(*list));
     int err;

@@ -56,7 +56,8 @@ int fetch_reserve_data(struct fetch *fetch, size_t size)
     return 0;
 }
 
-enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_batch, struct record_batch_header *ret_header)
+enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_batch,
+                           struct record_batch_header *ret_header)
 {
     const struct fetch_region *region = fetch_region_of(fetch);
     size_t left, arrived;
@@ -67,7 +68,8 @@ enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_b
     if (left == 0) return FETCH_REGION_END;
     if (left < RECORD_BATCH_HEADER_SIZE) return FETCH_DAMAGED;
     arrived = fetch->filled > fetch->at ? fetch->filled - fetch->at : 0;
-    err = record_batch_parse_header(slice_of(fetch->data + fetch->at, arrived < left ? arrived : left), ret_header);
+    err = record_batch_parse_header(slice_of(fetch->data + fetch->at, arrived < left ? arrived : left),
+                                    ret_header);
     if (err == MESH_EAGAIN) return FETCH_MORE;
     if (err != 0 || ret_header->size > left) return FETCH_DAMAGED;
     if (ret_header->size > arrived) return FETCH_MORE;

@@ -1,7 +1,7 @@
 /* client/fetch.h - one FETCH: what was asked for, and the answer as it streams in.
  *
- * The answer's message names the regions of its attachment, one per partition. Whole batches are usable as soon as they have
- * arrived, while the rest is still on its way. Reading is pure: bytes in, batches out. */
+ * The answer's message names the regions of its attachment, one per partition. Whole batches are usable as
+ * soon as they have arrived, while the rest is still on its way. Reading is pure: bytes in, batches out. */
 #ifndef CLIENT_FETCH_H
 #define CLIENT_FETCH_H
 
@@ -24,15 +24,15 @@ struct fetch_region {
     struct assignment *assignment; /* borrowed from the ask */
     uint64_t generation;
     int error;
-    size_t end;            /* in the data, exclusive */
-    int64_t next_offset;   /* as the broker says */
-    int64_t reached;       /* offset after the batches read so far; -1: none yet */
+    size_t end;          /* in the data, exclusive */
+    int64_t next_offset; /* as the broker says */
+    int64_t reached;     /* offset after the batches read so far; -1: none yet */
     int32_t leader_epoch;
 };
 
 struct fetch {
     struct request request;
-    struct list_node node; /* in one of the consumer's lists */
+    struct list_node node;          /* in one of the consumer's lists */
     struct mesh_consumer *consumer; /* NULL: given up; what still comes is thrown away */
     struct fetch_session *session;
     size_t bytes_promised; /* counted against the consumer's limit */
@@ -48,7 +48,7 @@ struct fetch {
     bool is_broken; /* the connection went while the data were arriving */
 };
 
-struct fetch *fetch_new(void); /* NULL: out of memory */
+struct fetch *fetch_new(void);        /* NULL: out of memory */
 void fetch_free(struct fetch *fetch); /* accepts NULL; the asks must have been released */
 
 /* Errors: MESH_ENOMEM. */
@@ -56,15 +56,16 @@ int fetch_reserve_asks(struct fetch *fetch, size_t count);
 int fetch_reserve_data(struct fetch *fetch, size_t size);
 
 enum fetch_step {
-    FETCH_BATCH,   /* *ret_batch is the next whole batch of the current region */
+    FETCH_BATCH,      /* *ret_batch is the next whole batch of the current region */
     FETCH_REGION_END, /* the current region has been read; call fetch_next_region() */
-    FETCH_MORE,    /* the rest of the batch has not arrived yet */
-    FETCH_DAMAGED, /* what stands there is no batch, or does not fit its region */
-    FETCH_END,     /* no region is left */
+    FETCH_MORE,       /* the rest of the batch has not arrived yet */
+    FETCH_DAMAGED,    /* what stands there is no batch, or does not fit its region */
+    FETCH_END,        /* no region is left */
 };
 
 /* Looks at what comes next. After FETCH_BATCH, fetch_skip() its size. With verify, its CRC is checked. */
-enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_batch, struct record_batch_header *ret_header);
+enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_batch,
+                           struct record_batch_header *ret_header);
 
 static inline struct fetch_region *fetch_region_of(struct fetch *fetch)
 {

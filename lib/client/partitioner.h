@@ -1,7 +1,7 @@
 /* client/partitioner.h - which partition a record goes to.
  *
- * A key always maps to the partition that Kafka's default partitioner picks, so that clients of both kinds agree on
- * where a key lives. Pure functions. */
+ * A key always maps to the partition that Kafka's default partitioner picks, so that clients of both kinds
+ * agree on where a key lives. Pure functions. */
 #ifndef CLIENT_PARTITIONER_H
 #define CLIENT_PARTITIONER_H
 

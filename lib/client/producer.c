@@ -90,7 +90,8 @@ void mesh_producer_free(struct mesh_producer *producer)
 static int check(struct mesh_producer *producer, bool is_valid, const char *rule)
 {
     if (producer->has_started)
-        return client_fail(producer->client, MESH_EINVAL, "a producer's options are set before its first record");
+        return client_fail(producer->client, MESH_EINVAL,
+                           "a producer's options are set before its first record");
     if (!is_valid) return client_fail(producer->client, MESH_EINVAL, "%s", rule);
     return 0;
 }
@@ -107,8 +108,9 @@ int mesh_producer_set_acks(struct mesh_producer *producer, int acks)
 
 int mesh_producer_set_idempotent(struct mesh_producer *producer, int enabled)
 {
-    int err = check(producer, !enabled || (producer->acks != 0 && producer->in_flight_max <= PRODUCER_IN_FLIGHT_DEFAULT),
-                    "an idempotent producer needs acks 1 or all, and at most 5 batches in flight");
+    int err = check(
+        producer, !enabled || (producer->acks != 0 && producer->in_flight_max <= PRODUCER_IN_FLIGHT_DEFAULT),
+        "an idempotent producer needs acks 1 or all, and at most 5 batches in flight");
 
     if (err == 0) producer->is_idempotent = enabled != 0;
     return err;
@@ -116,8 +118,10 @@ int mesh_producer_set_idempotent(struct mesh_producer *producer, int enabled)
 
 int mesh_producer_set_compression(struct mesh_producer *producer, enum mesh_compression compression)
 {
-    _Static_assert((int)MESH_COMPRESSION_ZSTD == (int)RECORD_COMPRESSION_ZSTD, "the public codecs are the format's");
-    int err = check(producer, (int)compression >= 0 && compression <= MESH_COMPRESSION_ZSTD, "unknown compression");
+    _Static_assert((int)MESH_COMPRESSION_ZSTD == (int)RECORD_COMPRESSION_ZSTD,
+                   "the public codecs are the format's");
+    int err =
+        check(producer, (int)compression >= 0 && compression <= MESH_COMPRESSION_ZSTD, "unknown compression");
 
     if (err == 0) producer->compression = (enum record_compression)compression;
     return err;
@@ -133,7 +137,8 @@ int mesh_producer_set_linger_ms(struct mesh_producer *producer, int linger_ms)
 
 int mesh_producer_set_batch_bytes_max(struct mesh_producer *producer, size_t bytes)
 {
-    int err = check(producer, bytes >= 128 && bytes <= (64u << 20), "a batch has between 128 bytes and 64 MiB");
+    int err =
+        check(producer, bytes >= 128 && bytes <= (64u << 20), "a batch has between 128 bytes and 64 MiB");
 
     if (err == 0) producer->batch_bytes_max = bytes;
     return err;
@@ -165,8 +170,9 @@ int mesh_producer_set_delivery_timeout_ms(struct mesh_producer *producer, int ti
 
 int mesh_producer_set_in_flight_max(struct mesh_producer *producer, int batches)
 {
-    int err = check(producer, batches >= 1 && (!producer->is_idempotent || batches <= PRODUCER_IN_FLIGHT_DEFAULT),
-                    "at least 1 batch in flight, and at most 5 when idempotent");
+    int err =
+        check(producer, batches >= 1 && (!producer->is_idempotent || batches <= PRODUCER_IN_FLIGHT_DEFAULT),
+              "at least 1 batch in flight, and at most 5 when idempotent");
 
     if (err == 0) producer->in_flight_max = (uint32_t)batches;
     return err;
@@ -174,13 +180,15 @@ int mesh_producer_set_in_flight_max(struct mesh_producer *producer, int batches)
 
 int mesh_producer_set_partitioner(struct mesh_producer *producer, enum mesh_partitioner partitioner)
 {
-    int err = check(producer, (int)partitioner >= 0 && partitioner <= MESH_PARTITIONER_KEY_HASH, "unknown partitioner");
+    int err = check(producer, (int)partitioner >= 0 && partitioner <= MESH_PARTITIONER_KEY_HASH,
+                    "unknown partitioner");
 
     if (err == 0) producer->partitioner = partitioner;
     return err;
 }
 
-int mesh_producer_set_partitioner_fn(struct mesh_producer *producer, mesh_partitioner_fn *partitioner, void *user)
+int mesh_producer_set_partitioner_fn(struct mesh_producer *producer, mesh_partitioner_fn *partitioner,
+                                     void *user)
 {
     int err = check(producer, true, "");
 
@@ -219,6 +227,7 @@ int mesh_producer_flush(struct mesh_producer *producer, int timeout_ms)
     err = client_run(client, is_empty, producer, client_deadline(client, timeout_ms));
     producer->is_flushing = false;
     if (err == MESH_ETIMEDOUT)
-        client_fail(client, err, "%zu records are still queued after %d ms", producer->queued_records, timeout_ms);
+        client_fail(client, err, "%zu records are still queued after %d ms", producer->queued_records,
+                    timeout_ms);
     return err;
 }

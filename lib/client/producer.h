@@ -1,12 +1,13 @@
 /* client/producer.h - the inside of struct mesh_producer.
  *
- *   mesh_producer_send -> open batch of a partition -> delivery queue -> lane (connection) -> one PRODUCE frame of many
- *   partitions' batches -> answer -> delivery queue -> callbacks
+ *   mesh_producer_send -> open batch of a partition -> delivery queue -> lane (connection) -> one PRODUCE
+ * frame of many partitions' batches -> answer -> delivery queue -> callbacks
  *
- * A **lane** is the producer's share of one connection: the partitions led at its other end that have something ready (a
- * closed batch that may go) or open (a batch that still takes records). Files: producer.c (making, options), producer_send.c
- * (records in), producer_pump.c (what is sent when), producer_request.c (frames and answers), producer_routes.c (partitions,
- * lanes, producer ids), producer_pending.c (records that came before the routes). */
+ * A **lane** is the producer's share of one connection: the partitions led at its other end that have
+ * something ready (a closed batch that may go) or open (a batch that still takes records). Files: producer.c
+ * (making, options), producer_send.c (records in), producer_pump.c (what is sent when), producer_request.c
+ * (frames and answers), producer_routes.c (partitions, lanes, producer ids), producer_pending.c (records that
+ * came before the routes). */
 #ifndef CLIENT_PRODUCER_H
 #define CLIENT_PRODUCER_H
 
@@ -15,18 +16,19 @@
 #include "client/request_table.h"
 #include "client/topic.h"
 
-#define PRODUCER_BATCH_BYTES_DEFAULT  (1u << 20) /* whole batch, header included */
-#define PRODUCER_MEMORY_DEFAULT       (64u << 20)
-#define PRODUCER_DELIVERY_DEFAULT_MS  120000
-#define PRODUCER_IN_FLIGHT_DEFAULT    5 /* batches per partition: the broker remembers that many per producer */
-#define PRODUCER_WINDOW_BYTES         (16u << 20) /* in flight per lane */
-#define PRODUCER_FRAME_BYTES          (1u << 20)  /* batches are gathered into one frame up to about this */
-#define PRODUCER_FRAME_ENTRIES        1000
-#define PRODUCER_BUSY_REQUESTS        2           /* in flight: then a batch that is not full waits for more records */
-#define PRODUCER_TURN_BYTES           (64u << 10) /* records sent between two turns of the loop from inside send() */
-#define PRODUCER_RETRY_MS             20          /* when memory was short */
-#define PRODUCER_ROUTE_MS             100         /* between looks for a leader that is missing */
-#define PRODUCER_OPEN_BYTES           (16u << 10) /* worth waiting for, per open batch, when there are many */
+#define PRODUCER_BATCH_BYTES_DEFAULT (1u << 20) /* whole batch, header included */
+#define PRODUCER_MEMORY_DEFAULT      (64u << 20)
+#define PRODUCER_DELIVERY_DEFAULT_MS 120000
+#define PRODUCER_IN_FLIGHT_DEFAULT   5 /* batches per partition: the broker remembers that many per producer \
+                                        */
+#define PRODUCER_WINDOW_BYTES  (16u << 20) /* in flight per lane */
+#define PRODUCER_FRAME_BYTES   (1u << 20)  /* batches are gathered into one frame up to about this */
+#define PRODUCER_FRAME_ENTRIES 1000
+#define PRODUCER_BUSY_REQUESTS 2 /* in flight: then a batch that is not full waits for more records */
+#define PRODUCER_TURN_BYTES    (64u << 10) /* records sent between two turns of the loop from inside send() */
+#define PRODUCER_RETRY_MS      20          /* when memory was short */
+#define PRODUCER_ROUTE_MS      100         /* between looks for a leader that is missing */
+#define PRODUCER_OPEN_BYTES    (16u << 10) /* worth waiting for, per open batch, when there are many */
 
 struct producer_lane {
     struct list_node node;
@@ -55,8 +57,8 @@ struct produce_request {
     struct producer_lane *lane;
     struct producer_batch *batches; /* linked by next_in_request */
     size_t bytes;
-    struct list_node node;     /* in the producer's list of all in flight, or of idle ones */
-    uint64_t session;          /* acks 0: of the connection it was posted on */
+    struct list_node node; /* in the producer's list of all in flight, or of idle ones */
+    uint64_t session;      /* acks 0: of the connection it was posted on */
 };
 
 struct mesh_producer {
@@ -84,7 +86,7 @@ struct mesh_producer {
     uint64_t accept_tsc;
 
     struct producer_partition **partitions; /* owned; grows, never shrinks */
-    uint32_t partition_count;               /* entries in use; records go to the topic's partition_count of them */
+    uint32_t partition_count; /* entries in use; records go to the topic's partition_count of them */
     int32_t sticky;
     size_t sticky_bytes;
     struct list_node lanes; /* all; the one without a route first */
@@ -106,7 +108,8 @@ struct mesh_producer {
 };
 
 /* producer_routes.c */
-int producer_partition_get(struct mesh_producer *producer, uint32_t index, struct producer_partition **ret_partition);
+int producer_partition_get(struct mesh_producer *producer, uint32_t index,
+                           struct producer_partition **ret_partition);
 void producer_partition_free(struct producer_partition *partition);
 void producer_lane_free(struct producer_lane *lane);
 /* Puts a partition into the lists where it belongs now. */
@@ -117,10 +120,12 @@ void producer_ask_id(struct mesh_producer *producer);
 
 /* producer_send.c */
 /* The topic must be known. Errors: as mesh_producer_send(). */
-int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *record, struct delivery delivery);
+int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *record,
+                         struct delivery delivery);
 
 /* producer_pending.c */
-int producer_pending_add(struct mesh_producer *producer, const struct mesh_record *record, struct delivery delivery);
+int producer_pending_add(struct mesh_producer *producer, const struct mesh_record *record,
+                         struct delivery delivery);
 void producer_pending_flush(struct mesh_producer *producer); /* once the routes are known */
 void producer_pending_fail(struct mesh_producer *producer, int error, uint64_t created_before_ms);
 uint64_t producer_pending_oldest_ms(const struct mesh_producer *producer);

@@ -73,12 +73,15 @@ int batch_seal(struct producer_batch *batch, enum record_compression compression
     struct record_batch_producer producer = {-1, -1, -1};
 
     if (batch->has_sequence)
-        producer = (struct record_batch_producer){batch->producer_id, batch->producer_epoch, batch->base_sequence};
-    return record_batch_builder_finish(&batch->builder, &producer, 0, compression, &batch->compressed, &batch->encoded);
+        producer =
+            (struct record_batch_producer){batch->producer_id, batch->producer_epoch, batch->base_sequence};
+    return record_batch_builder_finish(&batch->builder, &producer, 0, compression, &batch->compressed,
+                                       &batch->encoded);
 }
 
 /* The timestamp of the record at `at` (its encoding is our own), and where the next one starts. */
-static const uint8_t *read_timestamp(const uint8_t *at, const uint8_t *end, int64_t base_ms, int64_t *ret_timestamp_ms)
+static const uint8_t *read_timestamp(const uint8_t *at, const uint8_t *end, int64_t base_ms,
+                                     int64_t *ret_timestamp_ms)
 {
     uint64_t size = 0, delta = 0;
     const uint8_t *body = varint_decode(at, end, &size);
@@ -245,7 +248,8 @@ static struct producer_batch *find_idle(struct batch_pool *pool, unsigned class)
     return NULL;
 }
 
-int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint, struct producer_batch **ret_batch)
+int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint,
+                    struct producer_batch **ret_batch)
 {
     size_t wanted = round_up(size_hint > size_min ? size_hint : size_min);
     struct producer_batch *batch = find_idle(pool, class_of(wanted));

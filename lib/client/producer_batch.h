@@ -1,8 +1,9 @@
-/* client/producer_batch.h - the records of one partition that travel together, and what is owed to their senders.
+/* client/producer_batch.h - the records of one partition that travel together, and what is owed to their
+ * senders.
  *
- * Records are encoded straight into the batch's memory: that is the one copy libmesh makes. Batches come from a pool that
- * keeps their memory by size, so that a steady stream allocates nothing; the pool's total is the producer's memory cap.
- * No I/O. Owned by one producer. */
+ * Records are encoded straight into the batch's memory: that is the one copy libmesh makes. Batches come from
+ * a pool that keeps their memory by size, so that a steady stream allocates nothing; the pool's total is the
+ * producer's memory cap. No I/O. Owned by one producer. */
 #ifndef CLIENT_PRODUCER_BATCH_H
 #define CLIENT_PRODUCER_BATCH_H
 
@@ -12,10 +13,10 @@
 #include "wire/message.h"
 #include "wire/record_batch.h"
 
-#define BATCH_CLASS_COUNT    32 /* sizes are powers of two */
-#define BATCH_MEMORY_MIN     512u
+#define BATCH_CLASS_COUNT 32 /* sizes are powers of two */
+#define BATCH_MEMORY_MIN  512u
 
-#define BATCH_TIMES_MAX      8
+#define BATCH_TIMES_MAX 8
 
 enum batch_state {
     BATCH_OPEN,      /* takes records */
@@ -52,7 +53,8 @@ struct producer_batch {
     struct {
         uint32_t first; /* record */
         int64_t timestamp_ms;
-    } times[BATCH_TIMES_MAX]; /* runs of equal timestamps, so that telling them need not read the records again */
+    } times[BATCH_TIMES_MAX]; /* runs of equal timestamps, so that telling them need not read the records
+                                 again */
     uint32_t time_count;      /* over BATCH_TIMES_MAX: there were more; the records are read after all */
 
     bool has_sequence;
@@ -83,8 +85,8 @@ void batch_tell(struct producer_batch *batch, struct mesh_receipt *receipt);
 
 struct batch_pool {
     size_t memory_max;
-    size_t memory_used; /* bytes: batches in use and idle ones */
-    size_t memory_idle; /* of these, idle */
+    size_t memory_used;                       /* bytes: batches in use and idle ones */
+    size_t memory_idle;                       /* of these, idle */
     struct list_node idle[BATCH_CLASS_COUNT]; /* by floor(log2(capacity)) */
 };
 
@@ -93,7 +95,8 @@ void batch_pool_deinit(struct batch_pool *pool);
 
 /* An empty batch with room for about size_hint bytes, or less when memory is short, at least for `size_min`.
  * Errors: MESH_EQUEUEFULL (the cap), MESH_ENOMEM. */
-int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint, struct producer_batch **ret_batch);
+int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint,
+                    struct producer_batch **ret_batch);
 
 /* Makes room for `extra` more bytes of records. Errors: MESH_EQUEUEFULL, MESH_ENOMEM. */
 int batch_pool_reserve(struct batch_pool *pool, struct producer_batch *batch, size_t extra);

@@ -1,4 +1,5 @@
-/* Records that were sent before the topic's partitions were known: kept as they are, then sent on in order. */
+/* Records that were sent before the topic's partitions were known: kept as they are, then sent on in order.
+ */
 #include "client/producer.h"
 
 #include "base/assert.h"
@@ -21,7 +22,8 @@ static size_t copied_size(const struct mesh_record *record)
     size_t size = record->key_size + record->value_size + record->header_count * sizeof(struct mesh_header);
 
     for (size_t i = 0; i < record->header_count; i++)
-        size += (record->headers[i].key != NULL ? strlen(record->headers[i].key) + 1 : 0) + record->headers[i].value_size;
+        size += (record->headers[i].key != NULL ? strlen(record->headers[i].key) + 1 : 0) +
+                record->headers[i].value_size;
     return size;
 }
 
@@ -52,7 +54,8 @@ static void copy_record(struct pending_record *pending, const struct mesh_record
     if (from->timestamp_ms == 0) pending->record.timestamp_ms = clock_wall_ms();
 }
 
-int producer_pending_add(struct mesh_producer *producer, const struct mesh_record *record, struct delivery delivery)
+int producer_pending_add(struct mesh_producer *producer, const struct mesh_record *record,
+                         struct delivery delivery)
 {
     struct batch_pool *pool = &producer->pool;
     struct pending_record *pending;
@@ -84,7 +87,8 @@ int producer_pending_add(struct mesh_producer *producer, const struct mesh_recor
 /* Out of the books; the memory is still the caller's to free. */
 static struct pending_record *take_first(struct mesh_producer *producer)
 {
-    struct pending_record *pending = container_of(list_pop_front(&producer->pending), struct pending_record, node);
+    struct pending_record *pending =
+        container_of(list_pop_front(&producer->pending), struct pending_record, node);
 
     producer->pool.memory_used -= pending->memory_bytes;
     producer->queued_bytes -= pending->record_bytes;
@@ -110,7 +114,8 @@ static void fail_one(struct mesh_producer *producer, struct pending_record *pend
 
 void producer_pending_flush(struct mesh_producer *producer)
 {
-    /* Records that callbacks send meanwhile queue up behind: the list is empty or growing, never out of order. */
+    /* Records that callbacks send meanwhile queue up behind: the list is empty or growing, never out of
+     * order. */
     while (!list_is_empty(&producer->pending)) {
         struct pending_record *first = container_of(producer->pending.next, struct pending_record, node);
         int err = producer_send_routed(producer, &first->record, first->delivery);

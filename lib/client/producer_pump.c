@@ -10,7 +10,8 @@ static void remember_size(struct producer_partition *partition, size_t size)
 {
     size_t hint = partition->size_hint;
 
-    /* Follows growth at once and shrinking slowly, so that a busy partition keeps getting memory of the right size. */
+    /* Follows growth at once and shrinking slowly, so that a busy partition keeps getting memory of the right
+     * size. */
     partition->size_hint = (uint32_t)(size > hint ? size : hint - (hint - size) / 8);
 }
 
@@ -75,7 +76,8 @@ static void give_up(struct producer_batch *batch, int error)
 
 void producer_give_up_batches(struct mesh_producer *producer, int error)
 {
-    list_for_each_safe(node, &producer->by_age) {
+    list_for_each_safe(node, &producer->by_age)
+    {
         struct producer_batch *batch = container_of(node, struct producer_batch, age_node);
         if (batch->state == BATCH_OPEN || batch->state == BATCH_WAITING) give_up(batch, error);
     }
@@ -90,18 +92,21 @@ static void expire(struct mesh_producer *producer)
     struct mesh_client *client = producer->client;
     uint64_t timeout_ms = (uint64_t)producer->delivery_timeout_ms;
 
-    if (client->now_ms >= timeout_ms) producer_pending_fail(producer, MESH_ETIMEDOUT, client->now_ms - timeout_ms);
+    if (client->now_ms >= timeout_ms)
+        producer_pending_fail(producer, MESH_ETIMEDOUT, client->now_ms - timeout_ms);
     while (!list_is_empty(&producer->by_age)) {
         struct producer_batch *batch = container_of(producer->by_age.next, struct producer_batch, age_node);
         if (client->now_ms < batch->created_ms + timeout_ms) break;
         if (batch->state == BATCH_IN_FLIGHT) {
             /* The connection that owes the answer is given up; its batches come back and wait. */
             MESH_ASSERT(batch->partition->lane->connection != NULL);
-            connection_fail(batch->partition->lane->connection, MESH_ETIMEDOUT, "no acknowledgement for %d ms",
-                            producer->delivery_timeout_ms);
-            if (batch->state == BATCH_IN_FLIGHT) break; /* posted (acks 0): resolved when the pump looks at it */
+            connection_fail(batch->partition->lane->connection, MESH_ETIMEDOUT,
+                            "no acknowledgement for %d ms", producer->delivery_timeout_ms);
+            if (batch->state == BATCH_IN_FLIGHT)
+                break; /* posted (acks 0): resolved when the pump looks at it */
         }
-        if (batch->state == BATCH_RESOLVED) { /* waits for one before it, which is younger by the clock only */
+        if (batch->state ==
+            BATCH_RESOLVED) { /* waits for one before it, which is younger by the clock only */
             list_remove(&batch->age_node);
             continue;
         }
@@ -133,12 +138,14 @@ static void arm_for_lane(struct mesh_producer *producer, struct producer_lane *l
     uint64_t now_ms = producer->client->now_ms;
 
     if (!list_is_empty(&lane->open)) {
-        struct producer_partition *oldest = container_of(lane->open.next, struct producer_partition, open_node);
+        struct producer_partition *oldest =
+            container_of(lane->open.next, struct producer_partition, open_node);
         uint64_t due_ms = oldest->open->created_ms + (uint64_t)producer->linger_ms;
         if (due_ms > now_ms) earlier(deadline_ms, due_ms);
     }
     /* Ready, connected and yet nothing on its way: memory was short. */
-    if (!list_is_empty(&lane->ready) && connection_is_ready(lane->connection) && lane->in_flight_requests == 0)
+    if (!list_is_empty(&lane->ready) && connection_is_ready(lane->connection) &&
+        lane->in_flight_requests == 0)
         earlier(deadline_ms, now_ms + PRODUCER_RETRY_MS);
 }
 
@@ -149,8 +156,11 @@ static void arm(struct mesh_producer *producer)
     uint64_t deadline_ms = TIMER_NEVER;
 
     if (!list_is_empty(&producer->by_age))
-        earlier(&deadline_ms, container_of(producer->by_age.next, struct producer_batch, age_node)->created_ms + timeout_ms);
-    if (!list_is_empty(&producer->pending)) earlier(&deadline_ms, producer_pending_oldest_ms(producer) + timeout_ms);
+        earlier(&deadline_ms,
+                container_of(producer->by_age.next, struct producer_batch, age_node)->created_ms +
+                    timeout_ms);
+    if (!list_is_empty(&producer->pending))
+        earlier(&deadline_ms, producer_pending_oldest_ms(producer) + timeout_ms);
     if (!list_is_empty(&producer->pending) && producer->topic->is_known) /* memory was short */
         earlier(&deadline_ms, producer->client->now_ms + PRODUCER_RETRY_MS);
     list_for_each(node, &producer->backoff)
@@ -159,7 +169,8 @@ static void arm(struct mesh_producer *producer)
         arm_for_lane(producer, container_of(node, struct producer_lane, node), &deadline_ms);
     if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))
         earlier(&deadline_ms, producer->client->now_ms + PRODUCER_ROUTE_MS);
-    if (producer->is_idempotent && producer->id_retry_ms > producer->client->now_ms) earlier(&deadline_ms, producer->id_retry_ms);
+    if (producer->is_idempotent && producer->id_retry_ms > producer->client->now_ms)
+        earlier(&deadline_ms, producer->id_retry_ms);
     client_arm(producer->client, &producer->timer, deadline_ms);
 }
 
@@ -176,7 +187,8 @@ static bool close_open(struct mesh_producer *producer, struct producer_lane *lan
     bool has_closed = false;
 
     while (!list_is_empty(&lane->open)) {
-        struct producer_partition *partition = container_of(lane->open.next, struct producer_partition, open_node);
+        struct producer_partition *partition =
+            container_of(lane->open.next, struct producer_partition, open_node);
         if (!may_close(producer, partition->open)) break;
         producer_close_batch(partition); /* leaves the open list for the ready one */
         has_closed = true;
@@ -196,7 +208,8 @@ static void pump_lane(struct mesh_producer *producer, struct producer_lane *lane
             int err = producer_send_frame(producer, lane);
             if (err == MESH_EAGAIN) {
                 connection_flush(lane->connection);
-                if (!send_queue_is_empty(&lane->connection->out)) return; /* goes on when the socket takes more */
+                if (!send_queue_is_empty(&lane->connection->out))
+                    return; /* goes on when the socket takes more */
             } else if (err != 0) {
                 return;
             }
@@ -207,7 +220,8 @@ static void pump_lane(struct mesh_producer *producer, struct producer_lane *lane
 
 static void end_backoffs(struct mesh_producer *producer)
 {
-    list_for_each_safe(node, &producer->backoff) {
+    list_for_each_safe(node, &producer->backoff)
+    {
         struct producer_partition *partition = container_of(node, struct producer_partition, backoff_node);
         producer_partition_update(partition);
     }

@@ -90,7 +90,8 @@ static int gather_one(struct mesh_producer *producer, struct producer_partition 
     batch = delivery_queue_take(&partition->queue);
     if (batch->encoded.size == 0) {
         err = batch_seal(batch, producer->compression);
-        if (err == 0 && producer->compression != RECORD_COMPRESSION_NONE) batch_pool_recount(&producer->pool, batch);
+        if (err == 0 && producer->compression != RECORD_COMPRESSION_NONE)
+            batch_pool_recount(&producer->pool, batch);
     }
     if (err == 0) err = add_entry(producer, batch);
     if (err != 0) {
@@ -125,7 +126,8 @@ static int gather(struct mesh_producer *producer, struct producer_lane *lane, st
         err = gather_one(producer, partition, request, count, limit);
         if (err == 0) count++;
         if (err == MESH_EAGAIN) list_push_front(&lane->ready, node); /* first in the next frame */
-        if (err == 0 && !list_is_empty(node)) { /* ready again with another batch: that is for the next frame */
+        if (err == 0 &&
+            !list_is_empty(node)) { /* ready again with another batch: that is for the next frame */
             list_remove(node);
             list_push_back(&visited, node);
         }
@@ -156,7 +158,8 @@ static int queue_frame(struct mesh_producer *producer, struct produce_request *r
     struct slice message = buffer_slice(&producer->message);
 
     if (producer->acks != 0)
-        return connection_request(connection, &request->request, FRAME_OP_PRODUCE, message, producer->attachments, count);
+        return connection_request(connection, &request->request, FRAME_OP_PRODUCE, message,
+                                  producer->attachments, count);
     request->session = connection->session;
     return connection_post(connection, FRAME_OP_PRODUCE, message, producer->attachments, count,
                            &request->request.end_position);
@@ -168,14 +171,14 @@ static void leave_lane(struct produce_request *request)
     request->lane->in_flight_requests--;
 }
 
-/* The partition's state has moved: it may be told, sent or routed anew. */
+/* The partition's state has moved: producer_deliver() tells what can be told and puts it into its lists
+ * again. */
 static void touched(struct producer_partition *partition)
 {
     struct mesh_producer *producer = partition->producer;
 
     list_remove(&partition->deliver_node);
     list_push_back(&producer->deliver, &partition->deliver_node);
-    producer_partition_update(partition);
 }
 
 static bool is_route_error(int error)
@@ -184,7 +187,8 @@ static bool is_route_error(int error)
            error == MESH_EUNKNOWN_TOPIC;
 }
 
-static void apply(struct mesh_producer *producer, struct producer_batch *batch, const struct produce_result *result)
+static void apply(struct mesh_producer *producer, struct producer_batch *batch,
+                  const struct produce_result *result)
 {
     struct producer_partition *partition = batch->partition;
 
@@ -200,10 +204,12 @@ static void take_back(struct mesh_producer *producer, struct produce_request *re
     for (struct producer_batch *batch = request->batches, *next; batch != NULL; batch = next) {
         const struct produce_result refusal = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
         next = batch->next_in_request;
-        if (error == MESH_ETOOLARGE)
+        if (error == MESH_ETOOLARGE) {
             apply(producer, batch, &refusal);
-        else
+            producer_partition_update(batch->partition);
+        } else {
             untake(producer, batch);
+        }
     }
     request_give(request);
 }
@@ -231,7 +237,8 @@ int producer_send_frame(struct mesh_producer *producer, struct producer_lane *la
     lane->in_flight_bytes += request->bytes;
     lane->in_flight_requests++;
     if (producer->acks == 0) {
-        list_push_back(&lane->posted, &request->node); /* the pump looks after each flush whether it has left */
+        list_push_back(&lane->posted,
+                       &request->node); /* the pump looks after each flush whether it has left */
     } else {
         list_push_back(&producer->requests, &request->node);
     }
@@ -292,6 +299,7 @@ static void lose_batches(struct produce_request *request, bool was_sent)
         next = batch->next_in_request;
         delivery_queue_lost(queue, batch, was_sent, producer->client->now_ms, draw_backoff(producer, queue));
         touched(batch->partition);
+        producer_partition_update(batch->partition);
     }
 }
 
@@ -308,7 +316,8 @@ static int answered(struct request *base, const struct frame_header *header, str
         return 0;
     }
     leave_lane(request);
-    err = header->flags & FRAME_FLAG_ERROR ? apply_refusal(request, message) : apply_results(request, message);
+    err =
+        header->flags & FRAME_FLAG_ERROR ? apply_refusal(request, message) : apply_results(request, message);
     if (err != 0) lose_batches(request, true);
     request_give(request);
     producer_deliver(producer);
@@ -348,7 +357,8 @@ static void resolve_posted(struct produce_request *request, int error)
 
 void producer_check_posted(struct mesh_producer *producer, struct producer_lane *lane)
 {
-    list_for_each_safe(node, &lane->posted) {
+    list_for_each_safe(node, &lane->posted)
+    {
         struct produce_request *request = container_of(node, struct produce_request, node);
         bool is_lost = request->session != lane->connection->session;
         if (!is_lost && lane->connection->out.position_out < request->request.end_position) break;
@@ -364,7 +374,8 @@ void producer_check_posted(struct mesh_producer *producer, struct producer_lane 
 /* Answers that still come are ignored; a connection that still borrows our batches is closed. */
 void producer_forget_requests(struct mesh_producer *producer)
 {
-    list_for_each_safe(node, &producer->lanes) {
+    list_for_each_safe(node, &producer->lanes)
+    {
         struct producer_lane *lane = container_of(node, struct producer_lane, node);
         if (lane->connection == NULL) continue;
         producer_check_posted(producer, lane);
@@ -372,7 +383,8 @@ void producer_forget_requests(struct mesh_producer *producer)
             connection_fail(lane->connection, MESH_ECANCELED, "a producer was freed while it was sending");
         producer_check_posted(producer, lane);
     }
-    list_for_each_safe(node, &producer->requests) {
+    list_for_each_safe(node, &producer->requests)
+    {
         struct produce_request *request = container_of(node, struct produce_request, node);
         leave_lane(request);
         lose_batches(request, true);

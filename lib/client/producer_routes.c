@@ -30,7 +30,8 @@ static struct producer_lane *lane_of(struct mesh_producer *producer, struct conn
     struct producer_lane *lane;
 
     if (connection == NULL) return &producer->unrouted;
-    list_for_each(node, &producer->lanes) {
+    list_for_each(node, &producer->lanes)
+    {
         lane = container_of(node, struct producer_lane, node);
         if (lane->connection == connection) return lane;
     }
@@ -66,7 +67,8 @@ static void route(struct producer_partition *partition)
     partition->lane = lane;
 }
 
-int producer_partition_get(struct mesh_producer *producer, uint32_t index, struct producer_partition **ret_partition)
+int producer_partition_get(struct mesh_producer *producer, uint32_t index,
+                           struct producer_partition **ret_partition)
 {
     struct producer_partition *partition;
     int err = reserve_partitions(producer, index + 1);
@@ -119,7 +121,8 @@ void producer_partition_update(struct producer_partition *partition)
     has_slot = delivery_queue_has_slot(queue, now_ms);
     is_waiting = queue->next != NULL;
     set_membership(&partition->lane->ready, &partition->ready_node, is_waiting && has_slot);
-    set_membership(&partition->lane->open, &partition->open_node, partition->open != NULL && !is_waiting && has_slot);
+    set_membership(&partition->lane->open, &partition->open_node,
+                   partition->open != NULL && !is_waiting && has_slot);
     set_membership(&producer->backoff, &partition->backoff_node,
                    now_ms < queue->retry_ms && (is_waiting || partition->open != NULL));
 }
@@ -213,7 +216,8 @@ bool producer_prepare(struct mesh_producer *producer)
         producer->topic_generation = topic->generation;
         route_all(producer);
     }
-    if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open)) route_all(producer);
+    if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))
+        route_all(producer);
     ask_missing_ids(producer);
     producer_pending_flush(producer);
     return true;

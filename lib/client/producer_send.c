@@ -1,4 +1,5 @@
-/* Records in: partition, timestamp, the one copy into the batch, and a turn of the loop every now and then. */
+/* Records in: partition, timestamp, the one copy into the batch, and a turn of the loop every now and then.
+ */
 #include "client/producer.h"
 
 #include "base/assert.h"
@@ -11,7 +12,7 @@
 #include <x86intrin.h>
 #endif
 
-#define HEADERS_ON_STACK 16
+#define HEADERS_ON_STACK  16
 #define CLOCK_REUSE_TICKS 32768 /* about 10 us: a clock read costs a third of a record */
 
 /* ---- timestamps ---- */
@@ -38,7 +39,8 @@ static void choose_sticky(struct mesh_producer *producer)
 
     for (int tries = 0; tries < 4; tries++) {
         int32_t drawn = (int32_t)random_below(&producer->client->random, topic->partition_count);
-        if (drawn == producer->sticky && topic->partition_count > 1) drawn = (drawn + 1) % (int32_t)topic->partition_count;
+        if (drawn == producer->sticky && topic->partition_count > 1)
+            drawn = (drawn + 1) % (int32_t)topic->partition_count;
         producer->sticky = drawn;
         if (topic->partitions[drawn].leader >= 0) break;
     }
@@ -54,7 +56,8 @@ static int32_t sticky_partition(struct mesh_producer *producer, size_t size)
     return producer->sticky;
 }
 
-static int choose_partition(struct mesh_producer *producer, const struct mesh_record *record, int32_t *ret_partition)
+static int choose_partition(struct mesh_producer *producer, const struct mesh_record *record,
+                            int32_t *ret_partition)
 {
     int32_t count = (int32_t)producer->topic->partition_count;
     struct slice key = slice_of(record->key, record->key_size);
@@ -69,13 +72,14 @@ static int choose_partition(struct mesh_producer *producer, const struct mesh_re
     } else if (record->key != NULL) {
         *ret_partition = partitioner_of_key(key, count);
     } else if (producer->partitioner == MESH_PARTITIONER_KEY_HASH) {
-        return client_fail(producer->client, MESH_EINVAL, "the partitioner needs a key, and the record has none");
+        return client_fail(producer->client, MESH_EINVAL,
+                           "the partitioner needs a key, and the record has none");
     } else {
         *ret_partition = sticky_partition(producer, record->value_size + 16);
     }
     if (*ret_partition < 0 || *ret_partition >= count)
-        return client_fail(producer->client, MESH_EINVAL, "there is no partition %d: topic \"%s\" has %d", *ret_partition,
-                           producer->topic->name, count);
+        return client_fail(producer->client, MESH_EINVAL, "there is no partition %d: topic \"%s\" has %d",
+                           *ret_partition, producer->topic->name, count);
     return 0;
 }
 
@@ -88,11 +92,13 @@ static int open_batch(struct mesh_producer *producer, struct producer_partition 
     int err;
 
     if (batch != NULL) {
-        if (batch->builder.bytes.size + size <= producer->batch_bytes_max &&
-            batch_pool_reserve(&producer->pool, batch, size) == 0)
+        size_t end = batch->builder.bytes.size + size;
+        if (end <= producer->batch_bytes_max &&
+            (end <= batch->builder.bytes.capacity || batch_pool_reserve(&producer->pool, batch, size) == 0))
             return 0;
         producer_close_batch(partition);
-        if (partition->index == (uint32_t)producer->sticky && producer->partitioner == MESH_PARTITIONER_DEFAULT)
+        if (partition->index == (uint32_t)producer->sticky &&
+            producer->partitioner == MESH_PARTITIONER_DEFAULT)
             producer->sticky_bytes = producer->batch_bytes_max; /* full: on to another partition */
     }
     err = batch_pool_take(&producer->pool, RECORD_BATCH_HEADER_SIZE + size, partition->size_hint, &batch);
@@ -101,9 +107,8 @@ static int open_batch(struct mesh_producer *producer, struct producer_partition 
     batch->state = BATCH_OPEN;
     batch->created_ms = clock_monotonic_ms();
     list_push_back(&producer->by_age, &batch->age_node);
-    partition->open = batch;
+    partition->open = batch; /* into its list once it holds a record: see accept_record() */
     producer->open_count++;
-    producer_partition_update(partition);
     return 0;
 }
 
@@ -117,10 +122,10 @@ static void drop_empty(struct mesh_producer *producer, struct producer_partition
     producer->open_count--;
     list_remove(&batch->age_node);
     batch_pool_give(&producer->pool, batch);
-    producer_partition_update(partition);
 }
 
-static int accept_record(struct mesh_producer *producer, const struct record *record, int32_t index, struct delivery delivery)
+static int accept_record(struct mesh_producer *producer, const struct record *record, int32_t index,
+                         struct delivery delivery)
 {
     size_t size = record_batch_record_size_max(record);
     struct producer_partition *partition = NULL;
@@ -155,6 +160,8 @@ static int accept_record(struct mesh_producer *producer, const struct record *re
     if (batch_record_count(batch) >= producer->batch_records_max) {
         producer_close_batch(partition);
         producer->sticky_bytes = producer->batch_bytes_max;
+    } else if (before == 0) {
+        producer_partition_update(partition);
     }
     return 0;
 }
@@ -171,19 +178,21 @@ static bool is_turn_due(const struct mesh_producer *producer)
     return producer->bytes_since_turn >= worth;
 }
 
-static int convert_headers(struct mesh_producer *producer, const struct mesh_record *record, struct record_header *to)
+static int convert_headers(struct mesh_producer *producer, const struct mesh_record *record,
+                           struct record_header *to)
 {
     for (size_t i = 0; i < record->header_count; i++) {
         const struct mesh_header *header = &record->headers[i];
         if (header->key == NULL) return client_fail(producer->client, MESH_EINVAL, "a header needs a key");
-        to[i] = (struct record_header){slice_of_string(header->key), slice_of(header->value, header->value_size),
-                                       header->value == NULL && header->value_size == 0};
+        to[i] =
+            (struct record_header){slice_of_string(header->key), slice_of(header->value, header->value_size),
+                                   header->value == NULL && header->value_size == 0};
     }
     return 0;
 }
 
-static int accept_with_headers(struct mesh_producer *producer, const struct mesh_record *from, struct record *record,
-                               int32_t partition, struct delivery delivery)
+static int accept_with_headers(struct mesh_producer *producer, const struct mesh_record *from,
+                               struct record *record, int32_t partition, struct delivery delivery)
 {
     struct record_header on_stack[HEADERS_ON_STACK];
     struct record_header *headers = on_stack;
@@ -206,16 +215,20 @@ static int explain(struct mesh_producer *producer, int err)
 {
     switch (err) {
     case MESH_EQUEUEFULL:
-        return client_fail(producer->client, err, "%zu records wait for topic \"%s\" and the producer's memory (%zu bytes) is used up",
-                           producer->queued_records, producer->topic->name, producer->pool.memory_max);
+        return client_fail(
+            producer->client, err,
+            "%zu records wait for topic \"%s\" and the producer's memory (%zu bytes) is used up",
+            producer->queued_records, producer->topic->name, producer->pool.memory_max);
     case MESH_ETOOLARGE:
-        return client_fail(producer->client, err, "the record does not fit a batch of %zu bytes", producer->batch_bytes_max);
+        return client_fail(producer->client, err, "the record does not fit a batch of %zu bytes",
+                           producer->batch_bytes_max);
     case MESH_ENOMEM: return client_fail(producer->client, err, "%s", mesh_strerror(err));
     default: return err; /* told where it was found */
     }
 }
 
-int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *from, struct delivery delivery)
+int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *from,
+                         struct delivery delivery)
 {
     struct record record = {
         .timestamp_ms = from->timestamp_ms != 0 ? from->timestamp_ms : record_time_ms(producer),
@@ -232,8 +245,8 @@ int producer_send_routed(struct mesh_producer *producer, const struct mesh_recor
     return accept_record(producer, &record, partition, delivery);
 }
 
-int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record, mesh_delivery_fn *delivery_fn,
-                       void *user)
+int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record,
+                       mesh_delivery_fn *delivery_fn, void *user)
 {
     const struct delivery delivery = {delivery_fn, user};
     struct mesh_client *client = producer->client;
@@ -242,7 +255,8 @@ int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record 
     if (producer->is_closing) return client_fail(client, MESH_EINVAL, "the producer is being freed");
     if ((record->value == NULL && record->value_size > 0) || (record->key == NULL && record->key_size > 0) ||
         (record->headers == NULL && record->header_count > 0))
-        return client_fail(client, MESH_EINVAL, "a record's key, value or headers are NULL, but their size is not 0");
+        return client_fail(client, MESH_EINVAL,
+                           "a record's key, value or headers are NULL, but their size is not 0");
     producer->has_started = true;
     if (producer->topic->is_known && list_is_empty(&producer->pending))
         err = producer_send_routed(producer, record, delivery);
@@ -277,14 +291,16 @@ static bool is_told(void *user)
     return ((struct one_record *)user)->is_told;
 }
 
-int mesh_produce(struct mesh_producer *producer, const struct mesh_record *record, struct mesh_receipt *ret_receipt)
+int mesh_produce(struct mesh_producer *producer, const struct mesh_record *record,
+                 struct mesh_receipt *ret_receipt)
 {
     struct mesh_client *client = producer->client;
     struct one_record one = {.is_told = false};
     bool was_flushing = producer->is_flushing;
     int err;
 
-    if (client->is_dispatching) return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
+    if (client->is_dispatching)
+        return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
     err = mesh_producer_send(producer, record, one_told, &one);
     if (err != 0) return err;
     producer->is_flushing = true;
@@ -295,6 +311,7 @@ int mesh_produce(struct mesh_producer *producer, const struct mesh_record *recor
     producer->is_flushing = was_flushing;
     if (ret_receipt != NULL) *ret_receipt = one.receipt;
     if (one.receipt.error != 0)
-        client_fail(client, one.receipt.error, "the record was not acknowledged: %s", mesh_strerror(one.receipt.error));
+        client_fail(client, one.receipt.error, "the record was not acknowledged: %s",
+                    mesh_strerror(one.receipt.error));
     return one.receipt.error;
 }

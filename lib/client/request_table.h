@@ -1,7 +1,8 @@
-/* client/request_table.h - requests in flight on one connection, found by the correlation id of their answers.
+/* client/request_table.h - requests in flight on one connection, found by the correlation id of their
+ * answers.
  *
- * Ids are handed out in sequence, so the table is a ring: O(1), and no memory once it has grown to the deepest pipeline
- * seen. Owned by one thread. */
+ * Ids are handed out in sequence, so the table is a ring: O(1), and no memory once it has grown to the
+ * deepest pipeline seen. Owned by one thread. */
 #ifndef CLIENT_REQUEST_TABLE_H
 #define CLIENT_REQUEST_TABLE_H
 
@@ -13,13 +14,14 @@
 struct connection;
 struct request;
 
-/* What becomes of a request. Handlers change the owner's state and mark it for the next pump (client/client.h); they
- * send nothing and close no connection themselves. After `answered` (with no attachment), `received` with is_end, or
- * `failed`, the connection has forgotten the request. */
+/* What becomes of a request. Handlers change the owner's state and mark it for the next pump
+ * (client/client.h); they send nothing and close no connection themselves. After `answered` (with no
+ * attachment), `received` with is_end, or `failed`, the connection has forgotten the request. */
 struct request_handler {
-    /* The answer's header and message are there. When header->attachment_size > 0, the handler sets *ret_attachment to
-     * that many bytes of room, or leaves NULL: then the bytes are thrown away and `received` is not called. Errors
-     * (MESH_EPROTO, ...) close the connection; the request is then the handler's business no more. */
+    /* The answer's header and message are there. When header->attachment_size > 0, the handler sets
+     * *ret_attachment to that many bytes of room, or leaves NULL: then the bytes are thrown away and
+     * `received` is not called. Errors (MESH_EPROTO, ...) close the connection; the request is then the
+     * handler's business no more. */
     int (*answered)(struct request *request, const struct frame_header *header, struct slice message,
                     uint8_t **ret_attachment);
     /* `size` more bytes of the attachment have been written to the room. */

@@ -84,7 +84,7 @@ static void push(struct send_queue *queue, const void *data, size_t size, struct
     queue->position_in += size;
 }
 
-void send_queue_stage(struct send_queue *queue, const void *data, size_t size)
+uint8_t *send_queue_stage_room(struct send_queue *queue, size_t size)
 {
     size_t padding = 0;
     uint8_t *to;
@@ -95,7 +95,6 @@ void send_queue_stage(struct send_queue *queue, const void *data, size_t size)
         queue->ring_head = 0;
     }
     to = queue->ring + queue->ring_head;
-    memcpy(to, data, size);
     queue->ring_head = (queue->ring_head + size) % SEND_QUEUE_RING_SIZE;
     queue->ring_used += padding + size;
     if (padding == 0 && queue->count > queue->first) {
@@ -105,10 +104,16 @@ void send_queue_stage(struct send_queue *queue, const void *data, size_t size)
             last->iov_len += size;
             piece->ring_bytes += (uint32_t)size;
             queue->position_in += size;
-            return;
+            return to;
         }
     }
     push(queue, to, size, (struct send_piece){(uint32_t)(padding + size), NULL});
+    return to;
+}
+
+void send_queue_stage(struct send_queue *queue, const void *data, size_t size)
+{
+    memcpy(send_queue_stage_room(queue, size), data, size);
 }
 
 void send_queue_borrow(struct send_queue *queue, const void *data, size_t size)

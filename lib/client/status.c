@@ -41,8 +41,8 @@ static int fill(struct mesh_status *status)
     if (status->brokers == NULL || status->problems == NULL) return MESH_ENOMEM;
     fill_brokers(status);
     for (size_t i = 0; i < from->problem_count; i++)
-        status->problems[i] = (struct mesh_problem_info){text(from->problems[i].what), text(from->problems[i].meaning),
-                                                         text(from->problems[i].remedy)};
+        status->problems[i] = (struct mesh_problem_info){
+            text(from->problems[i].what), text(from->problems[i].meaning), text(from->problems[i].remedy)};
     uuid_format(&from->cluster_id, to->cluster_id);
     to->coordinator = from->coordinator;
     to->brokers = status->brokers;
@@ -99,7 +99,8 @@ int mesh_status_get(struct mesh_client *client, struct mesh_status **ret_status)
     err = call_wait(call, &answer);
     if (err == 0) {
         err = take_answer(buffer_slice(&answer), ret_status);
-        if (err != 0) client_fail(client, err, "the broker's answer could not be read: %s", mesh_strerror(err));
+        if (err != 0)
+            client_fail(client, err, "the broker's answer could not be read: %s", mesh_strerror(err));
     }
     buffer_deinit(&answer);
     return err;

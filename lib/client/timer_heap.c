@@ -52,7 +52,8 @@ static void sift_down(struct timer_heap *heap, size_t at)
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= heap->count) break;
-        if (child + 1 < heap->count && heap->timers[child + 1]->deadline_ms < heap->timers[child]->deadline_ms)
+        if (child + 1 < heap->count &&
+            heap->timers[child + 1]->deadline_ms < heap->timers[child]->deadline_ms)
             child++;
         if (timer->deadline_ms <= heap->timers[child]->deadline_ms) break;
         place(heap, at, heap->timers[child]);

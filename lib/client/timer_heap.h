@@ -1,7 +1,7 @@
 /* client/timer_heap.h - timers in a binary heap: which is due next, and by when must somebody look.
  *
- * Intrusive: the owner embeds struct timer and must disarm it before it goes away. Knows no clock; times are handed
- * in. Owned by one thread. */
+ * Intrusive: the owner embeds struct timer and must disarm it before it goes away. Knows no clock; times are
+ * handed in. Owned by one thread. */
 #ifndef CLIENT_TIMER_HEAP_H
 #define CLIENT_TIMER_HEAP_H
 
@@ -24,7 +24,8 @@ struct timer_heap {
 
 void timer_heap_deinit(struct timer_heap *heap);
 
-/* Makes sure that `count` timers can be armed at once, so that arming them cannot fail. Errors: MESH_ENOMEM. */
+/* Makes sure that `count` timers can be armed at once, so that arming them cannot fail. Errors: MESH_ENOMEM.
+ */
 int timer_heap_reserve(struct timer_heap *heap, size_t count);
 
 static inline void timer_init(struct timer *timer, void (*due)(struct timer *timer, uint64_t now_ms))

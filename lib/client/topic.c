@@ -45,7 +45,8 @@ int topic_ref(struct mesh_client *client, const char *name, struct topic **ret_t
 
     if (size == 0 || size > TOPIC_NAME_MAX)
         return client_fail(client, MESH_EINVALID_TOPIC, "a topic's name has 1 to %d bytes", TOPIC_NAME_MAX);
-    list_for_each(node, &client->topics) {
+    list_for_each(node, &client->topics)
+    {
         struct topic *known = container_of(node, struct topic, node);
         if (strcmp(known->name, name) == 0) topic = known;
     }
@@ -139,7 +140,8 @@ static void refreshed(struct call *call, int err, struct slice message)
         topic->unknown_since_ms = client->now_ms;
     if (err == MESH_EUNKNOWN_TOPIC) topic->is_known = false;
     if (err == 0) topic->failures = 0;
-    topic->retry_ms = client->now_ms + backoff_ms(&refresh_backoff, topic->failures, random_unit(&client->random));
+    topic->retry_ms =
+        client->now_ms + backoff_ms(&refresh_backoff, topic->failures, random_unit(&client->random));
     if (err != 0) topic->failures++;
     topic->generation++;
     call_free(call);
@@ -181,7 +183,8 @@ void topic_refresh(struct topic *topic)
 
 void topic_keep_fresh(struct topic *topic)
 {
-    if (!topic->is_known || topic->client->now_ms >= topic->refreshed_ms + TOPIC_AGE_MAX_MS) topic_refresh(topic);
+    if (!topic->is_known || topic->client->now_ms >= topic->refreshed_ms + TOPIC_AGE_MAX_MS)
+        topic_refresh(topic);
 }
 
 struct wait_known {
@@ -218,8 +221,8 @@ int topic_wait_known(struct topic *topic, uint64_t deadline_ms)
     }
     if (err == 0 && !topic->is_known) err = topic->error;
     if (err == MESH_EUNKNOWN_TOPIC)
-        return client_fail(client, err, "there is no topic \"%s\"; \"mesh topic create %s\" makes one", topic->name,
-                           topic->name);
+        return client_fail(client, err, "there is no topic \"%s\"; \"mesh topic create %s\" makes one",
+                           topic->name, topic->name);
     return err; /* the text is the call's */
 }
 
@@ -236,7 +239,8 @@ static int take_brokers(struct mesh_client *client, struct slice message)
         struct broker *broker = broker_find(client, from->node_id);
         struct address address = {.port = (uint16_t)from->port};
         size_t size = from->host != NULL ? strlen(from->host) : 0;
-        if (from->node_id < 0 || size == 0 || size >= sizeof(address.host) || from->port == 0 || from->port > UINT16_MAX)
+        if (from->node_id < 0 || size == 0 || size >= sizeof(address.host) || from->port == 0 ||
+            from->port > UINT16_MAX)
             continue; /* an address that nobody could use */
         memcpy(address.host, from->host, size + 1);
         if (broker == NULL) {
@@ -267,7 +271,8 @@ static void ask_cluster(struct mesh_client *client)
 
     if (client->cluster_call != NULL) return;
     if (client->now_ms < client->cluster_retry_ms) {
-        if (!timer_is_armed(&client->seed_timer)) client_arm(client, &client->seed_timer, client->cluster_retry_ms);
+        if (!timer_is_armed(&client->seed_timer))
+            client_arm(client, &client->seed_timer, client->cluster_retry_ms);
         return;
     }
     client->cluster_retry_ms = client->now_ms + 1000;
@@ -290,6 +295,7 @@ struct connection *topic_route(struct topic *topic, uint32_t partition, enum con
         ask_cluster(topic->client);
         return NULL;
     }
-    if (broker_connection(broker, (int32_t)topic->partitions[partition].shard, lane, &connection) != 0) return NULL;
+    if (broker_connection(broker, (int32_t)topic->partitions[partition].shard, lane, &connection) != 0)
+        return NULL;
     return connection;
 }

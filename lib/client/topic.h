@@ -1,7 +1,8 @@
 /* client/topic.h - the routing cache: which broker and shard leads each partition of a topic.
  *
- * Filled by TOPIC_DESCRIBE at first use, again whenever a broker says that a route is wrong, and at a gentle pace
- * while in use. Whoever routes by a topic compares `generation` and takes its routes anew when it has moved. */
+ * Filled by TOPIC_DESCRIBE at first use, again whenever a broker says that a route is wrong, and at a gentle
+ * pace while in use. Whoever routes by a topic compares `generation` and takes its routes anew when it has
+ * moved. */
 #ifndef CLIENT_TOPIC_H
 #define CLIENT_TOPIC_H
 
@@ -9,9 +10,9 @@
 #include "client/client.h"
 #include "client/connection.h"
 
-#define TOPIC_NAME_MAX          249
-#define TOPIC_UNKNOWN_GRACE_MS  1000   /* a new topic may not have reached every broker yet */
-#define TOPIC_AGE_MAX_MS        300000 /* routes older than this are asked for again */
+#define TOPIC_NAME_MAX         249
+#define TOPIC_UNKNOWN_GRACE_MS 1000   /* a new topic may not have reached every broker yet */
+#define TOPIC_AGE_MAX_MS       300000 /* routes older than this are asked for again */
 
 struct topic_partition {
     int32_t leader, leader_epoch; /* leader: node id, -1: none */
@@ -38,8 +39,8 @@ struct topic {
     struct timer timer; /* refresh again */
 };
 
-/* The client's entry for this name, referenced. Asks nobody yet. Errors: MESH_EINVALID_TOPIC (empty, too long),
- * MESH_ENOMEM. */
+/* The client's entry for this name, referenced. Asks nobody yet. Errors: MESH_EINVALID_TOPIC (empty, too
+ * long), MESH_ENOMEM. */
 int topic_ref(struct mesh_client *client, const char *name, struct topic **ret_topic);
 void topic_unref(struct topic *topic); /* accepts NULL */
 void topic_free(struct topic *topic);  /* by the client's end only */
@@ -56,8 +57,8 @@ bool topic_is_missing(const struct topic *topic);
 /* Waits until the routes are known. Errors: MESH_EUNKNOWN_TOPIC, MESH_EUNREACHABLE, MESH_ETIMEDOUT, ... */
 int topic_wait_known(struct topic *topic, uint64_t deadline_ms);
 
-/* The connection to the leader of a partition, made if absent, or NULL while there is none to be had: then routes or
- * brokers are being asked for. */
+/* The connection to the leader of a partition, made if absent, or NULL while there is none to be had: then
+ * routes or brokers are being asked for. */
 struct connection *topic_route(struct topic *topic, uint32_t partition, enum connection_lane lane);
 
 #endif

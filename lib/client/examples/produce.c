@@ -35,8 +35,10 @@ static int send_lines(struct mesh_client *client, struct mesh_producer *producer
     char line[65536];
 
     while (fgets(line, sizeof(line), stdin) != NULL) {
-        struct mesh_record record = {.value = line, .value_size = strcspn(line, "\n"), .partition = MESH_PARTITION_ANY};
-        int err = mesh_producer_send(producer, &record, on_delivery, tally); /* copies the record, does not wait */
+        struct mesh_record record = {
+            .value = line, .value_size = strcspn(line, "\n"), .partition = MESH_PARTITION_ANY};
+        int err =
+            mesh_producer_send(producer, &record, on_delivery, tally); /* copies the record, does not wait */
 
         while (err == MESH_EQUEUEFULL) { /* the producer's memory is used up: let the broker catch up */
             mesh_client_poll(client, -1);
@@ -61,7 +63,8 @@ int main(int argc, char **argv)
     err = mesh_client_new(NULL, &client); /* $MESH_BROKER, else 127.0.0.1:9092 */
     if (err == 0) err = mesh_producer_new(client, argv[1], &producer);
     if (err == 0) err = send_lines(client, producer, &tally);
-    if (err != 0) fprintf(stderr, "produce: %s\n", client != NULL ? mesh_client_error(client) : mesh_strerror(err));
+    if (err != 0)
+        fprintf(stderr, "produce: %s\n", client != NULL ? mesh_client_error(client) : mesh_strerror(err));
     mesh_producer_free(producer);
     mesh_client_free(client);
     printf("%lu delivered, %lu failed, %lu unknown\n", tally.delivered, tally.failed, tally.unknown);

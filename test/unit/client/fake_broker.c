@@ -39,7 +39,8 @@ static void send_bytes(struct fake_connection *connection, const uint8_t *data, 
 
 static void frame_answer(const struct frame_header *request, const struct answer *answer, struct buffer *to)
 {
-    struct frame_header header = {.flags = FRAME_FLAG_RESPONSE | answer->flags, .op = request->op,
+    struct frame_header header = {.flags = FRAME_FLAG_RESPONSE | answer->flags,
+                                  .op = request->op,
                                   .correlation_id = request->correlation_id,
                                   .message_size = (uint32_t)answer->message.size,
                                   .attachment_size = (uint32_t)answer->attachment.size};
@@ -53,7 +54,7 @@ static void frame_answer(const struct frame_header *request, const struct answer
 
 static void refuse(struct answer *answer, int error)
 {
-    const struct message_error message = {error, (char *)(uintptr_t)"refused by the script"};
+    const struct message_error message = {error, (char *)(uintptr_t) "refused by the script"};
 
     answer->flags = FRAME_FLAG_ERROR;
     message_encode_error(&answer->message, &message);
@@ -74,32 +75,37 @@ static struct fake_window *window_of(struct fake_partition *partition, int64_t p
 }
 
 /* Duplicate: *ret_offset is the first one's. Errors: MESH_EOUT_OF_ORDER_SEQUENCE. */
-static int check_sequence(struct fake_window *window, const struct record_batch_header *header, uint64_t *ret_offset,
-                          bool *ret_duplicate)
+static int check_sequence(struct fake_window *window, const struct record_batch_header *header,
+                          uint64_t *ret_offset, bool *ret_duplicate)
 {
     for (uint32_t i = 0; i < window->batch_count; i++) {
-        if (window->batches[i].first_sequence != header->base_sequence || window->batches[i].count != header->record_count)
+        if (window->batches[i].first_sequence != header->base_sequence ||
+            window->batches[i].count != header->record_count)
             continue;
         *ret_offset = window->batches[i].base_offset;
         *ret_duplicate = true;
         return 0;
     }
-    if (window->next_sequence >= 0 && window->next_sequence != header->base_sequence) return MESH_EOUT_OF_ORDER_SEQUENCE;
+    if (window->next_sequence >= 0 && window->next_sequence != header->base_sequence)
+        return MESH_EOUT_OF_ORDER_SEQUENCE;
     if (window->next_sequence < 0 && header->base_sequence != 0) return MESH_EUNKNOWN_PRODUCER;
     return 0;
 }
 
-static void remember(struct fake_window *window, const struct record_batch_header *header, uint64_t base_offset)
+static void remember(struct fake_window *window, const struct record_batch_header *header,
+                     uint64_t base_offset)
 {
     if (window->batch_count == FAKE_WINDOW)
         memmove(window->batches, window->batches + 1, sizeof(window->batches[0]) * --window->batch_count);
     window->batches[window->batch_count].first_sequence = header->base_sequence;
     window->batches[window->batch_count].count = header->record_count;
     window->batches[window->batch_count++].base_offset = base_offset;
-    window->next_sequence = (int32_t)(((uint32_t)header->base_sequence + (uint32_t)header->record_count) & INT32_MAX);
+    window->next_sequence =
+        (int32_t)(((uint32_t)header->base_sequence + (uint32_t)header->record_count) & INT32_MAX);
 }
 
-static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, size_t size, struct produce_result *result)
+static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, size_t size,
+                   struct produce_result *result)
 {
     struct fake_partition *partition = &broker->partitions[index];
     struct record_batch_header header;
@@ -128,8 +134,8 @@ static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, s
     atomic_fetch_add(&broker->produced_records, (unsigned)header.record_count);
 }
 
-static void serve_produce(struct fake_broker *broker, struct slice message, struct slice attachment, int fail_error,
-                          struct answer *answer)
+static void serve_produce(struct fake_broker *broker, struct slice message, struct slice attachment,
+                          int fail_error, struct answer *answer)
 {
     struct produce_request_reader reader;
     struct produce_entry entry;
@@ -138,7 +144,8 @@ static void serve_produce(struct fake_broker *broker, struct slice message, stru
     MESH_ASSERT(produce_request_reader_init(&reader, message, (uint32_t)attachment.size) == 0);
     while (produce_request_reader_next(&reader, &entry)) {
         struct produce_result result = {.error = fail_error, .leader_epoch = -1, .append_time_ms = -1};
-        if (fail_error == 0 && (entry.partition >= broker->partition_count || !uuid_equal(&entry.topic_id, &broker->topic_id)))
+        if (fail_error == 0 &&
+            (entry.partition >= broker->partition_count || !uuid_equal(&entry.topic_id, &broker->topic_id)))
             result.error = MESH_EUNKNOWN_TOPIC;
         else if (fail_error == 0)
             append(broker, entry.partition, at, entry.batch_size, &result);
@@ -148,8 +155,8 @@ static void serve_produce(struct fake_broker *broker, struct slice message, stru
     if (reader.acks == 0) answer->flags = 0xff; /* nobody waits for it */
 }
 
-void fake_broker_append(struct fake_broker *broker, uint32_t partition, const char *const *values, size_t count,
-                        enum record_compression compression)
+void fake_broker_append(struct fake_broker *broker, uint32_t partition, const char *const *values,
+                        size_t count, enum record_compression compression)
 {
     struct record_batch_builder builder;
     const struct record_batch_producer producer = {-1, -1, -1};
@@ -159,7 +166,8 @@ void fake_broker_append(struct fake_broker *broker, uint32_t partition, const ch
 
     record_batch_builder_init(&builder);
     for (size_t i = 0; i < count; i++) {
-        const struct record record = {.timestamp_ms = 1000 + (int64_t)i, .key_is_null = true, .value = slice_of_string(values[i])};
+        const struct record record = {
+            .timestamp_ms = 1000 + (int64_t)i, .key_is_null = true, .value = slice_of_string(values[i])};
         MESH_ASSERT(record_batch_builder_add(&builder, &record) == 0);
     }
     MESH_ASSERT(record_batch_builder_finish(&builder, &producer, 0, compression, &compressed, &batch) == 0);
@@ -172,14 +180,16 @@ void fake_broker_append(struct fake_broker *broker, uint32_t partition, const ch
 /* ---- fetch ---- */
 
 /* The batches from the one that holds `offset` on, at least one, at most bytes_max. */
-static struct slice find_batches(const struct fake_partition *partition, uint64_t offset, size_t bytes_max, uint64_t *ret_next)
+static struct slice find_batches(const struct fake_partition *partition, uint64_t offset, size_t bytes_max,
+                                 uint64_t *ret_next)
 {
     size_t at = 0, start = SIZE_MAX, end = 0;
     struct record_batch_header header;
 
     *ret_next = offset;
     while (at < partition->log.size) {
-        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header) == 0);
+        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at),
+                                              &header) == 0);
         if ((uint64_t)record_batch_last_offset(&header) >= offset) {
             if (start == SIZE_MAX) start = at;
             if (end > start && at + header.size - start > bytes_max) break;
@@ -191,8 +201,8 @@ static struct slice find_batches(const struct fake_partition *partition, uint64_
     return start == SIZE_MAX ? slice_of(NULL, 0) : slice_of(partition->log.data + start, end - start);
 }
 
-static bool serve_fetch(struct fake_broker *broker, struct slice message, int fail_error, enum fake_action action,
-                        struct answer *answer, uint32_t *ret_wait_ms)
+static bool serve_fetch(struct fake_broker *broker, struct slice message, int fail_error,
+                        enum fake_action action, struct answer *answer, uint32_t *ret_wait_ms)
 {
     struct fetch_request_reader reader;
     struct fetch_entry entry;
@@ -209,7 +219,8 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
         result.high_watermark = partition->next_offset;
         result.log_start = partition->log_start;
         result.next_offset = entry.offset;
-        if (result.error == 0) batches = find_batches(partition, entry.offset, entry.bytes_max, &result.next_offset);
+        if (result.error == 0)
+            batches = find_batches(partition, entry.offset, entry.bytes_max, &result.next_offset);
         if (result.error == 0 && batches.size == 0) continue;
         if (action == FAKE_TRUNCATED_BATCH && batches.size > 0) batches.size -= 5;
         result.records_size = (uint32_t)batches.size;
@@ -217,7 +228,8 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
         buffer_append(&answer->attachment, batches.data, batches.size);
         results++;
     }
-    if (action == FAKE_BAD_BATCH && answer->attachment.size > 0) answer->attachment.data[answer->attachment.size - 1] ^= 1;
+    if (action == FAKE_BAD_BATCH && answer->attachment.size > 0)
+        answer->attachment.data[answer->attachment.size - 1] ^= 1;
     return results > 0;
 }
 
@@ -226,9 +238,11 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
 static void serve_hello(struct fake_broker *broker, struct slice message, struct answer *answer)
 {
     struct message_hello_request request;
-    struct message_hello_response response = {.node_id = broker->node_id, .shard_count = broker->shard_count,
-                                              .frame_bytes_max = broker->frame_bytes_max, .version = FRAME_VERSION,
-                                              .broker_version = (char *)(uintptr_t)"fake"};
+    struct message_hello_response response = {.node_id = broker->node_id,
+                                              .shard_count = broker->shard_count,
+                                              .frame_bytes_max = broker->frame_bytes_max,
+                                              .version = FRAME_VERSION,
+                                              .broker_version = (char *)(uintptr_t) "fake"};
 
     MESH_ASSERT(message_decode_hello_request(message, &request) == 0);
     response.shard = request.shard >= 0 ? (uint32_t)request.shard : 0;
@@ -241,28 +255,36 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
 {
     struct message_topic_describe request;
     struct message_partition partitions[FAKE_PARTITIONS_MAX];
-    struct message_topic topic = {.topic_id = broker->topic_id, .partitions = partitions, .partition_count = broker->partition_count};
+    struct message_topic topic = {
+        .topic_id = broker->topic_id, .partitions = partitions, .partition_count = broker->partition_count};
     struct message_topic_response response = {&topic, 1};
     int32_t replica = broker->leader != NULL ? broker->leader->node_id : broker->node_id;
 
     memset(partitions, 0, sizeof(partitions));
     for (uint32_t i = 0; i < broker->partition_count; i++) {
-        partitions[i] = (struct message_partition){.partition = i, .leader = replica, .leader_epoch = 7, .replicas = &replica,
-                                                   .isr = &replica, .replica_count = 1, .isr_count = 1,
+        partitions[i] = (struct message_partition){.partition = i,
+                                                   .leader = replica,
+                                                   .leader_epoch = 7,
+                                                   .replicas = &replica,
+                                                   .isr = &replica,
+                                                   .replica_count = 1,
+                                                   .isr_count = 1,
                                                    .shard = i % broker->shard_count,
                                                    .high_watermark = broker->partitions[i].next_offset};
     }
     MESH_ASSERT(message_decode_topic_describe(message, &request) == 0);
     topic.name = (char *)(uintptr_t)broker->topic;
     if (!request.all && (request.name_count != 1 || strcmp(request.names[0], broker->topic) != 0)) {
-        topic = (struct message_topic){.error = MESH_EUNKNOWN_TOPIC, .name = request.name_count > 0 ? request.names[0] : NULL};
+        topic = (struct message_topic){.error = MESH_EUNKNOWN_TOPIC,
+                                       .name = request.name_count > 0 ? request.names[0] : NULL};
     }
     message_encode_topic_response(&answer->message, &response);
     message_deinit_topic_describe(&request);
 }
 
 /* The fake's records have the timestamps 1000, 1001, ... so that times can be looked up by arithmetic. */
-static void serve_list_offsets(struct fake_broker *broker, struct slice message, int fail_error, struct answer *answer)
+static void serve_list_offsets(struct fake_broker *broker, struct slice message, int fail_error,
+                               struct answer *answer)
 {
     struct message_list_offsets_request request;
     struct list_offsets_result results[FAKE_PARTITIONS_MAX];
@@ -289,15 +311,17 @@ static void describe_broker(const struct fake_broker *broker, struct message_bro
 {
     const char *colon = strchr(broker->address, ':');
 
-    *to = (struct message_broker){.node_id = broker->node_id, .host = (char *)(uintptr_t)"127.0.0.1",
-                                  .shard_count = broker->shard_count, .port = (uint32_t)strtoul(colon + 1, NULL, 10)};
+    *to = (struct message_broker){.node_id = broker->node_id,
+                                  .host = (char *)(uintptr_t) "127.0.0.1",
+                                  .shard_count = broker->shard_count,
+                                  .port = (uint32_t)strtoul(colon + 1, NULL, 10)};
 }
 
 static void serve_cluster(struct fake_broker *broker, struct answer *answer)
 {
     struct message_broker brokers[2];
-    const struct message_cluster_response response = {.coordinator = broker->node_id, .brokers = brokers,
-                                                      .broker_count = broker->leader != NULL ? 2 : 1};
+    const struct message_cluster_response response = {
+        .coordinator = broker->node_id, .brokers = brokers, .broker_count = broker->leader != NULL ? 2 : 1};
 
     describe_broker(broker, &brokers[0]);
     if (broker->leader != NULL) describe_broker(broker->leader, &brokers[1]);
@@ -306,9 +330,10 @@ static void serve_cluster(struct fake_broker *broker, struct answer *answer)
 
 static void serve_status(struct fake_broker *broker, struct answer *answer)
 {
-    const struct message_status_response response = {.coordinator = broker->node_id, .topics_total = 1,
+    const struct message_status_response response = {.coordinator = broker->node_id,
+                                                     .topics_total = 1,
                                                      .partitions_total = broker->partition_count,
-                                                     .version = (char *)(uintptr_t)"fake"};
+                                                     .version = (char *)(uintptr_t) "fake"};
 
     message_encode_status_response(&answer->message, &response);
 }
@@ -331,8 +356,9 @@ static void serve_init_producer(struct fake_broker *broker, struct answer *answe
 /* ---- frames ---- */
 
 /* False: a FETCH that found nothing and may wait. */
-static bool serve(struct fake_broker *broker, const struct frame_header *header, struct slice message, struct slice attachment,
-                  enum fake_action action, int error, bool may_wait, struct answer *answer, uint32_t *ret_wait_ms)
+static bool serve(struct fake_broker *broker, const struct frame_header *header, struct slice message,
+                  struct slice attachment, enum fake_action action, int error, bool may_wait,
+                  struct answer *answer, uint32_t *ret_wait_ms)
 {
     int fail_error = action == FAKE_FAIL_EACH ? error : 0;
 
@@ -366,8 +392,8 @@ static void flush_out(struct fake_connection *connection)
 }
 
 /* Sends the answer in the way that the action asks for. False: close the connection. */
-static bool deliver(struct fake_connection *connection, const struct frame_header *header, const struct answer *answer,
-                    enum fake_action action)
+static bool deliver(struct fake_connection *connection, const struct frame_header *header,
+                    const struct answer *answer, enum fake_action action)
 {
     struct buffer bytes = BUFFER_INIT;
     bool stays_open = true;
@@ -383,7 +409,9 @@ static bool deliver(struct fake_connection *connection, const struct frame_heade
     case FAKE_SERVE_DRIP: send_bytes(connection, bytes.data, bytes.size, true); break;
     case FAKE_SERVE_LATER: buffer_append(&connection->held, bytes.data, bytes.size); break;
     case FAKE_SILENT: break;
-    case FAKE_GARBAGE: send_bytes(connection, (const uint8_t *)"HTTP/1.1 400 Bad Request\r\n\r\n", 28, false); break;
+    case FAKE_GARBAGE:
+        send_bytes(connection, (const uint8_t *)"HTTP/1.1 400 Bad Request\r\n\r\n", 28, false);
+        break;
     case FAKE_LIE_LENGTH:
         le_store32(bytes.data + 16, 0x7fffffff);
         send_bytes(connection, bytes.data, bytes.size, false);
@@ -411,8 +439,8 @@ static bool deliver(struct fake_connection *connection, const struct frame_heade
 
 static void check_waiting(struct fake_broker *broker, struct fake_connection *connection, bool is_time_up);
 
-static bool handle_frame(struct fake_broker *broker, struct fake_connection *connection, const struct frame_header *header,
-                         uint8_t *frame, bool is_again)
+static bool handle_frame(struct fake_broker *broker, struct fake_connection *connection,
+                         const struct frame_header *header, uint8_t *frame, bool is_again)
 {
     struct slice message = slice_of(frame + FRAME_HEADER_SIZE, header->message_size);
     struct slice attachment = slice_of(message.data + message.size, header->attachment_size);
@@ -428,7 +456,8 @@ static bool handle_frame(struct fake_broker *broker, struct fake_connection *con
         if (broker->script != NULL) action = broker->script(broker->script_user, broker, header->op, &error);
     }
     if (action == FAKE_CLOSE) return false;
-    if (!serve(broker, header, message, attachment, action, error, may_wait, &answer, &wait_ms) && wait_ms > 0) {
+    if (!serve(broker, header, message, attachment, action, error, may_wait, &answer, &wait_ms) &&
+        wait_ms > 0) {
         check_waiting(broker, connection, true); /* only one can wait */
         buffer_append(&connection->waiting, frame, FRAME_HEADER_SIZE + header->message_size);
         connection->waiting_until_ms = clock_monotonic_ms() + wait_ms;
@@ -450,14 +479,17 @@ static bool handle_input(struct fake_broker *broker, struct fake_connection *con
     ssize_t got;
 
     if (buffer_reserve(&connection->in, 256u << 10) != 0) return false;
-    got = recv(connection->fd, connection->in.data + connection->in.size, connection->in.capacity - connection->in.size, 0);
+    got = recv(connection->fd, connection->in.data + connection->in.size,
+               connection->in.capacity - connection->in.size, 0);
     if (got <= 0) return false;
     connection->in.size += (size_t)got;
     for (;;) {
         struct frame_header header;
         size_t have = connection->in.size - at;
         int err = frame_parse_header(slice_of(connection->in.data + at, have), 64u << 20, &header);
-        if (err == MESH_EAGAIN || have < (size_t)FRAME_HEADER_SIZE + header.message_size + header.attachment_size) break;
+        if (err == MESH_EAGAIN ||
+            have < (size_t)FRAME_HEADER_SIZE + header.message_size + header.attachment_size)
+            break;
         MESH_ASSERT(err == 0);
         if (!handle_frame(broker, connection, &header, connection->in.data + at, false)) return false;
         at += (size_t)FRAME_HEADER_SIZE + header.message_size + header.attachment_size;
@@ -477,7 +509,8 @@ static void check_waiting(struct fake_broker *broker, struct fake_connection *co
 
     if (connection->waiting.size == 0) return;
     frame_parse_header(buffer_slice(&connection->waiting), 64u << 20, &header);
-    fetch_request_reader_init(&reader, slice_of(connection->waiting.data + FRAME_HEADER_SIZE, header.message_size));
+    fetch_request_reader_init(&reader,
+                              slice_of(connection->waiting.data + FRAME_HEADER_SIZE, header.message_size));
     while (fetch_request_reader_next(&reader, &entry))
         if (broker->partitions[entry.partition].next_offset != entry.offset) has_data = true;
     if (!has_data && !is_time_up && clock_monotonic_ms() < connection->waiting_until_ms) return;
@@ -521,13 +554,15 @@ static void *run(void *user)
     struct fake_broker *broker = user;
 
     while (!atomic_load(&broker->is_stopping)) {
-        struct pollfd fds[FAKE_CONNECTIONS_MAX + 2] = {{broker->wake_fd, POLLIN, 0}, {broker->listen_fd, POLLIN, 0}};
+        struct pollfd fds[FAKE_CONNECTIONS_MAX + 2] = {{broker->wake_fd, POLLIN, 0},
+                                                       {broker->listen_fd, POLLIN, 0}};
         uint32_t count = broker->connection_count;
         for (uint32_t i = 0; i < count; i++)
             fds[2 + i] = (struct pollfd){broker->connections[i].fd, POLLIN, 0};
         poll(fds, 2 + count, 10);
         for (uint32_t i = count; i-- > 0;)
-            if (fds[2 + i].revents != 0 && !handle_input(broker, &broker->connections[i])) close_connection(broker, i);
+            if (fds[2 + i].revents != 0 && !handle_input(broker, &broker->connections[i]))
+                close_connection(broker, i);
         for (uint32_t i = 0; i < broker->connection_count; i++)
             check_waiting(broker, &broker->connections[i], false);
         if (fds[1].revents & POLLIN) accept_connection(broker);

@@ -1,8 +1,9 @@
-/* fake_broker.h - a broker made for tests: one topic in memory, real sockets, and a script of things that go wrong.
+/* fake_broker.h - a broker made for tests: one topic in memory, real sockets, and a script of things that go
+ * wrong.
  *
- * Runs in a thread of its own on a port of 127.0.0.1 that the system chose. Speaks the native protocol honestly, including the
- * producer's sequences, unless the script says otherwise for a frame. All fields but those marked belong to the
- * thread once it runs. */
+ * Runs in a thread of its own on a port of 127.0.0.1 that the system chose. Speaks the native protocol
+ * honestly, including the producer's sequences, unless the script says otherwise for a frame. All fields but
+ * those marked belong to the thread once it runs. */
 #ifndef FAKE_BROKER_H
 #define FAKE_BROKER_H
 
@@ -21,22 +22,22 @@
 #define FAKE_WINDOW          5
 
 enum fake_action {
-    FAKE_SERVE,            /* as a broker should */
-    FAKE_REFUSE,           /* an error frame with `error` instead of doing it */
-    FAKE_FAIL_EACH,        /* produce, fetch, list offsets: `error` for each entry */
-    FAKE_CLOSE,            /* close without doing it */
-    FAKE_SERVE_AND_CLOSE,  /* do it, close instead of answering */
-    FAKE_SERVE_CUT,        /* do it, send half of the answer, close */
-    FAKE_SERVE_DRIP,       /* do it, send the answer byte by byte */
-    FAKE_SERVE_LATER,      /* do it, answer after the connection's next answer */
-    FAKE_SILENT,           /* never answer */
-    FAKE_GARBAGE,          /* answer with bytes that are no frame */
-    FAKE_LIE_LENGTH,       /* an answer whose header announces more than CONNECTION_ATTACHMENT_MAX */
-    FAKE_LIE_CORRELATION,  /* an answer to a request that nobody made */
-    FAKE_BAD_CRC,          /* an answer with one bit flipped in its message, or header */
-    FAKE_BAD_BATCH,        /* fetch: one bit flipped in the attachment */
-    FAKE_FEWER_RESULTS,    /* an answer with no results */
-    FAKE_TRUNCATED_BATCH,  /* fetch: the region's last batch is cut short */
+    FAKE_SERVE,           /* as a broker should */
+    FAKE_REFUSE,          /* an error frame with `error` instead of doing it */
+    FAKE_FAIL_EACH,       /* produce, fetch, list offsets: `error` for each entry */
+    FAKE_CLOSE,           /* close without doing it */
+    FAKE_SERVE_AND_CLOSE, /* do it, close instead of answering */
+    FAKE_SERVE_CUT,       /* do it, send half of the answer, close */
+    FAKE_SERVE_DRIP,      /* do it, send the answer byte by byte */
+    FAKE_SERVE_LATER,     /* do it, answer after the connection's next answer */
+    FAKE_SILENT,          /* never answer */
+    FAKE_GARBAGE,         /* answer with bytes that are no frame */
+    FAKE_LIE_LENGTH,      /* an answer whose header announces more than CONNECTION_ATTACHMENT_MAX */
+    FAKE_LIE_CORRELATION, /* an answer to a request that nobody made */
+    FAKE_BAD_CRC,         /* an answer with one bit flipped in its message, or header */
+    FAKE_BAD_BATCH,       /* fetch: one bit flipped in the attachment */
+    FAKE_FEWER_RESULTS,   /* an answer with no results */
+    FAKE_TRUNCATED_BATCH, /* fetch: the region's last batch is cut short */
 };
 
 struct fake_broker;
@@ -64,9 +65,9 @@ struct fake_partition {
 struct fake_connection {
     int fd;
     struct buffer in;
-    struct buffer out;         /* answers gathered over one input */
-    struct buffer held;        /* answer to be sent after the next one */
-    struct buffer waiting;     /* a FETCH frame that found nothing */
+    struct buffer out;     /* answers gathered over one input */
+    struct buffer held;    /* answer to be sent after the next one */
+    struct buffer waiting; /* a FETCH frame that found nothing */
     uint64_t waiting_until_ms;
     bool is_drip;
 };
@@ -78,11 +79,11 @@ struct fake_broker {
     int32_t node_id;
     uint32_t frame_bytes_max;
     const struct fake_broker *leader; /* who leads the topic, when it is another broker */
-    bool is_null; /* produce: acknowledged, nothing kept */
+    bool is_null;                     /* produce: acknowledged, nothing kept */
     fake_script *script;
     void *script_user;
 
-    char address[32]; /* "127.0.0.1:port"; any thread, after start */
+    char address[32];       /* "127.0.0.1:port"; any thread, after start */
     atomic_uint frames[16]; /* by operation; any thread */
     atomic_ullong produced_records;
 
@@ -106,7 +107,7 @@ void fake_broker_kill(struct fake_broker *broker);
 void fake_broker_free(struct fake_broker *broker);
 
 /* For filling a partition before start. */
-void fake_broker_append(struct fake_broker *broker, uint32_t partition, const char *const *values, size_t count,
-                        enum record_compression compression);
+void fake_broker_append(struct fake_broker *broker, uint32_t partition, const char *const *values,
+                        size_t count, enum record_compression compression);
 
 #endif

@@ -21,7 +21,8 @@ static void tear_down(void)
 
 static int add(struct producer_batch *batch, int64_t timestamp_ms, mesh_delivery_fn *fn, void *user)
 {
-    const struct record record = {.timestamp_ms = timestamp_ms, .key_is_null = true, .value = slice_of("0123456789", 10)};
+    const struct record record = {
+        .timestamp_ms = timestamp_ms, .key_is_null = true, .value = slice_of("0123456789", 10)};
 
     return batch_add(batch, &record, (struct delivery){fn, user});
 }
@@ -131,7 +132,8 @@ START_TEST(the_cap_holds_and_memory_is_reused)
         batch_pool_give(&pool, batches[i]);
     ck_assert_uint_eq(pool.memory_used, pool.memory_idle);
     ck_assert_int_eq(batch_pool_take(&pool, 100, 4096, &batches[0]), 0); /* from the idle ones */
-    ck_assert_int_eq(batch_pool_take(&pool, 50000, 50000, &batches[1]), MESH_EQUEUEFULL); /* rounded up: over the cap */
+    ck_assert_int_eq(batch_pool_take(&pool, 50000, 50000, &batches[1]),
+                     MESH_EQUEUEFULL);                                      /* rounded up: over the cap */
     ck_assert_int_eq(batch_pool_take(&pool, 30000, 30000, &batches[1]), 0); /* idle ones make way */
     ck_assert_uint_le(pool.memory_used, pool.memory_max);
     batch_pool_give(&pool, batches[0]);
@@ -169,7 +171,8 @@ END_TEST
 
 START_TEST(without_memory_a_batch_is_unchanged)
 {
-    failing_alloc_each(n) {
+    failing_alloc_each(n)
+    {
         struct producer_batch *batch = NULL;
         int err, second = 0;
         uint32_t count = 0;

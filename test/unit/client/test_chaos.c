@@ -1,5 +1,5 @@
-/* A producer and a consumer against a broker that does anything at random, from one seed: what was acknowledged is there once,
- * in order, and the consumer sees exactly what is there. */
+/* A producer and a consumer against a broker that does anything at random, from one seed: what was
+ * acknowledged is there once, in order, and the consumer sees exactly what is there. */
 #include "fake_broker.h"
 
 #include <mesh/mesh.h>
@@ -21,8 +21,9 @@ struct chaos {
 
 static enum fake_action be_random(void *user, struct fake_broker *broker, enum frame_op op, int *error)
 {
-    static const enum fake_action actions[] = {FAKE_REFUSE, FAKE_FAIL_EACH, FAKE_CLOSE, FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT,
-                                               FAKE_SERVE_DRIP, FAKE_GARBAGE, FAKE_LIE_CORRELATION, FAKE_BAD_CRC};
+    static const enum fake_action actions[] = {FAKE_REFUSE,          FAKE_FAIL_EACH,       FAKE_CLOSE,
+                                               FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT,       FAKE_SERVE_DRIP,
+                                               FAKE_GARBAGE,         FAKE_LIE_CORRELATION, FAKE_BAD_CRC};
     static const int errors[] = {MESH_EBUSY, MESH_ENOT_LEADER, MESH_EAGAIN, MESH_EFULL, MESH_ESHUTDOWN};
     struct chaos *chaos = user;
 
@@ -47,7 +48,8 @@ static void note(void *user, const struct mesh_receipt *receipt)
     tally->delivered++;
 }
 
-static void produce_all(struct mesh_client *client, struct mesh_producer *producer, struct tally *tally, struct random *random)
+static void produce_all(struct mesh_client *client, struct mesh_producer *producer, struct tally *tally,
+                        struct random *random)
 {
     for (int i = 0; i < RECORDS * PARTITIONS; i++) {
         char text[16];
@@ -55,7 +57,8 @@ static void produce_all(struct mesh_client *client, struct mesh_producer *produc
         record.value_size = (size_t)snprintf(text, sizeof(text), "%d", i / PARTITIONS);
         while (mesh_producer_send(producer, &record, note, tally) == MESH_EQUEUEFULL)
             ck_assert_int_eq(mesh_client_poll(client, 10), 0);
-        if (random_below(random, 20) == 0) ck_assert_int_eq(mesh_client_poll(client, (int)random_below(random, 2)), 0);
+        if (random_below(random, 20) == 0)
+            ck_assert_int_eq(mesh_client_poll(client, (int)random_below(random, 2)), 0);
     }
     ck_assert_int_eq(mesh_producer_flush(producer, 60000), 0);
 }

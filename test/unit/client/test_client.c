@@ -208,8 +208,9 @@ END_TEST
 
 START_TEST(a_question_whose_answer_is_lost_is_asked_again)
 {
-    static const enum fake_action actions[] = {FAKE_CLOSE, FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT, FAKE_SERVE_DRIP, FAKE_GARBAGE,
-                                               FAKE_LIE_LENGTH, FAKE_LIE_CORRELATION, FAKE_BAD_CRC};
+    static const enum fake_action actions[] = {FAKE_CLOSE,           FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT,
+                                               FAKE_SERVE_DRIP,      FAKE_GARBAGE,         FAKE_LIE_LENGTH,
+                                               FAKE_LIE_CORRELATION, FAKE_BAD_CRC};
     struct mesh_topic_list *list;
 
     connect_to(broker->address, 5000);

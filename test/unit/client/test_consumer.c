@@ -296,7 +296,8 @@ START_TEST(the_end_and_times_are_resolved_at_the_leader)
     ck_assert_uint_eq(count, 0);
     ck_assert_int_eq(mesh_producer_new(client, "t", &producer), 0);
     ck_assert_int_eq(mesh_produce(producer, &hello, NULL), 0);
-    ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 5000, &count), 0); /* the long poll is answered */
+    ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 5000, &count),
+                     0); /* the long poll is answered */
     ck_assert_uint_eq(count, 1);
     ck_assert_int_eq(record.offset, TOTAL);
     mesh_producer_free(producer);
@@ -326,8 +327,14 @@ END_TEST
 START_TEST(keys_headers_and_tombstones_come_through)
 {
     const struct mesh_header headers[] = {{"a", "1", 1}, {"none", NULL, 0}};
-    const struct mesh_record full = {.key = "k", .key_size = 1, .value = "v", .value_size = 1, .headers = headers, .header_count = 2,
-                                     .timestamp_ms = 12345, .partition = 2};
+    const struct mesh_record full = {.key = "k",
+                                     .key_size = 1,
+                                     .value = "v",
+                                     .value_size = 1,
+                                     .headers = headers,
+                                     .header_count = 2,
+                                     .timestamp_ms = 12345,
+                                     .partition = 2};
     const struct mesh_record tombstone = {.key = "k", .key_size = 1, .partition = 2};
     struct mesh_producer *producer;
     struct mesh_consumed records[2];

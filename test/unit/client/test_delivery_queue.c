@@ -95,7 +95,8 @@ START_TEST(at_most_five_are_in_flight_and_answers_in_any_order_are_told_in_order
         delivery_queue_take(&queue);
     ck_assert(!delivery_queue_can_send(&queue, 0));
     answer(batches[1], 0);
-    ck_assert(!delivery_queue_can_send(&queue, 0)); /* the broker would forget batches[0] while we have no answer for it */
+    ck_assert(!delivery_queue_can_send(
+        &queue, 0)); /* the broker would forget batches[0] while we have no answer for it */
     ck_assert_ptr_null(delivery_queue_pop(&queue));
     answer(batches[0], 0);
     expect(batches[0], MESH_DELIVERED, 0);
@@ -242,17 +243,21 @@ static const struct {
 
 START_TEST(each_error_has_its_outcome)
 {
-    ck_assert_int_eq(delivery_outcome_of(outcome_cases[_i].error, outcome_cases[_i].is_first, outcome_cases[_i].attempts),
-                     outcome_cases[_i].want);
+    ck_assert_int_eq(
+        delivery_outcome_of(outcome_cases[_i].error, outcome_cases[_i].is_first, outcome_cases[_i].attempts),
+        outcome_cases[_i].want);
 }
 END_TEST
 
-/* A broker that stores by sequence, a network that loses: whatever happens, nothing is stored twice, what is DELIVERED
- * is stored, what is FAILED is not, and the stored records are in order. */
+/* A broker that stores by sequence, a network that loses: whatever happens, nothing is stored twice, what is
+ * DELIVERED is stored, what is FAILED is not, and the stored records are in order. */
 struct model_broker {
     int64_t producer_id;
     int32_t next_sequence;
-    struct { int32_t sequence; uint32_t id; } window[5];
+    struct {
+        int32_t sequence;
+        uint32_t id;
+    } window[5];
     int window_count;
     uint32_t stored[4096];
     uint32_t stored_count;
@@ -269,7 +274,9 @@ static int model_store(struct model_broker *broker, const struct producer_batch 
     for (int i = 0; i < broker->window_count; i++)
         if (broker->window[i].sequence == batch->base_sequence) return 0;
     if (batch->base_sequence != broker->next_sequence) return MESH_EOUT_OF_ORDER_SEQUENCE;
-    if (broker->window_count == 5) memmove(broker->window, broker->window + 1, sizeof(broker->window[0]) * (size_t)--broker->window_count);
+    if (broker->window_count == 5)
+        memmove(broker->window, broker->window + 1,
+                sizeof(broker->window[0]) * (size_t)--broker->window_count);
     broker->window[broker->window_count].sequence = batch->base_sequence;
     broker->window[broker->window_count++].id = id;
     broker->next_sequence += (int32_t)batch_record_count(batch);
@@ -305,11 +312,14 @@ START_TEST(random_losses_never_store_twice_nor_lie)
             ids[pushed] = pushed;
             pushed++;
         }
-        if (delivery_queue_needs_producer_id(&queue)) delivery_queue_set_producer_id(&queue, producer_id++, 0);
+        if (delivery_queue_needs_producer_id(&queue))
+            delivery_queue_set_producer_id(&queue, producer_id++, 0);
         while (delivery_queue_can_send(&queue, now_ms) && flight_count < 5) {
             batch = delivery_queue_take(&queue);
-            for (next_id = 0; batches[next_id] != batch || ids[next_id] == UINT32_MAX; next_id++) {}
-            flights[flight_count++] = (struct flight){batch, next_id, model_store(&broker, batch, next_id), false};
+            for (next_id = 0; batches[next_id] != batch || ids[next_id] == UINT32_MAX; next_id++) {
+            }
+            flights[flight_count++] =
+                (struct flight){batch, next_id, model_store(&broker, batch, next_id), false};
         }
         switch (random_below(&random, 8)) {
         case 0: /* the connection goes, and every answer with it; some requests too */

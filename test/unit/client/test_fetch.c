@@ -21,7 +21,8 @@ static void set_up(void)
         const struct record record = {.timestamp_ms = 1, .key_is_null = true, .value = slice_of("hello", 5)};
         record_batch_builder_add(&builder, &record);
     }
-    ck_assert_int_eq(record_batch_builder_finish(&builder, &producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch), 0);
+    ck_assert_int_eq(
+        record_batch_builder_finish(&builder, &producer, 0, RECORD_COMPRESSION_NONE, NULL, &batch), 0);
     batch_size = batch.size;
     for (int i = 0; i < 3; i++)
         buffer_append(&data, batch.data, batch.size);

@@ -1,4 +1,5 @@
-/* Every allocation of a client's life fails once: the call says so or gets over it; nothing crashes, leaks or hangs. */
+/* Every allocation of a client's life fails once: the call says so or gets over it; nothing crashes, leaks or
+ * hangs. */
 #include "fake_broker.h"
 
 #include <mesh/mesh.h>
@@ -31,7 +32,8 @@ static void tear_down(void)
 static int produce(struct mesh_client *client)
 {
     const struct mesh_header header = {"h", "v", 1};
-    const struct mesh_record record = {.key = "k", .key_size = 1, .value = "v", .value_size = 1, .headers = &header, .header_count = 1};
+    const struct mesh_record record = {
+        .key = "k", .key_size = 1, .value = "v", .value_size = 1, .headers = &header, .header_count = 1};
     struct mesh_producer *producer = NULL;
     struct mesh_receipt receipt;
     int err = mesh_producer_new(client, "t", &producer);
@@ -97,11 +99,13 @@ START_TEST(each_allocation_may_fail)
 {
     int err;
 
-    failing_alloc_each(n) {
+    failing_alloc_each(n)
+    {
         failing_alloc_arm(n);
         err = live(steps[_i]);
         if (!failing_alloc_disarm()) break;
-        ck_assert_msg(err == 0 || err == MESH_ENOMEM || err == MESH_ECLOSED, "allocation %u: %s", n, mesh_strerror(err));
+        ck_assert_msg(err == 0 || err == MESH_ENOMEM || err == MESH_ECLOSED, "allocation %u: %s", n,
+                      mesh_strerror(err));
         ck_assert_uint_lt(n, 1000);
     }
     ck_assert_int_eq(err, 0);

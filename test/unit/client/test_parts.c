@@ -23,19 +23,20 @@ static const struct {
     double unit;
     uint32_t want_ms;
 } backoff_cases[] = {
-    {{20, 1000}, 0, 0.0, 10},       /* half for certain */
-    {{20, 1000}, 0, 0.999, 19},     /* never the whole */
-    {{20, 1000}, 1, 0.0, 20},       /* doubles */
-    {{20, 1000}, 5, 0.5, 480},      /* 20 << 5 = 640 */
-    {{20, 1000}, 6, 0.0, 500},      /* capped */
+    {{20, 1000}, 0, 0.0, 10},        /* half for certain */
+    {{20, 1000}, 0, 0.999, 19},      /* never the whole */
+    {{20, 1000}, 1, 0.0, 20},        /* doubles */
+    {{20, 1000}, 5, 0.5, 480},       /* 20 << 5 = 640 */
+    {{20, 1000}, 6, 0.0, 500},       /* capped */
     {{20, 1000}, 4000000, 0.0, 500}, /* no overflow */
-    {{1, 1000}, 0, 0.0, 1},         /* at least 1 ms */
+    {{1, 1000}, 0, 0.0, 1},          /* at least 1 ms */
 };
 
 START_TEST(backoff_doubles_up_to_its_cap_with_jitter)
 {
-    ck_assert_uint_eq(backoff_ms(&backoff_cases[_i].backoff, backoff_cases[_i].attempt, backoff_cases[_i].unit),
-                      backoff_cases[_i].want_ms);
+    ck_assert_uint_eq(
+        backoff_ms(&backoff_cases[_i].backoff, backoff_cases[_i].attempt, backoff_cases[_i].unit),
+        backoff_cases[_i].want_ms);
 }
 END_TEST
 
@@ -60,7 +61,8 @@ START_TEST(murmur2_agrees_with_kafka)
 
     ck_assert_int_eq((int32_t)hash, murmur2_cases[_i].want);
     for (int32_t count = 1; count < 50; count += 7)
-        ck_assert_int_eq(partitioner_of_key(slice_of_string(murmur2_cases[_i].key), count), (int32_t)(hash & 0x7fffffff) % count);
+        ck_assert_int_eq(partitioner_of_key(slice_of_string(murmur2_cases[_i].key), count),
+                         (int32_t)(hash & 0x7fffffff) % count);
 }
 END_TEST
 
@@ -100,8 +102,8 @@ START_TEST(addresses_are_understood)
 END_TEST
 
 static const char *const bad_addresses[] = {
-    "", " ", ":1", "host:", "host:0", "host:65536", "host:12x", "host:123456", "[::1", "[]:1", "[::1]x", "ho st", "a/b", "h,", ",",
-    "a,,b",
+    "",     " ",    ":1",     "host:", "host:0", "host:65536", "host:12x", "host:123456",
+    "[::1", "[]:1", "[::1]x", "ho st", "a/b",    "h,",         ",",        "a,,b",
 };
 
 START_TEST(malformed_addresses_are_refused)
@@ -310,11 +312,13 @@ static Suite *suite(void)
     Suite *s = suite_create("client parts");
     TCase *c = tcase_create("parts");
 
-    tcase_add_loop_test(c, backoff_doubles_up_to_its_cap_with_jitter, 0, sizeof(backoff_cases) / sizeof(backoff_cases[0]));
+    tcase_add_loop_test(c, backoff_doubles_up_to_its_cap_with_jitter, 0,
+                        sizeof(backoff_cases) / sizeof(backoff_cases[0]));
     tcase_add_loop_test(c, murmur2_agrees_with_kafka, 0, sizeof(murmur2_cases) / sizeof(murmur2_cases[0]));
     tcase_add_test(c, an_empty_key_has_a_partition);
     tcase_add_loop_test(c, addresses_are_understood, 0, sizeof(address_cases) / sizeof(address_cases[0]));
-    tcase_add_loop_test(c, malformed_addresses_are_refused, 0, sizeof(bad_addresses) / sizeof(bad_addresses[0]));
+    tcase_add_loop_test(c, malformed_addresses_are_refused, 0,
+                        sizeof(bad_addresses) / sizeof(bad_addresses[0]));
     tcase_add_test(c, lists_of_addresses_have_a_limit);
     tcase_add_test(c, numeric_addresses_resolve_and_nonsense_says_why);
     tcase_add_test(c, timers_come_out_in_the_order_of_their_deadlines);

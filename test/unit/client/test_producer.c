@@ -142,9 +142,13 @@ static void expect_log(uint32_t index, int first, int step, int end)
         struct record_batch_header header;
         struct record_iterator iterator;
         struct record record;
-        ck_assert_int_eq(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header), 0);
+        ck_assert_int_eq(
+            record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header),
+            0);
         buffer_clear(&scratch);
-        ck_assert_int_eq(record_iterator_init(&iterator, slice_of(partition->log.data + at, header.size), &scratch, 1u << 20), 0);
+        ck_assert_int_eq(record_iterator_init(&iterator, slice_of(partition->log.data + at, header.size),
+                                              &scratch, 1u << 20),
+                         0);
         while (record_iterator_next(&iterator, &record) == 1) {
             char text[16] = "";
             memcpy(text, record.value.data, record.value.size);
@@ -192,8 +196,9 @@ END_TEST
 START_TEST(every_operation_s_trouble_is_survived)
 {
     static const enum frame_op ops[] = {FRAME_OP_HELLO, FRAME_OP_TOPIC_DESCRIBE, FRAME_OP_INIT_PRODUCER};
-    static const enum fake_action actions[] = {FAKE_CLOSE, FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT, FAKE_SERVE_DRIP, FAKE_GARBAGE,
-                                               FAKE_LIE_LENGTH, FAKE_BAD_CRC, FAKE_REFUSE};
+    static const enum fake_action actions[] = {FAKE_CLOSE,      FAKE_SERVE_AND_CLOSE, FAKE_SERVE_CUT,
+                                               FAKE_SERVE_DRIP, FAKE_GARBAGE,         FAKE_LIE_LENGTH,
+                                               FAKE_BAD_CRC,    FAKE_REFUSE};
     struct mesh_receipt receipt;
 
     plan.op = ops[_i % 3];
@@ -216,7 +221,8 @@ START_TEST(a_fatal_error_fails_its_records_and_the_next_ones_go_on)
     ck_assert_int_eq(mesh_produce(producer, &hello, &receipt), MESH_EINVALID_RECORD);
     ck_assert_int_eq(receipt.status, MESH_DELIVERY_FAILED);
     ck_assert_int_eq(receipt.offset, -1);
-    ck_assert_int_eq(mesh_produce(producer, &hello, &receipt), 0); /* its sequence is broken: under a new id */
+    ck_assert_int_eq(mesh_produce(producer, &hello, &receipt),
+                     0); /* its sequence is broken: under a new id */
     ck_assert_int_eq(receipt.offset, 1);
     ck_assert_uint_ge(atomic_load(&broker->frames[FRAME_OP_INIT_PRODUCER]), 2);
 }
@@ -316,7 +322,8 @@ START_TEST(records_sent_before_the_routes_are_known_keep_their_order_and_content
 {
     const struct mesh_header header = {"trace", "abc", 3};
     struct counts counts = new_counts();
-    struct mesh_record record = {.key = "k", .key_size = 1, .headers = &header, .header_count = 1, .partition = 2};
+    struct mesh_record record = {
+        .key = "k", .key_size = 1, .headers = &header, .header_count = 1, .partition = 2};
 
     for (int i = 0; i < 50; i++) { /* no poll in between: nothing is known yet */
         char text[16];
@@ -509,7 +516,8 @@ static Suite *suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, one_record_gets_its_receipt);
-    tcase_add_loop_test(c, trouble_neither_loses_nor_doubles_nor_reorders, 0, sizeof(recoverable) / sizeof(recoverable[0]));
+    tcase_add_loop_test(c, trouble_neither_loses_nor_doubles_nor_reorders, 0,
+                        sizeof(recoverable) / sizeof(recoverable[0]));
     tcase_add_loop_test(c, every_operation_s_trouble_is_survived, 0, 24);
     tcase_add_test(c, a_fatal_error_fails_its_records_and_the_next_ones_go_on);
     tcase_add_test(c, without_an_answer_in_time_the_fate_is_unknown);

@@ -161,6 +161,11 @@ uint64_t journal_files_oldest_bound(const struct journal_files *files)
     return bound;
 }
 
+bool journal_files_is_exhausted(const struct journal_files *files)
+{
+    return list_is_empty(&files->free_files) && files->count >= files->count_max;
+}
+
 struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent)
 {
     uint32_t ready = 0;

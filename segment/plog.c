@@ -111,6 +111,7 @@ void plog_poison(struct plog *plog, int error)
     plog->error = error;
     plog->store->stats.failed_logs++;
     plog->store->is_manifest_stale = true;
+    if (plog->durable_offset > plog->synced_offset) plog->store->is_journal_pinned = true;
     /* Its records stay readable in memory for a while, but they will never reach the files. */
     while (plog->runs.written_count < plog->runs.count)
         plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));

@@ -13,7 +13,7 @@ struct manifest_job {
     struct store_job job;
     struct buffer bytes;
     uint32_t store_index;
-    bool is_clean;
+    bool is_clean, is_final;
     bool remove_marker;
     uint64_t bound;
     uint64_t sequence;
@@ -56,7 +56,8 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         store->is_manifest_stale = true;
         store->write_retry_ms = store->now_ms + 1000;
     }
-    if (job->is_clean || (store->is_draining && job->error != 0)) finish_drain(store, job->error);
+    if (job->is_final || (store->is_draining && job->error != 0))
+        finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
     buffer_deinit(&job->bytes);
     free(job);
 }
@@ -64,8 +65,10 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
 static struct store_job *start_manifest(struct store *store)
 {
     struct manifest_job *job = calloc(1, sizeof(*job));
-    bool is_clean = store->checkpoint.is_final && store->error == 0;
+    bool is_clean = store->checkpoint.is_final && store->error == 0 && !store->is_journal_pinned;
 
+    /* What a failed log had acknowledged is in the journal: nothing is voided any more, and the next start recovers. */
+    if (store->is_journal_pinned) store->checkpoint.bound = store->live_sequence - 1;
     if (job != NULL && store_encode_manifest(store, &job->bytes) != 0) {
         buffer_deinit(&job->bytes);
         free(job);
@@ -80,6 +83,7 @@ static struct store_job *start_manifest(struct store *store)
     job->bound = store->checkpoint.bound;
     job->sequence = store->manifest_sequence;
     job->is_clean = is_clean;
+    job->is_final = store->checkpoint.is_final;
     job->remove_marker = store->is_marked;
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = manifest_job_run,
                                   .complete = manifest_job_complete};
@@ -102,6 +106,7 @@ static uint64_t journal_bound(const struct store *store)
     const struct journal_files *files = &store->journal;
     uint32_t used = 0;
 
+    if (store->is_journal_pinned) return 0;
     list_for_each(node, &files->used_files) used++;
     if (used <= 1 || used < files->count_max / 2) return 0;
     return journal_files_oldest_bound(files);

@@ -87,6 +87,8 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
     file = journal_files_to_prepare(&store->journal, lane == STORE_LANE_SYNC);
     if (file == NULL) {
         if (lane == STORE_LANE_SYNC) store->is_checkpoint_due = true;
+        if (lane == STORE_LANE_SYNC && store->is_journal_pinned && journal_files_is_exhausted(&store->journal))
+            store_fail_journal(store); /* nothing more can be made durable before recovery has run */
         return NULL;
     }
     job = calloc(1, sizeof(*job));

@@ -108,7 +108,10 @@ size_t inode_read(const struct inode_view *view, void *to, size_t size, uint64_t
         size_t from = (position + done) % PAGE_SIZE_BYTES;
         size_t part = (size_t)min_u64(size - done, PAGE_SIZE_BYTES - from);
         uint32_t page = number < view->inode->slot_count ? view->slots[number].live : PAGE_ZERO;
-        memcpy((uint8_t *)to + done, view->pool->bytes[page] + from, part);
+        if (page == PAGE_ZERO)
+            memset((uint8_t *)to + done, 0, part);
+        else
+            memcpy((uint8_t *)to + done, view->pool->bytes[page] + from, part);
         done += part;
     }
     return size;

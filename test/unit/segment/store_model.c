@@ -190,10 +190,10 @@ static uint8_t *view_bytes(const struct plog_view *view, const char *where)
             err = extent->file->fs->ops->read(extent->file, at, extent->size, extent->position, &got);
         else
             memcpy(at, extent->memory, extent->size);
-        ck_assert_msg(err == 0 && got == extent->size, "%s: extent does not read: %d", where, err);
+        must(err == 0 && got == extent->size, "%s: extent does not read: %d", where, err);
         at += extent->size;
     }
-    ck_assert_msg(at == bytes + view->size, "%s: sizes of extents do not add up", where);
+    must(at == bytes + view->size, "%s: sizes of extents do not add up", where);
     return bytes;
 }
 
@@ -207,14 +207,14 @@ static uint64_t check_view(const struct model_log *log, const struct plog_view *
 
     while (position < view->size) {
         const struct model_batch *batch = model_at(log, at);
-        ck_assert_msg(batch != NULL, "%s: log %s: no batch begins at %lu", where, log->name, at);
-        ck_assert_msg(view->size - position >= batch->header.size &&
-                          memcmp(bytes + position, batch->bytes, batch->header.size) == 0,
-                      "%s: log %s: bytes at offset %lu differ", where, log->name, at);
+        must(batch != NULL, "%s: log %s: no batch begins at %lu", where, log->name, at);
+        must(view->size - position >= batch->header.size &&
+                 memcmp(bytes + position, batch->bytes, batch->header.size) == 0,
+             "%s: log %s: bytes at offset %lu differ", where, log->name, at);
         position += batch->header.size;
         at = batch_end(batch);
     }
-    ck_assert_msg(view->next_offset == at, "%s: next offset %lu, not %lu", where, view->next_offset, at);
+    must(view->next_offset == at, "%s: next offset %lu, not %lu", where, view->next_offset, at);
     free(bytes);
     return at;
 }
@@ -225,8 +225,8 @@ void model_check_read(const struct model_log *log, struct plog *plog, uint64_t o
     struct plog_view view;
     int err = plog_read(plog, offset, plog_end_offset(plog), bytes_max, &view);
 
-    ck_assert_msg(err == 0, "%s: log %s: reading at %lu of [%lu, %lu): %s", where, log->name, offset,
-                  plog_start_offset(plog), plog_end_offset(plog), mesh_strerror(err));
+    must(err == 0, "%s: log %s: reading at %lu of [%lu, %lu): %s", where, log->name, offset,
+         plog_start_offset(plog), plog_end_offset(plog), mesh_strerror(err));
     check_view(log, &view, offset, where);
     plog_view_release(&view);
 }
@@ -239,11 +239,11 @@ void model_check_bytes(const struct model_log *log, struct plog *plog, const cha
         struct plog_view view;
         uint64_t next;
         int err = plog_read(plog, offset, end, 1 << 20, &view);
-        ck_assert_msg(err == 0, "%s: log %s: reading at %lu of [%lu, %lu): %s", where, log->name, offset,
-                      plog_start_offset(plog), end, mesh_strerror(err));
+        must(err == 0, "%s: log %s: reading at %lu of [%lu, %lu): %s", where, log->name, offset,
+             plog_start_offset(plog), end, mesh_strerror(err));
         next = check_view(log, &view, offset, where);
         plog_view_release(&view);
-        ck_assert_msg(next > offset, "%s: log %s: nothing read at %lu", where, log->name, offset);
+        must(next > offset, "%s: log %s: nothing read at %lu", where, log->name, offset);
         offset = next;
     }
 }
@@ -275,8 +275,8 @@ static enum served probe(const struct model_batch *batch, struct plog *plog, con
                               memcmp(bytes + RECORD_BATCH_CRC_START, batch->bytes + RECORD_BATCH_CRC_START,
                                      view.size - RECORD_BATCH_CRC_START) == 0;
         err = is_prefix_only ? MESH_ECORRUPT : record_batch_verify(slice_of(bytes, view.size), &header);
-        ck_assert_msg(err != 0 || header.base_offset > batch->header.base_offset,
-                      "%s: other bytes are served at offset %lu, and their CRC is right", where, offset);
+        must(err != 0 || header.base_offset > batch->header.base_offset,
+             "%s: other bytes are served at offset %lu, and their CRC is right", where, offset);
         result = err == 0 ? REFUSED : SERVED_ROTTEN;
     }
     free(bytes);
@@ -292,9 +292,9 @@ void model_check_durable(const struct model_log *log, struct plog *plog, const c
         enum served served;
         if (base < plog_start_offset(plog) || base >= plog_end_offset(plog)) continue;
         served = probe(batch, plog, where);
-        ck_assert_msg(served == SERVED_RIGHT || (served == REFUSED && batch_end(batch) > log->durable_end),
-                      "%s: log %s: offset %lu was acknowledged (up to %lu) and is not served", where,
-                      log->name, base, log->durable_end);
+        must(served == SERVED_RIGHT || (served == REFUSED && batch_end(batch) > log->durable_end),
+             "%s: log %s: offset %lu was acknowledged (up to %lu) and is not served", where, log->name, base,
+             log->durable_end);
     }
 }
 
@@ -308,8 +308,8 @@ uint32_t model_count_unserved(const struct model_log *log, struct plog *plog, bo
         enum served served;
         if (base < plog_start_offset(plog) || batch_end(batch) > log->durable_end) continue;
         served = base >= plog_end_offset(plog) ? REFUSED : probe(batch, plog, where);
-        ck_assert_msg(may_rot || served != SERVED_ROTTEN, "%s: log %s: rotten bytes are served at offset %lu",
-                      where, log->name, base);
+        must(may_rot || served != SERVED_ROTTEN, "%s: log %s: rotten bytes are served at offset %lu", where,
+             log->name, base);
         count += served != SERVED_RIGHT;
     }
     return count;
@@ -327,15 +327,14 @@ void model_check_epochs(const struct model_log *log, struct plog *plog, const ch
         if (base < start || base >= end) continue;
         if (previous >= 0 && previous != batch->header.leader_epoch) {
             uint64_t got = plog_epoch_end_offset(plog, batch->header.leader_epoch - 1, &found);
-            ck_assert_msg(got == base && found == previous, "%s: log %s: epoch %d ends at %lu, not %lu",
-                          where, log->name, found, got, base);
+            must(got == base && found == previous, "%s: log %s: epoch %d ends at %lu, not %lu", where,
+                 log->name, found, got, base);
         }
         previous = batch->header.leader_epoch;
     }
-    ck_assert_msg(plog_last_epoch(plog) == previous, "%s: log %s: last epoch %d, not %d", where, log->name,
-                  plog_last_epoch(plog), previous);
-    ck_assert_msg(plog_epoch_end_offset(plog, previous, &found) == end, "%s: the last epoch ends early",
-                  where);
+    must(plog_last_epoch(plog) == previous, "%s: log %s: last epoch %d, not %d", where, log->name,
+         plog_last_epoch(plog), previous);
+    must(plog_epoch_end_offset(plog, previous, &found) == end, "%s: the last epoch ends early", where);
 }
 
 /* The last batch must be known as a duplicate, its forerunners must not be taken for new ones. */
@@ -352,10 +351,10 @@ static void check_window(const struct model_log *log, struct plog *plog, int pro
         if ((uint64_t)header->base_offset < plog_start_offset(plog)) break;
         err = plog_check_producer(plog, header, &base_offset);
         if (err == MESH_EOUT_OF_ORDER_SEQUENCE && age > 0 && log->was_truncated) continue;
-        ck_assert_msg(err == MESH_EDUPLICATE_SEQUENCE && base_offset == (uint64_t)header->base_offset,
-                      "%s: log %s: producer %d: batch at %ld (sequence %d, %u back) answers %s, offset %ld",
-                      where, log->name, producer + 1, header->base_offset, header->base_sequence, age,
-                      mesh_error_name(err), (long)base_offset);
+        must(err == MESH_EDUPLICATE_SEQUENCE && base_offset == (uint64_t)header->base_offset,
+             "%s: log %s: producer %d: batch at %ld (sequence %d, %u back) answers %s, offset %ld", where,
+             log->name, producer + 1, header->base_offset, header->base_sequence, age, mesh_error_name(err),
+             (long)base_offset);
         age++;
     }
 }
@@ -373,7 +372,7 @@ void model_check_producers(const struct model_log *log, struct plog *plog, const
         if (!producer->is_known) continue;
         check_window(log, plog, i, where);
         err = plog_check_producer(plog, &next, &base_offset);
-        ck_assert_msg(err == 0, "%s: log %s: producer %d: its next sequence %d is refused: %s", where,
-                      log->name, i + 1, next.base_sequence, mesh_error_name(err));
+        must(err == 0, "%s: log %s: producer %d: its next sequence %d is refused: %s", where, log->name,
+             i + 1, next.base_sequence, mesh_error_name(err));
     }
 }

@@ -7,6 +7,14 @@
 #include "base/random.h"
 #include "segment/store.h"
 
+#include <check.h>
+
+/* ck_assert_msg() without the system call that it makes for each condition that holds. */
+#define must(condition, ...)                                                                                 \
+    do {                                                                                                     \
+        if (!(condition)) ck_abort_msg(__VA_ARGS__);                                                         \
+    } while (0)
+
 #define MODEL_LOGS_MAX      6
 #define MODEL_BATCHES_MAX   512
 #define MODEL_PRODUCERS_MAX 3

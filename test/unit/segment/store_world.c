@@ -42,8 +42,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
         .retention_bytes = random_below(random, 3) == 0 ? (int64_t)draw(random, 4, 64) << 10 : -1,
     };
     if (random_below(random, 8) == 0) {
-        shape->large_value_size = (uint32_t)draw(random, 30, 300) << 10;
-        shape->segment_bytes = draw(random, 64, 1024) << 10;
+        shape->large_value_size = (uint32_t)draw(random, 30, 120) << 10;
+        shape->segment_bytes = draw(random, 64, 512) << 10;
         shape->log_count = (uint32_t)draw(random, 1, 2);
     }
     shape->options = (struct store_options){
@@ -54,8 +54,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
         .journal_file_bytes = 64u << 10,
         .free_bytes_min = 0,
     };
-    if (shape->large_value_size > 0) shape->options.journal_file_bytes = 1u << 20;
-    if (shape->large_value_size > 0) shape->options.journal_bytes_max = draw(random, 3, 6) << 20;
+    if (shape->large_value_size > 0) shape->options.journal_file_bytes = 256u << 10;
+    if (shape->large_value_size > 0) shape->options.journal_bytes_max = draw(random, 3, 6) * (256u << 10);
 }
 
 static void draw_log(struct world *world, uint32_t number)
@@ -91,7 +91,7 @@ static void expect_only_faults(const struct world *world, int err, const char *w
 {
     bool is_excused = world->is_faulty || fs_mem_is_crashed(world->disk);
 
-    ck_assert_msg(err == 0 || is_excused, "%s: %s: %s", world->where, what, mesh_strerror(err));
+    must(err == 0 || is_excused, "%s: %s: %s", world->where, what, mesh_strerror(err));
 }
 
 static int open_logs(struct world *world, struct recovery_catalog *catalog)
@@ -156,15 +156,15 @@ static void note_durable(struct world *world)
         if (log->plog != NULL) log->model.start = plog_start_offset(log->plog);
         if (log->plog == NULL || log->model.is_truncating) continue;
         durable = plog_durable_offset(log->plog);
-        ck_assert_msg(durable <= plog_end_offset(log->plog), "%s: durable behind the end", world->where);
+        must(durable <= plog_end_offset(log->plog), "%s: durable behind the end", world->where);
         if (durable > log->model.durable_end) log->model.durable_end = durable;
         if (log->model.config.flush != PLOG_FLUSH_GROUP || plog_error(log->plog) != 0) continue;
         for (uint32_t b = log->model.batch_count; b-- > 0 && acked == 0;) {
             const struct model_batch *batch = &log->model.batches[b];
             if (batch->ticket <= ticket) acked = (uint64_t)record_batch_last_offset(&batch->header) + 1;
         }
-        ck_assert_msg(acked <= durable, "%s: log %s: ticket %lu acknowledges %lu, durable is %lu",
-                      world->where, log->model.name, ticket, acked, durable);
+        must(acked <= durable, "%s: log %s: ticket %lu acknowledges %lu, durable is %lu", world->where,
+             log->model.name, ticket, acked, durable);
     }
 }
 
@@ -223,12 +223,11 @@ int world_append(struct world *world, uint32_t number, uint32_t value_size)
     }
     batch = model_draw(&log->model, world->memory, &world->random, producer, value_size, world->now_wall_ms);
     if (batch == NULL) return MESH_EFULL;
-    ck_assert_msg(plog_end_offset(log->plog) == (uint64_t)batch->header.base_offset,
-                  "%s: log %s ends at %lu, not %ld", world->where, log->model.name,
-                  plog_end_offset(log->plog), (long)batch->header.base_offset);
+    must(plog_end_offset(log->plog) == (uint64_t)batch->header.base_offset, "%s: log %s ends at %lu, not %ld",
+         world->where, log->model.name, plog_end_offset(log->plog), (long)batch->header.base_offset);
     err = plog_check_producer(log->plog, &batch->header, &ignored);
-    ck_assert_msg(err == 0, "%s: log %s: producer %d: fresh sequence %d is refused: %s", world->where,
-                  log->model.name, producer + 1, batch->header.base_sequence, mesh_error_name(err));
+    must(err == 0, "%s: log %s: producer %d: fresh sequence %d is refused: %s", world->where, log->model.name,
+         producer + 1, batch->header.base_sequence, mesh_error_name(err));
     arm(world);
     err = plog_append(log->plog, &batch->header, batch->bytes, world->now_wall_ms, &ticket);
     disarm(world);
@@ -303,9 +302,9 @@ static void truncated(void *user, int error)
         return;
     }
     model_truncate(&log->model, log->model.truncate_to);
-    ck_assert_msg(plog_end_offset(log->plog) == model_end(&log->model) || log->model.batch_count == 0,
-                  "%s: log %s: truncated to %lu, not %lu", world->where, log->model.name,
-                  plog_end_offset(log->plog), model_end(&log->model));
+    must(plog_end_offset(log->plog) == model_end(&log->model) || log->model.batch_count == 0,
+         "%s: log %s: truncated to %lu, not %lu", world->where, log->model.name, plog_end_offset(log->plog),
+         model_end(&log->model));
 }
 
 static void step_truncate(struct world *world)
@@ -441,7 +440,7 @@ bool world_drain(struct world *world)
         world->now_ms += 100;
         store_tick(world->store, world->now_ms, world->now_wall_ms);
     }
-    ck_assert_msg(store_is_drained(world->store), "%s: draining never ends", world->where);
+    must(store_is_drained(world->store), "%s: draining never ends", world->where);
     return store_drain_error(world->store) == 0;
 }
 
@@ -452,16 +451,14 @@ static void check_recovered_log(struct world *world, struct world_log *log)
     struct model_log *model = &log->model;
     uint64_t start = plog_start_offset(log->plog), end = plog_end_offset(log->plog);
 
-    ck_assert_msg(end >= model->durable_end, "%s: log %s ends at %lu: %lu was acknowledged", world->where,
-                  model->name, end, model->durable_end);
-    ck_assert_msg(start <= model->start, "%s: log %s starts at %lu, not %lu", world->where, model->name,
-                  start, model->start);
-    ck_assert_msg(start <= end && end <= model_end(model), "%s: log %s is [%lu, %lu) of %lu", world->where,
-                  model->name, start, end, model_end(model));
-    ck_assert_msg(model_round_down(model, end) == end, "%s: log %s ends inside a batch", world->where,
-                  model->name);
-    ck_assert_msg(plog_durable_offset(log->plog) == end, "%s: what was recovered is not durable",
-                  world->where);
+    must(end >= model->durable_end, "%s: log %s ends at %lu: %lu was acknowledged", world->where, model->name,
+         end, model->durable_end);
+    must(start <= model->start, "%s: log %s starts at %lu, not %lu", world->where, model->name, start,
+         model->start);
+    must(start <= end && end <= model_end(model), "%s: log %s is [%lu, %lu) of %lu", world->where,
+         model->name, start, end, model_end(model));
+    must(model_round_down(model, end) == end, "%s: log %s ends inside a batch", world->where, model->name);
+    must(plog_durable_offset(log->plog) == end, "%s: what was recovered is not durable", world->where);
     model->is_truncating = false;
     model_truncate(model, end);
     model->durable_end = end;
@@ -474,8 +471,8 @@ static void check_recovered_log(struct world *world, struct world_log *log)
 
 void world_check_recovered(struct world *world)
 {
-    ck_assert_msg(world->report.holes == 0 || world->is_faulty, "%s: %lu holes after a power cut",
-                  world->where, world->report.holes);
+    must(world->report.holes == 0 || world->is_faulty, "%s: %lu holes after a power cut", world->where,
+         world->report.holes);
     for (uint32_t i = 0; i < world->shape.log_count; i++) {
         if (world->logs[i].plog != NULL) check_recovered_log(world, &world->logs[i]);
     }
@@ -486,11 +483,11 @@ void world_check_durable(struct world *world)
     for (uint32_t i = 0; i < world->shape.log_count; i++) {
         struct world_log *log = &world->logs[i];
         if (log->plog == NULL) continue;
-        ck_assert_msg(plog_end_offset(log->plog) >= log->model.durable_end,
-                      "%s: log %s ends at %lu: %lu was acknowledged", world->where, log->model.name,
-                      plog_end_offset(log->plog), log->model.durable_end);
-        ck_assert_msg(plog_start_offset(log->plog) <= log->model.start, "%s: log %s starts at %lu, not %lu",
-                      world->where, log->model.name, plog_start_offset(log->plog), log->model.start);
+        must(plog_end_offset(log->plog) >= log->model.durable_end,
+             "%s: log %s ends at %lu: %lu was acknowledged", world->where, log->model.name,
+             plog_end_offset(log->plog), log->model.durable_end);
+        must(plog_start_offset(log->plog) <= log->model.start, "%s: log %s starts at %lu, not %lu",
+             world->where, log->model.name, plog_start_offset(log->plog), log->model.start);
         model_check_durable(&log->model, log->plog, world->where);
     }
 }
@@ -500,8 +497,8 @@ void world_check_logs(struct world *world)
     for (uint32_t i = 0; i < world->shape.log_count; i++) {
         struct world_log *log = &world->logs[i];
         if (log->plog == NULL || log->model.is_truncating) continue;
-        ck_assert_msg(plog_end_offset(log->plog) == model_end(&log->model), "%s: log %s ends at %lu, not %lu",
-                      world->where, log->model.name, plog_end_offset(log->plog), model_end(&log->model));
+        must(plog_end_offset(log->plog) == model_end(&log->model), "%s: log %s ends at %lu, not %lu",
+             world->where, log->model.name, plog_end_offset(log->plog), model_end(&log->model));
         model_check_bytes(&log->model, log->plog, world->where);
         model_check_epochs(&log->model, log->plog, world->where);
         model_check_producers(&log->model, log->plog, world->where);

@@ -5,6 +5,7 @@
 #include "store_world.h"
 #include "support/run_suite.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,7 +39,7 @@ static void recover_copy(void)
         nested_count += fs_mem_is_crashed(copy.disk);
         fs_mem_reboot(copy.disk, draw_loss(&copy.random));
     }
-    ck_assert_msg(world_recover(&copy) == 0, "%s: not recovered", copy.where);
+    must(world_recover(&copy) == 0, "%s: not recovered", copy.where);
     world_check_recovered(&copy);
 }
 
@@ -52,15 +53,14 @@ static void use_copy(void)
     for (int i = 0; i < 6; i++)
         appended += world_append(&copy, (uint32_t)random_below(&copy.random, copy.shape.log_count),
                                  (uint32_t)random_below(&copy.random, 600)) == 0;
-    ck_assert_msg(world_settle(&copy), "%s: after recovery nothing becomes durable", copy.where);
+    must(world_settle(&copy), "%s: after recovery nothing becomes durable", copy.where);
     world_check_logs(&copy);
-    if (is_clean) ck_assert_msg(world_drain(&copy), "%s: after recovery, draining fails", copy.where);
+    if (is_clean) must(world_drain(&copy), "%s: after recovery, draining fails", copy.where);
     world_close(&copy);
     fs_mem_reboot(copy.disk, is_clean ? FS_MEM_LOSE_UNSYNCED : draw_loss(&copy.random));
-    ck_assert_msg(world_recover(&copy) == 0, "%s: not recovered the second time", copy.where);
+    must(world_recover(&copy) == 0, "%s: not recovered the second time", copy.where);
     if (is_clean || appended > 0)
-        ck_assert_msg(copy.report.was_clean == is_clean, "%s: was_clean is %d", copy.where,
-                      copy.report.was_clean);
+        must(copy.report.was_clean == is_clean, "%s: was_clean is %d", copy.where, copy.report.was_clean);
     clean_count += is_clean;
     world_check_recovered(&copy);
     memory.used = used;
@@ -112,10 +112,9 @@ static void run_seed(void)
     steps = 50 + (unsigned)random_below(&live.random, 400);
     for (unsigned i = 0; i < steps; i++)
         world_step(&live);
-    ck_assert_msg(world_settle(&live), "%s: what was appended never becomes durable", live.where);
+    must(world_settle(&live), "%s: what was appended never becomes durable", live.where);
     world_check_logs(&live);
-    if (random_below(&live.random, 2) == 0)
-        ck_assert_msg(world_drain(&live), "%s: draining fails", live.where);
+    if (random_below(&live.random, 2) == 0) must(world_drain(&live), "%s: draining fails", live.where);
     world_close(&live);
     fs_mem_set_observer(live.disk, NULL, NULL);
     seed_count++;
@@ -155,7 +154,7 @@ START_TEST(a_disk_that_lies_is_found_out)
         fs_mem_set_lies(live.disk, FS_MEM_OPS_SYNC);
         for (int i = 0; i < 150; i++)
             world_step(&live);
-        ck_assert_msg(world_settle(&live), "%s: never settles", live.where);
+        must(world_settle(&live), "%s: never settles", live.where);
         world_close(&live);
         fs_mem_reboot(live.disk, FS_MEM_LOSE_UNSYNCED);
         ck_assert_int_eq(world_recover(&live), 0);
@@ -187,5 +186,8 @@ static Suite *suite(void)
 
 int main(void)
 {
+    /* Stores come and go by the hundred thousand: keep their large buffers instead of mapping them anew. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     return run_suite(suite());
 }

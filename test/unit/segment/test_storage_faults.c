@@ -46,7 +46,7 @@ static void restart(void)
     world_close(&world);
     fs_mem_reboot(world.disk, (enum fs_mem_loss)random_below(&world.random, FS_MEM_LOSE_MODES));
     fs_mem_set_capacity(world.disk, UINT64_MAX);
-    ck_assert_msg(world_recover(&world) == 0, "%s: not recovered", world.where);
+    must(world_recover(&world) == 0, "%s: not recovered", world.where);
 }
 
 static void each_seed(void (*run)(void))
@@ -129,8 +129,8 @@ static void run_small_disk(void)
     world_check_durable(&world);
     for (uint32_t i = 0; i < world.shape.log_count; i++) {
         int err = world.logs[i].plog == NULL ? 0 : plog_error(world.logs[i].plog);
-        ck_assert_msg(err == 0, "%s: log %s does not come back: %s", world.where, world.logs[i].model.name,
-                      mesh_error_name(err));
+        must(err == 0, "%s: log %s does not come back: %s", world.where, world.logs[i].model.name,
+             mesh_error_name(err));
     }
     world_close(&world);
 }
@@ -185,14 +185,14 @@ static void run_failing_alloc(void)
     world.disarm = disarm;
     steps(250);
     world.arm = NULL;
-    ck_assert_msg(world_settle(&world), "%s: with memory again, nothing becomes durable", world.where);
+    must(world_settle(&world), "%s: with memory again, nothing becomes durable", world.where);
     world_close(&world);
     fs_mem_reboot(world.disk, FS_MEM_LOSE_ANY);
     failing_alloc_arm(1 + (unsigned)random_below(&world.random, 60));
     err = recovery_run(fs_mem_fs(world.disk), NULL, NULL, &catalog, &report);
     failing_alloc_disarm();
-    ck_assert_msg(err == 0 || err == MESH_ENOMEM, "%s: recovery without memory answers %s", world.where,
-                  mesh_error_name(err));
+    must(err == 0 || err == MESH_ENOMEM, "%s: recovery without memory answers %s", world.where,
+         mesh_error_name(err));
     if (err == 0) recovery_catalog_free(catalog);
     restart();
     world_check_durable(&world);
@@ -265,8 +265,8 @@ static void check_damage(bool may_rot)
             unserved +=
                 model_count_unserved(&checked.logs[i].model, world.logs[i].plog, may_rot, world.where);
     }
-    ck_assert_msg(unserved == 0 || may_rot || has_damage_event || world.report.holes > 0,
-                  "%s: %u acknowledged batches are missing and nothing was reported", world.where, unserved);
+    must(unserved == 0 || may_rot || has_damage_event || world.report.holes > 0,
+         "%s: %u acknowledged batches are missing and nothing was reported", world.where, unserved);
 }
 
 static void recover_damaged(void)
@@ -276,11 +276,11 @@ static void recover_damaged(void)
 
     /* Once only to listen; what it decides must hold the second time. */
     has_damage_event = false;
-    ck_assert_msg(recovery_run(fs_mem_fs(world.disk), note_damage, NULL, &catalog, &report) == 0,
-                  "%s: not recovered", world.where);
+    must(recovery_run(fs_mem_fs(world.disk), note_damage, NULL, &catalog, &report) == 0, "%s: not recovered",
+         world.where);
     recovery_catalog_free(catalog);
     has_damage_event |= report.holes > 0;
-    ck_assert_msg(world_recover(&world) == 0, "%s: not recovered", world.where);
+    must(world_recover(&world) == 0, "%s: not recovered", world.where);
 }
 
 static void run_bit_flips(void)

@@ -161,6 +161,16 @@ uint64_t journal_files_oldest_bound(const struct journal_files *files)
     return bound;
 }
 
+bool journal_files_has_any(const struct journal_files *files)
+{
+    list_for_each(node, &files->free_files)
+    {
+        const struct journal_file *file = container_of(node, struct journal_file, link);
+        if (file->file != NULL || file->is_filled) return true;
+    }
+    return !list_is_empty(&files->used_files);
+}
+
 bool journal_files_is_exhausted(const struct journal_files *files)
 {
     return list_is_empty(&files->free_files) && files->count >= files->count_max;
@@ -213,11 +223,21 @@ static int fill_file(struct fs_file *file, uint32_t file_bytes)
     return err != 0 ? err : file->fs->ops->sync(file);
 }
 
+/* A file that could not be completed holds nothing: it would only take space that is already short. */
+static void remove_file(struct fs *fs, uint32_t store_index, uint32_t number)
+{
+    char path[FS_PATH_MAX];
+
+    journal_file_path(store_index, number, path);
+    fs->ops->unlink(fs, path);
+}
+
 int journal_file_prepare(struct fs *fs, uint32_t store_index, uint32_t number, uint32_t file_bytes, bool fill,
                          struct fs_file **io_file)
 {
     char path[FS_PATH_MAX];
     uint64_t size = 0;
+    bool is_new = *io_file == NULL;
     int err = 0;
 
     journal_file_path(store_index, number, path);
@@ -234,6 +254,7 @@ int journal_file_prepare(struct fs *fs, uint32_t store_index, uint32_t number, u
         if (err == 0) err = fs->ops->sync_dir(fs, path);
     }
     if (err == 0 && fill) err = fill_file(*io_file, file_bytes);
+    if (err != 0 && is_new) remove_file(fs, store_index, number);
     return err;
 }
 

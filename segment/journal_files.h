@@ -47,6 +47,9 @@ void journal_files_recycle(struct journal_files *files, uint64_t sequence);
 /* The newest frame sequence that recycling all files but the current one would release; 0: there is none. */
 uint64_t journal_files_oldest_bound(const struct journal_files *files);
 
+/* True when there is a file whose blocks exist. */
+bool journal_files_has_any(const struct journal_files *files);
+
 /* True when no file is left to write to, and none may be added: only recycling helps. */
 bool journal_files_is_exhausted(const struct journal_files *files);
 

@@ -243,7 +243,7 @@ uint32_t plog_segment_count(const struct plog *plog)
 int plog_error(const struct plog *plog)
 {
     if (plog->error != 0) return MESH_ESTORAGE;
-    return plog->store->error != 0 ? MESH_ESTORAGE : 0;
+    return plog->store->error;
 }
 
 int32_t plog_last_epoch(const struct plog *plog)

@@ -27,7 +27,7 @@ static int switch_flush_mode(struct plog *plog)
 
 static int check(struct plog *plog, const struct record_batch_header *header)
 {
-    if (plog_error(plog) != 0) return MESH_ESTORAGE;
+    if (plog_error(plog) != 0) return plog_error(plog);
     if (plog->truncation != NULL || plog->store->is_draining) return MESH_EAGAIN;
     if (header->size > SEGMENT_BYTES_MAX / 4 || header->size > plog->store->options.journal_file_bytes / 2)
         return MESH_ETOOLARGE;

@@ -66,6 +66,10 @@ static void check_options(struct store_options *options)
     uint32_t journal_file_max = 1u << 30;
 
     if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN) options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
+    if (options->journal_file_bytes > options->journal_bytes_max / 4) {
+        options->journal_file_bytes = (uint32_t)(options->journal_bytes_max / 4);
+        if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN) options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
+    }
     if (options->journal_file_bytes > journal_file_max) options->journal_file_bytes = journal_file_max;
     if (options->chunk_bytes == 0) options->chunk_bytes = CHUNK_BYTES_DEFAULT;
     if (options->direct_enter_bytes == 0) options->direct_enter_bytes = DIRECT_ENTER_BYTES_DEFAULT;
@@ -276,6 +280,7 @@ struct store_job *store_next_job(struct store *store, enum store_lane lane)
 {
     struct list_node *node;
 
+    if (store->is_drained) return NULL;
     if (lane == STORE_LANE_SYNC) return store_next_sync_job(store);
     if (lane == STORE_LANE_BACKGROUND) return next_background_job(store);
     if (store->read_jobs >= READ_JOBS_MAX) return NULL;

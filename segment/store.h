@@ -95,7 +95,8 @@ uint64_t plog_durable_offset(const struct plog *plog); /* end of what is synced 
 uint64_t plog_size_bytes(const struct plog *plog);
 uint32_t plog_segment_count(const struct plog *plog);
 
-/* 0, or why it accepts no appends: MESH_ESTORAGE (poisoned by a failed write or sync). Reads below the damage work. */
+/* 0, or why it accepts no appends: MESH_ESTORAGE (poisoned by a failed write or sync), MESH_EFULL (no space for any
+ * journal file; until the store is opened again). Reads below the damage work. */
 int plog_error(const struct plog *plog);
 
 /* ---- append ---- */

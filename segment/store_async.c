@@ -67,7 +67,7 @@ void store_write_async(struct store *store)
 
     if (list_is_empty(&store->async_logs)) return;
     if (store_mark_unclean(store) != 0) {
-        store_fail_journal(store);
+        store_fail_journal(store, MESH_ESTORAGE);
         return;
     }
     while ((node = list_pop_front(&store->async_logs)) != NULL) {

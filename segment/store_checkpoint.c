@@ -34,7 +34,7 @@ static void manifest_job_run(struct store_job *base)
     }
 }
 
-static void finish_drain(struct store *store, int error)
+void store_finish_drain(struct store *store, int error)
 {
     store->is_drained = true;
     store->drain_error = error;
@@ -57,7 +57,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         store->write_retry_ms = store->now_ms + 1000;
     }
     if (job->is_final || (store->is_draining && job->error != 0))
-        finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
+        store_finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
     buffer_deinit(&job->bytes);
     free(job);
 }
@@ -76,7 +76,7 @@ static struct store_job *start_manifest(struct store *store)
     }
     if (job == NULL) {
         store->checkpoint.phase = CHECKPOINT_NONE;
-        if (store->checkpoint.is_final) finish_drain(store, MESH_ENOMEM);
+        if (store->checkpoint.is_final) store_finish_drain(store, MESH_ENOMEM);
         return NULL;
     }
     job->store_index = store->options.index;
@@ -127,7 +127,7 @@ static bool begin(struct store *store)
     } else if (store->is_draining) {
         if (store->is_drained || !nothing_gathers(store)) return false;
         if (store->error != 0 || (!store->is_marked && !store->is_manifest_stale)) {
-            finish_drain(store, store->error);
+            store_finish_drain(store, store->error);
             return false;
         }
     } else if (store_is_truncating_files(store)) {

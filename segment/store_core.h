@@ -100,6 +100,7 @@ struct store {
     bool is_marked; /* the "not stopped cleanly" marker is durable */
     int error;      /* the journal is poisoned */
     uint64_t grow_retry_ms;
+    uint32_t grow_failures; /* in a row, for want of space */
     /* jobs */
     bool is_lane_busy[STORE_LANE_COUNT];
     struct list_node read_queue; /* store_job.link, waiting */
@@ -145,7 +146,7 @@ void store_release_memory(struct store *store);
 void store_yield_memory(struct store *store);
 uint8_t *store_staging(struct store *store, enum store_lane lane); /* NULL: out of memory */
 void store_space_probed(struct store *store, uint64_t free_bytes);
-bool store_has_space(struct store *store, uint64_t size);
+bool store_has_space(struct store *store, uint64_t size); /* for that and for the first journal file */
 
 /* store_batch.c */
 int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch);
@@ -161,7 +162,8 @@ struct sync_batch *store_batch_new(struct store *store);
 
 /* store_sync.c */
 struct store_job *store_next_sync_job(struct store *store);
-void store_fail_journal(struct store *store);
+/* No log of the store accepts appends from now on, and what was not durable fails. error: MESH_ESTORAGE, MESH_EFULL. */
+void store_fail_journal(struct store *store, int error);
 
 /* store_journal.c */
 /* Says durably that this run has begun to write: a crash from here on asks for recovery. Blocks; any thread. */
@@ -180,6 +182,7 @@ struct store_job *store_segment_sync_job(struct store *store, bool is_final, int
 struct store_job *store_flush_job(struct store *store); /* the same for store->flush_logs */
 
 /* store_checkpoint.c */
+void store_finish_drain(struct store *store, int error);
 struct store_job *store_checkpoint_job(struct store *store); /* the next step of one that is wanted or under way */
 
 /* store_async.c */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define GROW_RETRY_MS 1000
+#define GROW_TRIES    3
 
 struct prepare_job {
     struct store_job job;
@@ -56,6 +57,16 @@ static void prepare_job_run(struct store_job *base)
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
+/* There is no space for one more file. Files that are in use can be emptied instead; when there is none, what gathered
+ * waits a moment, and then fails rather than hang. */
+static void grow_later(struct store *store, int error)
+{
+    store->grow_retry_ms = store->now_ms + GROW_RETRY_MS;
+    store->space_left = 0;
+    if (!list_is_empty(&store->journal.used_files)) store->is_checkpoint_due = true;
+    else if (store->is_draining || ++store->grow_failures >= GROW_TRIES) store_fail_journal(store, error);
+}
+
 static void prepare_job_complete(struct store *store, struct store_job *base)
 {
     struct prepare_job *job = container_of(base, struct prepare_job, job);
@@ -67,13 +78,9 @@ static void prepare_job_complete(struct store *store, struct store_job *base)
     }
     journal_files_prepared(&store->journal, job->journal_file, job->error, job->fill);
     fs_unref(job->file);
-    if (job->error == MESH_EFULL || job->error == MESH_ENOMEM) {
-        /* Nothing is lost: what gathered waits in memory, and appends are refused meanwhile. */
-        store->grow_retry_ms = store->now_ms + GROW_RETRY_MS;
-        store->space_left = 0;
-    } else if (job->error != 0) {
-        store_fail_journal(store);
-    }
+    if (job->error == 0) store->grow_failures = 0;
+    else if (job->error == MESH_EFULL || job->error == MESH_ENOMEM) grow_later(store, job->error);
+    else store_fail_journal(store, MESH_ESTORAGE);
     free(job);
 }
 
@@ -88,7 +95,7 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
     if (file == NULL) {
         if (lane == STORE_LANE_SYNC) store->is_checkpoint_due = true;
         if (lane == STORE_LANE_SYNC && store->is_journal_pinned && journal_files_is_exhausted(&store->journal))
-            store_fail_journal(store); /* nothing more can be made durable before recovery has run */
+            store_fail_journal(store, MESH_ESTORAGE); /* nothing more can be made durable before recovery has run */
         return NULL;
     }
     job = calloc(1, sizeof(*job));

@@ -137,6 +137,8 @@ bool store_has_space(struct store *store, uint64_t size)
 {
     uint64_t free_bytes;
 
+    /* Without a journal file nothing becomes durable: accept nothing that would then wait for one in vain. */
+    if (!journal_files_has_any(&store->journal)) size += store->options.journal_file_bytes;
     if (store->space_left >= (int64_t)size) return true;
     if (store->fs->ops->free_bytes(store->fs, &free_bytes) == 0) store_space_probed(store, free_bytes);
     return store->space_left >= (int64_t)size;

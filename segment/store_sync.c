@@ -177,7 +177,7 @@ static void sync_job_complete(struct store *store, struct store_job *base)
     for (uint32_t i = 0; i < batch->touch_count; i++)
         complete_touch(store, &batch->touches[i], job->journal_error);
     store_batch_free(store, batch);
-    if (job->journal_error != 0) store_fail_journal(store);
+    if (job->journal_error != 0) store_fail_journal(store, MESH_ESTORAGE);
     sync_job_free(job);
     store_truncations_step(store);
 }
@@ -334,12 +334,12 @@ struct store_job *store_next_sync_job(struct store *store)
     return &job->job;
 }
 
-void store_fail_journal(struct store *store)
+void store_fail_journal(struct store *store, int error)
 {
     struct list_node *node;
 
     if (store->error != 0) return;
-    store->error = MESH_ESTORAGE;
+    store->error = error;
     store_queue_forming(store);
     while ((node = list_pop_front(&store->queued_batches)) != NULL) {
         struct sync_batch *batch = container_of(node, struct sync_batch, link);

@@ -51,6 +51,7 @@ static void complete_write(struct store *store, struct behind_write *behind)
     if (plog->error != 0) return;
     if (behind->error == MESH_EFULL || behind->error == MESH_ENOMEM) {
         store->write_retry_ms = store->now_ms + 1000; /* the journal has it; the same write is tried again */
+        if (store->is_draining) store_finish_drain(store, behind->error); /* by the recovery of the next start */
         return;
     }
     if (behind->error != 0) {

@@ -187,7 +187,8 @@ int rig_append(struct rig *rig, struct plog *plog, int record_count, size_t valu
     return append(rig, plog, record_count, value_size, &none);
 }
 
-int rig_append_producer(struct rig *rig, struct plog *plog, int64_t producer_id, int16_t epoch, int32_t sequence)
+int rig_append_producer(struct rig *rig, struct plog *plog, int64_t producer_id, int16_t epoch,
+                        int32_t sequence)
 {
     struct record_batch_producer producer = {producer_id, epoch, sequence};
 
@@ -216,7 +217,8 @@ static void check_batch(struct slice bytes, uint64_t expected, struct record_bat
     ck_assert_uint_le(ret_header->size, bytes.size);
     ck_assert_int_eq(record_batch_verify(slice_of(bytes.data, ret_header->size), ret_header), 0);
     ck_assert_uint_eq((uint64_t)ret_header->base_offset, expected);
-    ck_assert_int_eq(record_iterator_init(&iterator, slice_of(bytes.data, ret_header->size), &scratch, 1 << 20), 0);
+    ck_assert_int_eq(
+        record_iterator_init(&iterator, slice_of(bytes.data, ret_header->size), &scratch, 1 << 20), 0);
     while (record_iterator_next(&iterator, &record) == 1) {
         size_t wrong = 0;
         for (size_t i = 0; i < record.value.size; i++)
@@ -234,10 +236,12 @@ static uint8_t *flatten(const struct plog_view *view)
     for (uint32_t i = 0; i < view->extent_count; i++) {
         const struct plog_extent *extent = &view->extents[i];
         size_t got = extent->size;
-        if (extent->file == NULL) memcpy(bytes + used, extent->memory, extent->size);
-        else ck_assert_int_eq(extent->file->fs->ops->read(extent->file, bytes + used, extent->size, extent->position,
-                                                          &got),
-                              0);
+        if (extent->file == NULL)
+            memcpy(bytes + used, extent->memory, extent->size);
+        else
+            ck_assert_int_eq(
+                extent->file->fs->ops->read(extent->file, bytes + used, extent->size, extent->position, &got),
+                0);
         ck_assert_uint_eq(got, extent->size);
         used += extent->size;
     }

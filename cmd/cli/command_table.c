@@ -9,7 +9,7 @@ const struct option_spec command_help_option = {"help", OPTION_FLAG, NULL, "Show
 
 const struct option_spec command_client_options[] = {
     {"broker", OPTION_TEXT, "HOST:PORT[,...]", "Brokers to try; any one that answers is enough", "$MESH_BROKER, else 127.0.0.1:9092", NULL, 0, 0, false},
-    {"timeout", OPTION_DURATION, "DURATION", "How long to wait for an answer before giving up with exit code 4", "30s", NULL, 0, 0, false},
+    {"timeout", OPTION_DURATION, "DURATION", "How long to wait for an answer before giving up with exit code 4; also how long to try when every broker refuses to connect (exit code 3)", "30s; 2s while all refuse", NULL, 0, 0, false},
     {"json", OPTION_FLAG, NULL, "Print facts as JSON on standard output", NULL, NULL, 0, 0, false},
 };
 const size_t command_client_option_count = COUNT_OF(command_client_options);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define TIMEOUT_DEFAULT_MS 30000
+#define REFUSED_DEFAULT_MS 2000 /* a broker that is being started has its port by then */
 
 enum exit_code session_open(const struct arguments *arguments, struct session *ret_session)
 {
@@ -26,6 +27,10 @@ enum exit_code session_open(const struct arguments *arguments, struct session *r
     if (err != 0) return failure_report(session.is_json, err, NULL, "starting the client");
     err = mesh_client_set_timeout_ms(session.client, session.timeout_ms);
     MESH_ASSERT(err == 0);
+    if (!session.has_timeout) {
+        err = mesh_client_set_refused_timeout_ms(session.client, REFUSED_DEFAULT_MS);
+        MESH_ASSERT(err == 0);
+    }
     (void)mesh_client_set_name(session.client, "mesh-cli"); /* a name that is missing in a log harms nobody */
     *ret_session = session;
     return EXIT_DONE;

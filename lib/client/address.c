@@ -114,7 +114,8 @@ int address_resolve(const struct address *address, struct address_sockets *ret_s
     if (err == EAI_NONAME) err = lookup(address, 0, &found);
     if (err != 0) {
         *ret_reason = gai_strerror(err);
-        return err == EAI_MEMORY ? MESH_ENOMEM : MESH_ERESOLVE;
+        if (err == EAI_MEMORY) return MESH_ENOMEM;
+        return err == EAI_AGAIN ? MESH_EAGAIN : MESH_ERESOLVE;
     }
     ret_sockets->count = 0;
     for (struct addrinfo *at = found; at != NULL && ret_sockets->count < ADDRESS_SOCKETS_MAX;

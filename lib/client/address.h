@@ -37,8 +37,8 @@ struct address_sockets {
     size_t count;
 };
 
-/* Resolves; in the resolver's order of preference. Errors: MESH_ERESOLVE, MESH_ENOMEM. *ret_reason (static
- * storage) says why. */
+/* Resolves; in the resolver's order of preference. Errors: MESH_ERESOLVE (there is no such host), MESH_EAGAIN
+ * (the resolver cannot say now), MESH_ENOMEM. *ret_reason (static storage) says why. */
 int address_resolve(const struct address *address, struct address_sockets *ret_sockets,
                     const char **ret_reason);
 

@@ -114,6 +114,26 @@ struct connection *broker_any_ready(struct mesh_client *client)
     return NULL;
 }
 
+bool broker_is_any_ready(struct mesh_client *client)
+{
+    list_for_each(node, &client->brokers)
+    {
+        if (best_state(container_of(node, struct broker, node)) == CONNECTION_READY) return true;
+    }
+    return false;
+}
+
+bool broker_is_all_refused(struct mesh_client *client)
+{
+    list_for_each(node, &client->brokers)
+    {
+        const struct connection *connection =
+            find_connection(container_of(node, struct broker, node), -1, CONNECTION_REQUESTS);
+        if (connection == NULL || !connection->is_refused) return false;
+    }
+    return true;
+}
+
 void broker_describe_problems(struct mesh_client *client, char *to, size_t size)
 {
     size_t used = 0;

@@ -33,6 +33,13 @@ int broker_connection(struct broker *broker, int32_t shard, enum connection_lane
  * other, and the next one too when the first keeps silent. */
 struct connection *broker_any_ready(struct mesh_client *client);
 
+/* Whether commands could be sent to some broker now. */
+bool broker_is_any_ready(struct mesh_client *client);
+
+/* Whether every broker's last attempt was refused for good: nobody listens there, or there is no such host.
+ */
+bool broker_is_all_refused(struct mesh_client *client);
+
 /* "host:port: why it cannot be reached; ..." of every broker, cut to size. */
 void broker_describe_problems(struct mesh_client *client, char *to, size_t size);
 

@@ -139,6 +139,12 @@ static struct connection *choose_connection(struct call *call)
     return NULL;
 }
 
+/* Looked at whenever an attempt has failed: the pump runs then. */
+static bool is_refused(const struct call *call)
+{
+    return call->client->now_ms >= call->refused_deadline_ms && broker_is_all_refused(call->client);
+}
+
 void call_pump_run(struct pump *pump)
 {
     struct mesh_client *client = container_of(pump, struct mesh_client, call_pump);
@@ -156,6 +162,7 @@ void call_pump_run(struct pump *pump)
         if (connection != NULL)
             err = connection_request(connection, &call->request, call->op, buffer_slice(&call->message), NULL,
                                      0);
+        if (connection == NULL && is_refused(call)) err = MESH_EUNREACHABLE;
         if (err == MESH_EAGAIN)
             list_push_back(&client->calls, &call->node);
         else if (err != 0)
@@ -173,6 +180,7 @@ int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct c
     call->request.handler = &call_handler;
     call->op = op;
     call->node_id = -1;
+    call->refused_deadline_ms = TIMER_NEVER;
     call->is_repeatable = true;
     call->done = done;
     call->user = user;
@@ -265,6 +273,7 @@ int call_wait(struct call *call, struct buffer *ret_answer)
         return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
     }
     call_start(call, client_deadline(client, client->timeout_ms));
+    call->refused_deadline_ms = client_deadline(client, client->refused_timeout_ms);
     err = client_run(client, is_waiting_done, &waiting, TIMER_NEVER); /* the call's own deadline ends it */
     call_free(call);
     return err != 0 ? err : waiting.err;

@@ -19,8 +19,10 @@ struct call {
     bool is_repeatable;
     uint32_t attempts;
     uint64_t deadline_ms;
-    struct timer timer; /* deadline, or the end of a backoff */
-    int last_error;     /* of the last attempt, 0 before */
+    uint64_t
+        refused_deadline_ms; /* not later while every broker refuses; TIMER_NEVER: deadline_ms alone counts */
+    struct timer timer;      /* deadline, or the end of a backoff */
+    int last_error;          /* of the last attempt, 0 before */
     char last_text[256];
 
     /* err 0: `message` is the answer, borrowed. Else the client's error text is set. The call ends with this;

@@ -53,6 +53,7 @@ int mesh_client_new(const char *brokers, struct mesh_client **ret_client)
 
     if (client == NULL) return MESH_ENOMEM;
     client->timeout_ms = CLIENT_TIMEOUT_DEFAULT_MS;
+    client->refused_timeout_ms = -1;
     client->now_ms = clock_monotonic_ms();
     list_init(&client->brokers);
     list_init(&client->topics);
@@ -107,6 +108,13 @@ int mesh_client_set_timeout_ms(struct mesh_client *client, int timeout_ms)
 {
     if (timeout_ms < 1) return client_fail(client, MESH_EINVAL, "a client's timeout is at least 1 ms");
     client->timeout_ms = timeout_ms;
+    return 0;
+}
+
+int mesh_client_set_refused_timeout_ms(struct mesh_client *client, int timeout_ms)
+{
+    if (timeout_ms < -1) return client_fail(client, MESH_EINVAL, "a timeout is -1 or at least 0 ms");
+    client->refused_timeout_ms = timeout_ms;
     return 0;
 }
 

@@ -36,6 +36,7 @@ struct mesh_client {
     size_t timer_count; /* timers that exist, armed or not */
     struct random random;
     int timeout_ms;
+    int refused_timeout_ms; /* -1: timeout_ms */
     char name[CLIENT_NAME_SIZE];
     char error_text[CLIENT_ERROR_SIZE];
 

@@ -182,6 +182,16 @@ fail:;
     return saved_errno;
 }
 
+/* One address did not take the connection. */
+static void note_failure(struct connection *connection, int error)
+{
+    bool is_definite =
+        error == ECONNREFUSED || error == ENETUNREACH || error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+
+    if (!is_definite) connection->has_doubt = true;
+    snprintf(connection->problem, sizeof(connection->problem), "%s", strerror(error));
+}
+
 /* Tries the addresses that are left; backs off when none is. */
 static void try_next(struct connection *connection)
 {
@@ -198,8 +208,9 @@ static void try_next(struct connection *connection)
             client_arm(client, &connection->timer, client->now_ms + wait_ms);
             return;
         }
-        snprintf(connection->problem, sizeof(connection->problem), "%s", strerror(error));
+        note_failure(connection, error);
     }
+    connection->is_refused = !connection->has_doubt;
     set_backoff(connection);
     client_mark_all(client);
 }
@@ -210,6 +221,7 @@ static void start(struct connection *connection)
     int err = address_resolve(&connection->broker->address, &connection->sockets, &reason);
 
     connection->socket_next = 0;
+    connection->has_doubt = err != 0 && err != MESH_ERESOLVE;
     if (err != 0) {
         connection->sockets.count = 0;
         snprintf(connection->problem, sizeof(connection->problem), "the name cannot be resolved: %s", reason);
@@ -224,11 +236,12 @@ static void connected(struct connection *connection)
 
     if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error != 0) {
-        snprintf(connection->problem, sizeof(connection->problem), "%s", strerror(error));
+        note_failure(connection, error);
         close_socket(connection);
         try_next(connection);
         return;
     }
+    connection->is_refused = false; /* somebody is there */
     greet(connection);
 }
 
@@ -260,6 +273,7 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
     switch (connection->state) {
     case CONNECTION_CONNECTING:
         snprintf(connection->problem, sizeof(connection->problem), "connecting timed out");
+        connection->has_doubt = true;
         close_socket(connection);
         try_next(connection);
         break;

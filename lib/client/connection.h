@@ -50,6 +50,8 @@ struct connection {
 
     struct address_sockets sockets;
     size_t socket_next; /* index of the next to try */
+    bool has_doubt;     /* an address of this attempt failed in a way that time may cure */
+    bool is_refused;    /* the last attempt ended with a definite no from every address */
     uint32_t failures;  /* in a row */
     struct timer timer; /* connecting, greeting, backoff, or a silent broker */
     uint64_t progress_ms;

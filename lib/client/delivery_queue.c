@@ -163,6 +163,16 @@ enum delivery_outcome delivery_outcome_of(int error, bool is_first_unresolved_ba
     }
 }
 
+/* What an answer says about why the partition does not get on. The broker's talk about sequences is no cause:
+ * it follows from one. */
+static void note_refusal(struct delivery_queue *queue, int error)
+{
+    if (error == 0 || error == MESH_EDUPLICATE_SEQUENCE)
+        queue->refusal = 0;
+    else if (mesh_error_is_retriable(error) || error == MESH_ECORRUPT)
+        queue->refusal = error;
+}
+
 /* Rules 4 and 5: the sequence cannot go on; the next sending waits for a new id. */
 static void abandon_producer_id(struct delivery_queue *queue)
 {
@@ -175,6 +185,7 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     struct produce_result stored = *result;
 
     MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
+    note_refusal(queue, result->error);
     switch (delivery_outcome_of(result->error, is_first_unresolved(queue, batch), batch->attempts)) {
     case DELIVERY_STORED:
         if (stored.error != 0) stored.base_offset = UINT64_MAX; /* stored long ago: nobody knows where */
@@ -206,6 +217,7 @@ void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *ba
                          uint64_t now_ms, uint32_t wait_ms)
 {
     MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
+    if (was_sent) queue->refusal = 0; /* what it would have said now is not known */
     requeue(queue, batch, was_sent, now_ms, wait_ms);
     landed(queue);
 }

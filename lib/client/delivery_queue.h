@@ -38,6 +38,7 @@ struct delivery_queue {
     bool is_draining;  /* rule 3 */
     uint32_t failures; /* in a row */
     uint64_t retry_ms; /* nothing is sent before */
+    int refusal;       /* why the broker would not store now, when that is the last that it said; else 0 */
 };
 
 void delivery_queue_init(struct delivery_queue *queue, bool is_idempotent, uint32_t in_flight_max);

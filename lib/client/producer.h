@@ -19,8 +19,9 @@
 #define PRODUCER_BATCH_BYTES_DEFAULT (1u << 20) /* whole batch, header included */
 #define PRODUCER_MEMORY_DEFAULT      (64u << 20)
 #define PRODUCER_DELIVERY_DEFAULT_MS 120000
-#define PRODUCER_IN_FLIGHT_DEFAULT   5 /* batches per partition: the broker remembers that many per producer \
-                                        */
+#define PRODUCER_IN_FLIGHT_DEFAULT                                                                           \
+    5 /* batches per partition: the broker remembers that many per producer                                  \
+       */
 #define PRODUCER_WINDOW_BYTES  (16u << 20) /* in flight per lane */
 #define PRODUCER_FRAME_BYTES   (1u << 20)  /* batches are gathered into one frame up to about this */
 #define PRODUCER_FRAME_ENTRIES 1000
@@ -98,6 +99,7 @@ struct mesh_producer {
 
     struct call *id_call; /* INIT_PRODUCER under way, or NULL */
     uint64_t id_retry_ms;
+    int id_error; /* how the last INIT_PRODUCER ended */
 
     struct batch_pool pool;
     size_t queued_bytes, queued_records;
@@ -117,6 +119,8 @@ void producer_partition_update(struct producer_partition *partition);
 /* Takes new routes, asks for ids, and sends pending records on their way. False: nothing can be sent yet. */
 bool producer_prepare(struct mesh_producer *producer);
 void producer_ask_id(struct mesh_producer *producer);
+/* Why there is no producer id yet, as a broker said; 0: not known. */
+int producer_id_refusal(const struct mesh_producer *producer);
 
 /* producer_send.c */
 /* The topic must be known. Errors: as mesh_producer_send(). */

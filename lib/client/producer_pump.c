@@ -2,7 +2,7 @@
 #include "client/producer.h"
 
 #include "base/assert.h"
-#include "client/connection.h"
+#include "client/broker.h"
 
 /* ---- batches ---- */
 
@@ -86,14 +86,33 @@ void producer_give_up_batches(struct mesh_producer *producer, int error)
 
 /* ---- time ---- */
 
-/* Why a batch's time ran out: what its partition last heard, as far as that is known. */
+/* Why a batch's time ran out: what its partition last heard; that nobody was there; or that nobody answered.
+ */
+static int expiry_cause(const struct producer_batch *batch)
+{
+    const struct producer_partition *partition = batch->partition;
+    const struct connection *connection = partition->lane->connection;
+
+    if (partition->queue.refusal != 0) return partition->queue.refusal;
+    if (partition->queue.is_idempotent && partition->queue.producer_id < 0 &&
+        producer_id_refusal(partition->producer) != 0)
+        return producer_id_refusal(partition->producer);
+    if (batch->maybe_stored || (connection != NULL && connection_is_ready(connection))) return MESH_ETIMEDOUT;
+    return broker_is_any_ready(partition->producer->client) ? MESH_ETIMEDOUT : MESH_EUNREACHABLE;
+}
+
+static int pending_expiry_cause(const struct mesh_producer *producer)
+{
+    return broker_is_any_ready(producer->client) ? MESH_ETIMEDOUT : MESH_EUNREACHABLE;
+}
+
 static void expire(struct mesh_producer *producer)
 {
     struct mesh_client *client = producer->client;
     uint64_t timeout_ms = (uint64_t)producer->delivery_timeout_ms;
 
     if (client->now_ms >= timeout_ms)
-        producer_pending_fail(producer, MESH_ETIMEDOUT, client->now_ms - timeout_ms);
+        producer_pending_fail(producer, pending_expiry_cause(producer), client->now_ms - timeout_ms);
     while (!list_is_empty(&producer->by_age)) {
         struct producer_batch *batch = container_of(producer->by_age.next, struct producer_batch, age_node);
         if (client->now_ms < batch->created_ms + timeout_ms) break;
@@ -110,7 +129,7 @@ static void expire(struct mesh_producer *producer)
             list_remove(&batch->age_node);
             continue;
         }
-        give_up(batch, MESH_ETIMEDOUT);
+        give_up(batch, expiry_cause(batch));
     }
 }
 

@@ -158,6 +158,7 @@ static void id_answered(struct call *call, int err, struct slice message)
             err = MESH_EPROTO;
     }
     producer->id_call = NULL;
+    producer->id_error = err;
     if (err != 0)
         producer->id_retry_ms = client->now_ms + backoff_ms(&id_backoff, 0, random_unit(&client->random));
     call_free(call);
@@ -177,6 +178,13 @@ void producer_ask_id(struct mesh_producer *producer)
     }
     producer->id_call = call;
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
+}
+
+int producer_id_refusal(const struct mesh_producer *producer)
+{
+    int error = producer->id_call != NULL ? producer->id_call->last_error : producer->id_error;
+
+    return error == MESH_ECLOSED || error == MESH_ETIMEDOUT ? 0 : error;
 }
 
 static void ask_missing_ids(struct mesh_producer *producer)

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import unittest
 
 from harness import Case, MESH, main
@@ -90,6 +91,19 @@ class Commands(Case):
                     self.assertIn(b"mesh serve", result.err, str(result))
             result = self.mesh("status", "--broker", address, "--timeout", "300ms", "--json", code=3)
             self.assertEqual(result.json["error"]["name"], "UNREACHABLE")
+
+    def test_refusals_end_early_unless_a_timeout_is_given(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{nobody.getsockname()[1]}"
+            for words in [("status",), ("produce", "t"), ("consume", "t")]:
+                with self.subTest(words):
+                    start = time.monotonic()
+                    self.mesh(*words, "--broker", address, code=3, stdin=b"x\n")
+                    self.assertLess(time.monotonic() - start, 15)
+            start = time.monotonic()
+            self.mesh("status", "--broker", address, "--timeout", "4s", code=3)
+            self.assertGreaterEqual(time.monotonic() - start, 3)
 
     def test_host_that_does_not_exist_is_exit_code_3(self):
         self.mesh("status", "--broker", "no-such-host.invalid:9092", "--timeout", "2s", code=3)

@@ -35,6 +35,10 @@ MESH_EXPORT void mesh_client_free(struct mesh_client *client);
 MESH_EXPORT int mesh_client_set_name(struct mesh_client *client, const char *name); /* shown in broker logs */
 /* For the blocking administrative calls and for connecting; default 30,000. */
 MESH_EXPORT int mesh_client_set_timeout_ms(struct mesh_client *client, int timeout_ms);
+/* How long the blocking calls about topics and the mesh go on trying while every broker refuses (nobody listens at any
+ * address, or there is no such host) before they fail with MESH_EUNREACHABLE; at most the timeout above, which is the
+ * default (-1). For programs that a person waits for. Producers and consumers at work wait for their brokers as before. */
+MESH_EXPORT int mesh_client_set_refused_timeout_ms(struct mesh_client *client, int timeout_ms);
 
 /* Why the last call of this client failed: a sentence, never NULL, valid until the next call. */
 MESH_EXPORT const char *mesh_client_error(const struct mesh_client *client);
@@ -76,12 +80,13 @@ struct mesh_producer;
 enum mesh_delivery_status {
     MESH_DELIVERED,        /* acknowledged as asked for by acks */
     MESH_DELIVERY_FAILED,  /* certainly not stored */
-    MESH_DELIVERY_UNKNOWN, /* no answer in time: it may or may not be stored */
+    MESH_DELIVERY_UNKNOWN, /* an attempt had no clear answer: it may or may not be stored */
 };
 
 struct mesh_receipt {
     enum mesh_delivery_status status;
-    int error; /* 0 when delivered */
+    int error; /* 0 when delivered. When the delivery timeout ended it: what the broker last said (MESH_EFULL, ...),
+                * MESH_EUNREACHABLE (no broker), or else MESH_ETIMEDOUT */
     const char *topic;
     int32_t partition;
     int64_t offset; /* -1 unless delivered (acks 0: -1) */

@@ -99,6 +99,36 @@ START_TEST(when_none_answers_the_error_names_every_address_and_cause)
 }
 END_TEST
 
+START_TEST(brokers_that_all_refuse_are_given_up_early_when_asked_for)
+{
+    char dead[32], other[32], silent[32], list[200];
+    int dead_fd = odd_port(false, dead), other_fd = odd_port(false, other),
+        silent_fd = odd_port(true, silent);
+    struct mesh_status *status;
+    uint64_t start_ms;
+
+    snprintf(list, sizeof(list), "%s,%s", dead, other);
+    connect_to(list, 20000);
+    ck_assert_int_eq(mesh_client_set_refused_timeout_ms(client, -2), MESH_EINVAL);
+    ck_assert_int_eq(mesh_client_set_refused_timeout_ms(client, 100), 0);
+    start_ms = clock_monotonic_ms();
+    ck_assert_int_eq(mesh_status_get(client, &status), MESH_EUNREACHABLE);
+    ck_assert_uint_ge(clock_monotonic_ms() - start_ms, 100);
+    ck_assert_uint_lt(clock_monotonic_ms() - start_ms, 5000);
+    mesh_client_free(client);
+
+    snprintf(list, sizeof(list), "%s,%s", dead, silent); /* silence is not a refusal */
+    connect_to(list, 1500);
+    ck_assert_int_eq(mesh_client_set_refused_timeout_ms(client, 0), 0);
+    start_ms = clock_monotonic_ms();
+    ck_assert_int_eq(mesh_status_get(client, &status), MESH_EUNREACHABLE);
+    ck_assert_uint_ge(clock_monotonic_ms() - start_ms, 1400);
+    close(dead_fd);
+    close(other_fd);
+    close(silent_fd);
+}
+END_TEST
+
 START_TEST(any_address_may_be_down_or_silent)
 {
     char dead[32], silent[32], list[200];
@@ -314,6 +344,7 @@ static Suite *suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, when_none_answers_the_error_names_every_address_and_cause);
+    tcase_add_test(c, brokers_that_all_refuse_are_given_up_early_when_asked_for);
     tcase_add_test(c, any_address_may_be_down_or_silent);
     tcase_add_test(c, a_broker_that_comes_back_is_found_again);
     tcase_add_test(c, the_leader_is_found_through_another_broker);

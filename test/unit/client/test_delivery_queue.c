@@ -201,6 +201,34 @@ START_TEST(what_never_left_is_failed_and_what_may_have_arrived_is_unknown)
 }
 END_TEST
 
+START_TEST(the_broker_s_last_refusal_is_remembered_until_something_else_is_heard)
+{
+    struct produce_result full = {.error = MESH_EFULL}, sequence = {.error = MESH_EOUT_OF_ORDER_SEQUENCE},
+                          stored = {0};
+    struct producer_batch *a = push(1), *b = push(1);
+
+    delivery_queue_set_producer_id(&queue, 9, 0);
+    delivery_queue_take(&queue);
+    delivery_queue_take(&queue);
+    delivery_queue_answered(&queue, a, &full, 0, 0);
+    ck_assert_int_eq(queue.refusal, MESH_EFULL);
+    delivery_queue_answered(&queue, b, &sequence, 0, 0); /* follows from the first one's failure */
+    ck_assert_int_eq(queue.refusal, MESH_EFULL);
+    delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, false, 0, 0); /* it never left: nothing new is known */
+    ck_assert_int_eq(queue.refusal, MESH_EFULL);
+    delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, true, 0, 0);
+    ck_assert_int_eq(queue.refusal, 0);
+    delivery_queue_take(&queue);
+    delivery_queue_answered(&queue, a, &full, 0, 0);
+    delivery_queue_take(&queue);
+    delivery_queue_answered(&queue, a, &stored, 0, 0);
+    ck_assert_int_eq(queue.refusal, 0);
+    expect(a, MESH_DELIVERED, 0);
+}
+END_TEST
+
 START_TEST(a_stored_duplicate_is_delivered_without_an_offset)
 {
     struct producer_batch *a = push(1);
@@ -376,6 +404,7 @@ static Suite *suite(void)
     tcase_add_test(c, a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_id);
     tcase_add_test(c, a_forgotten_producer_never_stores_a_batch_twice);
     tcase_add_test(c, what_never_left_is_failed_and_what_may_have_arrived_is_unknown);
+    tcase_add_test(c, the_broker_s_last_refusal_is_remembered_until_something_else_is_heard);
     tcase_add_test(c, a_stored_duplicate_is_delivered_without_an_offset);
     tcase_add_loop_test(c, each_error_has_its_outcome, 0, sizeof(outcome_cases) / sizeof(outcome_cases[0]));
     tcase_add_loop_test(c, random_losses_never_store_twice_nor_lie, 0, 200);

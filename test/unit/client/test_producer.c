@@ -79,6 +79,11 @@ static void count(void *user, const struct mesh_receipt *receipt)
     }
 }
 
+static void keep_receipt(void *user, const struct mesh_receipt *receipt)
+{
+    *(struct mesh_receipt *)user = *receipt;
+}
+
 static struct counts new_counts(void)
 {
     struct counts counts = {0};
@@ -252,6 +257,60 @@ START_TEST(what_never_left_in_time_is_failed)
     atomic_store(&plan.count, 1000);
     ck_assert_int_eq(mesh_produce(producer, &hello, &receipt), MESH_ETIMEDOUT);
     ck_assert_int_eq(receipt.status, MESH_DELIVERY_FAILED);
+}
+END_TEST
+
+static const struct {
+    enum frame_op op;
+    enum fake_action action;
+    int error;
+    enum mesh_delivery_status status;
+} refusals[] = {
+    {FRAME_OP_PRODUCE, FAKE_FAIL_EACH, MESH_EFULL, MESH_DELIVERY_FAILED},
+    {FRAME_OP_PRODUCE, FAKE_REFUSE, MESH_EBUSY, MESH_DELIVERY_FAILED},
+    {FRAME_OP_PRODUCE, FAKE_FAIL_EACH, MESH_ESTORAGE,
+     MESH_DELIVERY_UNKNOWN}, /* a part may have reached the disk */
+    {FRAME_OP_INIT_PRODUCER, FAKE_REFUSE, MESH_EFULL, MESH_DELIVERY_FAILED},
+};
+
+START_TEST(when_time_is_up_the_broker_s_own_reason_is_told)
+{
+    struct mesh_receipt receipts[2] = {0};
+
+    ck_assert_int_eq(mesh_producer_set_delivery_timeout_ms(producer, 400), 0);
+    ck_assert_int_eq(mesh_producer_set_in_flight_max(producer, 1), 0); /* the second one is never sent */
+    ck_assert_int_eq(mesh_producer_set_batch_records_max(producer, 1), 0);
+    plan.op = refusals[_i].op;
+    plan.action = refusals[_i].action;
+    plan.error = refusals[_i].error;
+    atomic_store(&plan.count, 1000);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(mesh_producer_send(producer, &hello, keep_receipt, &receipts[i]), 0);
+    ck_assert_int_eq(mesh_producer_flush(producer, 5000), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(receipts[i].error, refusals[_i].error);
+    ck_assert_int_eq(receipts[0].status, refusals[_i].status);
+    ck_assert_int_eq(receipts[1].status, MESH_DELIVERY_FAILED);
+}
+END_TEST
+
+START_TEST(without_a_broker_records_are_failed_as_unreachable)
+{
+    struct mesh_receipt receipt;
+
+    fake_broker_stop(broker);
+    ck_assert_int_eq(mesh_producer_set_delivery_timeout_ms(producer, 150), 0);
+    ck_assert_int_eq(mesh_produce(producer, &hello, &receipt), MESH_EUNREACHABLE);
+    ck_assert_int_eq(receipt.status, MESH_DELIVERY_FAILED);
+    fake_broker_start(broker);
+    for (int i = 0; i < 50 && mesh_produce(producer, &hello, &receipt) != 0;
+         i++) /* until it is found again */
+        ck_assert_int_eq(receipt.status, MESH_DELIVERY_FAILED);
+    ck_assert_int_eq(receipt.error, 0);
+    fake_broker_stop(broker);
+    ck_assert_int_eq(mesh_client_poll(client, 1000), 0); /* the client sees that it is gone */
+    ck_assert_int_eq(mesh_produce(producer, &hello, &receipt), MESH_EUNREACHABLE);
+    fake_broker_start(broker);
 }
 END_TEST
 
@@ -522,6 +581,9 @@ static Suite *suite(void)
     tcase_add_test(c, a_fatal_error_fails_its_records_and_the_next_ones_go_on);
     tcase_add_test(c, without_an_answer_in_time_the_fate_is_unknown);
     tcase_add_test(c, what_never_left_in_time_is_failed);
+    tcase_add_loop_test(c, when_time_is_up_the_broker_s_own_reason_is_told, 0,
+                        sizeof(refusals) / sizeof(refusals[0]));
+    tcase_add_test(c, without_a_broker_records_are_failed_as_unreachable);
     tcase_add_test(c, an_unknown_topic_fails_soon_and_says_so);
     tcase_add_test(c, the_memory_cap_is_answered_and_recovers);
     tcase_add_test(c, bad_records_are_refused_with_a_reason);

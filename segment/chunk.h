@@ -1,8 +1,10 @@
-/* segment/chunk.h - aligned, reusable memory in which records gather, wait for the disk, and serve the newest reads.
+/* segment/chunk.h - aligned, reusable memory in which records gather, wait for the disk, and serve the newest
+ * reads.
  *
- * Chunks of one size come from a pool that keeps released ones hot (last in, first out) and gives them back to the
- * system when asked; a batch larger than that gets a chunk of its own. References are counted by any thread (views of
- * readers hold some); the pool's books are under a mutex and outlive the store until the last chunk has come back. */
+ * Chunks of one size come from a pool that keeps released ones hot (last in, first out) and gives them back
+ * to the system when asked; a batch larger than that gets a chunk of its own. References are counted by any
+ * thread (views of readers hold some); the pool's books are under a mutex and outlive the store until the
+ * last chunk has come back. */
 #ifndef SEGMENT_CHUNK_H
 #define SEGMENT_CHUNK_H
 
@@ -24,9 +26,9 @@ struct chunk {
     struct chunk_pool *pool;
     uint8_t *memory; /* capacity bytes, CHUNK_ALIGN aligned */
     uint32_t capacity;
-    uint32_t used;           /* bytes; what follows is free */
-    uint32_t dirty_run_count; /* runs that are not yet in a segment */
-    bool is_open;            /* may still be appended to */
+    uint32_t used;                    /* bytes; what follows is free */
+    uint32_t dirty_run_count;         /* runs that are not yet in a segment */
+    bool is_open;                     /* may still be appended to */
     uint64_t first_frame, last_frame; /* journal frames in it; 0: none */
     uint64_t opened_ms;
     atomic_int references;

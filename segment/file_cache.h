@@ -1,6 +1,8 @@
-/* segment/file_cache.h - at most so many segment files of a store are open; the least recently used close first.
+/* segment/file_cache.h - at most so many segment files of a store are open; the least recently used close
+ * first.
  *
- * Belongs to the store's loop. Jobs and views hold references of their own, so closing here never hurts them. */
+ * Belongs to the store's loop. Jobs and views hold references of their own, so closing here never hurts them.
+ */
 #ifndef SEGMENT_FILE_CACHE_H
 #define SEGMENT_FILE_CACHE_H
 
@@ -14,8 +16,8 @@ struct file_cache {
 
 void file_cache_init(struct file_cache *cache, uint32_t count_max);
 
-/* Takes both references (either may be NULL) for segment, keeping what it has already, and closes others when that is
- * too many. */
+/* Takes both references (either may be NULL) for segment, keeping what it has already, and closes others when
+ * that is too many. */
 void file_cache_install(struct file_cache *cache, struct segment_file *segment, struct fs_file *file,
                         struct fs_file *direct, uint64_t now_ms);
 void file_cache_touch(struct file_cache *cache, struct segment_file *segment, uint64_t now_ms);

@@ -33,7 +33,8 @@ static void close_entry(struct frame_writer *writer)
     writer->open_run = NULL;
 }
 
-uint32_t frame_writer_begin(struct frame_writer *writer, const struct journal_entry_header *header, struct run *run)
+uint32_t frame_writer_begin(struct frame_writer *writer, const struct journal_entry_header *header,
+                            struct run *run)
 {
     struct chunk *chunk = writer->chunk;
 
@@ -66,7 +67,8 @@ void frame_writer_add(struct frame_writer *writer, const uint8_t *batch, uint32_
     writer->chunk->used += size;
 }
 
-void frame_writer_seal(struct frame_writer *writer, uint64_t durable, uint64_t live, struct journal_frame *ret_frame)
+void frame_writer_seal(struct frame_writer *writer, uint64_t durable, uint64_t live,
+                       struct journal_frame *ret_frame)
 {
     struct chunk *chunk = writer->chunk;
     uint32_t end = chunk->used;

@@ -32,7 +32,8 @@ bool journal_parse_name(const char *name, uint32_t *ret_number)
     return true;
 }
 
-void journal_files_init(struct journal_files *files, uint32_t store_index, uint32_t file_bytes, uint64_t bytes_max)
+void journal_files_init(struct journal_files *files, uint32_t store_index, uint32_t file_bytes,
+                        uint64_t bytes_max)
 {
     uint64_t count_max = bytes_max / file_bytes;
 
@@ -108,7 +109,8 @@ static struct journal_file *take_prepared(struct journal_files *files)
     return any;
 }
 
-struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t length, uint32_t *ret_position)
+struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t length,
+                                           uint32_t *ret_position)
 {
     struct journal_file *file = files->current;
 
@@ -185,8 +187,10 @@ struct journal_file *journal_files_to_prepare(struct journal_files *files, bool 
     {
         struct journal_file *file = container_of(node, struct journal_file, link);
         if (file->is_busy) return NULL;
-        if (file->file != NULL && (file->is_filled || is_urgent)) ready++;
-        else if (found == NULL) found = file;
+        if (file->file != NULL && (file->is_filled || is_urgent))
+            ready++;
+        else if (found == NULL)
+            found = file;
     }
     /* One spare file is enough: the journal grows by what is in use, not ahead of it. */
     if (ready > 0) return NULL;

@@ -1,9 +1,10 @@
-/* segment/journal_files.h - the files of one store's journal: which is written now, which wait for their records to
- * reach synced segments, which are free to be used again.
+/* segment/journal_files.h - the files of one store's journal: which is written now, which wait for their
+ * records to reach synced segments, which are free to be used again.
  *
- * journal/<store index>/<8 digits>.journal, all of one size, overwritten in turn: a file whose blocks exist syncs in a
- * fraction of the time of one that grows. New ones are filled with zeros in the background before they are used, but
- * for the very first. Owned by the store's loop but for the functions that say "blocks". */
+ * journal/<store index>/<8 digits>.journal, all of one size, overwritten in turn: a file whose blocks exist
+ * syncs in a fraction of the time of one that grows. New ones are filled with zeros in the background before
+ * they are used, but for the very first. Owned by the store's loop but for the functions that say "blocks".
+ */
 #ifndef SEGMENT_JOURNAL_FILES_H
 #define SEGMENT_JOURNAL_FILES_H
 
@@ -31,15 +32,17 @@ struct journal_files {
     uint64_t live_bytes; /* used bytes of used_files */
 };
 
-void journal_files_init(struct journal_files *files, uint32_t store_index, uint32_t file_bytes, uint64_t bytes_max);
+void journal_files_init(struct journal_files *files, uint32_t store_index, uint32_t file_bytes,
+                        uint64_t bytes_max);
 void journal_files_deinit(struct journal_files *files);
 
 /* Takes over what an earlier run left in the directory. Blocks. */
 int journal_files_load(struct journal_files *files, struct fs *fs);
 
-/* A place for `length` bytes, which then count as used, in one file: the current one, or the next free one that is
- * prepared. NULL: there is none now; see journal_files_to_prepare(). */
-struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t length, uint32_t *ret_position);
+/* A place for `length` bytes, which then count as used, in one file: the current one, or the next free one
+ * that is prepared. NULL: there is none now; see journal_files_to_prepare(). */
+struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t length,
+                                           uint32_t *ret_position);
 
 /* Every file that holds only frames up to `sequence` is free again. */
 void journal_files_recycle(struct journal_files *files, uint64_t sequence);
@@ -53,14 +56,16 @@ bool journal_files_has_any(const struct journal_files *files);
 /* True when no file is left to write to, and none may be added: only recycling helps. */
 bool journal_files_is_exhausted(const struct journal_files *files);
 
-/* A file that should be opened (and, when there is time, filled), marked busy; NULL: none now. is_urgent: nothing is
- * left to write to, so opening must do. Errors leave *ret_file NULL and count as "none". */
+/* A file that should be opened (and, when there is time, filled), marked busy; NULL: none now. is_urgent:
+ * nothing is left to write to, so opening must do. Errors leave *ret_file NULL and count as "none". */
 struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent);
 
-/* Blocks, any thread: opens the file, creating it with its blocks allocated; when `fill`, writes every block once. */
+/* Blocks, any thread: opens the file, creating it with its blocks allocated; when `fill`, writes every block
+ * once. */
 int journal_file_prepare(struct fs *fs, uint32_t store_index, uint32_t number, uint32_t file_bytes, bool fill,
                          struct fs_file **io_file);
-void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error, bool is_filled);
+void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error,
+                            bool is_filled);
 
 void journal_directory_path(uint32_t store_index, char to[FS_PATH_MAX]);
 void journal_file_path(uint32_t store_index, uint32_t number, char to[FS_PATH_MAX]);

@@ -1,7 +1,8 @@
-/* segment/journal_format.h - the bytes of journal frames: headers encoded and judged. Pure functions. Tables: FORMAT.md.
+/* segment/journal_format.h - the bytes of journal frames: headers encoded and judged. Pure functions. Tables:
+ * FORMAT.md.
  *
- * A frame is what one piece of memory brings to the journal: a frame header, then entries (a header each, and for DATA
- * its batches), then zeros up to a multiple of FS_BLOCK_SIZE. */
+ * A frame is what one piece of memory brings to the journal: a frame header, then entries (a header each, and
+ * for DATA its batches), then zeros up to a multiple of FS_BLOCK_SIZE. */
 #ifndef SEGMENT_JOURNAL_FORMAT_H
 #define SEGMENT_JOURNAL_FORMAT_H
 
@@ -48,12 +49,13 @@ void journal_frame_encode(const struct journal_frame_header *header, uint8_t to[
 /* Errors: MESH_ECORRUPT (not a frame header), MESH_EVERSION (a newer one). */
 int journal_frame_decode(struct slice bytes, struct journal_frame_header *ret_header);
 
-/* What the entries of one frame are sealed with, so that a stale block of an older frame at the same place is not taken
- * for a part of this one. */
+/* What the entries of one frame are sealed with, so that a stale block of an older frame at the same place is
+ * not taken for a part of this one. */
 uint32_t journal_entry_seed(uint64_t nonce, uint64_t sequence);
 
 void journal_entry_encode(const struct journal_entry_header *header, uint32_t seed,
                           uint8_t to[JOURNAL_ENTRY_HEADER_SIZE]);
-int journal_entry_decode(struct slice bytes, uint32_t seed, struct journal_entry_header *ret_header); /* MESH_ECORRUPT */
+int journal_entry_decode(struct slice bytes, uint32_t seed,
+                         struct journal_entry_header *ret_header); /* MESH_ECORRUPT */
 
 #endif

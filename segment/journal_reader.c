@@ -56,7 +56,8 @@ static int scan_file(struct journal_reader *reader, uint32_t index)
     if (err == 0) err = buffer_reserve(&block, SCAN_BYTES);
     while (err == 0 && position + FS_BLOCK_SIZE <= size) {
         struct journal_frame_header header;
-        if (block.size == 0 || position < block_start || position + FS_BLOCK_SIZE > block_start + block.size) {
+        if (block.size == 0 || position < block_start ||
+            position + FS_BLOCK_SIZE > block_start + block.size) {
             block_start = position;
             err = reader->fs->ops->read(file, block.data, SCAN_BYTES, position, &block.size);
             if (err != 0 || block.size < FS_BLOCK_SIZE) break;
@@ -101,8 +102,8 @@ static int open_one(void *user, const char *name, bool is_dir)
     return err;
 }
 
-int journal_reader_open(struct fs *fs, uint32_t store_index, uint64_t generation, uint64_t nonce, uint64_t live_frame,
-                        struct journal_reader **ret_reader)
+int journal_reader_open(struct fs *fs, uint32_t store_index, uint64_t generation, uint64_t nonce,
+                        uint64_t live_frame, struct journal_reader **ret_reader)
 {
     struct journal_reader *reader = calloc(1, sizeof(*reader));
     char path[FS_PATH_MAX];
@@ -123,7 +124,8 @@ int journal_reader_open(struct fs *fs, uint32_t store_index, uint64_t generation
         journal_reader_close(reader);
         return err;
     }
-    if (reader->frame_count > 0) qsort(reader->frames, reader->frame_count, sizeof(*reader->frames), by_sequence);
+    if (reader->frame_count > 0)
+        qsort(reader->frames, reader->frame_count, sizeof(*reader->frames), by_sequence);
     *ret_reader = reader;
     return 0;
 }
@@ -158,7 +160,8 @@ static bool check_batches(struct journal_entry_header *header, const uint8_t *by
         used += batch.size;
         next_offset = (uint64_t)record_batch_last_offset(&batch) + 1;
     }
-    /* The prefix of one batch is bad, and nobody knows which: offsets follow each other, so epochs may be wrong. */
+    /* The prefix of one batch is bad, and nobody knows which: offsets follow each other, so epochs may be
+     * wrong. */
     if (is_whole && (prefix_crc != header->prefix_crc || next_offset != header->next_offset)) used = 0;
     is_whole = is_whole && used == header->size;
     header->size = used;
@@ -173,7 +176,8 @@ struct entry_walk {
 };
 
 /* `check_only` finds out whether the frame is whole before anything of it is used. */
-static int walk_frame(const struct found_frame *frame, struct slice bytes, bool check_only, struct entry_walk *walk)
+static int walk_frame(const struct found_frame *frame, struct slice bytes, bool check_only,
+                      struct entry_walk *walk)
 {
     uint32_t seed = journal_entry_seed(frame->header.nonce, frame->header.sequence);
     uint32_t at = JOURNAL_FRAME_HEADER_SIZE, end = JOURNAL_FRAME_HEADER_SIZE + frame->header.entry_bytes;
@@ -210,11 +214,13 @@ static int read_frame(struct journal_reader *reader, const struct found_frame *f
     buffer_clear(bytes);
     err = buffer_reserve(bytes, frame->header.length);
     return err != 0 ? err
-                    : reader->fs->ops->read(file, bytes->data, frame->header.length, frame->position, &bytes->size);
+                    : reader->fs->ops->read(file, bytes->data, frame->header.length, frame->position,
+                                            &bytes->size);
 }
 
-int journal_reader_each(struct journal_reader *reader, int (*each)(void *user, const struct journal_entry *entry),
-                        void *user, struct journal_findings *ret_findings)
+int journal_reader_each(struct journal_reader *reader,
+                        int (*each)(void *user, const struct journal_entry *entry), void *user,
+                        struct journal_findings *ret_findings)
 {
     struct entry_walk walk = {each, user, true};
     struct buffer bytes = BUFFER_INIT;
@@ -244,7 +250,8 @@ int journal_reader_each(struct journal_reader *reader, int (*each)(void *user, c
         expected = sequence + 1;
     }
     /* Frames known to have been durable that are not there at all. */
-    if (err == 0 && expected <= reader->durable) ret_findings->damaged_frames += reader->durable + 1 - expected;
+    if (err == 0 && expected <= reader->durable)
+        ret_findings->damaged_frames += reader->durable + 1 - expected;
     buffer_deinit(&bytes);
     return err;
 }
@@ -252,7 +259,8 @@ int journal_reader_each(struct journal_reader *reader, int (*each)(void *user, c
 int journal_reader_read(struct journal_reader *reader, const struct journal_entry *entry, void *to)
 {
     size_t size;
-    int err = reader->fs->ops->read(reader->files[entry->file], to, entry->header.size, entry->position, &size);
+    int err =
+        reader->fs->ops->read(reader->files[entry->file], to, entry->header.size, entry->position, &size);
 
     return err != 0 ? err : size == entry->header.size ? 0 : MESH_EIO;
 }

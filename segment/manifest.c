@@ -8,22 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC         0x314e4d4du /* "MMN1" */
-#define MARKER_MAGIC  0x314d444du /* "MDM1" */
-#define VERSION       1
-#define HEADER_SIZE   48
-#define LOG_FIXED     64
-#define SEGMENT_SIZE  40
-#define HOLE_SIZE     24
-#define TRAILER_SIZE  8
-#define SEGMENTS_MAX  (1u << 20)
+#define MAGIC        0x314e4d4du /* "MMN1" */
+#define MARKER_MAGIC 0x314d444du /* "MDM1" */
+#define VERSION      1
+#define HEADER_SIZE  48
+#define LOG_FIXED    64
+#define SEGMENT_SIZE 40
+#define HOLE_SIZE    24
+#define TRAILER_SIZE 8
+#define SEGMENTS_MAX (1u << 20)
 
 void manifest_path(uint32_t store_index, enum manifest_path_kind kind, char to[FS_PATH_MAX])
 {
     const char *suffix = kind == MANIFEST_PATH_FILE ? "" : kind == MANIFEST_PATH_MARKER ? ".dirty" : ".new";
 
-    if (store_index == MANIFEST_INDEX_RECOVERED) snprintf(to, FS_PATH_MAX, "manifest/recovered%s", suffix);
-    else snprintf(to, FS_PATH_MAX, "manifest/%u%s", store_index, suffix);
+    if (store_index == MANIFEST_INDEX_RECOVERED)
+        snprintf(to, FS_PATH_MAX, "manifest/recovered%s", suffix);
+    else
+        snprintf(to, FS_PATH_MAX, "manifest/%u%s", store_index, suffix);
 }
 
 bool manifest_parse_name(const char *name, uint32_t *ret_store_index, bool *ret_is_marker)
@@ -217,8 +219,10 @@ int manifest_decode_log(struct slice *body, struct manifest_log *ret_log)
     struct manifest_log log = {.epochs = EPOCH_CACHE_INIT, .producers = PRODUCER_TABLE_INIT};
     int err = decode_log(body, &log);
 
-    if (err != 0) manifest_log_deinit(&log);
-    else *ret_log = log;
+    if (err != 0)
+        manifest_log_deinit(&log);
+    else
+        *ret_log = log;
     return err;
 }
 
@@ -239,8 +243,10 @@ int manifest_write(struct fs *fs, uint32_t store_index, struct slice bytes)
     int err = fs->ops->mkdir(fs, "manifest");
 
     if (err != 0 && err != MESH_EEXISTS) return err;
-    if (err == 0) err = fs->ops->sync_dir(fs, ".");
-    else err = 0;
+    if (err == 0)
+        err = fs->ops->sync_dir(fs, ".");
+    else
+        err = 0;
     manifest_path(store_index, MANIFEST_PATH_TEMPORARY, temporary);
     manifest_path(store_index, MANIFEST_PATH_FILE, path);
     if (err == 0) err = fs_open(fs, temporary, FS_WRITE | FS_CREATE, &file);

@@ -1,8 +1,9 @@
 /* segment/manifest.h - the file that says what each log of a store has on disk, and the marker beside it.
  *
- *   manifest/<store index>         replaced atomically at every checkpoint; the last one before a clean stop is exact
- *   manifest/<store index>.dirty   exists from a run's first write to its clean stop; holds the run's generation
- *   manifest/recovered             written by recovery after a crash: everything of all stores of earlier runs
+ *   manifest/<store index>         replaced atomically at every checkpoint; the last one before a clean stop
+ * is exact manifest/<store index>.dirty   exists from a run's first write to its clean stop; holds the run's
+ * generation manifest/recovered             written by recovery after a crash: everything of all stores of
+ * earlier runs
  *
  * Encoding and decoding only; little endian, one CRC over all. Tables: FORMAT.md. Any thread. */
 #ifndef SEGMENT_MANIFEST_H
@@ -13,7 +14,7 @@
 #include "segment/plog.h"
 #include "segment/producer_table.h"
 
-#define MANIFEST_MARKER_SIZE 32
+#define MANIFEST_MARKER_SIZE     32
 #define MANIFEST_INDEX_RECOVERED UINT32_MAX /* in paths: manifest/recovered */
 
 enum manifest_path_kind { MANIFEST_PATH_FILE, MANIFEST_PATH_TEMPORARY, MANIFEST_PATH_MARKER };
@@ -58,15 +59,18 @@ struct manifest_log {
     struct producer_table producers;
 };
 
-/* Writes header (with log_count), then each log, then the end; all append to the same buffer. Errors: MESH_ENOMEM. */
+/* Writes header (with log_count), then each log, then the end; all append to the same buffer. Errors:
+ * MESH_ENOMEM. */
 int manifest_encode_header(const struct manifest_header *header, struct buffer *to);
 int manifest_encode_log(const struct manifest_log *log, struct buffer *to);
 int manifest_encode_end(struct buffer *to);
 
-/* Verifies the whole and decodes the header; *ret_body then holds the logs. Errors: MESH_ECORRUPT, MESH_EVERSION. */
+/* Verifies the whole and decodes the header; *ret_body then holds the logs. Errors: MESH_ECORRUPT,
+ * MESH_EVERSION. */
 int manifest_decode(struct slice bytes, struct manifest_header *ret_header, struct slice *ret_body);
 
-/* Decodes the log at the start of *body and advances it. The caller owns its arrays and caches: manifest_log_deinit(). */
+/* Decodes the log at the start of *body and advances it. The caller owns its arrays and caches:
+ * manifest_log_deinit(). */
 int manifest_decode_log(struct slice *body, struct manifest_log *ret_log); /* MESH_ECORRUPT, MESH_ENOMEM */
 void manifest_log_deinit(struct manifest_log *log);
 

@@ -65,7 +65,8 @@ int store_encode_manifest(struct store *store, struct buffer *to)
     };
     int err;
 
-    list_for_each(node, &store->logs) header.log_count += has_state(container_of(node, struct plog, log_link));
+    list_for_each(node, &store->logs) header.log_count +=
+        has_state(container_of(node, struct plog, log_link));
     err = manifest_encode_header(&header, to);
     for (struct list_node *node = store->logs.next; node != &store->logs && err == 0; node = node->next) {
         const struct plog *plog = container_of(node, struct plog, log_link);

@@ -51,8 +51,10 @@ uint32_t plog_find_segment(const struct plog *plog, uint64_t offset)
     MESH_ASSERT(plog->segment_count > 0);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (plog->segments[middle]->base_offset <= offset) low = middle;
-        else high = middle;
+        if (plog->segments[middle]->base_offset <= offset)
+            low = middle;
+        else
+            high = middle;
     }
     return low;
 }
@@ -256,7 +258,8 @@ uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *
     return epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);
 }
 
-int plog_check_producer(struct plog *plog, const struct record_batch_header *header, uint64_t *ret_base_offset)
+int plog_check_producer(struct plog *plog, const struct record_batch_header *header,
+                        uint64_t *ret_base_offset)
 {
     return producer_table_check(&plog->producers, header, ret_base_offset);
 }

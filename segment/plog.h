@@ -2,10 +2,11 @@
  *
  *   start_offset <= synced_offset <= filed_offset      what segment files hold, and hold durably
  *                   synced_offset <= durable_offset <= end_offset
- *   runs: [first run's base, end_offset) readable in memory; the first written_count of them are filed as well
+ *   runs: [first run's base, end_offset) readable in memory; the first written_count of them are filed as
+ * well
  *
- * Offsets below the first run's base are read from segment files. Owned by the store's loop; a job that works on a log
- * holds it by job_references. */
+ * Offsets below the first run's base are read from segment files. Owned by the store's loop; a job that works
+ * on a log holds it by job_references. */
 #ifndef SEGMENT_PLOG_H
 #define SEGMENT_PLOG_H
 
@@ -16,8 +17,8 @@
 #include "segment/segment_file.h"
 #include "segment/store.h"
 
-/* Offsets that are lost here; the segment that holds `from` goes on with `to` at resume_position (0: it does not, `to`
- * begins the next segment). */
+/* Offsets that are lost here; the segment that holds `from` goes on with `to` at resume_position (0: it does
+ * not, `to` begins the next segment). */
 struct plog_hole {
     uint64_t from, to;
     uint32_t resume_position;
@@ -81,21 +82,23 @@ struct segment_file *plog_active_segment(const struct plog *plog); /* NULL: none
 int plog_add_segment(struct plog *plog, uint64_t base_offset, struct segment_file **ret_segment);
 /* The index of the last segment that begins at or before offset; segment_count must be > 0. */
 uint32_t plog_find_segment(const struct plog *plog, uint64_t offset);
-/* Segments before the active one with bytes or a name that are not durable: a direct job syncs only those it writes. */
+/* Segments before the active one with bytes or a name that are not durable: a direct job syncs only those it
+ * writes. */
 bool plog_has_unsynced_older_segment(const struct plog *plog);
 void plog_poison(struct plog *plog, int error);
 void plog_notify(struct plog *plog);
 void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in its chunk */
 void plog_drop_last_run(struct plog *plog);
-void plog_run_written(struct plog *plog, struct run *run); /* the oldest unwritten one is now filed, or given up */
+void plog_run_written(struct plog *plog,
+                      struct run *run); /* the oldest unwritten one is now filed, or given up */
 void plog_add_hole(struct plog *plog, uint64_t from, uint64_t to, uint32_t resume_position);
 const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset);
 /* The first hole that begins at or after offset, or NULL. */
 const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset);
 
 /* plog_index.c */
-/* Makes segment->index usable up to what the file holds, rebuilding what is missing by reading it. May block on a
- * cold page cache. */
+/* Makes segment->index usable up to what the file holds, rebuilding what is missing by reading it. May block
+ * on a cold page cache. */
 int plog_load_index(struct plog *plog, struct segment_file *segment);
 /* The entry to begin scanning at; the segment's first byte when there is none better. */
 int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key,
@@ -110,10 +113,11 @@ struct plog_place {
 /* What the file has of a segment: the offset after the last batch there. */
 uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment);
 /* The batch that contains offset. Errors: MESH_ECORRUPT, MESH_EIO, MESH_ENOMEM. */
-int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_place *ret_place);
-/* The last batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond limit_offset;
- * one batch at least unless that passes limit_offset. */
-int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
-                    uint64_t limit_offset, struct plog_place *ret_place);
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset,
+                       struct plog_place *ret_place);
+/* The last batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond
+ * limit_offset; one batch at least unless that passes limit_offset. */
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
+                    uint32_t bytes_max, uint64_t limit_offset, struct plog_place *ret_place);
 
 #endif

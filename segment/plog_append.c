@@ -1,5 +1,5 @@
-/* Appending: a batch is copied to where the disk will take it from, and every book is brought up to date. All that can
- * fail comes before the first change that a reader or the disk could see. */
+/* Appending: a batch is copied to where the disk will take it from, and every book is brought up to date. All
+ * that can fail comes before the first change that a reader or the disk could see. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -9,8 +9,8 @@
 /* Where a batch goes. */
 struct append_place {
     struct chunk *chunk;
-    struct run *run;        /* the run that grows; NULL: fresh_run begins */
-    struct run *fresh_run;  /* owned until committed */
+    struct run *run;           /* the run that grows; NULL: fresh_run begins */
+    struct run *fresh_run;     /* owned until committed */
     struct batch_touch *touch; /* group only */
 };
 
@@ -31,7 +31,8 @@ static int check(struct plog *plog, const struct record_batch_header *header)
     if (plog->truncation != NULL || plog->store->is_draining) return MESH_EAGAIN;
     if (header->size > SEGMENT_BYTES_MAX / 4 || header->size > plog->store->options.journal_file_bytes / 2)
         return MESH_ETOOLARGE;
-    if (header->leader_epoch >= 0 && header->leader_epoch < epoch_cache_last_epoch(&plog->epochs)) return MESH_EINVAL;
+    if (header->leader_epoch >= 0 && header->leader_epoch < epoch_cache_last_epoch(&plog->epochs))
+        return MESH_EINVAL;
     MESH_ASSERT((uint64_t)header->base_offset == plog->end_offset);
     if (!store_has_space(plog->store, header->size)) return MESH_EFULL;
     return plog->flush != plog->config.flush ? switch_flush_mode(plog) : 0;
@@ -42,7 +43,8 @@ static bool must_roll(const struct plog *plog, const struct segment_file *segmen
 {
     if (segment->size == 0) return false;
     if ((uint64_t)segment->size + header->size > plog->config.segment_bytes) return true;
-    if (header->base_offset + header->last_offset_delta - (int64_t)segment->base_offset > (int64_t)UINT32_MAX / 2)
+    if (header->base_offset + header->last_offset_delta - (int64_t)segment->base_offset >
+        (int64_t)UINT32_MAX / 2)
         return true;
     return now_wall_ms > segment->first_timestamp_ms &&
            (uint64_t)(now_wall_ms - segment->first_timestamp_ms) > plog->config.segment_ms;
@@ -81,7 +83,8 @@ static bool choose_direct(struct plog *plog, const struct batch_touch *touch, bo
 
     if (!is_first_touch) return touch->is_direct;
     if (plog->direct_chunk != NULL) {
-        plog->quiet_tickets = plog->recent_bytes < store->options.direct_enter_bytes / 4 ? plog->quiet_tickets + 1 : 0;
+        plog->quiet_tickets =
+            plog->recent_bytes < store->options.direct_enter_bytes / 4 ? plog->quiet_tickets + 1 : 0;
         if (plog->quiet_tickets < DIRECT_QUIET_TICKETS) return true;
         leave_direct(plog);
         return false;
@@ -92,14 +95,16 @@ static bool choose_direct(struct plog *plog, const struct batch_touch *touch, bo
 }
 
 /* Room in the log's own chunk, laid out like the segment file. */
-static int direct_room(struct plog *plog, const struct segment_file *segment, uint32_t size, struct chunk **ret_chunk)
+static int direct_room(struct plog *plog, const struct segment_file *segment, uint32_t size,
+                       struct chunk **ret_chunk)
 {
     struct chunk *chunk = plog->direct_chunk;
     uint32_t skew = segment->size % CHUNK_ALIGN;
     int err;
 
     if (chunk != NULL) {
-        uint32_t used = chunk->used % CHUNK_ALIGN == skew ? chunk->used : (uint32_t)chunk_round_up(chunk->used) + skew;
+        uint32_t used =
+            chunk->used % CHUNK_ALIGN == skew ? chunk->used : (uint32_t)chunk_round_up(chunk->used) + skew;
         if (used <= chunk->capacity && chunk->capacity - used >= size) {
             chunk->used = used;
             *ret_chunk = chunk;
@@ -109,8 +114,10 @@ static int direct_room(struct plog *plog, const struct segment_file *segment, ui
     err = store_get_chunk(plog->store, (size_t)skew + size, ret_chunk);
     if (err != 0) return err;
     (*ret_chunk)->used = skew;
-    if (chunk != NULL) store_close_chunk(plog->store, chunk);
-    else plog->store->direct_log_count++;
+    if (chunk != NULL)
+        store_close_chunk(plog->store, chunk);
+    else
+        plog->store->direct_log_count++;
     plog->direct_chunk = *ret_chunk;
     return 0;
 }
@@ -185,8 +192,8 @@ static int place_in_frame(struct plog *plog, const struct segment_file *segment,
     return err != 0 ? err : run_queue_reserve(&plog->runs);
 }
 
-static int find_place(struct plog *plog, struct segment_file *segment, const struct record_batch_header *header,
-                      struct append_place *place)
+static int find_place(struct plog *plog, struct segment_file *segment,
+                      const struct record_batch_header *header, struct append_place *place)
 {
     struct store *store = plog->store;
     uint64_t ticket = store->next_ticket;
@@ -199,7 +206,8 @@ static int find_place(struct plog *plog, struct segment_file *segment, const str
     }
     err = store_touch(store, plog, &place->touch);
     if (err != 0) return err;
-    if (!choose_direct(plog, place->touch, is_first_touch)) return place_in_frame(plog, segment, header, place);
+    if (!choose_direct(plog, place->touch, is_first_touch))
+        return place_in_frame(plog, segment, header, place);
     err = direct_room(plog, segment, header->size, &place->chunk);
     if (err == 0) err = prepare_run(plog, place, segment, ticket);
     if (err != 0 || place->touch->is_direct) return err;
@@ -242,14 +250,16 @@ static void commit(struct plog *plog, struct segment_file *segment, const struct
     memcpy(chunk->memory + chunk->used, batch, header->size);
     if (place->touch != NULL && !place->touch->is_direct)
         frame_writer_add(&store->writer, chunk->memory + chunk->used, header->size, next_offset);
-    else chunk->used += header->size;
+    else
+        chunk->used += header->size;
     place->run->size += header->size;
     place->run->next_offset = next_offset;
     offset_index_append(segment->index, header, plog->config.index_interval_bytes);
     segment->size += header->size;
     segment->next_offset = next_offset;
     if (segment->first_timestamp_ms == INT64_MAX) segment->first_timestamp_ms = header->base_timestamp_ms;
-    if (header->max_timestamp_ms > segment->max_timestamp_ms) segment->max_timestamp_ms = header->max_timestamp_ms;
+    if (header->max_timestamp_ms > segment->max_timestamp_ms)
+        segment->max_timestamp_ms = header->max_timestamp_ms;
     plog->end_offset = next_offset;
     plog->size_bytes += header->size;
     plog->last_append_ms = store->last_append_ms = store->now_ms;
@@ -270,8 +280,8 @@ static void account_touch(struct plog *plog, struct batch_touch *touch, uint32_t
     if (batch->bytes >= plog->store->batch_bytes_max) store_queue_forming(plog->store);
 }
 
-int plog_append(struct plog *plog, const struct record_batch_header *header, const uint8_t *batch, int64_t now_wall_ms,
-                uint64_t *ret_ticket)
+int plog_append(struct plog *plog, const struct record_batch_header *header, const uint8_t *batch,
+                int64_t now_wall_ms, uint64_t *ret_ticket)
 {
     struct store *store = plog->store;
     struct append_place place = {0};
@@ -293,8 +303,10 @@ int plog_append(struct plog *plog, const struct record_batch_header *header, con
     }
     commit(plog, segment, header, batch, &place);
     *ret_ticket = place.touch != NULL ? store->next_ticket : 0;
-    if (place.touch != NULL) account_touch(plog, place.touch, header->size);
-    else if (list_is_empty(&plog->async_link)) list_push_back(&store->async_logs, &plog->async_link);
+    if (place.touch != NULL)
+        account_touch(plog, place.touch, header->size);
+    else if (list_is_empty(&plog->async_link))
+        list_push_back(&store->async_logs, &plog->async_link);
     if (was_idle) store_due_changed(plog);
     return 0;
 }

@@ -1,7 +1,8 @@
-/* Removing files: whole logs (plog_delete) and old segments (retention). Jobs, because unlinking large files blocks.
+/* Removing files: whole logs (plog_delete) and old segments (retention). Jobs, because unlinking large files
+ * blocks.
  *
- * A file is removed only after a manifest that does not name it any more is durable: after a crash, a file that the
- * manifest names and that is not there is damage, never a removal that was under way. */
+ * A file is removed only after a manifest that does not name it any more is durable: after a crash, a file
+ * that the manifest names and that is not there is damage, never a removal that was under way. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/plog_delete.h"
@@ -13,7 +14,7 @@
 struct delete_job {
     struct store_job job;
     struct plog_id id;
-    bool is_whole; /* the log's directory goes, with whatever is in it */
+    bool is_whole;          /* the log's directory goes, with whatever is in it */
     uint64_t *base_offsets; /* else these segments, oldest first */
     uint32_t count;
     uint64_t manifest_sequence; /* the first manifest that knows of the removal */
@@ -46,8 +47,10 @@ static void remove_directory(struct fs *fs, const struct plog_id *id)
     fs->ops->rmdir(fs, directory);
     segment_topic_path(&id->topic_id, path);
     /* The last partition takes the topic's directory along; for the others this fails, as it should. */
-    if (fs->ops->rmdir(fs, path) == 0) fs->ops->sync_dir(fs, "topics");
-    else fs->ops->sync_dir(fs, path);
+    if (fs->ops->rmdir(fs, path) == 0)
+        fs->ops->sync_dir(fs, "topics");
+    else
+        fs->ops->sync_dir(fs, path);
 }
 
 static void delete_job_run(struct store_job *base)
@@ -83,7 +86,9 @@ static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
 
     if (job == NULL) return NULL;
     job->id = plog->id;
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = plog->store->fs, .run = delete_job_run,
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+                                  .fs = plog->store->fs,
+                                  .run = delete_job_run,
                                   .complete = delete_job_complete};
     job->is_whole = count == 0;
     job->manifest_sequence = plog->store->manifest_sequence + 1;

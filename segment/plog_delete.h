@@ -4,8 +4,8 @@
 
 #include "segment/plog.h"
 
-/* Takes the first count (< segment_count) segments out of the log; a job removes their files. No job may hold the log,
- * and no run may lie in them. Errors: MESH_ENOMEM (nothing changed). */
+/* Takes the first count (< segment_count) segments out of the log; a job removes their files. No job may hold
+ * the log, and no run may lie in them. Errors: MESH_ENOMEM (nothing changed). */
 int plog_remove_segments(struct plog *plog, uint32_t count);
 
 #endif

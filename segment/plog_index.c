@@ -1,5 +1,5 @@
-/* The index of a segment, brought into memory when somebody needs it: from its file if there is one, and from the
- * batch headers behind what that covers. */
+/* The index of a segment, brought into memory when somebody needs it: from its file if there is one, and from
+ * the batch headers behind what that covers. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -40,8 +40,9 @@ static int read_index_file(struct plog *plog, struct segment_file *segment, stru
     if (err == 0) err = buffer_reserve(&bytes, (size_t)size);
     if (err == 0) err = store->fs->ops->read(file, bytes.data, (size_t)size, 0, &got);
     if (err == 0) err = offset_index_decode(slice_of(bytes.data, got), index);
-    if (err == 0 && (index->range.base_offset != segment->base_offset || index->range.end_position > segment->written ||
-                     index->range.end_offset > segment->next_offset)) {
+    if (err == 0 &&
+        (index->range.base_offset != segment->base_offset || index->range.end_position > segment->written ||
+         index->range.end_offset > segment->next_offset)) {
         offset_index_deinit(index);
         err = MESH_ECORRUPT;
     }
@@ -50,8 +51,8 @@ static int read_index_file(struct plog *plog, struct segment_file *segment, stru
     return err;
 }
 
-/* Notes the batches of the file from where the index ends to where the file does. Damage ends a stretch of them; the
- * log's holes say where the next one begins. */
+/* Notes the batches of the file from where the index ends to where the file does. Damage ends a stretch of
+ * them; the log's holes say where the next one begins. */
 static int scan_file(struct plog *plog, struct segment_file *segment, struct offset_index *index)
 {
     struct store *store = plog->store;
@@ -70,7 +71,8 @@ static int scan_file(struct plog *plog, struct segment_file *segment, struct off
                                    index->range.end_position, &size);
         while (err == 0 && used < size && plog_hole_at(plog, index->range.end_offset) == NULL) {
             struct record_batch_header header;
-            if (record_batch_parse_header(slice_of(store->scratch.data + used, size - used), &header) != 0) break;
+            if (record_batch_parse_header(slice_of(store->scratch.data + used, size - used), &header) != 0)
+                break;
             if ((uint64_t)header.base_offset != index->range.end_offset ||
                 header.size > segment->written - index->range.end_position)
                 return MESH_ECORRUPT;
@@ -118,7 +120,8 @@ int plog_load_index(struct plog *plog, struct segment_file *segment)
         if (err == MESH_ECORRUPT) err = 0;
         /* Up to damage the index is right; whatever comes after what the file has goes on from there. */
         index->range.end_position = segment->written;
-        index->range.end_offset = segment->written == segment->size ? segment->next_offset : plog->filed_offset;
+        index->range.end_offset =
+            segment->written == segment->size ? segment->next_offset : plog->filed_offset;
     }
     if (err != 0) {
         offset_index_deinit(index);
@@ -130,8 +133,8 @@ int plog_load_index(struct plog *plog, struct segment_file *segment)
     return 0;
 }
 
-static int find_in_file(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key,
-                        struct offset_index_entry *ret_entry)
+static int find_in_file(struct plog *plog, struct segment_file *segment, enum offset_index_key by,
+                        uint64_t key, struct offset_index_entry *ret_entry)
 {
     struct fs_file *file = NULL;
     char path[FS_PATH_MAX];
@@ -156,7 +159,8 @@ int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset
         if (err != 0) return err;
         /* A sync job saves it, and it leaves memory again. */
         segment->indexed = 0;
-        if (list_is_empty(&plog->unsynced_link)) list_push_back(&plog->store->unsynced_logs, &plog->unsynced_link);
+        if (list_is_empty(&plog->unsynced_link))
+            list_push_back(&plog->store->unsynced_logs, &plog->unsynced_link);
         plog->store->is_manifest_stale = true;
     }
     if (segment->index != NULL) err = offset_index_find(segment->index, by, key, ret_entry);

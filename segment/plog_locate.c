@@ -9,8 +9,8 @@
 struct header_walk {
     struct plog *plog;
     struct segment_file *segment;
-    uint32_t position;     /* of the next header */
-    uint32_t block_start;  /* of the bytes in store->scratch */
+    uint32_t position;    /* of the next header */
+    uint32_t block_start; /* of the bytes in store->scratch */
     size_t block_size;
 };
 
@@ -26,8 +26,8 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
         err = buffer_reserve(&store->scratch, SCAN_BYTES);
         if (err != 0) return err;
         walk->block_start = walk->position;
-        err = store->fs->ops->read(walk->segment->file, store->scratch.data, left < SCAN_BYTES ? left : SCAN_BYTES,
-                                   walk->position, &walk->block_size);
+        err = store->fs->ops->read(walk->segment->file, store->scratch.data,
+                                   left < SCAN_BYTES ? left : SCAN_BYTES, walk->position, &walk->block_size);
         if (err != 0) return err;
     }
     err = record_batch_parse_header(slice_of(store->scratch.data + (walk->position - walk->block_start),
@@ -42,13 +42,15 @@ uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file
     return segment->written == segment->size ? segment->next_offset : plog->filed_offset;
 }
 
-static int start_walk(struct header_walk *walk, struct plog *plog, struct segment_file *segment, uint32_t position)
+static int start_walk(struct header_walk *walk, struct plog *plog, struct segment_file *segment,
+                      uint32_t position)
 {
     *walk = (struct header_walk){.plog = plog, .segment = segment, .position = position};
     return plog_open_segment(plog, segment);
 }
 
-/* Damage that a reader ran into: everything up to the next place that the index or a segment boundary knows is a hole. */
+/* Damage that a reader ran into: everything up to the next place that the index or a segment boundary knows
+ * is a hole. */
 static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
 {
     struct offset_index_entry entry;
@@ -59,7 +61,8 @@ static int found_damage(struct plog *plog, struct segment_file *segment, uint64_
     for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {
         /* The first entry behind the damage. */
         at += plog->config.index_interval_bytes;
-        if (offset_index_find(segment->index, OFFSET_INDEX_BY_POSITION, at, &entry) == 0 && entry.position > position) {
+        if (offset_index_find(segment->index, OFFSET_INDEX_BY_POSITION, at, &entry) == 0 &&
+            entry.position > position) {
             to = segment->base_offset + entry.relative_offset;
             resume = entry.position;
             break;
@@ -70,7 +73,8 @@ static int found_damage(struct plog *plog, struct segment_file *segment, uint64_
     return MESH_ECORRUPT;
 }
 
-int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_place *ret_place)
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset,
+                       struct plog_place *ret_place)
 {
     struct offset_index_entry entry;
     struct header_walk walk;
@@ -103,8 +107,8 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
 }
 
 /* An index entry to start from that is behind `from` and before both limits. */
-static void skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max, uint64_t limit_offset,
-                       struct plog_place *io_place)
+static void skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max,
+                       uint64_t limit_offset, struct plog_place *io_place)
 {
     struct offset_index_entry by_position, by_offset, *entry = &by_position;
 
@@ -118,8 +122,8 @@ static void skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t
     io_place->offset = segment->base_offset + entry->relative_offset;
 }
 
-int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
-                    uint64_t limit_offset, struct plog_place *ret_place)
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
+                    uint32_t bytes_max, uint64_t limit_offset, struct plog_place *ret_place)
 {
     uint64_t position_max = (uint64_t)from.position + bytes_max;
     uint64_t file_end_offset = plog_file_end_offset(plog, segment);

@@ -13,12 +13,14 @@ struct read_limits {
 
 static void remember(struct plog *plog, const struct segment_file *segment, struct plog_place place)
 {
-    plog->read_marks[plog->next_read_mark] = (struct read_mark){place.offset, segment->base_offset, place.position};
+    plog->read_marks[plog->next_read_mark] =
+        (struct read_mark){place.offset, segment->base_offset, place.position};
     plog->next_read_mark = (uint8_t)((plog->next_read_mark + 1) % PLOG_READ_MARKS);
 }
 
 /* Where a batch begins, if a read ended there. The mark is used up: the reader leaves a new one. */
-static bool recall(struct plog *plog, const struct segment_file *segment, uint64_t offset, uint32_t *ret_position)
+static bool recall(struct plog *plog, const struct segment_file *segment, uint64_t offset,
+                   uint32_t *ret_position)
 {
     for (int i = 0; i < PLOG_READ_MARKS; i++) {
         struct read_mark *mark = &plog->read_marks[i];
@@ -89,7 +91,8 @@ static bool read_run(struct plog *plog, struct run *run, struct read_limits *lim
     add_memory(view, run, start, end - start);
     view->next_offset = next_offset;
     limits->bytes_left -= end - start < limits->bytes_left ? end - start : limits->bytes_left;
-    if (end < run->size) remember(plog, run->segment, (struct plog_place){run->segment_position + end, next_offset});
+    if (end < run->size)
+        remember(plog, run->segment, (struct plog_place){run->segment_position + end, next_offset});
     return end == run->size;
 }
 
@@ -111,11 +114,13 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
     struct plog_place start = {0, view->next_offset}, end;
     int err = 0;
 
-    if (segment->base_offset > view->next_offset || view->next_offset >= plog_file_end_offset(plog, segment)) {
+    if (segment->base_offset > view->next_offset ||
+        view->next_offset >= plog_file_end_offset(plog, segment)) {
         if (plog->error != 0) return MESH_EIO;
         return MESH_ECORRUPT;
     }
-    if (view->next_offset != segment->base_offset && !recall(plog, segment, view->next_offset, &start.position))
+    if (view->next_offset != segment->base_offset &&
+        !recall(plog, segment, view->next_offset, &start.position))
         err = plog_locate_offset(plog, segment, view->next_offset, &start);
     if (err == 0) err = plog_open_segment(plog, segment);
     if (err == 0) err = plog_locate_end(plog, segment, start, limits->bytes_left, limits->offset, &end);
@@ -143,7 +148,8 @@ static bool is_in_memory(const struct plog *plog, uint64_t offset)
     return plog->runs.count > 0 && run_queue_at(&plog->runs, 0)->base_offset <= offset;
 }
 
-int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max, struct plog_view *ret_view)
+int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max,
+              struct plog_view *ret_view)
 {
     struct read_limits limits = {limit_offset < plog->end_offset ? limit_offset : plog->end_offset,
                                  bytes_max > 0 ? bytes_max : 1};
@@ -174,8 +180,10 @@ int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_
 void plog_view_release(struct plog_view *view)
 {
     for (uint32_t i = 0; i < view->extent_count; i++) {
-        if (view->extents[i].file != NULL) fs_unref(view->extents[i].file);
-        else chunk_unref(view->chunks[i]);
+        if (view->extents[i].file != NULL)
+            fs_unref(view->extents[i].file);
+        else
+            chunk_unref(view->chunks[i]);
     }
     view->extent_count = view->size = 0;
 }

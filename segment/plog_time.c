@@ -1,5 +1,5 @@
-/* Finding the first record at or after a time: the segment by its largest timestamp, a place in it from the index, then
- * batches, read by a job of the read lane; what is only in memory is searched on the loop. */
+/* Finding the first record at or after a time: the segment by its largest timestamp, a place in it from the
+ * index, then batches, read by a job of the read lane; what is only in memory is searched on the loop. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -48,7 +48,8 @@ static int read_at_least(struct time_job *job, struct buffer *block, size_t size
     if (wanted < size) return MESH_ECORRUPT;
     buffer_clear(block);
     err = buffer_reserve(block, wanted);
-    return err != 0 ? err : job->file->fs->ops->read(job->file, block->data, wanted, job->position, &block->size);
+    return err != 0 ? err
+                    : job->file->fs->ops->read(job->file, block->data, wanted, job->position, &block->size);
 }
 
 /* Walks the file's batches. */
@@ -65,7 +66,8 @@ static int search_file(struct time_job *job, struct buffer *block)
             block_start = job->position;
         }
         if (err != 0) return err;
-        at = slice_of(block->data + (job->position - block_start), block->size - (job->position - block_start));
+        at = slice_of(block->data + (job->position - block_start),
+                      block->size - (job->position - block_start));
         if (record_batch_parse_header(at, &header) != 0) return MESH_ECORRUPT;
         if ((uint64_t)header.base_offset >= job->limit_offset) return MESH_ENOTFOUND;
         if (header.max_timestamp_ms >= job->timestamp_ms) {
@@ -75,8 +77,8 @@ static int search_file(struct time_job *job, struct buffer *block)
                 block_start = job->position;
                 at = slice_of(block->data, block->size);
             }
-            err = search_batch(slice_of(at.data, header.size), job->timestamp_ms, job->limit_offset, &job->found_offset,
-                               &job->found_timestamp_ms);
+            err = search_batch(slice_of(at.data, header.size), job->timestamp_ms, job->limit_offset,
+                               &job->found_offset, &job->found_timestamp_ms);
             if (err != 0) return err == 1 ? 0 : err;
         }
         job->position += header.size;
@@ -150,8 +152,8 @@ static int aim(struct time_job *job, struct segment_file *segment)
     return 0;
 }
 
-/* Goes on with the segments from `from` on; finishes the job when memory or nothing has the answer. in_file_done: the
- * file part of the first one has been searched. */
+/* Goes on with the segments from `from` on; finishes the job when memory or nothing has the answer.
+ * in_file_done: the file part of the first one has been searched. */
 static void search_on(struct time_job *job, uint64_t from, bool in_file_done)
 {
     struct plog *plog = job->plog;
@@ -180,19 +182,22 @@ static void time_job_complete(struct store *store, struct store_job *base)
     (void)store;
     list_init(&job->job.link);
     /* Damage in one place does not hide what comes after it. */
-    if (job->error == MESH_ENOTFOUND || job->error == MESH_ECORRUPT) search_on(job, job->segment_base, true);
-    else finish(job, job->error);
+    if (job->error == MESH_ENOTFOUND || job->error == MESH_ECORRUPT)
+        search_on(job, job->segment_base, true);
+    else
+        finish(job, job->error);
 }
 
-int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done, void *user)
+int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done,
+                   void *user)
 {
     struct time_job *job = calloc(1, sizeof(*job));
 
     if (job == NULL) return MESH_ENOMEM;
-    *job = (struct time_job){.plog = plog, .timestamp_ms = timestamp_ms, .limit_offset = limit_offset, .done = done,
-                             .user = user};
-    job->job = (struct store_job){.lane = STORE_LANE_READ, .fs = plog->store->fs, .run = time_job_run,
-                                  .complete = time_job_complete};
+    *job = (struct time_job){
+        .plog = plog, .timestamp_ms = timestamp_ms, .limit_offset = limit_offset, .done = done, .user = user};
+    job->job = (struct store_job){
+        .lane = STORE_LANE_READ, .fs = plog->store->fs, .run = time_job_run, .complete = time_job_complete};
     list_init(&job->job.link);
     plog->job_references++;
     search_on(job, 0, false);

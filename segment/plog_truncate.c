@@ -1,5 +1,6 @@
-/* Truncation, durable at every step (R14): a TRUNCATE record in the journal, then the files, then a RESET record that
- * voids what the journal said of the log before. A crash in between repeats the cut; a stale tail never comes back. */
+/* Truncation, durable at every step (R14): a TRUNCATE record in the journal, then the files, then a RESET
+ * record that voids what the journal said of the log before. A crash in between repeats the cut; a stale tail
+ * never comes back. */
 #include "segment/plog_truncate.h"
 
 #include "base/assert.h"
@@ -45,7 +46,8 @@ static void finish(struct plog_truncation *truncation, int error)
 
 /* ---- records ---- */
 
-/* Puts a record for this step into the forming batch. When there is no memory for it now, the next step tries again. */
+/* Puts a record for this step into the forming batch. When there is no memory for it now, the next step tries
+ * again. */
 static void add_record(struct plog_truncation *truncation, enum journal_entry_type type)
 {
     struct plog *plog = truncation->plog;
@@ -132,8 +134,8 @@ static void cut_books(struct plog *plog, uint64_t offset)
     plog_notify(plog);
 }
 
-/* Windows of producers are now shorter than the log could make them: the job reads it again. Without memory for that
- * they stay so, and a late retry is refused instead of being recognized. */
+/* Windows of producers are now shorter than the log could make them: the job reads it again. Without memory
+ * for that they stay so, and a late retry is refused instead of being recognized. */
 static void list_kept_segments(const struct plog *plog, struct truncate_job *job)
 {
     job->kept = malloc(plog->segment_count * sizeof(*job->kept));
@@ -150,7 +152,8 @@ static int cut_memory(struct plog_truncation *truncation, struct truncate_job *j
     struct store *store = plog->store;
     uint32_t keep = plog_find_segment(plog, truncation->cut.offset) + 1;
 
-    /* The cut may fall on a segment's first byte and an empty one before it: keep the one that begins there. */
+    /* The cut may fall on a segment's first byte and an empty one before it: keep the one that begins there.
+     */
     job->removed = calloc(plog->segment_count - keep + 1, sizeof(*job->removed));
     if (job->removed == NULL) return MESH_ENOMEM;
     cut_runs(plog, truncation->cut.offset);
@@ -249,7 +252,9 @@ static struct store_job *start_file_job(struct plog_truncation *truncation)
     job->base_offset = plog_active_segment(plog)->base_offset;
     job->position = truncation->cut.position;
     job->sync_parents = !plog->is_parents_durable;
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = truncate_job_run,
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+                                  .fs = store->fs,
+                                  .run = truncate_job_run,
                                   .complete = truncate_job_complete};
     plog->job_references++;
     truncation->step = TRUNCATION_FILES;
@@ -272,7 +277,8 @@ struct store_job *store_truncate_job(struct store *store)
             if (job != NULL) return job;
             continue;
         }
-        /* The reset will void the journal's records of this log: by then all that stays must be durable in files. */
+        /* The reset will void the journal's records of this log: by then all that stays must be durable in
+         * files. */
         if (!list_is_empty(&plog->unsynced_link)) {
             struct store_job *job;
             if (list_is_empty(&plog->flush_link)) list_push_back(&store->flush_logs, &plog->flush_link);
@@ -347,7 +353,8 @@ static int find_cut(struct plog *plog, uint64_t offset, struct plog_place *ret_c
         *ret_cut = (struct plog_place){0, offset};
         return 0;
     }
-    if (offset < plog_file_end_offset(plog, segment)) return plog_locate_offset(plog, segment, offset, ret_cut);
+    if (offset < plog_file_end_offset(plog, segment))
+        return plog_locate_offset(plog, segment, offset, ret_cut);
     return find_cut_in_run(run_queue_at(&plog->runs, run_queue_find(&plog->runs, offset)), offset, ret_cut);
 }
 

@@ -16,7 +16,7 @@ struct plog_truncation {
     struct plog *plog;
     enum truncation_step step;
     uint64_t offset;
-    uint64_t ticket; /* of the record under way; 0: it has not found room yet */
+    uint64_t ticket;       /* of the record under way; 0: it has not found room yet */
     struct plog_place cut; /* where in the segment that then is the last one */
     plog_done_fn *done;
     void *user;

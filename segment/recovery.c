@@ -40,7 +40,8 @@ struct recovery {
 
 static struct plog_recovered *find_log(const struct recovery_catalog *catalog, const struct plog_id *id)
 {
-    for (struct map_node *node = map_find(&catalog->logs, plog_id_hash(id)); node != NULL; node = map_find_next(node)) {
+    for (struct map_node *node = map_find(&catalog->logs, plog_id_hash(id)); node != NULL;
+         node = map_find_next(node)) {
         struct plog_recovered *found = container_of(node, struct plog_recovered, node);
         if (found->log.id.partition == id->partition && uuid_equal(&found->log.id.topic_id, &id->topic_id))
             return found;
@@ -48,7 +49,8 @@ static struct plog_recovered *find_log(const struct recovery_catalog *catalog, c
     return NULL;
 }
 
-static int get_log(struct recovery_catalog *catalog, const struct plog_id *id, struct plog_recovered **ret_log)
+static int get_log(struct recovery_catalog *catalog, const struct plog_id *id,
+                   struct plog_recovered **ret_log)
 {
     struct plog_recovered *log = find_log(catalog, id);
 
@@ -93,7 +95,8 @@ struct plog_recovered *recovery_take(struct recovery_catalog *catalog, const str
     return log;
 }
 
-void recovery_each(struct recovery_catalog *catalog, void (*each)(void *user, const struct plog_id *id), void *user)
+void recovery_each(struct recovery_catalog *catalog, void (*each)(void *user, const struct plog_id *id),
+                   void *user)
 {
     struct map_node *node, *next;
 
@@ -338,7 +341,8 @@ static int read_journals(struct recovery *recovery, struct recovery_journal *jou
         struct journal_findings findings;
         if (dirty->marker.generation <= recovery->recovered_generation) continue;
         err = recovery_journal_read(journal, recovery->fs, &store, &findings);
-        if (err == 0 && findings.damaged_frames > 0) say(recovery, true, "journal frames damaged", dirty->index);
+        if (err == 0 && findings.damaged_frames > 0)
+            say(recovery, true, "journal frames damaged", dirty->index);
     }
     return err != 0 ? err : recovery_journal_sort(journal);
 }
@@ -357,7 +361,9 @@ static int recover_logs(struct recovery *recovery, struct recovery_journal *jour
 
     for (node = map_iterate(&recovery->catalog->logs, NULL); node != NULL && err == 0;
          node = map_iterate(&recovery->catalog->logs, node)) {
-        struct recovery_log log = {.fs = recovery->fs, .report = recovery->report, .event = recovery->event,
+        struct recovery_log log = {.fs = recovery->fs,
+                                   .report = recovery->report,
+                                   .event = recovery->event,
                                    .event_user = recovery->event_user};
         log.recovered = container_of(node, struct plog_recovered, node);
         log.is_manifest_lost = recovery->is_manifest_lost;
@@ -399,7 +405,8 @@ static int remove_path(struct fs *fs, uint32_t index, enum manifest_path_kind ki
     return err == MESH_ENOTFOUND ? 0 : err;
 }
 
-/* Only after manifest/recovered is durable: until then a crash begins all over again, with the same result. */
+/* Only after manifest/recovered is durable: until then a crash begins all over again, with the same result.
+ */
 static int remove_superseded(struct recovery *recovery)
 {
     int err = 0;
@@ -436,8 +443,8 @@ static bool was_clean(const struct recovery *recovery)
     return !recovery->is_manifest_lost;
 }
 
-int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user, struct recovery_catalog **ret_catalog,
-                 struct recovery_report *ret_report)
+int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user,
+                 struct recovery_catalog **ret_catalog, struct recovery_report *ret_report)
 {
     struct recovery_report report = {0};
     struct recovery recovery = {.fs = fs, .report = &report, .event = event, .event_user = event_user};

@@ -1,8 +1,9 @@
-/* segment/recovery.h - what happens before the stores open: manifests, journals and log tails become a catalogue.
+/* segment/recovery.h - what happens before the stores open: manifests, journals and log tails become a
+ * catalogue.
  *
- * After a clean stop: reads the manifests, touches nothing else. After a crash: replays the journals of every shard
- * that ever was into the segments, checks the tails that the manifests do not vouch for, cuts torn tails durably and
- * marks damage as holes. Runs on one thread before the loops; blocks. Rules: README.md. */
+ * After a clean stop: reads the manifests, touches nothing else. After a crash: replays the journals of every
+ * shard that ever was into the segments, checks the tails that the manifests do not vouch for, cuts torn
+ * tails durably and marks damage as holes. Runs on one thread before the loops; blocks. Rules: README.md. */
 #ifndef SEGMENT_RECOVERY_H
 #define SEGMENT_RECOVERY_H
 
@@ -14,18 +15,20 @@ struct recovery_report {
     bool was_clean;
     uint64_t generation; /* give this + 1 to store_options.manifest_generation */
     uint64_t log_count, replayed_batches, replayed_bytes, checked_bytes;
-    uint64_t torn_tails;     /* cut; nothing acknowledged was in them */
+    uint64_t torn_tails; /* cut; nothing acknowledged was in them */
     uint64_t torn_bytes;
-    uint64_t holes;          /* damage that was found: those offsets are not served */
+    uint64_t holes; /* damage that was found: those offsets are not served */
     uint64_t duration_ms;
 };
 
-/* An event worth a line in the log; text is logfmt-ready ("torn tail cut topic=... partition=... offset=..."). */
+/* An event worth a line in the log; text is logfmt-ready ("torn tail cut topic=... partition=...
+ * offset=..."). */
 typedef void recovery_event_fn(void *user, bool is_damage, const char *text);
 
-/* Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EVERSION (written by a newer mesh). Damage is not an error. */
-int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user, struct recovery_catalog **ret_catalog,
-                 struct recovery_report *ret_report);
+/* Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EVERSION (written by a newer mesh). Damage is not an error.
+ */
+int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user,
+                 struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);
 void recovery_catalog_free(struct recovery_catalog *catalog);
 
 /* Takes one log's state out of the catalogue, or NULL when it holds no such log. For store_open_log(). */
@@ -33,7 +36,8 @@ struct plog_recovered *recovery_take(struct recovery_catalog *catalog, const str
 void plog_recovered_free(struct plog_recovered *recovered);
 
 /* Calls each() for every log still in the catalogue. */
-void recovery_each(struct recovery_catalog *catalog, void (*each)(void *user, const struct plog_id *id), void *user);
+void recovery_each(struct recovery_catalog *catalog, void (*each)(void *user, const struct plog_id *id),
+                   void *user);
 
 /* Moves the directory of a topic that no metadata knows to quarantine/ (never deletes: PROTOCOLS 2.6). */
 int recovery_quarantine_topic(struct fs *fs, const struct uuid *topic_id);

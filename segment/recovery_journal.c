@@ -48,13 +48,14 @@ static int add_entry(void *user, const struct journal_entry *entry)
 int recovery_journal_read(struct recovery_journal *journal, struct fs *fs, const struct recovery_store *store,
                           struct journal_findings *ret_findings)
 {
-    struct journal_reader **readers = realloc(journal->readers, (journal->reader_count + 1) * sizeof(*readers));
+    struct journal_reader **readers =
+        realloc(journal->readers, (journal->reader_count + 1) * sizeof(*readers));
     int err;
 
     if (readers == NULL) return MESH_ENOMEM;
     journal->readers = readers;
-    err = journal_reader_open(fs, store->index, store->marker.generation, store->marker.nonce, store->live_frame,
-                              &readers[journal->reader_count]);
+    err = journal_reader_open(fs, store->index, store->marker.generation, store->marker.nonce,
+                              store->live_frame, &readers[journal->reader_count]);
     if (err != 0) return err;
     journal->reader_count++;
     journal->reading = store;
@@ -76,13 +77,15 @@ static int compare_entries(const void *a, const void *b)
     int order = compare_logs(&left->entry.header, &right->entry.header);
 
     if (order != 0) return order;
-    if (left->entry.sequence != right->entry.sequence) return left->entry.sequence < right->entry.sequence ? -1 : 1;
+    if (left->entry.sequence != right->entry.sequence)
+        return left->entry.sequence < right->entry.sequence ? -1 : 1;
     return left->entry.position < right->entry.position ? -1 : left->entry.position > right->entry.position;
 }
 
 int recovery_journal_sort(struct recovery_journal *journal)
 {
-    if (journal->count > 0) qsort(journal->entries, journal->count, sizeof(*journal->entries), compare_entries);
+    if (journal->count > 0)
+        qsort(journal->entries, journal->count, sizeof(*journal->entries), compare_entries);
     return 0;
 }
 
@@ -91,13 +94,14 @@ static struct plog_id id_of(const struct recovery_entry *entry)
     return (struct plog_id){entry->entry.header.topic_id, entry->entry.header.partition};
 }
 
-int recovery_journal_each_log(struct recovery_journal *journal, int (*each)(void *user, const struct plog_id *id),
-                              void *user)
+int recovery_journal_each_log(struct recovery_journal *journal,
+                              int (*each)(void *user, const struct plog_id *id), void *user)
 {
     for (size_t i = 0; i < journal->count; i++) {
         struct plog_id id = id_of(&journal->entries[i]);
         int err = 0;
-        if (i == 0 || compare_logs(&journal->entries[i - 1].entry.header, &journal->entries[i].entry.header) != 0)
+        if (i == 0 ||
+            compare_logs(&journal->entries[i - 1].entry.header, &journal->entries[i].entry.header) != 0)
             err = each(user, &id);
         if (err != 0) return err;
     }
@@ -112,8 +116,10 @@ struct recovery_entry *recovery_journal_find(struct recovery_journal *journal, c
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_logs(&journal->entries[middle].entry.header, &key) < 0) low = middle + 1;
-        else high = middle;
+        if (compare_logs(&journal->entries[middle].entry.header, &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     for (end = low; end < journal->count && compare_logs(&journal->entries[end].entry.header, &key) == 0;)
         end++;

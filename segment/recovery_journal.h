@@ -1,4 +1,5 @@
-/* segment/recovery_journal.h - the entries of all journals that have to be replayed, sorted by log. For recovery only. */
+/* segment/recovery_journal.h - the entries of all journals that have to be replayed, sorted by log. For
+ * recovery only. */
 #ifndef SEGMENT_RECOVERY_JOURNAL_H
 #define SEGMENT_RECOVERY_JOURNAL_H
 
@@ -24,8 +25,8 @@ int recovery_journal_read(struct recovery_journal *journal, struct fs *fs, const
 /* After the last read, before the first look-up: by log, and in each by order of the journal. */
 int recovery_journal_sort(struct recovery_journal *journal);
 
-int recovery_journal_each_log(struct recovery_journal *journal, int (*each)(void *user, const struct plog_id *id),
-                              void *user);
+int recovery_journal_each_log(struct recovery_journal *journal,
+                              int (*each)(void *user, const struct plog_id *id), void *user);
 
 /* The entries of one log; valid until the journal is freed. */
 struct recovery_entry *recovery_journal_find(struct recovery_journal *journal, const struct plog_id *id,

@@ -11,8 +11,8 @@
 
 #define SCAN_BYTES (1u << 20)
 
-/* The work on one log. The last of state->segments is the one that is scanned or written; what is known ends at its
- * `size`, and log->end_offset says which offset that is. */
+/* The work on one log. The last of state->segments is the one that is scanned or written; what is known ends
+ * at its `size`, and log->end_offset says which offset that is. */
 struct work {
     const struct recovery_log *in;
     struct fs *fs;
@@ -22,11 +22,11 @@ struct work {
     struct fs_file *file; /* of the last segment */
     uint64_t file_base;
     struct buffer buffer;
-    uint32_t first_entry; /* the last reset, or 0 */
+    uint32_t first_entry;    /* the last reset, or 0 */
     uint64_t durable_offset; /* everything below was durable in the files */
     uint64_t void_from;      /* a truncation that was under way cuts there; UINT64_MAX: none */
     bool has_reset;
-    bool is_cut;             /* by a truncation: what lies behind the end is no torn tail */
+    bool is_cut; /* by a truncation: what lies behind the end is no torn tail */
 };
 
 static void say(const struct work *work, bool is_damage, const char *what, uint64_t offset, uint64_t detail)
@@ -139,7 +139,8 @@ static int note_batch(struct work *work, const struct record_batch_header *heade
     segment->size += header->size;
     segment->next_offset = (uint64_t)record_batch_last_offset(header) + 1;
     if (segment->first_timestamp_ms == INT64_MAX) segment->first_timestamp_ms = header->base_timestamp_ms;
-    if (header->max_timestamp_ms > segment->max_timestamp_ms) segment->max_timestamp_ms = header->max_timestamp_ms;
+    if (header->max_timestamp_ms > segment->max_timestamp_ms)
+        segment->max_timestamp_ms = header->max_timestamp_ms;
     if (header->leader_epoch >= 0 && header->leader_epoch >= epoch_cache_last_epoch(&log->epochs))
         err = epoch_cache_assign(&log->epochs, header->leader_epoch, log->end_offset);
     if (err == 0) err = producer_table_record(&log->producers, header, header->max_timestamp_ms);
@@ -176,8 +177,8 @@ static void cut_to_reset(struct work *work, const struct journal_entry_header *r
     segment->next_offset = reset->base_offset;
 }
 
-/* What a later truncation record voids must not be looked at: the files may have been cut already, and then it would
- * lie behind their end like a hole. Returns the offset from which on everything was voided. */
+/* What a later truncation record voids must not be looked at: the files may have been cut already, and then
+ * it would lie behind their end like a hole. Returns the offset from which on everything was voided. */
 static uint64_t drop_voided(struct work *work)
 {
     uint64_t void_from = UINT64_MAX;
@@ -197,8 +198,8 @@ static bool is_mark(const struct journal_entry_header *header)
     return header->type == JOURNAL_ENTRY_MARK || header->type == JOURNAL_ENTRY_RESET;
 }
 
-/* Finds the last reset, which voids what the journal says before it, and the newest mark. A reset is a mark as well:
- * what lies below it was durable in the files, which need not mean that a manifest knows of it. */
+/* Finds the last reset, which voids what the journal says before it, and the newest mark. A reset is a mark
+ * as well: what lies below it was durable in the files, which need not mean that a manifest knows of it. */
 static void apply_records(struct work *work)
 {
     for (uint32_t i = work->in->entry_count; i > 0; i--) {
@@ -220,8 +221,9 @@ static void apply_records(struct work *work)
     if (work->durable_offset > work->void_from) work->durable_offset = work->void_from;
 }
 
-/* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming them, or by a
- * truncation (or a recovery that repeated one) whose record is in the journal: what else is missing is lost. */
+/* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming
+ * them, or by a truncation (or a recovery that repeated one) whose record is in the journal: what else is
+ * missing is lost. */
 static int check_segments(struct work *work)
 {
     struct manifest_log *log = work->log;
@@ -251,7 +253,8 @@ static int read_at(struct work *work, uint64_t position, size_t size)
 
     buffer_clear(&work->buffer);
     err = buffer_reserve(&work->buffer, size);
-    return err != 0 ? err : work->fs->ops->read(work->file, work->buffer.data, size, position, &work->buffer.size);
+    return err != 0 ? err
+                    : work->fs->ops->read(work->file, work->buffer.data, size, position, &work->buffer.size);
 }
 
 /* Takes the batches that lie at the end of what is known of the last segment, as far as they are good. */
@@ -288,7 +291,8 @@ static int scan_segment(struct work *work)
             return 0;
         }
         at = slice_of(work->buffer.data + used, header.size);
-        if ((uint64_t)header.base_offset != work->log->end_offset || record_batch_verify(at, &header) != 0) return 0;
+        if ((uint64_t)header.base_offset != work->log->end_offset || record_batch_verify(at, &header) != 0)
+            return 0;
         err = note_batch(work, &header);
         if (err != 0) return err;
         used += header.size;
@@ -334,8 +338,8 @@ static int scan(struct work *work)
 
     if (work->log->segment_count == 0) {
         if (work->on_disk_count == 0) return 0;
-        /* Retention writes a manifest first: a log that none knows begins at 0, and without its first file all of it is
-         * unsynced remains. Unless the manifest is what was lost. */
+        /* Retention writes a manifest first: a log that none knows begins at 0, and without its first file
+         * all of it is unsynced remains. Unless the manifest is what was lost. */
         if (work->in->is_manifest_lost && work->in->recovered->generation == 0 && work->log->end_offset == 0)
             work->log->end_offset = work->log->start_offset = work->on_disk[0];
         if (!is_on_disk(work, work->log->end_offset)) return 0;
@@ -460,10 +464,10 @@ static int replay(struct work *work)
 {
     int err = 0;
 
-
     for (uint32_t i = work->first_entry; i < work->in->entry_count && err == 0; i++) {
         const struct recovery_entry *entry = &work->in->entries[i];
-        if (entry->entry.header.type == JOURNAL_ENTRY_DATA) err = apply_data(work, entry);
+        if (entry->entry.header.type == JOURNAL_ENTRY_DATA)
+            err = apply_data(work, entry);
         else if (entry->entry.header.type == JOURNAL_ENTRY_TRUNCATE)
             err = apply_truncate(work, entry->entry.header.base_offset);
     }
@@ -483,16 +487,16 @@ static int remove_index(struct work *work)
     return err == MESH_ENOTFOUND ? 0 : err;
 }
 
-/* Cuts the torn bytes behind the end, and removes files that hold nothing but such bytes or that retention had given
- * up. Stale indexes go too: they are made again. */
+/* Cuts the torn bytes behind the end, and removes files that hold nothing but such bytes or that retention
+ * had given up. Stale indexes go too: they are made again. */
 static int tidy_files(struct work *work)
 {
     struct manifest_log *log = work->log;
     const struct manifest_segment *segment = last_segment(work);
     int err;
 
-    /* Listed anew: replaying may have made files that a truncation record then emptied of meaning. Left where they
-     * are, the next recovery would take them for the log's continuation. */
+    /* Listed anew: replaying may have made files that a truncation record then emptied of meaning. Left where
+     * they are, the next recovery would take them for the log's continuation. */
     work->on_disk_count = 0;
     err = list_files(work);
     if (err == MESH_ENOTFOUND) return 0;
@@ -521,7 +525,8 @@ static int tidy_files(struct work *work)
     return err;
 }
 
-/* A manifest was written when the journal held records of this log already, and does not name it: it was deleted. */
+/* A manifest was written when the journal held records of this log already, and does not name it: it was
+ * deleted. */
 static bool was_deleted(const struct work *work)
 {
     const struct recovery_log *in = work->in;
@@ -530,7 +535,8 @@ static bool was_deleted(const struct work *work)
            in->entries[0].entry.sequence <= in->entries[0].manifest_frame;
 }
 
-/* A snapshot knows batches that were not durable yet; where they are lost, older ones belong into the windows again. */
+/* A snapshot knows batches that were not durable yet; where they are lost, older ones belong into the windows
+ * again. */
 static int mend_producers(struct work *work)
 {
     struct manifest_log *log = work->log;
@@ -547,7 +553,8 @@ static int mend_producers(struct work *work)
     free(segments);
     if (err == 0) producer_table_mend(&log->producers, &scanned);
     producer_table_deinit(&scanned);
-    /* Behind damage the windows stay short: their newest batches are right, a late retry of an older one is refused. */
+    /* Behind damage the windows stay short: their newest batches are right, a late retry of an older one is
+     * refused. */
     return err == MESH_ECORRUPT ? 0 : err;
 }
 

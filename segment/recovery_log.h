@@ -1,5 +1,6 @@
-/* segment/recovery_log.h - recovery of one log after a crash: what its manifest vouched for, what the files hold behind
- * that, and what the journal adds, put together in its segment files. Blocks; owned by one thread. */
+/* segment/recovery_log.h - recovery of one log after a crash: what its manifest vouched for, what the files
+ * hold behind that, and what the journal adds, put together in its segment files. Blocks; owned by one
+ * thread. */
 #ifndef SEGMENT_RECOVERY_LOG_H
 #define SEGMENT_RECOVERY_LOG_H
 
@@ -9,8 +10,8 @@
 /* An entry of the journal that concerns the log. */
 struct recovery_entry {
     struct journal_entry entry;
-    struct journal_reader *reader;  /* where its batches are read */
-    uint64_t manifest_frame; /* newest frame that the manifest of the log's store knew of */
+    struct journal_reader *reader; /* where its batches are read */
+    uint64_t manifest_frame;       /* newest frame that the manifest of the log's store knew of */
 };
 
 struct recovery_log {
@@ -25,8 +26,8 @@ struct recovery_log {
     void *event_user;
 };
 
-/* Brings the segment files to where they hold everything that is known, and *recovered to say so; the caller syncs it
- * all before it is believed. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM. Damage is not an error. */
+/* Brings the segment files to where they hold everything that is known, and *recovered to say so; the caller
+ * syncs it all before it is believed. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM. Damage is not an error. */
 int recovery_log_run(struct recovery_log *log);
 
 #endif

@@ -1,13 +1,14 @@
-/* What time brings to a log: whole segments that are too old or too many go, old ones are rolled so that they can go,
- * async ones are synced, producers are forgotten. Each log has one due time in the store's heap; nobody scans. */
+/* What time brings to a log: whole segments that are too old or too many go, old ones are rolled so that they
+ * can go, async ones are synced, producers are forgotten. Each log has one due time in the store's heap;
+ * nobody scans. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/plog_delete.h"
 #include "segment/store_core.h"
 
-#define RETRY_MS       1000 /* when a job holds the log just now */
-#define DUE_BURST      256  /* logs per tick */
-#define TICK_BUSY_MS   100  /* while something waits for time to pass */
+#define RETRY_MS     1000 /* when a job holds the log just now */
+#define DUE_BURST    256  /* logs per tick */
+#define TICK_BUSY_MS 100  /* while something waits for time to pass */
 
 static uint64_t at_wall(const struct store *store, int64_t wall_ms)
 {
@@ -31,7 +32,8 @@ static bool is_past(const struct plog *plog, const struct segment_file *segment)
 
 static bool is_over(const struct plog *plog, uint64_t bytes_left, const struct segment_file *segment)
 {
-    return plog->config.retention_bytes >= 0 && bytes_left - segment->size >= (uint64_t)plog->config.retention_bytes;
+    return plog->config.retention_bytes >= 0 &&
+           bytes_left - segment->size >= (uint64_t)plog->config.retention_bytes;
 }
 
 static bool is_settled(const struct segment_file *segment)
@@ -64,7 +66,8 @@ static uint64_t next_due(const struct plog *plog)
                                                        add_clamped(plog->config.retention_ms, 1))));
     if (plog->segment_count > 1 && is_over(plog, plog->size_bytes, plog->segments[0])) due = store->now_ms;
     if (oldest_producer != INT64_MAX)
-        due = earliest(due, at_wall(store, add_clamped(oldest_producer, plog->config.producer_expiry_ms)) + 1);
+        due =
+            earliest(due, at_wall(store, add_clamped(oldest_producer, plog->config.producer_expiry_ms)) + 1);
     return due;
 }
 
@@ -174,7 +177,8 @@ uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
         drop_idle_indexes(store);
         file_cache_close_idle(&store->files, now_ms - IDLE_RELEASE_MS + 1);
     }
-    if (now_ms - store->last_append_ms >= IDLE_RELEASE_MS && store->pending_bytes == 0) store_release_memory(store);
+    if (now_ms - store->last_append_ms >= IDLE_RELEASE_MS && store->pending_bytes == 0)
+        store_release_memory(store);
     if (!is_at_rest(store)) next = earliest(next, now_ms + TICK_BUSY_MS);
     return earliest(next, store_scrub_due(store));
 }

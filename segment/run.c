@@ -128,8 +128,10 @@ uint32_t run_queue_find(const struct run_queue *queue, uint64_t offset)
     MESH_ASSERT(queue->count > 0 && run_queue_at(queue, 0)->base_offset <= offset);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (run_queue_at(queue, middle)->base_offset <= offset) low = middle;
-        else high = middle;
+        if (run_queue_at(queue, middle)->base_offset <= offset)
+            low = middle;
+        else
+            high = middle;
     }
     return low;
 }

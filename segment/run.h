@@ -1,7 +1,9 @@
-/* segment/run.h - runs: consecutive batches of one log that lie side by side in one chunk; and a log's queue of them.
+/* segment/run.h - runs: consecutive batches of one log that lie side by side in one chunk; and a log's queue
+ * of them.
  *
- * A run lives from its append until its chunk is needed again, which is never before its bytes are in a segment. The
- * queue is a ring of pointers in order of offset, so that readers can search it by halves. Owned by the store's loop. */
+ * A run lives from its append until its chunk is needed again, which is never before its bytes are in a
+ * segment. The queue is a ring of pointers in order of offset, so that readers can search it by halves. Owned
+ * by the store's loop. */
 #ifndef SEGMENT_RUN_H
 #define SEGMENT_RUN_H
 
@@ -50,7 +52,7 @@ struct run_queue {
 };
 
 void run_queue_deinit(struct run_queue *queue);
-int run_queue_reserve(struct run_queue *queue); /* room for one more. MESH_ENOMEM */
+int run_queue_reserve(struct run_queue *queue);                /* room for one more. MESH_ENOMEM */
 void run_queue_push(struct run_queue *queue, struct run *run); /* after run_queue_reserve() */
 struct run *run_queue_pop_front(struct run_queue *queue);
 struct run *run_queue_pop_back(struct run_queue *queue);
@@ -65,7 +67,8 @@ static inline struct run *run_queue_last(const struct run_queue *queue)
     return queue->count > 0 ? run_queue_at(queue, queue->count - 1) : 0;
 }
 
-/* Index of the last run that begins at or before offset; count must be > 0 and the first run begin there or before. */
+/* Index of the last run that begins at or before offset; count must be > 0 and the first run begin there or
+ * before. */
 uint32_t run_queue_find(const struct run_queue *queue, uint64_t offset);
 
 #endif

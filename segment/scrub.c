@@ -1,22 +1,23 @@
-/* The scrubber: reads closed, synced segments again, slowly and only when the background lane has nothing better to do,
- * and checks every batch. What it finds becomes a hole, which is not served, and which the owner is told of. */
+/* The scrubber: reads closed, synced segments again, slowly and only when the background lane has nothing
+ * better to do, and checks every batch. What it finds becomes a hole, which is not served, and which the
+ * owner is told of. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
 
 #include <stdlib.h>
 
-#define STEP_BYTES  (1u << 20)
-#define STEP_MS     125                       /* 8 MiB/s */
-#define FIRST_MS    60000                     /* after the store opened */
-#define REST_MS     (7ull * 24 * 3600 * 1000) /* after a whole pass */
+#define STEP_BYTES (1u << 20)
+#define STEP_MS    125                       /* 8 MiB/s */
+#define FIRST_MS   60000                     /* after the store opened */
+#define REST_MS    (7ull * 24 * 3600 * 1000) /* after a whole pass */
 
 struct scrub {
     struct store_job job;
-    struct plog *plog;       /* being scrubbed; NULL: a pass begins with the first log */
-    uint64_t segment_base;   /* in it */
-    uint32_t position;       /* the next batch there */
-    uint64_t expected;       /* its offset */
+    struct plog *plog;     /* being scrubbed; NULL: a pass begins with the first log */
+    uint64_t segment_base; /* in it */
+    uint32_t position;     /* the next batch there */
+    uint64_t expected;     /* its offset */
     bool is_running;
     bool is_resting;
     /* of the step that runs */
@@ -171,7 +172,8 @@ struct store_job *store_scrub_job(struct store *store)
     struct scrub *scrub = scrub_get(store);
     struct segment_file *segment = NULL;
 
-    if (scrub == NULL || scrub->is_running || store->now_ms < store->scrub_next_ms || store->is_draining) return NULL;
+    if (scrub == NULL || scrub->is_running || store->now_ms < store->scrub_next_ms || store->is_draining)
+        return NULL;
     for (int visited = 0; visited < 64; visited++) {
         if (scrub->plog != NULL) segment = find_segment(scrub);
         if (segment != NULL) break;
@@ -187,8 +189,8 @@ struct store_job *store_scrub_job(struct store *store)
     scrub->is_damaged = false;
     scrub->checked_bytes = 0;
     scrub->is_running = true;
-    scrub->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = scrub_run,
-                                    .complete = scrub_complete};
+    scrub->job = (struct store_job){
+        .lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = scrub_run, .complete = scrub_complete};
     list_init(&scrub->job.link);
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
     return &scrub->job;

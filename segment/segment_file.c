@@ -53,7 +53,8 @@ void segment_directory_path(const struct plog_id *id, char to[FS_PATH_MAX])
     snprintf(to, FS_PATH_MAX, "topics/%s/%" PRIu32, uuid_format(&id->topic_id, text), id->partition);
 }
 
-void segment_path(const struct plog_id *id, uint64_t base_offset, enum segment_path_kind kind, char to[FS_PATH_MAX])
+void segment_path(const struct plog_id *id, uint64_t base_offset, enum segment_path_kind kind,
+                  char to[FS_PATH_MAX])
 {
     char text[UUID_STRING_SIZE];
 

@@ -1,8 +1,9 @@
-/* segment/segment_file.h - one file of a log: its name, what of it is where, and the blocking calls that write it.
+/* segment/segment_file.h - one file of a log: its name, what of it is where, and the blocking calls that
+ * write it.
  *
- * topics/<topic uuid>/<partition>/<base offset, 20 digits>.log, beside it the same name with .index. Record batches
- * verbatim, nothing else. The struct belongs to the store's loop; the functions that take a `struct fs` block, touch
- * no struct segment_file and run on any thread. */
+ * topics/<topic uuid>/<partition>/<base offset, 20 digits>.log, beside it the same name with .index. Record
+ * batches verbatim, nothing else. The struct belongs to the store's loop; the functions that take a `struct
+ * fs` block, touch no struct segment_file and run on any thread. */
 #ifndef SEGMENT_SEGMENT_FILE_H
 #define SEGMENT_SEGMENT_FILE_H
 
@@ -18,19 +19,19 @@
 
 struct segment_file {
     uint64_t base_offset, next_offset;
-    int64_t first_timestamp_ms; /* of the first batch; INT64_MAX while empty */
-    int64_t max_timestamp_ms;   /* INT64_MIN while empty */
-    uint32_t size;              /* bytes appended, also those still in memory */
-    uint32_t written;           /* bytes that the file has, for readers of this process */
-    uint32_t synced;            /* bytes that are durable in the file */
-    uint32_t indexed;           /* bytes that the saved index file covers */
+    int64_t first_timestamp_ms;    /* of the first batch; INT64_MAX while empty */
+    int64_t max_timestamp_ms;      /* INT64_MIN while empty */
+    uint32_t size;                 /* bytes appended, also those still in memory */
+    uint32_t written;              /* bytes that the file has, for readers of this process */
+    uint32_t synced;               /* bytes that are durable in the file */
+    uint32_t indexed;              /* bytes that the saved index file covers */
     struct fs_file *file, *direct; /* NULL when not open; see file_cache.h */
     struct list_node open_link;
     uint64_t used_ms;
     struct offset_index *index; /* in memory; NULL when only on disk, if at all */
     bool is_created;            /* the file exists */
     bool is_name_durable;
-    bool is_condemned;          /* a job is removing it */
+    bool is_condemned; /* a job is removing it */
 };
 
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment); /* MESH_ENOMEM */
@@ -41,7 +42,8 @@ enum segment_path_kind { SEGMENT_PATH_LOG, SEGMENT_PATH_INDEX };
 
 void segment_topic_path(const struct uuid *topic_id, char to[FS_PATH_MAX]);
 void segment_directory_path(const struct plog_id *id, char to[FS_PATH_MAX]);
-void segment_path(const struct plog_id *id, uint64_t base_offset, enum segment_path_kind kind, char to[FS_PATH_MAX]);
+void segment_path(const struct plog_id *id, uint64_t base_offset, enum segment_path_kind kind,
+                  char to[FS_PATH_MAX]);
 
 /* Parses "<20 digits>.log". False for any other name. */
 bool segment_parse_name(const char *name, uint64_t *ret_base_offset);
@@ -71,9 +73,9 @@ struct segment_write {
     bool is_buffered; /* all of it through the page cache; staging is not used */
 };
 
-/* Writes it: whole blocks past the page cache when there are enough of them, straight from memory where that is aligned
- * like the file and through `staging` (SEGMENT_STAGING_SIZE bytes, FS_BLOCK_SIZE aligned) where not; the ragged ends
- * through the page cache. Not durable until write->file is synced. */
+/* Writes it: whole blocks past the page cache when there are enough of them, straight from memory where that
+ * is aligned like the file and through `staging` (SEGMENT_STAGING_SIZE bytes, FS_BLOCK_SIZE aligned) where
+ * not; the ragged ends through the page cache. Not durable until write->file is synced. */
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging);
 void segment_write_deinit(struct segment_write *write);
 

@@ -1,7 +1,8 @@
-/* How consecutive bytes in scattered memory reach a segment file. The body, whole blocks, is put together as one list
- * of aligned buffers in order of position: memory that happens to lie like the file goes as it is, all else is copied
- * into staging first. Head and tail, less than a block each, take the page cache's way: no block is ever written
- * both ways at the same time, because a block becomes part of a body only when it is written for the first time. */
+/* How consecutive bytes in scattered memory reach a segment file. The body, whole blocks, is put together as
+ * one list of aligned buffers in order of position: memory that happens to lie like the file goes as it is,
+ * all else is copied into staging first. Head and tail, less than a block each, take the page cache's way: no
+ * block is ever written both ways at the same time, because a block becomes part of a body only when it is
+ * written for the first time. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/segment_file.h"
@@ -9,7 +10,7 @@
 /* Where we are in the source. */
 struct source {
     const struct iovec *iov;
-    int remaining; /* buffers left, the current one included */
+    int remaining;   /* buffers left, the current one included */
     size_t consumed; /* of the current one */
 };
 
@@ -83,12 +84,14 @@ static void body_add(struct body *body, const uint8_t *memory, size_t size)
     struct iovec *last = body->count > 0 ? &body->iov[body->count - 1] : NULL;
 
     body->size += size;
-    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == memory) last->iov_len += size;
-    else body->iov[body->count++] = (struct iovec){(void *)(uintptr_t)memory, size};
+    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == memory)
+        last->iov_len += size;
+    else
+        body->iov[body->count++] = (struct iovec){(void *)(uintptr_t)memory, size};
 }
 
-/* Copies whole blocks into staging until the source is aligned again with enough to be worth its own buffer, staging is
- * full, or size bytes are done. */
+/* Copies whole blocks into staging until the source is aligned again with enough to be worth its own buffer,
+ * staging is full, or size bytes are done. */
 static size_t body_stage(struct body *body, struct source *source, size_t size)
 {
     uint8_t *to = body->staging + body->staged;
@@ -101,7 +104,8 @@ static size_t body_stage(struct body *body, struct source *source, size_t size)
         const uint8_t *memory = source_at(source, &available);
         size_t in_block = done % FS_BLOCK_SIZE;
         size_t take = available < limit - done ? available : limit - done;
-        if (done > 0 && in_block == 0 && (uintptr_t)memory % FS_BLOCK_SIZE == 0 && available >= SEGMENT_DIRECT_MIN)
+        if (done > 0 && in_block == 0 && (uintptr_t)memory % FS_BLOCK_SIZE == 0 &&
+            available >= SEGMENT_DIRECT_MIN)
             break;
         /* Stop at the block's end where the rest of this buffer could go as it is. */
         if (in_block != 0 && take > FS_BLOCK_SIZE - in_block && available >= 2 * SEGMENT_DIRECT_MIN &&
@@ -117,7 +121,8 @@ static size_t body_stage(struct body *body, struct source *source, size_t size)
     return done;
 }
 
-static int write_body(struct fs_file *file, uint8_t *staging, struct source *source, size_t size, uint64_t position)
+static int write_body(struct fs_file *file, uint8_t *staging, struct source *source, size_t size,
+                      uint64_t position)
 {
     struct body body = {.file = file, .staging = staging, .position = position};
 
@@ -140,7 +145,8 @@ static int write_body(struct fs_file *file, uint8_t *staging, struct source *sou
     return body_flush(&body);
 }
 
-static int write_past_cache(struct fs *fs, struct segment_write *write, struct source *source, uint8_t *staging)
+static int write_past_cache(struct fs *fs, struct segment_write *write, struct source *source,
+                            uint8_t *staging)
 {
     uint32_t body_start = (write->position + FS_BLOCK_SIZE - 1) & ~(uint32_t)(FS_BLOCK_SIZE - 1);
     uint32_t body_end = write->end & ~(uint32_t)(FS_BLOCK_SIZE - 1);

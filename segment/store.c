@@ -10,12 +10,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define READ_JOBS_MAX          4
-#define CHUNK_BYTES_MIN        (8u << 10)
+#define READ_JOBS_MAX              4
+#define CHUNK_BYTES_MIN            (8u << 10)
 #define DIRECT_ENTER_BYTES_DEFAULT (256u << 10)
-#define JOURNAL_FILE_BYTES_MIN (64u << 10)
-#define FILES_MIN              64
-#define FILES_MAX              16384
+#define JOURNAL_FILE_BYTES_MIN     (64u << 10)
+#define FILES_MIN                  64
+#define FILES_MAX                  16384
 
 void store_options_init(struct store_options *options, struct fs *fs, uint32_t index)
 {
@@ -65,10 +65,12 @@ static void check_options(struct store_options *options)
 {
     uint32_t journal_file_max = 1u << 30;
 
-    if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN) options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
+    if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN)
+        options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
     if (options->journal_file_bytes > options->journal_bytes_max / 4) {
         options->journal_file_bytes = (uint32_t)(options->journal_bytes_max / 4);
-        if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN) options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
+        if (options->journal_file_bytes < JOURNAL_FILE_BYTES_MIN)
+            options->journal_file_bytes = JOURNAL_FILE_BYTES_MIN;
     }
     if (options->journal_file_bytes > journal_file_max) options->journal_file_bytes = journal_file_max;
     if (options->chunk_bytes == 0) options->chunk_bytes = CHUNK_BYTES_DEFAULT;
@@ -256,7 +258,8 @@ void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
     store->now_ms = now_ms;
     store->now_wall_ms = now_wall_ms;
     store_write_async(store);
-    /* When little memory is shared by many logs, all of it may lie in chunks that wait for more of their own log. */
+    /* When little memory is shared by many logs, all of it may lie in chunks that wait for more of their own
+     * log. */
     if (store->is_memory_wanted) store_yield_memory(store);
     notify_owner(store);
 }
@@ -271,7 +274,8 @@ static struct store_job *next_background_job(struct store *store)
     if (job == NULL) job = store_flush_job(store);
     if (job == NULL) job = store_checkpoint_job(store);
     if (job == NULL) job = store_write_behind_job(store, store->is_draining);
-    if (job == NULL && store->journal.current != NULL) job = store_journal_prepare_job(store, STORE_LANE_BACKGROUND);
+    if (job == NULL && store->journal.current != NULL)
+        job = store_journal_prepare_job(store, STORE_LANE_BACKGROUND);
     if (job == NULL) job = store_scrub_job(store);
     return job;
 }

@@ -1,14 +1,15 @@
 /* segment/store.h - the partition logs of one shard, made durable together.
  *
- * A store belongs to one event loop: every call below runs there unless it says "any thread". It performs no blocking
- * input/output itself (but for small buffered writes of flush=async logs and index look-ups): disk work is handed out
- * as jobs, which other threads run, in lanes:
+ * A store belongs to one event loop: every call below runs there unless it says "any thread". It performs no
+ * blocking input/output itself (but for small buffered writes of flush=async logs and index look-ups): disk
+ * work is handed out as jobs, which other threads run, in lanes:
  *
- *   loop:  plog_append()... store_end_turn() -> store_next_job(lane) ... store_job_complete(job) -> acknowledge
- *   lane thread:                                 store_job_run(job)
+ *   loop:  plog_append()... store_end_turn() -> store_next_job(lane) ... store_job_complete(job) ->
+ * acknowledge lane thread:                                 store_job_run(job)
  *
- * Group commit: while one sync job runs, appends gather for the next. A test runs jobs inline, over the in-memory disk.
- * How records lie on disk, what recovery does with each kind of damage: FORMAT.md and README.md. */
+ * Group commit: while one sync job runs, appends gather for the next. A test runs jobs inline, over the
+ * in-memory disk. How records lie on disk, what recovery does with each kind of damage: FORMAT.md and
+ * README.md. */
 #ifndef SEGMENT_STORE_H
 #define SEGMENT_STORE_H
 
@@ -57,14 +58,15 @@ struct store_options {
     uint64_t free_bytes_min;      /* appends are refused (MESH_EFULL) when the disk would fall below */
     uint64_t manifest_generation; /* from recovery; must exceed every earlier one */
     uint32_t chunk_bytes;         /* one piece of memory; 0: the default. Tests make it small */
-    uint32_t direct_enter_bytes;  /* a log that brings this much in one ticket goes direct; a fourth: back. 0: the default */
+    uint32_t direct_enter_bytes;  /* a log that brings this much in one ticket goes direct; a fourth: back. 0:
+                                     the default */
 };
 
 /* Defaults for this machine's memory and a data directory on fs. */
 void store_options_init(struct store_options *options, struct fs *fs, uint32_t index);
 
-/* Opens an empty journal; recovery_run() has put everything older into segments. Errors: MESH_ENOMEM, MESH_EIO,
- * MESH_EFULL. */
+/* Opens an empty journal; recovery_run() has put everything older into segments. Errors: MESH_ENOMEM,
+ * MESH_EIO, MESH_EFULL. */
 int store_open(const struct store_options *options, struct store **ret_store);
 
 /* Frees the store. Whatever was not drained is as after a crash. Accepts NULL. */
@@ -74,14 +76,14 @@ void store_close(struct store *store);
 
 struct plog_recovered; /* what recovery learned about one log (recovery.h) */
 
-/* Starts serving a log. `recovered` (taken, also on failure) or NULL for a log that has never held a record. Touches
- * no disk: files and directories appear with the first records. Errors: MESH_ENOMEM. */
+/* Starts serving a log. `recovered` (taken, also on failure) or NULL for a log that has never held a record.
+ * Touches no disk: files and directories appear with the first records. Errors: MESH_ENOMEM. */
 int store_open_log(struct store *store, const struct plog_id *id, const struct plog_config *config,
                    struct plog_recovered *recovered, struct plog **ret_plog);
 void plog_set_config(struct plog *plog, const struct plog_config *config);
 
-/* Forgets the log and deletes its files in the background, durably. The topic's uuid never returns. `plog` is invalid
- * afterwards; views of it stay valid. */
+/* Forgets the log and deletes its files in the background, durably. The topic's uuid never returns. `plog` is
+ * invalid afterwards; views of it stay valid. */
 void plog_delete(struct plog *plog);
 
 const struct plog_id *plog_id(const struct plog *plog);
@@ -95,26 +97,28 @@ uint64_t plog_durable_offset(const struct plog *plog); /* end of what is synced 
 uint64_t plog_size_bytes(const struct plog *plog);
 uint32_t plog_segment_count(const struct plog *plog);
 
-/* 0, or why it accepts no appends: MESH_ESTORAGE (poisoned by a failed write or sync), MESH_EFULL (no space for any
- * journal file; until the store is opened again). Reads below the damage work. */
+/* 0, or why it accepts no appends: MESH_ESTORAGE (poisoned by a failed write or sync), MESH_EFULL (no space
+ * for any journal file; until the store is opened again). Reads below the damage work. */
 int plog_error(const struct plog *plog);
 
 /* ---- append ---- */
 
-/* Appends one batch whose header is already patched (base offset == plog_end_offset(), epoch >= the last). The bytes
- * are copied. *ret_ticket: durable when store_durable_ticket() >= it (group), or for async logs written when
- * store_end_turn() returns. header describes batch. Errors: MESH_EFULL (disk or journal; nothing changed),
- * MESH_EAGAIN (memory is full until running jobs finish: stop reading from clients and retry after
+/* Appends one batch whose header is already patched (base offset == plog_end_offset(), epoch >= the last).
+ * The bytes are copied. *ret_ticket: durable when store_durable_ticket() >= it (group), or for async logs
+ * written when store_end_turn() returns. header describes batch. Errors: MESH_EFULL (disk or journal; nothing
+ * changed), MESH_EAGAIN (memory is full until running jobs finish: stop reading from clients and retry after
  * store_job_complete()), MESH_ESTORAGE, MESH_ENOMEM. */
-int plog_append(struct plog *plog, const struct record_batch_header *header, const uint8_t *batch, int64_t now_wall_ms,
-                uint64_t *ret_ticket);
+int plog_append(struct plog *plog, const struct record_batch_header *header, const uint8_t *batch,
+                int64_t now_wall_ms, uint64_t *ret_ticket);
 
-/* Idempotence (KAFKA-WIRE section 3): five-batch window per producer. 0: append it; MESH_EDUPLICATE_SEQUENCE with
- * *ret_base_offset of the original (acknowledge it when that is durable); MESH_EOUT_OF_ORDER_SEQUENCE;
+/* Idempotence (KAFKA-WIRE section 3): five-batch window per producer. 0: append it; MESH_EDUPLICATE_SEQUENCE
+ * with *ret_base_offset of the original (acknowledge it when that is durable); MESH_EOUT_OF_ORDER_SEQUENCE;
  * MESH_EPRODUCER_FENCED. Batches without a producer id pass. plog_append() records what it appends. */
-int plog_check_producer(struct plog *plog, const struct record_batch_header *header, uint64_t *ret_base_offset);
+int plog_check_producer(struct plog *plog, const struct record_batch_header *header,
+                        uint64_t *ret_base_offset);
 
-/* Newest ticket that is durable together with all before it. Failed appends count as finished: ask plog_error(). */
+/* Newest ticket that is durable together with all before it. Failed appends count as finished: ask
+ * plog_error(). */
 uint64_t store_durable_ticket(const struct store *store);
 
 /* The ticket that the next append will get (to wait for everything appended so far: this one minus 1). */
@@ -122,8 +126,8 @@ uint64_t store_forming_ticket(const struct store *store);
 
 /* ---- leader epochs ---- */
 
-/* Epoch of the last batch, or -1 while empty; and the end offset of the largest epoch <= asked (KIP-101, KIP-279):
- * its epoch in *ret_epoch (-1: none) and the end offset returned. */
+/* Epoch of the last batch, or -1 while empty; and the end offset of the largest epoch <= asked (KIP-101,
+ * KIP-279): its epoch in *ret_epoch (-1: none) and the end offset returned. */
 int32_t plog_last_epoch(const struct plog *plog);
 uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch);
 
@@ -138,7 +142,8 @@ struct plog_extent {
     uint32_t size;         /* bytes */
 };
 
-/* Whole batches, in order, beginning with the one that contains the offset asked for. Released by any thread. */
+/* Whole batches, in order, beginning with the one that contains the offset asked for. Released by any thread.
+ */
 struct plog_view {
     struct plog_extent extents[PLOG_VIEW_EXTENTS_MAX];
     struct chunk *chunks[PLOG_VIEW_EXTENTS_MAX]; /* held */
@@ -147,21 +152,23 @@ struct plog_view {
     uint64_t next_offset; /* after the last batch */
 };
 
-/* Whole batches from offset on, below limit_offset (the high watermark), at most bytes_max bytes but always at least
- * one batch (KIP-74). An empty view with next_offset == offset when offset == limit. Errors: MESH_EOFFSET_OUT_OF_RANGE,
- * MESH_ECORRUPT (the offset lies in a hole), MESH_EIO, MESH_ENOMEM. */
-int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max, struct plog_view *ret_view);
+/* Whole batches from offset on, below limit_offset (the high watermark), at most bytes_max bytes but always
+ * at least one batch (KIP-74). An empty view with next_offset == offset when offset == limit. Errors:
+ * MESH_EOFFSET_OUT_OF_RANGE, MESH_ECORRUPT (the offset lies in a hole), MESH_EIO, MESH_ENOMEM. */
+int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max,
+              struct plog_view *ret_view);
 void plog_view_release(struct plog_view *view);
 
-/* First record with timestamp >= timestamp_ms below limit_offset. done() runs on the loop, maybe before this returns,
- * with 0 and offset/timestamp, MESH_ENOTFOUND, or an error. */
+/* First record with timestamp >= timestamp_ms below limit_offset. done() runs on the loop, maybe before this
+ * returns, with 0 and offset/timestamp, MESH_ENOTFOUND, or an error. */
 typedef void plog_time_fn(void *user, int error, int64_t offset, int64_t timestamp_ms);
-int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done, void *user);
+int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done,
+                   void *user);
 
 /* ---- truncation (followers; durable, R14) ---- */
 
-/* Cuts the log so that its end is `offset` (rounded down to a batch start; >= start). Appends answer MESH_EAGAIN until
- * done() has run; done with an error means poisoned. */
+/* Cuts the log so that its end is `offset` (rounded down to a batch start; >= start). Appends answer
+ * MESH_EAGAIN until done() has run; done with an error means poisoned. */
 typedef void plog_done_fn(void *user, int error);
 int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
 
@@ -169,11 +176,12 @@ int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *
 
 enum store_lane { STORE_LANE_SYNC, STORE_LANE_BACKGROUND, STORE_LANE_READ, STORE_LANE_COUNT };
 
-/* Called once per turn of the loop after appends: writes async logs' bytes to the kernel, closes the forming batch. */
+/* Called once per turn of the loop after appends: writes async logs' bytes to the kernel, closes the forming
+ * batch. */
 void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 
-/* The next job of a lane, or NULL when there is none or the lane may not run more now. The caller runs it with
- * store_job_run() (any thread) and gives it back with store_job_complete() on the loop. */
+/* The next job of a lane, or NULL when there is none or the lane may not run more now. The caller runs it
+ * with store_job_run() (any thread) and gives it back with store_job_complete() on the loop. */
 struct store_job *store_next_job(struct store *store, enum store_lane lane);
 void store_job_run(struct store_job *job); /* any thread; blocks on the disk */
 void store_job_complete(struct store *store, struct store_job *job);
@@ -182,13 +190,14 @@ void store_job_complete(struct store *store, struct store_job *job);
 struct list_node *store_job_link(struct store_job *job);
 struct store_job *store_job_from_link(struct list_node *link);
 
-/* Called from store_job_complete() and store_end_turn() for each log whose written, durable or start offset or error
- * changed, so that the owner can raise high watermarks and wake readers. */
+/* Called from store_job_complete() and store_end_turn() for each log whose written, durable or start offset
+ * or error changed, so that the owner can raise high watermarks and wake readers. */
 typedef void store_notify_fn(void *user, struct plog *plog);
 void store_set_notify(struct store *store, store_notify_fn *notify, void *user);
 
-/* Time passes: retention, roll by age, async flush intervals, checkpoints, scrubbing, giving idle memory back.
- * Returns when to be called next (UINT64_MAX: not before something is appended). O(due work), not O(logs). */
+/* Time passes: retention, roll by age, async flush intervals, checkpoints, scrubbing, giving idle memory
+ * back. Returns when to be called next (UINT64_MAX: not before something is appended). O(due work), not
+ * O(logs). */
 uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 
 /* Graceful stop: flushes and syncs all, then writes the clean manifest. Run jobs until store_is_drained(). */

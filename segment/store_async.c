@@ -1,5 +1,5 @@
-/* Logs with flush=async: at the end of each turn their bytes go to the segment files through the page cache, right on
- * the loop; the kernel has them then. A later job syncs them (store_checkpoint.c). */
+/* Logs with flush=async: at the end of each turn their bytes go to the segment files through the page cache,
+ * right on the loop; the kernel has them then. A later job syncs them (store_checkpoint.c). */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"

@@ -120,8 +120,8 @@ static int change_chunk(struct store *store, size_t size)
     return 0;
 }
 
-int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size, struct run *run,
-                      uint32_t *ret_position)
+int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size,
+                      struct run *run, uint32_t *ret_position)
 {
     int err = forming_batch(store);
 

@@ -1,5 +1,5 @@
-/* Checkpoints: write behind all that the oldest journal files hold, sync the segments, write the manifest, and only
- * then use those files again. In order, because each step vouches for the one before it. */
+/* Checkpoints: write behind all that the oldest journal files hold, sync the segments, write the manifest,
+ * and only then use those files again. In order, because each step vouches for the one before it. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/manifest.h"
@@ -52,7 +52,8 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         journal_files_recycle(&store->journal, job->bound);
         if (job->is_clean) store->is_marked = false;
     } else {
-        /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try again. */
+        /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try
+         * again. */
         store->is_manifest_stale = true;
         store->write_retry_ms = store->now_ms + 1000;
     }
@@ -67,7 +68,8 @@ static struct store_job *start_manifest(struct store *store)
     struct manifest_job *job = calloc(1, sizeof(*job));
     bool is_clean = store->checkpoint.is_final && store->error == 0 && !store->is_journal_pinned;
 
-    /* What a failed log had acknowledged is in the journal: nothing is voided any more, and the next start recovers. */
+    /* What a failed log had acknowledged is in the journal: nothing is voided any more, and the next start
+     * recovers. */
     if (store->is_journal_pinned) store->checkpoint.bound = store->live_sequence - 1;
     if (job != NULL && store_encode_manifest(store, &job->bytes) != 0) {
         buffer_deinit(&job->bytes);
@@ -85,7 +87,9 @@ static struct store_job *start_manifest(struct store *store)
     job->is_clean = is_clean;
     job->is_final = store->checkpoint.is_final;
     job->remove_marker = store->is_marked;
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = manifest_job_run,
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+                                  .fs = store->fs,
+                                  .run = manifest_job_run,
                                   .complete = manifest_job_complete};
     store->is_manifest_stale = false;
     store->unmanifested_bytes = 0;
@@ -95,9 +99,9 @@ static struct store_job *start_manifest(struct store *store)
 
 static bool nothing_gathers(const struct store *store)
 {
-    return store->forming == NULL && list_is_empty(&store->queued_batches) && !store->is_lane_busy[STORE_LANE_SYNC] &&
-           list_is_empty(&store->async_logs) && list_is_empty(&store->truncations) &&
-           (list_is_empty(&store->deletions) || store->error != 0);
+    return store->forming == NULL && list_is_empty(&store->queued_batches) &&
+           !store->is_lane_busy[STORE_LANE_SYNC] && list_is_empty(&store->async_logs) &&
+           list_is_empty(&store->truncations) && (list_is_empty(&store->deletions) || store->error != 0);
 }
 
 /* A journal that is half full is the time to begin: the other half is written while this one is emptied. */

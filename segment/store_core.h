@@ -1,4 +1,5 @@
-/* segment/store_core.h - the inside of a store, shared by the files that make it up. Everyone else: store.h. */
+/* segment/store_core.h - the inside of a store, shared by the files that make it up. Everyone else: store.h.
+ */
 #ifndef SEGMENT_STORE_CORE_H
 #define SEGMENT_STORE_CORE_H
 
@@ -15,16 +16,17 @@
 
 #define SYNC_BATCH_BYTES_MAX (8u << 20) /* of one sync job; then the next batch forms */
 #define DIRECT_LOGS_MAX      4
-#define DIRECT_QUIET_TICKETS 8 /* in a row with less than a fourth of direct_enter_bytes: back to the journal */
-#define WRITE_BEHIND_AGE_MS  10000 /* small pieces cost more than waiting: the journal has them */
-#define IDLE_CHECKPOINT_MS   2000  /* without appends: all is written, synced, and in the manifest */
-#define IDLE_RELEASE_MS      10000 /* without appends: memory and files are given back */
-#define FREE_PROBE_MS        500
+#define DIRECT_QUIET_TICKETS                                                                                 \
+    8 /* in a row with less than a fourth of direct_enter_bytes: back to the journal */
+#define WRITE_BEHIND_AGE_MS 10000 /* small pieces cost more than waiting: the journal has them */
+#define IDLE_CHECKPOINT_MS  2000  /* without appends: all is written, synced, and in the manifest */
+#define IDLE_RELEASE_MS     10000 /* without appends: memory and files are given back */
+#define FREE_PROBE_MS       500
 
 /* ---- jobs ---- */
 
-/* The head of every job; each kind embeds it and lives in one file. run() blocks and touches only the job and the disk;
- * complete() runs on the loop, and frees the job or keeps it for reuse. */
+/* The head of every job; each kind embeds it and lives in one file. run() blocks and touches only the job and
+ * the disk; complete() runs on the loop, and frees the job or keeps it for reuse. */
 struct store_job {
     struct list_node link; /* the runtime's */
     enum store_lane lane;
@@ -61,9 +63,9 @@ enum checkpoint_phase { CHECKPOINT_NONE, CHECKPOINT_WRITE, CHECKPOINT_SYNC, CHEC
 
 struct checkpoint {
     enum checkpoint_phase phase;
-    uint64_t bound;   /* newest frame whose records must be in synced segments */
-    bool is_final;    /* of a drain: ends with the clean manifest */
-    bool is_idle;     /* there is time to save indexes */
+    uint64_t bound; /* newest frame whose records must be in synced segments */
+    bool is_final;  /* of a drain: ends with the clean manifest */
+    bool is_idle;   /* there is time to save indexes */
 };
 
 struct store {
@@ -103,24 +105,25 @@ struct store {
     uint32_t grow_failures; /* in a row, for want of space */
     /* jobs */
     bool is_lane_busy[STORE_LANE_COUNT];
-    struct list_node read_queue; /* store_job.link, waiting */
-    uint32_t read_jobs;          /* out */
-    struct list_node truncations;  /* plog_truncation.link */
-    struct list_node deletions;    /* waiting delete jobs */
-    struct list_node flush_logs;   /* async logs due for a sync */
+    struct list_node read_queue;  /* store_job.link, waiting */
+    uint32_t read_jobs;           /* out */
+    struct list_node truncations; /* plog_truncation.link */
+    struct list_node deletions;   /* waiting delete jobs */
+    struct list_node flush_logs;  /* async logs due for a sync */
     struct list_node unsynced_logs;
-    struct list_node async_logs;   /* with bytes to write at the end of the turn */
+    struct list_node async_logs; /* with bytes to write at the end of the turn */
     struct checkpoint checkpoint;
     bool is_checkpoint_due;
     bool is_draining, is_drained;
     int drain_error;
     bool is_manifest_stale; /* something changed since the last one */
-    bool is_journal_pinned; /* a failed log's acknowledged records are in the journal only: it is kept for recovery */
+    bool is_journal_pinned; /* a failed log's acknowledged records are in the journal only: it is kept for
+                               recovery */
     uint64_t unmanifested_bytes;
     uint64_t manifest_sequence; /* counts this run's manifests */
     uint64_t durable_manifest_sequence;
-    uint64_t write_retry_ms;    /* after MESH_EFULL */
-    uint64_t last_behind_ms;    /* when write-behind last began */
+    uint64_t write_retry_ms; /* after MESH_EFULL */
+    uint64_t last_behind_ms; /* when write-behind last began */
     /* space */
     int64_t space_left; /* bytes that may still be accepted; estimated between probes */
     uint64_t free_bytes, probed_ms;
@@ -137,12 +140,12 @@ struct store {
 /* store_memory.c */
 /* A chunk on store->dirty_chunks, open. Errors: MESH_EAGAIN, MESH_ENOMEM. */
 int store_get_chunk(struct store *store, size_t size_min, struct chunk **ret_chunk);
-void store_close_chunk(struct store *store, struct chunk *chunk); /* nothing more is appended to it */
+void store_close_chunk(struct store *store, struct chunk *chunk);   /* nothing more is appended to it */
 void store_chunk_cleaned(struct store *store, struct chunk *chunk); /* its last dirty run was written */
 bool store_reclaim_chunk(struct store *store);                      /* the oldest clean one; false: none */
 void store_release_memory(struct store *store);
-/* Closes chunks that are open for more appends but hold nothing unwritten, so that they can be reclaimed. Not inside an
- * append. */
+/* Closes chunks that are open for more appends but hold nothing unwritten, so that they can be reclaimed. Not
+ * inside an append. */
 void store_yield_memory(struct store *store);
 uint8_t *store_staging(struct store *store, enum store_lane lane); /* NULL: out of memory */
 void store_space_probed(struct store *store, uint64_t free_bytes);
@@ -150,8 +153,8 @@ bool store_has_space(struct store *store, uint64_t size); /* for that and for th
 
 /* store_batch.c */
 int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch);
-int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size, struct run *run,
-                      uint32_t *ret_position);
+int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size,
+                      struct run *run, uint32_t *ret_position);
 int store_seal_frame(struct store *store); /* of the forming batch, if one is open */
 int store_queue_forming(struct store *store);
 /* Lets go of a forming batch whose appends were all refused; false: it has something to sync. */
@@ -162,11 +165,13 @@ struct sync_batch *store_batch_new(struct store *store);
 
 /* store_sync.c */
 struct store_job *store_next_sync_job(struct store *store);
-/* No log of the store accepts appends from now on, and what was not durable fails. error: MESH_ESTORAGE, MESH_EFULL. */
+/* No log of the store accepts appends from now on, and what was not durable fails. error: MESH_ESTORAGE,
+ * MESH_EFULL. */
 void store_fail_journal(struct store *store, int error);
 
 /* store_journal.c */
-/* Says durably that this run has begun to write: a crash from here on asks for recovery. Blocks; any thread. */
+/* Says durably that this run has begun to write: a crash from here on asks for recovery. Blocks; any thread.
+ */
 int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation, uint64_t nonce);
 int store_mark_unclean(struct store *store); /* the same on the loop, once */
 struct store_job *store_journal_prepare_job(struct store *store, enum store_lane lane);
@@ -176,14 +181,15 @@ struct store_job *store_write_behind_job(struct store *store, bool is_forced);
 bool store_has_unwritten(const struct store *store, uint64_t bound);
 
 /* store_segment_sync.c */
-/* Syncs what the segment files of the logs in store->unsynced_logs hold, and saves indexes that are worth it; all of
- * them when is_final. NULL: nothing to do, or MESH_ENOMEM in *ret_error. */
+/* Syncs what the segment files of the logs in store->unsynced_logs hold, and saves indexes that are worth it;
+ * all of them when is_final. NULL: nothing to do, or MESH_ENOMEM in *ret_error. */
 struct store_job *store_segment_sync_job(struct store *store, bool is_final, int *ret_error);
 struct store_job *store_flush_job(struct store *store); /* the same for store->flush_logs */
 
 /* store_checkpoint.c */
 void store_finish_drain(struct store *store, int error);
-struct store_job *store_checkpoint_job(struct store *store); /* the next step of one that is wanted or under way */
+struct store_job *
+store_checkpoint_job(struct store *store); /* the next step of one that is wanted or under way */
 
 /* store_async.c */
 void store_write_async(struct store *store);

@@ -29,8 +29,10 @@ int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation,
     int err = fs->ops->mkdir(fs, "manifest");
 
     if (err != 0 && err != MESH_EEXISTS) return err;
-    if (err == 0) err = fs->ops->sync_dir(fs, ".");
-    else err = 0;
+    if (err == 0)
+        err = fs->ops->sync_dir(fs, ".");
+    else
+        err = 0;
     manifest_encode_marker(&marker, bytes);
     manifest_path(store_index, MANIFEST_PATH_MARKER, path);
     if (err == 0) err = fs_open(fs, path, FS_WRITE | FS_CREATE, &file);
@@ -53,18 +55,21 @@ static void prepare_job_run(struct store_job *base)
 {
     struct prepare_job *job = container_of(base, struct prepare_job, job);
 
-    job->error = journal_file_prepare(base->fs, job->store_index, job->number, job->file_bytes, job->fill, &job->file);
+    job->error =
+        journal_file_prepare(base->fs, job->store_index, job->number, job->file_bytes, job->fill, &job->file);
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
-/* There is no space for one more file. Files that are in use can be emptied instead; when there is none, what gathered
- * waits a moment, and then fails rather than hang. */
+/* There is no space for one more file. Files that are in use can be emptied instead; when there is none, what
+ * gathered waits a moment, and then fails rather than hang. */
 static void grow_later(struct store *store, int error)
 {
     store->grow_retry_ms = store->now_ms + GROW_RETRY_MS;
     store->space_left = 0;
-    if (!list_is_empty(&store->journal.used_files)) store->is_checkpoint_due = true;
-    else if (store->is_draining || ++store->grow_failures >= GROW_TRIES) store_fail_journal(store, error);
+    if (!list_is_empty(&store->journal.used_files))
+        store->is_checkpoint_due = true;
+    else if (store->is_draining || ++store->grow_failures >= GROW_TRIES)
+        store_fail_journal(store, error);
 }
 
 static void prepare_job_complete(struct store *store, struct store_job *base)
@@ -78,9 +83,12 @@ static void prepare_job_complete(struct store *store, struct store_job *base)
     }
     journal_files_prepared(&store->journal, job->journal_file, job->error, job->fill);
     fs_unref(job->file);
-    if (job->error == 0) store->grow_failures = 0;
-    else if (job->error == MESH_EFULL || job->error == MESH_ENOMEM) grow_later(store, job->error);
-    else store_fail_journal(store, MESH_ESTORAGE);
+    if (job->error == 0)
+        store->grow_failures = 0;
+    else if (job->error == MESH_EFULL || job->error == MESH_ENOMEM)
+        grow_later(store, job->error);
+    else
+        store_fail_journal(store, MESH_ESTORAGE);
     free(job);
 }
 
@@ -94,8 +102,10 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
     file = journal_files_to_prepare(&store->journal, lane == STORE_LANE_SYNC);
     if (file == NULL) {
         if (lane == STORE_LANE_SYNC) store->is_checkpoint_due = true;
-        if (lane == STORE_LANE_SYNC && store->is_journal_pinned && journal_files_is_exhausted(&store->journal))
-            store_fail_journal(store, MESH_ESTORAGE); /* nothing more can be made durable before recovery has run */
+        if (lane == STORE_LANE_SYNC && store->is_journal_pinned &&
+            journal_files_is_exhausted(&store->journal))
+            store_fail_journal(store,
+                               MESH_ESTORAGE); /* nothing more can be made durable before recovery has run */
         return NULL;
     }
     job = calloc(1, sizeof(*job));
@@ -109,8 +119,8 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
     job->number = file->number;
     job->file_bytes = store->options.journal_file_bytes;
     job->fill = lane == STORE_LANE_BACKGROUND && !file->is_filled;
-    job->job = (struct store_job){.lane = lane, .fs = store->fs, .run = prepare_job_run,
-                                  .complete = prepare_job_complete};
+    job->job = (struct store_job){
+        .lane = lane, .fs = store->fs, .run = prepare_job_run, .complete = prepare_job_complete};
     store->is_lane_busy[lane] = true;
     return &job->job;
 }

@@ -1,5 +1,5 @@
-/* Where chunks come from and where they go: forming -> with unwritten runs -> tail cache -> the pool. And the estimate
- * of what the disk still holds. */
+/* Where chunks come from and where they go: forming -> with unwritten runs -> tail cache -> the pool. And the
+ * estimate of what the disk still holds. */
 #include "segment/store_core.h"
 
 #include "base/assert.h"
@@ -12,7 +12,8 @@ static void reclaim(struct store *store, struct chunk *chunk)
     while (!list_is_empty(&chunk->runs)) {
         struct run *run = container_of(chunk->runs.next, struct run, chunk_link);
         struct plog *plog = run->plog;
-        /* Runs leave a log oldest first. Older ones may lie in chunks that became clean later: they go too. */
+        /* Runs leave a log oldest first. Older ones may lie in chunks that became clean later: they go too.
+         */
         while (run_queue_at(&plog->runs, 0) != run)
             plog_drop_first_run(plog);
         plog_drop_first_run(plog);
@@ -62,7 +63,8 @@ void store_close_chunk(struct store *store, struct chunk *chunk)
 
 uint8_t *store_staging(struct store *store, enum store_lane lane)
 {
-    if (store->staging[lane] == NULL) store->staging[lane] = aligned_alloc(FS_BLOCK_SIZE, SEGMENT_STAGING_SIZE);
+    if (store->staging[lane] == NULL)
+        store->staging[lane] = aligned_alloc(FS_BLOCK_SIZE, SEGMENT_STAGING_SIZE);
     return store->staging[lane];
 }
 
@@ -122,15 +124,17 @@ void store_release_memory(struct store *store)
 
 void store_space_probed(struct store *store, uint64_t free_bytes)
 {
-    /* What is pending has still to be written; what a running job has written of it already is counted twice, on the
-     * safe side. */
+    /* What is pending has still to be written; what a running job has written of it already is counted twice,
+     * on the safe side. */
     uint64_t taken = store->options.free_bytes_min + store->pending_bytes;
     int64_t limit = INT64_MAX / 2;
 
     store->free_bytes = free_bytes;
     store->probed_ms = store->now_ms;
-    if (free_bytes < taken) store->space_left = 0;
-    else store->space_left = free_bytes - taken > (uint64_t)limit ? limit : (int64_t)(free_bytes - taken);
+    if (free_bytes < taken)
+        store->space_left = 0;
+    else
+        store->space_left = free_bytes - taken > (uint64_t)limit ? limit : (int64_t)(free_bytes - taken);
 }
 
 bool store_has_space(struct store *store, uint64_t size)

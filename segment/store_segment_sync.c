@@ -1,5 +1,5 @@
-/* The job that makes what segment files hold durable, names included: a few files one by one, many at once. It also
- * saves the indexes of segments that will not grow any more, or that have grown a lot. */
+/* The job that makes what segment files hold durable, names included: a few files one by one, many at once.
+ * It also saves the indexes of segments that will not grow any more, or that have grown a lot. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -45,10 +45,13 @@ static void segment_sync_run(struct store_job *base)
 
     for (uint32_t i = 0; i < job->count; i++) {
         struct segment_sync *sync = &job->syncs[i];
-        if (job->count >= SYNC_ALL_MIN) sync->error = err;
-        else if (sync->written > 0) sync->error = sync_one(fs, sync);
+        if (job->count >= SYNC_ALL_MIN)
+            sync->error = err;
+        else if (sync->written > 0)
+            sync->error = sync_one(fs, sync);
         if (sync->error == 0 && sync->index.size > 0 &&
-            segment_save_index(fs, &sync->plog->id, sync->segment->base_offset, buffer_slice(&sync->index)) != 0)
+            segment_save_index(fs, &sync->plog->id, sync->segment->base_offset, buffer_slice(&sync->index)) !=
+                0)
             sync->indexed = 0; /* a hint less */
     }
     if (fs->ops->free_bytes(fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
@@ -81,7 +84,8 @@ static void complete_one(struct store *store, struct segment_sync *sync)
     if (sync->sync_names) segment->is_name_durable = true;
     if (sync->sync_parents) plog->is_parents_durable = true;
     if (sync->index.size > 0 && sync->indexed > 0) segment->indexed = sync->indexed;
-    if (segment != plog_active_segment(plog) && segment->indexed == segment->size) segment_file_drop_index(segment);
+    if (segment != plog_active_segment(plog) && segment->indexed == segment->size)
+        segment_file_drop_index(segment);
     store->stats.segment_sync_count++;
 }
 
@@ -116,12 +120,14 @@ static bool is_index_wanted(const struct plog *plog, const struct segment_file *
 {
     uint32_t grown = segment->written - segment->indexed;
 
-    if (segment->index == NULL || segment->written < segment->size || segment->indexed == segment->size) return false;
+    if (segment->index == NULL || segment->written < segment->size || segment->indexed == segment->size)
+        return false;
     if (segment != plog_active_segment(plog)) return true;
     return is_final ? segment->size >= INDEX_SAVE_BYTES_MIN : grown >= INDEX_SAVE_BYTES;
 }
 
-static int add_segment(struct segment_sync_job *job, struct plog *plog, struct segment_file *segment, bool save_index)
+static int add_segment(struct segment_sync_job *job, struct plog *plog, struct segment_file *segment,
+                       bool save_index)
 {
     struct segment_sync *sync;
 
@@ -154,8 +160,10 @@ static int add_log(struct segment_sync_job *job, struct plog *plog, bool is_fina
     for (uint32_t i = plog->segment_count; i > 0 && err == 0; i--) {
         struct segment_file *segment = plog->segments[i - 1];
         bool save_index = is_index_wanted(plog, segment, is_final);
-        if (segment->written > segment->synced || save_index) err = add_segment(job, plog, segment, save_index);
-        else if (segment->written > 0) break; /* older ones were synced before */
+        if (segment->written > segment->synced || save_index)
+            err = add_segment(job, plog, segment, save_index);
+        else if (segment->written > 0)
+            break; /* older ones were synced before */
     }
     return err;
 }
@@ -166,7 +174,9 @@ static struct store_job *start(struct store *store, struct segment_sync_job *job
         segment_sync_free(job);
         return NULL;
     }
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = segment_sync_run,
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+                                  .fs = store->fs,
+                                  .run = segment_sync_run,
                                   .complete = segment_sync_complete};
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
     return &job->job;
@@ -193,8 +203,9 @@ struct store_job *store_segment_sync_job(struct store *store, bool is_final, int
     if (job != NULL) {
         list_for_each_safe(node, &store->unsynced_logs)
         {
-            if (err == 0) err = add_log(job, container_of(node, struct plog, unsynced_link),
-                                         is_final || store->checkpoint.is_idle);
+            if (err == 0)
+                err = add_log(job, container_of(node, struct plog, unsynced_link),
+                              is_final || store->checkpoint.is_idle);
         }
         if (err == 0 && is_final) err = add_final(store, job);
     }

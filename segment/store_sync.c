@@ -1,5 +1,6 @@
-/* The sync job: makes one batch of group commit durable. Frames of journaled logs go to the journal in one durable
- * write; bytes of direct logs go to their segments, and one fdatasync each. Only one such job runs at a time. */
+/* The sync job: makes one batch of group commit durable. Frames of journaled logs go to the journal in one
+ * durable write; bytes of direct logs go to their segments, and one fdatasync each. Only one such job runs at
+ * a time. */
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -57,7 +58,8 @@ static int write_frames(struct sync_job *job)
             /* Frames that follow each other in a chunk are one buffer. */
             if (count > 0 && (uint8_t *)iov[count - 1].iov_base + iov[count - 1].iov_len == memory)
                 iov[count - 1].iov_len += frame->length;
-            else iov[count++] = (struct iovec){memory, frame->length};
+            else
+                iov[count++] = (struct iovec){memory, frame->length};
         }
         err = job->file->fs->ops->write_sync(job->file, iov, count, position);
         if (err != 0) return err;
@@ -82,15 +84,18 @@ static void sync_job_run(struct store_job *base)
     struct fs *fs = base->fs;
     uint64_t start_ns = clock_monotonic_ns();
 
-    job->journal_error = job->mark ? store_write_marker(fs, job->store_index, job->generation, job->nonce) : 0;
+    job->journal_error =
+        job->mark ? store_write_marker(fs, job->store_index, job->generation, job->nonce) : 0;
     if (job->journal_error == 0 && job->batch->frame_count > 0) job->journal_error = write_frames(job);
     for (uint32_t i = 0; i < job->write_count; i++) {
         struct direct_write *direct = &job->writes[i];
         /* A log that failed in one segment does not go on in the next one. */
         if (i > 0 && job->writes[i - 1].plog == direct->plog && job->writes[i - 1].error != 0)
             direct->error = job->writes[i - 1].error;
-        else if (job->journal_error != 0) direct->error = job->journal_error;
-        else run_direct(job, direct);
+        else if (job->journal_error != 0)
+            direct->error = job->journal_error;
+        else
+            run_direct(job, direct);
     }
     job->duration_ns = clock_monotonic_ns() - start_ns;
     if (fs->ops->free_bytes(fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
@@ -222,8 +227,8 @@ static int add_write(struct sync_job *job, struct plog *plog, struct run *run)
     return 0;
 }
 
-/* All unwritten runs of a direct log up to this batch: also those that went to the journal before, which have to reach
- * the file first. */
+/* All unwritten runs of a direct log up to this batch: also those that went to the journal before, which have
+ * to reach the file first. */
 static int gather_direct(struct sync_job *job, struct plog *plog)
 {
     uint64_t ticket = job->batch->ticket;

@@ -1,5 +1,5 @@
-/* Write-behind: what is durable in the journal goes to the segment files, oldest chunk first, and with each log in it
- * everything of that log that is durable by then: few, large writes. */
+/* Write-behind: what is durable in the journal goes to the segment files, oldest chunk first, and with each
+ * log in it everything of that log that is durable by then: few, large writes. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -35,8 +35,10 @@ static void write_behind_run(struct store_job *base)
 
     for (uint32_t i = 0; i < job->write_count; i++) {
         struct behind_write *behind = &job->writes[i];
-        if (i > 0 && behind[-1].plog == behind->plog && behind[-1].error != 0) behind->error = behind[-1].error;
-        else behind->error = segment_write_run(base->fs, &behind->write, job->staging);
+        if (i > 0 && behind[-1].plog == behind->plog && behind[-1].error != 0)
+            behind->error = behind[-1].error;
+        else
+            behind->error = segment_write_run(base->fs, &behind->write, job->staging);
     }
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
@@ -51,7 +53,8 @@ static void complete_write(struct store *store, struct behind_write *behind)
     if (plog->error != 0) return;
     if (behind->error == MESH_EFULL || behind->error == MESH_ENOMEM) {
         store->write_retry_ms = store->now_ms + 1000; /* the journal has it; the same write is tried again */
-        if (store->is_draining) store_finish_drain(store, behind->error); /* by the recovery of the next start */
+        if (store->is_draining)
+            store_finish_drain(store, behind->error); /* by the recovery of the next start */
         return;
     }
     if (behind->error != 0) {
@@ -124,7 +127,8 @@ static int add_run(struct write_behind_job *job, struct run *run)
     struct segment_file *segment = run->segment;
     struct behind_write *behind = job->write_count > 0 ? &job->writes[job->write_count - 1] : NULL;
 
-    if (reserve((void **)&job->iovs, job->iov_count, &job->iov_capacity, sizeof(*job->iovs)) != 0) return MESH_ENOMEM;
+    if (reserve((void **)&job->iovs, job->iov_count, &job->iov_capacity, sizeof(*job->iovs)) != 0)
+        return MESH_ENOMEM;
     if (behind == NULL || behind->plog != plog || behind->segment != segment) {
         if (reserve((void **)&job->writes, job->write_count, &job->write_capacity, sizeof(*job->writes)) != 0)
             return MESH_ENOMEM;
@@ -156,12 +160,13 @@ static int add_log(struct write_behind_job *job, struct plog *plog)
     int err = 0;
 
     if (plog->is_writing || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
-    /* A sync job that is out may hold the runs of a direct log. One that waits for journal space must not be waited for:
-     * what the journal holds of such a log is written here, what is direct stays for it. */
+    /* A sync job that is out may hold the runs of a direct log. One that waits for journal space must not be
+     * waited for: what the journal holds of such a log is written here, what is direct stays for it. */
     if (plog->direct_run_count > 0 && plog->store->is_lane_busy[STORE_LANE_SYNC]) return 0;
     for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
         struct run *run = run_queue_at(&plog->runs, i);
-        if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX) break;
+        if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX)
+            break;
         err = add_run(job, run);
     }
     if (job->iov_count > before) {
@@ -185,14 +190,15 @@ static int add_chunk(struct write_behind_job *job, struct chunk *chunk)
     return 0;
 }
 
-/* Frames up to a durable one hold durable runs only: what is not durable yet, in the same chunk, lies in later ones, and
- * may be waiting for the very journal space that this is asked for. */
+/* Frames up to a durable one hold durable runs only: what is not durable yet, in the same chunk, lies in
+ * later ones, and may be waiting for the very journal space that this is asked for. */
 static bool has_durable_unwritten(const struct chunk *chunk)
 {
     list_for_each(node, &chunk->runs)
     {
         const struct run *run = container_of(node, struct run, chunk_link);
-        if (!run->is_written && run->plog->error == 0 && run->next_offset <= run->plog->durable_offset) return true;
+        if (!run->is_written && run->plog->error == 0 && run->next_offset <= run->plog->durable_offset)
+            return true;
     }
     return false;
 }
@@ -217,7 +223,8 @@ static bool is_due(const struct store *store)
     list_for_each(node, &store->dirty_chunks)
     {
         const struct chunk *chunk = container_of(node, struct chunk, link);
-        uint64_t since_ms = chunk->opened_ms > store->last_behind_ms ? chunk->opened_ms : store->last_behind_ms;
+        uint64_t since_ms =
+            chunk->opened_ms > store->last_behind_ms ? chunk->opened_ms : store->last_behind_ms;
         if (chunk->dirty_run_count > 0) return store->now_ms - since_ms >= WRITE_BEHIND_AGE_MS;
     }
     return false;
@@ -246,7 +253,9 @@ struct store_job *store_write_behind_job(struct store *store, bool is_forced)
     }
     for (uint32_t i = 0; i < job->write_count; i++)
         job->writes[i].write.iov = job->iovs + job->writes[i].first_iov;
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND, .fs = store->fs, .run = write_behind_run,
+    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+                                  .fs = store->fs,
+                                  .run = write_behind_run,
                                   .complete = write_behind_complete};
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
     store->last_behind_ms = store->now_ms;

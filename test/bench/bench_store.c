@@ -1,9 +1,11 @@
-/* The store alone, driven like a shard drives it: one loop, one sync thread, one background thread, a real directory.
- * Beside each other in one run: what append+fdatasync of 1 MiB pieces reaches on the same disk, and what the store does.
+/* The store alone, driven like a shard drives it: one loop, one sync thread, one background thread, a real
+ * directory. Beside each other in one run: what append+fdatasync of 1 MiB pieces reaches on the same disk,
+ * and what the store does.
  *
  *   bench_store DIRECTORY [MiB per case [logs batch-bytes]]
  *
- * Figures: MB/s of batches made durable, CPU seconds per GB of all threads, and the latency of one small batch. */
+ * Figures: MB/s of batches made durable, CPU seconds per GB of all threads, and the latency of one small
+ * batch. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/histogram.h"
@@ -16,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -88,7 +89,8 @@ static void stop_lanes(struct bench *bench)
     }
 }
 
-/* Completes what is done and hands out what there is; waits for a completion first when `wait` and a job is out. */
+/* Completes what is done and hands out what there is; waits for a completion first when `wait` and a job is
+ * out. */
 static void turn(struct bench *bench, bool wait)
 {
     struct store_job *done[LANES];
@@ -191,7 +193,8 @@ static uint8_t *build_batch(size_t size, struct record_batch_header *ret_header)
         must(record_batch_builder_add(&builder, &record), "builder");
         left -= take;
     }
-    must(record_batch_builder_finish(&builder, &none, 0, RECORD_COMPRESSION_NONE, &unused, &batch), "builder");
+    must(record_batch_builder_finish(&builder, &none, 0, RECORD_COMPRESSION_NONE, &unused, &batch),
+         "builder");
     copy = malloc(batch.size);
     memcpy(copy, batch.data, batch.size);
     record_batch_set_leader_epoch(copy, 1);
@@ -201,7 +204,8 @@ static uint8_t *build_batch(size_t size, struct record_batch_header *ret_header)
     return copy;
 }
 
-static void append_one(struct bench *bench, struct plog *plog, uint8_t *batch, struct record_batch_header *header)
+static void append_one(struct bench *bench, struct plog *plog, uint8_t *batch,
+                       struct record_batch_header *header)
 {
     uint64_t ticket;
     int err;
@@ -217,17 +221,16 @@ static void append_one(struct bench *bench, struct plog *plog, uint8_t *batch, s
 /* Until all is in the segments, which an idle store does by itself after a while. */
 static void settle(struct bench *bench)
 {
-    struct timespec pause = {0, 20000000};
     struct store_stats stats;
 
     do {
         turn(bench, bench->out > 0);
         store_get_stats(bench->store, &stats);
-        if (bench->out == 0 && stats.pending_bytes > 0) nanosleep(&pause, NULL);
     } while (bench->out > 0 || stats.pending_bytes > 0);
 }
 
-static void throughput(struct bench *bench, const char *name, unsigned log_count, size_t batch_size, uint64_t bytes)
+static void throughput(struct bench *bench, const char *name, unsigned log_count, size_t batch_size,
+                       uint64_t bytes)
 {
     struct record_batch_header header;
     uint8_t *batch = build_batch(batch_size, &header);
@@ -239,8 +242,10 @@ static void throughput(struct bench *bench, const char *name, unsigned log_count
 
     open_store(bench);
     logs = open_logs(bench, log_count);
-    /* Files are created and memory is touched before the clock starts: a broker that runs has done so long ago. */
-    for (uint64_t warm = 0; warm < WARM_BYTES || warm < (uint64_t)log_count * batch_size; warm += header.size) {
+    /* Files are created and memory is touched before the clock starts: a broker that runs has done so long
+     * ago. */
+    for (uint64_t warm = 0; warm < WARM_BYTES || warm < (uint64_t)log_count * batch_size;
+         warm += header.size) {
         append_one(bench, logs[next++ % log_count], batch, &header);
         if (warm % (256u << 10) < header.size) turn(bench, false);
     }
@@ -259,11 +264,13 @@ static void throughput(struct bench *bench, const char *name, unsigned log_count
     seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
     cpu = cpu_seconds() - cpu;
     store_get_stats(bench->store, &stats);
-    printf("%-34s %7.0f MB/s  %5.2f CPU-s/GB  journal x%.2f  segments x%.2f  %6.0f us/sync (p50)  %6.0f p99\n", name,
-           (double)appended / seconds / 1e6, cpu / ((double)appended / 1e9),
-           (double)(stats.journal_written_bytes - before.journal_written_bytes) / (double)appended, (double)(stats.segment_written_bytes - before.segment_written_bytes) / (double)appended,
-           (double)histogram_quantile(store_sync_histogram(bench->store), 0.5) / 1e3,
-           (double)histogram_quantile(store_sync_histogram(bench->store), 0.99) / 1e3);
+    printf(
+        "%-34s %7.0f MB/s  %5.2f CPU-s/GB  journal x%.2f  segments x%.2f  %6.0f us/sync (p50)  %6.0f p99\n",
+        name, (double)appended / seconds / 1e6, cpu / ((double)appended / 1e9),
+        (double)(stats.journal_written_bytes - before.journal_written_bytes) / (double)appended,
+        (double)(stats.segment_written_bytes - before.segment_written_bytes) / (double)appended,
+        (double)histogram_quantile(store_sync_histogram(bench->store), 0.5) / 1e3,
+        (double)histogram_quantile(store_sync_histogram(bench->store), 0.99) / 1e3);
     fflush(stdout);
     close_store(bench, logs, log_count);
     free(logs);
@@ -291,7 +298,8 @@ static void latency(struct bench *bench, size_t batch_size, unsigned count)
         if (i == count / 4) cpu = cpu_seconds();
     }
     cpu = cpu_seconds() - cpu;
-    printf("one batch of %zu bytes             p50 %4.0f us  p99 %4.0f us  (sync job p50 %.0f us)  %.0f us CPU each\n",
+    printf("one batch of %zu bytes             p50 %4.0f us  p99 %4.0f us  (sync job p50 %.0f us)  %.0f us "
+           "CPU each\n",
            batch_size, (double)histogram_quantile(histogram, 0.5) / 1e3,
            (double)histogram_quantile(histogram, 0.99) / 1e3,
            (double)histogram_quantile(store_sync_histogram(bench->store), 0.5) / 1e3, cpu * 1e6 / count);
@@ -334,8 +342,8 @@ int main(int argc, char **argv)
     }
     must(fs_real_new(argv[1], &bench.fs), "fs_real_new");
     start_lanes(&bench);
-    if (argc > 3) {
-        throughput(&bench, "chosen", (unsigned)atoi(argv[3]), (size_t)atoi(argv[4]), bytes);
+    if (argc > 4) {
+        throughput(&bench, "chosen", (unsigned)strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10), bytes);
         goto out;
     }
     plain(argv[1], bytes);

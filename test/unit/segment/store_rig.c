@@ -17,7 +17,7 @@ void rig_init(struct rig *rig, struct fs *fs)
     memset(rig, 0, sizeof(*rig));
     rig->fs = fs;
     if (fs == NULL) {
-        strcpy(rig->directory, "/tmp/mesh-store-XXXXXX");
+        snprintf(rig->directory, sizeof(rig->directory), "/tmp/mesh-store-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(rig->directory));
         ck_assert_int_eq(fs_real_new(rig->directory, &rig->fs), 0);
     }

@@ -109,8 +109,10 @@ START_TEST(what_was_durable_survives_a_crash)
         ck_assert(!rig.report.was_clean);
         ck_assert_str_eq(rig.events, "");
         ck_assert_uint_eq(plog_end_offset(rig.logs[0]), (uint64_t)(round + 1) * 50);
-        ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, plog_end_offset(rig.logs[0]), 3000), (unsigned)(round + 1) * 50);
-        ck_assert_uint_eq(rig_check(&rig, rig.logs[1], 0, plog_end_offset(rig.logs[1]), 3000), (unsigned)(round + 1) * 5);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, plog_end_offset(rig.logs[0]), 3000),
+                          (unsigned)(round + 1) * 50);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[1], 0, plog_end_offset(rig.logs[1]), 3000),
+                          (unsigned)(round + 1) * 5);
     }
 }
 END_TEST
@@ -316,7 +318,8 @@ END_TEST
 
 START_TEST(producers_are_known_again_after_stop_and_crash)
 {
-    struct record_batch_header header = {.producer_id = 77, .producer_epoch = 1, .base_sequence = 4, .record_count = 1};
+    struct record_batch_header header = {
+        .producer_id = 77, .producer_epoch = 1, .base_sequence = 4, .record_count = 1};
     uint64_t base_offset = 0;
 
     rig_open(&rig, 1);

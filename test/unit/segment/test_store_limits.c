@@ -1,4 +1,5 @@
-/* The store at its limits: a disk without room for the journal, a drain that cannot end cleanly, many logs. */
+/* The store at its limits: a disk without room for the journal, a drain that cannot end cleanly, many logs.
+ */
 #include "store_rig.h"
 
 #include "base/error.h"
@@ -143,7 +144,8 @@ static void open_many(struct plog **logs)
     ck_assert_int_eq(store_open(&rig.options, &rig.store), 0);
     for (uint32_t i = 0; i < MANY_LOGS; i++) {
         struct plog_id id = many_id(i);
-        ck_assert_int_eq(store_open_log(rig.store, &id, &rig.config, recovery_take(catalog, &id), &logs[i]), 0);
+        ck_assert_int_eq(store_open_log(rig.store, &id, &rig.config, recovery_take(catalog, &id), &logs[i]),
+                         0);
     }
     recovery_catalog_free(catalog);
     store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);

@@ -29,7 +29,7 @@ static int check(struct plog *plog, const struct record_batch_header *header)
 {
     if (plog_error(plog) != 0) return plog_error(plog);
     if (plog->truncation != NULL || plog->store->is_draining) return MESH_EAGAIN;
-    if (header->size > SEGMENT_BYTES_MAX / 4 || header->size > plog->store->options.journal_file_bytes / 2)
+    if (header->size > SEGMENT_BYTES_MAX / 4 || header->size > store_batch_size_max(plog->store))
         return MESH_ETOOLARGE;
     if (header->leader_epoch >= 0 && header->leader_epoch < epoch_cache_last_epoch(&plog->epochs))
         return MESH_EINVAL;
@@ -196,15 +196,18 @@ static int find_place(struct plog *plog, struct segment_file *segment,
                       const struct record_batch_header *header, struct append_place *place)
 {
     struct store *store = plog->store;
-    uint64_t ticket = store->next_ticket;
-    bool is_first_touch = plog->touch_ticket != ticket;
+    uint64_t ticket;
+    bool is_first_touch;
     int err;
 
     if (plog->flush == PLOG_FLUSH_ASYNC) {
         err = async_room(store, header->size, &place->chunk);
         return err != 0 ? err : prepare_run(plog, place, segment, 0);
     }
-    err = store_touch(store, plog, &place->touch);
+    err = store_begin_append(store, header->size);
+    ticket = store->next_ticket;
+    is_first_touch = plog->touch_ticket != ticket;
+    if (err == 0) err = store_touch(store, plog, &place->touch);
     if (err != 0) return err;
     if (!choose_direct(plog, place->touch, is_first_touch))
         return place_in_frame(plog, segment, header, place);

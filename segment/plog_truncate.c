@@ -64,7 +64,8 @@ static void add_record(struct plog_truncation *truncation, enum journal_entry_ty
     };
     uint32_t position;
 
-    if (store_begin_entry(store, &entry, 0, NULL, &position) != 0) return;
+    if (store_begin_append(store, 0) != 0 || store_begin_entry(store, &entry, 0, NULL, &position) != 0)
+        return;
     store->forming->has_records = true;
     truncation->ticket = store->forming->ticket;
 }

@@ -8,6 +8,10 @@
 
 #define SPARE_BATCHES_MAX 4
 
+/* What a batch may need beside the bytes of an append: headers, the padding of the frame that it ends and of
+ * the one that it begins, and a frame of marks. */
+#define APPEND_OVERHEAD (4u * FS_BLOCK_SIZE)
+
 struct sync_batch *store_batch_new(struct store *store)
 {
     struct list_node *node = list_pop_front(&store->spare_batches);
@@ -35,7 +39,7 @@ void store_batch_free(struct store *store, struct sync_batch *batch)
     for (uint32_t i = 0; i < batch->frame_count; i++)
         chunk_unref(batch->frames[i].chunk);
     batch->frame_count = batch->touch_count = batch->direct_count = 0;
-    batch->bytes = 0;
+    batch->bytes = batch->frame_bytes = 0;
     batch->has_records = false;
     if (store->spare_batch_count >= SPARE_BATCHES_MAX) {
         store_batch_drop(batch);
@@ -64,6 +68,22 @@ static int grow_array(void **array, uint32_t *capacity, size_t item_size)
     *array = grown;
     *capacity = wanted;
     return 0;
+}
+
+uint32_t store_batch_size_max(const struct store *store)
+{
+    return store->options.journal_file_bytes - APPEND_OVERHEAD;
+}
+
+int store_begin_append(struct store *store, uint32_t size)
+{
+    const struct frame_writer *writer = &store->writer;
+    uint64_t need = (uint64_t)size + APPEND_OVERHEAD;
+
+    if (store->forming == NULL) return 0;
+    need += store->forming->frame_bytes;
+    if (writer->has_frame) need += writer->chunk->used - writer->frame_start;
+    return need <= store->options.journal_file_bytes ? 0 : store_queue_forming(store);
 }
 
 int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch)
@@ -99,6 +119,7 @@ int store_seal_frame(struct store *store)
         return MESH_ENOMEM;
     frame = &batch->frames[batch->frame_count++];
     frame_writer_seal(&store->writer, store->durable_sequence, store->live_sequence, frame);
+    batch->frame_bytes += frame->length;
     chunk_ref(frame->chunk);
     return 0;
 }

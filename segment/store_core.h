@@ -53,6 +53,7 @@ struct sync_batch {
     uint64_t bytes;
     struct journal_frame *frames; /* each holds a reference to its chunk */
     uint32_t frame_count, frame_capacity;
+    uint32_t frame_bytes; /* of the sealed frames */
     struct batch_touch *touches;
     uint32_t touch_count, touch_capacity;
     uint32_t direct_count; /* of the touches */
@@ -152,6 +153,11 @@ void store_space_probed(struct store *store, uint64_t free_bytes);
 bool store_has_space(struct store *store, uint64_t size); /* for that and for the first journal file */
 
 /* store_batch.c */
+/* The largest batch that a group log takes: the frames of one ticket lie in one journal file. */
+uint32_t store_batch_size_max(const struct store *store);
+/* Makes sure that the forming batch can take a batch of that size, by beginning another one if not.
+ * MESH_ENOMEM. */
+int store_begin_append(struct store *store, uint32_t size);
 int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch);
 int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size,
                       struct run *run, uint32_t *ret_position);

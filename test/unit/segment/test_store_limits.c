@@ -113,7 +113,7 @@ START_TEST(journal_files_shrink_to_a_small_limit)
     ck_assert_uint_le(stats.journal_live_bytes, 1u << 20);
     ck_assert_uint_lt(fs_mem_used_bytes(disk), (1u << 20) + 1000 * 3200 + (256u << 10));
     ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 1000, 1 << 20), 1000);
-    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 200000), MESH_ETOOLARGE);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 260000), MESH_ETOOLARGE);
 }
 END_TEST
 

@@ -73,11 +73,13 @@ static void print_json(int error, const char *message)
 
 enum exit_code failure_report(bool is_json, int error, const char *cause, const char *what, ...)
 {
-    const char *remedy = failure_remedy(error);
+    bool has_cause = cause != NULL && cause[0] != '\0';
+    /* "too large" has one remedy for records; for anything else the cause says it. */
+    const char *remedy = has_cause && error == MESH_ETOOLARGE ? "" : failure_remedy(error);
     char text[WHAT_SIZE_MAX];
     va_list arguments;
 
-    if (cause == NULL || cause[0] == '\0') cause = mesh_strerror(error);
+    if (!has_cause) cause = mesh_strerror(error);
     va_start(arguments, what);
     if (vsnprintf(text, sizeof(text), what, arguments) < 0) text[0] = '\0';
     va_end(arguments);

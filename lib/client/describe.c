@@ -114,6 +114,18 @@ static int take_answer(struct mesh_client *client, struct slice answer, const ch
     return 0;
 }
 
+/* The broker's answer would be beyond the protocol's limits: only asking for less helps. */
+static int fail_too_large(struct mesh_client *client, const char *name)
+{
+    if (name != NULL)
+        return client_fail(client, MESH_ETOOLARGE,
+                           "topic \"%s\" has too many partitions to be described in one answer", name);
+    return client_fail(client, MESH_ETOOLARGE,
+                       "all topics and partitions together are more than one answer may hold (%d in 4 MiB): "
+                       "ask for topics by name",
+                       MESSAGE_RESPONSE_ELEMENTS_MAX);
+}
+
 int mesh_topic_describe(struct mesh_client *client, const char *name, struct mesh_topic_list **ret_list)
 {
     struct message_topic_describe describe = {.all = name == NULL, .with_offsets = true};
@@ -133,7 +145,7 @@ int mesh_topic_describe(struct mesh_client *client, const char *name, struct mes
     err = call_wait(call, &answer);
     if (err == 0) err = take_answer(client, buffer_slice(&answer), name, ret_list);
     buffer_deinit(&answer);
-    return err;
+    return err == MESH_ETOOLARGE ? fail_too_large(client, name) : err;
 }
 
 size_t mesh_topic_list_count(const struct mesh_topic_list *list)

@@ -103,6 +103,7 @@ static int expiry_cause(const struct producer_batch *batch)
 
 static int pending_expiry_cause(const struct mesh_producer *producer)
 {
+    if (producer->topic->error != 0) return producer->topic->error; /* why its partitions are not known */
     return broker_is_any_ready(producer->client) ? MESH_ETIMEDOUT : MESH_EUNREACHABLE;
 }
 

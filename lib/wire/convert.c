@@ -169,22 +169,31 @@ int convert_unpack(const ProtobufCMessageDescriptor *descriptor, struct slice fr
     return 0;
 }
 
-static int pack(const ProtobufCMessage *message, struct buffer *to)
+#define ELEMENT_BYTES_MIN 2 /* tag and length */
+
+static int pack(const ProtobufCMessage *message, uint32_t elements_max, struct buffer *to)
 {
-    size_t size = protobuf_c_message_get_packed_size(message);
+    size_t size = protobuf_c_message_get_packed_size(message), start = to->size;
+    uint32_t element_count;
 
     if (size > FRAME_MESSAGE_BYTES_MAX) return MESH_ETOOLARGE;
     if (size == 0) return 0;
     if (buffer_reserve(to, size) != 0) return MESH_ENOMEM;
-    to->size += protobuf_c_message_pack(message, to->data + to->size);
-    return 0;
+    to->size += protobuf_c_message_pack(message, to->data + start);
+    if (size / ELEMENT_BYTES_MIN <= elements_max) return 0; /* as nearly always: no need to count */
+    if (message_check(message->descriptor, slice_of(to->data + start, size), elements_max, &element_count) ==
+        0)
+        return 0;
+    to->size = start;
+    return MESH_ETOOLARGE;
 }
 
-int convert_pack(struct conversion *conversion, const ProtobufCMessage *message, struct buffer *to)
+int convert_pack(struct conversion *conversion, const ProtobufCMessage *message, uint32_t elements_max,
+                 struct buffer *to)
 {
     int err = conversion->err;
 
-    if (err == 0) err = pack(message, to);
+    if (err == 0) err = pack(message, elements_max, to);
     while (conversion->blocks != NULL) {
         struct convert_block *block = conversion->blocks;
         conversion->blocks = block->next;

@@ -51,8 +51,10 @@ int convert_unpack(const ProtobufCMessageDescriptor *descriptor, struct slice fr
                    ProtobufCMessage **ret_message);
 
 /* Appends the encoded message, unless the conversion has failed, and frees the conversion's blocks.
- * Errors: the conversion's, MESH_ENOMEM, MESH_ETOOLARGE (over FRAME_MESSAGE_BYTES_MAX). */
-int convert_pack(struct conversion *conversion, const ProtobufCMessage *message, struct buffer *to);
+ * Errors: the conversion's, MESH_ENOMEM, MESH_ETOOLARGE (over FRAME_MESSAGE_BYTES_MAX or elements_max: no
+ * decoder would take it). */
+int convert_pack(struct conversion *conversion, const ProtobufCMessage *message, uint32_t elements_max,
+                 struct buffer *to);
 
 /* Defines the public functions of one message of MESSAGE_MAP from three static ones:
  *   suffix_from_wire(conversion, const wire *, our struct *), suffix_to_wire(conversion, const our struct *,
@@ -63,7 +65,7 @@ int convert_pack(struct conversion *conversion, const ProtobufCMessage *message,
         struct conversion conversion = {0, NULL};                                                            \
         wire_type wire = wire_init;                                                                          \
         suffix##_to_wire(&conversion, message, &wire);                                                       \
-        return convert_pack(&conversion, &wire.base, to);                                                    \
+        return convert_pack(&conversion, &wire.base, elements_max, to);                                      \
     }                                                                                                        \
     int message_decode_##suffix(struct slice from, struct type *ret_message)                                 \
     {                                                                                                        \

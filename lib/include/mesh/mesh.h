@@ -241,7 +241,8 @@ struct mesh_topic_info {
 };
 struct mesh_topic_list; /* owns what its infos point to */
 
-/* name NULL: every topic. Errors: MESH_EUNKNOWN_TOPIC. */
+/* name NULL: every topic. Errors: MESH_EUNKNOWN_TOPIC, MESH_ETOOLARGE (topics, their settings and partitions
+ * are together more than 200,000 or 4 MiB: ask by name). */
 MESH_EXPORT int mesh_topic_describe(struct mesh_client *client, const char *name, struct mesh_topic_list **ret_list);
 MESH_EXPORT size_t mesh_topic_list_count(const struct mesh_topic_list *list);
 MESH_EXPORT const struct mesh_topic_info *mesh_topic_list_get(const struct mesh_topic_list *list, size_t index);

@@ -167,6 +167,28 @@ START_TEST(a_long_message_of_idle_partitions_is_within_the_memory_budget)
 }
 END_TEST
 
+START_TEST(messages_with_more_elements_than_a_decoder_takes_are_not_encoded)
+{
+    uint32_t count = MESSAGE_RESPONSE_ELEMENTS_MAX - 1; /* and the topic */
+    struct message_partition *partitions = calloc(count + 1, sizeof(*partitions));
+    struct message_topic topic = {.name = (char[]){"t"}, .partitions = partitions, .partition_count = count};
+    struct message_topic_response response = {.topics = &topic, .topic_count = 1}, decoded;
+    struct buffer bytes = BUFFER_INIT;
+
+    ck_assert_ptr_nonnull(partitions);
+    ck_assert_int_eq(message_encode_topic_response(&bytes, &response), 0);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&bytes), &decoded), 0);
+    message_deinit_topic_response(&decoded);
+    buffer_clear(&bytes);
+    topic.partition_count++;
+    ck_assert_int_eq(buffer_append(&bytes, "kept", 4), 0);
+    ck_assert_int_eq(message_encode_topic_response(&bytes, &response), MESH_ETOOLARGE);
+    ck_assert_uint_eq(bytes.size, 4);
+    buffer_deinit(&bytes);
+    free(partitions);
+}
+END_TEST
+
 START_TEST(messages_longer_than_a_frame_takes_are_not_encoded)
 {
     size_t size = FRAME_MESSAGE_BYTES_MAX - 5; /* tag and length of the string */
@@ -224,6 +246,7 @@ int main(void)
     tcase_add_loop_test(tcase, nothing_decodes_to_defaults, 0, message_kind_count);
     tcase_add_loop_test(tcase, lists_have_a_greatest_length, 0, sizeof(limit_cases) / sizeof(limit_cases[0]));
     tcase_add_test(tcase, a_long_message_of_idle_partitions_is_within_the_memory_budget);
+    tcase_add_test(tcase, messages_with_more_elements_than_a_decoder_takes_are_not_encoded);
     tcase_add_test(tcase, messages_longer_than_a_frame_takes_are_not_encoded);
     tcase_add_test(tcase, lists_that_no_frame_takes_are_refused_before_they_are_looked_at);
     tcase_add_test(tcase, what_cannot_be_said_is_not_encoded);

@@ -214,6 +214,13 @@ static int count_partitions(void *user, const struct image_topic *topic)
     return 0;
 }
 
+/* An append is refused when it would take the disk below the minimum; a batch of usual size does so from a
+ * little above it on. */
+static bool is_disk_full(const struct describe_facts *facts)
+{
+    return facts->disk_free_bytes < facts->disk_free_bytes_min + facts->disk_free_bytes_min / 16;
+}
+
 static int storage_problems(struct arena *arena, const struct describe_facts *facts,
                             struct message_status_response *status)
 {
@@ -238,7 +245,7 @@ static int storage_problems(struct arena *arena, const struct describe_facts *fa
             arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
             "stored bytes do not match their checksums: these offsets are not served",
             "check the disk; restore the data directory from a copy if the records are needed");
-    if (err == 0 && facts->disk_free_bytes < facts->disk_free_bytes_min)
+    if (err == 0 && is_disk_full(facts))
         err = add_problem(
             arena, status,
             arena_printf(arena, "the disk is full: %llu MiB free",

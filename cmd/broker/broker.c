@@ -344,13 +344,14 @@ int broker_run(const struct broker_options *options)
     struct broker_options run_options = *options;
     ev_signal watchers[2];
     static const int signals[2] = {SIGTERM, SIGINT};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct broker *broker;
     int err;
 
     /* Arenas per thread would cost an idle broker most of its memory; large buffers are to go back to the system. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &ignore, NULL); /* a peer that went away is an error of send(2), not the end of us */
     run_options.ready = run_on_ready;
     run_options.ready_user = (void *)(uintptr_t)options;
     err = broker_open(&run_options, &broker);

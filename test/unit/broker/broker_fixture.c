@@ -30,10 +30,12 @@ static void *run(void *user)
 
 void broker_fixture_init(struct broker_fixture *fixture)
 {
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
     memset(fixture, 0, sizeof(*fixture));
-    strcpy(fixture->data_dir, "/tmp/mesh-test-broker-XXXXXX");
+    snprintf(fixture->data_dir, sizeof(fixture->data_dir), "/tmp/mesh-test-broker-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(fixture->data_dir));
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &ignore, NULL);
     log_set_level(LOG_LEVEL_ERROR);
     broker_options_init(&fixture->options);
     fixture->options.data_dir = fixture->data_dir;

@@ -168,8 +168,7 @@ uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
 {
     uint64_t next, free_bytes;
 
-    store->now_ms = now_ms;
-    store->now_wall_ms = now_wall_ms;
+    store_set_clock(store, now_ms, now_wall_ms);
     next = store_run_due(store);
     if (now_ms - store->probed_ms >= FREE_PROBE_MS && store->fs->ops->free_bytes(store->fs, &free_bytes) == 0)
         store_space_probed(store, free_bytes);

@@ -253,10 +253,15 @@ void store_set_notify(struct store *store, store_notify_fn *notify, void *user)
     store->notify_user = user;
 }
 
-void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
+void store_set_clock(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
 {
     store->now_ms = now_ms;
     store->now_wall_ms = now_wall_ms;
+}
+
+void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
+{
+    store_set_clock(store, now_ms, now_wall_ms);
     store_write_async(store);
     /* When little memory is shared by many logs, all of it may lie in chunks that wait for more of their own
      * log. */

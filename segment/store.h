@@ -176,6 +176,10 @@ int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *
 
 enum store_lane { STORE_LANE_SYNC, STORE_LANE_BACKGROUND, STORE_LANE_READ, STORE_LANE_COUNT };
 
+/* Tells the store what time it is: before its logs are opened (their due times count from here) and at the start of each
+ * turn. store_end_turn() and store_tick() do the same. */
+void store_set_clock(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
+
 /* Called once per turn of the loop after appends: writes async logs' bytes to the kernel, closes the forming
  * batch. */
 void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms);

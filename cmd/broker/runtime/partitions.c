@@ -225,6 +225,7 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
     if (image_topic->changed_index == topic->topic->changed_index) return;
     image_topic_unref(topic->topic);
     topic->topic = image_topic_ref(image_topic);
+    shard->is_tick_wanted = true;
     topic_config_to_plog(image_topic, &plog_config);
     config_of(image_topic, &config);
     list_for_each(node, &topic->partitions)

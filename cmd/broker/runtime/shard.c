@@ -55,6 +55,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     if (err != 0) goto fail;
     err = store_open(store_options, &shard->store);
     if (err != 0) goto fail;
+    store_set_clock(shard->store, shard->now_ms, shard->now_wall_ms);
     store_set_notify(shard->store, shard_on_plog_change, shard);
     shard->image = image_ref(metadata_image(broker->control.metadata));
     *ret_shard = shard;

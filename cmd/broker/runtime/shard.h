@@ -60,7 +60,9 @@ struct shard {
     uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
     pthread_t thread;
     uint64_t appended; /* batches since the start */
-    uint64_t tick_seen;
+    uint64_t tick_seen;   /* appended when the store last ticked */
+    uint64_t tick_due_ms; /* when it ticks next; UINT64_MAX: not armed */
+    bool is_tick_wanted;  /* a log's configuration changed since */
     bool is_thread_started;
     bool is_announced; /* in mailbox_prepare_sleep() */
     bool is_store_full; /* an append found no memory in this turn */

@@ -7,6 +7,7 @@
 
 #include <malloc.h>
 
+#define TICK_TRAFFIC_MS 100
 #define TRIM_SECONDS 2.0 /* free buffers are given back after this long without use */
 
 static void read_clocks(struct shard *shard)
@@ -28,6 +29,7 @@ static void turn_on_wake(struct ev_loop *loop, ev_check *check, int events)
         mailbox_awake(&shard->mailbox);
     }
     read_clocks(shard);
+    store_set_clock(shard->store, shard->now_ms, shard->now_wall_ms);
     shard->metrics.loop_turns++;
     shard->metrics.mailbox_messages += mailbox_drain(&shard->mailbox);
 }
@@ -76,22 +78,37 @@ static void start_jobs(struct shard *shard)
 
 /* ---- timers ---- */
 
-static void schedule_tick(struct shard *shard)
+static void arm_tick(struct shard *shard, uint64_t due_ms)
 {
-    uint64_t due_ms = store_tick(shard->store, shard->now_ms, shard->now_wall_ms);
-
-    shard->tick_seen = shard->appended;
+    shard->tick_due_ms = due_ms;
     ev_timer_stop(shard->loop, &shard->tick);
     if (due_ms == UINT64_MAX) return;
     ev_timer_set(&shard->tick, due_ms > shard->now_ms ? (double)(due_ms - shard->now_ms) / 1e3 : 0., 0.);
     ev_timer_start(shard->loop, &shard->tick);
 }
 
+static void run_tick(struct shard *shard)
+{
+    shard->tick_seen = shard->appended;
+    shard->is_tick_wanted = false;
+    arm_tick(shard, store_tick(shard->store, shard->now_ms, shard->now_wall_ms));
+}
+
+/* What was appended or configured since the last tick may be due long before the time that it gave. Traffic costs at most
+ * one tick per TICK_TRAFFIC_MS. */
+static void bring_tick_forward(struct shard *shard)
+{
+    bool has_news = shard->appended != shard->tick_seen || shard->is_tick_wanted;
+
+    if (has_news && shard->tick_due_ms > shard->now_ms + TICK_TRAFFIC_MS)
+        arm_tick(shard, shard->now_ms + TICK_TRAFFIC_MS);
+}
+
 static void turn_on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    schedule_tick(timer->data);
+    run_tick(timer->data);
 }
 
 static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
@@ -114,7 +131,7 @@ static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void arm_timers(struct shard *shard)
 {
-    if (shard->appended != shard->tick_seen && !ev_is_active(&shard->tick)) schedule_tick(shard);
+    bring_tick_forward(shard);
     if (shard->pool.acquired != shard->trim_seen && !ev_is_active(&shard->trim)) {
         shard->trim_seen = shard->pool.acquired;
         ev_timer_set(&shard->trim, TRIM_SECONDS, 0.);
@@ -179,7 +196,7 @@ void *shard_run(void *user)
 
     read_clocks(shard);
     connections_listen(shard);
-    schedule_tick(shard);
+    run_tick(shard);
     while (!shard->is_finished) {
         turn_end(shard);
         if (shard->is_finished) break;

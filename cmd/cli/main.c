@@ -7,9 +7,12 @@
 
 #include <mesh/error.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_SIZE_MAX 80
 
@@ -100,11 +103,23 @@ static void ignore_pipe_signal(void)
     (void)sigaction(SIGPIPE, &action, NULL);
 }
 
+/* Numbers 0 to 2 that nobody opened would go to the first sockets and files, and messages or records into
+ * them. What takes their place can neither be read nor written the way it is meant to be, so that a command
+ * notices. */
+static void occupy_standard_streams(void)
+{
+    static const int wrong_way[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", wrong_way[fd]) != fd) abort();
+}
+
 int main(int argc, char **argv)
 {
     const struct command_spec *command;
     const struct command_group *group;
 
+    occupy_standard_streams();
     ignore_pipe_signal();
     if (argc < 2) {
         (void)help_print_overview(true);

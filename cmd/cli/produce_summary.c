@@ -87,7 +87,8 @@ static int print_json(const struct produce_summary *summary, const struct argume
         json_writer_boolean(&json, !summary->ends_without_newline);
     }
     delivery_tally_write_json(tally, &json);
-    if (tally->first_error != 0) write_error(&json, tally->first_error);
+    if (tally->first_error != 0 || tally->error != 0)
+        write_error(&json, tally->first_error != 0 ? tally->first_error : tally->error);
     json_writer_end_object(&json);
     return standard_output_finish(&text, json_writer_error(&json) != 0 ? MESH_ENOMEM
                                                                        : buffer_append(&text, "\n", 1));

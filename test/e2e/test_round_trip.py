@@ -4,11 +4,12 @@ import base64
 import json
 import os
 import random
+import socket
 import struct
 import subprocess
 import time
 
-from harness import Case, COMMAND_SECONDS, text_lines, main
+from harness import Case, COMMAND_SECONDS, MESH, text_lines, main
 
 
 def prefixed(records):
@@ -51,6 +52,31 @@ class RoundTrip(Case):
                 self.assertLess(facts["seconds"], 10, "nobody waits for answers that do not come")
                 self.assertEqual((facts["records"], facts["failed"]), (2, 0))
                 self.assertEqual(self.mesh("consume", f"acks{acks}", "--count", "2", "--timeout", "20s").out, b"a\nb\n")
+
+    def test_closed_standard_streams_never_become_sockets_or_files(self):
+        self.mesh("produce", "closed", stdin=b"kept\n" * 100)
+        environ = self.command_environment()
+        for line, code in [('exec "$0" consume closed --until-end >&-', 1), ('exec "$0" consume closed --until-end >&- <&-', 1),
+                           ('exec "$0" produce closed --quiet <&-', 1), ('exec "$0" status >&- 2>&- <&-', 1)]:
+            with self.subTest(line):
+                done = subprocess.run(["sh", "-c", line, MESH], env=environ, capture_output=True, timeout=COMMAND_SECONDS)
+                self.assertEqual(done.returncode, code, done)
+        self.assertEqual(self.consume("closed"), b"kept\n" * 100)
+
+    def test_broker_without_standard_streams_keeps_its_files_whole(self):
+        with socket.socket() as probe:  # nobody can read the ready line: a port that was free a moment ago
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        broker = subprocess.Popen(["sh", "-c", 'exec "$0" serve --data "$1" --listen "127.0.0.1:$2" <&- >&- 2>&-', MESH, self.path("bare"),
+                                   str(port)], env=self.command_environment())
+        self.children.append(broker)
+        address = f"127.0.0.1:{port}"
+        self.mesh("produce", "t", "--broker", address, "--timeout", "60s", stdin=b"one\n" * 1000)
+        broker.terminate()
+        self.assertEqual(broker.wait(COMMAND_SECONDS), 0)
+        again = self.new_broker(self.path("bare")).start()
+        self.assertEqual(self.mesh("consume", "t", "--until-end", broker=again).out, b"one\n" * 1000)
+        self.assertFalse([line for line in again.lines if "corrupt" in line or "damage" in line])
 
     def test_missing_final_newline(self):
         facts = self.mesh("produce", "t", "--json", stdin=b"one\ntwo").json

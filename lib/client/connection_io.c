@@ -231,6 +231,7 @@ static int dispatch(struct connection *connection, const struct frame_header *he
     struct request *request = request_table_find(&connection->requests, header->correlation_id);
     struct slice message = slice_of(frame + FRAME_HEADER_SIZE, header->message_size);
     uint8_t *attachment = NULL;
+    uint64_t session = connection->session;
     int err = frame_verify(frame, header);
 
     if (err != 0) return err;
@@ -245,7 +246,8 @@ static int dispatch(struct connection *connection, const struct frame_header *he
         request->connection = NULL;
         err = request->handler->answered(request, header, message, &attachment);
         if (err != 0) return err;
-        if (attachment != NULL) { /* else the request may be gone by now */
+        if (connection->session != session) return MESH_ECLOSED; /* closed by what a callback did */
+        if (attachment != NULL) {                                /* else the request may be gone by now */
             connection->receiving = request;
             request->connection = connection;
         }

@@ -165,7 +165,11 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
     while (polled->count < polled->max && (got = record_iterator_next(&consumer->iterator, &record)) == 1) {
         if (record.offset < assignment->position) continue; /* the batch begins before the offset asked for */
         err = fill(consumer, &record, polled->max, &polled->records[polled->count]);
-        if (err == MESH_ENOMEM) return PROGRESS_DRY; /* comes again: the position has not moved */
+        if (err == MESH_ENOMEM) { /* the iterator is beyond the record, the position is not: fetched again */
+            assignment_rewind(assignment, assignment->position);
+            end_batch(consumer);
+            return PROGRESS_DRY;
+        }
         if (err != 0) {
             got = err;
             break;

@@ -64,10 +64,16 @@ void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t produc
     queue->next_sequence = 0;
     list_for_each(node, &queue->batches)
     {
-        if (batch_of(node)->state != BATCH_WAITING) continue;
-        batch_of(node)->has_sequence = false;
-        batch_of(node)->encoded = slice_of(NULL, 0);
+        struct producer_batch *batch = batch_of(node);
+        if (batch->state != BATCH_WAITING) continue;
+        if (queue->forgotten != 0 && batch->maybe_stored) {
+            delivery_queue_give_up(queue, batch, queue->forgotten);
+            continue;
+        }
+        batch->has_sequence = false;
+        batch->encoded = slice_of(NULL, 0);
     }
+    queue->forgotten = 0;
 }
 
 struct producer_batch *delivery_queue_take(struct delivery_queue *queue)
@@ -202,6 +208,7 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
         break;
     case DELIVERY_FORGOTTEN:
         abandon_producer_id(queue);
+        queue->forgotten = result->error;
         if (batch->maybe_stored)
             fail(queue, batch, result->error, true);
         else

@@ -38,6 +38,7 @@ struct delivery_queue {
     bool is_draining;  /* rule 3 */
     uint32_t failures; /* in a row */
     uint64_t retry_ms; /* nothing is sent before */
+    int forgotten;     /* the error with which the broker said that it knows our id no more; 0: it did not */
     int refusal;       /* why the broker would not store now, when that is the last that it said; else 0 */
 };
 
@@ -57,7 +58,9 @@ static inline bool delivery_queue_needs_producer_id(const struct delivery_queue 
     return queue->is_idempotent && queue->producer_id < 0 && queue->in_flight == 0;
 }
 
-/* Goes on under this id, from sequence 0; what waits is sequenced anew. Nothing may be in flight. */
+/* Goes on under this id, from sequence 0; what waits is sequenced anew, or resolved by rule 5. Nothing may be
+ * in flight.
+ */
 void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t producer_id,
                                     int16_t producer_epoch);
 

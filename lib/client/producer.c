@@ -60,13 +60,17 @@ fail:
 void mesh_producer_free(struct mesh_producer *producer)
 {
     struct list_node *node;
+    bool was_dispatching;
 
     if (producer == NULL) return;
     producer->is_closing = true;
+    was_dispatching = producer->client->is_dispatching;
+    producer->client->is_dispatching = true; /* what callbacks may not do, they may not do here either */
     producer_forget_requests(producer);
     producer_pending_fail(producer, MESH_ECANCELED, UINT64_MAX);
     producer_give_up_batches(producer, MESH_ECANCELED);
     MESH_ASSERT(producer->queued_records == 0);
+    producer->client->is_dispatching = was_dispatching;
     call_free(producer->id_call);
     for (uint32_t i = 0; i < producer->partition_count; i++)
         producer_partition_free(producer->partitions[i]);
@@ -220,12 +224,13 @@ static bool is_empty(void *user)
 int mesh_producer_flush(struct mesh_producer *producer, int timeout_ms)
 {
     struct mesh_client *client = producer->client;
+    bool was_flushing = producer->is_flushing; /* a callback may come here in the midst of a flush */
     int err;
 
     producer->is_flushing = true;
     client_mark(client, &producer->pump);
     err = client_run(client, is_empty, producer, client_deadline(client, timeout_ms));
-    producer->is_flushing = false;
+    producer->is_flushing = was_flushing;
     if (err == MESH_ETIMEDOUT)
         client_fail(client, err, "%zu records are still queued after %d ms", producer->queued_records,
                     timeout_ms);

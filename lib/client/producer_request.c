@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define ENTRY_BYTES_MAX 48 /* of the message, per batch */
+
 static const struct backoff retry_backoff = {20, 1000};
 
 /* ---- requests ---- */
@@ -86,7 +88,9 @@ static int gather_one(struct mesh_producer *producer, struct producer_partition 
     struct producer_batch *batch = partition->queue.next;
     int err = 0;
 
-    if (count > 0 && request->bytes + batch->builder.bytes.size > limit) return MESH_EAGAIN;
+    if (count > 0 &&
+        request->bytes + batch->builder.bytes.size + producer->message.size + ENTRY_BYTES_MAX > limit)
+        return MESH_EAGAIN;
     batch = delivery_queue_take(&partition->queue);
     if (batch->encoded.size == 0) {
         err = batch_seal(batch, producer->compression);
@@ -221,7 +225,8 @@ int producer_send_frame(struct mesh_producer *producer, struct producer_lane *la
     int err;
 
     /* Asked first, so that taking batches back is left to the case of no memory. */
-    if (!send_queue_has_room(&lane->connection->out, PRODUCER_FRAME_ENTRIES * 48, 1)) return MESH_EAGAIN;
+    if (!send_queue_has_room(&lane->connection->out, PRODUCER_FRAME_ENTRIES * ENTRY_BYTES_MAX, 1))
+        return MESH_EAGAIN;
     request = request_take(producer, lane);
     if (request == NULL) return MESH_ENOMEM;
     err = gather(producer, lane, request, &count);

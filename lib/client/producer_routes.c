@@ -136,6 +136,8 @@ static void take_id(struct mesh_producer *producer, int64_t producer_id, int16_t
         struct producer_partition *partition = producer->partitions[i];
         if (partition == NULL || !delivery_queue_needs_producer_id(&partition->queue)) continue;
         delivery_queue_set_producer_id(&partition->queue, producer_id, producer_epoch);
+        list_remove(&partition->deliver_node); /* it may have resolved batches */
+        list_push_back(&producer->deliver, &partition->deliver_node);
         producer_partition_update(partition);
     }
 }

@@ -183,6 +183,28 @@ START_TEST(a_forgotten_producer_never_stores_a_batch_twice)
 }
 END_TEST
 
+START_TEST(a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new_id_either)
+{
+    struct produce_result unknown = {.error = MESH_EUNKNOWN_PRODUCER};
+    struct producer_batch *a = push(1), *b = push(1), *c = push(1);
+
+    delivery_queue_set_producer_id(&queue, 9, 0);
+    delivery_queue_take(&queue);
+    delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, true, 0, 0);
+    delivery_queue_lost(&queue, b, true, 0, 0); /* both may be stored */
+    ck_assert_ptr_eq(delivery_queue_take(&queue), a);
+    delivery_queue_answered(&queue, a, &unknown, 0, 0);
+    ck_assert(delivery_queue_needs_producer_id(&queue));
+    delivery_queue_set_producer_id(&queue, 10, 0);
+    expect(a, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
+    expect(b, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c);
+    ck_assert_int_eq(c->base_sequence, 0);
+    delivery_queue_lost(&queue, c, false, 0, 0);
+}
+END_TEST
+
 START_TEST(what_never_left_is_failed_and_what_may_have_arrived_is_unknown)
 {
     struct producer_batch *a = push(1), *b = push(1), *c = push(1);
@@ -403,6 +425,7 @@ static Suite *suite(void)
     tcase_add_test(c, after_a_failure_all_come_back_before_anything_goes_again_in_order);
     tcase_add_test(c, a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_id);
     tcase_add_test(c, a_forgotten_producer_never_stores_a_batch_twice);
+    tcase_add_test(c, a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new_id_either);
     tcase_add_test(c, what_never_left_is_failed_and_what_may_have_arrived_is_unknown);
     tcase_add_test(c, the_broker_s_last_refusal_is_remembered_until_something_else_is_heard);
     tcase_add_test(c, a_stored_duplicate_is_delivered_without_an_offset);

@@ -567,6 +567,75 @@ START_TEST(a_batch_beyond_the_broker_s_frame_limit_is_refused)
 }
 END_TEST
 
+START_TEST(batches_that_fit_one_by_one_are_not_refused_together)
+{
+    static char value[12400];
+    struct counts counts = new_counts();
+
+    fake_broker_stop(broker);
+    broker->frame_bytes_max = 50000;
+    fake_broker_start(broker);
+    for (int32_t i = 0; i < 4; i++) { /* batches of nearly 12,500 bytes */
+        const struct mesh_record record = {.value = value, .value_size = sizeof(value), .partition = i};
+        ck_assert_int_eq(mesh_producer_send(producer, &record, count, &counts), 0);
+    }
+    ck_assert_int_eq(mesh_producer_flush(producer, 5000), 0);
+    ck_assert_int_eq(counts.delivered, 4);
+}
+END_TEST
+
+static void poll_in_callback(void *user, const struct mesh_receipt *receipt)
+{
+    (void)receipt;
+    *(int *)user = mesh_client_poll(client, 0);
+}
+
+START_TEST(a_callback_may_not_wait_not_even_while_its_producer_is_freed)
+{
+    struct mesh_producer *other;
+    int told = 1;
+
+    ck_assert_int_eq(mesh_producer_new(client, "t", &other), 0);
+    ck_assert_int_eq(mesh_producer_send(other, &hello, poll_in_callback, &told), 0);
+    mesh_producer_free(other);
+    ck_assert_int_eq(told, MESH_EINVAL);
+    ck_assert_int_eq(mesh_produce(producer, &hello, NULL), 0);
+}
+END_TEST
+
+struct freeing {
+    struct mesh_producer *other;
+};
+
+static void free_other(void *user, const struct mesh_receipt *receipt)
+{
+    struct freeing *freeing = user;
+
+    ck_assert_int_eq(receipt->error, 0);
+    mesh_producer_free(freeing->other); /* while it is sending on the same connection */
+    freeing->other = NULL;
+}
+
+START_TEST(a_callback_may_free_another_producer)
+{
+    static char big[900000];
+    const struct mesh_record bulk = {.value = big, .value_size = sizeof(big), .partition = 0};
+    struct freeing freeing = {NULL};
+    struct counts counts = new_counts();
+
+    ck_assert_int_eq(mesh_produce(producer, &hello, NULL), 0);
+    ck_assert_int_eq(mesh_producer_new(client, "t", &freeing.other), 0);
+    ck_assert_int_eq(mesh_producer_send(producer, &hello, free_other, &freeing), 0);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(
+            mesh_producer_send(freeing.other != NULL ? freeing.other : producer, &bulk, count, &counts), 0);
+    ck_assert_int_eq(mesh_producer_flush(producer, 10000), 0);
+    ck_assert_ptr_null(freeing.other);
+    ck_assert_int_eq(counts.delivered + counts.failed + counts.unknown, 20);
+    ck_assert_int_eq(mesh_produce(producer, &hello, NULL), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("client producer");
@@ -596,6 +665,9 @@ static Suite *suite(void)
     tcase_add_loop_test(c, compressed_batches_are_stored_compressed, 0, 5);
     tcase_add_test(c, partitioners_choose);
     tcase_add_test(c, a_batch_beyond_the_broker_s_frame_limit_is_refused);
+    tcase_add_test(c, batches_that_fit_one_by_one_are_not_refused_together);
+    tcase_add_test(c, a_callback_may_not_wait_not_even_while_its_producer_is_freed);
+    tcase_add_test(c, a_callback_may_free_another_producer);
     suite_add_tcase(s, c);
     return s;
 }

@@ -43,8 +43,12 @@ int mesh_consumer_new(struct mesh_client *client, struct mesh_consumer **ret_con
     return 0;
 }
 
+/* Accepts NULL. */
 static void remove_assignment(struct assignment *assignment)
 {
+    if (assignment == NULL) return;
+    assignment->consumer->routes_seen =
+        UINT64_MAX; /* a sum over other topics now: everything is routed anew */
     map_remove(&assignment->consumer->by_partition, &assignment->map_node);
     list_remove(&assignment->node);
     list_remove(&assignment->state_node);
@@ -329,13 +333,14 @@ struct time_wait {
     int32_t first, count;
 };
 
+/* What a callback has unassigned meanwhile is not waited for. */
 static bool are_resolved(void *user)
 {
     struct time_wait *wait = user;
 
     for (int32_t i = wait->first; i < wait->first + wait->count; i++) {
         struct assignment *assignment = find(wait->consumer, wait->topic, i);
-        if (!assignment->is_resolved && !assignment->is_stopped) return false;
+        if (assignment != NULL && !assignment->is_resolved && !assignment->is_stopped) return false;
     }
     return true;
 }
@@ -351,8 +356,10 @@ int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic,
     err = assign(consumer, topic, partition, -1, timestamp_ms, &wait.first, &wait.count);
     if (err != 0) return err;
     err = client_run(client, are_resolved, &wait, client_deadline(client, client->timeout_ms));
-    for (int32_t i = wait.first; i < wait.first + wait.count && err == 0; i++)
-        err = find(consumer, topic, i)->error;
+    for (int32_t i = wait.first; i < wait.first + wait.count && err == 0; i++) {
+        struct assignment *assignment = find(consumer, topic, i);
+        if (assignment != NULL) err = assignment->error;
+    }
     if (err == 0) return 0;
     for (int32_t i = wait.first; i < wait.first + wait.count; i++)
         remove_assignment(find(consumer, topic, i));

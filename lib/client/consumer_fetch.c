@@ -121,8 +121,10 @@ static int add_asks(struct mesh_consumer *consumer, struct fetch_session *sessio
     {
         struct assignment *assignment = container_of(node, struct assignment, state_node);
         const struct topic *topic = assignment->topic;
+        bool is_there = assignment->partition < topic->partition_count; /* made anew with fewer, perhaps */
         const struct fetch_entry entry = {topic->id, assignment->partition,
-                                          topic->partitions[assignment->partition].leader_epoch,
+                                          is_there ? topic->partitions[assignment->partition].leader_epoch
+                                                   : -1,
                                           (uint64_t)assignment->fetch_offset, (uint32_t)bytes};
         if (err != 0 || fetch->ask_count == MESSAGE_ENTRIES_MAX) break;
         err = fetch_reserve_asks(fetch, fetch->ask_count + 1);

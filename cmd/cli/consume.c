@@ -182,7 +182,7 @@ static int consume_all(struct consume *consume)
         err = take_records(consume, records, count);
         if (err == 0 && count == 0) err = write_out(consume);
         if (err == MESH_ECLOSED) return EXIT_DONE;
-        if (err != 0) return (int)failure_report(false, err, NULL, "writing records");
+        if (err != 0) return (int)failure_output(err, "writing records");
         if (count == 0) {
             look_at_positions(consume);
             if (has_waited_too_long(consume) && !is_done(consume)) return EXIT_TIMED_OUT;
@@ -193,7 +193,7 @@ static int consume_all(struct consume *consume)
                         consume->last_record_ns);
     }
     err = write_out(consume);
-    if (err != 0 && err != MESH_ECLOSED) return (int)failure_report(false, err, NULL, "writing records");
+    if (err != 0 && err != MESH_ECLOSED) return (int)failure_output(err, "writing records");
     return interrupt_signal() != 0 ? EXIT_SIGNAL + interrupt_signal() : EXIT_DONE;
 }
 

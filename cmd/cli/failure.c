@@ -89,6 +89,12 @@ enum exit_code failure_report(bool is_json, int error, const char *cause, const 
     return failure_exit_code(error);
 }
 
+enum exit_code failure_output(int error, const char *what)
+{
+    fprintf(stderr, "mesh: %s: %s\n", what, mesh_strerror(error));
+    return EXIT_FAILED;
+}
+
 enum exit_code failure_usage(const char *command, const char *fault)
 {
     if (command[0] != '\0')

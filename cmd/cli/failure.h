@@ -25,6 +25,9 @@ const char *failure_remedy(int error);
 enum exit_code failure_report(bool is_json, int error, const char *cause, const char *what, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Writing here failed (standard output, a file): said without the remedies, which are for brokers. Returns EXIT_FAILED. */
+enum exit_code failure_output(int error, const char *what);
+
 /* Wrong usage: the fault and where to read on, to standard error. Returns EXIT_USAGE. */
 enum exit_code failure_usage(const char *command, const char *fault);
 

@@ -133,7 +133,7 @@ static int send_stream(struct produce *produce, int fd, const char *name)
     }
     if (must_stop(produce)) return EXIT_DONE;
     if (err == MESH_ETOOLARGE) return report_input(produce, err, name, "a record is larger than 64 MiB");
-    if (err != 0) return report_input(produce, err, name, NULL);
+    if (err != 0) return report_input(produce, err, name, strerror(errno));
     err = record_reader_finish(produce->reader, &view);
     if (err == MESH_EPROTO)
         return report_input(produce, err, name, "the input ends inside a length-prefixed record");

@@ -19,6 +19,8 @@ static void report_failures(const struct produce_summary *summary, const struct 
         failure_report(false, error, NULL,
                        "producing to '%s': record %" PRIu64 " of the input (%" PRIu64 " bytes)", topic,
                        summary->refused_record, summary->refused_bytes);
+    else if (tally->first_error == 0 && tally->receipts_fd >= 0 && error != MESH_ENOMEM)
+        failure_output(error, "writing receipts");
     else
         failure_report(false, error, NULL, "producing to '%s'", topic);
     fprintf(stderr, "      %s acknowledged, %s failed, %s unknown (no answer in time: stored or not)\n",

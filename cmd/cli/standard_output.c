@@ -41,5 +41,5 @@ int standard_output_finish(struct buffer *text, int err)
     if (err == 0) err = standard_output_write(text->data, text->size);
     buffer_deinit(text);
     if (err == 0 || err == MESH_ECLOSED) return EXIT_DONE;
-    return (int)failure_report(false, err, NULL, "writing to standard output");
+    return (int)failure_output(err, "writing to standard output");
 }

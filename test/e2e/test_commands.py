@@ -145,6 +145,7 @@ class Commands(Case):
             done = subprocess.run([MESH, "help"], stdout=full, stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"no space left", done.stderr)
+        self.assertNotIn(b"broker", done.stderr, "the remedy for a broker's disk is none for ours")
 
 
 if __name__ == "__main__":

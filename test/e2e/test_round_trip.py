@@ -78,6 +78,13 @@ class RoundTrip(Case):
         self.assertEqual(self.mesh("consume", "t", "--until-end", broker=again).out, b"one\n" * 1000)
         self.assertFalse([line for line in again.lines if "corrupt" in line or "damage" in line])
 
+    def test_trouble_with_local_files_is_not_blamed_on_the_broker(self):
+        result = self.mesh("produce", "t", "--receipts", "/dev/full", "--json", stdin=b"x\n", code=1)
+        self.assertIn(b"writing receipts: no space left", result.err)
+        self.assertNotIn(b"broker's disk", result.err)
+        self.assertEqual((result.json["records"], result.json["error"]["name"]), (1, "FULL"))
+        self.assertIn(b"directory", self.mesh("produce", "t", self.folder, code=1).err.lower())
+
     def test_missing_final_newline(self):
         facts = self.mesh("produce", "t", "--json", stdin=b"one\ntwo").json
         self.assertFalse(facts["final_newline"])

@@ -108,6 +108,15 @@ static size_t bytes_to_ask(struct mesh_consumer *consumer)
     return consumer->bytes_promised + bytes <= consumer->fetch_bytes_max ? bytes : 0;
 }
 
+/* How long a broker may keep silent: well below the time after which it is given up, whichever was set last.
+ */
+static uint32_t max_wait_ms(const struct mesh_consumer *consumer)
+{
+    int half_ms = consumer->client->timeout_ms / 2;
+
+    return (uint32_t)(consumer->max_wait_ms < half_ms ? consumer->max_wait_ms : half_ms);
+}
+
 static int add_asks(struct mesh_consumer *consumer, struct fetch_session *session, struct fetch *fetch,
                     size_t bytes)
 {
@@ -115,8 +124,8 @@ static int add_asks(struct mesh_consumer *consumer, struct fetch_session *sessio
     int err;
 
     buffer_clear(&consumer->message);
-    err = fetch_request_start(&consumer->message, (uint32_t)consumer->max_wait_ms, (uint32_t)bytes_min,
-                              (uint32_t)bytes);
+    err =
+        fetch_request_start(&consumer->message, max_wait_ms(consumer), (uint32_t)bytes_min, (uint32_t)bytes);
     list_for_each(node, &session->idle)
     {
         struct assignment *assignment = container_of(node, struct assignment, state_node);

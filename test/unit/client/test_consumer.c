@@ -391,6 +391,22 @@ START_TEST(an_idle_consumer_asks_seldom)
 }
 END_TEST
 
+START_TEST(a_short_timeout_does_not_give_up_a_broker_that_only_has_nothing_to_say)
+{
+    struct mesh_consumed record;
+    unsigned hellos;
+    size_t count;
+
+    ck_assert_int_eq(mesh_client_set_timeout_ms(client, 200), 0); /* less than the fetch wait's default */
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 2, MESH_OFFSET_END), 0);
+    ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 300, &count), 0);
+    hellos = atomic_load(&broker->frames[FRAME_OP_HELLO]);
+    ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 1200, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_uint_eq(atomic_load(&broker->frames[FRAME_OP_HELLO]), hellos);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("client consumer");
@@ -411,6 +427,7 @@ static Suite *suite(void)
     tcase_add_test(c, keys_headers_and_tombstones_come_through);
     tcase_add_test(c, freeing_with_a_fetch_under_way_is_safe);
     tcase_add_test(c, an_idle_consumer_asks_seldom);
+    tcase_add_test(c, a_short_timeout_does_not_give_up_a_broker_that_only_has_nothing_to_say);
     suite_add_tcase(s, c);
     return s;
 }

@@ -77,6 +77,8 @@ static void connection_leave(struct connection *connection)
     pool_release(&shard->pool, connection->in);
     connection->in = NULL;
     connection->in_need = 0;
+    connection->wait_since_ms = 0;
+    connections_end_turn(connection);
     output_clear(connection);
     shard->metrics.connections--;
 }
@@ -119,6 +121,7 @@ void connection_finish(struct connection *connection)
     pool_release(&connection->shard->pool, connection->in);
     connection->in = NULL;
     connection->in_need = 0;
+    connections_end_turn(connection);
     connection_cancel_requests(connection);
     if (list_is_empty(&connection->flush_link))
         list_push_back(&connection->shard->connections.flushing, &connection->flush_link);
@@ -184,7 +187,8 @@ static bool connection_owes(const struct connection *connection)
     if (connection->state == CONNECTION_SNIFF || connection->state == CONNECTION_HELLO) return true;
     if (connection->state == CONNECTION_CLOSING) return true;
     if (connection->out.first != NULL && !connection->out.is_loading) return true;
-    return connection->in != NULL && !connection->is_over_limit && list_is_empty(&connection->wait_link);
+    if (connection->in == NULL && !connection_has_turn(connection)) return false;
+    return !connection->is_over_limit && list_is_empty(&connection->wait_link);
 }
 
 static void connection_watch_stall(struct connection *connection, bool has_progressed)
@@ -197,15 +201,12 @@ static void connection_watch_stall(struct connection *connection, bool has_progr
         if (is_listed) list_remove(&connection->stall_link);
         return;
     }
-    /* Before its hello is complete, no dribble of bytes earns a peer more time. */
-    if (is_listed && (!has_progressed || connection->state < CONNECTION_OPEN)) return;
+    /* Before its hello is complete, or while others wait for its turn to end, no dribble of bytes earns a peer more time. */
+    if (is_listed && (!has_progressed || connection->state < CONNECTION_OPEN || connection_has_turn(connection))) return;
     connection->stall_since_ms = shard->now_ms;
     list_remove(&connection->stall_link);
     list_push_back(&shard->connections.stalling, &connection->stall_link);
-    if (!ev_is_active(&shard->connections.stall_timer)) {
-        ev_timer_set(&shard->connections.stall_timer, (double)shard->broker->settings.connection_stall_ms / 1e3, 0.);
-        ev_timer_start(shard->loop, &shard->connections.stall_timer);
-    }
+    connections_watch_stall(shard);
 }
 
 static void connection_watch_io(struct connection *connection)
@@ -225,16 +226,21 @@ static void connection_watch_io(struct connection *connection)
 
 void connection_update(struct connection *connection, bool has_progressed)
 {
+    bool waits = !list_is_empty(&connection->wait_link) && !connection->is_over_limit; /* for memory */
+    int err = 0;
+
     if (connection->state == CONNECTION_CLOSED) return;
-    if (connection->state >= CONNECTION_OPEN) {
+    if (waits)
+        err = lobby_enter(connection, LOBBY_END);
+    else if (connection->state >= CONNECTION_OPEN)
         lobby_leave(connection);
-        connection_watch_io(connection);
-    } else if (!list_is_empty(&connection->wait_link)) {
-        lobby_leave(connection);
-    } else if (!connection->is_in_lobby && lobby_enter(connection) != 0) {
+    else
+        err = lobby_enter(connection, LOBBY_INPUT);
+    if (err != 0) {
         connection_close(connection);
         return;
     }
+    if (connection->state >= CONNECTION_OPEN) connection_watch_io(connection);
     connection_watch_stall(connection, has_progressed);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "cmd/broker/front/lobby.h"
 #include "cmd/broker/front/output.h"
 #include "cmd/broker/runtime/mailbox.h"
 
@@ -46,6 +47,7 @@ struct connection {
     struct pool_buffer *in;      /* received and not yet served; NULL while there is nothing */
     struct output out;
     uint64_t stall_since_ms;
+    uint64_t wait_since_ms; /* without progress for lack of memory, else 0 */
     struct produce_call *produce_call; /* a produce request that waits for memory in the middle, */
     uint32_t produced_entries;         /* and how many of its entries are submitted */
     uint32_t in_need;     /* bytes of the frame at the start of `in`, once known, else 0 */
@@ -53,7 +55,7 @@ struct connection {
     uint32_t pending;     /* requests (and disk reads) under way */
     uint32_t heavy;       /* of these, fetches and administrative ones */
     bool is_over_limit;   /* not read from until answers are read or given */
-    bool is_in_lobby;            /* watched there, not by io */
+    enum lobby_watch in_lobby;   /* what is watched for there instead of by io */
     bool is_reading, is_writing; /* what io watches */
     struct mail mail;     /* when it moves to another shard */
     union {
@@ -104,6 +106,11 @@ int connection_attach(struct connection *connection, struct shard *shard, struct
 void connection_receive(struct connection *connection);
 /* Serves what has been received, after a wait. */
 void connection_serve(struct connection *connection);
+/* Whether the pool has what a connection that waits for memory needs to go on. */
+bool connection_finds_memory(const struct connection *connection);
+/* The peer of a connection that waits for memory sends no more (is_broken: nor receives): closes it unless a whole request
+ * is there, which is served in its turn. */
+void connection_peer_ended(struct connection *connection, bool is_broken);
 
 /* What a door says after looking at the received bytes. */
 enum serve {

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define WAIT_LIMITS 4 /* stall limits that a request may wait for memory: longer than its client does */
+
 /* ---- those that owe us something ---- */
 
 static const char *stall_text(const struct connection *connection)
@@ -19,25 +21,63 @@ static const char *stall_text(const struct connection *connection)
     return "closed a connection that stopped in the middle of a request";
 }
 
-static void stall_on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+static uint64_t stall_due_ms(const struct shard *shard)
 {
-    struct shard *shard = timer->data;
+    const struct connections *connections = &shard->connections;
+    uint64_t limit_ms = shard->broker->settings.connection_stall_ms, due_ms = UINT64_MAX;
+
+    if (!list_is_empty(&connections->stalling))
+        due_ms = container_of(connections->stalling.next, struct connection, stall_link)->stall_since_ms + limit_ms;
+    if (!list_is_empty(&connections->memory_waiting)) {
+        uint64_t since_ms =
+            container_of(connections->memory_waiting.next, struct connection, wait_link)->wait_since_ms;
+        if (since_ms + WAIT_LIMITS * limit_ms < due_ms) due_ms = since_ms + WAIT_LIMITS * limit_ms;
+    }
+    return due_ms;
+}
+
+/* Closes whoever is due; those that came first stand first in both lists. */
+static void stall_close_due(struct shard *shard)
+{
     struct connections *connections = &shard->connections;
     uint64_t limit_ms = shard->broker->settings.connection_stall_ms;
 
-    (void)events;
     while (!list_is_empty(&connections->stalling)) {
         struct connection *connection = container_of(connections->stalling.next, struct connection, stall_link);
-        uint64_t due_ms = connection->stall_since_ms + limit_ms;
 
-        if (due_ms > shard->now_ms) {
-            ev_timer_set(timer, (double)(due_ms - shard->now_ms) / 1e3 + 0.001, 0.);
-            ev_timer_start(loop, timer);
-            return;
-        }
+        if (connection->stall_since_ms + limit_ms > shard->now_ms) break;
         if (connection->state != CONNECTION_CLOSING) connection_complain(connection, stall_text(connection));
         connection_close(connection);
     }
+    while (!list_is_empty(&connections->memory_waiting)) {
+        struct connection *connection = container_of(connections->memory_waiting.next, struct connection, wait_link);
+
+        if (connection->wait_since_ms + WAIT_LIMITS * limit_ms > shard->now_ms) break;
+        connection_complain(connection, "closed a connection whose request waited too long for memory");
+        connection_close(connection);
+    }
+}
+
+void connections_watch_stall(struct shard *shard)
+{
+    ev_timer *timer = &shard->connections.stall_timer;
+    uint64_t due_ms = stall_due_ms(shard);
+
+    if (due_ms == UINT64_MAX || (ev_is_active(timer) && shard->connections.stall_due_ms <= due_ms)) return;
+    shard->connections.stall_due_ms = due_ms;
+    ev_timer_stop(shard->loop, timer);
+    ev_timer_set(timer, due_ms > shard->now_ms ? (double)(due_ms - shard->now_ms) / 1e3 + 0.001 : 0.001, 0.);
+    ev_timer_start(shard->loop, timer);
+}
+
+static void stall_on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct shard *shard = timer->data;
+
+    (void)loop;
+    (void)events;
+    stall_close_due(shard);
+    connections_watch_stall(shard);
 }
 
 /* ---- life ---- */
@@ -99,17 +139,39 @@ void connections_deinit(struct shard *shard)
 
 /* ---- turns ---- */
 
-/* Whether the pool has what it needs to go on; without that it would only come back at once. */
-static bool connection_finds_memory(const struct connection *connection)
+bool connection_has_turn(const struct connection *connection)
 {
-    const struct pool *pool = &connection->shard->pool;
-    size_t need = connection->in_need;
+    return connection->shard->connections.turn == connection;
+}
 
-    if (connection->in == NULL)
-        need = need > 65536 ? need : 65536 - POOL_HEADER_SIZE;
-    else if (connection->in->capacity >= need)
-        return true;
-    return pool->used_bytes + pool_cost(need) <= pool->bytes_max;
+void connections_end_turn(struct connection *connection)
+{
+    if (connection_has_turn(connection)) connection->shard->connections.turn = NULL;
+}
+
+void connections_wait_for_memory(struct connection *connection)
+{
+    struct connections *connections = &connection->shard->connections;
+
+    if (connection->wait_since_ms == 0) connection->wait_since_ms = connection->shard->now_ms;
+    /* The turn's holder waits for something else than the pool; who stands before it waits for the turn. */
+    if (connection_has_turn(connection))
+        list_push_front(&connections->memory_waiting, &connection->wait_link);
+    else
+        list_push_back(&connections->memory_waiting, &connection->wait_link);
+    connections_watch_stall(connection->shard);
+}
+
+/* Whether the first in line can go on; without memory or the turn it would only come back at once. */
+static bool front_can_go_on(struct connection *connection)
+{
+    struct connections *connections = &connection->shard->connections;
+
+    if (connection_finds_memory(connection) || connections->turn == connection) return true;
+    if (connections->turn != NULL) return false;
+    connections->turn = connection;
+    list_remove(&connection->stall_link); /* its time begins now */
+    return true;
 }
 
 void connections_resume(struct shard *shard)
@@ -122,10 +184,13 @@ void connections_resume(struct shard *shard)
     while (!list_is_empty(&connections->memory_waiting)) {
         struct connection *connection = container_of(connections->memory_waiting.next, struct connection, wait_link);
 
-        if (!connection_finds_memory(connection)) return;
+        if (!front_can_go_on(connection)) return;
         list_remove(&connection->wait_link);
+        connections->is_serving_front = true;
         connection_serve(connection);
+        connections->is_serving_front = false;
         if (connection->state == CONNECTION_CLOSED || list_is_empty(&connection->wait_link)) continue;
+        if (connection->is_over_limit) continue;
         list_remove(&connection->wait_link); /* the store is still full: it keeps its place */
         list_push_front(&connections->memory_waiting, &connection->wait_link);
         return;

@@ -1,4 +1,8 @@
-/* broker/front/connections.h - all connections of one shard: the lists they stand in and the one timer that watches them. */
+/* broker/front/connections.h - all connections of one shard: the lists they stand in and the one timer that watches them.
+ *
+ * Whoever finds the pool full waits in line and keeps what it has of a request. Lest those who wait hold all there is,
+ * the first in line may pass the limit: one connection (it has the turn) for the rest of its request, and one batch on its
+ * way to another shard (ops/produce.c). The turn lasts as long as a peer may stall, the wait in line four times that. */
 #ifndef BROKER_FRONT_CONNECTIONS_H
 #define BROKER_FRONT_CONNECTIONS_H
 
@@ -9,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct connection;
 struct shard;
 
 struct connections {
@@ -18,7 +23,10 @@ struct connections {
     struct list_node memory_waiting; /* found memory full, in order */
     struct list_node stalling;       /* owe us something; oldest first */
     struct list_node closed;         /* freed when nothing is under way for them */
+    struct connection *turn;         /* may receive beyond the pool's limit until its request is served; or NULL */
+    bool is_serving_front;           /* the first of memory_waiting is being served */
     ev_timer stall_timer;
+    uint64_t stall_due_ms; /* when it is set for, while it is active */
     ev_timer accept_timer; /* out of descriptors: try again then */
     ev_io accept_io;
     struct lobby lobby;
@@ -37,6 +45,14 @@ void connections_deinit(struct shard *shard); /* closes everything */
 
 /* End of the turn, before the store's: goes on with requests that had to wait. */
 void connections_resume(struct shard *shard);
+/* Something was added to what the stall timer watches. */
+void connections_watch_stall(struct shard *shard);
+/* Behind the others, with the time when it began to wait. */
+void connections_wait_for_memory(struct connection *connection);
+/* Whether it may pass the pool's limit. */
+bool connection_has_turn(const struct connection *connection);
+/* The connection holds nothing beyond the limit any more: the next one may. Harmless for those that do not have the turn. */
+void connections_end_turn(struct connection *connection);
 /* The store is full: records that wait in its memory for clients who do not read are copied out of it. */
 void connections_relieve(struct shard *shard);
 /* End of the turn, last: sends what there is to send and frees what is closed. */

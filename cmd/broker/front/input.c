@@ -10,6 +10,7 @@
 #include "cmd/broker/runtime/shard.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define RECEIVE_CHUNK     (65536u - POOL_HEADER_SIZE) /* bytes of small requests taken per call */
@@ -23,11 +24,11 @@ static struct slice input_bytes(const struct connection *connection)
 }
 
 /* Moves the input into a buffer of another size. */
-static bool input_rebuffer(struct connection *connection, size_t capacity)
+static bool input_rebuffer(struct connection *connection, size_t capacity, bool is_urgent)
 {
     struct pool *pool = &connection->shard->pool;
     struct slice bytes = input_bytes(connection);
-    struct pool_buffer *buffer = pool_acquire(pool, capacity, false);
+    struct pool_buffer *buffer = pool_acquire(pool, capacity, is_urgent);
 
     if (buffer == NULL) return false;
     if (bytes.size > 0) memcpy(buffer->data, bytes.data, bytes.size);
@@ -37,20 +38,33 @@ static bool input_rebuffer(struct connection *connection, size_t capacity)
     return true;
 }
 
-/* Makes room to receive into; false: memory is full. */
+/* Makes room to receive into; false: memory is full. More than the request needs is taken only while there is plenty. */
 static bool input_make_room(struct connection *connection)
 {
     size_t need = connection->in_need > RECEIVE_CHUNK ? connection->in_need : RECEIVE_CHUNK;
     struct pool_buffer *in = connection->in;
 
-    if (in == NULL && connection->in_want > need) need = connection->in_want;
-    if (in == NULL || in->capacity < need) return input_rebuffer(connection, need);
+    if (in == NULL && connection->in_want > need && input_rebuffer(connection, connection->in_want, false)) return true;
+    if (in == NULL || in->capacity < need) {
+        if (input_rebuffer(connection, need, connection_has_turn(connection))) return true;
+        if (in == NULL || in->capacity < connection->in_need) return false;
+    }
     if (in->start > 0 && in->capacity - in->start < need) {
         memmove(in->data, in->data + in->start, in->end - in->start);
         in->end -= in->start;
         in->start = 0;
     }
     return true;
+}
+
+bool connection_finds_memory(const struct connection *connection)
+{
+    const struct pool *pool = &connection->shard->pool;
+    const struct pool_buffer *in = connection->in;
+    size_t need = connection->in_need > RECEIVE_CHUNK ? connection->in_need : RECEIVE_CHUNK;
+
+    if (in != NULL && in->capacity >= connection->in_need) return true;
+    return pool->used_bytes + pool_cost(need) <= pool->bytes_max;
 }
 
 static size_t input_room(const struct connection *connection)
@@ -61,20 +75,29 @@ static size_t input_room(const struct connection *connection)
     return in->capacity - in->end < RECEIVE_CHUNK ? in->capacity - in->end : RECEIVE_CHUNK;
 }
 
-/* A connection at rest holds no buffer; one with a little left over holds a little one. */
+/* A connection at rest holds no buffer; one with a little left over holds a little one, which passes the limit only until
+ * the large one is given back. */
 static void input_settle(struct connection *connection)
 {
+    struct pool *pool = &connection->shard->pool;
     struct pool_buffer *in = connection->in;
 
-    if (in == NULL) return;
-    if (in->start == in->end) {
-        pool_release(&connection->shard->pool, in);
+    if (in != NULL && in->start == in->end) {
+        pool_release(pool, in);
         connection->in = NULL;
         connection->in_need = 0;
-    } else if (in->size_class > 0 && in->end - in->start <= POOL_CAPACITY_MIN &&
+    } else if (in != NULL && in->size_class > 0 && in->end - in->start <= POOL_CAPACITY_MIN &&
                connection->in_need <= POOL_CAPACITY_MIN) {
-        (void)input_rebuffer(connection, POOL_CAPACITY_MIN); /* if there is none, the large one stays */
+        (void)input_rebuffer(connection, POOL_CAPACITY_MIN, true); /* if there is none, the large one stays */
     }
+}
+
+/* The holder of the turn has received, or its request was served: the turn is over when nothing of it is beyond the limit. */
+static void input_end_turn(struct connection *connection)
+{
+    const struct pool *pool = &connection->shard->pool;
+
+    if (connection->in == NULL || pool->used_bytes <= pool->bytes_max) connections_end_turn(connection);
 }
 
 /* ---- serving ---- */
@@ -106,7 +129,7 @@ static void input_sniff(struct connection *connection)
 static void input_wait(struct connection *connection)
 {
     if (!connection->is_over_limit && list_is_empty(&connection->wait_link))
-        list_push_back(&connection->shard->connections.memory_waiting, &connection->wait_link);
+        connections_wait_for_memory(connection);
     connection_update(connection, true);
 }
 
@@ -126,6 +149,10 @@ static enum input_verdict input_serve(struct connection *connection)
     serve = connection_serve_native(connection, in->data + in->start, in->end - in->start, &used, &need);
     if (serve == SERVE_GONE) return INPUT_STOP;
     in->start += (uint32_t)used;
+    if (used > 0) {
+        connection->wait_since_ms = 0;
+        if (connection_has_turn(connection)) list_remove(&connection->stall_link); /* its time starts again */
+    }
     connection->in_need = (uint32_t)need;
     if (connection->in_want < need) connection->in_want = (uint32_t)need;
     if (serve == SERVE_MORE) return INPUT_MORE;
@@ -143,6 +170,20 @@ static void input_discard(struct connection *connection)
     if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) connection_close(connection);
 }
 
+/* Whoever has only the first bytes of a request does not keep a large buffer while it waits. */
+static void input_wait_for_room(struct connection *connection)
+{
+    struct pool_buffer *in = connection->in;
+
+    if (connection_has_turn(connection)) { /* memory itself is out */
+        connection_close(connection);
+        return;
+    }
+    if (in != NULL && in->size_class > 0 && in->end - in->start <= POOL_CAPACITY_MIN)
+        (void)input_rebuffer(connection, POOL_CAPACITY_MIN, true);
+    input_wait(connection);
+}
+
 /* Receives once. 1: got some, and the socket may hold more; 0: got all there is; -1: stop, it waits or is gone. */
 static int input_receive_once(struct connection *connection, size_t *total)
 {
@@ -151,7 +192,7 @@ static int input_receive_once(struct connection *connection, size_t *total)
     ssize_t size;
 
     if (!input_make_room(connection)) {
-        input_wait(connection);
+        input_wait_for_room(connection);
         return -1;
     }
     in = connection->in;
@@ -163,9 +204,11 @@ static int input_receive_once(struct connection *connection, size_t *total)
         return -1;
     }
     in->end += (uint32_t)size;
+    connection->wait_since_ms = 0;
     *total += (size_t)size;
     connection->shard->metrics.received_bytes += (uint64_t)size;
     if (in->end - in->start >= connection->in_need && input_serve(connection) == INPUT_STOP) return -1;
+    if (in->start == in->end && connection_has_turn(connection)) return 0; /* others wait for it */
     return (size_t)size == room;
 }
 
@@ -186,15 +229,28 @@ void connection_receive(struct connection *connection)
     /* Whoever sends large frames gets a large buffer for the next one at once. */
     if (!is_large && connection->in_need <= RECEIVE_CHUNK) connection->in_want = 0;
     input_settle(connection);
+    input_end_turn(connection);
     connection_update(connection, total > 0);
 }
 
 void connection_serve(struct connection *connection)
 {
+    const struct pool_buffer *in = connection->in;
+    bool has_request = in != NULL && in->end > in->start && in->end - in->start >= connection->in_need;
+
     connection->is_over_limit = false;
-    if (connection->in != NULL && connection->in->end - connection->in->start >= connection->in_need &&
-        connection->in->end > connection->in->start && input_serve(connection) == INPUT_STOP)
-        return;
+    if (has_request && input_serve(connection) == INPUT_STOP) return;
     input_settle(connection);
+    if (has_request) input_end_turn(connection);
     connection_update(connection, true);
+}
+
+void connection_peer_ended(struct connection *connection, bool is_broken)
+{
+    const struct pool_buffer *in = connection->in;
+    size_t size = in == NULL ? 0 : in->end - in->start;
+    int unread = 0;
+
+    if (ioctl(connection->fd, FIONREAD, &unread) == 0 && unread > 0) size += (size_t)unread;
+    if (is_broken || size == 0 || size < connection->in_need) connection_close(connection);
 }

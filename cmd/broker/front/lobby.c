@@ -21,7 +21,10 @@ static void lobby_on_ready(struct ev_loop *loop, ev_io *io, int events)
     /* Serving one connection closes no other; a closed one stays in memory until the end of the turn. */
     for (int i = 0; i < count; i++) {
         struct connection *connection = ready[i].data.ptr;
-        if (connection->is_in_lobby) connection_receive(connection);
+        if (connection->in_lobby == LOBBY_INPUT)
+            connection_receive(connection);
+        else if (connection->in_lobby == LOBBY_END)
+            connection_peer_ended(connection, (ready[i].events & (EPOLLERR | EPOLLHUP)) != 0);
     }
 }
 
@@ -46,19 +49,22 @@ void lobby_close(struct shard *shard)
     lobby->epoll_fd = -1;
 }
 
-int lobby_enter(struct connection *connection)
+int lobby_enter(struct connection *connection, enum lobby_watch watch)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    int epoll_fd = connection->shard->connections.lobby.epoll_fd;
+    struct epoll_event event = {.events = watch == LOBBY_INPUT ? EPOLLIN : EPOLLRDHUP | EPOLLONESHOT,
+                                .data.ptr = connection};
+    int operation = connection->in_lobby == LOBBY_NOTHING ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
-    if (epoll_ctl(connection->shard->connections.lobby.epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) != 0)
-        return error_from_errno(errno);
-    connection->is_in_lobby = true;
+    if (connection->in_lobby == watch) return 0;
+    if (epoll_ctl(epoll_fd, operation, connection->fd, &event) != 0) return error_from_errno(errno);
+    connection->in_lobby = watch;
     return 0;
 }
 
 void lobby_leave(struct connection *connection)
 {
-    if (!connection->is_in_lobby) return;
-    connection->is_in_lobby = false;
+    if (connection->in_lobby == LOBBY_NOTHING) return;
+    connection->in_lobby = LOBBY_NOTHING;
     (void)epoll_ctl(connection->shard->connections.lobby.epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
 }

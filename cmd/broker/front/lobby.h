@@ -2,7 +2,9 @@
  *
  * libev takes a descriptor out of its epoll set only when an event shows that nobody wants it any more; a connection that has
  * moved to another thread would be reported, and taken out, behind that thread's back. So before its hello a connection
- * is watched by an epoll set of our own, out of which it is taken before it moves. The loop watches that set. */
+ * is watched by an epoll set of our own, out of which it is taken before it moves. The loop watches that set.
+ *
+ * Whoever waits for memory is watched here too, only for its peer's end: what it has still to say must not wake the loop. */
 #ifndef BROKER_FRONT_LOBBY_H
 #define BROKER_FRONT_LOBBY_H
 
@@ -22,8 +24,9 @@ struct lobby {
 int lobby_open(struct shard *shard);
 void lobby_close(struct shard *shard); /* harmless when it was not opened */
 
-/* Errors: MESH_EIO, MESH_ENOMEM. */
-int lobby_enter(struct connection *connection);
+/* What is awaited in here; entering again changes that. LOBBY_END is told at most once. Errors: MESH_EIO, MESH_ENOMEM. */
+enum lobby_watch { LOBBY_NOTHING, LOBBY_INPUT, LOBBY_END };
+int lobby_enter(struct connection *connection, enum lobby_watch watch);
 void lobby_leave(struct connection *connection); /* harmless when it is not in */
 
 #endif

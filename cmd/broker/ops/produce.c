@@ -1,6 +1,7 @@
 /* broker/ops/produce.c - find the partition's shard; a batch for another one travels as a copy and comes back as a result.
  *
- * The copy lies in a buffer of the submitting shard's pool, so that what is under way counts against its memory. */
+ * The copy lies in a buffer of the submitting shard's pool, so that what is under way counts against its memory. One of a
+ * shard at a time may pass the limit, for the first of those who wait: their requests may be all that the pool holds. */
 #include "cmd/broker/ops/produce.h"
 
 #include "base/assert.h"
@@ -17,6 +18,7 @@ struct produce_mail {
     int32_t acks;
     struct produce_result result;
     struct list_node link; /* in shard->remote_waiting */
+    bool is_urgent;        /* the one that passes the pool's limit */
     uint8_t batch[];
 };
 
@@ -26,6 +28,7 @@ static void mail_home(struct mail *mail)
     struct shard *home = produce->home;
 
     if (produce->done.call != NULL) produce->done.call(produce->done.owner, produce->done.tag, &produce->result);
+    if (produce->is_urgent) home->has_urgent_copy = false;
     pool_release(&home->pool, produce->buffer);
 }
 
@@ -80,11 +83,14 @@ void produce_retry_remote(struct shard *shard)
 static int produce_remote(struct shard *shard, struct shard *other, const struct produce_entry *entry,
                           const uint8_t *batch, int32_t acks, struct produce_done done)
 {
-    struct pool_buffer *buffer =
-        pool_acquire(&shard->pool, sizeof(struct produce_mail) + entry->batch_size, false);
+    size_t size = sizeof(struct produce_mail) + entry->batch_size;
+    struct pool_buffer *buffer = pool_acquire(&shard->pool, size, false);
+    bool is_urgent = buffer == NULL && shard->connections.is_serving_front && !shard->has_urgent_copy;
     struct produce_mail *produce;
 
+    if (is_urgent) buffer = pool_acquire(&shard->pool, size, true);
     if (buffer == NULL) return MESH_EAGAIN;
+    if (is_urgent) shard->has_urgent_copy = true;
     produce = (struct produce_mail *)(void *)buffer->data;
     *produce = (struct produce_mail){
         .mail.deliver = mail_arrives,
@@ -94,6 +100,7 @@ static int produce_remote(struct shard *shard, struct shard *other, const struct
         .done = done,
         .entry = *entry,
         .acks = acks,
+        .is_urgent = is_urgent,
     };
     list_init(&produce->link);
     memcpy(produce->batch, batch, entry->batch_size);

@@ -65,6 +65,7 @@ struct shard {
     bool is_tick_wanted;  /* a log's configuration changed since */
     bool is_thread_started;
     bool is_announced; /* in mailbox_prepare_sleep() */
+    bool has_urgent_copy; /* a batch beyond the pool's limit is on its way to another shard */
     bool is_store_full; /* an append found no memory in this turn */
     bool was_stuck;    /* store full and no job running, at the end of the last turn */
     bool has_more;     /* the next turn must not sleep */

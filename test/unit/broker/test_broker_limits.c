@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -361,6 +362,108 @@ START_TEST(requests_with_many_batches_wait_for_memory_in_the_middle)
 }
 END_TEST
 
+/* ---- a pool that is full of those who wait ---- */
+
+#define WAITERS 80
+
+static void restart_with_small_pool(const char *stall_ms)
+{
+    raw_close(&witness);
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    broker_fixture_set(&fixture, "connection.stall.ms", stall_ms);
+    broker_fixture_set(&fixture, "memory.bytes.max", "4m"); /* per shard: room for 64 requests that have just begun */
+    broker_fixture_start(&fixture);
+    raw_hello(&witness, fixture.port, 0);
+}
+
+/* More clients than the pool has buffers begin a large request, each with more bytes than a small buffer holds. */
+static void begin_large_requests(struct raw_client *clients, size_t size)
+{
+    struct frame_header header = {.op = FRAME_OP_PRODUCE, .correlation_id = 9, .message_size = 100,
+                                  .attachment_size = 900000};
+    static uint8_t junk[200000];
+    uint8_t bytes[FRAME_HEADER_SIZE];
+
+    frame_write_header(bytes, &header, junk);
+    for (int i = 0; i < WAITERS; i++)
+        raw_hello(&clients[i], fixture.port, 0);
+    for (int i = 0; i < WAITERS; i++) {
+        raw_send_bytes(&clients[i], bytes, sizeof(bytes));
+        raw_send_bytes(&clients[i], junk, 5000);
+    }
+    for (int i = 0; i < WAITERS; i++)
+        raw_send_bytes(&clients[i], junk, size);
+}
+
+START_TEST(clients_that_leave_while_they_wait_for_memory_free_theirs)
+{
+    struct raw_client clients[WAITERS];
+
+    restart_with_small_pool("20000"); /* far longer than the witness is patient */
+    begin_large_requests(clients, 15000);
+    for (int i = 0; i < WAITERS; i++)
+        raw_close(&clients[i]);
+    raw_ping(&witness);
+}
+END_TEST
+
+START_TEST(clients_that_stop_while_they_wait_for_memory_are_closed_in_time)
+{
+    struct raw_client clients[WAITERS];
+
+    restart_with_small_pool("200");
+    begin_large_requests(clients, 15000);
+    raw_ping(&witness);
+    for (int i = 0; i < WAITERS; i++)
+        raw_close(&clients[i]);
+}
+END_TEST
+
+struct sender {
+    pthread_t thread;
+    struct raw_client client;
+    const struct uuid *topic;
+    const struct buffer *batch;
+    uint32_t partition;
+    int error;
+};
+
+static void *send_batches(void *user)
+{
+    struct sender *sender = user;
+
+    for (int i = 0; i < 3 && sender->error == 0; i++)
+        sender->error = raw_produce(&sender->client, sender->topic, sender->partition, sender->batch).error;
+    return NULL;
+}
+
+/* All of the pool holds halves of requests, or whole ones whose copy for the other shard finds no room. */
+START_TEST(large_requests_of_many_clients_all_get_through)
+{
+    struct sender senders[40];
+    struct buffer batch = raw_batch(1, 600000, -1, -1, raw_now_ms());
+    struct uuid topic;
+    uint32_t partition = 0;
+
+    restart_with_small_pool("20000");
+    topic = raw_topic_create(&witness, "large", 8, NULL, NULL);
+    while (raw_shard_of(&topic, partition) != (uint32_t)_i)
+        partition++;
+    for (int i = 0; i < 40; i++) {
+        senders[i] = (struct sender){.topic = &topic, .batch = &batch, .partition = partition};
+        raw_hello(&senders[i].client, fixture.port, 0);
+    }
+    for (int i = 0; i < 40; i++)
+        ck_assert_int_eq(pthread_create(&senders[i].thread, NULL, send_batches, &senders[i]), 0);
+    for (int i = 0; i < 40; i++) {
+        pthread_join(senders[i].thread, NULL);
+        ck_assert_int_eq(senders[i].error, 0);
+        raw_close(&senders[i].client);
+    }
+    buffer_deinit(&batch);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("broker limits");
@@ -385,6 +488,9 @@ int main(void)
     tcase_add_test(tcase, a_client_that_reads_late_gets_every_answer);
     tcase_add_test(tcase, requests_with_many_batches_wait_for_memory_in_the_middle);
     tcase_add_test(tcase, a_client_that_does_not_read_does_not_fill_the_stores_memory);
+    tcase_add_test(tcase, clients_that_leave_while_they_wait_for_memory_free_theirs);
+    tcase_add_test(tcase, clients_that_stop_while_they_wait_for_memory_are_closed_in_time);
+    tcase_add_loop_test(tcase, large_requests_of_many_clients_all_get_through, 0, 2);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

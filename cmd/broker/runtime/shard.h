@@ -56,7 +56,7 @@ struct shard {
     struct shard_job jobs[STORE_LANE_COUNT];
     ev_io mailbox_io;
     ev_check wake;
-    ev_timer tick, trim, farewell;
+    ev_timer tick, trim, retry, farewell;
     uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
     pthread_t thread;
     uint64_t appended; /* batches since the start */

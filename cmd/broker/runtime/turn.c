@@ -9,6 +9,7 @@
 
 #define TICK_TRAFFIC_MS 100
 #define TRIM_SECONDS 2.0 /* free buffers are given back after this long without use */
+#define RETRY_SECONDS 0.1 /* a wait for memory that nothing else ends */
 
 static void read_clocks(struct shard *shard)
 {
@@ -154,6 +155,34 @@ static bool turn_retries(struct shard *shard, bool was_store_full)
     return is_stuck;
 }
 
+static bool turn_has_waiters(const struct shard *shard)
+{
+    return !list_is_empty(&shard->connections.memory_waiting) || !list_is_empty(&shard->remote_waiting);
+}
+
+static void turn_on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events; /* it was there to end the wait; the end of the turn tries again */
+}
+
+/* What was sent last in the turn has given memory back, for which others wait. What other shards give back is not told. */
+static void turn_flush(struct shard *shard)
+{
+    uint64_t sent = shard->metrics.sent_bytes, closed = shard->metrics.connections_closed;
+    size_t used = shard->pool.used_bytes;
+
+    connections_flush(shard);
+    if (!turn_has_waiters(shard)) return;
+    if (shard->metrics.sent_bytes != sent || shard->metrics.connections_closed != closed ||
+        shard->pool.used_bytes < used)
+        shard->has_more = true;
+    if (ev_is_active(&shard->retry)) return;
+    ev_timer_set(&shard->retry, RETRY_SECONDS, 0.);
+    ev_timer_start(shard->loop, &shard->retry);
+}
+
 static void turn_end(struct shard *shard)
 {
     bool was_store_full;
@@ -169,7 +198,7 @@ static void turn_end(struct shard *shard)
     if (turn_retries(shard, was_store_full)) shard->has_more = true;
     (void)produce_acknowledge(shard);
     fetch_run_ready(shard);
-    connections_flush(shard);
+    turn_flush(shard);
     if (!list_is_empty(&shard->connections.resuming)) shard->has_more = true;
     arm_timers(shard);
     shard_stop_step(shard);
@@ -185,6 +214,7 @@ void shard_turn_init(struct shard *shard)
     ev_check_start(shard->loop, &shard->wake);
     ev_timer_init(&shard->tick, turn_on_tick, 0., 0.);
     shard->tick.data = shard;
+    ev_timer_init(&shard->retry, turn_on_retry, 0., 0.);
     ev_timer_init(&shard->trim, turn_on_trim, 0., 0.);
     shard->trim.data = shard;
     read_clocks(shard);

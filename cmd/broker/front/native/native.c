@@ -9,7 +9,7 @@
 static enum serve native_ping(const struct native_request *request)
 {
     native_respond(request->connection, FRAME_OP_PING, request->header.correlation_id, request->message);
-    return SERVE_MORE;
+    return request->connection->state == CONNECTION_CLOSED ? SERVE_GONE : SERVE_MORE;
 }
 
 /* Queues header and message behind it in one piece when they are short, as nearly all are. */

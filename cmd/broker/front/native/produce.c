@@ -127,7 +127,6 @@ static enum serve submit_entries(const struct native_request *request, struct pr
         connection->produced_entries++;
     }
     connection->produced_entries = 0;
-    connection->produce_call = NULL;
     return connection->state == CONNECTION_CLOSED ? SERVE_GONE : SERVE_MORE;
 }
 
@@ -136,6 +135,7 @@ static enum serve produce_many(const struct native_request *request, struct prod
     struct connection *connection = request->connection;
     struct produce_call *call = connection->produce_call;
 
+    connection->produce_call = NULL; /* the call ends by itself, unless it comes to wait once more */
     if (call == NULL && reader->acks != 0) {
         call = call_new(request, reader->entry_count);
         if (call == NULL) return SERVE_WAIT;

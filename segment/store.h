@@ -121,8 +121,10 @@ int plog_check_producer(struct plog *plog, const struct record_batch_header *hea
  * plog_error(). */
 uint64_t store_durable_ticket(const struct store *store);
 
-/* The ticket that the next append will get (to wait for everything appended so far: this one minus 1). */
+/* The ticket that the next append will get. The batch it belongs to may have begun already. */
 uint64_t store_forming_ticket(const struct store *store);
+/* The highest ticket that an append has got: once it is durable, everything appended so far is. */
+uint64_t store_last_ticket(const struct store *store);
 
 /* ---- leader epochs ---- */
 

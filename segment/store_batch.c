@@ -59,6 +59,11 @@ static int forming_batch(struct store *store)
     return 0;
 }
 
+uint64_t store_last_ticket(const struct store *store)
+{
+    return store->forming != NULL ? store->forming->ticket : store->next_ticket - 1;
+}
+
 static int grow_array(void **array, uint32_t *capacity, size_t item_size)
 {
     uint32_t wanted = *capacity > 0 ? *capacity * 2 : 16;

@@ -37,20 +37,23 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
     partition->pending++;
 }
 
-/* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. */
+/* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. Its own
+ * acknowledgement need not stand ahead in the queue: it may have asked for none, or wait for another kind of flush. */
 static int produce_duplicate(struct shard *shard, struct shard_partition *partition,
                              struct record_batch_header *header, uint64_t base_offset, struct produce_done done)
 {
+    uint64_t end_offset = base_offset + (uint64_t)header->last_offset_delta + 1;
+    bool is_written = plog_written_offset(partition->plog) >= end_offset;
     struct ack *ack;
 
     shard->metrics.produce_duplicates++;
     if (done.call == NULL) return 0;
-    ack = ack_queue_push(queue_of(shard, partition));
+    ack = ack_queue_push(is_written ? queue_of(shard, partition) : &shard->acks_synced);
     if (ack == NULL) return MESH_ENOMEM;
     header->base_offset = (int64_t)base_offset;
     ack_fill(ack, shard, partition, header, -1, done);
     ack->is_duplicate = true;
-    ack->ticket = store_forming_ticket(shard->store) - 1;
+    ack->ticket = store_last_ticket(shard->store);
     return 0;
 }
 

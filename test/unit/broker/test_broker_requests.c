@@ -6,6 +6,9 @@
 #include "wire/record_batch.h"
 
 #include <check.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 static struct broker_fixture fixture;
 static struct raw_client client;
@@ -479,6 +482,37 @@ START_TEST(offsets_are_found_by_end_and_by_time)
 }
 END_TEST
 
+/* The first copy asks for no answer, so nothing stands before the duplicate in the queue; both come in one turn. */
+START_TEST(a_duplicate_of_a_batch_without_acknowledgement_waits_for_it)
+{
+    struct uuid topic = raw_topic_create(&client, "quiet", 2, NULL, NULL);
+    int64_t producer_id = raw_init_producer(&client).producer_id;
+    uint32_t partition = 0;
+    struct raw_client local;
+
+    while (raw_shard_of(&topic, partition) != 0)
+        partition++;
+    raw_hello(&local, fixture.port, 0);
+    for (int i = 0; i < 50; i++) {
+        struct buffer batch = raw_batch(1, 50, producer_id, i, raw_now_ms());
+        int corked = 1, released = 0;
+        struct produce_result result;
+        uint32_t id;
+
+        setsockopt(local.fd, IPPROTO_TCP, TCP_CORK, &corked, sizeof(corked));
+        (void)raw_produce_send(&local, &topic, partition, &batch, 0);
+        id = raw_produce_send(&local, &topic, partition, &batch, -1);
+        setsockopt(local.fd, IPPROTO_TCP, TCP_CORK, &released, sizeof(released));
+        result = raw_produce_result(&local, id);
+        ck_assert_int_eq(result.error, 0);
+        ck_assert_uint_eq(result.base_offset, (uint64_t)i);
+        ck_assert(result.is_duplicate);
+        buffer_deinit(&batch);
+    }
+    raw_close(&local);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("broker requests");
@@ -507,6 +541,7 @@ int main(void)
     tcase_add_test(tcase, a_client_that_leaves_while_it_waits_harms_nobody);
     tcase_add_test(tcase, deleting_a_topic_answers_who_waits_there);
     tcase_add_test(tcase, offsets_are_found_by_end_and_by_time);
+    tcase_add_test(tcase, a_duplicate_of_a_batch_without_acknowledgement_waits_for_it);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -53,7 +53,7 @@ static void cold_home(struct mail *mail)
         list_push_back(&job->shard->connections.flushing, &connection->flush_link);
     fs_unref(job->file);
     free(job);
-    connection_end(connection, false);
+    connection_end(connection, 0);
 }
 
 /* On the READ thread. Whatever goes wrong here, sendfile() will meet it too and say so. */
@@ -90,7 +90,7 @@ int cold_load(struct connection *connection, struct fs_file *file, uint64_t posi
         .size = size,
     };
     connection->out.is_loading = true;
-    connection_begin(connection, false);
+    connection_begin(connection, 0);
     lane_post(&connection->shard->broker->read_lane, &job->mail);
     return 0;
 }

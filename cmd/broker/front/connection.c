@@ -86,11 +86,13 @@ static void connection_leave(struct connection *connection)
 /* Long polls, and a produce request that waits in the middle. */
 static void connection_cancel_requests(struct connection *connection)
 {
+    uint32_t entry_count;
+
     native_produce_abandon(connection->produce_call);
     connection->produce_call = NULL;
     connection->produced_entries = 0;
-    for (uint32_t count = fetch_cancel_all(&connection->fetches); count > 0; count--)
-        connection_end(connection, true);
+    while (fetch_cancel(&connection->fetches, &entry_count))
+        connection_end(connection, connection_weight(entry_count));
 }
 
 int connection_give_away(struct connection *connection)
@@ -155,24 +157,24 @@ bool connection_is_over_limit(const struct connection *connection)
 {
     const struct settings *settings = &connection->shard->broker->settings;
 
-    return connection->out.bytes > settings->connection_memory_bytes_max ||
+    return connection->out.bytes + connection->out.struct_bytes > settings->connection_memory_bytes_max ||
            connection->pending >= settings->connection_requests_max || connection->heavy >= CONNECTION_HEAVY_MAX;
 }
 
-void connection_begin(struct connection *connection, bool is_heavy)
+void connection_begin(struct connection *connection, uint32_t weight)
 {
     connection->pending++;
-    connection->heavy += is_heavy;
+    connection->heavy += weight;
     connection->shard->connections.pending++;
 }
 
-void connection_end(struct connection *connection, bool is_heavy)
+void connection_end(struct connection *connection, uint32_t weight)
 {
     struct connections *connections = &connection->shard->connections;
 
     MESH_ASSERT(connection->pending > 0 && connections->pending > 0);
     connection->pending--;
-    connection->heavy -= is_heavy;
+    connection->heavy -= weight;
     connections->pending--;
     if (connection->is_over_limit && connection->state != CONNECTION_CLOSED &&
         list_is_empty(&connection->wait_link) && !connection_is_over_limit(connection))

@@ -32,7 +32,10 @@ enum connection_state {
     CONNECTION_CLOSED,  /* descriptor gone */
 };
 
-#define CONNECTION_HEAVY_MAX 64 /* fetches and administrative requests unanswered at once */
+/* Weight of the requests unanswered at once, beyond which no further one is begun. Each entry of a request holds memory
+ * until it is answered, so a request weighs by its entries: one with the most that are allowed is served by itself. */
+#define CONNECTION_HEAVY_MAX      64
+#define CONNECTION_HEAVY_ENTRIES  64 /* entries that weigh as much as a request */
 
 struct connection {
     ev_io io;
@@ -53,7 +56,7 @@ struct connection {
     uint32_t in_need;     /* bytes of the frame at the start of `in`, once known, else 0 */
     uint32_t in_want;     /* capacity that the last frames needed */
     uint32_t pending;     /* requests (and disk reads) under way */
-    uint32_t heavy;       /* of these, fetches and administrative ones */
+    uint32_t heavy;       /* what these weigh */
     bool is_over_limit;   /* not read from until answers are read or given */
     enum lobby_watch in_lobby;   /* what is watched for there instead of by io */
     bool is_reading, is_writing; /* what io watches */
@@ -84,9 +87,14 @@ void connection_finish(struct connection *connection);
 /* One line that names the peer, at most a few per second and shard. `what` is a sentence start. */
 void connection_complain(struct connection *connection, const char *what);
 
-/* A request begins and ends. heavy: a fetch or an administrative one. */
-void connection_begin(struct connection *connection, bool is_heavy);
-void connection_end(struct connection *connection, bool is_heavy);
+/* A request begins and ends. weight, the same for both: 0 for a produce request of a few batches, 1 for an administrative one,
+ * connection_weight() for one that holds memory for each entry. */
+void connection_begin(struct connection *connection, uint32_t weight);
+void connection_end(struct connection *connection, uint32_t weight);
+static inline uint32_t connection_weight(size_t entry_count)
+{
+    return 1 + (uint32_t)(entry_count / CONNECTION_HEAVY_ENTRIES);
+}
 
 /* Whether it must wait before more is served. */
 bool connection_is_over_limit(const struct connection *connection);

@@ -36,6 +36,15 @@ static void output_push(struct output *output, struct output_item *item)
     output->last = item;
 }
 
+#define RECORDS_STRUCT_BYTES (sizeof(struct output_item) + sizeof(struct fetch_records))
+
+static void records_item_free(struct output *output, struct output_item *item)
+{
+    output->struct_bytes -= RECORDS_STRUCT_BYTES;
+    fetch_records_free(item->records);
+    free(item);
+}
+
 static void output_pop(struct connection *connection)
 {
     struct output *output = &connection->out;
@@ -47,8 +56,7 @@ static void output_pop(struct connection *connection)
         pool_release(&connection->shard->pool, item->buffer);
         return;
     }
-    fetch_records_free(item->records);
-    free(item);
+    records_item_free(output, item);
 }
 
 void output_clear(struct connection *connection)
@@ -131,6 +139,7 @@ int output_records(struct connection *connection, struct fetch_records *records)
     item->records = records;
     output_push(&connection->out, item);
     connection->out.bytes += records->view.size;
+    connection->out.struct_bytes += RECORDS_STRUCT_BYTES;
     if (list_is_empty(&connection->flush_link))
         list_push_back(&connection->shard->connections.flushing, &connection->flush_link);
     return 0;
@@ -347,8 +356,7 @@ size_t output_copy_records(struct connection *connection)
         if (copy == NULL) return total;
         if (output->last == item) output->last = copy;
         *at = copy;
-        fetch_records_free(item->records);
-        free(item);
+        records_item_free(output, item);
         total += size;
     }
     return total;

@@ -18,6 +18,7 @@ struct output_item;
 struct output {
     struct output_item *first, *last;
     uint64_t bytes;  /* not yet sent */
+    uint64_t struct_bytes; /* what it takes to hold records beside the records */
     bool is_loading; /* a cold range is being read; nothing is sent until then */
 };
 

@@ -177,19 +177,17 @@ int fetch_submit(struct shard *shard, const struct fetch_options *options, struc
     return 0;
 }
 
-uint32_t fetch_cancel_all(struct list_node *fetches)
+bool fetch_cancel(struct list_node *fetches, uint32_t *ret_entry_count)
 {
-    struct list_node *node;
-    uint32_t count = 0;
+    struct list_node *node = list_pop_front(fetches);
+    struct fetch *fetch;
 
-    while ((node = list_pop_front(fetches)) != NULL) {
-        struct fetch *fetch = container_of(node, struct fetch, link);
-
-        fetch->is_answered = true;
-        for (uint32_t i = 0; i < fetch->part_count; i++)
-            if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
-        if (fetch_is_settled(fetch)) fetch_free(fetch);
-        count++;
-    }
-    return count;
+    if (node == NULL) return false;
+    fetch = container_of(node, struct fetch, link);
+    *ret_entry_count = fetch->entry_count;
+    fetch->is_answered = true;
+    for (uint32_t i = 0; i < fetch->part_count; i++)
+        if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
+    if (fetch_is_settled(fetch)) fetch_free(fetch);
+    return true;
 }

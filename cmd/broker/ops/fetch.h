@@ -40,7 +40,7 @@ struct fetch_options {
 /* Entries come from `reader`. Errors: MESH_ENOMEM (done will not run). */
 int fetch_submit(struct shard *shard, const struct fetch_options *options, struct fetch_request_reader *reader);
 
-/* Ends every fetch in the list without an answer (done does not run); returns how many. */
-uint32_t fetch_cancel_all(struct list_node *fetches);
+/* Ends the first fetch in the list without an answer (done does not run); false: there is none. *ret_entry_count: its entries. */
+bool fetch_cancel(struct list_node *fetches, uint32_t *ret_entry_count);
 
 #endif

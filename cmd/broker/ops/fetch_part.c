@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define PART_ENTRIES_FIRST 4
+#define PART_RECORDS_MAX   512 /* entries answered with records: holding any takes over a KiB, however few there are */
 
 int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard, const struct fetch_options *options,
                    struct fetch_part **ret_part)
@@ -113,13 +114,13 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
 /* Fills every answer. Returns whether that is enough to answer at once. */
 static bool part_read(struct fetch_part *part)
 {
-    uint32_t bytes = 0;
+    uint32_t bytes = 0, count = 0;
     bool has_error = false;
 
     for (uint32_t i = 0; i < part->entry_count; i++) {
         struct fetch_part_entry *entry = &part->entries[i];
         struct fetch_answer *answer = &entry->answer;
-        uint32_t left = bytes < part->bytes_max ? part->bytes_max - bytes : 0;
+        uint32_t left = bytes < part->bytes_max && count < PART_RECORDS_MAX ? part->bytes_max - bytes : 0;
 
         answer->result.error = entry_serve(part->shard, entry, left, bytes == 0);
         if (answer->result.error != 0) {
@@ -127,6 +128,7 @@ static bool part_read(struct fetch_part *part)
             part->shard->metrics.fetch_errors++;
         }
         bytes += answer->result.records_size;
+        count += answer->records != NULL;
         answer->is_answered = answer->result.error != 0 || answer->records != NULL || part->is_short;
     }
     part->shard->metrics.fetched_bytes += bytes;

@@ -464,6 +464,56 @@ START_TEST(large_requests_of_many_clients_all_get_through)
 }
 END_TEST
 
+/* ---- requests of very many entries ---- */
+
+#define CROWD_ENTRIES 5000
+
+static void fill_crowd(struct fetch_entry *entries, const struct uuid *topic)
+{
+    for (int i = 0; i < CROWD_ENTRIES; i++)
+        entries[i] = (struct fetch_entry){.topic_id = *topic, .leader_epoch = -1, .bytes_max = 1};
+}
+
+/* Each entry that has records holds memory of its own, however few they are. */
+START_TEST(a_fetch_answers_as_many_entries_with_records_as_memory_allows)
+{
+    static struct fetch_entry entries[CROWD_ENTRIES];
+    static struct fetch_result results[CROWD_ENTRIES];
+    struct uuid topic = raw_topic_create(&witness, "crumbs", 1, NULL, NULL);
+    struct raw_fetch options = {0, 1, 1 << 30};
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    uint32_t count;
+
+    ck_assert_int_eq(raw_produce(&witness, &topic, 0, &batch).error, 0);
+    fill_crowd(entries, &topic);
+    count = raw_fetch_results(&witness, raw_fetch_send(&witness, &options, entries, CROWD_ENTRIES), results,
+                              CROWD_ENTRIES, NULL);
+    ck_assert_uint_gt(count, 0);
+    ck_assert_uint_le(count, 600);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+/* While one of them waits, the connection is not read from, so nothing overtakes it. */
+START_TEST(fetches_of_many_entries_wait_one_at_a_time)
+{
+    static struct fetch_entry entries[CROWD_ENTRIES];
+    struct uuid topic = raw_topic_create(&witness, "empty", 1, NULL, NULL);
+    struct raw_fetch options = {300, 1, 1 << 20};
+    uint32_t first;
+
+    fill_crowd(entries, &topic);
+    first = raw_fetch_send(&witness, &options, entries, CROWD_ENTRIES);
+    (void)raw_fetch_send(&witness, &options, entries, CROWD_ENTRIES);
+    (void)raw_send(&witness, FRAME_OP_PING, slice_of(NULL, 0), slice_of(NULL, 0));
+    for (uint32_t i = 0; i < 3; i++) {
+        struct raw_frame frame;
+        raw_expect(&witness, first + i, &frame);
+        raw_frame_deinit(&frame);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("broker limits");
@@ -491,6 +541,8 @@ int main(void)
     tcase_add_test(tcase, clients_that_leave_while_they_wait_for_memory_free_theirs);
     tcase_add_test(tcase, clients_that_stop_while_they_wait_for_memory_are_closed_in_time);
     tcase_add_loop_test(tcase, large_requests_of_many_clients_all_get_through, 0, 2);
+    tcase_add_test(tcase, a_fetch_answers_as_many_entries_with_records_as_memory_allows);
+    tcase_add_test(tcase, fetches_of_many_entries_wait_one_at_a_time);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

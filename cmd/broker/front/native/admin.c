@@ -25,7 +25,7 @@ static void call_home(struct mail *mail)
     else
         native_respond(connection, call->op, call->correlation_id, buffer_slice(&call->response));
     call_free(call);
-    connection_end(connection, true);
+    connection_end(connection, 1);
 }
 
 void admin_answer(struct admin_call *call, int error, const char *text)
@@ -63,7 +63,7 @@ enum serve native_admin(const struct native_request *request)
     call->op = request->header.op;
     call->correlation_id = request->header.correlation_id;
     call->mail.deliver = call_arrives;
-    connection_begin(connection, true);
+    connection_begin(connection, 1);
     mailbox_post(&call->control->mailbox, &call->mail);
     return SERVE_MORE;
 }

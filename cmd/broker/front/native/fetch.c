@@ -54,7 +54,7 @@ static void on_done(void *owner, uint64_t tag, struct fetch_answer *answers, uin
 
     if (connection->state == CONNECTION_OPEN && queue_answer(connection, (uint32_t)tag, answers, count) != 0)
         connection_close(connection);
-    connection_end(connection, true);
+    connection_end(connection, connection_weight(count));
 }
 
 enum serve native_fetch(const struct native_request *request)
@@ -81,9 +81,9 @@ enum serve native_fetch(const struct native_request *request)
         .tag = request->header.correlation_id,
         .fetches = &connection->fetches,
     };
-    connection_begin(connection, true);
+    connection_begin(connection, connection_weight(reader.entry_count));
     if (fetch_submit(shard, &options, &reader) != 0) {
-        connection_end(connection, true);
+        connection_end(connection, connection_weight(reader.entry_count));
         native_respond_error(connection, FRAME_OP_FETCH, request->header.correlation_id, MESH_ENOMEM,
                              "out of memory");
     }

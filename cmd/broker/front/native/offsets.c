@@ -26,8 +26,8 @@ static void call_finish(struct offsets_call *call)
         else
             connection_close(connection);
     }
+    connection_end(connection, connection_weight(call->result_count));
     free(call);
-    connection_end(connection, true);
 }
 
 static void on_entry_done(void *owner, uint64_t tag, const struct list_offsets_result *result)
@@ -48,7 +48,7 @@ static int call_start(const struct native_request *request, const struct message
     call->correlation_id = request->header.correlation_id;
     call->result_count = body->entry_count;
     call->remaining = body->entry_count + 1; /* one for this function, so that it does not end under it */
-    connection_begin(connection, true);
+    connection_begin(connection, connection_weight(body->entry_count));
     for (size_t i = 0; i < body->entry_count; i++) {
         int err = list_offsets_submit(connection->shard, &body->entries[i], on_entry_done, call, i);
 

@@ -42,7 +42,7 @@ static void on_one_done(void *owner, uint64_t tag, const struct produce_result *
     struct connection *connection = owner;
 
     if (connection->state == CONNECTION_OPEN) respond_results(connection, (uint32_t)tag, result, 1);
-    connection_end(connection, false);
+    connection_end(connection, 0);
 }
 
 static enum serve produce_one(const struct native_request *request, struct produce_request_reader *reader)
@@ -55,10 +55,10 @@ static enum serve produce_one(const struct native_request *request, struct produ
     MESH_ASSERT(has_entry);
     if (reader->acks != 0) {
         done = (struct produce_done){on_one_done, connection, request->header.correlation_id};
-        connection_begin(connection, false);
+        connection_begin(connection, 0);
     }
     if (produce_submit(connection->shard, &entry, request->attachment, reader->acks, done) == MESH_EAGAIN) {
-        if (reader->acks != 0) connection_end(connection, false);
+        if (reader->acks != 0) connection_end(connection, 0);
         return SERVE_WAIT;
     }
     return connection->state == CONNECTION_CLOSED ? SERVE_GONE : SERVE_MORE;
@@ -66,14 +66,20 @@ static enum serve produce_one(const struct native_request *request, struct produ
 
 /* ---- several batches ---- */
 
+/* Of few entries it weighs nothing: produce requests are many. */
+static uint32_t call_weight(uint32_t entry_count)
+{
+    return connection_weight(entry_count) - 1;
+}
+
 static void call_finish(struct produce_call *call)
 {
     struct connection *connection = call->connection;
 
     if (!call->is_abandoned && connection->state == CONNECTION_OPEN)
         respond_results(connection, call->correlation_id, call->results, call->result_count);
+    connection_end(connection, call_weight(call->result_count));
     free(call);
-    connection_end(connection, false);
 }
 
 static void on_entry_done(void *owner, uint64_t tag, const struct produce_result *result)
@@ -101,7 +107,7 @@ static struct produce_call *call_new(const struct native_request *request, uint3
     call->connection = request->connection;
     call->correlation_id = request->header.correlation_id;
     call->result_count = count;
-    connection_begin(request->connection, false);
+    connection_begin(request->connection, call_weight(count));
     return call;
 }
 

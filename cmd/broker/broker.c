@@ -251,6 +251,9 @@ void broker_free(struct broker *broker)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
     http_server_free(broker->control.http);
+    /* Connections that end cancel what they asked of other shards, so all shards must still be there. */
+    for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
+        if (broker->shards[i] != NULL) connections_deinit(broker->shards[i]);
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_free(broker->shards[i]);
     free(broker->shards);

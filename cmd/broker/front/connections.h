@@ -41,7 +41,7 @@ struct connections {
 void connections_init(struct shard *shard, int listen_fd);
 void connections_listen(struct shard *shard);
 void connections_stop_listening(struct shard *shard);
-void connections_deinit(struct shard *shard); /* closes everything */
+void connections_deinit(struct shard *shard); /* closes everything; harmless the second time */
 
 /* End of the turn, before the store's: goes on with requests that had to wait. */
 void connections_resume(struct shard *shard);

@@ -89,7 +89,8 @@ int shard_start(struct shard *shard);
 /* Ends its threads, as a crash would: whoever drained the shard before has lost nothing. Accepts NULL. */
 void shard_halt(struct shard *shard);
 
-/* Frees a shard. All shards of a broker are halted first, as they post to each other. Accepts NULL. */
+/* Frees a shard. All shards of a broker are halted first, and have their connections closed, as they post to each other.
+ * Accepts NULL. */
 void shard_free(struct shard *shard);
 
 /* A mail for the shard that never gets an answer by itself: posts it. Any thread. */

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#define FETCH_ANSWER_BYTES_MAX (UINT32_MAX / 2) /* far beyond what parts send, and within what a frame can say */
 #define FETCH_SHORT_ENTRIES 64 /* up to so many, every entry is answered, also without records */
 
 struct fetch {
@@ -112,6 +113,7 @@ static void fetch_take_answers(struct fetch *fetch, struct fetch_part *part)
         struct fetch_part_entry *entry = &part->entries[i];
         struct fetch_answer *answer = &fetch->answers[entry->index];
 
+        if (fetch->bytes + entry->answer.result.records_size > FETCH_ANSWER_BYTES_MAX) continue;
         *answer = entry->answer;
         entry->answer.records = NULL;
         answer->result.entry = entry->index;
@@ -133,7 +135,8 @@ void fetch_part_finished(struct fetch *fetch, struct fetch_part *part)
     fetch_part_settled(fetch);
 }
 
-/* With several parts each gets its share of the bytes, so that the answer keeps to the limit. */
+/* With several parts each gets its share of the bytes, so that the answer keeps to the limit. Each may pass its share by a
+ * first batch that is larger, as otherwise nobody would ever get that batch through this shard. */
 static void fetch_share_bytes(struct fetch *fetch)
 {
     uint32_t count = 0;

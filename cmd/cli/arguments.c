@@ -1,6 +1,7 @@
 #include "cmd/cli/arguments.h"
 
 #include "base/assert.h"
+#include "base/edit_distance.h"
 #include "cmd/cli/start_offset.h"
 #include "cmd/cli/suggest.h"
 #include "cmd/cli/value.h"
@@ -89,7 +90,7 @@ static int take_option(struct arguments *arguments, int argc, char **argv, int *
 {
     const char *word = argv[*index] + 2, *equals = strchr(word, '='), *text = NULL;
     const struct option_spec *option;
-    char name[SUGGEST_LENGTH_MAX + 1];
+    char name[EDIT_DISTANCE_LENGTH_MAX + 1];
     size_t size = equals != NULL ? (size_t)(equals - word) : strlen(word);
 
     if (size >= sizeof(name)) size = sizeof(name) - 1;

@@ -4,12 +4,6 @@
 
 #include <stddef.h>
 
-#define SUGGEST_LENGTH_MAX 64 /* longer words are like nothing */
-
-/* How many insertions, deletions, replacements and swaps of neighbours turn a into b (optimal string
- * alignment). */
-size_t suggestion_distance(const char *a, const char *b);
-
 /* The candidate most like `word`: at most a third of its letters may differ (at least one, at most three), or
  * `word` (of two letters or more) begins it. NULL when none is near. The first of equals wins. */
 const char *suggestion_nearest(const char *word, const char *const *candidates, size_t count);

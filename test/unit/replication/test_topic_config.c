@@ -2,7 +2,6 @@
  */
 #include "base/error.h"
 #include "metadata_history.h"
-#include "replication/coordinator/suggest.h"
 #include "replication/coordinator/topic_name.h"
 #include "segment/store.h"
 #include "support/run_suite.h"
@@ -238,21 +237,6 @@ START_TEST(topic_names_end_at_249_bytes)
 }
 END_TEST
 
-static const struct {
-    const char *a, *b;
-    unsigned want;
-} distance_cases[] = {
-    {"", "", 0},       {"", "abc", 3},           {"abc", "abc", 0}, {"ABC", "abc", 0},
-    {"abc", "acb", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 1},
-};
-
-START_TEST(the_distance_counts_edits)
-{
-    ck_assert_uint_eq(suggest_distance(distance_cases[_i].a, distance_cases[_i].b), distance_cases[_i].want);
-    ck_assert_uint_eq(suggest_distance(distance_cases[_i].b, distance_cases[_i].a), distance_cases[_i].want);
-}
-END_TEST
-
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -267,7 +251,6 @@ int main(void)
     tcase_add_test(tcase, the_storage_gets_the_effective_settings);
     tcase_add_loop_test(tcase, topic_names_are_checked, 0, ROWS(name_cases));
     tcase_add_test(tcase, topic_names_end_at_249_bytes);
-    tcase_add_loop_test(tcase, the_distance_counts_edits, 0, ROWS(distance_cases));
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

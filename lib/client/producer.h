@@ -109,6 +109,15 @@ struct mesh_producer {
     struct slice *attachments; /* scratch: PRODUCER_FRAME_ENTRIES */
 };
 
+/* Bytes that records are gathered to: no more than the topic takes. A record that is larger by itself is sent all the same
+ * (compression may make it fit), up to batch_bytes_max; then its broker judges. */
+static inline size_t producer_batch_limit(const struct mesh_producer *producer)
+{
+    size_t topic_max = producer->topic->batch_bytes_max;
+
+    return producer->batch_bytes_max < topic_max ? producer->batch_bytes_max : topic_max;
+}
+
 /* producer_routes.c */
 int producer_partition_get(struct mesh_producer *producer, uint32_t index,
                            struct producer_partition **ret_partition);

@@ -185,10 +185,11 @@ static void touched(struct producer_partition *partition)
     list_push_back(&producer->deliver, &partition->deliver_node);
 }
 
-static bool is_route_error(int error)
+/* The topic is not what we know of it: it is led elsewhere, or takes less at once than it did. */
+static bool is_topic_error(int error)
 {
     return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH ||
-           error == MESH_EUNKNOWN_TOPIC;
+           error == MESH_EUNKNOWN_TOPIC || error == MESH_ETOOLARGE;
 }
 
 static void apply(struct mesh_producer *producer, struct producer_batch *batch,
@@ -196,7 +197,7 @@ static void apply(struct mesh_producer *producer, struct producer_batch *batch,
 {
     struct producer_partition *partition = batch->partition;
 
-    if (is_route_error(result->error)) topic_refresh(producer->topic);
+    if (is_topic_error(result->error)) topic_refresh(producer->topic);
     delivery_queue_answered(&partition->queue, batch, result, producer->client->now_ms,
                             draw_backoff(producer, &partition->queue));
     touched(partition);

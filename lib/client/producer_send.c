@@ -93,7 +93,7 @@ static int open_batch(struct mesh_producer *producer, struct producer_partition 
 
     if (batch != NULL) {
         size_t end = batch->builder.bytes.size + size;
-        if (end <= producer->batch_bytes_max &&
+        if (end <= producer_batch_limit(producer) &&
             (end <= batch->builder.bytes.capacity || batch_pool_reserve(&producer->pool, batch, size) == 0))
             return 0;
         producer_close_batch(partition);

@@ -6,6 +6,7 @@
 #include "client/call.h"
 #include "wire/message.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ static int topic_new(struct mesh_client *client, const char *name, struct topic 
 
     if (topic == NULL) return MESH_ENOMEM;
     topic->client = client;
+    topic->batch_bytes_max = SIZE_MAX;
     memcpy(topic->name, name, strlen(name) + 1);
     if (client_add_timer(client, &topic->timer, refresh_due) != 0) {
         free(topic);
@@ -83,6 +85,22 @@ bool topic_is_missing(const struct topic *topic)
 
 /* ---- refreshing ---- */
 
+/* What is no number says nothing. */
+static size_t batch_bytes_max_of(const struct message_topic *from)
+{
+    for (size_t i = 0; i < from->config_count; i++) {
+        const struct message_config *config = &from->configs[i];
+        char *end;
+        unsigned long long bytes;
+
+        if (config->key == NULL || config->value == NULL || strcmp(config->key, "max.batch.bytes") != 0) continue;
+        errno = 0;
+        bytes = strtoull(config->value, &end, 10);
+        if (end != config->value && *end == '\0' && errno == 0 && bytes > 0 && bytes < SIZE_MAX) return (size_t)bytes;
+    }
+    return SIZE_MAX;
+}
+
 static int take_partitions(struct topic *topic, const struct message_topic *from)
 {
     struct topic_partition *partitions = calloc(from->partition_count + 1, sizeof(*partitions));
@@ -103,6 +121,7 @@ static int take_partitions(struct topic *topic, const struct message_topic *from
     topic->partitions = partitions;
     topic->partition_count = (uint32_t)from->partition_count;
     topic->id = from->topic_id;
+    topic->batch_bytes_max = batch_bytes_max_of(from);
     topic->is_known = true;
     return 0;
 }

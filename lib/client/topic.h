@@ -29,6 +29,7 @@ struct topic {
     struct uuid id;
     struct topic_partition *partitions; /* owned */
     uint32_t partition_count;
+    size_t batch_bytes_max; /* max.batch.bytes: what brokers take at once; SIZE_MAX: they did not say */
     uint64_t generation; /* raised by each answer */
 
     int error;                 /* the last answer: 0, MESH_EUNKNOWN_TOPIC, ... */

@@ -140,6 +140,7 @@ static void serve_produce(struct fake_broker *broker, struct slice message, stru
     struct produce_request_reader reader;
     struct produce_entry entry;
     uint8_t *at = (uint8_t *)(uintptr_t)attachment.data;
+    unsigned limit = atomic_load(&broker->batch_bytes_max);
 
     MESH_ASSERT(produce_request_reader_init(&reader, message, (uint32_t)attachment.size) == 0);
     while (produce_request_reader_next(&reader, &entry)) {
@@ -147,6 +148,8 @@ static void serve_produce(struct fake_broker *broker, struct slice message, stru
         if (fail_error == 0 &&
             (entry.partition >= broker->partition_count || !uuid_equal(&entry.topic_id, &broker->topic_id)))
             result.error = MESH_EUNKNOWN_TOPIC;
+        else if (fail_error == 0 && limit > 0 && entry.batch_size > limit)
+            result.error = MESH_ETOOLARGE;
         else if (fail_error == 0)
             append(broker, entry.partition, at, entry.batch_size, &result);
         produce_response_add(&answer->message, &result);
@@ -255,6 +258,8 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
 {
     struct message_topic_describe request;
     struct message_partition partitions[FAKE_PARTITIONS_MAX];
+    char limit[16];
+    struct message_config config = {(char[]){"max.batch.bytes"}, limit, false};
     struct message_topic topic = {
         .topic_id = broker->topic_id, .partitions = partitions, .partition_count = broker->partition_count};
     struct message_topic_response response = {&topic, 1};
@@ -271,6 +276,11 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
                                                    .isr_count = 1,
                                                    .shard = i % broker->shard_count,
                                                    .high_watermark = broker->partitions[i].next_offset};
+    }
+    if (atomic_load(&broker->batch_bytes_max) > 0) {
+        snprintf(limit, sizeof(limit), "%u", atomic_load(&broker->batch_bytes_max));
+        topic.configs = &config;
+        topic.config_count = 1;
     }
     MESH_ASSERT(message_decode_topic_describe(message, &request) == 0);
     topic.name = (char *)(uintptr_t)broker->topic;

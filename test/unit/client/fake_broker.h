@@ -86,6 +86,7 @@ struct fake_broker {
     char address[32];       /* "127.0.0.1:port"; any thread, after start */
     atomic_uint frames[16]; /* by operation; any thread */
     atomic_ullong produced_records;
+    atomic_uint batch_bytes_max; /* the topic's max.batch.bytes; 0: it says nothing and takes all; any thread */
 
     int listen_fd, wake_fd;
     atomic_bool is_stopping;

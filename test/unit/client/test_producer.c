@@ -567,6 +567,62 @@ START_TEST(a_batch_beyond_the_broker_s_frame_limit_is_refused)
 }
 END_TEST
 
+static void send_filled(int total, struct counts *counts)
+{
+    char value[100];
+    const struct mesh_record record = {.value = value, .value_size = sizeof(value), .partition = 0};
+
+    memset(value, 'v', sizeof(value));
+    for (int i = 0; i < total; i++)
+        ck_assert_int_eq(mesh_producer_send(producer, &record, count, counts), 0);
+    ck_assert_int_eq(mesh_producer_flush(producer, 20000), 0);
+}
+
+START_TEST(batches_are_no_larger_than_the_topic_takes)
+{
+    char value[3000] = "";
+    const struct mesh_record large = {.value = value, .value_size = sizeof(value), .partition = 1};
+    struct counts counts = new_counts();
+
+    atomic_store(&broker->batch_bytes_max, 2000);
+    send_filled(1000, &counts); /* those before the routes are known, and those after */
+    ck_assert_int_eq(counts.delivered, 1000);
+    ck_assert_int_eq(mesh_produce(producer, &large, NULL), MESH_ETOOLARGE);
+}
+END_TEST
+
+START_TEST(a_record_over_the_topic_s_limit_may_fit_once_compressed)
+{
+    char value[3000] = "";
+    const struct mesh_record large = {.value = value, .value_size = sizeof(value), .partition = 0};
+
+    atomic_store(&broker->batch_bytes_max, 2000);
+    ck_assert_int_eq(mesh_producer_set_compression(producer, MESH_COMPRESSION_LZ4), 0);
+    ck_assert_int_eq(mesh_produce(producer, &large, NULL), 0);
+    ck_assert_int_eq(mesh_produce(producer, &large, NULL), 0);
+}
+END_TEST
+
+START_TEST(a_limit_that_was_lowered_is_learned_from_the_refusal)
+{
+    struct counts counts = new_counts(), later = {0};
+
+    send_filled(1000, &counts);
+    ck_assert_int_eq(counts.delivered, 1000);
+    atomic_store(&broker->batch_bytes_max, 2000);
+    send_filled(1000, &counts);
+    ck_assert_int_gt(counts.failed, 0);
+    ck_assert_int_eq(counts.error, MESH_ETOOLARGE);
+    ck_assert_int_eq(counts.delivered + counts.failed, 2000);
+    while (later.delivered < 1000) { /* soon; else the test's time runs out */
+        later = new_counts();
+        ck_assert_int_eq(mesh_client_poll(client, 10), 0);
+        send_filled(1000, &later);
+    }
+    ck_assert_int_eq(later.failed + later.unknown, 0);
+}
+END_TEST
+
 START_TEST(batches_that_fit_one_by_one_are_not_refused_together)
 {
     static char value[12400];
@@ -665,6 +721,9 @@ static Suite *suite(void)
     tcase_add_loop_test(c, compressed_batches_are_stored_compressed, 0, 5);
     tcase_add_test(c, partitioners_choose);
     tcase_add_test(c, a_batch_beyond_the_broker_s_frame_limit_is_refused);
+    tcase_add_test(c, batches_are_no_larger_than_the_topic_takes);
+    tcase_add_test(c, a_record_over_the_topic_s_limit_may_fit_once_compressed);
+    tcase_add_test(c, a_limit_that_was_lowered_is_learned_from_the_refusal);
     tcase_add_test(c, batches_that_fit_one_by_one_are_not_refused_together);
     tcase_add_test(c, a_callback_may_not_wait_not_even_while_its_producer_is_freed);
     tcase_add_test(c, a_callback_may_free_another_producer);

@@ -1,0 +1,14 @@
+/* crypto/crypto.h - the one start that libsodium needs, and what this machine can do. */
+#ifndef CRYPTO_CRYPTO_H
+#define CRYPTO_CRYPTO_H
+
+#include <stdbool.h>
+
+/* Before anything else of this folder, by each program once at least; any thread, any number of times. Aborts when the
+ * system has no randomness to give, like random_system_bytes(). */
+void crypto_init(void);
+
+/* Whether AES-256-GCM runs in hardware here. Constant for a process, after crypto_init(). */
+bool crypto_has_aes(void);
+
+#endif

@@ -134,16 +134,28 @@ static bool is_loopback(const struct sockaddr_storage *peer)
     return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
-static void socket_tune(int fd, const struct sockaddr_storage *peer)
+/* Pacing algorithms cost a factor of 2 to 4 where there is no network. Once one has been in force on a socket the kernel
+ * goes on pacing it, whatever is set later: a timer for every 64 KiB. So sockets inherit the plain one from the one that
+ * listens, and those with a network before them get back what the system wanted for them. */
+static void set_listen_congestion(struct connections *connections)
 {
-    static const char reno[] = "reno"; /* pacing algorithms cost a factor of 2 to 4 where there is no network */
+    static const char reno[] = "reno";
+    socklen_t size = sizeof(connections->congestion) - 1;
+
+    memset(connections->congestion, 0, sizeof(connections->congestion));
+    if (getsockopt(connections->listen_fd, IPPROTO_TCP, TCP_CONGESTION, connections->congestion, &size) != 0) return;
+    setsockopt(connections->listen_fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
+}
+
+static void socket_tune(const struct connections *connections, int fd, const struct sockaddr_storage *peer)
+{
+    const char *congestion = connections->congestion;
     int one = 1, idle = KEEPALIVE_SECONDS;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (is_loopback(peer)) {
-        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
-        return;
-    }
+    if (is_loopback(peer)) return;
+    if (congestion[0] != '\0')
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 }
@@ -167,7 +179,7 @@ static void accepted(struct shard *shard, int fd, const struct sockaddr_storage 
         return;
     }
     shard->metrics.connections_accepted++;
-    socket_tune(fd, peer);
+    socket_tune(&shard->connections, fd, peer);
     (void)connection_new(shard, fd, (const struct sockaddr *)peer, peer_size);
 }
 
@@ -207,8 +219,9 @@ static void accept_on_ready(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-int accept_listen(const struct shard *shard)
+int accept_listen(struct shard *shard)
 {
+    set_listen_congestion(&shard->connections);
     if (listen(shard->connections.listen_fd, LISTEN_BACKLOG) == 0) return 0;
     log_error("cannot listen error=\"%s\" shard=%u", strerror(errno), shard->index);
     return MESH_EIO;

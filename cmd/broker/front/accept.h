@@ -17,7 +17,7 @@ int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_
                 char message[ACCEPT_MESSAGE_SIZE]);
 
 /* From here on clients can connect; the shard's thread accepts them. Before that thread starts. Errors: MESH_EIO. */
-int accept_listen(const struct shard *shard);
+int accept_listen(struct shard *shard);
 
 /* Starts and stops accepting on a shard's socket; on its thread. */
 void accept_start(struct shard *shard);

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CONGESTION_NAME_SIZE 17 /* the kernel's 16 and a zero */
+
 struct connection;
 struct shard;
 
@@ -31,6 +33,7 @@ struct connections {
     ev_io accept_io;
     struct lobby lobby;
     int listen_fd;
+    char congestion[CONGESTION_NAME_SIZE]; /* what the system wants where there is a network; "": unknown */
     uint64_t pending; /* unanswered requests of all connections */
     uint64_t complaint_second;
     uint32_t complaint_count; /* in that second */

@@ -336,6 +336,7 @@ int connection_read(struct connection *connection)
     bool is_short = false;
 
     while (total < READ_BYTES_MAX && !is_short) {
+        bool was_attachment = connection->attachment_to != NULL;
         size_t size = 0;
         int err = receive(connection, &size, &is_short);
         if (err == MESH_EAGAIN) return 0;
@@ -344,8 +345,9 @@ int connection_read(struct connection *connection)
         total += size;
         err = parse(connection);
         if (err != 0) return err;
-        /* What has arrived is best used while it is in the cache: more only when asked again. */
-        if (connection->attachment_to != NULL) return 0;
+        /* What has arrived is best used while it is in the cache: more only when asked again. At the end of an attachment
+         * as well: read before the next answer comes, its memory can take that one. */
+        if (was_attachment || connection->attachment_to != NULL) return 0;
     }
     return 0;
 }

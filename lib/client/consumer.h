@@ -82,7 +82,8 @@ struct mesh_consumer {
     struct list_node ready;     /* fetches with something to read, in order of arrival */
     struct list_node retired;   /* read, but borrowed by the application until the next poll */
     struct list_node idle;      /* fetches to reuse */
-    size_t bytes_promised;      /* asked for, or arrived and not read */
+    struct fetch_spares spares;
+    size_t bytes_promised; /* asked for, or arrived and not read */
     uint32_t in_flight_count;
     struct buffer message; /* scratch */
 

@@ -19,7 +19,7 @@ static struct fetch *take_fetch(struct mesh_consumer *consumer)
     fetch->request.handler = &fetch_handler;
     fetch->consumer = consumer;
     fetch->region_count = fetch->region_at = 0;
-    fetch->size = fetch->filled = fetch->at = 0;
+    fetch->size = fetch->filled = fetch->at = fetch->crc_end = 0;
     fetch->is_broken = false;
     return fetch;
 }
@@ -39,12 +39,8 @@ void consumer_recycle_fetch(struct fetch *fetch)
     consumer->bytes_promised -= fetch->bytes_promised;
     fetch->bytes_promised = 0;
     list_remove(&fetch->node);
-    if (fetch->capacity > CONSUMER_IDLE_DATA_MAX) {
-        free(fetch->data);
-        fetch->data = NULL;
-        fetch->capacity = 0;
-    }
-    list_push_front(&consumer->idle, &fetch->node); /* the warmest memory first */
+    fetch_give_data(fetch, &consumer->spares, CONSUMER_IDLE_DATA_MAX);
+    list_push_front(&consumer->idle, &fetch->node);
     client_mark(consumer->client, &consumer->pump);
 }
 
@@ -67,6 +63,7 @@ void consumer_forget_fetches(struct mesh_consumer *consumer)
     drop_list(&consumer->ready);
     drop_list(&consumer->retired);
     drop_list(&consumer->idle);
+    fetch_spares_deinit(&consumer->spares);
 }
 
 /* ---- asking ---- */
@@ -349,7 +346,7 @@ static int take_results(struct fetch *fetch, struct slice message, uint32_t atta
 
     if (err != 0) return err;
     if (reader.result_count > fetch->ask_count) return MESH_EPROTO;
-    err = fetch_reserve_data(fetch, attachment_size);
+    if (attachment_size > 0) err = fetch_take_data(fetch, &fetch->consumer->spares, attachment_size);
     if (err != 0) return err;
     while (fetch_response_reader_next(&reader, &result)) {
         if (result.entry >= fetch->ask_count) return MESH_EPROTO;

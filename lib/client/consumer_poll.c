@@ -239,7 +239,7 @@ static enum progress read_region(struct mesh_consumer *consumer, struct fetch *f
             return partition_error(region->assignment, err);
         }
     }
-    fetch->at += header.size;
+    fetch_skip(fetch, header.size);
     if (record_batch_last_offset(&header) < INT64_MAX)
         region->reached = record_batch_last_offset(&header) + 1;
     return PROGRESS;

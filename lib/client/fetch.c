@@ -1,9 +1,17 @@
 #include "client/fetch.h"
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "base/error.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+void fetch_spares_deinit(struct fetch_spares *spares)
+{
+    while (spares->count > 0)
+        free(spares->blocks[--spares->count].data);
+}
 
 struct fetch *fetch_new(void)
 {
@@ -43,17 +51,59 @@ int fetch_reserve_asks(struct fetch *fetch, size_t count)
     return 0;
 }
 
-int fetch_reserve_data(struct fetch *fetch, size_t size)
+static void remove_spare(struct fetch_spares *spares, size_t index)
 {
-    uint8_t *data;
+    spares->count--;
+    memmove(&spares->blocks[index], &spares->blocks[index + 1],
+            (spares->count - index) * sizeof(spares->blocks[0]));
+}
 
-    if (size <= fetch->capacity) return 0;
-    data = malloc(size); /* what the old memory holds is of no use: nothing to copy */
-    if (data == NULL) return MESH_ENOMEM;
-    free(fetch->data);
-    fetch->data = data;
+int fetch_take_data(struct fetch *fetch, struct fetch_spares *spares, size_t size)
+{
+    MESH_ASSERT(fetch->data == NULL);
+    for (size_t i = spares->count; i-- > 0;) {
+        if (spares->blocks[i].capacity < size) continue;
+        fetch->data = spares->blocks[i].data;
+        fetch->capacity = spares->blocks[i].capacity;
+        remove_spare(spares, i);
+        return 0;
+    }
+    fetch->data = malloc(size > 0 ? size : 1);
+    if (fetch->data == NULL) return MESH_ENOMEM;
     fetch->capacity = size;
     return 0;
+}
+
+void fetch_give_data(struct fetch *fetch, struct fetch_spares *spares, size_t capacity_max)
+{
+    if (fetch->capacity > capacity_max) {
+        free(fetch->data);
+    } else if (fetch->data != NULL) {
+        if (spares->count == FETCH_SPARES_MAX) {
+            free(spares->blocks[0].data);
+            remove_spare(spares, 0);
+        }
+        spares->blocks[spares->count++] = (struct fetch_spare){fetch->data, fetch->capacity};
+    }
+    fetch->data = NULL;
+    fetch->capacity = 0;
+}
+
+/* Whether the first `arrived` bytes of the batch at hand are what its CRC says, as far as they can tell. What arrived
+ * last is still in the cache, which the whole of a large batch may not be. */
+static bool is_intact(struct fetch *fetch, const struct record_batch_header *header, size_t arrived)
+{
+    size_t end = fetch->at + arrived;
+
+    if (fetch->crc_end < fetch->at + RECORD_BATCH_CRC_START) {
+        fetch->crc_end = fetch->at + RECORD_BATCH_CRC_START;
+        fetch->crc = 0;
+    }
+    fetch->crc = crc32c_extend(fetch->crc, fetch->data + fetch->crc_end, end - fetch->crc_end);
+    fetch->crc_end = end;
+    if (arrived < header->size || fetch->crc == header->crc) return true;
+    fetch->crc_end = fetch->at;
+    return false;
 }
 
 enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_batch,
@@ -72,9 +122,10 @@ enum fetch_step fetch_look(struct fetch *fetch, bool verify, struct slice *ret_b
                                     ret_header);
     if (err == MESH_EAGAIN) return FETCH_MORE;
     if (err != 0 || ret_header->size > left) return FETCH_DAMAGED;
+    if (verify && !is_intact(fetch, ret_header, arrived < ret_header->size ? arrived : ret_header->size))
+        return FETCH_DAMAGED;
     if (ret_header->size > arrived) return FETCH_MORE;
     *ret_batch = slice_of(fetch->data + fetch->at, ret_header->size);
-    if (verify && record_batch_verify(*ret_batch, ret_header) != 0) return FETCH_DAMAGED;
     return FETCH_BATCH;
 }
 

@@ -38,9 +38,10 @@ static void tear_down(void)
 static struct fetch *make_fetch(void)
 {
     struct fetch *fetch = fetch_new();
+    struct fetch_spares none = {.count = 0};
 
     ck_assert_int_eq(fetch_reserve_asks(fetch, 2), 0);
-    ck_assert_int_eq(fetch_reserve_data(fetch, data.size), 0);
+    ck_assert_int_eq(fetch_take_data(fetch, &none, data.size), 0);
     memcpy(fetch->data, data.data, data.size);
     fetch->size = data.size;
     fetch->regions[0] = (struct fetch_region){.end = 2 * batch_size};
@@ -61,7 +62,7 @@ START_TEST(batches_come_out_whole_wherever_the_stream_is_cut)
         case FETCH_BATCH:
             ck_assert_uint_eq(batch.size, batch_size);
             ck_assert_uint_ge(fetch->filled, fetch->at + batch_size);
-            fetch->at += batch.size;
+            fetch_skip(fetch, batch.size);
             batches++;
             break;
         case FETCH_REGION_END:
@@ -100,6 +101,52 @@ START_TEST(any_flipped_bit_under_the_crc_is_damage)
 }
 END_TEST
 
+START_TEST(damage_is_seen_wherever_the_stream_is_cut)
+{
+    struct fetch *fetch = make_fetch();
+    struct record_batch_header header;
+    struct slice batch;
+
+    for (size_t cut = RECORD_BATCH_HEADER_SIZE; cut < batch_size; cut++) {
+        fetch->crc_end = 0;
+        fetch->data[cut - 1] ^= 1;
+        fetch->filled = cut;
+        ck_assert_int_eq(fetch_look(fetch, true, &batch, &header), FETCH_MORE);
+        fetch->filled = batch_size;
+        ck_assert_int_eq(fetch_look(fetch, true, &batch, &header), FETCH_DAMAGED);
+        fetch->data[cut - 1] ^= 1;
+    }
+    ck_assert_int_eq(fetch_look(fetch, true, &batch, &header), FETCH_BATCH);
+    ck_assert_int_eq(fetch_look(fetch, true, &batch, &header), FETCH_BATCH); /* and again */
+    fetch_free(fetch);
+}
+END_TEST
+
+START_TEST(the_memory_used_last_is_used_next)
+{
+    struct fetch *fetch = fetch_new();
+    struct fetch_spares spares = {.count = 0};
+    uint8_t *blocks[FETCH_SPARES_MAX + 1];
+
+    for (int i = 0; i <= FETCH_SPARES_MAX; i++) {
+        ck_assert_int_eq(fetch_take_data(fetch, &(struct fetch_spares){.count = 0}, (size_t)(100 + i)), 0);
+        blocks[i] = fetch->data;
+        fetch_give_data(fetch, &spares, 1000);
+        ck_assert_ptr_null(fetch->data);
+    }
+    ck_assert_uint_eq(spares.count, FETCH_SPARES_MAX); /* the oldest is gone */
+    ck_assert_int_eq(fetch_take_data(fetch, &spares, 50), 0);
+    ck_assert_ptr_eq(fetch->data, blocks[FETCH_SPARES_MAX]);
+    fetch_give_data(fetch, &spares, 1000);
+    ck_assert_int_eq(fetch_take_data(fetch, &spares, 1001), 0); /* none is large enough */
+    ck_assert_uint_eq(spares.count, FETCH_SPARES_MAX);
+    fetch_give_data(fetch, &spares, 1000); /* too large to keep */
+    ck_assert_uint_eq(spares.count, FETCH_SPARES_MAX);
+    fetch_spares_deinit(&spares);
+    fetch_free(fetch);
+}
+END_TEST
+
 START_TEST(a_batch_that_reaches_beyond_its_region_is_damage)
 {
     struct fetch *fetch = make_fetch();
@@ -125,6 +172,8 @@ static Suite *suite(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, batches_come_out_whole_wherever_the_stream_is_cut);
     tcase_add_test(c, any_flipped_bit_under_the_crc_is_damage);
+    tcase_add_test(c, damage_is_seen_wherever_the_stream_is_cut);
+    tcase_add_test(c, the_memory_used_last_is_used_next);
     tcase_add_test(c, a_batch_that_reaches_beyond_its_region_is_damage);
     suite_add_tcase(s, c);
     return s;

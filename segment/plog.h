@@ -115,8 +115,9 @@ uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file
 /* The batch that contains offset. Errors: MESH_ECORRUPT, MESH_EIO, MESH_ENOMEM. */
 int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset,
                        struct plog_place *ret_place);
-/* The last batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond
- * limit_offset; one batch at least unless that passes limit_offset. */
+/* A batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond
+ * limit_offset; one batch at least unless that passes limit_offset. The last such boundary but for what would
+ * fill a sixteenth of bytes_max. */
 int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
                     uint32_t bytes_max, uint64_t limit_offset, struct plog_place *ret_place);
 

@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "segment/store_core.h"
 
-#define SCAN_BYTES (32u << 10)
+#define SCAN_BYTES       (32u << 10)
+#define PEEK_BYTES       512u /* where one header is all that is to be expected */
+#define WALK_BATCHES_MAX 8    /* so few steps from header to header cost less than the index */
 
 /* Walks the headers of a segment file from a boundary on. */
 struct header_walk {
@@ -12,6 +14,7 @@ struct header_walk {
     uint32_t position;    /* of the next header */
     uint32_t block_start; /* of the bytes in store->scratch */
     size_t block_size;
+    uint32_t batch_size; /* of the last batch; 0: none yet */
 };
 
 static int walk_next(struct header_walk *walk, struct record_batch_header *ret_header)
@@ -23,17 +26,19 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
     if (left < RECORD_BATCH_HEADER_SIZE) return MESH_ECORRUPT;
     if (walk->position + RECORD_BATCH_HEADER_SIZE > walk->block_start + walk->block_size ||
         walk->block_size == 0) {
+        uint32_t size = walk->batch_size > 0 && walk->batch_size < SCAN_BYTES ? SCAN_BYTES : PEEK_BYTES;
         err = buffer_reserve(&store->scratch, SCAN_BYTES);
         if (err != 0) return err;
         walk->block_start = walk->position;
-        err = store->fs->ops->read(walk->segment->file, store->scratch.data,
-                                   left < SCAN_BYTES ? left : SCAN_BYTES, walk->position, &walk->block_size);
+        err = store->fs->ops->read(walk->segment->file, store->scratch.data, left < size ? left : size,
+                                   walk->position, &walk->block_size);
         if (err != 0) return err;
     }
     err = record_batch_parse_header(slice_of(store->scratch.data + (walk->position - walk->block_start),
                                              walk->block_size - (walk->position - walk->block_start)),
                                     ret_header);
     if (err != 0) return MESH_ECORRUPT;
+    walk->batch_size = ret_header->size;
     return ret_header->size > left ? MESH_ECORRUPT : 0;
 }
 
@@ -136,9 +141,9 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
         return 0;
     }
     if (position_max > segment->written) position_max = segment->written;
-    skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, &place);
     err = start_walk(&walk, plog, segment, place.position);
-    while (err == 0 && walk.position < segment->written) {
+    /* Not worth a look: what is left has little room, and need not be used. */
+    while (err == 0 && (walk.position == from.position || (uint64_t)walk.position + bytes_max / 16 < position_max)) {
         struct record_batch_header header;
         uint64_t next_offset;
         err = walk_next(&walk, &header);
@@ -148,6 +153,10 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
         if ((uint64_t)walk.position + header.size > position_max && walk.position > from.position) break;
         walk.position += header.size;
         place = (struct plog_place){walk.position, next_offset};
+        if (walk.position - from.position == header.size && header.size < bytes_max / WALK_BATCHES_MAX) {
+            skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, &place);
+            walk.position = place.position;
+        }
     }
     /* Damage further on is for the read that begins there. */
     if (err == MESH_ECORRUPT && place.position > from.position) err = 0;

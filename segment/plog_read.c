@@ -140,6 +140,8 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
     limits->bytes_left -= end.position - start.position < limits->bytes_left ? end.position - start.position
                                                                              : limits->bytes_left;
     if (end.position < segment->size) remember(plog, segment, end);
+    /* What the file still has does not fit, or may not be read: trying would only use up the mark. */
+    if (end.position < segment->written) limits->bytes_left = 0;
     return 0;
 }
 

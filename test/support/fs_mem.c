@@ -231,6 +231,11 @@ void fs_mem_crash_at(struct fs_mem *mem, uint64_t nth)
     mem->crash_countdown = nth;
 }
 
+void fs_mem_crash_now(struct fs_mem *mem)
+{
+    mem->is_crashed = true;
+}
+
 bool fs_mem_is_crashed(const struct fs_mem *mem)
 {
     return mem->is_crashed;

@@ -57,6 +57,7 @@ void fs_mem_copy_crashed(struct fs_mem *from, struct fs_mem *to, enum fs_mem_los
  * rename, unlink, mkdir, rmdir, sync_dir, sync_all. From the nth of them on (1: the next) all calls fail with
  * MESH_EIO, that one having happened in part, until fs_mem_reboot(). 0: never. */
 void fs_mem_crash_at(struct fs_mem *mem, uint64_t nth);
+void fs_mem_crash_now(struct fs_mem *mem); /* between two operations */
 bool fs_mem_is_crashed(const struct fs_mem *mem);
 uint64_t fs_mem_op_count(const struct fs_mem *mem);
 

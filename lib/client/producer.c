@@ -160,8 +160,10 @@ int mesh_producer_set_memory_bytes_max(struct mesh_producer *producer, size_t by
 {
     int err = check(producer, bytes >= 4096, "a producer needs at least 4 KiB of memory");
 
-    if (err == 0) producer->pool.memory_max = bytes;
-    return err;
+    if (err != 0) return err;
+    producer->pool.memory_max = bytes;
+    producer->is_memory_set = true;
+    return 0;
 }
 
 int mesh_producer_set_delivery_timeout_ms(struct mesh_producer *producer, int timeout_ms)

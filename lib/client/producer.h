@@ -13,11 +13,14 @@
 
 #include "client/client.h"
 #include "client/delivery_queue.h"
+#include "client/gather.h"
 #include "client/request_table.h"
 #include "client/topic.h"
 
 #define PRODUCER_BATCH_BYTES_DEFAULT (1u << 20) /* whole batch, header included */
 #define PRODUCER_MEMORY_DEFAULT      (64u << 20)
+#define PRODUCER_MEMORY_PARTITION    (32u << 10) /* by default, for each partition of a topic with thousands of them */
+#define PRODUCER_MEMORY_MOST         (256u << 20)
 #define PRODUCER_DELIVERY_DEFAULT_MS 120000
 #define PRODUCER_IN_FLIGHT_DEFAULT                                                                           \
     5 /* batches per partition: the broker remembers that many per producer                                  \
@@ -29,7 +32,7 @@
 #define PRODUCER_TURN_BYTES    (64u << 10) /* records sent between two turns of the loop from inside send() */
 #define PRODUCER_RETRY_MS      20          /* when memory was short */
 #define PRODUCER_ROUTE_MS      100         /* between looks for a leader that is missing */
-#define PRODUCER_OPEN_BYTES    (16u << 10) /* worth waiting for, per open batch, when there are many */
+#define PRODUCER_DEEP_BYTES    (4u << 20) /* in flight per lane, of thousands of batches: then the others wait */
 
 struct producer_lane {
     struct list_node node;
@@ -82,6 +85,7 @@ struct mesh_producer {
     bool has_started; /* options are fixed from the first record on */
     bool is_closing;
     bool is_flushing; /* linger does not count */
+    bool is_memory_set;
     uint64_t topic_generation;
     uint64_t accept_ms; /* wall clock as of accept_tsc, for timestamps */
     uint64_t accept_tsc;
@@ -104,6 +108,7 @@ struct mesh_producer {
     struct batch_pool pool;
     size_t queued_bytes, queued_records;
     size_t bytes_since_turn, open_count; /* open: batches */
+    struct gather gather;
     struct list_node requests, idle_requests;
     struct buffer message;     /* scratch for a request's message */
     struct slice *attachments; /* scratch: PRODUCER_FRAME_ENTRIES */

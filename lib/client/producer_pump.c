@@ -142,10 +142,19 @@ void producer_timer_due(struct timer *timer, uint64_t now_ms)
     client_mark(producer->client, &producer->pump);
 }
 
+static uint64_t linger_ms(const struct mesh_producer *producer)
+{
+    uint64_t asked_ms = (uint64_t)producer->linger_ms;
+
+    if (producer->is_flushing) return 0;
+    return producer->gather.is_waiting && asked_ms < GATHER_AGE_MS ? GATHER_AGE_MS : asked_ms;
+}
+
 static bool may_close(const struct mesh_producer *producer, const struct producer_batch *batch)
 {
-    if (producer->is_flushing || producer->linger_ms == 0) return true;
-    return producer->client->now_ms >= batch->created_ms + (uint64_t)producer->linger_ms;
+    uint64_t wait_ms = linger_ms(producer);
+
+    return wait_ms == 0 || producer->client->now_ms >= batch->created_ms + wait_ms;
 }
 
 static void earlier(uint64_t *deadline_ms, uint64_t other_ms)
@@ -160,7 +169,7 @@ static void arm_for_lane(struct mesh_producer *producer, struct producer_lane *l
     if (!list_is_empty(&lane->open)) {
         struct producer_partition *oldest =
             container_of(lane->open.next, struct producer_partition, open_node);
-        uint64_t due_ms = oldest->open->created_ms + (uint64_t)producer->linger_ms;
+        uint64_t due_ms = oldest->open->created_ms + linger_ms(producer);
         if (due_ms > now_ms) earlier(deadline_ms, due_ms);
     }
     /* Ready, connected and yet nothing on its way: memory was short. */
@@ -189,6 +198,7 @@ static void arm(struct mesh_producer *producer)
         arm_for_lane(producer, container_of(node, struct producer_lane, node), &deadline_ms);
     if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))
         earlier(&deadline_ms, producer->client->now_ms + PRODUCER_ROUTE_MS);
+    if (producer->gather.is_waiting) earlier(&deadline_ms, gather_due_ms(&producer->gather));
     if (producer->is_idempotent && producer->id_retry_ms > producer->client->now_ms)
         earlier(&deadline_ms, producer->id_retry_ms);
     client_arm(producer->client, &producer->timer, deadline_ms);
@@ -196,24 +206,47 @@ static void arm(struct mesh_producer *producer)
 
 /* ---- sending ---- */
 
-static bool is_busy(const struct producer_lane *lane)
+static bool is_busy(const struct mesh_producer *producer, const struct producer_lane *lane)
 {
-    return lane->in_flight_requests >= PRODUCER_BUSY_REQUESTS || lane->connection->is_write_armed;
+    if (lane->connection->is_write_armed) return true;
+    if (producer->gather.has_plenty) return lane->in_flight_bytes >= PRODUCER_DEEP_BYTES;
+    return lane->in_flight_requests >= PRODUCER_BUSY_REQUESTS;
 }
 
-/* Closes what waited long enough, so that it is ready. False when there was nothing. */
+/* Closes what waited longest, if that was long enough, so that it is ready: about as much as a frame takes, because what
+ * stays open grows meanwhile. False when there was nothing. */
 static bool close_open(struct mesh_producer *producer, struct producer_lane *lane)
 {
-    bool has_closed = false;
+    size_t bytes = 0, count = 0;
 
-    while (!list_is_empty(&lane->open)) {
+    while (!list_is_empty(&lane->open) && bytes < PRODUCER_FRAME_BYTES && count < PRODUCER_FRAME_ENTRIES) {
         struct producer_partition *partition =
             container_of(lane->open.next, struct producer_partition, open_node);
         if (!may_close(producer, partition->open)) break;
+        bytes += partition->open->builder.bytes.size;
+        count++;
         producer_close_batch(partition); /* leaves the open list for the ready one */
-        has_closed = true;
     }
-    return has_closed;
+    return count > 0;
+}
+
+static void update_gather(struct mesh_producer *producer)
+{
+    struct gather_load load = {
+        .open_count = producer->open_count,
+        .waiting_bytes = producer->queued_bytes,
+        .memory_used = producer->pool.memory_used - producer->pool.memory_idle,
+        .memory_max = producer->pool.memory_max,
+    };
+
+    /* Compressed batches are smaller on their way than they were counted. */
+    list_for_each(node, &producer->lanes)
+    {
+        size_t in_flight = container_of(node, struct producer_lane, node)->in_flight_bytes;
+        load.waiting_bytes -= in_flight < load.waiting_bytes ? in_flight : load.waiting_bytes;
+    }
+    gather_update(&producer->gather, producer->client->now_ms, producer->bytes_since_turn, &load);
+    producer->bytes_since_turn = 0;
 }
 
 static void pump_lane(struct mesh_producer *producer, struct producer_lane *lane)
@@ -235,7 +268,7 @@ static void pump_lane(struct mesh_producer *producer, struct producer_lane *lane
             }
             if (!connection_is_ready(lane->connection)) return;
         }
-    } while (list_is_empty(&lane->ready) && !is_busy(lane) && close_open(producer, lane));
+    } while (list_is_empty(&lane->ready) && !is_busy(producer, lane) && close_open(producer, lane));
 }
 
 static void end_backoffs(struct mesh_producer *producer)
@@ -251,7 +284,7 @@ void producer_pump(struct pump *pump)
 {
     struct mesh_producer *producer = container_of(pump, struct mesh_producer, pump);
 
-    producer->bytes_since_turn = 0;
+    update_gather(producer);
     if (producer->queued_records == 0 && list_is_empty(&producer->requests)) return;
     list_for_each_safe(node, &producer->lanes)
         producer_check_posted(producer, container_of(node, struct producer_lane, node));

@@ -210,6 +210,16 @@ static void route_all(struct mesh_producer *producer)
     }
 }
 
+/* Thousands of open batches want room to grow in: what is not used is not taken. */
+static void size_memory(struct mesh_producer *producer)
+{
+    size_t wanted = (size_t)producer->topic->partition_count * PRODUCER_MEMORY_PARTITION;
+
+    if (producer->is_memory_set) return;
+    if (wanted > PRODUCER_MEMORY_MOST) wanted = PRODUCER_MEMORY_MOST;
+    if (wanted > producer->pool.memory_max) producer->pool.memory_max = wanted;
+}
+
 bool producer_prepare(struct mesh_producer *producer)
 {
     struct topic *topic = producer->topic;
@@ -224,6 +234,7 @@ bool producer_prepare(struct mesh_producer *producer)
     if (!topic->is_known) return false;
     if (producer->topic_generation != topic->generation) {
         producer->topic_generation = topic->generation;
+        size_memory(producer);
         route_all(producer);
     }
     if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))

@@ -168,16 +168,6 @@ static int accept_record(struct mesh_producer *producer, const struct record *re
 
 /* ---- the public call ---- */
 
-/* Many open batches are worth waiting for: a turn sends them all, however small they are. */
-static bool is_turn_due(const struct mesh_producer *producer)
-{
-    size_t worth = producer->open_count * PRODUCER_OPEN_BYTES;
-
-    if (producer->bytes_since_turn < PRODUCER_TURN_BYTES) return false;
-    if (worth > producer->pool.memory_max / 4) worth = producer->pool.memory_max / 4;
-    return producer->bytes_since_turn >= worth;
-}
-
 static int convert_headers(struct mesh_producer *producer, const struct mesh_record *record,
                            struct record_header *to)
 {
@@ -264,10 +254,8 @@ int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record 
         err = producer_pending_add(producer, record, delivery);
     client_mark(client, &producer->pump);
     if (err != 0) return explain(producer, err);
-    if (is_turn_due(producer) && !client->is_dispatching) {
-        producer->bytes_since_turn = 0;
+    if (producer->bytes_since_turn >= PRODUCER_TURN_BYTES && !client->is_dispatching)
         client_step(client, 0); /* its errors are told by the next call that waits */
-    }
     return 0;
 }
 

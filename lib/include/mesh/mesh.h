@@ -112,7 +112,9 @@ enum mesh_partitioner {
 enum mesh_compression { MESH_COMPRESSION_NONE, MESH_COMPRESSION_GZIP, MESH_COMPRESSION_SNAPPY, MESH_COMPRESSION_LZ4, MESH_COMPRESSION_ZSTD };
 
 /* One producer writes to one topic. Defaults: acks all, idempotent, no compression, batches of up to 1 MiB (or
- * the topic's max.batch.bytes, when that is less), linger 0 (a batch waits only while the connection is busy), 64 MiB of memory, delivery timeout 120 s. */
+ * the topic's max.batch.bytes, when that is less), linger 0 (a batch waits only while the connection is busy; when records
+ * pour in over hundreds of partitions, at most 200 ms for more of its own), 64 MiB of memory (for a topic with thousands of
+ * partitions 32 KiB for each, up to 256 MiB), delivery timeout 120 s. */
 MESH_EXPORT int mesh_producer_new(struct mesh_client *client, const char *topic, struct mesh_producer **ret_producer);
 /* Gives up what is not delivered (callbacks run with MESH_ECANCELED). Flush first. Accepts NULL. */
 MESH_EXPORT void mesh_producer_free(struct mesh_producer *producer);

@@ -1,6 +1,7 @@
 /* The small parts of libmesh that decide or keep without doing I/O. */
 #include "client/address.h"
 #include "client/backoff.h"
+#include "client/gather.h"
 #include "client/partitioner.h"
 #include "client/request_table.h"
 #include "client/send_queue.h"
@@ -307,6 +308,53 @@ START_TEST(a_steady_pipeline_does_not_grow_the_table)
 }
 END_TEST
 
+/* ---- gather ---- */
+
+#define GATHER_MIB ((size_t)1 << 20)
+
+static const struct {
+    const char *name;
+    size_t fresh_bytes; /* each millisecond, for three windows */
+    struct gather_load load;
+    bool is_waiting, has_plenty;
+} gather_cases[] = {
+    {"a flood over thousands waits", 256 << 10, {5000, 8 * GATHER_MIB, 20 * GATHER_MIB, 256 * GATHER_MIB}, true, false},
+    {"until there is 8 KiB for each", 256 << 10, {5000, 40 * GATHER_MIB, 90 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
+    {"or a fourth of the memory", 256 << 10, {50000, 64 * GATHER_MIB, 90 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
+    {"or little memory is left", 256 << 10, {5000, 8 * GATHER_MIB, 192 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
+    {"few batches never wait", 256 << 10, {255, 0, 0, 64 * GATHER_MIB}, false, false},
+    {"a trickle never waits", 32 << 10, {5000, 8 * GATHER_MIB, 20 * GATHER_MIB, 256 * GATHER_MIB}, false, false},
+    {"nor does one who has stopped", 0, {5000, 8 * GATHER_MIB, 20 * GATHER_MIB, 256 * GATHER_MIB}, false, false},
+    {"tiny memory is no reason to wait", 256 << 10, {300, 2048, 4096, 4096}, false, true},
+};
+
+START_TEST(a_flood_over_many_partitions_gathers)
+{
+    struct gather gather = {0};
+    uint64_t now_ms = 1000;
+
+    for (; now_ms < 1000 + 3 * GATHER_WINDOW_MS; now_ms++)
+        gather_update(&gather, now_ms, gather_cases[_i].fresh_bytes, &gather_cases[_i].load);
+    ck_assert_msg(gather.is_waiting == gather_cases[_i].is_waiting && gather.has_plenty == gather_cases[_i].has_plenty, "%s",
+                  gather_cases[_i].name);
+}
+END_TEST
+
+START_TEST(gathering_ends_with_the_flood)
+{
+    const struct gather_load load = {5000, 8 * GATHER_MIB, 20 * GATHER_MIB, 256 * GATHER_MIB};
+    struct gather gather = {0};
+    uint64_t now_ms = 1000;
+
+    for (; now_ms < 1000 + 3 * GATHER_WINDOW_MS; now_ms++)
+        gather_update(&gather, now_ms, 256 << 10, &load);
+    ck_assert(gather.is_waiting);
+    for (int looks = 0; looks < 2 && gather.is_waiting; looks++)
+        gather_update(&gather, gather_due_ms(&gather), 0, &load);
+    ck_assert(!gather.is_waiting); /* at the second look at the latest */
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("client parts");
@@ -326,6 +374,8 @@ static Suite *suite(void)
     tcase_add_test(c, a_full_ring_says_so_and_recovers);
     tcase_add_test(c, requests_are_found_by_their_correlation_ids);
     tcase_add_test(c, a_steady_pipeline_does_not_grow_the_table);
+    tcase_add_loop_test(c, a_flood_over_many_partitions_gathers, 0, sizeof(gather_cases) / sizeof(gather_cases[0]));
+    tcase_add_test(c, gathering_ends_with_the_flood);
     suite_add_tcase(s, c);
     return s;
 }

@@ -73,9 +73,9 @@ struct opened_packet {
     uint32_t key_id;
 };
 
-/* Opens in place. Whatever is not PACKET_OK must be dropped (the bytes may have been overwritten) and *ret_packet is untouched.
- * Only PACKET_OK, and PACKET_REPLAYED at times, cost cryptography that the sender could not have had refused for free;
- * only PACKET_OK changes the table. OLD_BOOT and REPLAYED may come from packets that are forged besides. */
+/* Opens in place. Whatever is not PACKET_OK is to be dropped (its bytes may have been overwritten), and *ret_packet is
+ * then untouched. Only PACKET_OK changes the table. What the header gives away is refused before any cryptography, so
+ * the results up to REPLAYED may well be said of a packet that is forged besides. */
 enum packet_result packet_sealer_open(struct packet_sealer *sealer, uint8_t *packet, size_t size,
                                       struct opened_packet *ret_packet);
 

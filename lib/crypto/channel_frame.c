@@ -1,0 +1,127 @@
+/* crypto/channel_frame.c - frames of an open channel: sealing, opening, and a new key now and then. Bytes: PROTOCOL.md. */
+#include "crypto/channel_internal.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#define AT_SIZE     0
+#define AT_TYPE     4
+#define AT_RESERVED 5 /* three bytes */
+
+_Static_assert(crypto_aead_xchacha20poly1305_ietf_ABYTES == CHANNEL_TAG_SIZE, "the tag");
+_Static_assert(crypto_aead_aes256gcm_ABYTES == CHANNEL_TAG_SIZE, "the tag");
+_Static_assert(crypto_aead_aes256gcm_KEYBYTES == CHANNEL_KEY_SIZE, "the key");
+_Static_assert(crypto_aead_aes256gcm_NPUBBYTES <= crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "the nonce");
+
+static void set_key(struct channel_direction *direction)
+{
+    if (direction->cipher == CHANNEL_AES256_GCM) crypto_aead_aes256gcm_beforenm(&direction->aes, direction->key);
+    direction->key_frames = direction->key_bytes = 0;
+}
+
+void channel_direction_start(struct channel_direction *direction, enum channel_cipher cipher,
+                             const uint8_t key[CHANNEL_KEY_SIZE])
+{
+    memcpy(direction->key, key, CHANNEL_KEY_SIZE);
+    direction->cipher = cipher;
+    direction->counter = 0;
+    direction->is_open = true;
+    set_key(direction);
+}
+
+/* Both ends count the same frames, so both change keys before the same one. The old key cannot be had from the new. */
+static void count_frame(struct channel_direction *direction, size_t size)
+{
+    if (direction->key_frames == CHANNEL_REKEY_FRAMES || direction->key_bytes + size > CHANNEL_REKEY_BYTES) {
+        uint8_t next[CHANNEL_KEY_SIZE];
+        crypto_generichash_blake2b_salt_personal(next, sizeof next, NULL, 0, direction->key, CHANNEL_KEY_SIZE, NULL,
+                                                 (const uint8_t *)"mesh link rekey ");
+        memcpy(direction->key, next, CHANNEL_KEY_SIZE);
+        sodium_memzero(next, sizeof next);
+        set_key(direction);
+    }
+    direction->key_frames++;
+    direction->key_bytes += size;
+}
+
+static void next_nonce(struct channel_direction *direction, uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES])
+{
+    memset(nonce, 0, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
+    le_store64(nonce, direction->counter++); /* 2^64 frames take longer than the hardware lasts */
+}
+
+int channel_seal(struct channel *channel, uint8_t type, struct slice payload, uint8_t *to)
+{
+    uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
+    uint8_t *text = to + CHANNEL_FRAME_HEADER_SIZE;
+    struct channel_direction *sending = &channel->sending;
+
+    if (!sending->is_open) return MESH_ECLOSED;
+    if (payload.size > CHANNEL_PAYLOAD_MAX) return MESH_ETOOLARGE;
+    le_store32(to + AT_SIZE, (uint32_t)payload.size);
+    le_store32(to + AT_TYPE, type);
+    count_frame(sending, payload.size);
+    next_nonce(sending, nonce);
+    if (sending->cipher == CHANNEL_AES256_GCM)
+        crypto_aead_aes256gcm_encrypt_afternm(text, NULL, payload.data, payload.size, to, CHANNEL_FRAME_HEADER_SIZE, NULL,
+                                              nonce, &sending->aes);
+    else
+        crypto_aead_xchacha20poly1305_ietf_encrypt(text, NULL, payload.data, payload.size, to, CHANNEL_FRAME_HEADER_SIZE,
+                                                   NULL, nonce, sending->key);
+    return 0;
+}
+
+int channel_frame_size(struct channel *channel, struct slice bytes, size_t *ret_size)
+{
+    uint32_t size;
+
+    if (!channel->receiving.is_open) return MESH_ECLOSED;
+    if (bytes.size < CHANNEL_FRAME_HEADER_SIZE) {
+        *ret_size = 0;
+        return 0;
+    }
+    size = le_load32(bytes.data + AT_SIZE);
+    if (size > channel->payload_max) {
+        channel_fail(channel, CHANNEL_FAILURE_TOO_LARGE);
+        return MESH_ETOOLARGE;
+    }
+    if (le_load32(bytes.data + AT_TYPE) >> 8 != 0) { /* the reserved bytes */
+        channel_fail(channel, CHANNEL_FAILURE_MALFORMED);
+        return MESH_EPROTO;
+    }
+    *ret_size = CHANNEL_FRAME_OVERHEAD + (size_t)size;
+    return 0;
+}
+
+static bool open_text(struct channel_direction *receiving, uint8_t *frame, size_t size)
+{
+    uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
+    uint8_t *text = frame + CHANNEL_FRAME_HEADER_SIZE;
+
+    next_nonce(receiving, nonce);
+    if (receiving->cipher == CHANNEL_AES256_GCM)
+        return crypto_aead_aes256gcm_decrypt_afternm(text, NULL, NULL, text, size - CHANNEL_FRAME_HEADER_SIZE, frame,
+                                                     CHANNEL_FRAME_HEADER_SIZE, nonce, &receiving->aes) == 0;
+    return crypto_aead_xchacha20poly1305_ietf_decrypt(text, NULL, NULL, text, size - CHANNEL_FRAME_HEADER_SIZE, frame,
+                                                      CHANNEL_FRAME_HEADER_SIZE, nonce, receiving->key) == 0;
+}
+
+int channel_open(struct channel *channel, uint8_t *bytes, size_t size, struct channel_frame *ret_frame)
+{
+    size_t frame_size;
+    int err = channel_frame_size(channel, slice_of(bytes, size), &frame_size);
+
+    if (err != 0) return err;
+    if (frame_size == 0 || frame_size > size) return MESH_EAGAIN;
+    count_frame(&channel->receiving, frame_size - CHANNEL_FRAME_OVERHEAD);
+    if (!open_text(&channel->receiving, bytes, frame_size)) {
+        channel_fail(channel, CHANNEL_FAILURE_FORGED);
+        return MESH_ECORRUPT;
+    }
+    *ret_frame = (struct channel_frame){
+        .type = bytes[AT_TYPE],
+        .payload = slice_of(bytes + CHANNEL_FRAME_HEADER_SIZE, frame_size - CHANNEL_FRAME_OVERHEAD),
+        .used = frame_size,
+    };
+    return 0;
+}

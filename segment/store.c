@@ -305,6 +305,17 @@ void store_job_run(struct store_job *job)
     job->run(job);
 }
 
+bool store_job_begin(struct store_job *job, struct sync_queue *queue)
+{
+    job->free_bytes = UINT64_MAX;
+    return job->begin != NULL && job->begin(job, queue);
+}
+
+bool store_job_end(struct store_job *job, int error)
+{
+    return job->end(job, error);
+}
+
 void store_job_complete(struct store *store, struct store_job *job)
 {
     uint64_t free_bytes = job->free_bytes;

@@ -21,6 +21,7 @@
 
 struct store;
 struct store_job;
+struct sync_queue;
 struct plog;
 struct chunk;
 
@@ -191,6 +192,12 @@ void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 struct store_job *store_next_job(struct store *store, enum store_lane lane);
 void store_job_run(struct store_job *job); /* any thread; blocks on the disk */
 void store_job_complete(struct store *store, struct store_job *job);
+
+/* On the loop, in place of store_job_run(), for the small durable writes that the kernel does by itself while nobody waits.
+ * True: it is under way in the queue, and what sync_queue_end() said of it goes to store_job_end(). */
+bool store_job_begin(struct store_job *job, struct sync_queue *queue);
+/* True: as if store_job_run() had returned. False: it has to be run after all. */
+bool store_job_end(struct store_job *job, int error);
 
 /* A link for the runtime's queues while a job travels; free to use between next_job and complete. */
 struct list_node *store_job_link(struct store_job *job);

@@ -33,6 +33,8 @@ struct store_job {
     struct fs *fs;
     void (*run)(struct store_job *job);
     void (*complete)(struct store *store, struct store_job *job);
+    bool (*begin)(struct store_job *job, struct sync_queue *queue); /* NULL: only run() */
+    bool (*end)(struct store_job *job, int error);
     uint64_t free_bytes; /* probed by run(); UINT64_MAX: not */
 };
 

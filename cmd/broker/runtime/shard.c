@@ -50,6 +50,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     if (shard->loop == NULL) goto fail;
     err = mailbox_init(&shard->mailbox);
     if (err != 0) goto fail;
+    if (sync_queue_new(&shard->sync_queue) != 0) shard->sync_queue = NULL; /* the lane does all */
     shard_turn_init(shard);
     err = lobby_open(shard);
     if (err != 0) goto fail;
@@ -100,6 +101,7 @@ void shard_halt(struct shard *shard)
         pthread_join(shard->thread, NULL);
         shard->is_thread_started = false;
     }
+    shard_job_settle(shard);
     for (int i = 0; i < STORE_LANE_READ; i++)
         lane_stop(&shard->lanes[i]);
 }
@@ -129,6 +131,7 @@ void shard_free(struct shard *shard)
     if (next != NULL) image_unref(next);
     ack_queue_deinit(&shard->acks_synced);
     ack_queue_deinit(&shard->acks_written);
+    sync_queue_free(shard->sync_queue);
     pool_trim(&shard->pool);
     buffer_deinit(&shard->scratch);
     if (shard->mailbox.event_fd >= 0) mailbox_deinit(&shard->mailbox);

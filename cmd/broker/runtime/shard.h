@@ -16,6 +16,7 @@
 #include "cmd/broker/runtime/pool.h"
 #include "segment/recovery.h"
 #include "segment/store.h"
+#include "segment/sync_queue.h"
 
 #include <ev.h>
 
@@ -54,7 +55,9 @@ struct shard {
 
     struct lane lanes[STORE_LANE_READ]; /* SYNC and BACKGROUND; the READ lane is the broker's */
     struct shard_job jobs[STORE_LANE_COUNT];
-    ev_io mailbox_io;
+    struct sync_queue *sync_queue; /* for sync jobs that need no lane; NULL: the system has none */
+    bool is_sync_begun;            /* the job of the SYNC lane is in it */
+    ev_io mailbox_io, sync_io;
     ev_check wake;
     ev_timer tick, trim, retry, farewell;
     uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
@@ -103,6 +106,8 @@ static inline void shard_post(struct shard *shard, struct mail *mail)
 
 void shard_turn_init(struct shard *shard);
 void *shard_run(void *user);
+/* After the thread has ended: waits for what the sync queue still does. */
+void shard_job_settle(struct shard *shard);
 
 /* ---- stop.c: three steps of a graceful stop, each a mail from the control loop that is answered through it ---- */
 

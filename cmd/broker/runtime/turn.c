@@ -63,18 +63,51 @@ static void job_run(struct mail *mail)
     shard_post(slot->shard, &slot->mail);
 }
 
-static void start_jobs(struct shard *shard)
+static void job_post(struct shard *shard, enum store_lane lane)
 {
-    for (int i = 0; i < STORE_LANE_COUNT && !shard->is_drained; i++) {
-        struct shard_job *slot = &shard->jobs[i];
-        struct lane *lane = i == STORE_LANE_READ ? &shard->broker->read_lane : &shard->lanes[i];
+    struct shard_job *slot = &shard->jobs[lane];
 
-        if (slot->job != NULL) continue;
-        slot->job = store_next_job(shard->store, (enum store_lane)i);
-        if (slot->job == NULL) continue;
-        slot->mail.deliver = job_run;
-        lane_post(lane, &slot->mail);
-    }
+    slot->mail.deliver = job_run;
+    lane_post(lane == STORE_LANE_READ ? &shard->broker->read_lane : &shard->lanes[lane], &slot->mail);
+}
+
+static void start_job(struct shard *shard, enum store_lane lane)
+{
+    struct shard_job *slot = &shard->jobs[lane];
+
+    if (slot->job != NULL || shard->is_drained) return;
+    slot->job = store_next_job(shard->store, lane);
+    if (slot->job == NULL) return;
+    if (lane == STORE_LANE_SYNC && shard->sync_queue != NULL && store_job_begin(slot->job, shard->sync_queue))
+        shard->is_sync_begun = true;
+    else
+        job_post(shard, lane);
+}
+
+/* False: it is still under way, or has to go through the lane after all. */
+static bool sync_has_ended(struct shard *shard, bool wait)
+{
+    int error;
+
+    if (!shard->is_sync_begun || !sync_queue_end(shard->sync_queue, wait, &error)) return false;
+    shard->is_sync_begun = false;
+    if (store_job_end(shard->jobs[STORE_LANE_SYNC].job, error)) return true;
+    job_post(shard, STORE_LANE_SYNC);
+    return false;
+}
+
+static void turn_on_sync(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct shard *shard = io->data;
+
+    (void)loop;
+    (void)events;
+    if (sync_has_ended(shard, false)) job_home(&shard->jobs[STORE_LANE_SYNC].mail);
+}
+
+void shard_job_settle(struct shard *shard)
+{
+    (void)sync_has_ended(shard, true); /* its result is looked at when the shard is freed */
 }
 
 /* ---- timers ---- */
@@ -194,11 +227,13 @@ static void turn_end(struct shard *shard)
     was_store_full = shard->is_store_full;
     shard->is_store_full = false;
     store_end_turn(shard->store, shard->now_ms, shard->now_wall_ms);
-    start_jobs(shard);
-    if (turn_retries(shard, was_store_full)) shard->has_more = true;
+    start_job(shard, STORE_LANE_SYNC); /* clients wait for it, and for their answers; for the rest nobody does */
     (void)produce_acknowledge(shard);
     fetch_run_ready(shard);
     turn_flush(shard);
+    start_job(shard, STORE_LANE_BACKGROUND);
+    start_job(shard, STORE_LANE_READ);
+    if (turn_retries(shard, was_store_full)) shard->has_more = true;
     if (!list_is_empty(&shard->connections.resuming)) shard->has_more = true;
     arm_timers(shard);
     shard_stop_step(shard);
@@ -208,6 +243,11 @@ void shard_turn_init(struct shard *shard)
 {
     ev_io_init(&shard->mailbox_io, turn_on_mailbox, shard->mailbox.event_fd, EV_READ);
     ev_io_start(shard->loop, &shard->mailbox_io);
+    if (shard->sync_queue != NULL) {
+        ev_io_init(&shard->sync_io, turn_on_sync, sync_queue_fd(shard->sync_queue), EV_READ);
+        shard->sync_io.data = shard;
+        ev_io_start(shard->loop, &shard->sync_io);
+    }
     ev_check_init(&shard->wake, turn_on_wake);
     ev_set_priority(&shard->wake, EV_MAXPRI);
     shard->wake.data = shard;

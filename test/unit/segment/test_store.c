@@ -2,6 +2,7 @@
 #include "store_rig.h"
 
 #include "base/error.h"
+#include "segment/sync_queue.h"
 #include "support/run_suite.h"
 
 #include <check.h>
@@ -45,6 +46,62 @@ START_TEST(a_tiny_turn_costs_one_block_of_journal)
     store_get_stats(rig.store, &stats);
     ck_assert_uint_eq(stats.journal_written_bytes, 4096);
     ck_assert_uint_eq(stats.journal_sync_count, 1);
+}
+END_TEST
+
+/* The sync job of one more batch after the first, which had the marker to write. */
+static struct store_job *second_sync_job(size_t value_size)
+{
+    struct store_job *job;
+
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 1, 1, 100);
+    rig_pump(&rig);
+    rig_fill(&rig, rig.logs[0], 1, 1, value_size);
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    job = store_next_job(rig.store, STORE_LANE_SYNC);
+    ck_assert_ptr_nonnull(job);
+    return job;
+}
+
+/* What the kernel may say of a write that was handed to it, and what comes of it. */
+static const int sync_ends[] = {0, MESH_EAGAIN, MESH_EIO};
+
+START_TEST(a_small_sync_needs_no_thread)
+{
+    struct sync_queue *queue;
+    struct store_stats stats;
+    struct store_job *job;
+    int error = MESH_EAGAIN;
+
+    if (sync_queue_new(&queue) != 0) return; /* lanes only, on this system */
+    job = second_sync_job(100);
+    if (store_job_begin(job, queue)) {
+        ck_assert(sync_queue_end(queue, true, &error));
+        if (error == 0) error = sync_ends[_i];
+        ck_assert_int_eq(store_job_end(job, error), error != MESH_EAGAIN);
+    }
+    if (error == MESH_EAGAIN) store_job_run(job);
+    store_job_complete(rig.store, job);
+    store_get_stats(rig.store, &stats);
+    ck_assert_int_eq(stats.is_failed, error == MESH_EIO);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), error == MESH_EIO ? 1 : 2);
+    sync_queue_free(queue);
+}
+END_TEST
+
+START_TEST(a_large_sync_needs_one)
+{
+    struct sync_queue *queue;
+    struct store_job *job;
+
+    if (sync_queue_new(&queue) != 0) return;
+    job = second_sync_job(200000);
+    ck_assert(!store_job_begin(job, queue));
+    store_job_run(job);
+    store_job_complete(rig.store, job);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 2);
+    sync_queue_free(queue);
 }
 END_TEST
 
@@ -373,6 +430,8 @@ static Suite *store_suite(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, what_is_appended_reads_back_from_memory_and_becomes_durable);
     tcase_add_test(tcase, a_tiny_turn_costs_one_block_of_journal);
+    tcase_add_loop_test(tcase, a_small_sync_needs_no_thread, 0, 3);
+    tcase_add_test(tcase, a_large_sync_needs_one);
     tcase_add_test(tcase, old_records_are_read_from_segments);
     tcase_add_test(tcase, segments_roll_by_size);
     tcase_add_test(tcase, a_clean_stop_is_believed);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILL_STEP (1u << 20) /* bytes of zeros per write */
+#define FILL_MIN  (64u << 10) /* a step that holds a sync up by a fraction of its own time */
+#define FILL_LEAD (1u << 20)  /* how far a file is filled as soon as the one before it is in use */
 
 void journal_directory_path(uint32_t store_index, char to[FS_PATH_MAX])
 {
@@ -91,8 +92,16 @@ int journal_files_load(struct journal_files *files, struct fs *fs)
     err = fs->ops->list(fs, path, load_one, files);
     if (err == MESH_ENOTFOUND) return 0;
     /* What is there was filled, or nearly: at worst its first pass is a little slower. */
-    list_for_each(node, &files->free_files) container_of(node, struct journal_file, link)->is_filled = true;
+    list_for_each(node, &files->free_files)
+    {
+        container_of(node, struct journal_file, link)->filled = files->file_bytes;
+    }
     return err;
+}
+
+static bool is_filled(const struct journal_files *files, const struct journal_file *file)
+{
+    return file->filled == files->file_bytes;
 }
 
 static struct journal_file *take_prepared(struct journal_files *files)
@@ -103,7 +112,7 @@ static struct journal_file *take_prepared(struct journal_files *files)
     {
         struct journal_file *file = container_of(node, struct journal_file, link);
         if (file->is_busy || file->file == NULL) continue;
-        if (file->is_filled) return file;
+        if (is_filled(files, file)) return file;
         if (any == NULL) any = file;
     }
     return any;
@@ -115,11 +124,11 @@ struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t
     struct journal_file *file = files->current;
 
     if (length > files->file_bytes) return NULL;
-    if (file == NULL || files->file_bytes - file->used < length || !file->is_filled) {
+    if (file == NULL || files->file_bytes - file->used < length || !is_filled(files, file)) {
         struct journal_file *next = take_prepared(files);
         bool must_change = file == NULL || files->file_bytes - file->used < length;
         if (next == NULL && must_change) return NULL;
-        if (next != NULL && (must_change || next->is_filled)) {
+        if (next != NULL && (must_change || is_filled(files, next))) {
             list_remove(&next->link);
             list_push_back(&files->used_files, &next->link);
             next->used = 0;
@@ -168,7 +177,7 @@ bool journal_files_has_any(const struct journal_files *files)
     list_for_each(node, &files->free_files)
     {
         const struct journal_file *file = container_of(node, struct journal_file, link);
-        if (file->file != NULL || file->is_filled) return true;
+        if (file->file != NULL || file->filled > 0) return true;
     }
     return !list_is_empty(&files->used_files);
 }
@@ -178,16 +187,34 @@ bool journal_files_is_exhausted(const struct journal_files *files)
     return list_is_empty(&files->free_files) && files->count >= files->count_max;
 }
 
-struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent)
+/* The next step for a file that is to be ready when the current one is half full. While the current one itself was not
+ * filled each sync pays for that: then without a pause, but in steps that syncs get past. */
+static uint32_t fill_step(const struct journal_files *files, const struct journal_file *file)
 {
-    uint32_t ready = 0;
+    const struct journal_file *current = files->current;
+    uint64_t wanted = current != NULL ? (uint64_t)current->used * 2 + FILL_LEAD : 0;
+    uint32_t left = files->file_bytes - file->filled, step = FILL_MIN;
+
+    if (current == NULL) return 0;
+    if (wanted <= file->filled) {
+        if (is_filled(files, current)) return 0;
+    } else if (wanted - file->filled > step) {
+        step = wanted - file->filled < JOURNAL_FILL_MAX ? (uint32_t)(wanted - file->filled) : JOURNAL_FILL_MAX;
+    }
+    step &= ~(uint32_t)(FS_BLOCK_SIZE - 1);
+    return step < left ? step : left;
+}
+
+struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent, uint32_t *ret_fill_bytes)
+{
+    uint32_t ready = 0, fill_bytes = 0;
     struct journal_file *found = NULL;
 
     list_for_each(node, &files->free_files)
     {
         struct journal_file *file = container_of(node, struct journal_file, link);
         if (file->is_busy) return NULL;
-        if (file->file != NULL && (file->is_filled || is_urgent))
+        if (file->file != NULL && (is_filled(files, file) || is_urgent))
             ready++;
         else if (found == NULL)
             found = file;
@@ -195,7 +222,13 @@ struct journal_file *journal_files_to_prepare(struct journal_files *files, bool 
     /* One spare file is enough: the journal grows by what is in use, not ahead of it. */
     if (ready > 0) return NULL;
     if (found == NULL && files->count < files->count_max) found = add_file(files, files->next_number);
-    if (found != NULL) found->is_busy = true;
+    if (found == NULL) return NULL;
+    if (!is_urgent && !is_filled(files, found)) {
+        fill_bytes = fill_step(files, found);
+        if (fill_bytes == 0) return NULL;
+    }
+    found->is_busy = true;
+    *ret_fill_bytes = fill_bytes;
     return found;
 }
 
@@ -212,19 +245,37 @@ static int make_directories(struct fs *fs, uint32_t store_index)
     return err != 0 ? err : fs->ops->sync_dir(fs, ".");
 }
 
-static int fill_file(struct fs_file *file, uint32_t file_bytes)
+static int fill_file(const struct journal_preparation *preparation)
 {
-    void *zeros = aligned_alloc(FS_BLOCK_SIZE, FILL_STEP);
-    int err = 0;
+    const struct fs_ops *ops = preparation->file->fs->ops;
+    struct iovec iov = {preparation->staging, preparation->fill_bytes};
+    int err;
 
-    if (zeros == NULL) return MESH_ENOMEM;
-    memset(zeros, 0, FILL_STEP);
-    for (uint32_t at = 0; at < file_bytes && err == 0; at += FILL_STEP) {
-        struct iovec iov = {zeros, file_bytes - at < FILL_STEP ? file_bytes - at : FILL_STEP};
-        err = file->fs->ops->write(file, &iov, 1, at);
+    MESH_ASSERT(preparation->fill_bytes <= JOURNAL_FILL_MAX);
+    memset(preparation->staging, 0, preparation->fill_bytes);
+    err = ops->write(preparation->file, &iov, 1, preparation->fill_from);
+    if (err != 0 || preparation->fill_from + preparation->fill_bytes < preparation->file_bytes) return err;
+    return ops->sync(preparation->file);
+}
+
+static int open_file(struct fs *fs, struct journal_preparation *preparation)
+{
+    uint32_t file_bytes = preparation->file_bytes;
+    char path[FS_PATH_MAX];
+    uint64_t size = 0;
+    int err;
+
+    journal_file_path(preparation->store_index, preparation->number, path);
+    err = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_DIRECT, &preparation->file);
+    if (err == MESH_ENOTFOUND) {
+        err = make_directories(fs, preparation->store_index);
+        if (err == 0) err = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_DIRECT, &preparation->file);
     }
-    free(zeros);
-    return err != 0 ? err : file->fs->ops->sync(file);
+    if (err == 0) err = fs->ops->size(preparation->file, &size);
+    if (err == 0 && size < file_bytes) err = fs->ops->allocate(preparation->file, 0, file_bytes);
+    if (err == 0 && size < file_bytes) err = fs->ops->sync(preparation->file);
+    journal_directory_path(preparation->store_index, path);
+    return err == 0 ? fs->ops->sync_dir(fs, path) : err;
 }
 
 /* A file that could not be completed holds nothing: it would only take space that is already short. */
@@ -236,38 +287,25 @@ static void remove_file(struct fs *fs, uint32_t store_index, uint32_t number)
     fs->ops->unlink(fs, path);
 }
 
-int journal_file_prepare(struct fs *fs, uint32_t store_index, uint32_t number, uint32_t file_bytes, bool fill,
-                         struct fs_file **io_file)
+int journal_file_prepare(struct fs *fs, struct journal_preparation *preparation)
 {
-    char path[FS_PATH_MAX];
-    uint64_t size = 0;
-    bool is_new = *io_file == NULL;
-    int err = 0;
+    bool is_new = preparation->file == NULL;
+    int err = is_new ? open_file(fs, preparation) : 0;
 
-    journal_file_path(store_index, number, path);
-    if (*io_file == NULL) {
-        err = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_DIRECT, io_file);
-        if (err == MESH_ENOTFOUND) {
-            err = make_directories(fs, store_index);
-            if (err == 0) err = fs_open(fs, path, FS_WRITE | FS_CREATE | FS_DIRECT, io_file);
-        }
-        if (err == 0) err = fs->ops->size(*io_file, &size);
-        if (err == 0 && size < file_bytes) err = fs->ops->allocate(*io_file, 0, file_bytes);
-        if (err == 0 && size < file_bytes) err = fs->ops->sync(*io_file);
-        journal_directory_path(store_index, path);
-        if (err == 0) err = fs->ops->sync_dir(fs, path);
-    }
-    if (err == 0 && fill) err = fill_file(*io_file, file_bytes);
-    if (err != 0 && is_new) remove_file(fs, store_index, number);
+    if (err == 0 && preparation->fill_bytes > 0) err = fill_file(preparation);
+    if (err != 0 && is_new) remove_file(fs, preparation->store_index, preparation->number);
     return err;
 }
 
-void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error, bool is_filled)
+void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error, uint32_t fill_bytes)
 {
     MESH_ASSERT(file->is_busy);
+    MESH_ASSERT(fill_bytes <= files->file_bytes - file->filled);
     file->is_busy = false;
-    if (error == 0 && is_filled) file->is_filled = true;
-    if (error == 0) return;
+    if (error == 0) {
+        file->filled += fill_bytes;
+        return;
+    }
     fs_unref(file->file);
     file->file = NULL;
     list_remove(&file->link);

@@ -3,7 +3,8 @@
  *
  * journal/<store index>/<8 digits>.journal, all of one size, overwritten in turn: a file whose blocks exist
  * syncs in a fraction of the time of one that grows. New ones are filled with zeros in the background before
- * they are used, but for the very first. Owned by the store's loop but for the functions that say "blocks".
+ * they are used, but for the very first: in small steps, as the one in use fills up, because a sync waits for whatever the
+ * disk was given before it. Owned by the store's loop but for the functions that say "blocks".
  */
 #ifndef SEGMENT_JOURNAL_FILES_H
 #define SEGMENT_JOURNAL_FILES_H
@@ -17,7 +18,7 @@ struct journal_file {
     uint32_t number;
     uint32_t used;          /* bytes, from the start */
     uint64_t last_sequence; /* of the newest frame in it */
-    bool is_filled;         /* every block has been written once */
+    uint32_t filled;        /* bytes from the start whose blocks have been written once */
     bool is_busy;           /* a job is preparing it */
 };
 
@@ -56,16 +57,23 @@ bool journal_files_has_any(const struct journal_files *files);
 /* True when no file is left to write to, and none may be added: only recycling helps. */
 bool journal_files_is_exhausted(const struct journal_files *files);
 
-/* A file that should be opened (and, when there is time, filled), marked busy; NULL: none now. is_urgent:
- * nothing is left to write to, so opening must do. Errors leave *ret_file NULL and count as "none". */
-struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent);
+/* A file that should be opened or, when there is time, filled by *ret_fill_bytes more (0: only opened), marked busy; NULL:
+ * none now. is_urgent: nothing is left to write to, so opening must do. */
+struct journal_file *journal_files_to_prepare(struct journal_files *files, bool is_urgent, uint32_t *ret_fill_bytes);
 
-/* Blocks, any thread: opens the file, creating it with its blocks allocated; when `fill`, writes every block
- * once. */
-int journal_file_prepare(struct fs *fs, uint32_t store_index, uint32_t number, uint32_t file_bytes, bool fill,
-                         struct fs_file **io_file);
-void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error,
-                            bool is_filled);
+#define JOURNAL_FILL_MAX (1u << 20) /* bytes of one step */
+
+struct journal_preparation {
+    uint32_t store_index, number, file_bytes;
+    uint32_t fill_from, fill_bytes;
+    uint8_t *staging;     /* JOURNAL_FILL_MAX bytes, aligned; may be NULL when nothing is to be filled */
+    struct fs_file *file; /* NULL: to be opened, and created with its blocks allocated; set even when filling failed */
+};
+
+/* Blocks, any thread. */
+int journal_file_prepare(struct fs *fs, struct journal_preparation *preparation);
+/* fill_bytes: 0 when that was not reached. On an error the file leaves the list, and is freed. */
+void journal_files_prepared(struct journal_files *files, struct journal_file *file, int error, uint32_t fill_bytes);
 
 void journal_directory_path(uint32_t store_index, char to[FS_PATH_MAX]);
 void journal_file_path(uint32_t store_index, uint32_t number, char to[FS_PATH_MAX]);

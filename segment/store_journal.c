@@ -3,6 +3,7 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "segment/manifest.h"
+#include "segment/segment_file.h"
 #include "segment/store_core.h"
 
 #include <stdlib.h>
@@ -13,11 +14,11 @@
 struct prepare_job {
     struct store_job job;
     struct journal_file *journal_file;
-    uint32_t store_index, number, file_bytes;
-    bool fill;
-    struct fs_file *file;
+    struct journal_preparation preparation;
     int error;
 };
+
+_Static_assert(JOURNAL_FILL_MAX <= SEGMENT_STAGING_SIZE, "a step fits into what the lane has");
 
 int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation, uint64_t nonce)
 {
@@ -54,9 +55,10 @@ int store_mark_unclean(struct store *store)
 static void prepare_job_run(struct store_job *base)
 {
     struct prepare_job *job = container_of(base, struct prepare_job, job);
+    bool is_new = job->preparation.file == NULL;
 
-    job->error =
-        journal_file_prepare(base->fs, job->store_index, job->number, job->file_bytes, job->fill, &job->file);
+    job->error = journal_file_prepare(base->fs, &job->preparation);
+    if (!is_new) return; /* its blocks were taken before */
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
@@ -78,11 +80,11 @@ static void prepare_job_complete(struct store *store, struct store_job *base)
 
     store->is_lane_busy[base->lane] = false;
     if (job->journal_file->file == NULL) {
-        job->journal_file->file = job->file;
-        job->file = NULL;
+        job->journal_file->file = job->preparation.file;
+        job->preparation.file = NULL;
     }
-    journal_files_prepared(&store->journal, job->journal_file, job->error, job->fill);
-    fs_unref(job->file);
+    journal_files_prepared(&store->journal, job->journal_file, job->error, job->preparation.fill_bytes);
+    fs_unref(job->preparation.file);
     if (job->error == 0)
         store->grow_failures = 0;
     else if (job->error == MESH_EFULL || job->error == MESH_ENOMEM)
@@ -96,10 +98,12 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
 {
     struct prepare_job *job;
     struct journal_file *file;
+    uint32_t fill_bytes;
+    uint8_t *staging = NULL;
 
     if (store->error != 0 || store->now_ms < store->grow_retry_ms) return NULL;
     /* A journal at its limit is freed by a checkpoint, not by growing. */
-    file = journal_files_to_prepare(&store->journal, lane == STORE_LANE_SYNC);
+    file = journal_files_to_prepare(&store->journal, lane == STORE_LANE_SYNC, &fill_bytes);
     if (file == NULL) {
         if (lane == STORE_LANE_SYNC) store->is_checkpoint_due = true;
         if (lane == STORE_LANE_SYNC && store->is_journal_pinned &&
@@ -108,17 +112,21 @@ struct store_job *store_journal_prepare_job(struct store *store, enum store_lane
                                MESH_ESTORAGE); /* nothing more can be made durable before recovery has run */
         return NULL;
     }
+    if (fill_bytes > 0) staging = store_staging(store, lane);
     job = calloc(1, sizeof(*job));
-    if (job == NULL) {
+    if (job == NULL || (fill_bytes > 0 && staging == NULL)) {
+        free(job);
         file->is_busy = false;
         return NULL;
     }
     job->journal_file = file;
-    job->file = file->file != NULL ? fs_ref(file->file) : NULL;
-    job->store_index = store->options.index;
-    job->number = file->number;
-    job->file_bytes = store->options.journal_file_bytes;
-    job->fill = lane == STORE_LANE_BACKGROUND && !file->is_filled;
+    job->preparation = (struct journal_preparation){.store_index = store->options.index,
+                                                    .number = file->number,
+                                                    .file_bytes = store->options.journal_file_bytes,
+                                                    .fill_from = file->filled,
+                                                    .fill_bytes = fill_bytes,
+                                                    .staging = staging,
+                                                    .file = file->file != NULL ? fs_ref(file->file) : NULL};
     job->job = (struct store_job){
         .lane = lane, .fs = store->fs, .run = prepare_job_run, .complete = prepare_job_complete};
     store->is_lane_busy[lane] = true;

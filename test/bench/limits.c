@@ -1,9 +1,11 @@
 /* What this machine can do at best, measured with bare system calls, so that a figure of Mesh can be judged beside it.
  *
- * usage: limits DIR        prints one JSON object; takes about 15 s; needs 1.1 GiB of space in DIR
+ * usage: limits DIR        prints one JSON object; takes about 20 s; needs 1.1 GiB of space in DIR
  *
  * append_sync_1m    append 1 MiB + fdatasync to a growing file, as a log does at its simplest: MB/s
  * sync_4k_grow      append 4 KiB + fdatasync: median us;  sync_4k_overwrite: the same on a file that exists
+ * sync_4k_paced     the latter 5,000 times a second: median and 99th percentile, from when each one was due, as a client
+ *                   of a broker sees it: what this machine does to its tail when nobody else is to blame
  * pingpong          64 B there and back over loopback TCP: median us, default and reno congestion control
  * stream, sendfile  one-way loopback TCP: GB/s, and the sender's CPU-seconds per GB */
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +28,8 @@
 #define MIB      (1u << 20)
 #define ROUNDS   3
 #define SAMPLES  2000
+#define PACED_NS      200000 /* between two: 5,000 a second */
+#define PACED_SAMPLES 10000
 
 static void fail(const char *what)
 {
@@ -102,6 +107,35 @@ static double sync_4k(const char *path, bool overwrite)
     free(samples);
     free(buffer);
     return result;
+}
+
+/* Microseconds from when each sync was due until it was done, in order of size. */
+static void sync_4k_paced(const char *path, double *ret_median, double *ret_p99)
+{
+    char *buffer = buffer_of(4096);
+    double *samples = calloc(PACED_SAMPLES, sizeof(*samples));
+    int fd = open(path, O_RDWR, 0600), timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    struct itimerspec pace = {.it_interval = {0, PACED_NS}, .it_value = {0, PACED_NS}};
+    uint64_t ticks = 0;
+    double start = now_s();
+
+    if (fd < 0 || timer < 0 || samples == NULL || timerfd_settime(timer, 0, &pace, NULL) != 0) fail(path);
+    for (int i = 0; i < PACED_SAMPLES; i++) {
+        uint64_t passed;
+        if (ticks == 0) {
+            if (read(timer, &passed, sizeof(passed)) != sizeof(passed)) fail("timer");
+            ticks = passed;
+        }
+        ticks--;
+        if (pwrite(fd, buffer, 4096, (off_t)(i % SAMPLES) * 4096) != 4096 || fdatasync(fd) != 0) fail("sync");
+        samples[i] = (now_s() - start) * 1e6 - (double)(i + 1) * PACED_NS / 1e3;
+    }
+    *ret_median = median(samples, PACED_SAMPLES);
+    *ret_p99 = samples[PACED_SAMPLES / 100 * 99];
+    close(timer);
+    close(fd);
+    free(samples);
+    free(buffer);
 }
 
 static void set_congestion(int fd, const char *name)
@@ -204,15 +238,17 @@ static double stream(const char *congestion, const char *file, size_t file_size,
 
 static void measure_disk(const char *path)
 {
-    double bandwidth[ROUNDS], grow[ROUNDS], overwrite[ROUNDS];
+    double bandwidth[ROUNDS], grow[ROUNDS], overwrite[ROUNDS], paced[ROUNDS], paced_p99[ROUNDS];
 
     for (int i = 0; i < ROUNDS; i++) {
         bandwidth[i] = append_sync(path, MIB, (size_t)512 * MIB);
         grow[i] = sync_4k(path, false);
         overwrite[i] = sync_4k(path, true);
+        sync_4k_paced(path, &paced[i], &paced_p99[i]);
     }
     printf("\"append_sync_1m_mb_per_s\": %.1f, \"sync_4k_grow_us\": %.1f, \"sync_4k_overwrite_us\": %.1f, ",
            median(bandwidth, ROUNDS), median(grow, ROUNDS), median(overwrite, ROUNDS));
+    printf("\"sync_4k_paced_us\": %.1f, \"sync_4k_paced_p99_us\": %.1f, ", median(paced, ROUNDS), median(paced_p99, ROUNDS));
 }
 
 static void measure_network(const char *path)

@@ -163,7 +163,7 @@ enum gossip_output_type {
     GOSSIP_OUTPUT_PACKET,  /* seal `bytes` and send them to `address` by UDP */
     GOSSIP_OUTPUT_MESSAGE, /* send `bytes` over the link to `peer`; without a link, they are lost */
     GOSSIP_OUTPUT_DIAL,    /* make a link to `address`; `peer` must answer there (zero: anybody of this mesh) */
-    GOSSIP_OUTPUT_HANG_UP, /* close the link to `peer` */
+    GOSSIP_OUTPUT_HANG_UP, /* close the link to `peer`, unless others need it; here it counts as down already */
     GOSSIP_OUTPUT_MEMBER,  /* `member` is new or its state, incarnation or self changed; `was` is the state before */
     GOSSIP_OUTPUT_FORGOT,  /* `peer` has left the table */
     GOSSIP_OUTPUT_SOFT,    /* `peer`'s soft `key` changed; look it up */
@@ -200,6 +200,7 @@ struct gossip_stats {
     uint64_t probes, probe_timeouts, indirect_probes, indirect_acks, nacks, stalls;
     uint64_t suspicions, refutations, deaths, fast_deaths;
     uint64_t syncs, soft_resets;
+    uint64_t outputs_lost; /* more to do at once than fits: as if lost by the network */
     uint32_t alive, suspect, dead, left;
     uint32_t health;       /* Lifeguard's local health: 0 is good */
     uint32_t queued_bytes; /* of updates waiting to be spread */

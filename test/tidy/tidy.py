@@ -37,7 +37,7 @@ OURS = re.compile(r"^(base|wire|crypto|client|mesh|segment|gossip|replication|cm
 
 # Cores decide; they touch no socket, file, clock, random source or log.
 CORES = {
-    "libmesh_partition.a", "libmesh_coordinator.a", "libmesh_wire.a", "libmesh_crypto.a",
+    "libmesh_partition.a", "libmesh_coordinator.a", "libmesh_wire.a", "libmesh_crypto.a", "libmesh_gossip.a",
 }
 FORBIDDEN_IN_CORES = re.compile(
     r"^(ev_.*|read|write|pread|pwrite|pwritev.*|preadv.*|open|openat|close|socket|send|sendmsg|recv|recvmsg|connect|accept4?|"
@@ -128,8 +128,25 @@ def check_cores():
                     symbol = line.split()[-1] if line.startswith(" ") else ""
                     if FORBIDDEN_IN_CORES.match(symbol):
                         findings.append(f"{file}: a core may not use {symbol}")
+    check_switches()
     for file in sorted(CORES - seen):
         findings.append(f"{file}: not built, so not checked")
+
+
+# What brings defects back for tests may not be in what is shipped.
+SHIPPED = {"mesh", "libmesh.so", "libmesh.a", "libmesh_gossip.a"}
+SWITCHES = re.compile(r"\b(gossip_bring_back)\b")
+
+
+def check_switches():
+    for directory, _, files in os.walk(BUILD):
+        for file in files:
+            path = os.path.join(directory, file)
+            if file not in SHIPPED or os.path.islink(path):
+                continue
+            out = subprocess.run(["nm", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+            for symbol in sorted(set(SWITCHES.findall(out))):
+                findings.append(f"{os.path.relpath(path, BUILD)}: contains the test-only switch {symbol}")
 
 
 def check_readmes(names):

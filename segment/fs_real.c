@@ -46,6 +46,8 @@ static int error_now(void)
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return MESH_EFULL;
+    case EMFILE: /* passes as memory does: nothing is wrong with the file */
+    case ENFILE:
     case ENOMEM: return MESH_ENOMEM;
     case EINVAL:
     case ENAMETOOLONG: return MESH_EINVAL;

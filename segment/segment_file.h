@@ -13,7 +13,9 @@
 #include "segment/store.h"
 
 #define SEGMENT_BYTES_MAX      0xf0000000u /* positions are 32 bits wide */
-#define SEGMENT_DIRECT_MIN     (64u << 10) /* smaller pieces go through the page cache */
+#define SEGMENT_PAST_CACHE_MIN (16u << 10) /* whole blocks of a piece; smaller ones go through the page cache */
+#define SEGMENT_DIRECT_MIN     (64u << 10) /* aligned memory that is written as it lies; less is copied together first */
+#define SEGMENT_KEEP_DIRECT    (1u << 20)  /* a log that gets smaller pieces is one of many: one descriptor is enough for it */
 #define SEGMENT_STAGING_SIZE   (1u << 20)  /* bytes of aligned memory that segment_write_run() wants */
 #define SEGMENT_WRITE_IOVS_MAX 256         /* buffers per system call */
 

@@ -154,7 +154,12 @@ static int write_past_cache(struct fs *fs, struct segment_write *write, struct s
 
     if (err == 0) err = write_buffered(write->file, source, body_start - write->position, write->position);
     if (err == 0) err = write_body(write->direct, staging, source, body_end - body_start, body_start);
-    return err != 0 ? err : write_buffered(write->file, source, write->end - body_end, body_end);
+    if (err == 0) err = write_buffered(write->file, source, write->end - body_end, body_end);
+    if (body_end - body_start < SEGMENT_KEEP_DIRECT) {
+        fs_unref(write->direct);
+        write->direct = NULL;
+    }
+    return err;
 }
 
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging)
@@ -164,7 +169,7 @@ int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *stagi
     int err = segment_open(fs, write->id, write->base_offset, FS_WRITE, write->create, &write->file);
 
     if (err != 0) return err;
-    if (!write->is_buffered && size >= SEGMENT_DIRECT_MIN + 2 * FS_BLOCK_SIZE)
+    if (!write->is_buffered && size >= SEGMENT_PAST_CACHE_MIN + 2 * FS_BLOCK_SIZE)
         return write_past_cache(fs, write, &source, staging);
     return write_buffered(write->file, &source, size, write->position);
 }

@@ -16,3 +16,8 @@ bool crypto_has_aes(void)
 {
     return crypto_aead_aes256gcm_is_available() == 1;
 }
+
+void crypto_wipe(void *secret, size_t size)
+{
+    sodium_memzero(secret, size);
+}

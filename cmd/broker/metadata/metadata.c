@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "crypto/crypto.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,14 +176,17 @@ static void report_recovery(const struct metadata *metadata, const struct metada
 
 static int metadata_start(struct metadata *metadata, const struct metadata_options *options, char *message)
 {
-    struct uuid broker_id = metadata_fresh_uuid(), dir_id = metadata_fresh_uuid();
+    struct uuid dir_id = metadata_fresh_uuid();
+    uint8_t seed[IDENTITY_SEED_SIZE];
     struct metadata_recovery recovery;
     int err = check_defaults(options, message);
 
     if (err == 0) err = copy_defaults(metadata, options);
+    crypto_init();
+    random_system_bytes(seed, sizeof(seed));
     if (err == 0)
-        err = identity_open(metadata->fs, &broker_id, &dir_id, &metadata->identity, message,
-                            METADATA_MESSAGE_SIZE);
+        err = identity_open(metadata->fs, seed, &dir_id, &metadata->identity, message, METADATA_MESSAGE_SIZE);
+    crypto_wipe(seed, sizeof(seed));
     if (err == 0)
         err = metadata_log_open(metadata->fs, &metadata->log, &metadata->image, &recovery, message,
                                 METADATA_MESSAGE_SIZE);
@@ -224,6 +228,7 @@ void metadata_close(struct metadata *metadata)
     metadata_log_close(metadata->log);
     image_unref(metadata->image);
     free(metadata->config_defaults);
+    identity_key_wipe(&metadata->identity.key);
     arena_deinit(&metadata->arena);
     free(metadata);
 }

@@ -1,8 +1,11 @@
 /* The broker's metadata as a whole: identity, founding, registering, topics, producer ids, and what it says;
  * on a disk that loses power at every operation. */
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/describe.h"
+#include "cmd/broker/metadata/file.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "support/failing_alloc.h"
 #include "support/fs_mem.h"
@@ -341,7 +344,7 @@ START_TEST(a_damaged_identity_is_refused)
 
     metadata_close(open_on(fs));
     metadata_options_init(&options, fs);
-    for (uint64_t position = 0; position < 72; position++) {
+    for (uint64_t position = 0; position < 104; position++) {
         int err;
         ck_assert_int_eq(fs_mem_flip_bit(mem, "identity", position, 1), 0);
         err = metadata_open(&options, &metadata, message);
@@ -350,6 +353,54 @@ START_TEST(a_damaged_identity_is_refused)
         ck_assert_int_eq(fs_mem_flip_bit(mem, "identity", position, 1), 0);
     }
     metadata_close(open_on(fs));
+}
+END_TEST
+
+START_TEST(the_broker_keeps_its_key_and_its_id_follows_from_it)
+{
+    struct metadata *metadata = open_on(fs);
+    struct identity_key key = metadata_identity(metadata)->key;
+    struct uuid id = identity_uuid(key.public_key);
+    struct slice word = slice_of_string("alive");
+    uint8_t signature[IDENTITY_SIGNATURE_SIZE];
+
+    ck_assert(uuid_equal(&metadata_identity(metadata)->broker_id, &id));
+    metadata_close(metadata);
+    fs_mem_reboot(mem, FS_MEM_LOSE_UNSYNCED);
+    metadata = open_on(fs);
+    ck_assert_int_eq(memcmp(&metadata_identity(metadata)->key, &key, sizeof(key)), 0);
+    identity_sign(&metadata_identity(metadata)->key, IDENTITY_GOSSIP, word, signature);
+    ck_assert(identity_verify(&id, key.public_key, IDENTITY_GOSSIP, word, signature));
+    metadata_close(metadata);
+}
+END_TEST
+
+static void write_identity(const uint8_t *bytes, size_t size)
+{
+    ck_assert_int_eq(file_replace(fs, ".", "identity", "identity.new", slice_of(bytes, size)), 0);
+}
+
+START_TEST(an_identity_without_a_key_or_with_anothers_is_refused)
+{
+    struct metadata_options options;
+    struct metadata *metadata;
+    struct buffer bytes = BUFFER_INIT;
+
+    metadata_close(open_on(fs));
+    metadata_options_init(&options, fs);
+    ck_assert_int_eq(file_read(fs, "identity", 4096, &bytes), 0);
+    bytes.data[64] ^= 1; /* another seed, and a checksum that vouches for it */
+    le_store32(bytes.data + 100, crc32c(bytes.data, 100));
+    write_identity(bytes.data, 104);
+    ck_assert_int_eq(metadata_open(&options, &metadata, message), MESH_ECORRUPT);
+    ck_assert_ptr_nonnull(strstr(message, "another broker's key"));
+    le_store32(bytes.data + 4, 1); /* as it was before brokers had keys */
+    le_store32(bytes.data + 64, 0);
+    le_store32(bytes.data + 68, crc32c(bytes.data, 68));
+    write_identity(bytes.data, 72);
+    ck_assert_int_eq(metadata_open(&options, &metadata, message), MESH_EVERSION);
+    ck_assert_ptr_nonnull(strstr(message, "empty directory"));
+    buffer_deinit(&bytes);
 }
 END_TEST
 
@@ -600,6 +651,8 @@ int main(void)
     tcase_add_test(tcase, a_change_that_finds_no_memory_changes_nothing);
     tcase_add_test(tcase, opening_finds_no_memory_and_then_does);
     tcase_add_test(tcase, a_damaged_identity_is_refused);
+    tcase_add_test(tcase, the_broker_keeps_its_key_and_its_id_follows_from_it);
+    tcase_add_test(tcase, an_identity_without_a_key_or_with_anothers_is_refused);
     tcase_add_test(tcase, a_part_of_a_directory_is_refused);
     tcase_add_test(tcase, the_identity_of_another_mesh_is_refused);
     tcase_add_test(tcase, a_power_cut_at_any_operation_forgets_nothing_that_was_said);

@@ -9,7 +9,7 @@
  *     channel_step() with what arrived, until it says CHANNEL_OPEN or CHANNEL_FAILED; send step.out each time
  *     channel_seal() / channel_open() for frames; channel_free()
  *
- * Whatever is wrong ends the channel for good; channel_failure() says what it was, for programs and for people.
+ * Whatever is wrong ends the channel for good; channel_get_failure() says what it was, for programs and for people.
  * A channel belongs to one thread, but once open, sealing may be one thread's and opening another's: they share nothing. */
 #ifndef CRYPTO_CHANNEL_H
 #define CRYPTO_CHANNEL_H

@@ -4,7 +4,7 @@
  * can take another's id without its secret: ids certify themselves.
  *
  * What is signed is a hash of the message under a context, one for each use; a signature made for one use is
- * worthless for every other. Pure. Signing takes some 25 us, verifying 70 (test/bench/bench_crypto). */
+ * worthless for every other. Pure. Signing takes some 45 us, verifying 125 (test/bench/bench_crypto). */
 #ifndef CRYPTO_IDENTITY_KEY_H
 #define CRYPTO_IDENTITY_KEY_H
 

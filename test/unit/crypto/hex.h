@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Writes the bytes of `text` at `to` and returns how many; spaces are skipped. */
@@ -26,6 +27,20 @@ static inline void assert_hex(const uint8_t *bytes, size_t size, const char *wan
     ck_assert_uint_le(size, sizeof want);
     sodium_bin2hex(got_text, sizeof got_text, bytes, size);
     ck_assert_msg(size == want_size && memcmp(bytes, want, size) == 0, "got %s", got_text);
+}
+
+/* Against test/golden/crypto/NAME.hex; tests run at the top of the tree. */
+static inline void assert_golden(const uint8_t *bytes, size_t size, const char *name)
+{
+    char path[128], text[4096] = "";
+    FILE *file;
+
+    snprintf(path, sizeof path, "test/golden/crypto/%s.hex", name);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s", path);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
+    fclose(file);
+    assert_hex(bytes, size, text);
 }
 
 #endif

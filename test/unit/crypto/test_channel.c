@@ -69,16 +69,9 @@ START_TEST(golden_bytes_stay)
 {
     rig_start(&rig);
     ck_assert_int_eq(rig_run(&rig, 3), CHANNEL_OPEN);
-    assert_hex(rig.steps[0].out, rig.steps[0].out_size, "4d4c4e4b01013c0001000000e7f4e6a206453fcd9cef5a1f53acc4f942104c0c8e9e27d5c7b37f5507cdcd16281059633631"
-               "d8446929fa1a13c43d8b99879cd569bbabbd");
-    assert_hex(rig.steps[1].out, rig.steps[1].out_size, "4d4c4e4b0201b8007d34a4815fa6b982535e60af3bd9b49556816080f1641ff81d2b7c8ae8268a4422c6bf97b92e74b3a4e7"
-               "644e489ebc0092c122445a27f8663119ab15a9a408e38bdc9b2e00467cc10cd8055b74a124e0a3c451aacbdcb2c14e706cf3"
-               "380e335aa633363605f646d596fdb6cb6a87a9fa1410cb2631a7448d307000bf2d687273ab628b0b8bbe0b102b5cdb085b33"
-               "a075ee0a5b4061dbacb21052205368e7d6eb713469757bd4958ab56c9fbb850de481e53d9a0ba9dab342");
-    assert_hex(rig.steps[2].out, rig.steps[2].out_size, "4d4c4e4b030198001360bbf2a123ca020ce425a0c3d018feccac698e51deb603481e649de7e400d32685377327df198569a4"
-               "efb376451d12d74c38b3bcfce18fa7b61588e2190ebb8f5a0d799c2c7d7a67d46009c3a318a4cdf11118de74c894c53e4ce8"
-               "907c6f6bf58cbc48fde898725c67bba0789cd8d72d1f7c8f44f68b98a70e40301d0375167939b489c6e36648ad379352857c"
-               "08bc089791203deab29d");
+    assert_golden(rig.steps[0].out, rig.steps[0].out_size, "message1");
+    assert_golden(rig.steps[1].out, rig.steps[1].out_size, "message2");
+    assert_golden(rig.steps[2].out, rig.steps[2].out_size, "message3");
 }
 END_TEST
 

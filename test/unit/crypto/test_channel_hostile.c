@@ -51,7 +51,7 @@ START_TEST(no_changed_bit_is_taken)
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         state = rig_feed(&rig, taker_of(number), bytes, size, &step);
         must_not_open(taker_of(number), state);
-        if (state == CHANNEL_HANDSHAKING) { /* only by claiming to be longer than it is, or ... */
+        if (state == CHANNEL_HANDSHAKING) { /* it claims to be longer than it is */
             ck_assert_msg(bit / 8 == 6 && step.used == 0, "bit %zu", bit);
             channel_cut(rig.channels[taker_of(number)], slice_of(bytes, size));
         }
@@ -61,7 +61,7 @@ START_TEST(no_changed_bit_is_taken)
 }
 END_TEST
 
-/* Message 1 has no bit that the initiator would not miss: what the responder took differs, so message 2 does not open. */
+/* Shorter and longer ones, whose header says that they are meant so. */
 START_TEST(no_length_but_the_right_one_is_taken)
 {
     int number = _i + 1;

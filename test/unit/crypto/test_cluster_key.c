@@ -6,6 +6,7 @@
 #include "hex.h"
 #include "support/run_suite.h"
 
+/* test/golden/crypto/cluster_key.txt has it too, and test_protocol.py derives it. */
 static const char golden[] = "mesh1:000g40r40m30e209185gr38e1w8124gk2gahc5rr34d1p70x3rfv1tam";
 
 static struct cluster_key key_of_counting_bytes(void)

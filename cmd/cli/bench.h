@@ -31,8 +31,12 @@ void bench_close(struct bench *bench);
 /* The value number `index`: bench->record_size bytes. */
 static inline const void *bench_value(const struct bench *bench, uint64_t index)
 {
-    /* A stride that is odd and large walks over all windows and keeps neighbours apart. */
-    return bench->payload + ((index * 7919) & (BENCH_PAYLOAD_WINDOWS - 1));
+    /* One behind the other, as an application would have just written or read them; each time around the
+     * windows are others, so that no batch holds the same value twice and a codec finds no more in them than
+     * there is. */
+    uint64_t at = index * bench->record_size;
+
+    return bench->payload + ((at + at / BENCH_PAYLOAD_WINDOWS * 7919) & (BENCH_PAYLOAD_WINDOWS - 1));
 }
 
 /* CPU-seconds used so far by this process, and by the broker (-1: not known). */

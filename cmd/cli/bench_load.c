@@ -101,9 +101,6 @@ static void take_answer(void *user, const struct mesh_receipt *receipt)
 /* Sends record number load->sent; since_ns 0: not measured. Waits while the memory limit is reached. */
 static int send_one(struct bench_load *load, uint64_t since_ns)
 {
-    struct mesh_record record = {.value = bench_value(load->bench, load->sent),
-                                 .value_size = load->bench->record_size,
-                                 .partition = MESH_PARTITION_ANY};
     struct bench_slot *slot = since_ns != 0 ? take_slot(load) : NULL;
     int err;
 
@@ -111,7 +108,8 @@ static int send_one(struct bench_load *load, uint64_t since_ns)
         slot = &load->slots->unmeasured;
     else
         slot->since_ns = since_ns;
-    while ((err = mesh_producer_send(load->producer, &record, take_answer, slot)) == MESH_EQUEUEFULL) {
+    load->record.value = bench_value(load->bench, load->sent);
+    while ((err = mesh_producer_send(load->producer, &load->record, take_answer, slot)) == MESH_EQUEUEFULL) {
         err = mesh_client_poll(load->bench->session.client, INTERRUPT_LOOK_MS);
         if (err != 0) break;
     }
@@ -203,6 +201,7 @@ int bench_load_run(struct bench_load *load, const struct bench *bench, struct me
     load->bench = bench;
     load->producer = producer;
     load->options = *options;
+    load->record = (struct mesh_record){.value_size = bench->record_size, .partition = MESH_PARTITION_ANY};
     load->sent = load->delivered = load->failed = load->unknown = 0;
     load->first_error = 0;
     load->replicas_synced = UINT32_MAX;

@@ -31,6 +31,7 @@ struct bench_load {
     struct histogram latency;  /* ns */
     uint64_t start_ns, end_ns; /* from the first send to the last answer */
     struct bench_slots *slots; /* owned */
+    struct mesh_record record; /* the one to send: from one to the next only its value changes */
 };
 
 /* Sends and waits for every answer, or until a signal or a failure stops the sending. The results are in the

@@ -8,64 +8,54 @@
 
 /* ---- one batch ---- */
 
-/* From one delivery for all to one for each: the records so far keep theirs. */
-static int grow_deliveries(struct producer_batch *batch, size_t count)
+/* Room for the run that a record begins with another delivery than the one before it; the records so far
+ * become the first run. */
+static int reserve_run(struct producer_batch *batch)
 {
-    size_t capacity = batch->delivery_capacity ? batch->delivery_capacity : 64;
-    struct delivery *deliveries;
+    uint32_t count = batch->run_count > 0 ? batch->run_count : 1;
+    uint32_t capacity = batch->run_capacity > 0 ? batch->run_capacity : 64;
+    struct delivery_run *runs;
 
-    if (count <= batch->delivery_capacity) return 0;
-    while (capacity < count)
-        capacity *= 2;
-    deliveries = realloc(batch->deliveries, capacity * sizeof(*deliveries));
-    if (deliveries == NULL) return MESH_ENOMEM;
-    batch->deliveries = deliveries;
-    batch->delivery_capacity = capacity;
+    if (count < batch->run_capacity) return 0;
+    if (capacity == count) capacity *= 2; /* there are fewer runs than records: no overflow */
+    runs = realloc(batch->runs, capacity * sizeof(*runs));
+    if (runs == NULL) return MESH_ENOMEM;
+    batch->runs = runs;
+    batch->run_capacity = capacity;
     return 0;
 }
 
-static int add_delivery(struct producer_batch *batch, struct delivery delivery)
+static void begin_run(struct producer_batch *batch, uint32_t index, struct delivery delivery)
 {
-    size_t count = batch_record_count(batch);
-
-    if (count == 0) {
-        batch->delivery = delivery;
-        return 0;
-    }
-    if (!batch->is_mixed) {
-        if (batch->delivery.fn == delivery.fn && batch->delivery.user == delivery.user) return 0;
-        if (grow_deliveries(batch, count + 1) != 0) return MESH_ENOMEM;
-        for (size_t i = 0; i < count; i++)
-            batch->deliveries[i] = batch->delivery;
-        batch->is_mixed = true;
-    } else if (grow_deliveries(batch, count + 1) != 0) {
-        return MESH_ENOMEM;
-    }
-    batch->deliveries[count] = delivery;
-    return 0;
+    if (batch->run_count == 0) batch->runs[batch->run_count++] = (struct delivery_run){0, batch->delivery};
+    batch->runs[batch->run_count++] = (struct delivery_run){index, delivery};
 }
 
-static void add_time(struct producer_batch *batch, uint32_t index, int64_t timestamp_ms)
+void batch_note_time(struct producer_batch *batch, uint32_t index, int64_t timestamp_ms)
 {
     if (index == 0) batch->time_count = 0;
-    if (batch->time_count > BATCH_TIMES_MAX) return;
-    if (batch->time_count > 0 && batch->times[batch->time_count - 1].timestamp_ms == timestamp_ms) return;
+    if (batch->time_count > BATCH_TIMES_MAX || (index > 0 && batch->newest_ms == timestamp_ms)) return;
     if (batch->time_count < BATCH_TIMES_MAX) {
         batch->times[batch->time_count].first = index;
         batch->times[batch->time_count].timestamp_ms = timestamp_ms;
     }
     batch->time_count++;
+    batch->newest_ms = timestamp_ms;
 }
 
 int batch_add(struct producer_batch *batch, const struct record *record, struct delivery delivery)
 {
     uint32_t index = batch_record_count(batch);
-    int err = add_delivery(batch, delivery);
+    bool begins_run =
+        index > 0 && (batch->delivery.fn != delivery.fn || batch->delivery.user != delivery.user);
+    int err = begins_run ? reserve_run(batch) : 0;
 
-    /* A delivery noted for a record that then does not fit is overwritten by the next record's. */
     if (err == 0) err = record_batch_builder_add(&batch->builder, record);
-    if (err == 0) add_time(batch, index, record->timestamp_ms);
-    return err;
+    if (err != 0) return err;
+    if (begins_run) begin_run(batch, index, delivery);
+    batch->delivery = delivery;
+    batch_note_time(batch, index, record->timestamp_ms);
+    return 0;
 }
 
 int batch_seal(struct producer_batch *batch, enum record_compression compression)
@@ -91,48 +81,79 @@ static const uint8_t *read_timestamp(const uint8_t *at, const uint8_t *end, int6
     return body + zigzag_decode(size);
 }
 
-/* Hands out the timestamps of a batch's records one by one. */
-struct time_reader {
+/* Where a batch's telling has come to. */
+struct teller {
     const struct producer_batch *batch;
-    const uint8_t *at, *end; /* the next record, when they must be read; else NULL */
-    uint32_t run;            /* the next one */
+    struct mesh_receipt *receipt;
+    bool is_stamped;         /* by the broker: then the records' own timestamps do not matter */
+    const uint8_t *at, *end; /* the next record, when timestamps must be read there; else NULL */
+    uint32_t time;           /* the next run of equal timestamps */
 };
 
-static struct time_reader time_reader_of(const struct producer_batch *batch)
+static struct teller teller_of(const struct producer_batch *batch, struct mesh_receipt *receipt)
 {
     const struct buffer *bytes = &batch->builder.bytes;
-    struct time_reader reader = {batch, NULL, NULL, 0};
+    struct teller teller = {.batch = batch, .receipt = receipt};
 
-    if (batch->time_count <= BATCH_TIMES_MAX) return reader;
-    reader.at = bytes->data + RECORD_BATCH_HEADER_SIZE;
-    reader.end = bytes->data + bytes->size;
-    return reader;
+    teller.is_stamped = batch->status == MESH_DELIVERED && batch->result.append_time_ms >= 0;
+    if (teller.is_stamped) {
+        receipt->timestamp_ms = batch->result.append_time_ms;
+    } else if (batch->time_count > BATCH_TIMES_MAX) {
+        teller.at = bytes->data + RECORD_BATCH_HEADER_SIZE;
+        teller.end = bytes->data + bytes->size;
+    }
+    return teller;
 }
 
-static inline void next_time(struct time_reader *reader, uint32_t index, int64_t *timestamp_ms)
+/* Puts the timestamp of record `first` into the receipt, and returns up to where it holds, `end` at most. */
+static uint32_t next_time(struct teller *teller, uint32_t first, uint32_t end)
 {
-    const struct producer_batch *batch = reader->batch;
+    const struct producer_batch *batch = teller->batch;
 
-    if (reader->at != NULL)
-        reader->at = read_timestamp(reader->at, reader->end, batch->builder.base_timestamp_ms, timestamp_ms);
-    else if (reader->run < batch->time_count && batch->times[reader->run].first == index)
-        *timestamp_ms = batch->times[reader->run++].timestamp_ms;
+    if (teller->is_stamped) return end;
+    if (teller->at != NULL) {
+        teller->at = read_timestamp(teller->at, teller->end, batch->builder.base_timestamp_ms,
+                                    &teller->receipt->timestamp_ms);
+        return first + 1;
+    }
+    if (teller->time < batch->time_count && batch->times[teller->time].first == first)
+        teller->receipt->timestamp_ms = batch->times[teller->time++].timestamp_ms;
+    if (teller->time < batch->time_count && batch->times[teller->time].first < end)
+        return batch->times[teller->time].first;
+    return end;
+}
+
+/* Tells the sender of the records from `first` to before `end`, whose delivery is the same. */
+static void tell_run(struct teller *teller, struct delivery delivery, uint32_t first, uint32_t end)
+{
+    struct mesh_receipt *receipt = teller->receipt;
+    bool has_offset = receipt->offset >= 0;
+
+    while (first < end) {
+        uint32_t until = next_time(teller, first, end);
+        if (delivery.fn == NULL) {
+            if (has_offset) receipt->offset += until - first;
+            first = until;
+        }
+        for (; first < until; first++) {
+            delivery.fn(delivery.user, receipt);
+            receipt->offset += has_offset;
+        }
+    }
 }
 
 void batch_tell(struct producer_batch *batch, struct mesh_receipt *receipt)
 {
-    bool is_stamped = batch->status == MESH_DELIVERED && batch->result.append_time_ms >= 0;
-    struct time_reader reader = time_reader_of(batch);
+    struct teller teller = teller_of(batch, receipt);
     uint32_t count = batch_record_count(batch);
-    int64_t offset = receipt->offset;
 
-    if (!batch->is_mixed && batch->delivery.fn == NULL) return;
-    if (is_stamped) receipt->timestamp_ms = batch->result.append_time_ms;
-    for (uint32_t i = 0; i < count; i++) {
-        struct delivery delivery = batch->is_mixed ? batch->deliveries[i] : batch->delivery;
-        if (!is_stamped) next_time(&reader, i, &receipt->timestamp_ms);
-        if (offset >= 0) receipt->offset = offset + i;
-        if (delivery.fn != NULL) delivery.fn(delivery.user, receipt);
+    if (batch->run_count == 0) {
+        if (batch->delivery.fn != NULL) tell_run(&teller, batch->delivery, 0, count);
+        return;
+    }
+    for (uint32_t i = 0; i < batch->run_count; i++) {
+        uint32_t end = i + 1 < batch->run_count ? batch->runs[i + 1].first : count;
+        tell_run(&teller, batch->runs[i].delivery, batch->runs[i].first, end);
     }
 }
 
@@ -166,7 +187,7 @@ static void destroy(struct batch_pool *pool, struct producer_batch *batch)
     pool->memory_used -= batch->memory_bytes;
     record_batch_builder_deinit(&batch->builder);
     buffer_deinit(&batch->compressed);
-    free(batch->deliveries);
+    free(batch->runs);
     free(batch);
 }
 
@@ -204,7 +225,7 @@ static bool make_room(struct batch_pool *pool, size_t size)
 static size_t memory_of(const struct producer_batch *batch)
 {
     return sizeof(*batch) + batch->builder.bytes.capacity + batch->compressed.capacity +
-           batch->delivery_capacity * sizeof(struct delivery);
+           batch->run_capacity * sizeof(struct delivery_run);
 }
 
 void batch_pool_recount(struct batch_pool *pool, struct producer_batch *batch)
@@ -285,12 +306,13 @@ void batch_pool_give(struct batch_pool *pool, struct producer_batch *batch)
     batch_pool_recount(pool, batch);
     record_batch_builder_clear(&batch->builder);
     batch->encoded = slice_of(NULL, 0);
-    batch->is_mixed = batch->has_sequence = batch->maybe_stored = false;
+    batch->run_count = 0;
+    batch->has_sequence = batch->maybe_stored = false;
     batch->attempts = 0;
     batch->state = BATCH_OPEN;
     batch->delivery = (struct delivery){NULL, NULL};
     batch->partition = NULL;
-    if (pool->memory_used > pool->memory_max) { /* grew past the cap by deliveries or compression */
+    if (pool->memory_used > pool->memory_max) { /* grew past the cap by runs or compression */
         destroy(pool, batch);
         return;
     }

@@ -11,7 +11,7 @@
 
 #include "base/list.h"
 #include "wire/message.h"
-#include "wire/record_batch.h"
+#include "wire/record_batch_small.h"
 
 #define BATCH_CLASS_COUNT 32 /* sizes are powers of two */
 #define BATCH_MEMORY_MIN  512u
@@ -30,6 +30,12 @@ struct delivery {
     void *user;
 };
 
+/* Neighbouring records that are owed the same: from `first` to the next run's. */
+struct delivery_run {
+    uint32_t first; /* record */
+    struct delivery delivery;
+};
+
 struct producer_partition;
 
 struct producer_batch {
@@ -45,10 +51,9 @@ struct producer_batch {
     struct slice encoded; /* ready to send; empty until sealed. Borrows from builder or compressed */
     size_t memory_bytes;  /* counted against the cap */
 
-    struct delivery delivery;    /* of every record, while they are all alike */
-    struct delivery *deliveries; /* owned; of each record, once they differ (is_mixed) */
-    size_t delivery_capacity;
-    bool is_mixed;
+    struct delivery delivery;         /* of the newest record; of every record, while they are all alike */
+    struct delivery_run *runs;        /* owned; used once they differ */
+    uint32_t run_count, run_capacity; /* run_count 0: they are all alike */
 
     struct {
         uint32_t first; /* record */
@@ -56,6 +61,7 @@ struct producer_batch {
     } times[BATCH_TIMES_MAX]; /* runs of equal timestamps, so that telling them need not read the records
                                  again */
     uint32_t time_count;      /* over BATCH_TIMES_MAX: there were more; the records are read after all */
+    int64_t newest_ms;        /* timestamp of the newest record */
 
     bool has_sequence;
     int64_t producer_id;
@@ -76,6 +82,29 @@ static inline uint32_t batch_record_count(const struct producer_batch *batch)
 /* Adds a record and what is owed for it. Memory for it must have been reserved (batch_pool_reserve). Errors:
  * MESH_ENOMEM, MESH_ETOOLARGE; the batch is then unchanged. */
 int batch_add(struct producer_batch *batch, const struct record *record, struct delivery delivery);
+
+void batch_note_time(struct producer_batch *batch, uint32_t index, int64_t timestamp_ms);
+
+/* Adds a record without headers that takes no decisions: small, behind others, with memory for it and for
+ * what is owed. False: it is not such a one, and nothing has changed. */
+static inline bool batch_add_small(struct producer_batch *batch, const struct mesh_record *record,
+                                   int64_t timestamp_ms, struct delivery delivery)
+{
+    uint32_t index = batch_record_count(batch);
+    bool is_alike = delivery.fn == batch->delivery.fn && delivery.user == batch->delivery.user;
+
+    if (!is_alike && (batch->run_count == 0 || batch->run_count == batch->run_capacity)) return false;
+    if (!record_batch_builder_add_small(&batch->builder, timestamp_ms,
+                                        slice_of(record->key, record->key_size), record->key == NULL,
+                                        slice_of(record->value, record->value_size), record->value == NULL))
+        return false;
+    if (!is_alike) {
+        batch->runs[batch->run_count++] = (struct delivery_run){index, delivery};
+        batch->delivery = delivery;
+    }
+    if (timestamp_ms != batch->newest_ms) batch_note_time(batch, index, timestamp_ms);
+    return true;
+}
 
 /* Writes header and CRC, with the batch's sequence when it has one. Errors: MESH_ENOMEM. */
 int batch_seal(struct producer_batch *batch, enum record_compression compression);
@@ -101,7 +130,7 @@ int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint,
 /* Makes room for `extra` more bytes of records. Errors: MESH_EQUEUEFULL, MESH_ENOMEM. */
 int batch_pool_reserve(struct batch_pool *pool, struct producer_batch *batch, size_t extra);
 
-/* Counts what the batch has grown by outside of reserve (deliveries, compression). */
+/* Counts what the batch has grown by outside of reserve (runs of deliveries, compression). */
 void batch_pool_recount(struct batch_pool *pool, struct producer_batch *batch);
 
 /* Takes the batch back; it is in no list. */

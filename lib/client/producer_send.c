@@ -124,22 +124,28 @@ static void drop_empty(struct mesh_producer *producer, struct producer_partition
     batch_pool_give(&producer->pool, batch);
 }
 
+/* NULL: nothing has been sent to it yet. */
+static inline struct producer_partition *partition_at(const struct mesh_producer *producer, int32_t index)
+{
+    return (uint32_t)index < producer->partition_count ? producer->partitions[index] : NULL;
+}
+
+static void count_record(struct mesh_producer *producer, size_t size)
+{
+    producer->queued_bytes += size;
+    producer->queued_records++;
+    producer->bytes_since_turn += size;
+}
+
 static int accept_record(struct mesh_producer *producer, const struct record *record, int32_t index,
                          struct delivery delivery)
 {
-    size_t size = record_batch_record_size_max(record);
-    struct producer_partition *partition = NULL;
+    struct producer_partition *partition = partition_at(producer, index);
     struct producer_batch *batch;
     size_t before;
-    int err;
+    int err = partition == NULL ? producer_partition_get(producer, (uint32_t)index, &partition) : 0;
 
-    if ((uint32_t)index < producer->partition_count && producer->partitions[index] != NULL) {
-        partition = producer->partitions[index];
-    } else {
-        err = producer_partition_get(producer, (uint32_t)index, &partition);
-        if (err != 0) return err;
-    }
-    err = open_batch(producer, partition, size);
+    if (err == 0) err = open_batch(producer, partition, record_batch_record_size_max(record));
     if (err != 0) return err;
     batch = partition->open;
     before = batch->builder.bytes.size;
@@ -153,10 +159,8 @@ static int accept_record(struct mesh_producer *producer, const struct record *re
         drop_empty(producer, partition);
         return err;
     }
-    if (batch->is_mixed) batch_pool_recount(&producer->pool, batch);
-    producer->queued_bytes += batch->builder.bytes.size - before;
-    producer->queued_records++;
-    producer->bytes_since_turn += batch->builder.bytes.size - before;
+    if (batch->run_count > 0) batch_pool_recount(&producer->pool, batch);
+    count_record(producer, batch->builder.bytes.size - before);
     if (batch_record_count(batch) >= producer->batch_records_max) {
         producer_close_batch(partition);
         producer->sticky_bytes = producer->batch_bytes_max;
@@ -164,6 +168,25 @@ static int accept_record(struct mesh_producer *producer, const struct record *re
         producer_partition_update(partition);
     }
     return 0;
+}
+
+/* The usual record goes into the batch that is open, which does not become full by it. False: it is not such
+ * a one, accept_record() has decisions to take. */
+static inline bool accept_small(struct mesh_producer *producer, const struct mesh_record *record,
+                                int64_t timestamp_ms, int32_t index, struct delivery delivery)
+{
+    struct producer_partition *partition = partition_at(producer, index);
+    struct producer_batch *batch = partition != NULL ? partition->open : NULL;
+    size_t before, size = record->key_size + record->value_size;
+
+    if (batch == NULL || record->header_count > 0 || size > RECORD_SMALL_SIZE) return false;
+    before = batch->builder.bytes.size;
+    if (before + size + RECORD_SMALL_EXTRA > producer_batch_limit(producer) ||
+        batch_record_count(batch) + 1 >= producer->batch_records_max ||
+        !batch_add_small(batch, record, timestamp_ms, delivery))
+        return false;
+    count_record(producer, batch->builder.bytes.size - before);
+    return true;
 }
 
 /* ---- the public call ---- */
@@ -201,6 +224,23 @@ static int accept_with_headers(struct mesh_producer *producer, const struct mesh
     return err;
 }
 
+/* Apart, so that the usual record does not pay for this one's stack. */
+__attribute__((noinline)) static int accept_any(struct mesh_producer *producer,
+                                                const struct mesh_record *from, int64_t timestamp_ms,
+                                                int32_t partition, struct delivery delivery)
+{
+    struct record record = {
+        .timestamp_ms = timestamp_ms,
+        .key = slice_of(from->key, from->key_size),
+        .value = slice_of(from->value, from->value_size),
+        .key_is_null = from->key == NULL,
+        .value_is_null = from->value == NULL,
+    };
+
+    if (from->header_count > 0) return accept_with_headers(producer, from, &record, partition, delivery);
+    return accept_record(producer, &record, partition, delivery);
+}
+
 static int explain(struct mesh_producer *producer, int err)
 {
     switch (err) {
@@ -217,22 +257,22 @@ static int explain(struct mesh_producer *producer, int err)
     }
 }
 
-int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *from,
-                         struct delivery delivery)
+__attribute__((always_inline)) static inline int
+send_routed(struct mesh_producer *producer, const struct mesh_record *record, struct delivery delivery)
 {
-    struct record record = {
-        .timestamp_ms = from->timestamp_ms != 0 ? from->timestamp_ms : record_time_ms(producer),
-        .key = slice_of(from->key, from->key_size),
-        .value = slice_of(from->value, from->value_size),
-        .key_is_null = from->key == NULL,
-        .value_is_null = from->value == NULL,
-    };
+    int64_t timestamp_ms = record->timestamp_ms != 0 ? record->timestamp_ms : record_time_ms(producer);
     int32_t partition = -1;
-    int err = choose_partition(producer, from, &partition);
+    int err = choose_partition(producer, record, &partition);
 
     if (err != 0) return err;
-    if (from->header_count > 0) return accept_with_headers(producer, from, &record, partition, delivery);
-    return accept_record(producer, &record, partition, delivery);
+    if (accept_small(producer, record, timestamp_ms, partition, delivery)) return 0;
+    return accept_any(producer, record, timestamp_ms, partition, delivery);
+}
+
+int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *record,
+                         struct delivery delivery)
+{
+    return send_routed(producer, record, delivery);
 }
 
 int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record,
@@ -249,10 +289,10 @@ int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record 
                            "a record's key, value or headers are NULL, but their size is not 0");
     producer->has_started = true;
     if (producer->topic->is_known && list_is_empty(&producer->pending))
-        err = producer_send_routed(producer, record, delivery);
+        err = send_routed(producer, record, delivery);
     else
         err = producer_pending_add(producer, record, delivery);
-    client_mark(client, &producer->pump);
+    if (list_is_empty(&producer->pump.due_node)) client_mark(client, &producer->pump);
     if (err != 0) return explain(producer, err);
     if (producer->bytes_since_turn >= PRODUCER_TURN_BYTES && !client->is_dispatching)
         client_step(client, 0); /* its errors are told by the next call that waits */

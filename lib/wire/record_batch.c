@@ -39,7 +39,7 @@ int record_batch_parse_header(struct slice bytes, struct record_batch_header *re
     return 0;
 }
 
-void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header)
+static void write_fields(uint8_t *batch, const struct record_batch_header *header)
 {
     MESH_ASSERT(header->size >= RECORD_BATCH_HEADER_SIZE);
     be_store64(batch + BATCH_AT_BASE_OFFSET, (uint64_t)header->base_offset);
@@ -54,8 +54,24 @@ void record_batch_write_header(uint8_t *batch, const struct record_batch_header 
     be_store16(batch + BATCH_AT_PRODUCER_EPOCH, (uint16_t)header->producer_epoch);
     be_store32(batch + BATCH_AT_BASE_SEQUENCE, (uint32_t)header->base_sequence);
     be_store32(batch + BATCH_AT_RECORD_COUNT, (uint32_t)header->record_count);
+}
+
+void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header)
+{
+    write_fields(batch, header);
     be_store32(batch + BATCH_AT_CRC,
                crc32c(batch + RECORD_BATCH_CRC_START, header->size - RECORD_BATCH_CRC_START));
+}
+
+void record_batch_write_header_summed(uint8_t *batch, const struct record_batch_header *header,
+                                      uint32_t records_crc)
+{
+    uint32_t fields_crc;
+
+    write_fields(batch, header);
+    fields_crc = crc32c(batch + RECORD_BATCH_CRC_START, RECORD_BATCH_HEADER_SIZE - RECORD_BATCH_CRC_START);
+    be_store32(batch + BATCH_AT_CRC,
+               crc32c_combine(fields_crc, records_crc, header->size - RECORD_BATCH_HEADER_SIZE));
 }
 
 static bool crc_matches(struct slice batch, uint32_t crc)

@@ -106,6 +106,8 @@ struct record_batch_builder {
         bytes; /* room for the header, then the encoded records; its size is 0 while there are none */
     int64_t base_timestamp_ms, max_timestamp_ms;
     int32_t record_count;
+    uint32_t crc;      /* of the first `summed` bytes of records: summed while they are in the cache */
+    size_t summed;
 };
 
 void record_batch_builder_init(struct record_batch_builder *builder);
@@ -115,6 +117,10 @@ void record_batch_builder_clear(struct record_batch_builder *builder); /* keeps 
 /* Appends one record (copied). Errors: MESH_ENOMEM, MESH_ETOOLARGE (over INT32_MAX); the batch is then
  * unchanged. */
 int record_batch_builder_add(struct record_batch_builder *builder, const struct record *record);
+
+/* Sums the records that were added since the last time, for the CRC. Only their cost depends on when it is called, and
+ * whether. */
+void record_batch_builder_sum(struct record_batch_builder *builder);
 
 /* An upper bound in bytes of what adding this record grows the uncompressed batch by. */
 size_t record_batch_record_size_max(const struct record *record);

@@ -11,43 +11,16 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "wire/compression.h"
 #include "wire/record_batch_layout.h"
-
-#define ENCODED_NULL 1 /* zigzag of the length -1 */
+#include "wire/record_batch_small.h"
 
 /* The two numbers of a record that depend on its batch, zigzag-encoded. */
 struct record_deltas {
     uint64_t timestamp, offset;
 };
-
-/* varint_size() and varint_encode() with the usual lengths, one and two bytes, decided by branches that the
- * processor foresees: from record to record the lengths hardly change. */
-static inline size_t size_of_varint(uint64_t v)
-{
-    if (v < 0x80) return 1;
-    return v < 0x4000 ? 2 : varint_size(v);
-}
-
-static inline uint8_t *put_varint(uint8_t *to, uint64_t v)
-{
-    if (v < 0x80) {
-        to[0] = (uint8_t)v;
-        return to + 1;
-    }
-    if (v < 0x4000) {
-        to[0] = (uint8_t)(v | 0x80);
-        to[1] = (uint8_t)(v >> 7);
-        return to + 2;
-    }
-    return varint_encode(to, v);
-}
-
-static inline size_t encoded_size_of(size_t size, bool is_null)
-{
-    return is_null ? 1 : size_of_varint((uint64_t)size << 1) + size;
-}
 
 /* The size of the headers and their count; above INT32_MAX when they are too large. */
 __attribute__((noinline)) static size_t headers_size(const struct record *record)
@@ -58,8 +31,8 @@ __attribute__((noinline)) static size_t headers_size(const struct record *record
         const struct record_header *header = &record->headers[i];
 
         if ((header->key.size | header->value.size) > INT32_MAX) return (size_t)INT32_MAX + 1;
-        size += encoded_size_of(header->key.size, false);
-        size += encoded_size_of(header->value.size, header->value_is_null);
+        size += record_bytes_size(header->key.size, false);
+        size += record_bytes_size(header->value.size, header->value_is_null);
         if (size > INT32_MAX) break;
     }
     return size;
@@ -68,33 +41,22 @@ __attribute__((noinline)) static size_t headers_size(const struct record *record
 /* What a record takes after its size field; above INT32_MAX when it is too large. */
 static inline size_t body_size(const struct record *record, const struct record_deltas *deltas)
 {
-    size_t size = 1 + size_of_varint(deltas->timestamp) + size_of_varint(deltas->offset);
+    size_t size = 1 + record_varint_size(deltas->timestamp) + record_varint_size(deltas->offset);
 
     if ((record->key.size | record->value.size | record->header_count) > INT32_MAX)
         return (size_t)INT32_MAX + 1;
-    size += encoded_size_of(record->key.size, record->key_is_null);
-    size += encoded_size_of(record->value.size, record->value_is_null);
+    size += record_bytes_size(record->key.size, record->key_is_null);
+    size += record_bytes_size(record->value.size, record->value_is_null);
     if (record->header_count == 0) return size + 1;
     return size + headers_size(record);
 }
 
-static inline uint8_t *put_bytes(uint8_t *to, struct slice bytes, bool is_null)
-{
-    if (is_null) {
-        *to = ENCODED_NULL;
-        return to + 1;
-    }
-    to = put_varint(to, (uint64_t)bytes.size << 1);
-    if (bytes.size > 0) memcpy(to, bytes.data, bytes.size);
-    return to + bytes.size;
-}
-
 __attribute__((noinline)) static uint8_t *put_headers(uint8_t *to, const struct record *record)
 {
-    to = put_varint(to, (uint64_t)record->header_count << 1);
+    to = record_put_varint(to, (uint64_t)record->header_count << 1);
     for (uint32_t i = 0; i < record->header_count; i++) {
-        to = put_bytes(to, record->headers[i].key, false);
-        to = put_bytes(to, record->headers[i].value, record->headers[i].value_is_null);
+        to = record_put_bytes(to, record->headers[i].key, false);
+        to = record_put_bytes(to, record->headers[i].value, record->headers[i].value_is_null);
     }
     return to;
 }
@@ -102,12 +64,12 @@ __attribute__((noinline)) static uint8_t *put_headers(uint8_t *to, const struct 
 __attribute__((always_inline)) static inline uint8_t *
 put_record(uint8_t *to, const struct record *record, const struct record_deltas *deltas, size_t body)
 {
-    to = put_varint(to, (uint64_t)body << 1);
+    to = record_put_varint(to, (uint64_t)body << 1);
     *to++ = 0; /* attributes: none are defined */
-    to = put_varint(to, deltas->timestamp);
-    to = put_varint(to, deltas->offset);
-    to = put_bytes(to, record->key, record->key_is_null);
-    to = put_bytes(to, record->value, record->value_is_null);
+    to = record_put_varint(to, deltas->timestamp);
+    to = record_put_varint(to, deltas->offset);
+    to = record_put_bytes(to, record->key, record->key_is_null);
+    to = record_put_bytes(to, record->value, record->value_is_null);
     if (record->header_count > 0) return put_headers(to, record);
     *to = 0;
     return to + 1;
@@ -128,6 +90,8 @@ void record_batch_builder_clear(struct record_batch_builder *builder)
 {
     buffer_clear(&builder->bytes);
     builder->record_count = 0;
+    builder->crc = 0;
+    builder->summed = 0;
 }
 
 int record_batch_builder_add(struct record_batch_builder *builder, const struct record *record)
@@ -143,7 +107,7 @@ int record_batch_builder_add(struct record_batch_builder *builder, const struct 
         .offset = (uint64_t)builder->record_count << 1,
     };
     size_t body = body_size(record, &deltas);
-    size_t end = start + size_of_varint((uint64_t)body << 1) + body;
+    size_t end = start + record_varint_size((uint64_t)body << 1) + body;
     uint8_t *written;
 
     if (body > INT32_MAX || end > INT32_MAX) return MESH_ETOOLARGE;
@@ -157,6 +121,15 @@ int record_batch_builder_add(struct record_batch_builder *builder, const struct 
     if (is_first || record->timestamp_ms > builder->max_timestamp_ms)
         builder->max_timestamp_ms = record->timestamp_ms;
     return 0;
+}
+
+void record_batch_builder_sum(struct record_batch_builder *builder)
+{
+    size_t start = RECORD_BATCH_HEADER_SIZE + builder->summed;
+
+    if (builder->bytes.size <= start) return;
+    builder->crc = crc32c_extend(builder->crc, builder->bytes.data + start, builder->bytes.size - start);
+    builder->summed = builder->bytes.size - RECORD_BATCH_HEADER_SIZE;
 }
 
 size_t record_batch_record_size_max(const struct record *record)
@@ -221,7 +194,12 @@ int record_batch_builder_finish(struct record_batch_builder *builder,
         .base_sequence = producer->base_sequence,
         .record_count = builder->record_count,
     };
-    record_batch_write_header(bytes->data, &header);
+    if (bytes == &builder->bytes && builder->summed > 0) {
+        record_batch_builder_sum(builder);
+        record_batch_write_header_summed(bytes->data, &header, builder->crc);
+    } else {
+        record_batch_write_header(bytes->data, &header);
+    }
     *ret_batch = buffer_slice(bytes);
     return 0;
 }

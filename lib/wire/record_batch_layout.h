@@ -19,6 +19,10 @@
 #define BATCH_AT_BASE_SEQUENCE     53
 #define BATCH_AT_RECORD_COUNT      57
 
+/* Writes all fields in front of records whose CRC is records_crc; header->crc is ignored. */
+void record_batch_write_header_summed(uint8_t *batch, const struct record_batch_header *header,
+                                      uint32_t records_crc);
+
 /* Writes all fields in front of the records that stand at batch + 61 already, the CRC (header->crc is
  * ignored) last. */
 void record_batch_write_header(uint8_t *batch, const struct record_batch_header *header);

@@ -111,7 +111,7 @@ START_TEST(one_delivery_for_all_costs_no_memory)
     ck_assert_int_eq(batch_pool_take(&pool, 500, 500, &batch), 0);
     for (int i = 0; i < 10; i++)
         add(batch, 1, note, &pool);
-    ck_assert_ptr_null(batch->deliveries);
+    ck_assert_ptr_null(batch->runs);
     batch_pool_give(&pool, batch);
 }
 END_TEST
@@ -180,7 +180,7 @@ START_TEST(without_memory_a_batch_is_unchanged)
         err = batch_pool_take(&pool, 100, 100, &batch);
         if (err == 0) err = add(batch, 1, note, NULL);
         if (err == 0) {
-            second = add(batch, 1, note, &pool); /* the deliveries differ: an array is needed */
+            second = add(batch, 1, note, &pool); /* the deliveries differ: runs are needed */
             count = batch_record_count(batch);
         }
         if (!failing_alloc_disarm()) {

@@ -4,6 +4,7 @@
 #include "support/run_suite.h"
 #include "unit/wire/batch_fixture.h"
 #include "wire/compression.h"
+#include "wire/record_batch_small.h"
 
 #include <check.h>
 
@@ -286,6 +287,83 @@ START_TEST(control_batches_are_control_batches)
 END_TEST
 
 /* Builds the fixture with a codec; the first error, or 0. */
+/* Adds a record the short way if that takes it, else the long way; tells which. */
+static bool add_small_or_any(struct record_batch_builder *builder, const struct record *record)
+{
+    if (record_batch_builder_add_small(builder, record->timestamp_ms, record->key, record->key_is_null,
+                                       record->value, record->value_is_null))
+        return true;
+    ck_assert_int_eq(record_batch_builder_add(builder, record), 0);
+    return false;
+}
+
+static void check_same_batches(struct record_batch_builder *one, struct record_batch_builder *other)
+{
+    const struct record_batch_producer producer = {7, 1, 100};
+    struct record_batch_header header;
+    struct slice a, b;
+
+    ck_assert_int_eq(record_batch_builder_finish(one, &producer, 0, RECORD_COMPRESSION_NONE, NULL, &a), 0);
+    ck_assert_int_eq(record_batch_builder_finish(other, &producer, 0, RECORD_COMPRESSION_NONE, NULL, &b), 0);
+    ck_assert_uint_eq(a.size, b.size);
+    ck_assert_mem_eq(a.data, b.data, a.size);
+    ck_assert_int_eq(record_batch_verify_produced(a, UINT32_MAX, &header), 0);
+}
+
+START_TEST(the_short_way_writes_the_same_bytes)
+{
+    static const size_t sizes[] = {0,   1,   55,   56,   57,   63,   64,   100,
+                                   127, 128, 4095, 8000, 8001, 8191, 8192, 20000};
+    static const int64_t times[] = {T, T, T + 1, T + 63, T + 64, T + 8191, T + 8192, T - 1, T + 5};
+    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), TIMES = sizeof(times) / sizeof(times[0]) };
+    static char bytes[20000];
+    struct record_batch_builder small, any;
+    int small_count = 0;
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * 31);
+    record_batch_builder_init(&small);
+    record_batch_builder_init(&any);
+    for (int turn = 0; turn < 2; turn++) { /* what was summed is forgotten when the builder is cleared */
+        record_batch_builder_clear(&small);
+        record_batch_builder_clear(&any);
+        ck_assert_int_eq(buffer_reserve(&small.bytes, 2u << 20), 0);
+        for (int i = 0; i < 9000 + turn; i++) { /* far enough for offsets of three bytes */
+            struct record record = {.timestamp_ms = times[i % TIMES],
+                                    .key = slice_of(bytes, sizes[i / 5 % SIZES]),
+                                    .value = slice_of(bytes + 7, sizes[i % (i < 500 ? SIZES - 1 : 9)])};
+            record.key_is_null = i % 3 == 0;
+            record.value_is_null = i % 11 == 0;
+            if (record.key_is_null || i >= 500) record.key.size = 0;
+            if (record.value_is_null) record.value.size = 0;
+            small_count += add_small_or_any(&small, &record);
+            ck_assert_int_eq(record_batch_builder_add(&any, &record), 0);
+        }
+        check_same_batches(&small, &any);
+        ck_assert_uint_gt(small.summed, 0);
+        ck_assert_uint_eq(any.summed, 0);
+    }
+    ck_assert_int_gt(small_count, 10000);
+    record_batch_builder_deinit(&small);
+    record_batch_builder_deinit(&any);
+}
+END_TEST
+
+START_TEST(the_short_way_needs_memory_and_a_record_before)
+{
+    struct record record = value_record(T, "0123456789", 10);
+    struct record_batch_builder builder;
+
+    record_batch_builder_init(&builder);
+    ck_assert_int_eq(buffer_reserve(&builder.bytes, 200), 0);
+    ck_assert(!add_small_or_any(&builder, &record)); /* the first: it sets the base timestamp */
+    while (add_small_or_any(&builder, &record))
+        ck_assert_uint_le(builder.bytes.size, builder.bytes.capacity);
+    ck_assert_int_gt(builder.record_count, 3);
+    record_batch_builder_deinit(&builder);
+}
+END_TEST
+
 static int build_once(struct record_batch_builder *builder, struct buffer *compressed, int codec)
 {
     static const char value[5000];
@@ -371,6 +449,8 @@ int main(void)
     tcase_add_test(tcase, an_empty_batch_is_refused);
     tcase_add_test(tcase, what_does_not_shrink_is_stored_as_it_is);
     tcase_add_test(tcase, a_batch_can_be_finished_again);
+    tcase_add_test(tcase, the_short_way_writes_the_same_bytes);
+    tcase_add_test(tcase, the_short_way_needs_memory_and_a_record_before);
     tcase_add_test(tcase, control_batches_are_control_batches);
     tcase_add_loop_test(tcase, each_allocation_may_fail, 0, RECORD_COMPRESSION_ZSTD + 1);
     tcase_add_test(tcase, control_batches_survive_a_failed_allocation);

@@ -12,8 +12,9 @@
 #include <x86intrin.h>
 #endif
 
-#define HEADERS_ON_STACK  16
-#define CLOCK_REUSE_TICKS 32768 /* about 10 us: a clock read costs a third of a record */
+#define HEADERS_ON_STACK    16
+#define STICKY_RECORD_EXTRA 16    /* bytes that a record takes beside its value, about */
+#define CLOCK_REUSE_TICKS   32768 /* about 10 us: a clock read costs a third of a record */
 
 /* ---- timestamps ---- */
 
@@ -47,17 +48,15 @@ static void choose_sticky(struct mesh_producer *producer)
     producer->sticky_bytes = 0;
 }
 
-static int32_t sticky_partition(struct mesh_producer *producer, size_t size)
+static inline bool sticky_holds(const struct mesh_producer *producer)
 {
-    if (producer->sticky < 0 || (uint32_t)producer->sticky >= producer->topic->partition_count ||
-        producer->sticky_bytes >= producer->batch_bytes_max)
-        choose_sticky(producer);
-    producer->sticky_bytes += size;
-    return producer->sticky;
+    return producer->sticky >= 0 && (uint32_t)producer->sticky < producer->topic->partition_count &&
+           producer->sticky_bytes < producer->batch_bytes_max;
 }
 
-static int choose_partition(struct mesh_producer *producer, const struct mesh_record *record,
-                            int32_t *ret_partition)
+/* Apart from the rest, which most records do not need: see choose_partition(). */
+__attribute__((noinline)) static int ask_partitioner(struct mesh_producer *producer,
+                                                     const struct mesh_record *record, int32_t *ret_partition)
 {
     int32_t count = (int32_t)producer->topic->partition_count;
     struct slice key = slice_of(record->key, record->key_size);
@@ -75,11 +74,26 @@ static int choose_partition(struct mesh_producer *producer, const struct mesh_re
         return client_fail(producer->client, MESH_EINVAL,
                            "the partitioner needs a key, and the record has none");
     } else {
-        *ret_partition = sticky_partition(producer, record->value_size + 16);
+        if (!sticky_holds(producer)) choose_sticky(producer);
+        producer->sticky_bytes += record->value_size + STICKY_RECORD_EXTRA;
+        *ret_partition = producer->sticky;
     }
     if (*ret_partition < 0 || *ret_partition >= count)
         return client_fail(producer->client, MESH_EINVAL, "there is no partition %d: topic \"%s\" has %d",
                            *ret_partition, producer->topic->name, count);
+    return 0;
+}
+
+/* The partition of a record without a key is that of the one before it, until enough have gone there. */
+static inline int choose_partition(struct mesh_producer *producer, const struct mesh_record *record,
+                                   int32_t *ret_partition)
+{
+    bool is_sticky = record->partition < 0 && record->key == NULL && producer->partitioner_fn == NULL &&
+                     producer->partitioner == MESH_PARTITIONER_DEFAULT;
+
+    if (!is_sticky || !sticky_holds(producer)) return ask_partitioner(producer, record, ret_partition);
+    producer->sticky_bytes += record->value_size + STICKY_RECORD_EXTRA;
+    *ret_partition = producer->sticky;
     return 0;
 }
 
@@ -172,8 +186,10 @@ static int accept_record(struct mesh_producer *producer, const struct record *re
 
 /* The usual record goes into the batch that is open, which does not become full by it. False: it is not such
  * a one, accept_record() has decisions to take. */
-static inline bool accept_small(struct mesh_producer *producer, const struct mesh_record *record,
-                                int64_t timestamp_ms, int32_t index, struct delivery delivery)
+__attribute__((always_inline)) static inline bool accept_small(struct mesh_producer *producer,
+                                                               const struct mesh_record *record,
+                                                               int64_t timestamp_ms, int32_t index,
+                                                               struct delivery delivery)
 {
     struct producer_partition *partition = partition_at(producer, index);
     struct producer_batch *batch = partition != NULL ? partition->open : NULL;

@@ -71,6 +71,7 @@ struct random *sim_host_random(struct sim_host *host);  /* the host's own stream
 struct fs *sim_host_fs(struct sim_host *host);          /* its disk */
 struct net_address sim_host_address(const struct sim_host *host); /* address and port it listens on */
 uint32_t sim_host_index(const struct sim_host *host);
+struct sim *sim_host_sim(const struct sim_host *host);
 
 /* At most SIM_DATAGRAM_MAX bytes; copied. */
 void sim_send(struct sim_host *host, const struct net_address *to, struct slice bytes);

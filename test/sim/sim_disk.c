@@ -2,7 +2,6 @@
 #include "sim/sim_internal.h"
 
 #include "base/assert.h"
-#include "sim/sim_sometimes.h"
 #include "support/fs_mem.h"
 
 static struct fs_mem *disk_new(struct sim *sim)
@@ -68,7 +67,6 @@ bool sim_host_restore_disk(struct sim_host *host)
 {
     MESH_ASSERT(!host->is_running);
     if (!host->is_backup_used) return false;
-    SIM_SOMETIMES("a disk was restored from a backup");
     fs_mem_copy_crashed(host->backup, sim_host_disk(host), FS_MEM_LOSE_NOTHING, random_next(&host->random));
     return true;
 }

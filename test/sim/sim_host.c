@@ -32,6 +32,11 @@ uint32_t sim_host_index(const struct sim_host *host)
     return host->index;
 }
 
+struct sim *sim_host_sim(const struct sim_host *host)
+{
+    return host->sim;
+}
+
 uint32_t sim_host_address_number(const struct sim_host *host)
 {
     return host->address_number;
@@ -288,7 +293,6 @@ bool host_defers(struct sim *sim, struct sim_host *host, uint32_t number)
     if (event->type == SIM_EVENT_DATAGRAM) {
         if (host->deferred_datagram_bytes + event->size > sim->net.options.receive_buffer_bytes) {
             sim->stats.overflowed++;
-            SIM_SOMETIMES("the receive buffer of a paused process overflowed");
             sim_pool_give(&sim->pool, number);
             return true;
         }

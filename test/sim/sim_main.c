@@ -35,6 +35,7 @@ static void usage(FILE *to)
     fputs("usage: sim [WORLD] --seeds A..B [--jobs N] [--twice-every K] [--no-shrink] [--table]\n"
           "       sim [WORLD] --seed N [--trace] [--keep I,J,...]\n"
           "Runs simulations of the world, one for each seed; a seed decides everything that happens in it.\n"
+          "Without --seed or --seeds: 1..1000, or 1..$SEEDS.\n"
           "  --keep I,J    only these of the seed's faults take part (the list that a failure prints)\n"
           "  --hosts N     this many hosts, instead of as many as the seed draws\n"
           "  --table       how often each \"sometimes\" state was reached; from 1,000 seeds on one that was not is an error\n",
@@ -224,9 +225,10 @@ static bool parse_option(struct options *options, const char *name, const char *
 
 int sim_main(int argc, char **argv, const struct sim_world *const *worlds, size_t count)
 {
-    struct options options = {.world = worlds[0], .first = 1, .last = 100, .twice_every = 10, .is_shrunk = true};
+    struct options options = {.world = worlds[0], .first = 1, .last = 1000, .jobs = 1, .twice_every = 10, .is_shrunk = true};
+    const char *seeds = getenv("SEEDS");
 
-    options.jobs = 1;
+    if (seeds != NULL && !parse_number(seeds, &options.last)) options.last = 1000;
     for (int i = 1; i < argc; i++) {
         bool is_world = false;
         for (size_t w = 0; w < count; w++) {

@@ -19,28 +19,25 @@ uint64_t sim_random_between(struct random *random, uint64_t low, uint64_t high)
     return low + random_below(random, high - low + 1);
 }
 
-/* -ln(x) for x in (0, 1], both in units of 2^-32: x is 2^-k * m with m in [1, 2), and ln m comes from the series
- * of the inverse hyperbolic tangent, of which four terms give more than twenty bits. */
-static uint64_t minus_log(uint32_t x)
+/* -ln(x / 2^32), x > 0. x is 2^-k * m with m in [1, 2), and ln m is twice the inverse hyperbolic tangent of
+ * (m - 1) / (m + 1), whose series has more than twenty good bits after five terms. Only operations that IEEE 754 defines
+ * to the last bit, unlike log(): the same on every machine. */
+static double minus_log(uint32_t x)
 {
-    static const uint64_t ln2 = 2977044472u; /* ln 2 * 2^32 */
+    static const double ln2 = 0.69314718055994531;
     unsigned k = (unsigned)__builtin_clz(x);
-    uint64_t m = (uint64_t)x << (k + 1); /* [2^32, 2^33) */
-    uint64_t y = ((m - (1ull << 32)) << 31) / ((m + (1ull << 32)) >> 1); /* (m - 1) / (m + 1), below 1/3 */
-    uint64_t y2 = (y * y) >> 32, term = y, sum = y;
+    double m = (double)((uint64_t)x << (k + 1)) * 0x1p-32;
+    double y = (m - 1) / (m + 1), y2 = y * y;
+    double sum = 1 + y2 * (1.0 / 3 + y2 * (1.0 / 5 + y2 * (1.0 / 7 + y2 * (1.0 / 9))));
 
-    for (unsigned i = 3; i <= 9; i += 2) {
-        term = (term * y2) >> 32;
-        sum += term / i;
-    }
-    return (k + 1) * ln2 - 2 * sum;
+    return (k + 1) * ln2 - 2 * y * sum;
 }
 
 uint64_t sim_random_exponential(struct random *random, uint64_t mean)
 {
     uint32_t x = (uint32_t)(random_next(random) >> 32);
 
-    return (uint64_t)(((unsigned __int128)minus_log(x | 1) * mean) >> 32);
+    return (uint64_t)(minus_log(x | 1) * (double)mean);
 }
 
 uint64_t sim_hash_bytes(uint64_t hash, const void *data, size_t size)

@@ -33,7 +33,7 @@ bool sim_random_chance(struct random *random, uint32_t ppm);
 /* Uniform in [low, high]. */
 uint64_t sim_random_between(struct random *random, uint64_t low, uint64_t high);
 
-/* Exponentially distributed with this mean; integer arithmetic, alike on every machine. */
+/* Exponentially distributed with this mean; alike on every machine. */
 uint64_t sim_random_exponential(struct random *random, uint64_t mean);
 
 /* A mixing step for hashes of events. */

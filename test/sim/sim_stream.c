@@ -298,7 +298,6 @@ size_t sim_stream_write(struct sim_host *host, uint64_t stream, struct slice byt
     room = WINDOW_BYTES - end_of(sim, ref)->unread_bytes;
     if (bytes.size > room) {
         end_of(sim, ref)->wants_room = true;
-        SIM_SOMETIMES("a stream's window was full");
         bytes.size = room;
     }
     end_of(sim, ref)->unread_bytes += (uint32_t)bytes.size;

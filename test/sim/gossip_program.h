@@ -1,0 +1,44 @@
+/* sim/gossip_program.h - a broker's membership on a simulated host: the thin driver around gossip/gossip.h, as the real
+ * one is, over simulated datagrams, streams and disk.
+ *
+ * Packets and links carry a stand-in for the seal: who sent it, in which boot, a counter against replays and a sum over
+ * all, so that what was damaged or replayed is dropped before the core sees it, as in the product. */
+#ifndef SIM_GOSSIP_PROGRAM_H
+#define SIM_GOSSIP_PROGRAM_H
+
+#include "gossip/gossip.h"
+#include "gossip/switches.h"
+#include "sim/sim.h"
+
+#define GOSSIP_SEEDS_OF_WORLD 4
+
+struct gossip_process;
+
+/* What a host is told before it starts; belongs to the world. */
+struct gossip_config {
+    struct gossip_options options; /* what concerns identity and address is filled in at each start */
+    uint64_t defects;              /* enum gossip_defect, 1 << each */
+    bool takes_replays;            /* no window against replayed packets */
+    struct net_address seeds[GOSSIP_SEEDS_OF_WORLD];
+    size_t seed_count;
+    /* What the world wants to know of outputs; may be NULL. */
+    void (*output)(void *user, struct sim_host *host, const struct gossip_output *output);
+    void (*stopping)(void *user, struct sim_host *host, struct gossip_process *process); /* its last moment; may be NULL */
+    void *user;
+};
+
+extern const struct sim_program gossip_program; /* its context: a struct gossip_config */
+
+struct gossip *gossip_process_core(struct gossip_process *process);
+const struct uuid *gossip_process_id(const struct gossip_process *process);
+uint32_t gossip_process_boot(const struct gossip_process *process);
+uint64_t gossip_process_dial_count(const struct gossip_process *process);
+bool gossip_process_has_left(const struct gossip_process *process);
+
+/* The world acted on the core (soft state, frontier, leave): carry out what it wants done. */
+void gossip_process_drain(struct gossip_process *process);
+
+/* The host whose disk made this identity. */
+uint32_t gossip_identity_host(const struct uuid *id);
+
+#endif

@@ -1,0 +1,349 @@
+#include "sim/gossip_watch.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "sim/sim_sometimes.h"
+
+#include <stdlib.h>
+
+#define IDENTITIES_MAX   64 /* of one host: each wiped disk makes one */
+#define QUEUE_BYTES_MAX  (4u << 20)
+#define VALUE_SIZE       24
+
+/* What an identity has really said. */
+struct truth {
+    struct uuid id;
+    uint64_t incarnation_max, frontier_max, soft_max;
+};
+
+/* What a broker believed of another when last looked at. */
+struct belief {
+    struct uuid id;
+    uint64_t incarnation;
+    enum gossip_state state;
+    uint64_t soft[WATCH_KEYS];
+    uint64_t forgotten_us; /* 0: it is in the table */
+    uint32_t round;
+};
+
+struct view {
+    struct gossip_process *process;
+    uint32_t boot, belief_count, belief_capacity, round, events;
+    uint64_t hash;
+    struct belief *beliefs;
+};
+
+struct gossip_watch {
+    struct sim *sim;
+    uint64_t false_deaths, tombstone_us;
+    uint64_t false_deaths_by[SIM_HOSTS_MAX], false_deaths_about[SIM_HOSTS_MAX];
+    struct truth truths[SIM_HOSTS_MAX][IDENTITIES_MAX];
+    uint8_t truth_counts[SIM_HOSTS_MAX];
+    struct view views[SIM_HOSTS_MAX];
+};
+
+struct gossip_watch *gossip_watch_new(void)
+{
+    struct gossip_watch *watch = calloc(1, sizeof(*watch));
+
+    MESH_ASSERT(watch != NULL);
+    return watch;
+}
+
+void gossip_watch_free(struct gossip_watch *watch)
+{
+    for (uint32_t i = 0; i < SIM_HOSTS_MAX; i++)
+        free(watch->views[i].beliefs);
+    free(watch);
+}
+
+void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim, uint64_t tombstone_us)
+{
+    watch->sim = sim;
+    watch->tombstone_us = tombstone_us;
+    watch->false_deaths = 0;
+    memset(watch->false_deaths_by, 0, sizeof(watch->false_deaths_by));
+    memset(watch->false_deaths_about, 0, sizeof(watch->false_deaths_about));
+    memset(watch->truth_counts, 0, sizeof(watch->truth_counts));
+    for (uint32_t i = 0; i < sim_host_count(sim); i++) {
+        watch->views[i].process = NULL;
+        watch->views[i].belief_count = 0;
+    }
+}
+
+uint64_t gossip_watch_false_deaths(const struct gossip_watch *watch)
+{
+    return watch->false_deaths;
+}
+
+uint64_t gossip_watch_false_deaths_by(const struct gossip_watch *watch, uint32_t host)
+{
+    return watch->false_deaths_by[host];
+}
+
+uint64_t gossip_watch_false_deaths_about(const struct gossip_watch *watch, uint32_t host)
+{
+    return watch->false_deaths_about[host];
+}
+
+/* ---- truth ---- */
+
+static struct truth *truth_of(struct gossip_watch *watch, const struct uuid *id)
+{
+    uint32_t host = gossip_identity_host(id);
+    struct truth *truth;
+
+    if (host >= sim_host_count(watch->sim)) return NULL;
+    for (unsigned i = watch->truth_counts[host]; i-- > 0;) {
+        if (uuid_equal(&watch->truths[host][i].id, id)) return &watch->truths[host][i];
+    }
+    if (watch->truth_counts[host] == IDENTITIES_MAX) return NULL;
+    truth = &watch->truths[host][watch->truth_counts[host]++];
+    *truth = (struct truth){.id = *id};
+    return truth;
+}
+
+void gossip_watch_stopping(void *user, struct sim_host *host, struct gossip_process *process)
+{
+    struct gossip_watch *watch = user;
+    const struct gossip_member *self = gossip_find(gossip_process_core(process), gossip_process_id(process));
+    struct truth *truth = truth_of(watch, gossip_process_id(process));
+
+    (void)host;
+    if (truth != NULL && self != NULL && self->self.incarnation > truth->incarnation_max)
+        truth->incarnation_max = self->self.incarnation;
+}
+
+void gossip_watch_delete_soft(struct gossip_watch *watch, struct sim_host *host, unsigned key)
+{
+    struct gossip_process *process = sim_host_process(host);
+    uint8_t name[2] = {'k', (uint8_t)('0' + key)};
+
+    (void)watch;
+    gossip_soft_delete(gossip_process_core(process), sim_host_now_us(host), slice_of(name, 2));
+    gossip_process_drain(process);
+}
+
+void gossip_watch_set_soft(struct gossip_watch *watch, struct sim_host *host, unsigned key)
+{
+    struct gossip_process *process = sim_host_process(host);
+    struct truth *truth = truth_of(watch, gossip_process_id(process));
+    uint8_t value[VALUE_SIZE], name[2] = {'k', (uint8_t)('0' + key)};
+
+    if (truth == NULL) return;
+    memcpy(value, truth->id.bytes, UUID_SIZE);
+    le_store64(value + UUID_SIZE, ++truth->soft_max);
+    gossip_soft_set(gossip_process_core(process), sim_host_now_us(host), slice_of(name, 2), slice_of(value, VALUE_SIZE));
+    gossip_process_drain(process);
+}
+
+void gossip_watch_set_frontier(struct gossip_watch *watch, struct sim_host *host)
+{
+    struct gossip_process *process = sim_host_process(host);
+    struct truth *truth = truth_of(watch, gossip_process_id(process));
+    struct gossip_frontier frontier = {.term = 1};
+
+    if (truth == NULL) return;
+    frontier.index = ++truth->frontier_max;
+    frontier.chain = sim_mix(1, frontier.index);
+    gossip_set_frontier(gossip_process_core(process), &frontier);
+    gossip_process_drain(process);
+}
+
+/* ---- beliefs ---- */
+
+static struct belief *belief_of(struct view *view, const struct uuid *id, uint32_t hint)
+{
+    if (hint < view->belief_count && uuid_equal(&view->beliefs[hint].id, id)) return &view->beliefs[hint];
+    for (uint32_t i = 0; i < view->belief_count; i++) {
+        if (uuid_equal(&view->beliefs[i].id, id)) return &view->beliefs[i];
+    }
+    return NULL;
+}
+
+static struct belief *add_belief(struct view *view, const struct uuid *id)
+{
+    if (view->belief_count == view->belief_capacity) {
+        view->belief_capacity = view->belief_capacity == 0 ? 16 : view->belief_capacity * 2;
+        view->beliefs = realloc(view->beliefs, view->belief_capacity * sizeof(view->beliefs[0]));
+        MESH_ASSERT(view->beliefs != NULL);
+    }
+    view->beliefs[view->belief_count] = (struct belief){.id = *id};
+    return &view->beliefs[view->belief_count++];
+}
+
+static void note_death(struct gossip_watch *watch, struct sim_host *host, const struct gossip_member *member)
+{
+    struct sim_host *subject = sim_host_at(watch->sim, gossip_identity_host(&member->self.id));
+    struct gossip_process *process = sim_host_process(subject);
+
+    if (process == NULL || !uuid_equal(gossip_process_id(process), &member->self.id) ||
+        gossip_process_boot(process) != member->self.incarnation >> 32)
+        return;
+    watch->false_deaths++;
+    watch->false_deaths_by[sim_host_index(host)]++;
+    watch->false_deaths_about[sim_host_index(subject)]++;
+    sim_trace(watch->sim, host, "holds h%u dead, which lives", sim_host_index(subject));
+}
+
+static void check_member(struct gossip_watch *watch, struct sim_host *host, struct view *view, uint32_t index,
+                         const struct gossip_member *member)
+{
+    struct belief *belief = belief_of(view, &member->self.id, index);
+    struct truth *truth = truth_of(watch, &member->self.id);
+    uint32_t self = sim_host_index(host), subject = gossip_identity_host(&member->self.id);
+    uint64_t incarnation = member->self.incarnation;
+
+    if (member->is_self && truth != NULL && incarnation > truth->incarnation_max) truth->incarnation_max = incarnation;
+    if (truth != NULL && incarnation > truth->incarnation_max)
+        sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u holds h%u in incarnation %llx, which it never had",
+                 self, subject, (unsigned long long)incarnation);
+    if (belief == NULL) {
+        belief = add_belief(view, &member->self.id);
+    } else if ((belief->forgotten_us != 0 && sim_now_us(watch->sim) - belief->forgotten_us >= watch->tombstone_us) ||
+               (watch->tombstone_us == 0 && belief->state >= GOSSIP_DEAD)) {
+        *belief = (struct belief){.id = belief->id};
+    } else {
+        if (incarnation < belief->incarnation ||
+            (incarnation == belief->incarnation && member->state < belief->state))
+            sim_fail(watch->sim, "S15 the member table is monotone", "h%u: h%u went from %llx state %d to %llx state %d", self,
+                     subject, (unsigned long long)belief->incarnation, belief->state, (unsigned long long)incarnation,
+                     member->state);
+        if (belief->state == GOSSIP_LEFT && member->state != GOSSIP_LEFT && incarnation >> 32 == belief->incarnation >> 32)
+            sim_fail(watch->sim, "S15 who left stays gone for that boot", "h%u: h%u", self, subject);
+    }
+    if (belief->state != member->state || belief->incarnation != incarnation) {
+        sim_trace(watch->sim, host, "holds h%u %s, incarnation %llx", subject,
+                  (const char *const[]){"alive", "suspect", "dead", "left"}[member->state], (unsigned long long)incarnation);
+        if (member->state == GOSSIP_DEAD && belief->state != GOSSIP_DEAD) note_death(watch, host, member);
+        SIM_SOMETIMES_IF(belief->state == GOSSIP_SUSPECT && member->state == GOSSIP_ALIVE, "an accusation was refuted");
+        SIM_SOMETIMES_IF(belief->state == GOSSIP_DEAD && member->state == GOSSIP_ALIVE, "the dead came back");
+        SIM_SOMETIMES_IF(belief->state == GOSSIP_LEFT && member->state == GOSSIP_ALIVE, "who had left came back");
+        SIM_SOMETIMES_IF(member->state == GOSSIP_DEAD, "a member was declared dead");
+        SIM_SOMETIMES_IF(member->state == GOSSIP_LEFT, "a member left");
+    }
+    belief->incarnation = incarnation;
+    belief->state = member->state;
+    belief->round = view->round;
+    belief->forgotten_us = 0;
+}
+
+/* Who is in no table any more must have been dead or gone. */
+static void check_forgotten(struct gossip_watch *watch, struct sim_host *host, struct view *view)
+{
+    for (uint32_t i = 0; i < view->belief_count; i++) {
+        struct belief *belief = &view->beliefs[i];
+        if (belief->round == view->round || belief->forgotten_us != 0) continue;
+        if (belief->state != GOSSIP_DEAD && belief->state != GOSSIP_LEFT)
+            sim_fail(watch->sim, "S15 only the dead and the left are forgotten", "h%u forgot h%u in state %d",
+                     sim_host_index(host), gossip_identity_host(&belief->id), belief->state);
+        belief->forgotten_us = sim_now_us(watch->sim);
+    }
+}
+
+static void check_table(struct gossip_watch *watch, struct sim_host *host, struct view *view, const struct gossip *gossip)
+{
+    size_t count = gossip_member_count(gossip);
+
+    view->round++;
+    if (count > GOSSIP_MEMBERS_MAX) sim_fail(watch->sim, "S18 bounds", "%zu members", count);
+    for (size_t i = 0; i < count; i++)
+        check_member(watch, host, view, (uint32_t)i, gossip_member_at(gossip, i));
+    if (view->belief_count > count) check_forgotten(watch, host, view);
+}
+
+static void check_bounds(struct gossip_watch *watch, struct sim_host *host, const struct gossip *gossip)
+{
+    struct gossip_stats stats;
+
+    gossip_get_stats(gossip, &stats);
+    if (stats.queued_bytes > QUEUE_BYTES_MAX)
+        sim_fail(watch->sim, "S18 bounds", "h%u: %u bytes wait to be spread", sim_host_index(host), stats.queued_bytes);
+    SIM_SOMETIMES_IF(stats.fast_deaths > 0, "a vanished process was declared dead at once");
+    SIM_SOMETIMES_IF(stats.stalls > 0, "a stall was noticed");
+    SIM_SOMETIMES_IF(stats.syncs > 0, "two tables were synchronised in full");
+    SIM_SOMETIMES_IF(stats.indirect_acks > 0, "an indirect probe was answered");
+    SIM_SOMETIMES_IF(stats.nacks > 0, "a helper said that it heard nothing either");
+    SIM_SOMETIMES_IF(stats.old_boot > 0, "a packet of an earlier boot was dropped");
+    SIM_SOMETIMES_IF(stats.wrong_target > 0, "a packet meant for another broker was dropped");
+}
+
+void gossip_watch_event(void *user, struct sim_host *host)
+{
+    struct gossip_watch *watch = user;
+    struct gossip_process *process = sim_host_process(host);
+    struct view *view = &watch->views[sim_host_index(host)];
+    const struct gossip *gossip;
+    uint64_t hash;
+
+    if (process == NULL) {
+        view->process = NULL;
+        return;
+    }
+    gossip = gossip_process_core(process);
+    hash = gossip_members_hash(gossip);
+    if (view->process != process || view->boot != gossip_process_boot(process)) {
+        view->process = process;
+        view->boot = gossip_process_boot(process);
+        view->belief_count = 0;
+    } else if (hash == view->hash) {
+        if (++view->events % 256 == 0) check_bounds(watch, host, gossip);
+        return;
+    }
+    view->hash = hash;
+    check_table(watch, host, view, gossip);
+}
+
+/* ---- outputs ---- */
+
+static void check_frontier(struct gossip_watch *watch, struct sim_host *host, const struct gossip_output *output)
+{
+    const struct gossip *gossip = gossip_process_core(sim_host_process(host));
+    const struct gossip_member *member = gossip_find(gossip, &output->peer);
+    struct truth *truth = truth_of(watch, &output->peer);
+
+    SIM_SOMETIMES("a broker learnt of a further frontier");
+    if (member != NULL && truth != NULL && member->frontier.index > truth->frontier_max)
+        sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u believes a frontier of h%u that it never had",
+                 sim_host_index(host), gossip_identity_host(&output->peer));
+}
+
+static void check_soft(struct gossip_watch *watch, struct sim_host *host, const struct gossip_output *output)
+{
+    const struct gossip *gossip = gossip_process_core(sim_host_process(host));
+    struct truth *truth = truth_of(watch, &output->peer);
+    struct belief *belief = belief_of(&watch->views[sim_host_index(host)], &output->peer, 0);
+    uint64_t number;
+    struct slice value;
+    unsigned key;
+
+    if (!gossip_soft_get(gossip, &output->peer, output->key, &value) || truth == NULL) return;
+    key = output->key.size == 2 ? (unsigned)(output->key.data[1] - '0') : WATCH_KEYS;
+    if (value.size != VALUE_SIZE || memcmp(value.data, truth->id.bytes, UUID_SIZE) != 0 || key >= WATCH_KEYS ||
+        le_load64(value.data + UUID_SIZE) > truth->soft_max) {
+        sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u has a soft value of h%u that it never set",
+                 sim_host_index(host), gossip_identity_host(&output->peer));
+        return;
+    }
+    number = le_load64(value.data + UUID_SIZE);
+    if (belief == NULL) return;
+    if (number < belief->soft[key])
+        sim_fail(watch->sim, "S14 soft state does not go back", "h%u: value %llu of h%u after %llu", sim_host_index(host),
+                 (unsigned long long)number, gossip_identity_host(&output->peer), (unsigned long long)belief->soft[key]);
+    belief->soft[key] = number;
+}
+
+void gossip_watch_output(void *user, struct sim_host *host, const struct gossip_output *output)
+{
+    struct gossip_watch *watch = user;
+
+    if (sim_host_process(host) == NULL) return; /* it is being started */
+    switch (output->type) {
+    case GOSSIP_OUTPUT_MESSAGE:
+        if (output->bytes.size > GOSSIP_MESSAGE_MAX) sim_fail(watch->sim, "S18 bounds", "a message of %zu bytes", output->bytes.size);
+        break;
+    case GOSSIP_OUTPUT_FRONTIER: check_frontier(watch, host, output); break;
+    case GOSSIP_OUTPUT_SOFT: check_soft(watch, host, output); break;
+    default: break;
+    }
+}

@@ -1,0 +1,256 @@
+#include "sim/gossip_world.h"
+
+#include "base/assert.h"
+#include "sim/gossip_watch.h"
+#include "sim/sim_sometimes.h"
+
+#include <stdlib.h>
+
+/* After healing: a wait of the reconnect pool, then twice the time that the model needs for a death (PROTOCOLS 1.4 and
+ * 5.2 L1), with the health that the faults have ruined. */
+#define AGREE_US   (60 * SIM_SECOND)
+#define SOFT_US    (75 * SIM_SECOND) /* and some rounds of digests: L6 */
+#define IDLE_US    (30 * SIM_SECOND) /* then nothing happens for so long: L8 */
+#define IDLE_PACKETS_PER_SECOND 14   /* of one broker: two probes with their answers, of both sides, digests, and some */
+#define RESOLVE_US (15 * SIM_SECOND)
+
+struct world {
+    struct sim *sim;
+    const struct sim_plan *plan;
+    struct gossip_config config;
+    struct gossip_watch *watch;
+    uint64_t sent_before;
+    bool has_short_tombstones;
+    uint32_t leaving_boots[SIM_HOSTS_MAX]; /* of those that were told to leave; 0: nobody */
+};
+
+static void *make(void)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    MESH_ASSERT(world != NULL);
+    world->watch = gossip_watch_new();
+    return world;
+}
+
+static void free_world(void *user)
+{
+    struct world *world = user;
+
+    gossip_watch_free(world->watch);
+    free(world);
+}
+
+/* ---- workload ---- */
+
+static struct sim_host *draw_host(struct world *world)
+{
+    struct random *random = sim_random(world->sim, SIM_RANDOM_WORKLOAD);
+
+    return sim_host_at(world->sim, (uint32_t)random_below(random, sim_host_count(world->sim)));
+}
+
+/* Some broker changes what it says of itself. */
+static void work(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    struct random *random = sim_random(world->sim, SIM_RANDOM_WORKLOAD);
+    struct sim_host *host = draw_host(world);
+    unsigned key = (unsigned)random_below(random, WATCH_KEYS);
+
+    (void)argument;
+    if (sim_host_is_running(host)) {
+        if (random_below(random, 2) == 0)
+            gossip_watch_set_soft(world->watch, host, key);
+        else if (random_below(random, 2) == 0)
+            gossip_watch_delete_soft(world->watch, host, key);
+        else
+            gossip_watch_set_frontier(world->watch, host);
+    }
+    if (sim_now_us(world->sim) < world->plan->heal_us)
+        sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, 2 * SIM_SECOND), work, world, 0);
+}
+
+/* The seeds' names lead to these addresses now; one of them is in the core. */
+static void resolve(struct world *world)
+{
+    uint32_t count = sim_host_count(world->sim), core = (uint32_t)(world->plan->core_salt % count);
+
+    world->config.seed_count = 0;
+    world->config.seeds[world->config.seed_count++] = sim_host_address(sim_host_at(world->sim, core));
+    for (uint32_t i = 0; i < count && world->config.seed_count < GOSSIP_SEEDS_OF_WORLD; i++) {
+        if (i != core) world->config.seeds[world->config.seed_count++] = sim_host_address(sim_host_at(world->sim, i));
+    }
+}
+
+static void resolve_again(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    resolve(world);
+    for (uint32_t i = 0; i < sim_host_count(world->sim); i++) {
+        struct sim_host *host = sim_host_at(world->sim, i);
+        struct gossip_process *process = sim_host_process(host);
+        if (process == NULL) continue;
+        gossip_set_seeds(gossip_process_core(process), sim_host_now_us(host), world->config.seeds, world->config.seed_count);
+        gossip_process_drain(process);
+    }
+    sim_at(world->sim, sim_now_us(world->sim) + RESOLVE_US, resolve_again, world, argument);
+}
+
+/* A broker leaves in good order, and comes back in its next boot when the fault ends. */
+static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
+{
+    struct world *world = user;
+    struct sim_host *host = sim_host_at(world->sim, fault->a);
+    struct gossip_process *process = sim_host_process(host);
+
+    if (!is_begin) {
+        /* Who is impatient kills it. */
+        if (process != NULL && gossip_process_boot(process) == world->leaving_boots[fault->a]) {
+            SIM_SOMETIMES("a leave was cut short");
+            sim_host_kill(host, SIM_STOP_KILL);
+        }
+        sim_host_start(host);
+    } else if (process != NULL) {
+        world->leaving_boots[fault->a] = gossip_process_boot(process);
+        sim_trace(world->sim, host, "begins to leave");
+        gossip_leave(gossip_process_core(process), sim_host_now_us(host));
+        gossip_process_drain(process);
+    }
+}
+
+/* ---- what must come to hold ---- */
+
+static struct gossip *core_at(struct world *world, uint32_t index)
+{
+    struct gossip_process *process = sim_host_process(sim_host_at(world->sim, index));
+
+    return process == NULL || !sim_plan_is_core(world->plan, index) ? NULL : gossip_process_core(process);
+}
+
+static uint32_t core_size(const struct world *world)
+{
+    uint32_t size = 0;
+
+    for (uint32_t i = 0; i < sim_host_count(world->sim); i++)
+        size += sim_plan_is_core(world->plan, i);
+    return size;
+}
+
+static void check_agreement(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint32_t size = core_size(world), first = UINT32_MAX;
+
+    (void)argument;
+    for (uint32_t i = 0; i < sim_host_count(world->sim); i++) {
+        struct gossip *gossip = core_at(world, i);
+        struct gossip_stats stats;
+        if (!sim_plan_is_core(world->plan, i)) continue;
+        if (gossip == NULL) {
+            sim_fail(world->sim, "L1 the core agrees on who lives", "h%u does not run", i);
+            return;
+        }
+        gossip_get_stats(gossip, &stats);
+        /* Who has forgotten a dead one may hear of it once more, as a suspicion. */
+        if (stats.alive != size || (stats.suspect != 0 && !world->has_short_tombstones))
+            sim_fail(world->sim, "L1 the core agrees on who lives", "h%u holds %u alive and %u suspect, of %u", i, stats.alive,
+                     stats.suspect, size);
+        if (first == UINT32_MAX)
+            first = i;
+        else if (!world->has_short_tombstones &&
+                 gossip_members_hash(gossip) != gossip_members_hash(core_at(world, first)))
+            sim_fail(world->sim, "L1 the core agrees on who lives", "h%u and h%u hold different tables", first, i);
+    }
+}
+
+static void check_soft(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    struct gossip *first = NULL;
+
+    (void)argument;
+    for (uint32_t i = 0; i < sim_host_count(world->sim); i++) {
+        struct gossip *gossip = core_at(world, i);
+        if (gossip == NULL) continue;
+        if (first == NULL) first = gossip;
+        if (gossip_soft_hash(gossip) != gossip_soft_hash(first))
+            sim_fail(world->sim, "L6 soft state is equal everywhere", "h%u differs", i);
+    }
+    world->sent_before = sim_get_stats(world->sim)->datagrams_sent;
+}
+
+static void check_idle(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint64_t sent = sim_get_stats(world->sim)->datagrams_sent - world->sent_before;
+    uint64_t most = (uint64_t)sim_host_count(world->sim) * IDLE_US / SIM_SECOND * IDLE_PACKETS_PER_SECOND;
+
+    check_agreement(user, argument);
+    if (sent > most)
+        sim_fail(world->sim, "L8 idle time is quiet", "%llu packets where %llu are plenty", (unsigned long long)sent,
+                 (unsigned long long)most);
+}
+
+static uint64_t healed(void *user)
+{
+    struct world *world = user;
+    uint64_t now_us = sim_now_us(world->sim);
+
+    sim_at(world->sim, now_us + AGREE_US, check_agreement, world, 0);
+    sim_at(world->sim, now_us + SOFT_US, check_soft, world, 0);
+    sim_at(world->sim, now_us + SOFT_US + IDLE_US, check_idle, world, 0);
+    SIM_SOMETIMES_IF(core_size(world) < sim_host_count(world->sim), "only a part of the mesh was healed");
+    return now_us + SOFT_US + IDLE_US;
+}
+
+/* ---- the run ---- */
+
+static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
+{
+    struct world *world = user;
+    struct random *random = sim_random(sim, SIM_RANDOM_WORLD);
+
+    world->sim = sim;
+    world->plan = plan;
+    gossip_options_init(&world->config.options);
+    /* Short tombstones: what is collected, and what that may bring back. */
+    world->has_short_tombstones = random_below(random, 4) == 0;
+    if (world->has_short_tombstones) world->config.options.tombstone_us = sim_random_between(random, 30, 60) * SIM_SECOND;
+    gossip_watch_reset(world->watch, sim, world->has_short_tombstones ? 0 : world->config.options.tombstone_us);
+    sim_set_observer(sim, gossip_watch_event, world->watch);
+    world->config.output = gossip_watch_output;
+    world->config.stopping = gossip_watch_stopping;
+    world->config.user = world->watch;
+    world->config.takes_replays = random_below(random, 8) == 0;
+    memset(world->leaving_boots, 0, sizeof(world->leaving_boots));
+    resolve(world);
+    for (uint32_t i = 0; i < sim_host_count(sim); i++) {
+        struct sim_host *host = sim_host_at(sim, i);
+        sim_host_set_program(host, &gossip_program, &world->config);
+        sim_host_set_clock(host, random_below(random, 1000000) * SIM_SECOND, (int64_t)random_below(random, SIM_SECOND));
+        sim_host_start(host);
+    }
+    sim_at(sim, SIM_SECOND, work, world, 0);
+    sim_at(sim, RESOLVE_US, resolve_again, world, 0);
+}
+
+static void end(void *user)
+{
+    (void)user;
+}
+
+/* No backups: a broker whose disk went back in time has boots again that others know of, and its driver would have to
+ * learn that from its peers. */
+#define ALL_KINDS (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) & ~(UINT64_C(1) << SIM_FAULT_BACKUP))
+
+const struct sim_world gossip_world = {.name = "gossip",
+                                       .about = "membership: brokers that join, die, leave and come back, and must agree",
+                                       .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false},
+                                       .make = make,
+                                       .free = free_world,
+                                       .begin = begin,
+                                       .fault = apply_fault,
+                                       .healed = healed,
+                                       .end = end};

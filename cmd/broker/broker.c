@@ -296,7 +296,7 @@ int broker_serve(struct broker *broker)
     broker->control.is_ready = true;
     announce(broker);
     err = control_loop_run(broker);
-    start_remove_ready(broker);
+    if (err != MESH_ETIMEDOUT) start_remove_ready(broker); /* a disk that hangs would have us wait here */
     if (err != 0)
         log_error("stopped, but not everything could be synced: the next start will recover error=\"%s\"",
                   mesh_strerror(err));
@@ -365,6 +365,7 @@ int broker_run(const struct broker_options *options)
         ev_signal_start(broker->control.loop, &watchers[i]);
     }
     err = broker_serve(broker);
+    if (err == MESH_ETIMEDOUT) _exit(1); /* threads wait for the disk, perhaps for ever */
     for (int i = 0; i < 2; i++)
         ev_signal_stop(broker->control.loop, &watchers[i]);
     broker_free(broker);

@@ -38,6 +38,7 @@ void broker_options_init(struct broker_options *options);
 /* Serves until SIGTERM or SIGINT, then finishes what is in flight, syncs and marks the stop as clean; a second signal
  * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=..." to stderr
  * and writes DIR/ready.json {address, cluster, broker, name, pid}, removed at the stop.
+ * A stop that takes longer than stop.ms.max, as on a disk that hangs, also exits the process with status 1.
  * Returns 0 after a clean stop. What failed has been logged. Errors: MESH_ELOCKED (another broker uses the data
  * directory), MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EINVAL (an option), MESH_ERESOLVE, MESH_EVERSION (written by a
  * newer mesh). */
@@ -49,7 +50,8 @@ struct broker;
 int broker_open(const struct broker_options *options, struct broker **ret_broker);
 
 /* Runs the control loop on the calling thread until broker_stop(), then stops in good order. Returns 0 when everything
- * acknowledged is synced and the clean marker is durable. */
+ * acknowledged is synced and the clean marker is durable. MESH_ETIMEDOUT: not within stop.ms.max; threads may still wait for
+ * the disk, and broker_free() will wait for them. */
 int broker_serve(struct broker *broker);
 
 /* Asks broker_serve() to stop in good order. Any thread; may be called again. */

@@ -48,6 +48,9 @@ static const struct setting setting_table[] = {
     {{"disk.free.bytes.min", "bytes", 0, 1024 * TIB, 0,
       "Appends are refused when the disk would have less left; 0: the store's default."},
      FIELD(disk_free_bytes_min)},
+    {{"stop.ms.max", "ms", 100, 86400000, 30000,
+      "How long a stop may take to finish what is in flight and to sync; then it gives up, and the next start recovers."},
+     FIELD(stop_ms_max)},
     {{"topic.partitions", "count", 1, 100000, 1, "Partitions of a topic created without a number."},
      FIELD(topic_partitions)},
 };

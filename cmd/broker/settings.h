@@ -28,6 +28,7 @@ struct settings {
     uint64_t store_memory_bytes_max;      /* store.memory.bytes.max: records not yet in segments; 0: by the machine */
     uint64_t journal_bytes_max;           /* journal.bytes.max: all shards' journals; 0: the store's default */
     uint64_t disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
+    uint64_t stop_ms_max;                 /* stop.ms.max: a stop that takes longer gives up */
     uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
     struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];
     size_t topic_default_count;

@@ -15,7 +15,8 @@ struct produce_mail {
     struct pool_buffer *buffer; /* of home's pool; holds this very struct */
     struct produce_done done;
     struct produce_entry entry;
-    int32_t acks;
+    struct produce_terms terms;
+    uint64_t received_ms;
     struct produce_result result;
     struct list_node link; /* in shard->remote_waiting */
     bool is_urgent;        /* the one that passes the pool's limit */
@@ -55,7 +56,7 @@ static bool remote_try(struct produce_mail *produce)
         produce_refuse(shard, err, done);
         return true;
     }
-    return produce_local(shard, partition, &produce->entry, produce->batch, produce->acks, done) == 0;
+    return produce_local(shard, partition, &produce->entry, produce->batch, &produce->terms, done) == 0;
 }
 
 static void mail_arrives(struct mail *mail)
@@ -80,8 +81,21 @@ void produce_retry_remote(struct shard *shard)
     }
 }
 
+void produce_expire_remote(struct shard *shard)
+{
+    list_for_each_safe(node, &shard->remote_waiting)
+    {
+        struct produce_mail *produce = container_of(node, struct produce_mail, link);
+        uint32_t timeout_ms = produce->terms.timeout_ms;
+
+        if (timeout_ms == 0 || shard->now_ms < produce->received_ms + timeout_ms) continue;
+        list_remove(node);
+        produce_refuse(shard, MESH_EBUSY, (struct produce_done){.call = remote_done, .owner = produce});
+    }
+}
+
 static int produce_remote(struct shard *shard, struct shard *other, const struct produce_entry *entry,
-                          const uint8_t *batch, int32_t acks, struct produce_done done)
+                          const uint8_t *batch, const struct produce_terms *terms, struct produce_done done)
 {
     size_t size = sizeof(struct produce_mail) + entry->batch_size;
     struct pool_buffer *buffer = pool_acquire(&shard->pool, size, false);
@@ -99,7 +113,8 @@ static int produce_remote(struct shard *shard, struct shard *other, const struct
         .buffer = buffer,
         .done = done,
         .entry = *entry,
-        .acks = acks,
+        .terms = *terms,
+        .received_ms = shard->now_ms,
         .is_urgent = is_urgent,
     };
     list_init(&produce->link);
@@ -108,8 +123,8 @@ static int produce_remote(struct shard *shard, struct shard *other, const struct
     return 0;
 }
 
-int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8_t *batch, int32_t acks,
-                   struct produce_done done)
+int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8_t *batch,
+                   const struct produce_terms *terms, struct produce_done done)
 {
     struct shard_partition *partition = shard_partition_find(shard, &entry->topic_id, entry->partition);
 
@@ -118,12 +133,12 @@ int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8
         int err;
 
         if (home != shard->index)
-            return produce_remote(shard, shard->broker->shards[home], entry, batch, acks, done);
+            return produce_remote(shard, shard->broker->shards[home], entry, batch, terms, done);
         err = shard_partition_get(shard, &entry->topic_id, entry->partition, &partition);
         if (err != 0) {
             produce_refuse(shard, err, done);
             return 0;
         }
     }
-    return produce_local(shard, partition, entry, batch, acks, done);
+    return produce_local(shard, partition, entry, batch, terms, done);
 }

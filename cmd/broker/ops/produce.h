@@ -19,10 +19,19 @@ struct produce_done {
     uint64_t tag;
 };
 
-/* `batch` is entry->batch_size writable bytes, patched in place and borrowed for the call. acks: 0, 1 or -1 (all).
- * Returns 0 when done.call has run or will run (with any error of the partition), or MESH_EAGAIN: nothing was done
- * because memory is full; stop reading and call again with the same batch after shard_resume() (shard.h). */
-int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8_t *batch, int32_t acks,
-                   struct produce_done done);
+/* What the producer asks for. */
+struct produce_terms {
+    int32_t acks;        /* 0, 1 or -1 (all) */
+    uint32_t timeout_ms; /* for the disk and for memory; 0: as long as it takes */
+};
+
+/* `batch` is entry->batch_size writable bytes, patched in place and borrowed for the call. Returns 0 when done.call has run or
+ * will run, or MESH_EAGAIN: nothing was done because memory is full; stop reading and call again with the same batch when
+ * the connection's turn comes (front/connections.h).
+ * done's errors are those of the partition, MESH_ETIMEDOUT (the batch is in the log, but was not durable in time: it may be
+ * there after a crash or not), and MESH_EBUSY (nothing was done: another shard had no memory for so long). Both may come
+ * half a second late. */
+int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8_t *batch,
+                   const struct produce_terms *terms, struct produce_done done);
 
 #endif

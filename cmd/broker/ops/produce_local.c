@@ -22,7 +22,8 @@ static struct ack_queue *queue_of(struct shard *shard, const struct shard_partit
 }
 
 static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partition *partition,
-                     const struct record_batch_header *header, int64_t append_time_ms, struct produce_done done)
+                     const struct record_batch_header *header, int64_t append_time_ms, uint32_t timeout_ms,
+                     struct produce_done done)
 {
     *ack = (struct ack){
         .done = done,
@@ -31,6 +32,7 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
         .end_offset = (uint64_t)record_batch_last_offset(header) + 1,
         .append_time_ms = append_time_ms,
         .received_ns = shard->now_ns,
+        .timeout_ms = timeout_ms,
         .leader_epoch = header->leader_epoch,
         .is_async = partition->replica.config.is_async,
     };
@@ -40,7 +42,8 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
 /* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. Its own
  * acknowledgement need not stand ahead in the queue: it may have asked for none, or wait for another kind of flush. */
 static int produce_duplicate(struct shard *shard, struct shard_partition *partition,
-                             struct record_batch_header *header, uint64_t base_offset, struct produce_done done)
+                             struct record_batch_header *header, uint64_t base_offset, uint32_t timeout_ms,
+                             struct produce_done done)
 {
     uint64_t end_offset = base_offset + (uint64_t)header->last_offset_delta + 1;
     bool is_written = plog_written_offset(partition->plog) >= end_offset;
@@ -51,7 +54,7 @@ static int produce_duplicate(struct shard *shard, struct shard_partition *partit
     ack = ack_queue_push(is_written ? queue_of(shard, partition) : &shard->acks_synced);
     if (ack == NULL) return MESH_ENOMEM;
     header->base_offset = (int64_t)base_offset;
-    ack_fill(ack, shard, partition, header, -1, done);
+    ack_fill(ack, shard, partition, header, -1, timeout_ms, done);
     ack->is_duplicate = true;
     ack->ticket = store_last_ticket(shard->store);
     return 0;
@@ -75,7 +78,7 @@ static void count_appended(struct shard *shard, struct shard_partition *partitio
 
 static int produce_append(struct shard *shard, struct shard_partition *partition,
                           const struct record_batch_header *header, const uint8_t *batch, int64_t append_time_ms,
-                          struct produce_done done)
+                          uint32_t timeout_ms, struct produce_done done)
 {
     struct ack_queue *queue = queue_of(shard, partition);
     struct ack *ack = NULL;
@@ -94,26 +97,26 @@ static int produce_append(struct shard *shard, struct shard_partition *partition
     partition_leader_appended(&partition->replica, header);
     count_appended(shard, partition, header);
     if (ack == NULL) return 0;
-    ack_fill(ack, shard, partition, header, append_time_ms, done);
+    ack_fill(ack, shard, partition, header, append_time_ms, timeout_ms, done);
     ack->ticket = ticket;
     return 0;
 }
 
 int produce_local(struct shard *shard, struct shard_partition *partition, const struct produce_entry *entry,
-                  uint8_t *batch, int32_t acks, struct produce_done done)
+                  uint8_t *batch, const struct produce_terms *terms, struct produce_done done)
 {
     struct record_batch_header header;
     uint64_t original_offset;
     int64_t append_time_ms;
-    int err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, acks,
+    int err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, terms->acks,
                                        shard->now_wall_ms, &header, &append_time_ms);
 
     if (err == 0) {
         err = plog_check_producer(partition->plog, &header, &original_offset);
         if (err == 0)
-            err = produce_append(shard, partition, &header, batch, append_time_ms, done);
+            err = produce_append(shard, partition, &header, batch, append_time_ms, terms->timeout_ms, done);
         else if (err == MESH_EDUPLICATE_SEQUENCE)
-            err = produce_duplicate(shard, partition, &header, original_offset, done);
+            err = produce_duplicate(shard, partition, &header, original_offset, terms->timeout_ms, done);
     }
     if (err == MESH_EAGAIN) {
         shard->is_store_full = true;
@@ -173,4 +176,50 @@ bool produce_acknowledge(struct shard *shard)
     acknowledge_until(shard, &shard->acks_written, UINT64_MAX, now_ns);
     acknowledge_until(shard, &shard->acks_synced, store_durable_ticket(shard->store), now_ns);
     return shard->acks_written.count + shard->acks_synced.count < before;
+}
+
+/* ---- time is up ---- */
+
+bool produce_has_waiting(const struct shard *shard)
+{
+    return shard->acks_synced.count > 0 || !list_is_empty(&shard->remote_waiting);
+}
+
+static bool ack_is_overdue(const struct ack *ack, uint64_t now_ns)
+{
+    return ack->timeout_ms > 0 && now_ns - ack->received_ns >= (uint64_t)ack->timeout_ms * 1000000;
+}
+
+/* Nobody knows: the batch is in the log, and becomes durable if the disk comes back before the broker ends. */
+static void expire_one(struct shard *shard, const struct ack *ack, uint64_t now_ns)
+{
+    histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
+    shard_partition_release(ack->partition);
+    produce_refuse(shard, MESH_ETIMEDOUT, ack->done);
+}
+
+/* Acknowledgements stand in the order of their tickets, which is that of their time: while the first one is young, all are. */
+static void expire_acks(struct shard *shard)
+{
+    struct ack_queue *queue = &shard->acks_synced;
+    uint64_t now_ns = shard->now_ns;
+    uint32_t kept = 0;
+
+    if (queue->count == 0 || now_ns - ack_queue_front(queue)->received_ns < PRODUCE_EXPIRE_MS * 1000000ull) return;
+    for (uint32_t i = 0; i < queue->count; i++) { /* done may push: then the ring may have moved */
+        struct ack ack = *ack_queue_at(queue, i);
+
+        if (!ack_is_overdue(&ack, now_ns)) {
+            *ack_queue_at(queue, kept++) = ack;
+            continue;
+        }
+        expire_one(shard, &ack, now_ns);
+    }
+    ack_queue_cut(queue, kept);
+}
+
+void produce_expire(struct shard *shard)
+{
+    produce_expire_remote(shard);
+    expire_acks(shard);
 }

@@ -19,6 +19,7 @@ struct ack {
     int64_t append_time_ms;
     uint64_t received_ns; /* when the request was seen */
     int32_t leader_epoch;
+    uint32_t timeout_ms; /* from received_ns on; 0: none */
     bool is_duplicate;
     bool is_async; /* acknowledged when written */
 };
@@ -41,10 +42,22 @@ static inline struct ack *ack_queue_front(struct ack_queue *queue)
     return queue->count == 0 ? NULL : &queue->ring[queue->head];
 }
 
+/* The index-th from the front; index < count. */
+static inline struct ack *ack_queue_at(struct ack_queue *queue, uint32_t index)
+{
+    return &queue->ring[(queue->head + index) & (queue->capacity - 1)];
+}
+
 static inline void ack_queue_pop(struct ack_queue *queue)
 {
     queue->head = (queue->head + 1) & (queue->capacity - 1);
     queue->count--;
+}
+
+/* Leaves the first `count`. */
+static inline void ack_queue_cut(struct ack_queue *queue, uint32_t count)
+{
+    queue->count = count;
 }
 
 /* Undoes the last push. */

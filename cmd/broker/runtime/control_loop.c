@@ -7,13 +7,19 @@
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+#define JOIN_SECONDS 2
 
 struct control_loop {
     ev_io mailbox_io;
     ev_check wake;
-    struct shard_stop *stops; /* one per shard */
+    struct shard_stop *stops;    /* one per shard */
+    struct shard_stop *give_ups; /* one per shard: the others may be under way */
     uint32_t stops_remaining;
+    ev_timer deadline;
     bool is_announced, is_finished;
+    bool has_given_up; /* the stop took too long */
 };
 
 static void on_wake(struct ev_loop *loop, ev_check *check, int events)
@@ -45,8 +51,9 @@ int control_loop_open(struct broker *broker)
     if (self == NULL) return MESH_ENOMEM;
     broker->control_loop = self;
     self->stops = calloc(broker->shard_count, sizeof(*self->stops));
+    self->give_ups = calloc(broker->shard_count, sizeof(*self->give_ups));
     control->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
-    if (self->stops == NULL || control->loop == NULL) return MESH_ENOMEM;
+    if (self->stops == NULL || self->give_ups == NULL || control->loop == NULL) return MESH_ENOMEM;
     err = mailbox_init(&control->mailbox);
     if (err != 0) return err;
     ev_io_init(&self->mailbox_io, on_mailbox, control->mailbox.event_fd, EV_READ);
@@ -67,8 +74,28 @@ void control_loop_close(struct broker *broker)
     if (broker->control.loop != NULL) ev_loop_destroy(broker->control.loop);
     broker->control.loop = NULL;
     free(self->stops);
+    free(self->give_ups);
     free(self);
     broker->control_loop = NULL;
+}
+
+/* After a stop that was given up, only threads that end soon are waited for: the disk may hold up any of them. */
+static bool join_shard(struct shard *shard, bool has_given_up)
+{
+    struct timespec until;
+
+    if (!has_given_up) {
+        pthread_join(shard->thread, NULL);
+    } else {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += JOIN_SECONDS;
+        if (pthread_timedjoin_np(shard->thread, NULL, &until) != 0) {
+            log_error("the shard's thread does not end shard=%u", shard->index);
+            return false;
+        }
+    }
+    shard->is_thread_started = false;
+    return true;
 }
 
 int control_loop_run(struct broker *broker)
@@ -82,9 +109,10 @@ int control_loop_run(struct broker *broker)
         ev_run(control->loop, self->is_announced ? EVRUN_ONCE : EVRUN_NOWAIT);
     }
     for (uint32_t i = 0; i < broker->shard_count; i++) {
-        pthread_join(broker->shards[i]->thread, NULL);
-        broker->shards[i]->is_thread_started = false;
-        if (err == 0) err = broker->shards[i]->drain_error;
+        struct shard *shard = broker->shards[i];
+
+        if (!join_shard(shard, self->has_given_up)) return MESH_ETIMEDOUT;
+        if (err == 0) err = shard->drain_error;
     }
     return err;
 }
@@ -112,7 +140,7 @@ static bool stop_is_last(struct mail *mail, struct broker **ret_broker)
     struct shard_stop *stop = container_of(mail, struct shard_stop, mail);
 
     *ret_broker = stop->shard->broker;
-    return --(*ret_broker)->control_loop->stops_remaining == 0;
+    return --(*ret_broker)->control_loop->stops_remaining == 0 && !(*ret_broker)->control_loop->has_given_up;
 }
 
 static void on_drained(struct mail *mail)
@@ -132,11 +160,33 @@ static void on_quiet(struct mail *mail)
     stop_step(broker, shard_stop_drain, on_drained);
 }
 
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct broker *broker = timer->data;
+    struct control_loop *self = broker->control_loop;
+
+    (void)loop;
+    (void)events;
+    if (self->is_finished) return;
+    log_error("the stop is not finished in time: stopping without the clean marker stop.ms.max=%llu",
+              (unsigned long long)broker->settings.stop_ms_max);
+    self->has_given_up = self->is_finished = true;
+    for (uint32_t i = 0; i < broker->shard_count; i++) {
+        self->give_ups[i] = (struct shard_stop){.mail.deliver = shard_stop_give_up, .shard = broker->shards[i]};
+        shard_post(broker->shards[i], &self->give_ups[i].mail);
+    }
+}
+
 void control_loop_stop(struct broker *broker)
 {
+    struct control_loop *self = broker->control_loop;
+
     if (broker->control.is_stopping) return;
     broker->control.is_stopping = true;
     log_info("stopping: finishing what is in flight");
+    ev_timer_init(&self->deadline, on_deadline, (double)broker->settings.stop_ms_max / 1e3, 0.);
+    self->deadline.data = broker;
+    ev_timer_start(broker->control.loop, &self->deadline);
     if (broker->control.http != NULL) http_server_stop(broker->control.http);
     stop_step(broker, shard_stop_quiesce, on_quiet);
 }

@@ -8,7 +8,8 @@
 int control_loop_open(struct broker *broker);
 void control_loop_close(struct broker *broker); /* harmless when it was not opened */
 
-/* Runs until the stop that control_loop_stop() began is complete. Returns the worst drain error of the shards. */
+/* Runs until the stop that control_loop_stop() began is complete. Returns the first drain error of the shards; MESH_ETIMEDOUT:
+ * the stop took longer than stop.ms.max, and threads may still wait for the disk. */
 int control_loop_run(struct broker *broker);
 
 /* Begins the graceful stop. Control loop only; harmless when it has begun. */

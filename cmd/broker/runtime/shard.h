@@ -28,6 +28,7 @@ struct shard_job {
     struct mail mail;
     struct shard *shard;
     struct store_job *job; /* NULL: the slot is free */
+    uint64_t started_ms;
 };
 
 struct shard {
@@ -59,7 +60,7 @@ struct shard {
     bool is_sync_begun;            /* the job of the SYNC lane is in it */
     ev_io mailbox_io, sync_io;
     ev_check wake;
-    ev_timer tick, trim, retry, farewell;
+    ev_timer tick, trim, retry, expire, farewell;
     uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
     pthread_t thread;
     uint64_t appended; /* batches since the start */
@@ -123,6 +124,8 @@ void shard_stop_quiesce(struct mail *mail);
 void shard_stop_drain(struct mail *mail);
 /* 3: close the connections and end the thread. No reply. */
 void shard_stop_finish(struct mail *mail);
+/* At any time: logs what the stop waits for, and ends the thread. No reply. */
+void shard_stop_give_up(struct mail *mail);
 /* At the end of each turn. */
 void shard_stop_step(struct shard *shard);
 

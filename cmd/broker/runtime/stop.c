@@ -2,7 +2,11 @@
  *
  *   quiesce: no new connections, new requests are refused, long polls answered; waits for what is in flight
  *   drain:   (all shards are quiet) everything synced, the clean manifest written
- *   finish:  answers have had their time to leave; the thread ends */
+ *   finish:  answers have had their time to leave; the thread ends
+ *
+ * A disk that hangs would hold any of these up for ever: the control loop sends give_up when stop.ms.max is over. */
+#include "base/error.h"
+#include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -48,6 +52,33 @@ void shard_stop_drain(struct mail *mail)
 void shard_stop_finish(struct mail *mail)
 {
     container_of(mail, struct shard_stop, mail)->shard->is_finished = true;
+}
+
+/* The lanes' work, in words for who has to mend it. */
+static const char *const job_names[STORE_LANE_COUNT] = {
+    [STORE_LANE_SYNC] = "the disk does not finish a sync",
+    [STORE_LANE_BACKGROUND] = "the disk does not finish writing behind",
+    [STORE_LANE_READ] = "the disk does not finish reading",
+};
+
+void shard_stop_give_up(struct mail *mail)
+{
+    struct shard *shard = container_of(mail, struct shard_stop, mail)->shard;
+    bool has_cause = false;
+
+    for (int i = 0; i < STORE_LANE_COUNT; i++) {
+        const struct shard_job *slot = &shard->jobs[i];
+
+        if (slot->job == NULL) continue;
+        has_cause = true;
+        log_error("%s shard=%u since_ms=%llu", job_names[i], shard->index,
+                  (unsigned long long)(shard->now_ms - slot->started_ms));
+    }
+    if (!has_cause && shard->connections.pending > 0)
+        log_error("requests are not answered shard=%u count=%llu", shard->index,
+                  (unsigned long long)shard->connections.pending);
+    if (!shard->is_drained) shard->drain_error = MESH_ETIMEDOUT;
+    shard->is_finished = true;
 }
 
 static bool jobs_are_idle(const struct shard *shard)

@@ -78,6 +78,7 @@ static void start_job(struct shard *shard, enum store_lane lane)
     if (slot->job != NULL || shard->is_drained) return;
     slot->job = store_next_job(shard->store, lane);
     if (slot->job == NULL) return;
+    slot->started_ms = shard->now_ms;
     if (lane == STORE_LANE_SYNC && shard->sync_queue != NULL && store_job_begin(slot->job, shard->sync_queue))
         shard->is_sync_begun = true;
     else
@@ -163,9 +164,21 @@ static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
     malloc_trim(0);
 }
 
+/* It is there only while something waits: a disk that is well gives it nothing to do but to look at the oldest. */
+static void turn_on_expire(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    produce_expire(timer->data);
+}
+
 static void arm_timers(struct shard *shard)
 {
     bring_tick_forward(shard);
+    if (produce_has_waiting(shard) && !ev_is_active(&shard->expire)) {
+        ev_timer_set(&shard->expire, PRODUCE_EXPIRE_MS / 1e3, 0.);
+        ev_timer_start(shard->loop, &shard->expire);
+    }
     if (shard->pool.acquired != shard->trim_seen && !ev_is_active(&shard->trim)) {
         shard->trim_seen = shard->pool.acquired;
         ev_timer_set(&shard->trim, TRIM_SECONDS, 0.);
@@ -255,6 +268,8 @@ void shard_turn_init(struct shard *shard)
     ev_timer_init(&shard->tick, turn_on_tick, 0., 0.);
     shard->tick.data = shard;
     ev_timer_init(&shard->retry, turn_on_retry, 0., 0.);
+    ev_timer_init(&shard->expire, turn_on_expire, 0., 0.);
+    shard->expire.data = shard;
     ev_timer_init(&shard->trim, turn_on_trim, 0., 0.);
     shard->trim.data = shard;
     read_clocks(shard);

@@ -1,6 +1,7 @@
 #include "broker_fixture.h"
 
 #include "base/log.h"
+#include "cmd/broker/runtime/shard.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -59,6 +60,7 @@ void broker_fixture_set(struct broker_fixture *fixture, const char *key, const c
 void broker_fixture_start(struct broker_fixture *fixture)
 {
     ck_assert_int_eq(broker_open(&fixture->options, &fixture->broker), 0);
+    if (fixture->opened != NULL) fixture->opened(fixture);
     ck_assert_int_eq(pthread_create(&fixture->thread, NULL, run, fixture), 0);
     sem_wait(&fixture->is_ready);
     fixture->is_running = true;
@@ -69,11 +71,24 @@ void broker_fixture_stop_begin(struct broker_fixture *fixture)
     broker_stop(fixture->broker);
 }
 
+void broker_fixture_use_lanes(struct broker_fixture *fixture)
+{
+    for (uint32_t i = 0; i < fixture->broker->shard_count; i++) {
+        struct shard *shard = fixture->broker->shards[i];
+
+        if (shard->sync_queue == NULL) continue;
+        ev_io_stop(shard->loop, &shard->sync_io);
+        sync_queue_free(shard->sync_queue);
+        shard->sync_queue = NULL;
+    }
+}
+
 int broker_fixture_stop(struct broker_fixture *fixture)
 {
     if (!fixture->is_running) return 0;
     broker_stop(fixture->broker);
     pthread_join(fixture->thread, NULL);
+    if (fixture->served != NULL) fixture->served(fixture);
     broker_free(fixture->broker);
     fixture->broker = NULL;
     fixture->is_running = false;

@@ -18,6 +18,8 @@ struct broker_fixture {
     struct uuid cluster_id, broker_id;
     int serve_result;
     bool is_running;
+    void (*opened)(struct broker_fixture *fixture); /* before its threads start; may be NULL */
+    void (*served)(struct broker_fixture *fixture); /* before it is freed; may be NULL */
 };
 
 /* Makes the directory and sets small limits; two shards. Change `options` before broker_fixture_start(). */
@@ -27,6 +29,9 @@ void broker_fixture_set(struct broker_fixture *fixture, const char *key, const c
 void broker_fixture_start(struct broker_fixture *fixture); /* and again after a stop */
 int broker_fixture_stop(struct broker_fixture *fixture);   /* what broker_serve() returned */
 void broker_fixture_deinit(struct broker_fixture *fixture);
+
+/* In `opened`: every sync goes through a lane's thread, where a gate (support/fs_gate.h) can hold it up. */
+void broker_fixture_use_lanes(struct broker_fixture *fixture);
 
 /* Forgets the running broker's answers to come: asks it to stop without waiting. */
 void broker_fixture_stop_begin(struct broker_fixture *fixture);

@@ -26,7 +26,8 @@ void raw_connect(struct raw_client *client, uint16_t port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
 
-    *client = (struct raw_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .next_correlation_id = 1};
+    *client = (struct raw_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .next_correlation_id = 1,
+                                  .produce_timeout_ms = 30000};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ck_assert_int_ge(client->fd, 0);
     setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -226,7 +227,7 @@ uint32_t raw_produce_send(struct raw_client *client, const struct uuid *topic_id
     struct buffer message = BUFFER_INIT;
     uint32_t correlation_id;
 
-    ck_assert_int_eq(produce_request_start(&message, acks, 30000), 0);
+    ck_assert_int_eq(produce_request_start(&message, acks, client->produce_timeout_ms), 0);
     ck_assert_int_eq(produce_request_add(&message, &entry), 0);
     correlation_id = raw_send(client, FRAME_OP_PRODUCE, buffer_slice(&message), buffer_slice(batch));
     buffer_deinit(&message);

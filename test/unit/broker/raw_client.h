@@ -13,6 +13,7 @@ struct raw_client {
     int fd;
     uint32_t next_correlation_id;
     struct buffer in; /* received, not yet taken */
+    uint32_t produce_timeout_ms;
 };
 
 /* One received frame; message and attachment are owned. */

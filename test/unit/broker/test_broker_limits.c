@@ -112,7 +112,7 @@ START_TEST(batch_sizes_must_add_up)
     struct produce_entry entry = {topic, 0, -1, 500};
     struct buffer message = BUFFER_INIT;
 
-    produce_request_start(&message, -1, 1000);
+    produce_request_start(&message, -1, 30000);
     produce_request_add(&message, &entry);
     raw_send(&witness, FRAME_OP_PRODUCE, buffer_slice(&message), slice_of("short", 5));
     ck_assert_int_eq(raw_expect_error(&witness), MESH_EPROTO);

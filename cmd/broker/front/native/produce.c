@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "cmd/broker/front/native/native.h"
-#include "cmd/broker/ops/produce.h"
+#include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -35,6 +35,21 @@ static void respond_results(struct connection *connection, uint32_t correlation_
     native_respond(connection, FRAME_OP_PRODUCE, correlation_id, buffer_slice(scratch));
 }
 
+/* Tries to submit; what has waited for memory as long as its producer would is refused, if anybody wants to know. MESH_EAGAIN:
+ * it waits. */
+static int submit(struct connection *connection, const struct produce_entry *entry, uint8_t *batch,
+                  const struct produce_request_reader *reader, struct produce_done done)
+{
+    struct shard *shard = connection->shard;
+    const struct produce_terms terms = {reader->acks, reader->timeout_ms};
+    int err = produce_submit(shard, entry, batch, &terms, done);
+
+    if (err == 0 || done.call == NULL || terms.timeout_ms == 0 || connection->wait_since_ms == 0) return err;
+    if (shard->now_ms < connection->wait_since_ms + terms.timeout_ms) return err;
+    produce_refuse(shard, MESH_EBUSY, done);
+    return 0;
+}
+
 /* ---- one batch ---- */
 
 static void on_one_done(void *owner, uint64_t tag, const struct produce_result *result)
@@ -57,7 +72,7 @@ static enum serve produce_one(const struct native_request *request, struct produ
         done = (struct produce_done){on_one_done, connection, request->header.correlation_id};
         connection_begin(connection, 0);
     }
-    if (produce_submit(connection->shard, &entry, request->attachment, reader->acks, done) == MESH_EAGAIN) {
+    if (submit(connection, &entry, request->attachment, reader, done) == MESH_EAGAIN) {
         if (reader->acks != 0) connection_end(connection, 0);
         return SERVE_WAIT;
     }
@@ -116,7 +131,6 @@ static enum serve submit_entries(const struct native_request *request, struct pr
                                  struct produce_call *call)
 {
     struct connection *connection = request->connection;
-    struct shard *shard = connection->shard;
     uint8_t *batch = request->attachment;
     struct produce_entry entry;
 
@@ -125,7 +139,7 @@ static enum serve submit_entries(const struct native_request *request, struct pr
 
         if (i < connection->produced_entries) continue;
         if (call != NULL) call->submitted++;
-        if (produce_submit(shard, &entry, batch, reader->acks, done) == MESH_EAGAIN) {
+        if (submit(connection, &entry, batch, reader, done) == MESH_EAGAIN) {
             if (call != NULL) call->submitted--;
             connection->produce_call = call;
             return SERVE_WAIT;

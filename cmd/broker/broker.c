@@ -7,6 +7,7 @@
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/http/http.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/runtime/producer_ids.h"
 #include "cmd/broker/runtime/shard.h"
@@ -244,6 +245,25 @@ fail:
     return err;
 }
 
+/* No thread runs any more, and requests may be under way between shards, which must therefore all be there still: closed
+ * connections cancel what they asked of others, acknowledgements go home, until nobody has mail. */
+static void abandon_requests(struct broker *broker)
+{
+    unsigned delivered;
+
+    do {
+        delivered = 0;
+        for (uint32_t i = 0; i < broker->shard_count; i++) {
+            struct shard *shard = broker->shards[i];
+
+            if (shard == NULL || shard->loop == NULL) continue;
+            connections_close_all(shard);
+            produce_abandon(shard);
+            delivered += mailbox_drain(&shard->mailbox);
+        }
+    } while (delivered > 0);
+}
+
 void broker_free(struct broker *broker)
 {
     if (broker == NULL) return;
@@ -251,9 +271,7 @@ void broker_free(struct broker *broker)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
     http_server_free(broker->control.http);
-    /* Connections that end cancel what they asked of other shards, so all shards must still be there. */
-    for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
-        if (broker->shards[i] != NULL) connections_deinit(broker->shards[i]);
+    if (broker->shards != NULL) abandon_requests(broker);
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_free(broker->shards[i]);
     free(broker->shards);

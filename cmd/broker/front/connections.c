@@ -120,14 +120,19 @@ static void connections_reap(struct shard *shard)
     }
 }
 
+void connections_close_all(struct shard *shard)
+{
+    while (!list_is_empty(&shard->connections.all))
+        connection_close(container_of(shard->connections.all.next, struct connection, link));
+}
+
 void connections_deinit(struct shard *shard)
 {
     struct connections *connections = &shard->connections;
 
     if (connections->listen_fd >= 0) close(connections->listen_fd);
     connections->listen_fd = -1;
-    while (!list_is_empty(&connections->all))
-        connection_close(container_of(connections->all.next, struct connection, link));
+    connections_close_all(shard);
     list_for_each_safe(node, &connections->closed)
     {
         list_remove(node);

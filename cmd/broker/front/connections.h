@@ -44,7 +44,8 @@ struct connections {
 void connections_init(struct shard *shard, int listen_fd);
 void connections_listen(struct shard *shard);
 void connections_stop_listening(struct shard *shard);
-void connections_deinit(struct shard *shard); /* closes everything; harmless the second time */
+void connections_close_all(struct shard *shard);
+void connections_deinit(struct shard *shard); /* closes everything; whatever was under way must have come back */
 
 /* End of the turn, before the store's: goes on with requests that had to wait. */
 void connections_resume(struct shard *shard);

@@ -94,6 +94,15 @@ void produce_expire_remote(struct shard *shard)
     }
 }
 
+void produce_abandon_remote(struct shard *shard)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(&shard->remote_waiting)) != NULL)
+        produce_refuse(shard, MESH_ESHUTDOWN,
+                       (struct produce_done){.call = remote_done, .owner = container_of(node, struct produce_mail, link)});
+}
+
 static int produce_remote(struct shard *shard, struct shard *other, const struct produce_entry *entry,
                           const uint8_t *batch, const struct produce_terms *terms, struct produce_done done)
 {

@@ -191,7 +191,7 @@ static bool ack_is_overdue(const struct ack *ack, uint64_t now_ns)
 }
 
 /* Nobody knows: the batch is in the log, and becomes durable if the disk comes back before the broker ends. */
-static void expire_one(struct shard *shard, const struct ack *ack, uint64_t now_ns)
+static void ack_give_up(struct shard *shard, const struct ack *ack, uint64_t now_ns)
 {
     histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
     shard_partition_release(ack->partition);
@@ -213,7 +213,7 @@ static void expire_acks(struct shard *shard)
             *ack_queue_at(queue, kept++) = ack;
             continue;
         }
-        expire_one(shard, &ack, now_ns);
+        ack_give_up(shard, &ack, now_ns);
     }
     ack_queue_cut(queue, kept);
 }
@@ -222,4 +222,21 @@ void produce_expire(struct shard *shard)
 {
     produce_expire_remote(shard);
     expire_acks(shard);
+}
+
+static void abandon_acks(struct shard *shard, struct ack_queue *queue)
+{
+    while (queue->count > 0) {
+        struct ack ack = *ack_queue_front(queue);
+
+        ack_queue_pop(queue);
+        ack_give_up(shard, &ack, shard->now_ns);
+    }
+}
+
+void produce_abandon(struct shard *shard)
+{
+    produce_abandon_remote(shard);
+    abandon_acks(shard, &shard->acks_written);
+    abandon_acks(shard, &shard->acks_synced);
 }

@@ -28,6 +28,10 @@ void produce_expire(struct shard *shard);
 /* As produce_expire(), for the batches of other shards that wait for memory. */
 void produce_expire_remote(struct shard *shard);
 
+/* Nothing will be synced any more: tells all who wait. */
+void produce_abandon(struct shard *shard);
+void produce_abandon_remote(struct shard *shard); /* those of other shards that wait for memory */
+
 /* Memory came free: tries the batches of other shards that had found it full. */
 void produce_retry_remote(struct shard *shard);
 

@@ -93,11 +93,10 @@ static void on_abandon(struct mail *mail)
 
 void shard_halt(struct shard *shard)
 {
-    struct shard_stop stop = {.mail.deliver = on_abandon, .shard = shard};
-
     if (shard == NULL) return;
     if (shard->is_thread_started) {
-        shard_post(shard, &stop.mail); /* a thread that has ended already leaves it alone */
+        shard->abandon = (struct shard_stop){.mail.deliver = on_abandon, .shard = shard};
+        shard_post(shard, &shard->abandon.mail);
         pthread_join(shard->thread, NULL);
         shard->is_thread_started = false;
     }

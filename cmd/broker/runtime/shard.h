@@ -21,7 +21,6 @@
 #include <ev.h>
 
 struct image;
-struct shard_stop;
 
 /* One disk job on its way through a lane. */
 struct shard_job {
@@ -29,6 +28,14 @@ struct shard_job {
     struct shard *shard;
     struct store_job *job; /* NULL: the slot is free */
     uint64_t started_ms;
+};
+
+/* One step of a graceful stop (stop.c). */
+struct shard_stop {
+    struct mail mail;
+    struct shard *shard;
+    struct mailbox *reply_to; /* the control loop */
+    mail_fn *reply;
 };
 
 struct shard {
@@ -79,6 +86,7 @@ struct shard {
     bool is_draining;  /* nothing is in flight anywhere: the store is being drained */
     bool is_finished;  /* the thread ends after this turn */
     struct shard_stop *stop; /* the step to be answered */
+    struct shard_stop abandon; /* shard_halt()'s: it stays in the mailbox of a thread that has ended */
     int drain_error;   /* 0 once the clean manifest is durable */
 };
 
@@ -93,8 +101,7 @@ int shard_start(struct shard *shard);
 /* Ends its threads, as a crash would: whoever drained the shard before has lost nothing. Accepts NULL. */
 void shard_halt(struct shard *shard);
 
-/* Frees a shard. All shards of a broker are halted first, and have their connections closed, as they post to each other.
- * Accepts NULL. */
+/* Frees a shard. All shards of a broker are halted first, and nothing is under way between them. Accepts NULL. */
 void shard_free(struct shard *shard);
 
 /* A mail for the shard that never gets an answer by itself: posts it. Any thread. */
@@ -112,12 +119,6 @@ void shard_job_settle(struct shard *shard);
 
 /* ---- stop.c: three steps of a graceful stop, each a mail from the control loop that is answered through it ---- */
 
-struct shard_stop {
-    struct mail mail;
-    struct shard *shard;
-    struct mailbox *reply_to; /* the control loop */
-    mail_fn *reply;
-};
 /* 1: refuse new requests; replies when none of the shard's own connections waits for an answer. */
 void shard_stop_quiesce(struct mail *mail);
 /* 2: after every shard is quiet: drain the store; replies when that is done. */

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "broker_fixture.h"
+#include "cmd/broker/runtime/shard.h"
 #include "raw_client.h"
 #include "support/run_suite.h"
 
@@ -234,6 +235,40 @@ START_TEST(a_broker_that_is_opened_and_not_served_leaves_nothing_behind)
 }
 END_TEST
 
+/* Fetches of connections on either shard wait on both, and batches on their way between them, when the broker ends as after a
+ * crash: each must come home to something that is still there. (The sanitizers see more here than the eye.) */
+START_TEST(requests_between_shards_end_with_the_broker)
+{
+    struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms());
+    struct raw_fetch options = {60000, 1 << 20, 1 << 20};
+    struct fetch_entry entries[8];
+    struct raw_client clients[2];
+    struct broker *broker;
+    struct uuid topic;
+
+    raw_hello(&clients[0], fixture.port, 0);
+    topic = raw_topic_create(&clients[0], "between", 8, NULL, NULL);
+    raw_close(&clients[0]);
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    ck_assert_int_eq(broker_open(&fixture.options, &broker), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20};
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(shard_start(broker->shards[i]), 0); /* but nobody runs the control loop */
+    for (int32_t i = 0; i < 2; i++) {
+        raw_hello(&clients[i], broker->port, i);
+        raw_fetch_send(&clients[i], &options, entries, 8);
+        raw_ping(&clients[i]);
+    }
+    for (uint32_t i = 0; i < 200; i++)
+        raw_produce_send(&clients[i % 2], &topic, i % 8, &batch, -1);
+    broker_free(broker);
+    raw_close(&clients[0]);
+    raw_close(&clients[1]);
+    buffer_deinit(&batch);
+}
+END_TEST
+
 START_TEST(defaults_for_topics_hold_unless_the_creator_says_otherwise)
 {
     struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms());
@@ -273,6 +308,7 @@ int main(void)
     tcase_add_test(tcase, a_second_broker_on_the_same_port_is_refused);
     tcase_add_loop_test(tcase, a_listen_address_must_have_host_and_port, 0,
                         sizeof(listen_cases) / sizeof(listen_cases[0]));
+    tcase_add_test(tcase, requests_between_shards_end_with_the_broker);
     tcase_add_test(tcase, defaults_for_topics_hold_unless_the_creator_says_otherwise);
     tcase_add_test(tcase, ready_json_tells_scripts_and_goes_at_the_stop);
     tcase_add_test(tcase, a_broker_that_is_opened_and_not_served_leaves_nothing_behind);

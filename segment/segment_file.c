@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define OPEN_TRIES 9 /* with pauses of 1, 2, 4... ms: half a second in total */
 
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment)
 {
@@ -94,6 +97,13 @@ static int make_directories(struct fs *fs, const struct plog_id *id)
     if (err != 0) return err;
     segment_directory_path(id, path);
     return make_directory(fs, path);
+}
+
+bool segment_tries_again(int error, unsigned *io_tries)
+{
+    if (error != MESH_ENOMEM || *io_tries >= OPEN_TRIES) return false;
+    nanosleep(&(struct timespec){.tv_nsec = (1L << (*io_tries)++) * 1000000}, NULL);
+    return true;
 }
 
 int segment_open(struct fs *fs, const struct plog_id *id, uint64_t base_offset, unsigned flags, bool create,

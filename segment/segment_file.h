@@ -50,6 +50,11 @@ void segment_path(const struct plog_id *id, uint64_t base_offset, enum segment_p
 /* Parses "<20 digits>.log". False for any other name. */
 bool segment_parse_name(const char *name, uint64_t *ret_base_offset);
 
+/* For lanes that could not open a file to write: whether to try once more, after a pause. Memory that is short for a moment is
+ * waited for, up to half a second: nothing has been done yet, while the failure would close the log, or the journal of all logs,
+ * until the next start. *io_tries is 0 at first. */
+bool segment_tries_again(int error, unsigned *io_tries);
+
 /* Opens the log file unless *io_file is open already; `create` makes it and its directories when absent. */
 int segment_open(struct fs *fs, const struct plog_id *id, uint64_t base_offset, unsigned flags, bool create,
                  struct fs_file **io_file);

@@ -150,8 +150,12 @@ static int write_past_cache(struct fs *fs, struct segment_write *write, struct s
 {
     uint32_t body_start = (write->position + FS_BLOCK_SIZE - 1) & ~(uint32_t)(FS_BLOCK_SIZE - 1);
     uint32_t body_end = write->end & ~(uint32_t)(FS_BLOCK_SIZE - 1);
-    int err = segment_open(fs, write->id, write->base_offset, FS_WRITE | FS_DIRECT, false, &write->direct);
+    unsigned tries = 0;
+    int err;
 
+    do
+        err = segment_open(fs, write->id, write->base_offset, FS_WRITE | FS_DIRECT, false, &write->direct);
+    while (segment_tries_again(err, &tries));
     if (err == 0) err = write_buffered(write->file, source, body_start - write->position, write->position);
     if (err == 0) err = write_body(write->direct, staging, source, body_end - body_start, body_start);
     if (err == 0) err = write_buffered(write->file, source, write->end - body_end, body_end);
@@ -166,8 +170,12 @@ int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *stagi
 {
     struct source source = {write->iov, write->iov_count, 0};
     uint32_t size = write->end - write->position;
-    int err = segment_open(fs, write->id, write->base_offset, FS_WRITE, write->create, &write->file);
+    unsigned tries = 0;
+    int err;
 
+    do
+        err = segment_open(fs, write->id, write->base_offset, FS_WRITE, write->create, &write->file);
+    while (segment_tries_again(err, &tries));
     if (err != 0) return err;
     if (!write->is_buffered && size >= SEGMENT_PAST_CACHE_MIN + 2 * FS_BLOCK_SIZE)
         return write_past_cache(fs, write, &source, staging);

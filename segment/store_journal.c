@@ -27,6 +27,7 @@ int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation,
     struct iovec iov = {bytes, sizeof(bytes)};
     struct fs_file *file = NULL;
     char path[FS_PATH_MAX];
+    unsigned tries = 0;
     int err = fs->ops->mkdir(fs, "manifest");
 
     if (err != 0 && err != MESH_EEXISTS) return err;
@@ -36,7 +37,11 @@ int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation,
         err = 0;
     manifest_encode_marker(&marker, bytes);
     manifest_path(store_index, MANIFEST_PATH_MARKER, path);
-    if (err == 0) err = fs_open(fs, path, FS_WRITE | FS_CREATE, &file);
+    if (err == 0) {
+        do
+            err = fs_open(fs, path, FS_WRITE | FS_CREATE, &file);
+        while (segment_tries_again(err, &tries));
+    }
     if (err == 0) err = fs->ops->write_sync(file, &iov, 1, 0);
     fs_unref(file);
     return err != 0 ? err : fs->ops->sync_dir(fs, "manifest");

@@ -30,8 +30,12 @@ struct segment_sync_job {
 
 static int sync_one(struct fs *fs, struct segment_sync *sync)
 {
-    int err = segment_open(fs, &sync->plog->id, sync->segment->base_offset, FS_WRITE, false, &sync->file);
+    unsigned tries = 0;
+    int err;
 
+    do
+        err = segment_open(fs, &sync->plog->id, sync->segment->base_offset, FS_WRITE, false, &sync->file);
+    while (segment_tries_again(err, &tries));
     if (err == 0) err = fs->ops->sync(sync->file);
     if (err == 0 && sync->sync_names) err = segment_sync_names(fs, &sync->plog->id, sync->sync_parents);
     return err;

@@ -8,6 +8,7 @@
 
 static atomic_uint left; /* allocations until the one that fails; 0: not armed */
 static atomic_bool refused;
+static _Thread_local bool is_spared;
 
 void failing_alloc_arm(unsigned nth)
 {
@@ -21,10 +22,16 @@ bool failing_alloc_disarm(void)
     return atomic_load(&refused);
 }
 
+void failing_alloc_spare_this_thread(void)
+{
+    is_spared = true;
+}
+
 bool failing_alloc_refuse(void)
 {
     unsigned now = atomic_load(&left);
 
+    if (is_spared) return false;
     do {
         if (now == 0) return false;
     } while (!atomic_compare_exchange_weak(&left, &now, now - 1));

@@ -26,6 +26,9 @@ void failing_alloc_arm(unsigned nth);
 /* Stops failing. True when an allocation was refused since the call of failing_alloc_arm(). */
 bool failing_alloc_disarm(void);
 
+/* From now on allocations of the calling thread neither count nor fail: for the side of a test that judges the other threads. */
+void failing_alloc_spare_this_thread(void);
+
 /* Counts as one allocation; true when it is the one to refuse. For a test's own wrappers around constructors
  * of shared libraries, such as __wrap_ZSTD_createDCtx with the linker option -Wl,--wrap=ZSTD_createDCtx. */
 bool failing_alloc_refuse(void);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/http/http.h"
+#include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
@@ -50,12 +51,13 @@ static bool is_wildcard(const char *host)
 }
 
 /* What others are told. A wildcard says nothing; then the machine's name, if it resolves. */
-static char *advertised_host(const char *host)
+static char *choose_advertised(const struct broker *broker)
 {
     char name[HOST_NAME_SIZE];
     struct addrinfo *addresses;
 
-    if (!is_wildcard(host)) return strdup(host);
+    if (broker->advertised_host != NULL) return strdup(broker->advertised_host);
+    if (!is_wildcard(broker->host)) return strdup(broker->host);
     if (gethostname(name, sizeof(name)) != 0 || getaddrinfo(name, NULL, NULL, &addresses) != 0)
         return strdup("127.0.0.1");
     freeaddrinfo(addresses);
@@ -76,7 +78,7 @@ static char *choose_name(const struct broker *broker, const char *asked)
 
 /* ---- opening, step by step ---- */
 
-static int open_metadata(struct broker *broker, const struct broker_options *options)
+static int open_metadata(struct broker *broker, const struct broker_options *options, const struct uuid *found_cluster_id)
 {
     struct metadata_options metadata_options;
     struct decide_config defaults[SETTINGS_TOPIC_DEFAULTS_MAX]; /* copied by metadata_open() */
@@ -90,13 +92,15 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};
     metadata_options.config_defaults = defaults;
     metadata_options.config_default_count = broker->settings.topic_default_count;
+    metadata_options.identity = &broker->identity;
+    metadata_options.found_cluster_id = *found_cluster_id;
     metadata_options.publish = control_publish_image;
     metadata_options.publish_user = &broker->control;
     err = metadata_open(&metadata_options, &broker->control.metadata, message);
     if (err == 0) {
         broker->name = choose_name(broker, options->name);
         broker->zone = strdup(options->zone == NULL ? "" : options->zone);
-        broker->advertised = advertised_host(broker->host);
+        broker->advertised = choose_advertised(broker);
         if (broker->name == NULL || broker->zone == NULL || broker->advertised == NULL) return MESH_ENOMEM;
         self = (struct metadata_self){broker->name, broker->advertised, broker->zone, broker->port, broker->shard_count};
         err = metadata_register_self(broker->control.metadata, &self, message);
@@ -105,7 +109,8 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
         log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
         return err;
     }
-    broker->broker_id = metadata_identity(broker->control.metadata)->broker_id;
+    broker->identity = *metadata_identity(broker->control.metadata); /* which now names the mesh */
+    broker->broker_id = broker->identity.broker_id;
     broker->cluster_id = *image_cluster_id(metadata_image(broker->control.metadata));
     broker->node_id = metadata_node_id(broker->control.metadata);
     return 0;
@@ -143,6 +148,11 @@ static int open_shards(struct broker *broker, int *listen_fds, uint64_t generati
     return err;
 }
 
+static void stop_by_request(struct control *control)
+{
+    control_loop_stop(container_of(control, struct broker, control));
+}
+
 static int open_control(struct broker *broker)
 {
     struct control *control = &broker->control;
@@ -162,6 +172,7 @@ static int open_control(struct broker *broker)
     control->host = broker->advertised;
     control->port = broker->port;
     control->started_ms = clock_monotonic_ms();
+    control->stop = stop_by_request;
     control->producer_ids = producer_ids_new(control);
     if (control->producer_ids == NULL) return MESH_ENOMEM;
     http_options_init(&http_options);
@@ -187,12 +198,30 @@ static int open_recovered(struct broker *broker, int *listen_fds)
     return err;
 }
 
+/* Who this broker is and which mesh it belongs to; one that joins waits in here. */
+static int open_member(struct broker *broker, const struct broker_options *options, int listen_fd)
+{
+    char message[METADATA_MESSAGE_SIZE] = "";
+    struct uuid found_cluster_id;
+    int err = membership_open_key(broker, options);
+
+    if (err == 0) err = membership_set_address(broker, options, listen_fd);
+    if (err != 0) return err;
+    err = metadata_open_identity(broker->fs, &broker->identity, message);
+    if (err != 0) {
+        log_error("%s", message);
+        return err;
+    }
+    err = membership_join(broker, options, &found_cluster_id);
+    return err != 0 ? err : open_metadata(broker, options, &found_cluster_id);
+}
+
 /* From the bound sockets on. Takes listen_fds. */
 static int open_bound(struct broker *broker, const struct broker_options *options, int *listen_fds)
 {
     int err = control_loop_open(broker);
 
-    if (err == 0) err = open_metadata(broker, options);
+    if (err == 0) err = open_member(broker, options, listen_fds[0]);
     if (err != 0) {
         for (uint32_t i = 0; i < broker->shard_count; i++)
             close(listen_fds[i]);
@@ -206,6 +235,9 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
 {
     broker->settings = options->settings;
     broker->data_dir = options->data_dir;
+    broker->seeds = options->seeds;
+    broker->seed_count = options->seed_count;
+    broker->name_servers = options->name_servers;
     broker->ready = options->ready;
     broker->ready_user = options->ready_user;
     broker->shard_count = options->shard_count > 0 ? options->shard_count : count_cores();
@@ -270,6 +302,7 @@ void broker_free(struct broker *broker)
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
+    membership_stop(broker);
     http_server_free(broker->control.http);
     if (broker->shards != NULL) abandon_requests(broker);
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
@@ -279,10 +312,13 @@ void broker_free(struct broker *broker)
     metadata_close(broker->control.metadata);
     control_loop_close(broker);
     if (broker->fs != NULL) broker->fs->ops->free(broker->fs);
+    keyring_free(broker->keyring);
+    identity_key_wipe(&broker->identity.key);
     free(broker->name);
     free(broker->zone);
     free(broker->host);
     free(broker->advertised);
+    free(broker->advertised_host);
     free(broker);
 }
 
@@ -296,7 +332,9 @@ static void announce(struct broker *broker)
     struct broker_ready ready;
 
     snprintf(address, sizeof(address), is_v6 ? "[%s]:%u" : "%s:%u", host, broker->port);
-    ready = (struct broker_ready){address, host, broker->port, broker->cluster_id, broker->broker_id, broker->name};
+    ready = (struct broker_ready){address,           host,         broker->port, broker->cluster_id,
+                                  broker->broker_id, broker->name, NULL,         broker->keyring};
+    if (broker->is_key_new) ready.new_key_path = broker->key_path;
     start_write_ready(broker, &ready);
     if (broker->ready != NULL) broker->ready(broker->ready_user, &ready);
 }
@@ -311,9 +349,12 @@ int broker_serve(struct broker *broker)
         log_error("cannot start the shards' threads error=\"%s\"", mesh_strerror(err));
         return err;
     }
+    err = membership_start(broker);
+    if (err != 0) return err; /* its threads are stopped by broker_free() */
     broker->control.is_ready = true;
     announce(broker);
     err = control_loop_run(broker);
+    membership_stop(broker);
     if (err != MESH_ETIMEDOUT) start_remove_ready(broker); /* a disk that hangs would have us wait here */
     if (err != 0)
         log_error("stopped, but not everything could be synced: the next start will recover error=\"%s\"",

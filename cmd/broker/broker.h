@@ -6,7 +6,9 @@
 #define BROKER_BROKER_H
 
 #include "base/uuid.h"
+#include "cmd/broker/peers/join.h"
 #include "cmd/broker/settings.h"
+#include "crypto/key_file.h"
 
 #include <stdint.h>
 
@@ -17,6 +19,8 @@ struct broker_ready {
     uint16_t port;
     struct uuid cluster_id, broker_id;
     const char *name;
+    const char *new_key_path; /* the key file that this start has made, or NULL */
+    const struct keyring *keyring;
 };
 
 typedef void broker_ready_fn(void *user, const struct broker_ready *ready);
@@ -27,10 +31,16 @@ struct broker_options {
     const char *listen;    /* "HOST:PORT", port 0: a free one. NULL: 127.0.0.1:9092 */
     const char *name;      /* NULL: the one of the last start, at first the host's name */
     const char *zone;      /* NULL: none */
+    const char *advertise; /* "HOST" or "HOST:PORT": where others reach it. NULL: as listened on, or as peers see it */
+    struct key_places key_places; /* where the cluster key is; when nowhere, a new one is made there, unless it joins */
+    const struct seed *seeds;     /* of the mesh to join, for a directory that belongs to none; and where to look for peers */
+    size_t seed_count;
+    const char *name_servers;     /* for the seeds' names; NULL: the system's */
+    join_progress_fn *waiting;    /* what a broker that joins waits for; may be NULL */
     uint32_t shard_count;  /* 0: one per core that this process may use */
     struct settings settings;
     broker_ready_fn *ready; /* on the control loop's thread, once; may be NULL */
-    void *ready_user;
+    void *ready_user; /* of `waiting` too */
 };
 
 void broker_options_init(struct broker_options *options);
@@ -41,7 +51,8 @@ void broker_options_init(struct broker_options *options);
  * A stop that takes longer than stop.ms.max, as on a disk that hangs, also exits the process with status 1.
  * Returns 0 after a clean stop. What failed has been logged. Errors: MESH_ELOCKED (another broker uses the data
  * directory), MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EINVAL (an option), MESH_ERESOLVE, MESH_EVERSION (written by a
- * newer mesh). */
+ * newer mesh), MESH_EUNAUTHORIZED (no seed lets it join, or the key file is not private), MESH_ENOTFOUND (no cluster key to
+ * join with). */
 int broker_run(const struct broker_options *options);
 
 struct broker;

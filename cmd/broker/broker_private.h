@@ -4,6 +4,7 @@
 #define BROKER_BROKER_PRIVATE_H
 
 #include "cmd/broker/broker.h"
+#include "cmd/broker/metadata/identity.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/lane.h"
 #include "segment/fs.h"
@@ -19,7 +20,17 @@ struct broker {
     char *name, *zone; /* owned */
     char *host;        /* owned: as listened on */
     char *advertised;  /* owned: as others are told */
+    char *advertised_host; /* owned: of --advertise, or NULL */
     uint16_t port;
+    struct net_address listen;    /* as bound */
+    struct net_address advertise; /* of gossip and links; none: `listen`, or as peers see it */
+    struct identity identity;
+    struct keyring *keyring; /* owned */
+    char key_path[KEY_PATH_MAX];
+    bool is_key_new;
+    const struct seed *seeds; /* the options' */
+    size_t seed_count;
+    const char *name_servers;
     broker_ready_fn *ready;
     void *ready_user;
     struct fs *fs;

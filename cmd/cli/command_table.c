@@ -16,19 +16,40 @@ const size_t command_client_option_count = COUNT_OF(command_client_options);
 
 const struct command_group command_groups[] = {
     {"topic", "Create, list, describe, alter and delete topics"},
+    {"key", "The secret that makes a broker one of the mesh"},
     {"bench", "Measure how fast a broker is, from here"},
 };
 const size_t command_group_count = COUNT_OF(command_groups);
 
-static const struct option_spec serve_options[] = {
-    {"data", OPTION_DIRECTORY, "DIR", "Where everything is kept; created when absent", "$XDG_DATA_HOME/mesh or ~/.local/share/mesh; /var/lib/mesh for root", NULL, 0, 0, false},
-    {"listen", OPTION_TEXT, "HOST:PORT", "Address of the one port; port 0 takes a free one", "127.0.0.1:9092", NULL, 0, 0, false},
-    {"name", OPTION_TEXT, "NAME", "What people call this broker", "the name of the last start, at first the host's", NULL, 0, 0, false},
-    {"zone", OPTION_TEXT, "ZONE", "The rack or zone it stands in", NULL, NULL, 0, 0, false},
-    {"shards", OPTION_INTEGER, "N", "Threads that serve partitions", "one per core", NULL, 1, 256, false},
-    {"config", OPTION_FILE, "FILE", "Read settings from lines KEY = VALUE; see 'mesh help settings'", NULL, NULL, 0, 0, false},
-    {"set", OPTION_PAIR, "KEY=VALUE", "Change one setting; see 'mesh help settings'", NULL, NULL, 0, 0, true},
+/* What serve and join share. */
+#define BROKER_OPTIONS \
+    {"data", OPTION_DIRECTORY, "DIR", "Where everything is kept; created when absent", "$XDG_DATA_HOME/mesh or ~/.local/share/mesh; /var/lib/mesh for root", NULL, 0, 0, false}, \
+    {"listen", OPTION_TEXT, "HOST:PORT", "Address of the one port; port 0 takes a free one", "127.0.0.1:9092", NULL, 0, 0, false}, \
+    {"name", OPTION_TEXT, "NAME", "What people call this broker", "the name of the last start, at first the host's", NULL, 0, 0, false}, \
+    {"zone", OPTION_TEXT, "ZONE", "The rack or zone it stands in", NULL, NULL, 0, 0, false}, \
+    {"key-file", OPTION_FILE, "FILE", "The cluster key", "$MESH_KEY_FILE, DIR/key, $XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false}, \
+    {"advertise", OPTION_TEXT, "HOST[:PORT]", "Where other brokers and clients reach this one", "the address listened on; a wildcard: as peers see it", NULL, 0, 0, false}, \
+    {"shards", OPTION_INTEGER, "N", "Threads that serve partitions", "one per core", NULL, 1, 256, false}, \
+    {"config", OPTION_FILE, "FILE", "Read settings from lines KEY = VALUE; see 'mesh help settings'", NULL, NULL, 0, 0, false}, \
+    {"set", OPTION_PAIR, "KEY=VALUE", "Change one setting; see 'mesh help settings'", NULL, NULL, 0, 0, true}, \
     {"quiet", OPTION_FLAG, NULL, "Log only warnings and errors, and print no hints", NULL, NULL, 0, 0, false},
+
+static const struct option_spec serve_options[] = {BROKER_OPTIONS};
+static const struct option_spec join_options[] = {BROKER_OPTIONS};
+
+static const struct option_spec members_options[] = {
+    {"watch", OPTION_FLAG, NULL, "Go on, and show changes as they come", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec key_show_options[] = {
+    {"key-file", OPTION_FILE, "FILE", "Read this one", "$MESH_KEY_FILE, DIR/key, $XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false},
+    {"data", OPTION_DIRECTORY, "DIR", "A broker's data directory, which may have a key of its own", NULL, NULL, 0, 0, false},
+    {"json", OPTION_FLAG, NULL, "Print facts as JSON on standard output", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec key_generate_options[] = {
+    {"key-file", OPTION_FILE, "FILE", "Write it there; never over another", "$XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false},
+    {"json", OPTION_FLAG, NULL, "Print facts as JSON on standard output", NULL, NULL, 0, 0, false},
 };
 
 static const struct option_spec topic_create_options[] = {
@@ -141,6 +162,48 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "mesh serve --data /srv/mesh --listen 0.0.0.0:9092\n"
      "mesh serve --data ./data --listen 127.0.0.1:0 --set topic.partitions=8",
      OPTIONS(serve_options), false},
+    {COMMAND_JOIN, "join", "SEED...", 1, 64, OPERAND_NONE, OPERAND_NONE,
+     "Run a broker that joins a mesh",
+     "Runs a broker like 'mesh serve', as a member of the mesh that the seeds belong to. A seed is any broker of it: HOST, HOST:PORT, an address "
+     "(IPv6 in brackets), a name with many addresses, or a service with SRV records (_mesh._tcp.example.org). One that answers is enough; names are looked up "
+     "again for ever, and what does not answer yet is waited for.\n\n"
+     "Both sides need the same cluster key: 'mesh key show' prints it where it is, and --key-file names the file that holds it here. Brokers of one user on one "
+     "machine share it without further ado. A data directory that belongs to a mesh already goes back to that one.",
+     "mesh join 10.0.0.5  # port 9092\n"
+     "mesh join mesh-headless.prod.svc --listen 0.0.0.0:9092\n"
+     "mesh join 127.0.0.1:9092 --data ./second --listen 127.0.0.1:0",
+     OPTIONS(join_options), false},
+    {COMMAND_LEAVE, "leave", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Let a broker leave the mesh",
+     "The broker that is asked tells every other that it leaves, and stops. Its records stay in its data directory; 'mesh join' brings it back.",
+     "mesh leave --broker 10.0.0.7:9092",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_MEMBERS, "members", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Show who is in the mesh and who looks alive",
+     "Shows every broker as the asked one sees it: alive, suspect (it has not answered, and may still say otherwise), dead or left.",
+     "mesh members\nmesh members --watch\nmesh members --json",
+     OPTIONS(members_options), CLIENT},
+    {COMMAND_KEY_SHOW, "key show", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Print the cluster key of this machine",
+     "Prints the key that brokers of this user have, for a machine that is to join. Whoever has it can join: treat it like a password.",
+     "mesh key show\nmesh key show | ssh other 'umask 077; mkdir -p ~/.config/mesh; cat > ~/.config/mesh/key'",
+     OPTIONS(key_show_options), false},
+    {COMMAND_KEY_GENERATE, "key generate", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Make a cluster key",
+     "Makes a fresh key, writes it to a file that only this user can read, and prints it. 'mesh serve' does this by itself where there is none.",
+     "mesh key generate --key-file ./mesh.key",
+     OPTIONS(key_generate_options), false},
+    {COMMAND_KEY_LIST, "key list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Show which keys a running mesh holds",
+     "Shows the keys by their ids, which are public, how many members hold each, and how far a rotation is.",
+     "mesh key list",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_KEY_ROTATE, "key rotate", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Replace the cluster key of a running mesh",
+     "Makes a fresh key, installs it with every member, lets all use it, and removes the old ones; each step waits until every member has done the last, "
+     "dead ones included, and nothing is lost meanwhile. Key files are rewritten. Ctrl-C only stops watching.",
+     "mesh key rotate",
+     NO_OPTIONS, CLIENT},
     {COMMAND_TOPIC_CREATE, "topic create", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Create a topic",
      "Creates a topic. Names have 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or ..",

@@ -5,6 +5,13 @@
 #include "cmd/cli/arguments.h"
 
 int command_serve(const struct arguments *arguments);
+int command_join(const struct arguments *arguments);
+int command_leave(const struct arguments *arguments);
+int command_members(const struct arguments *arguments);
+int command_key_show(const struct arguments *arguments);
+int command_key_generate(const struct arguments *arguments);
+int command_key_list(const struct arguments *arguments);
+int command_key_rotate(const struct arguments *arguments);
 int command_topic_create(const struct arguments *arguments);
 int command_topic_list(const struct arguments *arguments);
 int command_topic_describe(const struct arguments *arguments);

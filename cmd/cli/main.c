@@ -18,6 +18,13 @@
 
 static int (*const runners[COMMAND_COUNT])(const struct arguments *) = {
     [COMMAND_SERVE] = command_serve,
+    [COMMAND_JOIN] = command_join,
+    [COMMAND_LEAVE] = command_leave,
+    [COMMAND_MEMBERS] = command_members,
+    [COMMAND_KEY_SHOW] = command_key_show,
+    [COMMAND_KEY_GENERATE] = command_key_generate,
+    [COMMAND_KEY_LIST] = command_key_list,
+    [COMMAND_KEY_ROTATE] = command_key_rotate,
     [COMMAND_TOPIC_CREATE] = command_topic_create,
     [COMMAND_TOPIC_LIST] = command_topic_list,
     [COMMAND_TOPIC_DESCRIBE] = command_topic_describe,

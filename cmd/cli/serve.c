@@ -4,8 +4,10 @@
 #include "cmd/broker/broker.h"
 #include "cmd/cli/commands.h"
 #include "cmd/cli/failure.h"
+#include "cmd/cli/key_places.h"
 #include "cmd/cli/serve_settings.h"
 #include "cmd/cli/terminal.h"
+#include "crypto/crypto.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -42,6 +44,22 @@ static int default_data_dir(char **ret_path)
     return *ret_path != NULL ? 0 : MESH_ENOMEM;
 }
 
+/* Shown once, and to a person only: what is logged is read by many. */
+static void show_join_line(const struct broker_ready *ready)
+{
+    char secret[CLUSTER_KEY_TEXT_SIZE];
+
+    cluster_key_format(keyring_in_use(ready->keyring), secret);
+    fprintf(stderr,
+            "  A cluster key was made, in %s. Brokers of this user on this machine join with\n"
+            "    mesh join %s --listen 127.0.0.1:0 --data DIR\n"
+            "  and, once this one listens on more than this machine, any other with\n"
+            "    (umask 077; echo %s > mesh.key); mesh join HOST:%u --key-file mesh.key\n"
+            "  Whoever has the key can join. 'mesh key show' prints it again.\n\n",
+            ready->new_key_path, ready->address, secret, ready->port);
+    crypto_wipe(secret, sizeof(secret));
+}
+
 /* The broker has said that it is ready; a person also hears what comes next. */
 static void greet(void *user, const struct broker_ready *ready)
 {
@@ -59,6 +77,7 @@ static void greet(void *user, const struct broker_ready *ready)
             "    mesh status%s\n"
             "  Ctrl-C stops the broker; everything acknowledged stays.\n\n",
             option, option, option);
+    if (ready->new_key_path != NULL) show_join_line(ready);
 }
 
 static bool is_loopback(const char *listen)
@@ -68,7 +87,7 @@ static bool is_loopback(const char *listen)
 }
 
 /* Says how a start failed to people; the broker has logged what and where. */
-static int explain(int err, const struct serve_settings *settings)
+static int explain(int err, const char *command, const struct serve_settings *settings)
 {
     const char *cause = mesh_strerror(err), *remedy = failure_remedy(err);
 
@@ -76,12 +95,23 @@ static int explain(int err, const struct serve_settings *settings)
         cause = "the address is in use";
         remedy = "Stop what uses it, or choose another one with --listen HOST:PORT; port 0 takes a free one.";
     }
-    fprintf(stderr, "mesh: serve: the broker on '%s' ends: %s\n", settings->data, cause);
+    fprintf(stderr, "mesh: %s: the broker on '%s' ends: %s\n", command, settings->data, cause);
     if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
     return err == MESH_EINVAL || err == MESH_EINVALID_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static int run(const struct arguments *arguments, struct serve_settings *settings)
+/* A wait that a person sees at once, and a log finds; each only when it changes. */
+static void tell_waiting(void *user, const char *what, const char *cure)
+{
+    const struct serve *serve = user;
+
+    if (serve->is_friendly)
+        fprintf(stderr, "mesh: join: %s\n      %s\n", what, cure);
+    else
+        log_warn("waiting to join: %s: %s", what, cure);
+}
+
+static int run(const struct arguments *arguments, struct serve_settings *settings, const struct seed *seeds, size_t seed_count)
 {
     struct serve serve = {.is_friendly = terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet")};
     struct broker_options options;
@@ -102,29 +132,56 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     options.listen = settings->listen;
     options.name = settings->name;
     options.zone = settings->zone;
+    options.advertise = settings->advertise;
+    options.seeds = seeds;
+    options.seed_count = seed_count;
+    options.waiting = tell_waiting;
+    key_places_gather(&options.key_places, settings->key_file, settings->data);
     options.shard_count = settings->shard_count;
     options.settings = settings->broker;
     options.ready = greet;
     options.ready_user = &serve;
     err = broker_run(&options);
-    return err == 0 ? EXIT_DONE : explain(err, settings);
+    return err == 0 ? EXIT_DONE : explain(err, seed_count > 0 ? "join" : "serve", settings);
 }
 
-int command_serve(const struct arguments *arguments)
+/* The settings gathered, or a failure reported; then the broker. */
+static int gather_and_run(const struct arguments *arguments, const char *command, const struct seed *seeds, size_t seed_count)
 {
     struct buffer fault = BUFFER_INIT;
     struct serve_settings settings;
     int err = serve_settings_gather(&settings, arguments, environ, &fault), code;
 
     if (err == MESH_ENOMEM)
-        code = (int)failure_report(false, err, NULL, "serve");
+        code = (int)failure_report(false, err, NULL, "%s", command);
     else if (err == MESH_EIO)
-        code = (int)failure_report(false, err, (const char *)fault.data, "serve");
+        code = (int)failure_report(false, err, (const char *)fault.data, "%s", command);
     else if (err != 0)
-        code = (int)failure_usage("serve", (const char *)fault.data);
+        code = (int)failure_usage(command, (const char *)fault.data);
     else
-        code = run(arguments, &settings);
+        code = run(arguments, &settings, seeds, seed_count);
     serve_settings_deinit(&settings);
     buffer_deinit(&fault);
     return code;
+}
+
+int command_serve(const struct arguments *arguments)
+{
+    return gather_and_run(arguments, "serve", NULL, 0);
+}
+
+int command_join(const struct arguments *arguments)
+{
+    static struct seed seeds[SEEDS_MAX]; /* too many for a stack; the broker keeps them for its life */
+    char fault[ADDRESS_TEXT_SIZE + 128];
+    size_t count = arguments->operand_count;
+
+    for (size_t i = 0; i < count && i < SEEDS_MAX; i++) {
+        const char *text = arguments->operands[i];
+
+        if (seed_parse(text, &seeds[i]) == 0) continue;
+        snprintf(fault, sizeof(fault), "'%.200s' is no seed: write HOST, HOST:PORT, [IPV6]:PORT or _service._tcp.NAME", text);
+        return (int)failure_usage("join", fault);
+    }
+    return gather_and_run(arguments, "join", seeds, count < SEEDS_MAX ? count : SEEDS_MAX);
 }

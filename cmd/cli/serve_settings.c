@@ -17,7 +17,7 @@
 #define KEYS_MAX      256
 #define SHARDS_MAX    256
 
-static const char *const option_keys[] = {"data", "listen", "name", "zone", "shards"};
+static const char *const option_keys[] = {"data", "listen", "name", "zone", "key-file", "advertise", "shards"};
 #define OPTION_KEY_COUNT (sizeof(option_keys) / sizeof(option_keys[0]))
 
 void serve_settings_deinit(struct serve_settings *settings)
@@ -26,7 +26,10 @@ void serve_settings_deinit(struct serve_settings *settings)
     free(settings->listen);
     free(settings->name);
     free(settings->zone);
+    free(settings->key_file);
+    free(settings->advertise);
     settings->data = settings->listen = settings->name = settings->zone = NULL;
+    settings->key_file = settings->advertise = NULL;
 }
 
 static size_t collect_keys(const char *keys[KEYS_MAX])
@@ -88,6 +91,8 @@ static int set_option_key(struct serve_settings *settings, const char *key, cons
     if (strcmp(key, "listen") == 0) return replace_text(&settings->listen, value);
     if (strcmp(key, "name") == 0) return replace_text(&settings->name, value);
     if (strcmp(key, "zone") == 0) return replace_text(&settings->zone, value);
+    if (strcmp(key, "key-file") == 0) return replace_text(&settings->key_file, value);
+    if (strcmp(key, "advertise") == 0) return replace_text(&settings->advertise, value);
     if (value_parse_integer(value, 1, SHARDS_MAX, &number) != 0) {
         buffer_printf(fault, "%s: shards: '%.100s' is not a whole number between 1 and %d", where, value,
                       SHARDS_MAX);

@@ -8,7 +8,7 @@
 #include "cmd/cli/arguments.h"
 
 struct serve_settings {
-    char *data, *listen, *name, *zone; /* owned; NULL: not given */
+    char *data, *listen, *name, *zone, *key_file, *advertise; /* owned; NULL: not given */
     uint32_t shard_count;              /* 0: not given */
     struct settings broker;
 };

@@ -1,7 +1,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
-#include "client/address.h"
+#include "base/address.h"
 #include "client/broker.h"
 #include "client/call.h"
 #include "client/topic.h"

@@ -11,7 +11,7 @@
 #define CLIENT_CONNECTION_H
 
 #include "base/list.h"
-#include "client/address.h"
+#include "base/address.h"
 #include "client/request_table.h"
 #include "client/send_queue.h"
 #include "client/timer_heap.h"

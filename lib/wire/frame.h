@@ -36,6 +36,9 @@ enum frame_op {
     FRAME_OP_INIT_PRODUCER = 10,
     FRAME_OP_STATUS = 11,
     FRAME_OP_PING = 12,
+    FRAME_OP_MEMBERS = 13,
+    FRAME_OP_LEAVE = 14,
+    FRAME_OP_KEYS = 15,
 };
 
 struct frame_header {

@@ -226,6 +226,33 @@ struct message_status_response {
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
     char *version;
 };
+struct message_member {
+    struct uuid broker_id;
+    char *name, *host, *zone, *address;
+    uint32_t port, state, rtt_us; /* state: 0 alive, 1 suspect, 2 dead, 3 left */
+    uint64_t incarnation, state_ms;
+    int64_t heard_ms; /* -1: never */
+    bool is_self, is_udp_blocked;
+};
+struct message_members_response {
+    struct uuid cluster_id;
+    struct message_member *members;
+    size_t member_count;
+};
+enum message_keys_action { MESSAGE_KEYS_LIST, MESSAGE_KEYS_ROTATE };
+struct message_keys_request {
+    uint32_t action;
+};
+struct message_key {
+    char *key_id;
+    bool is_used;
+    uint32_t holder_count, member_count;
+};
+struct message_keys_response {
+    struct message_key *keys;
+    size_t key_count;
+    char *phase, *waiting_for; /* of the rotation under way; "" when there is none */
+};
 
 /* X(suffix, struct): int message_encode_<suffix>(struct buffer *to, const struct ... *);
  * int message_decode_<suffix>(struct slice, struct ... *ret); void message_deinit_<suffix>(struct ... *).
@@ -249,7 +276,10 @@ struct message_status_response {
     X(list_offsets_request, message_list_offsets_request)                                                     \
     X(list_offsets_response, message_list_offsets_response)                                                   \
     X(init_producer_response, message_init_producer_response)                                                 \
-    X(status_response, message_status_response)
+    X(status_response, message_status_response)                                                               \
+    X(members_response, message_members_response)                                                             \
+    X(keys_request, message_keys_request)                                                                     \
+    X(keys_response, message_keys_response)
 
 #define MESSAGE_DECLARE(suffix, type)                                                                         \
     int message_encode_##suffix(struct buffer *to, const struct type *message);                               \

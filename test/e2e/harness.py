@@ -4,6 +4,7 @@ The binary comes from $MESH_BINARY. Ports are free ones (--listen 127.0.0.1:0), 
 nothing waits without a limit. Only processes started here are ended, each by its own handle. Under a sanitizer every
 broker's log is searched for its reports.
 """
+import atexit
 import json
 import os
 import queue
@@ -29,9 +30,15 @@ STOP_SECONDS = 60
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "assertion failed")
 
 
+# Brokers and commands of one test program are those of one user with a configuration of his own: they share a cluster key.
+CONFIG_HOME = tempfile.mkdtemp(prefix="mesh-e2e-config-")
+atexit.register(shutil.rmtree, CONFIG_HOME, ignore_errors=True)
+
+
 def environment(extra=None):
     env = {k: v for k, v in os.environ.items() if not k.startswith("MESH_")}
     env["NO_COLOR"] = "1"
+    env["XDG_CONFIG_HOME"] = CONFIG_HOME
     env.update(extra or {})
     return env
 
@@ -51,10 +58,10 @@ class Result:
 
 
 class Broker:
-    """One `mesh serve`. start() returns when it is ready; the log is gathered in `lines`."""
+    """One `mesh serve`, or with seeds one `mesh join`. start() returns when it is ready; the log is gathered in `lines`."""
 
-    def __init__(self, data, listen="127.0.0.1:0", options=(), env=None):
-        self.data, self.listen, self.options, self.env = data, listen, list(options), env
+    def __init__(self, data, listen="127.0.0.1:0", options=(), env=None, seeds=()):
+        self.data, self.listen, self.options, self.env, self.seeds = data, listen, list(options), env, list(seeds)
         self.process = self.address = self.ready = None
         self.lines, self.news = [], queue.Queue()
 
@@ -71,7 +78,7 @@ class Broker:
     def launch(self):
         self.lines, self.news = [], queue.Queue()
         self.process = subprocess.Popen(
-            [MESH, "serve", "--data", self.data, "--listen", self.listen, *self.options],
+            [MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(self.env))
         self.reader = threading.Thread(target=self._read, args=(self.process, self.lines, self.news), daemon=True)
         self.reader.start()

@@ -9,7 +9,7 @@ import unittest
 
 from harness import Case, MESH, main
 
-COMMANDS = ["serve", "topic create", "topic list", "topic describe", "topic alter", "topic delete", "produce", "consume", "status",
+COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list", "topic describe", "topic alter", "topic delete", "produce", "consume", "status",
             "bench produce", "bench consume", "bench latency", "version", "help"]
 CLIENT_COMMANDS = [("topic", "create", "t"), ("topic", "list"), ("topic", "describe", "t"), ("topic", "alter", "t", "--partitions", "2"),
                    ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("bench", "produce"),

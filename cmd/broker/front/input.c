@@ -5,7 +5,7 @@
 #include "cmd/broker/front/connection.h"
 
 #include "base/error.h"
-#include "cmd/broker/front/http_handover.h"
+#include "cmd/broker/front/handover.h"
 #include "cmd/broker/front/sniff.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -115,7 +115,8 @@ static void input_sniff(struct connection *connection)
     switch (sniff(input_bytes(connection))) {
     case SNIFF_MORE: break;
     case SNIFF_NATIVE: connection->state = CONNECTION_HELLO; break;
-    case SNIFF_HTTP: http_handover(connection, input_bytes(connection)); break;
+    case SNIFF_HTTP: handover(connection, HANDOVER_HTTP, input_bytes(connection)); break;
+    case SNIFF_PEER: handover(connection, HANDOVER_PEER, input_bytes(connection)); break;
     case SNIFF_TLS:
         input_refuse_door(connection, "closed a connection that speaks TLS: this broker has no TLS door");
         break;

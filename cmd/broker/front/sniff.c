@@ -1,13 +1,15 @@
 /* broker/front/sniff.c - magic, verbs, and the TLS record header. */
 #include "cmd/broker/front/sniff.h"
 
+#include "crypto/channel.h"
+
 struct sniff_prefix {
     const char *bytes;
     enum sniff verdict;
 };
 
 static const struct sniff_prefix prefixes[] = {
-    {"MESH", SNIFF_NATIVE}, {"GET ", SNIFF_HTTP},     {"HEAD ", SNIFF_HTTP},   {"POST ", SNIFF_HTTP},
+    {"MESH", SNIFF_NATIVE}, {CHANNEL_MAGIC, SNIFF_PEER}, {"GET ", SNIFF_HTTP},     {"HEAD ", SNIFF_HTTP},   {"POST ", SNIFF_HTTP},
     {"PUT ", SNIFF_HTTP},   {"DELETE ", SNIFF_HTTP},  {"PATCH ", SNIFF_HTTP},  {"OPTIONS ", SNIFF_HTTP},
     {"TRACE ", SNIFF_HTTP}, {"CONNECT ", SNIFF_HTTP}, {"\x16\x03", SNIFF_TLS},
 };

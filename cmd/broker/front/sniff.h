@@ -7,6 +7,7 @@
 enum sniff {
     SNIFF_MORE, /* cannot be told yet; never after SNIFF_BYTES_MAX bytes */
     SNIFF_NATIVE,
+    SNIFF_PEER, /* a link of another broker */
     SNIFF_HTTP,
     SNIFF_TLS,
     SNIFF_KAFKA, /* or anything else */

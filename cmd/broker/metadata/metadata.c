@@ -124,9 +124,9 @@ static int copy_defaults(struct metadata *metadata, const struct metadata_option
     return 0;
 }
 
-static int found_mesh(struct metadata *metadata)
+static int found_mesh(struct metadata *metadata, const struct uuid *asked)
 {
-    struct uuid cluster_id = metadata_fresh_uuid();
+    struct uuid cluster_id = uuid_is_zero(asked) ? metadata_fresh_uuid() : *asked;
     struct decision decision;
     int err;
 
@@ -138,7 +138,7 @@ static int found_mesh(struct metadata *metadata)
 }
 
 /* The identity names the mesh only after the log does, so a start that died in between is finished here. */
-static int join_identity_and_log(struct metadata *metadata, char *message)
+static int join_identity_and_log(struct metadata *metadata, const struct uuid *found_cluster_id, char *message)
 {
     const struct uuid *claimed = &metadata->identity.cluster_id;
     int err = 0;
@@ -151,7 +151,7 @@ static int join_identity_and_log(struct metadata *metadata, char *message)
                      "their records may be lost, move the data directory away and start anew");
             return MESH_ECORRUPT;
         }
-        err = found_mesh(metadata);
+        err = found_mesh(metadata, found_cluster_id);
         if (err != 0) return err;
     }
     if (uuid_equal(claimed, image_cluster_id(metadata->image))) return 0;
@@ -174,25 +174,35 @@ static void report_recovery(const struct metadata *metadata, const struct metada
                   (unsigned long long)image_applied_index(metadata->image));
 }
 
-static int metadata_start(struct metadata *metadata, const struct metadata_options *options, char *message)
+int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char message[METADATA_MESSAGE_SIZE])
 {
     struct uuid dir_id = metadata_fresh_uuid();
     uint8_t seed[IDENTITY_SEED_SIZE];
+    int err;
+
+    crypto_init();
+    random_system_bytes(seed, sizeof(seed));
+    err = identity_open(fs, seed, &dir_id, ret_identity, message, METADATA_MESSAGE_SIZE);
+    crypto_wipe(seed, sizeof(seed));
+    return err;
+}
+
+static int metadata_start(struct metadata *metadata, const struct metadata_options *options, char *message)
+{
     struct metadata_recovery recovery;
     int err = check_defaults(options, message);
 
     if (err == 0) err = copy_defaults(metadata, options);
-    crypto_init();
-    random_system_bytes(seed, sizeof(seed));
-    if (err == 0)
-        err = identity_open(metadata->fs, seed, &dir_id, &metadata->identity, message, METADATA_MESSAGE_SIZE);
-    crypto_wipe(seed, sizeof(seed));
+    if (err == 0 && options->identity != NULL)
+        metadata->identity = *options->identity;
+    else if (err == 0)
+        err = metadata_open_identity(metadata->fs, &metadata->identity, message);
     if (err == 0)
         err = metadata_log_open(metadata->fs, &metadata->log, &metadata->image, &recovery, message,
                                 METADATA_MESSAGE_SIZE);
     if (err != 0) return err;
     report_recovery(metadata, &recovery);
-    err = join_identity_and_log(metadata, message);
+    err = join_identity_and_log(metadata, &options->found_cluster_id, message);
     if (err == 0) take_snapshot(metadata);
     return err;
 }

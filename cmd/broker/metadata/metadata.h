@@ -28,11 +28,17 @@ struct metadata_options {
     const struct decide_config
         *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
     size_t config_default_count;
+    const struct identity *identity; /* as identity_open() gave it; copied. NULL: opened here */
+    struct uuid found_cluster_id;    /* of the mesh that a new directory belongs to; zero: founds one of its own */
     metadata_publish_fn *publish; /* may be NULL */
     void *publish_user;
 };
 
 void metadata_options_init(struct metadata_options *options, struct fs *fs);
+
+/* identity_open() with fresh randomness for a directory that has none yet: for who must know itself before the metadata are
+ * opened. Wipe the key with identity_key_wipe(). */
+int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char message[METADATA_MESSAGE_SIZE]);
 
 /* Reads identity and log; founds a mesh of one when the directory is new. Blocks on the disk. On failure
  * `message` says what is wrong, where, and what to do. Errors: MESH_ECORRUPT (damage: refuse to start),

@@ -15,6 +15,7 @@
 struct metadata;
 struct producer_ids;
 struct http_server;
+struct peers;
 struct shard;
 struct image;
 
@@ -24,6 +25,7 @@ struct control {
     const struct settings *settings;
     struct metadata *metadata;
     struct http_server *http;
+    struct peers *peers; /* NULL before this broker is a member, and after its end */
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id;
@@ -34,6 +36,7 @@ struct control {
     uint64_t started_ms; /* monotonic */
     struct producer_ids *producer_ids;
     uint64_t disk_free_bytes_min; /* as the stores have it */
+    void (*stop)(struct control *control); /* begins the graceful stop */
     bool is_ready;       /* recovered, every shard serves; what /readyz tells */
     bool is_stopping;
 };

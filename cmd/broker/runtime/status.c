@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/metrics_gather.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -96,6 +97,23 @@ static void source_gather(void *user, http_gathered_fn *done, void *done_user)
     metrics_collect(user, done, done_user);
 }
 
+static int source_members(void *user, struct arena *arena, struct message_members_response *ret_members)
+{
+    const struct control *control = user;
+
+    if (control->peers != NULL) return peers_describe(control->peers, arena, ret_members);
+    *ret_members = (struct message_members_response){control->cluster_id, NULL, 0};
+    return 0;
+}
+
+static bool source_peers(void *user, struct peers_stats *ret_stats)
+{
+    const struct control *control = user;
+
+    if (control->peers != NULL) peers_get_stats(control->peers, ret_stats);
+    return control->peers != NULL;
+}
+
 void status_http_source(struct control *control, struct http_source *ret_source)
 {
     *ret_source = (struct http_source){
@@ -104,6 +122,8 @@ void status_http_source(struct control *control, struct http_source *ret_source)
         .not_ready = source_not_ready,
         .facts = facts_fill,
         .gather = source_gather,
+        .members = source_members,
+        .peers = source_peers,
         .start_wall_ms = clock_wall_ms(),
         .version = BROKER_VERSION,
     };

@@ -275,6 +275,50 @@ MESH_EXPORT int mesh_status_get(struct mesh_client *client, struct mesh_status *
 MESH_EXPORT const struct mesh_status_info *mesh_status_info(const struct mesh_status *status);
 MESH_EXPORT void mesh_status_free(struct mesh_status *status);
 
+enum mesh_member_state { MESH_MEMBER_ALIVE, MESH_MEMBER_SUSPECT, MESH_MEMBER_DEAD, MESH_MEMBER_LEFT };
+struct mesh_member_info {
+    const char *name, *zone;
+    char id[37];         /* uuid text */
+    const char *address; /* of gossip and peer links, "IP:PORT" */
+    const char *host;    /* what clients are told to dial, with `port`; "": the address */
+    uint16_t port;
+    enum mesh_member_state state; /* as the answering broker sees it */
+    uint64_t incarnation;
+    uint64_t state_ms; /* how long it has been so */
+    int64_t heard_ms;  /* since its last direct answer; -1: none yet, or it is the answering broker */
+    uint32_t rtt_us;   /* 0: not measured */
+    int is_self;       /* the answering broker */
+    int is_udp_blocked;
+};
+struct mesh_members; /* owns what its infos point to */
+
+/* Who is in the mesh, as one broker sees it. Errors: MESH_EUNREACHABLE, MESH_ETIMEDOUT, MESH_ENOMEM, ... */
+MESH_EXPORT int mesh_members_get(struct mesh_client *client, struct mesh_members **ret_members);
+MESH_EXPORT const char *mesh_members_cluster(const struct mesh_members *members); /* uuid text */
+MESH_EXPORT size_t mesh_members_count(const struct mesh_members *members);
+MESH_EXPORT const struct mesh_member_info *mesh_members_at(const struct mesh_members *members, size_t index);
+MESH_EXPORT void mesh_members_free(struct mesh_members *members);
+
+/* The broker that answers tells all others that it leaves, and stops. Its data stay in its directory. Never repeated; after
+ * an error it may or may not have left. */
+MESH_EXPORT int mesh_leave(struct mesh_client *client);
+
+struct mesh_key_info {
+    const char *id; /* 8 hexadecimal digits: public, not the key */
+    int is_used;    /* packets are sealed with it */
+    uint32_t holder_count, member_count;
+};
+struct mesh_keys;
+
+/* The cluster keys that the answering broker holds. With is_rotation it first begins to replace them by a fresh one, and leads
+ * that to its end: MESH_EBUSY while one is under way. */
+MESH_EXPORT int mesh_keys_get(struct mesh_client *client, int is_rotation, struct mesh_keys **ret_keys);
+MESH_EXPORT size_t mesh_keys_count(const struct mesh_keys *keys);
+MESH_EXPORT const struct mesh_key_info *mesh_keys_at(const struct mesh_keys *keys, size_t index);
+MESH_EXPORT const char *mesh_keys_phase(const struct mesh_keys *keys);       /* of the rotation under way; "": none */
+MESH_EXPORT const char *mesh_keys_waiting_for(const struct mesh_keys *keys); /* the name of a member; "": nobody */
+MESH_EXPORT void mesh_keys_free(struct mesh_keys *keys);
+
 /* Version of the library, "major.minor.patch". */
 MESH_EXPORT const char *mesh_version(void);
 

@@ -1,5 +1,5 @@
 /* The small parts of libmesh that decide or keep without doing I/O. */
-#include "client/address.h"
+#include "base/address.h"
 #include "client/backoff.h"
 #include "client/gather.h"
 #include "client/partitioner.h"

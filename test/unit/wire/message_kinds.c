@@ -269,6 +269,46 @@ static void fill_status_response(struct fill *fill, struct message_status_respon
     message->version = fill_string(fill);
 }
 
+static void fill_members_response(struct fill *fill, struct message_members_response *message)
+{
+    message->cluster_id = fill_uuid(fill);
+    message->members = fill_array(fill, sizeof(*message->members), &message->member_count);
+    for (size_t i = 0; i < message->member_count; i++) {
+        struct message_member *member = &message->members[i];
+        member->broker_id = fill_uuid(fill);
+        member->name = fill_string(fill);
+        member->host = fill_string(fill);
+        member->zone = fill_string(fill);
+        member->address = fill_string(fill);
+        member->port = fill_uint32(fill);
+        member->state = fill_uint32(fill);
+        member->rtt_us = fill_uint32(fill);
+        member->incarnation = fill_number(fill);
+        member->state_ms = fill_number(fill);
+        member->heard_ms = fill_or_none(fill);
+        member->is_self = fill_bool(fill);
+        member->is_udp_blocked = fill_bool(fill);
+    }
+}
+
+static void fill_keys_request(struct fill *fill, struct message_keys_request *message)
+{
+    message->action = fill_uint32(fill);
+}
+
+static void fill_keys_response(struct fill *fill, struct message_keys_response *message)
+{
+    message->keys = fill_array(fill, sizeof(*message->keys), &message->key_count);
+    for (size_t i = 0; i < message->key_count; i++) {
+        message->keys[i].key_id = fill_string(fill);
+        message->keys[i].is_used = fill_bool(fill);
+        message->keys[i].holder_count = fill_uint32(fill);
+        message->keys[i].member_count = fill_uint32(fill);
+    }
+    message->phase = fill_string(fill);
+    message->waiting_for = fill_string(fill);
+}
+
 /* ---- the table ---- */
 
 /* X(suffix, struct, fill function, protobuf-c's name) */
@@ -287,7 +327,10 @@ static void fill_status_response(struct fill *fill, struct message_status_respon
       list_offsets_response)                                                                                 \
     X(init_producer_response, message_init_producer_response, fill_init_producer_response,                   \
       init_producer_response)                                                                                \
-    X(status_response, message_status_response, fill_status_response, status_response)
+    X(status_response, message_status_response, fill_status_response, status_response)                       \
+    X(members_response, message_members_response, fill_members_response, members_response)                   \
+    X(keys_request, message_keys_request, fill_keys_request, keys_request)                                   \
+    X(keys_response, message_keys_response, fill_keys_response, keys_response)
 
 #define KIND_WRAP(suffix, type, fill_function, wire_name)                                                    \
     _Static_assert(sizeof(struct type) <= MESSAGE_KIND_SIZE_MAX, "raise MESSAGE_KIND_SIZE_MAX");             \

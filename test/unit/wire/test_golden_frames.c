@@ -130,6 +130,38 @@ static void encode_status_response(struct buffer *to)
     ck_assert_int_eq(message_encode_status_response(to, &message), 0);
 }
 
+/* ---- members and keys ---- */
+
+static void encode_members_response(struct buffer *to)
+{
+    struct message_member members[] = {
+        {.broker_id = uuid_from(0xb0), .name = (char[]){"alpha"}, .host = (char[]){"10.0.0.1"}, .zone = (char[]){"a"},
+         .address = (char[]){"10.0.0.1:9092"}, .port = 9092, .incarnation = UINT64_C(3) << 32 | 2, .state_ms = 60000,
+         .heard_ms = -1, .is_self = true},
+        {.broker_id = uuid_from(0xc0), .name = (char[]){"beta"}, .host = (char[]){"beta.example"}, .zone = (char[]){"b"},
+         .address = (char[]){"[2001:db8::1]:19092"}, .port = 19092, .state = 2, .rtt_us = 180,
+         .incarnation = UINT64_C(1) << 32, .state_ms = 1500, .heard_ms = 250, .is_udp_blocked = true},
+    };
+    struct message_members_response message = {uuid_from(0xa0), members, 2};
+
+    ck_assert_int_eq(message_encode_members_response(to, &message), 0);
+}
+
+static void encode_keys_request(struct buffer *to)
+{
+    struct message_keys_request message = {MESSAGE_KEYS_ROTATE};
+
+    ck_assert_int_eq(message_encode_keys_request(to, &message), 0);
+}
+
+static void encode_keys_response(struct buffer *to)
+{
+    struct message_key keys[] = {{(char[]){"3f2a90c1"}, true, 3, 3}, {(char[]){"0badcafe"}, false, 2, 3}};
+    struct message_keys_response message = {keys, 2, (char[]){"installing the new key"}, (char[]){"beta"}};
+
+    ck_assert_int_eq(message_encode_keys_response(to, &message), 0);
+}
+
 /* ---- topics ---- */
 
 static void encode_topic_create(struct buffer *to)
@@ -352,6 +384,12 @@ static const struct golden_case {
     {"status_response", 1, FRAME_OP_STATUS, 11, 0, encode_status_response, recode_status_response},
     {"ping_request", 0, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
     {"ping_response", 1, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
+    {"members_request", 0, FRAME_OP_MEMBERS, 13, 0, encode_nothing, recode_nothing},
+    {"members_response", 1, FRAME_OP_MEMBERS, 13, 0, encode_members_response, recode_members_response},
+    {"leave_request", 0, FRAME_OP_LEAVE, 14, 0, encode_nothing, recode_nothing},
+    {"leave_response", 1, FRAME_OP_LEAVE, 14, 0, encode_nothing, recode_nothing},
+    {"keys_request", 0, FRAME_OP_KEYS, 15, 0, encode_keys_request, recode_keys_request},
+    {"keys_response", 1, FRAME_OP_KEYS, 15, 0, encode_keys_response, recode_keys_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

@@ -15,6 +15,7 @@
 
 struct ev_loop;
 struct http_server;
+struct peers_stats;
 
 /* `set` (owned by the caller of this function until it returns) is NULL when a shard did not answer: the
  * endpoint then says 503. */
@@ -37,6 +38,10 @@ struct http_source {
     /* Fills high watermark and log start of one described topic, from the shards; done() as above, `topics`
      * stays until then. NULL: the offsets are left out. */
     void (*offsets)(void *user, struct message_topic_response *topics, http_done_fn *done, void *done_user);
+    /* The members as this broker sees them, into `arena`; and the numbers of gossip, false: none yet. NULL: a broker without
+     * peers (/v1/members is then empty). */
+    int (*members)(void *user, struct arena *arena, struct message_members_response *ret_members);
+    bool (*peers)(void *user, struct peers_stats *ret_stats);
     int64_t start_wall_ms; /* for process_start_time_seconds */
     const char *version;
 };

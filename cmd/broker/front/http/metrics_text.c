@@ -3,43 +3,13 @@
 #include "cmd/broker/front/http/metrics_text.h"
 
 #include "base/error.h"
+#include "cmd/broker/front/http/metrics_peers.h"
+#include "cmd/broker/front/http/metrics_writer.h"
 #include "wire/frame.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct writer {
-    struct buffer *to;
-    int error;
-};
-
-#define WRITE(writer, ...)                                                                                   \
-    do {                                                                                                     \
-        if ((writer)->error == 0) (writer)->error = buffer_printf((writer)->to, __VA_ARGS__);                \
-    } while (0)
-
-static void family(struct writer *writer, const char *name, const char *type, const char *help)
-{
-    WRITE(writer, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void single(struct writer *writer, const char *name, const char *type, const char *help, double value)
-{
-    family(writer, name, type, help);
-    WRITE(writer, "%s %.17g\n", name, value);
-}
-
-/* Label values may hold anything: backslash, quote and newline are escaped. */
-static void escaped(struct writer *writer, const char *value)
-{
-    for (; *value != '\0'; value++) {
-        if (*value == '\n')
-            WRITE(writer, "\\n");
-        else
-            WRITE(writer, "%s%c", *value == '\\' || *value == '"' ? "\\" : "", *value);
-    }
-}
 
 /* ---- per shard ---- */
 
@@ -114,19 +84,19 @@ static uint64_t shard_value(const struct metrics_shard *shard, size_t offset)
     return value;
 }
 
-static void write_shard_families(struct writer *writer, const struct metrics_set *set)
+static void write_shard_families(struct metrics_writer *writer, const struct metrics_set *set)
 {
     for (size_t i = 0; i < sizeof(shard_families) / sizeof(shard_families[0]); i++) {
         const struct shard_family *row = &shard_families[i];
-        family(writer, row->name, row->type, row->help);
+        metrics_family(writer, row->name, row->type, row->help);
         for (size_t j = 0; j < set->shard_count; j++)
-            WRITE(writer, "%s{shard=\"%u\"} %llu\n", row->name, set->shards[j]->shard,
+            METRICS_WRITE(writer, "%s{shard=\"%u\"} %llu\n", row->name, set->shards[j]->shard,
                   (unsigned long long)shard_value(set->shards[j], row->offset));
     }
-    family(writer, "mesh_store_failed", "gauge",
+    metrics_family(writer, "mesh_store_failed", "gauge",
            "1 when the journal has failed and the shard accepts no records.");
     for (size_t j = 0; j < set->shard_count; j++)
-        WRITE(writer, "mesh_store_failed{shard=\"%u\"} %d\n", set->shards[j]->shard,
+        METRICS_WRITE(writer, "mesh_store_failed{shard=\"%u\"} %d\n", set->shards[j]->shard,
               set->shards[j]->store.is_failed);
 }
 
@@ -144,16 +114,19 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_INIT_PRODUCER] = "init_producer",
     [FRAME_OP_STATUS] = "status",
     [FRAME_OP_PING] = "ping",
+    [FRAME_OP_MEMBERS] = "members",
+    [FRAME_OP_LEAVE] = "leave",
+    [FRAME_OP_KEYS] = "keys",
 };
 
-static void write_requests(struct writer *writer, const struct metrics_set *set, const char *name,
+static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,
                            const char *help, size_t offset)
 {
-    family(writer, name, "counter", help);
+    metrics_family(writer, name, "counter", help);
     for (size_t j = 0; j < set->shard_count; j++) {
         for (size_t op = 0; op < METRICS_OP_COUNT; op++) {
             if (op_names[op] == NULL) continue;
-            WRITE(writer, "%s{shard=\"%u\",op=\"%s\"} %llu\n", name, set->shards[j]->shard, op_names[op],
+            METRICS_WRITE(writer, "%s{shard=\"%u\",op=\"%s\"} %llu\n", name, set->shards[j]->shard, op_names[op],
                   (unsigned long long)shard_value(set->shards[j], offset + op * sizeof(uint64_t)));
         }
     }
@@ -173,20 +146,20 @@ static const struct {
     {5000000000ull, "5"}, {10000000000ull, "10"}, {30000000000ull, "30"},
 };
 
-static void write_histogram(struct writer *writer, const struct metrics_set *set, const char *name,
+static void write_histogram(struct metrics_writer *writer, const struct metrics_set *set, const char *name,
                             const char *help, size_t offset)
 {
-    family(writer, name, "histogram", help);
+    metrics_family(writer, name, "histogram", help);
     for (size_t j = 0; j < set->shard_count; j++) {
         const struct histogram *histogram = (const void *)((const char *)set->shards[j] + offset);
         unsigned shard = set->shards[j]->shard;
         for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
-            WRITE(writer, "%s_bucket{shard=\"%u\",le=\"%s\"} %llu\n", name, shard, bounds[i].seconds,
+            METRICS_WRITE(writer, "%s_bucket{shard=\"%u\",le=\"%s\"} %llu\n", name, shard, bounds[i].seconds,
                   (unsigned long long)histogram_count_at_most(histogram, bounds[i].ns));
-        WRITE(writer, "%s_bucket{shard=\"%u\",le=\"+Inf\"} %llu\n", name, shard,
+        METRICS_WRITE(writer, "%s_bucket{shard=\"%u\",le=\"+Inf\"} %llu\n", name, shard,
               (unsigned long long)histogram->count);
-        WRITE(writer, "%s_sum{shard=\"%u\"} %.17g\n", name, shard, (double)histogram->sum / 1e9);
-        WRITE(writer, "%s_count{shard=\"%u\"} %llu\n", name, shard, (unsigned long long)histogram->count);
+        METRICS_WRITE(writer, "%s_sum{shard=\"%u\"} %.17g\n", name, shard, (double)histogram->sum / 1e9);
+        METRICS_WRITE(writer, "%s_count{shard=\"%u\"} %llu\n", name, shard, (unsigned long long)histogram->count);
     }
 }
 
@@ -272,7 +245,7 @@ static const struct shard_family topic_families[] = {
      offsetof(struct metrics_topic, stored_bytes)},
 };
 
-static void write_topics(struct writer *writer, const struct metrics_input *input)
+static void write_topics(struct metrics_writer *writer, const struct metrics_input *input)
 {
     struct topic_table table;
 
@@ -280,66 +253,66 @@ static void write_topics(struct writer *writer, const struct metrics_input *inpu
     if (writer->error != 0) return;
     for (size_t i = 0; i < sizeof(topic_families) / sizeof(topic_families[0]); i++) {
         const struct shard_family *row = &topic_families[i];
-        family(writer, row->name, row->type, row->help);
+        metrics_family(writer, row->name, row->type, row->help);
         for (size_t j = 0; j < table.count; j++) {
             uint64_t value;
             memcpy(&value, (const char *)&table.rows[j].sum + row->offset, sizeof(value));
-            WRITE(writer, "%s{topic=\"%s\"} %llu\n", row->name, table.rows[j].name,
+            METRICS_WRITE(writer, "%s{topic=\"%s\"} %llu\n", row->name, table.rows[j].name,
                   (unsigned long long)value);
         }
     }
-    family(writer, "mesh_topic_partitions", "gauge", "Partitions of the topic that this broker leads.");
+    metrics_family(writer, "mesh_topic_partitions", "gauge", "Partitions of the topic that this broker leads.");
     for (size_t j = 0; j < table.count; j++)
-        WRITE(writer, "mesh_topic_partitions{topic=\"%s\"} %u\n", table.rows[j].name,
+        METRICS_WRITE(writer, "mesh_topic_partitions{topic=\"%s\"} %u\n", table.rows[j].name,
               table.rows[j].sum.partition_count);
     free(table.rows);
 }
 
 /* ---- the broker and its process ---- */
 
-static void write_broker(struct writer *writer, const struct metrics_input *input)
+static void write_broker(struct metrics_writer *writer, const struct metrics_input *input)
 {
-    family(writer, "mesh_build_info", "gauge", "1, with what was built.");
-    WRITE(writer, "mesh_build_info{version=\"");
-    escaped(writer, input->facts->version);
-    WRITE(writer, "\"} 1\n");
-    single(writer, "mesh_ready", "gauge", "1 when the broker is recovered and serves.", input->is_ready);
-    single(writer, "mesh_brokers", "gauge", "Registered brokers.", (double)image_broker_count(input->image));
-    single(writer, "mesh_topics", "gauge", "Topics of the mesh.", (double)image_topic_count(input->image));
-    single(writer, "mesh_partitions", "gauge", "Partitions of the mesh.",
+    metrics_family(writer, "mesh_build_info", "gauge", "1, with what was built.");
+    METRICS_WRITE(writer, "mesh_build_info{version=\"");
+    metrics_escaped(writer, input->facts->version);
+    METRICS_WRITE(writer, "\"} 1\n");
+    metrics_single(writer, "mesh_ready", "gauge", "1 when the broker is recovered and serves.", input->is_ready);
+    metrics_single(writer, "mesh_brokers", "gauge", "Registered brokers.", (double)image_broker_count(input->image));
+    metrics_single(writer, "mesh_topics", "gauge", "Topics of the mesh.", (double)image_topic_count(input->image));
+    metrics_single(writer, "mesh_partitions", "gauge", "Partitions of the mesh.",
            (double)image_partition_count(input->image));
-    single(writer, "mesh_metadata_applied_index", "gauge", "Number of the last metadata record applied.",
+    metrics_single(writer, "mesh_metadata_applied_index", "gauge", "Number of the last metadata record applied.",
            (double)image_applied_index(input->image));
-    single(writer, "mesh_metadata_failed", "gauge",
+    metrics_single(writer, "mesh_metadata_failed", "gauge",
            "1 when the metadata log has failed and accepts no change.", input->facts->metadata_error != 0);
-    single(writer, "mesh_disk_free_bytes", "gauge", "Free space where the data directory lies.",
+    metrics_single(writer, "mesh_disk_free_bytes", "gauge", "Free space where the data directory lies.",
            (double)input->facts->disk_free_bytes);
-    single(writer, "mesh_disk_free_limit_bytes", "gauge", "Records are refused when less than this is free.",
+    metrics_single(writer, "mesh_disk_free_limit_bytes", "gauge", "Records are refused when less than this is free.",
            (double)input->facts->disk_free_bytes_min);
-    single(writer, "mesh_http_connections", "gauge", "Connections of the http door.",
+    metrics_single(writer, "mesh_http_connections", "gauge", "Connections of the http door.",
            input->http_connections);
 }
 
-static void write_process(struct writer *writer, const struct metrics_input *input)
+static void write_process(struct metrics_writer *writer, const struct metrics_input *input)
 {
     const struct process_stats *process = input->process;
 
-    single(writer, "process_cpu_seconds_total", "counter", "User and system time spent.",
+    metrics_single(writer, "process_cpu_seconds_total", "counter", "User and system time spent.",
            process->cpu_seconds);
-    single(writer, "process_resident_memory_bytes", "gauge", "Resident memory.",
+    metrics_single(writer, "process_resident_memory_bytes", "gauge", "Resident memory.",
            (double)process->resident_bytes);
-    single(writer, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+    metrics_single(writer, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
            (double)process->virtual_bytes);
-    single(writer, "process_open_fds", "gauge", "Open file descriptors.", (double)process->open_fds);
-    single(writer, "process_max_fds", "gauge", "Limit of open file descriptors.", (double)process->max_fds);
-    single(writer, "process_threads", "gauge", "Threads.", (double)process->threads);
-    single(writer, "process_start_time_seconds", "gauge", "When the process started, since 1970-01-01 UTC.",
+    metrics_single(writer, "process_open_fds", "gauge", "Open file descriptors.", (double)process->open_fds);
+    metrics_single(writer, "process_max_fds", "gauge", "Limit of open file descriptors.", (double)process->max_fds);
+    metrics_single(writer, "process_threads", "gauge", "Threads.", (double)process->threads);
+    metrics_single(writer, "process_start_time_seconds", "gauge", "When the process started, since 1970-01-01 UTC.",
            (double)input->start_wall_ms / 1e3);
 }
 
 int metrics_text_write(const struct metrics_input *input, struct buffer *to)
 {
-    struct writer writer = {to, 0};
+    struct metrics_writer writer = {to, 0};
 
     write_broker(&writer, input);
     write_process(&writer, input);
@@ -355,5 +328,6 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
     write_histogram(&writer, input->set, "mesh_journal_sync_seconds", "One durable write of the journal.",
                     SHARD(sync_ns));
     write_topics(&writer, input);
+    if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
     return writer.error;
 }

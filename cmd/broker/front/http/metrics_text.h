@@ -12,6 +12,8 @@
 #include "cmd/broker/metadata/describe.h"
 #include "cmd/broker/runtime/metrics.h"
 
+struct peers_stats;
+
 struct metrics_input {
     const struct metrics_set *set;
     const struct image *image;
@@ -21,6 +23,7 @@ struct metrics_input {
     int64_t start_wall_ms;
     uint32_t topics_max;
     uint32_t http_connections;
+    const struct peers_stats *peers; /* NULL: none yet */
 };
 
 /* Appends the whole exposition. Errors: MESH_ENOMEM. */

@@ -5,6 +5,7 @@
 #include "cmd/broker/front/http/metrics_text.h"
 #include "cmd/broker/front/http/server.h"
 #include "cmd/broker/front/http/views.h"
+#include "cmd/broker/peers/peers.h"
 #include "replication/coordinator/topic_name.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@ static const char front_page[] =
     "  /metrics          everything it counts, in Prometheus' text format\n"
     "  /v1/status        what is healthy, what is not, and what to do about it (JSON)\n"
     "  /v1/cluster       the brokers of the mesh (JSON)\n"
+    "  /v1/members       who looks alive from here (JSON)\n"
     "  /v1/topics        the topics (JSON; ?limit=N&after=NAME for pages)\n"
     "  /v1/topics/NAME   one topic with its settings and partitions (JSON; ?from=N for pages)\n";
 
@@ -141,6 +143,8 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     const struct http_source *source;
     struct describe_facts facts;
     struct process_stats process;
+    struct peers_stats peers;
+    bool has_peers;
 
     if (!exchange_resumes(exchange)) return;
     if (set == NULL) {
@@ -150,6 +154,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     source = source_of(exchange);
     read_facts(exchange, set, &facts);
     process_stats_read(&process);
+    has_peers = source->peers != NULL && source->peers(source->user, &peers);
     exchange->response.type = HTTP_TYPE_METRICS;
     struct metrics_input input = {
         .set = set,
@@ -160,6 +165,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
         .start_wall_ms = source->start_wall_ms,
         .topics_max = exchange->server->options.metric_topics_max,
         .http_connections = exchange->server->connection_count,
+        .peers = has_peers ? &peers : NULL,
     };
     answer(exchange, metrics_text_write(&input, &exchange->response.body));
 }
@@ -218,6 +224,20 @@ static void answer_cluster(struct http_exchange *exchange, const char *rest)
     exchange->response.type = HTTP_TYPE_JSON;
     err = describe_cluster(&arena, source->image(source->user), facts.coordinator, &cluster);
     if (err == 0) err = view_cluster(&cluster, &exchange->response.body);
+    arena_deinit(&arena);
+    answer(exchange, err);
+}
+
+static void answer_members(struct http_exchange *exchange, const char *rest)
+{
+    const struct http_source *source = source_of(exchange);
+    struct message_members_response members = {.member_count = 0};
+    struct arena arena = ARENA_INIT;
+    int err = source->members == NULL ? 0 : source->members(source->user, &arena, &members);
+
+    (void)rest;
+    exchange->response.type = HTTP_TYPE_JSON;
+    if (err == 0) err = view_members(&members, &exchange->response.body);
     arena_deinit(&arena);
     answer(exchange, err);
 }
@@ -312,6 +332,7 @@ static const struct {
 } routes[] = {
     {"/", answer_front_page},      {"/livez", answer_alive},       {"/readyz", answer_ready},
     {"/metrics", answer_metrics},  {"/v1/status", answer_status},  {"/v1/cluster", answer_cluster},
+    {"/v1/members", answer_members},
     {"/v1/topics", answer_topics}, {"/v1/topics/*", answer_topic},
 };
 

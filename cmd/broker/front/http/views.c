@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static int append_chunk(const char *bytes, size_t size, void *user)
@@ -227,6 +228,33 @@ int view_status(const struct message_status_response *status, struct buffer *to)
                            (json_int_t)status->stored_bytes, "disk_free_bytes",
                            (json_int_t)status->disk_free_bytes, "version", status->version),
                  to);
+}
+
+/* ---- members ---- */
+
+static json_t *member_json(const struct message_member *member)
+{
+    static const char *const states[] = {"alive", "suspect", "dead", "left"};
+    char address[300] = "";
+
+    if (member->host[0] != '\0')
+        snprintf(address, sizeof(address), strchr(member->host, ':') ? "[%s]:%u" : "%s:%u", member->host, member->port);
+    return json_pack("{s:s, s:o, s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "name", member->name, "broker",
+                     uuid_json(&member->broker_id), "address", member->address, "state", states[member->state & 3],
+                     "incarnation", (json_int_t)member->incarnation, "zone", member->zone, "client_address", address,
+                     "state_ms", (json_int_t)member->state_ms, "heard_ms_ago",
+                     member->heard_ms < 0 ? json_null() : json_integer(member->heard_ms), "rtt_us",
+                     member->rtt_us == 0 ? json_null() : json_integer(member->rtt_us), "self", (int)member->is_self,
+                     "udp_blocked", (int)member->is_udp_blocked);
+}
+
+int view_members(const struct message_members_response *members, struct buffer *to)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < members->member_count; i++)
+        array = append_or_drop(array, member_json(&members->members[i]));
+    return print(json_pack("{s:o, s:o}", "cluster", uuid_json(&members->cluster_id), "members", array), to);
 }
 
 int view_error(int error, const char *message, struct buffer *to)

@@ -27,6 +27,10 @@ int view_cluster(const struct message_cluster_response *cluster, struct buffer *
  * "problems", "uptime_ms", "stored_bytes", "disk_free_bytes", "version"} */
 int view_status(const struct message_status_response *status, struct buffer *to);
 
+/* {"cluster", "members": [{"name", "broker", "address", "state", "incarnation", "zone", "client_address", "state_ms",
+ * "heard_ms_ago", "rtt_us", "self", "udp_blocked"}]} */
+int view_members(const struct message_members_response *members, struct buffer *to);
+
 /* {"error": "UNKNOWN_TOPIC", "message": "..."} */
 int view_error(int error, const char *message, struct buffer *to);
 

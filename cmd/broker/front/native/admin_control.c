@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cmd/broker/front/native/admin.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/producer_ids.h"
 #include "cmd/broker/runtime/status.h"
 #include "cmd/broker/topic_defaults.h"
@@ -149,6 +150,58 @@ static void on_producer_id(void *user, int error, int64_t producer_id)
     admin_answer(call, error, NULL);
 }
 
+/* ---- members and keys ---- */
+
+static void serve_members(struct admin_call *call)
+{
+    struct message_members_response members = {.cluster_id = call->control->cluster_id};
+    struct arena arena = ARENA_INIT;
+    int err = call->control->peers == NULL ? 0 : peers_describe(call->control->peers, &arena, &members);
+
+    if (err == 0) err = message_encode_members_response(&call->response, &members);
+    arena_deinit(&arena);
+    admin_answer(call, err, NULL);
+}
+
+/* The answer leaves while the stop waits for connections to be served; the broker ends after it. */
+static void on_left(void *user)
+{
+    struct admin_call *call = user;
+    struct control *control = call->control;
+
+    admin_answer(call, 0, NULL);
+    control->stop(control);
+}
+
+static void serve_leave(struct admin_call *call)
+{
+    int err = call->control->peers == NULL ? MESH_EBUSY : peers_leave(call->control->peers, on_left, call);
+
+    if (err != 0) admin_answer(call, err, "the broker is starting, or leaves already");
+}
+
+static void serve_keys(struct admin_call *call)
+{
+    struct peers *peers = call->control->peers;
+    struct message_keys_request request;
+    struct message_keys_response keys;
+    struct arena arena = ARENA_INIT;
+    int err = message_decode_keys_request(buffer_slice(&call->request), &request);
+
+    if (err != 0 || peers == NULL) {
+        admin_answer(call, err != 0 ? err : MESH_EBUSY, err != 0 ? "the request cannot be read" : "the broker is starting");
+        return;
+    }
+    if (request.action == MESSAGE_KEYS_ROTATE)
+        err = peers_rotate_key(peers);
+    else if (request.action != MESSAGE_KEYS_LIST)
+        err = MESH_EUNSUPPORTED;
+    if (err == 0) err = peers_describe_keys(peers, &arena, &keys);
+    if (err == 0) err = message_encode_keys_response(&call->response, &keys);
+    arena_deinit(&arena);
+    admin_answer(call, err, err == MESH_EBUSY ? "a rotation is under way" : NULL);
+}
+
 void admin_serve(struct admin_call *call)
 {
     switch (call->op) {
@@ -158,6 +211,9 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_TOPIC_DESCRIBE: serve_describe(call); break;
     case FRAME_OP_CLUSTER: serve_cluster(call); break;
     case FRAME_OP_STATUS: status_collect(call->control, on_status, call); break;
+    case FRAME_OP_MEMBERS: serve_members(call); break;
+    case FRAME_OP_LEAVE: serve_leave(call); break;
+    case FRAME_OP_KEYS: serve_keys(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
     }

@@ -116,7 +116,10 @@ static enum serve native_dispatch(const struct native_request *request)
     case FRAME_OP_TOPIC_ALTER:
     case FRAME_OP_TOPIC_DESCRIBE:
     case FRAME_OP_INIT_PRODUCER:
-    case FRAME_OP_STATUS: return native_admin(request);
+    case FRAME_OP_STATUS:
+    case FRAME_OP_MEMBERS:
+    case FRAME_OP_LEAVE:
+    case FRAME_OP_KEYS: return native_admin(request);
     default:
         native_respond_error(connection, header->op, header->correlation_id, MESH_EUNSUPPORTED,
                              "this broker does not know the operation");

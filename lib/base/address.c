@@ -1,4 +1,4 @@
-#include "client/address.h"
+#include "base/address.h"
 
 #include "base/error.h"
 

@@ -1,9 +1,9 @@
-/* client/address.h - "host:port" lists as users write them, and the socket addresses behind a name.
+/* base/address.h - "host:port" lists as users write them, and the socket addresses behind a name.
  *
  * Parsing is pure. Resolving asks the system's resolver and blocks the calling thread while it does; numeric
  * addresses are told apart first and never block. */
-#ifndef CLIENT_ADDRESS_H
-#define CLIENT_ADDRESS_H
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
 
 #include "base/slice.h"
 

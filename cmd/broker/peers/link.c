@@ -1,0 +1,569 @@
+/* peers/link.c - a socket, a channel, one buffer each way that exists only while it holds something. */
+#include "cmd/broker/peers/link.h"
+
+#include "base/error.h"
+#include "base/random.h"
+#include "crypto/crypto.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONNECT_SECONDS      2.0
+#define HANDSHAKE_SECONDS    4.0
+#define GOODBYE_SECONDS      1.0 /* for the peer to take what is queued when we close */
+#define USER_TIMEOUT_MS      10000
+#define KEEPALIVE_SECONDS    10
+#define KEEPALIVE_PROBE_SECONDS 3
+#define KEEPALIVE_PROBES     3
+#define RECEIVE_CHUNK        16384
+#define RECEIVES_PER_TURN    8
+#define REASON_SIZE          200
+
+enum link_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_GOODBYE, STATE_ENDED };
+
+struct bytes {
+    uint8_t *data; /* owned; NULL while empty */
+    size_t start, end, capacity;
+};
+
+struct link {
+    struct ev_loop *loop;
+    const struct link_hooks *hooks;
+    void *user, *mark;
+    ev_io io;
+    ev_timer timer;
+    int watched; /* events of io; 0: not started */
+    enum link_state state;
+    bool is_dialled;
+    struct net_address address;
+    struct uuid expected;
+    struct channel *channel;
+    struct bytes in, out;
+    struct link_stats stats;
+    struct channel_failure_detail failure;
+    enum link_end end;
+    char reason[REASON_SIZE];
+};
+
+/* ---- bytes ---- */
+
+static size_t bytes_size(const struct bytes *bytes)
+{
+    return bytes->end - bytes->start;
+}
+
+static struct slice bytes_slice(const struct bytes *bytes)
+{
+    return bytes->data == NULL ? slice_of(NULL, 0) : slice_of(bytes->data + bytes->start, bytes_size(bytes));
+}
+
+/* Room for `size` more behind the end. */
+static int bytes_reserve(struct bytes *bytes, size_t size)
+{
+    size_t used = bytes_size(bytes), capacity = bytes->capacity == 0 ? RECEIVE_CHUNK : bytes->capacity;
+    uint8_t *data;
+
+    if (bytes->capacity - bytes->end >= size) return 0;
+    if (bytes->start > 0) {
+        memmove(bytes->data, bytes->data + bytes->start, used);
+        bytes->start = 0;
+        bytes->end = used;
+        if (bytes->capacity - used >= size) return 0;
+    }
+    while (capacity - used < size)
+        capacity *= 2; /* frames are bounded, so this is */
+    data = realloc(bytes->data, capacity);
+    if (data == NULL) return MESH_ENOMEM;
+    bytes->data = data;
+    bytes->capacity = capacity;
+    return 0;
+}
+
+static void bytes_release(struct bytes *bytes)
+{
+    free(bytes->data);
+    *bytes = (struct bytes){NULL, 0, 0, 0};
+}
+
+/* ---- watching ---- */
+
+static void watch(struct link *link, int events)
+{
+    if (events == link->watched) return;
+    if (link->watched != 0) ev_io_stop(link->loop, &link->io);
+    if (events != 0) {
+        ev_io_set(&link->io, link->io.fd, events);
+        ev_io_start(link->loop, &link->io);
+    }
+    link->watched = events;
+}
+
+static void set_deadline(struct link *link, double seconds)
+{
+    ev_timer_stop(link->loop, &link->timer);
+    if (seconds < 0) return;
+    ev_timer_set(&link->timer, seconds, 0);
+    ev_timer_start(link->loop, &link->timer);
+}
+
+/* ---- the end ---- */
+
+/* What is known first counts. The hook runs from the loop. */
+static void end(struct link *link, enum link_end how, const char *reason)
+{
+    bool is_goodbye = link->state == STATE_GOODBYE;
+
+    if (link->state == STATE_ENDED) return;
+    link->state = STATE_ENDED;
+    link->end = is_goodbye ? LINK_END_CLOSED : how;
+    snprintf(link->reason, sizeof(link->reason), "%s", is_goodbye ? "closed here" : reason);
+    watch(link, 0);
+    set_deadline(link, 0);
+}
+
+static void release(struct link *link)
+{
+    watch(link, 0);
+    ev_timer_stop(link->loop, &link->timer);
+    if (link->io.fd >= 0) close(link->io.fd);
+    channel_free(link->channel);
+    bytes_release(&link->in);
+    bytes_release(&link->out);
+    free(link);
+}
+
+static void end_by_channel(struct link *link)
+{
+    channel_get_failure(link->channel, &link->failure);
+    end(link, LINK_END_REJECTED, channel_failure_text(link->failure.failure));
+}
+
+static void end_by_errno(struct link *link, int saved)
+{
+    enum link_end how = saved == ECONNREFUSED                          ? LINK_END_REFUSED
+                        : saved == ETIMEDOUT                           ? LINK_END_SILENT
+                        : saved == ECONNRESET || saved == EPIPE        ? LINK_END_RESET
+                        : saved == ENOMEM || saved == EMFILE || saved == ENFILE ? LINK_END_LOCAL
+                                                                       : LINK_END_UNREACHABLE;
+
+    end(link, how, how == LINK_END_REFUSED ? "nobody listens there" : strerror(saved));
+}
+
+/* The connection is over. Before the channel is open, what came of it may tell why. */
+static void end_by_eof(struct link *link)
+{
+    if (link->state != STATE_HANDSHAKE) {
+        end(link, LINK_END_RESET, "the connection ended without a goodbye");
+        return;
+    }
+    channel_cut(link->channel, bytes_slice(&link->in));
+    end_by_channel(link);
+}
+
+/* ---- sending ---- */
+
+static void flush(struct link *link)
+{
+    struct bytes *out = &link->out;
+
+    while (bytes_size(out) > 0) {
+        ssize_t size = send(link->io.fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
+
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (size < 0) {
+            end_by_errno(link, errno);
+            return;
+        }
+        link->stats.sent_bytes += (uint64_t)size;
+        out->start += (size_t)size;
+    }
+    if (bytes_size(out) == 0) {
+        bytes_release(out);
+        if (link->state == STATE_GOODBYE) {
+            end(link, LINK_END_CLOSED, "closed here");
+            return;
+        }
+    }
+    watch(link, EV_READ | (out->data != NULL ? EV_WRITE : 0));
+}
+
+static int queue(struct link *link, const uint8_t *data, size_t size)
+{
+    if (bytes_reserve(&link->out, size) != 0) return MESH_ENOMEM;
+    memcpy(link->out.data + link->out.end, data, size);
+    link->out.end += size;
+    return 0;
+}
+
+static int queue_frame(struct link *link, uint8_t type, struct slice payload)
+{
+    size_t size = payload.size + CHANNEL_FRAME_OVERHEAD;
+    int err;
+
+    if (payload.size > CHANNEL_PAYLOAD_MAX) return MESH_ETOOLARGE;
+    if (bytes_size(&link->out) + size > LINK_QUEUE_BYTES_MAX) return MESH_EFULL;
+    if (bytes_reserve(&link->out, size) != 0) return MESH_ENOMEM;
+    err = channel_seal(link->channel, type, payload, link->out.data + link->out.end);
+    if (err != 0) return err;
+    link->out.end += size;
+    link->stats.sent_frames++;
+    return 0;
+}
+
+int link_send(struct link *link, uint8_t type, struct slice payload)
+{
+    int err;
+
+    if (link->state != STATE_OPEN) return MESH_ECLOSED;
+    err = queue_frame(link, type, payload);
+    if (err == MESH_EFULL) end(link, LINK_END_SILENT, "it does not read what it is sent");
+    /* What is sent in one turn of the loop leaves together, when the socket is found writable. */
+    if (err == 0) watch(link, EV_READ | EV_WRITE);
+    return err;
+}
+
+void link_close(struct link *link)
+{
+    if (link->state == STATE_GOODBYE || link->state == STATE_ENDED) return;
+    if (link->state != STATE_OPEN || queue_frame(link, CHANNEL_FRAME_END, slice_of(NULL, 0)) != 0) {
+        end(link, LINK_END_CLOSED, "closed here");
+        return;
+    }
+    link->state = STATE_GOODBYE;
+    set_deadline(link, GOODBYE_SECONDS);
+    watch(link, EV_READ | EV_WRITE);
+}
+
+void link_abandon(struct link *link)
+{
+    release(link);
+}
+
+/* ---- receiving ---- */
+
+static void handshake(struct link *link)
+{
+    struct channel_step step;
+    enum channel_state state;
+
+    do {
+        state = channel_step(link->channel, bytes_slice(&link->in), &step);
+        link->in.start += step.used;
+        if (step.out_size > 0 && queue(link, step.out, step.out_size) != 0) {
+            end(link, LINK_END_LOCAL, "out of memory");
+            return;
+        }
+    } while (state == CHANNEL_HANDSHAKING && step.used > 0 && bytes_size(&link->in) > 0);
+    if (bytes_size(&link->out) > 0) flush(link);
+    if (link->state == STATE_ENDED) return;
+    if (state == CHANNEL_FAILED) {
+        end_by_channel(link);
+    } else if (state == CHANNEL_OPEN) {
+        link->state = STATE_OPEN;
+        set_deadline(link, -1);
+        link->hooks->up(link->user, link);
+    }
+}
+
+/* One whole frame at the front, if there is one. */
+static bool take_frame(struct link *link)
+{
+    struct channel_frame frame;
+    int err;
+
+    if (link->state != STATE_OPEN || bytes_size(&link->in) == 0) return false;
+    err = channel_open(link->channel, link->in.data + link->in.start, bytes_size(&link->in), &frame);
+    if (err == MESH_EAGAIN) return false;
+    if (err != 0) {
+        end_by_channel(link);
+        return false;
+    }
+    link->in.start += frame.used;
+    link->stats.received_frames++;
+    if (frame.type == CHANNEL_FRAME_END)
+        end(link, LINK_END_CLOSED, "closed by the peer");
+    else
+        link->hooks->receive(link->user, link, frame.type, frame.payload);
+    return link->state == STATE_OPEN;
+}
+
+/* Room for what comes next: the rest of a frame that has begun, once its size is known. */
+static int make_room(struct link *link)
+{
+    size_t size = 0, want = RECEIVE_CHUNK;
+
+    if (link->state == STATE_OPEN && bytes_size(&link->in) > 0 &&
+        channel_frame_size(link->channel, bytes_slice(&link->in), &size) == 0 &&
+        size > bytes_size(&link->in) + want)
+        want = size - bytes_size(&link->in);
+    return bytes_reserve(&link->in, want);
+}
+
+static void consume(struct link *link)
+{
+    if (link->state == STATE_HANDSHAKE) handshake(link);
+    while (take_frame(link))
+        ;
+    if (link->state == STATE_GOODBYE) link->in.start = link->in.end; /* we have stopped to listen */
+}
+
+static void receive(struct link *link)
+{
+    for (int round = 0; round < RECEIVES_PER_TURN && link->state != STATE_ENDED; round++) {
+        size_t room;
+        ssize_t size;
+
+        if (make_room(link) != 0) {
+            end(link, LINK_END_LOCAL, "out of memory");
+            return;
+        }
+        room = link->in.capacity - link->in.end;
+        size = recv(link->io.fd, link->in.data + link->in.end, room, 0);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (size < 0) {
+            end_by_errno(link, errno);
+            return;
+        }
+        if (size == 0) {
+            end_by_eof(link);
+            return;
+        }
+        link->stats.received_bytes += (uint64_t)size;
+        link->in.end += (size_t)size;
+        consume(link);
+        if ((size_t)size < room) break;
+    }
+    if (link->state != STATE_ENDED && bytes_size(&link->in) == 0) bytes_release(&link->in);
+}
+
+/* ---- events ---- */
+
+static void connected(struct link *link)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    if (getsockopt(link->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error != 0) {
+        end_by_errno(link, error);
+        return;
+    }
+    link->state = STATE_HANDSHAKE;
+    set_deadline(link, HANDSHAKE_SECONDS);
+    watch(link, EV_READ);
+    handshake(link);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct link *link = io->data;
+
+    (void)loop;
+    if (link->state == STATE_CONNECTING) {
+        connected(link);
+        return;
+    }
+    if (link->state == STATE_HANDSHAKE && bytes_size(&link->in) > 0) consume(link); /* what was read before we came */
+    if ((events & EV_READ) && link->state != STATE_ENDED) receive(link);
+    if ((events & EV_WRITE) && link->state != STATE_ENDED) flush(link);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct link *link = timer->data;
+
+    (void)loop;
+    (void)events;
+    switch (link->state) {
+    case STATE_CONNECTING: end(link, LINK_END_SILENT, "no answer"); return;
+    case STATE_GOODBYE: end(link, LINK_END_CLOSED, "closed here"); return;
+    case STATE_HANDSHAKE:
+        if (bytes_size(&link->in) == 0 && link->stats.received_bytes == 0)
+            end(link, LINK_END_SILENT, "it takes the connection, but says nothing");
+        else
+            end_by_eof(link);
+        return;
+    case STATE_OPEN: return;
+    case STATE_ENDED:
+        link->hooks->down(link->user, link, link->end, link->reason);
+        release(link);
+        return;
+    }
+}
+
+/* ---- making one ---- */
+
+/* A peer whose machine is gone is noticed by what is sent, or by the kernel's probes on a link at rest. */
+static void tune(int fd, const struct net_address *peer)
+{
+    static const char reno[] = "reno"; /* as for clients: pacing costs much where there is no network */
+    int one = 1, idle = KEEPALIVE_SECONDS, interval = KEEPALIVE_PROBE_SECONDS, probes = KEEPALIVE_PROBES;
+    unsigned timeout_ms = USER_TIMEOUT_MS;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    if (net_address_is_loopback(peer)) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
+}
+
+static int link_new(const struct link_options *options, bool is_dialled, const struct uuid *expected, struct link **ret_link)
+{
+    struct channel_options channel = options->channel;
+    struct link *link = calloc(1, sizeof(*link));
+    int err;
+
+    if (link == NULL) return MESH_ENOMEM;
+    channel.is_initiator = is_dialled;
+    if (expected != NULL) channel.expected_peer = link->expected = *expected;
+    random_system_bytes(channel.random, sizeof(channel.random));
+    err = channel_new(&channel, &link->channel);
+    crypto_wipe(channel.random, sizeof(channel.random));
+    if (err != 0) {
+        free(link);
+        return err;
+    }
+    link->loop = options->loop;
+    link->hooks = options->hooks;
+    link->user = options->user;
+    link->is_dialled = is_dialled;
+    ev_io_init(&link->io, on_io, -1, 0);
+    ev_timer_init(&link->timer, on_timer, 0, 0);
+    link->io.data = link->timer.data = link;
+    *ret_link = link;
+    return 0;
+}
+
+/* The socket, connecting, or -1. */
+static int dial(const struct net_address *address, const struct net_address *source)
+{
+    struct sockaddr_storage name, from;
+    socklen_t size, from_size;
+    int fd, saved;
+
+    net_address_to_sockaddr(address, &name, &size);
+    fd = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    tune(fd, address);
+    if (!net_address_is_wildcard(source)) {
+        struct net_address end_point = *source;
+
+        end_point.port = 0;
+        net_address_to_sockaddr(&end_point, &from, &from_size);
+        /* An address of the other family cannot be our end: then the kernel chooses. */
+        if (from.ss_family == name.ss_family) (void)bind(fd, (struct sockaddr *)&from, from_size);
+    }
+    if (connect(fd, (struct sockaddr *)&name, size) == 0 || errno == EINPROGRESS) return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int link_dial(const struct link_options *options, const struct net_address *address, const struct uuid *expected,
+              struct link **ret_link)
+{
+    struct link *link;
+    int err = link_new(options, true, expected, &link), fd;
+
+    if (err != 0) return err;
+    link->address = *address;
+    link->state = STATE_CONNECTING;
+    fd = dial(address, &options->source);
+    ev_io_set(&link->io, fd, 0);
+    *ret_link = link;
+    if (fd < 0) {
+        end_by_errno(link, errno);
+        return 0;
+    }
+    set_deadline(link, CONNECT_SECONDS);
+    watch(link, EV_WRITE);
+    return 0;
+}
+
+int link_adopt(const struct link_options *options, int fd, struct slice received, struct link **ret_link)
+{
+    struct sockaddr_storage name;
+    socklen_t size = sizeof(name);
+    struct link *link;
+    int err = link_new(options, false, NULL, &link);
+
+    if (err != 0) {
+        close(fd);
+        return err;
+    }
+    ev_io_set(&link->io, fd, 0);
+    if (getpeername(fd, (struct sockaddr *)&name, &size) != 0 ||
+        net_address_from_sockaddr((struct sockaddr *)&name, &link->address) != 0) {
+        release(link);
+        return MESH_EIO;
+    }
+    if (bytes_reserve(&link->in, received.size + RECEIVE_CHUNK) != 0) {
+        release(link);
+        return MESH_ENOMEM;
+    }
+    memcpy(link->in.data, received.data, received.size);
+    link->in.end = received.size;
+    tune(fd, &link->address);
+    link->state = STATE_HANDSHAKE;
+    set_deadline(link, HANDSHAKE_SECONDS);
+    /* Writable at once: the first event takes what was received already. */
+    watch(link, EV_READ | EV_WRITE);
+    *ret_link = link;
+    return 0;
+}
+
+/* ---- looking ---- */
+
+bool link_is_up(const struct link *link)
+{
+    return link->state == STATE_OPEN;
+}
+
+bool link_is_dialled(const struct link *link)
+{
+    return link->is_dialled;
+}
+
+const struct net_address *link_address(const struct link *link)
+{
+    return &link->address;
+}
+
+const struct channel_peer *link_peer(const struct link *link)
+{
+    return channel_peer(link->channel);
+}
+
+const struct uuid *link_expected(const struct link *link)
+{
+    return &link->expected;
+}
+
+const struct channel_failure_detail *link_failure(const struct link *link)
+{
+    return &link->failure;
+}
+
+const struct link_stats *link_stats(const struct link *link)
+{
+    return &link->stats;
+}
+
+void link_set_mark(struct link *link, void *mark)
+{
+    link->mark = mark;
+}
+
+void *link_mark(const struct link *link)
+{
+    return link->mark;
+}

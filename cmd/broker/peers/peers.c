@@ -1,0 +1,305 @@
+/* peers/peers.c - events in, outputs out, and what is asked about members. */
+#include "cmd/broker/peers/peers_internal.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LEAVE_SECONDS  5.0 /* a leave that takes longer is over anyway */
+#define SENDERS_MAX    GOSSIP_MEMBERS_MAX
+#define TICK_SECONDS_MAX 3600.0
+
+static const char *const state_names[] = {"alive", "suspect", "dead", "left"};
+
+uint64_t peers_now_us(void)
+{
+    return clock_monotonic_ns() / 1000;
+}
+
+/* ---- outputs ---- */
+
+static void send_packet(struct peers *peers, const struct gossip_output *output)
+{
+    uint8_t *packet;
+
+    if (peers->udp == NULL) { /* the port was taken: whoever has a link to us gets it there */
+        peers_send(peers, &output->peer, LINK_TYPE_PACKET, output->bytes);
+        return;
+    }
+    packet = udp_reserve(peers->udp);
+    memcpy(packet + SEALED_PACKET_HEADER_SIZE, output->bytes.data, output->bytes.size);
+    if (packet_sealer_seal(peers->sealer, packet, output->bytes.size) == 0)
+        udp_commit(peers->udp, &output->address, output->bytes.size + SEALED_PACKET_OVERHEAD);
+}
+
+static void tell_member(const struct gossip_output *output)
+{
+    const struct gossip_member *member = output->member;
+    char id[UUID_STRING_SIZE], address[NET_ADDRESS_STRING_SIZE];
+
+    if (member->is_self || (!output->is_new && output->was == member->state)) return;
+    log_info("member %s name=%s broker=%s address=%s was=%s", state_names[member->state], member->self.name,
+             uuid_format(&member->self.id, id), net_address_format(&member->self.address, address),
+             output->is_new ? "unknown" : state_names[output->was]);
+}
+
+static void has_left(struct peers *peers)
+{
+    peers_left_fn *left = peers->left;
+
+    ev_timer_stop(peers->loop, &peers->leave_timer);
+    peers->left = NULL;
+    if (left != NULL) left(peers->left_user);
+}
+
+static void perform(struct peers *peers, const struct gossip_output *output)
+{
+    char address[NET_ADDRESS_STRING_SIZE];
+
+    switch (output->type) {
+    case GOSSIP_OUTPUT_PACKET: send_packet(peers, output); return;
+    case GOSSIP_OUTPUT_MESSAGE: peers_send(peers, &output->peer, LINK_TYPE_GOSSIP, output->bytes); return;
+    case GOSSIP_OUTPUT_DIAL: peers_dial(peers, &output->address, &output->peer); return;
+    case GOSSIP_OUTPUT_HANG_UP: peers_hang_up(peers, &output->peer); return;
+    case GOSSIP_OUTPUT_MEMBER: tell_member(output); return;
+    case GOSSIP_OUTPUT_FORGOT: return;
+    case GOSSIP_OUTPUT_SOFT: return; /* read when it is needed */
+    case GOSSIP_OUTPUT_ADDRESS:
+        log_info("peers see this broker at address=%s", net_address_format(&output->address, address));
+        return;
+    case GOSSIP_OUTPUT_LEFT: peers->has_left = true; return;
+    case GOSSIP_OUTPUT_FRONTIER: return; /* the metadata log is not shared yet */
+    }
+}
+
+static void rearm(struct peers *peers)
+{
+    uint64_t due_us = gossip_due_us(peers->gossip), now_us = peers_now_us();
+    double seconds = due_us <= now_us ? 0 : (double)(due_us - now_us) / 1e6;
+
+    if (due_us == peers->armed_us && ev_is_active(&peers->tick)) return;
+    peers->armed_us = due_us;
+    ev_timer_stop(peers->loop, &peers->tick);
+    if (due_us == UINT64_MAX) return;
+    ev_timer_set(&peers->tick, seconds < TICK_SECONDS_MAX ? seconds : TICK_SECONDS_MAX, 0);
+    ev_timer_start(peers->loop, &peers->tick);
+}
+
+static void take_outputs(struct peers *peers)
+{
+    struct gossip_output output;
+
+    MESH_ASSERT(!peers->is_driving);
+    peers->is_driving = true;
+    while (gossip_next_output(peers->gossip, peers_now_us(), &output))
+        perform(peers, &output);
+    peers->is_driving = false;
+}
+
+/* Links call back from the loop only, so no event comes while outputs are taken. A dial that could not begin is told as an
+ * event of its own, afterwards. */
+void peers_drive(struct peers *peers)
+{
+    ev_now_update(peers->loop);
+    take_outputs(peers);
+    while (peers->failed_dial_count > 0) {
+        struct failed_dial failed = peers->failed_dials[--peers->failed_dial_count];
+
+        gossip_dial_failed(peers->gossip, peers_now_us(), &failed.address, &failed.expected, GOSSIP_DIAL_UNREACHABLE);
+        take_outputs(peers);
+    }
+    if (peers->udp != NULL) udp_flush(peers->udp);
+    rearm(peers);
+    if (!peers->has_left) return;
+    peers->has_left = false;
+    has_left(peers);
+}
+
+/* ---- events ---- */
+
+static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct peers *peers = timer->data;
+
+    (void)loop;
+    (void)events;
+    gossip_tick(peers->gossip, peers_now_us());
+    peers_drive(peers);
+}
+
+static void on_packet(void *user, const struct net_address *from, uint8_t *packet, size_t size)
+{
+    struct peers *peers = user;
+    struct opened_packet opened;
+    enum packet_result result = packet_sealer_open(peers->sealer, packet, size, &opened);
+    char address[NET_ADDRESS_STRING_SIZE];
+
+    peers->stats.packets_dropped[result]++;
+    if (result == PACKET_OK) {
+        gossip_receive_packet(peers->gossip, peers_now_us(), &opened.sender, opened.boot, from, opened.text);
+        peers_drive(peers);
+    } else if (result != PACKET_REPLAYED && log_limiter_allows(&peers->packet_lines, from, peers_now_us() / 1000)) {
+        log_warn("dropped a packet: %s source=%s", packet_result_text(result), net_address_format(from, address));
+    }
+}
+
+static void on_seeds(void *user)
+{
+    struct peers *peers = user;
+    struct net_address addresses[SEEDS_ADDRESSES_MAX];
+    size_t count = seeds_addresses(peers->seeds, addresses);
+
+    if (gossip_set_seeds(peers->gossip, peers_now_us(), addresses, count) != 0) log_warn("no memory for the seeds' addresses");
+    peers_drive(peers);
+}
+
+/* ---- leaving ---- */
+
+static void on_leave_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    has_left(timer->data);
+}
+
+int peers_leave(struct peers *peers, peers_left_fn *done, void *user)
+{
+    if (peers->left != NULL) return MESH_EBUSY;
+    peers->left = done;
+    peers->left_user = user;
+    peers->is_leaving = true;
+    ev_timer_set(&peers->leave_timer, LEAVE_SECONDS, 0);
+    ev_timer_start(peers->loop, &peers->leave_timer);
+    gossip_leave(peers->gossip, peers_now_us());
+    peers_drive(peers);
+    return 0;
+}
+
+bool peers_is_leaving(const struct peers *peers)
+{
+    return peers->is_leaving;
+}
+
+/* ---- open and close ---- */
+
+static int open_gossip(struct peers *peers)
+{
+    const struct peers_options *options = &peers->options;
+    struct gossip_options gossip;
+    bool is_specific = !net_address_is_wildcard(&options->listen);
+
+    gossip_options_init(&gossip);
+    gossip.self.id = options->identity->id;
+    gossip.self.dir_id = options->dir_id;
+    gossip.self.incarnation = (uint64_t)options->boot << 32;
+    gossip.self.address = net_address_is_none(&options->advertise) ? options->listen : options->advertise;
+    gossip.self.client_port = options->client_port;
+    snprintf(gossip.self.name, sizeof(gossip.self.name), "%s", options->name);
+    snprintf(gossip.self.zone, sizeof(gossip.self.zone), "%s", options->zone);
+    snprintf(gossip.self.host, sizeof(gossip.self.host), "%s", options->host);
+    memcpy(gossip.self.public_key, options->identity->public_key, sizeof(gossip.self.public_key));
+    gossip.signer = (struct gossip_signer){(void *)(uintptr_t)options->identity, identity_gossip_sign, identity_gossip_verify};
+    gossip.advertises_observed = net_address_is_none(&options->advertise) && !is_specific;
+    random_system_bytes(&gossip.seed, sizeof(gossip.seed));
+    return gossip_new(&gossip, peers_now_us(), &peers->gossip);
+}
+
+static int open_sealer(struct peers *peers)
+{
+    uint32_t random;
+    struct packet_sealer_options options = {
+        .keyring = peers->options.keyring,
+        .sender = peers->options.identity->id,
+        .cluster_id = peers->options.cluster_id,
+        .boot = peers->options.boot,
+        .senders_max = SENDERS_MAX,
+    };
+
+    random_system_bytes(&random, sizeof(random));
+    options.first_counter = packet_first_counter((uint64_t)clock_wall_ms(), random);
+    return packet_sealer_new(&options, &peers->sealer);
+}
+
+static int open_udp(struct peers *peers)
+{
+    char address[NET_ADDRESS_STRING_SIZE];
+    int err = udp_open(peers->loop, &peers->options.listen, on_packet, peers, &peers->udp);
+
+    if (err == MESH_ENOMEM) return err;
+    if (err != 0)
+        log_warn("no UDP at address=%s error=\"%s\": gossip takes its links instead, and will be slower",
+                 net_address_format(&peers->options.listen, address), strerror(errno));
+    return 0;
+}
+
+int peers_open(const struct peers_options *options, struct peers **ret_peers)
+{
+    struct peers *peers = calloc(1, sizeof(*peers));
+    int err;
+
+    if (peers == NULL) return MESH_ENOMEM;
+    peers->options = *options;
+    peers->loop = options->loop;
+    list_init(&peers->links);
+    ev_timer_init(&peers->tick, on_tick, 0, 0);
+    ev_timer_init(&peers->leave_timer, on_leave_timer, 0, 0);
+    peers->tick.data = peers->leave_timer.data = peers;
+    err = open_gossip(peers);
+    if (err == 0) err = open_sealer(peers);
+    if (err == 0) err = open_udp(peers);
+    if (err == 0) err = key_rotation_open(peers);
+    if (err == 0)
+        err = seeds_new(peers->loop, options->seeds, options->seed_count, options->name_servers, on_seeds, peers,
+                        &peers->seeds);
+    if (err != 0) {
+        log_error("cannot become a member of the mesh error=\"%s\"", mesh_strerror(err));
+        peers_close(peers);
+        return err;
+    }
+    peers_drive(peers);
+    *ret_peers = peers;
+    return 0;
+}
+
+void peers_close(struct peers *peers)
+{
+    if (peers == NULL) return;
+    seeds_free(peers->seeds);
+    if (peers->gossip != NULL) key_rotation_close(peers);
+    peers_abandon_links(peers);
+    udp_close(peers->udp);
+    ev_timer_stop(peers->loop, &peers->tick);
+    ev_timer_stop(peers->loop, &peers->leave_timer);
+    packet_sealer_free(peers->sealer);
+    gossip_free(peers->gossip);
+    free(peers);
+}
+
+void peers_get_stats(const struct peers *peers, struct peers_stats *ret_stats)
+{
+    *ret_stats = peers->stats;
+    gossip_get_stats(peers->gossip, &ret_stats->gossip);
+    if (peers->udp != NULL) {
+        const struct udp_stats *udp = udp_stats(peers->udp);
+
+        ret_stats->udp_received_bytes = udp->received_bytes;
+        ret_stats->udp_sent_bytes = udp->sent_bytes;
+        ret_stats->udp_unsent = udp->unsent;
+        ret_stats->udp_oversized = udp->oversized;
+    }
+    list_for_each(node, &peers->links)
+    {
+        const struct peer_link *peer_link = container_of(node, struct peer_link, node);
+        const struct link_stats *link = link_stats(peer_link->link);
+
+        ret_stats->link_received_bytes += link->received_bytes;
+        ret_stats->link_sent_bytes += link->sent_bytes;
+        ret_stats->links += peer_link->is_chosen;
+    }
+}

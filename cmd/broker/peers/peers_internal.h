@@ -1,0 +1,74 @@
+/* peers/peers_internal.h - what the driver's files share. */
+#ifndef BROKER_PEERS_PEERS_INTERNAL_H
+#define BROKER_PEERS_PEERS_INTERNAL_H
+
+#include "base/list.h"
+#include "cmd/broker/peers/link.h"
+#include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/peers/peers.h"
+#include "cmd/broker/peers/seeds.h"
+#include "cmd/broker/peers/udp.h"
+
+#include <ev.h>
+
+/* One link, from its dial or adoption to its end. The one that gossip knows of a peer is the chosen one. */
+struct peer_link {
+    struct list_node node; /* in peers.links */
+    struct peers *peers;
+    struct link *link;
+    struct uuid id;     /* zero before the peer is proven */
+    bool is_chosen;     /* gossip was told that it is up */
+    bool is_superseded; /* it ends because another one was chosen */
+};
+
+/* Where the rotation that this broker leads has got to (key_rotation.c). */
+enum rotation_phase { ROTATION_NONE, ROTATION_INSTALL, ROTATION_USE, ROTATION_REMOVE };
+
+struct peers {
+    struct peers_options options;
+    struct ev_loop *loop;
+    struct gossip *gossip;
+    struct packet_sealer *sealer;
+    struct udp *udp; /* NULL: the port is taken, links carry everything */
+    struct seeds *seeds;
+    struct list_node links;
+    uint32_t link_count;
+    ev_timer tick, leave_timer;
+    uint64_t armed_us; /* when tick is due */
+    bool is_driving, is_leaving;
+    bool has_left; /* noted while outputs are taken, acted upon afterwards */
+    struct failed_dial { struct net_address address; struct uuid expected; } failed_dials[8]; /* likewise */
+    size_t failed_dial_count;
+    peers_left_fn *left;
+    void *left_user;
+    struct log_limiter packet_lines, link_lines;
+    struct peers_stats stats;
+    struct {
+        enum rotation_phase phase;
+        uint32_t key_id;
+        uint32_t linger; /* steps since all use the new key */
+        ev_timer timer;
+        struct uuid blocker; /* a member that the phase waits for; zero: none */
+    } rotation;
+};
+
+uint64_t peers_now_us(void);
+
+/* After every event: does what gossip wants done, and sets the timer. */
+void peers_drive(struct peers *peers);
+
+/* ---- peer_links.c ---- */
+
+void peers_dial(struct peers *peers, const struct net_address *address, const struct uuid *expected);
+struct peer_link *peers_find_link(const struct peers *peers, const struct uuid *id); /* the chosen one, or NULL */
+void peers_hang_up(struct peers *peers, const struct uuid *id);
+void peers_send(struct peers *peers, const struct uuid *id, enum link_type type, struct slice payload);
+void peers_abandon_links(struct peers *peers);
+
+/* ---- key_rotation.c ---- */
+
+int key_rotation_open(struct peers *peers); /* publishes what this broker holds. Errors: MESH_ENOMEM */
+void key_rotation_close(struct peers *peers);
+void key_rotation_receive(struct peers *peers, const struct uuid *from, struct slice payload);
+
+#endif

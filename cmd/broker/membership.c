@@ -9,6 +9,8 @@
 #include "crypto/crypto.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define MESSAGE_SIZE 512
 

@@ -9,10 +9,12 @@ import unittest
 
 from harness import Case, MESH, main
 
-COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list", "topic describe", "topic alter", "topic delete", "produce", "consume", "status",
+COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list",
+            "topic describe", "topic alter", "topic delete", "produce", "consume", "status",
             "bench produce", "bench consume", "bench latency", "version", "help"]
 CLIENT_COMMANDS = [("topic", "create", "t"), ("topic", "list"), ("topic", "describe", "t"), ("topic", "alter", "t", "--partitions", "2"),
-                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("bench", "produce"),
+                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("members",), ("leave",),
+                   ("key", "list"), ("key", "rotate"), ("bench", "produce"),
                    ("bench", "consume"), ("bench", "latency")]
 DOCS = os.environ.get("MESH_DOCS", "")
 
@@ -46,8 +48,10 @@ class Commands(Case):
         for words, said in [
             (("prodcue", "t"), "did you mean 'produce'?"),
             (("topic", "creat", "t"), "did you mean 'topic create'?"),
-            (("join", "host:1"), "there is no command 'join'"),
-            (("members",), "there is no command 'members'"),
+            (("join",), "an argument is missing"),
+            (("join", "host:0"), "'host:0' is no seed"),
+            (("membres",), "did you mean 'members'?"),
+            (("key", "rotat"), "did you mean 'key rotate'?"),
             (("group", "list"), "there is no command 'group'"),
             (("topic",), "Commands:"),
             (("produce",), "an argument is missing"),

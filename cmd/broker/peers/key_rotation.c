@@ -83,6 +83,17 @@ static int use(struct peers *peers, uint32_t key_id)
     return err;
 }
 
+/* A link whose handshake was made with a key that is gone could not be made again: it is, with the one that stays. */
+static void renew_links(struct peers *peers, uint32_t removed_id)
+{
+    list_for_each(node, &peers->links)
+    {
+        struct peer_link *link = container_of(node, struct peer_link, node);
+
+        if (link->is_chosen && link_peer(link->link)->key_id == removed_id) link_close(link->link);
+    }
+}
+
 /* All but one. */
 static int remove_others(struct peers *peers, uint32_t key_id)
 {
@@ -95,7 +106,9 @@ static int remove_others(struct peers *peers, uint32_t key_id)
         enum key_state state;
         uint32_t id = keyring_at(ring, i, &state)->id;
 
-        if (id != key_id) has_removed |= keyring_remove(ring, id) == 0;
+        if (id == key_id || keyring_remove(ring, id) != 0) continue;
+        has_removed = true;
+        renew_links(peers, id);
     }
     return has_removed ? write_down(peers) : 0; /* a ring on disk that has more than the one in memory does no harm */
 }

@@ -2,7 +2,10 @@
  * blocks.
  *
  * A file is removed only after a manifest that does not name it any more is durable: after a crash, a file
- * that the manifest names and that is not there is damage, never a removal that was under way. */
+ * that the manifest names and that is not there is damage, never a removal that was under way.
+ *
+ * In steps with pauses: where the file system tells the disk of freed blocks at once (discard), gigabytes that go together
+ * make every sync wait for seconds. A step is a file at least; it is not cut shorter, a view may be reading it still. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/plog_delete.h"
@@ -11,12 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEP_BYTES_DEFAULT (64u << 20)
+#define STEP_PAUSE_MS      250
+
+struct removal {
+    uint64_t base_offset;
+    uint32_t size;
+};
+
 struct delete_job {
     struct store_job job;
     struct plog_id id;
-    bool is_whole;          /* the log's directory goes, with whatever is in it */
-    uint64_t *base_offsets; /* else these segments, oldest first */
-    uint32_t count;
+    bool is_whole;            /* at last the log's directory goes, with whatever is in it */
+    struct removal *removals; /* owned; oldest first */
+    uint32_t count, next;
+    uint64_t step_bytes;    /* UINT64_MAX: no steps */
+    uint64_t removed_bytes; /* by this step */
+    bool is_done;
     uint64_t manifest_sequence; /* the first manifest that knows of the removal */
 };
 
@@ -57,30 +71,51 @@ static void delete_job_run(struct store_job *base)
 {
     struct delete_job *job = container_of(base, struct delete_job, job);
 
-    if (job->is_whole) {
-        remove_directory(base->fs, &job->id);
-        return;
-    }
+    job->removed_bytes = 0;
     /* Oldest first, so that a crash in between leaves no gap. What fails stays, and is found by recovery. */
-    for (uint32_t i = 0; i < job->count; i++)
-        if (segment_remove(base->fs, &job->id, job->base_offsets[i]) != 0) break;
-    segment_sync_names(base->fs, &job->id, false);
+    while (job->next < job->count && job->removed_bytes < job->step_bytes) {
+        const struct removal *removal = &job->removals[job->next++];
+        if (segment_remove(base->fs, &job->id, removal->base_offset) != 0) job->next = job->count;
+        job->removed_bytes += removal->size;
+    }
+    job->is_done = job->next == job->count;
+    if (job->is_done && job->is_whole)
+        remove_directory(base->fs, &job->id);
+    else
+        segment_sync_names(base->fs, &job->id, false);
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
 static void delete_job_free(struct delete_job *job)
 {
-    free(job->base_offsets);
+    free(job->removals);
     free(job);
+}
+
+static uint64_t step_bytes_of(const struct store *store)
+{
+    return store->options.delete_step_bytes > 0 ? store->options.delete_step_bytes : STEP_BYTES_DEFAULT;
 }
 
 static void delete_job_complete(struct store *store, struct store_job *base)
 {
+    struct delete_job *job = container_of(base, struct delete_job, job);
+    uint64_t step_bytes = step_bytes_of(store);
+
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
-    delete_job_free(container_of(base, struct delete_job, job));
+    store->deleted_bytes += job->removed_bytes;
+    if (store->deleted_bytes >= step_bytes) {
+        store->delete_due_ms = store->now_ms + store->deleted_bytes / step_bytes * STEP_PAUSE_MS;
+        store->deleted_bytes = 0;
+    }
+    if (job->is_done)
+        delete_job_free(job);
+    else
+        list_push_front(&store->deletions, &job->job.link);
 }
 
-static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
+/* The first `count` segments of the log; is_whole: then its directory. */
+static struct delete_job *delete_job_new(struct plog *plog, uint32_t count, bool is_whole)
 {
     struct delete_job *job = calloc(1, sizeof(*job));
 
@@ -90,13 +125,16 @@ static struct delete_job *delete_job_new(struct plog *plog, uint32_t count)
                                   .fs = plog->store->fs,
                                   .run = delete_job_run,
                                   .complete = delete_job_complete};
-    job->is_whole = count == 0;
+    job->is_whole = is_whole;
+    job->count = count;
     job->manifest_sequence = plog->store->manifest_sequence + 1;
-    if (count > 0) job->base_offsets = malloc(count * sizeof(*job->base_offsets));
-    if (count > 0 && job->base_offsets == NULL) {
+    if (count > 0) job->removals = malloc(count * sizeof(*job->removals));
+    if (count > 0 && job->removals == NULL) {
         free(job);
         return NULL;
     }
+    for (uint32_t i = 0; i < count; i++)
+        job->removals[i] = (struct removal){plog->segments[i]->base_offset, plog->segments[i]->size};
     return job;
 }
 
@@ -114,9 +152,19 @@ bool store_has_waiting_deletion(const struct store *store)
 
 struct store_job *store_delete_job(struct store *store)
 {
-    if (list_is_empty(&store->deletions) || store_has_waiting_deletion(store)) return NULL;
+    struct delete_job *job;
+
+    if (store_deletion_due(store) > store->now_ms) return NULL;
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
-    return container_of(list_pop_front(&store->deletions), struct store_job, link);
+    job = delete_job_of(list_pop_front(&store->deletions));
+    job->step_bytes = store->is_draining ? UINT64_MAX : step_bytes_of(store) - store->deleted_bytes;
+    return &job->job;
+}
+
+uint64_t store_deletion_due(const struct store *store)
+{
+    if (list_is_empty(&store->deletions) || store_has_waiting_deletion(store)) return UINT64_MAX;
+    return store->is_draining ? 0 : store->delete_due_ms; /* who stops does not wait */
 }
 
 static void queue(struct store *store, struct delete_job *job)
@@ -142,7 +190,7 @@ void plog_job_unref(struct plog *plog)
     MESH_ASSERT(plog->job_references > 0);
     if (--plog->job_references > 0 || !plog->is_deleted) return;
     /* Without memory for the job the files stay; recovery finds them, and the metadata does not know them. */
-    job = plog->end_offset > 0 || plog->segment_count > 0 ? delete_job_new(plog, 0) : NULL;
+    job = plog->end_offset > 0 || plog->segment_count > 0 ? delete_job_new(plog, plog->segment_count, true) : NULL;
     if (job != NULL) queue(store, job);
     plog_free(plog);
 }
@@ -168,11 +216,10 @@ int plog_remove_segments(struct plog *plog, uint32_t count)
     struct delete_job *job;
 
     MESH_ASSERT(count < plog->segment_count && plog->job_references == 0);
-    job = delete_job_new(plog, count);
+    job = delete_job_new(plog, count, false);
     if (job == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
         struct segment_file *segment = plog->segments[i];
-        job->base_offsets[job->count++] = segment->base_offset;
         plog->size_bytes -= segment->size;
         file_cache_close(&store->files, segment);
         segment_file_free(segment);

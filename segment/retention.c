@@ -170,6 +170,8 @@ uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
 
     store_set_clock(store, now_ms, now_wall_ms);
     next = store_run_due(store);
+    /* What is due already begins with the next free moment of its lane. */
+    if (store_deletion_due(store) > now_ms) next = earliest(next, store_deletion_due(store));
     if (now_ms - store->probed_ms >= FREE_PROBE_MS && store->fs->ops->free_bytes(store->fs, &free_bytes) == 0)
         store_space_probed(store, free_bytes);
     if (now_ms >= IDLE_RELEASE_MS) {

@@ -2,6 +2,7 @@
 #include "store_rig.h"
 
 #include "base/error.h"
+#include "segment/segment_file.h"
 #include "segment/sync_queue.h"
 #include "support/run_suite.h"
 
@@ -243,6 +244,67 @@ START_TEST(memory_and_journal_limits_push_back_and_let_go)
 }
 END_TEST
 
+static int count_name(void *user, const char *name, bool is_dir)
+{
+    uint64_t base_offset;
+
+    *(unsigned *)user += !is_dir && segment_parse_name(name, &base_offset);
+    return 0;
+}
+
+/* Segments on the disk. */
+static unsigned count_files(struct fs *fs)
+{
+    struct plog_id id = rig_id(0);
+    char path[FS_PATH_MAX];
+    unsigned count = 0;
+
+    segment_directory_path(&id, path);
+    return fs->ops->list(fs, path, count_name, &count) == 0 ? count : 0;
+}
+
+START_TEST(a_large_log_is_removed_in_steps)
+{
+    unsigned before, step;
+
+    rig.config.segment_bytes = 20000;
+    rig.options.delete_step_bytes = 50000;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 200, 1, 2000);
+    rig_wait(&rig, 3000); /* all of it is in files and in the manifest */
+    before = count_files(rig.fs);
+    ck_assert_uint_ge(before, 20);
+    plog_delete(rig.logs[0]);
+    rig.logs[0] = NULL;
+    rig_pump(&rig);
+    step = before - count_files(rig.fs);
+    ck_assert_uint_ge(step, 1);
+    ck_assert_uint_le(step, 3);
+    for (unsigned left = before - step; left > 0; left = count_files(rig.fs)) {
+        rig_pump(&rig);
+        ck_assert_uint_eq(count_files(rig.fs), left); /* not before its time */
+        rig_wait(&rig, 300);
+        ck_assert_uint_lt(count_files(rig.fs), left);
+    }
+}
+END_TEST
+
+START_TEST(a_stop_does_not_wait_for_the_steps_of_a_removal)
+{
+    rig.config.segment_bytes = 20000;
+    rig.config.retention_bytes = 30000;
+    rig.options.delete_step_bytes = 20000;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 200, 1, 2000);
+    rig_wait(&rig, 3000);
+    rig_stop(&rig);
+    ck_assert_uint_le(count_files(rig.fs), 4);
+    rig_open(&rig, 1);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 150);
+    ck_assert_uint_gt(rig_check(&rig, rig.logs[0], plog_start_offset(rig.logs[0]), 200, 9000), 0);
+}
+END_TEST
+
 START_TEST(async_logs_are_written_at_the_end_of_the_turn)
 {
     rig.config.flush = PLOG_FLUSH_ASYNC;
@@ -442,6 +504,8 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, async_logs_are_written_at_the_end_of_the_turn);
     tcase_add_test(tcase, a_truncation_is_durable_and_appends_go_on_behind_it);
     tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
+    tcase_add_test(tcase, a_large_log_is_removed_in_steps);
+    tcase_add_test(tcase, a_stop_does_not_wait_for_the_steps_of_a_removal);
     tcase_add_test(tcase, an_idle_store_gives_memory_and_files_back);
     tcase_add_test(tcase, a_time_finds_the_first_record_at_or_after_it);
     tcase_add_test(tcase, producers_are_known_again_after_stop_and_crash);

@@ -12,6 +12,8 @@
 #ifndef SEGMENT_FS_H
 #define SEGMENT_FS_H
 
+#include "base/error.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +45,9 @@ struct fs_ops {
     void (*close)(struct fs_file *file); /* frees it too */
     /* Reads up to size bytes; *ret_size is smaller only at the end of the file. */
     int (*read)(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
+    /* The same of what can be had without waiting for the disk: MESH_EAGAIN when a part of it is not in memory. May be
+     * NULL, or wait after all, where the file system cannot tell. */
+    int (*read_now)(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
     /* Writes all of it. On an error any part of it may have been written. */
     int (*write)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
     /* As write, and durable on return (RWF_DSYNC): bytes and whatever metadata is needed to read them back. */
@@ -90,6 +95,26 @@ static inline void fs_unref(struct fs_file *file) /* accepts NULL */
 {
     if (file != NULL && atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) == 1)
         file->fs->ops->close(file);
+}
+
+/* How a loop reads: what is not in memory is noted instead of waited for. */
+struct fs_look {
+    struct fs_file *missing; /* referenced; NULL: nothing was missing */
+    uint64_t position;
+    size_t size;
+};
+
+/* As read, waiting for the disk if look is NULL. Otherwise MESH_EAGAIN stands for what *look then says (the first one). */
+static inline int fs_read(struct fs_file *file, void *to, size_t size, uint64_t position, struct fs_look *look,
+                          size_t *ret_size)
+{
+    int err;
+
+    if (look == NULL || file->fs->ops->read_now == NULL)
+        return file->fs->ops->read(file, to, size, position, ret_size);
+    err = file->fs->ops->read_now(file, to, size, position, ret_size);
+    if (err == MESH_EAGAIN && look->missing == NULL) *look = (struct fs_look){fs_ref(file), position, size};
+    return err;
 }
 
 #endif

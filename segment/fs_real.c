@@ -144,6 +144,25 @@ static bool iov_is_aligned(const struct iovec *iov, int iov_count, uint64_t posi
     return all % FS_BLOCK_SIZE == 0;
 }
 
+static int real_read_now(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size)
+{
+    size_t done = 0;
+
+    if (file->is_direct) return real_read(file, to, size, position, ret_size);
+    while (done < size) {
+        struct iovec iov = {(uint8_t *)to + done, size - done};
+        ssize_t got = preadv2(file->fd, &iov, 1, (off_t)(position + done), RWF_NOWAIT);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && errno == EAGAIN) return MESH_EAGAIN;
+        if (got < 0 && errno == EOPNOTSUPP) return real_read(file, to, size, position, ret_size);
+        if (got < 0) return error_now();
+        if (got == 0) break;
+        done += (size_t)got;
+    }
+    *ret_size = done;
+    return 0;
+}
+
 /* Some file systems take O_DIRECT when opening and refuse it when writing. True when the file is now
  * buffered. */
 static bool fall_back_to_buffered(struct fs_file *file, const struct iovec *iov, int iov_count,
@@ -381,6 +400,7 @@ static const struct fs_ops real_ops = {
     .open = real_open,
     .close = real_close,
     .read = real_read,
+    .read_now = real_read_now,
     .write = real_write,
     .write_sync = real_write_sync,
     .sync = real_sync,

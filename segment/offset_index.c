@@ -364,18 +364,17 @@ int offset_index_decode(struct slice bytes, struct offset_index *ret_index)
 
 /* ---- searching the file ---- */
 
-static int read_page(struct fs_file *file, uint32_t page_number, uint8_t *to)
+static int read_page(struct fs_file *file, uint32_t page_number, struct fs_look *look, uint8_t *to)
 {
     size_t size;
-    int err = file->fs->ops->read(file, to, OFFSET_INDEX_PAGE_SIZE,
-                                  (uint64_t)page_number * OFFSET_INDEX_PAGE_SIZE, &size);
+    int err = fs_read(file, to, OFFSET_INDEX_PAGE_SIZE, (uint64_t)page_number * OFFSET_INDEX_PAGE_SIZE, look, &size);
 
     if (err != 0) return err;
     return size == OFFSET_INDEX_PAGE_SIZE ? 0 : MESH_ECORRUPT;
 }
 
-static int read_root(struct fs_file *file, uint64_t base_offset, uint8_t *page, struct shape *ret_shape,
-                     struct offset_index_range *ret_range)
+static int read_root(struct fs_file *file, uint64_t base_offset, struct fs_look *look, uint8_t *page,
+                     struct shape *ret_shape, struct offset_index_range *ret_range)
 {
     uint64_t size, page_count;
     int err = file->fs->ops->size(file, &size);
@@ -384,7 +383,7 @@ static int read_root(struct fs_file *file, uint64_t base_offset, uint8_t *page, 
     page_count = size / OFFSET_INDEX_PAGE_SIZE;
     if (page_count == 0 || page_count > UINT32_MAX || size % OFFSET_INDEX_PAGE_SIZE != 0)
         return MESH_ECORRUPT;
-    err = read_page(file, (uint32_t)page_count - 1, page);
+    err = read_page(file, (uint32_t)page_count - 1, look, page);
     return err != 0 ? err : load_root(page, base_offset, page_count, ret_shape, ret_range);
 }
 
@@ -393,14 +392,14 @@ int offset_index_file_range(struct fs_file *file, uint64_t base_offset, struct o
     _Alignas(OFFSET_INDEX_PAGE_SIZE) uint8_t page[OFFSET_INDEX_PAGE_SIZE];
     struct offset_index_range range;
     struct shape shape;
-    int err = read_root(file, base_offset, page, &shape, &range);
+    int err = read_root(file, base_offset, NULL, page, &shape, &range);
 
     if (err == 0) *ret_range = range;
     return err;
 }
 
 int offset_index_file_find(struct fs_file *file, uint64_t base_offset, enum offset_index_key by, uint64_t key,
-                           struct offset_index_entry *ret_entry)
+                           struct fs_look *look, struct offset_index_entry *ret_entry)
 {
     _Alignas(OFFSET_INDEX_PAGE_SIZE) uint8_t page[OFFSET_INDEX_PAGE_SIZE];
     struct offset_index_range range;
@@ -408,7 +407,7 @@ int offset_index_file_find(struct fs_file *file, uint64_t base_offset, enum offs
     struct query query;
     struct shape shape;
     uint32_t child;
-    int found, err = read_root(file, base_offset, page, &shape, &range);
+    int found, err = read_root(file, base_offset, look, page, &shape, &range);
 
     if (err != 0) return err;
     if (!make_query(&query, base_offset, by, key)) return MESH_ENOTFOUND;
@@ -417,7 +416,7 @@ int offset_index_file_find(struct fs_file *file, uint64_t base_offset, enum offs
     child = (uint32_t)found;
     for (unsigned level = shape.root_level; level-- > 0;) {
         uint32_t page_number = shape.first_pages[level] + child;
-        err = read_page(file, page_number, page);
+        err = read_page(file, page_number, look, page);
         if (err != 0) return err;
         entries = page;
         if (!page_is_sound(page, base_offset, page_number)) return MESH_ECORRUPT;

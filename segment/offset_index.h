@@ -95,9 +95,9 @@ int offset_index_decode(struct slice bytes, struct offset_index *ret_index);
  * Errors: MESH_ECORRUPT, MESH_EIO. */
 int offset_index_file_range(struct fs_file *file, uint64_t base_offset, struct offset_index_range *ret_range);
 
-/* As offset_index_find(), on the file: one page read per level, no heap memory. Blocks; any thread.
- * Errors: MESH_ENOTFOUND, MESH_ECORRUPT, MESH_EIO. */
+/* As offset_index_find(), on the file: one page read per level, no heap memory. Any thread; blocks if look is NULL.
+ * Errors: MESH_ENOTFOUND, MESH_ECORRUPT, MESH_EIO, with look MESH_EAGAIN. */
 int offset_index_file_find(struct fs_file *file, uint64_t base_offset, enum offset_index_key by, uint64_t key,
-                           struct offset_index_entry *ret_entry);
+                           struct fs_look *look, struct offset_index_entry *ret_entry);
 
 #endif

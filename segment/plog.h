@@ -24,6 +24,7 @@ struct plog_hole {
     uint32_t resume_position;
 };
 
+#define INDEX_JOB_BYTES_MIN (1u << 20) /* an index is made on the loop for segments below that only */
 #define PLOG_HOLES_MAX  1024
 #define PLOG_READ_MARKS 4 /* sequential readers of one log that need no search */
 
@@ -72,6 +73,9 @@ struct plog {
         uint32_t position; /* in the segment, also while the bytes are still in memory only */
     } read_marks[PLOG_READ_MARKS];
     uint8_t next_read_mark;
+    uint8_t cold_streak; /* jobs in a row after which a read still missed something */
+    bool is_warming;     /* a job brings into memory what a read missed */
+    uint32_t cut_count;  /* truncations, for jobs that began before */
     uint32_t due_index; /* in store->due; 0: not in it */
     uint64_t due_ms;
 };
@@ -96,13 +100,44 @@ const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset);
 /* The first hole that begins at or after offset, or NULL. */
 const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset);
 
+/* Looking things up on the loop without waiting for the disk. What was missing is brought by a job of the read lane
+ * (plog_warm.c), after which the log is notified and whoever asked asks again. */
+struct plog_look {
+    struct fs_look file;               /* bytes that are not in memory */
+    struct segment_file *index_wanted; /* NULL, or its index is to be made from the segment itself */
+};
+
+/* plog_warm.c */
+/* Starts the job for what is missing unless one is under way, and ends the look. Errors: MESH_EAGAIN (it has begun),
+ * MESH_ENOMEM. */
+int plog_warm(struct plog *plog, struct plog_look *look);
+/* False when memory keeps losing what was brought: then look no more, but wait for the disk. */
+bool plog_may_look(const struct plog *plog);
+
 /* plog_index.c */
 /* Makes segment->index usable up to what the file holds, rebuilding what is missing by reading it. May block
  * on a cold page cache. */
 int plog_load_index(struct plog *plog, struct segment_file *segment);
+/* The same in two steps: what the file has on any thread, and the rest on the loop. */
+struct index_source {
+    struct fs *fs;
+    struct plog_id id;
+    struct fs_file *file;         /* borrowed; the segment's */
+    const struct plog_hole *holes; /* borrowed */
+    uint32_t hole_count;
+    uint64_t base_offset, next_offset; /* of the segment */
+    uint32_t written;                  /* bytes to cover */
+    uint32_t interval_bytes;
+};
+int index_read(const struct index_source *source, struct offset_index *ret_index, uint32_t *ret_indexed);
+/* Takes index (malloc'ed) for a segment that has none. Errors: as above; index is then freed. */
+int plog_take_index(struct plog *plog, struct segment_file *segment, struct offset_index *index, uint32_t indexed);
+/* A sync job saves it, and it leaves memory again. */
+void plog_index_was_made(struct plog *plog, struct segment_file *segment);
+void plog_describe_index(struct plog *plog, const struct segment_file *segment, struct index_source *ret_source);
 /* The entry to begin scanning at; the segment's first byte when there is none better. */
 int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key,
-                    struct offset_index_entry *ret_entry);
+                    struct plog_look *look, struct offset_index_entry *ret_entry);
 int plog_open_segment(struct plog *plog, struct segment_file *segment); /* for reading: segment->file */
 
 /* plog_locate.c: batch boundaries inside one segment file. */
@@ -112,13 +147,14 @@ struct plog_place {
 };
 /* What the file has of a segment: the offset after the last batch there. */
 uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment);
-/* The batch that contains offset. Errors: MESH_ECORRUPT, MESH_EIO, MESH_ENOMEM. */
-int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset,
+/* The batch that contains offset. Errors: MESH_ECORRUPT, MESH_EIO, MESH_ENOMEM. Here and below, look: NULL waits for the
+ * disk, otherwise MESH_EAGAIN leaves in it what is missing. */
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_look *look,
                        struct plog_place *ret_place);
 /* A batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond
  * limit_offset; one batch at least unless that passes limit_offset. The last such boundary but for what would
  * fill a sixteenth of bytes_max. */
 int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
-                    uint32_t bytes_max, uint64_t limit_offset, struct plog_place *ret_place);
+                    uint32_t bytes_max, uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place);
 
 #endif

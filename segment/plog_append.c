@@ -50,6 +50,15 @@ static bool must_roll(const struct plog *plog, const struct segment_file *segmen
            (uint64_t)(now_wall_ms - segment->first_timestamp_ms) > plog->config.segment_ms;
 }
 
+/* The first append after a start: what the file holds beyond its saved index is read, by a job if that may be much. */
+static int active_index(struct plog *plog, struct segment_file *segment)
+{
+    struct plog_look look = {.index_wanted = segment};
+
+    if (segment->written < INDEX_JOB_BYTES_MIN || !plog_may_look(plog)) return plog_load_index(plog, segment);
+    return plog_warm(plog, &look);
+}
+
 /* The segment that the batch belongs to, its index usable. */
 static int append_segment(struct plog *plog, const struct record_batch_header *header, int64_t now_wall_ms,
                           struct segment_file **ret_segment)
@@ -62,7 +71,7 @@ static int append_segment(struct plog *plog, const struct record_batch_header *h
         if (segment != NULL) plog->store->is_manifest_stale = true;
         err = plog_add_segment(plog, plog->end_offset, &segment);
     }
-    if (err == 0 && segment->index == NULL) err = plog_load_index(plog, segment);
+    if (err == 0 && segment->index == NULL) err = active_index(plog, segment);
     if (err == 0) *ret_segment = segment;
     return err;
 }

@@ -15,6 +15,7 @@ struct header_walk {
     uint32_t block_start; /* of the bytes in store->scratch */
     size_t block_size;
     uint32_t batch_size; /* of the last batch; 0: none yet */
+    struct fs_look *look;
 };
 
 static int walk_next(struct header_walk *walk, struct record_batch_header *ret_header)
@@ -30,8 +31,8 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
         err = buffer_reserve(&store->scratch, SCAN_BYTES);
         if (err != 0) return err;
         walk->block_start = walk->position;
-        err = store->fs->ops->read(walk->segment->file, store->scratch.data, left < size ? left : size,
-                                   walk->position, &walk->block_size);
+        err = fs_read(walk->segment->file, store->scratch.data, left < size ? left : size, walk->position, walk->look,
+                      &walk->block_size);
         if (err != 0) return err;
     }
     err = record_batch_parse_header(slice_of(store->scratch.data + (walk->position - walk->block_start),
@@ -48,9 +49,10 @@ uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file
 }
 
 static int start_walk(struct header_walk *walk, struct plog *plog, struct segment_file *segment,
-                      uint32_t position)
+                      uint32_t position, struct plog_look *look)
 {
-    *walk = (struct header_walk){.plog = plog, .segment = segment, .position = position};
+    *walk = (struct header_walk){
+        .plog = plog, .segment = segment, .position = position, .look = look != NULL ? &look->file : NULL};
     return plog_open_segment(plog, segment);
 }
 
@@ -78,15 +80,15 @@ static int found_damage(struct plog *plog, struct segment_file *segment, uint64_
     return MESH_ECORRUPT;
 }
 
-int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset,
+int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t offset, struct plog_look *look,
                        struct plog_place *ret_place)
 {
     struct offset_index_entry entry;
     struct header_walk walk;
     uint64_t expected;
-    int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, offset, &entry);
+    int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, offset, look, &entry);
 
-    if (err == 0) err = start_walk(&walk, plog, segment, entry.position);
+    if (err == 0) err = start_walk(&walk, plog, segment, entry.position, look);
     if (err != 0) return err;
     expected = segment->base_offset + entry.relative_offset;
     for (;;) {
@@ -111,24 +113,27 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
     }
 }
 
-/* An index entry to start from that is behind `from` and before both limits. */
-static void skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max,
-                       uint64_t limit_offset, struct plog_place *io_place)
+/* An index entry to start from that is behind `from` and before both limits. Without one the headers lead on: the only
+ * error is MESH_EAGAIN. */
+static int skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max, uint64_t limit_offset,
+                      struct plog_look *look, struct plog_place *io_place)
 {
     struct offset_index_entry by_position, by_offset, *entry = &by_position;
+    int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_POSITION, position_max, look, &by_position);
 
-    if (plog_find_index(plog, segment, OFFSET_INDEX_BY_POSITION, position_max, &by_position) != 0) return;
-    if (limit_offset < plog_file_end_offset(plog, segment)) {
-        if (plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, limit_offset, &by_offset) != 0) return;
-        if (by_offset.position < by_position.position) entry = &by_offset;
+    if (err == 0 && limit_offset < plog_file_end_offset(plog, segment)) {
+        err = plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, limit_offset, look, &by_offset);
+        if (err == 0 && by_offset.position < by_position.position) entry = &by_offset;
     }
-    if (entry->position <= io_place->position) return;
+    if (err != 0) return err == MESH_EAGAIN ? err : 0;
+    if (entry->position <= io_place->position) return 0;
     io_place->position = entry->position;
     io_place->offset = segment->base_offset + entry->relative_offset;
+    return 0;
 }
 
 int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
-                    uint32_t bytes_max, uint64_t limit_offset, struct plog_place *ret_place)
+                    uint32_t bytes_max, uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place)
 {
     uint64_t position_max = (uint64_t)from.position + bytes_max;
     uint64_t file_end_offset = plog_file_end_offset(plog, segment);
@@ -141,7 +146,7 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
         return 0;
     }
     if (position_max > segment->written) position_max = segment->written;
-    err = start_walk(&walk, plog, segment, place.position);
+    err = start_walk(&walk, plog, segment, place.position, look);
     /* Not worth a look: what is left has little room, and need not be used. */
     while (err == 0 && (walk.position == from.position || (uint64_t)walk.position + bytes_max / 16 < position_max)) {
         struct record_batch_header header;
@@ -154,7 +159,7 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
         walk.position += header.size;
         place = (struct plog_place){walk.position, next_offset};
         if (walk.position - from.position == header.size && header.size < bytes_max / WALK_BATCHES_MAX) {
-            skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, &place);
+            err = skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, look, &place);
             walk.position = place.position;
         }
     }

@@ -108,7 +108,7 @@ static void read_memory(struct plog *plog, struct read_limits *limits, struct pl
 }
 
 /* One extent from the file that holds view->next_offset. */
-static int read_file(struct plog *plog, struct read_limits *limits, struct plog_view *view)
+static int read_file(struct plog *plog, struct read_limits *limits, struct plog_look *look, struct plog_view *view)
 {
     struct segment_file *segment = plog->segments[plog_find_segment(plog, view->next_offset)];
     struct plog_place start = {0, view->next_offset}, end;
@@ -121,9 +121,11 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
     }
     if (view->next_offset != segment->base_offset &&
         !recall(plog, segment, view->next_offset, &start.position))
-        err = plog_locate_offset(plog, segment, view->next_offset, &start);
+        err = plog_locate_offset(plog, segment, view->next_offset, look, &start);
     if (err == 0) err = plog_open_segment(plog, segment);
-    if (err == 0) err = plog_locate_end(plog, segment, start, limits->bytes_left, limits->offset, &end);
+    if (err == 0) err = plog_locate_end(plog, segment, start, limits->bytes_left, limits->offset, look, &end);
+    if (err == MESH_EAGAIN && start.position > 0)
+        remember(plog, segment, (struct plog_place){start.position, view->next_offset}); /* for the next attempt */
     if (err != 0) return err;
     if (end.position == start.position) {
         limits->bytes_left = 0;
@@ -150,13 +152,33 @@ static bool is_in_memory(const struct plog *plog, uint64_t offset)
     return plog->runs.count > 0 && run_queue_at(&plog->runs, 0)->base_offset <= offset;
 }
 
+/* Reads from files, then memory, until the limits. */
+static int read_on(struct plog *plog, struct read_limits *limits, struct plog_view *view)
+{
+    struct plog_look look = {.index_wanted = NULL};
+    int err = 0;
+
+    while (err == 0 && view->next_offset < limits->offset && limits->bytes_left > 0 &&
+           view->extent_count < PLOG_VIEW_EXTENTS_MAX) {
+        if (is_in_memory(plog, view->next_offset)) {
+            read_memory(plog, limits, view);
+            break;
+        }
+        err = read_file(plog, limits, plog_may_look(plog) ? &look : NULL, view);
+    }
+    if (err == MESH_EAGAIN) return plog_warm(plog, &look);
+    MESH_ASSERT(look.file.missing == NULL);
+    if (err == 0) plog->cold_streak = 0;
+    return err;
+}
+
 int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max,
               struct plog_view *ret_view)
 {
     struct read_limits limits = {limit_offset < plog->end_offset ? limit_offset : plog->end_offset,
                                  bytes_max > 0 ? bytes_max : 1};
     const struct plog_hole *hole;
-    int err = 0;
+    int err;
 
     if (offset < plog->start_offset || offset > plog->end_offset) return MESH_EOFFSET_OUT_OF_RANGE;
     ret_view->extent_count = ret_view->size = 0;
@@ -166,14 +188,7 @@ int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_
         hole = plog_hole_after(plog, offset);
         if (hole != NULL && hole->from < limits.offset) limits.offset = hole->from;
     }
-    while (err == 0 && ret_view->next_offset < limits.offset && limits.bytes_left > 0 &&
-           ret_view->extent_count < PLOG_VIEW_EXTENTS_MAX) {
-        if (is_in_memory(plog, ret_view->next_offset)) {
-            read_memory(plog, &limits, ret_view);
-            break;
-        }
-        err = read_file(plog, &limits, ret_view);
-    }
+    err = read_on(plog, &limits, ret_view);
     /* What came before trouble is served; the next read runs into it first thing. */
     if (err != 0 && ret_view->extent_count == 0) return err;
     return 0;

@@ -14,6 +14,8 @@ struct time_job {
     struct plog *plog; /* held */
     uint64_t segment_base;
     struct fs_file *file; /* referenced */
+    struct plog_id id;
+    bool is_unaimed; /* the index is in its file only: the job looks there for a place to start from */
     uint32_t position, end;
     int64_t timestamp_ms;
     uint64_t limit_offset;
@@ -86,11 +88,32 @@ static int search_file(struct time_job *job, struct buffer *block)
     return MESH_ENOTFOUND;
 }
 
+/* Without an index, or with one that does not fit what the segment has now, the search begins at the front. */
+static uint32_t place_from_file(const struct time_job *job)
+{
+    struct offset_index_entry entry = {.position = 0};
+    struct offset_index_range range;
+    struct fs_file *file = NULL;
+    char path[FS_PATH_MAX];
+    int err;
+
+    segment_path(&job->id, job->segment_base, SEGMENT_PATH_INDEX, path);
+    err = fs_open(job->file->fs, path, FS_READ, &file);
+    if (err == 0) err = offset_index_file_range(file, job->segment_base, &range);
+    if (err == 0 && range.end_position > job->end) err = MESH_ECORRUPT;
+    if (err == 0)
+        err = offset_index_file_find(file, job->segment_base, OFFSET_INDEX_BY_TIMESTAMP, (uint64_t)job->timestamp_ms,
+                                     NULL, &entry);
+    fs_unref(file);
+    return err == 0 ? entry.position : 0;
+}
+
 static void time_job_run(struct store_job *base)
 {
     struct time_job *job = container_of(base, struct time_job, job);
     struct buffer block = BUFFER_INIT;
 
+    if (job->is_unaimed) job->position = place_from_file(job);
     job->error = search_file(job, &block);
     buffer_deinit(&block);
 }
@@ -139,13 +162,16 @@ static int search_runs(struct time_job *job, const struct segment_file *segment)
 static int aim(struct time_job *job, struct segment_file *segment)
 {
     struct plog *plog = job->plog;
-    struct offset_index_entry entry;
-    int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_TIMESTAMP, (uint64_t)job->timestamp_ms, &entry);
+    struct offset_index_entry entry = {.position = 0};
+    int err = plog_open_segment(plog, segment);
 
-    if (err == 0) err = plog_open_segment(plog, segment);
     if (err != 0) return err;
+    if (segment->index != NULL)
+        (void)offset_index_find(segment->index, OFFSET_INDEX_BY_TIMESTAMP, (uint64_t)job->timestamp_ms, &entry);
     fs_unref(job->file);
     job->file = fs_ref(segment->file);
+    job->id = plog->id;
+    job->is_unaimed = segment->index == NULL;
     job->segment_base = segment->base_offset;
     job->position = entry.position;
     job->end = segment->written;

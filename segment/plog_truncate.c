@@ -106,6 +106,7 @@ static void lower(uint64_t *value, uint64_t limit)
 
 static void cut_segment(struct plog *plog, struct segment_file *segment, struct plog_place cut)
 {
+    plog->cut_count++;
     plog->size_bytes -= segment->size - cut.position;
     segment->size = cut.position;
     segment->next_offset = cut.offset;
@@ -355,7 +356,7 @@ static int find_cut(struct plog *plog, uint64_t offset, struct plog_place *ret_c
         return 0;
     }
     if (offset < plog_file_end_offset(plog, segment))
-        return plog_locate_offset(plog, segment, offset, ret_cut);
+        return plog_locate_offset(plog, segment, offset, NULL, ret_cut);
     return find_cut_in_run(run_queue_at(&plog->runs, run_queue_find(&plog->runs, offset)), offset, ret_cut);
 }
 

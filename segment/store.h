@@ -158,7 +158,9 @@ struct plog_view {
 
 /* Whole batches from offset on, below limit_offset (the high watermark), at most bytes_max bytes but always
  * at least one batch (KIP-74). An empty view with next_offset == offset when offset == limit. Errors:
- * MESH_EOFFSET_OUT_OF_RANGE, MESH_ECORRUPT (the offset lies in a hole), MESH_EIO, MESH_ENOMEM. */
+ * MESH_EOFFSET_OUT_OF_RANGE, MESH_ECORRUPT (the offset lies in a hole), MESH_EIO, MESH_ENOMEM, MESH_EAGAIN (where
+ * batches begin would have to be read from the disk: a job of the read lane does; when it is done the log is notified,
+ * store_set_notify(), and the same read gets on). */
 int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_t bytes_max,
               struct plog_view *ret_view);
 void plog_view_release(struct plog_view *view);

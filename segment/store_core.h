@@ -209,6 +209,9 @@ void store_truncations_step(struct store *store);
 void plog_truncation_free(struct plog_truncation *truncation);
 bool store_is_truncating_files(const struct store *store);
 
+/* plog_warm.c */
+void store_drop_warm_jobs(struct store *store); /* those that wait to be run */
+
 /* plog_delete.c */
 struct store_job *store_delete_job(struct store *store);
 bool store_has_waiting_deletion(const struct store *store); /* for a manifest */

@@ -85,9 +85,9 @@ static void search(struct slice bytes)
     if (bytes.size >= OFFSET_INDEX_PAGE_SIZE) base_offset = le_load64(bytes.data + bytes.size - 12);
     offset_index_file_range(&memory.file, base_offset, &range);
     for (uint64_t key = 1; key != 0; key <<= 3) {
-        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_OFFSET, base_offset + key, &entry);
-        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_POSITION, key, &entry);
-        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_TIMESTAMP, key, &entry);
+        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_OFFSET, base_offset + key, NULL, &entry);
+        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_POSITION, key, NULL, &entry);
+        offset_index_file_find(&memory.file, base_offset, OFFSET_INDEX_BY_TIMESTAMP, key, NULL, &entry);
     }
 }
 

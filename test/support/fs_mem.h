@@ -107,6 +107,12 @@ void fs_mem_set_lies(struct fs_mem *mem, unsigned type_mask);
 void fs_mem_set_capacity(struct fs_mem *mem, uint64_t capacity_bytes);
 uint64_t fs_mem_used_bytes(const struct fs_mem *mem);
 
+/* From now on nothing is in memory but the last FS_MEM_WARM_RANGES ranges that somebody waited for: of everything else
+ * read_now() answers MESH_EAGAIN, and read() counts as a wait. false: all is in memory, as at the start. */
+#define FS_MEM_WARM_RANGES 8
+void fs_mem_set_cold(struct fs_mem *mem, bool is_cold);
+uint64_t fs_mem_wait_count(const struct fs_mem *mem);
+
 /* Where a write goes instead. */
 enum fs_mem_astray {
     FS_MEM_ASTRAY_LOST,      /* nowhere: reported as done, old bytes stay */

@@ -58,6 +58,12 @@ struct astray {
     enum fs_mem_astray how;
 };
 
+/* Bytes of a file that are in memory although the rest is cold. */
+struct warm_range {
+    uint32_t inode;
+    uint64_t from, to;
+};
+
 struct fs_mem {
     struct fs fs;
     struct page_pool *pool;
@@ -71,6 +77,9 @@ struct fs_mem {
     struct fault fault;
     unsigned lies; /* operation types that only pretend */
     struct astray astray;
+    bool is_cold;
+    uint64_t wait_count; /* reads of what was cold; the last ones warm[] */
+    struct warm_range warm[FS_MEM_WARM_RANGES];
     fs_mem_observe_fn *observe;
     void *observe_user;
     const struct op *in_flight; /* while the observer is told of it */

@@ -350,7 +350,17 @@ static void mem_close(struct fs_file *file)
     pthread_mutex_unlock(&mem->pool->lock);
 }
 
-static int mem_read(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size)
+static bool is_warm(const struct fs_mem *mem, const struct op *op)
+{
+    for (int i = 0; i < FS_MEM_WARM_RANGES; i++) {
+        const struct warm_range *range = &mem->warm[i];
+        if (range->inode == op->handle->inode && range->from <= op->position && op->position + op->size <= range->to)
+            return true;
+    }
+    return !mem->is_cold;
+}
+
+static int read_op(struct fs_file *file, void *to, size_t size, uint64_t position, bool may_wait, size_t *ret_size)
 {
     struct op op = {.type = FS_MEM_OP_READ,
                     .handle = handle_of(file),
@@ -362,6 +372,14 @@ static int mem_read(struct fs_file *file, void *to, size_t size, uint64_t positi
 
     if (file->is_direct) MESH_ASSERT(((uintptr_t)to | size | position) % FS_BLOCK_SIZE == 0);
     pthread_mutex_lock(&mem->pool->lock);
+    if (!is_warm(mem, &op)) {
+        if (!may_wait) {
+            pthread_mutex_unlock(&mem->pool->lock);
+            return MESH_EAGAIN;
+        }
+        mem->warm[mem->wait_count++ % FS_MEM_WARM_RANGES] =
+            (struct warm_range){op.handle->inode, position, position + size};
+    }
     err = meet_fate(mem, &op);
     if (err == 0) {
         struct inode_view view = inode_view(mem, op.handle->inode);
@@ -369,6 +387,29 @@ static int mem_read(struct fs_file *file, void *to, size_t size, uint64_t positi
     }
     pthread_mutex_unlock(&mem->pool->lock);
     return err == 0 ? 0 : fail_with(err);
+}
+
+static int mem_read(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size)
+{
+    return read_op(file, to, size, position, true, ret_size);
+}
+
+static int mem_read_now(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size)
+{
+    return read_op(file, to, size, position, false, ret_size);
+}
+
+void fs_mem_set_cold(struct fs_mem *mem, bool is_cold)
+{
+    pthread_mutex_lock(&mem->pool->lock);
+    mem->is_cold = is_cold;
+    memset(mem->warm, 0, sizeof(mem->warm));
+    pthread_mutex_unlock(&mem->pool->lock);
+}
+
+uint64_t fs_mem_wait_count(const struct fs_mem *mem)
+{
+    return mem->wait_count;
 }
 
 static int write_op(struct fs_file *file, enum fs_mem_op_type type, const struct iovec *iov, int iov_count,
@@ -556,6 +597,7 @@ const struct fs_ops fs_mem_ops = {
     .open = mem_open,
     .close = mem_close,
     .read = mem_read,
+    .read_now = mem_read_now,
     .write = mem_write,
     .write_sync = mem_write_sync,
     .sync = mem_sync,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define PART_ENTRIES_FIRST 4
+#define PART_COLD_WAIT_MS  1000 /* for the disk, also when the client would not wait for records */
 #define PART_RECORDS_MAX   512 /* entries answered with records: holding any takes over a KiB, however few there are */
 
 int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard, const struct fetch_options *options,
@@ -78,6 +79,12 @@ static int entry_read(struct shard_partition *partition, struct fetch_part_entry
     records = malloc(sizeof(*records));
     if (records == NULL) return MESH_ENOMEM;
     err = plog_read(partition->plog, entry->request.offset, replica->high_watermark, bytes_max, &records->view);
+    if (err == MESH_EAGAIN) { /* the disk is asked where batches begin; the partition's waiters are woken then */
+        entry->part->is_cold = partition->has_cold_readers = true;
+        entry->part->shard->has_more = true; /* the job starts at once */
+        err = 0;
+        records->view.size = 0;
+    }
     if (err != 0) {
         free(records);
         return err;
@@ -117,11 +124,13 @@ static bool part_read(struct fetch_part *part)
     uint32_t bytes = 0, count = 0;
     bool has_error = false;
 
+    part->is_cold = false;
     for (uint32_t i = 0; i < part->entry_count; i++) {
         struct fetch_part_entry *entry = &part->entries[i];
         struct fetch_answer *answer = &entry->answer;
         uint32_t left = bytes < part->bytes_max && count < PART_RECORDS_MAX ? part->bytes_max - bytes : 0;
 
+        entry->part = part;
         answer->result.error = entry_serve(part->shard, entry, left, bytes == 0);
         if (answer->result.error != 0) {
             has_error = true;
@@ -132,6 +141,7 @@ static bool part_read(struct fetch_part *part)
         answer->is_answered = answer->result.error != 0 || answer->records != NULL || part->is_short;
     }
     part->shard->metrics.fetched_bytes += bytes;
+    if (part->is_cold && bytes == 0) return has_error;
     return has_error || bytes >= part->bytes_min;
 }
 
@@ -188,7 +198,9 @@ static void part_wait(struct fetch_part *part)
     if (!part->is_waiting) {
         part->is_waiting = true;
         shard->metrics.fetch_waiting++;
-        ev_timer_init(&part->timer, part_on_timeout, part->max_wait_ms / 1e3, 0.);
+        uint32_t wait_ms = part->is_cold && part->max_wait_ms < PART_COLD_WAIT_MS ? PART_COLD_WAIT_MS : part->max_wait_ms;
+
+        ev_timer_init(&part->timer, part_on_timeout, wait_ms / 1e3, 0.);
         ev_timer_start(shard->loop, &part->timer);
         for (uint32_t i = 0; i < part->entry_count; i++)
             list_init(&part->entries[i].waiter);
@@ -199,7 +211,6 @@ static void part_wait(struct fetch_part *part)
             shard_partition_find(shard, &entry->request.topic_id, entry->request.partition);
 
         MESH_ASSERT(partition != NULL); /* part_read() has just seen it, else there was an error */
-        entry->part = part;
         list_remove(&entry->waiter);
         list_push_back(&partition->waiters, &entry->waiter);
     }
@@ -209,7 +220,7 @@ void fetch_part_run(struct fetch_part *part)
 {
     if (part->home == part->shard) part->is_out = true; /* else the home shard has said so */
     part->started_ns = clock_monotonic_ns();
-    if (part_read(part) || part->max_wait_ms == 0 || part->shard->is_stopping) {
+    if (part_read(part) || (part->max_wait_ms == 0 && !part->is_cold) || part->shard->is_stopping) {
         part_finish(part);
         return;
     }
@@ -236,7 +247,7 @@ void fetch_run_ready(struct shard *shard)
     while ((node = list_pop_front(&shard->fetches_ready)) != NULL) {
         struct fetch_part *part = container_of(node, struct fetch_part, ready_link);
 
-        if (part_read(part) || shard->is_stopping) {
+        if (part_read(part) || (part->max_wait_ms == 0 && !part->is_cold) || shard->is_stopping) {
             part_finish(part);
         } else {
             part_drop_records(part);

@@ -17,7 +17,7 @@ struct fetch_part_entry {
     struct fetch_entry request;
     struct fetch_answer answer;
     struct list_node waiter; /* in a partition's list while waiting */
-    struct fetch_part *part; /* set when the part starts to wait: the array may move before */
+    struct fetch_part *part; /* set when the part is read: the array may move before */
     uint32_t index;          /* in the request */
 };
 
@@ -35,6 +35,7 @@ struct fetch_part {
     ev_timer timer;
     uint64_t started_ns;
     bool is_waiting;
+    bool is_cold; /* something could not be read without waiting for the disk */
     /* the home shard's */
     struct mail cancel;
     bool is_out, is_canceling;

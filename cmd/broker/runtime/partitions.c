@@ -269,8 +269,10 @@ void shard_on_plog_change(void *user, struct plog *plog)
 
     if (partition == NULL || partition->plog == NULL) return;
     positions_of(plog, &positions);
-    if (partition_advance(&partition->replica, &positions) && !list_is_empty(&partition->waiters))
+    if ((partition_advance(&partition->replica, &positions) || partition->has_cold_readers) &&
+        !list_is_empty(&partition->waiters))
         fetch_wake(shard, &partition->waiters);
+    partition->has_cold_readers = false;
 }
 
 void shard_partitions_deinit(struct shard *shard)

@@ -24,6 +24,7 @@ struct shard_partition {
     struct plog *plog; /* NULL once deleted */
     struct list_node link;    /* in topic->partitions */
     struct list_node waiters; /* fetch entries waiting for the high watermark */
+    bool has_cold_readers;    /* some wait for the disk: any news of the log may be what they wait for */
     uint32_t number;
     uint32_t pending; /* acknowledgements and calls that point here */
     struct partition replica;

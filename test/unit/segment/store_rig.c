@@ -253,12 +253,13 @@ unsigned rig_check(struct rig *rig, struct plog *plog, uint64_t offset, uint64_t
 {
     unsigned batches = 0;
 
-    (void)rig;
     while (offset < limit) {
         struct plog_view view;
         uint8_t *bytes;
         uint64_t expected = 0;
-        int err = plog_read(plog, offset, limit, bytes_max, &view);
+        int err;
+        while ((err = plog_read(plog, offset, limit, bytes_max, &view)) == MESH_EAGAIN)
+            rig_pump_lane(rig, STORE_LANE_READ);
         ck_assert_msg(err == 0, "read at %lu: %s", offset, mesh_strerror(err));
         ck_assert_msg(view.size > 0, "nothing at %lu", offset);
         bytes = flatten(&view);

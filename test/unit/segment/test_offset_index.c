@@ -198,7 +198,7 @@ static void compare(enum offset_index_key by, uint64_t key)
 {
     struct offset_index_entry want = {0}, got = {0};
 
-    ck_assert_int_eq(offset_index_file_find(file, BASE, by, key, &got),
+    ck_assert_int_eq(offset_index_file_find(file, BASE, by, key, NULL, &got),
                      offset_index_find(&index_, by, key, &want));
     ck_assert_uint_eq(got.position, want.position);
     ck_assert_uint_eq(got.relative_offset, want.relative_offset);
@@ -267,7 +267,7 @@ START_TEST(a_search_reads_one_page_per_level)
     fill(70000);
     store_file();
     fs_mem_set_observer(mem, seen_page, &reads);
-    ck_assert_int_eq(offset_index_file_find(file, BASE, OFFSET_INDEX_BY_POSITION, 5000000, &entry), 0);
+    ck_assert_int_eq(offset_index_file_find(file, BASE, OFFSET_INDEX_BY_POSITION, 5000000, NULL, &entry), 0);
     ck_assert_uint_eq(reads, 3);
     drop_file();
     tear_down();
@@ -292,7 +292,7 @@ START_TEST(damage_is_noticed_wherever_it_is)
         int found;
         if (key >= 600) key = 0;
         ck_assert_int_eq(fs_mem_flip_bit(mem, "i", at, at % 8), 0);
-        found = offset_index_file_find(file, BASE, OFFSET_INDEX_BY_POSITION, index_.entries[key].position,
+        found = offset_index_file_find(file, BASE, OFFSET_INDEX_BY_POSITION, index_.entries[key].position, NULL,
                                        &entry);
         ck_assert_int_eq(found, MESH_ECORRUPT);
         ck_assert_int_eq(fs_mem_flip_bit(mem, "i", at, at % 8), 0);

@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define EVENT_BYTES 65536 /* the largest piece of a message */
+
 enum event_type { EVENT_PACKET, EVENT_MESSAGE, EVENT_LINK_UP, EVENT_LINK_DOWN, EVENT_DIAL_FAILED };
 
 struct lockstep_event {
+    struct lockstep_event *next; /* spare */
     uint64_t at_us, order;
     enum event_type type;
     size_t from, to;
@@ -16,7 +19,7 @@ struct lockstep_event {
     struct uuid peer;
     struct net_address address;
     size_t size;
-    uint8_t bytes[];
+    uint8_t bytes[EVENT_BYTES];
 };
 
 /* ---- identities ---- */
@@ -114,6 +117,20 @@ static void push(struct lockstep *net, struct lockstep_event *event)
     net->heap[at] = event;
 }
 
+void lockstep_reserve(struct lockstep *net, size_t events)
+{
+    if (net->event_capacity < events) {
+        net->event_capacity = events;
+        net->heap = realloc(net->heap, events * sizeof(*net->heap));
+    }
+    for (size_t i = 0; i < events; i++) {
+        struct lockstep_event *event = malloc(sizeof(*event)); /* never touched, it costs no memory */
+        MESH_ASSERT(event != NULL && net->heap != NULL);
+        event->next = net->spare;
+        net->spare = event;
+    }
+}
+
 static struct lockstep_event *pop(struct lockstep *net)
 {
     struct lockstep_event *first = net->heap[0], *last = net->heap[--net->event_count];
@@ -134,9 +151,12 @@ static struct lockstep_event *pop(struct lockstep *net)
 static struct lockstep_event *new_event(struct lockstep *net, enum event_type type, size_t from, size_t to,
                                         struct slice bytes)
 {
-    struct lockstep_event *event = calloc(1, sizeof(*event) + bytes.size);
+    struct lockstep_event *event = net->spare;
 
-    MESH_ASSERT(event != NULL);
+    if (event != NULL) net->spare = event->next;
+    else event = malloc(sizeof(*event));
+    MESH_ASSERT(event != NULL && bytes.size <= EVENT_BYTES);
+    memset(event, 0, offsetof(struct lockstep_event, bytes));
     event->type = type;
     event->from = from;
     event->to = to;
@@ -316,7 +336,8 @@ static bool step(struct lockstep *net, uint64_t end_us)
         return true;
     }
     deliver(net, event);
-    free(event);
+    event->next = net->spare;
+    net->spare = event;
     return true;
 }
 
@@ -368,6 +389,11 @@ void lockstep_free(struct lockstep *net)
         gossip_free(net->brokers[i].gossip);
     while (net->event_count > 0)
         free(pop(net));
+    while (net->spare != NULL) {
+        struct lockstep_event *event = net->spare;
+        net->spare = event->next;
+        free(event);
+    }
     free(net->heap);
 }
 

@@ -28,7 +28,7 @@ struct lockstep {
         uint64_t bytes_out, packets_out, messages_out;
         unsigned deaths_seen; /* MEMBER outputs that said dead */
     } brokers[LOCKSTEP_MAX];
-    struct lockstep_event **heap;
+    struct lockstep_event **heap, *spare; /* spare: for events to come */
     size_t event_count, event_capacity;
     uint64_t order;
     uint64_t defects;
@@ -37,6 +37,9 @@ struct lockstep {
 
 void lockstep_init(struct lockstep *net, uint64_t seed, size_t count); /* nobody runs yet */
 void lockstep_free(struct lockstep *net);
+
+/* Room for so many small events under way, so that the network itself takes no memory while allocations fail. */
+void lockstep_reserve(struct lockstep *net, size_t events);
 
 /* Starts broker `who` (again: a new boot), with broker `seed` for a seed; who == seed: none. */
 void lockstep_start(struct lockstep *net, size_t who, size_t seed);

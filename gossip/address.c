@@ -26,7 +26,7 @@ static void take(struct gossip *gossip, const struct net_address *observed, cons
     outbox_push(gossip, &(struct pending){.type = PENDING_INTRODUCE, .peer = *by, .by_link = true});
 }
 
-void address_on_observed(struct gossip *gossip, const struct uuid *by, const struct net_address *observed)
+void address_on_observed(struct gossip *gossip, const struct uuid *by, const struct net_address *observed, bool by_link)
 {
     const struct net_address *own = &gossip->self->shown.self.address;
 
@@ -38,7 +38,7 @@ void address_on_observed(struct gossip *gossip, const struct uuid *by, const str
         return;
     }
     /* A peer on the same machine sees what no other could dial. */
-    if (net_address_is_loopback(observed) && !net_address_is_loopback(own)) return;
+    if (by_link || net_address_is_loopback(observed)) return;
     if (gossip->readdressed_us != 0 && gossip->now_us - gossip->readdressed_us < READDRESS_INTERVAL_US) return;
     if (same_ip(observed, &gossip->observed) && !uuid_is_zero(&gossip->observed_by) &&
         !uuid_equal(by, &gossip->observed_by)) {

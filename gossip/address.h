@@ -4,7 +4,8 @@
 
 #include "gossip/internal.h"
 
-/* A peer says from where it hears us. Without an address of our own that is taken at once; otherwise two must agree. */
-void address_on_observed(struct gossip *gossip, const struct uuid *by, const struct net_address *observed);
+/* A peer says from where it hears us. Without an address of our own that is taken at once; otherwise two must agree,
+ * on what they saw of our packets: a dialled link comes from whatever address the system chose for it. */
+void address_on_observed(struct gossip *gossip, const struct uuid *by, const struct net_address *observed, bool by_link);
 
 #endif

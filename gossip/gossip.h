@@ -128,8 +128,9 @@ enum gossip_dial_failure {
 void gossip_dial_failed(struct gossip *gossip, uint64_t now_us, const struct net_address *address, const struct uuid *peer,
                         enum gossip_dial_failure how);
 
-/* Time passes. Late ticks are noticed: after a gap of more than half a probe interval nobody is accused for what was
- * outstanding (PROTOCOLS 1.5, 4). */
+/* Time passes. Hand in what has been received before a tick: an answer that waits in a socket is an answer. Late ticks
+ * are noticed: after a gap of more than half a probe interval nobody is accused for what was outstanding
+ * (PROTOCOLS 1.5, 4). */
 void gossip_tick(struct gossip *gossip, uint64_t now_us);
 uint64_t gossip_due_us(const struct gossip *gossip);
 
@@ -142,7 +143,8 @@ int gossip_update_self(struct gossip *gossip, uint64_t now_us, const struct goss
 /* The broker's own frontier; rides on every ping and answer. */
 void gossip_set_frontier(struct gossip *gossip, const struct gossip_frontier *frontier);
 
-/* The coordinator has (de)registered a broker: the registered are dialled for ever and never forgotten. */
+/* The coordinator has (de)registered a broker; one that is not known yet is registered again when it comes (a MEMBER
+ * output with is_new). The registered are dialled for ever and never forgotten. */
 void gossip_set_registered(struct gossip *gossip, const struct uuid *id, bool is_registered);
 
 /* ---- soft state: one writer per origin, everyone reads ---- */
@@ -164,7 +166,10 @@ enum gossip_output_type {
     GOSSIP_OUTPUT_MESSAGE, /* send `bytes` over the link to `peer`; without a link, they are lost */
     GOSSIP_OUTPUT_DIAL,    /* make a link to `address`; `peer` must answer there (zero: anybody of this mesh) */
     GOSSIP_OUTPUT_HANG_UP, /* close the link to `peer`, unless others need it; here it counts as down already */
-    GOSSIP_OUTPUT_MEMBER,  /* `member` is new or its state, incarnation or self changed; `was` is the state before */
+    /* `member` is new or its state, incarnation or self changed; `was` is the state before. For this broker itself, with
+     * a higher boot (incarnation >> 32) than it has: others remember a later life of it (its disk was set back). The
+     * caller makes its boot counter that high, durably, and seals with it: packets of the lower boot are dropped. */
+    GOSSIP_OUTPUT_MEMBER,
     GOSSIP_OUTPUT_FORGOT,  /* `peer` has left the table */
     GOSSIP_OUTPUT_SOFT,    /* `peer`'s soft `key` changed; look it up */
     GOSSIP_OUTPUT_FRONTIER, /* `peer` has more of the committed log than this broker */

@@ -85,7 +85,8 @@ struct member {
     uint8_t mail_tries;
     bool mail_queued;
 
-    uint64_t synced_us; /* last full exchange */
+    uint64_t synced_us;     /* last full exchange */
+    uint64_t summarised_us; /* when its soft versions were last compared with ours at length */
     uint64_t reset_us;  /* when its link was reset; 0: not lately */
     uint32_t backoff_us;
     uint8_t udp_misses;

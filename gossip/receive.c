@@ -103,7 +103,6 @@ static void handle_from_member(struct gossip *gossip, const struct source *sourc
     case ITEM_DIGEST:
         sync_on_digest(gossip, member, item->digest.members, item->digest.soft, source->by_link);
         break;
-    case ITEM_OBSERVED: address_on_observed(gossip, source->from, &item->observed); break;
     case ITEM_MAIL_ACK: mail_acknowledged(gossip, member, item->serial); break;
     case ITEM_SYNC:
         if (source->by_link) sync_on_request(gossip, member, item->wants_reply);
@@ -133,10 +132,8 @@ static void handle(struct gossip *gossip, struct source *source, const struct it
                                               .address = *source->address,
                                               .by_link = source->by_link});
         break;
-    case ITEM_OBSERVED:
-        /* The first to tell a broker its address is one that it does not know yet. */
-        if (source->member == NULL) address_on_observed(gossip, source->from, &item->observed);
-        else handle_from_member(gossip, source, item);
+    case ITEM_OBSERVED: /* the first to tell a broker its address is one that it does not know yet */
+        address_on_observed(gossip, source->from, &item->observed, source->by_link);
         break;
     case ITEM_MAIL:
         outbox_push(gossip, &(struct pending){.type = PENDING_MAIL_ACK,

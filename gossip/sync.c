@@ -5,6 +5,9 @@
 #include "gossip/soft.h"
 #include "gossip/spread.h"
 
+#define SETTLE_US 1000000 /* after the last change of the table */
+#define PATIENCE  6       /* digest intervals */
+
 /* Items of one member at most: its self, and what is said of it. */
 #define MEMBER_BYTES_MAX (CODEC_SELF_MAX + GOSSIP_SIGNATURE + 256)
 
@@ -66,16 +69,17 @@ bool sync_put_piece(struct gossip *gossip, struct pending *pending, struct item_
     return put_summaries(gossip, pending, writer, ret_again);
 }
 
-/* Differences that are being spread settle by themselves. */
-static bool is_quiet(const struct gossip *gossip)
+/* Differences that are being spread settle by themselves; but where something always is, they are not left for ever. */
+static bool is_time(const struct gossip *gossip, uint64_t last_us, uint64_t quiet_us)
 {
-    return spread_is_idle(gossip) && gossip->now_us - gossip->changed_us >= 1000000;
+    return (spread_is_idle(gossip) && gossip->now_us - quiet_us >= SETTLE_US) ||
+           gossip->now_us - last_us >= PATIENCE * (uint64_t)gossip->options.digest_interval_us;
 }
 
 void sync_on_digest(struct gossip *gossip, struct member *teller, uint64_t members, uint64_t soft, bool by_link)
 {
     if (GOSSIP_DEFECT(gossip, NO_ANTI_ENTROPY) && !by_link) return;
-    if (members != gossip->members_hash && (by_link || is_quiet(gossip))) {
+    if (members != gossip->members_hash && (by_link || is_time(gossip, teller->synced_us, gossip->changed_us))) {
         if (teller->synced_us != 0 && gossip->now_us - teller->synced_us < gossip->options.digest_interval_us / 2 &&
             !by_link)
             return;
@@ -87,8 +91,10 @@ void sync_on_digest(struct gossip *gossip, struct member *teller, uint64_t membe
         gossip->stats.syncs++;
         outbox_push(gossip, &(struct pending){.type = PENDING_SYNC, .member = teller, .wants_reply = !by_link});
     }
-    if (soft != gossip->soft_hash && (by_link || spread_is_idle(gossip)))
+    if (soft != gossip->soft_hash && (by_link || is_time(gossip, teller->summarised_us, 0))) {
+        teller->summarised_us = gossip->now_us;
         outbox_push(gossip, &(struct pending){.type = PENDING_SUMMARY, .member = teller});
+    }
 }
 
 void sync_on_request(struct gossip *gossip, struct member *asker, bool wants_reply)

@@ -47,12 +47,13 @@ static bool is_smaller(const struct uuid *a, const struct uuid *b)
     return memcmp(a->bytes, b->bytes, UUID_SIZE) < 0;
 }
 
-/* Both links are up and lead to the same peer. */
+/* Both links lead to the same peer. */
 static bool replaces(const struct peers *peers, const struct peer_link *new_link, const struct peer_link *old_link)
 {
     const struct uuid *self = &peers->options.identity->id;
     bool is_wanted_direction = link_is_dialled(new_link->link) == is_smaller(self, &new_link->id);
 
+    if (!link_is_up(old_link->link)) return true; /* it is saying goodbye */
     if (link_peer(new_link->link)->boot != link_peer(old_link->link)->boot)
         return link_peer(new_link->link)->boot > link_peer(old_link->link)->boot;
     if (link_is_dialled(new_link->link) == link_is_dialled(old_link->link)) return true; /* the older one is stale */

@@ -57,6 +57,21 @@ static void write_problems(struct json_writer *json, const struct mesh_status_in
     json_writer_end_array(json);
 }
 
+static void write_members(struct json_writer *json, const struct mesh_status_info *status)
+{
+    json_writer_key(json, "members");
+    json_writer_begin_object(json);
+    json_writer_key(json, "alive");
+    json_writer_unsigned(json, status->members_alive);
+    json_writer_key(json, "suspect");
+    json_writer_unsigned(json, status->members_suspect);
+    json_writer_key(json, "dead");
+    json_writer_unsigned(json, status->members_dead);
+    json_writer_key(json, "left");
+    json_writer_unsigned(json, status->members_left);
+    json_writer_end_object(json);
+}
+
 static int status_json(const struct mesh_status_info *status, struct buffer *text)
 {
     struct json_writer json;
@@ -71,6 +86,7 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     else
         json_writer_null(&json);
     write_brokers(&json, status);
+    write_members(&json, status);
     json_writer_key(&json, "topics");
     json_writer_unsigned(&json, status->topics);
     json_writer_key(&json, "partitions");
@@ -150,6 +166,9 @@ static int status_people(const struct mesh_status_info *status, struct buffer *t
     if (err == 0)
         err = buffer_printf(text, "cluster     %s (mesh %s, up %s)\n", status->cluster_id, status->version,
                             terminal_seconds((double)status->uptime_ms / 1e3, uptime));
+    if (err == 0)
+        err = buffer_printf(text, "members     %u alive, %u suspect, %u dead, %u left ('mesh members' names them)\n",
+                            status->members_alive, status->members_suspect, status->members_dead, status->members_left);
     if (err == 0)
         err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u offline\n",
                             terminal_count(status->topics, topics),

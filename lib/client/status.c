@@ -57,6 +57,10 @@ static int fill(struct mesh_status *status)
     to->stored_bytes = from->stored_bytes;
     to->disk_free_bytes = from->disk_free_bytes;
     to->version = text(from->version);
+    to->members_alive = from->members_alive;
+    to->members_suspect = from->members_suspect;
+    to->members_dead = from->members_dead;
+    to->members_left = from->members_left;
     return 0;
 }
 

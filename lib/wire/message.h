@@ -225,6 +225,7 @@ struct message_status_response {
     size_t problem_count;
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
     char *version;
+    uint32_t members_alive, members_suspect, members_dead, members_left; /* as the answering broker sees them */
 };
 struct message_member {
     struct uuid broker_id;

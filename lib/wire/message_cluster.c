@@ -126,6 +126,10 @@ static void status_response_from_wire(struct conversion *conversion, const Mesh_
     to->stored_bytes = from->stored_bytes;
     to->disk_free_bytes = from->disk_free_bytes;
     to->version = convert_string(conversion, from->version);
+    to->members_alive = from->members_alive;
+    to->members_suspect = from->members_suspect;
+    to->members_dead = from->members_dead;
+    to->members_left = from->members_left;
 }
 
 static void status_response_to_wire(struct conversion *conversion, const struct message_status_response *from,
@@ -143,6 +147,10 @@ static void status_response_to_wire(struct conversion *conversion, const struct 
     to->stored_bytes = from->stored_bytes;
     to->disk_free_bytes = from->disk_free_bytes;
     to->version = from->version;
+    to->members_alive = from->members_alive;
+    to->members_suspect = from->members_suspect;
+    to->members_dead = from->members_dead;
+    to->members_left = from->members_left;
 }
 
 void message_deinit_status_response(struct message_status_response *message)

@@ -81,6 +81,9 @@ class Members(Case):
         wanted = {"b0": "alive", "b1": "alive", "b2": "alive", "b3": "dead"}
         for broker in rest:
             self.wait_members(broker, wanted)
+        status = self.mesh("status", "--json", broker=rest[1]).json
+        self.assertEqual(status["members"], {"alive": 3, "suspect": 0, "dead": 1, "left": 0})
+        self.assertIn("b3", status["problems"][0]["what"])
         # Found by two observers, not by timeouts: those take 2.5 s and more. Asking takes time itself.
         self.assertLess(time.monotonic() - begin, 2.0)
         victim.start()

@@ -266,6 +266,10 @@ int describe_status(struct arena *arena, const struct image *image, const struct
         .uptime_ms = facts->uptime_ms,
         .stored_bytes = facts->stored_bytes,
         .disk_free_bytes = facts->disk_free_bytes,
+        .members_alive = facts->members_alive,
+        .members_suspect = facts->members_suspect,
+        .members_dead = facts->members_dead,
+        .members_left = facts->members_left,
     };
     int err = describe_brokers(arena, image, &status.brokers, &status.broker_count);
 
@@ -274,6 +278,12 @@ int describe_status(struct arena *arena, const struct image *image, const struct
     if (err != 0 || status.version == NULL || status.problems == NULL) return MESH_ENOMEM;
     image_each_topic(image, count_partitions, &status);
     err = storage_problems(arena, facts, &status);
+    if (err == 0 && facts->members_dead != 0)
+        err = add_problem(arena, &status,
+                          arena_printf(arena, "%u broker(s) look dead: %s", facts->members_dead,
+                                       facts->dead_names),
+                          "they answer nobody; what only they hold can be neither written nor read",
+                          "start them again; 'mesh members' shows since when each is dead");
     if (err == 0 && facts->metadata_error != 0)
         err = add_problem(
             arena, &status, arena_strdup(arena, "the metadata log has failed"),

@@ -42,6 +42,8 @@ struct describe_facts {
     uint32_t failed_stores;      /* shards whose journal is poisoned */
     int metadata_error;          /* metadata_error() */
     const char *version;
+    uint32_t members_alive, members_suspect, members_dead, members_left; /* as gossip sees them; 0: no gossip */
+    char dead_names[256]; /* of as many of the dead as fit, for people */
 };
 
 /* With problems in plain words, each with a meaning and a remedy. Errors: MESH_ENOMEM. */

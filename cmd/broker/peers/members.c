@@ -3,7 +3,9 @@
 
 #include "base/error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint64_t since_ms(uint64_t now_us, uint64_t then_us)
 {
@@ -32,6 +34,23 @@ static int describe(const struct peers *peers, const struct gossip_member *membe
         .is_udp_blocked = member->is_udp_blocked || (member->is_self && peers->udp == NULL),
     };
     return to->name == NULL || to->host == NULL || to->zone == NULL || to->address == NULL ? MESH_ENOMEM : 0;
+}
+
+void peers_dead_names(const struct peers *peers, char *to, size_t size)
+{
+    size_t used = 0;
+
+    to[0] = '\0';
+    for (size_t i = 0; i < gossip_member_count(peers->gossip); i++) {
+        const struct gossip_member *member = gossip_member_at(peers->gossip, i);
+
+        if (member->state != GOSSIP_DEAD) continue;
+        if (used + strlen(member->self.name) + 8 > size) {
+            snprintf(to + used, size - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(to + used, size - used, "%s%s", used == 0 ? "" : ", ", member->self.name);
+    }
 }
 
 static int by_name(const void *a, const void *b)

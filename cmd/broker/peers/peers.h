@@ -50,6 +50,9 @@ bool peers_is_leaving(const struct peers *peers);
 /* Into `arena`, ordered by name and id. Errors: MESH_ENOMEM. */
 int peers_describe(const struct peers *peers, struct arena *arena, struct message_members_response *ret_members);
 
+/* "b1, b2, ..." into to[size]: as many of the dead as fit; "" when there are none. */
+void peers_dead_names(const struct peers *peers, char *to, size_t size);
+
 /* ---- keys ---- */
 
 /* Begins a rotation: a fresh key is installed with every member, then used by all, then the others are removed; goes on by

@@ -16,6 +16,20 @@ struct status_call {
     void *user;
 };
 
+/* The members' states, and the names of as many of the dead as fit. */
+static void facts_members(const struct control *control, struct describe_facts *facts)
+{
+    struct peers_stats stats;
+
+    if (control->peers == NULL) return;
+    peers_get_stats(control->peers, &stats);
+    facts->members_alive = stats.gossip.alive;
+    facts->members_suspect = stats.gossip.suspect;
+    facts->members_dead = stats.gossip.dead;
+    facts->members_left = stats.gossip.left;
+    peers_dead_names(control->peers, facts->dead_names, sizeof(facts->dead_names));
+}
+
 static void facts_fill(void *user, struct describe_facts *ret_facts)
 {
     struct control *control = user;
@@ -32,6 +46,7 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
         .metadata_error = metadata_error(control->metadata),
         .version = BROKER_VERSION,
     };
+    facts_members(control, ret_facts);
 }
 
 static void facts_add(struct describe_facts *facts, const struct metrics_set *set)

@@ -269,6 +269,7 @@ struct mesh_status_info {
     size_t problem_count;
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
     const char *version;
+    uint32_t members_alive, members_suspect, members_dead, members_left; /* as the answering broker sees them */
 };
 struct mesh_status;
 MESH_EXPORT int mesh_status_get(struct mesh_client *client, struct mesh_status **ret_status);

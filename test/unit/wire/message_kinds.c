@@ -267,6 +267,10 @@ static void fill_status_response(struct fill *fill, struct message_status_respon
     message->stored_bytes = fill_number(fill);
     message->disk_free_bytes = fill_number(fill);
     message->version = fill_string(fill);
+    message->members_alive = fill_uint32(fill);
+    message->members_suspect = fill_uint32(fill);
+    message->members_dead = fill_uint32(fill);
+    message->members_left = fill_uint32(fill);
 }
 
 static void fill_members_response(struct fill *fill, struct message_members_response *message)

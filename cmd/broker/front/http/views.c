@@ -219,10 +219,14 @@ int view_status(const struct message_status_response *status, struct buffer *to)
                                    "under_replicated", (json_int_t)status->partitions_under_replicated,
                                    "offline", (json_int_t)status->partitions_offline);
 
-    return print(json_pack("{s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "cluster",
+    json_t *members = json_pack("{s:I, s:I, s:I, s:I}", "alive", (json_int_t)status->members_alive, "suspect",
+                                (json_int_t)status->members_suspect, "dead", (json_int_t)status->members_dead, "left",
+                                (json_int_t)status->members_left);
+
+    return print(json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "cluster",
                            uuid_json(&status->cluster_id), "coordinator",
                            coordinator_json(status->coordinator, status->brokers, status->broker_count),
-                           "brokers", brokers_json(status->brokers, status->broker_count), "topics",
+                           "brokers", brokers_json(status->brokers, status->broker_count), "members", members, "topics",
                            (json_int_t)status->topics_total, "partitions", partitions, "problems",
                            problems_json(status), "uptime_ms", (json_int_t)status->uptime_ms, "stored_bytes",
                            (json_int_t)status->stored_bytes, "disk_free_bytes",

@@ -77,15 +77,16 @@ class Members(Case):
         self.wait_links(brokers)
         before = self.members(rest[0])["b3"]
         victim.kill()
-        begin = time.monotonic()
         wanted = {"b0": "alive", "b1": "alive", "b2": "alive", "b3": "dead"}
         for broker in rest:
             self.wait_members(broker, wanted)
         status = self.mesh("status", "--json", broker=rest[1]).json
         self.assertEqual(status["members"], {"alive": 3, "suspect": 0, "dead": 1, "left": 0})
         self.assertIn("b3", status["problems"][0]["what"])
-        # Found by two observers, not by timeouts: those take 2.5 s and more. Asking takes time itself.
-        self.assertLess(time.monotonic() - begin, 2.0)
+        # Found by two observers whose links it reset and who found nobody at its address: not by timeouts, which take seconds.
+        # (How quick that is is measured by test/bench/run members; here other tests may have the machine.)
+        for broker in rest:
+            self.assertIn("\nmesh_gossip_fast_deaths_total 1\n", self.http(broker, "/metrics"))
         victim.start()
         for broker in brokers:
             self.wait_members(broker, {f"b{number}": "alive" for number in range(4)})

@@ -20,6 +20,16 @@ def stamp(line):
     return calendar.timegm(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S")) + int(milliseconds) / 1000
 
 
+def cpu_s(pid):
+    """User and kernel time of all threads, exactly: what an idle broker needs in many seconds is less than a tick of
+    /proc/PID/stat."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
 class Member:
     """One `mesh serve`, or with a seed one `mesh join`; its log is a file beside its data."""
 
@@ -54,24 +64,28 @@ class Member:
         return {name: float(value) for name, value in re.findall(r"^(mesh_\S+) ([0-9.e+]+)$", text, re.M)}
 
     def cpu_s(self):
-        """User and kernel time in nanosecond steps: an idle broker needs less than a tick of /proc/PID/stat in many seconds."""
-        total = 0
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with open(f"/proc/{self.process.pid}/task/{task}/schedstat", encoding="ascii") as file:
-                total += int(file.read().split()[0])
-        return total / 1e9
+        return cpu_s(self.process.pid)
 
     def resident_mib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii", errors="replace") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
 
 
-def wait_until(done, what):
+def pass_time(process, seconds):
+    """Leaves the machine to the brokers, of which none is to end meanwhile."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+    raise SystemExit(f"a broker has ended by itself with {process.returncode}")
+
+
+def wait_until(done, what, process):
     end = time.monotonic() + PATIENCE_S
     while not done():
         if time.monotonic() > end:
             raise SystemExit(f"not within {PATIENCE_S} s: {what}")
-        time.sleep(0.02)  # a poll that leaves the machine to the brokers
+        pass_time(process, 0.02)
 
 
 class Mesh:
@@ -81,15 +95,19 @@ class Mesh:
         self.began = time.time()
         self.mesh, self.environment = mesh, environment
         self.members = [Member(mesh, work, 0, None, environment)]
-        wait_until(self.members[0].is_ready, "the first broker")
-        for number in range(1, count):
-            self.members.append(Member(mesh, work, number, self.members[0].address, environment))
+        try:
+            wait_until(self.members[0].is_ready, "the first broker", self.members[0].process)
+            for number in range(1, count):
+                self.members.append(Member(mesh, work, number, self.members[0].address, environment))
+        except BaseException:
+            self.close()
+            raise
 
     def wait_all(self, mark, members, count=1):
         """Until the log of each has `count` lines with the mark. Returns when the last of them was written."""
         last = 0
         for member in members:
-            wait_until(lambda m=member: len(m.seen(mark)) >= count, f"{mark} at {member.name}")
+            wait_until(lambda m=member: len(m.seen(mark)) >= count, f"{mark} at {member.name}", member.process)
             last = max(last, sorted(member.seen(mark))[count - 1])
         return last
 
@@ -99,14 +117,17 @@ class Mesh:
         for member in self.members:
             member.is_ready()
             wait_until(lambda m=member: m.metrics()['mesh_members{state="alive"}'] == len(self.members),
-                       f"agreement at {member.name}")
+                       f"agreement at {member.name}", member.process)
         return last - self.began
+
+    def rest(self, seconds):
+        pass_time(self.members[0].process, seconds)
 
     def idle(self, seconds):
         """What each does per second while nothing happens: bytes sent and received on the wire, share of a core."""
         names = ("sent", "received")
         before, cpu, begin = [m.metrics() for m in self.members], sum(m.cpu_s() for m in self.members), time.monotonic()
-        time.sleep(seconds)  # the time in which nothing is to happen
+        self.rest(seconds)
         took, cpu = time.monotonic() - begin, sum(m.cpu_s() for m in self.members) - cpu
         after = [m.metrics() for m in self.members]
         total = {}

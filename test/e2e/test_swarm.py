@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Many brokers on one machine: all started at once through one seed, one killed, one taken leave of. How fast exactly is
+test/bench/run's case `members`; the limits here are for what goes wrong, as when timeouts do the work of evidence."""
+import time
+
+from harness import COMMAND_SECONDS, Case, main, under_sanitizer
+
+COUNT = 10 if under_sanitizer() else 40  # more than the 16 that all keep links to each other
+
+
+class Swarm(Case):
+    def wait_members(self, broker, state, names):
+        """Until the broker's log has told this state of each of the names."""
+        names = set(names)
+        while names:
+            line = broker.wait_line(f" member {state} name=")
+            self.assertIsNotNone(line, f"{sorted(names)} not {state}:\n{broker.log()}")
+            names.discard(line.split(" name=")[1].split()[0])
+
+    def start_swarm(self):
+        brokers = [self.start_broker(self.path("b0"), options=["--name", "b0", "--shards", "1"])]
+        for number in range(1, COUNT):
+            brokers.append(self.new_broker(self.path(f"b{number}"), listen=f"127.0.0.{number + 1}:0", seeds=[brokers[0].address],
+                                           options=["--name", f"b{number}", "--shards", "1"]))
+            brokers[-1].launch()
+        for own, broker in enumerate(brokers):
+            self.wait_members(broker, "alive", [f"b{number}" for number in range(COUNT) if number != own])
+            ready = next(line for line in broker.lines if "mesh: ready on " in line)
+            broker.address = ready.split("mesh: ready on ")[1].split()[0]
+        return brokers
+
+    def test_all_agree_and_hear_at_once_of_a_death_and_of_a_leave(self):
+        brokers = self.start_swarm()
+        for broker in (brokers[0], brokers[-1]):
+            members = self.mesh("members", "--json", broker=broker).json["members"]
+            self.assertEqual({(member["name"], member["state"]) for member in members}, {(f"b{n}", "alive") for n in range(COUNT)})
+            self.assertEqual({member["address"] for member in members}, {each.address for each in brokers})
+        victim = brokers.pop(COUNT // 2)
+        begin = time.monotonic()
+        victim.kill()
+        for broker in brokers:
+            self.wait_members(broker, "dead", [f"b{COUNT // 2}"])
+        self.assertLess(time.monotonic() - begin, 2.0 if COUNT > 10 else COMMAND_SECONDS)  # suspicions last longer
+        leaver = brokers.pop(1)
+        self.mesh("leave", broker=leaver)
+        for broker in brokers:
+            self.wait_members(broker, "left", ["b1"])
+        self.assertEqual(leaver.wait(), 0, leaver.log())
+
+
+if __name__ == "__main__":
+    main()

@@ -12,16 +12,25 @@ struct header_walk {
     struct plog *plog;
     struct segment_file *segment;
     uint32_t position;    /* of the next header */
+    uint64_t offset;      /* that it must have: batches follow each other without a gap */
     uint32_t block_start; /* of the bytes in store->scratch */
     size_t block_size;
     uint32_t batch_size; /* of the last batch; 0: none yet */
     struct fs_look *look;
 };
 
+uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment)
+{
+    return segment->written == segment->size ? segment->next_offset : plog->filed_offset;
+}
+
+/* The header says how many offsets and bytes the batch has, and nothing has looked at its CRC: where the next batch does
+ * not begin with the offset that this one leads to, one of the two is damaged. */
 static int walk_next(struct header_walk *walk, struct record_batch_header *ret_header)
 {
     struct store *store = walk->plog->store;
     uint32_t left = walk->segment->written - walk->position;
+    int32_t epoch;
     int err;
 
     if (left < RECORD_BATCH_HEADER_SIZE) return MESH_ECORRUPT;
@@ -38,21 +47,26 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
     err = record_batch_parse_header(slice_of(store->scratch.data + (walk->position - walk->block_start),
                                              walk->block_size - (walk->position - walk->block_start)),
                                     ret_header);
-    if (err != 0) return MESH_ECORRUPT;
+    if (err != 0 || (uint64_t)ret_header->base_offset != walk->offset || ret_header->size > left) return MESH_ECORRUPT;
+    if ((uint64_t)record_batch_last_offset(ret_header) >= plog_file_end_offset(walk->plog, walk->segment))
+        return MESH_ECORRUPT;
+    epoch = epoch_cache_epoch_at(&walk->plog->epochs, walk->offset); /* which no CRC covers */
+    if (epoch >= 0 && ret_header->leader_epoch != epoch && ret_header->leader_epoch != -1) return MESH_ECORRUPT;
     walk->batch_size = ret_header->size;
-    return ret_header->size > left ? MESH_ECORRUPT : 0;
+    return 0;
 }
 
-uint64_t plog_file_end_offset(const struct plog *plog, const struct segment_file *segment)
+static void walk_to(struct header_walk *walk, struct plog_place place)
 {
-    return segment->written == segment->size ? segment->next_offset : plog->filed_offset;
+    walk->position = place.position;
+    walk->offset = place.offset;
 }
 
 static int start_walk(struct header_walk *walk, struct plog *plog, struct segment_file *segment,
-                      uint32_t position, struct plog_look *look)
+                      struct plog_place from, struct plog_look *look)
 {
-    *walk = (struct header_walk){
-        .plog = plog, .segment = segment, .position = position, .look = look != NULL ? &look->file : NULL};
+    *walk = (struct header_walk){.plog = plog, .segment = segment, .look = look != NULL ? &look->file : NULL};
+    walk_to(walk, from);
     return plog_open_segment(plog, segment);
 }
 
@@ -85,32 +99,30 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
 {
     struct offset_index_entry entry;
     struct header_walk walk;
-    uint64_t expected;
+    struct plog_place next;
     int err = plog_find_index(plog, segment, OFFSET_INDEX_BY_OFFSET, offset, look, &entry);
 
-    if (err == 0) err = start_walk(&walk, plog, segment, entry.position, look);
     if (err != 0) return err;
-    expected = segment->base_offset + entry.relative_offset;
-    for (;;) {
+    next = (struct plog_place){entry.position, segment->base_offset + entry.relative_offset};
+    err = start_walk(&walk, plog, segment, next, look);
+    while (err == 0) {
         struct record_batch_header header;
-        const struct plog_hole *hole = plog_hole_at(plog, expected);
+        const struct plog_hole *hole = plog_hole_at(plog, walk.offset);
         if (hole != NULL && hole->resume_position > walk.position) {
-            expected = hole->to;
-            walk.position = hole->resume_position;
-            if (expected > offset) return MESH_ECORRUPT;
+            walk_to(&walk, (struct plog_place){hole->resume_position, hole->to});
+            if (hole->to > offset) return MESH_ECORRUPT;
             continue;
         }
         err = walk_next(&walk, &header);
-        if (err == 0 && (uint64_t)header.base_offset != expected) err = MESH_ECORRUPT;
-        if (err == MESH_ECORRUPT) return found_damage(plog, segment, expected, walk.position);
-        if (err != 0) return err;
-        expected = (uint64_t)record_batch_last_offset(&header) + 1;
-        if (expected > offset) {
-            *ret_place = (struct plog_place){walk.position, (uint64_t)header.base_offset};
+        if (err != 0) break;
+        next = (struct plog_place){walk.position + header.size, (uint64_t)record_batch_last_offset(&header) + 1};
+        if (next.offset > offset) {
+            *ret_place = (struct plog_place){walk.position, walk.offset};
             return 0;
         }
-        walk.position += header.size;
+        walk_to(&walk, next);
     }
+    return err == MESH_ECORRUPT ? found_damage(plog, segment, walk.offset, walk.position) : err;
 }
 
 /* An index entry to start from that is behind `from` and before both limits. Without one the headers lead on: the only
@@ -137,16 +149,14 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
 {
     uint64_t position_max = (uint64_t)from.position + bytes_max;
     uint64_t file_end_offset = plog_file_end_offset(plog, segment);
+    /* Where a read ended is believed only if the header there fits, also when nothing more is to be found out. */
+    bool is_rest = position_max >= segment->written && limit_offset >= file_end_offset;
     struct plog_place place = from;
     struct header_walk walk;
     int err;
 
-    if (position_max >= segment->written && limit_offset >= file_end_offset) {
-        *ret_place = (struct plog_place){segment->written, file_end_offset};
-        return 0;
-    }
     if (position_max > segment->written) position_max = segment->written;
-    err = start_walk(&walk, plog, segment, place.position, look);
+    err = start_walk(&walk, plog, segment, place, look);
     /* Not worth a look: what is left has little room, and need not be used. */
     while (err == 0 && (walk.position == from.position || (uint64_t)walk.position + bytes_max / 16 < position_max)) {
         struct record_batch_header header;
@@ -154,14 +164,16 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
         err = walk_next(&walk, &header);
         if (err != 0) break;
         next_offset = (uint64_t)record_batch_last_offset(&header) + 1;
+        if (is_rest) {
+            place = (struct plog_place){segment->written, file_end_offset};
+            break;
+        }
         if (next_offset > limit_offset) break;
         if ((uint64_t)walk.position + header.size > position_max && walk.position > from.position) break;
-        walk.position += header.size;
-        place = (struct plog_place){walk.position, next_offset};
-        if (walk.position - from.position == header.size && header.size < bytes_max / WALK_BATCHES_MAX) {
+        place = (struct plog_place){walk.position + header.size, next_offset};
+        if (walk.position == from.position && header.size < bytes_max / WALK_BATCHES_MAX)
             err = skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, look, &place);
-            walk.position = place.position;
-        }
+        walk_to(&walk, place);
     }
     /* Damage further on is for the read that begins there. */
     if (err == MESH_ECORRUPT && place.position > from.position) err = 0;

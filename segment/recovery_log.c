@@ -257,6 +257,13 @@ static int read_at(struct work *work, uint64_t position, size_t size)
                     : work->fs->ops->read(work->file, work->buffer.data, size, position, &work->buffer.size);
 }
 
+/* No CRC covers a leader epoch: one below that of the batch before shows that one of the two is damaged. */
+static bool follows(const struct manifest_log *log, const struct record_batch_header *header)
+{
+    if ((uint64_t)header->base_offset != log->end_offset) return false;
+    return header->leader_epoch < 0 || header->leader_epoch >= epoch_cache_last_epoch(&log->epochs);
+}
+
 /* Takes the batches that lie at the end of what is known of the last segment, as far as they are good. */
 static int scan_segment(struct work *work)
 {
@@ -291,8 +298,7 @@ static int scan_segment(struct work *work)
             return 0;
         }
         at = slice_of(work->buffer.data + used, header.size);
-        if ((uint64_t)header.base_offset != work->log->end_offset || record_batch_verify(at, &header) != 0)
-            return 0;
+        if (!follows(work->log, &header) || record_batch_verify(at, &header) != 0) return 0;
         err = note_batch(work, &header);
         if (err != 0) return err;
         used += header.size;
@@ -391,6 +397,13 @@ static int segment_for(struct work *work, const struct journal_entry_header *ent
     return 0;
 }
 
+/* The journal's CRC covers epochs: where it contradicts the files' last ones, those were rotten. */
+static void correct_epochs(struct epoch_cache *epochs, int32_t epoch)
+{
+    while (epoch >= 0 && epoch_cache_last_epoch(epochs) > epoch)
+        epoch_cache_truncate_end(epochs, epoch_cache_entries(epochs)[epochs->count - 1].start_offset);
+}
+
 static int apply_data(struct work *work, const struct recovery_entry *entry)
 {
     const struct journal_entry_header *header = &entry->entry.header;
@@ -416,6 +429,7 @@ static int apply_data(struct work *work, const struct recovery_entry *entry)
     while (err == 0 && used < header->size) {
         struct record_batch_header batch;
         err = record_batch_parse_header(slice_of(work->buffer.data + used, header->size - used), &batch);
+        if (err == 0) correct_epochs(&work->log->epochs, batch.leader_epoch);
         if (err == 0) err = note_batch(work, &batch);
         if (err == 0) used += batch.size;
         work->in->report->replayed_batches++;

@@ -25,6 +25,9 @@ struct scrub {
     struct fs_file *file; /* referenced */
     uint32_t end;
     uint64_t segment_end_offset;
+    int32_t epoch;      /* that batches must have up to epoch_end, where the step ends at the latest; -1: not known */
+    uint64_t epoch_end;
+    uint32_t cut_count; /* of the log when the step began */
     struct buffer block;
     uint64_t checked_bytes;
     bool is_damaged;
@@ -47,25 +50,44 @@ static int read_block(struct scrub *scrub, size_t wanted)
                                                  &scrub->block.size);
 }
 
-/* The header may still tell where the next batch begins. */
-static void note_damage(struct scrub *scrub, const struct record_batch_header *header)
+/* The size in a bad batch's header may still lead to the next one, which says itself where it begins: the bad one's count of
+ * offsets may be what is wrong with it. */
+static void note_damage(struct scrub *scrub, const struct record_batch_header *bad)
 {
+    struct record_batch_header next;
+    uint8_t bytes[RECORD_BATCH_HEADER_SIZE];
+    size_t got = 0;
+    uint32_t position;
+
     scrub->is_damaged = true;
     scrub->hole_to = scrub->segment_end_offset;
     scrub->hole_resume = 0;
-    if (header == NULL || (uint64_t)header->base_offset != scrub->expected ||
-        header->size >= scrub->end - scrub->position ||
-        (uint64_t)record_batch_last_offset(header) + 1 >= scrub->segment_end_offset)
+    if (bad == NULL || bad->size >= scrub->end - scrub->position) return;
+    position = scrub->position + bad->size;
+    if (scrub->file->fs->ops->read(scrub->file, bytes, sizeof(bytes), position, &got) != 0 ||
+        record_batch_parse_header(slice_of(bytes, got), &next) != 0 || next.size > scrub->end - position ||
+        (uint64_t)next.base_offset <= scrub->expected || (uint64_t)next.base_offset >= scrub->segment_end_offset)
         return;
-    scrub->hole_to = (uint64_t)record_batch_last_offset(header) + 1;
-    scrub->hole_resume = scrub->position + header->size;
+    scrub->hole_to = (uint64_t)next.base_offset;
+    scrub->hole_resume = position;
+}
+
+/* A batch's CRC leaves out what brokers set. Of that, the length would not fit the CRC; the offset follows from the batch
+ * before; the leader epoch is what the log's books say. */
+static bool is_sound(const struct scrub *scrub, struct slice bytes)
+{
+    struct record_batch_header header;
+
+    if (record_batch_verify(bytes, &header) != 0 || (uint64_t)header.base_offset != scrub->expected) return false;
+    if ((uint64_t)record_batch_last_offset(&header) >= scrub->segment_end_offset) return false;
+    return scrub->epoch < 0 || header.leader_epoch == scrub->epoch || header.leader_epoch == -1;
 }
 
 static void check_batches(struct scrub *scrub)
 {
     size_t used = 0;
 
-    while (used < scrub->block.size && !scrub->is_damaged) {
+    while (used < scrub->block.size && !scrub->is_damaged && scrub->expected < scrub->epoch_end) {
         struct slice at = slice_of(scrub->block.data + used, scrub->block.size - used);
         struct record_batch_header header;
         int err = record_batch_parse_header(at, &header);
@@ -78,8 +100,7 @@ static void check_batches(struct scrub *scrub)
         if (err == MESH_EAGAIN && used > 0) return;
         if (err != 0) {
             note_damage(scrub, NULL);
-        } else if (header.size > at.size || (uint64_t)header.base_offset != scrub->expected ||
-                   record_batch_verify(slice_of(at.data, header.size), &header) != 0) {
+        } else if (header.size > at.size || !is_sound(scrub, slice_of(at.data, header.size))) {
             note_damage(scrub, &header);
         } else {
             used += header.size;
@@ -149,6 +170,7 @@ static void scrub_complete(struct store *store, struct store_job *base)
     scrub->is_running = false;
     store->stats.scrubbed_bytes += scrub->checked_bytes;
     if (plog == NULL) return; /* deleted meanwhile */
+    if (plog->cut_count != scrub->cut_count) return; /* these bytes may be gone */
     if (scrub->is_damaged && plog->truncation == NULL && plog_hole_at(plog, scrub->expected) == NULL) {
         store->stats.corrupt_batches++;
         plog_add_hole(plog, scrub->expected, scrub->hole_to, scrub->hole_resume);
@@ -186,6 +208,12 @@ struct store_job *store_scrub_job(struct store *store)
     scrub->id = scrub->plog->id;
     scrub->end = segment->size;
     scrub->segment_end_offset = segment->next_offset;
+    scrub->cut_count = scrub->plog->cut_count;
+    scrub->epoch = epoch_cache_epoch_at(&scrub->plog->epochs, scrub->expected);
+    scrub->epoch_end = UINT64_MAX;
+    if (scrub->epoch >= 0)
+        scrub->epoch_end =
+            epoch_cache_end_offset(&scrub->plog->epochs, scrub->epoch, scrub->plog->end_offset, &scrub->epoch);
     scrub->is_damaged = false;
     scrub->checked_bytes = 0;
     scrub->is_running = true;

@@ -1,5 +1,6 @@
 #include "segment/due_heap.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "segment/plog.h"
 
@@ -60,32 +61,34 @@ static void take_out(struct due_heap *heap, struct plog *plog)
     plog->due_index = 0;
 }
 
-static int reserve(struct due_heap *heap)
+int due_heap_reserve(struct due_heap *heap, uint64_t count)
 {
-    uint32_t capacity = heap->capacity > 0 ? heap->capacity * 2 : 64;
+    uint64_t capacity = heap->capacity > 0 ? heap->capacity : 4;
     struct plog **logs;
 
-    if (heap->count + 1 < heap->capacity) return 0;
+    if (count < heap->capacity) return 0;
+    while (capacity <= count)
+        capacity *= 2;
+    if (capacity > UINT32_MAX) return MESH_ENOMEM;
     logs = realloc(heap->logs, capacity * sizeof(struct plog *));
     if (logs == NULL) return MESH_ENOMEM;
     heap->logs = logs;
-    heap->capacity = capacity;
+    heap->capacity = (uint32_t)capacity;
     return 0;
 }
 
-int due_heap_set(struct due_heap *heap, struct plog *plog, uint64_t due_ms)
+void due_heap_set(struct due_heap *heap, struct plog *plog, uint64_t due_ms)
 {
     if (due_ms == UINT64_MAX) {
         if (plog->due_index != 0) take_out(heap, plog);
-        return 0;
+        return;
     }
     if (plog->due_index == 0) {
-        if (reserve(heap) != 0) return MESH_ENOMEM;
+        MESH_ASSERT(heap->count + 1 < heap->capacity);
         plog->due_index = ++heap->count;
         heap->logs[plog->due_index] = plog;
     }
     plog->due_ms = due_ms;
     sift_up(heap, plog);
     sift_down(heap, plog);
-    return 0;
 }

@@ -13,8 +13,11 @@ struct due_heap {
 
 void due_heap_deinit(struct due_heap *heap);
 
-/* Puts plog at due_ms, moving it when it is there already. UINT64_MAX takes it out. Errors: MESH_ENOMEM. */
-int due_heap_set(struct due_heap *heap, struct plog *plog, uint64_t due_ms);
+/* Room for `count` logs, before any of them comes: a log whose time is not known would never be flushed. Errors: MESH_ENOMEM. */
+int due_heap_reserve(struct due_heap *heap, uint64_t count);
+
+/* Puts plog at due_ms, moving it when it is there already. UINT64_MAX takes it out. */
+void due_heap_set(struct due_heap *heap, struct plog *plog, uint64_t due_ms);
 struct plog *due_heap_first(const struct due_heap *heap); /* NULL: empty */
 
 #endif

@@ -73,7 +73,6 @@ static uint64_t next_due(const struct plog *plog)
 
 void store_due_changed(struct plog *plog)
 {
-    /* Without memory for the heap the log waits for its next append. */
     if (!plog->is_deleted) due_heap_set(&plog->store->due, plog, next_due(plog));
 }
 

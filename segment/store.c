@@ -227,7 +227,8 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
         plog->flush = config->flush;
         store->stats.log_count++;
         list_push_back(&store->logs, &plog->log_link);
-        if (recovered != NULL) err = take_recovered(plog, &recovered->log);
+        err = due_heap_reserve(&store->due, store->stats.log_count);
+        if (err == 0 && recovered != NULL) err = take_recovered(plog, &recovered->log);
         if (err == 0) plog_set_config(plog, config);
         if (err != 0) plog_free(plog);
     }

@@ -16,6 +16,7 @@ struct segment_sync {
     struct fs_file *file; /* referenced; opened by the job when NULL */
     uint32_t written;
     uint64_t filed_offset; /* of the log; durable when all its segments here are */
+    uint64_t unsynced_bytes; /* of the log; more may have been written meanwhile, and wait for their own time */
     bool sync_names, sync_parents;
     struct buffer index; /* to be saved; empty: not */
     uint32_t indexed;
@@ -61,7 +62,7 @@ static void segment_sync_run(struct store_job *base)
     if (fs->ops->free_bytes(fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
-static void raise_synced(struct plog *plog, uint64_t offset)
+static void raise_synced(struct plog *plog, uint64_t offset, uint64_t bytes)
 {
     if (plog->error != 0 || offset <= plog->synced_offset) return;
     plog->synced_offset = offset;
@@ -70,7 +71,7 @@ static void raise_synced(struct plog *plog, uint64_t offset)
         plog_notify(plog);
     }
     if (plog->synced_offset == plog->filed_offset) list_remove(&plog->unsynced_link);
-    plog->unsynced_bytes = 0;
+    plog->unsynced_bytes -= bytes < plog->unsynced_bytes ? bytes : plog->unsynced_bytes;
     plog->last_sync_ms = plog->store->now_ms;
     store_due_changed(plog);
 }
@@ -93,6 +94,17 @@ static void complete_one(struct store *store, struct segment_sync *sync)
     store->stats.segment_sync_count++;
 }
 
+/* Of the logs behind the first `count` entries nothing is synced after all. */
+static void give_up_from(struct segment_sync_job *job, uint32_t count)
+{
+    while (job->count > count) {
+        struct segment_sync *sync = &job->syncs[--job->count];
+        fs_unref(sync->file);
+        buffer_deinit(&sync->index);
+        sync->plog->job_references--;
+    }
+}
+
 static void segment_sync_free(struct segment_sync_job *job)
 {
     for (uint32_t i = 0; i < job->count; i++) {
@@ -112,7 +124,7 @@ static void segment_sync_complete(struct store *store, struct store_job *base)
         complete_one(store, &job->syncs[i]);
     /* Only now is it known that none of a log's segments failed. */
     for (uint32_t i = 0; i < job->count; i++) {
-        raise_synced(job->syncs[i].plog, job->syncs[i].filed_offset);
+        raise_synced(job->syncs[i].plog, job->syncs[i].filed_offset, job->syncs[i].unsynced_bytes);
         plog_job_unref(job->syncs[i].plog);
     }
     store->is_manifest_stale = true;
@@ -145,6 +157,7 @@ static int add_segment(struct segment_sync_job *job, struct plog *plog, struct s
     sync = &job->syncs[job->count++];
     *sync = (struct segment_sync){.plog = plog, .segment = segment, .written = segment->written};
     sync->filed_offset = plog->filed_offset;
+    sync->unsynced_bytes = plog->unsynced_bytes;
     sync->file = segment->file != NULL ? fs_ref(segment->file) : NULL;
     sync->sync_names = !segment->is_name_durable;
     sync->sync_parents = !plog->is_parents_durable;
@@ -216,8 +229,7 @@ struct store_job *store_segment_sync_job(struct store *store, bool is_final, int
     if (err == 0) return start(store, job);
     *ret_error = err;
     if (job == NULL) return NULL;
-    for (uint32_t i = 0; i < job->count; i++)
-        job->syncs[i].plog->job_references--;
+    give_up_from(job, 0);
     segment_sync_free(job);
     return NULL;
 }
@@ -230,7 +242,13 @@ struct store_job *store_flush_job(struct store *store)
     if (list_is_empty(&store->flush_logs)) return NULL;
     job = calloc(1, sizeof(*job));
     if (job == NULL) return NULL;
-    while ((node = list_pop_front(&store->flush_logs)) != NULL)
-        if (add_log(job, container_of(node, struct plog, flush_link), false) != 0) break;
+    while ((node = list_pop_front(&store->flush_logs)) != NULL) {
+        uint32_t before = job->count;
+        if (add_log(job, container_of(node, struct plog, flush_link), false) == 0) continue;
+        /* All of a log's segments or none: its end counts as durable when what is in the job has been synced. */
+        give_up_from(job, before);
+        list_push_back(&store->flush_logs, node);
+        break;
+    }
     return start(store, job);
 }

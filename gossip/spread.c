@@ -172,7 +172,8 @@ void spread_tick(struct gossip *gossip)
     struct member *members[TABLE_DRAW_MAX];
     size_t count;
 
-    if (gossip->queued == 0) return;
+    /* Alone, there is nobody to tell: the first other member is news itself, which starts the timer again. */
+    if (gossip->queued == 0 || gossip->member_count == 1) return;
     count = table_draw(gossip, gossip->options.fan_out, NULL, NULL, members);
     for (size_t i = 0; i < count; i++)
         outbox_push(gossip, &(struct pending){.type = PENDING_RUMOUR, .member = members[i]});

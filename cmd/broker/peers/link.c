@@ -510,7 +510,7 @@ int link_adopt(const struct link_options *options, int fd, struct slice received
         release(link);
         return MESH_ENOMEM;
     }
-    memcpy(link->in.data, received.data, received.size);
+    if (received.size > 0) memcpy(link->in.data, received.data, received.size);
     link->in.end = received.size;
     tune(fd, &link->address);
     link->state = STATE_HANDSHAKE;

@@ -157,6 +157,29 @@ START_TEST(without_packets_the_links_do)
 }
 END_TEST
 
+START_TEST(a_broker_alone_sleeps)
+{
+    struct gossip *gossip;
+    uint64_t end_us;
+    unsigned ticks = 0;
+
+    lockstep_init(&net, 1, 1);
+    lockstep_start(&net, 0, 0);
+    gossip = net.brokers[0].gossip;
+    ck_assert_int_eq(gossip_soft_set(gossip, net.now_us, slice_of_string("load"), slice_of_string("1")), 0);
+    lockstep_drain(&net, 0);
+    lockstep_run(&net, 5000000);
+    end_us = net.now_us + 10000000;
+    for (uint64_t due_us = gossip_due_us(gossip); due_us < end_us; due_us = gossip_due_us(gossip)) {
+        gossip_tick(gossip, due_us);
+        lockstep_drain(&net, 0);
+        ticks++;
+    }
+    ck_assert_uint_le(ticks, 25); /* what it has to say waits for somebody to say it to */
+    lockstep_free(&net);
+}
+END_TEST
+
 START_TEST(an_idle_mesh_is_quiet)
 {
     uint64_t bytes = 0, seconds = 60;
@@ -191,6 +214,7 @@ int main(void)
     tcase_add_test(tcase, a_pause_of_one_broker_makes_it_accuse_nobody);
     tcase_add_test(tcase, loss_of_ten_percent_kills_nobody);
     tcase_add_test(tcase, without_packets_the_links_do);
+    tcase_add_test(tcase, a_broker_alone_sleeps);
     tcase_add_test(tcase, an_idle_mesh_is_quiet);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -102,7 +102,8 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
         broker->zone = strdup(options->zone == NULL ? "" : options->zone);
         broker->advertised = choose_advertised(broker);
         if (broker->name == NULL || broker->zone == NULL || broker->advertised == NULL) return MESH_ENOMEM;
-        self = (struct metadata_self){broker->name, broker->advertised, broker->zone, broker->port, broker->shard_count};
+        self = (struct metadata_self){broker->name, broker->advertised, broker->zone, membership_client_port(broker),
+                                      broker->shard_count};
         err = metadata_register_self(broker->control.metadata, &self, message);
     }
     if (err != 0) {

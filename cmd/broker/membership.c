@@ -67,6 +67,7 @@ static int resolve_advertised(struct broker *broker, const char *text)
     bool has_port = colon != NULL && strchr(colon, ']') == NULL;
     int err = address_parse(slice_of_string(text), &address);
 
+    if (err == 0 && has_port && address.port == 0) err = MESH_EINVAL; /* nobody can dial it */
     if (err == 0) err = address_resolve(&address, &sockets, &reason);
     if (err == 0) err = net_address_from_sockaddr((struct sockaddr *)&sockets.sockets[0], &broker->advertise);
     if (err != 0) {
@@ -88,6 +89,11 @@ int membership_set_address(struct broker *broker, const struct broker_options *o
         net_address_from_sockaddr((struct sockaddr *)&name, &broker->listen) != 0)
         return MESH_EIO;
     return options->advertise == NULL ? 0 : resolve_advertised(broker, options->advertise);
+}
+
+uint16_t membership_client_port(const struct broker *broker)
+{
+    return net_address_is_none(&broker->advertise) ? broker->port : broker->advertise.port;
 }
 
 /* ---- joining ---- */
@@ -130,7 +136,7 @@ int membership_start(struct broker *broker)
         .loop = broker->control.loop,
         .listen = broker->listen,
         .advertise = broker->advertise,
-        .client_port = broker->port,
+        .client_port = membership_client_port(broker),
         .name = broker->name,
         .zone = broker->zone,
         .host = broker->advertised,

@@ -11,6 +11,9 @@ int membership_open_key(struct broker *broker, const struct broker_options *opti
 /* Where gossip and links of this broker are: what was bound, and what --advertise says. MESH_EINVAL, MESH_ERESOLVE. */
 int membership_set_address(struct broker *broker, const struct broker_options *options, int listen_fd);
 
+/* The port that clients are told: all doors share one, so behind a forwarding it is the advertised one. */
+uint16_t membership_client_port(const struct broker *broker);
+
 /* For a directory that belongs to no mesh yet, when there are seeds: waits until one of them has told its mesh. */
 int membership_join(struct broker *broker, const struct broker_options *options, struct uuid *ret_cluster_id);
 

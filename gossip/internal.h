@@ -213,6 +213,7 @@ struct gossip {
     struct net_address observed;
     struct uuid observed_by;
     uint64_t readdressed_us; /* when this broker last changed its address; 0: never */
+    uint64_t twin_us;     /* when an identity that is used twice was last looked into */
     uint64_t conflict_us; /* when another process with this identity was last answered */
 
     /* soft state */

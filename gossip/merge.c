@@ -112,6 +112,20 @@ static void take_self(struct gossip *gossip, struct member *member, const struct
     strangers_apply(gossip, member);
 }
 
+/* The same incarnation, signed with other words: as one process signs each but once, there are two. It is told, and changes
+ * nothing: which of them is right, only people can know. The wrong are not worth a signature's check each time. */
+static void look_for_twin(struct gossip *gossip, const struct member *member, const struct item *item)
+{
+    struct gossip_self other;
+
+    if (item->alive.incarnation != member->shown.self.incarnation || slice_equal(item->alive.raw, slice_of(member->raw, member->raw_size)))
+        return;
+    if (gossip->twin_us != 0 && gossip->now_us - gossip->twin_us < CONFLICT_INTERVAL_US) return;
+    gossip->twin_us = gossip->now_us;
+    if (codec_self_decode(item->alive.raw, &other) == 0 && is_signed_self(gossip, item, &other))
+        outbox_push_plain(gossip, GOSSIP_OUTPUT_TWIN, member_id(member), &other.address);
+}
+
 /* Another process uses this identity, or this one was set back to an older disk: what is newest wins, and each says
  * so at most once a second. */
 static void on_other_self(struct gossip *gossip, const struct item *item)
@@ -119,12 +133,17 @@ static void on_other_self(struct gossip *gossip, const struct item *item)
     struct member *self = gossip->self;
     struct gossip_self other;
 
-    if (item->alive.incarnation <= self->shown.self.incarnation || gossip->is_leaving) return;
+    if (gossip->is_leaving) return;
+    if (item->alive.incarnation <= self->shown.self.incarnation) {
+        look_for_twin(gossip, self, item);
+        return;
+    }
     if (gossip->conflict_us != 0 && gossip->now_us - gossip->conflict_us < CONFLICT_INTERVAL_US) return;
     if (item->alive.incarnation == UINT64_MAX || codec_self_decode(item->alive.raw, &other) != 0 ||
         !is_signed_self(gossip, item, &other))
         return;
     gossip->conflict_us = gossip->now_us;
+    outbox_push_plain(gossip, GOSSIP_OUTPUT_TWIN, member_id(self), &other.address);
     self->shown.self.incarnation = item->alive.incarnation + 1;
     merge_sign_self(gossip);
     outbox_report(gossip, self, GOSSIP_ALIVE, false);
@@ -143,6 +162,7 @@ void merge_alive(struct gossip *gossip, const struct item *item)
     }
     if (member != NULL && item->alive.incarnation <= member->shown.self.incarnation) {
         outbox_tell(gossip, member);
+        look_for_twin(gossip, member, item);
         if (GOSSIP_DEFECT(gossip, KNOWN_IS_NEWS) && member->shown.state == GOSSIP_ALIVE)
             spread_announce(gossip, member, SPREAD_SELF, SPREAD_NEWS, SPREAD_HEARD);
         return;

@@ -82,7 +82,7 @@ static void greet(void *user, const struct broker_ready *ready)
 
 static bool is_loopback(const char *listen)
 {
-    return listen == NULL || strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 ||
+    return listen == NULL || strncmp(listen, "127.", 4) == 0 || strcmp(listen, "localhost") == 0 || strncmp(listen, "localhost:", 10) == 0 ||
            strncmp(listen, "[::1]", 5) == 0;
 }
 

@@ -232,6 +232,75 @@ class Members(Case):
         joiner.process.terminate()
         joiner.process.wait(PATIENCE_S)
 
+    def test_a_broker_on_loopback_is_told_that_no_other_machine_is_in_reach(self):
+        self.start_broker()  # so that there is a key
+        self.join_fails(["192.0.2.77:9092"], "192.0.2.77:9092 cannot be reached from the loopback address", "--listen 0.0.0.0")
+
+    def test_a_wait_is_told_once_per_seed_however_long_it_takes(self):
+        self.start_broker()  # so that there is a key
+        closed = []
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", 0)) as holder:
+                closed.append(f"127.0.0.1:{holder.getsockname()[1]}")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            joiner = self.new_broker(self.path("joiner"), seeds=[*closed, f"127.0.0.1:{server.getsockname()[1]}"])
+            joiner.launch()
+            for _ in range(4):  # rounds
+                server.accept()[0].close()
+            for address in closed:
+                self.assertEqual(sum(f"nobody listens at {address}" in line for line in joiner.lines), 1, joiner.log())
+            joiner.process.terminate()
+            joiner.process.wait(PATIENCE_S)
+
+    def test_an_identity_that_is_used_twice_is_told(self):
+        brokers = self.start_mesh(2)
+        self.assertEqual(brokers[1].stop(), 0)
+        shutil.copytree(brokers[1].data, self.path("copy"))
+        brokers[1].start()
+        self.wait_members(brokers[0], {"b0": "alive", "b1": "alive"})
+        self.new_broker(self.path("copy"), seeds=[brokers[0].address]).start()
+        self.assertIsNotNone(brokers[0].wait_line("two processes use the identity"), brokers[0].log())
+
+    def test_a_copy_that_starts_later_is_told_too(self):
+        brokers = self.start_mesh(2)
+        self.assertEqual(brokers[1].stop(), 0)
+        brokers[1].start()
+        copy = self.path("copy")
+        shutil.copytree(brokers[1].data, copy, ignore=shutil.ignore_patterns("ready.json"))
+        self.new_broker(copy, seeds=[brokers[0].address]).start()
+        self.assertIsNotNone(brokers[0].wait_line("two processes use the identity"), brokers[0].log())
+
+    def test_an_advertised_port_is_the_one_that_clients_are_told(self):
+        self.start_broker(options=["--name", "b0", "--advertise", "localhost:1234"])
+        self.assertEqual(self.members(self.broker)["b0"]["client_address"], "localhost:1234")
+        self.assertEqual(self.members(self.broker)["b0"]["address"], "127.0.0.1:1234")
+
+    def test_a_port_of_UDP_that_is_taken_leaves_the_links(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+            holder.bind(("127.0.0.1", 0))
+            first = self.start_broker(self.path("b0"), options=["--name", "b0"])
+            second = self.start_broker(self.path("b1"), listen=f"127.0.0.1:{holder.getsockname()[1]}", seeds=[first.address],
+                                       options=["--name", "b1"])
+            wanted = {"b0": "alive", "b1": "alive"}
+            self.wait_members(second, wanted)
+            begin = time.monotonic()
+            while not self.members(first)["b1"]["udp_blocked"]:
+                self.assertLess(time.monotonic() - begin, PATIENCE_S)
+            for broker in (first, second):
+                self.wait_members(broker, wanted)
+                self.assertIn("mesh_gossip_deaths_total 0", self.http(broker, "/metrics"))
+
+    def test_addresses_of_IPv6_and_of_both_families(self):
+        if not socket.has_ipv6:
+            self.skipTest("no IPv6")
+        first = self.start_broker(self.path("b0"), listen="[::1]:0", options=["--name", "b0"])
+        both = self.start_broker(self.path("b1"), listen="[::]:0", seeds=[first.address], options=["--name", "b1"])
+        self.wait_members(first, {"b0": "alive", "b1": "alive"})
+        port = both.address.rsplit(":", 1)[1]
+        self.assertEqual(self.members(first)["b1"]["address"], f"[::1]:{port}")  # learned from who has seen it
+        self.start_broker(self.path("b2"), listen="127.0.0.1:0", seeds=[f"127.0.0.1:{port}"], options=["--name", "b2"])
+        self.wait_members(both, {"b0": "alive", "b1": "alive", "b2": "alive"})
+
     def test_no_seed_at_all_is_wrong_usage(self):
         self.mesh("join", code=2)
         self.mesh("join", "host:0", "--data", self.path("x"), code=2)
@@ -263,6 +332,15 @@ class Members(Case):
         brokers[2].start()
         self.wait_members(brokers[0], wanted)
         self.join_fails([brokers[0].address], "another cluster key", env=env)
+
+    def test_a_key_file_that_cannot_be_written_is_named(self):
+        path = self.path("mesh.key")
+        self.mesh("key", "generate", "--key-file", path)
+        self.start_broker(env={"MESH_KEY_FILE": path})
+        os.remove(path)
+        done = self.mesh("key", "rotate", code=1)
+        self.assertIn(path, done.err.decode())
+        self.assertEqual(len(self.mesh("key", "list", "--json").json["keys"]), 1)
 
 
 if __name__ == "__main__":

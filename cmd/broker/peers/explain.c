@@ -88,6 +88,24 @@ static void explain_failure(const struct explain_context *context, const char *a
     }
 }
 
+static bool is_shut_in(const struct explain_context *context)
+{
+    return context->listen != NULL && net_address_is_loopback(context->listen) && !net_address_is_loopback(context->address);
+}
+
+static void explain_unreachable(const struct explain_context *context, const char *address, const char *reason,
+                                struct explanation *to)
+{
+    if (is_shut_in(context)) { /* the kernel's own words would be "invalid argument" */
+        to->is_permanent = true;
+        say(to->what, "%s cannot be reached from the loopback address, which is all that this broker listens on", address);
+        say(to->cure, "Listen where other machines can come, too: --listen 0.0.0.0:PORT, or an address of this machine.");
+        return;
+    }
+    say(to->what, "%s cannot be reached: %s", address, reason);
+    say(to->cure, "Check the address and the firewalls: the port must be open for TCP and UDP.");
+}
+
 void explain_link_end(const struct explain_context *context, enum link_end end, const char *reason,
                       const struct channel_failure_detail *failure, struct explanation *ret_explanation)
 {
@@ -101,10 +119,7 @@ void explain_link_end(const struct explain_context *context, enum link_end end, 
         say(ret_explanation->cure, "Start a broker there, or name another seed.");
         return;
     case LINK_END_SILENT:
-    case LINK_END_UNREACHABLE:
-        say(ret_explanation->what, "%s cannot be reached: %s", address, reason);
-        say(ret_explanation->cure, "Check the address and the firewalls: the port must be open for TCP and UDP.");
-        return;
+    case LINK_END_UNREACHABLE: explain_unreachable(context, address, reason, ret_explanation); return;
     case LINK_END_REJECTED: explain_failure(context, address, failure, ret_explanation); return;
     case LINK_END_LOCAL:
         say(ret_explanation->what, "this machine cannot dial %s: %s", address, reason);

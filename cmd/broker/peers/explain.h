@@ -20,6 +20,7 @@ struct explain_context {
     const struct uuid *own_cluster;     /* zero: none yet */
     const struct channel_peer *peer;    /* as far as it was proven, or NULL */
     const char *key_path;               /* where this broker's key came from */
+    const struct net_address *listen;   /* where this broker listens, from where it also dials; NULL: not known */
 };
 
 void explain_link_end(const struct explain_context *context, enum link_end end, const char *reason,

@@ -3,11 +3,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "crypto/crypto.h"
 
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DIALS_MAX     8
 #define ROUND_SECONDS 1.0 /* between two rounds of dials */
@@ -16,6 +18,7 @@ struct attempt {
     struct net_address address;
     struct link *link; /* NULL: none under way */
     bool is_over, is_permanent;
+    uint64_t told; /* what was last told about this address, as a hash */
 };
 
 struct join {
@@ -24,19 +27,22 @@ struct join {
     struct seeds *seeds;
     struct link_options link_options;
     ev_timer timer;
-    struct attempt attempts[SEEDS_ADDRESSES_MAX];
-    size_t attempt_count, dials;
+    struct attempt attempts[SEEDS_ADDRESSES_MAX], before[SEEDS_ADDRESSES_MAX]; /* this round's, and the one's before */
+    size_t attempt_count, before_count, dials;
     bool is_in_round, is_found, is_done;
     int error;
     struct uuid cluster_id;
-    struct explanation explanation; /* the last one told */
+    uint64_t told_names[SEEDS_MAX]; /* what was last told about each name, as a hash */
     struct explanation permanent;
 };
 
-static void tell(struct join *join, const struct explanation *explanation)
+/* Each seed's trouble when it begins or changes: a wait may take days, and there may be many seeds. */
+static void tell(struct join *join, uint64_t *told, const struct explanation *explanation)
 {
-    if (strcmp(join->explanation.what, explanation->what) == 0) return;
-    join->explanation = *explanation;
+    uint64_t hash = map_hash_bytes(explanation->what, strlen(explanation->what));
+
+    if (*told == hash) return;
+    *told = hash;
     if (join->options->progress != NULL) join->options->progress(join->options->user, explanation->what, explanation->cure);
 }
 
@@ -61,7 +67,7 @@ static size_t tell_names(struct join *join)
         problems++;
         snprintf(explanation.what, sizeof(explanation.what), "waiting for the name %s: %s",
                  seed_format(seeds_at(join->seeds, i), name), seeds_problem(join->seeds, i));
-        tell(join, &explanation);
+        if (i < SEEDS_MAX) tell(join, &join->told_names[i], &explanation);
     }
     return problems;
 }
@@ -84,13 +90,22 @@ static void dial_more(struct join *join)
     }
 }
 
+static uint64_t told_before(const struct join *join, const struct net_address *address)
+{
+    for (size_t i = 0; i < join->before_count; i++)
+        if (net_address_equal(&join->before[i].address, address)) return join->before[i].told;
+    return 0;
+}
+
 static void start_round(struct join *join)
 {
     struct net_address addresses[SEEDS_ADDRESSES_MAX];
 
+    memcpy(join->before, join->attempts, join->attempt_count * sizeof(join->attempts[0]));
+    join->before_count = join->attempt_count;
     join->attempt_count = seeds_addresses(join->seeds, addresses);
     for (size_t i = 0; i < join->attempt_count; i++)
-        join->attempts[i] = (struct attempt){.address = addresses[i]};
+        join->attempts[i] = (struct attempt){.address = addresses[i], .told = told_before(join, &addresses[i])};
     join->is_in_round = join->attempt_count > 0;
     dial_more(join);
 }
@@ -144,14 +159,14 @@ static void refuse(struct join *join, struct attempt *attempt, const struct expl
 {
     attempt->is_permanent = explanation->is_permanent;
     if (explanation->is_permanent) join->permanent = *explanation;
-    tell(join, explanation);
+    tell(join, &attempt->told, explanation);
 }
 
 static void on_up(void *user, struct link *link)
 {
     struct join *join = user;
     const struct channel_peer *peer = link_peer(link);
-    struct explain_context context = {link_address(link), &join->cluster_id, peer, join->options->key_path};
+    struct explain_context context = {link_address(link), &join->cluster_id, peer, join->options->key_path, NULL};
     int64_t difference_ms = (int64_t)(peer->wall_ms - (uint64_t)clock_wall_ms());
     struct explanation explanation;
 
@@ -201,7 +216,8 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
         return;
     }
     if (end != LINK_END_CLOSED) {
-        struct explain_context context = {link_address(link), &join->cluster_id, link_peer(link), join->options->key_path};
+        struct explain_context context = {link_address(link), &join->cluster_id, link_peer(link), join->options->key_path,
+                                          &join->options->source};
         struct explanation explanation;
 
         explain_link_end(&context, end, reason, link_failure(link), &explanation);

@@ -40,16 +40,18 @@ static int publish(struct peers *peers)
 /* The ring has changed in memory: written down first, then told. */
 static int write_down(struct peers *peers)
 {
-    char message[256];
-    int err = peers->options.key_path == NULL
-                  ? 0
-                  : key_file_replace(peers->options.key_path, peers->options.keyring, message, sizeof(message));
+    char message[sizeof(peers->rotation.problem)] = "";
 
-    if (err != 0)
-        log_error("the ring of cluster keys cannot be written, so the rotation waits: %s", message);
-    else
-        err = publish(peers);
-    return err;
+    if (peers->options.key_path != NULL &&
+        key_file_replace(peers->options.key_path, peers->options.keyring, message, sizeof(message)) != 0) {
+        /* The leader asks again every second, for as long as it takes. */
+        if (strcmp(message, peers->rotation.problem) != 0)
+            log_error("the ring of cluster keys cannot be written, so the rotation waits: %s", message);
+        memcpy(peers->rotation.problem, message, sizeof(message));
+        return MESH_EIO;
+    }
+    peers->rotation.problem[0] = '\0';
+    return publish(peers);
 }
 
 static int install(struct peers *peers, const struct cluster_key *key)
@@ -119,6 +121,7 @@ void key_rotation_receive(struct peers *peers, const struct uuid *from, struct s
 {
     char id[UUID_STRING_SIZE];
     uint32_t key_id;
+    int err;
 
     if (payload.size < HEAD_SIZE) return;
     key_id = le_load32(payload.data + 1);
@@ -126,8 +129,11 @@ void key_rotation_receive(struct peers *peers, const struct uuid *from, struct s
         struct cluster_key key;
 
         cluster_key_init(&key, payload.data + HEAD_SIZE);
-        if (key.id == key_id && install(peers, &key) != 0)
-            log_warn("cannot install the cluster key that broker=%s sent", uuid_format(from, id));
+        /* What cannot be written down has been logged. */
+        err = key.id == key_id ? install(peers, &key) : 0;
+        if (err != 0 && err != MESH_EIO && err != peers->rotation.install_error)
+            log_warn("cannot install the cluster key that broker=%s sent: %s", uuid_format(from, id), mesh_strerror(err));
+        peers->rotation.install_error = err;
         cluster_key_wipe(&key);
     } else if (payload.data[0] == ACTION_USE) {
         (void)use(peers, key_id);
@@ -303,6 +309,11 @@ int peers_rotate_key(struct peers *peers)
     ev_timer_start(peers->loop, &peers->rotation.timer);
     peers_drive(peers);
     return 0;
+}
+
+const char *peers_rotation_problem(const struct peers *peers)
+{
+    return peers->rotation.problem;
 }
 
 int key_rotation_open(struct peers *peers)

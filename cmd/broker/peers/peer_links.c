@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LINKS_MAX (GOSSIP_MEMBERS_MAX + 256) /* strangers before their handshake included */
+#define STRANGERS_MAX 256 /* links that came in and are in their handshake; beyond, the one that has taken longest gives way */
+#define LINKS_MAX (GOSSIP_MEMBERS_MAX + STRANGERS_MAX)
 
 struct peer_link *peers_find_link(const struct peers *peers, const struct uuid *id)
 {
@@ -70,7 +71,7 @@ static void supersede(struct peer_link *link)
 static void check_clock(struct peers *peers, const struct link *link)
 {
     int64_t difference_ms = (int64_t)(link_peer(link)->wall_ms - (uint64_t)clock_wall_ms());
-    struct explain_context context = {link_address(link), &peers->options.cluster_id, link_peer(link), NULL};
+    struct explain_context context = {link_address(link), &peers->options.cluster_id, link_peer(link), NULL, NULL};
     struct explanation explanation;
 
     if (llabs(difference_ms) <= CLOCK_WARN_MS || !log_limiter_allows(&peers->link_lines, link_address(link), peers_now_us() / 1000))
@@ -79,17 +80,26 @@ static void check_clock(struct peers *peers, const struct link *link)
     log_warn("%s: %s", explanation.what, explanation.cure);
 }
 
+/* Anybody can open connections; only who has the cluster key ends to be one. */
+static bool is_stranger(const struct peer_link *peer_link)
+{
+    return uuid_is_zero(&peer_link->id) && !link_is_dialled(peer_link->link);
+}
+
 static void on_up(void *user, struct link *link)
 {
     struct peers *peers = user;
     struct peer_link *peer_link = link_mark(link), *other;
     const struct channel_peer *peer = link_peer(link);
 
+    if (is_stranger(peer_link)) peers->stranger_count--;
     peer_link->id = peer->id;
     check_clock(peers, link);
     if (uuid_is_zero(&peer->cluster_id)) return; /* it only wants to know which mesh this is, and will say goodbye */
     other = peers_find_link(peers, &peer->id);
     if (other != NULL && !replaces(peers, peer_link, other)) {
+        /* A process cannot link after its successor: a copy of its directory was started while it runs. */
+        if (peer->boot < link_peer(other->link)->boot) peers_tell_twin(peers, &peer->id, link_address(link));
         supersede(peer_link);
         return;
     }
@@ -132,7 +142,7 @@ static void tell_failure(struct peers *peers, const struct link *link, enum link
 {
     const struct channel_failure_detail *failure = link_failure(link);
     struct explain_context context = {link_address(link), &peers->options.cluster_id, link_peer(link),
-                                      peers->options.key_path};
+                                      peers->options.key_path, &peers->options.listen};
     struct explanation explanation;
 
     peers->stats.links_rejected += end == LINK_END_REJECTED;
@@ -172,6 +182,7 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
     peers->stats.link_received_bytes += link_stats(link)->received_bytes;
     peers->stats.link_sent_bytes += link_stats(link)->sent_bytes;
     if (!was_up) tell_failure(peers, link, end, reason);
+    if (is_stranger(peer_link)) peers->stranger_count--;
     list_remove(&peer_link->node);
     peers->link_count--;
     free(peer_link);
@@ -237,7 +248,7 @@ void peers_dial(struct peers *peers, const struct net_address *address, const st
     keep(peers, peer_link);
 }
 
-void peers_adopt(struct peers *peers, int fd, struct slice received)
+static void adopt(struct peers *peers, int fd, struct slice received)
 {
     struct peer_link *peer_link = peers->link_count < LINKS_MAX ? calloc(1, sizeof(*peer_link)) : NULL;
     struct link_options options;
@@ -252,6 +263,32 @@ void peers_adopt(struct peers *peers, int fd, struct slice received)
         return;
     }
     keep(peers, peer_link);
+    peers->stranger_count++;
+}
+
+/* A peer's handshake takes a round trip or two: who holds a place for long is slow at best. So a crowd of silent strangers
+ * cannot keep peers out, as long as these are quicker than the crowd is renewed. */
+static void drop_oldest_stranger(struct peers *peers)
+{
+    list_for_each_safe(node, &peers->links)
+    {
+        struct peer_link *peer_link = container_of(node, struct peer_link, node);
+
+        if (!is_stranger(peer_link)) continue;
+        list_remove(node);
+        peers->link_count--;
+        peers->stranger_count--;
+        peers->stats.links_rejected++;
+        link_abandon(peer_link->link);
+        free(peer_link);
+        return;
+    }
+}
+
+void peers_adopt(struct peers *peers, int fd, struct slice received)
+{
+    if (peers->stranger_count >= STRANGERS_MAX) drop_oldest_stranger(peers);
+    adopt(peers, fd, received);
 }
 
 void peers_abandon_links(struct peers *peers)

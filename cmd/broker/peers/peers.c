@@ -14,6 +14,7 @@
 #define LEAVE_SECONDS  5.0 /* a leave that takes longer is over anyway */
 #define SENDERS_MAX    GOSSIP_MEMBERS_MAX
 #define TICK_SECONDS_MAX 3600.0
+#define TWIN_INTERVAL_US 60000000 /* between two lines about an identity that is used twice */
 
 static const char *const state_names[] = {"alive", "suspect", "dead", "left"};
 
@@ -49,6 +50,20 @@ static void tell_member(const struct gossip_output *output)
              output->is_new ? "unknown" : state_names[output->was]);
 }
 
+void peers_tell_twin(struct peers *peers, const struct uuid *twin, const struct net_address *where)
+{
+    const struct gossip_member *member = gossip_find(peers->gossip, twin);
+    char id[UUID_STRING_SIZE], address[NET_ADDRESS_STRING_SIZE], other[NET_ADDRESS_STRING_SIZE];
+    uint64_t now_us = peers_now_us();
+
+    if (member == NULL || (peers->twin_told_us != 0 && now_us - peers->twin_told_us < TWIN_INTERVAL_US)) return;
+    peers->twin_told_us = now_us;
+    log_error("two processes use the identity of broker=%s%s name=%s, at address=%s and address=%s: its data directory was "
+              "copied, or set back to an older state. Stop one of them; a new broker begins with an empty directory",
+              uuid_format(twin, id), member->is_self ? " (this one)" : "", member->self.name,
+              net_address_format(&member->self.address, address), net_address_format(where, other));
+}
+
 static void has_left(struct peers *peers)
 {
     peers_left_fn *left = peers->left;
@@ -74,6 +89,7 @@ static void perform(struct peers *peers, const struct gossip_output *output)
         log_info("peers see this broker at address=%s", net_address_format(&output->address, address));
         return;
     case GOSSIP_OUTPUT_LEFT: peers->has_left = true; return;
+    case GOSSIP_OUTPUT_TWIN: peers_tell_twin(peers, &output->peer, &output->address); return;
     case GOSSIP_OUTPUT_FRONTIER: return; /* the metadata log is not shared yet */
     }
 }
@@ -170,7 +186,7 @@ static void on_leave_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 int peers_leave(struct peers *peers, peers_left_fn *done, void *user)
 {
-    if (peers->left != NULL) return MESH_EBUSY;
+    if (peers->is_leaving) return MESH_EBUSY;
     peers->left = done;
     peers->left_user = user;
     peers->is_leaving = true;
@@ -270,6 +286,7 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
 void peers_close(struct peers *peers)
 {
     if (peers == NULL) return;
+    has_left(peers); /* whoever waits for the end of a leave is answered: this is it */
     seeds_free(peers->seeds);
     if (peers->gossip != NULL) key_rotation_close(peers);
     peers_abandon_links(peers);

@@ -41,8 +41,8 @@ void peers_close(struct peers *peers); /* accepts NULL. Says goodbye to nobody: 
 /* Takes a connected socket whose first bytes are a link's, and those bytes. */
 void peers_adopt(struct peers *peers, int fd, struct slice received);
 
-/* Leaves: done() runs once all have been told, or after some seconds. Further calls replace nothing and are answered as well
- * as one: at most one is under way. Errors: MESH_EBUSY. */
+/* Leaves: done() runs once, when all have been told, after some seconds, or in peers_close(). There is one leave in a
+ * broker's life. Errors: MESH_EBUSY (it leaves, or has left, already). */
 typedef void peers_left_fn(void *user);
 int peers_leave(struct peers *peers, peers_left_fn *done, void *user);
 bool peers_is_leaving(const struct peers *peers);
@@ -59,6 +59,7 @@ void peers_dead_names(const struct peers *peers, char *to, size_t size);
  * itself while brokers come and go. Errors: MESH_EBUSY (one is under way), MESH_EFULL (too many keys), MESH_EIO (the new
  * ring cannot be written down). */
 int peers_rotate_key(struct peers *peers);
+const char *peers_rotation_problem(const struct peers *peers); /* why the ring cannot be written down, for people; "": it can */
 int peers_describe_keys(const struct peers *peers, struct arena *arena, struct message_keys_response *ret_keys);
 
 /* ---- numbers, for /metrics ---- */

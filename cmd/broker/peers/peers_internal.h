@@ -33,8 +33,10 @@ struct peers {
     struct seeds *seeds;
     struct list_node links;
     uint32_t link_count;
+    uint32_t stranger_count; /* of the links, those that came in and have not proven yet who they are */
     ev_timer tick, leave_timer;
     uint64_t armed_us; /* when tick is due */
+    uint64_t twin_told_us; /* when it was last logged that an identity is used twice; 0: never */
     bool is_driving, is_leaving;
     bool has_left; /* noted while outputs are taken, acted upon afterwards */
     struct failed_dial { struct net_address address; struct uuid expected; } failed_dials[8]; /* likewise */
@@ -49,6 +51,8 @@ struct peers {
         uint32_t linger; /* steps since all use the new key */
         ev_timer timer;
         struct uuid blocker; /* a member that the phase waits for; zero: none */
+        char problem[256];   /* why this broker could not write its ring down when it was last asked to; "": it could */
+        int install_error;   /* of the last key that was sent here */
     } rotation;
 };
 
@@ -56,6 +60,10 @@ uint64_t peers_now_us(void);
 
 /* After every event: does what gossip wants done, and sets the timer. */
 void peers_drive(struct peers *peers);
+
+/* Two processes use the identity of this member: one is where the member is known to be, one was met at `where`. Both go on, as
+ * nobody can tell which is right; without a line in the log it would look like flapping links. */
+void peers_tell_twin(struct peers *peers, const struct uuid *twin, const struct net_address *where);
 
 /* ---- peer_links.c ---- */
 

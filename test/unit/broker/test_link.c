@@ -356,7 +356,7 @@ START_TEST(every_end_has_a_cause_and_a_cure)
 {
     struct net_address address;
     const struct uuid own = {{1}};
-    struct explain_context context = {&address, &own, NULL, "/etc/mesh/key"};
+    struct explain_context context = {&address, &own, NULL, "/etc/mesh/key", NULL};
     struct channel_failure_detail failure = {.own_key_id = 0x12345678, .peer_key_id = 0x9abcdef0};
     struct explanation explanation;
 
@@ -379,10 +379,30 @@ START_TEST(every_end_has_a_cause_and_a_cure)
 }
 END_TEST
 
+START_TEST(a_broker_on_loopback_cannot_come_out)
+{
+    struct net_address address, listen;
+    struct explain_context context = {&address, NULL, NULL, NULL, &listen};
+    const struct channel_failure_detail none = {0};
+    struct explanation explanation;
+
+    ck_assert_int_eq(net_address_parse("10.0.0.1:9092", &address), 0);
+    ck_assert_int_eq(net_address_parse("127.0.0.1:9092", &listen), 0);
+    explain_link_end(&context, LINK_END_UNREACHABLE, "Invalid argument", &none, &explanation);
+    ck_assert_ptr_null(strstr(explanation.what, "Invalid argument"));
+    ck_assert_ptr_nonnull(strstr(explanation.cure, "--listen"));
+    ck_assert(explanation.is_permanent);
+    ck_assert_int_eq(net_address_parse("0.0.0.0:9092", &listen), 0);
+    explain_link_end(&context, LINK_END_UNREACHABLE, "No route to host", &none, &explanation);
+    ck_assert_ptr_nonnull(strstr(explanation.what, "No route to host"));
+    ck_assert(!explanation.is_permanent);
+}
+END_TEST
+
 START_TEST(clocks_are_told_with_their_difference)
 {
     struct net_address address;
-    struct explain_context context = {&address, NULL, NULL, NULL};
+    struct explain_context context = {&address, NULL, NULL, NULL, NULL};
     struct explanation explanation;
 
     ck_assert_int_eq(net_address_parse("10.0.0.1:9092", &address), 0);
@@ -430,6 +450,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_that_does_not_read_is_hung_up_on);
     tcase_add_test(tcase, bytes_that_are_no_frame_end_the_link);
     tcase_add_test(told, every_end_has_a_cause_and_a_cure);
+    tcase_add_test(told, a_broker_on_loopback_cannot_come_out);
     tcase_add_test(told, clocks_are_told_with_their_difference);
     tcase_add_test(told, a_source_gets_one_line_a_second);
     suite_add_tcase(suite, tcase);

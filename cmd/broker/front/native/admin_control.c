@@ -199,7 +199,10 @@ static void serve_keys(struct admin_call *call)
     if (err == 0) err = peers_describe_keys(peers, &arena, &keys);
     if (err == 0) err = message_encode_keys_response(&call->response, &keys);
     arena_deinit(&arena);
-    admin_answer(call, err, err == MESH_EBUSY ? "a rotation is under way" : NULL);
+    admin_answer(call, err,
+                 err == MESH_EBUSY  ? "a rotation is under way"
+                 : err == MESH_EIO ? peers_rotation_problem(peers)
+                                   : NULL);
 }
 
 void admin_serve(struct admin_call *call)

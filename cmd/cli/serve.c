@@ -95,6 +95,10 @@ static int explain(int err, const char *command, const struct serve_settings *se
         cause = "the address is in use";
         remedy = "Stop what uses it, or choose another one with --listen HOST:PORT; port 0 takes a free one.";
     }
+    if (err == MESH_EUNAUTHORIZED && strcmp(command, "join") == 0) { /* a key, a clock, an address: the log has said which */
+        cause = "it cannot join, for the reason above";
+        remedy = "";
+    }
     fprintf(stderr, "mesh: %s: the broker on '%s' ends: %s\n", command, settings->data, cause);
     if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
     return err == MESH_EINVAL || err == MESH_EINVALID_CONFIG ? EXIT_USAGE : EXIT_FAILED;

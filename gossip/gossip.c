@@ -279,6 +279,20 @@ int gossip_update_self(struct gossip *gossip, uint64_t now_us, const struct goss
     return 0;
 }
 
+void gossip_set_boot(struct gossip *gossip, uint64_t now_us, uint32_t boot)
+{
+    struct member *self = gossip->self;
+
+    gossip_begin_event(gossip, now_us);
+    if (gossip->is_leaving || boot <= boot_of(self->shown.self.incarnation)) return;
+    self->shown.self.incarnation = (uint64_t)boot << 32;
+    self->soft.spread_from = 0; /* all of it is news to who forgets the boots before */
+    merge_sign_self(gossip);
+    outbox_report(gossip, self, GOSSIP_ALIVE, false);
+    spread_announce(gossip, self, SPREAD_SELF, SPREAD_REFUTATION, SPREAD_OWN);
+    if (self->soft.version > 0) spread_announce(gossip, self, SPREAD_VALUES, SPREAD_SOFT, SPREAD_OWN);
+}
+
 void gossip_set_frontier(struct gossip *gossip, const struct gossip_frontier *frontier)
 {
     gossip->self->shown.frontier = *frontier;

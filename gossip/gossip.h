@@ -140,6 +140,12 @@ void gossip_leave(struct gossip *gossip, uint64_t now_us);
 /* What this broker says of itself changes (its address, its host, ...): a new incarnation. */
 int gossip_update_self(struct gossip *gossip, uint64_t now_us, const struct gossip_self *self);
 
+/* The answer to GOSSIP_OUTPUT_BOOT_BEHIND. The disk was set back to an older copy, or copied to a second machine: the mesh
+ * knows more of this identity than its own disk does, and refuses its packets as old ones. The caller makes a boot above
+ * `boot` durable, seals with it from now on, and says so here: this broker begins it with what it says of itself now. Until
+ * then it is told again, at most once a second. Links have no such rule, so the news gets through. */
+void gossip_set_boot(struct gossip *gossip, uint64_t now_us, uint32_t boot);
+
 /* The broker's own frontier; rides on every ping and answer. */
 void gossip_set_frontier(struct gossip *gossip, const struct gossip_frontier *frontier);
 
@@ -176,6 +182,7 @@ enum gossip_output_type {
     GOSSIP_OUTPUT_ADDRESS, /* our own address is now `address`, as peers see it */
     GOSSIP_OUTPUT_LEFT,    /* the leave is over */
     GOSSIP_OUTPUT_TWIN,    /* two processes sign as `peer`, which may be this broker: one says that it is at `address` */
+    GOSSIP_OUTPUT_BOOT_BEHIND, /* another process has used this broker's boot `boot` or a later one: see gossip_set_boot() */
 };
 
 struct gossip_output {
@@ -185,6 +192,7 @@ struct gossip_output {
     struct slice bytes, key; /* valid until the next call */
     const struct gossip_member *member; /* valid until the next event */
     enum gossip_state was;
+    uint32_t boot; /* BOOT_BEHIND: the highest known to the mesh */
     bool is_new; /* MEMBER: it was not in the table */
 };
 

@@ -75,6 +75,7 @@ struct member {
     uint64_t observed_us; /* when the newest of the observers spoke */
     uint8_t observer_count;
     bool has_observed; /* this broker is one */
+    uint64_t met_us;      /* when it entered the table */
     uint64_t told_us;     /* when it was last told what it is accused of */
     uint64_t died_us;     /* when it became so anywhere, as far as known: for tombstones */
     bool is_faded;        /* a tombstone too old to be passed on */
@@ -214,7 +215,7 @@ struct gossip {
     struct uuid observed_by;
     uint64_t readdressed_us; /* when this broker last changed its address; 0: never */
     uint64_t twin_us;     /* when an identity that is used twice was last looked into */
-    uint64_t conflict_us; /* when another process with this identity was last answered */
+    uint64_t conflict_us; /* when another process with this identity was last reported */
 
     /* soft state */
     struct map soft_keys;

@@ -10,7 +10,7 @@
 #include "gossip/strangers.h"
 #include "gossip/table.h"
 
-#define CONFLICT_INTERVAL_US 1000000 /* between two answers to another process with this identity */
+#define CONFLICT_INTERVAL_US 1000000 /* between two reports of another process with this identity */
 
 void merge_sign_self(struct gossip *gossip)
 {
@@ -104,6 +104,7 @@ static void take_self(struct gossip *gossip, struct member *member, const struct
     memcpy(member->raw, item->alive.raw.data, item->alive.raw.size);
     member->raw_size = (uint16_t)item->alive.raw.size;
     memcpy(member->signature, item->alive.signature, GOSSIP_SIGNATURE);
+    if (is_new) member->met_us = gossip->now_us;
     if (is_new || was != GOSSIP_ALIVE)
         revive(gossip, member);
     table_rehash(gossip, member);
@@ -126,8 +127,18 @@ static void look_for_twin(struct gossip *gossip, const struct member *member, co
         outbox_push_plain(gossip, GOSSIP_OUTPUT_TWIN, member_id(member), &other.address);
 }
 
-/* Another process uses this identity, or this one was set back to an older disk: what is newest wins, and each says
- * so at most once a second. */
+void merge_boot_behind(struct gossip *gossip, uint32_t boot)
+{
+    struct pending pending = {.type = PENDING_PLAIN, .plain = GOSSIP_OUTPUT_BOOT_BEHIND, .index = boot};
+
+    if (gossip->is_leaving || boot < boot_of(gossip->self->shown.self.incarnation)) return;
+    if (gossip->conflict_us != 0 && gossip->now_us - gossip->conflict_us < CONFLICT_INTERVAL_US) return;
+    gossip->conflict_us = gossip->now_us;
+    outbox_push(gossip, &pending);
+}
+
+/* What this process has not signed another one has: of an older disk's future, or of a copy of it. What is newest wins, so
+ * this one needs a boot of its own above that. */
 static void on_other_self(struct gossip *gossip, const struct item *item)
 {
     struct member *self = gossip->self;
@@ -139,15 +150,10 @@ static void on_other_self(struct gossip *gossip, const struct item *item)
         return;
     }
     if (gossip->conflict_us != 0 && gossip->now_us - gossip->conflict_us < CONFLICT_INTERVAL_US) return;
-    if (item->alive.incarnation == UINT64_MAX || codec_self_decode(item->alive.raw, &other) != 0 ||
-        !is_signed_self(gossip, item, &other))
-        return;
-    gossip->conflict_us = gossip->now_us;
-    outbox_push_plain(gossip, GOSSIP_OUTPUT_TWIN, member_id(self), &other.address);
-    self->shown.self.incarnation = item->alive.incarnation + 1;
-    merge_sign_self(gossip);
-    outbox_report(gossip, self, GOSSIP_ALIVE, false);
-    spread_announce(gossip, self, SPREAD_SELF, SPREAD_REFUTATION, SPREAD_OWN);
+    if (codec_self_decode(item->alive.raw, &other) != 0 || !is_signed_self(gossip, item, &other)) return;
+    if (!net_address_equal(&other.address, &self->shown.self.address))
+        outbox_push_plain(gossip, GOSSIP_OUTPUT_TWIN, member_id(self), &other.address);
+    merge_boot_behind(gossip, boot_of(item->alive.incarnation));
 }
 
 void merge_alive(struct gossip *gossip, const struct item *item)
@@ -330,6 +336,14 @@ static void accuse(struct gossip *gossip, struct member *member, const struct ac
         die(gossip, member, accusation->age_s, SPREAD_HEARD);
 }
 
+/* Who introduces a dead member says so in the same breath: a tombstone that was forgotten here, or never known. It is taken
+ * with its age, as it would have been kept, so that all forget at the same time and nobody's word makes it younger. That is no
+ * more than a suspicion could do: a victim that lives is told at once, and refutes. */
+static bool is_met_dead(const struct gossip *gossip, const struct member *member)
+{
+    return member->met_us == gossip->now_us && member->shown.heard_us == 0 && !member->shown.is_linked;
+}
+
 void merge_accusation(struct gossip *gossip, const struct accusation *accusation, const struct uuid *teller,
                       const struct net_address *teller_address, bool by_link)
 {
@@ -344,6 +358,11 @@ void merge_accusation(struct gossip *gossip, const struct accusation *accusation
         return;
     }
     if (accusation->incarnation < member->shown.self.incarnation || !member_is_live(member)) return;
+    if (accusation->type == ITEM_DEAD && teller != NULL && is_met_dead(gossip, member)) {
+        (void)confirm(gossip, member, accusation);
+        die(gossip, member, accusation->age_s, SPREAD_HEARD);
+        return;
+    }
     accuse(gossip, member, accusation, SPREAD_HEARD);
 }
 

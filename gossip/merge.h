@@ -33,6 +33,9 @@ void merge_gone(struct gossip *gossip, struct member *member, uint64_t incarnati
 void merge_reap(struct gossip *gossip, struct member *member);
 void merge_forget(struct gossip *gossip, struct member *member);
 
+/* Another process has used this broker's identity in `boot`, or uses it. */
+void merge_boot_behind(struct gossip *gossip, uint32_t boot);
+
 /* Signs what this broker says of itself, and tells everybody. */
 void merge_sign_self(struct gossip *gossip);
 

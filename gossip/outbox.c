@@ -136,7 +136,12 @@ static bool make_to_member(struct gossip *gossip, const struct pending *pending,
                                    stranger->accusers, stranger->accuser_count);
         break;
     }
-    case PENDING_TELL: (void)spread_put_state(gossip, writer, member); break;
+    case PENDING_TELL:
+        /* Of who is faded nobody else reminds it: it may have lost the boot that it is accused in. */
+        if (member->is_faded)
+            (void)codec_put_alive(writer, slice_of(member->raw, member->raw_size), member->signature);
+        (void)spread_put_state(gossip, writer, member);
+        break;
     default: return false;
     }
     to_member(member, by_link, output);
@@ -192,6 +197,7 @@ static void make_plain(const struct pending *pending, struct gossip_output *outp
     output->type = (enum gossip_output_type)pending->plain;
     output->peer = pending->peer;
     output->address = pending->address;
+    output->boot = pending->index;
 }
 
 /* What changed is said before anything is sent. */

@@ -1,3 +1,4 @@
+#include "gossip/merge.h"
 #include "gossip/outbox.h"
 #include "gossip/soft_store.h"
 #include "gossip/spread.h"
@@ -123,6 +124,10 @@ void soft_compare(struct gossip *gossip, struct slice summaries, struct member *
         struct member *member;
         codec_summary_at(summaries, i, &theirs);
         member = table_find(gossip, &theirs.origin);
+        /* More of our own values than we have set: another life of this broker, from whose disk ours was copied. */
+        if (member != NULL && member == gossip->self && theirs.boot == boot_of(member->shown.self.incarnation) &&
+            theirs.version > member->soft.version)
+            merge_boot_behind(gossip, theirs.boot);
         if (member == NULL || !member_is_live(member) || theirs.boot != boot_of(member->shown.self.incarnation))
             continue;
         if (member->soft.version > theirs.version)

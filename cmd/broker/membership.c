@@ -130,6 +130,14 @@ int membership_join(struct broker *broker, const struct broker_options *options,
 
 /* ---- being a member ---- */
 
+/* What the metadata log says of this boot stays behind until the next start registers anew. */
+static int set_boot(void *user, uint32_t boot)
+{
+    struct broker *broker = user;
+
+    return identity_set_boot(broker->fs, &broker->identity, boot);
+}
+
 int membership_start(struct broker *broker)
 {
     const struct peers_options options = {
@@ -149,6 +157,8 @@ int membership_start(struct broker *broker)
         .seeds = broker->seeds,
         .seed_count = broker->seed_count,
         .name_servers = broker->name_servers,
+        .set_boot = set_boot,
+        .user = broker,
     };
 
     return peers_open(&options, &broker->control.peers);

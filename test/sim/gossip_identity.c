@@ -60,6 +60,14 @@ bool gossip_identity_load(struct sim_host *host, struct gossip_identity *ret_ide
     if (!save(fs, number, ++boot)) return false;
     derive(ret_identity, number, sim_host_index(host));
     ret_identity->boot = boot;
+    ret_identity->number = number;
+    return true;
+}
+
+bool gossip_identity_raise_boot(struct sim_host *host, struct gossip_identity *identity, uint32_t boot)
+{
+    if (!save(sim_host_fs(host), identity->number, boot + 1)) return false;
+    identity->boot = boot + 1;
     return true;
 }
 

@@ -22,7 +22,7 @@ void gossip_mesh_reset(struct gossip_mesh *mesh, uint64_t seed, uint32_t size)
     gossip_options_init(&mesh->config.options);
     mesh->config.seeds[0] = sim_address(0, sim_host_address(sim_host_at(mesh->sim, 0)).port);
     mesh->config.seed_count = 1;
-    gossip_watch_reset(mesh->watch, mesh->sim, mesh->config.options.tombstone_us);
+    gossip_watch_reset(mesh->watch, mesh->sim);
     if (!mesh->is_quick) {
         sim_set_observer(mesh->sim, gossip_watch_event, mesh->watch);
         mesh->config.output = gossip_watch_output;

@@ -29,7 +29,8 @@ struct gossip_process {
     struct gossip_links links;
     uint64_t counter; /* of sealed packets */
     struct window *windows; /* by host */
-    bool has_left;
+    bool has_left, is_behind;
+    uint32_t behind; /* the boot that the mesh knows of, if is_behind */
     uint8_t room[SEAL_SIZE + GOSSIP_PACKET_MAX];
 };
 
@@ -130,18 +131,41 @@ static void carry_out(struct gossip_process *process, const struct gossip_output
     case GOSSIP_OUTPUT_DIAL: gossip_links_dial(&process->links, &output->address, &output->peer); break;
     case GOSSIP_OUTPUT_HANG_UP: gossip_links_hang_up(&process->links, &output->peer); break;
     case GOSSIP_OUTPUT_LEFT: process->has_left = true; break;
+    case GOSSIP_OUTPUT_BOOT_BEHIND:
+        process->is_behind = true;
+        process->behind = output->boot;
+        break;
     default: break;
     }
     if (process->config->output != NULL) process->config->output(process->config->user, process->host, output);
 }
 
-static void drain(void *user)
+static void take_outputs(struct gossip_process *process)
 {
-    struct gossip_process *process = user;
     struct gossip_output output;
 
     while (gossip_next_output(process->gossip, sim_host_now_us(process->host), &output))
         carry_out(process, &output);
+}
+
+/* The disk was set back: a boot above all that others know of is made durable, then used. */
+static void catch_up(struct gossip_process *process)
+{
+    process->is_behind = false;
+    if (!gossip_identity_raise_boot(process->host, &process->identity, process->behind)) return;
+    SIM_SOMETIMES("a broker caught up with its own boots");
+    sim_trace(sim_host_sim(process->host), process->host, "goes on in boot %u", process->identity.boot);
+    gossip_set_boot(process->gossip, sim_host_now_us(process->host), process->identity.boot);
+}
+
+static void drain(void *user)
+{
+    struct gossip_process *process = user;
+
+    take_outputs(process);
+    if (!process->is_behind) return;
+    catch_up(process);
+    take_outputs(process);
 }
 
 static void arm(struct gossip_process *process)
@@ -221,6 +245,8 @@ static void *start(void *context, struct sim_host *host)
         return NULL;
     }
     gossip_links_init(&process->links, host, &process->identity);
+    /* As the product does it: on a disk that was set back, boots repeat, and counters go on with the time. */
+    process->counter = sim_now_us(sim_host_sim(host));
     process->windows = calloc(sim_host_count(sim_host_sim(host)), sizeof(process->windows[0]));
     options = options_of(process);
     MESH_ASSERT(gossip_new(&options, now_us, &process->gossip) == 0);

@@ -21,7 +21,7 @@ struct belief {
     struct uuid id;
     uint64_t incarnation;
     enum gossip_state state;
-    uint64_t soft[WATCH_KEYS];
+    uint64_t soft[WATCH_KEYS_CHURN];
     uint64_t forgotten_us; /* 0: it is in the table */
     uint32_t round;
 };
@@ -35,7 +35,7 @@ struct view {
 
 struct gossip_watch {
     struct sim *sim;
-    uint64_t false_deaths, tombstone_us;
+    uint64_t false_deaths;
     uint64_t false_deaths_by[SIM_HOSTS_MAX], false_deaths_about[SIM_HOSTS_MAX];
     struct truth truths[SIM_HOSTS_MAX][IDENTITIES_MAX];
     uint8_t truth_counts[SIM_HOSTS_MAX];
@@ -57,10 +57,9 @@ void gossip_watch_free(struct gossip_watch *watch)
     free(watch);
 }
 
-void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim, uint64_t tombstone_us)
+void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim)
 {
     watch->sim = sim;
-    watch->tombstone_us = tombstone_us;
     watch->false_deaths = 0;
     memset(watch->false_deaths_by, 0, sizeof(watch->false_deaths_by));
     memset(watch->false_deaths_about, 0, sizeof(watch->false_deaths_about));
@@ -137,6 +136,14 @@ void gossip_watch_set_soft(struct gossip_watch *watch, struct sim_host *host, un
     gossip_process_drain(process);
 }
 
+void gossip_watch_churn_soft(struct gossip_watch *watch, struct sim_host *host)
+{
+    for (unsigned key = WATCH_KEYS; key < WATCH_KEYS_CHURN && sim_host_is_running(host); key++) {
+        gossip_watch_set_soft(watch, host, key);
+        if (sim_host_is_running(host)) gossip_watch_delete_soft(watch, host, key);
+    }
+}
+
 void gossip_watch_set_frontier(struct gossip_watch *watch, struct sim_host *host)
 {
     struct gossip_process *process = sim_host_process(host);
@@ -186,6 +193,32 @@ static void note_death(struct gossip_watch *watch, struct sim_host *host, const 
     sim_trace(watch->sim, host, "holds h%u dead, which lives", sim_host_index(subject));
 }
 
+/* Some broker that runs, other than `except`, holds it alive or suspect. */
+static bool is_live_to_another(struct gossip_watch *watch, uint32_t except, const struct uuid *id)
+{
+    for (uint32_t i = 0; i < sim_host_count(watch->sim); i++) {
+        struct belief *belief = watch->views[i].process == NULL || i == except ? NULL : belief_of(&watch->views[i], id, 0);
+        if (belief != NULL && belief->forgotten_us == 0 && belief->state <= GOSSIP_SUSPECT) return true;
+    }
+    return false;
+}
+
+/* Who was forgotten comes back alive only from those that hold it so, itself included; from a tombstone it comes back dead. But
+ * for packets that the network kept for longer than a tombstone lasts: what they revive is suspected in its turn. */
+static void check_return(struct gossip_watch *watch, struct sim_host *host, const struct belief *belief,
+                         const struct gossip_member *member)
+{
+    if (member->state >= GOSSIP_DEAD) {
+        SIM_SOMETIMES("a tombstone that was forgotten was told of again");
+        return;
+    }
+    if (sim_get_stats(watch->sim)->replayed > 0 || member->self.incarnation > belief->incarnation ||
+        is_live_to_another(watch, sim_host_index(host), &belief->id))
+        return;
+    sim_fail(watch->sim, "S15 no tombstone revives anybody", "h%u: h%u came back as state %d", sim_host_index(host),
+             gossip_identity_host(&belief->id), member->state);
+}
+
 static void check_member(struct gossip_watch *watch, struct sim_host *host, struct view *view, uint32_t index,
                          const struct gossip_member *member)
 {
@@ -200,8 +233,8 @@ static void check_member(struct gossip_watch *watch, struct sim_host *host, stru
                  self, subject, (unsigned long long)incarnation);
     if (belief == NULL) {
         belief = add_belief(view, &member->self.id);
-    } else if ((belief->forgotten_us != 0 && sim_now_us(watch->sim) - belief->forgotten_us >= watch->tombstone_us) ||
-               (watch->tombstone_us == 0 && belief->state >= GOSSIP_DEAD)) {
+    } else if (belief->forgotten_us != 0) {
+        check_return(watch, host, belief, member);
         *belief = (struct belief){.id = belief->id};
     } else {
         if (incarnation < belief->incarnation ||
@@ -263,6 +296,7 @@ static void check_bounds(struct gossip_watch *watch, struct sim_host *host, cons
     SIM_SOMETIMES_IF(stats.stalls > 0, "a stall was noticed");
     SIM_SOMETIMES_IF(stats.syncs > 0, "two tables were synchronised in full");
     SIM_SOMETIMES_IF(stats.indirect_acks > 0, "an indirect probe was answered");
+    SIM_SOMETIMES_IF(stats.soft_resets > 0, "a broker was told to begin anew with another's soft state");
     SIM_SOMETIMES_IF(stats.nacks > 0, "a helper said that it heard nothing either");
     SIM_SOMETIMES_IF(stats.old_boot > 0, "a packet of an earlier boot was dropped");
     SIM_SOMETIMES_IF(stats.wrong_target > 0, "a packet meant for another broker was dropped");
@@ -318,8 +352,8 @@ static void check_soft(struct gossip_watch *watch, struct sim_host *host, const 
     unsigned key;
 
     if (!gossip_soft_get(gossip, &output->peer, output->key, &value) || truth == NULL) return;
-    key = output->key.size == 2 ? (unsigned)(output->key.data[1] - '0') : WATCH_KEYS;
-    if (value.size != VALUE_SIZE || memcmp(value.data, truth->id.bytes, UUID_SIZE) != 0 || key >= WATCH_KEYS ||
+    key = output->key.size == 2 ? (unsigned)(output->key.data[1] - '0') : WATCH_KEYS_CHURN;
+    if (value.size != VALUE_SIZE || memcmp(value.data, truth->id.bytes, UUID_SIZE) != 0 || key >= WATCH_KEYS_CHURN ||
         le_load64(value.data + UUID_SIZE) > truth->soft_max) {
         sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u has a soft value of h%u that it never set",
                  sim_host_index(host), gossip_identity_host(&output->peer));
@@ -333,6 +367,14 @@ static void check_soft(struct gossip_watch *watch, struct sim_host *host, const 
     belief->soft[key] = number;
 }
 
+/* A faded tombstone is in no hash: its end shows here only. */
+static void note_forgotten(struct gossip_watch *watch, struct sim_host *host, const struct uuid *id)
+{
+    struct belief *belief = belief_of(&watch->views[sim_host_index(host)], id, 0);
+
+    if (belief != NULL && belief->state >= GOSSIP_DEAD) belief->forgotten_us = sim_now_us(watch->sim);
+}
+
 void gossip_watch_output(void *user, struct sim_host *host, const struct gossip_output *output)
 {
     struct gossip_watch *watch = user;
@@ -342,6 +384,7 @@ void gossip_watch_output(void *user, struct sim_host *host, const struct gossip_
     case GOSSIP_OUTPUT_MESSAGE:
         if (output->bytes.size > GOSSIP_MESSAGE_MAX) sim_fail(watch->sim, "S18 bounds", "a message of %zu bytes", output->bytes.size);
         break;
+    case GOSSIP_OUTPUT_FORGOT: note_forgotten(watch, host, &output->peer); break;
     case GOSSIP_OUTPUT_FRONTIER: check_frontier(watch, host, output); break;
     case GOSSIP_OUTPUT_SOFT: check_soft(watch, host, output); break;
     default: break;

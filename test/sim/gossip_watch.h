@@ -9,13 +9,13 @@
 
 #include "sim/gossip_program.h"
 
-#define WATCH_KEYS 8 /* soft keys that the workload uses */
+#define WATCH_KEYS       8  /* soft keys that the workload uses */
+#define WATCH_KEYS_CHURN 80 /* and those that are set and deleted in one go: more than an origin keeps tombstones */
 
 struct gossip_watch;
 struct gossip_watch *gossip_watch_new(void);
 void gossip_watch_free(struct gossip_watch *watch);
-/* tombstone_us: the dead may come back once they were forgotten for so long; 0: at any time. */
-void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim, uint64_t tombstone_us);
+void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim);
 
 void gossip_watch_event(void *watch, struct sim_host *host); /* a sim_observe_fn */
 void gossip_watch_output(void *watch, struct sim_host *host, const struct gossip_output *output);
@@ -26,6 +26,7 @@ void gossip_watch_stopping(void *watch, struct sim_host *host, struct gossip_pro
 /* What the workload makes a broker say of itself; remembered as the truth. */
 void gossip_watch_set_soft(struct gossip_watch *watch, struct sim_host *host, unsigned key);
 void gossip_watch_delete_soft(struct gossip_watch *watch, struct sim_host *host, unsigned key);
+void gossip_watch_churn_soft(struct gossip_watch *watch, struct sim_host *host);
 void gossip_watch_set_frontier(struct gossip_watch *watch, struct sim_host *host);
 
 /* Transitions to DEAD, seen by anybody, of a process that runs. */

@@ -144,14 +144,27 @@ int identity_open(struct fs *fs, const uint8_t fresh_seed[IDENTITY_SEED_SIZE], c
     return err;
 }
 
+static int replace(struct fs *fs, struct identity *identity, struct identity *changed)
+{
+    int err = identity_write(fs, changed);
+
+    if (err == 0) *identity = *changed;
+    identity_key_wipe(&changed->key);
+    return err;
+}
+
 int identity_set_cluster(struct fs *fs, struct identity *identity, const struct uuid *cluster_id)
 {
     struct identity changed = *identity;
-    int err;
 
     changed.cluster_id = *cluster_id;
-    err = identity_write(fs, &changed);
-    if (err == 0) *identity = changed;
-    identity_key_wipe(&changed.key);
-    return err;
+    return replace(fs, identity, &changed);
+}
+
+int identity_set_boot(struct fs *fs, struct identity *identity, uint64_t boot)
+{
+    struct identity changed = *identity;
+
+    changed.boot = boot;
+    return replace(fs, identity, &changed);
 }

@@ -31,4 +31,8 @@ int identity_open(struct fs *fs, const uint8_t fresh_seed[IDENTITY_SEED_SIZE], c
 /* Records durably which mesh the broker belongs to. */
 int identity_set_cluster(struct fs *fs, struct identity *identity, const struct uuid *cluster_id);
 
+/* Records durably that this process goes on in `boot`: another life of this identity has used those up to it (the disk was
+ * set back). The mesh must not hear of it before. */
+int identity_set_boot(struct fs *fs, struct identity *identity, uint64_t boot);
+
 #endif

@@ -90,6 +90,10 @@ static void perform(struct peers *peers, const struct gossip_output *output)
         return;
     case GOSSIP_OUTPUT_LEFT: peers->has_left = true; return;
     case GOSSIP_OUTPUT_TWIN: peers_tell_twin(peers, &output->peer, &output->address); return;
+    case GOSSIP_OUTPUT_BOOT_BEHIND:
+        peers->is_behind = true;
+        peers->behind_boot = output->boot;
+        return;
     case GOSSIP_OUTPUT_FRONTIER: return; /* the metadata log is not shared yet */
     }
 }
@@ -118,12 +122,60 @@ static void take_outputs(struct peers *peers)
     peers->is_driving = false;
 }
 
+static int open_sealer(struct peers *peers)
+{
+    uint32_t random;
+    struct packet_sealer_options options = {
+        .keyring = peers->options.keyring,
+        .sender = peers->options.identity->id,
+        .cluster_id = peers->options.cluster_id,
+        .boot = peers->options.boot,
+        .senders_max = SENDERS_MAX,
+    };
+
+    random_system_bytes(&random, sizeof(random));
+    options.first_counter = packet_first_counter((uint64_t)clock_wall_ms(), random);
+    return packet_sealer_new(&options, &peers->sealer);
+}
+
+/* The disk went back in time: a boot that nobody has heard of, first on the disk, then in packets and on links to come. Those
+ * that are up stay: a link belongs to one process. */
+static void catch_up(struct peers *peers)
+{
+    struct packet_sealer *old_sealer = peers->sealer;
+    uint32_t old_boot = peers->options.boot;
+    int err;
+
+    peers->is_behind = false;
+    if (peers->behind_boot == UINT32_MAX || peers->options.set_boot == NULL) return;
+    err = peers->options.set_boot(peers->options.user, peers->behind_boot + 1);
+    if (err == 0) {
+        peers->options.boot = peers->behind_boot + 1;
+        err = open_sealer(peers);
+    }
+    if (err != 0) {
+        peers->options.boot = old_boot;
+        peers->sealer = old_sealer;
+        log_error("cannot take a boot of its own: its packets stay refused error=\"%s\"", mesh_strerror(err));
+        return;
+    }
+    packet_sealer_free(old_sealer);
+    log_warn("the mesh knows later boots of this broker than its disk, which was restored from an older copy or copied to another "
+             "machine: going on as boot=%u, it was=%u",
+             peers->options.boot, old_boot);
+    gossip_set_boot(peers->gossip, peers_now_us(), peers->options.boot);
+}
+
 /* Links call back from the loop only, so no event comes while outputs are taken. A dial that could not begin is told as an
  * event of its own, afterwards. */
 void peers_drive(struct peers *peers)
 {
     ev_now_update(peers->loop);
     take_outputs(peers);
+    if (peers->is_behind) {
+        catch_up(peers);
+        take_outputs(peers);
+    }
     while (peers->failed_dial_count > 0) {
         struct failed_dial failed = peers->failed_dials[--peers->failed_dial_count];
 
@@ -224,22 +276,6 @@ static int open_gossip(struct peers *peers)
     gossip.advertises_observed = net_address_is_none(&options->advertise) && !is_specific;
     random_system_bytes(&gossip.seed, sizeof(gossip.seed));
     return gossip_new(&gossip, peers_now_us(), &peers->gossip);
-}
-
-static int open_sealer(struct peers *peers)
-{
-    uint32_t random;
-    struct packet_sealer_options options = {
-        .keyring = peers->options.keyring,
-        .sender = peers->options.identity->id,
-        .cluster_id = peers->options.cluster_id,
-        .boot = peers->options.boot,
-        .senders_max = SENDERS_MAX,
-    };
-
-    random_system_bytes(&random, sizeof(random));
-    options.first_counter = packet_first_counter((uint64_t)clock_wall_ms(), random);
-    return packet_sealer_new(&options, &peers->sealer);
 }
 
 static int open_udp(struct peers *peers)

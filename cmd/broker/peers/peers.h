@@ -31,6 +31,9 @@ struct peers_options {
     const struct seed *seeds;
     size_t seed_count;
     const char *name_servers; /* NULL: the system's */
+    /* Makes `boot` durable as this broker's, because the mesh knows of those below. An error: it is tried again. */
+    int (*set_boot)(void *user, uint32_t boot);
+    void *user;
 };
 
 /* Errors, logged with their cause: MESH_ENOMEM, MESH_EIO. A UDP port that is taken is no error: gossip then runs

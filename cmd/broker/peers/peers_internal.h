@@ -38,6 +38,8 @@ struct peers {
     uint64_t armed_us; /* when tick is due */
     uint64_t twin_told_us; /* when it was last logged that an identity is used twice; 0: never */
     bool is_driving, is_leaving;
+    bool is_behind; /* others know of this broker's boots up to behind_boot; noted and acted upon as has_left */
+    uint32_t behind_boot;
     bool has_left; /* noted while outputs are taken, acted upon afterwards */
     struct failed_dial { struct net_address address; struct uuid expected; } failed_dials[8]; /* likewise */
     size_t failed_dial_count;

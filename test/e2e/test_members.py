@@ -85,8 +85,8 @@ class Members(Case):
         self.assertIn("b3", status["problems"][0]["what"])
         # Found by two observers whose links it reset and who found nobody at its address: not by timeouts, which take seconds.
         # (How quick that is is measured by test/bench/run members; here other tests may have the machine.)
-        for broker in rest:
-            self.assertIn("\nmesh_gossip_fast_deaths_total 1\n", self.http(broker, "/metrics"))
+        quick = sum("\nmesh_gossip_fast_deaths_total 1\n" in self.http(broker, "/metrics") for broker in rest)
+        self.assertGreaterEqual(quick, 2, rest[0].log())
         victim.start()
         for broker in brokers:
             self.wait_members(broker, {f"b{number}": "alive" for number in range(4)})

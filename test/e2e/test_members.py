@@ -105,6 +105,27 @@ class Members(Case):
         for broker in brokers:
             self.wait_members(broker, {"b0": "alive", "b1": "alive", "b2": "alive"})
 
+    def test_a_broker_whose_disk_was_set_back_is_a_member_again(self):
+        brokers = self.start_mesh(3)
+        alive = {f"b{number}": "alive" for number in range(3)}
+        victim, copy = brokers[2], self.path("backup")
+        self.assertEqual(victim.stop(), 0)
+        shutil.copytree(self.path("b2"), copy)
+        for _ in range(3):  # boots that the copy knows nothing of, and the mesh does
+            victim.start()
+            self.wait_members(brokers[0], alive)
+            self.assertEqual(victim.stop(), 0)
+        before = self.members(brokers[0])["b2"]
+        shutil.rmtree(self.path("b2"))
+        shutil.copytree(copy, self.path("b2"))
+        victim.start()
+        self.assertIsNotNone(victim.wait_line("later boots of this broker"), victim.log())
+        for broker in brokers:
+            self.wait_members(broker, alive)
+        after = self.members(brokers[0])["b2"]
+        self.assertEqual(after["broker"], before["broker"])
+        self.assertGreater(after["incarnation"] >> 32, before["incarnation"] >> 32)
+
     def test_leave_is_known_everywhere_and_ends_the_broker(self):
         brokers = self.start_mesh(3)
         done = self.mesh("leave", "--json", broker=brokers[2])

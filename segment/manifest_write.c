@@ -1,4 +1,5 @@
 /* What a store puts into its manifest: for each log, what is in synced segments by now. */
+#include "base/assert.h"
 #include "base/error.h"
 #include "segment/manifest.h"
 #include "segment/store_core.h"
@@ -11,12 +12,12 @@ static uint32_t collect_segments(const struct plog *plog, struct manifest_segmen
 
     for (uint32_t i = 0; i < plog->segment_count; i++) {
         const struct segment_file *segment = plog->segments[i];
-        uint64_t next_offset = segment->next_offset;
         if (segment->synced == 0 || segment->base_offset >= plog->synced_offset) break;
-        if (next_offset > plog->synced_offset) next_offset = plog->synced_offset;
+        /* Recovery looks for the batch at the log's end where the last segment's durable bytes end. */
+        MESH_ASSERT(segment->synced_offset <= plog->synced_offset);
         to[count++] = (struct manifest_segment){
             .base_offset = segment->base_offset,
-            .next_offset = next_offset,
+            .next_offset = segment->synced_offset,
             .first_timestamp_ms = segment->first_timestamp_ms,
             .max_timestamp_ms = segment->max_timestamp_ms,
             .size = segment->synced,

@@ -59,6 +59,24 @@ uint32_t plog_find_segment(const struct plog *plog, uint64_t offset)
     return low;
 }
 
+bool plog_raise_synced(struct plog *plog)
+{
+    uint64_t before = plog->synced_offset;
+    uint32_t i = plog->segment_count > 0 ? plog_find_segment(plog, before) : 0;
+
+    for (; i < plog->segment_count; i++) {
+        const struct segment_file *segment = plog->segments[i];
+        if (segment->synced_offset > plog->synced_offset) plog->synced_offset = segment->synced_offset;
+        if (segment->synced < segment->size) break;
+    }
+    MESH_ASSERT(plog->synced_offset <= plog->filed_offset);
+    if (plog->synced_offset == plog->filed_offset)
+        list_remove(&plog->unsynced_link);
+    else if (list_is_empty(&plog->unsynced_link))
+        list_push_back(&plog->store->unsynced_logs, &plog->unsynced_link);
+    return plog->synced_offset > before;
+}
+
 void plog_notify(struct plog *plog)
 {
     if (plog->is_deleted || !list_is_empty(&plog->notify_link)) return;

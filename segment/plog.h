@@ -89,6 +89,9 @@ uint32_t plog_find_segment(const struct plog *plog, uint64_t offset);
 /* Segments before the active one with bytes or a name that are not durable: a direct job syncs only those it
  * writes. */
 bool plog_has_unsynced_older_segment(const struct plog *plog);
+/* Brings synced_offset up to where the durable bytes of the segments end, as far as they follow each other, and the log into
+ * store->unsynced_logs or out of it. True: it rose. */
+bool plog_raise_synced(struct plog *plog);
 void plog_poison(struct plog *plog, int error);
 void plog_notify(struct plog *plog);
 void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in its chunk */

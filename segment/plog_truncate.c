@@ -110,8 +110,7 @@ static void cut_segment(struct plog *plog, struct segment_file *segment, struct 
     plog->size_bytes -= segment->size - cut.position;
     segment->size = cut.position;
     segment->next_offset = cut.offset;
-    if (segment->written > cut.position) segment->written = cut.position;
-    if (segment->synced > cut.position) segment->synced = cut.position;
+    segment_file_cut(segment, cut.position, cut.offset);
     segment->indexed = 0;
     if (segment->index != NULL) offset_index_truncate(segment->index, cut.offset, cut.position);
     if (cut.position == 0) {

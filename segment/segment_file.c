@@ -17,11 +17,34 @@ int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment)
 
     if (segment == NULL) return MESH_ENOMEM;
     segment->base_offset = segment->next_offset = base_offset;
+    segment->written_offset = segment->synced_offset = base_offset;
     segment->first_timestamp_ms = INT64_MAX;
     segment->max_timestamp_ms = INT64_MIN;
     list_init(&segment->open_link);
     *ret_segment = segment;
     return 0;
+}
+
+void segment_file_set_written(struct segment_file *segment, uint32_t position, uint64_t offset)
+{
+    segment->written = position;
+    segment->written_offset = offset;
+}
+
+void segment_file_raise_synced(struct segment_file *segment, uint32_t position, uint64_t offset)
+{
+    if (position <= segment->synced) return;
+    MESH_ASSERT(position <= segment->written && offset > segment->synced_offset);
+    segment->synced = position;
+    segment->synced_offset = offset;
+}
+
+void segment_file_cut(struct segment_file *segment, uint32_t position, uint64_t offset)
+{
+    if (segment->written > position) segment_file_set_written(segment, position, offset);
+    if (segment->synced <= position) return;
+    segment->synced = position;
+    segment->synced_offset = offset;
 }
 
 void segment_file_drop_index(struct segment_file *segment)

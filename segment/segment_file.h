@@ -26,6 +26,8 @@ struct segment_file {
     uint32_t size;                 /* bytes appended, also those still in memory */
     uint32_t written;              /* bytes that the file has, for readers of this process */
     uint32_t synced;               /* bytes that are durable in the file */
+    uint64_t written_offset;       /* where the batches in `written` end: the two are one fact, set together */
+    uint64_t synced_offset;        /* likewise of `synced` */
     uint32_t indexed;              /* bytes that the saved index file covers */
     struct fs_file *file, *direct; /* NULL when not open; see file_cache.h */
     struct list_node open_link;
@@ -39,6 +41,11 @@ struct segment_file {
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment); /* MESH_ENOMEM */
 void segment_file_free(struct segment_file *segment); /* must be out of the file cache; accepts NULL */
 void segment_file_drop_index(struct segment_file *segment);
+void segment_file_set_written(struct segment_file *segment, uint32_t position, uint64_t offset);
+/* Does nothing when more is durable already: jobs of two lanes may end in another order than they began. */
+void segment_file_raise_synced(struct segment_file *segment, uint32_t position, uint64_t offset);
+/* Nothing from that place on is in the file any more. */
+void segment_file_cut(struct segment_file *segment, uint32_t position, uint64_t offset);
 
 enum segment_path_kind { SEGMENT_PATH_LOG, SEGMENT_PATH_INDEX };
 

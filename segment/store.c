@@ -175,7 +175,9 @@ static int take_segments(struct plog *plog, struct manifest_log *from)
         segment->next_offset = known->next_offset;
         segment->first_timestamp_ms = known->first_timestamp_ms;
         segment->max_timestamp_ms = known->max_timestamp_ms;
-        segment->size = segment->written = segment->synced = known->size;
+        segment->size = known->size;
+        segment_file_set_written(segment, known->size, known->next_offset);
+        segment_file_raise_synced(segment, known->size, known->next_offset);
         segment->is_created = segment->is_name_durable = true;
         plog->size_bytes += known->size;
     }

@@ -32,7 +32,6 @@ static int write_some(struct plog *plog)
     file_cache_install(&store->files, segment, write.file, NULL, store->now_ms);
     if (err != 0) return err;
     segment->is_created = true;
-    segment->written = end;
     store->stats.segment_written_bytes += end - write.position;
     plog->unsynced_bytes += end - write.position;
     while (write.iov_count-- > 0) {
@@ -40,6 +39,7 @@ static int write_some(struct plog *plog)
         plog->filed_offset = run->next_offset;
         plog_run_written(plog, run);
     }
+    segment_file_set_written(segment, end, plog->filed_offset);
     return 0;
 }
 

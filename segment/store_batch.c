@@ -169,6 +169,7 @@ static void add_marks(struct store *store)
         uint32_t position;
         if (!batch->touches[i].is_direct || plog->synced_offset == plog->start_offset) continue;
         segment = plog->segments[plog_find_segment(plog, plog->synced_offset - 1)];
+        if (segment->synced_offset != plog->synced_offset) continue; /* a hole ends there, no batch */
         mark = (struct journal_entry_header){
             .type = JOURNAL_ENTRY_MARK,
             .topic_id = plog->id.topic_id,

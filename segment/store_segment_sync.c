@@ -14,8 +14,8 @@ struct segment_sync {
     struct plog *plog;
     struct segment_file *segment;
     struct fs_file *file; /* referenced; opened by the job when NULL */
-    uint32_t written;
-    uint64_t filed_offset; /* of the log; durable when all its segments here are */
+    uint32_t written; /* of the segment, when the job began */
+    uint64_t written_offset;
     uint64_t unsynced_bytes; /* of the log; more may have been written meanwhile, and wait for their own time */
     bool sync_names, sync_parents;
     struct buffer index; /* to be saved; empty: not */
@@ -62,15 +62,13 @@ static void segment_sync_run(struct store_job *base)
     if (fs->ops->free_bytes(fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
-static void raise_synced(struct plog *plog, uint64_t offset, uint64_t bytes)
+static void raise_log(struct plog *plog, uint64_t bytes)
 {
-    if (plog->error != 0 || offset <= plog->synced_offset) return;
-    plog->synced_offset = offset;
-    if (plog->flush == PLOG_FLUSH_ASYNC && offset > plog->durable_offset) {
-        plog->durable_offset = offset;
+    if (plog->error != 0 || !plog_raise_synced(plog)) return;
+    if (plog->flush == PLOG_FLUSH_ASYNC && plog->synced_offset > plog->durable_offset) {
+        plog->durable_offset = plog->synced_offset;
         plog_notify(plog);
     }
-    if (plog->synced_offset == plog->filed_offset) list_remove(&plog->unsynced_link);
     plog->unsynced_bytes -= bytes < plog->unsynced_bytes ? bytes : plog->unsynced_bytes;
     plog->last_sync_ms = plog->store->now_ms;
     store_due_changed(plog);
@@ -83,9 +81,8 @@ static void complete_one(struct store *store, struct segment_sync *sync)
 
     file_cache_install(&store->files, segment, sync->file, NULL, store->now_ms);
     sync->file = NULL;
-    if (plog->error == 0 && sync->error != 0) plog_poison(plog, sync->error);
     if (plog->error != 0) return;
-    if (sync->written > segment->synced) segment->synced = sync->written;
+    segment_file_raise_synced(segment, sync->written, sync->written_offset);
     if (sync->sync_names) segment->is_name_durable = true;
     if (sync->sync_parents) plog->is_parents_durable = true;
     if (sync->index.size > 0 && sync->indexed > 0) segment->indexed = sync->indexed;
@@ -121,10 +118,12 @@ static void segment_sync_complete(struct store *store, struct store_job *base)
 
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
     for (uint32_t i = 0; i < job->count; i++)
-        complete_one(store, &job->syncs[i]);
+        if (job->syncs[i].error != 0) plog_poison(job->syncs[i].plog, job->syncs[i].error);
     /* Only now is it known that none of a log's segments failed. */
+    for (uint32_t i = 0; i < job->count; i++)
+        complete_one(store, &job->syncs[i]);
     for (uint32_t i = 0; i < job->count; i++) {
-        raise_synced(job->syncs[i].plog, job->syncs[i].filed_offset, job->syncs[i].unsynced_bytes);
+        raise_log(job->syncs[i].plog, job->syncs[i].unsynced_bytes);
         plog_job_unref(job->syncs[i].plog);
     }
     store->is_manifest_stale = true;
@@ -156,7 +155,7 @@ static int add_segment(struct segment_sync_job *job, struct plog *plog, struct s
     }
     sync = &job->syncs[job->count++];
     *sync = (struct segment_sync){.plog = plog, .segment = segment, .written = segment->written};
-    sync->filed_offset = plog->filed_offset;
+    sync->written_offset = segment->written_offset;
     sync->unsynced_bytes = plog->unsynced_bytes;
     sync->file = segment->file != NULL ? fs_ref(segment->file) : NULL;
     sync->sync_names = !segment->is_name_durable;

@@ -165,7 +165,9 @@ static void complete_direct(struct store *store, struct direct_write *direct)
     segment->is_created = true;
     if (direct->sync_names) segment->is_name_durable = true;
     if (direct->sync_parents) plog->is_parents_durable = true;
-    segment->written = segment->synced = direct->write.end;
+    segment_file_set_written(segment, direct->write.end, direct->end_offset);
+    /* The fdatasync covered what was written before, too. */
+    segment_file_raise_synced(segment, direct->write.end, direct->end_offset);
     store->stats.segment_written_bytes += direct->write.end - direct->write.position;
     store->stats.segment_sync_count++;
     store->unmanifested_bytes += direct->write.end - direct->write.position;
@@ -175,12 +177,7 @@ static void complete_direct(struct store *store, struct direct_write *direct)
         plog_run_written(plog, run);
     }
     plog->filed_offset = direct->end_offset;
-    if (plog_has_unsynced_older_segment(plog)) { /* from write-behind, before the log rolled */
-        if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
-        return;
-    }
-    plog->synced_offset = direct->end_offset;
-    list_remove(&plog->unsynced_link); /* the fdatasync covered what was written before, too */
+    plog_raise_synced(plog); /* not past an older segment that waits for its sync since write-behind */
 }
 
 static void complete_touch(struct store *store, struct batch_touch *touch, int journal_error)

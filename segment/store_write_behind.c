@@ -62,7 +62,7 @@ static void complete_write(struct store *store, struct behind_write *behind)
         return;
     }
     segment->is_created = true;
-    segment->written = behind->write.end;
+    segment_file_set_written(segment, behind->write.end, behind->end_offset);
     for (uint32_t i = 0; i < behind->run_count; i++)
         plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
     plog->filed_offset = behind->end_offset;

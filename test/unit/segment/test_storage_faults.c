@@ -1,7 +1,8 @@
 /* Disks that fail, fill up, rot and put things in wrong places, and memory that runs out: acknowledged
  * records are served or reported as lost; nothing else is ever served in their place.
  *
- * SEED=n replays one seed of every suite; ROUNDS=n sets how many seeds each suite tries. */
+ * SEED=n replays one seed of every suite; ROUNDS=n sets how many seeds each suite tries; EXTRA_DRAW=1 makes other worlds of
+ * the same seeds. */
 #include "base/error.h"
 #include "store_world.h"
 #include "support/failing_alloc.h"
@@ -16,6 +17,7 @@
 static struct world world;
 static struct model_memory memory;
 static uint64_t seed;
+static bool has_extra_draw; /* other worlds of the same seeds: EXTRA_DRAW=1 */
 
 static void begin(const char *what)
 {
@@ -31,6 +33,7 @@ static void begin(const char *what)
     random_init(&world.random, seed);
     snprintf(world.where, sizeof(world.where), "%s SEED=%lu", what, seed);
     world_draw_shape(&world.shape, &world.random);
+    if (has_extra_draw && random_below(&world.random, 2)) (void)random_below(&world.random, 64);
     ck_assert_int_eq(world_recover(&world), 0);
 }
 
@@ -54,6 +57,7 @@ static void each_seed(void (*run)(void))
     const char *only = getenv("SEED"), *rounds = getenv("ROUNDS");
     uint64_t last = rounds == NULL ? ROUNDS_DEFAULT : strtoull(rounds, NULL, 0);
 
+    has_extra_draw = getenv("EXTRA_DRAW") != NULL;
     model_memory_init(&memory, MEMORY_BYTES);
     world.disk = fs_mem_new(0);
     if (only != NULL) {

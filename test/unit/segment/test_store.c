@@ -218,6 +218,53 @@ START_TEST(a_busy_log_goes_direct_and_comes_back)
 }
 END_TEST
 
+static struct store_job *next_background(void)
+{
+    struct store_job *job = store_next_job(rig.store, STORE_LANE_BACKGROUND);
+
+    ck_assert_ptr_nonnull(job);
+    return job;
+}
+
+static void run_and_complete(struct store_job *job)
+{
+    store_job_run(job);
+    store_job_complete(rig.store, job);
+}
+
+/* Two jobs make the same segment durable: that of a checkpoint, which also has the segment before it, and a direct one that
+ * begins later, brings more and ends first. What the manifest then says of bytes and of offsets must be the same. */
+START_TEST(a_direct_write_that_overtakes_a_checkpoint_is_found_again)
+{
+    struct store_job *sync;
+
+    rig.options.journal_file_bytes = 256u << 10;
+    rig.options.journal_bytes_max = 1u << 20;
+    rig.options.direct_enter_bytes = 40000;
+    rig.config.segment_bytes = 300u << 10; /* 30 batches */
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 1, 1, 10000);
+    rig_wait(&rig, 3000);
+    for (int turn = 0; turn < 10; turn++) { /* journaled, half of the journal; the last two in the second segment */
+        rig_fill(&rig, rig.logs[0], turn < 9 ? 3 : 4, 1, 10000);
+        rig_pump_lane(&rig, STORE_LANE_SYNC);
+    }
+    ck_assert_uint_eq(plog_segment_count(rig.logs[0]), 2);
+    rig_fill(&rig, rig.logs[0], 4, 1, 10000); /* direct */
+    run_and_complete(next_background());      /* write-behind of both segments */
+    sync = next_background();
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 36);
+    run_and_complete(sync);
+    run_and_complete(next_background()); /* the manifest */
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert_str_eq(rig.events, "");
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 36);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 36, 100000), 36);
+}
+END_TEST
+
 START_TEST(memory_and_journal_limits_push_back_and_let_go)
 {
     bool was_refused = false;
@@ -500,6 +547,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, what_was_durable_survives_a_crash);
     tcase_add_test(tcase, what_was_never_synced_is_gone_after_a_crash);
     tcase_add_test(tcase, a_busy_log_goes_direct_and_comes_back);
+    tcase_add_test(tcase, a_direct_write_that_overtakes_a_checkpoint_is_found_again);
     tcase_add_test(tcase, memory_and_journal_limits_push_back_and_let_go);
     tcase_add_test(tcase, async_logs_are_written_at_the_end_of_the_turn);
     tcase_add_test(tcase, a_truncation_is_durable_and_appends_go_on_behind_it);

@@ -12,6 +12,7 @@
 #define DIAL_LASTS_US   10000000  /* a dial whose end we never heard of */
 #define YIELD_US        1000000   /* of two that want each other the smaller id dials, the larger waits so long */
 #define RESET_WINDOW_US 2000000   /* a refusal so soon after a reset means a dead process */
+#define REDIAL_US       30000     /* a process that dies may close its links before its port: then it is asked again so soon */
 #define IDLE_US         30000000  /* a borrowed link is kept so long */
 
 void links_changed(struct gossip *gossip)
@@ -112,7 +113,7 @@ void links_choose(struct gossip *gossip)
 
 void links_dial_due(struct gossip *gossip, struct member *member)
 {
-    bool is_dead = !member_is_live(member), is_due = member->is_wanted;
+    bool is_dead = !member_is_live(member), is_due = member->is_wanted || member->reset_us != 0;
 
     member->is_dialled = false;
     if (member->shown.is_linked || (is_dead && GOSSIP_DEFECT(gossip, DEAD_NOT_DIALLED))) return;
@@ -164,11 +165,15 @@ void links_down(struct gossip *gossip, struct member *member, enum gossip_link_e
 
 void links_failed(struct gossip *gossip, struct member *member, enum gossip_dial_failure how)
 {
-    bool is_gone = how == GOSSIP_DIAL_REFUSED && member->reset_us != 0 &&
-                   gossip->now_us - member->reset_us < RESET_WINDOW_US;
+    bool was_reset = member->reset_us != 0 && gossip->now_us - member->reset_us < RESET_WINDOW_US;
+    bool is_gone = was_reset && how == GOSSIP_DIAL_REFUSED;
 
     member->is_dialled = false;
     if (member->shown.is_linked) return; /* its own dial was quicker */
+    if (was_reset && how == GOSSIP_DIAL_UNREACHABLE && member_is_live(member)) {
+        timers_arm(&gossip->timers, &member->dial_timer, gossip->now_us + REDIAL_US);
+        return;
+    }
     member->reset_us = 0;
     dial_later(gossip, member);
     if (!is_gone || !member_is_live(member) || GOSSIP_DEFECT(gossip, NO_FAST_DEATH)) return;

@@ -180,6 +180,8 @@ static void receive(struct gossip *gossip, struct source *source, uint32_t boot,
     if (source->member != NULL && boot != BOOT_OF_LINK && boot_of(source->member->shown.self.incarnation) != boot)
         source->member = NULL; /* a later boot, which has not been introduced yet */
     if (source->member != NULL) source->member->shown.heard_us = gossip->now_us;
+    /* A link may come up before its peer is known, and others may introduce that peer before it does so itself. */
+    if (source->member != NULL && source->by_link) links_mark_up(gossip, source->member);
     while (codec_next(&reader, &item) > 0)
         handle(gossip, source, &item, boot);
     if (source->member != NULL && source->member->shown.state != GOSSIP_LEFT) outbox_tell(gossip, source->member);

@@ -299,7 +299,8 @@ class Members(Case):
 
     def test_a_port_of_UDP_that_is_taken_leaves_the_links(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
-            holder.bind(("127.0.0.1", 0))
+            with socket.create_server(("127.0.0.1", 0)) as free:  # a number that nobody has for TCP
+                holder.bind(free.getsockname())
             first = self.start_broker(self.path("b0"), options=["--name", "b0"])
             second = self.start_broker(self.path("b1"), listen=f"127.0.0.1:{holder.getsockname()[1]}", seeds=[first.address],
                                        options=["--name", "b1"])

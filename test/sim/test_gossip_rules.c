@@ -500,6 +500,53 @@ START_TEST(a_forged_later_boot_is_no_news)
 }
 END_TEST
 
+/* The link comes up first, another member introduces its peer before that peer does so itself. */
+START_TEST(a_link_counts_whoever_introduces_its_peer)
+{
+    struct item_writer news, word;
+    struct uuid id = id_of(3);
+    struct net_address address = address_of(3);
+
+    begin(0, NULL);
+    introduce(2);
+    gossip_link_up(gossip, now_us, &id, 5, &address);
+    take();
+    news = packet();
+    put_alive(&news, 3, UINT64_C(5) << 32);
+    receive(2, 5, &news);
+    ck_assert_int_eq(state_of(3), GOSSIP_ALIVE);
+    word = packet();
+    put_alive(&word, 3, UINT64_C(5) << 32);
+    receive_by_link(3, &word);
+    ck_assert(gossip_find(gossip, &id)->is_linked);
+    gossip_free(gossip);
+}
+END_TEST
+
+/* A process that dies may close its links a moment before its port: the first dial then reaches a port that is about to go. */
+START_TEST(a_port_that_goes_after_its_links_is_asked_again)
+{
+    struct uuid id = id_of(2);
+    struct net_address address = address_of(2);
+
+    begin(0, NULL);
+    introduce(2);
+    introduce(3);
+    gossip_link_up(gossip, now_us, &id, 5, &address);
+    take();
+    gossip_link_down(gossip, now_us, &id, GOSSIP_LINK_RESET);
+    take();
+    gossip_dial_failed(gossip, now_us, &address, &id, GOSSIP_DIAL_UNREACHABLE);
+    take();
+    ck_assert_int_eq(state_of(2), GOSSIP_ALIVE);
+    run(50000, NULL);
+    gossip_dial_failed(gossip, now_us, &address, &id, GOSSIP_DIAL_REFUSED);
+    take();
+    ck_assert_int_eq(state_of(2), GOSSIP_SUSPECT); /* this broker's own witness; another one's makes it dead */
+    gossip_free(gossip);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gossip rules");
@@ -507,6 +554,8 @@ int main(void)
 
     tcase_add_loop_test(tcase, each_rule_is_kept, 0, sizeof(rules) / sizeof(rules[0]));
     tcase_add_loop_test(tcase, each_rule_is_broken_by_its_defect, 0, sizeof(rules) / sizeof(rules[0]));
+    tcase_add_test(tcase, a_link_counts_whoever_introduces_its_peer);
+    tcase_add_test(tcase, a_port_that_goes_after_its_links_is_asked_again);
     tcase_add_test(tcase, a_tombstone_comes_with_its_age);
     tcase_add_test(tcase, a_faded_tombstone_is_told_to_its_subject_alone);
     tcase_add_test(tcase, a_broker_learns_of_its_own_later_boots);

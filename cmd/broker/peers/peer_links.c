@@ -153,11 +153,14 @@ static void tell_failure(struct peers *peers, const struct link *link, enum link
     log_warn("%s link failed: %s: %s", link_is_dialled(link) ? "a dialled" : "an incoming", explanation.what, explanation.cure);
 }
 
-static enum gossip_dial_failure dial_failure_of(enum link_end end)
+/* Who hangs up before a word is no stranger, but perhaps a process on its way out. */
+static enum gossip_dial_failure dial_failure_of(enum link_end end, enum channel_failure failure)
 {
     switch (end) {
     case LINK_END_REFUSED: return GOSSIP_DIAL_REFUSED;
-    case LINK_END_REJECTED: return GOSSIP_DIAL_REJECTED;
+    case LINK_END_REJECTED:
+        return failure == CHANNEL_FAILURE_SILENT || failure == CHANNEL_FAILURE_TRUNCATED ? GOSSIP_DIAL_UNREACHABLE
+                                                                                         : GOSSIP_DIAL_REJECTED;
     default: return GOSSIP_DIAL_UNREACHABLE;
     }
 }
@@ -177,6 +180,7 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
     struct peer_link *peer_link = link_mark(link);
     struct net_address address = *link_address(link);
     struct uuid expected = *link_expected(link), id = peer_link->id;
+    enum channel_failure failure = link_failure(link)->failure;
     bool was_chosen = peer_link->is_chosen, was_up = !uuid_is_zero(&id), is_dialled = link_is_dialled(link);
 
     peers->stats.link_received_bytes += link_stats(link)->received_bytes;
@@ -189,7 +193,7 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
     if (was_chosen)
         gossip_link_down(peers->gossip, peers_now_us(), &id, link_end_of(end));
     else if (!was_up && is_dialled)
-        gossip_dial_failed(peers->gossip, peers_now_us(), &address, &expected, dial_failure_of(end));
+        gossip_dial_failed(peers->gossip, peers_now_us(), &address, &expected, dial_failure_of(end, failure));
     else
         return;
     peers_drive(peers);

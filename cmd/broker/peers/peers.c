@@ -353,6 +353,7 @@ void peers_get_stats(const struct peers *peers, struct peers_stats *ret_stats)
 
         ret_stats->link_received_bytes += link->received_bytes;
         ret_stats->link_sent_bytes += link->sent_bytes;
-        ret_stats->links += peer_link->is_chosen;
     }
+    for (size_t i = 0; i < gossip_member_count(peers->gossip); i++)
+        ret_stats->links += gossip_member_at(peers->gossip, i)->is_linked;
 }

@@ -402,8 +402,8 @@ END_TEST
 
 /* ---- tombstones ---- */
 
-/* Who introduces a dead member says so, and since when: it dies here at once, and is forgotten when the others forget it. */
-START_TEST(a_tombstone_comes_with_its_age)
+/* Tombstones stand for 100 s; broker 2 tells of broker 9, which it has held dead for age_s. */
+static void hear_of_the_dead(uint32_t age_s)
 {
     struct gossip_options options;
     struct item_writer writer = packet();
@@ -413,8 +413,14 @@ START_TEST(a_tombstone_comes_with_its_age)
     begin(0, &options);
     introduce(2);
     put_alive(&writer, 9, UINT64_C(5) << 32);
-    put_accusation(&writer, ITEM_DEAD, 9, 30, 2);
+    put_accusation(&writer, ITEM_DEAD, 9, age_s, 2);
     receive(2, 5, &writer);
+}
+
+/* Who introduces a dead member says so, and since when: it dies here at once, and is forgotten when the others forget it. */
+START_TEST(a_tombstone_comes_with_its_age)
+{
+    hear_of_the_dead(30);
     ck_assert_int_eq(state_of(9), GOSSIP_DEAD);
     run(69 * SECOND, NULL);
     ck_assert_int_eq(state_of(9), GOSSIP_DEAD);
@@ -427,16 +433,9 @@ END_TEST
 /* Once half of its time is over nobody is told of it, but for itself. */
 START_TEST(a_faded_tombstone_is_told_to_its_subject_alone)
 {
-    struct gossip_options options;
-    struct item_writer writer = packet();
+    struct item_writer writer;
 
-    gossip_options_init(&options);
-    options.tombstone_us = 100 * SECOND;
-    begin(0, &options);
-    introduce(2);
-    put_alive(&writer, 9, UINT64_C(5) << 32);
-    put_accusation(&writer, ITEM_DEAD, 9, 60, 2);
-    receive(2, 5, &writer);
+    hear_of_the_dead(60);
     run(SECOND, NULL);
     writer = packet();
     ck_assert(codec_put_sync(&writer, true));

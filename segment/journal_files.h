@@ -10,7 +10,7 @@
 #define SEGMENT_JOURNAL_FILES_H
 
 #include "base/list.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 
 struct journal_file {
     struct list_node link;

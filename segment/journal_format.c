@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #define FRAME_MAGIC 0x314a4d4du /* "MMJ1" */
 

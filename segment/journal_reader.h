@@ -3,7 +3,7 @@
 #ifndef SEGMENT_JOURNAL_READER_H
 #define SEGMENT_JOURNAL_READER_H
 
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "segment/journal_format.h"
 
 struct journal_reader;

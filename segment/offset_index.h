@@ -16,7 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/slice.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "wire/record_batch.h"
 
 #include <stdbool.h>

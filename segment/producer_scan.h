@@ -2,7 +2,7 @@
 #ifndef SEGMENT_PRODUCER_SCAN_H
 #define SEGMENT_PRODUCER_SCAN_H
 
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "segment/producer_table.h"
 #include "segment/store.h"
 

@@ -8,7 +8,7 @@
 #define SEGMENT_SEGMENT_FILE_H
 
 #include "base/list.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "segment/offset_index.h"
 #include "segment/store.h"
 

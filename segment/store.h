@@ -16,7 +16,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "base/uuid.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "wire/record_batch.h"
 
 struct store;

@@ -6,7 +6,7 @@
 #ifndef SEGMENT_SYNC_QUEUE_H
 #define SEGMENT_SYNC_QUEUE_H
 
-#include "segment/fs.h"
+#include "base/fs.h"
 
 struct sync_queue;
 

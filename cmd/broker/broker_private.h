@@ -7,7 +7,7 @@
 #include "cmd/broker/metadata/identity.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/lane.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #include <stdatomic.h>
 

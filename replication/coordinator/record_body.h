@@ -6,7 +6,7 @@
 #ifndef COORDINATOR_RECORD_BODY_H
 #define COORDINATOR_RECORD_BODY_H
 
-#include "replication/coordinator/codec.h"
+#include "base/codec.h"
 #include "replication/coordinator/image.h"
 
 #define BODY_VERSION 1

@@ -13,7 +13,7 @@
 
 #include "base/net_address.h"
 #include "base/slice.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "sim/sim_random.h"
 
 #include <stdbool.h>

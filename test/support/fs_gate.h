@@ -5,7 +5,7 @@
 #ifndef SUPPORT_FS_GATE_H
 #define SUPPORT_FS_GATE_H
 
-#include "segment/fs.h"
+#include "base/fs.h"
 
 /* Before any thread uses fs. The gate is open. */
 void fs_gate_install(struct fs *fs, const char *thread_prefix);

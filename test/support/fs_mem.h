@@ -12,7 +12,7 @@
 #ifndef SUPPORT_FS_MEM_H
 #define SUPPORT_FS_MEM_H
 
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #define FS_MEM_FILE_BYTES_MAX (32u << 20) /* one file */
 #define FS_MEM_FILES_MAX                                                                                     \

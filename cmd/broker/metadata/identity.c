@@ -4,7 +4,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "cmd/broker/metadata/file.h"
+#include "base/fs_whole.h"
 #include "crypto/crypto.h"
 
 #include <stdio.h>
@@ -92,7 +92,7 @@ static int identity_write(struct fs *fs, const struct identity *identity)
     int err;
 
     identity_encode(identity, bytes);
-    err = file_replace(fs, ".", IDENTITY_PATH, IDENTITY_NEW, slice_of(bytes, sizeof(bytes)));
+    err = fs_replace(fs, ".", IDENTITY_PATH, IDENTITY_NEW, slice_of(bytes, sizeof(bytes)));
     crypto_wipe(bytes, sizeof(bytes));
     return err;
 }
@@ -121,7 +121,7 @@ int identity_open(struct fs *fs, const uint8_t fresh_seed[IDENTITY_SEED_SIZE], c
 {
     struct identity identity = {.dir_id = *fresh_dir_id, .boot = 0};
     struct buffer bytes = BUFFER_INIT;
-    int err = file_read(fs, IDENTITY_PATH, 4096, &bytes);
+    int err = fs_read_whole(fs, IDENTITY_PATH, 4096, &bytes);
 
     message[0] = '\0';
     identity_key_init(&identity.key, fresh_seed);

@@ -9,7 +9,7 @@
 
 #include "base/uuid.h"
 #include "crypto/identity_key.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #include <stddef.h>
 

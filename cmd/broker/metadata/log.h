@@ -11,7 +11,7 @@
 #define METADATA_LOG_H
 
 #include "replication/coordinator/image.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #define METADATA_FRAME_BYTES_MAX (METADATA_BODY_SIZE_MAX + (1u << 20)) /* one commit */
 

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "cmd/broker/metadata/file.h"
+#include "base/fs_whole.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ int log_file_create(struct fs *fs, uint64_t base)
     le_store32(header + 4, LOG_VERSION);
     le_store64(header + 8, base);
     le_store32(header + 20, crc32c(header, 20));
-    return file_replace(fs, LOG_DIR, log_path(path, LOG_FILE_LOG, base), LOG_DIR "/log.new",
+    return fs_replace(fs, LOG_DIR, log_path(path, LOG_FILE_LOG, base), LOG_DIR "/log.new",
                         slice_of(header, sizeof(header)));
 }
 
@@ -125,7 +125,7 @@ bool log_frame_parse(struct slice from, struct slice *ret_records)
 int log_durable_read(struct fs *fs, uint64_t *ret_index)
 {
     struct buffer bytes = BUFFER_INIT;
-    int err = file_read(fs, DURABLE_PATH, 4096, &bytes);
+    int err = fs_read_whole(fs, DURABLE_PATH, 4096, &bytes);
 
     *ret_index = 0;
     if (err == 0 && bytes.size == DURABLE_SIZE && memcmp(bytes.data, durable_magic, 4) == 0 &&
@@ -174,7 +174,7 @@ int log_snapshot_write(struct fs *fs, const struct image *image, uint64_t *ret_b
         le_store64(bytes.data + 8, payload);
         le_store32(bytes.data + 16,
                    crc32c_extend(crc32c(bytes.data, 16), bytes.data + SNAPSHOT_HEADER_SIZE, payload));
-        err = file_replace(fs, LOG_DIR, log_path(path, LOG_FILE_SNAPSHOT, image_applied_index(image)),
+        err = fs_replace(fs, LOG_DIR, log_path(path, LOG_FILE_SNAPSHOT, image_applied_index(image)),
                            LOG_DIR "/snapshot.new", buffer_slice(&bytes));
         if (err == 0) *ret_bytes = bytes.size;
     }
@@ -208,7 +208,7 @@ int log_snapshot_read(struct fs *fs, uint64_t index, struct image **ret_image, u
 {
     struct buffer bytes = BUFFER_INIT;
     char path[FS_PATH_MAX];
-    int err = file_read(fs, log_path(path, LOG_FILE_SNAPSHOT, index), LOG_SNAPSHOT_BYTES_MAX, &bytes);
+    int err = fs_read_whole(fs, log_path(path, LOG_FILE_SNAPSHOT, index), LOG_SNAPSHOT_BYTES_MAX, &bytes);
 
     if (err == MESH_ETOOLARGE) err = MESH_ECORRUPT;
     if (err == 0) err = snapshot_decode(buffer_slice(&bytes), index, ret_image);

@@ -42,7 +42,7 @@ char *log_path(char to[FS_PATH_MAX], enum log_file_kind kind, uint64_t number);
 /* Errors: MESH_ENOTFOUND (no directory), MESH_EFULL (more than LOG_FILES_MAX), MESH_EIO. */
 int log_files_list(struct fs *fs, enum log_file_kind kind, struct log_files *ret_files);
 
-/* Creates an empty log file that begins after record `base`, durably. Errors as file_replace(). */
+/* Creates an empty log file that begins after record `base`, durably. Errors as fs_replace(). */
 int log_file_create(struct fs *fs, uint64_t base);
 /* MESH_ECORRUPT: not the header of the log file of this base. */
 int log_file_check_header(struct slice bytes, uint64_t base);

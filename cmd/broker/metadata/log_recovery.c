@@ -7,7 +7,7 @@
 #include "cmd/broker/metadata/log_internal.h"
 
 #include "base/error.h"
-#include "cmd/broker/metadata/file.h"
+#include "base/fs_whole.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,7 +168,7 @@ static int replay_file(struct recovery *recovery, uint64_t base, bool is_newest)
     char path[FS_PATH_MAX];
     size_t end = LOG_HEADER_SIZE;
     uint64_t before = recovery->report.record_count;
-    int err = file_read(recovery->fs, log_path(path, LOG_FILE_LOG, base),
+    int err = fs_read_whole(recovery->fs, log_path(path, LOG_FILE_LOG, base),
                         LOG_BYTES_MAX + METADATA_FRAME_BYTES_MAX, &bytes);
 
     if (err == 0) err = log_file_check_header(buffer_slice(&bytes), base);

@@ -10,7 +10,7 @@
 #include "cmd/broker/metadata/identity.h"
 #include "replication/coordinator/decide.h"
 #include "replication/coordinator/image.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "wire/message.h"
 
 struct metadata;

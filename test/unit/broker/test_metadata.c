@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/describe.h"
-#include "cmd/broker/metadata/file.h"
+#include "base/fs_whole.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "support/failing_alloc.h"
 #include "support/fs_mem.h"
@@ -377,7 +377,7 @@ END_TEST
 
 static void write_identity(const uint8_t *bytes, size_t size)
 {
-    ck_assert_int_eq(file_replace(fs, ".", "identity", "identity.new", slice_of(bytes, size)), 0);
+    ck_assert_int_eq(fs_replace(fs, ".", "identity", "identity.new", slice_of(bytes, size)), 0);
 }
 
 START_TEST(an_identity_without_a_key_or_with_anothers_is_refused)
@@ -388,7 +388,7 @@ START_TEST(an_identity_without_a_key_or_with_anothers_is_refused)
 
     metadata_close(open_on(fs));
     metadata_options_init(&options, fs);
-    ck_assert_int_eq(file_read(fs, "identity", 4096, &bytes), 0);
+    ck_assert_int_eq(fs_read_whole(fs, "identity", 4096, &bytes), 0);
     bytes.data[64] ^= 1; /* another seed, and a checksum that vouches for it */
     le_store32(bytes.data + 100, crc32c(bytes.data, 100));
     write_identity(bytes.data, 104);

@@ -1,6 +1,6 @@
 /* The contract of fs.h, demanded of the real disk and of the one in memory alike. */
 #include "base/error.h"
-#include "segment/fs.h"
+#include "base/fs.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
 

@@ -1,10 +1,10 @@
-/* coordinator/codec.h - how record bodies and snapshots are written: varints, zigzag varints, and bytes
+/* base/codec.h - how small structures are written (records, snapshots, messages of cores): varints, zigzag varints, and bytes
  * behind their size.
  *
  * The reader never fails in the middle: a bad read yields zeros and marks it, and the caller asks once at the
  * end. */
-#ifndef COORDINATOR_CODEC_H
-#define COORDINATOR_CODEC_H
+#ifndef BASE_CODEC_H
+#define BASE_CODEC_H
 
 #include "base/buffer.h"
 #include "base/bytes.h"

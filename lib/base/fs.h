@@ -1,4 +1,4 @@
-/* segment/fs.h - the one way to the disk. Two implementations: fs_real.c (the machine) and fs_mem.c (tests: a disk
+/* base/fs.h - the one way to the disk. Two implementations: fs_real.c (the machine) and fs_mem.c (tests: a disk
  * that loses unsynced writes, tears, rots, misdirects, fills up and fails).
  *
  * Paths are relative to the file system's root (the data directory), '/'-separated, without "..". Every call may block
@@ -9,8 +9,8 @@
  * What is durable: file bytes after sync(); a created, renamed or removed name after sync_dir() of its directory.
  * A failed sync() means that what was written since the last good one may be lost although it still reads back:
  * the file is poisoned, the caller never retries it. */
-#ifndef SEGMENT_FS_H
-#define SEGMENT_FS_H
+#ifndef BASE_FS_H
+#define BASE_FS_H
 
 #include "base/error.h"
 

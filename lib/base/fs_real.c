@@ -1,7 +1,7 @@
 /* The machine's files below one root directory. Everything is opened relative to the root's descriptor, so
  * that a renamed or bind-mounted data directory stays the same one. errno is left as the failing system call
  * set it. */
-#include "segment/fs.h"
+#include "base/fs.h"
 
 #include "base/assert.h"
 #include "base/error.h"

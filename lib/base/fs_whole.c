@@ -1,9 +1,9 @@
-/* metadata/file.c - see file.h. */
-#include "cmd/broker/metadata/file.h"
+/* base/fs_whole.c - see fs_whole.h. */
+#include "base/fs_whole.h"
 
 #include "base/error.h"
 
-int file_read(struct fs *fs, const char *path, size_t size_max, struct buffer *to)
+int fs_read_whole(struct fs *fs, const char *path, size_t size_max, struct buffer *to)
 {
     struct fs_file *file;
     uint64_t size;
@@ -35,7 +35,7 @@ static int write_new(struct fs *fs, const char *path, struct slice bytes)
     return err;
 }
 
-int file_replace(struct fs *fs, const char *directory, const char *path, const char *temporary_path,
+int fs_replace(struct fs *fs, const char *directory, const char *path, const char *temporary_path,
                  struct slice bytes)
 {
     int err = write_new(fs, temporary_path, bytes);

@@ -1,0 +1,56 @@
+/* consensus/store.h - the log, vote and snapshots of consensus on one directory of a disk. Bytes: FORMAT.md.
+ *
+ * Blocks; belongs to one thread at a time (a lane). All disk access goes through base/fs.h. Whatever returns 0 is durable.
+ * Every error but MESH_EFULL at an append poisons the store: raft_store_error(), nothing is stored any more, a file is never synced
+ * twice (fsyncgate). After MESH_EFULL nothing was stored and the same may be tried again. */
+#ifndef CONSENSUS_STORE_H
+#define CONSENSUS_STORE_H
+
+#include "base/fs.h"
+#include "replication/consensus/raft.h"
+
+struct raft_store;
+
+/* What recovery met. */
+struct raft_store_report {
+    uint64_t torn_bytes;             /* cut from the end: never acknowledged */
+    uint64_t damaged_first, damaged_until; /* a hole: entries that were durable and are not readable; 0: none */
+    bool used_older_snapshot;        /* the newest is damaged; the one before and the log replaced it */
+    bool vote_slot_damaged;          /* one of the two; the other one was good, and newer or as new */
+};
+
+/* Opens (makes, if absent) the store of `self` in `directory` of fs. Tells a torn tail (cut, durably) from damage (a bad
+ * entry with a valid later one, or not beyond the durable mark: kept as a hole). Refuses, with a sentence that names cause and cure in message:
+ * MESH_ECORRUPT (both vote slots, or every snapshot that the log needs; a log of another disk's server), MESH_EVERSION, MESH_EIO, MESH_EFULL,
+ * MESH_ENOMEM. *ret_recovered points into the store and is valid until the first other call. */
+int raft_store_open(struct fs *fs, const char *directory, const struct raft_server *self, raft_chain_fn *chain, struct raft_store **ret_store,
+                    const struct raft_recovered **ret_recovered, struct raft_store_report *ret_report, char *message, size_t message_size);
+void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */
+int raft_store_error(const struct raft_store *store);
+
+/* Term and vote: one record with version and CRC, in the older of two slots, synced. */
+int raft_store_set_state(struct raft_store *store, uint64_t term, const struct raft_server *voted_for);
+
+/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all. */
+int raft_store_append(struct raft_store *store, const struct raft_entry *entries, size_t count);
+
+/* Remembers that the log is committed up to there; written with the next append or at the close, never waited for. */
+void raft_store_note_committed(struct raft_store *store, uint64_t index);
+
+/* A snapshot of the user's state, made here: begin, parts, end. Written aside, verified (CRC of each chunk and of the whole), renamed after a sync.
+ * The one before it is kept, and the log from it on. */
+int raft_store_snapshot_begin(struct raft_store *store, const struct raft_position *position, const struct raft_config *config);
+int raft_store_snapshot_write(struct raft_store *store, struct slice bytes);
+int raft_store_snapshot_end(struct raft_store *store); /* then: raft_compact() */
+void raft_store_snapshot_abort(struct raft_store *store);
+
+/* One that a leader or another broker sends: position as in the STORE_CHUNK output; offset 0 begins anew. With is_last: whole and good, or
+ * MESH_ECORRUPT (nothing changed; it may be sent again). The log then begins after it, unless it holds the entry at position: then it stays. */
+int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_position *position, const struct raft_config *config,
+                              uint64_t offset, struct slice bytes, uint64_t total, bool is_last);
+
+/* Reads of the newest snapshot. Errors: MESH_ENOTFOUND (there is none, or it is not the one at `index`; 0: any), MESH_ECORRUPT, MESH_EIO. */
+int raft_store_snapshot_info(struct raft_store *store, struct raft_position *ret_position, struct raft_config *ret_config, uint64_t *ret_size);
+int raft_store_snapshot_read(struct raft_store *store, uint64_t index, uint64_t offset, void *to, size_t size, size_t *ret_size);
+
+#endif

@@ -56,7 +56,8 @@ extern "C" {
     X(EUNAUTHORIZED, 40, 0, "not authorized")                                                                 \
     X(EUNKNOWN, 41, 0, "unknown error")                                                                       \
     X(EWRONG_MESH, 42, 0, "the address belongs to another mesh")                                              \
-    X(EUNKNOWN_PRODUCER, 43, 0, "producer id not known here")
+    X(EUNKNOWN_PRODUCER, 43, 0, "producer id not known here")                                                 \
+    X(ENO_COORDINATOR, 44, 1, "the mesh has no coordinator now: reads work, changes do not")
 
 enum mesh_error {
     MESH_OK = 0,

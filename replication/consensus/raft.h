@@ -54,12 +54,13 @@ struct raft_recovered {
     const struct raft_entry *entries;   /* borrowed during raft_new() */
     size_t entry_count;
     /* Entries beyond `entries` that were durable and cannot be read any more (damage, not a torn tail) reach up to this
-     * index; 0: none. Until a leader has filled that hole the server neither votes nor leads (PROTOCOLS 3.1). */
+     * index, or did at an earlier start and STORE_STATE has not said otherwise since; 0: none. Until a leader has filled that
+     * hole the server neither votes nor leads (PROTOCOLS 3.1). */
     uint64_t damaged_until;
 };
 
-/* Errors: MESH_ENOMEM, MESH_EINVAL (options), MESH_ECORRUPT (entries with gaps, or a chain that does not hold). A server that is in no
- * configuration waits: for a leader that has it as a learner, for raft_install_committed(), or for raft_bootstrap(). */
+/* Entries that are known to be committed come out as the first COMMIT. Errors: MESH_ENOMEM, MESH_EINVAL (options),
+ * MESH_ECORRUPT (entries with gaps, or a chain that does not hold). A server that is in no configuration waits: for a leader that has it as a learner, for raft_install_committed(), or for raft_bootstrap(). */
 int raft_new(const struct raft_options *options, const struct raft_recovered *recovered, uint64_t now_us, struct raft **ret_raft);
 void raft_free(struct raft *raft); /* accepts NULL */
 
@@ -79,6 +80,10 @@ void raft_receive(struct raft *raft, uint64_t now_us, const struct raft_server *
 /* Every store up to and including `store` is durable. */
 void raft_stored(struct raft *raft, uint64_t now_us, uint64_t store);
 void raft_store_failed(struct raft *raft, uint64_t now_us, int error);
+
+/* The STORE_CHUNK `store` is not stored (the snapshot is not good as a whole; MESH_EFULL), and nothing else is lost by it: the snapshot is asked for
+ * again from its beginning. Takes the place of raft_stored() for this one store; the stores before it are durable. */
+void raft_chunk_refused(struct raft *raft, uint64_t now_us, uint64_t store);
 
 /* Proposes a command; the leader only. It is committed once a COMMIT output passes *ret_index with *ret_term there; it is lost
  * once another term is committed at that index; until then it is *unknown*. Errors: MESH_ENOT_LEADER, MESH_EAGAIN (the leader's first
@@ -109,8 +114,8 @@ void raft_compact(struct raft *raft, uint64_t now_us, uint64_t index);
  * MESH_EINVAL (gaps, a wrong chain), MESH_ENOMEM. */
 int raft_install_committed(struct raft *raft, uint64_t now_us, const struct raft_entry *entries, size_t count);
 
-/* A snapshot that came sideways was stored by the driver (durable): the log begins after it. Errors: MESH_EINVAL (not beyond what is
- * committed), MESH_ENOMEM. */
+/* A snapshot that came sideways was stored by the driver (durable): the log begins after it, and a RESTORE comes out. Errors:
+ * MESH_EINVAL (not beyond what is committed), MESH_EAGAIN (a leader's snapshot is being stored), MESH_ENOMEM. */
 int raft_install_snapshot(struct raft *raft, uint64_t now_us, const struct raft_position *position, const struct raft_config *config);
 
 /* The answer to a SNAPSHOT_READ: bytes [offset, offset + size) of the snapshot at `index`; `total` its whole size. An error: the driver
@@ -122,7 +127,7 @@ void raft_snapshot_bytes(struct raft *raft, uint64_t now_us, const struct raft_s
 
 enum raft_output_type {
     RAFT_OUTPUT_SEND,           /* `message` to the disk `to`; may be lost, doubled, late */
-    RAFT_OUTPUT_STORE_STATE,    /* term and vote, in one atomic record */
+    RAFT_OUTPUT_STORE_STATE,    /* term, vote and damaged_until, in one atomic record */
     RAFT_OUTPUT_STORE_ENTRIES,  /* cut the log from entries[0].index on (if it reaches there), then append these */
     RAFT_OUTPUT_STORE_CHUNK,    /* bytes of a snapshot that a leader sends; with is_last it is verified as a whole, and made the
                                    log's beginning: the log is then empty behind position, unless it continues it */
@@ -140,6 +145,7 @@ struct raft_output {
     uint64_t store;  /* STORE_*: number for raft_stored(), rising */
     uint64_t term;
     struct raft_server voted_for;
+    uint64_t damaged_until; /* STORE_STATE: what the next start's recovery is to tell; 0: the hole is filled and decided */
     const struct raft_entry *entries;
     size_t entry_count;
     struct raft_position position;      /* STORE_CHUNK, RESTORE */
@@ -164,7 +170,9 @@ struct raft_status {
     uint64_t damaged_until;
     bool is_voter, is_learner, is_quorum_connected, has_failed, is_leader_ready; /* ready: its first entry is committed */
     bool is_changing;                       /* a configuration is not committed yet */
-    uint64_t messages_dropped, elections;
+    uint64_t messages_dropped, elections;   /* elections: campaigns of its own, pre-votes not counted */
+    uint64_t corruptions; /* chains that differ at one index and term: two histories, or damage in memory. Alarm */
+    uint64_t losses;      /* as a leader: others that no longer had what they had acknowledged. Alarm */
 };
 void raft_get_status(const struct raft *raft, struct raft_status *ret_status);
 const struct raft_config *raft_get_config(const struct raft *raft);           /* the newest in the log */

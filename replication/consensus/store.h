@@ -28,10 +28,13 @@ int raft_store_open(struct fs *fs, const char *directory, const struct raft_serv
 void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */
 int raft_store_error(const struct raft_store *store);
 
-/* Term and vote: one record with version and CRC, in the older of two slots, synced. */
-int raft_store_set_state(struct raft_store *store, uint64_t term, const struct raft_server *voted_for);
+/* Term, vote and the mark of a hole: one record with version and CRC, in the older of two slots, synced. A mark stays until it is
+ * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (The core writes the mark first of
+ * all when recovery found a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) */
+int raft_store_set_state(struct raft_store *store, uint64_t term, const struct raft_server *voted_for, uint64_t damaged_until);
 
-/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all. */
+/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all. Entries at or below the newest
+ * snapshot are skipped: they were on their way when it came sideways. */
 int raft_store_append(struct raft_store *store, const struct raft_entry *entries, size_t count);
 
 /* Remembers that the log is committed up to there; written with the next append or at the close, never waited for. */

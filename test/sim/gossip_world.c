@@ -245,9 +245,12 @@ static void end(void *user)
 
 #define ALL_KINDS ((UINT64_C(1) << SIM_FAULT_KINDS) - 1)
 
+static const char *const files[] = {"gossip_", "sim_", NULL};
+
 const struct sim_world gossip_world = {.name = "gossip",
                                        .about = "membership: brokers that join, die, leave and come back, and must agree",
-                                       .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false},
+                                       .files = files,
+                                       .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false, false},
                                        .make = make,
                                        .free = free_world,
                                        .begin = begin,

@@ -163,7 +163,7 @@ static int run_all(const struct options *options)
     pthread_mutex_destroy(&totals.lock);
     seconds = (double)(clock_monotonic_ns() - begin_ns) / 1e9;
     if (seconds < 1e-6) seconds = 1e-6;
-    if (options->has_table) missed = sim_sometimes_print(stdout);
+    if (options->has_table) missed = sim_sometimes_print(stdout, options->world->files);
     printf("%llu seeds, %llu failed; %.1f s simulated in %.2f s: %.0f times real time, %.2f million events/s\n",
            (unsigned long long)totals.done, (unsigned long long)totals.failed, (double)totals.simulated_us / 1e6, seconds,
            (double)totals.simulated_us / 1e6 / seconds, (double)totals.events / 1e6 / seconds);

@@ -72,6 +72,7 @@ static void draw_fault(struct sim_plan *plan, struct random *random, enum sim_fa
     if (kind == SIM_FAULT_KILL || kind == SIM_FAULT_POWER) {
         if (random_below(random, 2) == 0) fault.value = 0; /* at once */
         fault.b = random_below(random, 4) == 0 ? (uint32_t)random_below(random, 3) : SIM_FAULT_DISK_OLD;
+        if (plan->keeps_disks) fault.b = SIM_FAULT_DISK_OLD;
     }
     if (plan->fault_count < SIM_PLAN_FAULTS_MAX) plan->faults[plan->fault_count++] = fault;
 }
@@ -114,6 +115,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, const struct sim_plan_l
     plan->heal_us = sim_random_between(&random, limits->hurt_min_us, limits->hurt_max_us);
     plan->core_salt = random_next(&random);
     plan->is_rest_dead = random_below(&random, 2) == 0;
+    plan->keeps_disks = limits->keeps_disks;
     plan->is_healed_whole = limits->is_healed_whole || random_below(&random, 2) == 0;
     for (int kind = 0; kind < SIM_FAULT_KINDS; kind++) {
         if (mask >> kind & 1) draw_kind(plan, (enum sim_fault_kind)kind);

@@ -14,6 +14,7 @@ struct sim_plan_limits {
     uint64_t hurt_min_us, hurt_max_us; /* how long faults go on */
     uint64_t kinds;                    /* 1 << kind of those that may be drawn; 0: all but WORLD */
     bool is_healed_whole;              /* the core is everybody */
+    bool keeps_disks;                  /* no kill brings back a wiped or an old disk: the world does that, within its budget */
 };
 
 struct sim_plan {
@@ -22,7 +23,7 @@ struct sim_plan {
     uint64_t heal_us;   /* by then every fault has ended */
     uint64_t core_salt; /* who is healed */
     bool is_rest_dead;  /* or cut off, and alive */
-    bool is_healed_whole;
+    bool is_healed_whole, keeps_disks;
     size_t fault_count;
     struct sim_fault faults[SIM_PLAN_FAULTS_MAX]; /* in order of time */
     bool keep[SIM_PLAN_FAULTS_MAX];               /* those that take part */

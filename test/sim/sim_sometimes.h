@@ -9,13 +9,13 @@
 #include <stdio.h>
 
 struct sim_sometimes {
-    const char *text;
-    uint64_t count;    /* atomic: runs share it over threads */
+    const char *text, *file;
+    uint64_t count; /* atomic: runs share it over threads */
 };
 
 #define SIM_SOMETIMES(what)                                                                                  \
     do {                                                                                                     \
-        static struct sim_sometimes site = {what, 0};                                              \
+        static struct sim_sometimes site = {what, __FILE__, 0};                                              \
         static struct sim_sometimes *const listed __attribute__((section("sim_sometimes"), used)) = &site;   \
         (void)listed;                                                                                        \
         __atomic_fetch_add(&site.count, 1, __ATOMIC_RELAXED);                                                \
@@ -28,8 +28,9 @@ struct sim_sometimes {
 
 void sim_sometimes_reset(void);
 
-/* Writes the table; returns how many sites were never reached. */
-unsigned sim_sometimes_print(FILE *to);
+/* Writes the table of the sites in files whose names begin with one of these (NULL ends the list; a world names its own, and the
+ * kernel's when it uses all of it); returns how many of them were never reached. */
+unsigned sim_sometimes_print(FILE *to, const char *const *files);
 
 /* How often; 0 also when there is no such site. */
 uint64_t sim_sometimes_count(const char *what);

@@ -7,6 +7,7 @@
 
 struct sim_world {
     const char *name, *about;
+    const char *const *files; /* the "sometimes" states in these files are to be reached (sim_sometimes_print) */
     struct sim_plan_limits limits;
     void *(*make)(void); /* one for each thread; kept from run to run, so that a run need not allocate */
     void (*free)(void *world);

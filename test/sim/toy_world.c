@@ -232,7 +232,7 @@ static void end(void *world)
 
 const struct sim_world toy_world = {.name = "toy",
                                     .about = "greetings and numbered bytes, with a bug: tests the kernel",
-                                    .limits = {5, 5, 20 * SIM_SECOND, 60 * SIM_SECOND, TOY_KINDS, false},
+                                    .limits = {5, 5, 20 * SIM_SECOND, 60 * SIM_SECOND, TOY_KINDS, false, false},
                                     .make = make,
                                     .free = free,
                                     .begin = begin,
@@ -241,7 +241,7 @@ const struct sim_world toy_world = {.name = "toy",
 
 const struct sim_world toy_world_correct = {.name = "toy-correct",
                                             .about = "the same without the bug",
-                                            .limits = {5, 5, 20 * SIM_SECOND, 60 * SIM_SECOND, TOY_KINDS, false},
+                                            .limits = {5, 5, 20 * SIM_SECOND, 60 * SIM_SECOND, TOY_KINDS, false, false},
                                             .make = make_correct,
                                             .free = free,
                                             .begin = begin,

@@ -11,15 +11,23 @@
 
 void decision_init(struct decision *decision)
 {
+    decision->command = (struct buffer)BUFFER_INIT;
+    decision->scratch = (struct buffer)BUFFER_INIT;
     decision->change_count = 0;
-    decision->storage = (struct buffer)BUFFER_INIT;
     decision->message[0] = '\0';
 }
 
 void decision_deinit(struct decision *decision)
 {
-    buffer_deinit(&decision->storage);
+    buffer_deinit(&decision->command);
+    buffer_deinit(&decision->scratch);
     decision->change_count = 0;
+}
+
+struct slice decision_command(const struct decision *decision)
+{
+    MESH_ASSERT(decision->change_count != 0);
+    return buffer_slice(&decision->command);
 }
 
 int decision_refuse(struct decision *decision, int err, const char *format, ...)
@@ -29,34 +37,32 @@ int decision_refuse(struct decision *decision, int err, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(decision->message, sizeof(decision->message), format, arguments);
     va_end(arguments);
+    buffer_clear(&decision->command);
     decision->change_count = 0;
     return err;
 }
 
-int decision_add(struct decision *decision, enum metadata_kind kind, size_t start, size_t key_size)
+struct buffer *decision_body(struct decision *decision)
 {
-    struct metadata_change *change = &decision->changes[decision->change_count];
-    size_t size = decision->storage.size - start;
-
-    MESH_ASSERT(decision->change_count < DECISION_CHANGES_MAX && size >= key_size);
-    if (size - key_size > METADATA_BODY_SIZE_MAX)
-        return decision_refuse(decision, MESH_ETOOLARGE, "the change is larger than the metadata log takes");
-    change->kind = (uint16_t)kind;
-    change->key = slice_of(NULL, key_size);
-    change->body = slice_of(NULL, size - key_size);
-    decision->change_count++;
-    return 0;
+    buffer_clear(&decision->scratch);
+    return &decision->scratch;
 }
 
-void decision_finish(struct decision *decision)
+int decision_add(struct decision *decision, enum metadata_kind kind, struct slice key)
 {
-    const uint8_t *at = decision->storage.data;
+    struct metadata_change change = {(uint16_t)kind, key, buffer_slice(&decision->scratch)};
+    int err = decision->command.size == 0 ? metadata_command_start(&decision->command) : 0;
 
-    for (size_t i = 0; i < decision->change_count; i++) {
-        decision->changes[i].key.data = at;
-        decision->changes[i].body.data = at + decision->changes[i].key.size;
-        at += decision->changes[i].key.size + decision->changes[i].body.size;
-    }
+    if (err == 0) err = metadata_command_add(&decision->command, &change);
+    if (err == MESH_ETOOLARGE)
+        return decision_refuse(decision, err, "the change is larger than one entry of the metadata log can be");
+    if (err == 0) decision->change_count++;
+    return err;
+}
+
+int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const struct uuid *key)
+{
+    return decision_add(decision, kind, slice_of(key->bytes, UUID_SIZE));
 }
 
 int decide_cluster_create(const struct image *image, const struct uuid *cluster_id, struct decision *decision)
@@ -65,11 +71,8 @@ int decide_cluster_create(const struct image *image, const struct uuid *cluster_
 
     if (!uuid_is_zero(image_cluster_id(image)))
         return decision_refuse(decision, MESH_EEXISTS, "the mesh is founded already");
-    err = buffer_append(&decision->storage, cluster_id->bytes, UUID_SIZE);
-    if (err == 0) err = body_encode_empty(&decision->storage);
-    if (err == 0) err = decision_add(decision, METADATA_CLUSTER_CREATED, 0, UUID_SIZE);
-    if (err == 0) decision_finish(decision);
-    return err;
+    err = body_encode_empty(decision_body(decision));
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_CLUSTER_CREATED, cluster_id);
 }
 
 static bool fits(const char *text)
@@ -114,11 +117,8 @@ int decide_broker_register(const struct image *image, const struct decide_broker
     };
     int err = check_broker(image, request, known, decision);
 
-    if (err == 0) err = buffer_append(&decision->storage, request->broker_id.bytes, UUID_SIZE);
-    if (err == 0) err = body_encode_broker(&decision->storage, &body);
-    if (err == 0) err = decision_add(decision, METADATA_BROKER_REGISTERED, 0, UUID_SIZE);
-    if (err == 0) decision_finish(decision);
-    return err;
+    if (err == 0) err = body_encode_broker(decision_body(decision), &body);
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_BROKER_REGISTERED, &request->broker_id);
 }
 
 int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t count, struct decision *decision)
@@ -131,8 +131,6 @@ int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t cou
                                PRODUCER_IDS_MAX);
     if (body.first > INT64_MAX - (int64_t)count)
         return decision_refuse(decision, MESH_EFULL, "all producer ids are used up");
-    err = body_encode_producer_ids(&decision->storage, &body);
-    if (err == 0) err = decision_add(decision, METADATA_PRODUCER_IDS_ALLOCATED, 0, 0);
-    if (err == 0) decision_finish(decision);
-    return err;
+    err = body_encode_producer_ids(decision_body(decision), &body);
+    return err != 0 ? err : decision_add(decision, METADATA_PRODUCER_IDS_ALLOCATED, slice_of("", 0));
 }

@@ -1,8 +1,8 @@
-/* coordinator/decide.h - the coordinator's decisions: image x request -> changes to commit, or an error with
+/* coordinator/decide.h - the coordinator's decisions: image x request -> a command to commit, or an error with
  * its reason.
  *
  * Pure functions: no clock, no random source (new uuids are handed in), no log. The caller commits the
- * changes through the metadata log and applies the records that come back. A decision is valid only for the
+ * command through the consensus log and applies the entry that comes back. A decision is valid only for the
  * image it was made from, so the caller makes the next one after the last is applied. */
 #ifndef COORDINATOR_DECIDE_H
 #define COORDINATOR_DECIDE_H
@@ -11,18 +11,19 @@
 #include "replication/coordinator/image.h"
 
 #define DECISION_MESSAGE_SIZE 384
-#define DECISION_CHANGES_MAX  4
 
 struct decision {
-    struct metadata_change
-        changes[DECISION_CHANGES_MAX]; /* point into storage; count 0: nothing needs to change */
-    size_t change_count;
-    struct buffer storage;
+    struct buffer command; /* the body of the entry to propose: decision_command() */
+    size_t change_count;   /* in it; 0: nothing needs to change */
+    struct buffer scratch; /* the body of the change that is being written */
     char message[DECISION_MESSAGE_SIZE]; /* on an error: a sentence for the requester */
 };
 
 void decision_init(struct decision *decision);
 void decision_deinit(struct decision *decision);
+
+/* The body of the COMMAND entry that makes the decision true; lives as long as the decision. Only when change_count is not 0. */
+struct slice decision_command(const struct decision *decision);
 
 struct decide_config {
     const char *key, *value; /* as the user wrote them */

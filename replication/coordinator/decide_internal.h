@@ -9,9 +9,10 @@
 int decision_refuse(struct decision *decision, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Ends a change whose key, then body, have been appended to decision->storage from `start` on; the slices are
- * set by decision_finish(), since the storage may move until then. Errors: MESH_ETOOLARGE. */
-int decision_add(struct decision *decision, enum metadata_kind kind, size_t start, size_t key_size);
-void decision_finish(struct decision *decision);
+/* The empty buffer that the next change's body is written to. */
+struct buffer *decision_body(struct decision *decision);
+/* Adds the change whose body was written there. Errors: MESH_ETOOLARGE, MESH_ENOMEM. */
+int decision_add(struct decision *decision, enum metadata_kind kind, struct slice key);
+int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const struct uuid *key);
 
 #endif

@@ -69,7 +69,7 @@ static int check_replication_factor(const struct image *image, int32_t factor, s
         factor, brokers, brokers);
 }
 
-/* Places new partitions and appends the body to the storage. */
+/* Places new partitions and writes the change's body. */
 static int place_and_encode(const struct image *image, const struct image_topic *topic,
                             uint32_t partition_count, uint32_t replication_factor, struct body_topic *body,
                             struct decision *decision)
@@ -82,7 +82,7 @@ static int place_and_encode(const struct image *image, const struct image_topic 
                         partition_count, IMAGE_PARTITIONS_MAX);
     if (err == 0) {
         body->placement_count = plan.run_count;
-        err = body_encode_topic(&decision->storage, body, plan.runs);
+        err = body_encode_topic(decision_body(decision), body, plan.runs);
     }
     placement_plan_deinit(&plan);
     return err == MESH_EFULL ? MESH_EINVALID_PARTITIONS : err;
@@ -159,12 +159,8 @@ int decide_topic_create(const struct image *image, const struct decide_topic_cre
         err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
     if (err != 0) return err;
     overrides_write(&overrides, &body);
-    err = buffer_append(&decision->storage, request->topic_id.bytes, UUID_SIZE);
-    if (err == 0)
-        err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
-    if (err == 0) err = decision_add(decision, METADATA_TOPIC_CREATED, 0, UUID_SIZE);
-    if (err == 0) decision_finish(decision);
-    return err;
+    err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
 }
 
 /* ---- alter ---- */
@@ -266,11 +262,8 @@ int decide_topic_alter(const struct image *image, const struct decide_topic_alte
     err = alter_configs(topic, request, factor, &body, decision);
     if (err != 0) return err;
     if (added == 0 && configs_equal(topic, &body)) return 0; /* it is so already */
-    err = buffer_append(&decision->storage, topic->topic_id.bytes, UUID_SIZE);
-    if (err == 0) err = place_and_encode(image, topic, added, factor, &body, decision);
-    if (err == 0) err = decision_add(decision, METADATA_TOPIC_ALTERED, 0, UUID_SIZE);
-    if (err == 0) decision_finish(decision);
-    return err;
+    err = place_and_encode(image, topic, added, factor, &body, decision);
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_ALTERED, &topic->topic_id);
 }
 
 /* ---- delete ---- */
@@ -283,9 +276,6 @@ int decide_topic_delete(const struct image *image, const char *name, struct deci
     if (err != 0) return err;
     if (topic_name_is_internal(name))
         return decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", name);
-    err = buffer_append(&decision->storage, topic->topic_id.bytes, UUID_SIZE);
-    if (err == 0) err = body_encode_empty(&decision->storage);
-    if (err == 0) err = decision_add(decision, METADATA_TOPIC_DELETED, 0, UUID_SIZE);
-    if (err == 0) decision_finish(decision);
-    return err;
+    err = body_encode_empty(decision_body(decision));
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_DELETED, &topic->topic_id);
 }

@@ -124,6 +124,11 @@ const uint8_t *image_chain(const struct image *image)
     return image->chain;
 }
 
+const struct raft_config *image_raft_config(const struct image *image)
+{
+    return &image->raft_config;
+}
+
 /* ---- brokers ---- */
 
 const struct uuid *image_cluster_id(const struct image *image)

@@ -1,8 +1,8 @@
 /* coordinator/image.h - the committed metadata of the mesh as one immutable, reference-counted snapshot.
  *
- * An image is what the records 1..applied index of the metadata log say: the mesh's uuid, its brokers, topics
+ * An image is what the entries 1..applied index of the consensus log say: the mesh's uuid, its brokers, topics
  * and their partitions, and the next free ids. It never changes; image_apply() makes the next one, which
- * shares everything that the records did not touch (copy on write down to pages of 64 partitions: a
+ * shares everything that the entries did not touch (copy on write down to pages of 64 partitions: a
  * single-replica partition costs 24 bytes). The control loop makes images and sends a reference to every
  * shard; look-ups are plain reads of memory without locks and may run on any thread that holds a reference.
  * What a look-up returns lives as long as the image.
@@ -15,6 +15,7 @@
 
 #include "base/slice.h"
 #include "base/uuid.h"
+#include "replication/consensus/entry.h"
 #include "replication/coordinator/record.h"
 #include "replication/coordinator/topic_config.h"
 
@@ -63,8 +64,8 @@ struct image_pages; /* image_topic.c's */
 struct image_topic {
     struct uuid topic_id;
     const char *name;
-    uint64_t created_index; /* of the record that made it */
-    uint64_t changed_index; /* of the last record that touched it: compare to see whether anything is new */
+    uint64_t created_index; /* of the entry that made it */
+    uint64_t changed_index; /* of the last entry that touched it: compare to see whether anything is new */
     uint32_t partition_count;
     uint32_t config_count;
     const struct image_config *configs; /* overrides only, ordered by id */
@@ -73,27 +74,30 @@ struct image_topic {
 
 /* ---- life ---- */
 
-/* The image before the first record. Errors: MESH_ENOMEM. */
+/* The image before the first entry. Errors: MESH_ENOMEM. */
 int image_new_empty(struct image **ret_image);
 struct image *image_ref(const struct image *image); /* any thread */
 void image_unref(const struct image *image);        /* any thread; accepts NULL; the last one frees it */
 
-/* Applies `count` records, in order, to `base` (borrowed, unchanged). All or nothing. Checks each record's
- * index and chain and that it makes sense after what came before. Errors: MESH_ECORRUPT (a gap, another chain
- * hash, or a record that cannot follow this image: stop and alarm, never skip), MESH_EVERSION (kind or field
- * of a newer mesh), MESH_ENOMEM. */
-int image_apply(const struct image *base, const struct metadata_record *records, size_t count,
+/* Applies `count` entries, in order, to `base` (borrowed, unchanged). All or nothing. Checks each entry's index and chain, and
+ * that each of its changes makes sense after what came before. A NOOP only moves the position, a CONFIG besides becomes
+ * image_raft_config(), a COMMAND's changes take effect together. Errors: MESH_ECORRUPT (a gap, another chain hash, or an entry that
+ * cannot follow this image: stop and alarm, never skip), MESH_EVERSION (kind or field of a newer mesh), MESH_ENOMEM. */
+int image_apply(const struct image *base, const struct raft_entry *entries, size_t count,
                 struct image **ret_image);
 
-/* The same with one record on an image that only the caller refers to: for replaying long logs. On an error
+/* The same with one entry on an image that only the caller refers to: for replaying long logs. On an error
  * the image may only be dropped. */
-int image_advance(struct image *image, const struct metadata_record *record);
+int image_advance(struct image *image, const struct raft_entry *entry);
 
 /* ---- the log position it stands for ---- */
 
 uint64_t image_applied_index(const struct image *image); /* 0: nothing yet */
 uint64_t image_applied_term(const struct image *image);
-const uint8_t *image_chain(const struct image *image); /* METADATA_CHAIN_SIZE bytes */
+const uint8_t *image_chain(const struct image *image); /* RAFT_CHAIN_SIZE bytes */
+
+/* The configuration of consensus that was committed last; empty before the first. */
+const struct raft_config *image_raft_config(const struct image *image);
 
 /* ---- the mesh and its brokers ---- */
 

@@ -1,11 +1,12 @@
-/* coordinator/image_apply.c - records become the next image.
+/* coordinator/image_apply.c - entries become the next image.
  *
- * A record that cannot follow the image it meets means that histories have parted or bytes have rotted:
+ * An entry that cannot follow the image it meets means that histories have parted or bytes have rotted:
  * MESH_ECORRUPT, and the caller stops; nothing is ever skipped. */
 #include "replication/coordinator/image_internal.h"
 
 #include "base/error.h"
 #include "base/list.h"
+#include "replication/consensus/config_codec.h"
 #include "replication/coordinator/topic_name.h"
 
 #include <stdlib.h>
@@ -19,19 +20,19 @@ static struct topic_object *find_object(const struct image *image, const struct 
 }
 
 /* The key of most records: a uuid that is not zero. */
-static int key_uuid(const struct metadata_record *record, struct uuid *ret_uuid)
+static int key_uuid(const struct image_change *change, struct uuid *ret_uuid)
 {
-    if (record->key.size != UUID_SIZE) return MESH_ECORRUPT;
-    memcpy(ret_uuid->bytes, record->key.data, UUID_SIZE);
+    if (change->key.size != UUID_SIZE) return MESH_ECORRUPT;
+    memcpy(ret_uuid->bytes, change->key.data, UUID_SIZE);
     return uuid_is_zero(ret_uuid) ? MESH_ECORRUPT : 0;
 }
 
-static int apply_cluster_created(struct image *image, const struct metadata_record *record)
+static int apply_cluster_created(struct image *image, const struct image_change *change)
 {
     struct uuid cluster_id;
-    int err = body_decode_empty(record->body);
+    int err = body_decode_empty(change->body);
 
-    if (err == 0) err = key_uuid(record, &cluster_id);
+    if (err == 0) err = key_uuid(change, &cluster_id);
     if (err != 0) return err;
     if (!uuid_is_zero(&image->cluster_id)) return MESH_ECORRUPT; /* a mesh is founded once */
     image->cluster_id = cluster_id;
@@ -126,15 +127,15 @@ static int raise_epochs(struct image *image, int32_t node_id, uint64_t index)
     return err;
 }
 
-static int apply_broker_registered(struct image *image, const struct metadata_record *record)
+static int apply_broker_registered(struct image *image, const struct image_change *change)
 {
     struct uuid broker_id;
     struct body_broker broker;
     const struct image_broker *known;
     uint64_t boot_before;
-    int err = body_decode_broker(record->body, &broker);
+    int err = body_decode_broker(change->body, &broker);
 
-    if (err == 0) err = key_uuid(record, &broker_id);
+    if (err == 0) err = key_uuid(change, &broker_id);
     if (err != 0) return err;
     known = image_find_broker_by_uuid(image, &broker_id);
     if (known == NULL) {
@@ -146,7 +147,7 @@ static int apply_broker_registered(struct image *image, const struct metadata_re
     if (broker.node_id != known->node_id || broker.boot < known->boot) return MESH_ECORRUPT;
     boot_before = known->boot;
     err = image_put_broker(image, &broker, &broker_id); /* `known` is gone now */
-    if (err == 0 && broker.boot > boot_before) err = raise_epochs(image, broker.node_id, record->index);
+    if (err == 0 && broker.boot > boot_before) err = raise_epochs(image, broker.node_id, change->index);
     return err;
 }
 
@@ -190,14 +191,14 @@ static int check_new_topic(const struct image *image, const struct uuid *topic_i
     return image_topic_count(image) >= IMAGE_TOPICS_MAX ? MESH_ECORRUPT : 0;
 }
 
-static int apply_topic_created(struct image *image, const struct metadata_record *record)
+static int apply_topic_created(struct image *image, const struct image_change *change)
 {
-    struct topic_parts parts = {.created_index = record->index, .changed_index = record->index};
+    struct topic_parts parts = {.created_index = change->index, .changed_index = change->index};
     struct topic_object *object;
     struct body_topic body;
-    int err = body_decode_topic(record->body, &body);
+    int err = body_decode_topic(change->body, &body);
 
-    if (err == 0) err = key_uuid(record, &parts.topic_id);
+    if (err == 0) err = key_uuid(change, &parts.topic_id);
     if (err == 0) err = body.name.size == 0 ? MESH_ECORRUPT : check_new_topic(image, &parts.topic_id, &body);
     if (err == 0) err = image_pages_extend(NULL, 0, body.partition_count, &parts.pages);
     if (err != 0) return err;
@@ -217,16 +218,16 @@ static int apply_topic_created(struct image *image, const struct metadata_record
     return err;
 }
 
-static int apply_topic_altered(struct image *image, const struct metadata_record *record)
+static int apply_topic_altered(struct image *image, const struct image_change *change)
 {
     struct uuid topic_id;
     struct body_topic body;
     struct topic_object *old = NULL;
     struct image_pages *pages;
     uint32_t count;
-    int err = body_decode_topic(record->body, &body);
+    int err = body_decode_topic(change->body, &body);
 
-    if (err == 0) err = key_uuid(record, &topic_id);
+    if (err == 0) err = key_uuid(change, &topic_id);
     if (err == 0) old = find_object(image, &topic_id);
     if (err != 0) return err;
     if (old == NULL || body.name.size != 0) return MESH_ECORRUPT;
@@ -239,17 +240,17 @@ static int apply_topic_altered(struct image *image, const struct metadata_record
         image_pages_unref(pages);
         return err;
     }
-    return replace_topic(image, old, record->index, pages, count, body.configs, body.config_count);
+    return replace_topic(image, old, change->index, pages, count, body.configs, body.config_count);
 }
 
-static int apply_topic_deleted(struct image *image, const struct metadata_record *record)
+static int apply_topic_deleted(struct image *image, const struct image_change *change)
 {
     struct uuid topic_id;
     struct image_partition partition;
     struct topic_object *object;
-    int err = body_decode_empty(record->body);
+    int err = body_decode_empty(change->body);
 
-    if (err == 0) err = key_uuid(record, &topic_id);
+    if (err == 0) err = key_uuid(change, &topic_id);
     if (err != 0) return err;
     object = find_object(image, &topic_id);
     if (object == NULL) return MESH_ECORRUPT;
@@ -259,7 +260,7 @@ static int apply_topic_deleted(struct image *image, const struct metadata_record
         if (err != 0) return err;
     }
     image->partition_count -= object->topic.partition_count;
-    return image_remove_topic(image, object, record->index);
+    return image_remove_topic(image, object, change->index);
 }
 
 /* ---- partitions ---- */
@@ -287,16 +288,16 @@ static int change_partition(struct image *image, const struct image_topic *topic
     return err != 0 ? err : image_pages_set(pages, &next);
 }
 
-static int apply_partitions_changed(struct image *image, const struct metadata_record *record)
+static int apply_partitions_changed(struct image *image, const struct image_change *change)
 {
     struct uuid topic_id;
     struct codec_reader reader;
     struct topic_object *old;
     struct image_pages *pages;
     uint32_t count;
-    int err = body_decode_partitions(record->body, &reader, &count);
+    int err = body_decode_partitions(change->body, &reader, &count);
 
-    if (err == 0) err = key_uuid(record, &topic_id);
+    if (err == 0) err = key_uuid(change, &topic_id);
     if (err != 0) return err;
     old = find_object(image, &topic_id);
     if (old == NULL) return MESH_ECORRUPT;
@@ -309,63 +310,83 @@ static int apply_partitions_changed(struct image *image, const struct metadata_r
         image_pages_unref(pages);
         return err;
     }
-    return replace_topic(image, old, record->index, pages, old->topic.partition_count, old->topic.configs,
+    return replace_topic(image, old, change->index, pages, old->topic.partition_count, old->topic.configs,
                          old->topic.config_count);
 }
 
-static int apply_producer_ids(struct image *image, const struct metadata_record *record)
+static int apply_producer_ids(struct image *image, const struct image_change *change)
 {
     struct body_producer_ids ids;
-    int err = body_decode_producer_ids(record->body, &ids);
+    int err = body_decode_producer_ids(change->body, &ids);
 
     if (err != 0) return err;
-    if (record->key.size != 0 || ids.first != image->next_producer_id) return MESH_ECORRUPT;
+    if (change->key.size != 0 || ids.first != image->next_producer_id) return MESH_ECORRUPT;
     image->next_producer_id = ids.first + ids.count;
     return 0;
 }
 
 /* ---- the log's order ---- */
 
-static int apply_body(struct image *image, const struct metadata_record *record)
+static int apply_body(struct image *image, const struct image_change *change)
 {
-    if (uuid_is_zero(&image->cluster_id) && record->kind != METADATA_CLUSTER_CREATED) return MESH_ECORRUPT;
-    switch (record->kind) {
-    case METADATA_CLUSTER_CREATED: return apply_cluster_created(image, record);
-    case METADATA_BROKER_REGISTERED: return apply_broker_registered(image, record);
-    case METADATA_TOPIC_CREATED: return apply_topic_created(image, record);
-    case METADATA_TOPIC_ALTERED: return apply_topic_altered(image, record);
-    case METADATA_TOPIC_DELETED: return apply_topic_deleted(image, record);
-    case METADATA_PARTITIONS_CHANGED: return apply_partitions_changed(image, record);
-    case METADATA_PRODUCER_IDS_ALLOCATED: return apply_producer_ids(image, record);
+    if (uuid_is_zero(&image->cluster_id) && change->kind != METADATA_CLUSTER_CREATED) return MESH_ECORRUPT;
+    switch (change->kind) {
+    case METADATA_CLUSTER_CREATED: return apply_cluster_created(image, change);
+    case METADATA_BROKER_REGISTERED: return apply_broker_registered(image, change);
+    case METADATA_TOPIC_CREATED: return apply_topic_created(image, change);
+    case METADATA_TOPIC_ALTERED: return apply_topic_altered(image, change);
+    case METADATA_TOPIC_DELETED: return apply_topic_deleted(image, change);
+    case METADATA_PARTITIONS_CHANGED: return apply_partitions_changed(image, change);
+    case METADATA_PRODUCER_IDS_ALLOCATED: return apply_producer_ids(image, change);
     default: return MESH_EVERSION;
     }
 }
 
-int image_advance(struct image *image, const struct metadata_record *record)
+static int apply_command(struct image *image, const struct raft_entry *entry)
 {
-    uint8_t chain[METADATA_CHAIN_SIZE];
+    struct codec_reader reader;
+    struct image_change change = {.index = entry->index};
+    struct metadata_change next;
+    int err = metadata_command_open(entry->body, &reader);
+
+    while (err == 0 && metadata_command_next(&reader, &next)) {
+        change.kind = next.kind;
+        change.key = next.key;
+        change.body = next.body;
+        err = apply_body(image, &change);
+    }
+    return err;
+}
+
+int image_advance(struct image *image, const struct raft_entry *entry)
+{
+    uint8_t chain[RAFT_CHAIN_SIZE];
     int err;
 
-    if (record->index != image->index + 1 || record->term < image->term) return MESH_ECORRUPT;
-    metadata_record_chain(image->chain, record, chain);
-    if (memcmp(chain, record->chain, METADATA_CHAIN_SIZE) != 0) return MESH_ECORRUPT;
-    err = apply_body(image, record);
+    if (entry->index != image->index + 1 || entry->term < image->term) return MESH_ECORRUPT;
+    metadata_chain(image->chain, entry, chain);
+    if (memcmp(chain, entry->chain, RAFT_CHAIN_SIZE) != 0) return MESH_ECORRUPT;
+    switch (entry->type) {
+    case RAFT_ENTRY_NOOP: err = entry->body.size == 0 ? 0 : MESH_ECORRUPT; break;
+    case RAFT_ENTRY_CONFIG: err = raft_config_decode(entry->body, &image->raft_config); break;
+    case RAFT_ENTRY_COMMAND: err = apply_command(image, entry); break;
+    default: err = MESH_EVERSION; break;
+    }
     if (err != 0) return err;
-    image->index = record->index;
-    image->term = record->term;
-    memcpy(image->chain, chain, METADATA_CHAIN_SIZE);
+    image->index = entry->index;
+    image->term = entry->term;
+    memcpy(image->chain, chain, RAFT_CHAIN_SIZE);
     return 0;
 }
 
-int image_apply(const struct image *base, const struct metadata_record *records, size_t count,
-                struct image **ret_image)
+int image_apply(const struct image *base, const struct raft_entry *entries, size_t count, struct image **ret_image)
 {
     struct image *image;
     int err = image_clone(base, &image);
 
     if (err != 0) return err;
     for (size_t i = 0; i < count; i++) {
-        err = image_advance(image, &records[i]);
+        err = image_advance(image, &entries[i]);
         if (err != 0) {
             image_unref(image);
             return err;

@@ -6,11 +6,12 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "replication/consensus/config_codec.h"
 #include "replication/coordinator/topic_name.h"
 
 #include <stdlib.h>
 
-#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_VERSION 2
 
 static void put_slice(struct codec_writer *writer, struct slice bytes)
 {
@@ -132,6 +133,15 @@ static int put_tombstones(struct codec_writer *writer, const struct image *image
     return writer->error;
 }
 
+static void put_raft_config(struct codec_writer *writer, const struct raft_config *config)
+{
+    struct buffer bytes = BUFFER_INIT;
+
+    if (writer->error == 0) writer->error = raft_config_encode(&bytes, config);
+    put_slice(writer, buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+}
+
 int image_encode(const struct image *image, struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
@@ -140,8 +150,9 @@ int image_encode(const struct image *image, struct buffer *to)
     codec_put_varint(&writer, SNAPSHOT_VERSION);
     codec_put_varint(&writer, image->index);
     codec_put_varint(&writer, image->term);
-    codec_put_raw(&writer, image->chain, METADATA_CHAIN_SIZE);
+    codec_put_raw(&writer, image->chain, RAFT_CHAIN_SIZE);
     codec_put_uuid(&writer, &image->cluster_id);
+    put_raft_config(&writer, &image->raft_config);
     codec_put_zigzag(&writer, image->next_node_id);
     codec_put_zigzag(&writer, image->next_producer_id);
     err = put_brokers(&writer, image);
@@ -262,20 +273,22 @@ static int get_tombstones(struct codec_reader *reader, struct image *image)
 static int get_image(struct codec_reader *reader, struct image *image)
 {
     uint64_t version = codec_get_varint(reader);
-    struct slice chain;
+    struct slice chain, config;
     int err;
 
     if (reader->is_bad || version == 0) return MESH_ECORRUPT;
-    if (version > SNAPSHOT_VERSION) return MESH_EVERSION;
+    if (version != SNAPSHOT_VERSION) return MESH_EVERSION; /* 1 was never released */
     image->index = codec_get_varint(reader);
     image->term = codec_get_varint(reader);
-    chain = codec_get_raw(reader, METADATA_CHAIN_SIZE);
+    chain = codec_get_raw(reader, RAFT_CHAIN_SIZE);
     image->cluster_id = codec_get_uuid(reader);
+    config = codec_get_raw(reader, (size_t)codec_get_bounded(reader, RAFT_CONFIG_BYTES_MAX));
     image->next_node_id = codec_get_int32(reader);
     image->next_producer_id = codec_get_zigzag(reader);
     if (reader->is_bad || image->next_node_id < 1 || image->next_producer_id < 1) return MESH_ECORRUPT;
-    memcpy(image->chain, chain.data, METADATA_CHAIN_SIZE);
-    err = get_brokers(reader, image);
+    memcpy(image->chain, chain.data, RAFT_CHAIN_SIZE);
+    err = raft_config_decode(config, &image->raft_config);
+    if (err == 0) err = get_brokers(reader, image);
     if (err == 0) err = get_topics(reader, image);
     if (err == 0) err = get_tombstones(reader, image);
     if (err == 0 && !codec_reader_is_done(reader)) err = MESH_ECORRUPT;

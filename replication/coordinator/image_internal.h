@@ -26,7 +26,7 @@ struct broker_object {
 struct tombstone {
     atomic_uint references;
     struct uuid topic_id;
-    uint64_t index; /* of the record that deleted it */
+    uint64_t index; /* of the entry that deleted it */
 };
 
 struct broker_slot {
@@ -34,10 +34,18 @@ struct broker_slot {
     uint64_t replica_count;       /* partitions that it hosts */
 };
 
+/* A change that is being applied. */
+struct image_change {
+    uint64_t index; /* of its entry */
+    uint16_t kind;
+    struct slice key, body;
+};
+
 struct image {
     atomic_uint references;
     uint64_t index, term;
-    uint8_t chain[METADATA_CHAIN_SIZE];
+    uint8_t chain[RAFT_CHAIN_SIZE];
+    struct raft_config raft_config; /* the newest that was committed */
     struct uuid cluster_id;
     int32_t next_node_id;
     int64_t next_producer_id;

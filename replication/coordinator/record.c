@@ -1,77 +1,80 @@
 /* coordinator/record.c - see record.h. */
 #include "replication/coordinator/record.h"
 
-#include "base/bytes.h"
-#include "base/error.h"
-
 #include <sodium.h>
 
-static void record_write_header(uint8_t to[METADATA_RECORD_HEADER_SIZE], const struct metadata_record *record)
-{
-    le_store64(to, record->index);
-    le_store64(to + 8, record->term);
-    le_store16(to + 16, record->kind);
-    le_store16(to + 18, (uint16_t)record->key.size);
-    le_store32(to + 20, (uint32_t)record->body.size);
-}
+#define CHANGES_MAX       (1u << 20)
+#define CHAIN_HEADER_SIZE 21
 
-void metadata_record_chain(const uint8_t previous[METADATA_CHAIN_SIZE], const struct metadata_record *record,
-                           uint8_t ret_chain[METADATA_CHAIN_SIZE])
+void metadata_chain(const uint8_t previous[RAFT_CHAIN_SIZE], const struct raft_entry *entry,
+                    uint8_t ret_chain[RAFT_CHAIN_SIZE])
 {
-    uint8_t header[METADATA_RECORD_HEADER_SIZE];
+    uint8_t header[CHAIN_HEADER_SIZE];
     crypto_generichash_state state;
 
-    record_write_header(header, record);
-    crypto_generichash_init(&state, NULL, 0, METADATA_CHAIN_SIZE);
-    crypto_generichash_update(&state, previous, METADATA_CHAIN_SIZE);
+    le_store64(header, entry->index);
+    le_store64(header + 8, entry->term);
+    header[16] = (uint8_t)entry->type;
+    le_store32(header + 17, (uint32_t)entry->body.size);
+    crypto_generichash_init(&state, NULL, 0, RAFT_CHAIN_SIZE);
+    crypto_generichash_update(&state, previous, RAFT_CHAIN_SIZE);
     crypto_generichash_update(&state, header, sizeof(header));
-    crypto_generichash_update(&state, record->key.data, record->key.size);
-    crypto_generichash_update(&state, record->body.data, record->body.size);
-    crypto_generichash_final(&state, ret_chain, METADATA_CHAIN_SIZE);
+    crypto_generichash_update(&state, entry->body.data, entry->body.size);
+    crypto_generichash_final(&state, ret_chain, RAFT_CHAIN_SIZE);
 }
 
-size_t metadata_record_size(const struct metadata_record *record)
+int metadata_command_start(struct buffer *to)
 {
-    return METADATA_RECORD_HEADER_SIZE + record->key.size + record->body.size + METADATA_CHAIN_SIZE;
+    struct codec_writer writer = {to, 0};
+
+    codec_put_varint(&writer, METADATA_COMMAND_VERSION);
+    return writer.error;
 }
 
-int metadata_record_encode(struct buffer *to, const struct metadata_record *record)
+static void put_slice(struct codec_writer *writer, struct slice bytes)
 {
-    uint8_t header[METADATA_RECORD_HEADER_SIZE];
-    int err;
+    codec_put_varint(writer, bytes.size);
+    codec_put_raw(writer, bytes.data, bytes.size);
+}
 
-    if (record->key.size > METADATA_KEY_SIZE_MAX || record->body.size > METADATA_BODY_SIZE_MAX)
+int metadata_command_add(struct buffer *to, const struct metadata_change *change)
+{
+    struct codec_writer writer = {to, 0};
+    size_t before = to->size, room = 3 * VARINT_SIZE_MAX;
+
+    if (change->key.size > METADATA_KEY_SIZE_MAX || change->body.size > METADATA_BODY_SIZE_MAX ||
+        before + room + change->key.size + change->body.size > RAFT_BODY_SIZE_MAX)
         return MESH_ETOOLARGE;
-    err = buffer_reserve(to, metadata_record_size(record));
-    if (err != 0) return err;
-    record_write_header(header, record);
-    buffer_append(to, header, sizeof(header)); /* cannot fail: the room is reserved */
-    buffer_append(to, record->key.data, record->key.size);
-    buffer_append(to, record->body.data, record->body.size);
-    buffer_append(to, record->chain, METADATA_CHAIN_SIZE);
-    return 0;
+    codec_put_varint(&writer, change->kind);
+    put_slice(&writer, change->key);
+    put_slice(&writer, change->body);
+    if (writer.error != 0) to->size = before;
+    return writer.error;
 }
 
-int metadata_record_decode(struct slice from, struct metadata_record *ret_record, size_t *ret_size)
+bool metadata_command_next(struct codec_reader *reader, struct metadata_change *ret_change)
 {
-    struct metadata_record record;
-    size_t key_size, body_size, size;
+    if (reader->is_bad || reader->at == reader->end) return false;
+    ret_change->kind = (uint16_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_change->key = codec_get_raw(reader, (size_t)codec_get_bounded(reader, METADATA_KEY_SIZE_MAX));
+    ret_change->body = codec_get_raw(reader, (size_t)codec_get_bounded(reader, METADATA_BODY_SIZE_MAX));
+    if (ret_change->kind == 0) reader->is_bad = true;
+    return !reader->is_bad;
+}
 
-    if (from.size < METADATA_RECORD_HEADER_SIZE) return MESH_EAGAIN;
-    record.index = le_load64(from.data);
-    record.term = le_load64(from.data + 8);
-    record.kind = le_load16(from.data + 16);
-    key_size = le_load16(from.data + 18);
-    body_size = le_load32(from.data + 20);
-    if (record.index == 0 || record.kind == 0 || key_size > METADATA_KEY_SIZE_MAX ||
-        body_size > METADATA_BODY_SIZE_MAX)
-        return MESH_ECORRUPT;
-    size = METADATA_RECORD_HEADER_SIZE + key_size + body_size + METADATA_CHAIN_SIZE;
-    if (from.size < size) return MESH_EAGAIN;
-    record.key = slice_of(from.data + METADATA_RECORD_HEADER_SIZE, key_size);
-    record.body = slice_of(record.key.data + key_size, body_size);
-    memcpy(record.chain, record.body.data + body_size, METADATA_CHAIN_SIZE);
-    *ret_record = record;
-    *ret_size = size;
+int metadata_command_open(struct slice command, struct codec_reader *ret_reader)
+{
+    struct codec_reader reader = codec_reader_of(command), probe;
+    uint64_t version = codec_get_varint(&reader);
+    struct metadata_change change;
+    uint32_t count = 0;
+
+    if (reader.is_bad || version == 0) return MESH_ECORRUPT;
+    if (version > METADATA_COMMAND_VERSION) return MESH_EVERSION;
+    probe = reader;
+    while (metadata_command_next(&probe, &change))
+        count++;
+    if (probe.is_bad || count == 0 || count > CHANGES_MAX) return MESH_ECORRUPT;
+    *ret_reader = reader;
     return 0;
 }

@@ -1,18 +1,16 @@
-/* coordinator/record.h - the records of the metadata log, and their chain.
+/* coordinator/record.h - what an entry of the consensus log says about the metadata: a command is a list of changes.
  *
- * Record = {index, term, kind, key, body, chain}; chain = BLAKE2b-256(previous chain || the record's other
- * bytes), so one hash vouches for the whole history (PROTOCOLS 2.2). Index counts from 1 without gaps.
- * Bodies: record_body.h; bytes: FORMAT.md. Pure functions; any thread. */
+ * One entry is one commit: all its changes become true together, or none does (image.h). The hash that chains entries is
+ * metadata_chain(). What the changes' bodies say: record_body.h; bytes: FORMAT.md. Pure functions; any thread. */
 #ifndef COORDINATOR_RECORD_H
 #define COORDINATOR_RECORD_H
 
-#include "base/buffer.h"
-#include "base/slice.h"
+#include "base/codec.h"
+#include "replication/consensus/entry.h"
 
-#define METADATA_CHAIN_SIZE         32         /* bytes */
-#define METADATA_RECORD_HEADER_SIZE 24         /* bytes before key and body */
-#define METADATA_KEY_SIZE_MAX       255        /* bytes */
-#define METADATA_BODY_SIZE_MAX      (8u << 20) /* bytes; 100,000 partitions of 16 replicas fit */
+#define METADATA_COMMAND_VERSION 1
+#define METADATA_KEY_SIZE_MAX    255        /* bytes */
+#define METADATA_BODY_SIZE_MAX   (8u << 20) /* bytes of one change; 100,000 partitions of 16 replicas fit */
 
 /* Numbers are on disk and on the wire: never renumber, never reuse. */
 enum metadata_kind {
@@ -25,32 +23,24 @@ enum metadata_kind {
     METADATA_PRODUCER_IDS_ALLOCATED = 7, /* key: empty */
 };
 
-struct metadata_record {
-    uint64_t index;
-    uint64_t term;
+struct metadata_change {
     uint16_t kind; /* enum metadata_kind, or one of a newer mesh */
     struct slice key, body;
-    uint8_t chain[METADATA_CHAIN_SIZE];
 };
 
-/* What a decision wants committed; index, term and chain are given by the log. */
-struct metadata_change {
-    uint16_t kind;
-    struct slice key, body;
-};
+/* A raft_chain_fn: BLAKE2b-256 over the chain before, index, term, type, size of the body, body. */
+void metadata_chain(const uint8_t previous[RAFT_CHAIN_SIZE], const struct raft_entry *entry,
+                    uint8_t ret_chain[RAFT_CHAIN_SIZE]);
 
-/* The chain hash of a record (its `chain` is not read) after one with chain `previous`. */
-void metadata_record_chain(const uint8_t previous[METADATA_CHAIN_SIZE], const struct metadata_record *record,
-                           uint8_t ret_chain[METADATA_CHAIN_SIZE]);
+/* A command is written by one start and one add for each change. Errors: MESH_ENOMEM, MESH_ETOOLARGE (a key or body beyond its
+ * limit, or a command beyond RAFT_BODY_SIZE_MAX); then the command is as before. */
+int metadata_command_start(struct buffer *to);
+int metadata_command_add(struct buffer *to, const struct metadata_change *change);
 
-size_t metadata_record_size(const struct metadata_record *record); /* encoded bytes */
-
-/* Appends the encoded record. Errors: MESH_ENOMEM, MESH_ETOOLARGE (nothing appended). */
-int metadata_record_encode(struct buffer *to, const struct metadata_record *record);
-
-/* Reads one record at the start of `from`; key and body point into it. Errors: MESH_EAGAIN (more bytes are
- * needed), MESH_ECORRUPT (a size over its limit, index or kind 0). The chain is not checked: image_apply()
- * does. */
-int metadata_record_decode(struct slice from, struct metadata_record *ret_record, size_t *ret_size);
+/* Checks a command's structure (not what its changes say) and makes ready to read it. At least one change, at most 2^20.
+ * Errors: MESH_ECORRUPT, MESH_EVERSION. */
+int metadata_command_open(struct slice command, struct codec_reader *ret_reader);
+/* The next change, which points into the command; false: that was the last. After an open that succeeded. */
+bool metadata_command_next(struct codec_reader *reader, struct metadata_change *ret_change);
 
 #endif

@@ -1,8 +1,8 @@
-/* Fuzzes everything that reads metadata: records, their bodies, and snapshots of the image.
+/* Fuzzes everything that reads metadata: commands, their changes, and snapshots of the image.
  *
  * The first byte chooses what the rest is. Beyond "no crash, no read outside":
- *   - a record that decodes encodes to the same bytes;
- *   - records with a right chain are applied or refused as a whole, and the image that comes out survives the
+ *   - a command that can be read can be written again;
+ *   - entries with a right chain are applied or refused as a whole, and the image that comes out survives the
  * way through its snapshot unchanged, with counts that agree with its partitions;
  *   - a snapshot that decodes encodes to a snapshot that decodes to the same. */
 #include "base/assert.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORDS_MAX 64
+#define ENTRIES_MAX 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -64,16 +64,18 @@ static void check_image(const struct image *image)
     image_unref(again);
 }
 
-static void fuzz_record(struct slice bytes)
+static void fuzz_command(struct slice bytes)
 {
-    struct metadata_record record;
-    size_t size = 0;
+    struct codec_reader reader;
+    struct metadata_change change;
 
-    if (metadata_record_decode(bytes, &record, &size) != 0) return;
-    MESH_ASSERT(size <= bytes.size && size == metadata_record_size(&record));
+    if (metadata_command_open(bytes, &reader) != 0) return;
     buffer_clear(&first);
-    MESH_ASSERT(metadata_record_encode(&first, &record) == 0);
-    MESH_ASSERT(slice_equal(buffer_slice(&first), slice_of(bytes.data, size)));
+    MESH_ASSERT(metadata_command_start(&first) == 0);
+    while (metadata_command_next(&reader, &change))
+        MESH_ASSERT(metadata_command_add(&first, &change) == 0);
+    MESH_ASSERT(codec_reader_is_done(&reader));
+    MESH_ASSERT(metadata_command_open(buffer_slice(&first), &reader) == 0);
 }
 
 static void fuzz_snapshot(struct slice bytes)
@@ -85,27 +87,45 @@ static void fuzz_snapshot(struct slice bytes)
     image_unref(image);
 }
 
-/* Applies (kind, key size, body size, key, body)... as a log would hold them; a refused one changes nothing.
- */
+/* The next change of (kind, key size, body size, key, body)...; false: the bytes are used up. */
+static bool take_change(struct slice *bytes, struct metadata_change *ret_change)
+{
+    size_t key_size, body_size;
+
+    if (bytes->size < 4) return false;
+    key_size = bytes->data[1];
+    body_size = bytes->data[2] | (size_t)bytes->data[3] << 8;
+    ret_change->kind = bytes->data[0] % 32;
+    *bytes = slice_of(bytes->data + 4, bytes->size - 4);
+    if (key_size > bytes->size) key_size = bytes->size;
+    ret_change->key = slice_of(bytes->data, key_size);
+    *bytes = slice_of(bytes->data + key_size, bytes->size - key_size);
+    if (body_size > bytes->size) body_size = bytes->size;
+    ret_change->body = slice_of(bytes->data, body_size);
+    *bytes = slice_of(bytes->data + body_size, bytes->size - body_size);
+    return true;
+}
+
+/* Applies entries as a log would hold them; a refused one changes nothing. The upper bits of a change's first byte choose:
+ * an entry of its own, the type CONFIG, or one entry with the change that follows. */
 static void fuzz_history(struct slice bytes)
 {
     struct image *image, *next;
 
     if (image_new_empty(&image) != 0) return;
-    for (int i = 0; i < RECORDS_MAX && bytes.size >= 4; i++) {
-        struct metadata_record record = {.index = image_applied_index(image) + 1,
-                                         .term = image_applied_term(image) + bytes.data[0] / 128};
-        size_t key_size = bytes.data[1], body_size = bytes.data[2] | (size_t)bytes.data[3] << 8;
-        record.kind = bytes.data[0] % 16;
-        bytes = slice_of(bytes.data + 4, bytes.size - 4);
-        if (key_size > bytes.size) key_size = bytes.size;
-        record.key = slice_of(bytes.data, key_size);
-        bytes = slice_of(bytes.data + key_size, bytes.size - key_size);
-        if (body_size > bytes.size) body_size = bytes.size;
-        record.body = slice_of(bytes.data, body_size);
-        bytes = slice_of(bytes.data + body_size, bytes.size - body_size);
-        metadata_record_chain(image_chain(image), &record, record.chain);
-        if (image_apply(image, &record, 1, &next) != 0) continue;
+    for (int i = 0; i < ENTRIES_MAX && bytes.size >= 4; i++) {
+        struct raft_entry entry = {.index = image_applied_index(image) + 1,
+                                   .term = image_applied_term(image) + bytes.data[0] / 128};
+        struct metadata_change change;
+        unsigned shape = bytes.data[0] / 32 % 4;
+        if (!take_change(&bytes, &change)) break;
+        buffer_clear(&first);
+        MESH_ASSERT(metadata_command_start(&first) == 0 && metadata_command_add(&first, &change) == 0);
+        if (shape == 3 && take_change(&bytes, &change)) MESH_ASSERT(metadata_command_add(&first, &change) == 0);
+        entry.type = shape == 1 ? RAFT_ENTRY_CONFIG : RAFT_ENTRY_COMMAND;
+        entry.body = shape == 1 ? change.body : buffer_slice(&first);
+        metadata_chain(image_chain(image), &entry, entry.chain);
+        if (image_apply(image, &entry, 1, &next) != 0) continue;
         image_unref(image);
         image = next;
     }
@@ -118,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice rest = slice_of(data + 1, size > 0 ? size - 1 : 0);
 
     if (size == 0) return 0;
-    if (data[0] % 3 == 0) fuzz_record(rest);
+    if (data[0] % 3 == 0) fuzz_command(rest);
     if (data[0] % 3 == 1) fuzz_snapshot(rest);
     if (data[0] % 3 == 2) fuzz_history(rest);
     return 0;

@@ -21,13 +21,13 @@ int metadata_log_error(const struct metadata_log *log)
     return log->error;
 }
 
-static int frame_build(struct metadata_log *log, const struct metadata_record *records, size_t count)
+static int frame_build(struct metadata_log *log, const struct raft_entry *entries, size_t count)
 {
     int err = log_frame_start(&log->frame);
 
     for (size_t i = 0; i < count && err == 0; i++) {
-        MESH_ASSERT(records[i].index == log->index + i + 1);
-        err = metadata_record_encode(&log->frame, &records[i]);
+        MESH_ASSERT(entries[i].index == log->index + i + 1);
+        err = log_entry_encode(&log->frame, &entries[i]);
     }
     return err != 0 ? err : log_frame_finish(&log->frame);
 }
@@ -44,13 +44,13 @@ static int undo_partial_write(struct metadata_log *log)
     return MESH_EIO;
 }
 
-int metadata_log_append(struct metadata_log *log, const struct metadata_record *records, size_t count)
+int metadata_log_append(struct metadata_log *log, const struct raft_entry *entries, size_t count)
 {
     struct iovec iov;
     int err;
 
     if (log->error != 0) return log->error;
-    err = frame_build(log, records, count);
+    err = frame_build(log, entries, count);
     if (err != 0) return err;
     if (log->size + log->frame.size > LOG_BYTES_MAX)
         return MESH_EFULL; /* snapshots keep failing: no space for them */

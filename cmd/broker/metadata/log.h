@@ -1,7 +1,7 @@
 /* metadata/log.h - the metadata log on disk: append-only frames in DIR/meta, snapshots, and their recovery.
  *
- *   meta/log-<base>       frames of records base+1, base+2, ...       (20 decimal digits)
- *   meta/snapshot-<index> the image after record <index>
+ *   meta/log-<base>       frames of entries base+1, base+2, ...       (20 decimal digits)
+ *   meta/snapshot-<index> the image after entry <index>
  *   meta/durable          how far the log is known to be synced (written behind, never waited for)
  *
  * One commit is one frame, written and synced before metadata_log_append() returns. A snapshot starts a new
@@ -13,7 +13,7 @@
 #include "replication/coordinator/image.h"
 #include "base/fs.h"
 
-#define METADATA_FRAME_BYTES_MAX (METADATA_BODY_SIZE_MAX + (1u << 20)) /* one commit */
+#define METADATA_FRAME_BYTES_MAX (RAFT_BODY_SIZE_MAX + (1u << 20)) /* one commit */
 
 struct metadata_log;
 
@@ -32,9 +32,9 @@ int metadata_log_open(struct fs *fs, struct metadata_log **ret_log, struct image
 /* Syncs the durable mark, so that later damage of the last record is told from a torn tail. Accepts NULL. */
 void metadata_log_close(struct metadata_log *log);
 
-/* Makes the records of one commit durable, in one frame. Errors: MESH_EFULL (no space; nothing was written,
+/* Makes the entries of one commit durable, in one frame. Errors: MESH_EFULL (no space; nothing was written,
  * retry later), MESH_EIO (failed for good: metadata_log_error()), MESH_ETOOLARGE, MESH_ENOMEM. */
-int metadata_log_append(struct metadata_log *log, const struct metadata_record *records, size_t count);
+int metadata_log_append(struct metadata_log *log, const struct raft_entry *entries, size_t count);
 
 int metadata_log_error(const struct metadata_log *log); /* 0, or what every append answers from now on */
 

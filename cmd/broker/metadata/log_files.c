@@ -80,9 +80,46 @@ int log_file_create(struct fs *fs, uint64_t base)
 int log_file_check_header(struct slice bytes, uint64_t base)
 {
     if (bytes.size < LOG_HEADER_SIZE || memcmp(bytes.data, log_magic, 4) != 0) return MESH_ECORRUPT;
-    if (le_load32(bytes.data + 4) > LOG_VERSION) return MESH_EVERSION;
+    if (le_load32(bytes.data + 4) != LOG_VERSION) return MESH_EVERSION;
     if (le_load32(bytes.data + 20) != crc32c(bytes.data, 20)) return MESH_ECORRUPT;
     return le_load64(bytes.data + 8) == base ? 0 : MESH_ECORRUPT;
+}
+
+/* index, term, type, size of the body; then the body and the chain */
+#define ENTRY_HEADER_SIZE 21
+
+int log_entry_encode(struct buffer *to, const struct raft_entry *entry)
+{
+    uint8_t header[ENTRY_HEADER_SIZE];
+    int err;
+
+    if (entry->body.size > RAFT_BODY_SIZE_MAX) return MESH_ETOOLARGE;
+    err = buffer_reserve(to, ENTRY_HEADER_SIZE + entry->body.size + RAFT_CHAIN_SIZE);
+    if (err != 0) return err;
+    le_store64(header, entry->index);
+    le_store64(header + 8, entry->term);
+    header[16] = (uint8_t)entry->type;
+    le_store32(header + 17, (uint32_t)entry->body.size);
+    buffer_append(to, header, sizeof(header)); /* cannot fail: the room is reserved */
+    buffer_append(to, entry->body.data, entry->body.size);
+    buffer_append(to, entry->chain, RAFT_CHAIN_SIZE);
+    return 0;
+}
+
+int log_entry_decode(struct slice from, struct raft_entry *ret_entry, size_t *ret_size)
+{
+    size_t body_size;
+
+    if (from.size < ENTRY_HEADER_SIZE + RAFT_CHAIN_SIZE) return MESH_ECORRUPT;
+    body_size = le_load32(from.data + 17);
+    if (from.size - ENTRY_HEADER_SIZE - RAFT_CHAIN_SIZE < body_size) return MESH_ECORRUPT;
+    ret_entry->index = le_load64(from.data);
+    ret_entry->term = le_load64(from.data + 8);
+    ret_entry->type = (enum raft_entry_type)from.data[16];
+    ret_entry->body = slice_of(from.data + ENTRY_HEADER_SIZE, body_size);
+    memcpy(ret_entry->chain, from.data + ENTRY_HEADER_SIZE + body_size, RAFT_CHAIN_SIZE);
+    *ret_size = ENTRY_HEADER_SIZE + body_size + RAFT_CHAIN_SIZE;
+    return 0;
 }
 
 int log_frame_start(struct buffer *frame)
@@ -105,7 +142,7 @@ int log_frame_finish(struct buffer *frame)
     return 0;
 }
 
-bool log_frame_parse(struct slice from, struct slice *ret_records)
+bool log_frame_parse(struct slice from, struct slice *ret_entries)
 {
     size_t payload;
 
@@ -116,7 +153,7 @@ bool log_frame_parse(struct slice from, struct slice *ret_records)
     if (le_load32(from.data + 8) !=
         crc32c_extend(crc32c(from.data, 8), from.data + LOG_FRAME_HEADER_SIZE, payload))
         return false;
-    *ret_records = slice_of(from.data + LOG_FRAME_HEADER_SIZE, payload);
+    *ret_entries = slice_of(from.data + LOG_FRAME_HEADER_SIZE, payload);
     return true;
 }
 
@@ -189,7 +226,7 @@ static int snapshot_decode(struct slice bytes, uint64_t index, struct image **re
     int err;
 
     if (bytes.size < SNAPSHOT_HEADER_SIZE || memcmp(bytes.data, snapshot_magic, 4) != 0) return MESH_ECORRUPT;
-    if (le_load32(bytes.data + 4) > LOG_VERSION) return MESH_EVERSION;
+    if (le_load32(bytes.data + 4) != LOG_VERSION) return MESH_EVERSION;
     payload = slice_of(bytes.data + SNAPSHOT_HEADER_SIZE, bytes.size - SNAPSHOT_HEADER_SIZE);
     if (le_load64(bytes.data + 8) != payload.size ||
         le_load32(bytes.data + 16) != crc32c_extend(crc32c(bytes.data, 16), payload.data, payload.size))

@@ -8,7 +8,7 @@
 #define LOG_DIR                "meta"
 #define LOG_HEADER_SIZE        24 /* bytes before the first frame */
 #define LOG_FRAME_HEADER_SIZE  12
-#define LOG_VERSION            1
+#define LOG_VERSION            2 /* 1 held single records and was never released */
 #define LOG_FILES_MAX          64 /* of one kind in the directory; far more than ever exist */
 #define LOG_SNAPSHOT_BYTES_MAX (1ull << 30)
 #define LOG_BYTES_MAX          (64ull << 20) /* a log file may not outgrow this without a snapshot */
@@ -44,14 +44,18 @@ int log_files_list(struct fs *fs, enum log_file_kind kind, struct log_files *ret
 
 /* Creates an empty log file that begins after record `base`, durably. Errors as fs_replace(). */
 int log_file_create(struct fs *fs, uint64_t base);
-/* MESH_ECORRUPT: not the header of the log file of this base. */
+/* MESH_ECORRUPT: not the header of the log file of this base. MESH_EVERSION: of another version of the log. */
 int log_file_check_header(struct slice bytes, uint64_t base);
 
-/* One frame around already encoded records: room is left at the front by log_frame_start(). */
+/* One entry inside a frame. Errors: MESH_ENOMEM, MESH_ETOOLARGE; and at reading MESH_ECORRUPT: no whole entry there. */
+int log_entry_encode(struct buffer *to, const struct raft_entry *entry);
+int log_entry_decode(struct slice from, struct raft_entry *ret_entry, size_t *ret_size);
+
+/* One frame around already encoded entries: room is left at the front by log_frame_start(). */
 int log_frame_start(struct buffer *frame);
 int log_frame_finish(struct buffer *frame); /* MESH_ETOOLARGE */
 /* The payload of a whole valid frame at the start of `from`; false: none. */
-bool log_frame_parse(struct slice from, struct slice *ret_records);
+bool log_frame_parse(struct slice from, struct slice *ret_entries);
 
 /* The durable mark. Reading yields 0 when there is none or it cannot be read: it is only a help. Errors:
  * MESH_ENOMEM. */

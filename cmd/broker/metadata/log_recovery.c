@@ -13,6 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The one before it was never released, so it is refused instead of converted. */
+#define OTHER_VERSION                                                                                        \
+    "DIR/%s was written by another version of mesh, one before the first release or a newer mesh: start "    \
+    "the mesh that wrote it; or, if topics and their records may be lost, move the data directory away and " \
+    "start anew"
+
 #define LOG_CURE                                                                                             \
     "restore DIR/meta from a copy; or, if topics and their records may be lost, move the data directory "    \
     "away and start anew"
@@ -63,7 +69,7 @@ static int find_snapshot(struct recovery *recovery)
         if (err == 0) return 0;
         log_path(path, LOG_FILE_SNAPSHOT, index);
         if (err == MESH_EVERSION)
-            return refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
+            return refuse(recovery, err, OTHER_VERSION, path);
         if (err != MESH_ECORRUPT) return err;
         recovery->report.used_older_snapshot = true;
         if (recovery->durable < index)
@@ -75,18 +81,18 @@ static int find_snapshot(struct recovery *recovery)
 
 /* ---- frames ---- */
 
-/* Applies the records of one frame that the image does not hold yet. */
-static int replay_frame(struct recovery *recovery, struct slice records)
+/* Applies the entries of one frame that the image does not hold yet. */
+static int replay_frame(struct recovery *recovery, struct slice entries)
 {
-    while (records.size > 0) {
-        struct metadata_record record;
+    while (entries.size > 0) {
+        struct raft_entry entry;
         size_t size;
-        int err = metadata_record_decode(records, &record, &size);
+        int err = log_entry_decode(entries, &entry, &size);
 
         if (err != 0) return MESH_ECORRUPT; /* the frame's checksum was good, so these bytes were meant */
-        records = slice_of(records.data + size, records.size - size);
-        if (record.index <= image_applied_index(recovery->image)) continue;
-        err = image_advance(recovery->image, &record);
+        entries = slice_of(entries.data + size, entries.size - size);
+        if (entry.index <= image_applied_index(recovery->image)) continue;
+        err = image_advance(recovery->image, &entry);
         if (err != 0) return err;
         recovery->report.record_count++;
     }
@@ -173,7 +179,7 @@ static int replay_file(struct recovery *recovery, uint64_t base, bool is_newest)
 
     if (err == 0) err = log_file_check_header(buffer_slice(&bytes), base);
     if (err == MESH_EVERSION)
-        refuse(recovery, err, "DIR/%s was written by a newer mesh: start that one", path);
+        refuse(recovery, err, OTHER_VERSION, path);
     if (err == MESH_ECORRUPT)
         refuse(recovery, err, "DIR/%s has a damaged header (byte 0): %s", path, LOG_CURE);
     if (err == 0 && base > image_applied_index(recovery->image))

@@ -35,21 +35,14 @@ void metadata_options_init(struct metadata_options *options, struct fs *fs)
 
 /* ---- commit ---- */
 
-/* Gives the changes their index, term and chain. */
-static void number_records(const struct metadata *metadata, const struct decision *decision,
-                           struct metadata_record records[DECISION_CHANGES_MAX])
+/* Gives the decision its place in the log. */
+static void make_entry(const struct metadata *metadata, const struct decision *decision, struct raft_entry *ret_entry)
 {
-    const uint8_t *previous = image_chain(metadata->image);
-
-    for (size_t i = 0; i < decision->change_count; i++) {
-        records[i].index = image_applied_index(metadata->image) + i + 1;
-        records[i].term = METADATA_LOCAL_TERM;
-        records[i].kind = decision->changes[i].kind;
-        records[i].key = decision->changes[i].key;
-        records[i].body = decision->changes[i].body;
-        metadata_record_chain(previous, &records[i], records[i].chain);
-        previous = records[i].chain;
-    }
+    ret_entry->index = image_applied_index(metadata->image) + 1;
+    ret_entry->term = METADATA_LOCAL_TERM;
+    ret_entry->type = RAFT_ENTRY_COMMAND;
+    ret_entry->body = decision_command(decision);
+    metadata_chain(image_chain(metadata->image), ret_entry, ret_entry->chain);
 }
 
 static void take_snapshot(struct metadata *metadata)
@@ -67,22 +60,22 @@ static void take_snapshot(struct metadata *metadata)
 
 int metadata_commit(struct metadata *metadata, const struct decision *decision)
 {
-    struct metadata_record records[DECISION_CHANGES_MAX];
+    struct raft_entry entry;
     struct image *next;
     int err;
 
     if (decision->change_count == 0) return 0;
     if (metadata_log_error(metadata->log) != 0) return metadata_log_error(metadata->log);
-    number_records(metadata, decision, records);
-    err = image_apply(metadata->image, records, decision->change_count, &next);
+    make_entry(metadata, decision, &entry);
+    err = image_apply(metadata->image, &entry, 1, &next);
     MESH_ASSERT(err != MESH_ECORRUPT &&
-                err != MESH_EVERSION); /* decisions make records that can be applied */
+                err != MESH_EVERSION); /* decisions make entries that can be applied */
     if (err != 0) return err;
-    err = metadata_log_append(metadata->log, records, decision->change_count);
+    err = metadata_log_append(metadata->log, &entry, 1);
     if (err != 0) {
         image_unref(next);
         log_error("metadata change not stored index=%llu error=\"%s\"%s",
-                  (unsigned long long)records[0].index, mesh_strerror(err),
+                  (unsigned long long)entry.index, mesh_strerror(err),
                   metadata_log_error(metadata->log) != 0 ? " (no change is accepted any more)" : "");
         return err;
     }

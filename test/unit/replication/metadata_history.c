@@ -15,10 +15,8 @@ struct history *history_new(void)
 
 void history_free(struct history *history)
 {
-    for (size_t i = 0; i < history->record_count; i++) {
-        free((void *)(uintptr_t)history->records[i].key.data);
-        free((void *)(uintptr_t)history->records[i].body.data);
-    }
+    for (size_t i = 0; i < history->entry_count; i++)
+        free((void *)(uintptr_t)history->entries[i].body.data);
     image_unref(history->image);
     free(history);
 }
@@ -41,36 +39,45 @@ static struct slice keep(struct slice bytes)
     return slice_of(copy, bytes.size);
 }
 
-int history_commit_raw(struct history *history, uint16_t kind, struct slice key, struct slice body)
+int history_append(struct history *history, enum raft_entry_type type, struct slice body)
 {
-    struct metadata_record record = {
+    struct raft_entry entry = {
         .index = image_applied_index(history->image) + 1,
         .term = 1,
-        .kind = kind,
-        .key = key,
+        .type = type,
         .body = body,
     };
     struct image *next;
     int err;
 
-    metadata_record_chain(image_chain(history->image), &record, record.chain);
-    err = image_apply(history->image, &record, 1, &next);
+    metadata_chain(image_chain(history->image), &entry, entry.chain);
+    err = image_apply(history->image, &entry, 1, &next);
     if (err != 0) return err;
-    ck_assert_uint_lt(history->record_count, HISTORY_RECORDS_MAX);
-    record.key = keep(key); /* before the image goes, which the key may lie in */
-    record.body = keep(body);
-    history->records[history->record_count++] = record;
+    ck_assert_uint_lt(history->entry_count, HISTORY_ENTRIES_MAX);
+    entry.body = keep(body); /* before the image goes, which the body may lie in */
+    history->entries[history->entry_count++] = entry;
     image_unref(history->image);
     history->image = next;
     return 0;
 }
 
+int history_commit_raw(struct history *history, uint16_t kind, struct slice key, struct slice body)
+{
+    struct metadata_change change = {kind, key, body};
+    struct buffer command = BUFFER_INIT;
+    int err;
+
+    ck_assert_int_eq(metadata_command_start(&command), 0);
+    ck_assert_int_eq(metadata_command_add(&command, &change), 0);
+    err = history_append(history, RAFT_ENTRY_COMMAND, buffer_slice(&command));
+    buffer_deinit(&command);
+    return err;
+}
+
 void history_commit(struct history *history, struct decision *decision)
 {
-    for (size_t i = 0; i < decision->change_count; i++) {
-        const struct metadata_change *change = &decision->changes[i];
-        ck_assert_int_eq(history_commit_raw(history, change->kind, change->key, change->body), 0);
-    }
+    if (decision->change_count != 0)
+        ck_assert_int_eq(history_append(history, RAFT_ENTRY_COMMAND, decision_command(decision)), 0);
     decision_deinit(decision);
     decision_init(decision);
 }

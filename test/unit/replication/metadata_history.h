@@ -1,16 +1,16 @@
-/* A metadata history for tests: decisions go in, records and images come out, as the log would number them.
+/* A metadata history for tests: decisions go in, entries and images come out, as the log would number them.
  */
 #ifndef TEST_METADATA_HISTORY_H
 #define TEST_METADATA_HISTORY_H
 
 #include "replication/coordinator/decide.h"
 
-#define HISTORY_RECORDS_MAX 8192
+#define HISTORY_ENTRIES_MAX 8192
 
 struct history {
-    struct image *image;                                 /* after the last record */
-    struct metadata_record records[HISTORY_RECORDS_MAX]; /* keys and bodies are owned */
-    size_t record_count;
+    struct image *image;                                 /* after the last entry */
+    struct raft_entry entries[HISTORY_ENTRIES_MAX]; /* bodies are owned */
+    size_t entry_count;
     uint64_t uuid_seed;
 };
 
@@ -21,9 +21,11 @@ void history_free(struct history *history);
 
 struct uuid history_uuid(struct history *history); /* a fresh one, the same in every run */
 
-/* Numbers and applies a decision's changes, then empties it. */
+/* Numbers and applies a decision as one entry, then empties it. */
 void history_commit(struct history *history, struct decision *decision);
-/* The same with one raw change. Returns what image_apply() says; the history grows only on 0. */
+/* One raw entry; the history grows only on 0, which image_apply() says. */
+int history_append(struct history *history, enum raft_entry_type type, struct slice body);
+/* The same with a command of one raw change. Returns what image_apply() says; the history grows only on 0. */
 int history_commit_raw(struct history *history, uint16_t kind, struct slice key, struct slice body);
 
 /* Creates a topic; asserts that it works. */

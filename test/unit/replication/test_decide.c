@@ -345,7 +345,7 @@ START_TEST(ten_thousand_partitions_are_created_at_once)
     ck_assert_uint_eq(topic->partition_count, 10000);
     ck_assert_uint_eq(image_replica_count(history->image, 1), 10000);
     ck_assert_int_lt((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000, 500);
-    ck_assert_uint_lt(history->records[history->record_count - 1].body.size,
+    ck_assert_uint_lt(history->entries[history->entry_count - 1].body.size,
                       64); /* equal partitions are one run */
     history_free(history);
 }

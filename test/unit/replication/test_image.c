@@ -2,6 +2,7 @@
  * taken, old images stay as they were, and snapshots say all. */
 #include "base/error.h"
 #include "metadata_history.h"
+#include "replication/consensus/config_codec.h"
 #include "replication/coordinator/record_body.h"
 #include "support/failing_alloc.h"
 #include "support/run_suite.h"
@@ -102,10 +103,10 @@ START_TEST(any_grouping_of_the_records_makes_the_same_image)
     struct image *image, *next;
 
     ck_assert_int_eq(image_new_empty(&image), 0);
-    for (size_t at = 0; at < history->record_count;) {
+    for (size_t at = 0; at < history->entry_count;) {
         size_t count =
-            group_sizes[_i] < history->record_count - at ? group_sizes[_i] : history->record_count - at;
-        ck_assert_int_eq(image_apply(image, &history->records[at], count, &next), 0);
+            group_sizes[_i] < history->entry_count - at ? group_sizes[_i] : history->entry_count - at;
+        ck_assert_int_eq(image_apply(image, &history->entries[at], count, &next), 0);
         image_unref(image);
         image = next;
         at += count;
@@ -120,8 +121,8 @@ START_TEST(replaying_in_place_makes_the_same_image)
     struct image *image;
 
     ck_assert_int_eq(image_new_empty(&image), 0);
-    for (size_t i = 0; i < history->record_count; i++)
-        ck_assert_int_eq(image_advance(image, &history->records[i]), 0);
+    for (size_t i = 0; i < history->entry_count; i++)
+        ck_assert_int_eq(image_advance(image, &history->entries[i]), 0);
     assert_same_image(image, history->image);
     image_unref(image);
 }
@@ -131,16 +132,16 @@ START_TEST(a_snapshot_at_any_point_continues_to_the_same_image)
 {
     struct image *image, *restored, *next;
     struct buffer bytes = BUFFER_INIT;
-    size_t half = (size_t)_i * history->record_count / 8;
+    size_t half = (size_t)_i * history->entry_count / 8;
 
     ck_assert_int_eq(image_new_empty(&image), 0);
-    ck_assert_int_eq(image_apply(image, history->records, half, &next), 0);
+    ck_assert_int_eq(image_apply(image, history->entries, half, &next), 0);
     image_unref(image);
     ck_assert_int_eq(image_encode(next, &bytes), 0);
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &restored), 0);
     assert_same_image(next, restored);
     image_unref(next);
-    ck_assert_int_eq(image_apply(restored, history->records + half, history->record_count - half, &next), 0);
+    ck_assert_int_eq(image_apply(restored, history->entries + half, history->entry_count - half, &next), 0);
     assert_same_image(next, history->image);
     image_unref(next);
     image_unref(restored);
@@ -172,8 +173,8 @@ END_TEST
 enum forgery {
     FORGE_CHAIN,
     FORGE_BODY,
-    FORGE_KEY,
-    FORGE_KIND,
+    FORGE_SIZE,
+    FORGE_TYPE,
     FORGE_INDEX,
     FORGE_TERM,
     FORGE_OLD_TERM,
@@ -181,33 +182,76 @@ enum forgery {
     FORGE_COUNT
 };
 
-START_TEST(a_record_that_does_not_continue_the_chain_is_refused)
+START_TEST(an_entry_that_does_not_continue_the_chain_is_refused)
 {
-    struct metadata_record record = history->records[history->record_count - 1];
+    struct raft_entry entry = history->entries[history->entry_count - 1];
     struct image *image, *before, *next = NULL;
-    uint8_t body[256], key[UUID_SIZE] = {1};
+    uint8_t body[256];
 
     ck_assert_int_eq(image_new_empty(&image), 0);
-    ck_assert_int_eq(image_apply(image, history->records, history->record_count - 1, &before), 0);
-    memcpy(body, record.body.data, record.body.size);
-    record.body.data = body;
+    ck_assert_int_eq(image_apply(image, history->entries, history->entry_count - 1, &before), 0);
+    memcpy(body, entry.body.data, entry.body.size);
+    entry.body.data = body;
     switch ((enum forgery)_i) {
-    case FORGE_CHAIN: record.chain[31] ^= 1; break;
-    case FORGE_BODY: body[record.body.size - 1] ^= 1; break;
-    case FORGE_KEY: record.key = slice_of(key, sizeof(key)); break;
-    case FORGE_KIND: record.kind = METADATA_TOPIC_DELETED; break;
-    case FORGE_INDEX: record.index++; break;
-    case FORGE_TERM: record.term++; break;
-    case FORGE_OLD_TERM: record.term = 0; break;
-    case FORGE_REPEAT: record = history->records[history->record_count - 2]; break;
+    case FORGE_CHAIN: entry.chain[31] ^= 1; break;
+    case FORGE_BODY: body[entry.body.size - 1] ^= 1; break;
+    case FORGE_SIZE: entry.body.size--; break;
+    case FORGE_TYPE: entry.type = RAFT_ENTRY_NOOP; break;
+    case FORGE_INDEX: entry.index++; break;
+    case FORGE_TERM: entry.term++; break;
+    case FORGE_OLD_TERM: entry.term = 0; break;
+    case FORGE_REPEAT: entry = history->entries[history->entry_count - 2]; break;
     case FORGE_COUNT: break;
     }
-    ck_assert_int_eq(image_apply(before, &record, 1, &next), MESH_ECORRUPT);
+    ck_assert_int_eq(image_apply(before, &entry, 1, &next), MESH_ECORRUPT);
     ck_assert_ptr_null(next);
-    ck_assert_int_eq(image_apply(before, &history->records[history->record_count - 1], 1, &next), 0);
+    ck_assert_int_eq(image_apply(before, &history->entries[history->entry_count - 1], 1, &next), 0);
     image_unref(next);
     image_unref(before);
     image_unref(image);
+}
+END_TEST
+
+START_TEST(entries_of_consensus_move_the_position_and_the_configuration)
+{
+    struct raft_config config;
+    struct buffer body = BUFFER_INIT;
+    uint64_t index = image_applied_index(history->image);
+
+    memset(&config, 0, sizeof(config));
+    config.voter_count = 1;
+    config.voters[0].broker = image_broker_at(history->image, 0)->broker_id;
+    ck_assert_uint_eq(image_raft_config(history->image)->voter_count, 0);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_NOOP, slice_of("", 0)), 0);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_NOOP, slice_of("x", 1)), MESH_ECORRUPT);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_CONFIG, slice_of("x", 1)), MESH_EVERSION);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_CONFIG, slice_of("", 0)), MESH_ECORRUPT);
+    ck_assert_int_eq(history_append(history, (enum raft_entry_type)9, slice_of("", 0)), MESH_EVERSION);
+    ck_assert_int_eq(raft_config_encode(&body, &config), 0);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_CONFIG, buffer_slice(&body)), 0);
+    ck_assert_uint_eq(image_applied_index(history->image), index + 2);
+    ck_assert(raft_config_equal(image_raft_config(history->image), &config));
+    buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(the_changes_of_one_entry_happen_together_or_not_at_all)
+{
+    struct uuid topic_id = image_find_topic_by_name(history->image, "topic-1")->topic_id;
+    struct buffer command = BUFFER_INIT, body = BUFFER_INIT;
+    struct metadata_change change = {METADATA_TOPIC_DELETED, slice_of(topic_id.bytes, UUID_SIZE), {NULL, 0}};
+    uint64_t index = image_applied_index(history->image);
+
+    ck_assert_int_eq(body_encode_empty(&body), 0);
+    change.body = buffer_slice(&body);
+    ck_assert_int_eq(metadata_command_start(&command), 0);
+    ck_assert_int_eq(metadata_command_add(&command, &change), 0);
+    ck_assert_int_eq(metadata_command_add(&command, &change), 0); /* the second deletion cannot follow the first */
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_COMMAND, buffer_slice(&command)), MESH_ECORRUPT);
+    ck_assert_ptr_nonnull(image_find_topic(history->image, &topic_id));
+    ck_assert_uint_eq(image_applied_index(history->image), index);
+    buffer_deinit(&command);
+    buffer_deinit(&body);
 }
 END_TEST
 
@@ -381,12 +425,12 @@ START_TEST(one_record_raises_the_epochs_of_all_that_a_broker_leads)
 {
     struct uuid broker_id = image_broker_at(history->image, 0)->broker_id;
     struct image *before = image_ref(history->image);
-    size_t records_before = history->record_count, raised = 0, kept = 0;
+    size_t records_before = history->entry_count, raised = 0, kept = 0;
     const struct image_topic **topics;
     size_t count;
 
     history_register_broker(history, &broker_id, 2, "a");
-    ck_assert_uint_eq(history->record_count, records_before + 1);
+    ck_assert_uint_eq(history->entry_count, records_before + 1);
     ck_assert_int_eq(image_topics_by_name(history->image, &topics, &count), 0);
     for (size_t i = 0; i < count; i++) {
         const struct image_topic *old = image_find_topic(before, &topics[i]->topic_id);
@@ -522,7 +566,7 @@ START_TEST(a_snapshot_cut_anywhere_is_refused)
     }
     ck_assert_int_eq(buffer_append(&bytes, "x", 1), 0);
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &image), MESH_ECORRUPT);
-    bytes.data[0] = 2;
+    bytes.data[0] = 3;
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &image), MESH_EVERSION);
     buffer_deinit(&bytes);
 }
@@ -539,7 +583,7 @@ START_TEST(a_failed_allocation_leaves_the_base_as_it_was)
     failing_alloc_each(n)
     {
         failing_alloc_arm(n);
-        err = image_apply(image, history->records, history->record_count, &next);
+        err = image_apply(image, history->entries, history->entry_count, &next);
         if (!failing_alloc_disarm()) break;
         ck_assert_int_eq(err, MESH_ENOMEM);
         ck_assert_uint_eq(image_applied_index(image), 0);
@@ -584,9 +628,10 @@ START_TEST(old_tombstones_are_forgotten_in_the_same_way_by_all)
     /* 65,536 deletions by record would take long: begin with a snapshot-sized number through the decoder
      * instead. */
     struct image *image, *restored;
-    struct buffer bytes = BUFFER_INIT, body = BUFFER_INIT;
+    struct buffer bytes = BUFFER_INIT, body = BUFFER_INIT, command = BUFFER_INIT;
     struct codec_writer writer = {&bytes, 0};
-    struct metadata_record record = {.term = 1, .kind = METADATA_TOPIC_DELETED};
+    struct metadata_change change = {.kind = METADATA_TOPIC_DELETED};
+    struct raft_entry entry = {.term = 1, .type = RAFT_ENTRY_COMMAND};
     const struct uuid *victim = &image_find_topic_by_name(history->image, "topic-1")->topic_id;
     size_t tail;
 
@@ -595,9 +640,12 @@ START_TEST(old_tombstones_are_forgotten_in_the_same_way_by_all)
      * count. */
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &image), 0);
     tail = 1;
-    for (size_t i = 0; i < history->record_count; i++) {
-        if (history->records[i].kind == METADATA_TOPIC_DELETED)
-            tail += UUID_SIZE + varint_size(history->records[i].index);
+    for (size_t i = 0; i < history->entry_count; i++) {
+        struct codec_reader reader;
+        ck_assert_int_eq(metadata_command_open(history->entries[i].body, &reader), 0);
+        ck_assert(metadata_command_next(&reader, &change));
+        if (change.kind == METADATA_TOPIC_DELETED)
+            tail += UUID_SIZE + varint_size(history->entries[i].index);
     }
     bytes.size -= tail;
     codec_put_varint(&writer, IMAGE_TOMBSTONES_MAX);
@@ -610,11 +658,15 @@ START_TEST(old_tombstones_are_forgotten_in_the_same_way_by_all)
     image_unref(image);
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &restored), 0);
     ck_assert_int_eq(body_encode_empty(&body), 0);
-    record.index = image_applied_index(restored) + 1;
-    record.key = slice_of(victim->bytes, UUID_SIZE);
-    record.body = buffer_slice(&body);
-    metadata_record_chain(image_chain(restored), &record, record.chain);
-    ck_assert_int_eq(image_apply(restored, &record, 1, &image), 0);
+    change.kind = METADATA_TOPIC_DELETED;
+    change.key = slice_of(victim->bytes, UUID_SIZE);
+    change.body = buffer_slice(&body);
+    ck_assert_int_eq(metadata_command_start(&command), 0);
+    ck_assert_int_eq(metadata_command_add(&command, &change), 0);
+    entry.index = image_applied_index(restored) + 1;
+    entry.body = buffer_slice(&command);
+    metadata_chain(image_chain(restored), &entry, entry.chain);
+    ck_assert_int_eq(image_apply(restored, &entry, 1, &image), 0);
     ck_assert(image_topic_was_deleted(image, victim));
     ck_assert(!image_topic_was_deleted(image, &(struct uuid){{0xee, 0}}));
     ck_assert(image_topic_was_deleted(image, &(struct uuid){{0xee, 0xff, 0xff}}));
@@ -622,6 +674,7 @@ START_TEST(old_tombstones_are_forgotten_in_the_same_way_by_all)
     image_unref(restored);
     buffer_deinit(&bytes);
     buffer_deinit(&body);
+    buffer_deinit(&command);
 }
 END_TEST
 
@@ -637,7 +690,9 @@ int main(void)
     tcase_add_test(tcase, replaying_in_place_makes_the_same_image);
     tcase_add_loop_test(tcase, a_snapshot_at_any_point_continues_to_the_same_image, 0, 9);
     tcase_add_test(tcase, an_older_image_stays_as_it_was);
-    tcase_add_loop_test(tcase, a_record_that_does_not_continue_the_chain_is_refused, 0, FORGE_COUNT);
+    tcase_add_loop_test(tcase, an_entry_that_does_not_continue_the_chain_is_refused, 0, FORGE_COUNT);
+    tcase_add_test(tcase, entries_of_consensus_move_the_position_and_the_configuration);
+    tcase_add_test(tcase, the_changes_of_one_entry_happen_together_or_not_at_all);
     tcase_add_test(tcase, a_kind_or_body_of_a_newer_mesh_is_told_from_damage);
     tcase_add_test(tcase, a_deleted_uuid_never_returns);
     tcase_add_loop_test(tcase, a_partition_changes_only_from_the_state_before, 0, ROWS(change_cases));

@@ -1,108 +1,127 @@
-/* Metadata records: bytes, chain, and bodies that lie. */
+/* Metadata commands: bytes, chain, and bodies that lie. */
 #include "base/bytes.h"
 #include "base/error.h"
 #include "replication/coordinator/record_body.h"
 #include "support/run_suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-static struct metadata_record sample(void)
-{
-    static const uint8_t previous[METADATA_CHAIN_SIZE] = {1, 2, 3};
-    struct metadata_record record = {.index = 7,
-                                     .term = 3,
-                                     .kind = METADATA_TOPIC_DELETED,
-                                     .key = slice_of_string("sixteen bytes ok"),
-                                     .body = slice_of("\1", 1)};
+static const struct metadata_change samples[] = {
+    {METADATA_TOPIC_DELETED, {(const uint8_t *)"sixteen bytes ok", 16}, {(const uint8_t *)"\1", 1}},
+    {METADATA_PRODUCER_IDS_ALLOCATED, {(const uint8_t *)"", 0}, {(const uint8_t *)"body", 4}},
+    {UINT16_MAX, {(const uint8_t *)"k", 1}, {(const uint8_t *)"", 0}}, /* a kind of a newer mesh is structure, too */
+};
 
-    metadata_record_chain(previous, &record, record.chain);
-    return record;
-}
-
-START_TEST(a_record_reads_back_as_written_and_needs_every_byte)
+START_TEST(a_command_reads_back_as_written_and_needs_every_byte)
 {
-    struct metadata_record record = sample(), read;
     struct buffer bytes = BUFFER_INIT;
-    size_t size = 0;
+    size_t ends[3] = {0};
+    struct codec_reader reader;
+    struct metadata_change read;
 
-    ck_assert_int_eq(metadata_record_encode(&bytes, &record), 0);
-    ck_assert_uint_eq(bytes.size, metadata_record_size(&record));
-    for (size_t cut = 0; cut < bytes.size; cut++)
-        ck_assert_int_eq(metadata_record_decode(slice_of(bytes.data, cut), &read, &size), MESH_EAGAIN);
-    ck_assert_int_eq(buffer_append(&bytes, "more", 4), 0);
-    ck_assert_int_eq(metadata_record_decode(buffer_slice(&bytes), &read, &size), 0);
-    ck_assert_uint_eq(size, bytes.size - 4);
-    ck_assert_uint_eq(read.index, 7);
-    ck_assert_uint_eq(read.term, 3);
-    ck_assert_uint_eq(read.kind, METADATA_TOPIC_DELETED);
-    ck_assert(slice_equal(read.key, record.key));
-    ck_assert(slice_equal(read.body, record.body));
-    ck_assert_mem_eq(read.chain, record.chain, METADATA_CHAIN_SIZE);
+    ck_assert_int_eq(metadata_command_start(&bytes), 0);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(metadata_command_add(&bytes, &samples[i]), 0);
+        ends[i] = bytes.size;
+    }
+    for (size_t cut = 0; cut < bytes.size; cut++) {
+        bool is_whole = cut == ends[0] || cut == ends[1]; /* fewer changes are a command as well */
+        ck_assert_int_eq(metadata_command_open(slice_of(bytes.data, cut), &reader), is_whole ? 0 : MESH_ECORRUPT);
+    }
+    ck_assert_int_eq(metadata_command_open(buffer_slice(&bytes), &reader), 0);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert(metadata_command_next(&reader, &read));
+        ck_assert_uint_eq(read.kind, samples[i].kind);
+        ck_assert(slice_equal(read.key, samples[i].key));
+        ck_assert(slice_equal(read.body, samples[i].body));
+    }
+    ck_assert(!metadata_command_next(&reader, &read));
     buffer_deinit(&bytes);
 }
 END_TEST
 
 static const struct {
-    size_t position;
-    uint8_t bytes[4];
-    size_t size;
-} lie_cases[] = {
-    {0, {0}, 1},                       /* index 0 */
-    {16, {0, 0}, 2},                   /* kind 0 */
-    {18, {0, 1}, 2},                   /* key of 256 bytes */
-    {20, {0xff, 0xff, 0xff, 0xff}, 4}, /* body of 4 GiB */
-    {20, {1, 0, 0x80, 0}, 4},          /* body of 8 MiB and 1 */
+    struct slice bytes;
+    int want;
+} command_cases[] = {
+    {{(const uint8_t *)"\1\5\0\0", 4}, 0},
+    {{(const uint8_t *)"\2\5\0\0", 4}, MESH_EVERSION},
+    {{(const uint8_t *)"\0\5\0\0", 4}, MESH_ECORRUPT},
+    {{(const uint8_t *)"\1\0\0\0", 4}, MESH_ECORRUPT},                     /* kind 0 */
+    {{(const uint8_t *)"\1\x80\x80\4\0\0", 6}, MESH_ECORRUPT},             /* kind 65,536 */
+    {{(const uint8_t *)"\1\5\x80\2\0", 5}, MESH_ECORRUPT},                 /* a key of 256 bytes */
+    {{(const uint8_t *)"\1\5\0\x81\x80\x80\4", 7}, MESH_ECORRUPT},         /* a body of 8 MiB and 1 */
+    {{(const uint8_t *)"\1\5\0\0\0", 5}, MESH_ECORRUPT},                   /* a byte too many */
+    {{(const uint8_t *)"\1", 1}, MESH_ECORRUPT},                             /* no change */
 };
 
-START_TEST(a_record_with_impossible_fields_is_corrupt)
+START_TEST(a_command_with_impossible_fields_is_corrupt)
 {
-    struct metadata_record record = sample(), read;
-    struct buffer bytes = BUFFER_INIT;
-    size_t size = 0;
+    struct codec_reader reader;
 
-    ck_assert_int_eq(metadata_record_encode(&bytes, &record), 0);
-    memcpy(bytes.data + lie_cases[_i].position, lie_cases[_i].bytes, lie_cases[_i].size);
-    ck_assert_int_eq(metadata_record_decode(buffer_slice(&bytes), &read, &size), MESH_ECORRUPT);
-    ck_assert_uint_eq(size, 0);
-    buffer_deinit(&bytes);
+    ck_assert_int_eq(metadata_command_open(command_cases[_i].bytes, &reader), command_cases[_i].want);
 }
 END_TEST
 
 START_TEST(the_chain_depends_on_every_byte)
 {
-    struct metadata_record record = sample(), changed;
-    uint8_t previous[METADATA_CHAIN_SIZE] = {1, 2, 3}, chain[METADATA_CHAIN_SIZE];
+    struct raft_entry entry = {.index = 7, .term = 3, .type = RAFT_ENTRY_COMMAND, .body = slice_of("body", 4)}, changed;
+    uint8_t previous[RAFT_CHAIN_SIZE] = {1, 2, 3}, chain[RAFT_CHAIN_SIZE];
 
-    metadata_record_chain(previous, &record, chain);
-    ck_assert_mem_eq(chain, record.chain, sizeof(chain));
+    metadata_chain(previous, &entry, entry.chain);
+    metadata_chain(previous, &entry, chain);
+    ck_assert_mem_eq(chain, entry.chain, sizeof(chain));
     previous[31] ^= 1;
-    metadata_record_chain(previous, &record, chain);
-    ck_assert_mem_ne(chain, record.chain, sizeof(chain));
+    metadata_chain(previous, &entry, chain);
+    ck_assert_mem_ne(chain, entry.chain, sizeof(chain));
     previous[31] ^= 1;
     for (int field = 0; field < 5; field++) {
-        changed = record;
+        changed = entry;
         if (field == 0) changed.index++;
         if (field == 1) changed.term++;
-        if (field == 2) changed.kind++;
-        if (field == 3) changed.key.size--; /* the same bytes split otherwise are another record */
-        if (field == 4) changed.body = slice_of("\2", 1);
-        metadata_record_chain(previous, &changed, chain);
-        ck_assert_mem_ne(chain, record.chain, sizeof(chain));
+        if (field == 2) changed.type = RAFT_ENTRY_CONFIG;
+        if (field == 3) changed.body.size--;
+        if (field == 4) changed.body = slice_of("bodz", 4);
+        metadata_chain(previous, &changed, chain);
+        ck_assert_mem_ne(chain, entry.chain, sizeof(chain));
     }
 }
 END_TEST
 
-START_TEST(a_record_too_large_is_not_written)
+/* Golden: every broker, of every version, must compute the same. */
+START_TEST(the_chain_is_what_it_always_was)
 {
-    struct metadata_record record = sample();
+    static const char want[] = "587924923b5ae28e9265f62fe1e391e945a5292d00b46bc2593cfcdcb4444d83";
+    struct raft_entry entry = {.index = 1, .term = 1, .type = RAFT_ENTRY_COMMAND, .body = slice_of("abc", 3)};
+    uint8_t previous[RAFT_CHAIN_SIZE] = {0}, chain[RAFT_CHAIN_SIZE];
+    char hex[2 * RAFT_CHAIN_SIZE + 1];
+
+    metadata_chain(previous, &entry, chain);
+    for (size_t i = 0; i < RAFT_CHAIN_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", chain[i]);
+    ck_assert_str_eq(hex, want);
+}
+END_TEST
+
+START_TEST(a_change_too_large_is_not_written)
+{
+    struct metadata_change change = samples[0];
     struct buffer bytes = BUFFER_INIT;
 
-    record.key.size = METADATA_KEY_SIZE_MAX + 1;
-    ck_assert_int_eq(metadata_record_encode(&bytes, &record), MESH_ETOOLARGE);
-    record = sample();
-    record.body.size = (size_t)METADATA_BODY_SIZE_MAX + 1;
-    ck_assert_int_eq(metadata_record_encode(&bytes, &record), MESH_ETOOLARGE);
-    ck_assert_uint_eq(bytes.size, 0);
+    ck_assert_int_eq(metadata_command_start(&bytes), 0);
+    change.key.size = METADATA_KEY_SIZE_MAX + 1;
+    ck_assert_int_eq(metadata_command_add(&bytes, &change), MESH_ETOOLARGE);
+    change = samples[0];
+    change.body.size = (size_t)METADATA_BODY_SIZE_MAX + 1;
+    ck_assert_int_eq(metadata_command_add(&bytes, &change), MESH_ETOOLARGE);
+    ck_assert_uint_eq(bytes.size, 1);
+    change.body.data = calloc(1, METADATA_BODY_SIZE_MAX);
+    change.body.size = METADATA_BODY_SIZE_MAX;
+    ck_assert_int_eq(metadata_command_add(&bytes, &change), 0);
+    ck_assert_int_eq(metadata_command_add(&bytes, &change), MESH_ETOOLARGE); /* the entry would be */
+    ck_assert_uint_lt(bytes.size, RAFT_BODY_SIZE_MAX);
+    free((void *)(uintptr_t)change.body.data);
     buffer_deinit(&bytes);
 }
 END_TEST
@@ -216,10 +235,11 @@ int main(void)
     Suite *suite = suite_create("metadata_record");
     TCase *tcase = tcase_create("metadata_record");
 
-    tcase_add_test(tcase, a_record_reads_back_as_written_and_needs_every_byte);
-    tcase_add_loop_test(tcase, a_record_with_impossible_fields_is_corrupt, 0, ROWS(lie_cases));
+    tcase_add_test(tcase, a_command_reads_back_as_written_and_needs_every_byte);
+    tcase_add_loop_test(tcase, a_command_with_impossible_fields_is_corrupt, 0, ROWS(command_cases));
     tcase_add_test(tcase, the_chain_depends_on_every_byte);
-    tcase_add_test(tcase, a_record_too_large_is_not_written);
+    tcase_add_test(tcase, the_chain_is_what_it_always_was);
+    tcase_add_test(tcase, a_change_too_large_is_not_written);
     tcase_add_loop_test(tcase, a_topic_body_is_judged_before_it_is_used, 0, ROWS(topic_cases));
     tcase_add_test(tcase, bodies_cut_anywhere_are_corrupt);
     suite_add_tcase(suite, tcase);

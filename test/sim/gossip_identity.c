@@ -6,6 +6,15 @@
 
 static void derive(struct gossip_identity *identity, uint64_t number, uint32_t host)
 {
+    if (identity->is_real) {
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        for (size_t i = 0; i < sizeof(seed); i += 8)
+            le_store64(seed + i, sim_mix(number, i + 1));
+        identity_key_init(&identity->key, seed);
+        memcpy(identity->public_key, identity->key.public_key, GOSSIP_PUBLIC_KEY);
+        identity->id = identity->key.id;
+        return;
+    }
     for (size_t i = 0; i < GOSSIP_PUBLIC_KEY; i += 8)
         le_store64(identity->public_key + i, sim_mix(number, i + 1));
     le_store32(identity->public_key, host);
@@ -50,7 +59,7 @@ static bool save(struct fs *fs, uint64_t number, uint32_t boot)
     return err == 0 && fs->ops->sync_dir(fs, ".") == 0;
 }
 
-bool gossip_identity_load(struct sim_host *host, struct gossip_identity *ret_identity)
+bool gossip_identity_load(struct sim_host *host, bool is_real, struct gossip_identity *ret_identity)
 {
     struct fs *fs = sim_host_fs(host);
     uint64_t number;
@@ -58,6 +67,7 @@ bool gossip_identity_load(struct sim_host *host, struct gossip_identity *ret_ide
 
     if (!load(fs, &number, &boot)) number = random_next(sim_host_random(host));
     if (!save(fs, number, ++boot)) return false;
+    *ret_identity = (struct gossip_identity){.is_real = is_real};
     derive(ret_identity, number, sim_host_index(host));
     ret_identity->boot = boot;
     ret_identity->number = number;
@@ -83,17 +93,21 @@ static void sum(const uint8_t public_key[GOSSIP_PUBLIC_KEY], struct slice messag
 
 static void sign(void *user, struct slice message, uint8_t ret_signature[GOSSIP_SIGNATURE])
 {
-    const struct gossip_identity *identity = user;
+    struct gossip_identity *identity = user;
 
-    sum(identity->public_key, message, ret_signature);
+    if (identity->is_real)
+        identity_gossip_sign(&identity->key, message, ret_signature);
+    else
+        sum(identity->public_key, message, ret_signature);
 }
 
 static bool verify(void *user, const struct uuid *id, const uint8_t public_key[GOSSIP_PUBLIC_KEY], struct slice message,
                    const uint8_t signature[GOSSIP_SIGNATURE])
 {
+    const struct gossip_identity *identity = user;
     uint8_t want[GOSSIP_SIGNATURE];
 
-    (void)user;
+    if (identity->is_real) return identity_gossip_verify(NULL, id, public_key, message, signature);
     if (memcmp(id->bytes, public_key, 6) != 0) return false;
     sum(public_key, message, want);
     return memcmp(want, signature, GOSSIP_SIGNATURE) == 0;

@@ -1,8 +1,9 @@
-/* sim/gossip_identity.h - who a simulated broker is: a number on its disk stands for its key pair, a keyed sum for its
- * signature; and the boot counter beside it. */
+/* sim/gossip_identity.h - who a simulated broker is: a number on its disk, and the boot counter beside it. The number is
+ * the seed of an Ed25519 key pair (crypto/identity_key.h), or stands for one, with a keyed sum for its signatures. */
 #ifndef SIM_GOSSIP_IDENTITY_H
 #define SIM_GOSSIP_IDENTITY_H
 
+#include "crypto/identity_key.h"
 #include "gossip/gossip.h"
 #include "sim/sim.h"
 
@@ -11,11 +12,13 @@ struct gossip_identity {
     struct uuid id;
     uint32_t boot;
     uint64_t number; /* what stands on the disk */
+    bool is_real;
+    struct identity_key key; /* if is_real */
 };
 
 /* Reads the disk, raises the boot counter and makes that durable; a fresh disk gets a fresh identity. False: the disk
  * failed (the process is dying). */
-bool gossip_identity_load(struct sim_host *host, struct gossip_identity *ret_identity);
+bool gossip_identity_load(struct sim_host *host, bool is_real, struct gossip_identity *ret_identity);
 
 /* Makes a boot above `boot` durable and takes it. False: the disk failed. */
 bool gossip_identity_raise_boot(struct sim_host *host, struct gossip_identity *identity, uint32_t boot);

@@ -1,7 +1,7 @@
 #include "sim/gossip_link.h"
 
 #include "base/assert.h"
-#include "base/bytes.h"
+#include "sim/gossip_wire.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
@@ -9,9 +9,6 @@
 #define DIAL_TIMEOUT_US     SIM_SECOND
 #define GREETING_TIMEOUT_US (3 * SIM_SECOND)
 #define FRESH_US            (3 * SIM_SECOND) /* two links as young as this crossed each other */
-#define FRAME_HEADER        12               /* size and sum */
-#define GREETING_SIZE       20               /* id and boot */
-#define GOODBYE             UINT32_MAX       /* instead of a size */
 
 struct link {
     struct list_node node;
@@ -21,12 +18,14 @@ struct link {
     struct uuid expected, peer;
     uint32_t boot;
     uint64_t begun_us;
+    struct gossip_wire wire;
     struct buffer in, out;
 };
 
-void gossip_links_init(struct gossip_links *links, struct sim_host *host, const struct gossip_identity *identity)
+void gossip_links_init(struct gossip_links *links, struct sim_host *host, const struct gossip_identity *identity,
+                       struct gossip_keys *keys)
 {
-    *links = (struct gossip_links){.host = host, .identity = identity};
+    *links = (struct gossip_links){.host = host, .identity = identity, .keys = keys};
     list_init(&links->all);
 }
 
@@ -34,6 +33,7 @@ static void free_link(struct gossip_links *links, struct link *link)
 {
     if (!link->is_proven) links->unproven--;
     list_remove(&link->node);
+    gossip_wire_deinit(&link->wire);
     buffer_deinit(&link->in);
     buffer_deinit(&link->out);
     free(link);
@@ -76,32 +76,13 @@ static void flush(struct gossip_links *links, struct link *link)
     buffer_consume(&link->out, taken);
 }
 
-static void send_frame(struct gossip_links *links, struct link *link, struct slice payload)
-{
-    uint8_t header[FRAME_HEADER];
-
-    le_store32(header, (uint32_t)payload.size);
-    le_store64(header + 4, sim_hash_bytes(5, payload.data, payload.size));
-    MESH_ASSERT(buffer_append(&link->out, header, sizeof(header)) == 0);
-    MESH_ASSERT(buffer_append(&link->out, payload.data, payload.size) == 0);
-    flush(links, link);
-}
-
-static void greet(struct gossip_links *links, struct link *link)
-{
-    uint8_t greeting[GREETING_SIZE];
-
-    memcpy(greeting, links->identity->id.bytes, UUID_SIZE);
-    le_store32(greeting + UUID_SIZE, links->identity->boot);
-    send_frame(links, link, slice_of(greeting, sizeof(greeting)));
-}
-
+/* The goodbye is the last that is said, if there is room for it: a stream that is full ends without. */
 static void close_politely(struct gossip_links *links, struct link *link)
 {
-    uint8_t header[FRAME_HEADER] = {0};
-
-    le_store32(header, GOODBYE);
-    sim_stream_write(links->host, link->stream, slice_of(header, sizeof(header)));
+    if (link->is_open) {
+        gossip_wire_put_goodbye(&link->wire, &link->out);
+        flush(links, link);
+    }
     sim_stream_set_user(links->host, link->stream, NULL);
     sim_stream_close(links->host, link->stream);
     free_link(links, link);
@@ -123,7 +104,9 @@ void gossip_links_send(struct gossip_links *links, const struct uuid *peer, stru
 {
     struct link *link = find_up(links, peer);
 
-    if (link != NULL) send_frame(links, link, message);
+    if (link == NULL) return;
+    gossip_wire_put(&link->wire, message, &link->out);
+    flush(links, link);
 }
 
 void gossip_links_hang_up(struct gossip_links *links, const struct uuid *peer)
@@ -149,7 +132,9 @@ void gossip_links_opened(struct gossip_links *links, uint64_t stream, bool is_in
         link = sim_stream_user(links->host, stream);
     }
     link->is_open = true;
-    greet(links, link);
+    gossip_wire_begin(&link->wire, links->host, links->identity, links->keys, links->ring, !is_inbound, &link->expected,
+                      &link->out);
+    if (link->out.size > 0) flush(links, link);
 }
 
 /* Both ends choose the same one: of two that crossed each other, the one dialled by the smaller id; else the newer. */
@@ -176,21 +161,20 @@ static void dial_failed(struct gossip_links *links, struct link *link, enum goss
     links->drain(links->drain_user);
 }
 
-/* False: the link is gone. */
-static bool take_greeting(struct gossip_links *links, struct link *link, struct slice greeting)
+/* The peer has said who it is. False: the link is gone. */
+static bool take_proof(struct gossip_links *links, struct link *link, const struct uuid *peer, uint32_t boot)
 {
     struct link *other;
     uint64_t now_us = sim_host_now_us(links->host), stream = link->stream;
 
-    if (greeting.size == GREETING_SIZE) memcpy(link->peer.bytes, greeting.data, UUID_SIZE);
-    if (greeting.size != GREETING_SIZE || uuid_equal(&link->peer, &links->identity->id) ||
-        (!uuid_is_zero(&link->expected) && !uuid_equal(&link->expected, &link->peer))) {
-        SIM_SOMETIMES_IF(greeting.size == GREETING_SIZE, "somebody else answered at an address");
+    if (uuid_equal(peer, &links->identity->id) || (!uuid_is_zero(&link->expected) && !uuid_equal(&link->expected, peer))) {
+        SIM_SOMETIMES("somebody else answered at an address");
         sim_stream_abort(links->host, link->stream);
         dial_failed(links, link, GOSSIP_DIAL_REJECTED);
         return false;
     }
-    link->boot = le_load32(greeting.data + UUID_SIZE);
+    link->peer = *peer;
+    link->boot = boot;
     link->is_proven = true;
     links->unproven--;
     other = find_up(links, &link->peer);
@@ -248,44 +232,55 @@ void gossip_links_expire(struct gossip_links *links)
 
 /* ---- receiving ---- */
 
-/* Takes the frame at the front of the link's buffer; false: there is none, or the link is gone. */
-static bool take_frame(struct gossip_links *links, struct link *link)
+static void take_goodbye(struct gossip_links *links, struct link *link)
 {
-    uint32_t size;
-    struct slice payload;
+    sim_stream_set_user(links->host, link->stream, NULL);
+    sim_stream_close(links->host, link->stream);
+    if (link->is_proven)
+        link_ends(links, link, GOSSIP_LINK_CLOSED);
+    else
+        dial_failed(links, link, GOSSIP_DIAL_UNREACHABLE);
+}
 
-    if (link->in.size < FRAME_HEADER) return false;
-    size = le_load32(link->in.data);
-    if (size == GOODBYE) {
-        sim_stream_set_user(links->host, link->stream, NULL);
-        sim_stream_close(links->host, link->stream);
-        if (link->is_proven)
-            link_ends(links, link, GOSSIP_LINK_CLOSED);
-        else
-            dial_failed(links, link, GOSSIP_DIAL_UNREACHABLE);
-        return false;
-    }
-    if (size <= GOSSIP_MESSAGE_MAX && link->in.size < FRAME_HEADER + (size_t)size) return false;
-    payload = slice_of(link->in.data + FRAME_HEADER, size);
-    if (size > GOSSIP_MESSAGE_MAX || sim_hash_bytes(5, payload.data, size) != le_load64(link->in.data + 4)) {
-        SIM_SOMETIMES("a link broke over damaged bytes");
+static void take_rubbish(struct gossip_links *links, struct link *link)
+{
+    if (link->is_proven) {
         sim_stream_abort(links->host, link->stream);
-        if (link->is_proven)
-            link_ends(links, link, GOSSIP_LINK_RESET);
-        else
-            dial_failed(links, link, GOSSIP_DIAL_REJECTED);
-        return false;
+        link_ends(links, link, GOSSIP_LINK_RESET);
+        return;
     }
-    if (!link->is_proven) {
-        if (!take_greeting(links, link, payload)) return false;
-    } else {
-        struct uuid peer = link->peer;
-        uint64_t stream = link->stream;
-        gossip_receive_message(links->gossip, sim_host_now_us(links->host), &peer, payload);
+    /* What is left to be said tells the peer why. */
+    if (links->keys != NULL)
+        sim_stream_close(links->host, link->stream);
+    else
+        sim_stream_abort(links->host, link->stream);
+    dial_failed(links, link, GOSSIP_DIAL_REJECTED);
+}
+
+/* Takes what is at the front of the link's buffer; false: nothing whole is, or the link is gone. */
+static bool take_next(struct gossip_links *links, struct link *link)
+{
+    struct gossip_wire_event event;
+    size_t waiting = link->out.size;
+    enum gossip_wire_result result = gossip_wire_take(&link->wire, &link->in, &link->out, &event);
+    uint64_t stream = link->stream;
+    struct uuid peer = link->peer;
+
+    if (link->out.size > waiting) flush(links, link);
+    switch (result) {
+    case GOSSIP_WIRE_MORE: return false;
+    case GOSSIP_WIRE_GOODBYE: take_goodbye(links, link); return false;
+    case GOSSIP_WIRE_BROKEN: take_rubbish(links, link); return false;
+    case GOSSIP_WIRE_PROVEN:
+        if (!take_proof(links, link, &event.peer, event.boot)) return false;
+        break;
+    case GOSSIP_WIRE_MESSAGE:
+        gossip_receive_message(links->gossip, sim_host_now_us(links->host), &peer, event.message);
         links->drain(links->drain_user);
         if (sim_stream_user(links->host, stream) != link) return false; /* hung up over it */
+        break;
     }
-    buffer_consume(&link->in, FRAME_HEADER + (size_t)size);
+    buffer_consume(&link->in, event.used);
     return true;
 }
 
@@ -294,11 +289,34 @@ void gossip_links_bytes(struct gossip_links *links, uint64_t stream, struct slic
     struct link *link = sim_stream_user(links->host, stream);
 
     MESH_ASSERT(buffer_append(&link->in, bytes.data, bytes.size) == 0);
-    while (take_frame(links, link))
+    while (take_next(links, link))
         ;
 }
 
 void gossip_links_writable(struct gossip_links *links, uint64_t stream)
 {
     flush(links, sim_stream_user(links->host, stream));
+}
+
+static struct link *find_outdated(struct gossip_links *links)
+{
+    list_for_each(node, &links->all) {
+        struct link *link = container_of(node, struct link, node);
+        uint32_t key_id = gossip_wire_key_id(&link->wire);
+        if (key_id != 0 && keyring_find(links->ring, key_id) == NULL) return link;
+    }
+    return NULL;
+}
+
+void gossip_links_renew(struct gossip_links *links)
+{
+    for (struct link *link = find_outdated(links); link != NULL; link = find_outdated(links)) {
+        struct uuid peer = link->peer;
+        bool was_up = link->is_up;
+        SIM_SOMETIMES("a link was made again because its key was removed");
+        close_politely(links, link);
+        if (!was_up) continue;
+        gossip_link_down(links->gossip, sim_host_now_us(links->host), &peer, GOSSIP_LINK_CLOSED);
+        links->drain(links->drain_user);
+    }
 }

@@ -1,17 +1,18 @@
-/* sim/gossip_link.h - links between simulated brokers: a greeting that says who speaks, then messages with lengths and
- * sums; and the choice of the one link that counts when two brokers dialled each other at once. */
+/* sim/gossip_link.h - links between simulated brokers, over the bytes of gossip_wire.h; and the choice of the one link that
+ * counts when two brokers dialled each other at once. */
 #ifndef SIM_GOSSIP_LINK_H
 #define SIM_GOSSIP_LINK_H
 
-#include "base/buffer.h"
 #include "base/list.h"
 #include "gossip/gossip.h"
-#include "sim/gossip_identity.h"
+#include "sim/gossip_keys.h"
 
 struct gossip_links {
     struct sim_host *host;
     struct gossip *gossip;
     const struct gossip_identity *identity;
+    struct gossip_keys *keys;   /* NULL: the stand-in */
+    const struct keyring *ring; /* if keys */
     struct list_node all;
     uint32_t unproven; /* links whose peer is not known yet */
     uint64_t dials, hung_up;
@@ -19,7 +20,8 @@ struct gossip_links {
     void *drain_user;
 };
 
-void gossip_links_init(struct gossip_links *links, struct sim_host *host, const struct gossip_identity *identity);
+void gossip_links_init(struct gossip_links *links, struct sim_host *host, const struct gossip_identity *identity,
+                       struct gossip_keys *keys);
 void gossip_links_deinit(struct gossip_links *links);
 
 /* What the core asks for. */
@@ -33,5 +35,8 @@ void gossip_links_bytes(struct gossip_links *links, uint64_t stream, struct slic
 void gossip_links_writable(struct gossip_links *links, uint64_t stream);
 void gossip_links_closed(struct gossip_links *links, uint64_t stream, enum sim_stream_end how);
 void gossip_links_expire(struct gossip_links *links); /* those that did not say who they are in time */
+
+/* Links whose handshake was made with a key that the ring has no more are closed; they are made again. */
+void gossip_links_renew(struct gossip_links *links);
 
 #endif

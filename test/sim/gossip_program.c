@@ -1,25 +1,14 @@
 #include "sim/gossip_program.h"
 
 #include "base/assert.h"
-#include "base/bytes.h"
-#include "sim/gossip_identity.h"
+#include "sim/gossip_keys.h"
 #include "sim/gossip_link.h"
+#include "sim/gossip_seal.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
 
-#define SEAL_SIZE        36 /* sender, boot, counter, sum */
-#define WINDOW_WORDS     16
-#define WINDOW_BITS      (64 * WINDOW_WORDS)
 #define GREETING_POLL_US (SIM_SECOND / 2)
-
-/* What was heard from one sender, against replays (RFC 6479's idea: a ring of bits). */
-struct window {
-    uint64_t sender_mark; /* of its id */
-    uint32_t boot;
-    uint64_t top;
-    uint64_t bits[WINDOW_WORDS];
-};
 
 struct gossip_process {
     struct sim_host *host;
@@ -27,11 +16,10 @@ struct gossip_process {
     struct gossip *gossip;
     struct gossip_identity identity;
     struct gossip_links links;
-    uint64_t counter; /* of sealed packets */
-    struct window *windows; /* by host */
+    struct gossip_seal *seal;
+    struct keyring *ring; /* NULL: the stand-in */
     bool has_left, is_behind;
     uint32_t behind; /* the boot that the mesh knows of, if is_behind */
-    uint8_t room[SEAL_SIZE + GOSSIP_PACKET_MAX];
 };
 
 struct gossip *gossip_process_core(struct gossip_process *process)
@@ -59,66 +47,9 @@ bool gossip_process_has_left(const struct gossip_process *process)
     return process->has_left;
 }
 
-uint32_t gossip_identity_host(const struct uuid *id)
+struct keyring *gossip_process_ring(struct gossip_process *process)
 {
-    return le_load32(id->bytes);
-}
-
-/* ---- sealed packets ---- */
-
-static void send_packet(struct gossip_process *process, const struct net_address *to, struct slice bytes)
-{
-    uint8_t *room = process->room;
-
-    MESH_ASSERT(bytes.size <= GOSSIP_PACKET_MAX);
-    memcpy(room, process->identity.id.bytes, UUID_SIZE);
-    le_store32(room + 16, process->identity.boot);
-    le_store64(room + 20, ++process->counter);
-    le_store64(room + 28, sim_hash_bytes(sim_hash_bytes(3, room, 28), bytes.data, bytes.size));
-    memcpy(room + SEAL_SIZE, bytes.data, bytes.size);
-    sim_send(process->host, to, slice_of(room, SEAL_SIZE + bytes.size));
-}
-
-static bool is_replayed(struct gossip_process *process, const struct uuid *sender, uint32_t boot, uint64_t counter)
-{
-    struct window *window = &process->windows[gossip_identity_host(sender) % sim_host_count(sim_host_sim(process->host))];
-    uint64_t mark = le_load64(sender->bytes + 8), bit;
-
-    if (window->sender_mark != mark || boot > window->boot)
-        *window = (struct window){.sender_mark = mark, .boot = boot};
-    if (boot < window->boot) return false; /* the core is told, and drops it */
-    if (counter > window->top) {
-        for (uint64_t word = window->top / 64 + 1; word <= counter / 64 && word <= window->top / 64 + WINDOW_WORDS; word++)
-            window->bits[word % WINDOW_WORDS] = 0;
-        window->top = counter;
-    } else if (window->top - counter >= WINDOW_BITS - 64) {
-        return true;
-    }
-    bit = UINT64_C(1) << counter % 64;
-    if (window->bits[counter / 64 % WINDOW_WORDS] & bit) return true;
-    window->bits[counter / 64 % WINDOW_WORDS] |= bit;
-    return false;
-}
-
-static void receive_packet(struct gossip_process *process, const struct net_address *from, struct slice bytes)
-{
-    struct uuid sender;
-    uint32_t boot;
-
-    if (bytes.size < SEAL_SIZE) return;
-    if (sim_hash_bytes(sim_hash_bytes(3, bytes.data, 28), bytes.data + SEAL_SIZE, bytes.size - SEAL_SIZE) !=
-        le_load64(bytes.data + 28)) {
-        SIM_SOMETIMES("a damaged packet was dropped");
-        return;
-    }
-    memcpy(sender.bytes, bytes.data, UUID_SIZE);
-    boot = le_load32(bytes.data + 16);
-    if (!process->config->takes_replays && is_replayed(process, &sender, boot, le_load64(bytes.data + 20))) {
-        SIM_SOMETIMES("a replayed packet was dropped");
-        return;
-    }
-    gossip_receive_packet(process->gossip, sim_host_now_us(process->host), &sender, boot, from,
-                          slice_of(bytes.data + SEAL_SIZE, bytes.size - SEAL_SIZE));
+    return process->ring;
 }
 
 /* ---- outputs ---- */
@@ -126,7 +57,7 @@ static void receive_packet(struct gossip_process *process, const struct net_addr
 static void carry_out(struct gossip_process *process, const struct gossip_output *output)
 {
     switch (output->type) {
-    case GOSSIP_OUTPUT_PACKET: send_packet(process, &output->address, output->bytes); break;
+    case GOSSIP_OUTPUT_PACKET: gossip_seal_send(process->seal, &output->address, output->bytes); break;
     case GOSSIP_OUTPUT_MESSAGE: gossip_links_send(&process->links, &output->peer, output->bytes); break;
     case GOSSIP_OUTPUT_DIAL: gossip_links_dial(&process->links, &output->address, &output->peer); break;
     case GOSSIP_OUTPUT_HANG_UP: gossip_links_hang_up(&process->links, &output->peer); break;
@@ -155,6 +86,7 @@ static void catch_up(struct gossip_process *process)
     if (!gossip_identity_raise_boot(process->host, &process->identity, process->behind)) return;
     SIM_SOMETIMES("a broker caught up with its own boots");
     sim_trace(sim_host_sim(process->host), process->host, "goes on in boot %u", process->identity.boot);
+    gossip_seal_renew(process->seal);
     gossip_set_boot(process->gossip, sim_host_now_us(process->host), process->identity.boot);
 }
 
@@ -186,7 +118,34 @@ void gossip_process_drain(struct gossip_process *process)
     arm(process);
 }
 
+static void publish_ring(struct gossip_process *process)
+{
+    struct key_holding holding;
+    uint8_t bytes[KEY_HOLDING_SIZE_MAX];
+
+    keyring_get_holding(process->ring, &holding);
+    MESH_ASSERT(gossip_soft_set(process->gossip, sim_host_now_us(process->host), slice_of_string(GOSSIP_KEYS_SOFT),
+                                slice_of(bytes, key_holding_encode(&holding, bytes))) == 0);
+}
+
+void gossip_process_changed_ring(struct gossip_process *process)
+{
+    publish_ring(process);
+    gossip_process_drain(process);
+    gossip_links_renew(&process->links);
+    arm(process);
+}
+
 /* ---- the program ---- */
+
+static void free_process(struct gossip_process *process)
+{
+    gossip_links_deinit(&process->links);
+    gossip_free(process->gossip);
+    gossip_seal_free(process->seal);
+    keyring_free(process->ring);
+    free(process);
+}
 
 static void stop(void *user, enum sim_stop how)
 {
@@ -195,10 +154,7 @@ static void stop(void *user, enum sim_stop how)
     (void)how;
     if (process->config->stopping != NULL)
         process->config->stopping(process->config->user, process->host, process);
-    gossip_links_deinit(&process->links);
-    gossip_free(process->gossip);
-    free(process->windows);
-    free(process);
+    free_process(process);
 }
 
 static void set_defects(struct gossip_process *process)
@@ -240,20 +196,26 @@ static void *start(void *context, struct sim_host *host)
     MESH_ASSERT(process != NULL);
     process->host = host;
     process->config = config;
-    if (!gossip_identity_load(host, &process->identity)) {
-        free(process);
+    gossip_links_init(&process->links, host, &process->identity, config->keys);
+    if (!gossip_identity_load(host, config->keys != NULL, &process->identity)) {
+        free_process(process);
         return NULL;
     }
-    gossip_links_init(&process->links, host, &process->identity);
-    /* As the product does it: on a disk that was set back, boots repeat, and counters go on with the time. */
-    process->counter = sim_now_us(sim_host_sim(host));
-    process->windows = calloc(sim_host_count(sim_host_sim(host)), sizeof(process->windows[0]));
+    if (config->keys != NULL) {
+        process->links.ring = process->ring = gossip_keys_load(config->keys, host, &process->identity.id);
+        if (process->ring == NULL) {
+            free_process(process);
+            return NULL;
+        }
+    }
+    process->seal = gossip_seal_new(host, &process->identity, config->keys, process->ring, config->takes_replays);
     options = options_of(process);
     MESH_ASSERT(gossip_new(&options, now_us, &process->gossip) == 0);
     process->links.gossip = process->gossip;
     process->links.drain = drain;
     process->links.drain_user = process;
     set_defects(process);
+    if (process->ring != NULL) publish_ring(process);
     gossip_set_seeds(process->gossip, now_us, config->seeds, config->seed_count);
     gossip_process_drain(process);
     return process;
@@ -261,8 +223,12 @@ static void *start(void *context, struct sim_host *host)
 
 static void datagram(void *user, const struct net_address *from, struct slice bytes)
 {
-    receive_packet(user, from, bytes);
-    gossip_process_drain(user);
+    struct gossip_process *process = user;
+    struct gossip_opened opened;
+
+    if (gossip_seal_open(process->seal, bytes, &opened))
+        gossip_receive_packet(process->gossip, sim_host_now_us(process->host), &opened.sender, opened.boot, from, opened.text);
+    gossip_process_drain(process);
 }
 
 static void stream_opened(void *user, uint64_t stream, bool is_inbound, const struct net_address *peer)
@@ -308,12 +274,9 @@ static void timer(void *user)
 
 static void describe(void *user, bool is_stream, struct slice bytes, char *to, size_t size)
 {
-    (void)user;
-    if (is_stream || bytes.size < SEAL_SIZE) return;
-    snprintf(to, size, "h%u boot %u #%llu, items from %02x %02x %02x", le_load32(bytes.data), le_load32(bytes.data + 16),
-             (unsigned long long)le_load64(bytes.data + 20), bytes.size > SEAL_SIZE ? bytes.data[SEAL_SIZE] : 0,
-             bytes.size > SEAL_SIZE + 1 ? bytes.data[SEAL_SIZE + 1] : 0,
-             bytes.size > SEAL_SIZE + 2 ? bytes.data[SEAL_SIZE + 2] : 0);
+    struct gossip_process *process = user;
+
+    if (!is_stream && process != NULL) gossip_seal_describe(process->seal, bytes, to, size);
 }
 
 const struct sim_program gossip_program = {.name = "gossip",

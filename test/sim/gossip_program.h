@@ -1,8 +1,8 @@
 /* sim/gossip_program.h - a broker's membership on a simulated host: the thin driver around gossip/gossip.h, as the real
  * one is, over simulated datagrams, streams and disk.
  *
- * Packets and links carry a stand-in for the seal: who sent it, in which boot, a counter against replays and a sum over
- * all, so that what was damaged or replayed is dropped before the core sees it, as in the product. */
+ * Packets and links are protected by lib/crypto as in the product, or by a stand-in that is cheaper (gossip_seal.h,
+ * gossip_wire.h): what was damaged or replayed is dropped before the core sees it either way. */
 #ifndef SIM_GOSSIP_PROGRAM_H
 #define SIM_GOSSIP_PROGRAM_H
 
@@ -13,12 +13,15 @@
 #define GOSSIP_SEEDS_OF_WORLD 4
 
 struct gossip_process;
+struct gossip_keys;
+struct keyring;
 
 /* What a host is told before it starts; belongs to the world. */
 struct gossip_config {
     struct gossip_options options; /* what concerns identity and address is filled in at each start */
     uint64_t defects;              /* enum gossip_defect, 1 << each */
-    bool takes_replays;            /* no window against replayed packets */
+    bool takes_replays;            /* no window against replayed packets; of the stand-in */
+    struct gossip_keys *keys;      /* lib/crypto below; NULL: the stand-in */
     struct net_address seeds[GOSSIP_SEEDS_OF_WORLD];
     size_t seed_count;
     /* What the world wants to know of outputs; may be NULL. */
@@ -38,7 +41,9 @@ bool gossip_process_has_left(const struct gossip_process *process);
 /* The world acted on the core (soft state, frontier, leave): carry out what it wants done. */
 void gossip_process_drain(struct gossip_process *process);
 
-/* The host whose disk made this identity. */
-uint32_t gossip_identity_host(const struct uuid *id);
+/* Its ring of cluster keys (gossip_keys.h), and what follows when that was changed: it says what it holds now, and makes
+ * links anew whose handshake was made with a key that is gone. */
+struct keyring *gossip_process_ring(struct gossip_process *process);
+void gossip_process_changed_ring(struct gossip_process *process);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "sim/gossip_keys.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
@@ -87,16 +88,50 @@ uint64_t gossip_watch_false_deaths_about(const struct gossip_watch *watch, uint3
 
 /* ---- truth ---- */
 
-static struct truth *truth_of(struct gossip_watch *watch, const struct uuid *id)
+/* The host that this identity belongs to, and what is known of it; NULL: nobody has it. Stand-ins name their host. */
+static struct truth *truth_at(struct gossip_watch *watch, uint32_t host, const struct uuid *id)
 {
-    uint32_t host = gossip_identity_host(id);
-    struct truth *truth;
-
-    if (host >= sim_host_count(watch->sim)) return NULL;
     for (unsigned i = watch->truth_counts[host]; i-- > 0;) {
         if (uuid_equal(&watch->truths[host][i].id, id)) return &watch->truths[host][i];
     }
-    if (watch->truth_counts[host] == IDENTITIES_MAX) return NULL;
+    return NULL;
+}
+
+static struct truth *find_truth(struct gossip_watch *watch, const struct uuid *id, uint32_t *ret_host)
+{
+    uint32_t count = sim_host_count(watch->sim), first = le_load32(id->bytes);
+
+    for (uint32_t i = 0; i <= count; i++) {
+        uint32_t host = i == 0 ? first : i - 1;
+        struct truth *truth = host >= count ? NULL : truth_at(watch, host, id);
+        if (truth == NULL) continue;
+        *ret_host = host;
+        return truth;
+    }
+    return NULL;
+}
+
+static struct truth *truth_of(struct gossip_watch *watch, const struct uuid *id)
+{
+    uint32_t host;
+
+    return find_truth(watch, id, &host);
+}
+
+static uint32_t host_of(struct gossip_watch *watch, const struct uuid *id)
+{
+    uint32_t host = UINT32_MAX;
+
+    (void)find_truth(watch, id, &host);
+    return host;
+}
+
+/* A process says who it is. */
+static struct truth *note_identity(struct gossip_watch *watch, uint32_t host, const struct uuid *id)
+{
+    struct truth *truth = truth_at(watch, host, id);
+
+    if (truth != NULL || watch->truth_counts[host] == IDENTITIES_MAX) return truth;
     truth = &watch->truths[host][watch->truth_counts[host]++];
     *truth = (struct truth){.id = *id};
     return truth;
@@ -106,9 +141,8 @@ void gossip_watch_stopping(void *user, struct sim_host *host, struct gossip_proc
 {
     struct gossip_watch *watch = user;
     const struct gossip_member *self = gossip_find(gossip_process_core(process), gossip_process_id(process));
-    struct truth *truth = truth_of(watch, gossip_process_id(process));
+    struct truth *truth = note_identity(watch, sim_host_index(host), gossip_process_id(process));
 
-    (void)host;
     if (truth != NULL && self != NULL && self->self.incarnation > truth->incarnation_max)
         truth->incarnation_max = self->self.incarnation;
 }
@@ -181,8 +215,9 @@ static struct belief *add_belief(struct view *view, const struct uuid *id)
 
 static void note_death(struct gossip_watch *watch, struct sim_host *host, const struct gossip_member *member)
 {
-    struct sim_host *subject = sim_host_at(watch->sim, gossip_identity_host(&member->self.id));
-    struct gossip_process *process = sim_host_process(subject);
+    uint32_t number = host_of(watch, &member->self.id);
+    struct sim_host *subject = number == UINT32_MAX ? NULL : sim_host_at(watch->sim, number);
+    struct gossip_process *process = subject == NULL ? NULL : sim_host_process(subject);
 
     if (process == NULL || !uuid_equal(gossip_process_id(process), &member->self.id) ||
         gossip_process_boot(process) != member->self.incarnation >> 32)
@@ -216,7 +251,7 @@ static void check_return(struct gossip_watch *watch, struct sim_host *host, cons
         is_live_to_another(watch, sim_host_index(host), &belief->id))
         return;
     sim_fail(watch->sim, "S15 no tombstone revives anybody", "h%u: h%u came back as state %d", sim_host_index(host),
-             gossip_identity_host(&belief->id), member->state);
+             host_of(watch, &belief->id), member->state);
 }
 
 static void check_member(struct gossip_watch *watch, struct sim_host *host, struct view *view, uint32_t index,
@@ -224,11 +259,15 @@ static void check_member(struct gossip_watch *watch, struct sim_host *host, stru
 {
     struct belief *belief = belief_of(view, &member->self.id, index);
     struct truth *truth = truth_of(watch, &member->self.id);
-    uint32_t self = sim_host_index(host), subject = gossip_identity_host(&member->self.id);
+    uint32_t self = sim_host_index(host), subject = host_of(watch, &member->self.id);
     uint64_t incarnation = member->self.incarnation;
 
-    if (member->is_self && truth != NULL && incarnation > truth->incarnation_max) truth->incarnation_max = incarnation;
-    if (truth != NULL && incarnation > truth->incarnation_max)
+    if (truth == NULL) {
+        sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u holds a broker that nobody is", self);
+        return;
+    }
+    if (member->is_self && incarnation > truth->incarnation_max) truth->incarnation_max = incarnation;
+    if (incarnation > truth->incarnation_max)
         sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u holds h%u in incarnation %llx, which it never had",
                  self, subject, (unsigned long long)incarnation);
     if (belief == NULL) {
@@ -269,7 +308,7 @@ static void check_forgotten(struct gossip_watch *watch, struct sim_host *host, s
         if (belief->round == view->round || belief->forgotten_us != 0) continue;
         if (belief->state != GOSSIP_DEAD && belief->state != GOSSIP_LEFT)
             sim_fail(watch->sim, "S15 only the dead and the left are forgotten", "h%u forgot h%u in state %d",
-                     sim_host_index(host), gossip_identity_host(&belief->id), belief->state);
+                     sim_host_index(host), host_of(watch, &belief->id), belief->state);
         belief->forgotten_us = sim_now_us(watch->sim);
     }
 }
@@ -320,6 +359,7 @@ void gossip_watch_event(void *user, struct sim_host *host)
         view->process = process;
         view->boot = gossip_process_boot(process);
         view->belief_count = 0;
+        (void)note_identity(watch, sim_host_index(host), gossip_process_id(process));
     } else if (hash == view->hash) {
         if (++view->events % 256 == 0) check_bounds(watch, host, gossip);
         return;
@@ -339,7 +379,7 @@ static void check_frontier(struct gossip_watch *watch, struct sim_host *host, co
     SIM_SOMETIMES("a broker learnt of a further frontier");
     if (member != NULL && truth != NULL && member->frontier.index > truth->frontier_max)
         sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u believes a frontier of h%u that it never had",
-                 sim_host_index(host), gossip_identity_host(&output->peer));
+                 sim_host_index(host), host_of(watch, &output->peer));
 }
 
 static void check_soft(struct gossip_watch *watch, struct sim_host *host, const struct gossip_output *output)
@@ -352,18 +392,19 @@ static void check_soft(struct gossip_watch *watch, struct sim_host *host, const 
     unsigned key;
 
     if (!gossip_soft_get(gossip, &output->peer, output->key, &value) || truth == NULL) return;
+    if (slice_equal(output->key, slice_of_string(GOSSIP_KEYS_SOFT))) return; /* judged by gossip_keys.h */
     key = output->key.size == 2 ? (unsigned)(output->key.data[1] - '0') : WATCH_KEYS_CHURN;
     if (value.size != VALUE_SIZE || memcmp(value.data, truth->id.bytes, UUID_SIZE) != 0 || key >= WATCH_KEYS_CHURN ||
         le_load64(value.data + UUID_SIZE) > truth->soft_max) {
         sim_fail(watch->sim, "S14 nothing is believed that was not said", "h%u has a soft value of h%u that it never set",
-                 sim_host_index(host), gossip_identity_host(&output->peer));
+                 sim_host_index(host), host_of(watch, &output->peer));
         return;
     }
     number = le_load64(value.data + UUID_SIZE);
     if (belief == NULL) return;
     if (number < belief->soft[key])
         sim_fail(watch->sim, "S14 soft state does not go back", "h%u: value %llu of h%u after %llu", sim_host_index(host),
-                 (unsigned long long)number, gossip_identity_host(&output->peer), (unsigned long long)belief->soft[key]);
+                 (unsigned long long)number, host_of(watch, &output->peer), (unsigned long long)belief->soft[key]);
     belief->soft[key] = number;
 }
 

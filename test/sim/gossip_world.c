@@ -1,6 +1,7 @@
 #include "sim/gossip_world.h"
 
 #include "base/assert.h"
+#include "sim/gossip_keys.h"
 #include "sim/gossip_watch.h"
 #include "sim/sim_sometimes.h"
 
@@ -14,14 +15,16 @@
 #define IDLE_PACKETS_PER_SECOND 14   /* of one broker: two probes with their answers, of both sides, digests, and some */
 #define CHURN_ONE_IN 16 /* changes: many keys at once */
 #define RESOLVE_US (15 * SIM_SECOND)
+#define SEALED_ONE_IN 8 /* seeds: lib/crypto below, instead of its stand-in */
 
 struct world {
     struct sim *sim;
     const struct sim_plan *plan;
     struct gossip_config config;
     struct gossip_watch *watch;
+    struct gossip_keys *keys;
     uint64_t sent_before;
-    bool has_short_tombstones;
+    bool has_short_tombstones, is_sealed_always;
     uint32_t leaving_boots[SIM_HOSTS_MAX]; /* of those that were told to leave; 0: nobody */
 };
 
@@ -31,6 +34,15 @@ static void *make(void)
 
     MESH_ASSERT(world != NULL);
     world->watch = gossip_watch_new();
+    world->keys = gossip_keys_new();
+    return world;
+}
+
+static void *make_sealed(void)
+{
+    struct world *world = make();
+
+    world->is_sealed_always = true;
     return world;
 }
 
@@ -39,6 +51,7 @@ static void free_world(void *user)
     struct world *world = user;
 
     gossip_watch_free(world->watch);
+    gossip_keys_free(world->keys);
     free(world);
 }
 
@@ -60,7 +73,7 @@ static void work(void *user, uint64_t argument)
     unsigned key = (unsigned)random_below(random, WATCH_KEYS);
 
     (void)argument;
-    if (sim_host_is_running(host)) {
+    if (sim_host_is_awake(host)) {
         if (random_below(random, CHURN_ONE_IN) == 0)
             gossip_watch_churn_soft(world->watch, host);
         else if (random_below(random, 2) == 0)
@@ -94,7 +107,7 @@ static void resolve_again(void *user, uint64_t argument)
     for (uint32_t i = 0; i < sim_host_count(world->sim); i++) {
         struct sim_host *host = sim_host_at(world->sim, i);
         struct gossip_process *process = sim_host_process(host);
-        if (process == NULL) continue;
+        if (!sim_host_is_awake(host)) continue;
         gossip_set_seeds(gossip_process_core(process), sim_host_now_us(host), world->config.seeds, world->config.seed_count);
         gossip_process_drain(process);
     }
@@ -115,7 +128,7 @@ static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin
             sim_host_kill(host, SIM_STOP_KILL);
         }
         sim_host_start(host);
-    } else if (process != NULL) {
+    } else if (sim_host_is_awake(host)) {
         world->leaving_boots[fault->a] = gossip_process_boot(process);
         sim_trace(world->sim, host, "begins to leave");
         gossip_leave(gossip_process_core(process), sim_host_now_us(host));
@@ -190,6 +203,8 @@ static void check_idle(void *user, uint64_t argument)
     uint64_t most = (uint64_t)sim_host_count(world->sim) * IDLE_US / SIM_SECOND * IDLE_PACKETS_PER_SECOND;
 
     check_agreement(user, argument);
+    if (world->config.keys != NULL && world->plan->is_healed_whole && world->keys->phase != GOSSIP_KEYS_REST)
+        sim_fail(world->sim, "a rotation ends", "it is still in phase %d", world->keys->phase);
     if (sent > most)
         sim_fail(world->sim, "L8 idle time is quiet", "%llu packets where %llu are plenty", (unsigned long long)sent,
                  (unsigned long long)most);
@@ -227,6 +242,12 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     world->config.user = world->watch;
     world->config.takes_replays = random_below(random, 8) == 0;
     memset(world->leaving_boots, 0, sizeof(world->leaving_boots));
+    world->config.keys = NULL;
+    if (world->is_sealed_always || plan->seed % SEALED_ONE_IN == 0) {
+        world->config.keys = world->keys;
+        gossip_keys_reset(world->keys, sim);
+        gossip_keys_rotate(world->keys, plan->heal_us);
+    }
     resolve(world);
     for (uint32_t i = 0; i < sim_host_count(sim); i++) {
         struct sim_host *host = sim_host_at(sim, i);
@@ -257,3 +278,13 @@ const struct sim_world gossip_world = {.name = "gossip",
                                        .fault = apply_fault,
                                        .healed = healed,
                                        .end = end};
+
+const struct sim_world gossip_sealed_world = {.name = "sealed",
+                                              .about = "membership, with lib/crypto below and its key replaced all the time",
+                                              .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false},
+                                              .make = make_sealed,
+                                              .free = free_world,
+                                              .begin = begin,
+                                              .fault = apply_fault,
+                                              .healed = healed,
+                                              .end = end};

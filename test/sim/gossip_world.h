@@ -7,5 +7,6 @@
 #include "sim/sim_world.h"
 
 extern const struct sim_world gossip_world;
+extern const struct sim_world gossip_sealed_world; /* lib/crypto in every seed */
 
 #endif

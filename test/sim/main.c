@@ -3,7 +3,7 @@
 
 int main(int argc, char **argv)
 {
-    static const struct sim_world *const worlds[] = {&gossip_world};
+    static const struct sim_world *const worlds[] = {&gossip_world, &gossip_sealed_world};
 
     return sim_main(argc, argv, worlds, sizeof(worlds) / sizeof(worlds[0]));
 }

@@ -140,6 +140,8 @@ void sim_host_set_program(struct sim_host *host, const struct sim_program *progr
 void *sim_host_process(const struct sim_host *host); /* NULL: none runs */
 bool sim_host_is_running(const struct sim_host *host);
 bool sim_host_is_powered(const struct sim_host *host);
+bool sim_host_is_awake(const struct sim_host *host); /* runs, and is neither stopped nor asleep: what a control may act on */
+bool sim_host_is_dying(const struct sim_host *host); /* killed while a control acted on it: gone after its next event */
 
 /* The IP of a number below SIM_ADDRESSES_MAX. A host listens on one, at first that of its index; a host that takes
  * another's leaves it without. Whatever is on its way to an address goes to whoever has it when it arrives. */

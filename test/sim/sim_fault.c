@@ -117,6 +117,7 @@ static void come_up(struct sim_faults *faults, const struct sim_fault *fault, ui
     bool is_kill = fault->kind == SIM_FAULT_KILL || fault->kind == SIM_FAULT_POWER;
 
     if (--faults->downs[number] > 0) return;
+    if (sim_host_is_dying(host)) sim_host_kill(host, fault->kind == SIM_FAULT_POWER ? SIM_STOP_POWER : SIM_STOP_KILL);
     sim_host_kill_at_output(host, 0, SIM_STOP_KILL);
     if (sim_host_is_running(host)) return; /* it had nothing to say: the kill did not happen */
     if (is_kill) change_disk(host, (enum sim_fault_disk)fault->b);

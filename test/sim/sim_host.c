@@ -161,6 +161,16 @@ void sim_host_kill(struct sim_host *host, enum sim_stop how)
     if (host->is_running) stop(host, how);
 }
 
+bool sim_host_is_awake(const struct sim_host *host)
+{
+    return host->is_running && !host->is_dying && host->pauses == 0 && host->suspends == 0;
+}
+
+bool sim_host_is_dying(const struct sim_host *host)
+{
+    return host->is_running && host->is_dying;
+}
+
 void sim_host_kill_at_output(struct sim_host *host, uint64_t nth, enum sim_stop how)
 {
     host->outputs_left = nth;

@@ -307,6 +307,22 @@ void gossip_set_registered(struct gossip *gossip, const struct uuid *id, bool is
     if (is_registered && !member_is_live(member)) links_member_died(gossip, member);
 }
 
+void gossip_set_needed(struct gossip *gossip, uint64_t now_us, const struct uuid *id, bool is_needed)
+{
+    struct member *member;
+
+    gossip_begin_event(gossip, now_us);
+    member = table_find(gossip, id);
+    if (member != NULL && member != gossip->self && !gossip->has_left) links_need(gossip, member, is_needed);
+}
+
+void gossip_link_used(struct gossip *gossip, const struct uuid *peer)
+{
+    struct member *member = table_find(gossip, peer);
+
+    if (member != NULL && member->link_idle_us != 0) member->link_idle_us = gossip->now_us;
+}
+
 /* ---- looking ---- */
 
 size_t gossip_member_count(const struct gossip *gossip)

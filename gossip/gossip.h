@@ -153,6 +153,14 @@ void gossip_set_frontier(struct gossip *gossip, const struct gossip_frontier *fr
  * output with is_new). The registered are dialled for ever and never forgotten. */
 void gossip_set_registered(struct gossip *gossip, const struct uuid *id, bool is_registered);
 
+/* The caller needs a link to this member (raft, a feed, requests that are forwarded): dialled now, again whenever it is lost, and with
+ * backoff for as long as it fails, also while the member is held dead. Nothing for a member that is not known: it may be asked for again when it
+ * comes (a MEMBER output with is_new), and is to be then. */
+void gossip_set_needed(struct gossip *gossip, uint64_t now_us, const struct uuid *id, bool is_needed);
+
+/* The link to this peer carried something for others than gossip: it is not idle, whoever dialled it. */
+void gossip_link_used(struct gossip *gossip, const struct uuid *peer);
+
 /* ---- soft state: one writer per origin, everyone reads ---- */
 
 /* Sets this broker's value; an empty one is as good as any. Errors: MESH_EINVAL (too long), MESH_ELIMIT-like

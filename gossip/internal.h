@@ -92,6 +92,7 @@ struct member {
     uint32_t backoff_us;
     uint8_t udp_misses;
     bool is_wanted;  /* a link to it is to be kept */
+    bool is_needed;  /* the caller says so */
     bool is_dialled; /* a dial is under way */
     bool is_ours;    /* the link was dialled by us */
     uint64_t link_idle_us; /* since when nobody here needs the link; 0: it is needed */

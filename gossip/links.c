@@ -99,7 +99,7 @@ void links_choose(struct gossip *gossip)
     if (!is_small) choose_neighbours(gossip);
     for (uint32_t i = 0; i < gossip->pool_count; i++) {
         struct member *member = gossip->pool[i];
-        if (is_small) member->is_wanted = true;
+        if (is_small || member->is_needed) member->is_wanted = true;
         if (member->shown.is_linked) {
             keep_or_release(gossip, member, &has_idle);
         } else if (member->is_wanted && !timer_is_armed(&member->dial_timer)) {
@@ -120,12 +120,30 @@ void links_dial_due(struct gossip *gossip, struct member *member)
     if (is_dead) {
         if (member->shown.state == GOSSIP_LEFT && !member->shown.is_registered) return;
         /* The mesh as a whole, not each of its members, tries the unregistered once per interval. */
-        is_due = member->shown.is_registered || gossip->now_us - member->shown.changed_us < RECENTLY_DEAD_US ||
+        is_due = member->shown.is_registered || member->is_needed ||
+                 gossip->now_us - member->shown.changed_us < RECENTLY_DEAD_US ||
                  random_below(&gossip->random, gossip_size(gossip)) == 0;
     }
     if (is_due)
         dial(gossip, member);
     else if (is_dead)
+        dial_later(gossip, member);
+}
+
+void links_need(struct gossip *gossip, struct member *member, bool is_needed)
+{
+    if (member->is_needed == is_needed) return;
+    member->is_needed = is_needed;
+    if (!is_needed) {
+        links_changed(gossip); /* it may be wanted for its place on the ring */
+        return;
+    }
+    if (member_is_live(member)) member->is_wanted = true;
+    member->link_idle_us = 0;
+    if (member->shown.is_linked || member->is_dialled || timer_is_armed(&member->dial_timer)) return;
+    if (member_is_live(member))
+        dial(gossip, member);
+    else
         dial_later(gossip, member);
 }
 
@@ -211,5 +229,6 @@ void links_member_died(struct gossip *gossip, struct member *member)
 void links_member_lives(struct gossip *gossip, struct member *member)
 {
     member->backoff_us = 0;
+    if (member->is_needed && !member->is_dialled) timers_cancel(&gossip->timers, &member->dial_timer); /* not after the wait for a dead one */
     links_changed(gossip);
 }

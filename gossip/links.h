@@ -1,6 +1,6 @@
 /* gossip/links.h - who is linked to whom: everybody to everybody while the mesh is small, else each to its next
  * neighbours on a ring of hashed ids, so that several watch each process; besides seeds, the dead (they may only seem
- * so) and whoever has to be talked to at length. */
+ * so), whoever the caller needs, and whoever has to be talked to at length. */
 #ifndef GOSSIP_LINKS_H
 #define GOSSIP_LINKS_H
 
@@ -17,6 +17,9 @@ void links_failed(struct gossip *gossip, struct member *member, enum gossip_dial
 
 /* A link for the moment: hung up again when nobody needs it. */
 void links_borrow(struct gossip *gossip, struct member *member);
+
+/* The caller needs a link to it, or no more. */
+void links_need(struct gossip *gossip, struct member *member, bool is_needed);
 
 /* The member's dial timer. */
 void links_dial_due(struct gossip *gossip, struct member *member);

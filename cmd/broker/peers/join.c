@@ -1,23 +1,40 @@
-/* peers/join.c - rounds of dials to every known address, a few at a time. */
+/* peers/join.c - rounds of dials to every known address, a few at a time; with a founding also links that come in, and links to
+ * brokers that belong to no mesh yet either, which are kept. */
 #include "cmd/broker/peers/join.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/list.h"
 #include "base/map.h"
+#include "cmd/broker/peers/link_self.h"
 #include "crypto/crypto.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#define DIALS_MAX     8
-#define ROUND_SECONDS 1.0 /* between two rounds of dials */
+#define DIALS_MAX       8
+#define ROUND_SECONDS   1.0 /* between two rounds of dials */
+#define LINKS_MAX       (2 * SEEDS_ADDRESSES_MAX) /* of all kinds; who comes in beyond is turned away */
+#define LISTEN_BACKLOG  256
+#define ACCEPTS_PER_TURN 16
+
+struct join_link {
+    struct list_node node; /* in join.links */
+    struct link *link;
+    struct attempt *attempt; /* of this round, while it is under way; NULL: it came in, or it is kept */
+    struct uuid id, dir_id;  /* zero before the peer is proven, and before it said its disk */
+    bool is_kept;            /* the peer belongs to no mesh, and there is a founding */
+};
 
 struct attempt {
     struct net_address address;
-    struct link *link; /* NULL: none under way */
-    bool is_over, is_permanent;
+    struct join_link *link; /* NULL: none under way */
+    bool is_over, is_permanent, is_self;
     uint64_t told; /* what was last told about this address, as a hash */
 };
 
@@ -27,6 +44,9 @@ struct join {
     struct seeds *seeds;
     struct link_options link_options;
     ev_timer timer;
+    ev_io acceptor; /* with a founding only */
+    struct list_node links;
+    size_t link_count;
     struct attempt attempts[SEEDS_ADDRESSES_MAX], before[SEEDS_ADDRESSES_MAX]; /* this round's, and the one's before */
     size_t attempt_count, before_count, dials;
     bool is_in_round, is_found, is_done;
@@ -72,29 +92,156 @@ static size_t tell_names(struct join *join)
     return problems;
 }
 
+/* ---- links ---- */
+
+static struct join_link *keep_link(struct join *join, struct join_link *entry, struct link *link)
+{
+    entry->link = link;
+    link_set_mark(link, entry);
+    list_push_back(&join->links, &entry->node);
+    join->link_count++;
+    return entry;
+}
+
+static struct join_link *dial(struct join *join, const struct net_address *address)
+{
+    struct join_link *entry = calloc(1, sizeof(*entry));
+    struct link *link;
+
+    if (entry == NULL) return NULL;
+    join->link_options.channel.wall_ms = (uint64_t)clock_wall_ms();
+    if (link_dial(&join->link_options, address, NULL, &link) != 0) {
+        free(entry);
+        return NULL;
+    }
+    return keep_link(join, entry, link);
+}
+
+/* Takes the socket. */
+static void adopt(struct join *join, int fd)
+{
+    struct join_link *entry = join->link_count < LINKS_MAX ? calloc(1, sizeof(*entry)) : NULL;
+    struct link *link;
+
+    if (entry == NULL) {
+        close(fd);
+        return;
+    }
+    join->link_options.channel.wall_ms = (uint64_t)clock_wall_ms();
+    if (link_adopt(&join->link_options, fd, slice_of(NULL, 0), &link) != 0) {
+        free(entry);
+        return;
+    }
+    keep_link(join, entry, link);
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct join *join = io->data;
+
+    (void)loop;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0) return; /* none is left, or no descriptor: then the next round of dials leaves some */
+        if (join->is_found)
+            close(fd);
+        else
+            adopt(join, fd);
+    }
+}
+
+/* A link to this broker that can carry messages of the founding; not `except`. */
+static struct join_link *find_kept(const struct join *join, const struct uuid *id, const struct join_link *except)
+{
+    list_for_each(node, &join->links)
+    {
+        struct join_link *entry = container_of(node, struct join_link, node);
+
+        if (entry != except && entry->is_kept && !uuid_is_zero(&entry->dir_id) && uuid_equal(&entry->id, id)) return entry;
+    }
+    return NULL;
+}
+
+static bool is_kept_at(const struct join *join, const struct net_address *address)
+{
+    list_for_each(node, &join->links)
+    {
+        const struct join_link *entry = container_of(node, struct join_link, node);
+
+        if (entry->is_kept && link_is_dialled(entry->link) && net_address_equal(link_address(entry->link), address)) return true;
+    }
+    return false;
+}
+
+int join_send(struct join *join, const struct uuid *to, struct slice message)
+{
+    struct join_link *entry = find_kept(join, to, NULL);
+
+    return entry == NULL ? MESH_ECLOSED : link_send(entry->link, LINK_TYPE_FOUNDING, message);
+}
+
+/* Says goodbye to everybody; the loop ends when all are gone. An end without a goodbye would look like a broker that has died. */
+static void wind_up(struct join *join, int error)
+{
+    join->is_found = true;
+    join->error = error;
+    ev_timer_stop(join->loop, &join->timer);
+    list_for_each(node, &join->links)
+        link_close(container_of(node, struct join_link, node)->link);
+    if (join->link_count == 0) finish(join, error);
+}
+
+void join_end(struct join *join, int error, const struct uuid *cluster_id)
+{
+    if (join->is_found) return;
+    if (error == 0) join->cluster_id = *cluster_id;
+    wind_up(join, error);
+}
+
 /* ---- a round ---- */
 
 static void dial_more(struct join *join)
 {
-    for (size_t i = 0; i < join->attempt_count && join->dials < DIALS_MAX; i++) {
+    for (size_t i = 0; i < join->attempt_count && join->dials < DIALS_MAX && !join->is_found; i++) {
         struct attempt *attempt = &join->attempts[i];
 
         if (attempt->link != NULL || attempt->is_over) continue;
-        join->link_options.channel.wall_ms = (uint64_t)clock_wall_ms();
-        if (link_dial(&join->link_options, &attempt->address, NULL, &attempt->link) != 0) {
+        attempt->link = dial(join, &attempt->address);
+        if (attempt->link == NULL) {
             finish(join, MESH_ENOMEM);
             return;
         }
-        link_set_mark(attempt->link, attempt);
+        attempt->link->attempt = attempt;
         join->dials++;
     }
 }
 
-static uint64_t told_before(const struct join *join, const struct net_address *address)
+static void round_over(struct join *join)
+{
+    size_t problems = tell_names(join), permanent = 0, selves = 0;
+
+    join->is_in_round = false;
+    for (size_t i = 0; i < join->attempt_count; i++) {
+        permanent += join->attempts[i].is_permanent;
+        selves += join->attempts[i].is_self;
+    }
+    /* A broker that founds is among its own seeds, as a rule; one that does not is no seed. */
+    if (problems == 0 && permanent + selves == join->attempt_count && (permanent > 0 || join->options->founding == NULL)) {
+        finish(join, MESH_EUNAUTHORIZED);
+        return;
+    }
+    ev_timer_stop(join->loop, &join->timer);
+    ev_timer_set(&join->timer, ROUND_SECONDS, 0);
+    ev_timer_start(join->loop, &join->timer);
+}
+
+static const struct attempt *find_before(const struct join *join, const struct net_address *address)
 {
     for (size_t i = 0; i < join->before_count; i++)
-        if (net_address_equal(&join->before[i].address, address)) return join->before[i].told;
-    return 0;
+        if (net_address_equal(&join->before[i].address, address)) return &join->before[i];
+    return NULL;
 }
 
 static void start_round(struct join *join)
@@ -104,35 +251,30 @@ static void start_round(struct join *join)
     memcpy(join->before, join->attempts, join->attempt_count * sizeof(join->attempts[0]));
     join->before_count = join->attempt_count;
     join->attempt_count = seeds_addresses(join->seeds, addresses);
-    for (size_t i = 0; i < join->attempt_count; i++)
-        join->attempts[i] = (struct attempt){.address = addresses[i], .told = told_before(join, &addresses[i])};
+    for (size_t i = 0; i < join->attempt_count; i++) {
+        const struct attempt *before = find_before(join, &addresses[i]);
+        struct attempt *attempt = &join->attempts[i];
+
+        *attempt = (struct attempt){.address = addresses[i]};
+        if (before != NULL) {
+            attempt->told = before->told;
+            attempt->is_self = before->is_self;
+        }
+        attempt->is_over = attempt->is_self || is_kept_at(join, &addresses[i]);
+    }
     join->is_in_round = join->attempt_count > 0;
     dial_more(join);
-}
-
-static void round_over(struct join *join)
-{
-    size_t problems = tell_names(join), permanent = 0;
-
-    join->is_in_round = false;
-    for (size_t i = 0; i < join->attempt_count; i++)
-        permanent += join->attempts[i].is_permanent;
-    if (problems == 0 && permanent == join->attempt_count) {
-        finish(join, MESH_EUNAUTHORIZED);
-        return;
-    }
-    ev_timer_stop(join->loop, &join->timer);
-    ev_timer_set(&join->timer, ROUND_SECONDS, 0);
-    ev_timer_start(join->loop, &join->timer);
+    if (join->is_in_round && join->dials == 0 && !join->is_done && !join->is_found) round_over(join);
 }
 
 static void attempt_over(struct join *join, struct attempt *attempt)
 {
+    attempt->link->attempt = NULL;
     attempt->link = NULL;
     attempt->is_over = true;
     join->dials--;
     dial_more(join);
-    if (join->dials == 0 && !join->is_done) round_over(join);
+    if (join->dials == 0 && !join->is_done && !join->is_found) round_over(join);
 }
 
 static void on_names(void *user)
@@ -153,82 +295,151 @@ static void on_round(struct ev_loop *loop, ev_timer *timer, int events)
     if (!join->is_found) start_round(join);
 }
 
-/* ---- links ---- */
+/* ---- what links say ---- */
 
 static void refuse(struct join *join, struct attempt *attempt, const struct explanation *explanation)
 {
+    if (attempt == NULL) return; /* it came in: its own broker tells */
     attempt->is_permanent = explanation->is_permanent;
     if (explanation->is_permanent) join->permanent = *explanation;
     tell(join, &attempt->told, explanation);
 }
 
-static void on_up(void *user, struct link *link)
+/* The clock of who was met: false, and the link ends, when it is too far off. */
+static bool is_clock_good(struct join *join, struct join_link *entry)
 {
-    struct join *join = user;
-    const struct channel_peer *peer = link_peer(link);
-    struct explain_context context = {link_address(link), &join->cluster_id, peer, join->options->key_path, NULL};
+    const struct channel_peer *peer = link_peer(entry->link);
+    struct explain_context context = {link_address(entry->link), &join->cluster_id, peer, join->options->key_path, NULL};
     int64_t difference_ms = (int64_t)(peer->wall_ms - (uint64_t)clock_wall_ms());
     struct explanation explanation;
 
+    if (llabs(difference_ms) <= CLOCK_WARN_MS) return true;
+    explain_clock(&context, difference_ms, &explanation);
+    refuse(join, entry->attempt, &explanation);
+    if (explanation.is_permanent) link_close(entry->link);
+    return !explanation.is_permanent;
+}
+
+static void met_nobody(struct join *join, struct join_link *entry)
+{
+    struct explanation explanation = {"", "Start one broker with 'mesh serve'; the others join it.", false};
+    char address[NET_ADDRESS_STRING_SIZE];
+
+    snprintf(explanation.what, sizeof(explanation.what), "%s belongs to no mesh yet itself",
+             net_address_format(link_address(entry->link), address));
+    refuse(join, entry->attempt, &explanation);
+    link_close(entry->link);
+}
+
+/* A broker that may found a mesh together with this one. */
+static void keep_friend(struct join *join, struct join_link *entry)
+{
+    const struct link_self self = {.dir_id = join->options->dir_id};
+    uint8_t bytes[LINK_SELF_SIZE];
+
+    link_self_encode(&self, bytes);
+    if (link_send(entry->link, LINK_TYPE_SELF, slice_of(bytes, sizeof(bytes))) != 0) {
+        link_close(entry->link);
+        return;
+    }
+    entry->is_kept = true;
+    if (entry->attempt != NULL) attempt_over(join, entry->attempt);
+}
+
+static void on_up(void *user, struct link *link)
+{
+    struct join *join = user;
+    struct join_link *entry = link_mark(link);
+    const struct channel_peer *peer = link_peer(link);
+
+    entry->id = peer->id;
     if (join->is_found) {
         link_close(link);
         return;
     }
-    if (llabs(difference_ms) > CLOCK_WARN_MS) {
-        explain_clock(&context, difference_ms, &explanation);
-        refuse(join, link_mark(link), &explanation);
-        if (explanation.is_permanent) {
-            link_close(link);
-            return;
-        }
+    if (!is_clock_good(join, entry)) return;
+    if (!uuid_is_zero(&peer->cluster_id)) {
+        join->cluster_id = peer->cluster_id;
+        wind_up(join, 0);
+    } else if (join->options->founding != NULL) {
+        keep_friend(join, entry);
+    } else {
+        met_nobody(join, entry);
     }
-    if (uuid_is_zero(&peer->cluster_id)) {
-        char address[NET_ADDRESS_STRING_SIZE];
-
-        explanation = (struct explanation){"", "Start one broker with 'mesh serve'; the others join it.", false};
-        snprintf(explanation.what, sizeof(explanation.what), "%s belongs to no mesh yet itself",
-                 net_address_format(link_address(link), address));
-        refuse(join, link_mark(link), &explanation);
-        link_close(link);
-        return;
-    }
-    join->cluster_id = peer->cluster_id;
-    join->is_found = true;
-    link_close(link); /* with a goodbye: an end without one would look like a broker that has died */
 }
 
 static void on_frame(void *user, struct link *link, uint8_t type, struct slice payload)
 {
-    (void)user;
-    (void)link;
-    (void)type;
-    (void)payload; /* gossip that came too early; it is told again to whoever has joined */
+    struct join *join = user;
+    struct join_link *entry = link_mark(link);
+    const struct join_founding *founding = join->options->founding;
+    struct link_self self;
+
+    if (!entry->is_kept || join->is_found) return; /* gossip that came too early; it is told again to whoever has joined */
+    if (type == LINK_TYPE_SELF && uuid_is_zero(&entry->dir_id) && link_self_decode(payload, &self) == 0) {
+        bool is_first = find_kept(join, &entry->id, entry) == NULL;
+
+        entry->dir_id = self.dir_id;
+        if (is_first && !uuid_is_zero(&self.dir_id)) founding->up(founding->user, link_peer(link), &entry->dir_id);
+    } else if (type == LINK_TYPE_FOUNDING && !uuid_is_zero(&entry->dir_id)) {
+        founding->receive(founding->user, &entry->id, &entry->dir_id, payload);
+    }
+}
+
+static void tell_end(struct join *join, struct join_link *entry, enum link_end end, const char *reason)
+{
+    struct link *link = entry->link;
+    struct explain_context context = {link_address(link), &join->cluster_id, link_peer(link), join->options->key_path,
+                                      &join->options->source};
+    struct explanation explanation;
+
+    if (join->options->founding != NULL && link_failure(link)->failure == CHANNEL_FAILURE_SELF) {
+        if (entry->attempt != NULL) entry->attempt->is_self = true;
+        return;
+    }
+    explain_link_end(&context, end, reason, link_failure(link), &explanation);
+    refuse(join, entry->attempt, &explanation);
 }
 
 static void on_down(void *user, struct link *link, enum link_end end, const char *reason)
 {
     struct join *join = user;
-    struct attempt *attempt = link_mark(link);
+    struct join_link *entry = link_mark(link);
+    const struct join_founding *founding = join->options->founding;
+    bool was_heard = entry->is_kept && !uuid_is_zero(&entry->dir_id);
 
-    if (join->is_found) {
-        attempt->link = NULL;
-        if (end == LINK_END_CLOSED) finish(join, 0);
-        return;
-    }
-    if (end != LINK_END_CLOSED) {
-        struct explain_context context = {link_address(link), &join->cluster_id, link_peer(link), join->options->key_path,
-                                          &join->options->source};
-        struct explanation explanation;
-
-        explain_link_end(&context, end, reason, link_failure(link), &explanation);
-        refuse(join, attempt, &explanation);
-    }
-    attempt_over(join, attempt);
+    if (!join->is_found && end != LINK_END_CLOSED) tell_end(join, entry, end, reason);
+    list_remove(&entry->node);
+    join->link_count--;
+    if (entry->attempt != NULL) attempt_over(join, entry->attempt);
+    if (was_heard && !join->is_found && find_kept(join, &entry->id, NULL) == NULL) founding->down(founding->user, &entry->id);
+    free(entry);
+    if (join->is_found && join->link_count == 0) finish(join, join->error);
 }
 
 static const struct link_hooks hooks = {on_up, on_frame, on_down};
 
 /* ---- the call ---- */
+
+static int open_door(struct join *join)
+{
+    const struct join_founding *founding = join->options->founding;
+
+    if (founding == NULL) return 0;
+    if (listen(join->options->listen_fd, LISTEN_BACKLOG) != 0) return error_from_errno(errno);
+    ev_io_init(&join->acceptor, on_accept, join->options->listen_fd, EV_READ);
+    join->acceptor.data = join;
+    ev_io_start(join->loop, &join->acceptor);
+    founding->start(founding->user, join, join->loop);
+    return 0;
+}
+
+static void close_door(struct join *join)
+{
+    if (join->options->founding == NULL) return;
+    ev_io_stop(join->loop, &join->acceptor);
+    join->options->founding->stop(join->options->founding->user);
+}
 
 static int run(struct join *join)
 {
@@ -248,11 +459,19 @@ static int run(struct join *join)
     };
     ev_timer_init(&join->timer, on_round, 0, 0);
     join->timer.data = join;
+    err = open_door(join);
+    if (err != 0) return err;
     while (!join->is_done)
         ev_run(join->loop, EVRUN_ONCE);
     ev_timer_stop(join->loop, &join->timer);
-    for (size_t i = 0; i < join->attempt_count; i++)
-        if (join->attempts[i].link != NULL) link_abandon(join->attempts[i].link);
+    close_door(join);
+    list_for_each_safe(node, &join->links)
+    {
+        struct join_link *entry = container_of(node, struct join_link, node);
+
+        link_abandon(entry->link);
+        free(entry);
+    }
     return join->error;
 }
 
@@ -263,6 +482,7 @@ int join_find_cluster(const struct join_options *options, struct uuid *ret_clust
 
     if (join == NULL) return err;
     join->options = options;
+    list_init(&join->links);
     join->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (join->loop != NULL) {
         err = run(join);

@@ -2,7 +2,10 @@
  *
  * Runs a loop of its own on the calling thread until somebody who holds the same key and belongs to a mesh has proven it,
  * or until every seed has refused for a reason that waiting does not mend. Names that do not resolve yet and seeds that
- * do not answer yet are waited for, for ever. Nothing is written. */
+ * do not answer yet are waited for, for ever. Nothing is written.
+ *
+ * With a founding (join_founding), brokers that belong to no mesh yet talk to each other meanwhile: the port is listened on, links between
+ * such brokers are kept, and the founding may end the wait with a mesh of its own. Whoever proves an existing mesh still ends it first. */
 #ifndef BROKER_PEERS_JOIN_H
 #define BROKER_PEERS_JOIN_H
 
@@ -11,6 +14,27 @@
 
 /* What keeps us waiting, whenever that changes; both strings are borrowed for the call. */
 typedef void join_progress_fn(void *user, const char *what, const char *cure);
+
+struct join;
+struct ev_loop;
+
+/* The rules are replication/founding's; here are its links. Every hook runs on the join's loop; the calls below may be made from any. */
+struct join_founding {
+    void *user;
+    /* The loop is about to run: timers may be started on it. They are to be stopped in stop(), which comes before the loop ends. */
+    void (*start)(void *user, struct join *join, struct ev_loop *loop);
+    void (*stop)(void *user);
+    /* A broker without a mesh, which has proven that it holds the cluster key and who it is: the first link to it, and the end of the last. */
+    void (*up)(void *user, const struct channel_peer *peer, const struct uuid *dir_id);
+    void (*down)(void *user, const struct uuid *peer);
+    void (*receive)(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice message);
+};
+
+/* Queues a copy. Errors: MESH_ECLOSED (no link), MESH_ETOOLARGE, MESH_ENOMEM, MESH_EFULL. */
+int join_send(struct join *join, const struct uuid *to, struct slice message);
+
+/* The founding is over: join_find_cluster() returns this mesh, or the error. */
+void join_end(struct join *join, int error, const struct uuid *cluster_id);
 
 struct join_options {
     const struct seed *seeds;
@@ -21,6 +45,9 @@ struct join_options {
     const char *key_path;
     const struct identity_key *identity;
     uint32_t boot;
+    const struct join_founding *founding; /* NULL: a mesh is looked for, and nothing else */
+    struct uuid dir_id;                   /* of this broker, for the founding */
+    int listen_fd;                        /* bound; used with a founding only, and left listening */
     join_progress_fn *progress;
     void *user;
 };

@@ -1,4 +1,4 @@
-/* peers/link.c - a socket, a channel, one buffer each way that exists only while it holds something. */
+/* peers/link.c - a socket, a channel, a queue of messages, one buffer each way that exists only while it holds something. */
 #include "cmd/broker/peers/link.h"
 
 #include "base/error.h"
@@ -21,6 +21,9 @@
 #define KEEPALIVE_PROBES     3
 #define RECEIVE_CHUNK        16384
 #define RECEIVES_PER_TURN    8
+#define SEALED_BYTES_MAX     131072 /* that wait for the socket */
+#define SENDS_PER_TURN       4
+#define UNSENT_BYTES_MAX     131072 /* in the kernel before it asks for more: what is urgent waits behind no more than that */
 #define REASON_SIZE          200
 
 enum link_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_GOODBYE, STATE_ENDED };
@@ -43,6 +46,9 @@ struct link {
     struct uuid expected;
     struct channel *channel;
     struct bytes in, out;
+    struct link_queue queue;
+    struct link_parts parts;
+    bool has_said_goodbye; /* its frame is in `out`, the last one */
     struct link_stats stats;
     struct channel_failure_detail failure;
     enum link_end end;
@@ -133,6 +139,8 @@ static void release(struct link *link)
     channel_free(link->channel);
     bytes_release(&link->in);
     bytes_release(&link->out);
+    link_queue_clear(&link->queue);
+    link_parts_deinit(&link->parts);
     free(link);
 }
 
@@ -166,7 +174,8 @@ static void end_by_eof(struct link *link)
 
 /* ---- sending ---- */
 
-static void flush(struct link *link)
+/* Hands the socket what it takes of the sealed bytes. */
+static void write_out(struct link *link)
 {
     struct bytes *out = &link->out;
 
@@ -174,7 +183,7 @@ static void flush(struct link *link)
         ssize_t size = send(link->io.fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
 
         if (size < 0 && errno == EINTR) continue;
-        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
         if (size < 0) {
             end_by_errno(link, errno);
             return;
@@ -182,17 +191,69 @@ static void flush(struct link *link)
         link->stats.sent_bytes += (uint64_t)size;
         out->start += (size_t)size;
     }
-    if (bytes_size(out) == 0) {
-        bytes_release(out);
-        if (link->state == STATE_GOODBYE) {
+    out->start = out->end = 0;
+}
+
+static int seal_frame(struct link *link, uint8_t type, struct slice payload)
+{
+    int err = bytes_reserve(&link->out, payload.size + CHANNEL_FRAME_OVERHEAD);
+
+    if (err != 0) return err;
+    err = channel_seal(link->channel, type, payload, link->out.data + link->out.end);
+    if (err == 0) link->out.end += payload.size + CHANNEL_FRAME_OVERHEAD;
+    return err;
+}
+
+/* Parts of what waits, as much as the socket may take next. */
+static int seal_more(struct link *link)
+{
+    uint8_t room[LINK_PART_BYTES];
+    struct link_part part;
+    int err = 0;
+
+    while (err == 0 && bytes_size(&link->out) < SEALED_BYTES_MAX && link_queue_next(&link->queue, &part)) {
+        err = seal_frame(link, part.type, link_part_bytes(&part, room));
+        if (err != 0) break;
+        link->stats.sent_frames++;
+        link_queue_advance(&link->queue, &part);
+    }
+    if (err == 0 && link->state == STATE_GOODBYE && !link->has_said_goodbye && !link_queue_next(&link->queue, &part)) {
+        err = seal_frame(link, CHANNEL_FRAME_END, slice_of(NULL, 0));
+        link->has_said_goodbye = err == 0;
+    }
+    return err;
+}
+
+static bool has_more(struct link *link)
+{
+    struct link_part part;
+
+    return bytes_size(&link->out) > 0 || link_queue_next(&link->queue, &part);
+}
+
+static void flush(struct link *link)
+{
+    for (int i = 0; i < SENDS_PER_TURN; i++) {
+        if (link->state != STATE_HANDSHAKE && seal_more(link) != 0) {
+            end(link, LINK_END_LOCAL, "out of memory");
+            return;
+        }
+        if (bytes_size(&link->out) == 0) break;
+        write_out(link);
+        if (link->state == STATE_ENDED) return;
+        if (bytes_size(&link->out) > 0) break;
+    }
+    if (!has_more(link)) {
+        bytes_release(&link->out);
+        if (link->has_said_goodbye) {
             end(link, LINK_END_CLOSED, "closed here");
             return;
         }
     }
-    watch(link, EV_READ | (out->data != NULL ? EV_WRITE : 0));
+    watch(link, EV_READ | (has_more(link) ? EV_WRITE : 0));
 }
 
-static int queue(struct link *link, const uint8_t *data, size_t size)
+static int queue_bytes(struct link *link, const uint8_t *data, size_t size)
 {
     if (bytes_reserve(&link->out, size) != 0) return MESH_ENOMEM;
     memcpy(link->out.data + link->out.end, data, size);
@@ -200,37 +261,37 @@ static int queue(struct link *link, const uint8_t *data, size_t size)
     return 0;
 }
 
-static int queue_frame(struct link *link, uint8_t type, struct slice payload)
+int link_send_message(struct link *link, struct link_message *message)
 {
-    size_t size = payload.size + CHANNEL_FRAME_OVERHEAD;
+    bool is_control = link_lane_of(message->type) == LINK_LANE_CONTROL;
     int err;
 
-    if (payload.size > CHANNEL_PAYLOAD_MAX) return MESH_ETOOLARGE;
-    if (bytes_size(&link->out) + size > LINK_QUEUE_BYTES_MAX) return MESH_EFULL;
-    if (bytes_reserve(&link->out, size) != 0) return MESH_ENOMEM;
-    err = channel_seal(link->channel, type, payload, link->out.data + link->out.end);
-    if (err != 0) return err;
-    link->out.end += size;
-    link->stats.sent_frames++;
-    return 0;
+    if (link->state != STATE_OPEN) return MESH_ECLOSED;
+    err = link_queue_push(&link->queue, message);
+    if (err == MESH_EFULL && is_control) end(link, LINK_END_SILENT, "it does not read what it is sent");
+    /* What is sent in one turn of the loop leaves together, when the socket is found writable. */
+    if (err == 0) watch(link, EV_READ | EV_WRITE);
+    return err;
 }
 
 int link_send(struct link *link, uint8_t type, struct slice payload)
 {
+    struct link_message *message;
     int err;
 
     if (link->state != STATE_OPEN) return MESH_ECLOSED;
-    err = queue_frame(link, type, payload);
-    if (err == MESH_EFULL) end(link, LINK_END_SILENT, "it does not read what it is sent");
-    /* What is sent in one turn of the loop leaves together, when the socket is found writable. */
-    if (err == 0) watch(link, EV_READ | EV_WRITE);
+    if (payload.size > LINK_MESSAGE_MAX) return MESH_ETOOLARGE;
+    message = link_message_copy(type, payload);
+    if (message == NULL) return MESH_ENOMEM;
+    err = link_send_message(link, message);
+    if (err != 0) message->done(message);
     return err;
 }
 
 void link_close(struct link *link)
 {
     if (link->state == STATE_GOODBYE || link->state == STATE_ENDED) return;
-    if (link->state != STATE_OPEN || queue_frame(link, CHANNEL_FRAME_END, slice_of(NULL, 0)) != 0) {
+    if (link->state != STATE_OPEN) {
         end(link, LINK_END_CLOSED, "closed here");
         return;
     }
@@ -254,7 +315,7 @@ static void handshake(struct link *link)
     do {
         state = channel_step(link->channel, bytes_slice(&link->in), &step);
         link->in.start += step.used;
-        if (step.out_size > 0 && queue(link, step.out, step.out_size) != 0) {
+        if (step.out_size > 0 && queue_bytes(link, step.out, step.out_size) != 0) {
             end(link, LINK_END_LOCAL, "out of memory");
             return;
         }
@@ -268,6 +329,34 @@ static void handshake(struct link *link)
         set_deadline(link, -1);
         link->hooks->up(link->user, link);
     }
+}
+
+static void take_message(struct link *link, const struct channel_frame *frame)
+{
+    struct slice message;
+    bool is_whole;
+    int err = link_parts_add(&link->parts, frame->type, frame->payload, &message, &is_whole);
+    uint8_t type = frame->type & (uint8_t)~LINK_PART_MORE;
+
+    if (err == MESH_ENOMEM) {
+        end(link, LINK_END_LOCAL, "out of memory");
+    } else if (err != 0) {
+        link->failure = (struct channel_failure_detail){.failure = CHANNEL_FAILURE_MALFORMED};
+        end(link, LINK_END_REJECTED, channel_failure_text(CHANNEL_FAILURE_MALFORMED));
+    } else if (is_whole) {
+        link->hooks->receive(link->user, link, type, message);
+        link_parts_release(&link->parts, type);
+    }
+}
+
+uint8_t *link_take(struct link *link, uint8_t type, struct slice payload)
+{
+    uint8_t *bytes = link_parts_take(&link->parts, type);
+
+    if (bytes != NULL) return bytes;
+    bytes = malloc(payload.size + 1);
+    if (bytes != NULL && payload.size > 0) memcpy(bytes, payload.data, payload.size);
+    return bytes;
 }
 
 /* One whole frame at the front, if there is one. */
@@ -288,7 +377,7 @@ static bool take_frame(struct link *link)
     if (frame.type == CHANNEL_FRAME_END)
         end(link, LINK_END_CLOSED, "closed by the peer");
     else
-        link->hooks->receive(link->user, link, frame.type, frame.payload);
+        take_message(link, &frame);
     return link->state == STATE_OPEN;
 }
 
@@ -404,10 +493,11 @@ static void tune(int fd, const struct net_address *peer)
 {
     static const char reno[] = "reno"; /* as for clients: pacing costs much where there is no network */
     int one = 1, idle = KEEPALIVE_SECONDS, interval = KEEPALIVE_PROBE_SECONDS, probes = KEEPALIVE_PROBES;
-    unsigned timeout_ms = USER_TIMEOUT_MS;
+    unsigned timeout_ms = USER_TIMEOUT_MS, unsent = UNSENT_BYTES_MAX;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
@@ -431,6 +521,7 @@ static int link_new(const struct link_options *options, bool is_dialled, const s
         free(link);
         return err;
     }
+    link_queue_init(&link->queue);
     link->loop = options->loop;
     link->hooks = options->hooks;
     link->user = options->user;
@@ -522,6 +613,11 @@ int link_adopt(const struct link_options *options, int fd, struct slice received
 }
 
 /* ---- looking ---- */
+
+size_t link_queued_bytes(const struct link *link, enum link_lane lane)
+{
+    return link->queue.bytes[lane];
+}
 
 bool link_is_up(const struct link *link)
 {

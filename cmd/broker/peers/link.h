@@ -1,21 +1,16 @@
 /* peers/link.h - one TCP connection to another broker: connecting, the handshake of crypto/channel.h, sealed frames.
  *
+ * What is sent waits in lanes (link_queue.h) and is sealed when the socket takes it, so that a short message overtakes a long
+ * one; the kernel is handed little at a time for the same reason. Messages of one type arrive in the order in which they were sent.
+ *
  * Belongs to one loop. Hooks run from the loop only, never inside a call of this header, so whoever calls need not fear
  * to be called back. Every link ends with exactly one down(), after which it frees itself. */
 #ifndef BROKER_PEERS_LINK_H
 #define BROKER_PEERS_LINK_H
 
 #include "base/net_address.h"
+#include "cmd/broker/peers/link_queue.h"
 #include "crypto/channel.h"
-
-#define LINK_QUEUE_BYTES_MAX (48u << 20) /* sealed bytes waiting to be sent; a peer that does not read is hung up on */
-
-/* Types of frames (channel.h): who is spoken to on the other side. */
-enum link_type {
-    LINK_TYPE_GOSSIP = 1, /* a message */
-    LINK_TYPE_PACKET = 2, /* what would have been a datagram, had its sender UDP */
-    LINK_TYPE_KEYS = 3,   /* a rotation of the cluster key: key_rotation.h */
-};
 
 enum link_end {
     LINK_END_CLOSED,      /* in good order, by either side */
@@ -33,7 +28,7 @@ struct link;
 struct link_hooks {
     /* The peer is proven: link_peer(). */
     void (*up)(void *user, struct link *link);
-    /* A frame; payload is valid until the hook returns. */
+    /* A message; payload is valid until the hook returns, but see link_take(). */
     void (*receive)(void *user, struct link *link, uint8_t type, struct slice payload);
     /* The end, also of a dial that never came up. `reason` is a sentence's end for people, valid during the hook. */
     void (*down)(void *user, struct link *link, enum link_end end, const char *reason);
@@ -54,9 +49,18 @@ int link_dial(const struct link_options *options, const struct net_address *addr
 /* Takes a connected socket (also on failure) and what was read of it. Errors: MESH_ENOMEM, MESH_EIO. */
 int link_adopt(const struct link_options *options, int fd, struct slice received, struct link **ret_link);
 
-/* Queues a frame. Errors: MESH_ECLOSED (not up, or ending), MESH_ETOOLARGE, MESH_ENOMEM, MESH_EFULL (the peer does not read
- * what it was sent; the link ends). */
+/* Queues a copy. Errors: MESH_ECLOSED (not up, or ending), MESH_ETOOLARGE, MESH_ENOMEM, MESH_EFULL (too much waits already; in the
+ * first lane that means that the peer does not read, and the link ends). */
 int link_send(struct link *link, uint8_t type, struct slice payload);
+
+/* The same without a copy: takes the message on success (link_queue.h). */
+int link_send_message(struct link *link, struct link_message *message);
+
+/* Inside receive(): the payload's bytes become the caller's, to be freed; long messages are not copied for it. NULL: no memory. */
+uint8_t *link_take(struct link *link, uint8_t type, struct slice payload);
+
+/* Bytes that wait to be sealed. */
+size_t link_queued_bytes(const struct link *link, enum link_lane lane);
 
 /* Says goodbye, if the link is up, and ends it. down() comes with LINK_END_CLOSED. */
 void link_close(struct link *link);

@@ -18,13 +18,30 @@
 
 struct peer_link *peers_find_link(const struct peers *peers, const struct uuid *id)
 {
-    list_for_each(node, &peers->links)
-    {
-        struct peer_link *link = container_of(node, struct peer_link, node);
+    struct map_node *node = map_find(&peers->chosen, map_hash_bytes(id->bytes, UUID_SIZE));
 
-        if (link->is_chosen && uuid_equal(&link->id, id)) return link;
+    for (; node != NULL; node = map_find_next(node)) {
+        struct peer_link *link = container_of(node, struct peer_link, chosen);
+
+        if (uuid_equal(&link->id, id)) return link;
     }
     return NULL;
+}
+
+static int choose(struct peers *peers, struct peer_link *link)
+{
+    int err = map_insert(&peers->chosen, &link->chosen, map_hash_bytes(link->id.bytes, UUID_SIZE));
+
+    link->is_chosen = err == 0;
+    return err;
+}
+
+static void unchoose(struct peers *peers, struct peer_link *link)
+{
+    if (!link->is_chosen) return;
+    link->is_chosen = false;
+    map_remove(&peers->chosen, &link->chosen);
+    peer_users_withdraw(peers, link);
 }
 
 void peers_send(struct peers *peers, const struct uuid *id, enum link_type type, struct slice payload)
@@ -61,11 +78,20 @@ static bool replaces(const struct peers *peers, const struct peer_link *new_link
     return is_wanted_direction;
 }
 
-static void supersede(struct peer_link *link)
+static void supersede(struct peers *peers, struct peer_link *link)
 {
     link->is_superseded = true;
-    link->is_chosen = false;
     link_close(link->link);
+    unchoose(peers, link);
+}
+
+static int introduce(struct peers *peers, struct link *link)
+{
+    const struct link_self self = {.dir_id = peers->options.dir_id};
+    uint8_t bytes[LINK_SELF_SIZE];
+
+    link_self_encode(&self, bytes);
+    return link_send(link, LINK_TYPE_SELF, slice_of(bytes, sizeof(bytes)));
 }
 
 static void check_clock(struct peers *peers, const struct link *link)
@@ -100,15 +126,18 @@ static void on_up(void *user, struct link *link)
     if (other != NULL && !replaces(peers, peer_link, other)) {
         /* A process cannot link after its successor: a copy of its directory was started while it runs. */
         if (peer->boot < link_peer(other->link)->boot) peers_tell_twin(peers, &peer->id, link_address(link));
-        supersede(peer_link);
+        supersede(peers, peer_link);
         return;
     }
     if (other != NULL) {
-        supersede(other);
+        supersede(peers, other);
         gossip_link_down(peers->gossip, peers_now_us(), &peer->id, GOSSIP_LINK_CLOSED);
         peers_drive(peers);
     }
-    peer_link->is_chosen = true;
+    if (introduce(peers, link) != 0 || choose(peers, peer_link) != 0) {
+        link_close(link);
+        return;
+    }
     gossip_link_up(peers->gossip, peers_now_us(), &peer->id, peer->boot, link_address(link));
     peers_drive(peers);
 }
@@ -132,6 +161,13 @@ static void on_frame(void *user, struct link *link, uint8_t type, struct slice p
         peers_drive(peers);
         return;
     case LINK_TYPE_KEYS: key_rotation_receive(peers, &peer->id, payload); return;
+    case LINK_TYPE_SELF:
+        peer_link->is_introduced = peer_link->is_introduced || link_self_decode(payload, &peer_link->self) == 0;
+        peer_users_announce(peers, peer_link);
+        return;
+    case LINK_TYPE_CONSENSUS:
+    case LINK_TYPE_METADATA:
+    case LINK_TYPE_FORWARD: peer_users_receive(peers, peer_link, type, payload); return;
     default: return; /* of a newer mesh */
     }
 }
@@ -189,6 +225,7 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
     if (is_stranger(peer_link)) peers->stranger_count--;
     list_remove(&peer_link->node);
     peers->link_count--;
+    unchoose(peers, peer_link);
     free(peer_link);
     if (was_chosen)
         gossip_link_down(peers->gossip, peers_now_us(), &id, link_end_of(end));
@@ -302,6 +339,7 @@ void peers_abandon_links(struct peers *peers)
         struct peer_link *peer_link = container_of(node, struct peer_link, node);
 
         list_remove(node);
+        if (peer_link->is_chosen) map_remove(&peers->chosen, &peer_link->chosen);
         link_abandon(peer_link->link);
         free(peer_link);
     }

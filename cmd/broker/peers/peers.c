@@ -39,11 +39,14 @@ static void send_packet(struct peers *peers, const struct gossip_output *output)
         udp_commit(peers->udp, &output->address, output->bytes.size + SEALED_PACKET_OVERHEAD);
 }
 
-static void tell_member(const struct gossip_output *output)
+static void tell_member(struct peers *peers, const struct gossip_output *output)
 {
     const struct gossip_member *member = output->member;
     char id[UUID_STRING_SIZE], address[NET_ADDRESS_STRING_SIZE];
 
+    if (output->is_new) peer_users_met(peers, &member->self.id);
+    if (peers->news != NULL && peers->news->member != NULL)
+        peers->news->member(peers->news_user, member, output->was, output->is_new);
     if (member->is_self || (!output->is_new && output->was == member->state)) return;
     log_info("member %s name=%s broker=%s address=%s was=%s", state_names[member->state], member->self.name,
              uuid_format(&member->self.id, id), net_address_format(&member->self.address, address),
@@ -73,6 +76,13 @@ static void has_left(struct peers *peers)
     if (left != NULL) left(peers->left_user);
 }
 
+static void tell_frontier(struct peers *peers, const struct uuid *peer)
+{
+    const struct gossip_member *member = gossip_find(peers->gossip, peer);
+
+    if (member != NULL && peers->news != NULL && peers->news->frontier != NULL) peers->news->frontier(peers->news_user, member);
+}
+
 static void perform(struct peers *peers, const struct gossip_output *output)
 {
     char address[NET_ADDRESS_STRING_SIZE];
@@ -82,8 +92,10 @@ static void perform(struct peers *peers, const struct gossip_output *output)
     case GOSSIP_OUTPUT_MESSAGE: peers_send(peers, &output->peer, LINK_TYPE_GOSSIP, output->bytes); return;
     case GOSSIP_OUTPUT_DIAL: peers_dial(peers, &output->address, &output->peer); return;
     case GOSSIP_OUTPUT_HANG_UP: peers_hang_up(peers, &output->peer); return;
-    case GOSSIP_OUTPUT_MEMBER: tell_member(output); return;
-    case GOSSIP_OUTPUT_FORGOT: return;
+    case GOSSIP_OUTPUT_MEMBER: tell_member(peers, output); return;
+    case GOSSIP_OUTPUT_FORGOT:
+        if (peers->news != NULL && peers->news->forgot != NULL) peers->news->forgot(peers->news_user, &output->peer);
+        return;
     case GOSSIP_OUTPUT_SOFT: return; /* read when it is needed */
     case GOSSIP_OUTPUT_ADDRESS:
         log_info("peers see this broker at address=%s", net_address_format(&output->address, address));
@@ -94,7 +106,7 @@ static void perform(struct peers *peers, const struct gossip_output *output)
         peers->is_behind = true;
         peers->behind_boot = output->boot;
         return;
-    case GOSSIP_OUTPUT_FRONTIER: return; /* the metadata log is not shared yet */
+    case GOSSIP_OUTPUT_FRONTIER: tell_frontier(peers, &output->peer); return;
     }
 }
 
@@ -172,6 +184,8 @@ void peers_drive(struct peers *peers)
 {
     ev_now_update(peers->loop);
     take_outputs(peers);
+    while (peer_users_tell_gossip(peers))
+        take_outputs(peers);
     if (peers->is_behind) {
         catch_up(peers);
         take_outputs(peers);
@@ -299,6 +313,8 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
     peers->options = *options;
     peers->loop = options->loop;
     list_init(&peers->links);
+    peers->chosen = (struct map)MAP_INIT;
+    peer_users_open(peers);
     ev_timer_init(&peers->tick, on_tick, 0, 0);
     ev_timer_init(&peers->leave_timer, on_leave_timer, 0, 0);
     peers->tick.data = peers->leave_timer.data = peers;
@@ -326,6 +342,8 @@ void peers_close(struct peers *peers)
     seeds_free(peers->seeds);
     if (peers->gossip != NULL) key_rotation_close(peers);
     peers_abandon_links(peers);
+    map_deinit(&peers->chosen);
+    peer_users_close(peers);
     udp_close(peers->udp);
     ev_timer_stop(peers->loop, &peers->tick);
     ev_timer_stop(peers->loop, &peers->leave_timer);

@@ -3,8 +3,11 @@
 #define BROKER_PEERS_PEERS_INTERNAL_H
 
 #include "base/list.h"
+#include "base/map.h"
 #include "cmd/broker/peers/link.h"
+#include "cmd/broker/peers/link_self.h"
 #include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/seeds.h"
 #include "cmd/broker/peers/udp.h"
@@ -14,11 +17,21 @@
 /* One link, from its dial or adoption to its end. The one that gossip knows of a peer is the chosen one. */
 struct peer_link {
     struct list_node node; /* in peers.links */
+    struct map_node chosen; /* in peers.chosen, while is_chosen */
     struct peers *peers;
     struct link *link;
     struct uuid id;     /* zero before the peer is proven */
     bool is_chosen;     /* gossip was told that it is up */
     bool is_superseded; /* it ends because another one was chosen */
+    bool is_introduced; /* `self` is there */
+    bool is_announced;  /* users were told that it is up, and not yet that it is down */
+    struct link_self self;
+    uint64_t used_us; /* when gossip was last told that it is used; 0: never */
+};
+
+struct peer_user {
+    const struct peer_user_hooks *hooks; /* NULL: none */
+    void *user;
 };
 
 /* Where the rotation that this broker leads has got to (key_rotation.c). */
@@ -32,6 +45,7 @@ struct peers {
     struct udp *udp; /* NULL: the port is taken, links carry everything */
     struct seeds *seeds;
     struct list_node links;
+    struct map chosen; /* the links that count, by peer */
     uint32_t link_count;
     uint32_t stranger_count; /* of the links, those that came in and have not proven yet who they are */
     ev_timer tick, leave_timer;
@@ -45,6 +59,14 @@ struct peers {
     size_t failed_dial_count;
     peers_left_fn *left;
     void *left_user;
+    struct peer_user users[LINK_TYPE_COUNT];
+    const struct peer_news_hooks *news; /* NULL: nobody listens */
+    void *news_user;
+    struct peer_link *receiving; /* while a user's receive() runs */
+    uint8_t receiving_type;
+    struct map wants;     /* peer_users.c */
+    ev_timer wants_timer; /* wants that changed outside of peers_drive() */
+    bool has_wants;       /* gossip does not know all of them */
     struct log_limiter packet_lines, link_lines;
     struct peers_stats stats;
     struct {
@@ -74,6 +96,16 @@ struct peer_link *peers_find_link(const struct peers *peers, const struct uuid *
 void peers_hang_up(struct peers *peers, const struct uuid *id);
 void peers_send(struct peers *peers, const struct uuid *id, enum link_type type, struct slice payload);
 void peers_abandon_links(struct peers *peers);
+
+/* ---- peer_users.c ---- */
+
+void peer_users_open(struct peers *peers);
+void peer_users_close(struct peers *peers);
+void peer_users_receive(struct peers *peers, struct peer_link *link, uint8_t type, struct slice message);
+void peer_users_announce(struct peers *peers, struct peer_link *link); /* up, once it is chosen and introduced */
+void peer_users_withdraw(struct peers *peers, struct peer_link *link); /* down, if it was announced */
+void peer_users_met(struct peers *peers, const struct uuid *id);       /* gossip did not know it before */
+bool peer_users_tell_gossip(struct peers *peers);
 
 /* ---- key_rotation.c ---- */
 

@@ -330,6 +330,157 @@ START_TEST(a_broker_that_finds_only_itself_is_told)
 }
 END_TEST
 
+/* ---- with a founding ---- */
+
+#define BROKERS 3
+
+/* Brokers that all have each other as seeds, each on a thread: whoever has heard all others say its number sends a round of applause, and ends
+ * with a mesh once everybody has applauded. Not the protocol of founding: what it needs of links. */
+struct founder {
+    pthread_t thread;
+    struct join_founding founding;
+    struct join_options options;
+    struct join *join;
+    struct identity_key identity;
+    struct net_address address;
+    unsigned ups, applause;
+    int error;
+    struct uuid found;
+};
+
+static struct founder founders[BROKERS];
+static struct seed founder_seeds[BROKERS];
+
+static void founder_start(void *user, struct join *join, struct ev_loop *loop)
+{
+    struct founder *founder = user;
+
+    (void)loop;
+    founder->join = join;
+}
+
+static void founder_stop(void *user)
+{
+    ((struct founder *)user)->join = NULL;
+}
+
+static void founder_up(void *user, const struct channel_peer *peer, const struct uuid *dir_id)
+{
+    struct founder *founder = user;
+
+    ck_assert(uuid_is_zero(&peer->cluster_id));
+    ck_assert_uint_eq(dir_id->bytes[0], peer->boot); /* as the founders have it */
+    ck_assert_int_eq(join_send(founder->join, &peer->id, slice_of("clap", 4)), 0);
+    founder->ups++;
+}
+
+static void founder_down(void *user, const struct uuid *peer)
+{
+    (void)user;
+    (void)peer;
+}
+
+static void founder_receive(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice message)
+{
+    struct founder *founder = user;
+
+    (void)peer;
+    ck_assert(!uuid_is_zero(dir_id));
+    ck_assert(slice_equal(message, slice_of("clap", 4)));
+    if (++founder->applause == BROKERS - 1) join_end(founder->join, 0, &mesh);
+}
+
+static void *run_founder(void *user)
+{
+    struct founder *founder = user;
+    struct explanation explanation;
+
+    founder->error = join_find_cluster(&founder->options, &founder->found, &explanation);
+    return NULL;
+}
+
+static int bind_somewhere(struct net_address *ret_address)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, size), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+    ck_assert_int_eq(net_address_from_sockaddr((struct sockaddr *)&name, ret_address), 0);
+    return fd;
+}
+
+static void founder_init(uint8_t number, size_t seed_count)
+{
+    struct founder *founder = &founders[number];
+    uint8_t seed[IDENTITY_SEED_SIZE];
+
+    memset(founder, 0, sizeof(*founder));
+    memset(seed, number + 1, sizeof(seed));
+    identity_key_init(&founder->identity, seed);
+    founder->founding = (struct join_founding){founder, founder_start, founder_stop, founder_up, founder_down, founder_receive};
+    founder->options = (struct join_options){.seeds = founder_seeds,
+                                             .seed_count = seed_count,
+                                             .keyring = keyring,
+                                             .key_path = "the.key",
+                                             .identity = &founder->identity,
+                                             .boot = number + 1u,
+                                             .dir_id = {{(uint8_t)(number + 1)}},
+                                             .founding = &founder->founding,
+                                             .listen_fd = bind_somewhere(&founder->address)};
+    founder_seeds[number] = seed_at(&founder->address);
+}
+
+START_TEST(brokers_without_a_mesh_talk_to_each_other)
+{
+    for (uint8_t i = 0; i < BROKERS; i++)
+        founder_init(i, BROKERS);
+    for (int i = 0; i < BROKERS; i++)
+        ck_assert_int_eq(pthread_create(&founders[i].thread, NULL, run_founder, &founders[i]), 0);
+    for (int i = 0; i < BROKERS; i++) {
+        pthread_join(founders[i].thread, NULL);
+        ck_assert_int_eq(founders[i].error, 0);
+        ck_assert(uuid_equal(&founders[i].found, &mesh));
+        ck_assert_uint_ge(founders[i].ups, 1);
+        ck_assert_ptr_null(founders[i].join);
+        close(founders[i].options.listen_fd);
+    }
+}
+END_TEST
+
+START_TEST(a_mesh_that_is_there_ends_a_founding)
+{
+    struct peer peer;
+
+    peer_start(&peer, 9, 5);
+    peer_run(&peer);
+    founder_init(0, 2);
+    founder_seeds[1] = seed_at(&peer.address);
+    run_founder(&founders[0]);
+    ck_assert_int_eq(founders[0].error, 0);
+    ck_assert(uuid_equal(&founders[0].found, &mesh));
+    ck_assert_uint_eq(founders[0].ups, 0);
+    close(founders[0].options.listen_fd);
+    peer_end(&peer);
+}
+END_TEST
+
+START_TEST(a_wrong_key_ends_a_founding_too)
+{
+    struct peer peer;
+
+    peer_start(&peer, 9, 6);
+    peer_run(&peer);
+    founder_init(0, 2);
+    founder_seeds[1] = seed_at(&peer.address);
+    run_founder(&founders[0]);
+    ck_assert_int_eq(founders[0].error, MESH_EUNAUTHORIZED);
+    close(founders[0].options.listen_fd);
+    peer_end(&peer);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("join");
@@ -344,6 +495,9 @@ int main(void)
     tcase_add_test(tcase, a_clock_a_little_off_is_told_and_no_obstacle);
     tcase_add_test(tcase, a_seed_without_a_mesh_is_waited_for);
     tcase_add_test(tcase, a_broker_that_finds_only_itself_is_told);
+    tcase_add_test(tcase, brokers_without_a_mesh_talk_to_each_other);
+    tcase_add_test(tcase, a_mesh_that_is_there_ends_a_founding);
+    tcase_add_test(tcase, a_wrong_key_ends_a_founding_too);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

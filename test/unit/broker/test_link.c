@@ -28,7 +28,8 @@ struct side {
     enum link_end end;
     struct channel_failure_detail failure;
     char reason[200];
-    bool closes_on_frame;
+    bool closes_on_frame, keeps;
+    uint8_t *kept; /* the last message, when it keeps them */
 };
 
 static struct ev_loop *loop;
@@ -60,6 +61,7 @@ static void on_receive(void *user, struct link *link, uint8_t type, struct slice
     for (size_t i = 0; i < payload.size; i += 997)
         side->checksum = side->checksum * 31 + payload.data[i];
     if (side->closes_on_frame) link_close(link);
+    if (side->keeps) side->kept = link_take(link, type, payload);
 }
 
 static void on_down(void *user, struct link *link, enum link_end end, const char *reason)
@@ -189,16 +191,16 @@ END_TEST
 
 START_TEST(frames_of_every_size_arrive_in_order)
 {
-    static const size_t sizes[] = {0, 1, 100, 16383, 16384, 65536, 1 << 20, CHANNEL_PAYLOAD_MAX};
-    uint8_t *payload = malloc(CHANNEL_PAYLOAD_MAX);
+    static const size_t sizes[] = {0, 1, 100, LINK_PART_BYTES - 1, LINK_PART_BYTES, LINK_PART_BYTES + 1, 1 << 20, LINK_MESSAGE_MAX};
+    uint8_t *payload = malloc(LINK_MESSAGE_MAX);
     uint32_t checksum = 0;
     size_t total = 0;
 
-    for (size_t i = 0; i < CHANNEL_PAYLOAD_MAX; i++)
+    for (size_t i = 0; i < LINK_MESSAGE_MAX; i++)
         payload[i] = (uint8_t)(i * 7 + (i >> 8));
     connect_both();
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        ck_assert_int_eq(link_send(dialler.link, (uint8_t)(i + 1), slice_of(payload, sizes[i])), 0);
+        ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_FORWARD, slice_of(payload, sizes[i])), 0);
         for (size_t j = 0; j < sizes[i]; j += 997)
             checksum = checksum * 31 + payload[j];
         total += sizes[i];
@@ -207,7 +209,8 @@ START_TEST(frames_of_every_size_arrive_in_order)
     ck_assert_msg(listener.downs == 0, "%s", listener.reason);
     ck_assert_uint_eq(listener.received, total);
     ck_assert_uint_eq(listener.checksum, checksum);
-    ck_assert_uint_eq(listener.last_type, sizeof(sizes) / sizeof(sizes[0]));
+    ck_assert_uint_eq(listener.last_type, LINK_TYPE_FORWARD);
+    ck_assert_uint_eq(listener.last_size, LINK_MESSAGE_MAX);
     free(payload);
 }
 END_TEST
@@ -227,13 +230,96 @@ END_TEST
 
 START_TEST(a_frame_that_is_too_large_is_refused_and_harms_nothing)
 {
-    uint8_t *payload = calloc(1, CHANNEL_PAYLOAD_MAX + 1);
+    uint8_t *payload = calloc(1, LINK_MESSAGE_MAX + 1);
 
     connect_both();
-    ck_assert_int_eq(link_send(dialler.link, 1, slice_of(payload, CHANNEL_PAYLOAD_MAX + 1)), MESH_ETOOLARGE);
+    ck_assert_int_eq(link_send(dialler.link, 1, slice_of(payload, LINK_MESSAGE_MAX + 1)), MESH_ETOOLARGE);
     ck_assert_int_eq(link_send(dialler.link, 1, slice_of(payload, 10)), 0);
     RUN_UNTIL(listener.frames == 1);
     free(payload);
+}
+END_TEST
+
+/* ---- lanes ---- */
+
+/* Long messages wait, and a short one that comes later is there before them. */
+START_TEST(a_heartbeat_overtakes_a_snapshot)
+{
+    uint8_t *snapshot = calloc(1, 8 << 20);
+
+    connect_both();
+    ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_METADATA, slice_of(snapshot, 8 << 20)), 0);
+    ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_FORWARD, slice_of(snapshot, 8 << 20)), 0);
+    ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_CONSENSUS, slice_of("beat", 4)), 0);
+    RUN_UNTIL(listener.frames > 0);
+    ck_assert_uint_eq(listener.last_type, LINK_TYPE_CONSENSUS);
+    RUN_UNTIL(listener.frames == 3);
+    free(snapshot);
+}
+END_TEST
+
+/* A peer that reads slowly costs what it is sent in bulk, never the link, as long as what is short gets through. */
+START_TEST(bulk_beyond_its_bound_is_refused_and_the_link_stays)
+{
+    static uint8_t payload[1 << 20];
+    int err = 0, sent = 0;
+
+    connect_both();
+    for (; err == 0; sent += err == 0)
+        err = link_send(dialler.link, LINK_TYPE_FORWARD, slice_of(payload, sizeof(payload)));
+    ck_assert_int_eq(err, MESH_EFULL);
+    ck_assert_int_eq(sent, LINK_BULK_BYTES_MAX >> 20);
+    ck_assert_uint_eq(link_queued_bytes(dialler.link, LINK_LANE_FORWARD), LINK_BULK_BYTES_MAX);
+    ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_CONSENSUS, slice_of("beat", 4)), 0);
+    RUN_UNTIL(listener.frames == sent + 1);
+    ck_assert_int_eq(dialler.downs + listener.downs, 0);
+    ck_assert_uint_eq(link_queued_bytes(dialler.link, LINK_LANE_FORWARD), 0);
+}
+END_TEST
+
+static int done_messages;
+
+static void count_done(struct link_message *message)
+{
+    (void)message;
+    done_messages++;
+}
+
+START_TEST(a_message_is_given_back_once_also_by_an_end)
+{
+    static uint8_t head[1000], body[5 << 20];
+    struct link_message messages[2] = {{.type = LINK_TYPE_FORWARD, .head = slice_of(head, sizeof(head)), .body = slice_of(body, sizeof(body)), .done = count_done}};
+
+    messages[1] = messages[0];
+    done_messages = 0;
+    connect_both();
+    ck_assert_int_eq(link_send_message(dialler.link, &messages[0]), 0);
+    RUN_UNTIL(listener.frames == 1);
+    ck_assert_uint_eq(listener.received, sizeof(head) + sizeof(body));
+    ck_assert_int_eq(done_messages, 1);
+    ck_assert_int_eq(link_send_message(dialler.link, &messages[1]), 0);
+    link_abandon(dialler.link);
+    dialler.link = NULL;
+    ck_assert_int_eq(done_messages, 2);
+}
+END_TEST
+
+START_TEST(what_arrives_can_be_kept)
+{
+    static uint8_t payload[100000];
+
+    for (size_t i = 0; i < sizeof(payload); i++)
+        payload[i] = (uint8_t)(i * 31);
+    connect_both();
+    listener.keeps = true;
+    for (int i = 0; i < 2; i++) { /* in parts, and in one */
+        size_t size = i == 0 ? sizeof(payload) : 1000;
+
+        ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_FORWARD, slice_of(payload, size)), 0);
+        RUN_UNTIL(listener.frames == i + 1);
+        ck_assert_mem_eq(listener.kept, payload, size);
+        free(listener.kept);
+    }
 }
 END_TEST
 
@@ -440,6 +526,10 @@ int main(void)
     tcase_add_test(tcase, frames_of_every_size_arrive_in_order);
     tcase_add_test(tcase, frames_go_both_ways_at_once);
     tcase_add_test(tcase, a_frame_that_is_too_large_is_refused_and_harms_nothing);
+    tcase_add_test(tcase, a_heartbeat_overtakes_a_snapshot);
+    tcase_add_test(tcase, bulk_beyond_its_bound_is_refused_and_the_link_stays);
+    tcase_add_test(tcase, a_message_is_given_back_once_also_by_an_end);
+    tcase_add_test(tcase, what_arrives_can_be_kept);
     tcase_add_test(tcase, a_goodbye_is_told_apart_from_a_death);
     tcase_add_test(tcase, a_peer_that_vanishes_is_a_reset);
     tcase_add_test(tcase, a_link_may_be_closed_from_inside_its_hook);

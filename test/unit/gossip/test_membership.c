@@ -198,6 +198,84 @@ START_TEST(an_idle_mesh_is_quiet)
 }
 END_TEST
 
+static const struct gossip_member *seen_by_0(size_t of)
+{
+    struct uuid id = lockstep_id(of);
+
+    return gossip_find(net.brokers[0].gossip, &id);
+}
+
+static bool is_linked_to_0(struct lockstep *mesh, void *user)
+{
+    const size_t *of = user;
+
+    (void)mesh;
+    return seen_by_0(*of)->is_linked;
+}
+
+/* A member that broker 0 of a large mesh has no link to. */
+static size_t find_unlinked(void)
+{
+    for (size_t i = 1; i < net.count; i++)
+        if (!seen_by_0(i)->is_linked) return i;
+    ck_abort_msg("everybody is linked to everybody");
+    return 0;
+}
+
+static void need(size_t of, bool is_needed)
+{
+    struct uuid id = lockstep_id(of);
+
+    gossip_set_needed(net.brokers[0].gossip, net.now_us, &id, is_needed);
+    lockstep_drain(&net, 0);
+}
+
+START_TEST(a_link_that_is_needed_is_made_and_made_again)
+{
+    size_t other;
+
+    (void)settle(60, 37);
+    lockstep_run(&net, 120 * SECOND); /* borrowed links have gone */
+    other = find_unlinked();
+    need(other, true);
+    ck_assert(lockstep_until(&net, SECOND / 10, is_linked_to_0, &other));
+    lockstep_run(&net, 120 * SECOND);
+    ck_assert(seen_by_0(other)->is_linked);
+    lockstep_kill(&net, other);
+    lockstep_run(&net, 100 * SECOND); /* longer than the recently dead are tried */
+    ck_assert_int_eq(seen_by_0(other)->state, GOSSIP_DEAD);
+    lockstep_start(&net, other, 1);
+    ck_assert(lockstep_until(&net, 2 * SECOND, is_linked_to_0, &other));
+    need(other, false);
+    lockstep_run(&net, 70 * SECOND);
+    ck_assert(!seen_by_0(other)->is_linked);
+    lockstep_free(&net);
+}
+END_TEST
+
+START_TEST(a_link_that_others_use_is_kept)
+{
+    size_t other;
+    struct uuid id;
+
+    (void)settle(60, 41);
+    lockstep_run(&net, 120 * SECOND);
+    other = find_unlinked();
+    id = lockstep_id(other);
+    need(other, true);
+    ck_assert(lockstep_until(&net, SECOND, is_linked_to_0, &other));
+    need(other, false);
+    for (int i = 0; i < 200; i++) {
+        lockstep_run(&net, SECOND);
+        gossip_link_used(net.brokers[0].gossip, &id);
+    }
+    ck_assert(seen_by_0(other)->is_linked);
+    lockstep_run(&net, 70 * SECOND);
+    ck_assert(!seen_by_0(other)->is_linked);
+    lockstep_free(&net);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gossip membership");
@@ -216,6 +294,8 @@ int main(void)
     tcase_add_test(tcase, without_packets_the_links_do);
     tcase_add_test(tcase, a_broker_alone_sleeps);
     tcase_add_test(tcase, an_idle_mesh_is_quiet);
+    tcase_add_test(tcase, a_link_that_is_needed_is_made_and_made_again);
+    tcase_add_test(tcase, a_link_that_others_use_is_kept);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -279,9 +279,13 @@ const struct sim_world gossip_world = {.name = "gossip",
                                        .healed = healed,
                                        .end = end};
 
+/* The states of everything else are the other world's to reach. */
+static const char *const sealed_files[] = {"gossip_keys", NULL};
+
 const struct sim_world gossip_sealed_world = {.name = "sealed",
                                               .about = "membership, with lib/crypto below and its key replaced all the time",
-                                              .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false},
+                                              .files = sealed_files,
+                                              .limits = {2, 8, 20 * SIM_SECOND, 120 * SIM_SECOND, ALL_KINDS, false, false},
                                               .make = make_sealed,
                                               .free = free_world,
                                               .begin = begin,

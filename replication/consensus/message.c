@@ -1,0 +1,253 @@
+#include "replication/consensus/message.h"
+
+#include "replication/consensus/config_codec.h"
+
+#define MESSAGE_VERSION 1
+
+static void put_u32(struct codec_writer *writer, uint32_t v)
+{
+    uint8_t bytes[4];
+
+    le_store32(bytes, v);
+    codec_put_raw(writer, bytes, sizeof(bytes));
+}
+
+static void put_place(struct codec_writer *writer, const struct raft_position *position)
+{
+    codec_put_varint(writer, position->index);
+    codec_put_varint(writer, position->term);
+}
+
+static void put_position(struct codec_writer *writer, const struct raft_position *position)
+{
+    put_place(writer, position);
+    codec_put_raw(writer, position->chain, RAFT_CHAIN_SIZE);
+}
+
+static void put_snapshot(struct codec_writer *writer, const struct message *message)
+{
+    put_position(writer, &message->position);
+    if (writer->error == 0) writer->error = raft_config_encode(writer->to, &message->config);
+    codec_put_varint(writer, message->offset);
+    codec_put_varint(writer, message->total);
+    put_u32(writer, message->crc);
+    codec_put_varint(writer, message->bytes.size);
+    codec_put_raw(writer, message->bytes.data, message->bytes.size);
+}
+
+int message_encode(const struct message *message, struct buffer *to)
+{
+    struct codec_writer writer = {to, 0};
+    uint8_t head[2] = {MESSAGE_VERSION, (uint8_t)message->type};
+
+    codec_put_raw(&writer, head, sizeof(head));
+    codec_put_uuid(&writer, &message->to.broker);
+    codec_put_uuid(&writer, &message->to.dir);
+    codec_put_uuid(&writer, &message->from.broker);
+    codec_put_uuid(&writer, &message->from.dir);
+    codec_put_varint(&writer, message->term);
+    codec_put_varint(&writer, message->flags);
+    switch (message->type) {
+    case MESSAGE_VOTE_REQUEST:
+    case MESSAGE_TIMEOUT_NOW: put_place(&writer, &message->position); break;
+    case MESSAGE_VOTE_RESPONSE:
+    case MESSAGE_PRESENCE: break;
+    case MESSAGE_APPEND:
+        codec_put_varint(&writer, message->sequence);
+        put_position(&writer, &message->position);
+        codec_put_varint(&writer, message->committed);
+        codec_put_varint(&writer, message->entry_count);
+        if (message->entry_count != 0) codec_put_raw(&writer, message->chain, RAFT_CHAIN_SIZE);
+        break;
+    case MESSAGE_APPEND_RESPONSE:
+        codec_put_varint(&writer, message->sequence);
+        codec_put_varint(&writer, message->match);
+        codec_put_varint(&writer, message->position.index);
+        codec_put_varint(&writer, message->hint_index);
+        codec_put_varint(&writer, message->hint_term);
+        break;
+    case MESSAGE_SNAPSHOT: put_snapshot(&writer, message); break;
+    case MESSAGE_SNAPSHOT_RESPONSE:
+        codec_put_varint(&writer, message->position.index);
+        codec_put_varint(&writer, message->offset);
+        break;
+    }
+    return writer.error;
+}
+
+int message_put_entry(const struct raft_entry *entry, struct buffer *to)
+{
+    struct codec_writer writer = {to, 0};
+    uint8_t type = (uint8_t)entry->type;
+
+    codec_put_varint(&writer, entry->term);
+    codec_put_raw(&writer, &type, 1);
+    codec_put_varint(&writer, entry->body.size);
+    codec_put_raw(&writer, entry->body.data, entry->body.size);
+    return writer.error;
+}
+
+size_t message_entry_size(const struct raft_entry *entry)
+{
+    return varint_size(entry->term) + 1 + varint_size(entry->body.size) + entry->body.size;
+}
+
+static struct raft_server get_server(struct codec_reader *reader)
+{
+    struct raft_server server;
+
+    server.broker = codec_get_uuid(reader);
+    server.dir = codec_get_uuid(reader);
+    return server;
+}
+
+static void get_chain(struct codec_reader *reader, uint8_t chain[RAFT_CHAIN_SIZE])
+{
+    struct slice bytes = codec_get_raw(reader, RAFT_CHAIN_SIZE);
+
+    if (bytes.size == RAFT_CHAIN_SIZE) memcpy(chain, bytes.data, RAFT_CHAIN_SIZE);
+}
+
+static void get_place(struct codec_reader *reader, struct raft_position *position)
+{
+    position->index = codec_get_varint(reader);
+    position->term = codec_get_varint(reader);
+}
+
+static void get_position(struct codec_reader *reader, struct raft_position *position)
+{
+    get_place(reader, position);
+    get_chain(reader, position->chain);
+}
+
+static struct raft_entry get_entry(struct codec_reader *reader)
+{
+    struct raft_entry entry;
+    struct slice type;
+
+    memset(&entry, 0, sizeof(entry));
+    entry.term = codec_get_varint(reader);
+    type = codec_get_raw(reader, 1);
+    entry.type = type.size == 1 ? (enum raft_entry_type)type.data[0] : RAFT_ENTRY_NOOP;
+    entry.body = codec_get_raw(reader, (size_t)codec_get_bounded(reader, RAFT_BODY_SIZE_MAX));
+    return entry;
+}
+
+static bool entry_is_sound(const struct raft_entry *entry)
+{
+    struct raft_config config;
+
+    switch (entry->type) {
+    case RAFT_ENTRY_NOOP: return entry->body.size == 0;
+    case RAFT_ENTRY_CONFIG: return raft_config_decode(entry->body, &config) == 0 && config.voter_count != 0;
+    case RAFT_ENTRY_COMMAND: return true;
+    }
+    return false;
+}
+
+/* Terms of entries never fall and are none above the leader's; indexes stay far from the end of their range. */
+static void get_append(struct codec_reader *reader, struct message *message)
+{
+    uint64_t term;
+
+    message->sequence = codec_get_varint(reader);
+    get_position(reader, &message->position);
+    message->committed = codec_get_varint(reader);
+    message->entry_count = (uint32_t)codec_get_bounded(reader, RAFT_MESSAGE_MAX / 3);
+    if (message->entry_count != 0) get_chain(reader, message->chain);
+    if (reader->is_bad) return;
+    message->entries = slice_of(reader->at, (size_t)(reader->end - reader->at));
+    term = message->position.term;
+    for (uint32_t i = 0; i < message->entry_count && !reader->is_bad; i++) {
+        struct raft_entry entry = get_entry(reader);
+        if (entry.term < term || entry.term > message->term || entry.term == 0 || !entry_is_sound(&entry))
+            reader->is_bad = true;
+        term = entry.term;
+    }
+    if (message->position.term > message->term || message->position.index > RAFT_NEVER / 2) reader->is_bad = true;
+}
+
+static void get_snapshot(struct codec_reader *reader, struct message *message)
+{
+    struct slice config, crc;
+    size_t size = 1;
+
+    get_position(reader, &message->position);
+    config = slice_of(reader->at, (size_t)(reader->end - reader->at));
+    for (int list = 0; list < 3; list++) { /* its size: version, three counted lists */
+        size_t count = size < config.size && !reader->is_bad ? config.data[size] : 0;
+        size += 1 + count * 2 * UUID_SIZE;
+    }
+    config = codec_get_raw(reader, size);
+    if (reader->is_bad || raft_config_decode(config, &message->config) != 0) {
+        reader->is_bad = true;
+        return;
+    }
+    message->offset = codec_get_varint(reader);
+    message->total = codec_get_varint(reader);
+    crc = codec_get_raw(reader, 4);
+    if (crc.size == 4) message->crc = le_load32(crc.data);
+    message->bytes = codec_get_raw(reader, (size_t)codec_get_bounded(reader, RAFT_BODY_SIZE_MAX));
+    if (message->position.index == 0 || message->position.term > message->term || message->position.term == 0 ||
+        message->position.index > RAFT_NEVER / 2 || message->offset > message->total ||
+        message->bytes.size > message->total - message->offset)
+        reader->is_bad = true;
+    if (((message->flags & MESSAGE_LAST) != 0) != (message->offset + message->bytes.size == message->total))
+        reader->is_bad = true;
+    if (message->bytes.size == 0 && (message->flags & MESSAGE_LAST) == 0) reader->is_bad = true;
+}
+
+static void get_body(struct codec_reader *reader, struct message *message)
+{
+    switch (message->type) {
+    case MESSAGE_VOTE_REQUEST:
+    case MESSAGE_TIMEOUT_NOW: get_place(reader, &message->position); break;
+    case MESSAGE_VOTE_RESPONSE:
+    case MESSAGE_PRESENCE: break;
+    case MESSAGE_APPEND: get_append(reader, message); break;
+    case MESSAGE_APPEND_RESPONSE:
+        message->sequence = codec_get_varint(reader);
+        message->match = codec_get_varint(reader);
+        message->position.index = codec_get_varint(reader);
+        message->hint_index = codec_get_varint(reader);
+        message->hint_term = codec_get_varint(reader);
+        break;
+    case MESSAGE_SNAPSHOT: get_snapshot(reader, message); break;
+    case MESSAGE_SNAPSHOT_RESPONSE:
+        message->position.index = codec_get_varint(reader);
+        message->offset = codec_get_varint(reader);
+        break;
+    default: reader->is_bad = true;
+    }
+}
+
+int message_decode(struct slice from, struct message *ret_message)
+{
+    struct codec_reader reader = codec_reader_of(from);
+    struct slice head;
+
+    if (from.size > RAFT_MESSAGE_MAX) return MESH_ETOOLARGE;
+    head = codec_get_raw(&reader, 2);
+    if (reader.is_bad) return MESH_EPROTO;
+    if (head.data[0] != MESSAGE_VERSION) return MESH_EVERSION;
+    /* not the whole structure: a configuration is large, and only snapshots have one */
+    memset(ret_message, 0, offsetof(struct message, config));
+    ret_message->type = (enum message_type)head.data[1];
+    ret_message->to = get_server(&reader);
+    ret_message->from = get_server(&reader);
+    ret_message->term = codec_get_bounded(&reader, RAFT_NEVER / 2);
+    ret_message->flags = (uint32_t)codec_get_bounded(&reader, MESSAGE_FLAGS_ALL);
+    get_body(&reader, ret_message);
+    return codec_reader_is_done(&reader) ? 0 : MESH_EPROTO;
+}
+
+bool message_next_entry(struct slice *entries, struct raft_entry *ret_entry)
+{
+    struct codec_reader reader = codec_reader_of(*entries);
+
+    if (entries->size == 0) return false;
+    *ret_entry = get_entry(&reader);
+    if (reader.is_bad) return false;
+    *entries = slice_of(reader.at, (size_t)(reader.end - reader.at));
+    return true;
+}

@@ -166,7 +166,8 @@ void merge_alive(struct gossip *gossip, const struct item *item)
         on_other_self(gossip, item);
         return;
     }
-    if (member != NULL && item->alive.incarnation <= member->shown.self.incarnation) {
+    if (member != NULL && item->alive.incarnation <= member->shown.self.incarnation &&
+        !(GOSSIP_DEFECT(gossip, LAST_WORD) && item->alive.incarnation != member->shown.self.incarnation)) {
         outbox_tell(gossip, member);
         look_for_twin(gossip, member, item);
         if (GOSSIP_DEFECT(gossip, KNOWN_IS_NEWS) && member->shown.state == GOSSIP_ALIVE)

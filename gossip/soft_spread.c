@@ -90,6 +90,18 @@ static uint64_t apply(struct gossip *gossip, struct member *member, const struct
     return soft->to;
 }
 
+/* Whether the changes connect with those that are here. The rest of a reset lacks the tombstones that its origin has collected:
+ * it is for those that began anew with the reset, and for those that have seen all these deletions. */
+static bool connects(const struct gossip *gossip, const struct member *member, const struct item_soft *soft)
+{
+    (void)gossip; /* without switches */
+    if (soft->from > member->soft.version) return GOSSIP_DEFECT(gossip, GAPS_TAKEN);
+    if (soft->from >= soft->gc_version || member->soft.gc_version >= soft->gc_version ||
+        member->soft.version >= soft->gc_version)
+        return true;
+    return GOSSIP_DEFECT(gossip, REST_OF_RESET_TAKEN);
+}
+
 void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct member *teller)
 {
     struct member *member = table_find(gossip, &soft->origin);
@@ -103,7 +115,7 @@ void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct memb
         member->soft.gc_version = soft->gc_version;
     }
     if (soft->to <= member->soft.version) return;
-    if (soft->from > member->soft.version) {
+    if (!connects(gossip, member, soft)) {
         if (teller != NULL) ask(gossip, teller, member);
         return;
     }

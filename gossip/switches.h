@@ -27,6 +27,9 @@ enum gossip_defect {
     GOSSIP_DEFECT_NO_ANTI_ENTROPY,       /* rumours alone */
     GOSSIP_DEFECT_NO_LIFEGUARD,          /* plain SWIM: no local health, fixed suspicion, no buddy, no nacks */
     GOSSIP_DEFECT_NO_FAST_DEATH,         /* the evidence of a reset link is ignored */
+    GOSSIP_DEFECT_LAST_WORD,             /* S14: what comes last counts, not what is newest */
+    GOSSIP_DEFECT_GAPS_TAKEN,            /* 2.4: soft changes are applied though earlier ones are missing */
+    GOSSIP_DEFECT_REST_OF_RESET_TAKEN,   /* 2.4: so is the rest of a reset whose beginning never came */
     GOSSIP_DEFECT_COUNT,
 };
 

@@ -275,6 +275,7 @@ static bool take_next(struct gossip_links *links, struct link *link)
         if (!take_proof(links, link, &event.peer, event.boot)) return false;
         break;
     case GOSSIP_WIRE_MESSAGE:
+        links->heard(links->drain_user, &peer, event.message);
         gossip_receive_message(links->gossip, sim_host_now_us(links->host), &peer, event.message);
         links->drain(links->drain_user);
         if (sim_stream_user(links->host, stream) != link) return false; /* hung up over it */

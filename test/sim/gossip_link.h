@@ -17,7 +17,8 @@ struct gossip_links {
     uint32_t unproven; /* links whose peer is not known yet */
     uint64_t dials, hung_up;
     void (*drain)(void *user); /* carries out what the core wants after an event */
-    void *drain_user;
+    void (*heard)(void *user, const struct uuid *from, struct slice message);
+    void *drain_user; /* of both */
 };
 
 void gossip_links_init(struct gossip_links *links, struct sim_host *host, const struct gossip_identity *identity,

@@ -100,6 +100,13 @@ static void drain(void *user)
     take_outputs(process);
 }
 
+static void note_heard(void *user, const struct uuid *from, struct slice bytes)
+{
+    struct gossip_process *process = user;
+
+    if (process->config->heard != NULL) process->config->heard(process->config->user, process->host, from, bytes);
+}
+
 static void arm(struct gossip_process *process)
 {
     uint64_t due_us = gossip_due_us(process->gossip);
@@ -168,12 +175,11 @@ static void set_defects(struct gossip_process *process)
 #endif
 }
 
-static struct gossip_options options_of(struct gossip_process *process)
+struct gossip_options gossip_process_options(struct gossip_process *process)
 {
     struct gossip_options options = process->config->options;
     struct gossip_self *self = &options.self;
 
-    options.seed = random_next(sim_host_random(process->host));
     options.signer = gossip_identity_signer;
     options.signer.user = &process->identity;
     self->id = process->identity.id;
@@ -209,10 +215,12 @@ static void *start(void *context, struct sim_host *host)
         }
     }
     process->seal = gossip_seal_new(host, &process->identity, config->keys, process->ring, config->takes_replays);
-    options = options_of(process);
+    options = gossip_process_options(process);
+    options.seed = random_next(sim_host_random(host));
     MESH_ASSERT(gossip_new(&options, now_us, &process->gossip) == 0);
     process->links.gossip = process->gossip;
     process->links.drain = drain;
+    process->links.heard = note_heard;
     process->links.drain_user = process;
     set_defects(process);
     if (process->ring != NULL) publish_ring(process);
@@ -226,8 +234,10 @@ static void datagram(void *user, const struct net_address *from, struct slice by
     struct gossip_process *process = user;
     struct gossip_opened opened;
 
-    if (gossip_seal_open(process->seal, bytes, &opened))
+    if (gossip_seal_open(process->seal, bytes, &opened)) {
+        note_heard(process, &opened.sender, opened.text);
         gossip_receive_packet(process->gossip, sim_host_now_us(process->host), &opened.sender, opened.boot, from, opened.text);
+    }
     gossip_process_drain(process);
 }
 

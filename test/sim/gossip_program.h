@@ -27,6 +27,7 @@ struct gossip_config {
     /* What the world wants to know of outputs; may be NULL. */
     void (*output)(void *user, struct sim_host *host, const struct gossip_output *output);
     void (*stopping)(void *user, struct sim_host *host, struct gossip_process *process); /* its last moment; may be NULL */
+    void (*heard)(void *user, struct sim_host *host, const struct uuid *from, struct slice bytes); /* by any way; may be NULL */
     void *user;
 };
 
@@ -37,6 +38,9 @@ const struct uuid *gossip_process_id(const struct gossip_process *process);
 uint32_t gossip_process_boot(const struct gossip_process *process);
 uint64_t gossip_process_dial_count(const struct gossip_process *process);
 bool gossip_process_has_left(const struct gossip_process *process);
+
+/* Those that its core was made with, but for the seed. */
+struct gossip_options gossip_process_options(struct gossip_process *process);
 
 /* The world acted on the core (soft state, frontier, leave): carry out what it wants done. */
 void gossip_process_drain(struct gossip_process *process);

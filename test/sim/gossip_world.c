@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "sim/gossip_keys.h"
+#include "sim/gossip_record.h"
 #include "sim/gossip_watch.h"
 #include "sim/sim_sometimes.h"
 
@@ -15,6 +16,8 @@
 #define IDLE_PACKETS_PER_SECOND 14   /* of one broker: two probes with their answers, of both sides, digests, and some */
 #define CHURN_ONE_IN 16 /* changes: many keys at once */
 #define RESOLVE_US (15 * SIM_SECOND)
+#define RECORD_ONE_IN 4 /* seeds: what one broker hears is told again in other orders */
+#define RECORD_ORDERS 2
 #define SEALED_ONE_IN 8 /* seeds: lib/crypto below, instead of its stand-in */
 
 struct world {
@@ -23,6 +26,8 @@ struct world {
     struct gossip_config config;
     struct gossip_watch *watch;
     struct gossip_keys *keys;
+    struct gossip_record *record;
+    uint32_t recorded; /* the host; UINT32_MAX: none */
     uint64_t sent_before;
     bool has_short_tombstones, is_sealed_always;
     uint32_t leaving_boots[SIM_HOSTS_MAX]; /* of those that were told to leave; 0: nobody */
@@ -35,6 +40,7 @@ static void *make(void)
     MESH_ASSERT(world != NULL);
     world->watch = gossip_watch_new();
     world->keys = gossip_keys_new();
+    world->record = gossip_record_new();
     return world;
 }
 
@@ -52,7 +58,32 @@ static void free_world(void *user)
 
     gossip_watch_free(world->watch);
     gossip_keys_free(world->keys);
+    gossip_record_free(world->record);
     free(world);
+}
+
+/* ---- what processes tell ---- */
+
+static void output(void *user, struct sim_host *host, const struct gossip_output *output)
+{
+    struct world *world = user;
+
+    gossip_watch_output(world->watch, host, output);
+}
+
+static void heard(void *user, struct sim_host *host, const struct uuid *from, struct slice bytes)
+{
+    struct world *world = user;
+
+    if (sim_host_index(host) == world->recorded) gossip_record_add(world->record, from, bytes);
+}
+
+static void stopping(void *user, struct sim_host *host, struct gossip_process *process)
+{
+    struct world *world = user;
+
+    gossip_watch_stopping(world->watch, host, process);
+    if (sim_host_index(host) == world->recorded) gossip_record_begin(world->record);
 }
 
 /* ---- workload ---- */
@@ -196,6 +227,21 @@ static void check_soft(void *user, uint64_t argument)
     world->sent_before = sim_get_stats(world->sim)->datagrams_sent;
 }
 
+static void check_orders(struct world *world)
+{
+    struct gossip_process *process =
+        world->recorded == UINT32_MAX ? NULL : sim_host_process(sim_host_at(world->sim, world->recorded));
+    struct gossip_options options;
+    const char *wrong;
+
+    if (process == NULL) return;
+    options = gossip_process_options(process);
+    wrong = gossip_record_check(world->record, &options, 0, gossip_process_core(process), RECORD_ORDERS, world->plan->seed);
+    if (wrong != NULL)
+        sim_fail(world->sim, "S14 beliefs do not depend on the order of news", "h%u, %zu pieces: %s", world->recorded,
+                 gossip_record_count(world->record), wrong);
+}
+
 static void check_idle(void *user, uint64_t argument)
 {
     struct world *world = user;
@@ -205,6 +251,7 @@ static void check_idle(void *user, uint64_t argument)
     check_agreement(user, argument);
     if (world->config.keys != NULL && world->plan->is_healed_whole && world->keys->phase != GOSSIP_KEYS_REST)
         sim_fail(world->sim, "a rotation ends", "it is still in phase %d", world->keys->phase);
+    check_orders(world);
     if (sent > most)
         sim_fail(world->sim, "L8 idle time is quiet", "%llu packets where %llu are plenty", (unsigned long long)sent,
                  (unsigned long long)most);
@@ -237,11 +284,14 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     if (world->has_short_tombstones) world->config.options.tombstone_us = sim_random_between(random, 30, 60) * SIM_SECOND;
     gossip_watch_reset(world->watch, sim);
     sim_set_observer(sim, gossip_watch_event, world->watch);
-    world->config.output = gossip_watch_output;
-    world->config.stopping = gossip_watch_stopping;
-    world->config.user = world->watch;
+    world->config.output = output;
+    world->config.stopping = stopping;
+    world->config.heard = heard;
+    world->config.user = world;
     world->config.takes_replays = random_below(random, 8) == 0;
     memset(world->leaving_boots, 0, sizeof(world->leaving_boots));
+    gossip_record_begin(world->record);
+    world->recorded = plan->seed % RECORD_ONE_IN == 1 ? (uint32_t)(plan->core_salt % sim_host_count(sim)) : UINT32_MAX;
     world->config.keys = NULL;
     if (world->is_sealed_always || plan->seed % SEALED_ONE_IN == 0) {
         world->config.keys = world->keys;

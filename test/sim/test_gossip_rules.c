@@ -368,6 +368,34 @@ static bool digests_are_compared(uint64_t defects)
     return find(ITEM_SYNC, 2) != NULL;
 }
 
+/* Broker 2 says its changes (from, to] with one key set, as others pass them on. */
+static void tell_soft(uint64_t from, uint64_t to, uint64_t gc_version, uint64_t version, const char *key)
+{
+    struct item_writer writer = packet();
+    struct item_soft head = {.origin = id_of(2), .boot = 5, .from = from, .to = to, .gc_version = gc_version};
+    struct soft_writer changes;
+
+    ck_assert(codec_soft_begin(&writer, &changes));
+    ck_assert(codec_soft_put(&changes, &(struct soft_change){version, false, slice_of_string(key), slice_of_string("x")}));
+    codec_soft_end(&changes, &head);
+    receive(2, 5, &writer);
+}
+
+/* 2.4: a reset came in two pieces, and the first was lost. Among what it would have erased is "old", whose deletion its origin
+ * has collected: with the second piece alone it would stay for ever. */
+static bool rest_of_a_reset_waits_for_its_beginning(uint64_t defects)
+{
+    struct uuid origin = id_of(2);
+    struct slice value;
+
+    begin(defects, NULL);
+    introduce(2);
+    tell_soft(0, 4, 0, 2, "old");
+    ck_assert(gossip_soft_get(gossip, &origin, slice_of_string("old"), &value));
+    tell_soft(3, 20, 10, 15, "new"); /* "old" was deleted by change 6, and tombstones up to 10 are gone */
+    return !gossip_soft_get(gossip, &origin, slice_of_string("new"), &value) && find(ITEM_SOFT_DIGEST, 2) != NULL;
+}
+
 #define DEFECT(name) (UINT64_C(1) << GOSSIP_DEFECT_##name)
 
 static const struct {
@@ -383,6 +411,7 @@ static const struct {
     {"1.1-1 the accused is told", the_accused_is_told, DEFECT(ACCUSATION_NOT_RETURNED)},
     {"1.1-2 strangers are remembered", strangers_are_remembered, DEFECT(STRANGERS_IGNORED)},
     {"1.1 a word is a suspicion", a_word_is_a_suspicion, DEFECT(DEAD_BELIEVED)},
+    {"2.4 the rest of a reset waits for its beginning", rest_of_a_reset_waits_for_its_beginning, DEFECT(REST_OF_RESET_TAKEN)},
     {"1.4 digests are compared", digests_are_compared, DEFECT(NO_ANTI_ENTROPY)},
 };
 

@@ -61,7 +61,7 @@ static void put_standing(struct codec_writer *writer, const struct node_message 
 static void get_standing(struct codec_reader *reader, struct node_message *message)
 {
     message->serial = codec_get_varint(reader);
-    message->depth = (uint32_t)codec_get_bounded(reader, NODE_DEPTH_MAX);
+    message->depth = (uint32_t)codec_get_bounded(reader, NODE_DEPTH_ADRIFT);
     message->committed = codec_get_varint(reader);
 }
 
@@ -312,7 +312,7 @@ static void get_fields(struct codec_reader *reader, struct node_message *message
     switch (message->type) {
     case NODE_MESSAGE_HERE:
         get_hint(reader, message);
-        message->depth = (uint32_t)codec_get_bounded(reader, NODE_DEPTH_MAX);
+        message->depth = (uint32_t)codec_get_bounded(reader, NODE_DEPTH_ADRIFT);
         message->committed = codec_get_varint(reader);
         return;
     case NODE_MESSAGE_PULL:

@@ -9,7 +9,7 @@
 #include "replication/metadata/node.h"
 
 #define NODE_SUGGESTIONS_MAX 4
-#define NODE_DEPTH_MAX       8    /* links between a broker and the next server of consensus; more: not connected */
+#define NODE_DEPTH_ADRIFT    8    /* links between a broker and the next server of consensus: so many or more is not connected at all */
 #define NODE_DRAINING        1u   /* flags of a heartbeat */
 #define NODE_ENTRY_OVERHEAD  24   /* bytes that an entry takes in a message beside its body, at most */
 #define NODE_REQUEST_BODY_MAX (NODE_REQUEST_MAX + (64u << 10)) /* a request's body with what the origin adds to it */
@@ -32,9 +32,8 @@ enum node_message_type {
 enum node_refusal {
     NODE_REFUSAL_FULL = 1,     /* feeds as many as it may: ask those suggested */
     NODE_REFUSAL_ADRIFT = 2,   /* is not connected to consensus itself, or would be through the asking one */
-    NODE_REFUSAL_BEHIND = 3,   /* has less than the asking one */
-    NODE_REFUSAL_CONTRADICTS = 4, /* has another entry at `position`: two histories. Stop and alarm */
-    NODE_REFUSAL_BROKEN = 5,   /* cannot read its snapshot, or is leaving */
+    NODE_REFUSAL_CONTRADICTS = 3, /* has another entry at `position`: two histories. Stop and alarm */
+    NODE_REFUSAL_BROKEN = 4,   /* cannot read its snapshot, or is leaving */
 };
 
 enum node_verdict {

@@ -9,7 +9,7 @@
  *     node_due_us()                                                         when to tick next
  *
  * Outputs are made when they are asked for: after every event all are taken before the next. What an output points to is valid until
- * the next call of node_next_output(). An event may be given from within no output.
+ * the next call of node_next_output().
  *
  * Durability. STORE_* outputs are carried out in the order in which they came, by one thread (consensus/store.h); what depends on them
  * is held back inside until node_stored(). Whoever drives this cannot send too early.
@@ -70,9 +70,8 @@ struct node_options {
 void node_options_init(struct node_options *options); /* the values above; partitions 1, replication 3. The rest is the caller's */
 
 /* `recovered` is what raft_store_open() gave; `image` the decoded snapshot at recovered->snapshot (a reference is taken), NULL when there is
- * none. The entries behind it are applied, and published by the first outputs. Errors: MESH_ENOMEM, MESH_EINVAL (options, or an image of
- * another position), MESH_ECORRUPT (as raft_new(), or entries that cannot follow the image), MESH_EVERSION, MESH_EWRONG_MESH (the image is of
- * another mesh than options->cluster_id). */
+ * none. What is known to be committed behind it is applied, and published, by the first outputs. Errors: MESH_ENOMEM, MESH_EINVAL (options, or an
+ * image of another position), MESH_ECORRUPT (as raft_new()), MESH_EWRONG_MESH (the image is of another mesh than options->cluster_id). */
 int node_new(const struct node_options *options, const struct raft_recovered *recovered, const struct image *image, uint64_t now_us,
              struct node **ret_node);
 void node_free(struct node *node); /* accepts NULL */
@@ -101,9 +100,9 @@ struct node_frontier {
 };
 void node_heard_frontier(struct node *node, uint64_t now_us, const struct uuid *broker, const struct node_frontier *frontier);
 
-/* Stores. Everything up to and including `store` is durable. node_store_failed(): that one failed; for what a leader or this server's own log
- * wanted stored this is final (status.has_failed; the store is poisoned, see consensus/store.h), but a snapshot from elsewhere that was
- * damaged (MESH_ECORRUPT) is fetched again. */
+/* Stores. Everything up to and including `store` is durable. node_store_failed(): that one failed, those before it are durable. This is final
+ * (status.has_failed; the store is poisoned, see consensus/store.h), but for a STORE_CHUNK that was damaged (MESH_ECORRUPT) or found no
+ * room (MESH_EFULL): it is fetched again, so this is then in the place of node_stored() for it, and stores go on. */
 void node_stored(struct node *node, uint64_t now_us, uint64_t store);
 void node_store_failed(struct node *node, uint64_t now_us, uint64_t store, int error);
 
@@ -168,7 +167,7 @@ void node_leave(struct node *node, uint64_t now_us);
 enum node_output_type {
     NODE_OUTPUT_SEND,           /* `bytes` to `peer` over its link, as `link`; without a link they are lost */
     NODE_OUTPUT_WANT_LINK,      /* `peer`: a link to it is (is_wanted) or is no longer needed here. Remember it: dial until it is up, dial again */
-    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for) */
+    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until) */
     NODE_OUTPUT_STORE_ENTRIES,  /* raft_store_append(entries, entry_count); raft_store_note_committed(committed) before it */
     NODE_OUTPUT_STORE_CHUNK,    /* raft_store_snapshot_chunk(position, config, offset, bytes, total, is_last) */
     NODE_OUTPUT_SNAPSHOT_TAKE,  /* write a snapshot of `image` (image_encode()) at position, config; keep a reference. Any time later, not in the way of
@@ -196,7 +195,7 @@ struct node_output {
     bool is_wanted;
     struct slice bytes;
     uint64_t store;                            /* STORE_*: for node_stored(), rising by one */
-    uint64_t term, committed;
+    uint64_t term, committed, damaged_until;
     struct raft_server voted_for;
     const struct raft_entry *entries;
     size_t entry_count;

@@ -1,0 +1,326 @@
+/* metadata/decisions.c - the coordinator's side of requests: a request is decided on the newest *proposed* image, so that a thousand of them need not
+ * wait for a thousand commits; it is answered when the entry that it rests on is committed.
+ *
+ * The images of proposals form a chain over the committed one. Whoever loses leadership drops it, and says to all who wait that what became
+ * of their requests is not known here: they ask the next coordinator under the same ids. An error, or a request that needs no change, rests
+ * on everything that was proposed before; when nothing is, the coordinator first makes sure that it still is the coordinator (ReadIndex). */
+#include "replication/metadata/node_internal.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- images of what is proposed ---- */
+
+static void drop_images(struct node *node)
+{
+    struct list_node *at;
+
+    while ((at = list_pop_front(&node->proposed)) != NULL) {
+        struct proposed *proposed = container_of(at, struct proposed, node);
+
+        image_unref(proposed->image);
+        free(proposed);
+    }
+    image_unref(node->proposed_image);
+    node->proposed_image = NULL;
+}
+
+/* The image after one more entry of the log becomes the newest proposed one. Remembering it saves doing the work again at its commit; without
+ * memory for that it is done again. */
+static int extend(struct node *node, uint64_t index)
+{
+    struct raft_entry entry;
+    struct image *next;
+    struct proposed *proposed;
+    int err;
+
+    if (!raft_get_entry(node->raft, index, &entry)) return MESH_EAGAIN;
+    err = image_apply(node->proposed_image, &entry, 1, &next);
+    MESH_ASSERT(err == 0 || err == MESH_ENOMEM || err == MESH_EVERSION || err == MESH_ECORRUPT);
+    if (err != 0) return err;
+    proposed = calloc(1, sizeof(*proposed));
+    if (proposed != NULL) {
+        proposed->image = image_ref(next);
+        list_push_back(&node->proposed, &proposed->node);
+    }
+    image_unref(node->proposed_image);
+    node->proposed_image = next;
+    return 0;
+}
+
+struct image *node_decisions_image(struct node *node)
+{
+    struct raft_status status;
+
+    raft_get_status(node->raft, &status);
+    if (status.role != RAFT_LEADER || !status.is_leader_ready || node->restores != 0 || node->has_failed) return NULL;
+    if (node->proposed_image != NULL && image_applied_index(node->proposed_image) < image_applied_index(node->image)) drop_images(node);
+    if (node->proposed_image == NULL) node->proposed_image = image_ref(node->image);
+    while (image_applied_index(node->proposed_image) < status.last.index) {
+        if (extend(node, image_applied_index(node->proposed_image) + 1) == 0) continue;
+        drop_images(node);
+        return NULL;
+    }
+    return node->proposed_image;
+}
+
+struct image *node_decisions_take_image(struct node *node, uint64_t index, const uint8_t chain[RAFT_CHAIN_SIZE])
+{
+    while (!list_is_empty(&node->proposed)) {
+        struct proposed *first = container_of(node->proposed.next, struct proposed, node);
+        struct image *image = first->image;
+
+        if (image_applied_index(image) > index) return NULL;
+        list_remove(&first->node);
+        free(first);
+        if (image_applied_index(image) == index && memcmp(image_chain(image), chain, RAFT_CHAIN_SIZE) == 0) return image;
+        image_unref(image);
+    }
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+static void answer(struct node *node, const struct uuid *origin, struct node_message *message)
+{
+    const struct peer *peer;
+
+    message->type = NODE_MESSAGE_ANSWER;
+    message->term = node->leader_term;
+    message->leader = node->leader;
+    if (uuid_equal(origin, &node->options.self.broker)) {
+        node_requests_answered(node, message);
+        return;
+    }
+    peer = node_peer_find(node, origin);
+    if (peer != NULL) node_send(node, peer, message); /* without a link: the origin asks again */
+}
+
+static void answer_verdict(struct node *node, const struct uuid *origin, uint64_t boot, uint64_t sequence, enum node_verdict verdict)
+{
+    struct node_message message = {.boot = boot, .sequence = sequence, .verdict = verdict};
+
+    answer(node, origin, &message);
+}
+
+static void decided_end(struct node *node, struct decided *decided, enum node_verdict verdict)
+{
+    list_remove(&decided->node);
+    node->decided_count--;
+    decided->answer.verdict = verdict;
+    decided->answer.boot = decided->boot;
+    decided->answer.sequence = decided->sequence;
+    decided->answer.bytes = slice_of_string(decided->text);
+    answer(node, &decided->origin, &decided->answer);
+    free(decided);
+}
+
+/* Everything up to node->committed is committed: answer what rests on it. */
+void node_decisions_committed(struct node *node)
+{
+    while (!list_is_empty(&node->decided)) {
+        struct decided *first = container_of(node->decided.next, struct decided, node);
+        struct raft_position position;
+
+        if (first->index > node->committed) return;
+        decided_end(node, first, node_position(node, first->index, &position) && position.term == first->term ? NODE_VERDICT_DECIDED
+                                                                                                              : NODE_VERDICT_ELSEWHERE);
+    }
+}
+
+void node_decisions_read(struct node *node, uint64_t context, uint64_t index)
+{
+    list_for_each_safe(at, &node->reading)
+    {
+        struct decided *decided = container_of(at, struct decided, node);
+
+        if (decided->read == context) decided_end(node, decided, index != 0 ? NODE_VERDICT_DECIDED : NODE_VERDICT_ELSEWHERE);
+    }
+}
+
+/* ---- taking requests ---- */
+
+static void order_free(struct node *node, struct order *order)
+{
+    list_remove(&order->node);
+    node->backlog_count--;
+    node->backlog_bytes -= order->body.size;
+    buffer_deinit(&order->body);
+    free(order);
+}
+
+void node_decisions_take(struct node *node, const struct uuid *origin, const struct node_message *request)
+{
+    struct order *order;
+
+    if (!node_guide_is_coordinator(node)) {
+        answer_verdict(node, origin, request->boot, request->sequence, NODE_VERDICT_ELSEWHERE);
+        return;
+    }
+    order = node->backlog_count < NODE_BACKLOG_MAX && node->backlog_bytes + request->bytes.size <= NODE_BACKLOG_BYTES
+                ? calloc(1, sizeof(*order))
+                : NULL;
+    if (order == NULL || buffer_append(&order->body, request->bytes.data, request->bytes.size) != 0) {
+        free(order);
+        answer_verdict(node, origin, request->boot, request->sequence, NODE_VERDICT_BUSY);
+        return;
+    }
+    order->origin = *origin;
+    order->boot = request->boot;
+    order->sequence = request->sequence;
+    order->op = (enum node_op)request->op;
+    list_push_back(&node->backlog, &order->node);
+    node->backlog_count++;
+    node->backlog_bytes += order->body.size;
+}
+
+void node_decisions_abandon(struct node *node)
+{
+    drop_images(node);
+    while (!list_is_empty(&node->decided))
+        decided_end(node, container_of(node->decided.next, struct decided, node), NODE_VERDICT_ELSEWHERE);
+    while (!list_is_empty(&node->reading))
+        decided_end(node, container_of(node->reading.next, struct decided, node), NODE_VERDICT_ELSEWHERE);
+    while (!list_is_empty(&node->backlog)) {
+        struct order *order = container_of(node->backlog.next, struct order, node);
+
+        answer_verdict(node, &order->origin, order->boot, order->sequence, NODE_VERDICT_ELSEWHERE);
+        order_free(node, order);
+    }
+}
+
+static void free_decided(struct list_node *list)
+{
+    struct list_node *at;
+
+    while ((at = list_pop_front(list)) != NULL)
+        free(container_of(at, struct decided, node));
+}
+
+void node_decisions_deinit(struct node *node)
+{
+    drop_images(node);
+    free_decided(&node->decided);
+    free_decided(&node->reading);
+    while (!list_is_empty(&node->backlog))
+        order_free(node, container_of(node->backlog.next, struct order, node));
+}
+
+/* ---- deciding ---- */
+
+int node_decisions_propose(struct node *node, const struct decision *decision)
+{
+    uint64_t index, term;
+    int err = raft_propose(node->raft, node->now_us, decision_command(decision), &index, &term);
+
+    if (err == 0) node->stats.proposals++;
+    return err;
+}
+
+static struct decided *keep(struct node *node, const struct order *order, const struct node_message *message, const char *text)
+{
+    struct decided *decided = node->decided_count < NODE_DECIDED_MAX ? calloc(1, sizeof(*decided)) : NULL;
+
+    if (decided == NULL) return NULL;
+    decided->origin = order->origin;
+    decided->boot = order->boot;
+    decided->sequence = order->sequence;
+    decided->answer = *message;
+    snprintf(decided->text, sizeof(decided->text), "%s", text);
+    list_init(&decided->node);
+    node->decided_count++;
+    return decided;
+}
+
+static void drop(struct node *node, struct decided *decided)
+{
+    list_remove(&decided->node);
+    node->decided_count--;
+    free(decided);
+}
+
+/* The answer rests on `image`, which holds what was proposed so far. */
+static int rest_on(struct node *node, struct decided *decided, const struct image *image)
+{
+    int err;
+
+    decided->index = decided->answer.index = image_applied_index(image);
+    decided->term = image_applied_term(image);
+    if (decided->index > node->committed) {
+        list_push_back(&node->decided, &decided->node);
+        return 0;
+    }
+    decided->read = ++node->next_context;
+    err = raft_read(node->raft, node->now_us, decided->read);
+    if (err == 0) list_push_back(&node->reading, &decided->node);
+    return err;
+}
+
+static int make_true(struct node *node, struct decided *decided, const struct decision *decision)
+{
+    int err = raft_propose(node->raft, node->now_us, decision_command(decision), &decided->index, &decided->term);
+
+    if (err != 0) return err;
+    node->stats.proposals++;
+    decided->answer.index = decided->index;
+    list_push_back(&node->decided, &decided->node);
+    return 0;
+}
+
+/* Decides one order. Errors: MESH_EAGAIN, MESH_ENOMEM (it stays for later), MESH_ENOT_LEADER. */
+static int decide(struct node *node, const struct image *image, const struct order *order)
+{
+    struct operation operation = {order->origin, order->boot, order->sequence, order->op, buffer_slice(&order->body)};
+    struct node_message message = {0};
+    struct decision decision;
+    struct decided *decided;
+    int err;
+
+    decision_init(&decision);
+    message.error = node_operation_decide(node, image, &operation, &decision, &message);
+    if (message.error != 0 && decision.message[0] == '\0')
+        snprintf(decision.message, sizeof(decision.message), "%s", mesh_strerror(message.error));
+    decided = message.error == MESH_ENOMEM ? NULL : keep(node, order, &message, decision.message);
+    if (decided == NULL)
+        err = MESH_ENOMEM;
+    else if (message.error != 0 || decision.change_count == 0)
+        err = rest_on(node, decided, image);
+    else
+        err = make_true(node, decided, &decision);
+    if (err == MESH_ETOOLARGE) { /* it cannot be an entry: an answer like any other */
+        decided->answer.error = err;
+        snprintf(decided->text, sizeof(decided->text), "the change is larger than one entry of the metadata log can be");
+        err = rest_on(node, decided, image);
+    }
+    decision_deinit(&decision);
+    if (err != 0 && decided != NULL) drop(node, decided);
+    return err;
+}
+
+bool node_decisions_run(struct node *node)
+{
+    struct image *image;
+    struct order *order;
+    int err;
+
+    if (list_is_empty(&node->backlog)) return false;
+    if (!node_guide_is_coordinator(node)) {
+        node_decisions_abandon(node);
+        return false;
+    }
+    image = node_decisions_image(node);
+    if (image == NULL) return false;
+    order = container_of(node->backlog.next, struct order, node);
+    err = decide(node, image, order);
+    if (err == MESH_ENOMEM)
+        answer_verdict(node, &order->origin, order->boot, order->sequence, NODE_VERDICT_BUSY);
+    else if (err != 0)
+        return false; /* too much is under way: again after a commit */
+    else
+        node->stats.decisions++;
+    order_free(node, order);
+    return true;
+}

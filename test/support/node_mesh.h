@@ -1,0 +1,69 @@
+/* support/node_mesh.h - metadata nodes on hosts in memory: links with a delay, disks that are done later and lose what was not durable, kills
+ * and restarts, cuts, a gossip of frontiers. One virtual clock; everything is drawn from one seed.
+ *
+ * Watched all the time: nobody publishes another history than anybody else (equal chains at equal indices), nobody goes back within a life. */
+#ifndef SUPPORT_NODE_MESH_H
+#define SUPPORT_NODE_MESH_H
+
+#include "replication/metadata/node.h"
+
+#define NODE_MESH_MAX 320
+
+struct node_mesh;
+
+struct node_mesh_options {
+    uint64_t seed;
+    size_t count;
+    uint32_t link_us, link_jitter_us, disk_us, gossip_us;
+    bool is_sparse;         /* links only where one of the two wants it, and to a few others; else everybody to everybody */
+    struct node_options node; /* self, boot and seed are filled in */
+};
+void node_mesh_options_init(struct node_mesh_options *options, size_t count);
+
+struct node_mesh *node_mesh_new(const struct node_mesh_options *options);
+void node_mesh_free(struct node_mesh *mesh);
+
+struct node_answer {
+    bool is_there;
+    int error;
+    char text[NODE_TEXT_SIZE];
+    uint64_t index, at_us;
+    struct uuid topic_id;
+    int64_t first_id;
+    uint32_t id_count;
+};
+
+void node_mesh_start(struct node_mesh *mesh, size_t host);    /* from its disk, which may be blank */
+void node_mesh_kill(struct node_mesh *mesh, size_t host);     /* what was not durable is gone */
+void node_mesh_wipe(struct node_mesh *mesh, size_t host);     /* a dead one's disk is replaced: another dir uuid */
+void node_mesh_found(struct node_mesh *mesh, size_t founders); /* the first so many hosts */
+void node_mesh_cut(struct node_mesh *mesh, size_t a, size_t b, bool is_cut);
+void node_mesh_isolate(struct node_mesh *mesh, size_t host, bool is_isolated);
+
+uint64_t node_mesh_now(const struct node_mesh *mesh);
+void node_mesh_run(struct node_mesh *mesh, uint64_t for_us);
+typedef bool node_mesh_fn(struct node_mesh *mesh, void *user);
+/* Runs until `is_so`, at most so long. False: it never became so. */
+bool node_mesh_run_until(struct node_mesh *mesh, node_mesh_fn *is_so, void *user, uint64_t at_most_us);
+
+struct node *node_mesh_node(struct node_mesh *mesh, size_t host); /* NULL: dead */
+struct raft_server node_mesh_server(const struct node_mesh *mesh, size_t host);
+int node_mesh_coordinator(const struct node_mesh *mesh);           /* the ready one of the highest term; -1 */
+
+/* Asks at `host`; returns a number for node_mesh_answer(), or a negative error. */
+int node_mesh_request(struct node_mesh *mesh, size_t host, enum node_op op, struct slice body, uint64_t timeout_us);
+int node_mesh_create(struct node_mesh *mesh, size_t host, const char *topic, int partitions);
+int node_mesh_delete(struct node_mesh *mesh, size_t host, const char *topic);
+const struct node_answer *node_mesh_answer(const struct node_mesh *mesh, int request);
+
+void node_mesh_leave(struct node_mesh *mesh, size_t host);
+bool node_mesh_has_left(const struct node_mesh *mesh, size_t host);
+uint64_t node_mesh_seen_us(const struct node_mesh *mesh, size_t host, uint64_t index); /* when it published it; 0: not yet */
+uint64_t node_mesh_messages(const struct node_mesh *mesh);  /* sent so far */
+const char *node_mesh_last_event(const struct node_mesh *mesh, size_t host); /* the last line of level ERROR */
+/* The next snapshot chunk that `host` stores is damaged on its way to the disk. */
+void node_mesh_damage_chunk(struct node_mesh *mesh, size_t host);
+/* Every store of `host` fails from now on. */
+void node_mesh_break_disk(struct node_mesh *mesh, size_t host);
+
+#endif

@@ -1,4 +1,4 @@
-/* coordinator/decide.c - decisions about the mesh, brokers and producer ids, and what all decisions share. */
+/* coordinator/decide.c - decisions about the mesh and producer ids, and what all decisions share. */
 #include "replication/coordinator/decide_internal.h"
 
 #include "base/assert.h"
@@ -73,52 +73,6 @@ int decide_cluster_create(const struct image *image, const struct uuid *cluster_
         return decision_refuse(decision, MESH_EEXISTS, "the mesh is founded already");
     err = body_encode_empty(decision_body(decision));
     return err != 0 ? err : decision_add_uuid(decision, METADATA_CLUSTER_CREATED, cluster_id);
-}
-
-static bool fits(const char *text)
-{
-    return strlen(text) <= IMAGE_BROKER_STRING_SIZE_MAX;
-}
-
-static int check_broker(const struct image *image, const struct decide_broker_register *request,
-                        const struct image_broker *known, struct decision *decision)
-{
-    if (!fits(request->name) || !fits(request->host) || !fits(request->zone))
-        return decision_refuse(decision, MESH_EINVAL, "name, host and zone may have at most %d bytes each",
-                               IMAGE_BROKER_STRING_SIZE_MAX);
-    if (request->name[0] == '\0' || request->host[0] == '\0' || request->port == 0)
-        return decision_refuse(decision, MESH_EINVAL, "a broker needs a name, a host and a port");
-    if (request->shard_count == 0 || request->shard_count > UINT16_MAX)
-        return decision_refuse(decision, MESH_EINVAL, "a broker has 1 to %d shards", UINT16_MAX);
-    if (known != NULL && request->boot < known->boot)
-        return decision_refuse(
-            decision, MESH_EINVAL,
-            "boot %llu of this broker has registered before: its data directory is older than the mesh "
-            "knows (restored from a copy?)",
-            (unsigned long long)known->boot);
-    if (known == NULL && image_broker_count(image) >= IMAGE_BROKERS_MAX)
-        return decision_refuse(decision, MESH_EFULL, "the mesh has %d brokers, its limit", IMAGE_BROKERS_MAX);
-    return 0;
-}
-
-int decide_broker_register(const struct image *image, const struct decide_broker_register *request,
-                           struct decision *decision)
-{
-    const struct image_broker *known = image_find_broker_by_uuid(image, &request->broker_id);
-    struct body_broker body = {
-        .node_id = known == NULL ? image_next_node_id(image) : known->node_id,
-        .dir_id = request->dir_id,
-        .boot = request->boot,
-        .port = request->port,
-        .shard_count = request->shard_count,
-        .name = slice_of_string(request->name),
-        .host = slice_of_string(request->host),
-        .zone = slice_of_string(request->zone),
-    };
-    int err = check_broker(image, request, known, decision);
-
-    if (err == 0) err = body_encode_broker(decision_body(decision), &body);
-    return err != 0 ? err : decision_add_uuid(decision, METADATA_BROKER_REGISTERED, &request->broker_id);
 }
 
 int decide_producer_ids(const struct image *image, int32_t node_id, uint32_t count, struct decision *decision)

@@ -52,9 +52,19 @@ static int check_partition_count(int32_t count, struct decision *decision)
                            IMAGE_TOPIC_PARTITIONS_MAX, count);
 }
 
+/* Brokers that host partitions when they are up. */
+static size_t count_hosts(const struct image *image)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++)
+        count += !image_broker_at(image, i)->is_witness;
+    return count;
+}
+
 static int check_replication_factor(const struct image *image, int32_t factor, struct decision *decision)
 {
-    size_t brokers = image_broker_count(image);
+    size_t brokers = placement_usable_count(image), hosts = count_hosts(image);
 
     if (factor < 1)
         return decision_refuse(decision, MESH_EINVALID_REPLICATION,
@@ -63,6 +73,11 @@ static int check_replication_factor(const struct image *image, int32_t factor, s
         return decision_refuse(decision, MESH_EINVALID_REPLICATION,
                                "a replication factor is at most %d, not %d", IMAGE_REPLICAS_MAX, factor);
     if ((size_t)factor <= brokers) return 0;
+    if (brokers < hosts)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION,
+                               "%d replicas need %d brokers that are up, but only %zu of the mesh's %zu are; ask for fewer or bring "
+                               "them back",
+                               factor, factor, brokers, hosts);
     return decision_refuse(
         decision, MESH_EINVALID_REPLICATION,
         "%d replicas need %d brokers, but the mesh has %zu; ask for at most %zu or add brokers", factor,
@@ -71,11 +86,11 @@ static int check_replication_factor(const struct image *image, int32_t factor, s
 
 /* Places new partitions and writes the change's body. */
 static int place_and_encode(const struct image *image, const struct image_topic *topic,
-                            uint32_t partition_count, uint32_t replication_factor, struct body_topic *body,
-                            struct decision *decision)
+                            uint32_t partition_count, uint32_t replication_factor, const struct decide_facts *facts,
+                            struct body_topic *body, struct decision *decision)
 {
     struct placement_plan plan = {NULL, 0, 0};
-    int err = placement_choose(image, topic, partition_count, replication_factor, &plan);
+    int err = partition_count == 0 ? 0 : placement_choose(image, topic, partition_count, replication_factor, facts, &plan);
 
     if (err == MESH_EFULL)
         decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host",
@@ -130,7 +145,7 @@ static int check_min_insync(const struct overrides *overrides, int32_t replicati
 static void fill_in_defaults(const struct image *image, const struct decide_topic_create *request,
                              int32_t *ret_partitions, int32_t *ret_factor)
 {
-    int32_t brokers = (int32_t)image_broker_count(image);
+    int32_t brokers = (int32_t)placement_usable_count(image);
     bool wants_default = request->replication_factor == 0 || request->replication_factor == -1;
 
     *ret_partitions = request->partition_count == 0 || request->partition_count == -1
@@ -159,7 +174,7 @@ int decide_topic_create(const struct image *image, const struct decide_topic_cre
         err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
     if (err != 0) return err;
     overrides_write(&overrides, &body);
-    err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, &body, decision);
+    err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, request->facts, &body, decision);
     return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
 }
 
@@ -207,14 +222,20 @@ static int check_growth(const struct image_topic *topic, int32_t wanted, struct 
                            topic->partition_count);
 }
 
+static uint32_t first_replica_count(const struct image_topic *topic)
+{
+    struct image_partition first;
+
+    image_topic_partition(topic, 0, &first);
+    return first.replica_count;
+}
+
 /* New partitions get as many replicas as the first one has, but never more than there are brokers. */
 static uint32_t growth_factor(const struct image *image, const struct image_topic *topic)
 {
-    struct image_partition first;
-    uint32_t brokers = (uint32_t)image_broker_count(image);
+    uint32_t brokers = (uint32_t)placement_usable_count(image), first = first_replica_count(topic);
 
-    image_topic_partition(topic, 0, &first);
-    return first.replica_count < brokers ? first.replica_count : brokers;
+    return first < brokers ? first : brokers;
 }
 
 static bool configs_equal(const struct image_topic *topic, const struct body_topic *body)
@@ -229,7 +250,7 @@ static bool configs_equal(const struct image_topic *topic, const struct body_top
 
 /* What the overrides become: those of now, less the removed, with the new ones. */
 static int alter_configs(const struct image_topic *topic, const struct decide_topic_alter *request,
-                         uint32_t factor, struct body_topic *body, struct decision *decision)
+                         struct body_topic *body, struct decision *decision)
 {
     struct overrides overrides = {.is_set = {false}};
     int err;
@@ -240,7 +261,7 @@ static int alter_configs(const struct image_topic *topic, const struct decide_to
     }
     err = remove_keys(&overrides, request, decision);
     if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
-    if (err == 0) err = check_min_insync(&overrides, (int32_t)factor, decision);
+    if (err == 0) err = check_min_insync(&overrides, (int32_t)first_replica_count(topic), decision);
     if (err == 0) overrides_write(&overrides, body);
     return err;
 }
@@ -259,10 +280,12 @@ int decide_topic_alter(const struct image *image, const struct decide_topic_alte
     if (err != 0) return err;
     factor = growth_factor(image, topic);
     added = request->partition_count == 0 ? 0 : (uint32_t)request->partition_count - topic->partition_count;
-    err = alter_configs(topic, request, factor, &body, decision);
+    if (added != 0 && factor == 0)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host more partitions");
+    err = alter_configs(topic, request, &body, decision);
     if (err != 0) return err;
     if (added == 0 && configs_equal(topic, &body)) return 0; /* it is so already */
-    err = place_and_encode(image, topic, added, factor, &body, decision);
+    err = place_and_encode(image, topic, added, factor, request->facts, &body, decision);
     return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_ALTERED, &topic->topic_id);
 }
 

@@ -29,22 +29,32 @@ static void topic_unref(const void *topic)
     free(object);
 }
 
-static void tombstone_ref(const void *tombstone)
+void object_ref(const void *object)
 {
-    atomic_fetch_add_explicit(&((struct tombstone *)(uintptr_t)tombstone)->references, 1,
-                              memory_order_relaxed);
+    struct object *same = (struct object *)(uintptr_t)object; /* the count is no part of the value */
+
+    atomic_fetch_add_explicit(&same->references, 1, memory_order_relaxed);
 }
 
-static void tombstone_unref(const void *tombstone)
+void object_unref(const void *object)
 {
-    struct tombstone *same = (struct tombstone *)(uintptr_t)tombstone;
+    struct object *same = (struct object *)(uintptr_t)object;
 
-    if (atomic_fetch_sub_explicit(&same->references, 1, memory_order_acq_rel) == 1) free(same);
+    if (same != NULL && atomic_fetch_sub_explicit(&same->references, 1, memory_order_acq_rel) == 1) free(same);
 }
 
-static void broker_unref(struct broker_object *object)
+void image_broker_unref(struct broker_object *object)
 {
     if (atomic_fetch_sub_explicit(&object->references, 1, memory_order_acq_rel) == 1) free(object);
+}
+
+/* All but the first two hold plain objects. */
+static struct image_index *image_indexes(struct image *image, size_t i)
+{
+    struct image_index *indexes[] = {&image->by_uuid, &image->by_name,  &image->tombstones, &image->users,
+                                     &image->acls,    &image->requests, &image->elections};
+
+    return i < sizeof(indexes) / sizeof(indexes[0]) ? indexes[i] : NULL;
 }
 
 int image_new_empty(struct image **ret_image)
@@ -55,34 +65,52 @@ int image_new_empty(struct image **ret_image)
     atomic_init(&image->references, 1);
     image->next_node_id = 1;
     image->next_producer_id = 1;
-    image_index_init(&image->by_uuid, topic_ref, topic_unref);
-    image_index_init(&image->by_name, topic_ref, topic_unref);
-    image_index_init(&image->tombstones, tombstone_ref, tombstone_unref);
+    for (size_t i = 0; image_indexes(image, i) != NULL; i++)
+        image_index_init(image_indexes(image, i), i < 2 ? topic_ref : object_ref, i < 2 ? topic_unref : object_unref);
     *ret_image = image;
     return 0;
+}
+
+/* A copy of the slots with references of its own. NULL with *ret_error set: no memory. */
+static struct broker_slot *copy_slots(const struct broker_slot *slots, uint32_t count, int *ret_error)
+{
+    struct broker_slot *copy = count == 0 ? NULL : malloc(count * sizeof(copy[0]));
+
+    if (copy == NULL) {
+        *ret_error = count == 0 ? *ret_error : MESH_ENOMEM;
+        return NULL;
+    }
+    memcpy(copy, slots, count * sizeof(copy[0]));
+    for (uint32_t i = 0; i < count; i++)
+        atomic_fetch_add_explicit(&copy[i].object->references, 1, memory_order_relaxed);
+    return copy;
+}
+
+static void free_slots(struct broker_slot *slots, uint32_t count)
+{
+    for (uint32_t i = 0; slots != NULL && i < count; i++)
+        image_broker_unref(slots[i].object);
+    free(slots);
 }
 
 int image_clone(const struct image *base, struct image **ret_image)
 {
     struct image *image = malloc(sizeof(*image));
-    struct broker_slot *brokers = NULL;
+    int err = image == NULL ? MESH_ENOMEM : 0;
 
-    if (base->broker_count != 0) brokers = malloc(base->broker_count * sizeof(brokers[0]));
-    if (image == NULL || (brokers == NULL && base->broker_count != 0)) {
-        free(image);
-        free(brokers);
-        return MESH_ENOMEM;
-    }
+    if (err != 0) return err;
     memcpy(image, base, sizeof(*image));
     atomic_init(&image->references, 1);
-    image->brokers = brokers;
-    for (uint32_t i = 0; i < base->broker_count; i++) {
-        brokers[i] = base->brokers[i];
-        atomic_fetch_add_explicit(&brokers[i].object->references, 1, memory_order_relaxed);
+    image->brokers = copy_slots(base->brokers, base->broker_count, &err);
+    image->retired = copy_slots(base->retired, base->retired_count, &err);
+    if (err != 0) {
+        free_slots(image->brokers, image->broker_count);
+        free_slots(image->retired, image->retired_count);
+        free(image);
+        return err;
     }
-    image_index_copy(&image->by_uuid, &base->by_uuid);
-    image_index_copy(&image->by_name, &base->by_name);
-    image_index_copy(&image->tombstones, &base->tombstones);
+    for (size_t i = 0; image_indexes(image, i) != NULL; i++)
+        image_index_copy(image_indexes(image, i), image_indexes((struct image *)(uintptr_t)base, i));
     *ret_image = image;
     return 0;
 }
@@ -100,12 +128,10 @@ void image_unref(const struct image *image)
     struct image *same = (struct image *)(uintptr_t)image;
 
     if (same == NULL || atomic_fetch_sub_explicit(&same->references, 1, memory_order_acq_rel) != 1) return;
-    for (uint32_t i = 0; i < same->broker_count; i++)
-        broker_unref(same->brokers[i].object);
-    free(same->brokers);
-    image_index_deinit(&same->by_uuid);
-    image_index_deinit(&same->by_name);
-    image_index_deinit(&same->tombstones);
+    free_slots(same->brokers, same->broker_count);
+    free_slots(same->retired, same->retired_count);
+    for (size_t i = 0; image_indexes(same, i) != NULL; i++)
+        image_index_deinit(image_indexes(same, i));
     free(same);
 }
 
@@ -175,6 +201,39 @@ const struct image_broker *image_find_broker_by_uuid(const struct image *image, 
             return image_broker_at(image, i);
     }
     return NULL;
+}
+
+struct broker_slot *image_any_slot(struct image *image, int32_t node_id)
+{
+    struct broker_slot *slot = image_broker_slot(image, node_id);
+
+    for (uint32_t i = 0; slot == NULL && i < image->retired_count; i++) {
+        if (image->retired[i].object->broker.node_id == node_id) slot = &image->retired[i];
+    }
+    return slot;
+}
+
+const struct image_broker *image_find_retired(const struct image *image, const struct uuid *broker_id)
+{
+    for (uint32_t i = 0; i < image->retired_count; i++) {
+        if (uuid_equal(&image->retired[i].object->broker.broker_id, broker_id)) return &image->retired[i].object->broker;
+    }
+    return NULL;
+}
+
+bool image_can_retire(const struct image *image)
+{
+    for (uint32_t i = 0; i < image->retired_count; i++) {
+        if (image->retired[i].replica_count == 0) return true;
+    }
+    return image->retired_count < IMAGE_RETIRED_MAX;
+}
+
+uint64_t image_leader_count(const struct image *image, int32_t node_id)
+{
+    const struct broker_slot *slot = image_broker_slot((struct image *)(uintptr_t)image, node_id);
+
+    return slot == NULL ? 0 : slot->leader_count;
 }
 
 int32_t image_next_node_id(const struct image *image)
@@ -315,6 +374,22 @@ bool image_topic_was_deleted(const struct image *image, const struct uuid *topic
         if (uuid_equal(&tombstone->topic_id, topic_id)) return true;
     }
     return false;
+}
+
+static int find_oldest_tombstone(void *user, const void *object)
+{
+    uint64_t *oldest = user, index = ((const struct tombstone *)object)->index;
+
+    if (*oldest == 0 || index < *oldest) *oldest = index;
+    return 0;
+}
+
+uint64_t image_oldest_tombstone(const struct image *image)
+{
+    uint64_t oldest = 0;
+
+    image_index_each(&image->tombstones, find_oldest_tombstone, &oldest);
+    return oldest;
 }
 
 const struct image_topic *image_topic_ref(const struct image_topic *topic)

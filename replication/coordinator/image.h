@@ -29,6 +29,15 @@
 #define IMAGE_TOMBSTONES_MAX         65536 /* beyond it the older half is forgotten */
 #define IMAGE_BROKER_STRING_SIZE_MAX 255   /* bytes of a broker's name, host or zone */
 #define IMAGE_NO_LEADER              (-1)
+#define IMAGE_RETIRED_MAX            1000   /* remembered; beyond it those that no partition names are forgotten, the oldest first */
+#define IMAGE_USERS_MAX              10000
+#define IMAGE_ACLS_MAX               10000
+#define IMAGE_NAME_SIZE_MAX          255 /* bytes of a user's name, of a principal, resource or host in an ACL */
+#define IMAGE_SALT_SIZE_MAX          64  /* bytes */
+#define IMAGE_SCRAM_KEY_SIZE_MAX     64  /* bytes; SHA-256: 32, SHA-512: 64 */
+#define IMAGE_REQUESTS_MAX           128 /* remembered for each broker that was asked; then the oldest goes */
+#define IMAGE_REQUEST_ORIGINS_MAX    (IMAGE_BROKERS_MAX + IMAGE_RETIRED_MAX) /* then the one longest unheard goes */
+#define IMAGE_REQUEST_RESULT_MAX     32  /* bytes */
 
 struct image;
 
@@ -42,6 +51,10 @@ struct image_broker {
     const char *zone; /* "" when it has none */
     uint16_t port;
     uint32_t shard_count;
+    uint64_t epoch;   /* index of the entry that registered it last: requests of its former lives are refused by it */
+    bool is_fenced;   /* it has no session: leads nothing, is in no ISR, gets nothing */
+    bool is_draining; /* it is going in an orderly way: gets nothing, gives up what others can take */
+    bool is_witness;  /* votes, hosts nothing */
 };
 
 /* One partition as the image knows it; returned by value, the arrays live as long as the image. */
@@ -51,8 +64,18 @@ struct image_partition {
     uint32_t partition_epoch; /* raised by every change of leader, replicas or ISR */
     uint32_t replica_count;   /* 1..IMAGE_REPLICAS_MAX */
     const int32_t *replicas;  /* node ids, the preferred leader first */
-    uint32_t isr;             /* bit i is set: replicas[i] is in sync */
+    uint32_t isr;             /* bit i is set: replicas[i] is in sync; may be 0 when there is no leader */
+    uint32_t elr;             /* likewise: was in sync when the ISR fell below min.insync; complete, so it may lead (KIP-966) */
+    uint32_t last_known_elr;  /* likewise: would be in elr, had it not stopped uncleanly or lost data */
+    const uint32_t *generation_words; /* image_partition_generation() */
 };
+
+/* The number of the change that made replicas[i] a replica, out of a counter of the whole image: a replica that was removed and added
+ * again is told from one that stayed, however close together the two came. */
+static inline uint64_t image_partition_generation(const struct image_partition *partition, uint32_t i)
+{
+    return partition->generation_words[2 * i] | (uint64_t)partition->generation_words[2 * i + 1] << 32;
+}
 
 struct image_config {
     enum topic_config_id id;
@@ -106,6 +129,12 @@ size_t image_broker_count(const struct image *image);
 const struct image_broker *image_broker_at(const struct image *image, size_t i); /* ordered by node id */
 const struct image_broker *image_find_broker(const struct image *image, int32_t node_id);
 const struct image_broker *image_find_broker_by_uuid(const struct image *image, const struct uuid *broker_id);
+
+/* A broker that was removed from the mesh for good; its uuid is refused. NULL: no such one (or long forgotten). */
+const struct image_broker *image_find_retired(const struct image *image, const struct uuid *broker_id);
+bool image_can_retire(const struct image *image); /* false: too many were whose partitions still name them */
+uint64_t image_leader_count(const struct image *image, int32_t node_id); /* partitions it leads; O(1) but for the look-up */
+
 int32_t image_next_node_id(const struct image *image);
 int64_t image_next_producer_id(const struct image *image);
 
@@ -119,8 +148,7 @@ const struct image_topic *image_find_topic_by_folded_name(const struct image *im
 
 size_t image_topic_count(const struct image *image);
 uint64_t image_partition_count(const struct image *image); /* of all topics */
-uint64_t image_replica_count(const struct image *image,
-                             int32_t node_id); /* partitions it hosts; O(partitions) */
+uint64_t image_replica_count(const struct image *image, int32_t node_id); /* partitions it hosts */
 
 /* Every topic, in no order; stops when each() returns non-zero and returns that. */
 typedef int image_topic_fn(void *user, const struct image_topic *topic);
@@ -131,8 +159,10 @@ int image_each_topic(const struct image *image, image_topic_fn *each, void *user
 int image_topics_by_name(const struct image *image, const struct image_topic ***ret_topics,
                          size_t *ret_count);
 
-/* True when a topic with this uuid existed and was deleted: its files may go. */
+/* True when a topic with this uuid existed and was deleted: its files may go. False again once every registered broker has applied
+ * the deletion and the tombstone was dropped. */
 bool image_topic_was_deleted(const struct image *image, const struct uuid *topic_id);
+uint64_t image_oldest_tombstone(const struct image *image); /* index of the entry that left it; 0: there is none. O(tombstones) */
 
 /* Keeps a topic (and what it points to) beyond the image that it came from. Any thread. */
 const struct image_topic *image_topic_ref(const struct image_topic *topic);
@@ -148,6 +178,122 @@ int64_t image_topic_config(const struct image_topic *topic, enum topic_config_id
 /* Where a partition lives in a broker: the same everywhere, so that any broker can name the leader's shard.
  */
 uint32_t image_shard_of(const struct uuid *topic_id, uint32_t partition, uint32_t shard_count);
+
+/* ---- users and what they may do (enforced elsewhere) ---- */
+
+/* Numbers are on disk: never renumber, never reuse. */
+enum image_scram { IMAGE_SCRAM_SHA_256 = 1, IMAGE_SCRAM_SHA_512 = 2 };
+#define IMAGE_SCRAM_COUNT 2
+
+/* What lets a password be checked without knowing it (RFC 5802). Both keys have the hash's size. */
+struct image_verifier {
+    enum image_scram mechanism;
+    uint32_t iterations;
+    uint8_t salt_size;
+    uint8_t salt[IMAGE_SALT_SIZE_MAX], stored_key[IMAGE_SCRAM_KEY_SIZE_MAX], server_key[IMAGE_SCRAM_KEY_SIZE_MAX];
+};
+
+struct image_user {
+    char name[IMAGE_NAME_SIZE_MAX + 1];
+    uint32_t verifier_count;                             /* 1..IMAGE_SCRAM_COUNT, rising by mechanism */
+    struct image_verifier verifiers[IMAGE_SCRAM_COUNT];
+};
+
+size_t image_user_count(const struct image *image);
+const struct image_user *image_find_user(const struct image *image, const char *name); /* NULL: none */
+typedef int image_user_fn(void *user, const struct image_user *found);
+int image_each_user(const struct image *image, image_user_fn *each, void *user); /* in no order; as image_each_topic() */
+
+/* The numbers are those that Kafka's protocol uses, so that its requests need no table. */
+enum image_resource { IMAGE_RESOURCE_TOPIC = 2, IMAGE_RESOURCE_GROUP = 3, IMAGE_RESOURCE_CLUSTER = 4, IMAGE_RESOURCE_TRANSACTION = 5 };
+enum image_pattern { IMAGE_PATTERN_LITERAL = 3, IMAGE_PATTERN_PREFIXED = 4 };
+enum image_operation {
+    IMAGE_OPERATION_ALL = 2,
+    IMAGE_OPERATION_READ = 3,
+    IMAGE_OPERATION_WRITE = 4,
+    IMAGE_OPERATION_CREATE = 5,
+    IMAGE_OPERATION_DELETE = 6,
+    IMAGE_OPERATION_ALTER = 7,
+    IMAGE_OPERATION_DESCRIBE = 8,
+    IMAGE_OPERATION_CLUSTER_ACTION = 9,
+    IMAGE_OPERATION_DESCRIBE_CONFIGS = 10,
+    IMAGE_OPERATION_ALTER_CONFIGS = 11,
+    IMAGE_OPERATION_IDEMPOTENT_WRITE = 12,
+};
+
+struct image_acl {
+    char principal[IMAGE_NAME_SIZE_MAX + 1]; /* "User:alice", "User:*" */
+    char resource[IMAGE_NAME_SIZE_MAX + 1];  /* a name, a prefix, or "*" */
+    char host[IMAGE_NAME_SIZE_MAX + 1];      /* an address, or "*" */
+    enum image_resource resource_type;
+    enum image_pattern pattern;
+    enum image_operation operation;
+    bool is_deny;
+};
+
+size_t image_acl_count(const struct image *image);
+bool image_has_acl(const struct image *image, const struct image_acl *acl); /* exactly this one */
+typedef int image_acl_fn(void *user, const struct image_acl *acl);
+int image_each_acl(const struct image *image, image_acl_fn *each, void *user);
+
+/* ---- requests that were answered ---- */
+
+/* What became of a request that changed something, so that a retry of it is answered instead of done again. */
+struct image_request {
+    uint64_t boot, sequence; /* of the broker that was asked */
+    uint64_t index;          /* of the entry that did it */
+    int error;               /* MESH_E..., mostly 0: what was refused changed nothing and is decided anew */
+    uint8_t result_size;
+    uint8_t result[IMAGE_REQUEST_RESULT_MAX]; /* the asker's, opaque here */
+};
+/* NULL: not done, or more than IMAGE_REQUESTS_MAX of that origin's requests ago. */
+const struct image_request *image_find_request(const struct image *image, const struct uuid *origin, uint64_t boot, uint64_t sequence);
+
+/* ---- why a broker leads ---- */
+
+/* Numbers are on disk: never renumber, never reuse. */
+enum image_election_reason {
+    IMAGE_ELECTION_NONE = 0,
+    IMAGE_ELECTION_FENCED = 1,     /* the leader lost its session */
+    IMAGE_ELECTION_DRAINED = 2,    /* the leader is being stopped */
+    IMAGE_ELECTION_RETIRED = 3,    /* the leader was removed from the mesh */
+    IMAGE_ELECTION_RETURNED = 4,   /* there was no leader, and a broker that may lead came back */
+    IMAGE_ELECTION_BALANCED = 5,   /* leadership goes back to where it was placed */
+    IMAGE_ELECTION_ASKED = 6,      /* an operator asked */
+    IMAGE_ELECTION_RESTARTED = 7,  /* the leader began a new life */
+};
+
+#define IMAGE_CANDIDATE_IN_SYNC    1u
+#define IMAGE_CANDIDATE_ELIGIBLE   2u  /* in the ELR */
+#define IMAGE_CANDIDATE_FENCED     4u
+#define IMAGE_CANDIDATE_DRAINING   8u
+#define IMAGE_CANDIDATE_RETIRED    16u
+#define IMAGE_CANDIDATE_ZONE       32u /* stands in the zone that was preferred, or none was */
+#define IMAGE_CANDIDATE_PREFERRED  64u /* the partition's first replica */
+#define IMAGE_CANDIDATE_LAST_KNOWN 128u /* the last one known to be complete, and it stopped uncleanly */
+
+struct image_candidate {
+    int64_t score; /* 0: could not be elected */
+    int32_t node_id;
+    uint8_t flags;
+    uint8_t log;    /* 0..9: how far its log reaches, as far as it is known */
+    uint8_t health; /* 0..10 */
+    uint8_t load;   /* 0..100: 100 idle, 50 as loaded as the average */
+};
+
+/* The last election of a partition. Partitions that were never elected (the placed leader leads) have none. */
+struct image_election {
+    struct uuid topic_id;
+    uint32_t partition;
+    uint64_t index; /* of the entry that did it */
+    enum image_election_reason reason;
+    int32_t leader; /* IMAGE_NO_LEADER: nobody could be elected */
+    int32_t leader_epoch;
+    uint32_t candidate_count; /* 0: it was too large to be kept with its scores */
+    struct image_candidate candidates[]; /* in the replicas' order */
+};
+const struct image_election *image_election(const struct image *image, const struct uuid *topic_id, uint32_t partition); /* NULL: none */
+size_t image_election_count(const struct image *image);
 
 /* ---- snapshots ---- */
 

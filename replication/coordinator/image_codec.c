@@ -13,27 +13,23 @@
 
 #define SNAPSHOT_VERSION 2
 
-static void put_slice(struct codec_writer *writer, struct slice bytes)
-{
-    codec_put_varint(writer, bytes.size);
-    codec_put_raw(writer, bytes.data, bytes.size);
-}
-
 /* ---- writing ---- */
 
-static int put_brokers(struct codec_writer *writer, const struct image *image)
+static int put_slots(struct codec_writer *writer, const struct broker_slot *slots, uint32_t count)
 {
     struct buffer body = BUFFER_INIT;
 
-    codec_put_varint(writer, image->broker_count);
-    for (uint32_t i = 0; i < image->broker_count && writer->error == 0; i++) {
-        const struct image_broker *broker = image_broker_at(image, i);
+    codec_put_varint(writer, count);
+    for (uint32_t i = 0; i < count && writer->error == 0; i++) {
+        const struct image_broker *broker = &slots[i].object->broker;
         struct body_broker parts = {
             .node_id = broker->node_id,
             .dir_id = broker->dir_id,
             .boot = broker->boot,
             .port = broker->port,
             .shard_count = broker->shard_count,
+            .flags = (broker->is_fenced ? BODY_BROKER_FENCED : 0) | (broker->is_draining ? BODY_BROKER_DRAINING : 0) |
+                     (broker->is_witness ? BODY_BROKER_WITNESS : 0),
             .name = slice_of_string(broker->name),
             .host = slice_of_string(broker->host),
             .zone = slice_of_string(broker->zone),
@@ -41,7 +37,8 @@ static int put_brokers(struct codec_writer *writer, const struct image *image)
         buffer_clear(&body);
         writer->error = body_encode_broker(&body, &parts);
         codec_put_uuid(writer, &broker->broker_id);
-        put_slice(writer, buffer_slice(&body));
+        codec_put_varint(writer, broker->epoch);
+        body_put_slice(writer, buffer_slice(&body));
     }
     buffer_deinit(&body);
     return writer->error;
@@ -51,8 +48,22 @@ static bool same_but_number(const struct body_partition *a, const struct body_pa
 {
     return a->leader == b->leader && a->leader_epoch == b->leader_epoch &&
            a->partition_epoch == b->partition_epoch && a->isr == b->isr &&
-           a->replica_count == b->replica_count &&
+           a->elr == b->elr && a->last_known_elr == b->last_known_elr && a->replica_count == b->replica_count &&
+           memcmp(a->generations, b->generations, a->replica_count * sizeof(uint64_t)) == 0 &&
            memcmp(a->replicas, b->replicas, a->replica_count * sizeof(int32_t)) == 0;
+}
+
+static void put_state(struct codec_writer *writer, const struct body_partition *state)
+{
+    codec_put_zigzag(writer, state->leader);
+    codec_put_varint(writer, (uint32_t)state->leader_epoch);
+    codec_put_varint(writer, state->partition_epoch);
+    body_put_replicas(writer, state->replicas, state->replica_count);
+    for (uint32_t i = 0; i < state->replica_count; i++)
+        codec_put_varint(writer, state->generations[i]);
+    codec_put_varint(writer, state->isr);
+    codec_put_varint(writer, state->elr);
+    codec_put_varint(writer, state->last_known_elr);
 }
 
 /* Runs of partitions in the same state are written once: (how many, state of the first). */
@@ -70,7 +81,7 @@ static void put_partitions(struct codec_writer *writer, const struct image_topic
             if (!same_but_number(&first, &next)) break;
         }
         codec_put_varint(writer, run);
-        body_put_partition(writer, &first);
+        put_state(writer, &first);
         at += run;
     }
 }
@@ -138,7 +149,7 @@ static void put_raft_config(struct codec_writer *writer, const struct raft_confi
     struct buffer bytes = BUFFER_INIT;
 
     if (writer->error == 0) writer->error = raft_config_encode(&bytes, config);
-    put_slice(writer, buffer_slice(&bytes));
+    body_put_slice(writer, buffer_slice(&bytes));
     buffer_deinit(&bytes);
 }
 
@@ -155,32 +166,58 @@ int image_encode(const struct image *image, struct buffer *to)
     put_raft_config(&writer, &image->raft_config);
     codec_put_zigzag(&writer, image->next_node_id);
     codec_put_zigzag(&writer, image->next_producer_id);
-    err = put_brokers(&writer, image);
+    codec_put_varint(&writer, image->change_count);
+    err = put_slots(&writer, image->brokers, image->broker_count);
+    if (err == 0) err = put_slots(&writer, image->retired, image->retired_count);
     if (err == 0) err = put_topics(&writer, image);
-    return err != 0 ? err : put_tombstones(&writer, image);
+    if (err == 0) err = put_tombstones(&writer, image);
+    return err != 0 ? err : image_put_access(&writer, image);
 }
 
 /* ---- reading ---- */
 
-static int get_brokers(struct codec_reader *reader, struct image *image)
+static bool is_known_broker(struct image *image, const struct uuid *broker_id, int32_t node_id)
 {
-    uint32_t count = (uint32_t)codec_get_bounded(reader, IMAGE_BROKERS_MAX);
+    return image_find_broker_by_uuid(image, broker_id) != NULL || image_find_retired(image, broker_id) != NULL ||
+           image_any_slot(image, node_id) != NULL;
+}
+
+static int get_slots(struct codec_reader *reader, struct image *image, bool is_retired)
+{
+    uint32_t count = (uint32_t)codec_get_bounded(reader, is_retired ? IMAGE_RETIRED_MAX : IMAGE_BROKERS_MAX);
     int32_t last = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         struct uuid broker_id = codec_get_uuid(reader);
+        uint64_t epoch = codec_get_bounded(reader, image->index);
         struct slice body = codec_get_raw(reader, (size_t)codec_get_bounded(reader, 2048));
         struct body_broker broker;
         int err = reader->is_bad ? MESH_ECORRUPT : body_decode_broker(body, &broker);
         if (err != 0) return err;
-        if (broker.node_id <= last || broker.node_id >= image->next_node_id ||
-            image_find_broker_by_uuid(image, &broker_id) != NULL)
+        if (broker.node_id >= image->next_node_id || (!is_retired && broker.node_id <= last) ||
+            is_known_broker(image, &broker_id, broker.node_id))
             return MESH_ECORRUPT;
-        err = image_put_broker(image, &broker, &broker_id);
+        err = is_retired ? image_put_retired(image, &broker, &broker_id, epoch)
+                         : image_put_broker(image, &broker, &broker_id, epoch);
         if (err != 0) return err;
         last = broker.node_id;
     }
     return 0;
+}
+
+static int get_state(struct codec_reader *reader, const struct image *image, struct body_partition *ret_state)
+{
+    ret_state->leader = codec_get_int32(reader);
+    ret_state->leader_epoch = (int32_t)codec_get_bounded(reader, INT32_MAX);
+    ret_state->partition_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
+    ret_state->replica_count = body_get_replicas(reader, ret_state->replicas);
+    for (uint32_t i = 0; i < ret_state->replica_count; i++)
+        ret_state->generations[i] = codec_get_bounded(reader, image->change_count);
+    ret_state->isr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_state->elr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_state->last_known_elr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_state->fresh = 0;
+    return reader->is_bad || !body_partition_is_sound(ret_state) ? MESH_ECORRUPT : 0;
 }
 
 static int get_partitions(struct codec_reader *reader, struct image *image, struct topic_parts *parts)
@@ -194,11 +231,11 @@ static int get_partitions(struct codec_reader *reader, struct image *image, stru
     err = image_pages_extend(NULL, 0, parts->partition_count, &parts->pages);
     while (err == 0 && at < parts->partition_count) {
         uint32_t run = (uint32_t)codec_get_bounded(reader, parts->partition_count - at);
-        err = body_partition_next(reader, &state);
-        if (err == 0 && (run == 0 || state.partition != at)) err = MESH_ECORRUPT;
+        err = get_state(reader, image, &state);
+        if (err == 0 && run == 0) err = MESH_ECORRUPT;
         for (uint32_t i = 0; i < run && err == 0; i++) {
             state.partition = at + i;
-            err = image_count_replicas(image, state.replicas, state.replica_count, 1);
+            err = image_count_partition(image, &state, 1);
             if (err == 0) err = image_pages_set(parts->pages, &state);
         }
         at += run;
@@ -285,12 +322,15 @@ static int get_image(struct codec_reader *reader, struct image *image)
     config = codec_get_raw(reader, (size_t)codec_get_bounded(reader, RAFT_CONFIG_BYTES_MAX));
     image->next_node_id = codec_get_int32(reader);
     image->next_producer_id = codec_get_zigzag(reader);
+    image->change_count = codec_get_varint(reader);
     if (reader->is_bad || image->next_node_id < 1 || image->next_producer_id < 1) return MESH_ECORRUPT;
     memcpy(image->chain, chain.data, RAFT_CHAIN_SIZE);
     err = raft_config_decode(config, &image->raft_config);
-    if (err == 0) err = get_brokers(reader, image);
+    if (err == 0) err = get_slots(reader, image, false);
+    if (err == 0) err = get_slots(reader, image, true);
     if (err == 0) err = get_topics(reader, image);
     if (err == 0) err = get_tombstones(reader, image);
+    if (err == 0) err = image_get_access(reader, image);
     if (err == 0 && !codec_reader_is_done(reader)) err = MESH_ECORRUPT;
     return err;
 }

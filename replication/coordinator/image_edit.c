@@ -16,7 +16,7 @@ static char *copy_string(char **at, struct slice string)
     return copy;
 }
 
-static int broker_object_new(const struct body_broker *broker, const struct uuid *broker_id,
+static int broker_object_new(const struct body_broker *broker, const struct uuid *broker_id, uint64_t epoch,
                              struct broker_object **ret_object)
 {
     size_t strings = broker->name.size + broker->host.size + broker->zone.size + 3;
@@ -33,6 +33,10 @@ static int broker_object_new(const struct body_broker *broker, const struct uuid
         .boot = broker->boot,
         .port = broker->port,
         .shard_count = broker->shard_count,
+        .epoch = epoch,
+        .is_fenced = (broker->flags & BODY_BROKER_FENCED) != 0,
+        .is_draining = (broker->flags & BODY_BROKER_DRAINING) != 0,
+        .is_witness = (broker->flags & BODY_BROKER_WITNESS) != 0,
     };
     object->broker.name = copy_string(&at, broker->name);
     object->broker.host = copy_string(&at, broker->host);
@@ -41,31 +45,66 @@ static int broker_object_new(const struct body_broker *broker, const struct uuid
     return 0;
 }
 
-int image_put_broker(struct image *image, const struct body_broker *broker, const struct uuid *broker_id)
+/* Adds a slot behind the others; takes object, also on failure. */
+static int slots_add(struct broker_slot **slots, uint32_t *count, struct broker_slot slot)
 {
-    struct broker_slot *slot = image_broker_slot(image, broker->node_id), *brokers;
+    struct broker_slot *grown = realloc(*slots, (*count + 1) * sizeof(grown[0]));
+
+    if (grown == NULL) {
+        image_broker_unref(slot.object);
+        return MESH_ENOMEM;
+    }
+    grown[(*count)++] = slot;
+    *slots = grown;
+    return 0;
+}
+
+static void slots_remove(struct broker_slot *slots, uint32_t *count, uint32_t at)
+{
+    memmove(&slots[at], &slots[at + 1], (*count - at - 1) * sizeof(slots[0]));
+    (*count)--;
+}
+
+int image_put_broker(struct image *image, const struct body_broker *broker, const struct uuid *broker_id, uint64_t epoch)
+{
+    struct broker_slot *slot = image_broker_slot(image, broker->node_id);
     struct broker_object *object;
-    int err = broker_object_new(broker, broker_id, &object);
+    int err = broker_object_new(broker, broker_id, epoch, &object);
 
     if (err != 0) return err;
     if (slot != NULL) {
-        if (atomic_fetch_sub_explicit(&slot->object->references, 1, memory_order_acq_rel) == 1)
-            free(slot->object);
+        image_broker_unref(slot->object);
         slot->object = object;
         return 0;
     }
     /* Node ids only rise, so a new broker stands last. */
     MESH_ASSERT(image->broker_count == 0 ||
                 image->brokers[image->broker_count - 1].object->broker.node_id < broker->node_id);
-    brokers = realloc(image->brokers, (image->broker_count + 1) * sizeof(brokers[0]));
-    if (brokers == NULL) {
-        free(object);
-        return MESH_ENOMEM;
+    return slots_add(&image->brokers, &image->broker_count, (struct broker_slot){object, 0, 0});
+}
+
+int image_put_retired(struct image *image, const struct body_broker *broker, const struct uuid *broker_id, uint64_t epoch)
+{
+    struct broker_object *object;
+    int err = broker_object_new(broker, broker_id, epoch, &object);
+
+    return err != 0 ? err : slots_add(&image->retired, &image->retired_count, (struct broker_slot){object, 0, 0});
+}
+
+int image_retire_broker(struct image *image, int32_t node_id)
+{
+    struct broker_slot *slot = image_broker_slot(image, node_id), moved = *slot;
+    uint32_t oldest = 0;
+
+    if (image->retired_count >= IMAGE_RETIRED_MAX) {
+        while (oldest < image->retired_count && image->retired[oldest].replica_count != 0)
+            oldest++;
+        if (oldest == image->retired_count) return MESH_ECORRUPT; /* decisions do not go so far */
+        image_broker_unref(image->retired[oldest].object);
+        slots_remove(image->retired, &image->retired_count, oldest);
     }
-    brokers[image->broker_count] = (struct broker_slot){object, 0};
-    image->brokers = brokers;
-    image->broker_count++;
-    return 0;
+    slots_remove(image->brokers, &image->broker_count, (uint32_t)(slot - image->brokers));
+    return slots_add(&image->retired, &image->retired_count, moved);
 }
 
 int topic_object_new(const struct topic_parts *parts, struct topic_object **ret_object)
@@ -124,6 +163,23 @@ static int keep_newer(void *user, const void *object)
     return image_index_insert(sweep->kept, image_hash_uuid(&tombstone->topic_id), tombstone);
 }
 
+int image_drop_tombstones(struct image *image, uint64_t index)
+{
+    struct image_index kept;
+    struct tombstone_sweep sweep = {&kept, index};
+    int err;
+
+    image_index_init(&kept, image->tombstones.object_ref, image->tombstones.object_unref);
+    err = image_index_each(&image->tombstones, keep_newer, &sweep);
+    if (err != 0) {
+        image_index_deinit(&kept);
+        return err;
+    }
+    image_index_deinit(&image->tombstones);
+    image->tombstones = kept;
+    return 0;
+}
+
 struct index_list {
     uint64_t *indexes;
     size_t count;
@@ -147,24 +203,14 @@ static int compare_indexes(const void *a, const void *b)
 static int forget_old_tombstones(struct image *image)
 {
     struct index_list list = {malloc(image->tombstones.count * sizeof(uint64_t)), 0};
-    struct image_index kept;
-    struct tombstone_sweep sweep = {&kept, 0};
-    int err;
+    uint64_t middle;
 
     if (list.indexes == NULL) return MESH_ENOMEM;
     image_index_each(&image->tombstones, list_index, &list);
     qsort(list.indexes, list.count, sizeof(list.indexes[0]), compare_indexes);
-    sweep.keep_above = list.indexes[list.count / 2 - 1];
+    middle = list.indexes[list.count / 2 - 1];
     free(list.indexes);
-    image_index_init(&kept, image->tombstones.object_ref, image->tombstones.object_unref);
-    err = image_index_each(&image->tombstones, keep_newer, &sweep);
-    if (err != 0) {
-        image_index_deinit(&kept);
-        return err;
-    }
-    image_index_deinit(&image->tombstones);
-    image->tombstones = kept;
-    return 0;
+    return image_drop_tombstones(image, middle);
 }
 
 int image_add_tombstone(struct image *image, const struct uuid *topic_id, uint64_t index)
@@ -175,7 +221,7 @@ int image_add_tombstone(struct image *image, const struct uuid *topic_id, uint64
     if (err != 0) return err;
     tombstone = malloc(sizeof(*tombstone));
     if (tombstone == NULL) return MESH_ENOMEM;
-    atomic_init(&tombstone->references, 1);
+    atomic_init(&tombstone->object.references, 1);
     tombstone->topic_id = *topic_id;
     tombstone->index = index;
     err = image_index_insert(&image->tombstones, image_hash_uuid(topic_id), tombstone);
@@ -188,17 +234,19 @@ int image_remove_topic(struct image *image, const struct topic_object *object, u
     const struct image_topic *topic = &object->topic;
     int err = image_add_tombstone(image, &topic->topic_id, index);
 
+    if (err == 0) err = image_forget_elections(image, topic);
     if (err == 0) err = image_index_remove(&image->by_name, image_hash_name(topic->name), topic);
     if (err == 0) err = image_index_remove(&image->by_uuid, image_hash_uuid(&topic->topic_id), topic);
     return err;
 }
 
-int image_count_replicas(struct image *image, const int32_t *replicas, uint32_t count, int sign)
+int image_count_partition(struct image *image, const struct body_partition *state, int sign)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct broker_slot *slot = image_broker_slot(image, replicas[i]);
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        struct broker_slot *slot = image_any_slot(image, state->replicas[i]);
         if (slot == NULL || (sign > 0 && slot->replica_count >= IMAGE_PARTITIONS_MAX)) return MESH_ECORRUPT;
         slot->replica_count += (uint64_t)(int64_t)sign;
+        if (state->replicas[i] == state->leader) slot->leader_count += (uint64_t)(int64_t)sign;
     }
     return 0;
 }

@@ -22,9 +22,39 @@ struct broker_object {
     char strings[];
 };
 
+/* What the indexes below hold beside topics begins with its count of references. */
+struct object {
+    atomic_uint references;
+};
+void object_ref(const void *object);
+void object_unref(const void *object); /* frees the last one; accepts NULL */
+
+struct user_object {
+    struct object object;
+    struct image_user user;
+};
+
+struct acl_object {
+    struct object object;
+    struct image_acl acl;
+};
+
+/* The requests of one broker, the oldest first. */
+struct request_log {
+    struct object object;
+    struct uuid origin;
+    uint32_t count;
+    struct image_request requests[];
+};
+
+struct election_object {
+    struct object object;
+    struct image_election election;
+};
+
 /* What remains of a deleted topic. */
 struct tombstone {
-    atomic_uint references;
+    struct object object;
     struct uuid topic_id;
     uint64_t index; /* of the entry that deleted it */
 };
@@ -32,11 +62,13 @@ struct tombstone {
 struct broker_slot {
     struct broker_object *object; /* a reference */
     uint64_t replica_count;       /* partitions that it hosts */
+    uint64_t leader_count;        /* partitions that it leads */
 };
 
 /* A change that is being applied. */
 struct image_change {
-    uint64_t index; /* of its entry */
+    uint64_t index;  /* of its entry */
+    uint64_t number; /* of all changes ever, this one included: what new replicas get as their generation */
     uint16_t kind;
     struct slice key, body;
 };
@@ -49,12 +81,19 @@ struct image {
     struct uuid cluster_id;
     int32_t next_node_id;
     int64_t next_producer_id;
+    uint64_t change_count; /* ever applied */
     uint64_t partition_count;
     uint32_t broker_count;
+    uint32_t retired_count;
     struct broker_slot *brokers; /* owned, ordered by node id */
+    struct broker_slot *retired; /* owned, in the order of their retirement */
     struct image_index by_uuid;  /* topics */
     struct image_index by_name;  /* topics, under the hash of the lower-case name */
     struct image_index tombstones;
+    struct image_index users;     /* by name */
+    struct image_index acls;      /* by all they say */
+    struct image_index requests;  /* logs, by origin */
+    struct image_index elections; /* by topic and partition */
 };
 
 uint64_t image_hash_uuid(const struct uuid *uuid);
@@ -67,8 +106,15 @@ int image_clone(const struct image *base, struct image **ret_image);
  * dropped. */
 
 /* Adds the broker or replaces the one with its node id; strings are copied. */
-int image_put_broker(struct image *image, const struct body_broker *broker, const struct uuid *broker_id);
-struct broker_slot *image_broker_slot(struct image *image, int32_t node_id); /* NULL: unknown */
+int image_put_broker(struct image *image, const struct body_broker *broker, const struct uuid *broker_id, uint64_t epoch);
+/* Adds one that is retired already, behind the others (snapshots). */
+int image_put_retired(struct image *image, const struct body_broker *broker, const struct uuid *broker_id, uint64_t epoch);
+/* Moves a registered broker to the retired; forgets an old one where there are too many. MESH_ECORRUPT: none can be forgotten. */
+int image_retire_broker(struct image *image, int32_t node_id);
+struct broker_slot *image_broker_slot(struct image *image, int32_t node_id); /* NULL: not registered */
+/* Of a registered or a retired one. */
+struct broker_slot *image_any_slot(struct image *image, int32_t node_id);
+void image_broker_unref(struct broker_object *object);
 
 /* What a topic object is made from; arrays are copied, `pages` is taken (also on failure). */
 struct topic_parts {
@@ -87,9 +133,36 @@ int image_put_topic(struct image *image, const struct topic_object *old, const s
 /* Takes the topic out and leaves a tombstone of `index`. */
 int image_remove_topic(struct image *image, const struct topic_object *object, uint64_t index);
 int image_add_tombstone(struct image *image, const struct uuid *topic_id, uint64_t index);
+int image_drop_tombstones(struct image *image, uint64_t index); /* those of entries up to and including index */
 
-/* Counts a partition's replicas to (+1) or from (-1) their brokers. MESH_ECORRUPT: one of them
+/* Counts a partition's replicas and leader to (+1) or from (-1) their brokers. MESH_ECORRUPT: one of them
  * is unknown or hosts too many. */
-int image_count_replicas(struct image *image, const int32_t *replicas, uint32_t count, int sign);
+int image_count_partition(struct image *image, const struct body_partition *state, int sign);
+
+/* ---- users, ACLs, requests, elections (image_access.c, image_requests.c) ---- */
+
+uint64_t image_hash_acl(const struct image_acl *acl);
+int image_put_user(struct image *image, const struct image_user *user); /* adds or replaces */
+int image_remove_user(struct image *image, const char *name);           /* MESH_ECORRUPT: there is none */
+int image_add_acl(struct image *image, const struct image_acl *acl);    /* MESH_ECORRUPT: it is there already */
+int image_remove_acl(struct image *image, const struct image_acl *acl); /* MESH_ECORRUPT: it is not there */
+int image_add_request(struct image *image, const struct uuid *origin, const struct image_request *request);
+const struct request_log *image_request_log(const struct image *image, const struct uuid *origin);
+
+/* Remembers the election in state->election (reason not NONE) as the partition's last. */
+int image_put_election(struct image *image, const struct uuid *topic_id, const struct body_partition *state, uint64_t index);
+int image_forget_elections(struct image *image, const struct image_topic *topic);
+
+/* The parts of apply (image_apply.c hands the changes out). */
+int apply_broker_change(struct image *image, const struct image_change *change);
+int apply_topic_change(struct image *image, const struct image_change *change);
+int apply_access_change(struct image *image, const struct image_change *change);
+int apply_key_uuid(const struct image_change *change, struct uuid *ret_uuid); /* MESH_ECORRUPT: no uuid */
+/* The epochs of all that the broker leads rise: one change does it for all its partitions. */
+int apply_raise_epochs(struct image *image, int32_t node_id, uint64_t index);
+
+/* The parts of the snapshot's codec. */
+int image_put_access(struct codec_writer *writer, const struct image *image);
+int image_get_access(struct codec_reader *reader, struct image *image);
 
 #endif

@@ -16,10 +16,12 @@ struct partition {
     uint32_t partition_epoch;
     uint16_t replica_count;
     uint16_t replicas_at; /* in the page's pool */
-    uint32_t isr;
+    uint16_t isr, elr, last_known_elr;
 };
 
-/* The partitions stand at the front, the pool of replicas behind the room for `capacity` partitions. */
+#define REPLICA_WORDS 3 /* in the pool: a partition's node ids, then low and high word of each generation */
+
+/* The partitions stand at the front, the pool of replicas behind the room for `capacity` partitions. Pool sizes are in words. */
 struct page {
     atomic_uint references;
     uint16_t count, capacity;
@@ -101,20 +103,48 @@ static struct page *page_new(const struct page *from, uint16_t capacity, uint16_
     for (uint16_t i = 0; i < count; i++) {
         page->partitions[i] = from->partitions[i];
         if (i == skip) continue;
+        uint32_t words = from->partitions[i].replica_count * (uint32_t)REPLICA_WORDS;
         memcpy(page_pool(page) + page->pool_used, page_pool(from) + from->partitions[i].replicas_at,
-               from->partitions[i].replica_count * sizeof(int32_t));
+               words * sizeof(int32_t));
         page->partitions[i].replicas_at = page->pool_used;
-        page->pool_used = (uint16_t)(page->pool_used + from->partitions[i].replica_count);
+        page->pool_used = (uint16_t)(page->pool_used + words);
     }
     return page;
+}
+
+static uint64_t load_generation(const uint32_t *words, uint32_t i)
+{
+    return words[2 * i] | (uint64_t)words[2 * i + 1] << 32;
+}
+
+static const uint32_t *generation_words(const int32_t *replicas, uint32_t replica_count)
+{
+    return (const uint32_t *)replicas + replica_count;
+}
+
+static void store_replicas(int32_t *to, const struct body_partition *state)
+{
+    uint32_t *words = (uint32_t *)to + state->replica_count;
+
+    memcpy(to, state->replicas, state->replica_count * sizeof(int32_t));
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        words[2 * i] = (uint32_t)state->generations[i];
+        words[2 * i + 1] = (uint32_t)(state->generations[i] >> 32);
+    }
 }
 
 /* Whether the page's pool holds the wanted replicas of partition number `at` already. */
 static bool page_has_replicas(const struct page *page, uint16_t at, const struct body_partition *state)
 {
-    return at < page->count && page->partitions[at].replica_count == state->replica_count &&
-           memcmp(page_pool(page) + page->partitions[at].replicas_at, state->replicas,
-                  state->replica_count * sizeof(int32_t)) == 0;
+    const int32_t *replicas;
+
+    if (at >= page->count || page->partitions[at].replica_count != state->replica_count) return false;
+    replicas = page_pool(page) + page->partitions[at].replicas_at;
+    if (memcmp(replicas, state->replicas, state->replica_count * sizeof(int32_t)) != 0) return false;
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        if (load_generation(generation_words(replicas, state->replica_count), i) != state->generations[i]) return false;
+    }
+    return true;
 }
 
 /* A copy of the page (which may be NULL or shared) that has room for `state`. */
@@ -125,9 +155,9 @@ static struct page *page_make_room(const struct image_pages *pages, const struct
     uint32_t left = pages->partition_count - first;
     uint16_t capacity = (uint16_t)(left < PAGE_PARTITIONS ? left : PAGE_PARTITIONS);
     uint32_t count = page == NULL ? 0 : page->count, pool = page == NULL ? 0 : page->pool_used;
-    uint32_t pool_max = PAGE_PARTITIONS * IMAGE_REPLICAS_MAX;
+    uint32_t pool_max = PAGE_PARTITIONS * IMAGE_REPLICAS_MAX * REPLICA_WORDS;
 
-    if (!has_replicas) pool += (capacity > count ? capacity - count : 1) * state->replica_count;
+    if (!has_replicas) pool += (capacity > count ? capacity - count : 1) * state->replica_count * REPLICA_WORDS;
     return page_new(page, capacity, (uint16_t)(pool < pool_max ? pool : pool_max),
                     has_replicas ? UINT16_MAX : (uint16_t)(state->partition - first));
 }
@@ -143,7 +173,7 @@ int image_pages_set(struct image_pages *pages, const struct body_partition *stat
 
     MESH_ASSERT(state->partition / PAGE_PARTITIONS < pages->page_count && at <= count);
     if (!is_own || at >= page->capacity ||
-        (!has_replicas && page->pool_used + state->replica_count > page->pool_capacity)) {
+        (!has_replicas && page->pool_used + state->replica_count * REPLICA_WORDS > page->pool_capacity)) {
         struct page *copy = page_make_room(pages, page, state, has_replicas);
         if (copy == NULL) return MESH_ENOMEM;
         page_unref(page);
@@ -151,16 +181,18 @@ int image_pages_set(struct image_pages *pages, const struct body_partition *stat
     }
     partition = &page->partitions[at];
     if (!has_replicas) {
-        MESH_ASSERT(page->pool_used + state->replica_count <= page->pool_capacity);
-        memcpy(page_pool(page) + page->pool_used, state->replicas, state->replica_count * sizeof(int32_t));
+        MESH_ASSERT(page->pool_used + state->replica_count * REPLICA_WORDS <= page->pool_capacity);
+        store_replicas(page_pool(page) + page->pool_used, state);
         partition->replicas_at = page->pool_used;
-        page->pool_used = (uint16_t)(page->pool_used + state->replica_count);
+        page->pool_used = (uint16_t)(page->pool_used + state->replica_count * REPLICA_WORDS);
     }
     partition->leader = state->leader;
     partition->leader_epoch = state->leader_epoch;
     partition->partition_epoch = state->partition_epoch;
     partition->replica_count = (uint16_t)state->replica_count;
-    partition->isr = state->isr;
+    partition->isr = (uint16_t)state->isr;
+    partition->elr = (uint16_t)state->elr;
+    partition->last_known_elr = (uint16_t)state->last_known_elr;
     if (at == page->count) page->count++;
     return 0;
 }
@@ -177,6 +209,9 @@ void image_pages_get(const struct image_pages *pages, uint32_t partition,
     ret_partition->replica_count = found->replica_count;
     ret_partition->replicas = page_pool(page) + found->replicas_at;
     ret_partition->isr = found->isr;
+    ret_partition->elr = found->elr;
+    ret_partition->last_known_elr = found->last_known_elr;
+    ret_partition->generation_words = generation_words(ret_partition->replicas, found->replica_count);
 }
 
 void image_pages_load(const struct image_pages *pages, uint32_t partition, struct body_partition *ret_state)
@@ -190,5 +225,11 @@ void image_pages_load(const struct image_pages *pages, uint32_t partition, struc
     ret_state->partition_epoch = found.partition_epoch;
     ret_state->replica_count = found.replica_count;
     memcpy(ret_state->replicas, found.replicas, found.replica_count * sizeof(int32_t));
+    for (uint32_t i = 0; i < found.replica_count; i++)
+        ret_state->generations[i] = load_generation(found.generation_words, i);
     ret_state->isr = found.isr;
+    ret_state->elr = found.elr;
+    ret_state->last_known_elr = found.last_known_elr;
+    ret_state->fresh = 0;
+    ret_state->election.reason = IMAGE_ELECTION_NONE;
 }

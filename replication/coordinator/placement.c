@@ -9,94 +9,171 @@
 
 struct candidate {
     const struct image_broker *broker;
-    uint64_t leads;  /* partitions of this topic that it would lead first */
-    uint64_t topic;  /* replicas of this topic */
-    uint64_t hosted; /* replicas of all topics */
-    bool is_taken;   /* by the partition at hand */
+    uint32_t zone;      /* a number for its zone; 0: it has none */
+    uint64_t leads;     /* partitions of this topic that it would lead first */
+    uint64_t topic;     /* replicas of this topic */
+    uint64_t hosted;    /* replicas of all topics */
+    uint64_t led;       /* partitions of all topics */
+    uint64_t used;      /* its shares of bytes and traffic, in the unit of shares below */
+    bool is_taken;      /* by the partition at hand */
+    bool is_zone_taken; /* another replica of it is in its zone */
 };
 
-static struct candidate *candidate_of(struct candidate *candidates, size_t count, int32_t node_id)
+struct candidates {
+    struct candidate *list; /* owned, by node id */
+    size_t count;
+    uint64_t hosted_total, led_total;
+};
+
+#define SHARE (1ull << 20) /* all of something; the products below fit 64 bits at every limit of the image */
+
+static bool is_usable(const struct image_broker *broker)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (candidates[i].broker->node_id == node_id) return &candidates[i];
+    return !broker->is_fenced && !broker->is_draining && !broker->is_witness;
+}
+
+size_t placement_usable_count(const struct image *image)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++)
+        count += is_usable(image_broker_at(image, i));
+    return count;
+}
+
+static struct candidate *candidate_of(const struct candidates *candidates, int32_t node_id)
+{
+    for (size_t i = 0; i < candidates->count; i++) {
+        if (candidates->list[i].broker->node_id == node_id) return &candidates->list[i];
     }
     return NULL;
 }
 
-/* The candidates with their present load, by node id. */
-static struct candidate *candidates_new(const struct image *image, const struct image_topic *topic)
+/* Equal zones get equal numbers. */
+static uint32_t zone_number(const struct candidates *candidates, size_t at)
 {
-    size_t count = image_broker_count(image);
-    struct candidate *candidates = calloc(count, sizeof(candidates[0]));
+    const char *zone = candidates->list[at].broker->zone;
+
+    if (zone[0] == '\0') return 0;
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(candidates->list[i].broker->zone, zone) == 0) return candidates->list[i].zone;
+    }
+    return (uint32_t)at + 1;
+}
+
+static uint64_t share_of(uint64_t part, uint64_t total)
+{
+    /* What brokers say of themselves may be anything: shift until the product fits. */
+    while (total > UINT32_MAX) {
+        total >>= 1;
+        part >>= 1;
+    }
+    if (total == 0) return 0;
+    return (part < total ? part : total) * SHARE / total;
+}
+
+static void count_use(struct candidates *candidates, const struct decide_facts *facts)
+{
+    uint64_t stored = 0, traffic = 0;
+
+    for (size_t i = 0; facts != NULL && i < facts->broker_count; i++) {
+        uint64_t limit = UINT64_MAX / 2 / IMAGE_BROKERS_MAX;
+        stored += facts->brokers[i].stored_bytes < limit ? facts->brokers[i].stored_bytes : limit;
+        traffic += facts->brokers[i].bytes_per_s < limit ? facts->brokers[i].bytes_per_s : limit;
+    }
+    for (size_t i = 0; facts != NULL && i < facts->broker_count && i < IMAGE_BROKERS_MAX; i++) {
+        struct candidate *candidate = candidate_of(candidates, facts->brokers[i].node_id);
+        if (candidate == NULL) continue;
+        candidate->used = share_of(facts->brokers[i].stored_bytes, stored) + share_of(facts->brokers[i].bytes_per_s, traffic);
+    }
+}
+
+static void count_topic(struct candidates *candidates, const struct image_topic *topic)
+{
     struct image_partition partition;
 
-    if (candidates == NULL) return NULL;
-    for (size_t i = 0; i < count; i++) {
-        candidates[i].broker = image_broker_at(image, i);
-        candidates[i].hosted = image_replica_count(image, candidates[i].broker->node_id);
-    }
     for (uint32_t i = 0; topic != NULL && image_topic_partition(topic, i, &partition); i++) {
         for (uint32_t j = 0; j < partition.replica_count; j++) {
-            struct candidate *candidate = candidate_of(candidates, count, partition.replicas[j]);
+            struct candidate *candidate = candidate_of(candidates, partition.replicas[j]);
             if (candidate == NULL) continue;
             candidate->topic++;
             candidate->leads += j == 0; /* the preferred leader: where leadership goes back to */
         }
     }
-    return candidates;
 }
 
-static bool zone_is_taken(const struct candidate *candidates, size_t count, const struct candidate *candidate)
+/* The usable brokers with their present load. */
+static int candidates_init(struct candidates *candidates, const struct image *image, const struct image_topic *topic,
+                           const struct decide_facts *facts)
 {
-    if (candidate->broker->zone[0] == '\0') return false;
-    for (size_t i = 0; i < count; i++) {
-        if (candidates[i].is_taken && strcmp(candidates[i].broker->zone, candidate->broker->zone) == 0)
-            return true;
+    *candidates = (struct candidates){.list = calloc(image_broker_count(image), sizeof(candidates->list[0]))};
+    if (candidates->list == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+        struct candidate *candidate = &candidates->list[candidates->count];
+        if (!is_usable(broker)) continue;
+        candidate->broker = broker;
+        candidate->zone = zone_number(candidates, candidates->count++);
+        candidate->hosted = image_replica_count(image, broker->node_id);
+        candidate->led = image_leader_count(image, broker->node_id);
+        candidates->hosted_total += candidate->hosted;
+        candidates->led_total += candidate->led;
     }
-    return false;
+    count_topic(candidates, topic);
+    count_use(candidates, facts);
+    return 0;
+}
+
+/* In units that two candidates can be compared in; hosted and led go on counting while partitions are placed. */
+static uint64_t load_of(const struct candidates *candidates, const struct candidate *candidate, bool for_leader)
+{
+    uint64_t load = candidate->used + candidate->hosted * SHARE / (candidates->hosted_total + 1);
+
+    return for_leader ? load + candidate->led * SHARE / (candidates->led_total + 1) : load;
 }
 
 /* Whether a is the better choice. */
-static bool is_better(const struct candidate *a, bool a_zone_taken, const struct candidate *b,
-                      bool b_zone_taken, bool for_leader)
+static bool is_better(const struct candidates *candidates, const struct candidate *a, const struct candidate *b, bool for_leader)
 {
-    if (a_zone_taken != b_zone_taken) return b_zone_taken;
+    if (a->is_zone_taken != b->is_zone_taken) return b->is_zone_taken;
     if (for_leader && a->leads != b->leads) return a->leads < b->leads;
     if (a->topic != b->topic) return a->topic < b->topic;
-    return a->hosted < b->hosted;
+    return load_of(candidates, a, for_leader) < load_of(candidates, b, for_leader);
 }
 
-static struct candidate *choose(struct candidate *candidates, size_t count, bool for_leader)
+static struct candidate *choose(struct candidates *candidates, bool for_leader)
 {
     struct candidate *best = NULL;
-    bool best_zone_taken = false;
 
-    for (size_t i = 0; i < count; i++) {
-        bool zone_taken;
-        if (candidates[i].is_taken || candidates[i].hosted >= IMAGE_PARTITIONS_MAX) continue;
-        zone_taken = zone_is_taken(candidates, count, &candidates[i]);
-        if (best != NULL && !is_better(&candidates[i], zone_taken, best, best_zone_taken, for_leader))
-            continue;
-        best = &candidates[i];
-        best_zone_taken = zone_taken;
+    for (size_t i = 0; i < candidates->count; i++) {
+        struct candidate *candidate = &candidates->list[i];
+        if (candidate->is_taken || candidate->hosted >= IMAGE_PARTITIONS_MAX) continue;
+        if (best == NULL || is_better(candidates, candidate, best, for_leader)) best = candidate;
     }
     return best;
 }
 
-static int place_one(struct candidate *candidates, size_t count, uint32_t replication_factor,
-                     struct body_placement *ret_placement)
+static void take(struct candidates *candidates, struct candidate *chosen, bool for_leader)
+{
+    chosen->is_taken = true;
+    chosen->leads += for_leader;
+    chosen->led += for_leader;
+    chosen->topic++;
+    chosen->hosted++;
+    for (size_t i = 0; chosen->zone != 0 && i < candidates->count; i++)
+        candidates->list[i].is_zone_taken |= candidates->list[i].zone == chosen->zone;
+}
+
+static int place_one(struct candidates *candidates, uint32_t replication_factor, struct body_placement *ret_placement)
 {
     ret_placement->count = 1;
     ret_placement->replica_count = replication_factor;
-    for (size_t i = 0; i < count; i++)
-        candidates[i].is_taken = false;
+    for (size_t i = 0; i < candidates->count; i++)
+        candidates->list[i].is_taken = candidates->list[i].is_zone_taken = false;
     for (uint32_t i = 0; i < replication_factor; i++) {
-        struct candidate *chosen = choose(candidates, count, i == 0);
+        struct candidate *chosen = choose(candidates, i == 0);
         if (chosen == NULL) return MESH_EFULL;
-        chosen->is_taken = true;
-        chosen->leads += i == 0;
-        chosen->topic++;
-        chosen->hosted++;
+        take(candidates, chosen, i == 0);
         ret_placement->replicas[i] = chosen->broker->node_id;
     }
     return 0;
@@ -124,22 +201,19 @@ static int plan_add(struct placement_plan *plan, const struct body_placement *pl
 }
 
 int placement_choose(const struct image *image, const struct image_topic *topic, uint32_t partition_count,
-                     uint32_t replication_factor, struct placement_plan *plan)
+                     uint32_t replication_factor, const struct decide_facts *facts, struct placement_plan *plan)
 {
-    size_t count = image_broker_count(image);
-    struct candidate *candidates;
+    struct candidates candidates;
     struct body_placement placement;
-    int err = 0;
+    int err = candidates_init(&candidates, image, topic, facts);
 
-    MESH_ASSERT(replication_factor >= 1 && replication_factor <= count &&
-                replication_factor <= IMAGE_REPLICAS_MAX);
-    candidates = candidates_new(image, topic);
-    if (candidates == NULL) return MESH_ENOMEM;
+    if (err != 0) return err;
+    MESH_ASSERT(replication_factor >= 1 && replication_factor <= candidates.count && replication_factor <= IMAGE_REPLICAS_MAX);
     for (uint32_t i = 0; i < partition_count && err == 0; i++) {
-        err = place_one(candidates, count, replication_factor, &placement);
+        err = place_one(&candidates, replication_factor, &placement);
         if (err == 0) err = plan_add(plan, &placement);
     }
-    free(candidates);
+    free(candidates.list);
     return err;
 }
 

@@ -21,6 +21,14 @@ enum metadata_kind {
     METADATA_TOPIC_DELETED = 5,      /* key: topic uuid */
     METADATA_PARTITIONS_CHANGED = 6, /* key: topic uuid */
     METADATA_PRODUCER_IDS_ALLOCATED = 7, /* key: empty */
+    METADATA_BROKER_STATE = 8,           /* key: broker uuid; fenced, draining */
+    METADATA_BROKER_RETIRED = 9,         /* key: broker uuid; never comes back by itself */
+    METADATA_TOMBSTONES_DROPPED = 10,    /* key: empty */
+    METADATA_USER_SET = 11,              /* key: user name */
+    METADATA_USER_DELETED = 12,          /* key: user name */
+    METADATA_ACL_ADDED = 13,             /* key: empty */
+    METADATA_ACL_REMOVED = 14,           /* key: empty */
+    METADATA_REQUEST_DONE = 15,          /* key: uuid of the broker that was asked */
 };
 
 struct metadata_change {

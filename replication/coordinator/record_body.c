@@ -3,7 +3,16 @@
 
 #include "base/assert.h"
 
-static struct codec_writer body_start(struct buffer *to)
+#define BROKER_FLAGS (BODY_BROKER_FENCED | BODY_BROKER_DRAINING | BODY_BROKER_WITNESS)
+
+/* What a changed partition says besides: these parts follow. */
+#define PARTITION_REPLICAS 1u
+#define PARTITION_ELR      2u
+#define PARTITION_FRESH    4u
+#define PARTITION_ELECTION 8u
+#define PARTITION_FLAGS    15u
+
+struct codec_writer body_start(struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
 
@@ -11,8 +20,7 @@ static struct codec_writer body_start(struct buffer *to)
     return writer;
 }
 
-/* Reads the version; a newer body is not looked into. */
-static int body_open(struct slice body, struct codec_reader *ret_reader)
+int body_open(struct slice body, struct codec_reader *ret_reader)
 {
     *ret_reader = codec_reader_of(body);
     uint64_t version = codec_get_varint(ret_reader);
@@ -21,7 +29,7 @@ static int body_open(struct slice body, struct codec_reader *ret_reader)
     return version > BODY_VERSION ? MESH_EVERSION : 0;
 }
 
-static int body_close(const struct codec_reader *reader)
+int body_close(const struct codec_reader *reader)
 {
     return codec_reader_is_done(reader) ? 0 : MESH_ECORRUPT;
 }
@@ -39,12 +47,6 @@ int body_decode_empty(struct slice body)
     return err != 0 ? err : body_close(&reader);
 }
 
-static void put_slice(struct codec_writer *writer, struct slice bytes)
-{
-    codec_put_varint(writer, bytes.size);
-    codec_put_raw(writer, bytes.data, bytes.size);
-}
-
 int body_encode_broker(struct buffer *to, const struct body_broker *broker)
 {
     struct codec_writer writer = body_start(to);
@@ -54,9 +56,10 @@ int body_encode_broker(struct buffer *to, const struct body_broker *broker)
     codec_put_varint(&writer, broker->boot);
     codec_put_varint(&writer, broker->port);
     codec_put_varint(&writer, broker->shard_count);
-    put_slice(&writer, broker->name);
-    put_slice(&writer, broker->host);
-    put_slice(&writer, broker->zone);
+    codec_put_varint(&writer, broker->flags);
+    body_put_slice(&writer, broker->name);
+    body_put_slice(&writer, broker->host);
+    body_put_slice(&writer, broker->zone);
     return writer.error;
 }
 
@@ -72,6 +75,7 @@ int body_decode_broker(struct slice body, struct body_broker *ret_broker)
     broker.boot = codec_get_varint(&reader);
     broker.port = (uint16_t)codec_get_bounded(&reader, UINT16_MAX);
     broker.shard_count = (uint32_t)codec_get_bounded(&reader, UINT16_MAX);
+    broker.flags = (uint32_t)codec_get_bounded(&reader, BROKER_FLAGS);
     broker.name = codec_get_string(&reader, IMAGE_BROKER_STRING_SIZE_MAX);
     broker.host = codec_get_string(&reader, IMAGE_BROKER_STRING_SIZE_MAX);
     broker.zone = codec_get_string(&reader, IMAGE_BROKER_STRING_SIZE_MAX);
@@ -106,7 +110,7 @@ uint32_t body_get_configs(struct codec_reader *reader, struct image_config confi
     return count;
 }
 
-static void put_replicas(struct codec_writer *writer, const int32_t *replicas, uint32_t count)
+void body_put_replicas(struct codec_writer *writer, const int32_t *replicas, uint32_t count)
 {
     codec_put_varint(writer, count);
     for (uint32_t i = 0; i < count; i++)
@@ -114,7 +118,7 @@ static void put_replicas(struct codec_writer *writer, const int32_t *replicas, u
 }
 
 /* 1..IMAGE_REPLICAS_MAX different node ids > 0. */
-static uint32_t get_replicas(struct codec_reader *reader, int32_t replicas[IMAGE_REPLICAS_MAX])
+uint32_t body_get_replicas(struct codec_reader *reader, int32_t replicas[IMAGE_REPLICAS_MAX])
 {
     uint32_t count = (uint32_t)codec_get_bounded(reader, IMAGE_REPLICAS_MAX);
 
@@ -134,12 +138,12 @@ int body_encode_topic(struct buffer *to, const struct body_topic *topic,
 {
     struct codec_writer writer = body_start(to);
 
-    put_slice(&writer, topic->name);
+    body_put_slice(&writer, topic->name);
     body_put_configs(&writer, topic->configs, topic->config_count);
     codec_put_varint(&writer, topic->placement_count);
     for (uint32_t i = 0; i < topic->placement_count; i++) {
         codec_put_varint(&writer, placements[i].count);
-        put_replicas(&writer, placements[i].replicas, placements[i].replica_count);
+        body_put_replicas(&writer, placements[i].replicas, placements[i].replica_count);
     }
     return writer.error;
 }
@@ -148,7 +152,7 @@ static void get_placement(struct codec_reader *reader, struct body_placement *re
 {
     ret_placement->count = (uint32_t)codec_get_bounded(reader, IMAGE_TOPIC_PARTITIONS_MAX);
     if (ret_placement->count == 0) reader->is_bad = true;
-    ret_placement->replica_count = get_replicas(reader, ret_placement->replicas);
+    ret_placement->replica_count = body_get_replicas(reader, ret_placement->replicas);
 }
 
 int body_decode_topic(struct slice body, struct body_topic *ret_topic)
@@ -181,70 +185,130 @@ bool body_placement_next(struct body_topic *topic, struct body_placement *ret_pl
     return true;
 }
 
-void body_put_partition(struct codec_writer *writer, const struct body_partition *partition)
+/* ---- partitions ---- */
+
+int body_encode_partitions_start(struct buffer *to)
 {
-    codec_put_varint(writer, partition->partition);
-    codec_put_zigzag(writer, partition->leader);
-    codec_put_varint(writer, (uint32_t)partition->leader_epoch);
-    codec_put_varint(writer, partition->partition_epoch);
-    put_replicas(writer, partition->replicas, partition->replica_count);
-    codec_put_varint(writer, partition->isr);
+    return body_start(to).error;
+}
+
+int body_encode_partition(struct buffer *to, const struct body_partition *partition)
+{
+    struct codec_writer writer = {to, 0};
+    uint32_t flags = 0;
+
+    if (partition->replica_count != 0) flags |= PARTITION_REPLICAS;
+    if (partition->elr != 0 || partition->last_known_elr != 0) flags |= PARTITION_ELR;
+    if (partition->fresh != 0) flags |= PARTITION_FRESH;
+    if (partition->election.reason != IMAGE_ELECTION_NONE) flags |= PARTITION_ELECTION;
+    codec_put_varint(&writer, partition->partition);
+    codec_put_varint(&writer, flags);
+    codec_put_zigzag(&writer, partition->leader);
+    codec_put_varint(&writer, (uint32_t)partition->leader_epoch);
+    codec_put_varint(&writer, partition->partition_epoch);
+    codec_put_varint(&writer, partition->isr);
+    if (flags & PARTITION_REPLICAS) body_put_replicas(&writer, partition->replicas, partition->replica_count);
+    if (flags & PARTITION_ELR) {
+        codec_put_varint(&writer, partition->elr);
+        codec_put_varint(&writer, partition->last_known_elr);
+    }
+    if (flags & PARTITION_FRESH) codec_put_varint(&writer, partition->fresh);
+    if (flags & PARTITION_ELECTION) body_put_election(&writer, &partition->election);
+    return writer.error;
 }
 
 int body_encode_partitions(struct buffer *to, const struct body_partition *partitions, uint32_t count)
 {
-    struct codec_writer writer = body_start(to);
+    int err = body_encode_partitions_start(to);
 
-    codec_put_varint(&writer, count);
-    for (uint32_t i = 0; i < count; i++)
-        body_put_partition(&writer, &partitions[i]);
-    return writer.error;
+    for (uint32_t i = 0; i < count && err == 0; i++)
+        err = body_encode_partition(to, &partitions[i]);
+    return err;
 }
 
-int body_decode_partitions(struct slice body, struct codec_reader *ret_reader, uint32_t *ret_count)
+bool body_partition_next(struct codec_reader *reader, struct body_partition *ret_partition)
+{
+    uint32_t flags;
+
+    if (reader->is_bad || reader->at == reader->end) return false;
+    ret_partition->partition = (uint32_t)codec_get_bounded(reader, IMAGE_TOPIC_PARTITIONS_MAX - 1);
+    flags = (uint32_t)codec_get_bounded(reader, PARTITION_FLAGS);
+    ret_partition->leader = codec_get_int32(reader);
+    ret_partition->leader_epoch = (int32_t)codec_get_bounded(reader, INT32_MAX);
+    ret_partition->partition_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
+    ret_partition->isr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_partition->replica_count = 0;
+    if (flags & PARTITION_REPLICAS) ret_partition->replica_count = body_get_replicas(reader, ret_partition->replicas);
+    ret_partition->elr = flags & PARTITION_ELR ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->last_known_elr = flags & PARTITION_ELR ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->fresh = flags & PARTITION_FRESH ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->election.reason = IMAGE_ELECTION_NONE;
+    if (flags & PARTITION_ELECTION) body_get_election(reader, IMAGE_REPLICAS_MAX, &ret_partition->election);
+    return !reader->is_bad;
+}
+
+int body_decode_partitions(struct slice body, struct codec_reader *ret_reader)
 {
     struct codec_reader reader, probe;
     struct body_partition partition;
-    uint32_t count;
     int err = body_open(body, &reader);
 
     if (err != 0) return err;
-    count = (uint32_t)codec_get_bounded(&reader, IMAGE_TOPIC_PARTITIONS_MAX);
     probe = reader;
-    for (uint32_t i = 0; i < count; i++) {
-        if (body_partition_next(&probe, &partition) != 0) return MESH_ECORRUPT;
+    while (body_partition_next(&probe, &partition)) {
     }
-    err = body_close(&probe);
-    if (err != 0) return err;
+    if (probe.is_bad) return MESH_ECORRUPT;
     *ret_reader = reader;
-    *ret_count = count;
     return 0;
 }
 
-static bool partition_is_sound(const struct body_partition *partition)
+bool body_partition_is_sound(const struct body_partition *partition)
 {
-    if (partition->isr >> partition->replica_count != 0) return false; /* in sync, but no replica */
+    uint32_t all = partition->isr | partition->elr | partition->last_known_elr | partition->fresh;
+
+    if (all >> partition->replica_count != 0) return false; /* about a replica that there is not */
+    if ((partition->isr & partition->elr) != 0 || (partition->isr & partition->last_known_elr) != 0 ||
+        (partition->elr & partition->last_known_elr) != 0)
+        return false;
     if (partition->leader == IMAGE_NO_LEADER) return true;
     for (uint32_t i = 0; i < partition->replica_count; i++) {
-        if (partition->replicas[i] == partition->leader) return true;
+        if (partition->replicas[i] == partition->leader) return (partition->isr >> i & 1) != 0;
     }
     return false;
 }
 
-int body_partition_next(struct codec_reader *reader, struct body_partition *ret_partition)
+void body_put_election(struct codec_writer *writer, const struct body_election *election)
 {
-    struct body_partition partition;
-
-    partition.partition = (uint32_t)codec_get_bounded(reader, IMAGE_TOPIC_PARTITIONS_MAX - 1);
-    partition.leader = codec_get_int32(reader);
-    partition.leader_epoch = (int32_t)codec_get_bounded(reader, INT32_MAX);
-    partition.partition_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
-    partition.replica_count = get_replicas(reader, partition.replicas);
-    partition.isr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
-    if (reader->is_bad || !partition_is_sound(&partition)) return MESH_ECORRUPT;
-    *ret_partition = partition;
-    return 0;
+    codec_put_varint(writer, election->reason);
+    codec_put_varint(writer, election->candidate_count);
+    for (uint32_t i = 0; i < election->candidate_count; i++) {
+        const struct image_candidate *candidate = &election->candidates[i];
+        codec_put_zigzag(writer, candidate->score);
+        codec_put_zigzag(writer, candidate->node_id);
+        codec_put_varint(writer, candidate->flags);
+        codec_put_varint(writer, candidate->log);
+        codec_put_varint(writer, candidate->health);
+        codec_put_varint(writer, candidate->load);
+    }
 }
+
+void body_get_election(struct codec_reader *reader, uint32_t replica_count_max, struct body_election *ret_election)
+{
+    ret_election->reason = (enum image_election_reason)codec_get_bounded(reader, UINT8_MAX);
+    ret_election->candidate_count = (uint32_t)codec_get_bounded(reader, replica_count_max);
+    if (ret_election->reason == IMAGE_ELECTION_NONE) reader->is_bad = true;
+    for (uint32_t i = 0; i < ret_election->candidate_count; i++) {
+        struct image_candidate *candidate = &ret_election->candidates[i];
+        candidate->score = codec_get_zigzag(reader);
+        candidate->node_id = codec_get_int32(reader);
+        candidate->flags = (uint8_t)codec_get_bounded(reader, UINT8_MAX);
+        candidate->log = (uint8_t)codec_get_bounded(reader, UINT8_MAX);
+        candidate->health = (uint8_t)codec_get_bounded(reader, UINT8_MAX);
+        candidate->load = (uint8_t)codec_get_bounded(reader, UINT8_MAX);
+    }
+}
+
+/* ---- the rest ---- */
 
 int body_encode_producer_ids(struct buffer *to, const struct body_producer_ids *ids)
 {

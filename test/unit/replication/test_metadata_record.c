@@ -200,11 +200,13 @@ START_TEST(bodies_cut_anywhere_are_corrupt)
          .leader_epoch = INT32_MAX,
          .replica_count = 2,
          .replicas = {1, 2},
-         .isr = 0}};
+         .elr = 1,
+         .fresh = 2,
+         .election = {IMAGE_ELECTION_FENCED, 2, {{.score = -1, .node_id = 1}, {.score = INT64_MAX, .node_id = 2, .load = 255}}}}};
     struct body_producer_ids ids = {1, 1000, 1000};
     struct codec_reader reader;
     struct buffer bytes = BUFFER_INIT;
-    uint32_t count;
+    size_t first_end;
 
     ck_assert_int_eq(body_encode_broker(&bytes, &broker), 0);
     for (size_t cut = 0; cut < bytes.size; cut++)
@@ -212,14 +214,21 @@ START_TEST(bodies_cut_anywhere_are_corrupt)
     ck_assert_int_eq(body_decode_broker(buffer_slice(&bytes), &broker), 0);
     ck_assert_uint_eq(broker.boot, 300);
     buffer_clear(&bytes);
-    ck_assert_int_eq(body_encode_partitions(&bytes, partitions, 2), 0);
+    ck_assert_int_eq(body_encode_partitions(&bytes, partitions, 1), 0);
+    first_end = bytes.size;
+    ck_assert_int_eq(body_encode_partition(&bytes, &partitions[1]), 0);
     for (size_t cut = 0; cut < bytes.size; cut++)
-        ck_assert_int_eq(body_decode_partitions(slice_of(bytes.data, cut), &reader, &count), MESH_ECORRUPT);
-    ck_assert_int_eq(body_decode_partitions(buffer_slice(&bytes), &reader, &count), 0);
-    ck_assert_uint_eq(count, 2);
-    ck_assert_int_eq(body_partition_next(&reader, &partitions[0]), 0);
-    ck_assert_int_eq(body_partition_next(&reader, &partitions[1]), 0);
+        ck_assert_int_eq(body_decode_partitions(slice_of(bytes.data, cut), &reader),
+                         cut == first_end || cut == 1 ? 0 : MESH_ECORRUPT);
+    ck_assert_int_eq(body_decode_partitions(buffer_slice(&bytes), &reader), 0);
+    ck_assert(body_partition_next(&reader, &partitions[0]));
+    ck_assert_uint_eq(partitions[0].election.reason, IMAGE_ELECTION_NONE);
+    ck_assert(body_partition_next(&reader, &partitions[1]));
     ck_assert_int_eq(partitions[1].leader_epoch, INT32_MAX);
+    ck_assert_uint_eq(partitions[1].elr, 1);
+    ck_assert_uint_eq(partitions[1].fresh, 2);
+    ck_assert_int_eq(partitions[1].election.candidates[1].score, INT64_MAX);
+    ck_assert(!body_partition_next(&reader, &partitions[1]));
     buffer_clear(&bytes);
     ck_assert_int_eq(body_encode_producer_ids(&bytes, &ids), 0);
     for (size_t cut = 0; cut < bytes.size; cut++)

@@ -1,0 +1,144 @@
+/* coordinator/leader_walk.c - see leader_walk.h. */
+#include "replication/coordinator/leader_walk.h"
+
+#include "base/error.h"
+#include "replication/coordinator/image_pages.h"
+
+#include <stdio.h>
+
+uint32_t leader_min_insync(const struct image_topic *topic, uint32_t replica_count)
+{
+    int64_t min = image_topic_config(topic, TOPIC_CONFIG_MIN_INSYNC);
+
+    return min > replica_count ? replica_count : (uint32_t)min;
+}
+
+static uint32_t bits_in(uint32_t mask)
+{
+    return (uint32_t)__builtin_popcount(mask);
+}
+
+/* The bit of the broker among the replicas; 0: it is none. */
+static uint32_t bit_of(const struct image_partition *partition, int32_t node_id)
+{
+    for (uint32_t i = 0; i < partition->replica_count; i++) {
+        if (partition->replicas[i] == node_id) return 1u << i;
+    }
+    return 0;
+}
+
+/* Rule R9: out of the ISR; eligible when the ISR falls below the minimum by it. Who is eligible is forgotten once the ISR is large
+ * enough by itself. */
+static void leave_isr(struct body_partition *state, uint32_t bit, uint32_t min)
+{
+    if (state->isr & bit) {
+        state->isr &= ~bit;
+        if (bits_in(state->isr) < min) state->elr |= bit;
+    }
+    if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0;
+}
+
+/* What a new life is less trusted with: async topics may lack what was not flushed; a lost disk lacks all. */
+static void distrust(const struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
+{
+    bool is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC;
+
+    if (walk->has_lost_data) {
+        state->elr &= ~bit;
+        state->last_known_elr &= ~bit;
+        state->fresh |= bit;
+    } else if (walk->was_unclean && is_async && (state->elr & bit)) {
+        state->elr &= ~bit;
+        state->last_known_elr |= bit;
+    }
+}
+
+/* Whether others of the ISR could go on without the broker. */
+static bool others_can_lead(const struct leader_walk *walk, const struct image_partition *now, uint32_t bit)
+{
+    for (uint32_t i = 0; i < now->replica_count; i++) {
+        if ((now->isr & ~bit) >> i & 1 && elector_is_usable(elector_find(walk->elector, now->replicas[i]))) return true;
+    }
+    return false;
+}
+
+/* Cheap: most partitions have nothing to do with the broker. */
+static bool is_concerned(const struct leader_walk *walk, const struct image_partition *now, uint32_t bit)
+{
+    switch (walk->kind) {
+    case LEADER_WALK_GONE: return (now->isr & bit) != 0 || now->leader == walk->node_id;
+    case LEADER_WALK_DRAIN: return (now->isr & bit) != 0 && others_can_lead(walk, now, bit);
+    case LEADER_WALK_RETIRE: return ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
+    case LEADER_WALK_NEW_LIFE: return (now->isr & bit) != 0 || walk->has_lost_data || (walk->was_unclean && (now->elr & bit) != 0);
+    case LEADER_WALK_RETURN: return now->leader == IMAGE_NO_LEADER && ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
+    }
+    return false;
+}
+
+static bool masks_equal(const struct body_partition *a, const struct body_partition *b)
+{
+    return a->leader == b->leader && a->isr == b->isr && a->elr == b->elr && a->last_known_elr == b->last_known_elr &&
+           a->fresh == b->fresh;
+}
+
+/* The partition's next state in place; false: it stays as it is. */
+static bool next_state(struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
+{
+    struct body_partition before = *state;
+    uint32_t min = leader_min_insync(topic, state->replica_count);
+
+    if (walk->kind == LEADER_WALK_RETURN) {
+        if (elector_best(walk->elector, &topic->topic_id, state) == IMAGE_NO_LEADER) return false;
+        elector_choose(walk->elector, &topic->topic_id, state, walk->reason);
+        if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0;
+    } else {
+        leave_isr(state, bit, min);
+        if (walk->kind == LEADER_WALK_NEW_LIFE) distrust(walk, topic, state, bit);
+        if (walk->kind == LEADER_WALK_RETIRE) {
+            state->elr &= ~bit;
+            state->last_known_elr &= ~bit;
+        }
+        if (state->leader == walk->node_id) elector_choose(walk->elector, &topic->topic_id, state, walk->reason);
+        if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0; /* the elected may have come from the ELR */
+    }
+    return !masks_equal(&before, state);
+}
+
+static void note_loss(struct leader_walk *walk, const struct image_topic *topic, const struct body_partition *state)
+{
+    if (walk->kind != LEADER_WALK_RETIRE || (state->isr | state->elr | state->last_known_elr) != 0) return;
+    if (walk->lost_count++ == 0)
+        snprintf(walk->lost_name, sizeof(walk->lost_name), "%s/%u", topic->name, state->partition);
+}
+
+static int walk_topic(void *user, const struct image_topic *topic)
+{
+    struct leader_walk *walk = user;
+    struct buffer *body = NULL;
+    struct image_partition now;
+    struct body_partition state;
+    int err = 0;
+
+    for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
+        uint32_t bit = bit_of(&now, walk->node_id);
+        if (bit == 0 || !is_concerned(walk, &now, bit)) continue;
+        image_pages_load(topic->pages, i, &state);
+        if (!next_state(walk, topic, &state, bit)) continue;
+        note_loss(walk, topic, &state);
+        if (body == NULL) {
+            body = decision_body(walk->decision);
+            err = body_encode_partitions_start(body);
+        }
+        state.partition_epoch++;
+        state.replica_count = 0; /* they stay as they are */
+        if (err == 0) err = body_encode_partition(body, &state);
+        walk->changed_count++;
+    }
+    if (err == 0 && body != NULL) err = decision_add_uuid(walk->decision, METADATA_PARTITIONS_CHANGED, &topic->topic_id);
+    return err;
+}
+
+int leader_walk(const struct image *image, struct leader_walk *walk)
+{
+    return image_each_topic(image, walk_topic, walk);
+}

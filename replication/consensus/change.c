@@ -42,15 +42,6 @@ static int config_append(struct raft *raft, const struct raft_config *config)
     return err;
 }
 
-static bool servers_have(const struct raft *raft, const struct raft_server *servers, unsigned count,
-                         const struct raft_server *server)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (server_same(raft, &servers[i], server)) return true;
-    }
-    return false;
-}
-
 /* Voters of `a` that are none of `b`. */
 static unsigned voters_beyond(const struct raft *raft, const struct raft_config *a, const struct raft_config *b)
 {

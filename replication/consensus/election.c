@@ -4,15 +4,9 @@
  * leader do not answer (stickiness), and who is not connected with a majority does not even ask. */
 #include "replication/consensus/internal.h"
 
-static bool may_campaign(const struct raft *raft)
-{
-    if (RAFT_DEFECT(raft, REMOVED_DISRUPTS) && !is_member(raft) && raft->committed_config.voter_count != 0) return true;
-    return raft->is_voter || raft->is_old_voter;
-}
-
 void campaign_tick(struct raft *raft)
 {
-    if (raft->role == RAFT_LEADER || !may_campaign(raft) || raft->now_us < raft->election_due_us) return;
+    if (raft->role == RAFT_LEADER || !takes_part(raft) || raft->now_us < raft->election_due_us) return;
     if (is_disabled_by_damage(raft) || raft->incoming.is_installing ||
         (raft->role == RAFT_CANDIDATE && !is_state_durable(raft))) { /* a slow disk: a further term would not help */
         raft->election_due_us = raft->now_us + raft->options.election_min_us;
@@ -172,7 +166,7 @@ void on_timeout_now(struct raft *raft, const struct message *message, struct pee
                       raft->incoming.position.index == 0 && is_state_durable(raft);
 
     if (peer == NULL || message->term != raft->term || raft->role != RAFT_FOLLOWER ||
-        !server_same(raft, &raft->leader, &message->from) || (!raft->is_voter && !raft->is_old_voter) ||
+        !server_same(raft, &raft->leader, &message->from) || !takes_part(raft) ||
         is_disabled_by_damage(raft) || !is_quorum_connected(raft) ||
         (!is_durable && !RAFT_DEFECT(raft, TRANSFER_UNDURABLE)) || raft->incoming.is_installing) {
         raft->messages_dropped++;

@@ -1,26 +1,29 @@
 /* consensus/follow.c - the follower's side of the log: whom to follow, what fits, and when to say so. */
 #include "replication/consensus/internal.h"
 
-/* A leader of whom this server does not know may be one of a configuration that it has not got yet. Then that leader's log goes beyond the one
- * here; otherwise it is no more than a stranger, and makes no term rise. */
-static bool is_credible(const struct raft *raft, const struct message *message)
+/* A leader of whom this server does not know may be one of a configuration that it has not got yet. Then that leader's log goes beyond what
+ * is committed here; otherwise it is no more than a stranger, and makes no term rise. */
+static bool is_credible(struct raft *raft, const struct message *message)
 {
+    const struct raft_config *committed = &raft->committed_config;
+
+    if (peer_find(raft, &message->from) != NULL || server_same(raft, &raft->leader, &message->from) ||
+        servers_have(raft, committed->voters, committed->voter_count, &message->from) ||
+        servers_have(raft, committed->old_voters, committed->old_voter_count, &message->from))
+        return true;
     if (!is_member(raft) || RAFT_DEFECT(raft, REMOVED_DISRUPTS)) return true;
-    if (message->type == MESSAGE_SNAPSHOT) return message->position.index > raft->committed;
-    return message->position.index + message->entry_count > last_index(raft);
+    return message->position.index + message->entry_count > raft->committed;
 }
 
 bool accept_leader(struct raft *raft, const struct message *message)
 {
-    bool is_stranger = peer_find(raft, &message->from) == NULL;
-
     if (message->term < raft->term) {
         answer_queue(raft, (struct answer){.to = message->from, /* it learns the term */
                                            .type = MESSAGE_APPEND_RESPONSE,
                                            .flags = MESSAGE_REJECTED});
         return false;
     }
-    if (is_stranger && !server_same(raft, &raft->leader, &message->from) && !is_credible(raft, message)) {
+    if (!is_credible(raft, message)) {
         raft->messages_dropped++;
         return false;
     }

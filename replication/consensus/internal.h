@@ -221,7 +221,11 @@ void members_refresh(struct raft *raft);            /* after raft->config change
 /* True when `has` holds of majorities of all voter lists; `self` says it for this server. */
 typedef bool peer_predicate(const struct raft *raft, const struct peer *peer);
 bool has_majority(const struct raft *raft, bool self, peer_predicate *has);
+bool servers_have(const struct raft *raft, const struct raft_server *servers, unsigned count, const struct raft_server *server);
 bool is_sole_voter(const struct raft *raft);
+/* Whether this server stands for election: as a voter, and as one whose removal is in its log and not committed. The latter may be
+ * the only one with that entry, so nobody else could win (Raft 4.2.2). */
+bool takes_part(const struct raft *raft);
 /* The largest value that majorities of all lists reach. */
 typedef uint64_t peer_value(const struct raft *raft, const struct peer *peer);
 uint64_t majority_value(const struct raft *raft, uint64_t self, peer_value *value);

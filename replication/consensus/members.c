@@ -15,6 +15,25 @@ bool is_sole_voter(const struct raft *raft)
     return raft->is_voter && raft->config.voter_count == 1 && raft->config.old_voter_count == 0;
 }
 
+bool servers_have(const struct raft *raft, const struct raft_server *servers, unsigned count, const struct raft_server *server)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (server_same(raft, &servers[i], server)) return true;
+    }
+    return false;
+}
+
+bool takes_part(const struct raft *raft)
+{
+    const struct raft_config *committed = &raft->committed_config;
+
+    if (raft->is_voter || raft->is_old_voter) return true;
+    if (RAFT_DEFECT(raft, REMOVED_DISRUPTS) && !is_member(raft)) return raft->committed_config.voter_count != 0;
+    return raft->config_index > raft->committed &&
+           (servers_have(raft, committed->voters, committed->voter_count, &raft->options.self) ||
+            servers_have(raft, committed->old_voters, committed->old_voter_count, &raft->options.self));
+}
+
 enum list { LIST_VOTERS, LIST_OLD_VOTERS, LIST_LEARNERS };
 
 static void member_note(struct raft *raft, const struct raft_server *server, enum list list)
@@ -46,15 +65,10 @@ static void members_sweep(struct raft *raft)
     for (unsigned i = 0; i < raft->peer_count; i++) {
         struct peer *peer = &raft->peers[i];
         const struct raft_config *config = &raft->config;
-        bool stays = false;
-
-        for (unsigned k = 0; k < config->voter_count; k++)
-            stays = stays || server_same(raft, &config->voters[k], &peer->server);
-        for (unsigned k = 0; k < config->old_voter_count; k++)
-            stays = stays || server_same(raft, &config->old_voters[k], &peer->server);
-        for (unsigned k = 0; k < config->learner_count; k++)
-            stays = stays || server_same(raft, &config->learners[k], &peer->server);
-        if (!stays) continue;
+        if (!servers_have(raft, config->voters, config->voter_count, &peer->server) &&
+            !servers_have(raft, config->old_voters, config->old_voter_count, &peer->server) &&
+            !servers_have(raft, config->learners, config->learner_count, &peer->server))
+            continue;
         peer->is_voter = peer->is_old_voter = peer->is_learner = false;
         if (kept != i) raft->peers[kept] = *peer;
         kept++;
@@ -64,7 +78,7 @@ static void members_sweep(struct raft *raft)
 
 void members_refresh(struct raft *raft)
 {
-    bool could_vote = raft->is_voter || raft->is_old_voter;
+    bool took_part = raft->is_voter || raft->is_old_voter;
 
     members_sweep(raft);
     raft->is_voter = raft->is_old_voter = raft->is_learner = false;
@@ -79,7 +93,7 @@ void members_refresh(struct raft *raft)
     {
         if (peer->wants != 0) peer_want(raft, peer, 0);
     }
-    if (!could_vote && (raft->is_voter || raft->is_old_voter)) {
+    if (!took_part && (raft->is_voter || raft->is_old_voter)) {
         raft->presence_due_us = raft->now_us;
         election_timer_reset(raft);
     }

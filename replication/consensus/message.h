@@ -26,7 +26,7 @@ enum {
     MESSAGE_PRE_VOTE = 1,   /* vote request, response: asks without raising the term */
     MESSAGE_TRANSFER = 2,   /* vote request: the leader wants it, so its being heard is no reason to refuse */
     MESSAGE_GRANTED = 4,    /* vote response */
-    MESSAGE_QUIET = 8,      /* append: needs no answer if it fits */
+    MESSAGE_QUIET = 8,      /* append: needs no answer if it fits, before it is durable; presence: is an answer */
     MESSAGE_REJECTED = 16,  /* append response: previous does not fit; snapshot response: begin again */
     MESSAGE_DAMAGED = 32,   /* append response: there is a hole, count nothing */
     MESSAGE_CORRUPT = 64,   /* append response: previous fits, but its chain does not */

@@ -6,7 +6,7 @@
 
 void presence_tick(struct raft *raft)
 {
-    if ((!raft->is_voter && !raft->is_old_voter) || raft->now_us < raft->presence_due_us) return;
+    if (!takes_part(raft) || raft->now_us < raft->presence_due_us) return;
     raft->presence_due_us = raft->now_us + raft->options.election_min_us / PRESENCE_PARTS;
     peers_each(peer, raft)
     {
@@ -14,8 +14,17 @@ void presence_tick(struct raft *raft)
     }
 }
 
+/* Who does not count the sender among its voters, because its configuration is an older one or lost, tells it nothing by itself; but it may be needed
+ * for that one's majority, so it answers. */
 void on_presence(struct raft *raft, const struct message *message, struct peer *peer)
 {
+    bool tells = peer != NULL && (peer->is_voter || peer->is_old_voter) && takes_part(raft);
+
+    if (!tells && (message->flags & MESSAGE_QUIET) == 0)
+        answer_queue(raft, (struct answer){.to = message->from,
+                                           .type = MESSAGE_PRESENCE,
+                                           .flags = MESSAGE_HEARS_YOU | MESSAGE_QUIET});
+    if (peer == NULL) return;
     peer->hears_me_us = (message->flags & MESSAGE_HEARS_YOU) != 0 ? raft->now_us : 0;
     peer->is_quorum_connected = (message->flags & MESSAGE_CONNECTED) != 0;
 }

@@ -153,14 +153,14 @@ static bool has_voting_peers(const struct raft *raft)
 
 uint64_t raft_due_us(const struct raft *raft)
 {
-    bool is_voter = raft->is_voter || raft->is_old_voter;
+    bool is_voter = takes_part(raft);
     uint64_t due = RAFT_NEVER;
 
     if (raft->has_failed) return RAFT_NEVER;
     if (raft->role == RAFT_LEADER) {
         due = raft->heartbeat_due_us;
         if (raft->transfer.is_on && raft->transfer.until_us < due) due = raft->transfer.until_us;
-    } else if (is_voter || (RAFT_DEFECT(raft, REMOVED_DISRUPTS) && raft->committed_config.voter_count != 0)) {
+    } else if (is_voter) {
         due = raft->election_due_us;
     }
     if (is_voter && has_voting_peers(raft) && raft->presence_due_us < due) due = raft->presence_due_us;
@@ -170,7 +170,7 @@ uint64_t raft_due_us(const struct raft *raft)
 static void dispatch(struct raft *raft, const struct message *message, struct peer *peer)
 {
     bool needs_member = message->type != MESSAGE_VOTE_REQUEST && message->type != MESSAGE_APPEND &&
-                        message->type != MESSAGE_SNAPSHOT;
+                        message->type != MESSAGE_SNAPSHOT && message->type != MESSAGE_PRESENCE;
 
     if (peer == NULL && needs_member) {
         raft->messages_dropped++;

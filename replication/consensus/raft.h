@@ -148,6 +148,7 @@ struct raft_output {
     uint64_t damaged_until; /* STORE_STATE: what the next start's recovery is to tell; 0: the hole is filled and decided */
     const struct raft_entry *entries;
     size_t entry_count;
+    uint64_t committed;                 /* STORE_ENTRIES: what may be noted with it as committed (raft_store_note_committed()) */
     struct raft_position position;      /* STORE_CHUNK, RESTORE */
     const struct raft_config *config;   /* STORE_CHUNK, RESTORE: as of position */
     uint64_t offset, size, total;       /* STORE_CHUNK: `message` holds the bytes. SNAPSHOT_READ */

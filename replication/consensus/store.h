@@ -37,7 +37,9 @@ int raft_store_set_state(struct raft_store *store, uint64_t term, const struct r
  * snapshot are skipped: they were on their way when it came sideways. */
 int raft_store_append(struct raft_store *store, const struct raft_entry *entries, size_t count);
 
-/* Remembers that the log is committed up to there; written with the next append or at the close, never waited for. */
+/* Remembers that the log is committed up to there; written with the next append or at the close, never waited for. Not
+ * more than the STORE_ENTRIES output being stored says (or than raft_status.durable_index, at the close): the place of an entry that is committed
+ * may still be held, on this disk, by another one that never was. */
 void raft_store_note_committed(struct raft_store *store, uint64_t index);
 
 /* A snapshot of the user's state, made here: begin, parts, end. Written aside, verified (CRC of each chunk and of the whole), renamed after a sync.

@@ -33,6 +33,7 @@ static void entries_store(struct raft *raft, struct raft_output *output)
     output->entries = log_at(&raft->log, first);
     raft->entries_stored += output->entry_count;
     store_push(raft, STORE_KIND_ENTRIES, output)->last = raft->entries_stored;
+    output->committed = raft->committed < raft->entries_stored ? raft->committed : raft->entries_stored;
 }
 
 static void chunk_store(struct raft *raft, struct raft_output *output)

@@ -157,6 +157,7 @@ static void store_push(struct raft_net *net, struct net_host *host, const struct
     store->term = output->term;
     store->voted_for = output->voted_for;
     store->damaged_until = output->damaged_until;
+    store->committed = random_below(&net->random, 2) == 0 ? output->committed : 0;
     if (output->entry_count != 0) {
         store->entries = malloc(output->entry_count * sizeof(*store->entries));
         MESH_ASSERT(store->entries != NULL);
@@ -185,6 +186,7 @@ static struct net_store store_pop(struct net_host *host, bool is_done)
         host->disk.damaged_until = store.damaged_until;
     } else if (is_done && store.type == NET_ENTRIES) {
         disk_append(&host->disk, store.entries, store.entry_count);
+        if (host->disk.committed < store.committed) host->disk.committed = store.committed;
     } else if (is_done && store.is_last) {
         disk_snapshot(&host->disk, &store.position, &store.config, store.total);
     }
@@ -280,6 +282,18 @@ static void check_said(struct raft_net *net, struct net_host *host, const struct
         breach(net, "entries were acknowledged that are not durable");
 }
 
+/* Whoever is elected has all that was ever committed (leader completeness). */
+static void check_completeness(struct raft_net *net, unsigned i)
+{
+    struct raft_status status = net_status(net, i);
+    struct raft_entry entry;
+
+    if (net->committed == 0 || net->committed <= status.snapshot.index) return;
+    if (!raft_get_entry(net->hosts[i].raft, net->committed, &entry) ||
+        memcmp(entry.chain, net->committed_chain[net->committed], RAFT_CHAIN_SIZE) != 0)
+        breach(net, "a leader was elected that lacks what is committed");
+}
+
 static void check_role(struct raft_net *net, unsigned i, const struct raft_output *output)
 {
     net->hosts[i].role = output->role;
@@ -288,6 +302,7 @@ static void check_role(struct raft_net *net, unsigned i, const struct raft_outpu
     if (net->leader_of_term[output->term] != 0 && net->leader_of_term[output->term] != i + 1)
         breach(net, "two leaders in one term");
     net->leader_of_term[output->term] = i + 1;
+    check_completeness(net, i);
 }
 
 static void check_committed(struct raft_net *net, uint64_t index, const uint8_t chain[RAFT_CHAIN_SIZE])
@@ -356,6 +371,30 @@ static void output_send(struct raft_net *net, unsigned i, const struct raft_outp
     packet_send(net, i, (unsigned)to, output->message);
 }
 
+static void read_take(struct raft_net *net, struct net_host *host, const struct raft_output *output)
+{
+    host->last_read_context = output->context;
+    host->last_read_index = output->index;
+    host->reads++;
+    host->reads_lost += output->index == 0;
+    host->read_is_open[output->context % NET_READS_MAX] = false;
+    if (output->index != 0 && output->index < host->read_floor[output->context % NET_READS_MAX])
+        breach(net, "a read is older than what was committed when it was asked for");
+}
+
+int net_read(struct raft_net *net, unsigned i, uint64_t context)
+{
+    struct net_host *host = &net->hosts[i];
+    int err = host->read_is_open[context % NET_READS_MAX] ? MESH_EBUSY : raft_read(host->raft, net->now_us, context);
+
+    if (err == 0) {
+        host->read_floor[context % NET_READS_MAX] = net->committed;
+        host->read_is_open[context % NET_READS_MAX] = true;
+    }
+    net_drain(net, i);
+    return err;
+}
+
 void net_drain(struct raft_net *net, unsigned i)
 {
     struct net_host *host = &net->hosts[i];
@@ -376,12 +415,7 @@ void net_drain(struct raft_net *net, unsigned i)
             check_committed(net, output.position.index, output.position.chain);
             break;
         case RAFT_OUTPUT_ROLE: check_role(net, i, &output); break;
-        case RAFT_OUTPUT_READ:
-            host->last_read_context = output.context;
-            host->last_read_index = output.index;
-            host->reads++;
-            host->reads_lost += output.index == 0;
-            break;
+        case RAFT_OUTPUT_READ: read_take(net, host, &output); break;
         case RAFT_OUTPUT_SNAPSHOT_READ: snapshot_read(net, host, &output); break;
         }
     }
@@ -450,8 +484,8 @@ void net_crash(struct raft_net *net, unsigned i, bool lose_all)
 
     if (host->raft == NULL) return;
     raft_get_status(host->raft, &status);
-    if (random_below(&net->random, 2) == 0 && disk_has(&host->disk, status.committed.index))
-        host->disk.committed = status.committed.index;
+    if (random_below(&net->random, 2) == 0) /* the hint is of what is durable: another entry may have that place on the disk yet */
+        host->disk.committed = status.committed.index < status.durable_index ? status.committed.index : status.durable_index;
     while (host->store_count != 0) {
         lose_all = lose_all || random_below(&net->random, 2) == 0; /* what comes after what is lost is lost too */
         store_pop(host, !lose_all);
@@ -459,6 +493,7 @@ void net_crash(struct raft_net *net, unsigned i, bool lose_all)
     raft_free(host->raft);
     host->raft = NULL;
     host->role = RAFT_FOLLOWER;
+    memset(host->read_is_open, 0, sizeof(host->read_is_open));
 }
 
 void net_free(struct raft_net *net)

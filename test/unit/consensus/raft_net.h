@@ -15,6 +15,7 @@
 #define NET_STORES_MAX  256
 #define NET_INDEX_MAX   65536
 #define NET_TERM_MAX    65536
+#define NET_READS_MAX   64
 #define NET_MS          1000ull
 #define NET_S           1000000ull
 
@@ -36,7 +37,7 @@ enum net_store_type { NET_STATE, NET_ENTRIES, NET_CHUNK };
 struct net_store {
     enum net_store_type type;
     uint64_t number, done_us;
-    uint64_t term, damaged_until;
+    uint64_t term, damaged_until, committed;
     struct raft_server voted_for;
     struct raft_entry *entries;
     size_t entry_count;
@@ -59,6 +60,8 @@ struct net_host {
     unsigned restores;
     uint64_t last_read_context, last_read_index;
     unsigned reads, reads_lost;
+    uint64_t read_floor[NET_READS_MAX]; /* by context: what was committed when the read was asked for */
+    bool read_is_open[NET_READS_MAX];
     enum raft_role role;
     uint64_t seed;
 };
@@ -118,6 +121,8 @@ int net_leader(const struct raft_net *net); /* the one of the newest term that i
 bool net_has_leader(struct raft_net *net, void *unused);
 bool net_all_equal(struct raft_net *net, void *unused); /* every host that is up has applied the same, and all that is logged */
 int net_propose(struct raft_net *net, const char *text, uint64_t *ret_index); /* at the leader */
+/* MESH_EBUSY: that context has no answer yet. */
+int net_read(struct raft_net *net, unsigned host, uint64_t context);
 void net_isolate(struct raft_net *net, unsigned host, bool is_cut);
 struct raft_status net_status(const struct raft_net *net, unsigned host);
 

@@ -157,6 +157,7 @@ int membership_start(struct broker *broker)
         .seeds = broker->seeds,
         .seed_count = broker->seed_count,
         .name_servers = broker->name_servers,
+        .fs = broker->fs,
         .set_boot = set_boot,
         .user = broker,
     };

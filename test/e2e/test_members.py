@@ -147,6 +147,20 @@ class Members(Case):
         for broker in brokers:
             self.wait_members(broker, {"b0": "alive", "b1": "alive", "b2": "alive"})
 
+    def test_a_broker_that_returns_elsewhere_without_a_seed_finds_its_mesh(self):
+        brokers = self.start_mesh(3)
+        before = [broker.address for broker in brokers]
+        for broker in brokers:
+            self.assertEqual(broker.stop(), 0)
+            with open(os.path.join(broker.data, "members")) as file:
+                self.assertEqual(set(file.read().split("\n")[1:-1]), set(before) - {broker.address})
+            broker.seeds = []  # it is told nothing, and chooses another port
+            broker.start()
+            self.assertNotIn(broker.address, before)
+            before[brokers.index(broker)] = broker.address
+            for other in brokers:
+                self.wait_members(other, {"b0": "alive", "b1": "alive", "b2": "alive"})
+
     def test_members_are_in_http_and_metrics_too(self):
         brokers = self.start_mesh(2)
         view = json.loads(self.http(brokers[1], "/v1/members"))

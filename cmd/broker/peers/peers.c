@@ -92,7 +92,10 @@ static void perform(struct peers *peers, const struct gossip_output *output)
     case GOSSIP_OUTPUT_MESSAGE: peers_send(peers, &output->peer, LINK_TYPE_GOSSIP, output->bytes); return;
     case GOSSIP_OUTPUT_DIAL: peers_dial(peers, &output->address, &output->peer); return;
     case GOSSIP_OUTPUT_HANG_UP: peers_hang_up(peers, &output->peer); return;
-    case GOSSIP_OUTPUT_MEMBER: tell_member(peers, output); return;
+    case GOSSIP_OUTPUT_MEMBER:
+        tell_member(peers, output);
+        if (!output->member->is_self) peer_memory_changed(peers);
+        return;
     case GOSSIP_OUTPUT_FORGOT:
         if (peers->news != NULL && peers->news->forgot != NULL) peers->news->forgot(peers->news_user, &output->peer);
         return;
@@ -178,6 +181,16 @@ static void catch_up(struct peers *peers)
     gossip_set_boot(peers->gossip, peers_now_us(), peers->options.boot);
 }
 
+/* What people named, and while this broker is alone, where others were in its last life. */
+static void use_seeds(struct peers *peers)
+{
+    struct net_address addresses[SEEDS_ADDRESSES_MAX];
+    size_t count = seeds_addresses(peers->seeds, addresses);
+
+    count = peer_memory_add(peers, addresses, count, SEEDS_ADDRESSES_MAX);
+    if (gossip_set_seeds(peers->gossip, peers_now_us(), addresses, count) != 0) log_warn("no memory for the seeds' addresses");
+}
+
 /* Links call back from the loop only, so no event comes while outputs are taken. A dial that could not begin is told as an
  * event of its own, afterwards. */
 void peers_drive(struct peers *peers)
@@ -194,6 +207,10 @@ void peers_drive(struct peers *peers)
         struct failed_dial failed = peers->failed_dials[--peers->failed_dial_count];
 
         gossip_dial_failed(peers->gossip, peers_now_us(), &failed.address, &failed.expected, GOSSIP_DIAL_UNREACHABLE);
+        take_outputs(peers);
+    }
+    if (peer_memory_has_served(peers)) {
+        use_seeds(peers);
         take_outputs(peers);
     }
     if (peers->udp != NULL) udp_flush(peers->udp);
@@ -233,12 +250,8 @@ static void on_packet(void *user, const struct net_address *from, uint8_t *packe
 
 static void on_seeds(void *user)
 {
-    struct peers *peers = user;
-    struct net_address addresses[SEEDS_ADDRESSES_MAX];
-    size_t count = seeds_addresses(peers->seeds, addresses);
-
-    if (gossip_set_seeds(peers->gossip, peers_now_us(), addresses, count) != 0) log_warn("no memory for the seeds' addresses");
-    peers_drive(peers);
+    use_seeds(user);
+    peers_drive(user);
 }
 
 /* ---- leaving ---- */
@@ -318,6 +331,7 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
     ev_timer_init(&peers->tick, on_tick, 0, 0);
     ev_timer_init(&peers->leave_timer, on_leave_timer, 0, 0);
     peers->tick.data = peers->leave_timer.data = peers;
+    peer_memory_open(peers);
     err = open_gossip(peers);
     if (err == 0) err = open_sealer(peers);
     if (err == 0) err = open_udp(peers);
@@ -330,6 +344,7 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
         peers_close(peers);
         return err;
     }
+    if (peer_memory_is_needed(peers)) use_seeds(peers);
     peers_drive(peers);
     *ret_peers = peers;
     return 0;
@@ -340,6 +355,7 @@ void peers_close(struct peers *peers)
     if (peers == NULL) return;
     has_left(peers); /* whoever waits for the end of a leave is answered: this is it */
     seeds_free(peers->seeds);
+    peer_memory_close(peers);
     if (peers->gossip != NULL) key_rotation_close(peers);
     peers_abandon_links(peers);
     map_deinit(&peers->chosen);

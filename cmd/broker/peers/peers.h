@@ -6,6 +6,7 @@
 #define BROKER_PEERS_PEERS_H
 
 #include "base/arena.h"
+#include "base/fs.h"
 #include "base/net_address.h"
 #include "cmd/broker/peers/seed.h"
 #include "crypto/identity_key.h"
@@ -31,6 +32,7 @@ struct peers_options {
     const struct seed *seeds;
     size_t seed_count;
     const char *name_servers; /* NULL: the system's */
+    struct fs *fs; /* kept: of the data directory, where the members' addresses are written down; NULL: nowhere */
     /* Makes `boot` durable as this broker's, because the mesh knows of those below. An error: it is tried again. */
     int (*set_boot)(void *user, uint32_t boot);
     void *user;

@@ -9,6 +9,7 @@
 #include "cmd/broker/peers/log_limiter.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/peers/remembered.h"
 #include "cmd/broker/peers/seeds.h"
 #include "cmd/broker/peers/udp.h"
 
@@ -69,6 +70,14 @@ struct peers {
     bool has_wants;       /* gossip does not know all of them */
     struct log_limiter packet_lines, link_lines;
     struct peers_stats stats;
+    struct { /* peer_memory.c */
+        struct net_address addresses[REMEMBERED_MAX]; /* of the last life; tried until this broker has company */
+        struct net_address written[REMEMBERED_MAX];   /* what stands in the file */
+        size_t count, written_count;
+        ev_timer timer;
+        bool is_changed; /* since it was last looked at */
+        int error;       /* of the last attempt to write */
+    } memory;
     struct {
         enum rotation_phase phase;
         uint32_t key_id;
@@ -106,6 +115,16 @@ void peer_users_announce(struct peers *peers, struct peer_link *link); /* up, on
 void peer_users_withdraw(struct peers *peers, struct peer_link *link); /* down, if it was announced */
 void peer_users_met(struct peers *peers, const struct uuid *id);       /* gossip did not know it before */
 bool peer_users_tell_gossip(struct peers *peers);
+
+/* ---- peer_memory.c ---- */
+
+void peer_memory_open(struct peers *peers);    /* before gossip's first event */
+void peer_memory_close(struct peers *peers);   /* writes what has changed; safe after a failed open */
+void peer_memory_changed(struct peers *peers); /* a member came, went or moved */
+bool peer_memory_is_needed(const struct peers *peers);
+/* The remembered addresses behind `count` others; returns how many there are then. */
+size_t peer_memory_add(struct peers *peers, struct net_address *seeds, size_t count, size_t count_max);
+bool peer_memory_has_served(struct peers *peers); /* true once, when others were found: from then on they are no seeds */
 
 /* ---- key_rotation.c ---- */
 

@@ -1,6 +1,8 @@
 #include "sim/gossip_identity.h"
 
 #include "base/bytes.h"
+#include "base/error.h"
+#include "base/fs_whole.h"
 
 #define FILE_BYTES 28 /* number, host, boot, sum */
 
@@ -25,58 +27,51 @@ static void derive(struct gossip_identity *identity, uint64_t number, uint32_t h
 
 /* ---- disk ---- */
 
-static bool load(struct fs *fs, uint64_t *ret_number, uint32_t *ret_boot)
+/* Errors: MESH_ENOTFOUND (a fresh disk); all others: the disk is not to be trusted with an identity. */
+static int load(struct fs *fs, uint64_t *ret_number, uint32_t *ret_host, uint32_t *ret_boot)
 {
-    struct fs_file *file;
-    uint8_t bytes[FILE_BYTES];
-    size_t size = 0;
-    int err;
+    struct buffer bytes = BUFFER_INIT;
+    int err = fs_read_whole(fs, "identity", FILE_BYTES, &bytes);
 
-    if (fs_open(fs, "identity", FS_READ, &file) != 0) return false;
-    err = fs->ops->read(file, bytes, sizeof(bytes), 0, &size);
-    fs->ops->close(file);
-    if (err != 0 || size != FILE_BYTES || sim_hash_bytes(1, bytes, 20) != le_load64(bytes + 20)) return false;
-    *ret_number = le_load64(bytes);
-    *ret_boot = le_load32(bytes + 12);
-    return true;
+    if (err == 0 && (bytes.size != FILE_BYTES || sim_hash_bytes(1, bytes.data, 20) != le_load64(bytes.data + 20)))
+        err = MESH_ECORRUPT;
+    if (err == 0) {
+        *ret_number = le_load64(bytes.data);
+        *ret_host = le_load32(bytes.data + 8);
+        *ret_boot = le_load32(bytes.data + 12);
+    }
+    buffer_deinit(&bytes);
+    return err;
 }
 
-static bool save(struct fs *fs, uint64_t number, uint32_t boot)
+static bool save(struct fs *fs, const struct gossip_identity *identity, uint32_t boot)
 {
-    struct fs_file *file;
     uint8_t bytes[FILE_BYTES] = {0};
-    struct iovec iov = {bytes, sizeof(bytes)};
-    int err;
 
-    le_store64(bytes, number);
+    le_store64(bytes, identity->number);
+    le_store32(bytes + 8, identity->host);
     le_store32(bytes + 12, boot);
     le_store64(bytes + 20, sim_hash_bytes(1, bytes, 20));
-    if (fs_open(fs, "identity.new", FS_WRITE | FS_CREATE, &file) != 0) return false;
-    err = fs->ops->write(file, &iov, 1, 0);
-    if (err == 0) err = fs->ops->sync(file);
-    fs->ops->close(file);
-    if (err == 0) err = fs->ops->rename(fs, "identity.new", "identity");
-    return err == 0 && fs->ops->sync_dir(fs, ".") == 0;
+    return fs_replace(fs, ".", "identity", "identity.new", slice_of(bytes, sizeof(bytes))) == 0;
 }
 
 bool gossip_identity_load(struct sim_host *host, bool is_real, struct gossip_identity *ret_identity)
 {
+    struct gossip_identity identity = {.is_real = is_real, .host = sim_host_index(host)};
     struct fs *fs = sim_host_fs(host);
-    uint64_t number;
-    uint32_t boot = 0;
+    int err = load(fs, &identity.number, &identity.host, &identity.boot);
 
-    if (!load(fs, &number, &boot)) number = random_next(sim_host_random(host));
-    if (!save(fs, number, ++boot)) return false;
-    *ret_identity = (struct gossip_identity){.is_real = is_real};
-    derive(ret_identity, number, sim_host_index(host));
-    ret_identity->boot = boot;
-    ret_identity->number = number;
+    if (err != 0 && err != MESH_ENOTFOUND) return false;
+    if (err != 0) identity.number = random_next(sim_host_random(host));
+    if (!save(fs, &identity, ++identity.boot)) return false;
+    derive(&identity, identity.number, identity.host);
+    *ret_identity = identity;
     return true;
 }
 
 bool gossip_identity_raise_boot(struct sim_host *host, struct gossip_identity *identity, uint32_t boot)
 {
-    if (!save(sim_host_fs(host), identity->number, boot + 1)) return false;
+    if (!save(sim_host_fs(host), identity, boot + 1)) return false;
     identity->boot = boot + 1;
     return true;
 }

@@ -12,6 +12,7 @@ struct gossip_identity {
     struct uuid id;
     uint32_t boot;
     uint64_t number; /* what stands on the disk */
+    uint32_t host;   /* whose disk it was at first: this one's, or that of which it is a copy */
     bool is_real;
     struct identity_key key; /* if is_real */
 };

@@ -113,12 +113,17 @@ struct keyring *gossip_keys_load(struct gossip_keys *keys, struct sim_host *host
     struct buffer text = BUFFER_INIT;
     char message[128];
     bool is_read;
+    int err;
 
     MESH_ASSERT(ring != NULL);
     keys->brokers[sim_host_index(host)] = *id;
-    is_read = fs_read_whole(sim_host_fs(host), "key", KEYRING_TEXT_MAX, &text) == 0 &&
-              keyring_parse(ring, buffer_slice(&text), message, sizeof(message)) == 0;
+    err = fs_read_whole(sim_host_fs(host), "key", KEYRING_TEXT_MAX, &text);
+    is_read = err == 0 && keyring_parse(ring, buffer_slice(&text), message, sizeof(message)) == 0;
     buffer_deinit(&text);
+    if (err != 0 && err != MESH_ENOTFOUND) {
+        keyring_free(ring);
+        return NULL;
+    }
     if (is_read && is_current(keys, sim_host_index(host), ring)) return ring;
     sim_trace(keys->sim, host, is_read ? "is given its ring anew: the disk was set back" : "is given a ring");
     keyring_free(ring);

@@ -1,6 +1,7 @@
 #include "sim/gossip_program.h"
 
 #include "base/assert.h"
+#include "sim/gossip_dns.h"
 #include "sim/gossip_keys.h"
 #include "sim/gossip_link.h"
 #include "sim/gossip_seal.h"
@@ -83,7 +84,10 @@ static void take_outputs(struct gossip_process *process)
 static void catch_up(struct gossip_process *process)
 {
     process->is_behind = false;
-    if (!gossip_identity_raise_boot(process->host, &process->identity, process->behind)) return;
+    if (!gossip_identity_raise_boot(process->host, &process->identity, process->behind)) {
+        SIM_SOMETIMES("a boot could not be made durable");
+        return;
+    }
     SIM_SOMETIMES("a broker caught up with its own boots");
     sim_trace(sim_host_sim(process->host), process->host, "goes on in boot %u", process->identity.boot);
     gossip_seal_renew(process->seal);
@@ -192,6 +196,15 @@ struct gossip_options gossip_process_options(struct gossip_process *process)
     return options;
 }
 
+void gossip_process_look_up(struct gossip_process *process)
+{
+    struct net_address seeds[GOSSIP_DNS_MAX];
+    size_t count = process->config->look_up(process->config->user, seeds);
+
+    /* Without an answer, what was known is kept. */
+    if (count > 0) gossip_set_seeds(process->gossip, sim_host_now_us(process->host), seeds, count);
+}
+
 static void *start(void *context, struct sim_host *host)
 {
     struct gossip_process *process = calloc(1, sizeof(*process));
@@ -224,7 +237,10 @@ static void *start(void *context, struct sim_host *host)
     process->links.drain_user = process;
     set_defects(process);
     if (process->ring != NULL) publish_ring(process);
-    gossip_set_seeds(process->gossip, now_us, config->seeds, config->seed_count);
+    if (config->look_up != NULL)
+        gossip_process_look_up(process);
+    else
+        gossip_set_seeds(process->gossip, now_us, config->seeds, config->seed_count);
     gossip_process_drain(process);
     return process;
 }

@@ -24,6 +24,8 @@ struct gossip_config {
     struct gossip_keys *keys;      /* lib/crypto below; NULL: the stand-in */
     struct net_address seeds[GOSSIP_SEEDS_OF_WORLD];
     size_t seed_count;
+    /* Instead of these seeds, at each start: up to GOSSIP_DNS_MAX addresses (gossip_dns.h). NULL: these. */
+    size_t (*look_up)(void *user, struct net_address *to);
     /* What the world wants to know of outputs; may be NULL. */
     void (*output)(void *user, struct sim_host *host, const struct gossip_output *output);
     void (*stopping)(void *user, struct sim_host *host, struct gossip_process *process); /* its last moment; may be NULL */
@@ -41,6 +43,9 @@ bool gossip_process_has_left(const struct gossip_process *process);
 
 /* Those that its core was made with, but for the seed. */
 struct gossip_options gossip_process_options(struct gossip_process *process);
+
+/* Looks its seeds up again (config.look_up), which the world does now and then. */
+void gossip_process_look_up(struct gossip_process *process);
 
 /* The world acted on the core (soft state, frontier, leave): carry out what it wants done. */
 void gossip_process_drain(struct gossip_process *process);

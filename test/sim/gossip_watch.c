@@ -15,6 +15,7 @@
 struct truth {
     struct uuid id;
     uint64_t incarnation_max, frontier_max, soft_max;
+    bool is_twin; /* two processes have, or had, this identity */
 };
 
 /* What a broker believed of another when last looked at. */
@@ -36,7 +37,7 @@ struct view {
 
 struct gossip_watch {
     struct sim *sim;
-    uint64_t false_deaths;
+    uint64_t false_deaths, twins_told;
     uint64_t false_deaths_by[SIM_HOSTS_MAX], false_deaths_about[SIM_HOSTS_MAX];
     struct truth truths[SIM_HOSTS_MAX][IDENTITIES_MAX];
     uint8_t truth_counts[SIM_HOSTS_MAX];
@@ -61,7 +62,7 @@ void gossip_watch_free(struct gossip_watch *watch)
 void gossip_watch_reset(struct gossip_watch *watch, struct sim *sim)
 {
     watch->sim = sim;
-    watch->false_deaths = 0;
+    watch->false_deaths = watch->twins_told = 0;
     memset(watch->false_deaths_by, 0, sizeof(watch->false_deaths_by));
     memset(watch->false_deaths_about, 0, sizeof(watch->false_deaths_about));
     memset(watch->truth_counts, 0, sizeof(watch->truth_counts));
@@ -84,6 +85,11 @@ uint64_t gossip_watch_false_deaths_by(const struct gossip_watch *watch, uint32_t
 uint64_t gossip_watch_false_deaths_about(const struct gossip_watch *watch, uint32_t host)
 {
     return watch->false_deaths_about[host];
+}
+
+uint64_t gossip_watch_twins_told(const struct gossip_watch *watch)
+{
+    return watch->twins_told;
 }
 
 /* ---- truth ---- */
@@ -129,12 +135,19 @@ static uint32_t host_of(struct gossip_watch *watch, const struct uuid *id)
 /* A process says who it is. */
 static struct truth *note_identity(struct gossip_watch *watch, uint32_t host, const struct uuid *id)
 {
-    struct truth *truth = truth_at(watch, host, id);
+    struct truth *truth = truth_of(watch, id); /* also of another host, whose disk was copied */
 
     if (truth != NULL || watch->truth_counts[host] == IDENTITIES_MAX) return truth;
     truth = &watch->truths[host][watch->truth_counts[host]++];
     *truth = (struct truth){.id = *id};
     return truth;
+}
+
+void gossip_watch_note_twin(struct gossip_watch *watch, const struct uuid *id)
+{
+    struct truth *truth = truth_of(watch, id);
+
+    if (truth != NULL) truth->is_twin = true;
 }
 
 void gossip_watch_stopping(void *user, struct sim_host *host, struct gossip_process *process)
@@ -392,7 +405,7 @@ static void check_soft(struct gossip_watch *watch, struct sim_host *host, const 
     unsigned key;
 
     if (!gossip_soft_get(gossip, &output->peer, output->key, &value) || truth == NULL) return;
-    if (slice_equal(output->key, slice_of_string(GOSSIP_KEYS_SOFT))) return; /* judged by gossip_keys.h */
+    if (truth->is_twin || slice_equal(output->key, slice_of_string(GOSSIP_KEYS_SOFT))) return; /* judged by gossip_keys.h */
     key = output->key.size == 2 ? (unsigned)(output->key.data[1] - '0') : WATCH_KEYS_CHURN;
     if (value.size != VALUE_SIZE || memcmp(value.data, truth->id.bytes, UUID_SIZE) != 0 || key >= WATCH_KEYS_CHURN ||
         le_load64(value.data + UUID_SIZE) > truth->soft_max) {
@@ -424,6 +437,10 @@ void gossip_watch_output(void *user, struct sim_host *host, const struct gossip_
     switch (output->type) {
     case GOSSIP_OUTPUT_MESSAGE:
         if (output->bytes.size > GOSSIP_MESSAGE_MAX) sim_fail(watch->sim, "S18 bounds", "a message of %zu bytes", output->bytes.size);
+        break;
+    case GOSSIP_OUTPUT_TWIN:
+        SIM_SOMETIMES("an identity that is used twice was told of");
+        watch->twins_told++;
         break;
     case GOSSIP_OUTPUT_FORGOT: note_forgotten(watch, host, &output->peer); break;
     case GOSSIP_OUTPUT_FRONTIER: check_frontier(watch, host, output); break;

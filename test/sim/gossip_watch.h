@@ -29,6 +29,10 @@ void gossip_watch_delete_soft(struct gossip_watch *watch, struct sim_host *host,
 void gossip_watch_churn_soft(struct gossip_watch *watch, struct sim_host *host);
 void gossip_watch_set_frontier(struct gossip_watch *watch, struct sim_host *host);
 
+/* Two processes have this identity: from now on its soft values have two writers, and nobody can say which is right. */
+void gossip_watch_note_twin(struct gossip_watch *watch, const struct uuid *id);
+uint64_t gossip_watch_twins_told(const struct gossip_watch *watch); /* how often anybody was told of one */
+
 /* Transitions to DEAD, seen by anybody, of a process that runs. */
 uint64_t gossip_watch_false_deaths(const struct gossip_watch *watch);
 uint64_t gossip_watch_false_deaths_by(const struct gossip_watch *watch, uint32_t host); /* those seen by this host */

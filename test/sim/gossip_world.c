@@ -1,6 +1,7 @@
 #include "sim/gossip_world.h"
 
 #include "base/assert.h"
+#include "sim/gossip_faults.h"
 #include "sim/gossip_keys.h"
 #include "sim/gossip_record.h"
 #include "sim/gossip_watch.h"
@@ -30,7 +31,8 @@ struct world {
     uint32_t recorded; /* the host; UINT32_MAX: none */
     uint64_t sent_before;
     bool has_short_tombstones, is_sealed_always;
-    uint32_t leaving_boots[SIM_HOSTS_MAX]; /* of those that were told to leave; 0: nobody */
+    struct gossip_dns dns;
+    struct gossip_faults faults;
 };
 
 static void *make(void)
@@ -118,53 +120,31 @@ static void work(void *user, uint64_t argument)
         sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, 2 * SIM_SECOND), work, world, 0);
 }
 
-/* The seeds' names lead to these addresses now; one of them is in the core. */
-static void resolve(struct world *world)
+static size_t look_up(void *user, struct net_address *to)
 {
-    uint32_t count = sim_host_count(world->sim), core = (uint32_t)(world->plan->core_salt % count);
+    struct world *world = user;
 
-    world->config.seed_count = 0;
-    world->config.seeds[world->config.seed_count++] = sim_host_address(sim_host_at(world->sim, core));
-    for (uint32_t i = 0; i < count && world->config.seed_count < GOSSIP_SEEDS_OF_WORLD; i++) {
-        if (i != core) world->config.seeds[world->config.seed_count++] = sim_host_address(sim_host_at(world->sim, i));
-    }
+    return gossip_dns_look_up(&world->dns, to);
 }
 
 static void resolve_again(void *user, uint64_t argument)
 {
     struct world *world = user;
 
-    resolve(world);
     for (uint32_t i = 0; i < sim_host_count(world->sim); i++) {
         struct sim_host *host = sim_host_at(world->sim, i);
-        struct gossip_process *process = sim_host_process(host);
         if (!sim_host_is_awake(host)) continue;
-        gossip_set_seeds(gossip_process_core(process), sim_host_now_us(host), world->config.seeds, world->config.seed_count);
-        gossip_process_drain(process);
+        gossip_process_look_up(sim_host_process(host));
+        gossip_process_drain(sim_host_process(host));
     }
     sim_at(world->sim, sim_now_us(world->sim) + RESOLVE_US, resolve_again, world, argument);
 }
 
-/* A broker leaves in good order, and comes back in its next boot when the fault ends. */
 static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
 {
     struct world *world = user;
-    struct sim_host *host = sim_host_at(world->sim, fault->a);
-    struct gossip_process *process = sim_host_process(host);
 
-    if (!is_begin) {
-        /* Who is impatient kills it. */
-        if (process != NULL && gossip_process_boot(process) == world->leaving_boots[fault->a]) {
-            SIM_SOMETIMES("a leave was cut short");
-            sim_host_kill(host, SIM_STOP_KILL);
-        }
-        sim_host_start(host);
-    } else if (sim_host_is_awake(host)) {
-        world->leaving_boots[fault->a] = gossip_process_boot(process);
-        sim_trace(world->sim, host, "begins to leave");
-        gossip_leave(gossip_process_core(process), sim_host_now_us(host));
-        gossip_process_drain(process);
-    }
+    gossip_faults_apply(&world->faults, fault, is_begin);
 }
 
 /* ---- what must come to hold ---- */
@@ -289,7 +269,7 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     world->config.heard = heard;
     world->config.user = world;
     world->config.takes_replays = random_below(random, 8) == 0;
-    memset(world->leaving_boots, 0, sizeof(world->leaving_boots));
+    gossip_dns_reset(&world->dns, sim, (uint32_t)(plan->core_salt % sim_host_count(sim)), sim_mix(plan->seed, 53));
     gossip_record_begin(world->record);
     world->recorded = plan->seed % RECORD_ONE_IN == 1 ? (uint32_t)(plan->core_salt % sim_host_count(sim)) : UINT32_MAX;
     world->config.keys = NULL;
@@ -298,7 +278,9 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
         gossip_keys_reset(world->keys, sim);
         gossip_keys_rotate(world->keys, plan->heal_us);
     }
-    resolve(world);
+    world->config.look_up = look_up;
+    /* Two that write one ring, as one broker, are no rotation that anybody could judge. */
+    world->faults = (struct gossip_faults){.sim = sim, .watch = world->watch, .dns = &world->dns, .has_twins = world->config.keys == NULL};
     for (uint32_t i = 0; i < sim_host_count(sim); i++) {
         struct sim_host *host = sim_host_at(sim, i);
         sim_host_set_program(host, &gossip_program, &world->config);

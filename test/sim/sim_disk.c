@@ -70,3 +70,16 @@ bool sim_host_restore_disk(struct sim_host *host)
     fs_mem_copy_crashed(host->backup, sim_host_disk(host), FS_MEM_LOSE_NOTHING, random_next(&host->random));
     return true;
 }
+
+void sim_host_copy_disk(struct sim_host *from, struct sim_host *to)
+{
+    MESH_ASSERT(!to->is_running);
+    fs_mem_copy_crashed(sim_host_disk(from), sim_host_disk(to), FS_MEM_LOSE_NOTHING, random_next(&to->random));
+    fs_mem_set_observer(to->disk, NULL, NULL);
+}
+
+void sim_host_forget_disk(struct sim_host *host)
+{
+    sim_host_wipe_disk(host);
+    host->is_backup_used = false;
+}

@@ -1,5 +1,6 @@
 /* Each defect of PROTOCOLS 1.5 that concerns membership, and scenarios 29 and 30 of 4.2, by name. A scenario passes with
  * the core as it is and is shown to fail when the defect is brought back; a test that cannot fail proves nothing. */
+#include "sim/gossip_faults.h"
 #include "sim/gossip_mesh.h"
 #include "sim/sim_world.h"
 #include "support/run_suite.h"
@@ -350,6 +351,66 @@ static const char *restored_disk_catches_up(uint64_t defects)
     return invariants();
 }
 
+/* 5.3: a data directory was copied, and two processes are one broker. That is told, soon and more than once; the others hold nobody dead
+ * that lives, and their network stays quiet; when the copy is gone all is as before. */
+static const char *twins_are_told(uint64_t defects)
+{
+    const char *failed = begin_joined(41, 6, defects);
+    uint64_t sent, false_deaths = 0;
+
+    if (failed != NULL) return failed;
+    gossip_faults_begin_twin(mesh.watch, gossip_mesh_host(&mesh, 1), gossip_mesh_host(&mesh, 5));
+    gossip_mesh_run(&mesh, 10 * SIM_SECOND);
+    if (gossip_watch_twins_told(mesh.watch) == 0) return wrong("nobody is told within 10 s");
+    sent = sim_get_stats(mesh.sim)->datagrams_sent;
+    gossip_mesh_run(&mesh, 120 * SIM_SECOND);
+    sent = (sim_get_stats(mesh.sim)->datagrams_sent - sent) / 120 / 6;
+    if (sent > 40) return wrong("%llu packets/s of a broker", (unsigned long long)sent);
+    if (gossip_watch_twins_told(mesh.watch) < 5) return wrong("it is not told again");
+    for (uint32_t i = 0; i < 6; i++)
+        false_deaths += i == 1 || i == 5 ? 0 : gossip_watch_false_deaths_about(mesh.watch, i);
+    if (false_deaths > 0) return wrong("%llu false deaths of others", (unsigned long long)false_deaths);
+    for (uint32_t i = 0; i < 5; i++) {
+        if (i == 1) continue;
+        for (uint32_t j = 0; j < 5; j++) {
+            struct uuid id = gossip_mesh_id(&mesh, j);
+            if (j != 1 && gossip_mesh_state(&mesh, i, &id) != GOSSIP_ALIVE) return wrong("h%u does not hold h%u alive", i, j);
+        }
+    }
+    gossip_faults_end_twin(gossip_mesh_host(&mesh, 5));
+    gossip_watch_set_soft(mesh.watch, gossip_mesh_host(&mesh, 1), 4);
+    if (gossip_mesh_run_until_agreed(&mesh, SIM_SECOND, 60 * SIM_SECOND) == SIM_NEVER) return wrong("no agreement afterwards");
+    gossip_mesh_run(&mesh, 20 * SIM_SECOND);
+    return gossip_mesh_soft_agrees(&mesh) ? invariants() : wrong("soft state differs");
+}
+
+/* Whatever a disk does to a start, no boot is used twice: others would take what is new for old. */
+static const char *failing_disk_repeats_no_boot(uint64_t defects)
+{
+    const char *failed = begin_joined(42, 4, defects);
+    struct sim_host *host = gossip_mesh_host(&mesh, 2);
+    uint32_t starts = 0, boot = 0;
+
+    if (failed != NULL) return failed;
+    for (uint32_t i = 0; i < 48; i++) {
+        const struct sim_fault fault = {.kind = SIM_FAULT_WORLD, .a = 2, .b = 3,
+                                        .value = (uint64_t)(i / 8) << 40 | UINT64_C(1) << 32 | (i % 8) << 24 | 4 << 8};
+        struct gossip_dns dns;
+        struct gossip_faults faults = {.sim = mesh.sim, .watch = mesh.watch, .dns = &dns};
+        gossip_dns_reset(&dns, mesh.sim, 0, 1);
+        gossip_faults_apply(&faults, &fault, true);
+        starts += sim_host_is_running(host);
+        gossip_mesh_run(&mesh, SIM_SECOND);
+        gossip_faults_apply(&faults, &fault, false);
+        if (!sim_host_is_running(host)) return wrong("it does not start on a good disk");
+        if (gossip_process_boot(sim_host_process(host)) <= boot) return wrong("boot %u again", boot);
+        boot = gossip_process_boot(sim_host_process(host));
+    }
+    if (starts == 48) return wrong("the disk never failed");
+    if (gossip_mesh_run_until_agreed(&mesh, SIM_SECOND, 60 * SIM_SECOND) == SIM_NEVER) return wrong("no agreement afterwards");
+    return invariants();
+}
+
 /* Who was away while more keys were deleted than are remembered is told to begin anew with that broker's soft state. */
 static const char *forgotten_keys_are_reset(uint64_t defects)
 {
@@ -426,6 +487,8 @@ static const struct {
     {"1.4 slow members accuse nobody", slow_members_accuse_nobody, DEFECT(NO_LIFEGUARD) | DEFECT(DEAD_BELIEVED)},
     {"2.4 forgotten keys are reset", forgotten_keys_are_reset, 0},
     {"5.3 a restored disk catches up", restored_disk_catches_up, 0},
+    {"5.3 an identity that is used twice is told", twins_are_told, 0},
+    {"5.3 a disk that fails repeats no boot", failing_disk_repeats_no_boot, 0},
     {"4.2-29 a chain heals", chain_heals, 0},
     {"4.2-30 a mass restart comes together", mass_restart_comes_together, 0},
 };

@@ -270,6 +270,27 @@ static int make_true(struct node *node, struct decided *decided, const struct de
     return 0;
 }
 
+/* The id was seen before: what was answered then is answered again, once the entry that did it is committed. */
+static int repeat(struct node *node, const struct order *order, const struct image_request *done)
+{
+    struct node_message message = {.error = done->error, .index = done->index};
+    struct decided *decided;
+    struct raft_entry entry;
+
+    node_operation_read_result(slice_of(done->result, done->result_size), &message);
+    decided = keep(node, order, &message, done->error == 0 ? "" : mesh_strerror(done->error));
+    if (decided == NULL) return MESH_ENOMEM;
+    node->stats.decisions_repeated++;
+    decided->index = done->index;
+    if (done->index > node->committed && raft_get_entry(node->raft, done->index, &entry)) {
+        decided->term = entry.term;
+        list_push_back(&node->decided, &decided->node);
+        return 0;
+    }
+    decided_end(node, decided, NODE_VERDICT_DECIDED);
+    return 0;
+}
+
 /* Decides one order. Errors: MESH_EAGAIN, MESH_ENOMEM (it stays for later), MESH_ENOT_LEADER. */
 static int decide(struct node *node, const struct image *image, const struct order *order)
 {
@@ -281,6 +302,7 @@ static int decide(struct node *node, const struct image *image, const struct ord
 
     decision_init(&decision);
     message.error = node_operation_decide(node, image, &operation, &decision, &message);
+    if (message.error == 0 && decision.change_count != 0) message.error = node_operation_add_id(&operation, &decision, &message);
     if (message.error != 0 && decision.message[0] == '\0')
         snprintf(decision.message, sizeof(decision.message), "%s", mesh_strerror(message.error));
     decided = message.error == MESH_ENOMEM ? NULL : keep(node, order, &message, decision.message);
@@ -303,6 +325,7 @@ static int decide(struct node *node, const struct image *image, const struct ord
 bool node_decisions_run(struct node *node)
 {
     struct image *image;
+    const struct image_request *done;
     struct order *order;
     int err;
 
@@ -314,7 +337,8 @@ bool node_decisions_run(struct node *node)
     image = node_decisions_image(node);
     if (image == NULL) return false;
     order = container_of(node->backlog.next, struct order, node);
-    err = decide(node, image, order);
+    done = image_find_request(image, &order->origin, order->boot, order->sequence);
+    err = done != NULL ? repeat(node, order, done) : decide(node, image, order);
     if (err == MESH_ENOMEM)
         answer_verdict(node, &order->origin, order->boot, order->sequence, NODE_VERDICT_BUSY);
     else if (err != 0)

@@ -1,6 +1,12 @@
 /* metadata/fences.c - the coordinator's side of sessions: who is heard, who has been silent for too long, and who is back. */
 #include "replication/metadata/node_internal.h"
 
+#include "base/error.h"
+
+#include <stdlib.h>
+
+#define AGAIN_US 10000 /* when a decision could not be proposed now */
+
 /* Everybody has a full session from the day on which a new coordinator comes. */
 void node_sessions_begin(struct node *node)
 {
@@ -8,18 +14,22 @@ void node_sessions_begin(struct node *node)
     {
         container_of(at, struct peer, node)->session = (struct session){0};
     }
-    node->sessions_due_us = node->now_us;
-    node->voters_due_us = node->now_us;
+    node->sessions_due_us = node->voters_due_us = node->now_us;
+    node->coordinating_since_us = node->now_us;
+    node_balance_begin(node);
 }
+
+/* ---- heard ---- */
 
 static void hear(struct node *node, struct peer *peer, const struct node_message *message)
 {
     struct session *session = &peer->session;
 
     if (message->boot < session->boot) return; /* an earlier life of it */
-    if (session->heard_us == 0 || node->now_us - session->heard_us > node->options.session_us || message->boot > session->boot) {
+    if (session->heard_us == 0 || node->now_us >= session->deadline_us || message->boot > session->boot) {
         session->since_us = node->now_us;
         session->catch_up = node->committed;
+        node->sessions_due_us = node->now_us;
     }
     session->heard_us = node->now_us;
     session->deadline_us = node->now_us + node->options.session_us;
@@ -27,6 +37,7 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->applied = message->applied;
     session->load = message->load;
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
+    if (session->is_fenced) node->sessions_due_us = node->now_us; /* perhaps it may come back */
 }
 
 void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message)
@@ -43,16 +54,127 @@ void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const stru
     node_send(node, peer, &pulse);
 }
 
+/* ---- what decisions know of brokers beyond the image ---- */
+
+void node_facts_init(const struct node *node, const struct image *image, struct decide_facts *ret_facts)
+{
+    size_t count = image_broker_count(image);
+    struct decide_broker_facts *brokers = count == 0 ? NULL : calloc(count, sizeof(brokers[0]));
+
+    *ret_facts = (struct decide_facts){.brokers = brokers};
+    for (size_t i = 0; brokers != NULL && i < count; i++) { /* without memory: all count as well and idle */
+        const struct image_broker *broker = image_broker_at(image, i);
+        const struct peer *peer = node_peer_find(node, &broker->broker_id);
+        const struct node_load *load = peer != NULL ? &peer->session.load : &node->load;
+
+        if (peer == NULL && !uuid_equal(&broker->broker_id, &node->options.self.broker)) continue;
+        brokers[ret_facts->broker_count++] = (struct decide_broker_facts){
+            .node_id = broker->node_id,
+            .health = load->health,
+            .bytes_per_s = load->bytes_per_s,
+            .stored_bytes = load->disk_size_bytes - earlier(load->disk_size_bytes, load->disk_free_bytes),
+        };
+    }
+}
+
+void node_facts_deinit(struct decide_facts *facts)
+{
+    free((void *)(uintptr_t)facts->brokers);
+}
+
+/* ---- fences ---- */
+
+enum wish { WISH_NONE, WISH_FENCE, WISH_UNFENCE };
+
+static enum wish find_wish(const struct node *node, const struct image_broker *broker, const struct session *session)
+{
+    bool is_lost = session->deadline_us != 0 && node->now_us >= session->deadline_us;
+
+    if (is_lost) return broker->is_fenced ? WISH_NONE : WISH_FENCE;
+    if (session->heard_us == 0 || session->boot != broker->boot || session->is_draining) return WISH_NONE;
+    if (!broker->is_fenced && !broker->is_draining) return WISH_NONE;
+    return session->applied >= session->catch_up && session->applied >= broker->epoch ? WISH_UNFENCE : WISH_NONE;
+}
+
+/* The coordinator itself is here by being the coordinator. */
+static enum wish find_own_wish(const struct node *node, const struct image_broker *broker)
+{
+    bool is_back = broker->boot == node->options.boot && !node->is_leaving && (broker->is_fenced || broker->is_draining);
+
+    return is_back ? WISH_UNFENCE : WISH_NONE;
+}
+
+static void tell(struct node *node, const struct image_broker *broker, enum wish wish)
+{
+    if (wish == WISH_FENCE) {
+        node->stats.fenced++;
+        node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: silent for %u ms. Its partitions are led by others where they can be",
+                   broker->node_id, broker->name, node->options.session_us / 1000);
+    } else {
+        node->stats.unfenced++;
+        node_event(node, NODE_LEVEL_INFO, "broker node_id=%d name=%s is back", broker->node_id, broker->name);
+    }
+}
+
+static int fulfil(struct node *node, const struct image *image, const struct image_broker *broker, enum wish wish)
+{
+    struct decide_facts facts;
+    struct decision decision;
+    int err;
+
+    decision_init(&decision);
+    node_facts_init(node, image, &facts);
+    err = wish == WISH_FENCE ? decide_broker_fence(image, &broker->broker_id, &facts, &decision)
+                             : decide_broker_unfence(image, &broker->broker_id, &facts, &decision);
+    if (err == 0 && decision.change_count != 0) err = node_decisions_propose(node, &decision);
+    if (err == 0) {
+        tell(node, broker, wish);
+        node_balance_begin(node);
+    }
+    node_facts_deinit(&facts);
+    decision_deinit(&decision);
+    return err;
+}
+
+static struct session *find_session(struct node *node, const struct image_broker *broker)
+{
+    struct peer *peer = node_peer_make(node, &broker->broker_id);
+
+    if (peer == NULL) return NULL;
+    if (peer->session.deadline_us == 0) peer->session.deadline_us = node->now_us + node->options.session_us;
+    peer->session.is_fenced = broker->is_fenced || broker->is_draining;
+    return &peer->session;
+}
+
 bool node_sessions_run(struct node *node)
 {
-    (void)node;
+    struct image *image;
+
+    if (!node->is_coordinating || node->now_us < node->sessions_due_us) return false;
+    image = node_decisions_image(node);
+    node->sessions_due_us = node->now_us + AGAIN_US;
+    if (image == NULL) return false;
+    node->sessions_due_us = node->now_us + node->options.session_us;
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+        bool is_self = uuid_equal(&broker->broker_id, &node->options.self.broker);
+        const struct session *session = is_self ? NULL : find_session(node, broker);
+        enum wish wish = is_self ? find_own_wish(node, broker) : session == NULL ? WISH_NONE : find_wish(node, broker, session);
+
+        if (wish != WISH_NONE && fulfil(node, image, broker, wish) == 0) {
+            node->sessions_due_us = node->now_us; /* the next one */
+            return true;
+        }
+        if (wish != WISH_NONE) node->sessions_due_us = node->now_us + AGAIN_US;
+        if (session != NULL && !broker->is_fenced && session->deadline_us > node->now_us)
+            node->sessions_due_us = earlier(node->sessions_due_us, session->deadline_us);
+    }
     return false;
 }
 
 uint64_t node_fences_due_us(const struct node *node)
 {
-    (void)node;
-    return NODE_NEVER;
+    return node->is_coordinating ? node->sessions_due_us : NODE_NEVER;
 }
 
 bool node_get_session(const struct node *node, const struct uuid *broker, struct node_session *ret_session)
@@ -65,7 +187,7 @@ bool node_get_session(const struct node *node, const struct uuid *broker, struct
         .applied = peer->session.applied,
         .boot = peer->session.boot,
         .load = peer->session.load,
-        .is_lost = node->now_us > peer->session.deadline_us,
+        .is_lost = node->now_us >= peer->session.deadline_us,
         .is_draining = peer->session.is_draining,
     };
     return true;

@@ -53,6 +53,8 @@ struct node_options {
     struct uuid cluster_id;              /* whose metadata these are; zero: not known yet (taken from the log) */
     uint8_t seed[32];                    /* random bytes: election times, uuids of new topics */
     bool is_witness;                     /* it votes and hosts nothing */
+    bool was_unclean;                    /* its former life left no mark of a clean stop */
+    bool has_lost_data;                  /* its logs did not verify */
     uint32_t raft_heartbeat_us, election_min_us, election_max_us; /* 100 ms, 1 s, 2 s */
     uint32_t heartbeat_us, session_us;   /* of brokers' sessions: 500 ms, 3 s */
     uint32_t stall_us;                   /* an upstream that sends nothing while others have more is left after this; 500 ms */
@@ -149,8 +151,12 @@ enum node_op {
     NODE_OP_PRODUCER_IDS = 4, /* body: node_encode_producer_ids() */
     NODE_OP_REGISTER = 5,     /* the node's own */
     NODE_OP_DRAIN = 6,        /* the node's own: move leadership away from the asking broker */
+    NODE_OP_BROKER_RETIRE = 7, /* body: node_encode_retire() */
+    NODE_OP_ELECT_LEADER = 8, /* body: node_encode_elect() */
 };
-int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors: MESH_ENOMEM */
+int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */
+int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok); /* as decide_broker_retire */
+int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t partition);
 
 /* Asks the coordinator, wherever it is. `body` is copied. Exactly one ANSWER output with `cookie` follows, by timeout_us at the latest; the
  * change is made at most once, however often the request had to be sent. Errors (then no ANSWER comes): MESH_EBUSY, MESH_ETOOLARGE, MESH_ENOMEM.

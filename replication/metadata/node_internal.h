@@ -43,6 +43,7 @@ struct session {
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
     bool is_draining;
+    bool is_fenced;         /* or draining, in the image: it may come back with its next heartbeat */
 };
 
 /* One that pulls from here. */
@@ -220,7 +221,9 @@ struct node {
     bool is_coordinating;         /* its first entry is committed */
     uint64_t known_committed;     /* the highest index that anybody said to be committed */
 
-    uint64_t voters_due_us, sessions_due_us;
+    uint64_t voters_due_us, sessions_due_us, balance_due_us;
+    uint64_t coordinating_since_us;
+    struct balance balance;
     uint64_t registering;         /* sequence of the own request under way; 0: none */
     uint64_t register_due_us;
     uint64_t draining;            /* likewise */
@@ -331,6 +334,9 @@ struct operation {
 };
 int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
                      struct node_message *answer);
+/* The request's id and its answer go into the entry that does it; and back. */
+int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct node_message *answer);
+void node_operation_read_result(struct slice result, struct node_message *answer);
 int node_operation_wrap(const struct node *node, enum node_op op, struct slice body, struct buffer *to); /* the origin's part */
 int node_operation_encode_register(const struct node *node, struct buffer *to);
 
@@ -339,6 +345,13 @@ void node_sessions_begin(struct node *node); /* this broker became the coordinat
 void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message);
 bool node_sessions_run(struct node *node); /* fences and unfences. True: raft was given something */
 uint64_t node_fences_due_us(const struct node *node);
+void node_facts_init(const struct node *node, const struct image *image, struct decide_facts *ret_facts);
+void node_facts_deinit(struct decide_facts *facts);
+
+/* balance.c */
+void node_balance_begin(struct node *node); /* a new coordinator, or somebody came or went */
+bool node_balance_run(struct node *node);   /* true: raft was given something */
+uint64_t node_balance_due_us(const struct node *node);
 
 /* sessions.c: the broker's own */
 void node_sessions_on_pulse(struct node *node, struct peer *peer, const struct node_message *message);

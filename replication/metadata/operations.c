@@ -47,6 +47,8 @@ int node_operation_encode_register(const struct node *node, struct buffer *to)
     codec_put_varint(&writer, node->self.port);
     codec_put_varint(&writer, node->self.shard_count);
     codec_put_varint(&writer, node->options.is_witness);
+    codec_put_varint(&writer, node->options.was_unclean);
+    codec_put_varint(&writer, node->options.has_lost_data);
     return writer.error;
 }
 
@@ -110,7 +112,8 @@ static void forget_changes(struct decision *decision)
 }
 
 static int create_topic(struct node *node, const struct image *image, const struct create_defaults *defaults,
-                        const struct message_topic_create *request, struct decision *decision, struct node_message *answer)
+                        const struct message_topic_create *request, const struct decide_facts *facts, struct decision *decision,
+                        struct node_message *answer)
 {
     struct decide_topic_create wanted = {
         .name = request->name,
@@ -122,6 +125,7 @@ static int create_topic(struct node *node, const struct image *image, const stru
         .replication_factor_default = defaults->replication_factor,
         .config_defaults = defaults->configs,
         .config_default_count = defaults->count,
+        .facts = facts,
     };
     struct decide_config *configs;
     int err;
@@ -136,8 +140,8 @@ static int create_topic(struct node *node, const struct image *image, const stru
     return err;
 }
 
-static int topic_create(struct node *node, const struct image *image, struct slice body, struct decision *decision,
-                        struct node_message *answer)
+static int topic_create(struct node *node, const struct image *image, struct slice body, const struct decide_facts *facts,
+                        struct decision *decision, struct node_message *answer)
 {
     struct codec_reader reader = codec_reader_of(body);
     struct create_defaults defaults = {.texts = ARENA_INIT};
@@ -145,7 +149,7 @@ static int topic_create(struct node *node, const struct image *image, struct sli
     int err = get_defaults(&reader, &defaults);
 
     if (err == 0) err = message_decode_topic_create(slice_of(reader.at, (size_t)(reader.end - reader.at)), &request);
-    if (err == 0) err = create_topic(node, image, &defaults, &request, decision, answer);
+    if (err == 0) err = create_topic(node, image, &defaults, &request, facts, decision, answer);
     message_deinit_topic_create(&request);
     arena_deinit(&defaults.texts);
     return err;
@@ -158,7 +162,8 @@ static void name_topic(const struct image *image, const char *name, struct node_
     if (topic != NULL) answer->topic_id = topic->topic_id;
 }
 
-static int topic_alter(const struct image *image, struct slice body, struct decision *decision, struct node_message *answer)
+static int topic_alter(const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision,
+                       struct node_message *answer)
 {
     struct message_topic_alter request = {0};
     struct decide_topic_alter wanted;
@@ -172,6 +177,7 @@ static int topic_alter(const struct image *image, struct slice body, struct deci
         .config_count = request.config_count,
         .removed_keys = (const char *const *)request.removed_keys,
         .removed_key_count = request.removed_key_count,
+        .facts = facts,
     };
     wanted.configs = configs = copy_configs(request.configs, request.config_count, &err);
     if (err == 0) err = decide_topic_alter(image, &wanted, decision);
@@ -211,10 +217,11 @@ static int producer_ids(const struct image *image, const struct uuid *origin, st
     return decide_producer_ids(image, broker->node_id, count, decision);
 }
 
-static int broker_register(const struct image *image, const struct uuid *origin, struct slice body, struct decision *decision)
+static int broker_register(const struct node *node, const struct image *image, const struct operation *operation,
+                           const struct decide_facts *facts, struct decision *decision)
 {
-    struct codec_reader reader = codec_reader_of(body);
-    struct decide_broker_register wanted = {.broker_id = *origin};
+    struct codec_reader reader = codec_reader_of(operation->body);
+    struct decide_broker_register wanted = {.broker_id = operation->origin, .facts = facts};
     struct slice texts[3];
     char copies[3][IMAGE_BROKER_STRING_SIZE_MAX + 1];
 
@@ -230,23 +237,90 @@ static int broker_register(const struct image *image, const struct uuid *origin,
     wanted.zone = copies[2];
     wanted.port = (uint16_t)codec_get_bounded(&reader, UINT16_MAX);
     wanted.shard_count = (uint32_t)codec_get_bounded(&reader, UINT32_MAX);
-    codec_get_bounded(&reader, 1); /* a witness? */
+    wanted.is_witness = codec_get_bounded(&reader, 1) != 0;
+    wanted.was_unclean = codec_get_bounded(&reader, 1) != 0;
+    wanted.has_lost_data = codec_get_bounded(&reader, 1) != 0;
+    /* The coordinator is caught up, and has no session with itself. */
+    wanted.starts_fenced = !uuid_equal(&operation->origin, &node->options.self.broker);
     return codec_reader_is_done(&reader) ? decide_broker_register(image, &wanted, decision) : MESH_EPROTO;
+}
+
+static int broker_retire(const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision)
+{
+    struct codec_reader reader = codec_reader_of(body);
+    struct decide_broker_retire wanted = {.facts = facts};
+
+    wanted.broker_id = codec_get_uuid(&reader);
+    wanted.accepts_loss = codec_get_bounded(&reader, 1) != 0;
+    wanted.is_alive_ok = codec_get_bounded(&reader, 1) != 0;
+    return codec_reader_is_done(&reader) ? decide_broker_retire(image, &wanted, decision) : MESH_EPROTO;
+}
+
+static int elect_leader(const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision)
+{
+    struct codec_reader reader = codec_reader_of(body);
+    struct uuid topic_id = codec_get_uuid(&reader);
+    uint32_t partition = (uint32_t)codec_get_bounded(&reader, IMAGE_TOPIC_PARTITIONS_MAX);
+
+    return codec_reader_is_done(&reader) ? decide_elect_leader(image, &topic_id, partition, facts, decision) : MESH_EPROTO;
+}
+
+/* ---- the id ---- */
+
+/* Registering and draining are the same however often they are done. */
+int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct node_message *answer)
+{
+    struct buffer result = BUFFER_INIT;
+    struct codec_writer writer = {.to = &result};
+    int err;
+
+    if (operation->op == NODE_OP_REGISTER || operation->op == NODE_OP_DRAIN) return 0;
+    codec_put_uuid(&writer, &answer->topic_id);
+    codec_put_zigzag(&writer, answer->first_id);
+    codec_put_varint(&writer, answer->id_count);
+    err = writer.error;
+    if (err == 0)
+        err = decision_add_request(decision, &operation->origin, operation->boot, operation->sequence, answer->error, buffer_slice(&result));
+    buffer_deinit(&result);
+    return err;
+}
+
+void node_operation_read_result(struct slice result, struct node_message *answer)
+{
+    struct codec_reader reader = codec_reader_of(result);
+
+    answer->topic_id = codec_get_uuid(&reader);
+    answer->first_id = codec_get_zigzag(&reader);
+    answer->id_count = (uint32_t)codec_get_bounded(&reader, NODE_PRODUCER_IDS_MAX);
 }
 
 /* ---- all ---- */
 
-int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
-                     struct node_message *answer)
+static int decide(struct node *node, const struct image *image, const struct operation *operation, const struct decide_facts *facts,
+                  struct decision *decision, struct node_message *answer)
 {
     switch (operation->op) {
-    case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, decision, answer);
-    case NODE_OP_TOPIC_ALTER: return topic_alter(image, operation->body, decision, answer);
+    case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, facts, decision, answer);
+    case NODE_OP_TOPIC_ALTER: return topic_alter(image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_DELETE: return topic_delete(image, operation->body, decision, answer);
     case NODE_OP_PRODUCER_IDS: return producer_ids(image, &operation->origin, operation->body, decision, answer);
-    case NODE_OP_REGISTER: return broker_register(image, &operation->origin, operation->body, decision);
-    case NODE_OP_DRAIN: return 0;
+    case NODE_OP_REGISTER: return broker_register(node, image, operation, facts, decision);
+    case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, facts, decision);
+    case NODE_OP_BROKER_RETIRE: return broker_retire(image, operation->body, facts, decision);
+    case NODE_OP_ELECT_LEADER: return elect_leader(image, operation->body, facts, decision);
     }
     snprintf(decision->message, sizeof(decision->message), "the coordinator does not know this operation: it runs an older version of mesh");
     return MESH_EUNSUPPORTED;
+}
+
+int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
+                          struct node_message *answer)
+{
+    struct decide_facts facts;
+    int err;
+
+    node_facts_init(node, image, &facts);
+    err = decide(node, image, operation, &facts, decision, answer);
+    node_facts_deinit(&facts);
+    return err;
 }

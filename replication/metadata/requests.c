@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The image remembers the last IMAGE_REQUESTS_MAX ids of each origin. Nothing that lies further than this beyond the oldest unanswered request
+ * is sent, so that an id that may be sent again has not been forgotten. */
+#define WINDOW (IMAGE_REQUESTS_MAX * 3 / 4)
+
 static struct request *find(const struct node *node, uint64_t sequence)
 {
     for (struct map_node *found = map_find(&node->request_map, sequence); found != NULL; found = map_find_next(found)) {
@@ -67,6 +71,25 @@ int node_encode_producer_ids(struct buffer *to, uint32_t count)
     struct codec_writer writer = {.to = to};
 
     codec_put_varint(&writer, count);
+    return writer.error;
+}
+
+int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok)
+{
+    struct codec_writer writer = {.to = to};
+
+    codec_put_uuid(&writer, broker);
+    codec_put_varint(&writer, accepts_loss);
+    codec_put_varint(&writer, is_alive_ok);
+    return writer.error;
+}
+
+int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t partition)
+{
+    struct codec_writer writer = {.to = to};
+
+    codec_put_uuid(&writer, topic_id);
+    codec_put_varint(&writer, partition);
     return writer.error;
 }
 
@@ -222,11 +245,12 @@ bool node_requests_next_answer(struct node *node, struct node_output *ret_output
 
 /* ---- all of them ---- */
 
-static void update_one(struct node *node, struct request *request, const struct peer *coordinator, bool is_here)
+static void update_one(struct node *node, struct request *request, const struct peer *coordinator, bool is_here, uint64_t oldest)
 {
     if (node->now_us >= request->deadline_us && !(request->is_answered && request->answer.index == 0)) {
         expire(node, request);
-    } else if (!request->is_answered && !is_on_its_way(node, request) && (is_here || coordinator != NULL)) {
+    } else if (!request->is_answered && !is_on_its_way(node, request) && (is_here || coordinator != NULL) &&
+               request->sequence < oldest + WINDOW) {
         send_request(node, request, is_here ? NULL : coordinator);
     }
     if (!request->is_answered && !uuid_is_zero(&request->sent_to))
@@ -239,6 +263,7 @@ void node_requests_update(struct node *node)
 {
     bool is_here = node_guide_is_coordinator(node);
     const struct peer *coordinator = is_here ? NULL : node_guide_coordinator(node);
+    uint64_t oldest = 0;
 
     if (!node->requests_are_due && node->now_us < node->requests_due_us) return;
     node->requests_are_due = false;
@@ -246,7 +271,10 @@ void node_requests_update(struct node *node)
     node->answers_are_due = true;
     list_for_each(at, &node->requests)
     {
-        update_one(node, container_of(at, struct request, node), coordinator, is_here);
+        struct request *request = container_of(at, struct request, node);
+
+        if (!request->is_answered && oldest == 0) oldest = request->sequence;
+        update_one(node, request, coordinator, is_here, oldest);
     }
 }
 

@@ -29,13 +29,15 @@ bool node_sessions_is_registered(const struct node *node)
 
     return node_sessions_is_this_life(node) && node->self.name != NULL && strcmp(self->name, node->self.name) == 0 &&
            strcmp(self->host, node->self.host) == 0 && strcmp(self->zone, node->self.zone) == 0 && self->port == node->self.port &&
-           self->shard_count == node->self.shard_count;
+           self->shard_count == node->self.shard_count &&
+           self->is_witness == node->options.is_witness;
 }
 
 bool node_sessions_is_fenced(const struct node *node)
 {
-    (void)node;
-    return false;
+    const struct image_broker *self = node_sessions_self(node);
+
+    return self != NULL && self->is_fenced;
 }
 
 int node_set_self(struct node *node, uint64_t now_us, const struct node_self *self)

@@ -175,6 +175,31 @@ START_TEST(any_broker_is_the_entry)
 }
 END_TEST
 
+START_TEST(a_new_coordinator_takes_over_and_open_requests_end_once)
+{
+    int old, requests[20];
+    char name[32];
+
+    begin(5);
+    found(5, 5);
+    old = node_mesh_coordinator(mesh);
+    for (size_t i = 0; i < 20; i++) {
+        snprintf(name, sizeof(name), "topic-%zu", i);
+        requests[i] = node_mesh_create(mesh, ((size_t)old + 1 + i % 4) % 5, name, 1);
+        node_mesh_run(mesh, 150);
+    }
+    node_mesh_kill(mesh, (size_t)old);
+    for (size_t i = 0; i < 20; i++)
+        ck_assert_int_eq(await(requests[i])->error, 0);
+    ck_assert_int_ne(node_mesh_coordinator(mesh), old);
+    for (size_t i = 0; i < 20; i++) {
+        snprintf(name, sizeof(name), "topic-%zu", i);
+        ck_assert_ptr_nonnull(topic_at(((size_t)old + 1 + i % 4) % 5, name));
+    }
+    end();
+}
+END_TEST
+
 START_TEST(without_a_coordinator_reading_works_and_changes_say_why_not)
 {
     const struct node_answer *answer;
@@ -267,6 +292,7 @@ int main(void)
     tcase_add_test(tcase, blocks_of_producer_ids_never_overlap);
     tcase_add_test(tcase, nonsense_is_answered_as_such);
     tcase_add_test(tcase, any_broker_is_the_entry);
+    tcase_add_test(tcase, a_new_coordinator_takes_over_and_open_requests_end_once);
     tcase_add_test(tcase, without_a_coordinator_reading_works_and_changes_say_why_not);
     tcase_add_test(tcase, a_change_is_seen_by_ten_brokers_within_milliseconds);
     tcase_add_test(tcase, who_leaves_hands_over_first);

@@ -4,10 +4,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/http/http.h"
 #include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/runtime/producer_ids.h"
@@ -176,6 +178,8 @@ static int open_control(struct broker *broker)
     control->stop = stop_by_request;
     control->producer_ids = producer_ids_new(control);
     if (control->producer_ids == NULL) return MESH_ENOMEM;
+    err = forward_open(control, &control->forward);
+    if (err != 0) return err;
     http_options_init(&http_options);
     status_http_source(control, &source);
     err = http_server_new(control->loop, &http_options, &source, &control->http);
@@ -292,8 +296,11 @@ static void abandon_requests(struct broker *broker)
             if (shard == NULL || shard->loop == NULL) continue;
             connections_close_all(shard);
             produce_abandon(shard);
+            shard->is_stopping = true;
+            fetch_stop_waiting(shard); /* those of other brokers */
             delivered += mailbox_drain(&shard->mailbox);
         }
+        delivered += forward_drain(broker->control.forward);
     } while (delivered > 0);
 }
 
@@ -309,6 +316,7 @@ void broker_free(struct broker *broker)
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_free(broker->shards[i]);
     free(broker->shards);
+    forward_free(broker->control.forward);
     producer_ids_free(broker->control.producer_ids);
     metadata_close(broker->control.metadata);
     control_loop_close(broker);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/peers.h"
 #include "crypto/crypto.h"
 
@@ -162,11 +163,15 @@ int membership_start(struct broker *broker)
         .user = broker,
     };
 
-    return peers_open(&options, &broker->control.peers);
+    int err = peers_open(&options, &broker->control.peers);
+
+    if (err == 0) forward_attach(broker->control.forward, broker->control.peers);
+    return err;
 }
 
 void membership_stop(struct broker *broker)
 {
+    forward_detach(broker->control.forward);
     peers_close(broker->control.peers);
     broker->control.peers = NULL;
 }

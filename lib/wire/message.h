@@ -32,11 +32,13 @@ struct produce_entry {
 /* Encoding: start, then one call per entry; the same bytes as ProduceRequest. */
 int produce_request_start(struct buffer *to, int32_t acks, uint32_t timeout_ms);
 int produce_request_add(struct buffer *to, const struct produce_entry *entry);
+int produce_request_forward(struct buffer *to); /* at the end, if wanted: leaders elsewhere are to be asked */
 
 struct produce_request_reader {
     int32_t acks; /* 0, 1 or -1 (all); valid after init */
     uint32_t timeout_ms;
     uint32_t entry_count; /* counted by init, at most MESSAGE_ENTRIES_MAX */
+    bool forwards;
     bool has_first; /* the first one, read by init, is still to be given out */
     struct produce_entry first;
     const uint8_t *at, *end;
@@ -80,9 +82,11 @@ struct fetch_entry {
 
 int fetch_request_start(struct buffer *to, uint32_t max_wait_ms, uint32_t bytes_min, uint32_t bytes_max);
 int fetch_request_add(struct buffer *to, const struct fetch_entry *entry);
+int fetch_request_forward(struct buffer *to); /* as produce_request_forward() */
 
 struct fetch_request_reader {
     uint32_t max_wait_ms, bytes_min, bytes_max, entry_count;
+    bool forwards;
     bool has_first; /* the first one, read by init, is still to be given out */
     struct fetch_entry first;
     const uint8_t *at, *end;
@@ -197,6 +201,7 @@ struct list_offsets_entry {
 struct message_list_offsets_request {
     struct list_offsets_entry *entries;
     size_t entry_count;
+    bool forwards;
 };
 struct list_offsets_result {
     int error;

@@ -19,7 +19,8 @@
 #define REQUEST_BYTES_MIN PROTO_TAG(2, PROTO_VARINT)
 #define REQUEST_BYTES_MAX PROTO_TAG(3, PROTO_VARINT)
 #define REQUEST_ENTRIES   PROTO_TAG(4, PROTO_BYTES)
-#define REQUEST_KNOWN_MAX 4
+#define REQUEST_FORWARD   PROTO_TAG(5, PROTO_VARINT)
+#define REQUEST_KNOWN_MAX 5
 
 /* FetchResult */
 #define RESULT_ENTRY          PROTO_TAG(1, PROTO_VARINT)
@@ -50,6 +51,15 @@ int fetch_request_start(struct buffer *to, uint32_t max_wait_ms, uint32_t bytes_
     at = proto_write_varint(at, REQUEST_BYTES_MIN, bytes_min);
     at = proto_write_varint(at, REQUEST_BYTES_MAX, bytes_max);
     to->size = (size_t)(at - to->data);
+    return 0;
+}
+
+int fetch_request_forward(struct buffer *to)
+{
+    uint8_t *at = proto_room(to, PROTO_SCALAR_SIZE_MAX);
+
+    if (at == NULL) return MESH_ENOMEM;
+    to->size = (size_t)(proto_write_varint(at, REQUEST_FORWARD, 1) - to->data);
     return 0;
 }
 
@@ -125,6 +135,7 @@ int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice 
 {
     const uint8_t *at = message.data, *end = proto_end(message), *after_first = end;
     uint32_t max_wait_ms = 0, bytes_min = 0, bytes_max = 0, entry_count = 0;
+    uint64_t forward = 0;
 
     while (at < end) {
         const uint8_t *entry_end = NULL;
@@ -147,6 +158,7 @@ int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice 
             }
             at = entry_end;
             break;
+        case REQUEST_FORWARD: at = proto_read_varint(at, end, &forward); break;
         default: at = proto_skip(at, end, tag, REQUEST_KNOWN_MAX); break;
         }
         if (at == NULL) return MESH_EPROTO;
@@ -155,6 +167,7 @@ int fetch_request_reader_init(struct fetch_request_reader *reader, struct slice 
     reader->bytes_min = bytes_min;
     reader->bytes_max = bytes_max;
     reader->entry_count = entry_count;
+    reader->forwards = forward != 0;
     reader->has_first = entry_count > 0;
     reader->at = after_first;
     reader->end = end;

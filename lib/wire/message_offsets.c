@@ -10,6 +10,7 @@ static void list_offsets_request_from_wire(struct conversion *conversion,
                                            const Mesh__Wire__ListOffsetsRequest *from,
                                            struct message_list_offsets_request *to)
 {
+    to->forwards = from->forward != 0;
     to->entries = convert_array(conversion, from->n_entries, sizeof(*to->entries), &to->entry_count);
     for (size_t i = 0; i < to->entry_count; i++) {
         const Mesh__Wire__ListOffsetsEntry *entry = from->entries[i];
@@ -24,6 +25,7 @@ static void list_offsets_request_to_wire(struct conversion *conversion,
                                          const struct message_list_offsets_request *from,
                                          Mesh__Wire__ListOffsetsRequest *to)
 {
+    to->forward = from->forwards;
     to->entries = convert_pointers(conversion, from->entry_count, sizeof(**to->entries), &to->n_entries);
     for (size_t i = 0; i < to->n_entries; i++) {
         mesh__wire__list_offsets_entry__init(to->entries[i]);

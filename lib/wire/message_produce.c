@@ -18,7 +18,8 @@
 #define REQUEST_ACKS      PROTO_TAG(1, PROTO_VARINT)
 #define REQUEST_TIMEOUT   PROTO_TAG(2, PROTO_VARINT)
 #define REQUEST_ENTRIES   PROTO_TAG(3, PROTO_BYTES)
-#define REQUEST_KNOWN_MAX 3
+#define REQUEST_FORWARD   PROTO_TAG(4, PROTO_VARINT)
+#define REQUEST_KNOWN_MAX 4
 
 /* ProduceResult */
 #define RESULT_ERROR        PROTO_TAG(1, PROTO_VARINT)
@@ -48,6 +49,15 @@ int produce_request_start(struct buffer *to, int32_t acks, uint32_t timeout_ms)
     at = proto_write_sint32(at, REQUEST_ACKS, acks);
     at = proto_write_varint(at, REQUEST_TIMEOUT, timeout_ms);
     to->size = (size_t)(at - to->data);
+    return 0;
+}
+
+int produce_request_forward(struct buffer *to)
+{
+    uint8_t *at = proto_room(to, PROTO_SCALAR_SIZE_MAX);
+
+    if (at == NULL) return MESH_ENOMEM;
+    to->size = (size_t)(proto_write_varint(at, REQUEST_FORWARD, 1) - to->data);
     return 0;
 }
 
@@ -119,6 +129,7 @@ int produce_request_reader_init(struct produce_request_reader *reader, struct sl
 {
     const uint8_t *at = message.data, *end = proto_end(message), *after_first = end;
     uint64_t batch_size_sum = 0; /* at most MESSAGE_ENTRIES_MAX * 2^32 */
+    uint64_t forward = 0;
     uint32_t entry_count = 0, timeout_ms = 0;
     int32_t acks = 0;
 
@@ -143,6 +154,7 @@ int produce_request_reader_init(struct produce_request_reader *reader, struct sl
             batch_size_sum += entry.batch_size;
             at = entry_end;
             break;
+        case REQUEST_FORWARD: at = proto_read_varint(at, end, &forward); break;
         default: at = proto_skip(at, end, tag, REQUEST_KNOWN_MAX); break;
         }
         if (at == NULL) return MESH_EPROTO;
@@ -151,6 +163,7 @@ int produce_request_reader_init(struct produce_request_reader *reader, struct sl
     reader->acks = acks;
     reader->timeout_ms = timeout_ms;
     reader->entry_count = entry_count;
+    reader->forwards = forward != 0;
     reader->has_first = entry_count > 0;
     reader->at = after_first;
     reader->end = end;

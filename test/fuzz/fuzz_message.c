@@ -34,6 +34,7 @@ static bool recode_produce_request(struct slice message, uint32_t attachment_siz
     MESH_ASSERT(produce_request_start(to, reader.acks, reader.timeout_ms) == 0);
     while (produce_request_reader_next(&reader, &entry))
         MESH_ASSERT(produce_request_add(to, &entry) == 0);
+    if (reader.forwards) MESH_ASSERT(produce_request_forward(to) == 0);
     return true;
 }
 
@@ -59,6 +60,7 @@ static bool recode_fetch_request(struct slice message, uint32_t attachment_size,
     MESH_ASSERT(fetch_request_start(to, reader.max_wait_ms, reader.bytes_min, reader.bytes_max) == 0);
     while (fetch_request_reader_next(&reader, &entry))
         MESH_ASSERT(fetch_request_add(to, &entry) == 0);
+    if (reader.forwards) MESH_ASSERT(fetch_request_forward(to) == 0);
     return true;
 }
 

@@ -309,12 +309,13 @@ enum output_state output_flush(struct connection *connection)
 
 /* ---- readers that do not read ---- */
 
-/* The unsent bytes of records that all lie in memory; 0 when a part of them lies in a file. */
+/* The unsent bytes of records that all lie in the store's memory; 0 when a part of them lies in a file. */
 static size_t records_memory_bytes(const struct output_item *item)
 {
     const struct plog_view *view = &item->records->view;
     size_t size = 0;
 
+    if (item->records->shared != NULL) return 0;
     for (uint32_t i = item->extent; i < view->extent_count; i++) {
         if (view->extents[i].file != NULL) return 0;
         size += view->extents[i].size;

@@ -6,6 +6,9 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "cmd/broker/forward/call.h"
+#include "cmd/broker/forward/requests.h"
+#include "cmd/broker/ops/shared_bytes.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
 
@@ -19,8 +22,9 @@ struct fetch {
     struct fetch_options options;
     struct list_node link; /* in options.fetches until answered */
     struct fetch_answer *answers;
-    struct fetch_part **parts; /* by shard; NULL where the shard has no entries */
-    uint32_t entry_count, part_count, parts_back;
+    struct fetch_part *parts;     /* all: of shards that have entries, and of other brokers */
+    struct fetch_part **of_shards; /* by shard; NULL where it has no entries */
+    uint32_t entry_count, shard_count, part_count, parts_back;
     uint64_t bytes; /* of the parts that are back */
     bool has_error, is_answered;
 };
@@ -28,7 +32,10 @@ struct fetch {
 void fetch_records_free(struct fetch_records *records)
 {
     if (records == NULL) return;
-    plog_view_release(&records->view);
+    if (records->shared != NULL)
+        shared_bytes_unref(records->shared);
+    else
+        plog_view_release(&records->view);
     free(records);
 }
 
@@ -37,10 +44,14 @@ static void fetch_free(struct fetch *fetch)
     if (fetch == NULL) return;
     for (uint32_t i = 0; i < fetch->entry_count && fetch->answers != NULL; i++)
         fetch_records_free(fetch->answers[i].records);
-    for (uint32_t i = 0; i < fetch->part_count && fetch->parts != NULL; i++)
-        fetch_part_free(fetch->parts[i]);
+    while (fetch->parts != NULL) {
+        struct fetch_part *part = fetch->parts;
+
+        fetch->parts = part->next;
+        fetch_part_free(part);
+    }
     free(fetch->answers);
-    free(fetch->parts);
+    free(fetch->of_shards);
     free(fetch);
 }
 
@@ -52,28 +63,67 @@ static struct fetch *fetch_new(struct shard *shard, const struct fetch_options *
     fetch->shard = shard;
     fetch->options = *options;
     fetch->entry_count = entry_count;
-    fetch->part_count = shard->broker->shard_count;
+    fetch->shard_count = shard->broker->shard_count;
     list_init(&fetch->link);
     fetch->answers = calloc(entry_count > 0 ? entry_count : 1, sizeof(*fetch->answers));
-    fetch->parts = calloc(fetch->part_count, sizeof(struct fetch_part *));
-    if (fetch->answers != NULL && fetch->parts != NULL) return fetch;
+    fetch->of_shards = calloc(fetch->shard_count, sizeof(struct fetch_part *));
+    if (fetch->answers != NULL && fetch->of_shards != NULL) return fetch;
     fetch_free(fetch);
     return NULL;
 }
 
-/* Sorts the entries into one part per shard. */
+static int add_part(struct fetch *fetch, struct shard *shard, struct fetch_part **ret_part)
+{
+    int err = fetch_part_new(fetch, fetch->shard, shard, &fetch->options, ret_part);
+
+    if (err != 0) return err;
+    (*ret_part)->next = fetch->parts;
+    fetch->parts = *ret_part;
+    fetch->part_count++;
+    return 0;
+}
+
+static int part_of_broker(struct fetch *fetch, const struct uuid *broker, struct fetch_part **ret_part)
+{
+    int err;
+
+    for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next) {
+        if (!part->is_forwarded || !uuid_equal(&part->broker, broker)) continue;
+        *ret_part = part;
+        return 0;
+    }
+    err = add_part(fetch, fetch->shard, ret_part);
+    if (err != 0) return err;
+    (*ret_part)->is_forwarded = true;
+    (*ret_part)->broker = *broker;
+    return 0;
+}
+
+static int part_of_shard(struct fetch *fetch, uint32_t index, struct fetch_part **ret_part)
+{
+    int err = 0;
+
+    if (fetch->of_shards[index] == NULL)
+        err = add_part(fetch, fetch->shard->broker->shards[index], &fetch->of_shards[index]);
+    *ret_part = fetch->of_shards[index];
+    return err;
+}
+
+/* Sorts the entries into one part per shard and other broker. */
 static int fetch_split(struct fetch *fetch, struct fetch_request_reader *reader)
 {
     struct fetch_entry entry;
+    struct uuid leader;
 
     for (uint32_t i = 0; fetch_request_reader_next(reader, &entry); i++) {
-        uint32_t home = image_shard_of(&entry.topic_id, entry.partition, fetch->part_count);
-        int err = 0;
+        struct fetch_part *part = NULL;
+        int err;
 
-        if (fetch->parts[home] == NULL)
-            err = fetch_part_new(fetch, fetch->shard, fetch->shard->broker->shards[home], &fetch->options,
-                                 &fetch->parts[home]);
-        if (err == 0) err = fetch_part_add(fetch->parts[home], i, &entry);
+        if (fetch->options.forwards && forward_is_elsewhere(fetch->shard, &entry.topic_id, entry.partition, &leader))
+            err = part_of_broker(fetch, &leader, &part);
+        else
+            err = part_of_shard(fetch, image_shard_of(&entry.topic_id, entry.partition, fetch->shard_count), &part);
+        if (err == 0) err = fetch_part_add(part, i, &entry);
         if (err != 0) return err;
     }
     return 0;
@@ -84,25 +134,21 @@ static void fetch_answer(struct fetch *fetch)
     MESH_ASSERT(!fetch->is_answered);
     fetch->is_answered = true;
     list_remove(&fetch->link);
-    for (uint32_t i = 0; i < fetch->part_count; i++)
-        if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
+    for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next)
+        fetch_part_cancel(part);
     fetch->options.done(fetch->options.owner, fetch->options.tag, fetch->answers, fetch->entry_count);
 }
 
 static bool fetch_is_done(const struct fetch *fetch)
 {
-    uint32_t expected = 0;
-
     if (fetch->has_error || (fetch->bytes > 0 && fetch->bytes >= fetch->options.bytes_min)) return true;
-    for (uint32_t i = 0; i < fetch->part_count; i++)
-        if (fetch->parts[i] != NULL) expected++;
-    return fetch->parts_back == expected;
+    return fetch->parts_back == fetch->part_count;
 }
 
 static bool fetch_is_settled(const struct fetch *fetch)
 {
-    for (uint32_t i = 0; i < fetch->part_count; i++)
-        if (fetch->parts[i] != NULL && !fetch_part_is_back(fetch->parts[i])) return false;
+    for (const struct fetch_part *part = fetch->parts; part != NULL; part = part->next)
+        if (!fetch_part_is_back(part)) return false;
     return true;
 }
 
@@ -139,38 +185,58 @@ void fetch_part_finished(struct fetch *fetch, struct fetch_part *part)
  * first batch that is larger, as otherwise nobody would ever get that batch through this shard. */
 static void fetch_share_bytes(struct fetch *fetch)
 {
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < fetch->part_count; i++)
-        if (fetch->parts[i] != NULL) count++;
-    for (uint32_t i = 0; i < fetch->part_count; i++) {
-        if (fetch->parts[i] == NULL) continue;
-        fetch->parts[i]->bytes_max = fetch->options.bytes_max / count;
-        fetch->parts[i]->is_short = fetch->entry_count <= FETCH_SHORT_ENTRIES;
+    for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next) {
+        part->bytes_max = fetch->options.bytes_max / fetch->part_count;
+        part->is_short = fetch->entry_count <= FETCH_SHORT_ENTRIES;
     }
+}
+
+static int prepare_parts(struct fetch *fetch)
+{
+    int err = 0;
+
+    for (struct fetch_part *part = fetch->parts; part != NULL && err == 0; part = part->next)
+        if (part->is_forwarded) err = forward_fetch_prepare(part);
+    return err;
+}
+
+/* Those that go elsewhere; they come back by mail. */
+static bool send_parts(struct fetch *fetch)
+{
+    const struct fetch_part *local = fetch->of_shards[fetch->shard->index];
+    bool is_any_out = false;
+
+    for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next) {
+        if (part == local) continue;
+        is_any_out = true;
+        if (part->is_forwarded)
+            forward_fetch_send(part);
+        else
+            fetch_part_send(part);
+    }
+    return is_any_out;
 }
 
 int fetch_submit(struct shard *shard, const struct fetch_options *options, struct fetch_request_reader *reader)
 {
     struct fetch *fetch = fetch_new(shard, options, reader->entry_count);
     struct fetch_part *local;
-    bool is_remote = false;
+    bool is_remote;
     int err;
 
     if (fetch == NULL) return MESH_ENOMEM;
     err = fetch_split(fetch, reader);
+    if (err == 0) {
+        fetch_share_bytes(fetch);
+        err = prepare_parts(fetch);
+    }
     if (err != 0) {
         fetch_free(fetch);
         return err;
     }
-    fetch_share_bytes(fetch);
     list_push_back(options->fetches, &fetch->link);
-    for (uint32_t i = 0; i < fetch->part_count; i++) {
-        if (fetch->parts[i] == NULL || i == shard->index) continue;
-        is_remote = true;
-        fetch_part_send(fetch->parts[i]);
-    }
-    local = fetch->parts[shard->index];
+    local = fetch->of_shards[shard->index];
+    is_remote = send_parts(fetch);
     if (local != NULL) {
         fetch_part_run(local); /* may end and free the fetch */
     } else if (!is_remote) {
@@ -189,8 +255,8 @@ bool fetch_cancel(struct list_node *fetches, uint32_t *ret_entry_count)
     fetch = container_of(node, struct fetch, link);
     *ret_entry_count = fetch->entry_count;
     fetch->is_answered = true;
-    for (uint32_t i = 0; i < fetch->part_count; i++)
-        if (fetch->parts[i] != NULL) fetch_part_cancel(fetch->parts[i]);
+    for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next)
+        fetch_part_cancel(part);
     if (fetch_is_settled(fetch)) fetch_free(fetch);
     return true;
 }

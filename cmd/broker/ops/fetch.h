@@ -1,6 +1,6 @@
-/* broker/ops/fetch.h - fetch record batches from any partitions of this broker, waiting for records if asked to.
+/* broker/ops/fetch.h - fetch record batches from any partitions of this broker, or of any if asked to, waiting for records if asked to.
  *
- * A fetch is split into one part per shard. A part answers as soon as its partitions have bytes_min bytes below their high
+ * A fetch is split into one part per shard (or other broker). A part answers as soon as its partitions have bytes_min bytes below their high
  * watermarks, one of them has an error, or the time is up; the fetch is done when its parts together have bytes_min, or
  * all have answered. Parts that did not answer in time are canceled: what they would have read is fetched next time. */
 #ifndef BROKER_OPS_FETCH_H
@@ -10,12 +10,14 @@
 #include "wire/message.h"
 
 struct shard;
+struct shared_bytes;
 struct fetch;
 
 /* One entry's records, taken over by the door, which sends and then releases them. */
 struct fetch_records {
     struct fetch_records *next; /* free for the owner's use */
     struct plog_view view;
+    struct shared_bytes *shared; /* NULL: the view holds what it points at itself; else it is of one extent, in there */
 };
 void fetch_records_free(struct fetch_records *records); /* any thread; accepts NULL */
 
@@ -31,6 +33,7 @@ typedef void fetch_done_fn(void *owner, uint64_t tag, struct fetch_answer *answe
 
 struct fetch_options {
     uint32_t max_wait_ms, bytes_min, bytes_max;
+    bool forwards; /* entries of partitions that other brokers lead, to them */
     fetch_done_fn *done;
     void *owner;
     uint64_t tag;

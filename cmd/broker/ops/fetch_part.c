@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -45,6 +46,7 @@ void fetch_part_free(struct fetch_part *part)
     if (part == NULL) return;
     MESH_ASSERT(fetch_part_is_back(part));
     part_drop_records(part);
+    forward_fetch_free(part->call);
     free(part->entries);
     free(part);
 }
@@ -78,6 +80,7 @@ static int entry_read(struct shard_partition *partition, struct fetch_part_entry
     if (entry->request.offset == replica->high_watermark || (bytes_left == 0 && !is_first)) return 0;
     records = malloc(sizeof(*records));
     if (records == NULL) return MESH_ENOMEM;
+    records->shared = NULL;
     err = plog_read(partition->plog, entry->request.offset, replica->high_watermark, bytes_max, &records->view);
     if (err == MESH_EAGAIN) { /* the disk is asked where batches begin; the partition's waiters are woken then */
         entry->part->is_cold = partition->has_cold_readers = true;
@@ -302,7 +305,7 @@ static void cancel_arrives(struct mail *mail)
 
 void fetch_part_cancel(struct fetch_part *part)
 {
-    if (!part->is_out || part->is_canceling) return;
+    if (!part->is_out || part->is_canceling || part->is_forwarded) return;
     if (part->home == part->shard) {
         part_stop_waiting(part);
         part->is_out = false;

@@ -1,4 +1,4 @@
-/* broker/ops/fetch_part.h - the entries of one fetch that live on one shard; internal to fetch.
+/* broker/ops/fetch_part.h - the entries of one fetch that live on one shard, or on another broker; internal to fetch.
  *
  * Made and freed on the home shard. While it is out it belongs to the shard that serves it; the home shard may only ask for
  * it back (cancel), by a mail that always returns. Invariant: a part is freed only when neither it nor its cancellation
@@ -12,6 +12,7 @@
 #include <ev.h>
 
 struct fetch_part;
+struct forward_fetch;
 
 struct fetch_part_entry {
     struct fetch_entry request;
@@ -24,7 +25,11 @@ struct fetch_part_entry {
 struct fetch_part {
     /* constant while out */
     struct fetch *fetch;
-    struct shard *home, *shard;
+    struct fetch_part *next; /* of the fetch */
+    struct shard *home, *shard; /* shard: home, if it goes to another broker */
+    bool is_forwarded;
+    struct uuid broker; /* where it goes to then, */
+    struct forward_fetch *call; /* and how, until it has left; owned */
     uint32_t max_wait_ms, bytes_min, bytes_max;
     bool is_short; /* the request has few entries: say something about each */
     struct fetch_part_entry *entries; /* owned; entries belong to the serving shard while out */

@@ -2,6 +2,8 @@
 #include "cmd/broker/ops/list_offsets.h"
 
 #include "base/error.h"
+#include "cmd/broker/forward/call.h"
+#include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/partition_facts.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -86,12 +88,16 @@ static void call_arrives(struct mail *mail)
     call_run(container_of(mail, struct list_offsets_call, mail));
 }
 
-int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, list_offsets_done_fn *done,
+int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, bool forwards, list_offsets_done_fn *done,
                         void *owner, uint64_t tag)
 {
     uint32_t home = image_shard_of(&entry->topic_id, entry->partition, shard->broker->shard_count);
-    struct list_offsets_call *call = calloc(1, sizeof(*call));
+    struct list_offsets_call *call;
+    struct uuid leader;
 
+    if (forwards && forward_is_elsewhere(shard, &entry->topic_id, entry->partition, &leader))
+        return forward_list_offsets(shard, &leader, entry, done, owner, tag);
+    call = calloc(1, sizeof(*call));
     if (call == NULL) return MESH_ENOMEM;
     call->home = shard;
     call->shard = shard->broker->shards[home];

@@ -1,4 +1,4 @@
-/* broker/ops/list_offsets.h - earliest, latest, or by time; of one partition anywhere in this broker. */
+/* broker/ops/list_offsets.h - earliest, latest, or by time; of one partition anywhere in this broker, or in any. */
 #ifndef BROKER_OPS_LIST_OFFSETS_H
 #define BROKER_OPS_LIST_OFFSETS_H
 
@@ -12,8 +12,8 @@ struct shard;
 /* On the submitting shard, exactly once, maybe inside the call; errors of the partition are in result->error. */
 typedef void list_offsets_done_fn(void *owner, uint64_t tag, const struct list_offsets_result *result);
 
-/* Errors: MESH_ENOMEM (done will not run). */
-int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, list_offsets_done_fn *done,
+/* forwards: if another broker leads the partition, it is asked. Errors: MESH_ENOMEM (done will not run). */
+int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, bool forwards, list_offsets_done_fn *done,
                         void *owner, uint64_t tag);
 
 #endif

@@ -23,6 +23,7 @@ struct produce_done {
 struct produce_terms {
     int32_t acks;        /* 0, 1 or -1 (all) */
     uint32_t timeout_ms; /* for the disk and for memory; 0: as long as it takes */
+    bool forwards;       /* to the broker that leads the partition, if it is another one (forward/requests.h) */
 };
 
 /* `batch` is entry->batch_size writable bytes, patched in place and borrowed for the call. Returns 0 when done.call has run or

@@ -2,16 +2,40 @@
 #ifndef BROKER_OPS_PRODUCE_LOCAL_H
 #define BROKER_OPS_PRODUCE_LOCAL_H
 
+#include "base/list.h"
 #include "cmd/broker/ops/produce.h"
 
 #define PRODUCE_EXPIRE_MS 500 /* between two calls of produce_expire() */
 
+struct pool_buffer;
 struct shard;
 struct shard_partition;
 
 /* As produce_submit(), for a partition of this shard. */
 int produce_local(struct shard *shard, struct shard_partition *partition, const struct produce_entry *entry,
                   uint8_t *batch, const struct produce_terms *terms, struct produce_done done);
+
+/* A batch whose bytes somebody else holds until done: another shard, or the broker's loop for another broker. */
+struct produce_foreign {
+    struct shard *shard; /* that it is for */
+    struct produce_entry entry;
+    struct produce_terms terms;
+    struct produce_done done; /* has a call */
+    uint8_t *batch;
+    uint64_t received_ms;
+    struct list_node link; /* in shard->remote_waiting, while that has no memory for it */
+};
+
+/* On its shard: appends it, or lets it wait for memory behind those that came before it. */
+void produce_foreign(struct produce_foreign *foreign);
+
+/* Memory for a copy on its way to another shard or broker. One of a shard at a time may pass the limit: see produce.c. */
+struct produce_room {
+    struct pool_buffer *buffer;
+    bool is_urgent;
+};
+bool produce_room_acquire(struct shard *shard, size_t size, struct produce_room *ret_room);
+void produce_room_release(struct shard *shard, const struct produce_room *room);
 
 /* Tells an error, if anybody wants to know. */
 void produce_refuse(struct shard *shard, int error, struct produce_done done);

@@ -288,6 +288,11 @@ int link_send(struct link *link, uint8_t type, struct slice payload)
     return err;
 }
 
+bool link_take_back(struct link *link, struct link_message *message)
+{
+    return link_queue_remove(&link->queue, message);
+}
+
 void link_close(struct link *link)
 {
     if (link->state == STATE_GOODBYE || link->state == STATE_ENDED) return;

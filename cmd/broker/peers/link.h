@@ -56,6 +56,9 @@ int link_send(struct link *link, uint8_t type, struct slice payload);
 /* The same without a copy: takes the message on success (link_queue.h). */
 int link_send_message(struct link *link, struct link_message *message);
 
+/* link_queue_remove(), of a message that this link took and has not given back. */
+bool link_take_back(struct link *link, struct link_message *message);
+
 /* Inside receive(): the payload's bytes become the caller's, to be freed; long messages are not copied for it. NULL: no memory. */
 uint8_t *link_take(struct link *link, uint8_t type, struct slice payload);
 

@@ -81,6 +81,15 @@ int link_queue_push(struct link_queue *queue, struct link_message *message)
     return 0;
 }
 
+bool link_queue_remove(struct link_queue *queue, struct link_message *message)
+{
+    if (message->taken > 0) return false;
+    list_remove(&message->node);
+    queue->bytes[link_lane_of(message->type)] -= message_size(message);
+    queue->total -= message_size(message);
+    return true;
+}
+
 static enum link_lane next_lane(const struct link_queue *queue)
 {
     enum link_lane other = queue->turn == LINK_LANE_METADATA ? LINK_LANE_FORWARD : LINK_LANE_METADATA;

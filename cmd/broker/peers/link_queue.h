@@ -59,6 +59,9 @@ void link_queue_clear(struct link_queue *queue); /* done() runs for all */
 /* Takes the message on success. Errors: MESH_ETOOLARGE, MESH_EFULL (its lane is). */
 int link_queue_push(struct link_queue *queue, struct link_message *message);
 
+/* Takes a message that waits in this queue out again, without done(). False: some of it is on its way already. */
+bool link_queue_remove(struct link_queue *queue, struct link_message *message);
+
 /* The next part to be sealed. */
 struct link_part {
     uint8_t type; /* with LINK_PART_MORE, unless the message ends here */

@@ -66,6 +66,13 @@ int peers_link_send_message(struct peers *peers, const struct uuid *peer, struct
     return link_send_message(link->link, message);
 }
 
+bool peers_link_take_back(struct peers *peers, const struct uuid *peer, struct link_message *message)
+{
+    struct peer_link *link = ready_link(peers, peer);
+
+    return link != NULL && link_take_back(link->link, message);
+}
+
 uint8_t *peers_take_message(struct peers *peers, struct slice message)
 {
     MESH_ASSERT(peers->receiving != NULL);

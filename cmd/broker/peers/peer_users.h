@@ -30,6 +30,10 @@ int peers_link_send(struct peers *peers, const struct uuid *peer, enum link_type
 /* The same without a copy; takes the message on success. */
 int peers_link_send_message(struct peers *peers, const struct uuid *peer, struct link_message *message);
 
+/* Takes back a message that was sent over the link that is up now and not given back yet: true, and done() will not run, if none of it is on its
+ * way. */
+bool peers_link_take_back(struct peers *peers, const struct uuid *peer, struct link_message *message);
+
 /* Inside receive(): makes the message's bytes the caller's, who frees them. NULL: no memory. */
 uint8_t *peers_take_message(struct peers *peers, struct slice message);
 

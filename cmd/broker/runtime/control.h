@@ -10,11 +10,13 @@
 #include "wire/message.h"
 
 #include <ev.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct metadata;
 struct producer_ids;
 struct http_server;
+struct forward;
 struct peers;
 struct shard;
 struct image;
@@ -26,6 +28,8 @@ struct control {
     struct metadata *metadata;
     struct http_server *http;
     struct peers *peers; /* NULL before this broker is a member, and after its end */
+    struct forward *forward; /* likewise; it outlives `peers` a little */
+    _Atomic uint64_t forwarded_bytes; /* of records that were fetched elsewhere and are not sent to clients yet; any thread */
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/http/http.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -188,5 +189,6 @@ void control_loop_stop(struct broker *broker)
     self->deadline.data = broker;
     ev_timer_start(broker->control.loop, &self->deadline);
     if (broker->control.http != NULL) http_server_stop(broker->control.http);
+    forward_stop_waiting(broker->control.forward);
     stop_step(broker, shard_stop_quiesce, on_quiet);
 }

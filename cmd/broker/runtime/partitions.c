@@ -173,8 +173,14 @@ int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32
                         struct shard_partition **ret_partition)
 {
     struct shard_partition *partition = shard_partition_find(shard, topic_id, number);
+    struct partition_assignment assignment;
+    const struct image_topic *topic;
 
-    if (partition == NULL) return partition_open(shard, topic_id, number, NULL, ret_partition);
+    if (partition == NULL) {
+        topic = image_find_topic(shard->image, topic_id);
+        if (topic != NULL && assignment_of(topic, number, &assignment) && assignment.leader != shard->broker->node_id) return MESH_ENOT_LEADER;
+        return partition_open(shard, topic_id, number, NULL, ret_partition);
+    }
     *ret_partition = partition;
     return 0;
 }

@@ -30,7 +30,8 @@ struct shard_partition {
     struct partition replica;
 };
 
-/* The partition, opened if need be. Errors: MESH_EUNKNOWN_TOPIC, MESH_ENOMEM. */
+/* The partition, opened if need be. Errors: MESH_EUNKNOWN_TOPIC, MESH_ENOT_LEADER (another broker leads it, and it is not open here),
+ * MESH_ENOMEM. */
 int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
                         struct shard_partition **ret_partition);
 /* The same, if it is open; else NULL. */

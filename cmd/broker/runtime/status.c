@@ -1,4 +1,5 @@
 /* broker/runtime/status.c - puts the image, the runtime and the shards' numbers together. */
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/runtime/status.h"
 
 #include "base/clock.h"
@@ -129,6 +130,13 @@ static bool source_peers(void *user, struct peers_stats *ret_stats)
     return control->peers != NULL;
 }
 
+static void source_forward(void *user, struct forward_stats *ret_stats)
+{
+    const struct control *control = user;
+
+    forward_get_stats(control->forward, ret_stats);
+}
+
 void status_http_source(struct control *control, struct http_source *ret_source)
 {
     *ret_source = (struct http_source){
@@ -139,6 +147,7 @@ void status_http_source(struct control *control, struct http_source *ret_source)
         .gather = source_gather,
         .members = source_members,
         .peers = source_peers,
+        .forward = source_forward,
         .start_wall_ms = clock_wall_ms(),
         .version = BROKER_VERSION,
     };

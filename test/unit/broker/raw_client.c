@@ -289,7 +289,7 @@ struct list_offsets_result raw_list_offsets(struct raw_client *client, const str
                                             int64_t timestamp_ms)
 {
     struct list_offsets_entry entry = {*topic_id, partition, timestamp_ms};
-    struct message_list_offsets_request request = {&entry, 1};
+    struct message_list_offsets_request request = {.entries = &entry, .entry_count = 1};
     struct message_list_offsets_response response;
     struct buffer message = BUFFER_INIT;
     struct list_offsets_result result;

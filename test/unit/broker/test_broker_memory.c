@@ -177,7 +177,7 @@ static void list_offsets(unsigned number)
 {
     static const int64_t times[] = {-1, -2, 1};
     struct list_offsets_entry entries[3 * PARTITIONS];
-    struct message_list_offsets_request request = {entries, 3 * PARTITIONS};
+    struct message_list_offsets_request request = {.entries = entries, .entry_count = 3 * PARTITIONS};
     struct buffer message = BUFFER_INIT;
     struct raw_client client;
 

@@ -224,6 +224,7 @@ static void fill_topic_response(struct fill *fill, struct message_topic_response
 
 static void fill_list_offsets_request(struct fill *fill, struct message_list_offsets_request *message)
 {
+    message->forwards = fill_bool(fill);
     message->entries = fill_array(fill, sizeof(*message->entries), &message->entry_count);
     for (size_t i = 0; i < message->entry_count; i++) {
         message->entries[i].topic_id = fill_uuid(fill);

@@ -242,7 +242,7 @@ static void encode_list_offsets_request(struct buffer *to)
 {
     struct list_offsets_entry entries[] = {
         {uuid_from(0x10), 5, -1}, {uuid_from(0x10), 5, -2}, {uuid_from(0x20), 0, 1700000000000}};
-    struct message_list_offsets_request message = {entries, 3};
+    struct message_list_offsets_request message = {.entries = entries, .entry_count = 3};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
 }
@@ -276,6 +276,7 @@ static void recode_produce_request(struct slice message, uint32_t attachment_siz
     ck_assert_int_eq(produce_request_start(to, reader.acks, reader.timeout_ms), 0);
     while (produce_request_reader_next(&reader, &entry))
         ck_assert_int_eq(produce_request_add(to, &entry), 0);
+    if (reader.forwards) ck_assert_int_eq(produce_request_forward(to), 0);
 }
 
 static void encode_produce_response(struct buffer *to)
@@ -318,6 +319,7 @@ static void recode_fetch_request(struct slice message, uint32_t attachment_size,
     ck_assert_int_eq(fetch_request_start(to, reader.max_wait_ms, reader.bytes_min, reader.bytes_max), 0);
     while (fetch_request_reader_next(&reader, &entry))
         ck_assert_int_eq(fetch_request_add(to, &entry), 0);
+    if (reader.forwards) ck_assert_int_eq(fetch_request_forward(to), 0);
 }
 
 static void encode_fetch_response(struct buffer *to)
@@ -346,6 +348,34 @@ static void recode_fetch_response(struct slice message, uint32_t attachment_size
     ck_assert_int_eq(fetch_response_reader_init(&reader, message, attachment_size), 0);
     while (fetch_response_reader_next(&reader, &result))
         ck_assert_int_eq(fetch_response_add(to, &result), 0);
+}
+
+/* ---- to be forwarded ---- */
+
+static void encode_produce_forward(struct buffer *to)
+{
+    const struct produce_entry entry = {uuid_from(0x10), 5, -1, 73};
+
+    ck_assert_int_eq(produce_request_start(to, 1, 1000), 0);
+    ck_assert_int_eq(produce_request_add(to, &entry), 0);
+    ck_assert_int_eq(produce_request_forward(to), 0);
+}
+
+static void encode_fetch_forward(struct buffer *to)
+{
+    const struct fetch_entry entry = {uuid_from(0x10), 5, -1, 4096, 65536};
+
+    ck_assert_int_eq(fetch_request_start(to, 500, 1, 1 << 20), 0);
+    ck_assert_int_eq(fetch_request_add(to, &entry), 0);
+    ck_assert_int_eq(fetch_request_forward(to), 0);
+}
+
+static void encode_list_offsets_forward(struct buffer *to)
+{
+    struct list_offsets_entry entry = {uuid_from(0x10), 5, -1};
+    struct message_list_offsets_request message = {.entries = &entry, .entry_count = 1, .forwards = true};
+
+    ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
 }
 
 /* ---- the files ---- */
@@ -377,6 +407,9 @@ static const struct golden_case {
      recode_list_offsets_request},
     {"list_offsets_response", 1, FRAME_OP_LIST_OFFSETS, 9, 0, encode_list_offsets_response,
      recode_list_offsets_response},
+    {"produce_forward_request", 0, FRAME_OP_PRODUCE, 17, 1, encode_produce_forward, recode_produce_request},
+    {"fetch_forward_request", 0, FRAME_OP_FETCH, 18, 0, encode_fetch_forward, recode_fetch_request},
+    {"list_offsets_forward_request", 0, FRAME_OP_LIST_OFFSETS, 19, 0, encode_list_offsets_forward, recode_list_offsets_request},
     {"init_producer_request", 0, FRAME_OP_INIT_PRODUCER, 10, 0, encode_nothing, recode_nothing},
     {"init_producer_response", 1, FRAME_OP_INIT_PRODUCER, 10, 0, encode_init_producer_response,
      recode_init_producer_response},

@@ -15,6 +15,7 @@
 
 struct request {
     uint32_t max_wait_ms, bytes_min, bytes_max, entry_count;
+    bool forwards;
     struct fetch_entry entries[COUNT_MAX];
 };
 
@@ -38,6 +39,7 @@ static struct request random_request(struct random *random)
         .bytes_min = (uint32_t)random_number(random),
         .bytes_max = (uint32_t)random_number(random),
         .entry_count = (uint32_t)random_below(random, COUNT_MAX + 1),
+        .forwards = random_below(random, 2) == 0,
     };
 
     for (uint32_t i = 0; i < request.entry_count; i++) {
@@ -76,6 +78,7 @@ static void encode_request(const struct request *request, struct buffer *to)
                      0);
     for (uint32_t i = 0; i < request->entry_count; i++)
         ck_assert_int_eq(fetch_request_add(to, &request->entries[i]), 0);
+    if (request->forwards) ck_assert_int_eq(fetch_request_forward(to), 0);
 }
 
 static void encode_response(const struct response *response, struct buffer *to)
@@ -100,6 +103,7 @@ static void encode_request_by_library(struct request *request, struct buffer *to
     wire.max_wait_ms = request->max_wait_ms;
     wire.bytes_min = request->bytes_min;
     wire.bytes_max = request->bytes_max;
+    wire.forward = request->forwards;
     wire.n_entries = request->entry_count;
     wire.entries = pointers;
     for (uint32_t i = 0; i < request->entry_count; i++) {
@@ -141,6 +145,7 @@ static void check_request_against_library(struct slice message, const struct req
 
     ck_assert_ptr_nonnull(wire);
     ck_assert_uint_eq(wire->max_wait_ms, request->max_wait_ms);
+    ck_assert(!!wire->forward == request->forwards);
     ck_assert_uint_eq(wire->bytes_min, request->bytes_min);
     ck_assert_uint_eq(wire->bytes_max, request->bytes_max);
     ck_assert_uint_eq(wire->n_entries, request->entry_count);
@@ -205,6 +210,7 @@ static int read_request(struct slice message, struct request *ret_request)
         struct fetch_entry entry;
         uint32_t count = 0;
         ret_request->max_wait_ms = reader.max_wait_ms;
+        ret_request->forwards = reader.forwards;
         ret_request->bytes_min = reader.bytes_min;
         ret_request->bytes_max = reader.bytes_max;
         ret_request->entry_count = reader.entry_count;

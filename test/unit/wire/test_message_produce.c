@@ -16,6 +16,7 @@
 struct request {
     int32_t acks;
     uint32_t timeout_ms, entry_count, attachment_size;
+    bool forwards;
     struct produce_entry entries[COUNT_MAX];
 };
 
@@ -42,6 +43,7 @@ static struct request random_request(struct random *random)
         .acks = (int32_t)random_below(random, 3) - 1,
         .timeout_ms = (uint32_t)random_number(random),
         .entry_count = (uint32_t)random_below(random, COUNT_MAX + 1),
+        .forwards = random_below(random, 2) == 0,
     };
 
     for (uint32_t i = 0; i < request.entry_count; i++) {
@@ -60,6 +62,7 @@ static void encode_request(const struct request *request, struct buffer *to)
     ck_assert_int_eq(produce_request_start(to, request->acks, request->timeout_ms), 0);
     for (uint32_t i = 0; i < request->entry_count; i++)
         ck_assert_int_eq(produce_request_add(to, &request->entries[i]), 0);
+    if (request->forwards) ck_assert_int_eq(produce_request_forward(to), 0);
 }
 
 /* The same through protobuf-c. */
@@ -70,6 +73,7 @@ static void encode_request_by_library(struct request *request, struct buffer *to
 
     wire.acks = request->acks;
     wire.timeout_ms = request->timeout_ms;
+    wire.forward = request->forwards;
     wire.n_entries = request->entry_count;
     wire.entries = pointers;
     for (uint32_t i = 0; i < request->entry_count; i++) {
@@ -98,7 +102,7 @@ static int read_request(struct slice message, uint32_t attachment_size, struct r
         uint32_t count = 0;
         struct produce_entry entry;
         *ret_request = (struct request){
-            reader.acks, reader.timeout_ms, reader.entry_count, attachment_size, {{{{0}}, 0, 0, 0}}};
+            reader.acks, reader.timeout_ms, reader.entry_count, attachment_size, reader.forwards, {{{{0}}, 0, 0, 0}}};
         while (produce_request_reader_next(&reader, &entry)) {
             if (count < COUNT_MAX) ret_request->entries[count] = entry;
             count++;
@@ -143,6 +147,7 @@ static void check_against_library(struct slice message, const struct request *re
     ck_assert_ptr_nonnull(wire);
     ck_assert_int_eq(wire->acks, request->acks);
     ck_assert_uint_eq(wire->timeout_ms, request->timeout_ms);
+    ck_assert(!!wire->forward == request->forwards);
     ck_assert_uint_eq(wire->n_entries, request->entry_count);
     for (size_t i = 0; i < wire->n_entries && i < COUNT_MAX; i++) {
         ck_assert_mem_eq(wire->entries[i]->topic_id.data, request->entries[i].topic_id.bytes, UUID_SIZE);

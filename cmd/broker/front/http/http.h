@@ -15,6 +15,7 @@
 
 struct ev_loop;
 struct http_server;
+struct forward_stats;
 struct peers_stats;
 
 /* `set` (owned by the caller of this function until it returns) is NULL when a shard did not answer: the
@@ -42,6 +43,7 @@ struct http_source {
      * peers (/v1/members is then empty). */
     int (*members)(void *user, struct arena *arena, struct message_members_response *ret_members);
     bool (*peers)(void *user, struct peers_stats *ret_stats);
+    void (*forward)(void *user, struct forward_stats *ret_stats); /* may be NULL */
     int64_t start_wall_ms; /* for process_start_time_seconds */
     const char *version;
 };

@@ -3,6 +3,7 @@
 #include "cmd/broker/front/http/metrics_text.h"
 
 #include "base/error.h"
+#include "cmd/broker/front/http/metrics_forward.h"
 #include "cmd/broker/front/http/metrics_peers.h"
 #include "cmd/broker/front/http/metrics_writer.h"
 #include "wire/frame.h"
@@ -329,5 +330,6 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
                     SHARD(sync_ns));
     write_topics(&writer, input);
     if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
+    if (input->forward != NULL) metrics_forward_write(&writer, input->forward);
     return writer.error;
 }

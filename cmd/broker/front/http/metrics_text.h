@@ -12,6 +12,7 @@
 #include "cmd/broker/metadata/describe.h"
 #include "cmd/broker/runtime/metrics.h"
 
+struct forward_stats;
 struct peers_stats;
 
 struct metrics_input {
@@ -24,6 +25,7 @@ struct metrics_input {
     uint32_t topics_max;
     uint32_t http_connections;
     const struct peers_stats *peers; /* NULL: none yet */
+    const struct forward_stats *forward; /* NULL: not asked */
 };
 
 /* Appends the whole exposition. Errors: MESH_ENOMEM. */

@@ -5,6 +5,7 @@
 #include "cmd/broker/front/http/metrics_text.h"
 #include "cmd/broker/front/http/server.h"
 #include "cmd/broker/front/http/views.h"
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/peers.h"
 #include "replication/coordinator/topic_name.h"
 
@@ -144,6 +145,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     struct describe_facts facts;
     struct process_stats process;
     struct peers_stats peers;
+    struct forward_stats forward;
     bool has_peers;
 
     if (!exchange_resumes(exchange)) return;
@@ -155,6 +157,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     read_facts(exchange, set, &facts);
     process_stats_read(&process);
     has_peers = source->peers != NULL && source->peers(source->user, &peers);
+    if (source->forward != NULL) source->forward(source->user, &forward);
     exchange->response.type = HTTP_TYPE_METRICS;
     struct metrics_input input = {
         .set = set,
@@ -166,6 +169,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
         .topics_max = exchange->server->options.metric_topics_max,
         .http_connections = exchange->server->connection_count,
         .peers = has_peers ? &peers : NULL,
+        .forward = source->forward != NULL ? &forward : NULL,
     };
     answer(exchange, metrics_text_write(&input, &exchange->response.body));
 }

@@ -50,7 +50,7 @@ static int call_start(const struct native_request *request, const struct message
     call->remaining = body->entry_count + 1; /* one for this function, so that it does not end under it */
     connection_begin(connection, connection_weight(body->entry_count));
     for (size_t i = 0; i < body->entry_count; i++) {
-        int err = list_offsets_submit(connection->shard, &body->entries[i], on_entry_done, call, i);
+        int err = list_offsets_submit(connection->shard, &body->entries[i], body->forwards, on_entry_done, call, i);
 
         if (err == 0) continue;
         on_entry_done(call, i,

@@ -1,0 +1,445 @@
+/* A request that reaches the wrong broker: two whole brokers in this process, linked as members of one mesh, whose images were made by
+ * hand: some partitions are led here, some there. */
+#include "base/error.h"
+#include "broker_fixture.h"
+#include "cmd/broker/broker_private.h"
+#include "cmd/broker/forward/forward.h"
+#include "cmd/broker/peers/seed.h"
+#include "raw_client.h"
+#include "support/run_suite.h"
+#include "unit/replication/metadata_history.h"
+#include "wire/record_batch.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PARTITIONS  6
+#define PRODUCER_ID 4711 /* as INIT_PRODUCER would have given; that makes a new image here, without what was made by hand */
+
+static struct broker_fixture here, there; /* the clients are connected to `here` */
+static struct history *history;
+static struct raw_client client, direct; /* direct: to `there` */
+static struct uuid topic_id;
+static struct seed seed;
+static char key_path[128];
+static uint32_t far, far_other, near; /* partitions led there, there on the other shard, here */
+
+/* ---- two brokers ---- */
+
+static void become_second(struct broker_fixture *fixture)
+{
+    fixture->broker->node_id = 2;
+}
+
+static void publish(struct broker_fixture *fixture)
+{
+    control_publish_image(&fixture->broker->control, history->image);
+}
+
+static void start_there(void)
+{
+    broker_fixture_start(&there);
+    raw_hello(&direct, there.port, -1);
+    publish(&there);
+}
+
+static int32_t leader_of(uint32_t number)
+{
+    struct image_partition partition;
+
+    ck_assert(image_topic_partition(image_find_topic(history->image, &topic_id), number, &partition));
+    return partition.leader;
+}
+
+static void choose_partitions(void)
+{
+    far = far_other = near = UINT32_MAX;
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        if (leader_of(i) == 1) near = i;
+        if (leader_of(i) != 2) continue;
+        if (far == UINT32_MAX)
+            far = i;
+        else if (raw_shard_of(&topic_id, i) != raw_shard_of(&topic_id, far))
+            far_other = i;
+    }
+    if (far_other == UINT32_MAX) far_other = far;
+    ck_assert(far != UINT32_MAX && near != UINT32_MAX);
+}
+
+static void setup(void)
+{
+    char address[64];
+
+    broker_fixture_init(&here);
+    broker_fixture_init(&there);
+    broker_fixture_start(&here);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", here.port);
+    ck_assert_int_eq(seed_parse(address, &seed), 0);
+    snprintf(key_path, sizeof(key_path), "%s/key", here.data_dir);
+    there.options.seeds = &seed;
+    there.options.seed_count = 1;
+    there.options.key_places.option = key_path;
+    there.options.name = "there";
+    there.opened = become_second;
+    history = history_new_mesh(0, "");
+    broker_fixture_start(&there);
+    history_register_broker(history, &here.broker_id, 1, "");
+    history_register_broker(history, &there.broker_id, 1, "");
+    topic_id = history_create_topic(history, "orders", PARTITIONS, 1)->topic_id;
+    choose_partitions();
+    publish(&here);
+    publish(&there);
+    raw_hello(&direct, there.port, -1);
+    raw_hello(&client, here.port, (int32_t)raw_shard_of(&topic_id, far));
+}
+
+static void teardown(void)
+{
+    raw_close(&client);
+    raw_close(&direct);
+    broker_fixture_deinit(&there);
+    broker_fixture_deinit(&here);
+    history_free(history);
+}
+
+/* ---- requests that ask for it ---- */
+
+static uint32_t produce_send(const struct produce_entry *entries, uint32_t count, struct slice batches, int32_t acks)
+{
+    struct buffer message = BUFFER_INIT;
+    uint32_t correlation_id;
+
+    ck_assert_int_eq(produce_request_start(&message, acks, client.produce_timeout_ms), 0);
+    for (uint32_t i = 0; i < count; i++)
+        ck_assert_int_eq(produce_request_add(&message, &entries[i]), 0);
+    ck_assert_int_eq(produce_request_forward(&message), 0);
+    correlation_id = raw_send(&client, FRAME_OP_PRODUCE, buffer_slice(&message), batches);
+    buffer_deinit(&message);
+    return correlation_id;
+}
+
+static uint32_t produce_one_send(uint32_t partition, const struct buffer *batch, int32_t acks)
+{
+    const struct produce_entry entry = {topic_id, partition, -1, (uint32_t)batch->size};
+
+    return produce_send(&entry, 1, buffer_slice(batch), acks);
+}
+
+static struct produce_result produce(uint32_t partition, int count, size_t value_size)
+{
+    struct buffer batch = raw_batch(count, value_size, -1, -1, raw_now_ms());
+    struct produce_result result = raw_produce_result(&client, produce_one_send(partition, &batch, -1));
+
+    buffer_deinit(&batch);
+    return result;
+}
+
+static uint32_t fetch_send(uint32_t partition, uint64_t offset, uint32_t max_wait_ms, uint32_t bytes_max)
+{
+    const struct fetch_entry entry = {topic_id, partition, -1, offset, bytes_max};
+    struct buffer message = BUFFER_INIT;
+    uint32_t correlation_id;
+
+    ck_assert_int_eq(fetch_request_start(&message, max_wait_ms, 1, bytes_max), 0);
+    ck_assert_int_eq(fetch_request_add(&message, &entry), 0);
+    ck_assert_int_eq(fetch_request_forward(&message), 0);
+    correlation_id = raw_send(&client, FRAME_OP_FETCH, buffer_slice(&message), slice_of(NULL, 0));
+    buffer_deinit(&message);
+    return correlation_id;
+}
+
+static struct fetch_result fetch_result(uint32_t correlation_id, struct buffer *records)
+{
+    struct fetch_result result;
+
+    ck_assert_uint_eq(raw_fetch_results(&client, correlation_id, &result, 1, records), 1);
+    return result;
+}
+
+/* The link may be a moment younger than the images. */
+static void wait_for_link(void)
+{
+    struct produce_result result;
+
+    do
+        result = produce(far, 1, 10);
+    while (result.error == MESH_EUNREACHABLE);
+    ck_assert_int_eq(result.error, 0);
+}
+
+/* ---- what comes of it ---- */
+
+START_TEST(a_batch_reaches_its_leader_and_the_receipt_comes_back)
+{
+    struct buffer batch = raw_batch(3, 100, -1, -1, raw_now_ms());
+    struct produce_result result;
+
+    wait_for_link();
+    result = raw_produce_result(&client, produce_one_send(far, &batch, -1));
+    ck_assert_int_eq(result.error, 0);
+    ck_assert_uint_eq(result.base_offset, 1);
+    ck_assert_uint_eq(result.replicas_synced, 1);
+    ck_assert_int_ge(result.leader_epoch, 0);
+    ck_assert_int_eq(raw_list_offsets(&direct, &topic_id, far, -1).offset, 4);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+START_TEST(who_does_not_ask_for_it_is_told_to_go_elsewhere)
+{
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    const struct raw_fetch options = {0, 1, 1000};
+    const struct fetch_entry entry = {topic_id, far, -1, 0, 1000};
+    struct fetch_result result;
+
+    ck_assert_int_eq(raw_produce(&client, &topic_id, far, &batch).error, MESH_ENOT_LEADER);
+    ck_assert_uint_eq(raw_fetch_results(&client, raw_fetch_send(&client, &options, &entry, 1), &result, 1, NULL), 1);
+    ck_assert_int_eq(result.error, MESH_ENOT_LEADER);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic_id, far, -1).error, MESH_ENOT_LEADER);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+START_TEST(one_request_may_concern_both_brokers)
+{
+    struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms()), batches = BUFFER_INIT;
+    const uint32_t size = (uint32_t)batch.size, partitions[] = {far, near, far_other, near};
+    struct produce_entry entries[4];
+    struct produce_response_reader reader;
+    struct produce_result result;
+    struct raw_frame frame;
+
+    wait_for_link();
+    for (int i = 0; i < 4; i++) {
+        entries[i] = (struct produce_entry){topic_id, partitions[i], -1, size};
+        buffer_append(&batches, batch.data, batch.size);
+    }
+    raw_expect(&client, produce_send(entries, 4, buffer_slice(&batches), -1), &frame);
+    ck_assert_int_eq(produce_response_reader_init(&reader, buffer_slice(&frame.message)), 0);
+    ck_assert_uint_eq(reader.result_count, 4);
+    for (int i = 0; produce_response_reader_next(&reader, &result); i++) {
+        ck_assert_int_eq(result.error, 0);
+        if (i == 3) ck_assert_uint_eq(result.base_offset, 1);
+    }
+    raw_frame_deinit(&frame);
+    buffer_deinit(&batch);
+    buffer_deinit(&batches);
+}
+END_TEST
+
+START_TEST(records_come_back_as_they_were_sent)
+{
+    struct buffer batch = raw_batch(20, 5000, -1, -1, raw_now_ms()), records = BUFFER_INIT;
+    struct record_batch_header header;
+    struct fetch_result result;
+
+    wait_for_link();
+    ck_assert_int_eq(raw_produce_result(&client, produce_one_send(far, &batch, -1)).error, 0);
+    result = fetch_result(fetch_send(far, 1, 0, 1 << 20), &records);
+    ck_assert_int_eq(result.error, 0);
+    ck_assert_uint_eq(result.next_offset, 21);
+    ck_assert_uint_eq(result.high_watermark, 21);
+    ck_assert_uint_eq(records.size, batch.size);
+    ck_assert_int_eq(record_batch_parse_header(buffer_slice(&records), &header), 0);
+    ck_assert_int_eq(header.base_offset, 1);
+    ck_assert_mem_eq(records.data + 61, batch.data + 61, batch.size - 61); /* what lies behind the header */
+    buffer_deinit(&batch);
+    buffer_deinit(&records);
+}
+END_TEST
+
+START_TEST(a_long_poll_is_woken_at_the_leader)
+{
+    struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms()), records = BUFFER_INIT;
+    uint32_t correlation_id;
+
+    wait_for_link();
+    correlation_id = fetch_send(far, 1, 60000, 1 << 20);
+    raw_ping(&client); /* it waits, and nothing else waits for it */
+    ck_assert_int_eq(raw_produce(&direct, &topic_id, far, &batch).error, 0);
+    ck_assert_uint_eq(fetch_result(correlation_id, &records).next_offset, 2);
+    ck_assert_uint_eq(records.size, batch.size);
+    buffer_deinit(&batch);
+    buffer_deinit(&records);
+}
+END_TEST
+
+START_TEST(offsets_are_asked_of_the_leader)
+{
+    struct list_offsets_entry entries[] = {{topic_id, far, -1}, {topic_id, near, -1}};
+    struct message_list_offsets_request request = {.entries = entries, .entry_count = 2, .forwards = true};
+    struct message_list_offsets_response response;
+    struct buffer message = BUFFER_INIT;
+    struct raw_frame frame;
+
+    wait_for_link();
+    ck_assert_int_eq(produce(far, 7, 10).error, 0);
+    ck_assert_int_eq(produce(near, 3, 10).error, 0);
+    ck_assert_int_eq(message_encode_list_offsets_request(&message, &request), 0);
+    raw_expect(&client, raw_send(&client, FRAME_OP_LIST_OFFSETS, buffer_slice(&message), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_list_offsets_response(buffer_slice(&frame.message), &response), 0);
+    ck_assert_uint_eq(response.result_count, 2);
+    ck_assert_int_eq(response.results[0].offset, 8);
+    ck_assert_int_eq(response.results[1].offset, 3);
+    message_deinit_list_offsets_response(&response);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&message);
+}
+END_TEST
+
+/* Pipelined by one connection, with sequences: a batch out of order would be refused. */
+START_TEST(order_holds_on_the_way)
+{
+    enum { BATCHES = 300, WINDOW = 5 };
+    uint32_t correlation_ids[BATCHES];
+    const int64_t producer_id = PRODUCER_ID;
+
+    wait_for_link();
+    for (int i = 0; i < BATCHES + WINDOW; i++) {
+        struct produce_result result;
+
+        if (i >= WINDOW) {
+            result = raw_produce_result(&client, correlation_ids[i - WINDOW]);
+            ck_assert_int_eq(result.error, 0);
+            ck_assert(!result.is_duplicate);
+            ck_assert_uint_eq(result.base_offset, (uint64_t)(1 + 2 * (i - WINDOW)));
+        }
+        if (i < BATCHES) {
+            struct buffer batch = raw_batch(2, i % 7 == 0 ? 60000 : 20, producer_id, 2 * i, raw_now_ms());
+
+            correlation_ids[i] = produce_one_send(far, &batch, -1);
+            buffer_deinit(&batch);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_batch_sent_twice_is_known_at_the_leader)
+{
+    struct produce_result first, second;
+    struct buffer batch;
+
+    wait_for_link();
+    batch = raw_batch(2, 100, PRODUCER_ID, 0, raw_now_ms());
+    first = raw_produce_result(&client, produce_one_send(far, &batch, -1));
+    second = raw_produce(&direct, &topic_id, far, &batch); /* now that its leader can be reached */
+    ck_assert_int_eq(first.error, 0);
+    ck_assert_int_eq(second.error, 0);
+    ck_assert(second.is_duplicate);
+    ck_assert_uint_eq(second.base_offset, first.base_offset);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+START_TEST(without_acknowledgement_it_goes_all_the_same)
+{
+    struct buffer batch = raw_batch(1, 100, -1, -1, raw_now_ms());
+
+    wait_for_link();
+    for (int i = 0; i < 100; i++)
+        (void)produce_one_send(far, &batch, 0);
+    ck_assert_uint_eq(produce(far, 1, 10).base_offset, 101); /* behind them all */
+    buffer_deinit(&batch);
+}
+END_TEST
+
+/* Far more than queues hold, there and back: nothing is lost, nothing refused. */
+START_TEST(a_flood_is_slowed_down_and_arrives)
+{
+    enum { BATCHES = 120, WINDOW = 40 };
+    struct buffer batch = raw_batch(1, 1000000, -1, -1, raw_now_ms()), records = BUFFER_INIT;
+    uint32_t correlation_ids[BATCHES];
+    uint64_t offset = 1;
+
+    wait_for_link();
+    for (int i = 0; i < BATCHES + WINDOW; i++) {
+        if (i >= WINDOW) ck_assert_int_eq(raw_produce_result(&client, correlation_ids[i - WINDOW]).error, 0);
+        if (i < BATCHES) correlation_ids[i] = produce_one_send(far, &batch, -1);
+    }
+    while (offset < BATCHES + 1) {
+        struct fetch_result result = fetch_result(fetch_send(far, offset, 1000, 16 << 20), &records);
+
+        ck_assert_int_eq(result.error, 0);
+        offset = result.next_offset;
+    }
+    ck_assert_uint_eq(records.size, BATCHES * batch.size);
+    buffer_deinit(&batch);
+    buffer_deinit(&records);
+}
+END_TEST
+
+START_TEST(a_leader_that_goes_is_told_and_one_that_returns_is_used)
+{
+    struct fetch_result result = {0};
+    uint32_t waiting;
+
+    wait_for_link();
+    waiting = fetch_send(far, 1, 60000, 1000);
+    raw_ping(&client);
+    raw_close(&direct);
+    ck_assert_int_eq(broker_fixture_stop(&there), 0);
+    /* An error that may be tried again, or the empty answer of a broker that stops. */
+    (void)raw_fetch_results(&client, waiting, &result, 1, NULL);
+    ck_assert(result.error == 0 || mesh_error_is_retriable(result.error));
+    ck_assert_int_eq(produce(far, 1, 10).error, MESH_EUNREACHABLE);
+    start_there();
+    wait_for_link();
+    /* Its own metadata did not know the topic at its start, so what it held was put aside. */
+    ck_assert_int_eq(raw_list_offsets(&direct, &topic_id, far, -1).offset, 1);
+}
+END_TEST
+
+START_TEST(a_stop_waits_for_no_long_poll_elsewhere)
+{
+    struct fetch_result result;
+    uint32_t waiting;
+
+    wait_for_link();
+    waiting = fetch_send(far, 1, 60000, 1000);
+    raw_ping(&client);
+    broker_fixture_stop_begin(&here);
+    ck_assert_uint_eq(raw_fetch_results(&client, waiting, &result, 1, NULL), 0); /* nothing to say */
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_takes_its_requests_along)
+{
+    struct buffer batch = raw_batch(1, 1000, -1, -1, raw_now_ms());
+
+    wait_for_link();
+    for (int i = 0; i < 20; i++) {
+        (void)fetch_send(far, 1000000, 60000, 1000); /* an error */
+        (void)fetch_send(far, 100, 60000, 1000);
+        (void)produce_one_send(far, &batch, -1);
+    }
+    raw_close(&client);
+    raw_hello(&client, here.port, -1);
+    ck_assert_int_eq(produce(far, 1, 10).error, 0);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("forward");
+    TCase *tcase = tcase_create("forward");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, a_batch_reaches_its_leader_and_the_receipt_comes_back);
+    tcase_add_test(tcase, who_does_not_ask_for_it_is_told_to_go_elsewhere);
+    tcase_add_test(tcase, one_request_may_concern_both_brokers);
+    tcase_add_test(tcase, records_come_back_as_they_were_sent);
+    tcase_add_test(tcase, a_long_poll_is_woken_at_the_leader);
+    tcase_add_test(tcase, offsets_are_asked_of_the_leader);
+    tcase_add_test(tcase, order_holds_on_the_way);
+    tcase_add_test(tcase, a_batch_sent_twice_is_known_at_the_leader);
+    tcase_add_test(tcase, without_acknowledgement_it_goes_all_the_same);
+    tcase_add_test(tcase, a_flood_is_slowed_down_and_arrives);
+    tcase_add_test(tcase, a_leader_that_goes_is_told_and_one_that_returns_is_used);
+    tcase_add_test(tcase, a_stop_waits_for_no_long_poll_elsewhere);
+    tcase_add_test(tcase, a_client_that_leaves_takes_its_requests_along);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -233,6 +233,7 @@ void chaos_run(uint64_t seed, unsigned steps, uint32_t defects, struct chaos_res
     voters = hosts < 5 || below(&chaos, 2) == 0 ? 3 : 5;
     net_init(net, seed, hosts);
     net->defects = defects;
+    net->judges_words = defects == 0;
     net->snapshot_every = below(&chaos, 2) == 0 ? 10 + below(&chaos, 40) : 0;
     net->options.retained_bytes_max = below(&chaos, 4000);
     net->options.snapshot_chunk_bytes = 500 + (uint32_t)below(&chaos, 4000);

@@ -35,6 +35,7 @@ void net_init(struct raft_net *net, uint64_t seed, unsigned host_count)
     net->delay_min_us = 200;
     net->delay_max_us = 600;
     net->snapshot_size = 3000;
+    net->judges_words = true;
     net->committed_chain = calloc(NET_INDEX_MAX, sizeof(*net->committed_chain));
     MESH_ASSERT(net->committed_chain != NULL);
     raft_options_init(&net->options);
@@ -264,16 +265,11 @@ static void packet_send(struct raft_net *net, unsigned from, unsigned to, struct
 
 /* ---- what must hold ---- */
 
-static bool has_defect(const struct raft_net *net, enum raft_defect defect)
-{
-    return (net->defects >> defect & 1) != 0;
-}
-
 /* Nothing is said that the disk does not hold. */
 static void check_said(struct raft_net *net, struct net_host *host, const struct message *message)
 {
-    if (message->type == MESSAGE_PRESENCE || (message->flags & MESSAGE_PRE_VOTE) != 0) return;
-    if (host->disk.term < message->term && !has_defect(net, RAFT_DEFECT_VOTE_NOT_HELD)) breach(net, "a term was spoken in that is not durable");
+    if (!net->judges_words || message->type == MESSAGE_PRESENCE || (message->flags & MESSAGE_PRE_VOTE) != 0) return;
+    if (host->disk.term < message->term) breach(net, "a term was spoken in that is not durable");
     if (message->type == MESSAGE_VOTE_RESPONSE && (message->flags & MESSAGE_GRANTED) != 0 && host->disk.term == message->term &&
         !raft_server_equal(&host->disk.voted_for, &message->to))
         breach(net, "a vote was given that is not durable");
@@ -282,13 +278,14 @@ static void check_said(struct raft_net *net, struct net_host *host, const struct
         breach(net, "entries were acknowledged that are not durable");
 }
 
-/* Whoever is elected has all that was ever committed (leader completeness). */
+/* Whoever is elected has all that was committed in earlier terms (leader completeness). A late vote may still elect one of an older term: it
+ * can commit nothing. */
 static void check_completeness(struct raft_net *net, unsigned i)
 {
     struct raft_status status = net_status(net, i);
     struct raft_entry entry;
 
-    if (net->committed == 0 || net->committed <= status.snapshot.index) return;
+    if (net->committed == 0 || net->committed <= status.snapshot.index || status.term <= net->committed_in) return;
     if (!raft_get_entry(net->hosts[i].raft, net->committed, &entry) ||
         memcmp(entry.chain, net->committed_chain[net->committed], RAFT_CHAIN_SIZE) != 0)
         breach(net, "a leader was elected that lacks what is committed");
@@ -305,7 +302,7 @@ static void check_role(struct raft_net *net, unsigned i, const struct raft_outpu
     check_completeness(net, i);
 }
 
-static void check_committed(struct raft_net *net, uint64_t index, const uint8_t chain[RAFT_CHAIN_SIZE])
+static void check_committed(struct raft_net *net, uint64_t index, uint64_t term, const uint8_t chain[RAFT_CHAIN_SIZE])
 {
     static const uint8_t none[RAFT_CHAIN_SIZE];
 
@@ -315,7 +312,9 @@ static void check_committed(struct raft_net *net, uint64_t index, const uint8_t 
     } else if (memcmp(net->committed_chain[index], chain, RAFT_CHAIN_SIZE) != 0) {
         breach(net, "two histories of what is committed");
     }
-    if (index > net->committed) net->committed = index;
+    if (index <= net->committed) return;
+    net->committed = index;
+    net->committed_in = term;
 }
 
 static void snapshot_take(struct raft_net *net, struct net_host *host)
@@ -339,11 +338,14 @@ static void snapshot_take(struct raft_net *net, struct net_host *host)
 
 static void commit_take(struct raft_net *net, struct net_host *host, const struct raft_output *output)
 {
+    struct raft_status status;
+
+    raft_get_status(host->raft, &status);
     for (size_t k = 0; k < output->entry_count; k++) {
         const struct raft_entry *entry = &output->entries[k];
         if (entry->index != host->applied + 1) breach(net, "entries are given out of order");
         host->applied = entry->index;
-        check_committed(net, entry->index, entry->chain);
+        check_committed(net, entry->index, status.term, entry->chain);
     }
 }
 
@@ -412,7 +414,7 @@ void net_drain(struct raft_net *net, unsigned i)
             host->applied = output.position.index;
             host->restored = output.position;
             host->restores++;
-            check_committed(net, output.position.index, output.position.chain);
+            check_committed(net, output.position.index, net_status(net, i).term, output.position.chain);
             break;
         case RAFT_OUTPUT_ROLE: check_role(net, i, &output); break;
         case RAFT_OUTPUT_READ: read_take(net, host, &output); break;
@@ -459,7 +461,7 @@ void net_start(struct raft_net *net, unsigned i)
     MESH_ASSERT(err == 0);
 #ifdef MESH_TEST_SWITCHES
     for (unsigned defect = 1; defect < RAFT_DEFECT_COUNT; defect++) {
-        if (has_defect(net, (enum raft_defect)defect)) raft_bring_back(host->raft, (enum raft_defect)defect);
+        if ((net->defects >> defect & 1) != 0) raft_bring_back(host->raft, (enum raft_defect)defect);
     }
 #endif
     net_drain(net, i);

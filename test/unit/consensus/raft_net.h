@@ -87,13 +87,14 @@ struct raft_net {
     uint64_t (*choose_drop)(struct raft_net *net, unsigned from, unsigned to, const struct message *message); /* 1: lost */
     struct raft_options options;               /* of servers that start */
     uint32_t defects;                          /* switches of servers that start */
+    bool judges_words;                         /* what is said is compared with the disk; without, only what follows from it counts */
     uint64_t snapshot_every;                   /* entries; 0: never */
     uint64_t snapshot_size;
     bool refuse_next_snapshot;
 
     unsigned leader_of_term[NET_TERM_MAX]; /* host + 1 */
     uint8_t (*committed_chain)[RAFT_CHAIN_SIZE]; /* by index; all zero: not yet */
-    uint64_t committed;
+    uint64_t committed, committed_in; /* the index; the term of whoever said so first */
     uint64_t messages[16]; /* sent, by type */
     uint64_t bytes_sent;
     unsigned breaches;

@@ -16,7 +16,8 @@ struct raft_store_report {
     uint64_t torn_bytes;             /* cut from the end: never acknowledged */
     uint64_t damaged_first, damaged_until; /* a hole: entries that were durable and are not readable; 0: none */
     bool used_older_snapshot;        /* the newest is damaged; the one before and the log replaced it */
-    bool vote_slot_damaged;          /* one of the two; the other one was good, and newer or as new */
+    bool vote_slot_damaged;          /* one of the two copies; the other one is as new, or newer and was never acknowledged */
+    uint64_t repaired;               /* entries with one damaged header of two: nothing is lost */
 };
 
 /* Opens (makes, if absent) the store of `self` in `directory` of fs. Tells a torn tail (cut, durably) from damage (a bad
@@ -28,12 +29,14 @@ int raft_store_open(struct fs *fs, const char *directory, const struct raft_serv
 void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */
 int raft_store_error(const struct raft_store *store);
 
-/* Term, vote and the mark of a hole: one record with version and CRC, in the older of two slots, synced. A mark stays until it is
+/* Term, vote and the mark of a hole: one record with version and CRC, kept
+ * twice, each copy synced before the next. A mark stays until it is
  * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (The core writes the mark first of
  * all when recovery found a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) */
 int raft_store_set_state(struct raft_store *store, uint64_t term, const struct raft_server *voted_for, uint64_t damaged_until);
 
-/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all. Entries at or below the newest
+/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all; a cut, a new segment and more than 512
+ * entries cost more. With MESH_EFULL the cut may have been done. Entries at or below the newest
  * snapshot are skipped: they were on their way when it came sideways. */
 int raft_store_append(struct raft_store *store, const struct raft_entry *entries, size_t count);
 

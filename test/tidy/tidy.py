@@ -135,8 +135,9 @@ def check_cores():
 
 
 # What brings defects back for tests may not be in what is shipped.
-SHIPPED = {"mesh", "libmesh.so", "libmesh.a", "libmesh_gossip.a", "libmesh_founding.a", "libmesh_consensus.a"}
-SWITCHES = re.compile(r"\b((gossip|founding|raft)_bring_back)\b")
+SHIPPED = {"mesh", "libmesh.so", "libmesh.a", "libmesh_gossip.a", "libmesh_founding.a", "libmesh_consensus.a",
+           "libmesh_consensus_store.a"}
+SWITCHES = re.compile(r"\b((gossip|founding|raft|raft_store)_bring_back)\b")
 
 
 def check_switches():

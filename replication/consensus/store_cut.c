@@ -155,6 +155,7 @@ void store_remove_old_segments(struct raft_store *store)
             break;
         count++;
     }
+    if (count == 0) return;
     store->segment_count -= count;
     memmove(store->segments, store->segments + count, store->segment_count * sizeof(*store->segments));
 }

@@ -89,7 +89,8 @@ static size_t room(const struct raft_store *store, uint64_t index, size_t count)
 {
     uint64_t base, used;
 
-    if (store->tail == NULL || store->tail_end > store->segment_bytes_max) return 0;
+    if (store->tail == NULL) return 0;
+    if (store->tail_end > store->segment_bytes_max && store->tail_end > STORE_BODIES_POSITION) return 0; /* an empty one takes any */
     base = store->segments[store->segment_count - 1];
     used = index - base;
     if (index != store->last + 1 && used != 0) return 0; /* the log goes on behind a gap that a snapshot covers */

@@ -229,7 +229,7 @@ static bool partly_matches(struct store_world *world, uint64_t first, const stru
         !is_snapshot(&before->snapshot, got) || got->damaged_until != before->damaged_until || got->entry_count < shared)
         return false;
     if (equal_entries(&before->entries[from], shared, got->entries, shared) != shared) return false;
-    more = equal_entries(entries, count, got->entries + shared, got->entry_count - shared);
+    more = got->entry_count == shared ? 0 : equal_entries(entries, count, got->entries + shared, got->entry_count - shared);
     if (shared + more != got->entry_count) return false;
     if (first < from) return false;
     if (ret_found != before) *ret_found = *before;

@@ -171,6 +171,10 @@ static void hurt_copy(struct random *random)
         fs_unref(file);
         if (byte != 0 || random_below(random, 50) == 0) break;
     }
+    if (random_below(random, 10) == 0) { /* a small file, and seldom hit */
+        snprintf(pick.path, sizeof(pick.path), "consensus/state");
+        pick.position = random_below(random, 2) * STORE_BLOCK_SIZE + random_below(random, STORE_STATE_SIZE);
+    }
     if (random_below(random, 8) == 0)
         ck_assert_int_eq(fs_mem_zero_sector(fork_disk, pick.path, pick.position), 0);
     else

@@ -1,12 +1,14 @@
 /* What membership does in time: detection, dissemination, false alarms, idle cost, the speed of the simulator itself.
  *
- * usage: bench_gossip [CASE...]   cases: detect kill leave loss slow idle speed kernel; TRIALS: percent of the usual runs */
+ * usage: bench_gossip [CASE...]   cases: detect kill leave loss slow idle speed kernel; TRIALS: percent of the usual runs;
+ * BROKERS: meshes of this size only (detect kill leave) */
 #include "sim/gossip_mesh.h"
 #include "sim/gossip_world.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +23,13 @@ static unsigned trials_of(unsigned usual)
     return usual * percent / 100 < 1 ? 1 : (unsigned)(usual * percent / 100);
 }
 
+static bool is_wanted(uint32_t size)
+{
+    const char *text = getenv("BROKERS");
+
+    return text == NULL || strtoul(text, NULL, 10) == size;
+}
+
 static int compare(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -33,6 +42,18 @@ static double quantile(double *values, size_t count, double q)
     if (count == 0) return 0;
     qsort(values, count, sizeof(values[0]), compare);
     return values[(size_t)(q * (double)(count - 1) + 0.5)];
+}
+
+/* Where the true quantile is with 95 %, whatever the distribution: so many of the values are below it, give or take the
+ * binomial's two deviations. */
+static void interval(double *values, size_t count, double q, double *ret_low, double *ret_high)
+{
+    double middle = q * (double)count, by = 1.96 * sqrt((double)count * q * (1 - q));
+    size_t low = middle - by < 1 ? 0 : (size_t)(middle - by) - 1, high = (size_t)ceil(middle + by);
+
+    qsort(values, count, sizeof(values[0]), compare);
+    *ret_low = values[low];
+    *ret_high = high >= count ? 1e9 : values[high]; /* too few to say */
 }
 
 /* ---- one crash ---- */
@@ -102,10 +123,12 @@ static void show_detect(void)
     double first[1000], all[1000];
 
     printf("a host dies (no reset): seconds until the first holds it dead, p50 and p99, and until all do, p99\n"
-           "    N  trials   first p50   first p99     all p99   model p50/p99, p99   worst ratio\n");
+           "    N  trials   first p50   first p99     all p99   (95 %%)          model p50/p99, p99   worst ratio\n");
     for (size_t i = 0; i < SIZES; i++) {
         unsigned trials = crash_trials(sizes[i]);
-        double p50, p99, all_p99, worst;
+        double p50, p99, all_p99, worst, low, high;
+        char range[32];
+        if (!is_wanted(sizes[i])) continue;
         if (trials > 1000) trials = 1000;
         measure_ends(sizes[i], trials, lose_power, first, all);
         p50 = quantile(first, trials, 0.5);
@@ -114,7 +137,12 @@ static void show_detect(void)
         worst = p50 / model[i][0];
         if (p99 / model[i][1] > worst) worst = p99 / model[i][1];
         if (all_p99 / model[i][2] > worst) worst = all_p99 / model[i][2];
-        printf("%5u  %6u  %10.2f  %10.2f  %10.2f   %.1f/%.1f, %.1f          %.2f%s\n", sizes[i], trials, p50, p99, all_p99,
+        interval(all, trials, 0.99, &low, &high);
+        if (high < 1e9)
+            snprintf(range, sizeof(range), "(%.2f-%.2f)", low, high);
+        else
+            snprintf(range, sizeof(range), "(from %.2f)", low);
+        printf("%5u  %6u  %10.2f  %10.2f  %10.2f   %-15s %.1f/%.1f, %.1f          %.2f%s\n", sizes[i], trials, p50, p99, all_p99, range,
                model[i][0], model[i][1], model[i][2], worst, worst > 1.1 ? "  > 1.10" : "");
         fflush(stdout);
     }
@@ -127,6 +155,7 @@ static void show_end(const char *what, void (*go)(struct gossip_mesh *mesh), dou
     printf("%s: milliseconds until all know (bound %.0f)\n    N  trials         p50         p99         max\n", what, bound);
     for (size_t i = 0; i < SIZES; i++) {
         unsigned trials = crash_trials(sizes[i]);
+        if (!is_wanted(sizes[i])) continue;
         if (trials > 1000) trials = 1000;
         measure_ends(sizes[i], trials, go, first, all);
         printf("%5u  %6u  %10.0f  %10.0f  %10.0f%s\n", sizes[i], trials, quantile(all, trials, 0.5) * 1e3,

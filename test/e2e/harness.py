@@ -60,8 +60,9 @@ class Result:
 class Broker:
     """One `mesh serve`, or with seeds one `mesh join`. start() returns when it is ready; the log is gathered in `lines`."""
 
-    def __init__(self, data, listen="127.0.0.1:0", options=(), env=None, seeds=()):
+    def __init__(self, data, listen="127.0.0.1:0", options=(), env=None, seeds=(), prefix=()):
         self.data, self.listen, self.options, self.env, self.seeds = data, listen, list(options), env, list(seeds)
+        self.prefix = list(prefix)  # a command that becomes the broker: nsenter
         self.process = self.address = self.ready = None
         self.lines, self.news = [], queue.Queue()
 
@@ -78,7 +79,7 @@ class Broker:
     def launch(self):
         self.lines, self.news = [], queue.Queue()
         self.process = subprocess.Popen(
-            [MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options],
+            [*self.prefix, MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(self.env))
         self.reader = threading.Thread(target=self._read, args=(self.process, self.lines, self.news), daemon=True)
         self.reader.start()

@@ -13,6 +13,7 @@
 #include <string.h>
 
 static const uint32_t sizes[] = {3, 5, 10, 30, 100, 300};
+#define TRIALS_MAX 10000
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
 static unsigned trials_of(unsigned usual)
@@ -120,7 +121,7 @@ static void show_detect(void)
     /* The 500 ms column of PROTOCOLS 1.4. */
     static const double model[SIZES][3] = {{2.8, 3.7, 3.7}, {2.8, 3.9, 4.0}, {2.8, 4.4, 4.6},
                                            {3.8, 5.5, 5.6}, {4.8, 6.6, 6.8}, {5.9, 7.4, 7.7}};
-    double first[1000], all[1000];
+    static double first[TRIALS_MAX], all[TRIALS_MAX];
 
     printf("a host dies (no reset): seconds until the first holds it dead, p50 and p99, and until all do, p99\n"
            "    N  trials   first p50   first p99     all p99   (95 %%)          model p50/p99, p99   worst ratio\n");
@@ -129,7 +130,7 @@ static void show_detect(void)
         double p50, p99, all_p99, worst, low, high;
         char range[32];
         if (!is_wanted(sizes[i])) continue;
-        if (trials > 1000) trials = 1000;
+        if (trials > TRIALS_MAX) trials = TRIALS_MAX;
         measure_ends(sizes[i], trials, lose_power, first, all);
         p50 = quantile(first, trials, 0.5);
         p99 = quantile(first, trials, 0.99);
@@ -150,13 +151,13 @@ static void show_detect(void)
 
 static void show_end(const char *what, void (*go)(struct gossip_mesh *mesh), double bound)
 {
-    double first[1000], all[1000];
+    static double first[TRIALS_MAX], all[TRIALS_MAX];
 
     printf("%s: milliseconds until all know (bound %.0f)\n    N  trials         p50         p99         max\n", what, bound);
     for (size_t i = 0; i < SIZES; i++) {
         unsigned trials = crash_trials(sizes[i]);
         if (!is_wanted(sizes[i])) continue;
-        if (trials > 1000) trials = 1000;
+        if (trials > TRIALS_MAX) trials = TRIALS_MAX;
         measure_ends(sizes[i], trials, go, first, all);
         printf("%5u  %6u  %10.0f  %10.0f  %10.0f%s\n", sizes[i], trials, quantile(all, trials, 0.5) * 1e3,
                quantile(all, trials, 0.99) * 1e3, quantile(all, trials, 1) * 1e3,

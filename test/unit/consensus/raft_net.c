@@ -21,6 +21,14 @@ void net_chain(const uint8_t previous[RAFT_CHAIN_SIZE], const struct raft_entry 
     memcpy(ret_chain, lanes, sizeof(lanes));
 }
 
+/* Calls of a server that may be made to run out of memory. */
+#define CALLED(net, call)                                                                                     \
+    do {                                                                                                      \
+        if ((net)->before != NULL) (net)->before(net);                                                        \
+        call;                                                                                                 \
+        if ((net)->after != NULL) (net)->after(net);                                                          \
+    } while (0)
+
 static void breach(struct raft_net *net, const char *what)
 {
     if (net->breaches++ == 0) net->breach = what;
@@ -356,8 +364,8 @@ static void snapshot_read(struct raft_net *net, struct net_host *host, const str
     size_t size = left < output->size ? (size_t)left : (size_t)output->size;
     struct raft_server to = output->to;
 
-    raft_snapshot_bytes(host->raft, net->now_us, &to, host->disk.snapshot.index, output->offset, slice_of(zeros, size),
-                        host->disk.snapshot_size, host->disk.snapshot.index == output->index ? 0 : MESH_ENOTFOUND);
+    CALLED(net, raft_snapshot_bytes(host->raft, net->now_us, &to, host->disk.snapshot.index, output->offset, slice_of(zeros, size),
+                                    host->disk.snapshot_size, host->disk.snapshot.index == output->index ? 0 : MESH_ENOTFOUND));
 }
 
 static void output_send(struct raft_net *net, unsigned i, const struct raft_output *output)
@@ -402,7 +410,10 @@ void net_drain(struct raft_net *net, unsigned i)
     struct net_host *host = &net->hosts[i];
     struct raft_output output;
 
-    while (host->raft != NULL && raft_next_output(host->raft, net->now_us, &output)) {
+    while (host->raft != NULL) {
+        bool has_output;
+        CALLED(net, has_output = raft_next_output(host->raft, net->now_us, &output));
+        if (!has_output) break;
         switch (output.type) {
         case RAFT_OUTPUT_SEND: output_send(net, i, &output); break;
         case RAFT_OUTPUT_STORE_STATE:
@@ -518,7 +529,7 @@ static void packet_deliver(struct raft_net *net)
     struct net_host *host = &net->hosts[packet.to];
 
     if (host->raft != NULL && !net->is_cut[packet.from][packet.to]) {
-        raft_receive(host->raft, net->now_us, &packet.from_server, slice_of(packet.bytes, packet.size));
+        CALLED(net, raft_receive(host->raft, net->now_us, &packet.from_server, slice_of(packet.bytes, packet.size)));
         net_drain(net, packet.to);
     }
     free(packet.bytes);
@@ -533,9 +544,9 @@ static void store_finish(struct raft_net *net, unsigned i)
     store = store_pop(host, !is_refused);
     if (is_refused) {
         net->refuse_next_snapshot = false;
-        raft_chunk_refused(host->raft, net->now_us, store.number);
+        CALLED(net, raft_chunk_refused(host->raft, net->now_us, store.number));
     } else {
-        raft_stored(host->raft, net->now_us, store.number);
+        CALLED(net, raft_stored(host->raft, net->now_us, store.number));
     }
     net_drain(net, i);
 }
@@ -562,7 +573,7 @@ bool net_step(struct raft_net *net, uint64_t until_us)
     case PACKET: packet_deliver(net); break;
     case STORE: store_finish(net, who); break;
     case TICK:
-        raft_tick(net->hosts[who].raft, net->now_us);
+        CALLED(net, raft_tick(net->hosts[who].raft, net->now_us));
         net_drain(net, who);
         break;
     }
@@ -634,11 +645,11 @@ bool net_all_equal(struct raft_net *net, void *unused)
 
 int net_propose(struct raft_net *net, const char *text, uint64_t *ret_index)
 {
-    int leader = net_leader(net), err;
+    int leader = net_leader(net), err = 0;
     uint64_t index = 0, term;
 
     if (leader < 0) return MESH_ENOT_LEADER;
-    err = raft_propose(net->hosts[leader].raft, net->now_us, slice_of_string(text), &index, &term);
+    CALLED(net, err = raft_propose(net->hosts[leader].raft, net->now_us, slice_of_string(text), &index, &term));
     net_drain(net, (unsigned)leader);
     if (err == 0 && ret_index != NULL) *ret_index = index;
     return err;

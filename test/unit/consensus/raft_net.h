@@ -85,6 +85,7 @@ struct raft_net {
     double loss, doubling;
     bool is_cut[NET_HOSTS_MAX][NET_HOSTS_MAX]; /* from, to */
     uint64_t (*choose_drop)(struct raft_net *net, unsigned from, unsigned to, const struct message *message); /* 1: lost */
+    void (*before)(struct raft_net *net), (*after)(struct raft_net *net); /* around events and outputs of servers; NULL: nothing */
     struct raft_options options;               /* of servers that start */
     uint32_t defects;                          /* switches of servers that start */
     bool judges_words;                         /* what is said is compared with the disk; without, only what follows from it counts */

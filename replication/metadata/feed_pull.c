@@ -30,6 +30,7 @@ static void set_depth(struct node *node, uint32_t depth)
 {
     if (node->pull.depth == depth) return;
     node->pull.depth = depth;
+    node->wants_are_due = true;
     if (!is_member(node)) node_feed_tell_depth(node);
 }
 
@@ -126,10 +127,11 @@ static bool is_suggested(const struct node *node, const struct peer *peer)
 static bool may_ask(const struct node *node, const struct peer *peer)
 {
     return peer->has_here && !peer->is_contradicting && peer->shunned_until_us <= node->now_us &&
-           peer->depth + 1 < NODE_DEPTH_ADRIFT && (peer->depth == 0 || !peer->puller.is_standing);
+           (peer->depth == 0 || !peer->puller.is_standing);
 }
 
-/* Whoever was suggested, else the one nearest to consensus; among equals each broker prefers another one. */
+/* Whoever was suggested, else the one nearest to consensus, as far as it said; among equals each broker prefers another one. Who is adrift
+ * says so. */
 static bool is_better(const struct node *node, const struct peer *peer, const struct peer *best)
 {
     bool suggested = is_suggested(node, peer);
@@ -153,11 +155,12 @@ static void ask_somebody(struct node *node)
     }
     if (best == NULL) return;
     node->pull.upstream = best->id;
+    node->wants_are_due = true;
     node->pull.serial++;
     node->pull.progress_us = node->now_us;
     node->pull.suggestion_count = 0;
     node->stats.upstream_changes++;
-    set_depth(node, best->depth + 1);
+    set_depth(node, best->depth + 1 < NODE_DEPTH_ADRIFT ? best->depth + 1 : NODE_DEPTH_ADRIFT);
     send_pull(node, best);
 }
 
@@ -402,6 +405,7 @@ void node_pull_on_turned_away(struct node *node, struct peer *peer, const struct
     node->pull.upstream = (struct uuid){{0}};
     node->pull.is_fetching = false;
     node->pull.suggestion_count = message->suggestion_count;
+    node->wants_are_due = true;
     memcpy(node->pull.suggestions, message->suggestions, sizeof(node->pull.suggestions));
     set_depth(node, NODE_DEPTH_ADRIFT);
 }

@@ -24,6 +24,7 @@ void node_sessions_begin(struct node *node)
 static void hear(struct node *node, struct peer *peer, const struct node_message *message)
 {
     struct session *session = &peer->session;
+    const struct image_broker *broker;
 
     if (message->boot < session->boot) return; /* an earlier life of it */
     if (session->heard_us == 0 || node->now_us >= session->deadline_us || message->boot > session->boot) {
@@ -37,7 +38,8 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->applied = message->applied;
     session->load = message->load;
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
-    if (session->is_fenced) node->sessions_due_us = node->now_us; /* perhaps it may come back */
+    broker = image_find_broker_by_uuid(node->image, &peer->id);
+    if (broker != NULL && (broker->is_fenced || broker->is_draining)) node->sessions_due_us = node->now_us; /* perhaps it may come back */
 }
 
 void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message)
@@ -142,7 +144,6 @@ static struct session *find_session(struct node *node, const struct image_broker
 
     if (peer == NULL) return NULL;
     if (peer->session.deadline_us == 0) peer->session.deadline_us = node->now_us + node->options.session_us;
-    peer->session.is_fenced = broker->is_fenced || broker->is_draining;
     return &peer->session;
 }
 

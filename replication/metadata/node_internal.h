@@ -43,7 +43,6 @@ struct session {
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
     bool is_draining;
-    bool is_fenced;         /* or draining, in the image: it may come back with its next heartbeat */
 };
 
 /* One that pulls from here. */
@@ -180,6 +179,7 @@ struct node {
     struct list_node peers, links;
     size_t peer_count, link_count;
     uint64_t want_mark;
+    bool wants_are_due;          /* something changed that may make other links needed */
 
     uint64_t next_store;
     uint64_t refused_store; /* a chunk of raft's to be refused, once its other outputs are taken; 0: none */
@@ -193,7 +193,7 @@ struct node {
     uint64_t leader_term;
     struct raft_server leader;   /* zero: not known */
     uint64_t pulse_us;           /* the coordinator's last answer to a heartbeat; 0: none of this one */
-    uint64_t heartbeat_due_us;
+    uint64_t heartbeat_due_us, hurried_epoch;
     size_t ask_turn;
 
     struct pull pull;

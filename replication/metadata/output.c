@@ -24,6 +24,7 @@ static bool store(struct node *node, const struct raft_output *from, struct node
 {
     bool is_chunk = from->type == RAFT_OUTPUT_STORE_CHUNK;
 
+    node->wants_are_due = true; /* a configuration may be among it */
     output->type = from->type == RAFT_OUTPUT_STORE_STATE ? NODE_OUTPUT_STORE_STATE
                    : is_chunk                            ? NODE_OUTPUT_STORE_CHUNK
                                                          : NODE_OUTPUT_STORE_ENTRIES;
@@ -62,7 +63,7 @@ static void role_changed(struct node *node)
         node_decisions_abandon(node);
         node->is_coordinating = false;
     }
-    node->requests_are_due = true;
+    node->requests_are_due = node->wants_are_due = true;
 }
 
 /* True: `output` is to be carried out. */

@@ -157,6 +157,8 @@ void node_peers_want(struct node *node)
     const struct raft_config *config = raft_get_config(node->raft);
     uint64_t at = ++node->want_mark;
 
+    if (!node->wants_are_due) return;
+    node->wants_are_due = false;
     if (node_depth(node) == 0 || uuid_is_zero(&node->leader.broker)) {
         mark_servers(node, config->voters, config->voter_count, at);
         mark_servers(node, config->old_voters, config->old_voter_count, at);

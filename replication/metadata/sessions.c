@@ -117,6 +117,16 @@ static void send_heartbeat(struct node *node, const struct peer *to)
     node_send(node, to, &message);
 }
 
+/* A broker that is fenced, and sees it, comes back with its next heartbeat: that one need not wait. */
+static void hurry(struct node *node)
+{
+    const struct image_broker *self = node_sessions_self(node);
+
+    if (self == NULL || !self->is_fenced || node->hurried_epoch == self->epoch || !node_sessions_is_this_life(node)) return;
+    node->hurried_epoch = self->epoch;
+    node->heartbeat_due_us = node->now_us;
+}
+
 /* Somebody who may know who coordinates: another one each time. */
 static void ask_around(struct node *node, const struct peer *not_this)
 {
@@ -134,6 +144,7 @@ void node_sessions_update(struct node *node)
 {
     const struct peer *coordinator;
 
+    hurry(node);
     if (can_register(node) && node->now_us >= node->register_due_us) register_self(node);
     if (node->now_us < node->heartbeat_due_us) return;
     node->heartbeat_due_us = node->now_us + node->options.heartbeat_us;

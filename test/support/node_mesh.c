@@ -13,6 +13,7 @@
 #define ANSWERS_MAX 200000
 #define SEEN_MAX    65536
 #define SPARSE_LINKS 5
+#define FRONTIER_FEW 16
 
 enum event_type { EVENT_TICK, EVENT_DELIVER, EVENT_STORED, EVENT_READ, EVENT_TAKEN, EVENT_RESTORED, EVENT_LINK, EVENT_FRONTIER, EVENT_MEMBER };
 
@@ -37,7 +38,7 @@ struct host {
     uint32_t life;
     struct node *node;
     struct node_disk *disk;
-    uint64_t disk_free_us, armed_us;
+    uint64_t disk_free_us, armed_us, paused_until_us;
     bool *is_linked, *is_cut, *wants;
     uint64_t *last_delivery_us; /* links keep their order */
     uint64_t published;
@@ -181,19 +182,23 @@ static void take_answer(struct node_mesh *mesh, const struct node_output *output
     answer->id_count = output->id_count;
 }
 
+/* To everybody in a small mesh, to a few in a large one. */
 static void spread_frontier(struct node_mesh *mesh, struct host *host, const struct node_frontier *frontier)
 {
-    for (size_t i = 0; i < mesh->options.count; i++) {
+    size_t count = mesh->options.count, told = count < FRONTIER_FEW ? count : FRONTIER_FEW;
+
+    for (size_t i = 0; i < told; i++) {
+        size_t to = count < FRONTIER_FEW ? i : random_below(&mesh->random, count);
         struct event event = {
             .type = EVENT_FRONTIER,
-            .host = (uint32_t)i,
+            .host = (uint32_t)to,
             .other = (uint32_t)(host - mesh->hosts),
-            .life = mesh->hosts[i].life,
+            .life = mesh->hosts[to].life,
             .frontier = *frontier,
             .at_us = mesh->now_us + random_below(&mesh->random, mesh->options.gossip_us + 1),
         };
 
-        if (&mesh->hosts[i] != host && mesh->hosts[i].node != NULL && !host->is_cut[i]) push(mesh, event);
+        if (&mesh->hosts[to] != host && mesh->hosts[to].node != NULL && !host->is_cut[to]) push(mesh, event);
     }
 }
 
@@ -520,6 +525,11 @@ static void step(struct node_mesh *mesh)
     struct host *host = &mesh->hosts[event.host];
 
     if (event.at_us > mesh->now_us) mesh->now_us = event.at_us;
+    if (host->node != NULL && host->paused_until_us > mesh->now_us) {
+        event.at_us = host->paused_until_us; /* in their order: push() numbers them anew */
+        push(mesh, event);
+        return;
+    }
     if (host->node != NULL && host->life == event.life) handle(mesh, &event);
     event_free(&event);
 }
@@ -538,8 +548,10 @@ bool node_mesh_run_until(struct node_mesh *mesh, node_mesh_fn *is_so, void *user
     uint64_t until = mesh->now_us + at_most_us;
 
     while (!is_so(mesh, user)) {
-        if (mesh->heap_count == 0 || mesh->heap[0].at_us > until) return false;
-        step(mesh);
+        for (size_t i = 0; i <= mesh->options.count / 8; i++) { /* looking at many hosts takes longer than what one of them does */
+            if (mesh->heap_count == 0 || mesh->heap[0].at_us > until) return is_so(mesh, user);
+            step(mesh);
+        }
     }
     return true;
 }
@@ -652,6 +664,16 @@ const char *node_mesh_last_event(const struct node_mesh *mesh, size_t host)
 void node_mesh_damage_chunk(struct node_mesh *mesh, size_t host)
 {
     node_disk_damage_chunk(mesh->hosts[host].disk);
+}
+
+void node_mesh_pause(struct node_mesh *mesh, size_t host, uint64_t for_us)
+{
+    mesh->hosts[host].paused_until_us = mesh->now_us + for_us;
+}
+
+size_t node_mesh_count(const struct node_mesh *mesh)
+{
+    return mesh->options.count;
 }
 
 void node_mesh_break_disk(struct node_mesh *mesh, size_t host)

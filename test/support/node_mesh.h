@@ -40,6 +40,7 @@ void node_mesh_found(struct node_mesh *mesh, size_t founders); /* the first so m
 void node_mesh_cut(struct node_mesh *mesh, size_t a, size_t b, bool is_cut);
 void node_mesh_isolate(struct node_mesh *mesh, size_t host, bool is_isolated);
 
+size_t node_mesh_count(const struct node_mesh *mesh);
 uint64_t node_mesh_now(const struct node_mesh *mesh);
 void node_mesh_run(struct node_mesh *mesh, uint64_t for_us);
 typedef bool node_mesh_fn(struct node_mesh *mesh, void *user);
@@ -63,6 +64,8 @@ uint64_t node_mesh_messages(const struct node_mesh *mesh);  /* sent so far */
 const char *node_mesh_last_event(const struct node_mesh *mesh, size_t host); /* the last line of level ERROR */
 /* The next snapshot chunk that `host` stores is damaged on its way to the disk. */
 void node_mesh_damage_chunk(struct node_mesh *mesh, size_t host);
+/* The process sleeps so long: nothing reaches it, and it does nothing. */
+void node_mesh_pause(struct node_mesh *mesh, size_t host, uint64_t for_us);
 /* Every store of `host` fails from now on. */
 void node_mesh_break_disk(struct node_mesh *mesh, size_t host);
 

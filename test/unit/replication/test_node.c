@@ -1,5 +1,5 @@
 /* Metadata nodes in memory: a mesh of one, of three, of ten; what is asked, forwarded, retried, and seen by everybody. */
-#include "support/node_mesh.h"
+#include "node_story.h"
 #include "support/run_suite.h"
 
 #include "base/buffer.h"
@@ -9,70 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECOND 1000000u
-
-static struct node_mesh *mesh;
-
-static void begin_with(const struct node_mesh_options *options)
-{
-    mesh = node_mesh_new(options);
-    for (size_t i = 0; i < options->count; i++)
-        node_mesh_start(mesh, i);
-}
-
-static void begin(size_t count)
-{
-    struct node_mesh_options options;
-
-    node_mesh_options_init(&options, count);
-    begin_with(&options);
-}
-
-static void end(void)
-{
-    node_mesh_free(mesh);
-    mesh = NULL;
-}
-
-static size_t mesh_count;
-
-static bool all_serve(struct node_mesh *of, void *user)
-{
-    (void)user;
-    for (size_t i = 0; i < mesh_count; i++) {
-        struct node_status status;
-
-        if (node_mesh_node(of, i) == NULL) continue;
-        node_get_status(node_mesh_node(of, i), &status);
-        if (!status.is_serving || !status.has_session || !status.is_registered) return false;
-    }
-    return true;
-}
-
-static void found(size_t founders, size_t count)
-{
-    mesh_count = count;
-    node_mesh_found(mesh, founders);
-    ck_assert(node_mesh_run_until(mesh, all_serve, NULL, 10 * SECOND));
-}
-
-static bool is_answered(struct node_mesh *of, void *user)
-{
-    return node_mesh_answer(of, *(int *)user)->is_there;
-}
-
-static const struct node_answer *await(int request)
-{
-    ck_assert_int_ge(request, 0);
-    ck_assert(node_mesh_run_until(mesh, is_answered, &request, 30 * SECOND));
-    return node_mesh_answer(mesh, request);
-}
-
-static const struct image_topic *topic_at(size_t host, const char *name)
-{
-    return image_find_topic_by_name(node_image(node_mesh_node(mesh, host)), name);
-}
-
 /* ---- one ---- */
 
 START_TEST(a_mesh_of_one_founds_registers_and_decides)
@@ -80,24 +16,24 @@ START_TEST(a_mesh_of_one_founds_registers_and_decides)
     struct node_status status;
     const struct node_answer *answer;
 
-    begin(1);
-    found(1, 1);
+    story_begin(1);
+    story_found(1);
     node_get_status(node_mesh_node(mesh, 0), &status);
     ck_assert_int_eq(status.role, NODE_COORDINATOR);
     ck_assert_int_eq(status.node_id, 1);
-    answer = await(node_mesh_create(mesh, 0, "orders", 3));
+    answer = story_await(node_mesh_create(mesh, 0, "orders", 3));
     ck_assert_int_eq(answer->error, 0);
-    ck_assert_ptr_nonnull(topic_at(0, "orders"));
-    ck_assert(uuid_equal(&topic_at(0, "orders")->topic_id, &answer->topic_id));
-    answer = await(node_mesh_create(mesh, 0, "orders", 3));
+    ck_assert_ptr_nonnull(story_topic(0, "orders"));
+    ck_assert(uuid_equal(&story_topic(0, "orders")->topic_id, &answer->topic_id));
+    answer = story_await(node_mesh_create(mesh, 0, "orders", 3));
     ck_assert_int_eq(answer->error, MESH_ETOPIC_EXISTS);
     ck_assert_str_ne(answer->text, "");
-    answer = await(node_mesh_delete(mesh, 0, "orders"));
+    answer = story_await(node_mesh_delete(mesh, 0, "orders"));
     ck_assert_int_eq(answer->error, 0);
-    ck_assert_ptr_null(topic_at(0, "orders"));
-    answer = await(node_mesh_delete(mesh, 0, "orders"));
+    ck_assert_ptr_null(story_topic(0, "orders"));
+    answer = story_await(node_mesh_delete(mesh, 0, "orders"));
     ck_assert_int_eq(answer->error, MESH_EUNKNOWN_TOPIC);
-    end();
+    story_end();
 }
 END_TEST
 
@@ -106,17 +42,17 @@ START_TEST(a_mesh_of_one_remembers_over_a_restart)
     int32_t epoch;
     struct image_partition partition;
 
-    begin(1);
-    found(1, 1);
-    ck_assert_int_eq(await(node_mesh_create(mesh, 0, "orders", 1))->error, 0);
-    ck_assert(image_topic_partition(topic_at(0, "orders"), 0, &partition));
+    story_begin(1);
+    story_found(1);
+    ck_assert_int_eq(story_await(node_mesh_create(mesh, 0, "orders", 1))->error, 0);
+    ck_assert(image_topic_partition(story_topic(0, "orders"), 0, &partition));
     epoch = partition.leader_epoch;
     node_mesh_kill(mesh, 0);
     node_mesh_start(mesh, 0);
-    ck_assert(node_mesh_run_until(mesh, all_serve, NULL, 10 * SECOND));
-    ck_assert(image_topic_partition(topic_at(0, "orders"), 0, &partition));
+    story_await_all(10 * SECOND);
+    ck_assert(image_topic_partition(story_topic(0, "orders"), 0, &partition));
     ck_assert_int_gt(partition.leader_epoch, epoch);
-    end();
+    story_end();
 }
 END_TEST
 
@@ -125,11 +61,11 @@ START_TEST(blocks_of_producer_ids_never_overlap)
     struct buffer body = BUFFER_INIT;
     int64_t next = -1;
 
-    begin(3);
-    found(3, 3);
+    story_begin(3);
+    story_found(3);
     ck_assert_int_eq(node_encode_producer_ids(&body, 1000), 0);
     for (size_t i = 0; i < 9; i++) {
-        const struct node_answer *answer = await(node_mesh_request(mesh, i % 3, NODE_OP_PRODUCER_IDS, buffer_slice(&body), SECOND));
+        const struct node_answer *answer = story_await(node_mesh_request(mesh, i % 3, NODE_OP_PRODUCER_IDS, buffer_slice(&body), SECOND));
 
         ck_assert_int_eq(answer->error, 0);
         ck_assert_uint_eq(answer->id_count, 1000);
@@ -137,17 +73,17 @@ START_TEST(blocks_of_producer_ids_never_overlap)
         next = answer->first_id + 1000;
     }
     buffer_deinit(&body);
-    end();
+    story_end();
 }
 END_TEST
 
 START_TEST(nonsense_is_answered_as_such)
 {
-    begin(1);
-    found(1, 1);
-    ck_assert_int_eq(await(node_mesh_request(mesh, 0, NODE_OP_TOPIC_DELETE, slice_of_string("\xff\xff"), SECOND))->error, MESH_EPROTO);
-    ck_assert_int_eq(await(node_mesh_request(mesh, 0, (enum node_op)999, slice_of_string("x"), SECOND))->error, MESH_EUNSUPPORTED);
-    end();
+    story_begin(1);
+    story_found(1);
+    ck_assert_int_eq(story_await(node_mesh_request(mesh, 0, NODE_OP_TOPIC_DELETE, slice_of_string("\xff\xff"), SECOND))->error, MESH_EPROTO);
+    ck_assert_int_eq(story_await(node_mesh_request(mesh, 0, (enum node_op)999, slice_of_string("x"), SECOND))->error, MESH_EUNSUPPORTED);
+    story_end();
 }
 END_TEST
 
@@ -158,20 +94,20 @@ START_TEST(any_broker_is_the_entry)
     static const char *const names[] = {"one", "two", "three"};
     int requests[3];
 
-    begin(3);
-    found(3, 3);
+    story_begin(3);
+    story_found(3);
     for (size_t i = 0; i < 3; i++)
         requests[i] = node_mesh_create(mesh, i, names[i], 2);
     for (size_t i = 0; i < 3; i++) {
-        const struct node_answer *answer = await(requests[i]);
+        const struct node_answer *answer = story_await(requests[i]);
 
         ck_assert_int_eq(answer->error, 0);
         ck_assert_uint_le(answer->index, image_applied_index(node_image(node_mesh_node(mesh, i)))); /* visible where it was asked */
     }
     node_mesh_run(mesh, SECOND);
     for (size_t i = 0; i < 9; i++)
-        ck_assert_ptr_nonnull(topic_at(i / 3, names[i % 3]));
-    end();
+        ck_assert_ptr_nonnull(story_topic(i / 3, names[i % 3]));
+    story_end();
 }
 END_TEST
 
@@ -180,8 +116,8 @@ START_TEST(a_new_coordinator_takes_over_and_open_requests_end_once)
     int old, requests[20];
     char name[32];
 
-    begin(5);
-    found(5, 5);
+    story_begin(5);
+    story_found(5);
     old = node_mesh_coordinator(mesh);
     for (size_t i = 0; i < 20; i++) {
         snprintf(name, sizeof(name), "topic-%zu", i);
@@ -190,13 +126,13 @@ START_TEST(a_new_coordinator_takes_over_and_open_requests_end_once)
     }
     node_mesh_kill(mesh, (size_t)old);
     for (size_t i = 0; i < 20; i++)
-        ck_assert_int_eq(await(requests[i])->error, 0);
+        ck_assert_int_eq(story_await(requests[i])->error, 0);
     ck_assert_int_ne(node_mesh_coordinator(mesh), old);
     for (size_t i = 0; i < 20; i++) {
         snprintf(name, sizeof(name), "topic-%zu", i);
-        ck_assert_ptr_nonnull(topic_at(((size_t)old + 1 + i % 4) % 5, name));
+        ck_assert_ptr_nonnull(story_topic(((size_t)old + 1 + i % 4) % 5, name));
     }
-    end();
+    story_end();
 }
 END_TEST
 
@@ -205,20 +141,20 @@ START_TEST(without_a_coordinator_reading_works_and_changes_say_why_not)
     const struct node_answer *answer;
     int coordinator;
 
-    begin(3);
-    found(3, 3);
-    ck_assert_int_eq(await(node_mesh_create(mesh, 0, "before", 1))->error, 0);
+    story_begin(3);
+    story_found(3);
+    ck_assert_int_eq(story_await(node_mesh_create(mesh, 0, "before", 1))->error, 0);
     node_mesh_run(mesh, SECOND);
     coordinator = node_mesh_coordinator(mesh);
     node_mesh_kill(mesh, (size_t)coordinator);
     node_mesh_kill(mesh, ((size_t)coordinator + 1) % 3);
     node_mesh_run(mesh, 5 * SECOND);
-    answer = await(node_mesh_create(mesh, ((size_t)coordinator + 2) % 3, "after", 1));
+    answer = story_await(node_mesh_create(mesh, ((size_t)coordinator + 2) % 3, "after", 1));
     ck_assert_int_eq(answer->error, MESH_ENO_COORDINATOR);
     ck_assert(mesh_error_is_retriable(answer->error));
     ck_assert_ptr_nonnull(strstr(answer->text, "coordinator"));
-    ck_assert_ptr_nonnull(topic_at(((size_t)coordinator + 2) % 3, "before"));
-    end();
+    ck_assert_ptr_nonnull(story_topic(((size_t)coordinator + 2) % 3, "before"));
+    story_end();
 }
 END_TEST
 
@@ -235,15 +171,15 @@ START_TEST(a_change_is_seen_by_ten_brokers_within_milliseconds)
 {
     uint64_t took[100];
 
-    begin(10);
-    found(3, 10);
+    story_begin(10);
+    story_found(3);
     for (size_t i = 0; i < 100; i++) {
         char name[32];
         uint64_t asked = node_mesh_now(mesh);
         const struct node_answer *answer;
 
         snprintf(name, sizeof(name), "topic-%zu", i);
-        answer = await(node_mesh_create(mesh, i % 10, name, 1));
+        answer = story_await(node_mesh_create(mesh, i % 10, name, 1));
         ck_assert_int_eq(answer->error, 0);
         node_mesh_run(mesh, 50000);
         took[i] = 0;
@@ -256,7 +192,7 @@ START_TEST(a_change_is_seen_by_ten_brokers_within_milliseconds)
     }
     qsort(took, 100, sizeof(took[0]), compare);
     ck_assert_uint_lt(took[98], 5000); /* a few round trips of 0.3 ms and two syncs of 0.5 ms */
-    end();
+    story_end();
 }
 END_TEST
 
@@ -269,15 +205,15 @@ START_TEST(who_leaves_hands_over_first)
 {
     size_t old;
 
-    begin(3);
-    found(3, 3);
+    story_begin(3);
+    story_found(3);
     old = (size_t)node_mesh_coordinator(mesh);
     node_mesh_leave(mesh, old);
     ck_assert(node_mesh_run_until(mesh, has_left, &old, 2 * SECOND));
     ck_assert_int_ne(node_mesh_coordinator(mesh), (int)old);
     node_mesh_kill(mesh, old);
-    ck_assert_int_eq(await(node_mesh_create(mesh, (old + 1) % 3, "after", 1))->error, 0);
-    end();
+    ck_assert_int_eq(story_await(node_mesh_create(mesh, (old + 1) % 3, "after", 1))->error, 0);
+    story_end();
 }
 END_TEST
 

@@ -1,0 +1,163 @@
+/* Sessions of metadata nodes: who is silent is fenced, who is back is unfenced, nobody is fenced by a sleep of the coordinator's own. */
+#include "node_story.h"
+#include "support/run_suite.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+
+static const struct image_broker *broker_at(size_t host, size_t broker)
+{
+    struct raft_server server = node_mesh_server(mesh, broker);
+
+    return image_find_broker_by_uuid(node_image(node_mesh_node(mesh, host)), &server.broker);
+}
+
+static size_t not_the_coordinator(size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (node_mesh_coordinator(mesh) != (int)i) return i;
+    return count;
+}
+
+struct fence_wish {
+    size_t host, broker;
+    bool is_fenced;
+};
+
+static bool is_so(struct node_mesh *of, void *user)
+{
+    const struct fence_wish *wish = user;
+
+    (void)of;
+    return broker_at(wish->host, wish->broker)->is_fenced == wish->is_fenced;
+}
+
+START_TEST(who_dies_is_fenced_after_its_session_and_comes_back)
+{
+    struct fence_wish wish;
+    uint64_t died;
+    size_t coordinator;
+
+    story_begin(4);
+    story_found(3);
+    coordinator = (size_t)node_mesh_coordinator(mesh);
+    wish = (struct fence_wish){coordinator, 3, true};
+    died = node_mesh_now(mesh);
+    node_mesh_kill(mesh, 3);
+    ck_assert(node_mesh_run_until(mesh, is_so, &wish, 4 * SECOND));
+    ck_assert_uint_ge(node_mesh_now(mesh) - died, 2500000); /* its last heartbeat may be half a second old */
+    ck_assert_uint_le(node_mesh_now(mesh) - died, 3100000);
+    node_mesh_start(mesh, 3);
+    wish.is_fenced = false;
+    ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+    story_await_all(SECOND);
+    story_end();
+}
+END_TEST
+
+START_TEST(who_is_cut_off_knows_that_it_has_no_session)
+{
+    struct fence_wish back;
+    size_t cut;
+
+    story_begin(4);
+    story_found(3);
+    cut = not_the_coordinator(3);
+    node_mesh_isolate(mesh, cut, true);
+    node_mesh_run(mesh, 4 * SECOND);
+    ck_assert(!story_status(cut).has_session);
+    ck_assert(broker_at((size_t)node_mesh_coordinator(mesh), cut)->is_fenced);
+    node_mesh_isolate(mesh, cut, false);
+    back = (struct fence_wish){(size_t)node_mesh_coordinator(mesh), cut, false};
+    ck_assert(node_mesh_run_until(mesh, is_so, &back, 3 * SECOND));
+    story_await_all(SECOND);
+    story_end();
+}
+END_TEST
+
+START_TEST(a_new_coordinator_gives_everybody_a_full_session)
+{
+    size_t old;
+
+    story_begin(5);
+    story_found(3);
+    old = (size_t)node_mesh_coordinator(mesh);
+    node_mesh_kill(mesh, old);
+    node_mesh_run(mesh, 10 * SECOND);
+    for (size_t i = 0; i < 5; i++)
+        if (i != old) ck_assert(!broker_at((size_t)node_mesh_coordinator(mesh), i)->is_fenced);
+    ck_assert(broker_at((size_t)node_mesh_coordinator(mesh), old)->is_fenced);
+    story_end();
+}
+END_TEST
+
+START_TEST(a_coordinator_of_one_that_slept_fences_nobody)
+{
+    story_begin(3);
+    story_found(1); /* it does not lose its office while it sleeps */
+    node_mesh_pause(mesh, 0, 20 * SECOND);
+    node_mesh_run(mesh, 30 * SECOND);
+    ck_assert_int_eq(node_mesh_coordinator(mesh), 0);
+    {
+        struct node_stats stats;
+
+        node_get_stats(node_mesh_node(mesh, 0), &stats);
+        ck_assert_uint_eq(stats.fenced, 0);
+    }
+    story_await_all(SECOND);
+    story_end();
+}
+END_TEST
+
+START_TEST(a_broken_disk_silences_one_broker_only)
+{
+    size_t broken;
+
+    story_begin(3);
+    story_found(3);
+    broken = (size_t)node_mesh_coordinator(mesh);
+    node_mesh_break_disk(mesh, broken);
+    ck_assert_int_eq(story_await(node_mesh_create(mesh, (broken + 1) % 3, "orders", 1))->error, 0);
+    ck_assert(story_status(broken).has_failed);
+    ck_assert(!story_status(broken).is_serving);
+    ck_assert_ptr_nonnull(strstr(story_status(broken).failure, "Repair the disk"));
+    ck_assert_ptr_nonnull(story_topic((broken + 1) % 3, "orders"));
+    story_end();
+}
+END_TEST
+
+START_TEST(a_changed_description_is_registered)
+{
+    struct node_self self = {"other-name", "elsewhere.example", "zone-b", 9999, 8};
+    const struct image_broker *broker;
+
+    story_begin(3);
+    story_found(3);
+    ck_assert_int_eq(node_set_self(node_mesh_node(mesh, 2), node_mesh_now(mesh), &self), 0);
+    node_mesh_run(mesh, 2 * SECOND);
+    broker = broker_at(0, 2);
+    ck_assert_str_eq(broker->name, "other-name");
+    ck_assert_str_eq(broker->host, "elsewhere.example");
+    ck_assert_str_eq(broker->zone, "zone-b");
+    ck_assert_uint_eq(broker->port, 9999);
+    ck_assert(!broker->is_fenced);
+    story_end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("node_sessions");
+    TCase *tcase = tcase_create("node_sessions");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, who_dies_is_fenced_after_its_session_and_comes_back);
+    tcase_add_test(tcase, who_is_cut_off_knows_that_it_has_no_session);
+    tcase_add_test(tcase, a_new_coordinator_gives_everybody_a_full_session);
+    tcase_add_test(tcase, a_coordinator_of_one_that_slept_fences_nobody);
+    tcase_add_test(tcase, a_broken_disk_silences_one_broker_only);
+    tcase_add_test(tcase, a_changed_description_is_registered);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -99,8 +99,8 @@ int decide_broker_register(const struct image *image, const struct decide_broker
 
     if (err != 0) return err;
     if (known != NULL && is_known_as_such(known, request)) return 0;
-    if (is_new_life && request->starts_fenced) {
-        body.flags |= BODY_BROKER_FENCED;
+    if (is_new_life && (request->starts_fenced || (known != NULL && (known->is_fenced || known->is_draining)))) {
+        body.flags |= BODY_BROKER_FENCED; /* only decide_broker_unfence() ends that */
         if (known != NULL) err = begin_life(image, request, known, decision);
     } else if (!is_new_life) {
         body.flags |= (known->is_fenced ? BODY_BROKER_FENCED : 0) | (known->is_draining ? BODY_BROKER_DRAINING : 0);

@@ -97,9 +97,10 @@ static uint32_t share_points(uint64_t part, uint64_t total, uint64_t count)
     return used > 100 ? 0 : 100 - (uint32_t)used;
 }
 
-static uint8_t load_points(const struct elector *elector, const struct elector_broker *broker)
+/* Whoever leads the partition at hand is not the worse for it: that one is not counted. */
+static uint8_t load_points(const struct elector *elector, const struct elector_broker *broker, bool is_leader)
 {
-    uint32_t leaders = share_points(broker->leaders, elector->leaders_total, elector->data_count);
+    uint32_t leaders = share_points(broker->leaders - is_leader, elector->leaders_total - is_leader, elector->data_count);
 
     if (elector->bytes_total == 0) return (uint8_t)leaders;
     return (uint8_t)((leaders + share_points(broker->bytes_per_s, elector->bytes_total, elector->data_count)) / 2);
@@ -149,7 +150,7 @@ static void look_at(const struct elector *elector, const struct uuid *topic_id, 
         if (broker->is_draining) flags |= IMAGE_CANDIDATE_DRAINING;
         if (broker->is_in_zone) flags |= IMAGE_CANDIDATE_ZONE;
         ret_candidate->health = broker->health;
-        ret_candidate->load = load_points(elector, broker);
+        ret_candidate->load = load_points(elector, broker, state->leader == broker->node_id);
     }
     if (facts != NULL && facts->log_rank != NULL) {
         uint8_t log = facts->log_rank(facts->user, topic_id, state->partition, state->replicas[i]);

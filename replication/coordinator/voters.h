@@ -9,7 +9,7 @@
 
 #define VOTERS_WHY_SIZE 384
 
-/* What is known of one registered broker. Brokers without facts count as never heard of. */
+/* What is known of one broker: of those registered, and of voters that were removed, which may still be alive. Without facts: never heard of. */
 struct voter_facts {
     struct uuid broker_id;
     uint64_t alive_us;  /* since when it has been heard without a break; 0: it is not heard now */

@@ -159,13 +159,14 @@ void on_vote_response(struct raft *raft, const struct message *message, struct p
     campaign_check(raft);
 }
 
-/* The leader hands over. Not by a server whose own disk lags behind what it would stand for: it would have to wait for that disk as a leader. */
-void on_timeout_now(struct raft *raft, const struct message *message, struct peer *peer)
+/* The leader hands over; it may be one that the newest configuration has no more. Not taken by a server whose own disk lags behind what it
+ * would stand for: it would have to wait for that disk as a leader. */
+void on_timeout_now(struct raft *raft, const struct message *message)
 {
     bool is_durable = raft->durable >= message->position.index && raft->durable == last_index(raft) &&
                       raft->incoming.position.index == 0 && is_state_durable(raft);
 
-    if (peer == NULL || message->term != raft->term || raft->role != RAFT_FOLLOWER ||
+    if (message->term != raft->term || raft->role != RAFT_FOLLOWER ||
         !server_same(raft, &raft->leader, &message->from) || !takes_part(raft) ||
         is_disabled_by_damage(raft) || !is_quorum_connected(raft) ||
         (!is_durable && !RAFT_DEFECT(raft, TRANSFER_UNDURABLE)) || raft->incoming.is_installing) {

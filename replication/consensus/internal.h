@@ -251,7 +251,7 @@ void campaign_start(struct raft *raft, bool is_transfer);
 void campaign_check(struct raft *raft); /* the own vote may be durable now */
 void on_vote_request(struct raft *raft, const struct message *message, struct peer *peer);
 void on_vote_response(struct raft *raft, const struct message *message, struct peer *peer);
-void on_timeout_now(struct raft *raft, const struct message *message, struct peer *peer);
+void on_timeout_now(struct raft *raft, const struct message *message);
 
 /* ---- presence.c: who hears whom ---- */
 void presence_tick(struct raft *raft);

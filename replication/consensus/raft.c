@@ -170,7 +170,8 @@ uint64_t raft_due_us(const struct raft *raft)
 static void dispatch(struct raft *raft, const struct message *message, struct peer *peer)
 {
     bool needs_member = message->type != MESSAGE_VOTE_REQUEST && message->type != MESSAGE_APPEND &&
-                        message->type != MESSAGE_SNAPSHOT && message->type != MESSAGE_PRESENCE;
+                        message->type != MESSAGE_SNAPSHOT && message->type != MESSAGE_PRESENCE &&
+                        message->type != MESSAGE_TIMEOUT_NOW;
 
     if (peer == NULL && needs_member) {
         raft->messages_dropped++;
@@ -193,7 +194,7 @@ static void dispatch(struct raft *raft, const struct message *message, struct pe
         peer->hears_me_us = raft->now_us;
         on_snapshot_response(raft, message, peer);
         break;
-    case MESSAGE_TIMEOUT_NOW: on_timeout_now(raft, message, peer); break;
+    case MESSAGE_TIMEOUT_NOW: on_timeout_now(raft, message); break;
     case MESSAGE_PRESENCE: on_presence(raft, message, peer); break;
     }
 }

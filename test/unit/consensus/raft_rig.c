@@ -31,6 +31,7 @@ void rig_init(struct rig *rig, uint32_t defects, unsigned learners, uint64_t dam
     options.seed = 5;
     options.chain = net_chain;
     recovered.damaged_until = damaged_until;
+    if (damaged_until != 0) recovered.term = 1; /* it has spoken in it */
     err = raft_new(&options, &recovered, rig->now_us, &rig->raft);
     MESH_ASSERT(err == 0);
     for (unsigned i = A; i <= C; i++) config.voters[config.voter_count++] = rig_server(i);

@@ -44,6 +44,7 @@ static void take_image(struct node *node, struct image *next, const struct raft_
         node->log_bytes += entries[i].body.size + NODE_ENTRY_OVERHEAD;
     image_unref(node->image);
     node->image = next;
+    node->self_broker = image_find_broker_by_uuid(next, &node->options.self.broker);
     node->is_published = false;
     node->requests_are_due = true;
 }

@@ -28,10 +28,14 @@ uint32_t node_depth(const struct node *node)
 
 static void set_depth(struct node *node, uint32_t depth)
 {
+    bool was_adrift = node->pull.depth >= NODE_DEPTH_ADRIFT;
+
     if (node->pull.depth == depth) return;
     node->pull.depth = depth;
     node->wants_are_due = true;
-    if (!is_member(node)) node_feed_tell_depth(node);
+    if (is_member(node)) return;
+    node_feed_tell_depth(node);
+    if (was_adrift) node_guide_tell(node, true); /* whoever is adrift may hang on here */
 }
 
 void node_pull_know(struct node *node, uint64_t committed)

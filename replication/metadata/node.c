@@ -109,6 +109,7 @@ int node_new(const struct node_options *options, const struct raft_recovered *re
         node->image = image_ref(image);
     else if (err == 0)
         err = image_new_empty(&node->image);
+    if (err == 0) node->self_broker = image_find_broker_by_uuid(node->image, &options->self.broker);
     node->committed = recovered->snapshot.index;
     node->now_us = now_us;
     if (err == 0) err = open_raft(node, recovered, now_us);
@@ -184,6 +185,7 @@ void node_tick(struct node *node, uint64_t now_us)
 
 static void on_here(struct node *node, struct peer *peer, const struct node_message *message)
 {
+    if (peer->depth >= NODE_DEPTH_ADRIFT && message->depth < NODE_DEPTH_ADRIFT) peer->shunned_until_us = 0; /* it was adrift */
     peer->has_here = true;
     peer->depth = message->depth;
     peer->committed = message->committed;

@@ -246,6 +246,9 @@ const struct image *node_image(const struct node *node);        /* the newest th
 const struct raft_config *node_config(const struct node *node); /* who votes, as committed */
 void node_raft_status(const struct node *node, struct raft_status *ret_status);
 
+/* The coordinator: what a change of the voters waits for, a sentence; "" when all is well, or elsewhere. */
+const char *node_voters_why(const struct node *node);
+
 /* What the coordinator knows of a broker's session. False: this is not the coordinator, or it has none. */
 struct node_session {
     uint64_t heard_us, applied, boot;

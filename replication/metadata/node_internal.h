@@ -157,6 +157,7 @@ struct node {
     struct random random;
     struct raft *raft;
     struct image *image;         /* the newest applied; a reference */
+    const struct image_broker *self_broker; /* this broker in it; NULL */
     uint64_t committed;          /* index that raft told to be committed */
     unsigned restores;           /* RESTOREs that are not answered yet */
     struct raft_position restoring; /* the newest of them */
@@ -224,6 +225,7 @@ struct node {
     uint64_t voters_due_us, sessions_due_us, balance_due_us;
     uint64_t coordinating_since_us;
     struct balance balance;
+    char voters_why[NODE_TEXT_SIZE];
     uint64_t registering;         /* sequence of the own request under way; 0: none */
     uint64_t register_due_us;
     uint64_t draining;            /* likewise */

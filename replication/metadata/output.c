@@ -24,7 +24,8 @@ static bool store(struct node *node, const struct raft_output *from, struct node
 {
     bool is_chunk = from->type == RAFT_OUTPUT_STORE_CHUNK;
 
-    node->wants_are_due = true; /* a configuration may be among it */
+    for (size_t i = 0; i < from->entry_count; i++)
+        node->wants_are_due |= from->entries[i].type == RAFT_ENTRY_CONFIG;
     output->type = from->type == RAFT_OUTPUT_STORE_STATE ? NODE_OUTPUT_STORE_STATE
                    : is_chunk                            ? NODE_OUTPUT_STORE_CHUNK
                                                          : NODE_OUTPUT_STORE_ENTRIES;
@@ -80,6 +81,7 @@ static bool convert(struct node *node, const struct raft_output *from, struct no
         return false;
     case RAFT_OUTPUT_RESTORE:
         node_apply_restore(node, &from->position);
+        node->wants_are_due = true;
         output->type = NODE_OUTPUT_RESTORE;
         output->position = from->position;
         output->config = from->config;

@@ -13,7 +13,7 @@
 
 const struct image_broker *node_sessions_self(const struct node *node)
 {
-    return image_find_broker_by_uuid(node->image, &node->options.self.broker);
+    return node->self_broker;
 }
 
 bool node_sessions_is_this_life(const struct node *node)

@@ -548,7 +548,7 @@ bool node_mesh_run_until(struct node_mesh *mesh, node_mesh_fn *is_so, void *user
     uint64_t until = mesh->now_us + at_most_us;
 
     while (!is_so(mesh, user)) {
-        for (size_t i = 0; i <= mesh->options.count / 8; i++) { /* looking at many hosts takes longer than what one of them does */
+        for (size_t i = 0; i <= (mesh->options.count < 64 ? 0 : mesh->options.count); i++) { /* looking at many hosts takes longer than what one of them does */
             if (mesh->heap_count == 0 || mesh->heap[0].at_us > until) return is_so(mesh, user);
             step(mesh);
         }

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POINTS_DEFAULT 15000
+#define POINTS_DEFAULT 8000
 
 static struct store_world live, copy;
 static struct fs_mem *disk, *fork_disk;

@@ -1,8 +1,11 @@
 /* consensus/store.h - the log, vote and snapshots of consensus on one directory of a disk. Bytes: FORMAT.md.
  *
  * Blocks; belongs to one thread at a time (a lane). All disk access goes through base/fs.h. Whatever returns 0 is durable.
- * Every error but MESH_EFULL at an append poisons the store: raft_store_error(), nothing is stored any more, a file is never synced
- * twice (fsyncgate). After MESH_EFULL nothing was stored and the same may be tried again. */
+ *
+ * A write or sync that fails (MESH_EIO) poisons the store: raft_store_error(), nothing is stored any more, a file is never synced twice
+ * (fsyncgate). After any other error the store is as it was: MESH_EFULL and MESH_ENOMEM (nothing was stored, the same may be tried
+ * again), MESH_EINVAL (the call contradicts what is stored: a gap, a vote taken back, a snapshot older than the newest), MESH_ECORRUPT
+ * (what was sent is not good as a whole). */
 #ifndef CONSENSUS_STORE_H
 #define CONSENSUS_STORE_H
 
@@ -29,15 +32,14 @@ int raft_store_open(struct fs *fs, const char *directory, const struct raft_serv
 void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */
 int raft_store_error(const struct raft_store *store);
 
-/* Term, vote and the mark of a hole: one record with version and CRC, kept
- * twice, each copy synced before the next. A mark stays until it is
- * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (The core writes the mark first of
- * all when recovery found a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) */
+/* Term, vote and the mark of a hole: one record with version and CRC, kept twice, each copy synced before the next. A mark stays until it is
+ * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (Recovery writes it when it
+ * finds a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) With 0, what is left in the hole goes. */
 int raft_store_set_state(struct raft_store *store, uint64_t term, const struct raft_server *voted_for, uint64_t damaged_until);
 
-/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all; a cut, a new segment and more than 512
- * entries cost more. With MESH_EFULL the cut may have been done. Entries at or below the newest
- * snapshot are skipped: they were on their way when it came sideways. */
+/* Cuts the log from entries[0].index on if it reaches there, then appends. One sync for all; a cut, a new segment and
+ * more than 512 entries cost more. With MESH_EFULL the cut may have been done, so the same must be tried again. Entries at or below the
+ * newest snapshot are skipped: they were on their way when it came sideways. */
 int raft_store_append(struct raft_store *store, const struct raft_entry *entries, size_t count);
 
 /* Remembers that the log is committed up to there; written with the next append or at the close, never waited for. Not
@@ -45,14 +47,15 @@ int raft_store_append(struct raft_store *store, const struct raft_entry *entries
  * may still be held, on this disk, by another one that never was. */
 void raft_store_note_committed(struct raft_store *store, uint64_t index);
 
-/* A snapshot of the user's state, made here: begin, parts, end. Written aside, verified (CRC of each chunk and of the whole), renamed after a sync.
+/* A snapshot of the user's state, made here: begin, parts, end; after an error it is begun anew. Written aside, verified (CRC of each chunk and of the whole), renamed after a sync.
  * The one before it is kept, and the log from it on. */
 int raft_store_snapshot_begin(struct raft_store *store, const struct raft_position *position, const struct raft_config *config);
 int raft_store_snapshot_write(struct raft_store *store, struct slice bytes);
 int raft_store_snapshot_end(struct raft_store *store); /* then: raft_compact() */
 void raft_store_snapshot_abort(struct raft_store *store);
 
-/* One that a leader or another broker sends: position as in the STORE_CHUNK output; offset 0 begins anew. With is_last: whole and good, or
+/* One that a leader or another broker sends: position as in the STORE_CHUNK output; offset 0 begins anew; after
+ * MESH_EFULL the same chunk may come again, or the first one. With is_last: whole and good, or
  * MESH_ECORRUPT (nothing changed; it may be sent again). The log then begins after it, unless it holds the entry at position: then it stays. */
 int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_position *position, const struct raft_config *config,
                               uint64_t offset, struct slice bytes, uint64_t total, bool is_last);

@@ -173,6 +173,14 @@ bool gossip_soft_get(const struct gossip *gossip, const struct uuid *origin, str
 typedef void gossip_soft_fn(void *user, struct slice key, struct slice value, uint64_t version);
 void gossip_soft_each(const struct gossip *gossip, const struct uuid *origin, gossip_soft_fn *each, void *user);
 
+/* Soft values come from anybody and are unsigned: a member that relays can lie about another's until that sets them anew.
+ * For what matters more than a hint: asks `origin` itself for all of it, over the link to it, where it has proven who it
+ * is; the answer, as old as it is, replaces whatever was believed. False: there is no such link (gossip_set_needed() makes one). */
+bool gossip_soft_confirm(struct gossip *gossip, uint64_t now_us, const struct uuid *origin);
+
+/* What is held of `origin` up to this version was said by itself, over its link; 0: nothing was. */
+uint64_t gossip_soft_confirmed(const struct gossip *gossip, const struct uuid *origin);
+
 /* ---- outputs ---- */
 
 enum gossip_output_type {

@@ -52,6 +52,8 @@ struct spread_slot {
 struct soft_origin {
     struct list_node entries; /* oldest version first */
     uint64_t version, gc_version;
+    uint64_t confirmed;   /* up to here its origin said it itself, over its link */
+    bool is_doubted;      /* it was asked for all of it, to replace what is here */
     uint64_t spread_from; /* what the slot says: the changes after this version */
     uint32_t count;
 };
@@ -130,7 +132,7 @@ enum pending_type {
 struct pending {
     uint8_t type;
     uint8_t answer; /* enum item_type */
-    bool by_link, wants_reply, says_who, says_digest, says_observed;
+    bool by_link, wants_reply, wants_all, says_who, says_digest, says_observed;
     uint8_t plain; /* enum gossip_output_type */
     uint32_t seq, index;
     uint64_t serial, from, gc_version;
@@ -216,6 +218,7 @@ struct gossip {
     struct uuid observed_by;
     uint64_t readdressed_us; /* when this broker last changed its address; 0: never */
     uint64_t twin_us;     /* when an identity that is used twice was last looked into */
+    uint64_t soft_conflict_us; /* when that was last concluded from what is unsigned */
     uint64_t conflict_us; /* when another process with this identity was last reported */
 
     /* soft state */

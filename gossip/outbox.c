@@ -186,6 +186,7 @@ static bool make_soft(struct gossip *gossip, struct pending *pending, struct ite
         *ret_again = pending->by_link && pending->from != from && pending->from < pending->other->soft.version;
     } else {
         soft_summary_of(pending->other, &summary);
+        if (pending->wants_all) summary.version = summary.gc_version = 0;
         codec_summary_put(codec_put_summaries(writer, 1), &summary);
     }
     to_member(pending->member, pending->by_link, output);

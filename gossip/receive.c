@@ -107,7 +107,7 @@ static void handle_from_member(struct gossip *gossip, const struct source *sourc
     case ITEM_SYNC:
         if (source->by_link) sync_on_request(gossip, member, item->wants_reply);
         break;
-    case ITEM_SOFT: soft_merge(gossip, &item->soft, member); break;
+    case ITEM_SOFT: soft_merge(gossip, &item->soft, member, source->by_link); break;
     case ITEM_SOFT_DIGEST: soft_compare(gossip, item->summaries, member); break;
     default: break;
     }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "gossip/outbox.h"
 #include "gossip/spread.h"
 #include "gossip/table.h"
 
@@ -46,7 +47,8 @@ void soft_clear(struct gossip *gossip, struct member *member)
         if (!entry->is_deleted) report(gossip, entry);
         drop_entry(gossip, entry);
     }
-    member->soft.version = member->soft.gc_version = member->soft.spread_from = 0;
+    member->soft.version = member->soft.gc_version = member->soft.spread_from = member->soft.confirmed = 0;
+    member->soft.is_doubted = false;
     spread_cancel(gossip, member, SPREAD_VALUES);
 }
 
@@ -198,6 +200,25 @@ bool gossip_soft_get(const struct gossip *gossip, const struct uuid *origin, str
     if (entry == NULL || entry->is_deleted) return false;
     *ret_value = soft_entry_value(entry);
     return true;
+}
+
+bool gossip_soft_confirm(struct gossip *gossip, uint64_t now_us, const struct uuid *origin)
+{
+    struct member *member = table_find(gossip, origin);
+
+    if (member == NULL || member == gossip->self || !member->shown.is_linked) return false;
+    gossip_begin_event(gossip, now_us);
+    member->soft.is_doubted = true;
+    outbox_push(gossip, &(struct pending){
+                            .type = PENDING_ASK_SOFT, .member = member, .other = member, .by_link = true, .wants_all = true});
+    return true;
+}
+
+uint64_t gossip_soft_confirmed(const struct gossip *gossip, const struct uuid *origin)
+{
+    const struct member *member = table_find(gossip, origin);
+
+    return member == NULL ? 0 : member == gossip->self ? member->soft.version : member->soft.confirmed;
 }
 
 void gossip_soft_each(const struct gossip *gossip, const struct uuid *origin, gossip_soft_fn *each, void *user)

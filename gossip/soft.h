@@ -22,8 +22,8 @@ bool soft_put_changes(struct gossip *gossip, struct item_writer *writer, const s
 /* Writes what its slot says: the changes since spread_from. False: there are some, and none fits. */
 bool soft_put_news(struct gossip *gossip, struct item_writer *writer, const struct member *member);
 
-/* What another told. Asks `teller` for what is missing before it. */
-void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct member *teller);
+/* What another told. Asks `teller` for what is missing before it. What an origin says over its own link is the truth about it. */
+void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct member *teller, bool by_link);
 
 /* Another's versions: sends what it lacks, asks for what we lack. */
 void soft_compare(struct gossip *gossip, struct slice summaries, struct member *teller);

@@ -102,14 +102,21 @@ static bool connects(const struct gossip *gossip, const struct member *member, c
     return GOSSIP_DEFECT(gossip, REST_OF_RESET_TAKEN);
 }
 
-void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct member *teller)
+void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct member *teller, bool by_link)
 {
     struct member *member = table_find(gossip, &soft->origin);
+    bool is_first_hand = by_link && member != NULL && teller == member;
     uint64_t before;
 
     if (member == NULL || member == gossip->self || !member_is_live(member) ||
         soft->boot != boot_of(member->shown.self.incarnation))
         return;
+    /* All of it, from its own mouth, as we wanted: whatever others said does not count. */
+    if (is_first_hand && soft->from == 0 && member->soft.is_doubted) {
+        soft_clear(gossip, member);
+        member->soft.gc_version = soft->gc_version;
+        table_rehash(gossip, member);
+    }
     if (soft->is_reset && soft->gc_version > member->soft.gc_version && member->soft.version < soft->gc_version) {
         soft_clear(gossip, member);
         member->soft.gc_version = soft->gc_version;
@@ -122,10 +129,21 @@ void soft_merge(struct gossip *gossip, const struct item_soft *soft, struct memb
     before = member->soft.version;
     member->soft.version = apply(gossip, member, soft);
     if (member->soft.version == before) return;
+    if (is_first_hand && before == member->soft.confirmed) member->soft.confirmed = member->soft.version;
     soft_collect(gossip, member, soft->gc_version);
     if (!member->slots[SPREAD_VALUES].is_rumoured) member->soft.spread_from = before;
     table_rehash(gossip, member);
     spread_announce(gossip, member, SPREAD_VALUES, SPREAD_SOFT, SPREAD_HEARD);
+}
+
+#define UNSIGNED_CONFLICT_US 30000000
+
+/* Nothing proves it, and each time costs a boot: who lies has to be patient. */
+static bool is_time_to_believe(struct gossip *gossip)
+{
+    if (gossip->soft_conflict_us != 0 && gossip->now_us - gossip->soft_conflict_us < UNSIGNED_CONFLICT_US) return false;
+    gossip->soft_conflict_us = gossip->now_us;
+    return true;
 }
 
 void soft_compare(struct gossip *gossip, struct slice summaries, struct member *teller)
@@ -138,7 +156,7 @@ void soft_compare(struct gossip *gossip, struct slice summaries, struct member *
         member = table_find(gossip, &theirs.origin);
         /* More of our own values than we have set: another life of this broker, from whose disk ours was copied. */
         if (member != NULL && member == gossip->self && theirs.boot == boot_of(member->shown.self.incarnation) &&
-            theirs.version > member->soft.version)
+            theirs.version > member->soft.version && is_time_to_believe(gossip))
             merge_boot_behind(gossip, theirs.boot);
         if (member == NULL || !member_is_live(member) || theirs.boot != boot_of(member->shown.self.incarnation))
             continue;

@@ -396,6 +396,98 @@ static bool rest_of_a_reset_waits_for_its_beginning(uint64_t defects)
     return !gossip_soft_get(gossip, &origin, slice_of_string("new"), &value) && find(ITEM_SOFT_DIGEST, 2) != NULL;
 }
 
+/* What `teller` says of broker 2, by its link or by a packet: one key, in versions up to `to`. */
+static void say_soft(unsigned teller, bool by_link, uint64_t from, uint64_t to, const char *key, const char *value)
+{
+    struct item_writer writer = packet();
+    struct item_soft head = {.origin = id_of(2), .boot = 5, .from = from, .to = to};
+    struct soft_writer changes;
+
+    ck_assert(codec_soft_begin(&writer, &changes));
+    ck_assert(codec_soft_put(&changes, &(struct soft_change){to, false, slice_of_string(key), slice_of_string(value)}));
+    codec_soft_end(&changes, &head);
+    if (by_link)
+        receive_by_link(teller, &writer);
+    else
+        receive(teller, 5, &writer);
+}
+
+static bool holds_soft(const char *key, const char *value)
+{
+    struct uuid origin = id_of(2);
+    struct slice found;
+
+    if (!gossip_soft_get(gossip, &origin, slice_of_string(key), &found)) return value == NULL;
+    return value != NULL && slice_equal(found, slice_of_string(value));
+}
+
+/* A member that relays invents a key of another, and versions far ahead. What the other says itself, when it is asked over
+ * its link, makes an end of that; a packet in its name does not, nor does anybody else's link. */
+START_TEST(a_lie_about_soft_state_ends_with_the_origins_own_word)
+{
+    struct uuid origin = id_of(2);
+    struct net_address address = address_of(2);
+
+    begin(0, NULL);
+    introduce(2);
+    introduce(3);
+    ck_assert(!gossip_soft_confirm(gossip, now_us, &origin)); /* no link */
+    gossip_link_up(gossip, now_us, &origin, 5, &address);
+    take();
+    say_soft(2, true, 0, 4, "offset", "100");
+    ck_assert_uint_eq(gossip_soft_confirmed(gossip, &origin), 4);
+    say_soft(3, true, 4, 1000000, "offset", "7");
+    say_soft(3, false, 1000000, 1000001, "invented", "x");
+    ck_assert(holds_soft("offset", "7") && holds_soft("invented", "x"));
+    ck_assert_uint_eq(gossip_soft_confirmed(gossip, &origin), 4); /* nobody who looks takes that for its word */
+    say_soft(2, true, 4, 5, "offset", "101"); /* unasked: older than what is believed */
+    ck_assert(holds_soft("offset", "7"));
+
+    ck_assert(gossip_soft_confirm(gossip, now_us, &origin));
+    take();
+    ck_assert_ptr_nonnull(find(ITEM_SOFT_DIGEST, 2));
+    say_soft(2, false, 0, 5, "offset", "8"); /* in its name, by a packet */
+    say_soft(3, true, 0, 5, "offset", "9");
+    ck_assert(holds_soft("offset", "7"));
+    say_soft(2, true, 0, 5, "offset", "101");
+    ck_assert(holds_soft("offset", "101") && holds_soft("invented", NULL));
+    ck_assert_uint_eq(gossip_soft_confirmed(gossip, &origin), 5);
+    say_soft(2, true, 5, 6, "offset", "102");
+    ck_assert(holds_soft("offset", "102"));
+    ck_assert_uint_eq(gossip_soft_confirmed(gossip, &origin), 6);
+    gossip_free(gossip);
+}
+END_TEST
+
+static void claim_own_versions(unsigned teller)
+{
+    struct item_writer writer = packet();
+    struct soft_summary summary = {.origin = id_of(SELF), .boot = 3, .version = 99};
+
+    codec_summary_put(codec_put_summaries(&writer, 1), &summary);
+    receive(teller, 5, &writer);
+}
+
+/* Who claims to know more of our own values than we have set may be right: our disk was set back. It is believed, but a
+ * liar does not get a boot out of us each second. */
+START_TEST(unsigned_claims_cost_few_boots)
+{
+    unsigned asked = 0;
+
+    begin(0, NULL);
+    introduce(2);
+    for (int i = 0; i < 120; i++) {
+        claim_own_versions(2);
+        for (size_t j = 0; j < said_count; j++)
+            asked += said[j].type == GOSSIP_OUTPUT_BOOT_BEHIND;
+        now_us += SECOND;
+    }
+    ck_assert_uint_ge(asked, 1);
+    ck_assert_uint_le(asked, 4);
+    gossip_free(gossip);
+}
+END_TEST
+
 #define DEFECT(name) (UINT64_C(1) << GOSSIP_DEFECT_##name)
 
 static const struct {
@@ -582,6 +674,8 @@ int main(void)
 
     tcase_add_loop_test(tcase, each_rule_is_kept, 0, sizeof(rules) / sizeof(rules[0]));
     tcase_add_loop_test(tcase, each_rule_is_broken_by_its_defect, 0, sizeof(rules) / sizeof(rules[0]));
+    tcase_add_test(tcase, a_lie_about_soft_state_ends_with_the_origins_own_word);
+    tcase_add_test(tcase, unsigned_claims_cost_few_boots);
     tcase_add_test(tcase, a_link_counts_whoever_introduces_its_peer);
     tcase_add_test(tcase, a_port_that_goes_after_its_links_is_asked_again);
     tcase_add_test(tcase, a_tombstone_comes_with_its_age);

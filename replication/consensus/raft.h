@@ -37,7 +37,7 @@ struct raft_options {
     uint32_t heartbeat_us;                             /* 100 ms */
     uint32_t election_min_us, election_max_us;         /* 1 s, 2 s */
     uint32_t append_bytes_max;                         /* of one message of entries; 256 KiB. One entry always fits */
-    uint32_t inflight_max;                             /* messages of entries on their way to one follower; 16 */
+    uint32_t inflight_max;                             /* messages of entries on their way to one follower; 16, at most 64 */
     uint32_t snapshot_chunk_bytes;                     /* 256 KiB */
     uint64_t retained_bytes_max;                       /* of entries kept for those behind, after a compaction; 4 MiB */
     raft_chain_fn *chain;
@@ -100,7 +100,7 @@ int raft_change_config(struct raft *raft, uint64_t now_us, const struct raft_con
  * leadership stays after an election timeout. */
 int raft_transfer(struct raft *raft, uint64_t now_us, const struct raft_server *to);
 
-/* Asks for a linearizable read: a READ output with this `context` names the index that must have been applied. The leader only; a
+/* Asks for a linearizable read (at most 256 wait at a time): a READ output with this `context` names the index that must have been applied. The leader only; a
  * read that is lost with leadership is answered with index 0. Errors: MESH_ENOT_LEADER, MESH_EAGAIN, MESH_ENOMEM. */
 int raft_read(struct raft *raft, uint64_t now_us, uint64_t context);
 

@@ -41,6 +41,8 @@ START_TEST(a_single_voter_leads_at_once_and_commits_what_is_durable)
     start = net.now_us;
     ck_assert(net_until(&net, NET_S, net_has_leader, NULL));
     ck_assert_uint_lt(net.now_us - start, 5 * NET_MS);
+    ck_assert_int_eq(net_read(&net, 0, 5), 0);
+    ck_assert_uint_eq(net.hosts[0].last_read_index, net.committed); /* nobody else is to be asked */
     net.hosts[0].disk_is_stuck = true;
     ck_assert_int_eq(net_propose(&net, "x", &index), 0);
     net_run(&net, 5 * NET_S);
@@ -64,6 +66,31 @@ START_TEST(voters_elect_one_leader_and_have_the_same_log)
     propose_many(300);
     ck_assert(net_until(&net, 5 * NET_S, net_all_equal, NULL));
     ck_assert_uint_ge(net.committed, 303);
+    finish();
+}
+END_TEST
+
+/* As tests over the loopback have it. */
+START_TEST(short_timeouts_do_as_well)
+{
+    int leader;
+    uint64_t at, elections = 0;
+
+    net_init(&net, 4 + (uint64_t)_i, 3);
+    net.options.heartbeat_us = 10 * NET_MS;
+    net.options.election_min_us = 100 * NET_MS;
+    net.options.election_max_us = 200 * NET_MS;
+    net_start_all(&net, 3, 0);
+    ck_assert(net_until(&net, NET_S, net_has_leader, NULL));
+    leader = net_leader(&net);
+    net_run(&net, 60 * NET_S);
+    ck_assert_int_eq(net_leader(&net), leader);
+    net_crash(&net, (unsigned)leader, true);
+    at = net.now_us;
+    ck_assert(net_until(&net, 2 * NET_S, net_has_leader, NULL));
+    ck_assert_uint_lt(net.now_us - at, NET_S);
+    for (unsigned i = 0; i < 3; i++) elections += net.hosts[i].raft == NULL ? 0 : net_status(&net, i).elections;
+    ck_assert_uint_le(elections, 6);
     finish();
 }
 END_TEST
@@ -303,6 +330,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_single_voter_leads_at_once_and_commits_what_is_durable);
     tcase_add_loop_test(tcase, voters_elect_one_leader_and_have_the_same_log, 0, 3);
+    tcase_add_loop_test(tcase, short_timeouts_do_as_well, 0, 5);
     tcase_add_test(tcase, an_idle_group_says_little);
     tcase_add_test(tcase, another_leads_when_the_leader_dies);
     tcase_add_test(tcase, a_leader_without_a_majority_steps_down_and_its_entries_go);

@@ -153,7 +153,9 @@ static void judge(struct founding *founding)
     }
     founding->is_barred = has_marker;
     if (stored->promised.round != 0 && expect != 0 && expect != stored->expect) founding->is_changed = true;
-    if (!founding->is_barred && !founding->is_changed) founding->expect = expect != 0 ? expect : stored->expect;
+    if (founding->is_barred || founding->is_changed) return;
+    /* Without --expect it founds nothing; but what it has promised may be needed to complete what others began. */
+    founding->expect = expect == 0 && stored->promised.round != 0 ? stored->expect : expect;
     if (founding->expect != stored->expect && stored->promised.round == 0) { /* started anew for another number: nothing was promised */
         founding->stored.expect = 0;
         founding->stored.known_count = 0;

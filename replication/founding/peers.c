@@ -1,8 +1,6 @@
 /* Who takes part: the disks that were heard of, where they are, when they were heard, what each told of itself. */
 #include "replication/founding/internal.h"
 
-#define REPLACED_US 5000000 /* silent for so long at an address where another answers now: gone */
-
 struct founding_peer *founding_find_peer(struct founding *founding, const struct raft_server *server)
 {
     for (size_t i = 0; i < founding->peer_count; i++)
@@ -47,14 +45,13 @@ void founding_remember_known(struct founding *founding)
     }
 }
 
-/* One process at one address: who was there before is gone. */
-static void replace_others_at(struct founding *founding, uint64_t now_us, const struct founding_peer *here)
+/* One process at one address: who was there before is gone, until it is heard again. */
+static void replace_others_at(struct founding *founding, const struct founding_peer *here)
 {
     if (net_address_is_none(&here->address)) return;
     for (size_t i = 0; i < founding->peer_count; i++) {
         struct founding_peer *other = &founding->peers[i];
         if (other == here || !net_address_equal(&other->address, &here->address)) continue;
-        if (other->heard_us + REPLACED_US > now_us) continue; /* late words of either; it will show */
         other->heard_us = other->told_us = 0;
         memset(&other->address, 0, sizeof(other->address));
     }
@@ -88,7 +85,7 @@ static void hear_sender(struct founding *founding, uint64_t now_us, const struct
     peer->heard_us = peer->told_us = now_us;
     peer->refusal = message->refusal;
     peer->marker = message->marker;
-    replace_others_at(founding, now_us, peer);
+    replace_others_at(founding, peer);
     count(founding, peer, message->expect);
     if (message->promised.round > founding->round_max) founding->round_max = message->promised.round;
     if (message->phase == FOUNDING_MEMBER || is_older(peer, message)) return;

@@ -10,39 +10,50 @@
 #define SETTLE_US  500000   /* enough promises wait so long for the rest: more to choose founders from */
 #define BACKOFF_US 1000000  /* after meeting a higher ballot, half of it by chance */
 
-/* ---- counting: only what disks hold ---- */
+/* ---- counting: only what disks hold that are there now ----
+ *
+ * What a disk once said stays true, but it may be gone, and its broker here with a new one: both would count. */
 
-static unsigned count_promises(const struct founding *founding, const struct founding_ballot *ballot)
+static bool counts(const struct founding *founding, const struct founding_peer *peer, uint64_t now_us)
+{
+    return peer->is_counted && peer->told_us != 0 && peer->told_us + founding->options.alive_us > now_us;
+}
+
+static unsigned count_promises(const struct founding *founding, uint64_t now_us, const struct founding_ballot *ballot)
 {
     unsigned count = founding_ballot_equal(&founding->stored.promised, ballot);
 
-    for (size_t i = 0; i < founding->peer_count; i++)
-        count += founding->peers[i].is_counted && founding_ballot_equal(&founding->peers[i].promised, ballot);
+    for (size_t i = 0; i < founding->peer_count; i++) {
+        const struct founding_peer *peer = &founding->peers[i];
+        count += counts(founding, peer, now_us) && founding_ballot_equal(&peer->promised, ballot);
+    }
     return count;
 }
 
-static unsigned count_acceptances(const struct founding *founding, const struct founding_ballot *ballot)
+static unsigned count_acceptances(const struct founding *founding, uint64_t now_us, const struct founding_ballot *ballot)
 {
     unsigned count = founding_ballot_equal(&founding->stored.accepted, ballot);
 
-    for (size_t i = 0; i < founding->peer_count; i++)
-        count += founding->peers[i].is_counted && founding_ballot_equal(&founding->peers[i].accepted, ballot);
+    for (size_t i = 0; i < founding->peer_count; i++) {
+        const struct founding_peer *peer = &founding->peers[i];
+        count += counts(founding, peer, now_us) && founding_ballot_equal(&peer->accepted, ballot);
+    }
     return count;
 }
 
 /* A value that enough disks accepted in one ballot is chosen, whoever proposed it, and whoever counts. */
-static bool learn(struct founding *founding)
+static bool learn(struct founding *founding, uint64_t now_us)
 {
     const struct founding_state *stored = &founding->stored;
 
-    if (stored->accepted.round != 0 && count_acceptances(founding, &stored->accepted) >= founding_needed(founding)) {
+    if (stored->accepted.round != 0 && count_acceptances(founding, now_us, &stored->accepted) >= founding_needed(founding)) {
         founding_become_member(founding, &stored->value);
         return true;
     }
     for (size_t i = 0; i < founding->peer_count; i++) {
         const struct founding_peer *peer = &founding->peers[i];
-        if (!peer->is_counted || peer->accepted.round == 0) continue;
-        if (count_acceptances(founding, &peer->accepted) < founding_needed(founding)) continue;
+        if (!counts(founding, peer, now_us) || peer->accepted.round == 0) continue;
+        if (count_acceptances(founding, now_us, &peer->accepted) < founding_needed(founding)) continue;
         founding_become_member(founding, &peer->value);
         return true;
     }
@@ -132,7 +143,7 @@ static void propose_value(struct founding *founding, uint64_t now_us)
 {
     struct founding_drive *drive = &founding->drive;
 
-    if (count_promises(founding, &drive->ballot) < founding_needed(founding)) {
+    if (count_promises(founding, now_us, &drive->ballot) < founding_needed(founding)) {
         drive->enough_us = 0; /* one more disk is known than a moment ago */
         return;
     }
@@ -228,7 +239,7 @@ static bool founds_by_timeout(struct founding *founding, uint64_t now_us)
 void founding_drive(struct founding *founding, uint64_t now_us)
 {
     if (founding->wanted.phase == FOUNDING_MEMBER || founding->expect == 0) return;
-    if (learn(founding)) return;
+    if (learn(founding, now_us)) return;
     if (founding_refusal(founding, now_us) != FOUNDING_WILLING) {
         founding->drive.stage = FOUNDING_IDLE;
         founding->quorum_us = 0;
@@ -236,7 +247,7 @@ void founding_drive(struct founding *founding, uint64_t now_us)
     }
     if (founding->drive.stage != FOUNDING_IDLE) {
         drive_on(founding, now_us);
-        learn(founding);
+        learn(founding, now_us);
         return;
     }
     if (founding_present(founding, now_us) < founding_needed(founding)) {

@@ -181,7 +181,10 @@ static bool may_wipe(struct founding_watch *watch, uint32_t host, const struct u
 {
     const struct founding_seen *seen = &watch->seen[host];
 
-    if (!watch->takes_part[host] || survivors_veto(watch, host)) return true;
+    if (!watch->takes_part[host]) return true;
+    /* Its promise is known to others, and a new disk that promises from another address would be one more. */
+    if (watch->are_moving && (seen->state.promised.round != 0 || seen->state.phase == FOUNDING_MEMBER)) return false;
+    if (survivors_veto(watch, host)) return true;
     if (watch->keeps_markers && !uuid_is_zero(marker)) return true;
     if (seen->wipes > 0 || watch->wipes >= (watch->expect - 1) / 2) return false; /* a minority, each once */
     return !has_accepted(seen) || all_know_all(watch, host);

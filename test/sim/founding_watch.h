@@ -16,6 +16,7 @@ struct founding_watch {
     uint32_t expect; /* of the founders */
     bool takes_part[FOUNDING_HOSTS_MAX]; /* started with --expect */
     bool keeps_markers;
+    bool are_moving; /* brokers come back at other addresses */
     struct founding_seen {
         bool has_started;
         struct raft_server server;    /* of its disk now */

@@ -289,6 +289,8 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     founding_watch_reset(&world->watch, sim);
     world->watch.expect = draw_expect(world, random, count);
     world->watch.keeps_markers = world->flavour == MARKER;
+    for (size_t i = 0; i < plan->fault_count; i++)
+        world->watch.are_moving |= plan->faults[i].kind == SIM_FAULT_READDRESS || plan->faults[i].kind == SIM_FAULT_SWAP;
     world->is_rough = world->flavour != EXTRA && random_below(random, 2) == 0;
     founders = world->watch.expect + (world->flavour == EXTRA);
     world->surplus = world->flavour == EXTRA ? (first + world->watch.expect) % count : UINT32_MAX;

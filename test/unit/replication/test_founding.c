@@ -5,7 +5,7 @@
 #include "base/error.h"
 
 #define SECOND UINT64_C(1000000)
-#define HOUR   (3600 * SECOND)
+#define LONG   (1200 * SECOND) /* for ever, to a founding */
 
 static struct founding_mesh mesh;
 
@@ -97,12 +97,12 @@ START_TEST(join_alone_waits_for_ever)
     founding_mesh_init(&mesh, 3, 3);
     mesh.brokers[1].options.expect = 0;
     founding_mesh_start(&mesh, 0);
-    founding_mesh_run(&mesh, 10 * HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(0);
     check_said(0, "1 of the 3 expected are here, 2 are needed");
     founding_mesh_kill(&mesh, 0);
     founding_mesh_start(&mesh, 1);
-    founding_mesh_run(&mesh, 10 * HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(0);
     check_said(1, "waits for a mesh");
 }
@@ -254,7 +254,7 @@ START_TEST(different_numbers_are_refused_and_both_named)
     founding_mesh_init(&mesh, 3, 3);
     mesh.brokers[2].options.expect = 5;
     founding_mesh_start_all(&mesh);
-    founding_mesh_run(&mesh, HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(0);
     check_said(0, "--expect 3, and 10.0.0.3:9092 (03010000) with --expect 5");
     check_said(2, "--expect 5, and 10.0.0.");
@@ -270,7 +270,7 @@ START_TEST(more_than_expected_found_nothing)
 {
     founding_mesh_init(&mesh, 4, 3);
     founding_mesh_start_all(&mesh);
-    founding_mesh_run(&mesh, HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(0);
     check_said(1, "--expect 3, but 4 brokers are here");
     founding_mesh_kill(&mesh, 0); /* the surplus one goes; its disk still counts: three of three are needed */
@@ -301,6 +301,40 @@ static void break_promise(void)
 START_TEST(promise_binds_to_its_number)
 {
     break_promise();
+}
+END_TEST
+
+/* Started without a number, a broker still keeps and tells what it has promised; what it only knew binds it to nothing. */
+START_TEST(promise_is_kept_without_the_number)
+{
+    founding_mesh_init(&mesh, 3, 3);
+    founding_mesh_start_all(&mesh);
+    run_until_proposed();
+    founding_mesh_kill(&mesh, 0);
+    founding_mesh_kill(&mesh, 1);
+    mesh.brokers[1].options.expect = 0;
+    founding_mesh_start(&mesh, 1);
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(2);
+    ck_assert(uuid_equal(&mesh.brokers[1].value.cluster, &mesh.brokers[2].options.fresh_cluster));
+}
+END_TEST
+
+START_TEST(blank_broker_may_change_its_mind)
+{
+    founding_mesh_init(&mesh, 2, 3);
+    founding_mesh_start(&mesh, 0);
+    founding_mesh_start(&mesh, 1);
+    founding_mesh_run(&mesh, SECOND);
+    ck_assert_uint_eq(mesh.brokers[0].disk.phase, FOUNDING_BLANK);
+    ck_assert_uint_eq(mesh.brokers[0].disk.known_count, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        founding_mesh_kill(&mesh, i);
+        mesh.brokers[i].options.expect = _i == 0 ? 2 : 0;
+        founding_mesh_start(&mesh, i);
+    }
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(_i == 0 ? 2 : 0);
 }
 END_TEST
 
@@ -352,7 +386,7 @@ START_TEST(wiped_disk_raises_the_quorum)
     mesh.brokers[1].is_cut = true;
     mesh.blocked[0] = mesh.blocked[1] = 0;
     founding_mesh_start(&mesh, 0);
-    founding_mesh_run(&mesh, HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(1);
     check_said(2, "3 are needed");
     mesh.brokers[1].is_cut = false;
@@ -385,7 +419,7 @@ START_TEST(marker_keeps_wiped_brokers_from_founding)
     founding_mesh_wipe(&mesh, 1);
     founding_mesh_start(&mesh, 0);
     founding_mesh_start(&mesh, 1);
-    founding_mesh_run(&mesh, 10 * HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(1); /* the one that does not run */
     check_said(0, "this broker's mesh c0");
     check_said(0, "remove the marker");
@@ -403,7 +437,7 @@ START_TEST(one_marker_is_enough)
         mesh.brokers[i].options.keeps_marker = i == 2;
         founding_mesh_start(&mesh, i);
     }
-    founding_mesh_run(&mesh, HOUR);
+    founding_mesh_run(&mesh, LONG);
     check_one(0);
     check_said(0, "the marker at 10.0.0.3:9092");
 }
@@ -481,6 +515,7 @@ int main(void)
     TCase *tcase = tcase_create("founding");
 
     tcase_add_checked_fixture(tcase, NULL, tear_down);
+    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, voters_follow_the_size, 0, sizeof(voters_cases) / sizeof(voters_cases[0]));
     tcase_add_loop_test(tcase, quorum_grows_with_disks_beyond_those_expected, 0, sizeof(quorum_cases) / sizeof(quorum_cases[0]));
     tcase_add_test(tcase, serve_founds_at_once);
@@ -496,6 +531,8 @@ int main(void)
     tcase_add_test(tcase, different_numbers_are_refused_and_both_named);
     tcase_add_test(tcase, more_than_expected_found_nothing);
     tcase_add_test(tcase, promise_binds_to_its_number);
+    tcase_add_test(tcase, promise_is_kept_without_the_number);
+    tcase_add_loop_test(tcase, blank_broker_may_change_its_mind, 0, 2);
     tcase_add_test(tcase, serve_does_not_break_a_promise);
     tcase_add_test(tcase, wiped_founder_joins);
     tcase_add_test(tcase, wiped_disk_raises_the_quorum);

@@ -285,9 +285,12 @@ void founding_receive(struct founding *founding, uint64_t now_us, const struct u
     if (raft_server_equal(&message->sender, &founding->options.self)) return; /* a seed leads here */
     if (founding->wanted.phase != FOUNDING_MEMBER) {
         receive(founding, now_us, source, message);
+    } else if (founding->stored.phase != FOUNDING_MEMBER) {
+        founding_hear(founding, now_us, source, message); /* it is told as soon as that is durable */
     } else {
-        if (founding->stored.phase == FOUNDING_MEMBER) notice_other_mesh(founding, message);
-        if (message->kind != FOUNDING_TELL) founding_send(founding, FOUNDING_TELL, source, &message->sender.broker);
+        notice_other_mesh(founding, message);
+        if (message->phase != FOUNDING_MEMBER || message->kind != FOUNDING_TELL)
+            founding_send(founding, FOUNDING_TELL, source, &message->sender.broker); /* whoever speaks to a member hears of its mesh */
     }
     store(founding);
 }

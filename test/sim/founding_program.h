@@ -9,7 +9,7 @@
 #include "replication/founding/switches.h"
 #include "sim/sim.h"
 
-#define FOUNDING_SEEDS_OF_HOST 8
+#define FOUNDING_SEEDS_OF_HOST 16
 
 struct founding_process;
 

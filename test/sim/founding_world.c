@@ -58,7 +58,8 @@ static void *make_marker(void)
 
 /* ---- names ---- */
 
-/* The names that a host was given lead to these addresses now: another one of the core, and some more. */
+/* The names that a host was given lead to these addresses now: another one of the core, and some more. With one broker too many, to all:
+ * those that nobody leads to each other cannot tell. */
 static void resolve(struct world *world, uint32_t host)
 {
     struct founding_config *config = &world->configs[host];
@@ -72,7 +73,7 @@ static void resolve(struct world *world, uint32_t host)
     config->seed_count = 0;
     config->seeds[config->seed_count++] = sim_host_address(sim_host_at(world->sim, core));
     for (uint32_t i = 0; i < count && config->seed_count < FOUNDING_SEEDS_OF_HOST; i++) {
-        if (i != core && random_below(random, 3) == 0) config->seeds[config->seed_count++] = sim_host_address(sim_host_at(world->sim, i));
+        if (i != core && (world->flavour == EXTRA || random_below(random, 3) == 0)) config->seeds[config->seed_count++] = sim_host_address(sim_host_at(world->sim, i));
     }
 }
 

@@ -38,12 +38,14 @@ static void start(void *user, uint64_t argument)
 {
     struct random *random = sim_random(sim, SIM_RANDOM_WORLD);
     struct sim_host *host = sim_host_at(sim, (uint32_t)argument);
+    uint64_t nth = 1 + random_below(random, 120);
+    enum sim_stop how = random_below(random, 2) == 0 ? SIM_STOP_KILL : SIM_STOP_POWER;
 
     if (!sim_host_is_running(host)) last_start_us = sim_now_us(sim);
     sim_host_kill_at_output(host, 0, SIM_STOP_KILL);
     sim_host_start(host);
     if (user == NULL || restarts[argument]++ == 5) return;
-    sim_host_kill_at_output(host, 1 + random_below(random, 120), random_below(random, 2) == 0 ? SIM_STOP_KILL : SIM_STOP_POWER);
+    sim_host_kill_at_output(host, nth, how);
     sim_at(sim, sim_now_us(sim) + sim_random_between(random, SIM_SECOND, 20 * SIM_SECOND), start, user, argument);
 }
 

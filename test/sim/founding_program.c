@@ -53,9 +53,11 @@ static bool load_identity(struct sim_host *host, struct raft_server *ret_self)
 {
     struct fs *fs = sim_host_fs(host);
     struct buffer bytes = BUFFER_INIT;
-    struct raft_server self = {fresh_uuid(host), fresh_uuid(host)};
+    struct raft_server self;
     int err = fs_read_whole(fs, "identity", 64, &bytes);
 
+    self.broker = fresh_uuid(host); /* one after the other: chance has an order */
+    self.dir = fresh_uuid(host);
     if (err == 0 && bytes.size == sizeof(self))
         memcpy(&self, bytes.data, sizeof(self));
     else if (err == MESH_ENOTFOUND)

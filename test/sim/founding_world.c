@@ -230,10 +230,12 @@ static void start_host(void *user, uint64_t argument)
     struct random *random = sim_random(world->sim, SIM_RANDOM_WORLD);
     struct sim_host *host = sim_host_at(world->sim, (uint32_t)argument);
     uint64_t again_us = sim_now_us(world->sim) + sim_random_between(random, SIM_SECOND, 10 * SIM_SECOND);
+    uint64_t nth = 1 + random_below(random, 150);
+    enum sim_stop how = random_below(random, 2) == 0 ? SIM_STOP_KILL : SIM_STOP_POWER;
 
     sim_host_start(host);
     if (!world->is_rough || again_us >= world->plan->heal_us || random_below(random, 2) == 0) return;
-    sim_host_kill_at_output(host, 1 + random_below(random, 150), random_below(random, 2) == 0 ? SIM_STOP_KILL : SIM_STOP_POWER);
+    sim_host_kill_at_output(host, nth, how);
     sim_at(world->sim, again_us, start_host, world, argument);
 }
 

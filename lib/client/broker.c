@@ -8,6 +8,60 @@
 
 #define NEXT_SEED_AFTER_MS 300 /* a silent broker gets company after this */
 
+/* ---- reach ---- */
+
+static bool has_ready(const struct broker *broker)
+{
+    list_for_each(node, &broker->connections)
+    {
+        if (connection_is_ready(container_of(node, struct connection, node))) return true;
+    }
+    return false;
+}
+
+/* Routes depend on it only where there is somebody who is not reached. */
+static void set_reach(struct broker *broker, enum broker_reach reach)
+{
+    struct mesh_client *client = broker->client;
+    enum broker_reach before = broker->reach;
+
+    if (reach == before) return;
+    broker->reach = reach;
+    if (reach == BROKER_UNREACHED) client->unreached_count++;
+    if (before == BROKER_UNREACHED) client->unreached_count--;
+    if (reach == BROKER_REACHED) broker->is_relayed = false;
+    if (client->unreached_count == 0 && before != BROKER_UNREACHED) return;
+    client->reach_generation++;
+    client_mark_all(client);
+}
+
+static void reach_due(struct timer *timer, uint64_t now_ms)
+{
+    struct broker *broker = container_of(timer, struct broker, reach_timer);
+
+    (void)now_ms;
+    if (!has_ready(broker)) set_reach(broker, BROKER_UNREACHED);
+}
+
+void broker_note_ready(struct broker *broker)
+{
+    timer_disarm(&broker->client->timers, &broker->reach_timer);
+    set_reach(broker, BROKER_REACHED);
+}
+
+void broker_note_attempt(struct broker *broker)
+{
+    if (broker->reach == BROKER_UNREACHED || timer_is_armed(&broker->reach_timer) || has_ready(broker)) return;
+    client_arm(broker->client, &broker->reach_timer, broker->client->now_ms + BROKER_RELAY_AFTER_MS);
+}
+
+void broker_note_failure(struct broker *broker)
+{
+    if (!has_ready(broker)) set_reach(broker, BROKER_UNREACHED);
+}
+
+/* ---- brokers ---- */
+
 int broker_new(struct mesh_client *client, const struct address *address, bool is_seed,
                struct broker **ret_broker)
 {
@@ -19,6 +73,10 @@ int broker_new(struct mesh_client *client, const struct address *address, bool i
     broker->node_id = -1;
     broker->address = *address;
     list_init(&broker->connections);
+    if (client_add_timer(client, &broker->reach_timer, reach_due) != 0) {
+        free(broker);
+        return MESH_ENOMEM;
+    }
     list_push_back(&client->brokers, &broker->node);
     *ret_broker = broker;
     return 0;
@@ -28,6 +86,7 @@ void broker_free(struct broker *broker)
 {
     list_for_each_safe(node, &broker->connections)
         connection_free(container_of(node, struct connection, node));
+    client_remove_timer(broker->client, &broker->reach_timer);
     list_remove(&broker->node);
     free(broker);
 }
@@ -50,7 +109,7 @@ static struct connection *find_connection(struct broker *broker, int32_t shard, 
     list_for_each(node, &broker->connections)
     {
         struct connection *connection = container_of(node, struct connection, node);
-        if (connection->lane != lane || (shard >= 0 && connection->shard != shard)) continue;
+        if (connection->lane != lane || (shard != CONNECTION_ANY_SHARD && connection->shard != shard)) continue;
         found = connection;
         if (connection_is_ready(connection)) break; /* any will do: then a ready one */
     }
@@ -68,6 +127,33 @@ int broker_connection(struct broker *broker, int32_t shard, enum connection_lane
     }
     *ret_connection = connection;
     return 0;
+}
+
+int broker_relay_connection(struct broker *broker, enum connection_lane lane, struct connection **ret_connection)
+{
+    return broker_connection(broker, CONNECTION_RELAY, lane, ret_connection);
+}
+
+struct broker *broker_find_relay(struct mesh_client *client, const struct broker *instead)
+{
+    list_for_each(node, &client->brokers)
+    {
+        struct broker *broker = container_of(node, struct broker, node);
+        if (broker != instead && broker->reach == BROKER_REACHED) return broker;
+    }
+    (void)broker_any_ready(client);
+    return NULL;
+}
+
+void broker_probe(struct broker *broker)
+{
+    if (broker->is_relayed) return;
+    broker->is_relayed = true;
+    list_for_each(node, &broker->connections)
+    {
+        struct connection *connection = container_of(node, struct connection, node);
+        if (!connection_is_relay(connection)) connection_hurry(connection, BROKER_PROBE_MS);
+    }
 }
 
 /* How far this broker's connections for commands are. */

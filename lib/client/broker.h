@@ -1,11 +1,22 @@
 /* client/broker.h - the brokers that the client knows: by address (seeds) and by node id (learned).
  *
  * The address at which a broker answered is preferred to the one it advertises: it is known to work from
- * here. */
+ * here. The advertised one is tried in turn with it when it stops working.
+ *
+ *   UNTRIED --ready--> REACHED <--ready------------.
+ *      '---- an attempt fails, or takes long ----> UNREACHED
+ *
+ * A leader that is UNREACHED is used through another broker that is REACHED (a **relay**: topic_route()), and tried again in the
+ * background every second or two until it is reached. */
 #ifndef CLIENT_BROKER_H
 #define CLIENT_BROKER_H
 
 #include "client/connection.h"
+
+#define BROKER_RELAY_AFTER_MS 700  /* an attempt that takes so long counts as failed, until it succeeds */
+#define BROKER_PROBE_MS       1500 /* one attempt, and one pause, while a relay is used instead */
+
+enum broker_reach { BROKER_UNTRIED, BROKER_REACHED, BROKER_UNREACHED };
 
 struct broker {
     struct list_node node;
@@ -13,6 +24,10 @@ struct broker {
     bool is_seed;
     int32_t node_id; /* -1: not known yet */
     struct address address;
+    struct address advertised; /* host "": none was heard of, or it is the same */
+    enum broker_reach reach;
+    bool is_relayed;          /* others are used in its place: it is probed */
+    struct timer reach_timer; /* an attempt has taken BROKER_RELAY_AFTER_MS */
     struct list_node connections;
 };
 
@@ -28,6 +43,20 @@ struct broker *broker_find(struct mesh_client *client, int32_t node_id);
  * MESH_ENOMEM. */
 int broker_connection(struct broker *broker, int32_t shard, enum connection_lane lane,
                       struct connection **ret_connection);
+
+/* A connection of its own for requests that this broker is to send on to the leaders; for any leader. Errors: MESH_ENOMEM. */
+int broker_relay_connection(struct broker *broker, enum connection_lane lane, struct connection **ret_connection);
+
+/* A broker that is reached now and could be the relay for `instead`, or NULL; then attempts are under way. */
+struct broker *broker_find_relay(struct mesh_client *client, const struct broker *instead);
+
+/* It is used through a relay from now on: it is looked for by short attempts, until one succeeds. */
+void broker_probe(struct broker *broker);
+
+/* What its connections tell: one is ready; an attempt begins; one has failed. */
+void broker_note_ready(struct broker *broker);
+void broker_note_attempt(struct broker *broker);
+void broker_note_failure(struct broker *broker);
 
 /* A ready connection for commands to any broker, or NULL; then attempts are under way: one broker after the
  * other, and the next one too when the first keeps silent. */

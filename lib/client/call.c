@@ -132,7 +132,7 @@ static struct connection *choose_connection(struct call *call)
 
     if (call->node_id < 0) return broker_any_ready(call->client);
     broker = broker_find(call->client, call->node_id);
-    if (broker == NULL) return broker_any_ready(call->client); /* any broker is the entry */
+    if (broker == NULL || broker->reach == BROKER_UNREACHED) return broker_any_ready(call->client); /* any broker is the entry */
     if (broker_connection(broker, -1, CONNECTION_REQUESTS, &connection) != 0) return NULL;
     if (connection_is_ready(connection)) return connection;
     connection_want(connection);

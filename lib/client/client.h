@@ -41,11 +41,14 @@ struct mesh_client {
     char error_text[CLIENT_ERROR_SIZE];
 
     struct list_node brokers; /* seeds first, then those learned */
+    uint32_t unreached_count;  /* of them */
+    uint64_t reach_generation; /* raised when leaders come to be reached otherwise than before */
     struct list_node topics;  /* routing cache: client/topic.h */
     struct list_node calls;   /* waiting for a connection: client/call.h */
     struct pump call_pump;
     struct call *cluster_call; /* asking who the brokers are, or NULL */
     uint64_t cluster_retry_ms; /* not before */
+    uint64_t cluster_asked_ms; /* when brokers were last learned; 0: never */
     struct timer seed_timer;   /* try one more seed when the first keeps silent */
     uint64_t seed_started_ms;
 

@@ -112,6 +112,7 @@ static int hello_answered(struct request *request, const struct frame_header *he
         connection->failures = 0;
         connection->problem[0] = '\0';
         timer_disarm(&connection->client->timers, &connection->timer);
+        broker_note_ready(connection->broker);
         client_mark_all(connection->client);
     }
     message_deinit_hello_response(&response);
@@ -128,7 +129,8 @@ static const struct request_handler hello_handler = {hello_answered, NULL, hello
 static void greet(struct connection *connection)
 {
     struct message_hello_request hello = {connection->client->name, (char *)(uintptr_t)mesh_version(),
-                                          FRAME_VERSION, FRAME_VERSION, connection->shard};
+                                          FRAME_VERSION, FRAME_VERSION,
+                                          connection->shard >= 0 ? connection->shard : CONNECTION_ANY_SHARD};
     struct buffer message = BUFFER_INIT;
     int err;
 
@@ -138,6 +140,7 @@ static void greet(struct connection *connection)
     connection->hello.handler = &hello_handler;
     client_arm(connection->client, &connection->timer,
                connection->client->now_ms + (uint64_t)connection->client->timeout_ms);
+    if (connection->broker->is_relayed) connection_hurry(connection, BROKER_PROBE_MS);
     err = message_encode_hello_request(&message, &hello);
     if (err == 0)
         err = connection_request(connection, &connection->hello, FRAME_OP_HELLO, buffer_slice(&message), NULL,
@@ -204,6 +207,7 @@ static void try_next(struct connection *connection)
         if (error == 0) {
             uint64_t wait_ms = (uint64_t)client->timeout_ms;
             if (!is_last && wait_ms > CONNECTION_CONNECT_MS) wait_ms = CONNECTION_CONNECT_MS;
+            if (connection->broker->is_relayed && wait_ms > BROKER_PROBE_MS) wait_ms = BROKER_PROBE_MS;
             connection->state = CONNECTION_CONNECTING;
             client_arm(client, &connection->timer, client->now_ms + wait_ms);
             return;
@@ -212,13 +216,24 @@ static void try_next(struct connection *connection)
     }
     connection->is_refused = !connection->has_doubt;
     set_backoff(connection);
+    broker_note_failure(connection->broker);
     client_mark_all(client);
+}
+
+/* Where it answered, or is said to be; once that fails, in turn with what it says of itself. */
+static const struct address *choose_address(const struct connection *connection)
+{
+    const struct broker *broker = connection->broker;
+
+    return connection->failures % 2 == 1 && broker->advertised.host[0] != '\0' ? &broker->advertised : &broker->address;
 }
 
 static void start(struct connection *connection)
 {
     const char *reason = "";
-    int err = address_resolve(&connection->broker->address, &connection->sockets, &reason);
+    int err = address_resolve(choose_address(connection), &connection->sockets, &reason);
+
+    broker_note_attempt(connection->broker);
 
     connection->socket_next = 0;
     connection->has_doubt = err != 0 && err != MESH_ERESOLVE;
@@ -249,6 +264,12 @@ void connection_want(struct connection *connection)
 {
     connection->is_wanted = true;
     if (connection->state == CONNECTION_CLOSED) start(connection);
+}
+
+void connection_hurry(struct connection *connection, uint32_t wait_ms)
+{
+    if (connection->state == CONNECTION_CONNECTING || connection->state == CONNECTION_GREETING)
+        client_arm(connection->client, &connection->timer, connection->client->now_ms + wait_ms);
 }
 
 /* ---- timer ---- */
@@ -284,7 +305,9 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
     case CONNECTION_READY: check_silence(connection, now_ms); break;
     case CONNECTION_BACKOFF:
         connection->state = CONNECTION_CLOSED;
-        if (connection->is_wanted) {
+        if (connection->broker->is_relayed && !connection_is_relay(connection)) {
+            start(connection); /* nobody waits for it: it is looked for so that relays can be left */
+        } else if (connection->is_wanted) {
             connection->is_wanted = false; /* wanted anew by whoever still wants it */
             client_mark_all(connection->client);
         }

@@ -27,6 +27,8 @@ enum connection_state {
     CONNECTION_BACKOFF
 };
 enum connection_lane { CONNECTION_REQUESTS, CONNECTION_FETCH };
+#define CONNECTION_ANY_SHARD (-1)
+#define CONNECTION_RELAY     (-2) /* any shard; what goes this way asks to be forwarded */
 
 #define CONNECTION_ATTACHMENT_MAX                                                                            \
     (256u << 20) /* an answer's attachment longer than this closes the connection */
@@ -41,7 +43,7 @@ struct connection {
     struct list_node flush_node; /* in the client's list of connections with something new to send */
     struct mesh_client *client;
     struct broker *broker;
-    int32_t shard; /* wished for; -1: any */
+    int32_t shard; /* wished for, or one of the below */
     enum connection_lane lane;
     enum connection_state state;
     int fd;
@@ -85,6 +87,14 @@ void connection_want(struct connection *connection);
 static inline bool connection_is_ready(const struct connection *connection)
 {
     return connection->state == CONNECTION_READY;
+}
+
+/* An attempt that is under way has no more than wait_ms left. */
+void connection_hurry(struct connection *connection, uint32_t wait_ms);
+
+static inline bool connection_is_relay(const struct connection *connection)
+{
+    return connection->shard == CONNECTION_RELAY;
 }
 
 /* Queues a request with its attachment (borrowed until the request is answered or failed). Errors:

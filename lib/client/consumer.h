@@ -76,7 +76,8 @@ struct mesh_consumer {
     struct list_node unrouted;            /* assignments without a connection */
     struct list_node sessions;
     struct list_node offset_calls;
-    uint64_t routes_seen; /* sum of the topics' generations */
+    uint64_t routes_seen; /* sum of the topics' generations and the client's reach_generation, */
+    uint64_t reach_seen;  /* and the latter */
 
     struct list_node in_flight; /* fetches that wait for their answer */
     struct list_node ready;     /* fetches with something to read, in order of arrival */

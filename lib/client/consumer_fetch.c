@@ -139,6 +139,7 @@ static int add_asks(struct mesh_consumer *consumer, struct fetch_session *sessio
         assignment->reference_count++;
         fetch->asks[fetch->ask_count++] = (struct fetch_ask){assignment, assignment->generation};
     }
+    if (err == 0 && connection_is_relay(session->connection)) err = fetch_request_forward(&consumer->message);
     return err;
 }
 
@@ -210,7 +211,7 @@ static void route_idle(struct mesh_consumer *consumer)
 /* Topics that are gone stop their assignments; changed routes are noticed. */
 static void look_at_topics(struct mesh_consumer *consumer)
 {
-    uint64_t generations = 0;
+    uint64_t generations = consumer->client->reach_generation;
     struct topic *last = NULL;
 
     list_for_each(node, &consumer->assignments)
@@ -226,9 +227,11 @@ static void look_at_topics(struct mesh_consumer *consumer)
     list_for_each(node, &consumer->assignments)
     {
         struct assignment *assignment = container_of(node, struct assignment, node);
+        if (consumer->reach_seen != consumer->client->reach_generation) topic_refresh(assignment->topic); /* the leader may be another one */
         if (topic_is_missing(assignment->topic) && !assignment->is_stopped)
             assignment_stop(assignment, MESH_EUNKNOWN_TOPIC);
     }
+    consumer->reach_seen = consumer->client->reach_generation;
     route_idle(consumer);
 }
 
@@ -275,7 +278,7 @@ void consumer_timer_due(struct timer *timer, uint64_t now_ms)
 static bool is_route_error(int error)
 {
     return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH ||
-           error == MESH_EUNKNOWN_TOPIC;
+           error == MESH_EUNKNOWN_TOPIC || error == MESH_EUNREACHABLE;
 }
 
 /* An error of one partition: tried again, or told to the application after the records before it. */

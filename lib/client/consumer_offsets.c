@@ -118,7 +118,8 @@ static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **
 static int encode(struct offset_call *offset_call)
 {
     struct list_offsets_entry *entries = calloc(offset_call->ask_count, sizeof(*entries));
-    struct message_list_offsets_request request = {.entries = entries, .entry_count = offset_call->ask_count};
+    struct message_list_offsets_request request = {
+        .entries = entries, .entry_count = offset_call->ask_count, .forwards = true}; /* whoever answers, by its leaders */
     int err;
 
     if (entries == NULL) return MESH_ENOMEM;

@@ -162,6 +162,7 @@ enum delivery_outcome delivery_outcome_of(int error, bool is_first_unresolved_ba
     case MESH_ESTALE_EPOCH:
     case MESH_EUNKNOWN_EPOCH:
     case MESH_EUNKNOWN_TOPIC:
+    case MESH_EUNREACHABLE: /* its leader, by the broker that was to forward it */
     case MESH_ENOT_ENOUGH_REPLICAS: return DELIVERY_RETRY;
     case MESH_ECORRUPT: return attempts < CORRUPT_ATTEMPTS_MAX ? DELIVERY_RETRY : DELIVERY_REFUSED;
     case MESH_EIO: return DELIVERY_DOUBTFUL;

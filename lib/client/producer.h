@@ -49,7 +49,7 @@ struct producer_partition {
     struct delivery_queue queue;
     struct producer_batch *open;
     struct producer_lane *lane;
-    bool is_route_stale; /* to be routed anew once nothing is in flight */
+    bool is_route_stale; /* it goes another way once nothing is in flight; until then nothing more is sent */
     uint32_t size_hint;  /* bytes: recent batches were about this large */
     struct list_node ready_node, open_node, deliver_node, backoff_node;
 };
@@ -86,7 +86,7 @@ struct mesh_producer {
     bool is_closing;
     bool is_flushing; /* linger does not count */
     bool is_memory_set;
-    uint64_t topic_generation;
+    uint64_t topic_generation, reach_generation; /* that the routes were made by */
     uint64_t accept_ms; /* wall clock as of accept_tsc, for timestamps */
     uint64_t accept_tsc;
 

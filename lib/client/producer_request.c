@@ -139,7 +139,7 @@ static int gather(struct mesh_producer *producer, struct producer_lane *lane, st
     while ((node = list_pop_front(&visited)) != NULL)
         list_push_back(&lane->ready, node);
     *ret_count = count;
-    return 0;
+    return connection_is_relay(lane->connection) ? produce_request_forward(&producer->message) : 0;
 }
 
 /* The request's batches were linked last first: in order again, as the results will come. */
@@ -189,7 +189,7 @@ static void touched(struct producer_partition *partition)
 static bool is_topic_error(int error)
 {
     return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH ||
-           error == MESH_EUNKNOWN_TOPIC || error == MESH_ETOOLARGE;
+           error == MESH_EUNKNOWN_TOPIC || error == MESH_ETOOLARGE || error == MESH_EUNREACHABLE;
 }
 
 static void apply(struct mesh_producer *producer, struct producer_batch *batch,

@@ -56,12 +56,10 @@ static void route(struct producer_partition *partition)
     struct mesh_producer *producer = partition->producer;
     struct producer_lane *lane;
 
-    /* What is in flight on one connection must not be overtaken on another. */
-    partition->is_route_stale = partition->queue.in_flight > 0;
-    if (partition->is_route_stale) return;
     lane = lane_of(producer, topic_route(producer->topic, partition->index, CONNECTION_REQUESTS));
-    if (lane == &producer->unrouted) partition->is_route_stale = true;
-    if (lane == partition->lane) return;
+    /* What is in flight on one connection must not be overtaken on another. */
+    partition->is_route_stale = lane == &producer->unrouted || (lane != partition->lane && partition->queue.in_flight > 0);
+    if (lane == partition->lane || partition->queue.in_flight > 0) return;
     list_remove(&partition->ready_node);
     list_remove(&partition->open_node);
     partition->lane = lane;
@@ -118,7 +116,7 @@ void producer_partition_update(struct producer_partition *partition)
 
     if (partition->is_route_stale && queue->in_flight == 0) route(partition);
     if (delivery_queue_needs_producer_id(queue)) producer_ask_id(producer);
-    has_slot = delivery_queue_has_slot(queue, now_ms);
+    has_slot = delivery_queue_has_slot(queue, now_ms) && (!partition->is_route_stale || queue->in_flight == 0);
     is_waiting = queue->next != NULL;
     set_membership(&partition->lane->ready, &partition->ready_node, is_waiting && has_slot);
     set_membership(&partition->lane->open, &partition->open_node,
@@ -205,7 +203,7 @@ static void route_all(struct mesh_producer *producer)
     for (uint32_t i = 0; i < producer->partition_count; i++) {
         struct producer_partition *partition = producer->partitions[i];
         if (partition == NULL) continue;
-        partition->is_route_stale = true;
+        route(partition);
         producer_partition_update(partition);
     }
 }
@@ -232,8 +230,10 @@ bool producer_prepare(struct mesh_producer *producer)
         return false;
     }
     if (!topic->is_known) return false;
-    if (producer->topic_generation != topic->generation) {
+    if (producer->topic_generation != topic->generation || producer->reach_generation != producer->client->reach_generation) {
         producer->topic_generation = topic->generation;
+        if (producer->reach_generation != producer->client->reach_generation) topic_refresh(topic); /* the leader may be another one */
+        producer->reach_generation = producer->client->reach_generation;
         size_memory(producer);
         route_all(producer);
     }

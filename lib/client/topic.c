@@ -83,6 +83,69 @@ bool topic_is_missing(const struct topic *topic)
            topic->refreshed_ms - topic->unknown_since_ms >= TOPIC_UNKNOWN_GRACE_MS;
 }
 
+/* ---- brokers by node id ---- */
+
+static int take_brokers(struct mesh_client *client, struct slice message)
+{
+    struct message_cluster_response response;
+    int err = message_decode_cluster_response(message, &response);
+
+    if (err != 0) return err;
+    for (size_t i = 0; i < response.broker_count && err == 0; i++) {
+        struct message_broker *from = &response.brokers[i];
+        struct broker *broker = broker_find(client, from->node_id);
+        struct address address = {.port = (uint16_t)from->port};
+        size_t size = from->host != NULL ? strlen(from->host) : 0;
+        if (from->node_id < 0 || size == 0 || size >= sizeof(address.host) || from->port == 0 ||
+            from->port > UINT16_MAX)
+            continue; /* an address that nobody could use */
+        memcpy(address.host, from->host, size + 1);
+        if (broker == NULL) {
+            err = broker_new(client, &address, false, &broker);
+            if (err == 0) broker->node_id = from->node_id;
+        } else if (!broker->is_seed) {
+            broker->address = address;
+        } else if (strcmp(broker->address.host, address.host) != 0 || broker->address.port != address.port) {
+            broker->advertised = address;
+        }
+    }
+    message_deinit_cluster_response(&response);
+    return err;
+}
+
+static void cluster_answered(struct call *call, int err, struct slice message)
+{
+    struct mesh_client *client = call->client;
+
+    client->cluster_call = NULL;
+    if (err == 0 && take_brokers(client, message) == 0) client->cluster_asked_ms = client->now_ms; /* else asked again */
+    call_free(call);
+    client_mark_all(client);
+}
+
+/* The leader's address is not known: ask who the brokers are, at most once a second. */
+static void ask_cluster(struct mesh_client *client)
+{
+    struct call *call = NULL;
+
+    if (client->cluster_call != NULL) return;
+    if (client->now_ms < client->cluster_retry_ms) {
+        if (!timer_is_armed(&client->seed_timer))
+            client_arm(client, &client->seed_timer, client->cluster_retry_ms);
+        return;
+    }
+    client->cluster_retry_ms = client->now_ms + 1000;
+    if (call_new(client, FRAME_OP_CLUSTER, cluster_answered, NULL, &call) != 0) return;
+    client->cluster_call = call;
+    call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
+}
+
+/* So that there is somewhere to go when every given address is gone. */
+static void keep_brokers_fresh(struct mesh_client *client)
+{
+    if (client->cluster_asked_ms == 0 || client->now_ms >= client->cluster_asked_ms + TOPIC_AGE_MAX_MS) ask_cluster(client);
+}
+
 /* ---- refreshing ---- */
 
 /* What is no number says nothing. */
@@ -101,6 +164,24 @@ static size_t batch_bytes_max_of(const struct message_topic *from)
     return SIZE_MAX;
 }
 
+/* Brokers learn of changes one after the other: one that is behind does not lead back to a leader of an older epoch. */
+static void keep_newer(const struct topic *topic, const struct message_topic *from, struct topic_partition *partitions)
+{
+    if (!topic->is_known || !uuid_equal(&topic->id, &from->topic_id)) return;
+    for (uint32_t i = 0; i < topic->partition_count && i < from->partition_count; i++)
+        if (topic->partitions[i].leader_epoch > partitions[i].leader_epoch) partitions[i] = topic->partitions[i];
+}
+
+static bool is_unchanged(const struct topic *topic, const struct message_topic *from, const struct topic_partition *partitions)
+{
+    if (!topic->is_known || !uuid_equal(&topic->id, &from->topic_id) || topic->partition_count != from->partition_count) return false;
+    for (uint32_t i = 0; i < topic->partition_count; i++)
+        if (topic->partitions[i].leader_epoch != partitions[i].leader_epoch || topic->partitions[i].leader != partitions[i].leader ||
+            topic->partitions[i].shard != partitions[i].shard)
+            return false;
+    return true;
+}
+
 static int take_partitions(struct topic *topic, const struct message_topic *from)
 {
     struct topic_partition *partitions = calloc(from->partition_count + 1, sizeof(*partitions));
@@ -117,6 +198,8 @@ static int take_partitions(struct topic *topic, const struct message_topic *from
         partitions[partition->partition] =
             (struct topic_partition){partition->leader, partition->leader_epoch, partition->shard};
     }
+    keep_newer(topic, from, partitions);
+    topic->unchanged = is_unchanged(topic, from, partitions) && topic->client->now_ms < topic->refreshed_ms + TOPIC_HASTE_MS ? topic->unchanged + 1 : 0;
     free(topic->partitions);
     topic->partitions = partitions;
     topic->partition_count = (uint32_t)from->partition_count;
@@ -159,9 +242,10 @@ static void refreshed(struct call *call, int err, struct slice message)
         topic->unknown_since_ms = client->now_ms;
     if (err == MESH_EUNKNOWN_TOPIC) topic->is_known = false;
     if (err == 0) topic->failures = 0;
-    topic->retry_ms =
-        client->now_ms + backoff_ms(&refresh_backoff, topic->failures, random_unit(&client->random));
+    /* Whoever asks because of a wrong route and learns nothing new asks the more seldom. */
+    topic->retry_ms = client->now_ms + backoff_ms(&refresh_backoff, topic->failures + topic->unchanged, random_unit(&client->random));
     if (err != 0) topic->failures++;
+    if (err == 0) keep_brokers_fresh(client);
     topic->generation++;
     call_free(call);
     client_mark_all(client);
@@ -245,64 +329,22 @@ int topic_wait_known(struct topic *topic, uint64_t deadline_ms)
     return err; /* the text is the call's */
 }
 
-/* ---- brokers by node id ---- */
+/* ---- routes ---- */
 
-static int take_brokers(struct mesh_client *client, struct slice message)
+/* Through another broker, while the leader itself is looked for. NULL: there is no other. */
+static struct connection *route_by_relay(struct broker *leader, enum connection_lane lane)
 {
-    struct message_cluster_response response;
-    int err = message_decode_cluster_response(message, &response);
+    struct broker *relay = broker_find_relay(leader->client, leader);
+    struct connection *connection = NULL;
 
-    if (err != 0) return err;
-    for (size_t i = 0; i < response.broker_count && err == 0; i++) {
-        struct message_broker *from = &response.brokers[i];
-        struct broker *broker = broker_find(client, from->node_id);
-        struct address address = {.port = (uint16_t)from->port};
-        size_t size = from->host != NULL ? strlen(from->host) : 0;
-        if (from->node_id < 0 || size == 0 || size >= sizeof(address.host) || from->port == 0 ||
-            from->port > UINT16_MAX)
-            continue; /* an address that nobody could use */
-        memcpy(address.host, from->host, size + 1);
-        if (broker == NULL) {
-            err = broker_new(client, &address, false, &broker);
-            if (err == 0) broker->node_id = from->node_id;
-        } else if (!broker->is_seed) {
-            broker->address = address;
-        }
-    }
-    message_deinit_cluster_response(&response);
-    return err;
-}
-
-static void cluster_answered(struct call *call, int err, struct slice message)
-{
-    struct mesh_client *client = call->client;
-
-    client->cluster_call = NULL;
-    if (err == 0) take_brokers(client, message); /* what could not be taken is asked for again */
-    call_free(call);
-    client_mark_all(client);
-}
-
-/* The leader's address is not known: ask who the brokers are, at most once a second. */
-static void ask_cluster(struct mesh_client *client)
-{
-    struct call *call = NULL;
-
-    if (client->cluster_call != NULL) return;
-    if (client->now_ms < client->cluster_retry_ms) {
-        if (!timer_is_armed(&client->seed_timer))
-            client_arm(client, &client->seed_timer, client->cluster_retry_ms);
-        return;
-    }
-    client->cluster_retry_ms = client->now_ms + 1000;
-    if (call_new(client, FRAME_OP_CLUSTER, cluster_answered, NULL, &call) != 0) return;
-    client->cluster_call = call;
-    call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
+    if (relay == NULL || broker_relay_connection(relay, lane, &connection) != 0) return NULL;
+    broker_probe(leader);
+    return connection;
 }
 
 struct connection *topic_route(struct topic *topic, uint32_t partition, enum connection_lane lane)
 {
-    struct connection *connection = NULL;
+    struct connection *connection = NULL, *relay;
     struct broker *broker;
 
     if (!topic->is_known || partition >= topic->partition_count || topic->partitions[partition].leader < 0) {
@@ -316,5 +358,9 @@ struct connection *topic_route(struct topic *topic, uint32_t partition, enum con
     }
     if (broker_connection(broker, (int32_t)topic->partitions[partition].shard, lane, &connection) != 0)
         return NULL;
-    return connection;
+    if (broker->reach != BROKER_UNREACHED) return connection;
+    relay = route_by_relay(broker, lane);
+    if (relay == NULL) return connection;
+    connection_want(connection);
+    return relay;
 }

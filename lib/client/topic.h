@@ -12,6 +12,7 @@
 
 #define TOPIC_NAME_MAX         249
 #define TOPIC_UNKNOWN_GRACE_MS 1000   /* a new topic may not have reached every broker yet */
+#define TOPIC_HASTE_MS         3000   /* answers so close to each other were asked for because of errors */
 #define TOPIC_AGE_MAX_MS       300000 /* routes older than this are asked for again */
 
 struct topic_partition {
@@ -31,6 +32,7 @@ struct topic {
     uint32_t partition_count;
     size_t batch_bytes_max; /* max.batch.bytes: what brokers take at once; SIZE_MAX: they did not say */
     uint64_t generation; /* raised by each answer */
+    uint32_t unchanged;  /* answers in a row that brought nothing new */
 
     int error;                 /* the last answer: 0, MESH_EUNKNOWN_TOPIC, ... */
     uint64_t unknown_since_ms; /* the first of the answers in a row that did not know it; 0: known */
@@ -58,8 +60,9 @@ bool topic_is_missing(const struct topic *topic);
 /* Waits until the routes are known. Errors: MESH_EUNKNOWN_TOPIC, MESH_EUNREACHABLE, MESH_ETIMEDOUT, ... */
 int topic_wait_known(struct topic *topic, uint64_t deadline_ms);
 
-/* The connection to the leader of a partition, made if absent, or NULL while there is none to be had: then
- * routes or brokers are being asked for. */
+/* The connection to the leader of a partition, made if absent; or, while the leader is not reached, one to another broker that is to forward
+ * (connection_is_relay()). NULL while there is none to be had: then routes or brokers are being asked for. It may be another one when the
+ * topic's generation or the client's reach_generation has risen. */
 struct connection *topic_route(struct topic *topic, uint32_t partition, enum connection_lane lane);
 
 #endif

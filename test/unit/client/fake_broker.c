@@ -60,6 +60,34 @@ static void refuse(struct answer *answer, int error)
     message_encode_error(&answer->message, &message);
 }
 
+/* ---- several brokers ---- */
+
+static struct fake_broker *data_of(struct fake_broker *broker)
+{
+    return broker->mesh != NULL ? broker->mesh->brokers[0] : broker;
+}
+
+static int epoch_of(const struct fake_broker *broker, uint32_t partition)
+{
+    return broker->mesh != NULL ? atomic_load(&broker->mesh->epochs[partition]) : 7;
+}
+
+/* Errors: of an entry that this broker does not serve. Those that it serves in place of their leader are counted. */
+static int judge_entry(struct fake_broker *broker, uint32_t partition, int32_t leader_epoch, bool forwards, enum frame_op op)
+{
+    struct fake_mesh *mesh = broker->mesh;
+
+    if (mesh == NULL || partition >= broker->partition_count) return 0;
+    if (mesh->brokers[atomic_load(&mesh->leaders[partition])] != broker) {
+        if (!forwards) {
+            atomic_fetch_add(&mesh->misdirected, 1);
+            return MESH_ENOT_LEADER;
+        }
+        atomic_fetch_add(op == FRAME_OP_LIST_OFFSETS ? &mesh->forwarded_offsets : &mesh->forwarded, 1);
+    }
+    return leader_epoch >= 0 && leader_epoch < epoch_of(broker, partition) ? MESH_ESTALE_EPOCH : 0;
+}
+
 /* ---- produce ---- */
 
 static struct fake_window *window_of(struct fake_partition *partition, int64_t producer_id)
@@ -107,7 +135,7 @@ static void remember(struct fake_window *window, const struct record_batch_heade
 static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, size_t size,
                    struct produce_result *result)
 {
-    struct fake_partition *partition = &broker->partitions[index];
+    struct fake_partition *partition = &data_of(broker)->partitions[index];
     struct record_batch_header header;
     struct fake_window *window = NULL;
     bool is_duplicate = false;
@@ -121,7 +149,7 @@ static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, s
         if (result->error != 0) return;
     }
     result->base_offset = offset;
-    result->leader_epoch = 7;
+    result->leader_epoch = epoch_of(broker, index);
     result->replicas_holding = result->replicas_synced = 1;
     result->append_time_ms = -1;
     result->is_duplicate = is_duplicate;
@@ -151,6 +179,8 @@ static void serve_produce(struct fake_broker *broker, struct slice message, stru
         else if (fail_error == 0 && limit > 0 && entry.batch_size > limit)
             result.error = MESH_ETOOLARGE;
         else if (fail_error == 0)
+            result.error = judge_entry(broker, entry.partition, entry.leader_epoch, reader.forwards, FRAME_OP_PRODUCE);
+        if (result.error == 0)
             append(broker, entry.partition, at, entry.batch_size, &result);
         produce_response_add(&answer->message, &result);
         at += entry.batch_size;
@@ -214,10 +244,11 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
     MESH_ASSERT(fetch_request_reader_init(&reader, message) == 0);
     *ret_wait_ms = reader.max_wait_ms;
     for (; fetch_request_reader_next(&reader, &entry); index++) {
-        struct fake_partition *partition = &broker->partitions[entry.partition];
+        struct fake_partition *partition = &data_of(broker)->partitions[entry.partition];
         struct fetch_result result = {.entry = index, .error = fail_error, .leader_epoch = 7};
         struct slice batches = {NULL, 0};
-        if (fail_error == 0 && (entry.offset > partition->next_offset || entry.offset < partition->log_start))
+        if (fail_error == 0) result.error = judge_entry(broker, entry.partition, entry.leader_epoch, reader.forwards, FRAME_OP_FETCH);
+        if (result.error == 0 && (entry.offset > partition->next_offset || entry.offset < partition->log_start))
             result.error = MESH_EOFFSET_OUT_OF_RANGE;
         result.high_watermark = partition->next_offset;
         result.log_start = partition->log_start;
@@ -275,7 +306,10 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
                                                    .replica_count = 1,
                                                    .isr_count = 1,
                                                    .shard = i % broker->shard_count,
-                                                   .high_watermark = broker->partitions[i].next_offset};
+                                                   .high_watermark = data_of(broker)->partitions[i].next_offset};
+        if (broker->mesh == NULL) continue;
+        partitions[i].leader = broker->mesh->brokers[atomic_load(&broker->mesh->leaders[i])]->node_id;
+        partitions[i].leader_epoch = epoch_of(broker, i);
     }
     if (atomic_load(&broker->batch_bytes_max) > 0) {
         snprintf(limit, sizeof(limit), "%u", atomic_load(&broker->batch_bytes_max));
@@ -302,10 +336,12 @@ static void serve_list_offsets(struct fake_broker *broker, struct slice message,
 
     MESH_ASSERT(message_decode_list_offsets_request(message, &request) == 0);
     for (size_t i = 0; i < request.entry_count; i++) {
-        struct fake_partition *partition = &broker->partitions[request.entries[i].partition];
+        struct fake_partition *partition = &data_of(broker)->partitions[request.entries[i].partition];
         int64_t timestamp_ms = request.entries[i].timestamp_ms;
         struct list_offsets_result *result = &results[response.result_count++];
         *result = (struct list_offsets_result){.error = fail_error, .leader_epoch = 7, .timestamp_ms = -1};
+        if (fail_error == 0)
+            result->error = judge_entry(broker, request.entries[i].partition, -1, request.forwards, FRAME_OP_LIST_OFFSETS);
         if (timestamp_ms == -1)
             result->offset = (int64_t)partition->next_offset;
         else if (timestamp_ms == -2 || timestamp_ms < 1000)
@@ -329,12 +365,15 @@ static void describe_broker(const struct fake_broker *broker, struct message_bro
 
 static void serve_cluster(struct fake_broker *broker, struct answer *answer)
 {
-    struct message_broker brokers[2];
-    const struct message_cluster_response response = {
+    struct message_broker brokers[FAKE_BROKERS_MAX];
+    struct message_cluster_response response = {
         .coordinator = broker->node_id, .brokers = brokers, .broker_count = broker->leader != NULL ? 2 : 1};
 
     describe_broker(broker, &brokers[0]);
     if (broker->leader != NULL) describe_broker(broker->leader, &brokers[1]);
+    if (broker->mesh != NULL) response.broker_count = broker->mesh->broker_count;
+    for (uint32_t i = 0; broker->mesh != NULL && i < broker->mesh->broker_count; i++)
+        describe_broker(broker->mesh->brokers[i], &brokers[i]);
     message_encode_cluster_response(&answer->message, &response);
 }
 
@@ -358,7 +397,7 @@ static void serve_change(struct fake_broker *broker, struct answer *answer, int 
 
 static void serve_init_producer(struct fake_broker *broker, struct answer *answer)
 {
-    const struct message_init_producer_response response = {broker->next_producer_id++, 0};
+    const struct message_init_producer_response response = {data_of(broker)->next_producer_id++, 0};
 
     message_encode_init_producer_response(&answer->message, &response);
 }
@@ -455,7 +494,7 @@ static bool handle_frame(struct fake_broker *broker, struct fake_connection *con
     struct slice message = slice_of(frame + FRAME_HEADER_SIZE, header->message_size);
     struct slice attachment = slice_of(message.data + message.size, header->attachment_size);
     struct answer answer = {BUFFER_INIT, BUFFER_INIT, 0};
-    bool may_wait = !is_again, is_open = true;
+    bool may_wait = !is_again, is_open = true, is_served;
     enum fake_action action = FAKE_SERVE;
     uint32_t wait_ms = 0;
     int error = 0;
@@ -466,8 +505,10 @@ static bool handle_frame(struct fake_broker *broker, struct fake_connection *con
         if (broker->script != NULL) action = broker->script(broker->script_user, broker, header->op, &error);
     }
     if (action == FAKE_CLOSE) return false;
-    if (!serve(broker, header, message, attachment, action, error, may_wait, &answer, &wait_ms) &&
-        wait_ms > 0) {
+    if (broker->mesh != NULL) pthread_mutex_lock(&broker->mesh->mutex);
+    is_served = serve(broker, header, message, attachment, action, error, may_wait, &answer, &wait_ms);
+    if (broker->mesh != NULL) pthread_mutex_unlock(&broker->mesh->mutex);
+    if (!is_served && wait_ms > 0) {
         check_waiting(broker, connection, true); /* only one can wait */
         buffer_append(&connection->waiting, frame, FRAME_HEADER_SIZE + header->message_size);
         connection->waiting_until_ms = clock_monotonic_ms() + wait_ms;
@@ -521,8 +562,10 @@ static void check_waiting(struct fake_broker *broker, struct fake_connection *co
     frame_parse_header(buffer_slice(&connection->waiting), 64u << 20, &header);
     fetch_request_reader_init(&reader,
                               slice_of(connection->waiting.data + FRAME_HEADER_SIZE, header.message_size));
+    if (broker->mesh != NULL) pthread_mutex_lock(&broker->mesh->mutex);
     while (fetch_request_reader_next(&reader, &entry))
-        if (broker->partitions[entry.partition].next_offset != entry.offset) has_data = true;
+        if (data_of(broker)->partitions[entry.partition].next_offset != entry.offset) has_data = true;
+    if (broker->mesh != NULL) pthread_mutex_unlock(&broker->mesh->mutex);
     if (!has_data && !is_time_up && clock_monotonic_ms() < connection->waiting_until_ms) return;
     struct buffer frame = connection->waiting;
     connection->waiting = (struct buffer)BUFFER_INIT;
@@ -585,6 +628,7 @@ struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count)
     struct fake_broker *broker = calloc(1, sizeof(*broker));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
+    int on = 1;
 
     MESH_ASSERT(broker != NULL && partition_count <= FAKE_PARTITIONS_MAX);
     broker->topic = topic;
@@ -596,6 +640,7 @@ struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count)
     broker->next_producer_id = 100;
     broker->wake_fd = eventfd(0, EFD_CLOEXEC);
     broker->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(broker->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* inherited: the port can be taken again */
     MESH_ASSERT(bind(broker->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
     MESH_ASSERT(listen(broker->listen_fd, 64) == 0);
     MESH_ASSERT(getsockname(broker->listen_fd, (struct sockaddr *)&address, &size) == 0);
@@ -636,12 +681,71 @@ void fake_broker_stop(struct fake_broker *broker)
         close_connection(broker, 0);
 }
 
+void fake_broker_hide(struct fake_broker *broker)
+{
+    fake_broker_stop(broker);
+    close(broker->listen_fd);
+    broker->listen_fd = -1;
+}
+
+void fake_broker_show(struct fake_broker *broker)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1;
+
+    address.sin_port = htons((uint16_t)strtoul(strchr(broker->address, ':') + 1, NULL, 10));
+    broker->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(broker->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    MESH_ASSERT(bind(broker->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    MESH_ASSERT(listen(broker->listen_fd, 64) == 0);
+    fake_broker_start(broker);
+}
+
+/* ---- a mesh of them ---- */
+
+void fake_mesh_start(struct fake_mesh *mesh, uint32_t broker_count, uint32_t partition_count, fake_script *script, void *script_user)
+{
+    memset(mesh, 0, sizeof(*mesh));
+    pthread_mutex_init(&mesh->mutex, NULL);
+    mesh->broker_count = broker_count;
+    for (uint32_t i = 0; i < partition_count; i++) {
+        atomic_init(&mesh->leaders[i], (int)(i % broker_count));
+        atomic_init(&mesh->epochs[i], 7);
+    }
+    for (uint32_t i = 0; i < broker_count; i++) {
+        mesh->brokers[i] = fake_broker_new("t", partition_count);
+        mesh->brokers[i]->mesh = mesh;
+        mesh->brokers[i]->node_id = (int32_t)i + 1;
+        mesh->brokers[i]->script = script;
+        mesh->brokers[i]->script_user = script_user;
+    }
+    for (uint32_t i = 0; i < broker_count; i++)
+        fake_broker_start(mesh->brokers[i]);
+}
+
+void fake_mesh_stop(struct fake_mesh *mesh)
+{
+    for (uint32_t i = 0; i < mesh->broker_count; i++)
+        if (mesh->brokers[i]->listen_fd >= 0) fake_broker_stop(mesh->brokers[i]);
+    for (uint32_t i = 0; i < mesh->broker_count; i++)
+        fake_broker_free(mesh->brokers[i]);
+    pthread_mutex_destroy(&mesh->mutex);
+}
+
+void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker)
+{
+    pthread_mutex_lock(&mesh->mutex);
+    atomic_store(&mesh->leaders[partition], (int)broker);
+    atomic_fetch_add(&mesh->epochs[partition], 1);
+    pthread_mutex_unlock(&mesh->mutex);
+}
+
 void fake_broker_free(struct fake_broker *broker)
 {
     if (broker == NULL) return;
     for (uint32_t i = 0; i < FAKE_PARTITIONS_MAX; i++)
         buffer_deinit(&broker->partitions[i].log);
     close(broker->wake_fd);
-    close(broker->listen_fd);
+    if (broker->listen_fd >= 0) close(broker->listen_fd);
     free(broker);
 }

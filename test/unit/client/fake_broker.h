@@ -20,6 +20,7 @@
 #define FAKE_CONNECTIONS_MAX 64
 #define FAKE_PRODUCERS_MAX   64
 #define FAKE_WINDOW          5
+#define FAKE_BROKERS_MAX     8
 
 enum fake_action {
     FAKE_SERVE,           /* as a broker should */
@@ -41,6 +42,7 @@ enum fake_action {
 };
 
 struct fake_broker;
+struct fake_mesh;
 
 /* Called in the broker's thread for each frame; may set *error. */
 typedef enum fake_action fake_script(void *user, struct fake_broker *broker, enum frame_op op, int *error);
@@ -72,8 +74,20 @@ struct fake_connection {
     bool is_drip;
 };
 
+/* Several that are one mesh: they share records, and each serves the partitions that it leads. One that does not lead answers NOT_LEADER, or,
+ * when the request asks to be forwarded, serves it all the same, as if its leader had. */
+struct fake_mesh {
+    pthread_mutex_t mutex; /* of the records, which are the first broker's */
+    struct fake_broker *brokers[FAKE_BROKERS_MAX];
+    uint32_t broker_count;
+    atomic_int leaders[FAKE_PARTITIONS_MAX]; /* index of a broker; any thread */
+    atomic_int epochs[FAKE_PARTITIONS_MAX];
+    atomic_uint forwarded, forwarded_offsets, misdirected; /* entries; offsets: of LIST_OFFSETS; any thread */
+};
+
 struct fake_broker {
     /* set before start */
+    struct fake_mesh *mesh; /* NULL: alone */
     const char *topic;
     uint32_t partition_count, shard_count;
     int32_t node_id;
@@ -98,6 +112,15 @@ struct fake_broker {
     struct fake_connection connections[FAKE_CONNECTIONS_MAX];
     uint32_t connection_count;
 };
+
+/* Starts so many, with node ids from 1 on; partition i is led by the broker i % count. */
+void fake_mesh_start(struct fake_mesh *mesh, uint32_t broker_count, uint32_t partition_count, fake_script *script, void *script_user);
+void fake_mesh_stop(struct fake_mesh *mesh); /* and frees them; those that are hidden too */
+void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker); /* in a new epoch */
+
+/* Nobody listens at its port any more, until it is shown again. */
+void fake_broker_hide(struct fake_broker *broker);
+void fake_broker_show(struct fake_broker *broker);
 
 struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count);
 void fake_broker_start(struct fake_broker *broker);

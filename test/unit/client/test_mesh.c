@@ -1,0 +1,387 @@
+/* libmesh and several brokers: leaders that are elsewhere, that move, that cannot be reached, and that can be again. */
+#include "fake_broker.h"
+
+#include <mesh/mesh.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "support/run_suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BROKERS    3
+#define PARTITIONS 6
+#define BACK_MS    5000 /* what is promised: so soon after a leader can be reached it is used directly again */
+
+static struct fake_mesh mesh;
+static struct mesh_client *client;
+static struct mesh_producer *producer;
+static struct mesh_consumer *consumer;
+#define NOT_LEADING (-2) /* in `mute`: nobody leads, whatever the map says */
+static atomic_int mute; /* index of a broker that takes connections and says nothing, or -1 */
+
+static enum fake_action keep_mute(void *user, struct fake_broker *broker, enum frame_op op, int *error)
+{
+    int index = atomic_load(&mute);
+
+    (void)user;
+    *error = MESH_ENOT_LEADER;
+    if (index == NOT_LEADING) return op == FRAME_OP_PRODUCE ? FAKE_FAIL_EACH : FAKE_SERVE;
+    return index >= 0 && mesh.brokers[index] == broker ? FAKE_SILENT : FAKE_SERVE;
+}
+
+static void set_up(void)
+{
+    atomic_store(&mute, -1);
+    fake_mesh_start(&mesh, BROKERS, PARTITIONS, keep_mute, NULL);
+    ck_assert_int_eq(mesh_client_new(mesh.brokers[0]->address, &client), 0);
+    ck_assert_int_eq(mesh_producer_new(client, "t", &producer), 0);
+    ck_assert_int_eq(mesh_consumer_new(client, &consumer), 0);
+}
+
+static void tear_down(void)
+{
+    mesh_consumer_free(consumer);
+    mesh_producer_free(producer);
+    mesh_client_free(client);
+    fake_mesh_stop(&mesh);
+}
+
+/* ---- numbered records ---- */
+
+static unsigned sent[PARTITIONS], delivered, read_count[PARTITIONS];
+
+static void forget(void)
+{
+    memset(sent, 0, sizeof(sent));
+    memset(read_count, 0, sizeof(read_count));
+    delivered = 0;
+}
+
+static void on_delivery(void *user, const struct mesh_receipt *receipt)
+{
+    (void)user;
+    ck_assert_int_eq(receipt->status, MESH_DELIVERED);
+    delivered++;
+}
+
+static void send_next(uint32_t partition)
+{
+    char text[16];
+    const struct mesh_record record = {.value = text, .value_size = (size_t)snprintf(text, sizeof(text), "%u", sent[partition]),
+                                       .partition = (int32_t)partition};
+    int err = mesh_producer_send(producer, &record, on_delivery, NULL);
+
+    ck_assert_int_eq(err, 0);
+    sent[partition]++;
+}
+
+static unsigned all_sent(void)
+{
+    unsigned total = 0;
+
+    for (int i = 0; i < PARTITIONS; i++)
+        total += sent[i];
+    return total;
+}
+
+/* Every record of a partition must come next, once. */
+static void read_some(int timeout_ms)
+{
+    struct mesh_consumed records[100];
+    size_t count;
+
+    ck_assert_int_eq(mesh_consumer_poll(consumer, records, 100, timeout_ms, &count), 0);
+    for (size_t i = 0; i < count; i++) {
+        unsigned *next = &read_count[records[i].partition];
+        char text[16];
+        size_t size = (size_t)snprintf(text, sizeof(text), "%u", *next);
+
+        ck_assert_msg(records[i].value_size == size && memcmp(records[i].value, text, size) == 0, "partition %d: \"%.*s\" instead of %s",
+                      records[i].partition, (int)records[i].value_size, (const char *)records[i].value, text);
+        (*next)++;
+    }
+}
+
+static bool is_all_read(void)
+{
+    for (int i = 0; i < PARTITIONS; i++)
+        if (read_count[i] < sent[i]) return false;
+    return true;
+}
+
+static void expect_all(void)
+{
+    ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+    ck_assert_uint_eq(delivered, all_sent());
+    while (!is_all_read())
+        read_some(1000);
+    for (int i = 0; i < PARTITIONS; i++) /* and none of them twice */
+        ck_assert_uint_eq(mesh.brokers[0]->partitions[i].next_offset, sent[i]);
+}
+
+static void assign_all(void)
+{
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        ck_assert_int_eq(mesh_consumer_assign(consumer, "t", i, MESH_OFFSET_BEGINNING), 0);
+}
+
+static void one_each(void)
+{
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        send_next(i);
+    ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+    read_some(0);
+}
+
+/* ---- the map ---- */
+
+START_TEST(every_partition_is_used_where_it_is_led)
+{
+    forget();
+    assign_all();
+    for (int i = 0; i < 50; i++)
+        one_each();
+    expect_all();
+    ck_assert_uint_eq(atomic_load(&mesh.forwarded), 0);
+    ck_assert_uint_eq(atomic_load(&mesh.misdirected), 0);
+    for (int i = 0; i < BROKERS; i++)
+        ck_assert_uint_gt(atomic_load(&mesh.brokers[i]->frames[FRAME_OP_PRODUCE]), 0);
+}
+END_TEST
+
+START_TEST(leaders_that_move_are_followed_without_a_storm)
+{
+    struct random random;
+    unsigned describes = 0;
+
+    random_init(&random, 5);
+    forget();
+    assign_all();
+    one_each();
+    for (int move = 0; move < 40; move++) {
+        fake_mesh_lead(&mesh, (uint32_t)random_below(&random, PARTITIONS), (uint32_t)random_below(&random, BROKERS));
+        for (int i = 0; i < 20; i++)
+            send_next((uint32_t)random_below(&random, PARTITIONS));
+        ck_assert_int_eq(mesh_client_poll(client, 5), 0);
+        read_some(0);
+    }
+    expect_all();
+    ck_assert_uint_eq(atomic_load(&mesh.forwarded), 0);
+    for (int i = 0; i < BROKERS; i++)
+        describes += atomic_load(&mesh.brokers[i]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    ck_assert_uint_lt(describes, 100);
+}
+END_TEST
+
+/* Whoever leads refuses for a while, and nobody knows of another: asked again and again, but seldom. */
+START_TEST(a_wrong_map_is_asked_for_seldom)
+{
+    uint64_t end_ms;
+    unsigned before, after;
+
+    forget();
+    one_each();
+    before = atomic_load(&mesh.brokers[0]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    atomic_store(&mute, NOT_LEADING);
+    end_ms = clock_monotonic_ms() + 3000;
+    while (clock_monotonic_ms() < end_ms) {
+        send_next(1);
+        ck_assert_int_eq(mesh_client_poll(client, 10), 0);
+    }
+    after = atomic_load(&mesh.brokers[0]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    ck_assert_uint_lt(after - before, 15);
+    atomic_store(&mute, -1);
+    assign_all();
+    expect_all();
+}
+END_TEST
+
+/* ---- who cannot be reached ---- */
+
+enum trouble { REFUSED, SILENT };
+
+static void make_trouble(enum trouble trouble, uint32_t index)
+{
+    if (trouble == REFUSED) {
+        fake_broker_hide(mesh.brokers[index]);
+        return;
+    }
+    atomic_store(&mute, (int)index);
+    fake_broker_stop(mesh.brokers[index]); /* its connections break */
+    fake_broker_start(mesh.brokers[index]);
+}
+
+static void end_trouble(enum trouble trouble, uint32_t index)
+{
+    if (trouble == REFUSED)
+        fake_broker_show(mesh.brokers[index]);
+    else
+        atomic_store(&mute, -1);
+}
+
+/* Sends and reads without a pause until the broker is asked itself; returns after how long. */
+static uint64_t until_direct(uint32_t index, enum frame_op op)
+{
+    uint64_t start_ms = clock_monotonic_ms();
+    unsigned before = atomic_load(&mesh.brokers[index]->frames[op]);
+
+    while (atomic_load(&mesh.brokers[index]->frames[op]) == before) {
+        ck_assert_uint_lt(clock_monotonic_ms() - start_ms, 2 * BACK_MS);
+        for (uint32_t i = 0; i < PARTITIONS; i++)
+            send_next(i);
+        ck_assert_int_eq(mesh_client_poll(client, 5), 0);
+        read_some(0);
+    }
+    return clock_monotonic_ms() - start_ms;
+}
+
+START_TEST(a_leader_out_of_reach_is_used_through_another_and_directly_again_soon)
+{
+    enum trouble trouble = _i % 2 == 0 ? REFUSED : SILENT;
+    uint64_t start_ms, relayed_ms, longest_ms = 0, took_ms;
+
+    forget();
+    assign_all();
+    if (_i < 2) one_each(); /* else it has never been reached */
+    for (int round = 0; round < 2; round++) {
+        make_trouble(trouble, 1);
+        start_ms = clock_monotonic_ms();
+        one_each();
+        relayed_ms = clock_monotonic_ms() - start_ms;
+        ck_assert_uint_lt(relayed_ms, 2500);
+        ck_assert_uint_gt(atomic_load(&mesh.forwarded), 0);
+        start_ms = clock_monotonic_ms();
+        while (clock_monotonic_ms() < start_ms + 2500) { /* the direct way is tried in between, and delays nobody */
+            uint64_t sent_ms = clock_monotonic_ms();
+
+            one_each();
+            took_ms = clock_monotonic_ms() - sent_ms;
+            if (took_ms > longest_ms) longest_ms = took_ms;
+        }
+        ck_assert_uint_lt(longest_ms, 1000); /* less than any attempt that gets no answer */
+        end_trouble(trouble, 1);
+        took_ms = until_direct(1, FRAME_OP_PRODUCE);
+        ck_assert_uint_lt(took_ms, BACK_MS);
+        printf("leader %s: relayed after %llu ms, longest delay meanwhile %llu ms, direct again after %llu ms\n",
+               trouble == REFUSED ? "refuses" : "is silent", (unsigned long long)relayed_ms, (unsigned long long)longest_ms,
+               (unsigned long long)took_ms);
+    }
+    expect_all();
+}
+END_TEST
+
+START_TEST(a_reader_goes_the_same_ways)
+{
+    forget();
+    assign_all();
+    one_each();
+    while (!is_all_read())
+        read_some(100);
+    fake_broker_hide(mesh.brokers[2]);
+    for (int i = 0; i < 20; i++)
+        one_each();
+    expect_all();
+    fake_broker_show(mesh.brokers[2]);
+    ck_assert_uint_lt(until_direct(2, FRAME_OP_FETCH), BACK_MS);
+    expect_all();
+}
+END_TEST
+
+START_TEST(offsets_are_found_out_through_another)
+{
+    forget();
+    for (int i = 0; i < 3; i++)
+        one_each();
+    fake_broker_hide(mesh.brokers[1]);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 1, MESH_OFFSET_END), 0);
+    read_some(300);
+    read_count[1] = 3;
+    send_next(1);
+    while (read_count[1] < 4)
+        read_some(1000);
+}
+END_TEST
+
+START_TEST(when_every_given_address_is_gone_the_others_do)
+{
+    struct mesh_status *status;
+
+    forget();
+    assign_all();
+    one_each();
+    while (!is_all_read())
+        read_some(100);
+    fake_broker_hide(mesh.brokers[0]);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        if (i % BROKERS == 0) fake_mesh_lead(&mesh, i, 1);
+    for (int i = 0; i < 10; i++)
+        one_each();
+    ck_assert_int_eq(mesh_status_get(client, &status), 0);
+    mesh_status_free(status);
+    expect_all();
+}
+END_TEST
+
+/* Everything at once, by seed. */
+START_TEST(whatever_happens_nothing_is_lost_doubled_or_out_of_order)
+{
+    struct random random;
+    bool is_hidden[BROKERS] = {false};
+
+    random_init(&random, 1000 + (uint64_t)_i);
+    forget();
+    assign_all();
+    for (int step = 0; step < 120; step++) {
+        uint32_t index = (uint32_t)random_below(&random, BROKERS);
+        unsigned hidden = is_hidden[0] + is_hidden[1] + is_hidden[2];
+
+        switch (random_below(&random, 8)) {
+        case 0: fake_mesh_lead(&mesh, (uint32_t)random_below(&random, PARTITIONS), index); break;
+        case 1:
+            if (is_hidden[index] || hidden == BROKERS - 1) break;
+            fake_broker_hide(mesh.brokers[index]);
+            is_hidden[index] = true;
+            break;
+        case 2:
+            if (is_hidden[index]) fake_broker_show(mesh.brokers[index]);
+            is_hidden[index] = false;
+            break;
+        case 3:
+            if (is_hidden[index]) break;
+            fake_broker_stop(mesh.brokers[index]); /* its connections break */
+            fake_broker_start(mesh.brokers[index]);
+            break;
+        default: break;
+        }
+        for (unsigned i = 0; i < 30; i++)
+            send_next((uint32_t)random_below(&random, PARTITIONS));
+        ck_assert_int_eq(mesh_client_poll(client, (int)random_below(&random, 40)), 0);
+        read_some(0);
+    }
+    for (int i = 0; i < BROKERS; i++)
+        if (is_hidden[i]) fake_broker_show(mesh.brokers[i]);
+    expect_all();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client mesh");
+    TCase *tcase = tcase_create("mesh");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, every_partition_is_used_where_it_is_led);
+    tcase_add_test(tcase, leaders_that_move_are_followed_without_a_storm);
+    tcase_add_test(tcase, a_wrong_map_is_asked_for_seldom);
+    tcase_add_loop_test(tcase, a_leader_out_of_reach_is_used_through_another_and_directly_again_soon, 0, 4);
+    tcase_add_test(tcase, a_reader_goes_the_same_ways);
+    tcase_add_test(tcase, offsets_are_found_out_through_another);
+    tcase_add_test(tcase, when_every_given_address_is_gone_the_others_do);
+    tcase_add_loop_test(tcase, whatever_happens_nothing_is_lost_doubled_or_out_of_order, 0, 8);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -62,9 +62,7 @@ static int apply_change(struct image *image, const struct image_change *change)
     }
 }
 
-/* What has to hold after an entry, though not between its changes: a broker without a session leads nothing, one that was removed
- * neither, a witness hosts nothing. */
-static int check_brokers(const struct image *image)
+int image_check_brokers(const struct image *image)
 {
     for (uint32_t i = 0; i < image->broker_count; i++) {
         const struct broker_slot *slot = &image->brokers[i];
@@ -91,7 +89,7 @@ static int apply_command(struct image *image, const struct raft_entry *entry)
         change.number = ++image->change_count;
         err = apply_change(image, &change);
     }
-    return err != 0 ? err : check_brokers(image);
+    return err != 0 ? err : image_check_brokers(image);
 }
 
 int image_advance(struct image *image, const struct raft_entry *entry)

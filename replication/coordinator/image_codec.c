@@ -331,6 +331,7 @@ static int get_image(struct codec_reader *reader, struct image *image)
     if (err == 0) err = get_topics(reader, image);
     if (err == 0) err = get_tombstones(reader, image);
     if (err == 0) err = image_get_access(reader, image);
+    if (err == 0) err = image_check_brokers(image);
     if (err == 0 && !codec_reader_is_done(reader)) err = MESH_ECORRUPT;
     return err;
 }

@@ -139,6 +139,10 @@ int image_drop_tombstones(struct image *image, uint64_t index); /* those of entr
  * is unknown or hosts too many. */
 int image_count_partition(struct image *image, const struct body_partition *state, int sign);
 
+/* What has to hold after an entry, though not between its changes: a broker without a session leads nothing, one that was removed
+ * neither, a witness hosts nothing. Errors: MESH_ECORRUPT. */
+int image_check_brokers(const struct image *image);
+
 /* ---- users, ACLs, requests, elections (image_access.c, image_requests.c) ---- */
 
 uint64_t image_hash_acl(const struct image_acl *acl);

@@ -27,8 +27,18 @@ static uint64_t count_replicas(const struct image *image)
     return count;
 }
 
+static uint64_t count_leaders(const struct image *image)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++)
+        count += image_leader_count(image, image_broker_at(image, i)->node_id);
+    return count;
+}
+
 struct totals {
-    uint64_t topics, partitions, replicas;
+    const struct image *image;
+    uint64_t topics, partitions, replicas, leaders;
 };
 
 static int add_up(void *user, const struct image_topic *topic)
@@ -39,8 +49,12 @@ static int add_up(void *user, const struct image_topic *topic)
     totals->topics++;
     for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
         totals->partitions++;
-        totals->replicas += partition.replica_count;
-        MESH_ASSERT(partition.isr >> partition.replica_count == 0);
+        for (uint32_t j = 0; j < partition.replica_count; j++)
+            totals->replicas += image_find_broker(totals->image, partition.replicas[j]) != NULL; /* the retired are not asked for */
+        totals->leaders += partition.leader != IMAGE_NO_LEADER;
+        MESH_ASSERT((partition.isr | partition.elr | partition.last_known_elr) >> partition.replica_count == 0);
+        MESH_ASSERT((partition.isr & partition.elr) == 0);
+        MESH_ASSERT(partition.leader == IMAGE_NO_LEADER || !image_find_broker(totals->image, partition.leader)->is_fenced);
     }
     return 0;
 }
@@ -48,13 +62,14 @@ static int add_up(void *user, const struct image_topic *topic)
 /* The image's books are right, and its snapshot says all of it. */
 static void check_image(const struct image *image)
 {
-    struct totals totals = {0, 0, 0};
+    struct totals totals = {.image = image};
     struct image *again;
 
     image_each_topic(image, add_up, &totals);
     MESH_ASSERT(totals.topics == image_topic_count(image));
     MESH_ASSERT(totals.partitions == image_partition_count(image));
     MESH_ASSERT(totals.replicas == count_replicas(image));
+    MESH_ASSERT(totals.leaders == count_leaders(image));
     buffer_clear(&first);
     buffer_clear(&second);
     MESH_ASSERT(image_encode(image, &first) == 0);

@@ -9,11 +9,6 @@ uint64_t sim_random_seed(uint64_t seed, uint64_t domain)
     return sim_mix(z, seed);
 }
 
-bool sim_random_chance(struct random *random, uint32_t ppm)
-{
-    return ppm != 0 && random_below(random, 1000000) < ppm;
-}
-
 uint64_t sim_random_between(struct random *random, uint64_t low, uint64_t high)
 {
     return low + random_below(random, high - low + 1);

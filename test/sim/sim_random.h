@@ -28,7 +28,10 @@ enum sim_random_domain {
 uint64_t sim_random_seed(uint64_t seed, uint64_t domain);
 
 /* True in `ppm` of a million draws. Draws nothing when ppm is 0. */
-bool sim_random_chance(struct random *random, uint32_t ppm);
+static inline bool sim_random_chance(struct random *random, uint32_t ppm)
+{
+    return ppm != 0 && random_below(random, 1000000) < ppm;
+}
 
 /* Uniform in [low, high]. */
 uint64_t sim_random_between(struct random *random, uint64_t low, uint64_t high);

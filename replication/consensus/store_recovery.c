@@ -17,13 +17,15 @@
     "give this broker an empty data directory: the others take it in as a new server; or, if it decided alone, restore the "      \
     "directory from a copy"
 
+#define SNAPSHOTS_MAX 8
+
 struct recovery {
     struct raft_store *store;
     struct raft_store_report *report;
     char *message;
     size_t message_size;
     struct store_mark mark;
-    uint64_t snapshots[2]; /* the newest two; 0: none */
+    uint64_t snapshots[SNAPSHOTS_MAX]; /* the newest first; 0: none */
     bool has_others;       /* files that an empty store does not have */
     struct store_scan scan;
 };
@@ -52,6 +54,16 @@ static bool parse_number(const char *name, const char *prefix, uint64_t *ret_num
     return *end == '\0' && end - name == (long)size + 20 && *ret_number < UINT64_MAX / 2;
 }
 
+static void note_snapshot(struct recovery *recovery, uint64_t number)
+{
+    for (int i = 0; i < SNAPSHOTS_MAX; i++) {
+        uint64_t other = recovery->snapshots[i];
+        if (number <= other) continue;
+        recovery->snapshots[i] = number;
+        number = other;
+    }
+}
+
 static int note_name(void *user, const char *name, bool is_dir)
 {
     struct recovery *recovery = user;
@@ -63,12 +75,7 @@ static int note_name(void *user, const char *name, bool is_dir)
     if (is_dir) return 0;
     if (parse_number(name, STORE_PREFIX_SNAPSHOT, &number) && number != 0) {
         recovery->has_others = true;
-        if (number > recovery->snapshots[0]) {
-            recovery->snapshots[1] = recovery->snapshots[0];
-            recovery->snapshots[0] = number;
-        } else if (number > recovery->snapshots[1]) {
-            recovery->snapshots[1] = number;
-        }
+        note_snapshot(recovery, number);
     }
     if (!parse_number(name, STORE_PREFIX_LOG, &number) || number == 0) return 0;
     recovery->has_others = true;
@@ -147,14 +154,14 @@ static int recover_snapshot(struct recovery *recovery)
     uint64_t newest = recovery->snapshots[0];
     bool was_unreadable = false;
 
-    for (unsigned i = 0; i < 2 && recovery->snapshots[i] != 0; i++) {
+    for (unsigned i = 0; i < SNAPSHOTS_MAX && recovery->snapshots[i] != 0; i++) {
         int err = store_snapshot_verify(store, recovery->snapshots[i], &head);
         if (err == MESH_EVERSION)
             return refuse(recovery, err, "DIR/%s/snapshot-%020llu was written by a newer mesh: start that one", store->directory,
                           (unsigned long long)recovery->snapshots[i]);
         if (err == MESH_ENOMEM) return err;
         if (err == 0) {
-            use_snapshot(recovery, &head, i == 0 ? recovery->snapshots[1] : 0);
+            use_snapshot(recovery, &head, i + 1 < SNAPSHOTS_MAX ? recovery->snapshots[i + 1] : 0);
             break;
         }
         was_unreadable |= err != MESH_ECORRUPT;

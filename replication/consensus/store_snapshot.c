@@ -157,12 +157,12 @@ static int note_old(void *user, const char *name, bool is_dir)
 
     if (is_dir || strncmp(name, prefix, sizeof(prefix) - 1) != 0 || old->count == OLD_MAX) return 0;
     number = strtoull(name + sizeof(prefix) - 1, &end, 10);
-    if (*end != '\0' || number >= old->store->snapshot.index || number == old->store->snapshot_before) return 0;
+    if (*end != '\0' || number == old->store->snapshot.index || number == old->store->snapshot_before) return 0;
     old->numbers[old->count++] = number;
     return 0;
 }
 
-/* All but the newest and the one before. What fails is left for the next time. */
+/* All but the newest and the one before; also a later one that was damaged, and whose place this one takes. What fails is left for the next time. */
 static void remove_old_snapshots(struct raft_store *store)
 {
     struct old_snapshots old = {.store = store};
@@ -171,6 +171,7 @@ static void remove_old_snapshots(struct raft_store *store)
     if (store->fs->ops->list(store->fs, store->directory, note_old, &old) != 0) return;
     for (size_t i = 0; i < old.count; i++)
         store->fs->ops->unlink(store->fs, store_numbered_path(store, path, STORE_PREFIX_SNAPSHOT, old.numbers[i]));
+    if (old.count > 0) store->fs->ops->sync_dir(store->fs, store->directory); /* a damaged one that comes back would vouch again */
 }
 
 /* Flushed, with its head, synced, and read once more. EFULL: may be tried again. */

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define SEEDS 40
+#define SEEDS 10
 
 static struct store_world live, copy;
 static struct fs_mem *disk, *fork_disk;

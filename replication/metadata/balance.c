@@ -34,9 +34,9 @@ bool node_balance_run(struct node *node)
     int err;
 
     if (!node->is_coordinating || node->now_us < node->balance_due_us) return false;
+    node->balance_due_us = node->now_us + BALANCE_INTERVAL_US;
     image = node_decisions_image(node);
     if (image == NULL) return false;
-    node->balance_due_us = node->now_us + BALANCE_INTERVAL_US;
     decision_init(&decision);
     node_facts_init(node, image, &facts);
     err = decide_balance(image, &node->balance, &facts, node->now_us, &decision);

@@ -214,11 +214,14 @@ void node_pull_update(struct node *node)
 
 uint64_t node_pull_due_us(const struct node *node)
 {
+    uint64_t lost;
+
     if (node->pull.is_whole || node->restores != 0 || node->has_failed) return NODE_NEVER;
     if (is_asking(node)) return stalled_at(node);
     if (!is_member(node)) return node->link_count == 0 ? NODE_NEVER : node->pull.look_us;
     if (node->leader_lost_us == 0 || node->known_committed <= node->committed) return NODE_NEVER;
-    return node->leader_lost_us + 2 * (uint64_t)node->options.election_max_us + LOOK_US;
+    lost = node->leader_lost_us + 2 * (uint64_t)node->options.election_max_us + 1;
+    return lost > node->pull.look_us ? lost : node->pull.look_us;
 }
 
 /* ---- what comes back ---- */

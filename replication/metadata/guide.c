@@ -80,7 +80,7 @@ void node_guide_hint(struct node *node, const struct peer *from, uint64_t term, 
     bool is_known = !uuid_is_zero(&leader->broker);
 
     raft_get_status(node->raft, &status);
-    if (is_member(&status) && term <= status.term) return; /* raft knows better */
+    if (status.role == RAFT_LEADER || (is_member(&status) && term <= status.term)) return; /* raft knows better */
     if (raft_server_equal(leader, &node->options.self)) return; /* raft would know */
     if (is_known && (term > node->leader_term || (term == node->leader_term && uuid_is_zero(&node->leader.broker))))
         adopt(node, term, leader);

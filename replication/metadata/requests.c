@@ -253,7 +253,7 @@ static void update_one(struct node *node, struct request *request, const struct 
                request->sequence < oldest + WINDOW) {
         send_request(node, request, is_here ? NULL : coordinator);
     }
-    if (!request->is_answered && !uuid_is_zero(&request->sent_to))
+    if (!request->is_answered && is_on_its_way(node, request)) /* otherwise it waits for a coordinator, not for a time */
         node->requests_due_us = earlier(node->requests_due_us, request->sent_us + node->options.retry_us);
     if (!request->is_answered || request->answer.index > image_applied_index(node->image))
         node->requests_due_us = earlier(node->requests_due_us, request->deadline_us);

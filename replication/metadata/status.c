@@ -24,7 +24,7 @@ void node_get_status(const struct node *node, struct node_status *ret_status)
     raft_get_status(node->raft, &raft);
     *ret_status = (struct node_status){
         .role = find_role(&raft),
-        .term = node->leader_term > raft.term ? node->leader_term : raft.term,
+        .term = raft.role == RAFT_LEADER || raft.term > node->leader_term ? raft.term : node->leader_term,
         .coordinator = node->leader.broker,
         .node_id = self != NULL ? self->node_id : 0,
         .applied = image_applied_index(node->image),

@@ -13,7 +13,8 @@
 #define ANSWERS_MAX 200000
 #define SEEN_MAX    65536
 #define SPARSE_LINKS 5
-#define FRONTIER_FEW 16
+#define FRONTIER_FEW 12
+#define TERMS_MAX    4096
 
 enum event_type { EVENT_TICK, EVENT_DELIVER, EVENT_STORED, EVENT_READ, EVENT_TAKEN, EVENT_RESTORED, EVENT_LINK, EVENT_FRONTIER, EVENT_MEMBER };
 
@@ -56,6 +57,7 @@ struct node_mesh {
     size_t heap_count, heap_capacity;
     struct node_answer *answers;
     int answer_count;
+    uint32_t owners[TERMS_MAX]; /* by term: 1 + the host that coordinated in it */
     uint64_t *chains; /* by index: what the first who published it said */
 };
 
@@ -204,6 +206,18 @@ static void spread_frontier(struct node_mesh *mesh, struct host *host, const str
 
 static void update_link(struct node_mesh *mesh, size_t a, size_t b);
 
+/* A term has one coordinator. */
+static void watch_role(struct node_mesh *mesh, const struct host *host)
+{
+    struct node_status status;
+    uint32_t owner = (uint32_t)(host - mesh->hosts) + 1;
+
+    node_get_status(host->node, &status);
+    if (status.role != NODE_COORDINATOR || status.term >= TERMS_MAX) return;
+    MESH_ASSERT(mesh->owners[status.term] == 0 || mesh->owners[status.term] == owner);
+    mesh->owners[status.term] = owner;
+}
+
 static void perform(struct node_mesh *mesh, struct host *host, const struct node_output *output)
 {
     struct event event = {0};
@@ -243,7 +257,7 @@ static void perform(struct node_mesh *mesh, struct host *host, const struct node
     case NODE_OUTPUT_PUBLISH: publish(mesh, host, output->image); return;
     case NODE_OUTPUT_ANSWER: take_answer(mesh, output); return;
     case NODE_OUTPUT_FRONTIER: spread_frontier(mesh, host, &output->frontier); return;
-    case NODE_OUTPUT_STATUS: return;
+    case NODE_OUTPUT_STATUS: watch_role(mesh, host); return;
     case NODE_OUTPUT_EVENT:
         if (getenv("NODE_MESH_EVENTS") != NULL)
             fprintf(stderr, "%9.3f host %zu: %s\n", (double)mesh->now_us / 1e6, (size_t)(host - mesh->hosts), output->text);
@@ -401,7 +415,7 @@ void node_mesh_start(struct node_mesh *mesh, size_t index)
     image_unref(image);
     free((void *)(uintptr_t)recovered.entries);
     host->life++;
-    host->published = host->armed_us = host->disk_free_us = 0;
+    host->published = host->armed_us = host->disk_free_us = host->paused_until_us = 0;
     host->has_left = false;
     memset(host->wants, 0, mesh->options.count);
     snprintf(name, sizeof(name), "broker-%zu", index);
@@ -668,7 +682,9 @@ void node_mesh_damage_chunk(struct node_mesh *mesh, size_t host)
 
 void node_mesh_pause(struct node_mesh *mesh, size_t host, uint64_t for_us)
 {
-    mesh->hosts[host].paused_until_us = mesh->now_us + for_us;
+    uint64_t until = mesh->now_us + for_us;
+
+    if (until > mesh->hosts[host].paused_until_us) mesh->hosts[host].paused_until_us = until; /* never earlier: what waits keeps its order */
 }
 
 size_t node_mesh_count(const struct node_mesh *mesh)

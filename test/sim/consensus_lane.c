@@ -1,0 +1,219 @@
+#include "sim/consensus_lane.h"
+
+#include "base/assert.h"
+#include "sim/sim_sometimes.h"
+
+#include <stdlib.h>
+
+#define TOGETHER_MAX  3     /* jobs done before one end is told */
+#define FULL_RETRY_US 50000 /* a full disk is tried again */
+
+void consensus_lane_init(struct consensus_lane *lane, struct sim_host *host, struct raft_store *store)
+{
+    *lane = (struct consensus_lane){.host = host, .store = store, .due_us = SIM_NEVER};
+    list_init(&lane->waiting);
+    list_init(&lane->done);
+}
+
+void consensus_job_free(struct consensus_job *job)
+{
+    buffer_deinit(&job->bytes);
+    free(job->entries);
+    free(job);
+}
+
+static void free_all(struct list_node *list)
+{
+    list_for_each_safe(node, list) {
+        list_remove(node);
+        consensus_job_free(container_of(node, struct consensus_job, node));
+    }
+}
+
+void consensus_lane_deinit(struct consensus_lane *lane)
+{
+    free_all(&lane->waiting);
+    free_all(&lane->done);
+}
+
+/* ---- jobs come ---- */
+
+static void wait_for_disk(struct consensus_lane *lane)
+{
+    uint64_t time_us = lane->min_us;
+
+    if (lane->mean_us > 0) time_us += sim_random_exponential(sim_host_random(lane->host), lane->mean_us);
+    lane->due_us = sim_host_now_us(lane->host) + time_us / 2;
+}
+
+static struct consensus_job *add_job(struct consensus_lane *lane, enum consensus_job_type type)
+{
+    struct consensus_job *job = calloc(1, sizeof(*job));
+
+    MESH_ASSERT(job != NULL);
+    job->type = type;
+    list_push_back(&lane->waiting, &job->node);
+    if (lane->due_us == SIM_NEVER) wait_for_disk(lane);
+    return job;
+}
+
+static void copy_entries(struct consensus_job *job, const struct raft_entry *entries, size_t count)
+{
+    size_t at = 0;
+
+    MESH_ASSERT(count > 0);
+    job->entries = malloc(count * sizeof(entries[0]));
+    MESH_ASSERT(job->entries != NULL);
+    job->entry_count = count;
+    memcpy(job->entries, entries, count * sizeof(entries[0]));
+    for (size_t i = 0; i < count; i++)
+        MESH_ASSERT(buffer_append(&job->bytes, entries[i].body.data, entries[i].body.size) == 0);
+    for (size_t i = 0; i < count; i++) {
+        job->entries[i].body = slice_of(job->bytes.data + at, entries[i].body.size);
+        at += entries[i].body.size;
+    }
+}
+
+void consensus_lane_store(struct consensus_lane *lane, const struct raft_output *output)
+{
+    struct consensus_job *job;
+
+    switch (output->type) {
+    case RAFT_OUTPUT_STORE_STATE:
+        job = add_job(lane, CONSENSUS_JOB_STATE);
+        job->term = output->term;
+        job->voted_for = output->voted_for;
+        job->damaged_until = output->damaged_until;
+        break;
+    case RAFT_OUTPUT_STORE_ENTRIES:
+        job = add_job(lane, CONSENSUS_JOB_ENTRIES);
+        copy_entries(job, output->entries, output->entry_count);
+        break;
+    default:
+        MESH_ASSERT(output->type == RAFT_OUTPUT_STORE_CHUNK);
+        job = add_job(lane, CONSENSUS_JOB_CHUNK);
+        job->position = output->position;
+        job->config = *output->config;
+        job->offset = output->offset;
+        job->total = output->total;
+        job->is_last = output->is_last;
+        MESH_ASSERT(buffer_append(&job->bytes, output->message.data, output->message.size) == 0);
+        break;
+    }
+    job->store = output->store;
+}
+
+void consensus_lane_snapshot(struct consensus_lane *lane, const struct raft_position *position, const struct raft_config *config,
+                             struct slice bytes)
+{
+    struct consensus_job *job = add_job(lane, CONSENSUS_JOB_SNAPSHOT);
+
+    job->position = *position;
+    job->config = *config;
+    MESH_ASSERT(buffer_append(&job->bytes, bytes.data, bytes.size) == 0);
+}
+
+void consensus_lane_read(struct consensus_lane *lane, const struct raft_output *output)
+{
+    struct consensus_job *job = add_job(lane, CONSENSUS_JOB_SNAPSHOT_READ);
+
+    job->to = output->to;
+    job->index = output->index;
+    job->offset = output->offset;
+    job->size = output->size;
+}
+
+/* ---- and are done ---- */
+
+static int do_snapshot(struct consensus_lane *lane, const struct consensus_job *job)
+{
+    size_t half = job->bytes.size / 2;
+    int err = raft_store_snapshot_begin(lane->store, &job->position, &job->config);
+
+    if (err == 0) err = raft_store_snapshot_write(lane->store, slice_of(job->bytes.data, half));
+    if (err == 0) err = raft_store_snapshot_write(lane->store, slice_of(job->bytes.data + half, job->bytes.size - half));
+    return err != 0 ? err : raft_store_snapshot_end(lane->store);
+}
+
+static void do_read(struct consensus_lane *lane, struct consensus_job *job)
+{
+    struct raft_config config;
+    size_t size = 0;
+
+    job->error = raft_store_snapshot_info(lane->store, &job->position, &config, &job->total);
+    if (job->error == 0 && job->index != 0 && job->position.index != job->index) job->error = MESH_ENOTFOUND;
+    if (job->error != 0 || job->offset > job->total) return;
+    if (job->size > job->total - job->offset) job->size = job->total - job->offset;
+    MESH_ASSERT(buffer_reserve(&job->bytes, job->size + 1) == 0);
+    job->error = raft_store_snapshot_read(lane->store, job->position.index, job->offset, job->bytes.data, job->size, &size);
+    job->bytes.size = size;
+}
+
+static int do_job(struct consensus_lane *lane, struct consensus_job *job)
+{
+    switch (job->type) {
+    case CONSENSUS_JOB_STATE: return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
+    case CONSENSUS_JOB_ENTRIES:
+        if (lane->committed > 0) raft_store_note_committed(lane->store, lane->committed);
+        return raft_store_append(lane->store, job->entries, job->entry_count);
+    case CONSENSUS_JOB_CHUNK:
+        job->error = raft_store_snapshot_chunk(lane->store, &job->position, &job->config, job->offset, buffer_slice(&job->bytes),
+                                               job->total, job->is_last);
+        return raft_store_error(lane->store);
+    case CONSENSUS_JOB_SNAPSHOT:
+        job->error = do_snapshot(lane, job); /* MESH_EINVAL: a leader's newer one came before it */
+        return raft_store_error(lane->store);
+    case CONSENSUS_JOB_SNAPSHOT_READ: do_read(lane, job); return 0;
+    }
+    return MESH_EINVAL;
+}
+
+/* Does the next jobs. A full disk is waited for: an append that found no room changed nothing. */
+static int do_some(struct consensus_lane *lane)
+{
+    uint64_t together = 1 + random_below(sim_host_random(lane->host), TOGETHER_MAX);
+
+    while (together-- > 0 && !list_is_empty(&lane->waiting)) {
+        struct consensus_job *job = container_of(lane->waiting.next, struct consensus_job, node);
+        int err;
+        lane->doing(lane->user, job, false);
+        err = do_job(lane, job);
+        if (err == MESH_EFULL && raft_store_error(lane->store) == 0) {
+            SIM_SOMETIMES("a full disk was waited for");
+            if (!list_is_empty(&lane->done)) break;
+            lane->due_us = sim_host_now_us(lane->host) + FULL_RETRY_US;
+            return 0;
+        }
+        if (err != 0) return err;
+        if (job->error == 0) lane->doing(lane->user, job, true);
+        list_remove(&job->node);
+        list_push_back(&lane->done, &job->node);
+    }
+    wait_for_disk(lane);
+    lane->is_telling = true;
+    return 0;
+}
+
+uint64_t consensus_lane_due_us(const struct consensus_lane *lane)
+{
+    return lane->due_us;
+}
+
+int consensus_lane_tick(struct consensus_lane *lane, uint64_t now_us)
+{
+    if (now_us < lane->due_us || lane->is_telling) return 0;
+    return do_some(lane);
+}
+
+struct consensus_job *consensus_lane_told(struct consensus_lane *lane, uint64_t now_us)
+{
+    struct list_node *node;
+
+    if (!lane->is_telling || now_us < lane->due_us) return NULL;
+    node = list_pop_front(&lane->done);
+    if (node != NULL) return container_of(node, struct consensus_job, node);
+    lane->is_telling = false;
+    lane->due_us = SIM_NEVER;
+    if (!list_is_empty(&lane->waiting)) wait_for_disk(lane);
+    return NULL;
+}

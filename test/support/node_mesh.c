@@ -77,7 +77,7 @@ static void push(struct node_mesh *mesh, struct event event)
         mesh->heap = realloc(mesh->heap, mesh->heap_capacity * sizeof(mesh->heap[0]));
         MESH_ASSERT(mesh->heap != NULL);
     }
-    event.order = ++mesh->order;
+    if (event.order == 0) event.order = ++mesh->order; /* what is put off keeps its place among its like */
     while (i > 0 && is_before(&event, &mesh->heap[(i - 1) / 2])) {
         mesh->heap[i] = mesh->heap[(i - 1) / 2];
         i = (i - 1) / 2;
@@ -540,7 +540,7 @@ static void step(struct node_mesh *mesh)
 
     if (event.at_us > mesh->now_us) mesh->now_us = event.at_us;
     if (host->node != NULL && host->paused_until_us > mesh->now_us) {
-        event.at_us = host->paused_until_us; /* in their order: push() numbers them anew */
+        event.at_us = host->paused_until_us;
         push(mesh, event);
         return;
     }

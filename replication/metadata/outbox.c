@@ -55,7 +55,7 @@ void node_outbox_deinit(struct node *node)
     }
 }
 
-static void add_event(struct node *node, enum node_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void add_event(struct node *node, enum node_level level, const char *format, va_list arguments)
 {
     struct outbox_item *item = node_outbox_add(node, NODE_OUTPUT_EVENT);
 

@@ -68,9 +68,8 @@ static char *choose_advertised(const struct broker *broker)
 
 static char *choose_name(const struct broker *broker, const char *asked)
 {
-    const struct identity *identity = metadata_identity(broker->control.metadata);
     const struct image *image = metadata_image(broker->control.metadata);
-    const struct image_broker *before = image_find_broker_by_uuid(image, &identity->broker_id);
+    const struct image_broker *before = image_find_broker_by_uuid(image, &broker->identity.broker_id);
     char name[HOST_NAME_SIZE];
 
     if (asked != NULL) return strdup(asked);
@@ -80,43 +79,36 @@ static char *choose_name(const struct broker *broker, const char *asked)
 
 /* ---- opening, step by step ---- */
 
-static int open_metadata(struct broker *broker, const struct broker_options *options, const struct uuid *found_cluster_id)
+static int choose_names(struct broker *broker, const struct broker_options *options)
+{
+    broker->name = choose_name(broker, options->name);
+    broker->zone = strdup(options->zone == NULL ? "" : options->zone);
+    broker->advertised = choose_advertised(broker);
+    return broker->name == NULL || broker->zone == NULL || broker->advertised == NULL ? MESH_ENOMEM : 0;
+}
+
+static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs)
 {
     struct metadata_options metadata_options;
     struct decide_config defaults[SETTINGS_TOPIC_DEFAULTS_MAX]; /* copied by metadata_open() */
-    struct metadata_self self;
     char message[METADATA_MESSAGE_SIZE] = "";
     int err;
 
     metadata_options_init(&metadata_options, broker->fs);
+    metadata_options.loop = broker->control.loop;
+    metadata_options.mailbox = &broker->control.mailbox;
     metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
+    metadata_options.election_ms = (uint32_t)broker->settings.election_ms;
     for (size_t i = 0; i < broker->settings.topic_default_count; i++)
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};
     metadata_options.config_defaults = defaults;
     metadata_options.config_default_count = broker->settings.topic_default_count;
-    metadata_options.identity = &broker->identity;
-    metadata_options.found_cluster_id = *found_cluster_id;
-    metadata_options.publish = control_publish_image;
-    metadata_options.publish_user = &broker->control;
-    err = metadata_open(&metadata_options, &broker->control.metadata, message);
-    if (err == 0) {
-        broker->name = choose_name(broker, options->name);
-        broker->zone = strdup(options->zone == NULL ? "" : options->zone);
-        broker->advertised = choose_advertised(broker);
-        if (broker->name == NULL || broker->zone == NULL || broker->advertised == NULL) return MESH_ENOMEM;
-        self = (struct metadata_self){broker->name, broker->advertised, broker->zone, membership_client_port(broker),
-                                      broker->shard_count};
-        err = metadata_register_self(broker->control.metadata, &self, message);
-    }
-    if (err != 0) {
-        log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
-        return err;
-    }
-    broker->identity = *metadata_identity(broker->control.metadata); /* which now names the mesh */
-    broker->broker_id = broker->identity.broker_id;
-    broker->cluster_id = *image_cluster_id(metadata_image(broker->control.metadata));
-    broker->node_id = metadata_node_id(broker->control.metadata);
-    return 0;
+    metadata_options.is_witness = options->is_witness;
+    metadata_options.logs = logs;
+    err = membership_open_metadata(broker, &metadata_options, message);
+    if (err == 0) err = choose_names(broker, options);
+    if (err != 0) log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
+    return err;
 }
 
 static void store_options_of(struct broker *broker, uint32_t index, uint64_t generation, struct store_options *ret)
@@ -166,9 +158,6 @@ static int open_control(struct broker *broker)
     control->settings = &broker->settings;
     control->shards = broker->shards;
     control->shard_count = broker->shard_count;
-    control->cluster_id = broker->cluster_id;
-    control->broker_id = broker->broker_id;
-    control->node_id = broker->node_id;
     control->name = broker->name;
     control->zone = broker->zone;
     control->data_dir = broker->data_dir;
@@ -178,47 +167,31 @@ static int open_control(struct broker *broker)
     control->stop = stop_by_request;
     control->producer_ids = producer_ids_new(control);
     if (control->producer_ids == NULL) return MESH_ENOMEM;
-    err = forward_open(control, &control->forward);
-    if (err != 0) return err;
     http_options_init(&http_options);
     status_http_source(control, &source);
     err = http_server_new(control->loop, &http_options, &source, &control->http);
     return err != 0 ? err : lane_start(&broker->read_lane, "read");
 }
 
-static int open_recovered(struct broker *broker, int *listen_fds)
+/* Takes listen_fds. */
+static int open_stores(struct broker *broker, const struct broker_options *options, int *listen_fds)
 {
     struct recovery_catalog *catalog = NULL;
     struct recovery_report report;
     int err = start_recover(broker, &catalog, &report);
 
+    if (err == 0) err = open_metadata(broker, options, catalog);
+    if (err == 0) err = membership_start(broker);
+    if (err == 0) err = membership_catch_up(broker);
     if (err != 0) {
         for (uint32_t i = 0; i < broker->shard_count; i++)
             close(listen_fds[i]);
-        return err;
+    } else {
+        err = open_shards(broker, listen_fds, report.generation + 1);
+        if (err == 0) err = start_open_logs(broker, catalog);
     }
-    err = open_shards(broker, listen_fds, report.generation + 1);
-    if (err == 0) err = start_open_logs(broker, catalog);
     recovery_catalog_free(catalog);
     return err;
-}
-
-/* Who this broker is and which mesh it belongs to; one that joins waits in here. */
-static int open_member(struct broker *broker, const struct broker_options *options, int listen_fd)
-{
-    char message[METADATA_MESSAGE_SIZE] = "";
-    struct uuid found_cluster_id;
-    int err = membership_open_key(broker, options);
-
-    if (err == 0) err = membership_set_address(broker, options, listen_fd);
-    if (err != 0) return err;
-    err = metadata_open_identity(broker->fs, &broker->identity, message);
-    if (err != 0) {
-        log_error("%s", message);
-        return err;
-    }
-    err = membership_join(broker, options, &found_cluster_id);
-    return err != 0 ? err : open_metadata(broker, options, &found_cluster_id);
 }
 
 /* From the bound sockets on. Takes listen_fds. */
@@ -226,13 +199,14 @@ static int open_bound(struct broker *broker, const struct broker_options *option
 {
     int err = control_loop_open(broker);
 
-    if (err == 0) err = open_member(broker, options, listen_fds[0]);
+    if (err == 0) err = forward_open(&broker->control, &broker->control.forward);
+    if (err == 0) err = membership_enter(broker, options, listen_fds[0]);
     if (err != 0) {
         for (uint32_t i = 0; i < broker->shard_count; i++)
             close(listen_fds[i]);
         return err;
     }
-    err = open_recovered(broker, listen_fds);
+    err = open_stores(broker, options, listen_fds);
     return err != 0 ? err : open_control(broker);
 }
 
@@ -243,6 +217,7 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
     broker->seeds = options->seeds;
     broker->seed_count = options->seed_count;
     broker->name_servers = options->name_servers;
+    broker->waiting = options->waiting;
     broker->ready = options->ready;
     broker->ready_user = options->ready_user;
     broker->shard_count = options->shard_count > 0 ? options->shard_count : count_cores();
@@ -310,7 +285,7 @@ void broker_free(struct broker *broker)
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
-    membership_stop(broker);
+    membership_close(broker);
     http_server_free(broker->control.http);
     if (broker->shards != NULL) abandon_requests(broker);
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
@@ -318,7 +293,6 @@ void broker_free(struct broker *broker)
     free(broker->shards);
     forward_free(broker->control.forward);
     producer_ids_free(broker->control.producer_ids);
-    metadata_close(broker->control.metadata);
     control_loop_close(broker);
     if (broker->fs != NULL) broker->fs->ops->free(broker->fs);
     keyring_free(broker->keyring);
@@ -358,10 +332,12 @@ int broker_serve(struct broker *broker)
         log_error("cannot start the shards' threads error=\"%s\"", mesh_strerror(err));
         return err;
     }
-    err = membership_start(broker);
+    err = membership_wait(broker);
     if (err != 0) return err; /* its threads are stopped by broker_free() */
-    broker->control.is_ready = true;
-    announce(broker);
+    if (!broker->control.is_stopping) {
+        broker->control.is_ready = true;
+        announce(broker);
+    }
     err = control_loop_run(broker);
     membership_stop(broker);
     if (err != MESH_ETIMEDOUT) start_remove_ready(broker); /* a disk that hangs would have us wait here */

@@ -36,6 +36,9 @@ struct broker_options {
     const struct seed *seeds;     /* of the mesh to join, for a directory that belongs to none; and where to look for peers */
     size_t seed_count;
     const char *name_servers;     /* for the seeds' names; NULL: the system's */
+    uint32_t expect;              /* founds a mesh with the others when there is none: how many brokers its first boot has. 0: never */
+    bool is_witness;              /* votes, and keeps no records */
+    const char *founded_marker;   /* a file outside of data_dir that remembers a founding; NULL: none */
     join_progress_fn *waiting;    /* what a broker that joins waits for; may be NULL */
     uint32_t shard_count;  /* 0: one per core that this process may use */
     struct settings settings;

@@ -7,6 +7,7 @@
 #include "cmd/broker/metadata/identity.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/lane.h"
+#include "replication/founding/state.h"
 #include "base/fs.h"
 
 #include <stdatomic.h>
@@ -31,6 +32,10 @@ struct broker {
     const struct seed *seeds; /* the options' */
     size_t seed_count;
     const char *name_servers;
+    struct founding_value founding; /* the first voters of the mesh, if this is one of them */
+    join_progress_fn *waiting;
+    bool has_waited; /* membership.c's */
+    atomic_bool is_serving;     /* registered and not fenced: it may lead. Any thread */
     broker_ready_fn *ready;
     void *ready_user;
     struct fs *fs;
@@ -42,7 +47,7 @@ struct broker {
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id;
-    int32_t node_id;
+    int32_t node_id; /* 0: not known yet. Set on the control loop before the first image that has it is published */
     atomic_uint_fast64_t connection_count; /* of all shards, against connections.max */
 };
 

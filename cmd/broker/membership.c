@@ -6,14 +6,18 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cmd/broker/forward/forward.h"
+#include "cmd/broker/first_boot.h"
+#include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/runtime/control_loop.h"
 #include "crypto/crypto.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGE_SIZE 512
+#define MESSAGE_SIZE     512
+#define PATIENCE_SECONDS 3.0 /* a broker that was a member before is ready after this, even if no coordinator answers */
 
 /* ---- the key ---- */
 
@@ -35,7 +39,7 @@ static int make_key(struct broker *broker, const struct key_places *places, char
     return err == MESH_EEXISTS ? key_file_read(broker->key_path, broker->keyring, message, MESSAGE_SIZE) : err;
 }
 
-int membership_open_key(struct broker *broker, const struct broker_options *options)
+static int open_key(struct broker *broker, const struct broker_options *options)
 {
     struct key_places places = options->key_places;
     char message[MESSAGE_SIZE] = "";
@@ -81,7 +85,7 @@ static int resolve_advertised(struct broker *broker, const char *text)
     return broker->advertised_host == NULL ? MESH_ENOMEM : 0;
 }
 
-int membership_set_address(struct broker *broker, const struct broker_options *options, int listen_fd)
+static int set_address(struct broker *broker, const struct broker_options *options, int listen_fd)
 {
     struct sockaddr_storage name;
     socklen_t size = sizeof(name);
@@ -92,64 +96,145 @@ int membership_set_address(struct broker *broker, const struct broker_options *o
     return options->advertise == NULL ? 0 : resolve_advertised(broker, options->advertise);
 }
 
-uint16_t membership_client_port(const struct broker *broker)
+/* The port that clients are told: all doors share one, so behind a forwarding it is the advertised one. */
+static uint16_t client_port(const struct broker *broker)
 {
     return net_address_is_none(&broker->advertise) ? broker->port : broker->advertise.port;
 }
 
-/* ---- joining ---- */
-
-int membership_join(struct broker *broker, const struct broker_options *options, struct uuid *ret_cluster_id)
-{
-    const struct join_options join = {
-        .seeds = options->seeds,
-        .seed_count = options->seed_count,
-        .name_servers = options->name_servers,
-        .source = broker->listen,
-        .keyring = broker->keyring,
-        .key_path = broker->key_path,
-        .identity = &broker->identity.key,
-        .boot = (uint32_t)broker->identity.boot,
-        .progress = options->waiting,
-        .user = options->ready_user,
-    };
-    struct explanation explanation;
-    char cluster[UUID_STRING_SIZE];
-    int err;
-
-    *ret_cluster_id = (struct uuid){{0}};
-    if (!uuid_is_zero(&broker->identity.cluster_id) || options->seed_count == 0) return 0;
-    err = join_find_cluster(&join, ret_cluster_id, &explanation);
-    if (err == 0)
-        log_info("joining cluster=%s", uuid_format(ret_cluster_id, cluster));
-    else if (err == MESH_EUNAUTHORIZED)
-        log_error("cannot join: %s. %s", explanation.what, explanation.cure);
-    else
-        log_error("cannot join error=\"%s\"", mesh_strerror(err));
-    return err;
-}
-
-/* ---- being a member ---- */
-
-/* What the metadata log says of this boot stays behind until the next start registers anew. */
+/* The disk had been set back: another boot of this identity is known to the mesh. */
 static int set_boot(void *user, uint32_t boot)
 {
     struct broker *broker = user;
+    int err = identity_set_boot(broker->fs, &broker->identity, boot);
 
-    return identity_set_boot(broker->fs, &broker->identity, boot);
+    if (err == 0) metadata_set_boot(broker->control.metadata, boot);
+    return err;
 }
 
-int membership_start(struct broker *broker)
+/* ---- entering a mesh ---- */
+
+/* Where other brokers reach this one; an ip of zeros: as they see it. */
+static struct net_address reachable_address(const struct broker *broker)
+{
+    return net_address_is_none(&broker->advertise) ? broker->listen : broker->advertise;
+}
+
+static void first_boot_options_of(const struct broker *broker, const struct broker_options *options, int listen_fd, struct first_boot_options *ret)
+{
+    *ret = (struct first_boot_options){
+        .fs = broker->fs,
+        .identity = &broker->identity,
+        .address = reachable_address(broker),
+        .expect = options->expect,
+        .marker_path = options->founded_marker,
+        .join = {.seeds = options->seeds,
+                 .seed_count = options->seed_count,
+                 .name_servers = options->name_servers,
+                 .source = broker->listen,
+                 .keyring = broker->keyring,
+                 .key_path = broker->key_path,
+                 .identity = &broker->identity.key,
+                 .boot = (uint32_t)broker->identity.boot,
+                 .listen_fd = listen_fd,
+                 .progress = options->waiting,
+                 .user = options->ready_user},
+    };
+}
+
+/* The mesh's uuid is durable before anything is done in its name, and the log before it: a member without a log has lost one. */
+static int adopt(struct broker *broker, const struct uuid *cluster_id)
+{
+    char message[METADATA_MESSAGE_SIZE] = "";
+    int err = metadata_prepare(broker->fs, &broker->identity, message);
+
+    if (err != 0) {
+        log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
+        return err;
+    }
+    err = identity_set_cluster(broker->fs, &broker->identity, cluster_id);
+    if (err != 0) log_error("cannot write DIR/identity error=\"%s\"", mesh_strerror(err));
+    return err;
+}
+
+int membership_enter(struct broker *broker, const struct broker_options *options, int listen_fd)
+{
+    char message[METADATA_MESSAGE_SIZE] = "";
+    struct first_boot_options first;
+    int err = open_key(broker, options);
+
+    if (err == 0) err = set_address(broker, options, listen_fd);
+    if (err != 0) return err;
+    err = metadata_open_identity(broker->fs, &broker->identity, message);
+    if (err != 0) {
+        log_error("%s", message);
+        return err;
+    }
+    broker->broker_id = broker->control.broker_id = broker->identity.broker_id;
+    first_boot_options_of(broker, options, listen_fd, &first);
+    if (!uuid_is_zero(&broker->identity.cluster_id)) {
+        err = first_boot_recall(&first, &broker->founding);
+    } else {
+        err = first_boot(&first, &broker->founding);
+        if (err == 0) err = adopt(broker, &broker->founding.cluster);
+    }
+    broker->cluster_id = broker->control.cluster_id = broker->identity.cluster_id;
+    return err;
+}
+
+/* ---- the metadata ---- */
+
+/* The node id is known to every thread before the first image that needs it. */
+static void publish(void *user, const struct image *image)
+{
+    struct broker *broker = user;
+    const struct image_broker *self = image_find_broker_by_uuid(image, &broker->broker_id);
+
+    if (self == NULL) return;
+    broker->node_id = broker->control.node_id = self->node_id;
+    control_publish_image(&broker->control, image);
+}
+
+static void changed(void *user)
+{
+    struct broker *broker = user;
+
+    atomic_store(&broker->is_serving, metadata_status(broker->control.metadata)->is_serving);
+}
+
+static const struct metadata_hooks hooks = {publish, changed};
+
+int membership_open_metadata(struct broker *broker, struct metadata_options *options, char message[METADATA_MESSAGE_SIZE])
+{
+    const struct raft_server self = {broker->identity.broker_id, broker->identity.dir_id};
+    const struct image_broker *before;
+    int err;
+
+    options->identity = &broker->identity;
+    options->hooks = &hooks;
+    options->user = broker;
+    if (founding_value_has(&broker->founding, &self)) {
+        options->founders = broker->founding.founders;
+        options->founder_count = broker->founding.founder_count;
+    }
+    err = metadata_open(options, &broker->control.metadata, message);
+    if (err != 0) return err;
+    before = image_find_broker_by_uuid(metadata_image(broker->control.metadata), &broker->broker_id);
+    if (before != NULL) broker->node_id = broker->control.node_id = before->node_id;
+    return 0;
+}
+
+static int open_peers(struct broker *broker)
 {
     const struct peers_options options = {
         .loop = broker->control.loop,
         .listen = broker->listen,
         .advertise = broker->advertise,
-        .client_port = membership_client_port(broker),
+        .client_port = client_port(broker),
         .name = broker->name,
         .zone = broker->zone,
         .host = broker->advertised,
-        .cluster_id = broker->cluster_id,
+        .cluster_id = broker->identity.cluster_id,
         .dir_id = broker->identity.dir_id,
         .boot = (uint32_t)broker->identity.boot,
         .identity = &broker->identity.key,
@@ -162,16 +247,97 @@ int membership_start(struct broker *broker)
         .set_boot = set_boot,
         .user = broker,
     };
-
     int err = peers_open(&options, &broker->control.peers);
 
     if (err == 0) forward_attach(broker->control.forward, broker->control.peers);
+    if (err == 0) metadata_connect(broker->control.metadata, broker->control.peers);
     return err;
 }
+
+int membership_start(struct broker *broker)
+{
+    const struct node_self self = {broker->name, broker->advertised, broker->zone, client_port(broker), broker->shard_count};
+    int err = metadata_start(broker->control.metadata, &self);
+
+    if (err != 0) log_error("cannot start the metadata error=\"%s\"", mesh_strerror(err));
+    return err;
+}
+
+static int meet_peers(struct broker *broker)
+{
+    return broker->control.peers == NULL ? open_peers(broker) : 0;
+}
+
+static bool is_caught_up(const struct broker *broker)
+{
+    return !metadata_is_behind_disk(broker->control.metadata) || metadata_status(broker->control.metadata)->has_failed;
+}
+
+int membership_catch_up(struct broker *broker)
+{
+    int err;
+
+    if (is_caught_up(broker)) return 0;
+    log_warn("the metadata log was damaged: waiting until the other brokers have told what is missing");
+    err = meet_peers(broker);
+    if (err == 0) control_loop_wait(broker, is_caught_up);
+    return err;
+}
+
+/* ---- the wait before a broker is ready ---- */
+
+static bool is_registered(const struct broker *broker)
+{
+    const struct node_status *status = metadata_status(broker->control.metadata);
+
+    return status->is_serving || status->has_failed || (broker->has_waited && broker->node_id != 0);
+}
+
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct broker *broker = timer->data;
+
+    (void)loop;
+    (void)events;
+    broker->has_waited = true;
+    if (broker->node_id != 0)
+        log_warn("no coordinator has answered yet: what is stored here is read, nothing is written before it does");
+    else if (broker->waiting != NULL)
+        broker->waiting(broker->ready_user, "waiting for the mesh's coordinator to let this broker in",
+                        "A majority of the brokers that vote must be up and reachable; 'mesh status' at another broker names them.");
+}
+
+int membership_wait(struct broker *broker)
+{
+    const struct node_status *status;
+    ev_timer patience;
+    int err = meet_peers(broker);
+
+    if (err != 0) return err;
+    ev_timer_init(&patience, on_patience, PATIENCE_SECONDS, 0.);
+    patience.data = broker;
+    ev_timer_start(broker->control.loop, &patience);
+    control_loop_wait(broker, is_registered);
+    ev_timer_stop(broker->control.loop, &patience);
+    status = metadata_status(broker->control.metadata);
+    if (!status->has_failed || broker->node_id != 0) return 0;
+    log_error("this broker cannot take part in the metadata of its mesh: %s", status->failure);
+    return status->failure_error;
+}
+
+/* ---- the end ---- */
 
 void membership_stop(struct broker *broker)
 {
     forward_detach(broker->control.forward);
+    if (broker->control.metadata != NULL) metadata_connect(broker->control.metadata, NULL);
     peers_close(broker->control.peers);
     broker->control.peers = NULL;
+}
+
+void membership_close(struct broker *broker)
+{
+    membership_stop(broker);
+    metadata_close(broker->control.metadata);
+    broker->control.metadata = NULL;
 }

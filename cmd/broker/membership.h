@@ -1,24 +1,30 @@
-/* broker/membership.h - the part of a broker's start that concerns others: its key, its identity, the mesh it joins, and,
- * once it serves, its place among the members. */
+/* broker/membership.h - the part of a broker's life that concerns others: its key and identity, the mesh that it enters, its metadata
+ * and its place among the members. Control loop, or the thread that will run it. What fails has been logged. */
 #ifndef BROKER_MEMBERSHIP_H
 #define BROKER_MEMBERSHIP_H
 
 #include "cmd/broker/broker_private.h"
+#include "cmd/broker/metadata/metadata.h"
 
-/* Reads the cluster key, or makes one where a founder has none. What is wrong has been logged. */
-int membership_open_key(struct broker *broker, const struct broker_options *options);
+/* Key (made where a founder has none), address, identity; for a directory that belongs to no mesh and has seeds, waits until there is one to
+ * belong to. listen_fd: bound. Errors: as broker_open(). */
+int membership_enter(struct broker *broker, const struct broker_options *options, int listen_fd);
 
-/* Where gossip and links of this broker are: what was bound, and what --advertise says. MESH_EINVAL, MESH_ERESOLVE. */
-int membership_set_address(struct broker *broker, const struct broker_options *options, int listen_fd);
+/* Fills in what `options` lacks and opens the metadata; a broker with nobody to join founds a mesh of one. Errors: metadata_open()'s, with a
+ * sentence in message, not logged. */
+int membership_open_metadata(struct broker *broker, struct metadata_options *options, char message[METADATA_MESSAGE_SIZE]);
 
-/* The port that clients are told: all doors share one, so behind a forwarding it is the advertised one. */
-uint16_t membership_client_port(const struct broker *broker);
-
-/* For a directory that belongs to no mesh yet, when there are seeds: waits until one of them has told its mesh. */
-int membership_join(struct broker *broker, const struct broker_options *options, struct uuid *ret_cluster_id);
-
-/* From here on the broker is a member. Control loop. */
+/* Takes part in the metadata: from here on the image is what the log says, which may be more with each turn of the loop. Peers come later. */
 int membership_start(struct broker *broker);
-void membership_stop(struct broker *broker); /* harmless when it was not started */
+
+/* For a metadata log that was damaged: waits until it is whole, because until then nobody can say which logs of records belong to what. */
+int membership_catch_up(struct broker *broker);
+
+/* Meets the peers, and waits until the coordinator has let this broker in; one that was a member before waits a moment only. Returns early
+ * during a stop. */
+int membership_wait(struct broker *broker);
+
+void membership_stop(struct broker *broker);  /* no links and packets any more. Harmless when there were none */
+void membership_close(struct broker *broker); /* and the metadata closed */
 
 #endif

@@ -51,6 +51,9 @@ static const struct setting setting_table[] = {
     {{"stop.ms.max", "ms", 100, 86400000, 30000,
       "How long a stop may take to finish what is in flight and to sync; then it gives up, and the next start recovers."},
      FIELD(stop_ms_max)},
+    {{"election.ms", "ms", 50, 60000, 1000,
+      "Without a word from the coordinator for this long, up to twice that, another one is elected. The same on every broker; ten round trips at least."},
+     FIELD(election_ms)},
     {{"topic.partitions", "count", 1, 100000, 1, "Partitions of a topic created without a number."},
      FIELD(topic_partitions)},
 };

@@ -29,6 +29,7 @@ struct settings {
     uint64_t journal_bytes_max;           /* journal.bytes.max: all shards' journals; 0: the store's default */
     uint64_t disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
     uint64_t stop_ms_max;                 /* stop.ms.max: a stop that takes longer gives up */
+    uint64_t election_ms;                 /* election.ms: of the coordinator */
     uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
     struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];
     size_t topic_default_count;

@@ -32,10 +32,15 @@ const size_t command_group_count = COUNT_OF(command_groups);
     {"shards", OPTION_INTEGER, "N", "Threads that serve partitions", "one per core", NULL, 1, 256, false}, \
     {"config", OPTION_FILE, "FILE", "Read settings from lines KEY = VALUE; see 'mesh help settings'", NULL, NULL, 0, 0, false}, \
     {"set", OPTION_PAIR, "KEY=VALUE", "Change one setting; see 'mesh help settings'", NULL, NULL, 0, 0, true}, \
+    {"founded-marker", OPTION_FILE, "FILE", "Remember here, outside of DIR, that the mesh was founded; while the file exists no second one is founded from empty disks", NULL, NULL, 0, 0, false}, \
     {"quiet", OPTION_FLAG, NULL, "Log only warnings and errors, and print no hints", NULL, NULL, 0, 0, false},
 
 static const struct option_spec serve_options[] = {BROKER_OPTIONS};
-static const struct option_spec join_options[] = {BROKER_OPTIONS};
+static const struct option_spec join_options[] = {
+    BROKER_OPTIONS
+    {"expect", OPTION_INTEGER, "N", "Found the mesh together with the others when there is none yet: the same line on all N machines of a first boot; never a second mesh", "wait for a mesh", NULL, 1, 1000, false},
+    {"witness", OPTION_FLAG, NULL, "Vote, and keep no records: the third voice for a mesh of two brokers", NULL, NULL, 0, 0, false},
+};
 
 static const struct option_spec members_options[] = {
     {"watch", OPTION_FLAG, NULL, "Go on, and show changes as they come", NULL, NULL, 0, 0, false},
@@ -167,11 +172,14 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Runs a broker like 'mesh serve', as a member of the mesh that the seeds belong to. A seed is any broker of it: HOST, HOST:PORT, an address "
      "(IPv6 in brackets), a name with many addresses, or a service with SRV records (_mesh._tcp.example.org). One that answers is enough; names are looked up "
      "again for ever, and what does not answer yet is waited for.\n\n"
+     "With --expect N the same line founds the mesh on its first boot: on N machines, in any order, naming each other (or one name for all) as seeds. It is founded once, when more than "
+     "half of the N have promised it on their disks; a machine whose disk was wiped joins instead. Without --expect a broker never founds.\n\n"
      "Both sides need the same cluster key: 'mesh key show' prints it where it is, and --key-file names the file that holds it here. Brokers of one user on one "
      "machine share it without further ado. A data directory that belongs to a mesh already goes back to that one.",
      "mesh join 10.0.0.5  # port 9092\n"
      "mesh join mesh-headless.prod.svc --listen 0.0.0.0:9092\n"
-     "mesh join 127.0.0.1:9092 --data ./second --listen 127.0.0.1:0",
+     "mesh join 127.0.0.1:9092 --data ./second --listen 127.0.0.1:0\n"
+     "mesh join --expect 3 mesh-0.mesh mesh-1.mesh mesh-2.mesh  # the same on all three",
      OPTIONS(join_options), false},
     {COMMAND_LEAVE, "leave", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Let a broker leave the mesh",

@@ -137,6 +137,9 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     options.name = settings->name;
     options.zone = settings->zone;
     options.advertise = settings->advertise;
+    options.expect = settings->expect;
+    options.is_witness = settings->is_witness;
+    options.founded_marker = settings->founded_marker;
     options.seeds = seeds;
     options.seed_count = seed_count;
     options.waiting = tell_waiting;

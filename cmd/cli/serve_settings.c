@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,20 +17,44 @@
 #define LINE_SIZE_MAX 4096
 #define KEYS_MAX      256
 #define SHARDS_MAX    256
+#define EXPECT_MAX    1000
 
-static const char *const option_keys[] = {"data", "listen", "name", "zone", "key-file", "advertise", "shards"};
+/* The options are settings too: in files and in the environment under the same names. */
+enum option_key_kind { KEY_TEXT, KEY_NUMBER, KEY_FLAG };
+
+static const struct option_key {
+    const char *key;
+    enum option_key_kind kind;
+    size_t offset; /* in struct serve_settings: char *, uint32_t, bool */
+    int64_t max;   /* of a number, from 1 */
+} option_keys[] = {
+    {"data", KEY_TEXT, offsetof(struct serve_settings, data), 0},
+    {"listen", KEY_TEXT, offsetof(struct serve_settings, listen), 0},
+    {"name", KEY_TEXT, offsetof(struct serve_settings, name), 0},
+    {"zone", KEY_TEXT, offsetof(struct serve_settings, zone), 0},
+    {"key-file", KEY_TEXT, offsetof(struct serve_settings, key_file), 0},
+    {"advertise", KEY_TEXT, offsetof(struct serve_settings, advertise), 0},
+    {"founded-marker", KEY_TEXT, offsetof(struct serve_settings, founded_marker), 0},
+    {"shards", KEY_NUMBER, offsetof(struct serve_settings, shard_count), SHARDS_MAX},
+    {"expect", KEY_NUMBER, offsetof(struct serve_settings, expect), EXPECT_MAX},
+    {"witness", KEY_FLAG, offsetof(struct serve_settings, is_witness), 0},
+};
 #define OPTION_KEY_COUNT (sizeof(option_keys) / sizeof(option_keys[0]))
+
+static void *field_of(struct serve_settings *settings, const struct option_key *option)
+{
+    return (char *)settings + option->offset;
+}
 
 void serve_settings_deinit(struct serve_settings *settings)
 {
-    free(settings->data);
-    free(settings->listen);
-    free(settings->name);
-    free(settings->zone);
-    free(settings->key_file);
-    free(settings->advertise);
-    settings->data = settings->listen = settings->name = settings->zone = NULL;
-    settings->key_file = settings->advertise = NULL;
+    for (size_t i = 0; i < OPTION_KEY_COUNT; i++) {
+        char **text = field_of(settings, &option_keys[i]);
+
+        if (option_keys[i].kind != KEY_TEXT) continue;
+        free(*text);
+        *text = NULL;
+    }
 }
 
 static size_t collect_keys(const char *keys[KEYS_MAX])
@@ -38,7 +63,7 @@ static size_t collect_keys(const char *keys[KEYS_MAX])
     size_t count = 0;
 
     for (size_t i = 0; i < OPTION_KEY_COUNT; i++)
-        keys[count++] = option_keys[i];
+        keys[count++] = option_keys[i].key;
     for (size_t i = 0; count < KEYS_MAX && (info = settings_info(i)) != NULL; i++)
         keys[count++] = info->key;
     return count;
@@ -77,29 +102,45 @@ static int replace_text(char **text, const char *value)
     return 0;
 }
 
-/* One of the options, which are settings too. */
-static int set_option_key(struct serve_settings *settings, const char *key, const char *value,
+static int set_number(uint32_t *number, const struct option_key *option, const char *value, const char *where,
+                      struct buffer *fault)
+{
+    int64_t parsed;
+
+    if (value_parse_integer(value, 1, option->max, &parsed) != 0) {
+        buffer_printf(fault, "%s: %s: '%.100s' is not a whole number between 1 and %lld", where, option->key, value,
+                      (long long)option->max);
+        return MESH_EINVAL;
+    }
+    *number = (uint32_t)parsed;
+    return 0;
+}
+
+static int set_flag(bool *flag, const struct option_key *option, const char *value, const char *where, struct buffer *fault)
+{
+    if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+        buffer_printf(fault, "%s: %s is either true or false, not '%.100s'", where, option->key, value);
+        return MESH_EINVAL;
+    }
+    *flag = value[0] == 't';
+    return 0;
+}
+
+static int set_option_key(struct serve_settings *settings, const struct option_key *option, const char *value,
                           const char *where, struct buffer *fault)
 {
-    int64_t number;
+    void *field = field_of(settings, option);
 
     if (value[0] == '\0') {
-        buffer_printf(fault, "%s: %s is empty", where, key);
+        buffer_printf(fault, "%s: %s is empty", where, option->key);
         return MESH_EINVAL;
     }
-    if (strcmp(key, "data") == 0) return replace_text(&settings->data, value);
-    if (strcmp(key, "listen") == 0) return replace_text(&settings->listen, value);
-    if (strcmp(key, "name") == 0) return replace_text(&settings->name, value);
-    if (strcmp(key, "zone") == 0) return replace_text(&settings->zone, value);
-    if (strcmp(key, "key-file") == 0) return replace_text(&settings->key_file, value);
-    if (strcmp(key, "advertise") == 0) return replace_text(&settings->advertise, value);
-    if (value_parse_integer(value, 1, SHARDS_MAX, &number) != 0) {
-        buffer_printf(fault, "%s: shards: '%.100s' is not a whole number between 1 and %d", where, value,
-                      SHARDS_MAX);
-        return MESH_EINVAL;
+    switch (option->kind) {
+    case KEY_TEXT: return replace_text(field, value);
+    case KEY_NUMBER: return set_number(field, option, value, where, fault);
+    case KEY_FLAG: break;
     }
-    settings->shard_count = (uint32_t)number;
-    return 0;
+    return set_flag(field, option, value, where, fault);
 }
 
 int serve_settings_set(struct serve_settings *settings, const char *key, const char *value, const char *where,
@@ -109,7 +150,7 @@ int serve_settings_set(struct serve_settings *settings, const char *key, const c
     int err;
 
     for (size_t i = 0; i < OPTION_KEY_COUNT; i++)
-        if (strcmp(option_keys[i], key) == 0) return set_option_key(settings, key, value, where, fault);
+        if (strcmp(option_keys[i].key, key) == 0) return set_option_key(settings, &option_keys[i], value, where, fault);
     if (!is_known(key)) return fault_unknown(key, where, fault);
     err = settings_set(&settings->broker, key, value, reason, sizeof(reason));
     if (err != 0) buffer_printf(fault, "%s: %s", where, reason[0] != '\0' ? reason : mesh_strerror(err));
@@ -258,8 +299,14 @@ int serve_settings_gather(struct serve_settings *settings, const struct argument
     if (err == 0) err = read_environment(settings, environment, fault);
     if (err == 0) err = read_pairs(settings, arguments, fault);
     for (size_t i = 0; err == 0 && i < OPTION_KEY_COUNT; i++) {
-        const char *value = arguments_text(arguments, option_keys[i], NULL);
-        if (value != NULL) err = serve_settings_set(settings, option_keys[i], value, option_keys[i], fault);
+        const char *key = option_keys[i].key, *value;
+
+        if (command_find_option(arguments->command, key) == NULL) continue; /* it is join's alone */
+        if (option_keys[i].kind == KEY_FLAG)
+            value = arguments_has(arguments, key) ? "true" : NULL;
+        else
+            value = arguments_text(arguments, key, NULL);
+        if (value != NULL) err = serve_settings_set(settings, key, value, key, fault);
     }
     return err;
 }

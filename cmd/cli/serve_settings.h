@@ -7,9 +7,12 @@
 #include "cmd/broker/settings.h"
 #include "cmd/cli/arguments.h"
 
+#include <stdbool.h>
+
 struct serve_settings {
-    char *data, *listen, *name, *zone, *key_file, *advertise; /* owned; NULL: not given */
-    uint32_t shard_count;              /* 0: not given */
+    char *data, *listen, *name, *zone, *key_file, *advertise, *founded_marker; /* owned; NULL: not given */
+    uint32_t shard_count, expect; /* 0: not given */
+    bool is_witness;
     struct settings broker;
 };
 

@@ -99,7 +99,8 @@ static int answered(struct request *request, const struct frame_header *header, 
              error.message != NULL && error.message[0] ? error.message : mesh_strerror(error.error));
     err = error.error < 0 ? error.error : MESH_EPROTO;
     message_deinit_error(&error);
-    if (mesh_error_is_retriable(err) && err != MESH_EUNKNOWN_TOPIC)
+    /* For a coordinator the broker itself has waited long enough; whether to ask again is for people. */
+    if (mesh_error_is_retriable(err) && err != MESH_EUNKNOWN_TOPIC && err != MESH_ENO_COORDINATOR)
         retry(call, err);
     else
         finish_failed(call, err);

@@ -26,7 +26,8 @@ struct raft_store_report {
 /* Opens (makes, if absent) the store of `self` in `directory` of fs. Tells a torn tail (cut, durably) from damage (a bad
  * entry with a valid later one, or not beyond the durable mark: kept as a hole). Refuses, with a sentence that names cause and cure in message:
  * MESH_ECORRUPT (both vote slots, or every snapshot that the log needs; a log of another disk's server), MESH_EVERSION, MESH_EIO, MESH_EFULL,
- * MESH_ENOMEM. *ret_recovered points into the store and is valid until the first other call. */
+ * MESH_ENOMEM. *ret_recovered points into the store and is valid until
+ * something is stored; reads of the snapshot leave it. */
 int raft_store_open(struct fs *fs, const char *directory, const struct raft_server *self, raft_chain_fn *chain, struct raft_store **ret_store,
                     const struct raft_recovered **ret_recovered, struct raft_store_report *ret_report, char *message, size_t message_size);
 void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */

@@ -339,7 +339,6 @@ int raft_store_snapshot_info(struct raft_store *store, struct raft_position *ret
     struct fs_file *file;
     int err;
 
-    store_forget_recovered(store);
     err = open_newest(store, &file, &head);
     if (err != 0) return err;
     fs_unref(file);
@@ -374,7 +373,6 @@ int raft_store_snapshot_read(struct raft_store *store, uint64_t index, uint64_t 
     struct fs_file *file;
     int err;
 
-    store_forget_recovered(store);
     if (index != 0 && index != store->snapshot.index) return MESH_ENOTFOUND;
     err = open_newest(store, &file, &head);
     if (err != 0) return err;

@@ -108,11 +108,11 @@ static int count_file(void *user, const char *name, bool is_dir)
 static int check_directory_is_new(struct fs *fs, char *message, size_t message_size)
 {
     size_t count = 0;
-    int err = fs->ops->list(fs, "meta", count_file, &count);
+    int err = fs->ops->list(fs, "consensus", count_file, &count);
 
     if (err == MESH_ENOTFOUND || (err == 0 && count == 0)) return 0;
     if (err != 0) return err;
-    snprintf(message, message_size, "DIR/meta exists but DIR/identity is missing: %s", IDENTITY_CURE);
+    snprintf(message, message_size, "DIR/consensus exists but DIR/identity is missing: %s", IDENTITY_CURE);
     return MESH_ECORRUPT;
 }
 

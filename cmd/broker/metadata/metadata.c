@@ -1,27 +1,22 @@
-/* metadata/metadata.c - the control loop's side of the metadata: open, register, commit, publish.
- *
- * commit() is the one place where a decision becomes true. While a mesh has one broker the log is local and
- * synced within the call; a consensus module takes its place there, and answers come later through the same
- * callbacks. */
-#include "cmd/broker/metadata/metadata_internal.h"
-
+/* metadata/metadata.c - opening, the node's outputs carried out, and what is known. */
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "cmd/broker/metadata/metadata_internal.h"
+#include "cmd/broker/peers/peer_users.h"
 #include "crypto/crypto.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define METADATA_LOCAL_TERM 1 /* of a log that nobody votes about */
+#define STORE_DIRECTORY "consensus"
+#define ELECTION_MS     1000
 
-struct uuid metadata_fresh_uuid(void)
+uint64_t metadata_now_us(void)
 {
-    uint8_t bytes[UUID_SIZE];
-
-    random_system_bytes(bytes, sizeof(bytes));
-    return uuid_from_random(bytes);
+    return clock_monotonic_ns() / 1000;
 }
 
 void metadata_options_init(struct metadata_options *options, struct fs *fs)
@@ -30,63 +25,225 @@ void metadata_options_init(struct metadata_options *options, struct fs *fs)
         .fs = fs,
         .partition_count_default = 1,
         .replication_factor_default = 3,
+        .election_ms = ELECTION_MS,
     };
 }
 
-/* ---- commit ---- */
+/* ---- outputs ---- */
 
-/* Gives the decision its place in the log. */
-static void make_entry(const struct metadata *metadata, const struct decision *decision, struct raft_entry *ret_entry)
+/* A node whose disk cannot even be asked for want of memory goes on as one whose disk has failed: it says no more. */
+static void store(struct metadata *metadata, const struct node_output *output)
 {
-    ret_entry->index = image_applied_index(metadata->image) + 1;
-    ret_entry->term = METADATA_LOCAL_TERM;
-    ret_entry->type = RAFT_ENTRY_COMMAND;
-    ret_entry->body = decision_command(decision);
-    metadata_chain(image_chain(metadata->image), ret_entry, ret_entry->chain);
-}
-
-static void take_snapshot(struct metadata *metadata)
-{
+    struct disk *disk = metadata->disk;
     int err;
 
-    if (!metadata_log_wants_snapshot(metadata->log)) return;
-    err = metadata_log_snapshot(metadata->log, metadata->image);
-    if (err == 0)
-        log_info("metadata snapshot taken index=%llu",
-                 (unsigned long long)image_applied_index(metadata->image));
-    else
-        log_warn("metadata snapshot failed, the log goes on error=\"%s\"", mesh_strerror(err));
-}
-
-int metadata_commit(struct metadata *metadata, const struct decision *decision)
-{
-    struct raft_entry entry;
-    struct image *next;
-    int err;
-
-    if (decision->change_count == 0) return 0;
-    if (metadata_log_error(metadata->log) != 0) return metadata_log_error(metadata->log);
-    make_entry(metadata, decision, &entry);
-    err = image_apply(metadata->image, &entry, 1, &next);
-    MESH_ASSERT(err != MESH_ECORRUPT &&
-                err != MESH_EVERSION); /* decisions make entries that can be applied */
-    if (err != 0) return err;
-    err = metadata_log_append(metadata->log, &entry, 1);
-    if (err != 0) {
-        image_unref(next);
-        log_error("metadata change not stored index=%llu error=\"%s\"%s",
-                  (unsigned long long)entry.index, mesh_strerror(err),
-                  metadata_log_error(metadata->log) != 0 ? " (no change is accepted any more)" : "");
-        return err;
+    switch (output->type) {
+    case NODE_OUTPUT_STORE_STATE:
+        err = disk_store_state(disk, output->store, output->term, &output->voted_for, output->damaged_until);
+        break;
+    case NODE_OUTPUT_STORE_ENTRIES:
+        err = disk_store_entries(disk, output->store, output->committed, output->entries, output->entry_count);
+        break;
+    default:
+        err = disk_store_chunk(disk, output->store, &output->position, output->config, output->offset, output->bytes, output->total,
+                               output->is_last);
+        break;
     }
-    image_unref(metadata->image);
-    metadata->image = next;
-    if (metadata->publish != NULL) metadata->publish(metadata->publish_user, next);
-    take_snapshot(metadata);
-    return 0;
+    if (err != 0) disk_fail(disk, output->store, err);
 }
 
-/* ---- start ---- */
+static void tell_registered(struct metadata *metadata, const struct image *image)
+{
+    if (metadata->peers == NULL) return;
+    for (size_t i = 0; i < image_broker_count(image); i++)
+        (void)peers_set_registered(metadata->peers, &image_broker_at(image, i)->broker_id, true);
+}
+
+static void log_event(const struct node_output *output)
+{
+    static const enum log_level levels[] = {
+        [NODE_LEVEL_INFO] = LOG_LEVEL_INFO, [NODE_LEVEL_WARN] = LOG_LEVEL_WARN, [NODE_LEVEL_ERROR] = LOG_LEVEL_ERROR};
+
+    log_write(levels[output->level], "%s", output->text);
+}
+
+static void note_status(struct metadata *metadata)
+{
+    node_get_status(metadata->node, &metadata->status);
+    snprintf(metadata->failure, sizeof(metadata->failure), "%s", metadata->status.failure);
+    metadata->status.failure = metadata->failure;
+    metadata->has_changed = true;
+}
+
+static void carry_out(struct metadata *metadata, const struct node_output *output)
+{
+    uint64_t now_us = metadata_now_us();
+
+    switch (output->type) {
+    case NODE_OUTPUT_SEND: metadata_send(metadata, output); break;
+    case NODE_OUTPUT_WANT_LINK: metadata_want_link(metadata, output); break;
+    case NODE_OUTPUT_STORE_STATE:
+    case NODE_OUTPUT_STORE_ENTRIES:
+    case NODE_OUTPUT_STORE_CHUNK: store(metadata, output); break;
+    case NODE_OUTPUT_SNAPSHOT_TAKE:
+        if (disk_take_snapshot(metadata->disk, output->image, &output->position, output->config) != 0)
+            node_snapshot_taken(metadata->node, now_us, output->position.index, MESH_ENOMEM);
+        break;
+    case NODE_OUTPUT_SNAPSHOT_READ:
+        if (disk_read_snapshot(metadata->disk, output->read, output->index, output->offset, output->size) != 0)
+            node_snapshot_bytes(metadata->node, now_us, output->read, MESH_ENOMEM, NULL);
+        break;
+    case NODE_OUTPUT_RESTORE:
+        if (disk_restore(metadata->disk, output->position.index) != 0) node_restored(metadata->node, now_us, MESH_ENOMEM, NULL);
+        break;
+    case NODE_OUTPUT_PUBLISH:
+        tell_registered(metadata, output->image);
+        if (metadata->hooks.publish != NULL) metadata->hooks.publish(metadata->user, output->image);
+        break;
+    case NODE_OUTPUT_ANSWER: metadata_note_answer(metadata, output); break;
+    case NODE_OUTPUT_FRONTIER: metadata_tell_frontier(metadata, &output->frontier); break;
+    case NODE_OUTPUT_STATUS: note_status(metadata); break;
+    case NODE_OUTPUT_EVENT: log_event(output); break;
+    case NODE_OUTPUT_LEFT: metadata->has_left = true; break;
+    }
+}
+
+static void arm(struct metadata *metadata)
+{
+    uint64_t due_us = node_due_us(metadata->node), now_us;
+
+    if (due_us == metadata->armed_us && ev_is_active(&metadata->timer)) return;
+    metadata->armed_us = due_us;
+    ev_timer_stop(metadata->loop, &metadata->timer);
+    if (due_us == NODE_NEVER) return;
+    now_us = metadata_now_us();
+    ev_now_update(metadata->loop);
+    ev_timer_set(&metadata->timer, due_us <= now_us ? 0. : (double)(due_us - now_us) / 1e6, 0.);
+    ev_timer_start(metadata->loop, &metadata->timer);
+}
+
+static void tell_left(struct metadata *metadata)
+{
+    metadata_left_fn *left = metadata->left;
+
+    metadata->left = NULL;
+    if (left != NULL) left(metadata->left_user);
+}
+
+/* What the outputs were about, once all of them are taken. */
+static void tell(struct metadata *metadata)
+{
+    if (metadata->has_changed) {
+        metadata->has_changed = false;
+        if (metadata->hooks.changed != NULL) metadata->hooks.changed(metadata->user);
+    }
+    if (metadata->has_left && metadata->left != NULL) tell_left(metadata);
+    metadata_tell_answered(metadata);
+    if (metadata->status.has_failed) metadata_fail_requests(metadata, metadata->status.failure_error);
+}
+
+/* Who is told may ask for more: then it is driven again by this call, not inside of itself. */
+void metadata_drive(struct metadata *metadata)
+{
+    struct node_output output;
+
+    if (metadata->is_driving || metadata->disk == NULL) return;
+    metadata->is_driving = true;
+    while (node_next_output(metadata->node, metadata_now_us(), &output)) {
+        do
+            carry_out(metadata, &output);
+        while (node_next_output(metadata->node, metadata_now_us(), &output));
+        tell(metadata);
+    }
+    metadata->is_driving = false;
+    arm(metadata);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct metadata *metadata = timer->data;
+
+    (void)loop;
+    (void)events;
+    node_tick(metadata->node, metadata_now_us());
+    metadata_drive(metadata);
+}
+
+/* ---- the disk's news ---- */
+
+static void on_stored(void *user, uint64_t number)
+{
+    struct metadata *metadata = user;
+
+    node_stored(metadata->node, metadata_now_us(), number);
+    metadata_drive(metadata);
+}
+
+static void on_store_failed(void *user, uint64_t number, int error)
+{
+    struct metadata *metadata = user;
+
+    node_store_failed(metadata->node, metadata_now_us(), number, error);
+    metadata_drive(metadata);
+}
+
+static void on_full(void *user, bool is_full)
+{
+    struct metadata *metadata = user;
+
+    if (is_full)
+        log_error("the disk is full: topics can be neither created nor changed here until there is space again");
+    else
+        log_info("the disk has space again: the metadata go on");
+    metadata->has_changed = true;
+    metadata_drive(metadata);
+}
+
+static void on_snapshot_taken(void *user, uint64_t index, int error)
+{
+    struct metadata *metadata = user;
+
+    if (error != 0)
+        log_warn("metadata snapshot failed, the log goes on index=%llu error=\"%s\"", (unsigned long long)index, mesh_strerror(error));
+    node_snapshot_taken(metadata->node, metadata_now_us(), index, error);
+    metadata_drive(metadata);
+}
+
+static void on_snapshot_read(void *user, uint64_t read, int error, const struct node_snapshot *snapshot)
+{
+    struct metadata *metadata = user;
+
+    node_snapshot_bytes(metadata->node, metadata_now_us(), read, error, snapshot);
+    metadata_drive(metadata);
+}
+
+static void on_restored(void *user, int error, struct image *image)
+{
+    struct metadata *metadata = user;
+
+    node_restored(metadata->node, metadata_now_us(), error, image);
+    image_unref(image);
+    metadata_drive(metadata);
+}
+
+static const struct disk_hooks disk_hooks = {on_stored, on_store_failed, on_full, on_snapshot_taken, on_snapshot_read, on_restored};
+
+/* ---- opening ---- */
+
+int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char message[METADATA_MESSAGE_SIZE])
+{
+    uint8_t seed[IDENTITY_SEED_SIZE], bytes[UUID_SIZE];
+    struct uuid dir_id;
+    int err;
+
+    crypto_init();
+    random_system_bytes(seed, sizeof(seed));
+    random_system_bytes(bytes, sizeof(bytes));
+    dir_id = uuid_from_random(bytes);
+    err = identity_open(fs, seed, &dir_id, ret_identity, message, METADATA_MESSAGE_SIZE);
+    crypto_wipe(seed, sizeof(seed));
+    return err;
+}
 
 static int check_defaults(const struct metadata_options *options, char *message)
 {
@@ -94,133 +251,182 @@ static int check_defaults(const struct metadata_options *options, char *message)
         enum topic_config_id id;
         int64_t value;
         int err = topic_config_find(options->config_defaults[i].key, &id, message, METADATA_MESSAGE_SIZE);
-        if (err == 0)
-            err = topic_config_parse(id, options->config_defaults[i].value, &value, message,
-                                     METADATA_MESSAGE_SIZE);
+
+        if (err == 0) err = topic_config_parse(id, options->config_defaults[i].value, &value, message, METADATA_MESSAGE_SIZE);
         if (err != 0) return err;
     }
     return 0;
 }
 
-static int copy_defaults(struct metadata *metadata, const struct metadata_options *options)
+static void report_recovery(const struct raft_store_report *report)
 {
-    if (options->config_default_count == 0) return 0;
-    metadata->config_defaults = calloc(options->config_default_count, sizeof(metadata->config_defaults[0]));
-    if (metadata->config_defaults == NULL) return MESH_ENOMEM;
-    for (size_t i = 0; i < options->config_default_count; i++) {
-        struct decide_config *config = &metadata->config_defaults[i];
-        config->key = arena_strdup(&metadata->arena, options->config_defaults[i].key);
-        config->value = arena_strdup(&metadata->arena, options->config_defaults[i].value);
-        if (config->key == NULL || config->value == NULL) return MESH_ENOMEM;
-        metadata->config_default_count++;
-    }
-    return 0;
+    if (report->torn_bytes != 0) log_warn("torn tail of the metadata log cut bytes=%llu", (unsigned long long)report->torn_bytes);
+    if (report->used_older_snapshot)
+        log_error("newest metadata snapshot is damaged and was set aside; the one before it and the log replaced it");
+    if (report->vote_slot_damaged) log_warn("one of the two copies of the vote is damaged; the other one is good");
+    if (report->damaged_until != 0)
+        log_error("the metadata log is damaged: it is fetched from the others, and this broker does not vote until then first=%llu last=%llu",
+                  (unsigned long long)report->damaged_first, (unsigned long long)report->damaged_until);
 }
 
-static int found_mesh(struct metadata *metadata, const struct uuid *asked)
-{
-    struct uuid cluster_id = uuid_is_zero(asked) ? metadata_fresh_uuid() : *asked;
-    struct decision decision;
-    int err;
+/* ---- what the data directory proves ---- */
 
-    decision_init(&decision);
-    err = decide_cluster_create(metadata->image, &cluster_id, &decision);
-    if (err == 0) err = metadata_commit(metadata, &decision);
-    decision_deinit(&decision);
+struct proof {
+    const struct image *image; /* of entries up to `index` */
+    uint64_t index;
+    size_t unknown; /* topics with records here that `image` does not know */
+};
+
+static void count_unknown(void *user, const struct plog_id *id)
+{
+    struct proof *proof = user;
+
+    proof->unknown += image_find_topic(proof->image, &id->topic_id) == NULL && !image_topic_was_deleted(proof->image, &id->topic_id);
+}
+
+/* Records of a topic are only ever written once its creation was committed and durable here, so the entries up to the creation of the
+ * newest such topic are committed, whether or not the mark of that came to the disk. */
+static int prove_committed(const struct recovery_catalog *logs, const struct image *snapshot, struct raft_recovered *recovered)
+{
+    struct proof proof = {NULL, 0, 0};
+    struct image *image;
+    size_t unknown_before = SIZE_MAX;
+    int err = snapshot != NULL ? 0 : image_new_empty(&image);
+
+    if (snapshot != NULL) image = image_ref(snapshot);
+    for (size_t i = 0; err == 0 && i < recovered->entry_count; i++) {
+        struct image *next;
+
+        err = image_apply(image, &recovered->entries[i], 1, &next);
+        if (err != 0) break;
+        image_unref(image);
+        image = next;
+        if (recovered->entries[i].index < recovered->committed) continue;
+        proof = (struct proof){image, recovered->entries[i].index, 0};
+        recovery_each((struct recovery_catalog *)(uintptr_t)logs, count_unknown, &proof);
+        if (unknown_before != SIZE_MAX && proof.unknown < unknown_before) recovered->committed = proof.index;
+        unknown_before = proof.unknown;
+        if (proof.unknown == 0) break;
+    }
+    if (image != NULL) image_unref(image);
     return err;
 }
 
-/* The identity names the mesh only after the log does, so a start that died in between is finished here. */
-static int join_identity_and_log(struct metadata *metadata, const struct uuid *found_cluster_id, char *message)
+static int new_node(struct metadata *metadata, const struct metadata_options *options, const struct raft_recovered *recovered)
 {
-    const struct uuid *claimed = &metadata->identity.cluster_id;
-    int err = 0;
+    struct raft_recovered proven = *recovered;
+    struct node_options node_options;
+    struct image *image;
+    uint64_t now_us = metadata_now_us();
+    int err = disk_load_image(metadata->store, recovered->snapshot.index, &image);
 
-    if (uuid_is_zero(image_cluster_id(metadata->image))) {
-        if (!uuid_is_zero(claimed)) {
-            snprintf(message, METADATA_MESSAGE_SIZE,
-                     "DIR/identity belongs to a mesh, but DIR/meta is empty: restore DIR/meta from a copy; "
-                     "or, if topics and "
-                     "their records may be lost, move the data directory away and start anew");
-            return MESH_ECORRUPT;
-        }
-        err = found_mesh(metadata, found_cluster_id);
-        if (err != 0) return err;
+    if (err == 0 && options->logs != NULL) err = prove_committed(options->logs, image, &proven);
+    if (err == 0) {
+        node_options_init(&node_options);
+        node_options.self = (struct raft_server){options->identity->broker_id, options->identity->dir_id};
+        node_options.boot = options->identity->boot;
+        node_options.cluster_id = options->identity->cluster_id;
+        random_system_bytes(node_options.seed, sizeof(node_options.seed));
+        node_options.is_witness = options->is_witness;
+        node_options.election_min_us = options->election_ms * 1000;
+        node_options.election_max_us = options->election_ms * 2000;
+        node_options.raft_heartbeat_us = options->election_ms * 100;
+        node_options.defaults.partition_count = options->partition_count_default;
+        node_options.defaults.replication_factor = options->replication_factor_default;
+        node_options.defaults.configs = options->config_defaults;
+        node_options.defaults.config_count = options->config_default_count;
+        err = node_new(&node_options, &proven, image, now_us, &metadata->node);
     }
-    if (uuid_equal(claimed, image_cluster_id(metadata->image))) return 0;
-    if (uuid_is_zero(claimed))
-        return identity_set_cluster(metadata->fs, &metadata->identity, image_cluster_id(metadata->image));
+    if (err == 0 && options->founder_count > 0 && recovered->entry_count == 0 && recovered->snapshot.index == 0 && recovered->term == 0)
+        err = node_found(metadata->node, now_us, &options->identity->cluster_id, options->founders, options->founder_count);
+    image_unref(image);
+    return err;
+}
+
+static int is_file(void *user, const char *name, bool is_dir)
+{
+    (void)name;
+    *(bool *)user |= !is_dir;
+    return 0;
+}
+
+/* A member without its log would vote as if it had never voted: only a broker that belongs to no mesh yet may begin one. */
+static int check_log_is_there(const struct metadata_options *options, char *message)
+{
+    bool has_files = false;
+    int err = options->fs->ops->list(options->fs, STORE_DIRECTORY, is_file, &has_files);
+
+    if (err != 0 && err != MESH_ENOTFOUND) return err;
+    if (has_files || uuid_is_zero(&options->identity->cluster_id)) return 0;
     snprintf(message, METADATA_MESSAGE_SIZE,
-             "DIR/identity and DIR/meta belong to different meshes: one of them was copied from elsewhere; "
-             "put the right one "
-             "back");
+             "DIR/identity belongs to a mesh, but DIR/" STORE_DIRECTORY " is empty: restore it from a copy of this moment; or, if the records here may be "
+             "lost (the mesh may have other copies), move the data directory away and join anew");
     return MESH_ECORRUPT;
 }
 
-static void report_recovery(const struct metadata *metadata, const struct metadata_recovery *recovery)
+int metadata_prepare(struct fs *fs, const struct identity *identity, char message[METADATA_MESSAGE_SIZE])
 {
-    if (recovery->torn_bytes != 0)
-        log_warn("torn tail of the metadata log cut bytes=%llu", (unsigned long long)recovery->torn_bytes);
-    if (recovery->used_older_snapshot)
-        log_error("newest metadata snapshot is damaged and was set aside; the older one and the log replaced "
-                  "it index=%llu",
-                  (unsigned long long)image_applied_index(metadata->image));
-}
+    const struct raft_server self = {identity->broker_id, identity->dir_id};
+    const struct raft_recovered *recovered;
+    struct raft_store_report report;
+    struct raft_store *store;
+    int err = raft_store_open(fs, STORE_DIRECTORY, &self, metadata_chain, &store, &recovered, &report, message, METADATA_MESSAGE_SIZE);
 
-int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char message[METADATA_MESSAGE_SIZE])
-{
-    struct uuid dir_id = metadata_fresh_uuid();
-    uint8_t seed[IDENTITY_SEED_SIZE];
-    int err;
-
-    crypto_init();
-    random_system_bytes(seed, sizeof(seed));
-    err = identity_open(fs, seed, &dir_id, ret_identity, message, METADATA_MESSAGE_SIZE);
-    crypto_wipe(seed, sizeof(seed));
+    if (err == 0) raft_store_close(store);
     return err;
 }
 
-static int metadata_start(struct metadata *metadata, const struct metadata_options *options, char *message)
+static int open_all(struct metadata *metadata, const struct metadata_options *options, char *message)
 {
-    struct metadata_recovery recovery;
+    const struct raft_server self = {options->identity->broker_id, options->identity->dir_id};
+    const struct raft_recovered *recovered;
+    struct raft_store_report report;
     int err = check_defaults(options, message);
 
-    if (err == 0) err = copy_defaults(metadata, options);
-    if (err == 0 && options->identity != NULL)
-        metadata->identity = *options->identity;
-    else if (err == 0)
-        err = metadata_open_identity(metadata->fs, &metadata->identity, message);
+    if (err == 0) err = check_log_is_there(options, message);
     if (err == 0)
-        err = metadata_log_open(metadata->fs, &metadata->log, &metadata->image, &recovery, message,
-                                METADATA_MESSAGE_SIZE);
+        err = raft_store_open(options->fs, STORE_DIRECTORY, &self, metadata_chain, &metadata->store, &recovered, &report, message,
+                              METADATA_MESSAGE_SIZE);
     if (err != 0) return err;
-    report_recovery(metadata, &recovery);
-    err = join_identity_and_log(metadata, &options->found_cluster_id, message);
-    if (err == 0) take_snapshot(metadata);
-    return err;
+    report_recovery(&report);
+    metadata->was_damaged = report.damaged_until != 0 || recovered->damaged_until != 0;
+    return new_node(metadata, options, recovered);
 }
 
-int metadata_open(const struct metadata_options *options, struct metadata **ret_metadata,
-                  char message[METADATA_MESSAGE_SIZE])
+static void explain(int err, char *message)
+{
+    if (message[0] != '\0') return;
+    if (err == MESH_EWRONG_MESH)
+        snprintf(message, METADATA_MESSAGE_SIZE,
+                 "DIR/identity and DIR/" STORE_DIRECTORY " belong to different meshes: one of them was copied from elsewhere; put the right one back");
+    else
+        snprintf(message, METADATA_MESSAGE_SIZE, "the metadata cannot be opened: %s", mesh_strerror(err));
+}
+
+int metadata_open(const struct metadata_options *options, struct metadata **ret_metadata, char message[METADATA_MESSAGE_SIZE])
 {
     struct metadata *metadata = calloc(1, sizeof(*metadata));
     int err = MESH_ENOMEM;
 
     message[0] = '\0';
     if (metadata != NULL) {
+        metadata->hooks = *options->hooks;
+        metadata->user = options->user;
         metadata->fs = options->fs;
-        metadata->partition_count_default = options->partition_count_default;
-        metadata->replication_factor_default = options->replication_factor_default;
-        err = metadata_start(metadata, options, message);
+        metadata->loop = options->loop;
+        metadata->mailbox = options->mailbox;
+        list_init(&metadata->requests);
+        list_init(&metadata->answered);
+        ev_timer_init(&metadata->timer, on_timer, 0., 0.);
+        metadata->timer.data = metadata;
+        err = open_all(metadata, options, message);
     }
     if (err == 0) {
-        metadata->publish = options->publish; /* from now on: the first image is asked for */
-        metadata->publish_user = options->publish_user;
+        note_status(metadata);
         *ret_metadata = metadata;
         return 0;
     }
-    if (message[0] == '\0')
-        snprintf(message, METADATA_MESSAGE_SIZE, "the metadata cannot be opened: %s", mesh_strerror(err));
+    explain(err, message);
     metadata_close(metadata);
     return err;
 }
@@ -228,61 +434,79 @@ int metadata_open(const struct metadata_options *options, struct metadata **ret_
 void metadata_close(struct metadata *metadata)
 {
     if (metadata == NULL) return;
-    metadata_log_close(metadata->log);
-    image_unref(metadata->image);
-    free(metadata->config_defaults);
-    identity_key_wipe(&metadata->identity.key);
-    arena_deinit(&metadata->arena);
+    metadata->is_closing = true;
+    ev_timer_stop(metadata->loop, &metadata->timer);
+    metadata_drop_requests(metadata);
+    tell_left(metadata);
+    if (metadata->disk != NULL)
+        disk_free(metadata->disk);
+    else
+        raft_store_close(metadata->store);
+    node_free(metadata->node);
     free(metadata);
 }
 
-int metadata_register_self(struct metadata *metadata, const struct metadata_self *self,
-                           char message[METADATA_MESSAGE_SIZE])
+int metadata_start(struct metadata *metadata, const struct node_self *self)
 {
-    struct decide_broker_register request = {
-        .broker_id = metadata->identity.broker_id,
-        .dir_id = metadata->identity.dir_id,
-        .boot = metadata->identity.boot,
-        .name = self->name,
-        .host = self->host,
-        .zone = self->zone,
-        .port = self->port,
-        .shard_count = self->shard_count,
-    };
-    struct decision decision;
+    const struct disk_options options = {metadata->loop, metadata->mailbox, &disk_hooks, metadata};
+    struct raft_store *store = metadata->store;
     int err;
 
-    decision_init(&decision);
-    err = decide_broker_register(metadata->image, &request, &decision);
-    if (err == 0) err = metadata_commit(metadata, &decision);
-    if (err == 0)
-        metadata->node_id =
-            image_find_broker_by_uuid(metadata->image, &metadata->identity.broker_id)->node_id;
-    else
-        snprintf(message, METADATA_MESSAGE_SIZE, "this broker cannot be registered: %s",
-                 decision.message[0] != '\0' ? decision.message : mesh_strerror(err));
-    decision_deinit(&decision);
+    metadata->store = NULL;
+    err = disk_new(&options, store, &metadata->disk);
+    if (err == 0) err = node_set_self(metadata->node, metadata_now_us(), self);
+    if (err == 0) metadata_drive(metadata);
     return err;
 }
 
 /* ---- state ---- */
 
-const struct identity *metadata_identity(const struct metadata *metadata)
+void metadata_set_boot(struct metadata *metadata, uint64_t boot)
 {
-    return &metadata->identity;
+    node_set_boot(metadata->node, metadata_now_us(), boot);
+    metadata_drive(metadata);
 }
 
-int32_t metadata_node_id(const struct metadata *metadata)
+const struct node_status *metadata_status(const struct metadata *metadata)
 {
-    return metadata->node_id;
+    return &metadata->status;
 }
 
 const struct image *metadata_image(const struct metadata *metadata)
 {
-    return metadata->image;
+    return node_image(metadata->node);
+}
+
+const struct node *metadata_node(const struct metadata *metadata)
+{
+    return metadata->node;
+}
+
+bool metadata_is_behind_disk(const struct metadata *metadata)
+{
+    return metadata->was_damaged && !metadata->status.is_registered;
 }
 
 int metadata_error(const struct metadata *metadata)
 {
-    return metadata_log_error(metadata->log);
+    if (metadata->status.has_failed) return metadata->status.failure_error;
+    return metadata->disk != NULL && disk_is_full(metadata->disk) ? MESH_EFULL : 0;
+}
+
+bool metadata_is_disk_busy(const struct metadata *metadata)
+{
+    return metadata->disk != NULL && disk_is_busy(metadata->disk);
+}
+
+void metadata_leave(struct metadata *metadata, metadata_left_fn *done, void *user)
+{
+    if (metadata->left != NULL) tell_left(metadata); /* somebody asked before: he waits no longer */
+    metadata->left = done;
+    metadata->left_user = user;
+    if (metadata->has_left) {
+        tell_left(metadata);
+        return;
+    }
+    node_leave(metadata->node, metadata_now_us());
+    metadata_drive(metadata);
 }

@@ -1,91 +1,100 @@
-/* metadata/metadata.h - the control loop's metadata: the committed image, the log behind it, and what can be
- * asked.
+/* metadata/metadata.h - the broker's metadata: the driver of replication/metadata on the control loop, with its disk and its links.
  *
- * Belongs to the control loop. A change is decided (coordinator/decide.h) from the newest image, committed to
- * the log (durable), applied, published, and only then answered; so answers come through callbacks, which run
- * on the control loop and may run before the call returns. Published images go to the shards by mailbox. */
+ * Belongs to the control loop. A change is asked for here, decided and committed by the coordinator, wherever that is, and answered when
+ * this broker's own image shows it; so answers come through callbacks, always later, on the control loop. Published images go to
+ * the shards by mailbox. */
 #ifndef METADATA_METADATA_H
 #define METADATA_METADATA_H
 
 #include "cmd/broker/metadata/identity.h"
-#include "replication/coordinator/decide.h"
-#include "replication/coordinator/image.h"
-#include "base/fs.h"
+#include "replication/metadata/node.h"
+#include "segment/recovery.h"
 #include "wire/message.h"
 
+struct ev_loop;
+struct mailbox;
 struct metadata;
+struct peers;
 
 #define METADATA_MESSAGE_SIZE 512
+#define METADATA_TIMEOUT_MS   10000 /* how long a change may take before it is answered with an error */
 
-/* Called with every new image, the first one (at open) excepted. `image` is borrowed: image_ref() what is
- * kept. */
-typedef void metadata_publish_fn(void *user, const struct image *image);
+struct metadata_hooks {
+    /* Every new image, the first one (at open) excepted; borrowed. */
+    void (*publish)(void *user, const struct image *image);
+    /* metadata_status() has changed. */
+    void (*changed)(void *user);
+};
 
 struct metadata_options {
-    struct fs *fs;                      /* borrowed; the data directory, locked by the caller */
+    struct fs *fs; /* borrowed; the data directory, locked by the caller */
+    struct ev_loop *loop;
+    struct mailbox *mailbox; /* the loop's */
+    const struct identity *identity; /* borrowed for the call; it names the mesh */
+    bool is_witness;
+    /* The first voters of the mesh, alike everywhere, when this broker is one of them; else NULL. Borrowed for the call. A log that is empty and
+     * has never voted begins with them. */
+    const struct raft_server *founders;
+    size_t founder_count;
     int32_t partition_count_default;    /* for topics created without a number; 1 */
     int32_t replication_factor_default; /* 3: bounded by the number of brokers */
-    const struct decide_config
-        *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
+    const struct decide_config *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
     size_t config_default_count;
-    const struct identity *identity; /* as identity_open() gave it; copied. NULL: opened here */
-    struct uuid found_cluster_id;    /* of the mesh that a new directory belongs to; zero: founds one of its own */
-    metadata_publish_fn *publish; /* may be NULL */
-    void *publish_user;
+    uint32_t election_ms;                  /* the shortest time without a coordinator before another one is elected; the longest is twice that */
+    const struct recovery_catalog *logs;   /* what recovery found: a topic that has records here was committed. May be NULL */
+    const struct metadata_hooks *hooks;    /* kept */
+    void *user;
 };
 
 void metadata_options_init(struct metadata_options *options, struct fs *fs);
 
-/* identity_open() with fresh randomness for a directory that has none yet: for who must know itself before the metadata are
- * opened. Wipe the key with identity_key_wipe(). */
+/* identity_open() with fresh randomness for a directory that has none yet. Wipe the key with identity_key_wipe(). */
 int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char message[METADATA_MESSAGE_SIZE]);
 
-/* Reads identity and log; founds a mesh of one when the directory is new. Blocks on the disk. On failure
- * `message` says what is wrong, where, and what to do. Errors: MESH_ECORRUPT (damage: refuse to start),
- * MESH_EVERSION, MESH_EINVALID_CONFIG (a default), MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
-int metadata_open(const struct metadata_options *options, struct metadata **ret_metadata,
-                  char message[METADATA_MESSAGE_SIZE]);
-void metadata_close(struct metadata *metadata); /* accepts NULL */
+/* Makes an empty log for a broker that is about to belong to a mesh; from then on its absence is damage. Harmless where there is one.
+ * Errors: as metadata_open(). */
+int metadata_prepare(struct fs *fs, const struct identity *identity, char message[METADATA_MESSAGE_SIZE]);
 
-struct metadata_self {
-    const char *name, *host, *zone; /* zone "" when none */
-    uint16_t port;
-    uint32_t shard_count;
-};
+/* Reads log, vote and snapshot; founds where asked to. Blocks on the disk; nothing is sent or stored before metadata_start(). On failure
+ * `message` says what is wrong, where, and what to do. Errors: MESH_ECORRUPT (damage: refuse to start), MESH_EVERSION, MESH_EWRONG_MESH,
+ * MESH_EINVALID_CONFIG (a default), MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
+int metadata_open(const struct metadata_options *options, struct metadata **ret_metadata, char message[METADATA_MESSAGE_SIZE]);
+void metadata_close(struct metadata *metadata); /* accepts NULL. Waits for the disk, and delivers mail of the loop's mailbox meanwhile */
 
-/* Registers this broker (name, address, shards) under its node id: one record, which also raises the leader
- * epoch of every partition that it leads. Once per start, when the port is bound and before requests are
- * served. */
-int metadata_register_self(struct metadata *metadata, const struct metadata_self *self,
-                           char message[METADATA_MESSAGE_SIZE]);
+/* From here on the broker takes part. Links come with metadata_connect(). Errors: MESH_EINVAL (a text too long), MESH_ENOMEM. */
+int metadata_start(struct metadata *metadata, const struct node_self *self);
+/* Sends and hears by these peers, until they are taken back with NULL before they end. */
+void metadata_connect(struct metadata *metadata, struct peers *peers);
+void metadata_set_boot(struct metadata *metadata, uint64_t boot);
 
-const struct identity *metadata_identity(const struct metadata *metadata);
-int32_t metadata_node_id(const struct metadata *metadata); /* valid after metadata_register_self() */
-const struct image *
-metadata_image(const struct metadata *metadata); /* the newest; borrowed until the next change */
+const struct node_status *metadata_status(const struct metadata *metadata);
+const struct image *metadata_image(const struct metadata *metadata); /* the newest; borrowed until the next change */
+const struct node *metadata_node(const struct metadata *metadata);
+/* The log was damaged and is not whole again: what the image says is too old to judge what lies in the data directory. */
+bool metadata_is_behind_disk(const struct metadata *metadata);
 
-/* 0, or why no change is accepted any more (the log's disk failed: MESH_EIO). Reading goes on. */
+/* 0, or why no change can be made here (the log's disk: MESH_EIO; MESH_EFULL: full for now). Reading goes on. */
 int metadata_error(const struct metadata *metadata);
+bool metadata_is_disk_busy(const struct metadata *metadata);
+
+/* Leadership and coordination are handed over, as far as there is somebody to take them; then done(), once, also in metadata_close(). */
+typedef void metadata_left_fn(void *user);
+void metadata_leave(struct metadata *metadata, metadata_left_fn *done, void *user);
 
 /* ---- changes ---- */
 
-/* error 0: `topic` is the topic as committed, borrowed (deleted topics: as it was); else NULL and `message`
- * says why. */
+/* error 0: `topic` is the topic as committed, borrowed (deleted topics: as it was; NULL after validate_only or when it is gone again already);
+ * else NULL and `message` says why. */
 typedef void metadata_topic_fn(void *user, int error, const char *message, const struct image_topic *topic);
 
-/* Errors: as decide_topic_create() etc.; MESH_EIO and MESH_EFULL from the log (then nothing happened or the
- * log accepts no more: metadata_error()). validate_only is honoured: then topic is NULL with error 0. */
-void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *request,
-                           metadata_topic_fn *done, void *user);
-void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request,
-                          metadata_topic_fn *done, void *user);
-void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request,
-                           metadata_topic_fn *done, void *user);
+/* Errors by done(): as decide_topic_create() etc., and those of node_request(). */
+void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *request, metadata_topic_fn *done, void *user);
+void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done, void *user);
+void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done, void *user);
 
-/* A block of producer ids [first, first + count), durable before done() runs; never handed out again. */
+/* A block of producer ids [first, first + count); never handed out again. */
 typedef void metadata_producer_ids_fn(void *user, int error, int64_t first, uint32_t count);
 #define METADATA_PRODUCER_BLOCK 1000
-void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, metadata_producer_ids_fn *done,
-                                    void *user);
+void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, metadata_producer_ids_fn *done, void *user);
 
 #endif

@@ -1,28 +1,67 @@
-/* metadata/metadata_internal.h - for metadata.c and metadata_topics.c only. */
+/* metadata/metadata_internal.h - what the driver's files share. */
 #ifndef METADATA_METADATA_INTERNAL_H
 #define METADATA_METADATA_INTERNAL_H
 
-#include "base/arena.h"
-#include "cmd/broker/metadata/log.h"
+#include "base/list.h"
+#include "cmd/broker/metadata/disk.h"
 #include "cmd/broker/metadata/metadata.h"
 
-struct metadata {
-    struct fs *fs; /* borrowed */
-    struct identity identity;
-    struct metadata_log *log;
-    struct image *image; /* the newest; a reference */
-    int32_t node_id;
-    int32_t partition_count_default, replication_factor_default;
-    struct arena arena;                    /* texts of the defaults */
-    struct decide_config *config_defaults; /* owned */
-    size_t config_default_count;
-    metadata_publish_fn *publish;
-    void *publish_user;
+#include <ev.h>
+
+/* One change that somebody waits for; its address is the node's cookie. */
+struct metadata_request {
+    struct list_node node; /* in metadata.requests, or in metadata.answered */
+    metadata_topic_fn *topic_done; /* one of the two */
+    metadata_producer_ids_fn *ids_done;
+    void *user;
+    const struct image_topic *before; /* referenced: what is to be deleted, as it was; or NULL */
+    int error;
+    struct uuid topic_id;
+    int64_t first_id;
+    uint32_t id_count;
+    bool is_told;          /* before the node has answered, because the disk has failed: it stays until then */
+    char text[NODE_TEXT_SIZE];
 };
 
-struct uuid metadata_fresh_uuid(void);
+struct metadata {
+    struct metadata_hooks hooks;
+    void *user;
+    struct fs *fs; /* borrowed */
+    struct ev_loop *loop;
+    struct mailbox *mailbox;
+    struct node *node;
+    struct raft_store *store; /* NULL once disk has it */
+    struct disk *disk;        /* NULL before metadata_start() */
+    struct peers *peers;      /* NULL: no links */
+    ev_timer timer;
+    uint64_t armed_us;
+    struct node_status status;
+    char failure[NODE_TEXT_SIZE];
+    struct list_node requests, answered;
+    metadata_left_fn *left;
+    void *left_user;
+    bool is_driving, is_closing, has_changed, has_left;
+    bool was_damaged; /* by the last recovery */
+};
 
-/* Makes a decision true: durable, applied, published. Errors: as metadata_log_append(). */
-int metadata_commit(struct metadata *metadata, const struct decision *decision);
+uint64_t metadata_now_us(void);
+
+/* After every event: carries out what the node wants done, then tells those who wait. */
+void metadata_drive(struct metadata *metadata);
+
+/* ---- metadata_links.c ---- */
+
+void metadata_send(struct metadata *metadata, const struct node_output *output);
+void metadata_want_link(struct metadata *metadata, const struct node_output *output);
+void metadata_tell_frontier(struct metadata *metadata, const struct node_frontier *frontier);
+
+/* ---- metadata_requests.c ---- */
+
+/* Takes an ANSWER down; metadata_tell_answered() tells it when all outputs are taken. */
+void metadata_note_answer(struct metadata *metadata, const struct node_output *output);
+void metadata_tell_answered(struct metadata *metadata);
+/* The disk has failed: this broker's image will never show what they asked for. */
+void metadata_fail_requests(struct metadata *metadata, int error);
+void metadata_drop_requests(struct metadata *metadata); /* each is answered with MESH_ESHUTDOWN */
 
 #endif

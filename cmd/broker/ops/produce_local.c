@@ -108,7 +108,10 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
     struct record_batch_header header;
     uint64_t original_offset;
     int64_t append_time_ms;
-    int err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, terms->acks,
+    int err = MESH_ENOT_LEADER; /* what the image says that it leads counts once the coordinator knows of this start */
+
+    if (atomic_load_explicit(&shard->broker->is_serving, memory_order_relaxed))
+        err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, terms->acks,
                                        shard->now_wall_ms, &header, &append_time_ms);
 
     if (err == 0) {

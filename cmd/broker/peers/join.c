@@ -182,6 +182,40 @@ int join_send(struct join *join, const struct uuid *to, struct slice message)
     return entry == NULL ? MESH_ECLOSED : link_send(entry->link, LINK_TYPE_FOUNDING, message);
 }
 
+static bool is_dialled_at(const struct join *join, const struct net_address *address)
+{
+    list_for_each(node, &join->links)
+    {
+        const struct join_link *entry = container_of(node, struct join_link, node);
+
+        if (link_is_dialled(entry->link) && net_address_equal(link_address(entry->link), address)) return true;
+    }
+    return false;
+}
+
+static struct join_link *find_kept_at(const struct join *join, const struct net_address *address)
+{
+    list_for_each(node, &join->links)
+    {
+        struct join_link *entry = container_of(node, struct join_link, node);
+
+        if (entry->is_kept && !uuid_is_zero(&entry->dir_id) && link_is_dialled(entry->link) && net_address_equal(link_address(entry->link), address))
+            return entry;
+    }
+    return NULL;
+}
+
+void join_send_to(struct join *join, const struct net_address *address, const struct uuid *to, struct slice message)
+{
+    struct join_link *entry = uuid_is_zero(to) ? find_kept_at(join, address) : find_kept(join, to, NULL);
+
+    if (join->is_found) return;
+    if (entry != NULL)
+        (void)link_send(entry->link, LINK_TYPE_FOUNDING, message); /* what is refused is lost, as on any network */
+    else if (join->link_count < LINKS_MAX && !is_dialled_at(join, address))
+        (void)dial(join, address);
+}
+
 /* Says goodbye to everybody; the loop ends when all are gone. An end without a goodbye would look like a broker that has died. */
 static void wind_up(struct join *join, int error)
 {
@@ -277,10 +311,23 @@ static void attempt_over(struct join *join, struct attempt *attempt)
     if (join->dials == 0 && !join->is_done && !join->is_found) round_over(join);
 }
 
+static void tell_addresses(struct join *join)
+{
+    const struct join_founding *founding = join->options->founding;
+    struct net_address addresses[SEEDS_ADDRESSES_MAX];
+    size_t count;
+
+    if (founding == NULL || founding->seeds == NULL) return;
+    count = seeds_addresses(join->seeds, addresses);
+    founding->seeds(founding->user, addresses, count);
+}
+
 static void on_names(void *user)
 {
     struct join *join = user;
 
+    if (join->is_found) return;
+    tell_addresses(join);
     if (join->is_found) return;
     (void)tell_names(join);
     if (!join->is_in_round && !ev_is_active(&join->timer)) start_round(join);
@@ -380,9 +427,9 @@ static void on_frame(void *user, struct link *link, uint8_t type, struct slice p
         bool is_first = find_kept(join, &entry->id, entry) == NULL;
 
         entry->dir_id = self.dir_id;
-        if (is_first && !uuid_is_zero(&self.dir_id)) founding->up(founding->user, link_peer(link), &entry->dir_id);
+        if (is_first && founding->up != NULL && !uuid_is_zero(&self.dir_id)) founding->up(founding->user, link_peer(link), &entry->dir_id);
     } else if (type == LINK_TYPE_FOUNDING && !uuid_is_zero(&entry->dir_id)) {
-        founding->receive(founding->user, &entry->id, &entry->dir_id, payload);
+        founding->receive(founding->user, &entry->id, &entry->dir_id, link_address(link), payload);
     }
 }
 
@@ -412,7 +459,10 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
     list_remove(&entry->node);
     join->link_count--;
     if (entry->attempt != NULL) attempt_over(join, entry->attempt);
-    if (was_heard && !join->is_found && find_kept(join, &entry->id, NULL) == NULL) founding->down(founding->user, &entry->id);
+    if (was_heard && !join->is_found && founding->down != NULL && find_kept(join, &entry->id, NULL) == NULL)
+        founding->down(founding->user, &entry->id);
+    if (founding != NULL && founding->unreachable != NULL && link_is_dialled(link) && end != LINK_END_CLOSED && !join->is_found)
+        founding->unreachable(founding->user, link_address(link));
     free(entry);
     if (join->is_found && join->link_count == 0) finish(join, join->error);
 }

@@ -27,8 +27,16 @@ struct join_founding {
     /* A broker without a mesh, which has proven that it holds the cluster key and who it is: the first link to it, and the end of the last. */
     void (*up)(void *user, const struct channel_peer *peer, const struct uuid *dir_id);
     void (*down)(void *user, const struct uuid *peer);
-    void (*receive)(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice message);
+    void (*receive)(void *user, const struct uuid *peer, const struct uuid *dir_id, const struct net_address *source, struct slice message);
+    /* What the seeds' names stand for now. May be NULL, as up, down and unreachable. */
+    void (*seeds)(void *user, const struct net_address *addresses, size_t count);
+    /* Nobody, or nobody of this key, answers at an address that was dialled for the founding. */
+    void (*unreachable)(void *user, const struct net_address *address);
 };
+
+/* To the broker `to`, or (zero) to whoever is at `address`. Where there is no link yet, one is dialled and the message is lost: who needs an
+ * answer asks again. */
+void join_send_to(struct join *join, const struct net_address *address, const struct uuid *to, struct slice message);
 
 /* Queues a copy. Errors: MESH_ECLOSED (no link), MESH_ETOOLARGE, MESH_ENOMEM, MESH_EFULL. */
 int join_send(struct join *join, const struct uuid *to, struct slice message);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/http/http.h"
+#include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -99,16 +100,25 @@ static bool join_shard(struct shard *shard, bool has_given_up)
     return true;
 }
 
+static void run_once(struct broker *broker)
+{
+    broker->control_loop->is_announced = mailbox_prepare_sleep(&broker->control.mailbox);
+    ev_run(broker->control.loop, broker->control_loop->is_announced ? EVRUN_ONCE : EVRUN_NOWAIT);
+}
+
+void control_loop_wait(struct broker *broker, bool (*is_done)(const struct broker *broker))
+{
+    while (!broker->control.is_stopping && !is_done(broker))
+        run_once(broker);
+}
+
 int control_loop_run(struct broker *broker)
 {
-    struct control *control = &broker->control;
     struct control_loop *self = broker->control_loop;
     int err = 0;
 
-    while (!self->is_finished) {
-        self->is_announced = mailbox_prepare_sleep(&control->mailbox);
-        ev_run(control->loop, self->is_announced ? EVRUN_ONCE : EVRUN_NOWAIT);
-    }
+    while (!self->is_finished)
+        run_once(broker);
     for (uint32_t i = 0; i < broker->shard_count; i++) {
         struct shard *shard = broker->shards[i];
 
@@ -178,6 +188,14 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
     }
 }
 
+/* What this broker leads and coordinates is in other hands, as far as there are any. */
+static void on_handed_over(void *user)
+{
+    struct broker *broker = user;
+
+    if (!broker->control_loop->is_finished) stop_step(broker, shard_stop_quiesce, on_quiet);
+}
+
 void control_loop_stop(struct broker *broker)
 {
     struct control_loop *self = broker->control_loop;
@@ -190,5 +208,5 @@ void control_loop_stop(struct broker *broker)
     ev_timer_start(broker->control.loop, &self->deadline);
     if (broker->control.http != NULL) http_server_stop(broker->control.http);
     forward_stop_waiting(broker->control.forward);
-    stop_step(broker, shard_stop_quiesce, on_quiet);
+    metadata_leave(broker->control.metadata, on_handed_over, broker);
 }

@@ -12,6 +12,9 @@ void control_loop_close(struct broker *broker); /* harmless when it was not open
  * the stop took longer than stop.ms.max, and threads may still wait for the disk. */
 int control_loop_run(struct broker *broker);
 
+/* Runs until is_done() or until a stop has begun, whichever comes first. */
+void control_loop_wait(struct broker *broker, bool (*is_done)(const struct broker *broker));
+
 /* Begins the graceful stop. Control loop only; harmless when it has begun. */
 void control_loop_stop(struct broker *broker);
 

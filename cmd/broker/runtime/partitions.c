@@ -65,6 +65,17 @@ static void config_of(const struct image_topic *topic, struct partition_config *
     };
 }
 
+/* Does this broker keep a replica of the partition? */
+static bool is_replica_here(const struct shard *shard, const struct image_topic *topic, uint32_t number)
+{
+    struct image_partition facts;
+
+    if (!image_topic_partition(topic, number, &facts)) return false;
+    for (uint32_t i = 0; i < facts.replica_count; i++)
+        if (facts.replicas[i] == shard->broker->node_id) return true;
+    return false;
+}
+
 static bool assignment_of(const struct image_topic *topic, uint32_t number, struct partition_assignment *ret_assignment)
 {
     struct image_partition facts;
@@ -120,6 +131,8 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     int err = MESH_EUNKNOWN_TOPIC;
 
     if (!assignment_of(topic->topic, number, &assignment)) goto fail;
+    err = MESH_ENOT_LEADER; /* what is kept elsewhere gets no log here; one that is here already is opened all the same */
+    if (recovered == NULL && !is_replica_here(shard, topic->topic, number)) goto fail;
     partition = calloc(1, sizeof(*partition));
     err = MESH_ENOMEM;
     if (partition == NULL) goto fail;
@@ -228,6 +241,7 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
     struct partition_config config;
     struct plog_config plog_config;
 
+    topic->is_missing = false;
     if (image_topic->changed_index == topic->topic->changed_index) return;
     image_topic_unref(topic->topic);
     topic->topic = image_topic_ref(image_topic);
@@ -247,6 +261,17 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
     }
 }
 
+/* Absence deletes nothing (PROTOCOLS 2.6): only a committed deletion does. Requests find the topic unknown meanwhile. */
+static void topic_keep(struct shard_topic *topic)
+{
+    char text[UUID_STRING_SIZE];
+
+    if (topic->is_missing) return;
+    topic->is_missing = true;
+    log_error("the metadata do not know a topic that was here, and do not say that it was deleted: its records are kept topic_id=%s",
+              uuid_format(&topic->metrics.topic_id, text));
+}
+
 void shard_install_image(struct shard *shard, const struct image *image)
 {
     struct map_node *node = map_iterate(&shard->topics, NULL);
@@ -258,10 +283,12 @@ void shard_install_image(struct shard *shard, const struct image *image)
         const struct image_topic *image_topic = image_find_topic(image, &topic->metrics.topic_id);
 
         node = map_iterate(&shard->topics, node);
-        if (image_topic == NULL)
+        if (image_topic != NULL)
+            topic_update(shard, topic, image_topic);
+        else if (image_topic_was_deleted(image, &topic->metrics.topic_id))
             topic_delete(shard, topic);
         else
-            topic_update(shard, topic, image_topic);
+            topic_keep(topic);
     }
 }
 

@@ -16,6 +16,7 @@ struct shard_topic {
     struct metrics_topic metrics; /* topic_id in it is the key; stored_bytes is summed when asked for */
     const struct image_topic *topic; /* referenced */
     struct list_node partitions;
+    bool is_missing; /* the newest image neither has it nor says that it was deleted */
 };
 
 struct shard_partition {
@@ -44,7 +45,7 @@ int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id
 /* Drops one reference of `pending`. */
 void shard_partition_release(struct shard_partition *partition);
 
-/* Installs an image (takes the reference): deleted topics go, with their files; changed settings take effect. */
+/* Installs an image (takes the reference): topics that it says are deleted go, with their files; changed settings take effect. */
 void shard_install_image(struct shard *shard, const struct image *image);
 
 /* The store's notification: positions or the error of a log changed. */

@@ -31,6 +31,14 @@ static void facts_members(const struct control *control, struct describe_facts *
     peers_dead_names(control->peers, facts->dead_names, sizeof(facts->dead_names));
 }
 
+int32_t status_coordinator(const struct control *control)
+{
+    const struct node_status *status = metadata_status(control->metadata);
+    const struct image_broker *broker = image_find_broker_by_uuid(metadata_image(control->metadata), &status->coordinator);
+
+    return broker != NULL && status->has_session ? broker->node_id : -1;
+}
+
 static void facts_fill(void *user, struct describe_facts *ret_facts)
 {
     struct control *control = user;
@@ -39,7 +47,7 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
 
     (void)fs->ops->free_bytes(fs, &free_bytes);
     *ret_facts = (struct describe_facts){
-        .coordinator = control->node_id,
+        .coordinator = status_coordinator(control),
         .self = control->node_id,
         .uptime_ms = clock_monotonic_ms() - control->started_ms,
         .disk_free_bytes = free_bytes,
@@ -105,7 +113,8 @@ static const char *source_not_ready(void *user)
     const struct control *control = user;
 
     if (control->is_stopping) return "the broker is stopping";
-    return control->is_ready ? NULL : "the broker is starting";
+    if (!control->is_ready) return "the broker is starting";
+    return metadata_status(control->metadata)->is_serving ? NULL : "no coordinator has let this broker in since its start";
 }
 
 static void source_gather(void *user, http_gathered_fn *done, void *done_user)

@@ -16,4 +16,7 @@ void status_collect(struct control *control, status_done_fn *done, void *user);
 /* The http door's view of this broker. */
 void status_http_source(struct control *control, struct http_source *ret_source);
 
+/* Node id of the coordinator; -1: this broker has not heard of one for a session's time. */
+int32_t status_coordinator(const struct control *control);
+
 #endif

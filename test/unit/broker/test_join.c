@@ -380,11 +380,12 @@ static void founder_down(void *user, const struct uuid *peer)
     (void)peer;
 }
 
-static void founder_receive(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice message)
+static void founder_receive(void *user, const struct uuid *peer, const struct uuid *dir_id, const struct net_address *source, struct slice message)
 {
     struct founder *founder = user;
 
     (void)peer;
+    (void)source;
     ck_assert(!uuid_is_zero(dir_id));
     ck_assert(slice_equal(message, slice_of("clap", 4)));
     if (++founder->applause == BROKERS - 1) join_end(founder->join, 0, &mesh);
@@ -419,7 +420,7 @@ static void founder_init(uint8_t number, size_t seed_count)
     memset(founder, 0, sizeof(*founder));
     memset(seed, number + 1, sizeof(seed));
     identity_key_init(&founder->identity, seed);
-    founder->founding = (struct join_founding){founder, founder_start, founder_stop, founder_up, founder_down, founder_receive};
+    founder->founding = (struct join_founding){founder, founder_start, founder_stop, founder_up, founder_down, founder_receive, NULL, NULL};
     founder->options = (struct join_options){.seeds = founder_seeds,
                                              .seed_count = seed_count,
                                              .keyring = keyring,

@@ -125,7 +125,7 @@ static void serve_cluster(struct admin_call *call)
     int err;
 
     arena = (struct arena)ARENA_INIT;
-    err = describe_cluster(&arena, metadata_image(call->control->metadata), call->control->node_id, &cluster);
+    err = describe_cluster(&arena, metadata_image(call->control->metadata), status_coordinator(call->control), &cluster);
     if (err == 0) err = message_encode_cluster_response(&call->response, &cluster);
     arena_deinit(&arena);
     admin_answer(call, err, NULL);
@@ -173,11 +173,21 @@ static void on_left(void *user)
     control->stop(control);
 }
 
-static void serve_leave(struct admin_call *call)
+/* What it leads and coordinates is in other hands; now everybody is told. */
+static void on_handed_over(void *user)
 {
+    struct admin_call *call = user;
     int err = call->control->peers == NULL ? MESH_EBUSY : peers_leave(call->control->peers, on_left, call);
 
-    if (err != 0) admin_answer(call, err, "the broker is starting, or leaves already");
+    if (err != 0) admin_answer(call, err, "the broker stops, or leaves already");
+}
+
+static void serve_leave(struct admin_call *call)
+{
+    if (call->control->peers == NULL || peers_is_leaving(call->control->peers))
+        admin_answer(call, MESH_EBUSY, "the broker is starting, or leaves already");
+    else
+        metadata_leave(call->control->metadata, on_handed_over, call);
 }
 
 static void serve_keys(struct admin_call *call)

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""One coordinator, one set of topics: first boots, changes through any broker, and the loss of whoever coordinates."""
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+
+from harness import CONFIG_HOME, Case, main
+
+PATIENCE_S = 60  # a limit is for what hangs
+QUICK = ["--set", "election.ms=400"]  # elections of a test need not take seconds
+
+
+def free_addresses(count):
+    """Addresses whose ports are free now. Others may take one until it is used: then the broker says so and the test fails, once in a long time."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = ["127.0.0.1:%d" % each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
+
+
+class Mesh(Case):
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(os.path.join(CONFIG_HOME, "mesh", "key")):  # a first boot of many needs the key on each machine
+            self.mesh("key", "generate")
+
+    def status(self, broker):
+        return self.mesh("status", "--json", broker=broker).json
+
+    def topics(self, broker):
+        return {topic["name"] for topic in self.mesh("topic", "list", "--json", broker=broker).json["topics"]}
+
+    def until(self, what, is_true, *brokers, seconds=PATIENCE_S):
+        begin = time.monotonic()
+        while not is_true():
+            self.assertLess(time.monotonic() - begin, seconds, what + "\n" + "\n---\n".join(broker.log() for broker in brokers))
+        return time.monotonic() - begin
+
+    def launch_together(self, count, expect=None, names=None, **keywords):
+        """The same line on all of them, at once; returns them when all are ready."""
+        addresses = free_addresses(count)
+        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses,
+                                   options=["--expect", str(expect or count), "--name", f"b{i}", *QUICK], **keywords) for i in range(count)]
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.wait_ready(broker)
+        self.broker = brokers[0]
+        return brokers
+
+    def wait_ready(self, broker):
+        broker.ready = broker.wait_line("mesh: ready on ")
+        self.assertIsNotNone(broker.ready, broker.log())
+        broker.address = broker.ready.split("mesh: ready on ")[1].split()[0]
+
+    def coordinators(self, brokers):
+        return {self.status(broker)["coordinator"] for broker in brokers}
+
+    def wait_coordinator(self, brokers, but=()):
+        """Until all name the same one, which is none of `but`."""
+        self.until("they do not agree on a coordinator", lambda: len(self.coordinators(brokers)) == 1 and self.coordinators(brokers).isdisjoint({None, *but}),
+                   *brokers)
+
+    def broker_of(self, brokers, uuid):
+        return next(broker for broker in brokers if f"broker={uuid}" in broker.ready)
+
+    def clusters(self, brokers):
+        return {self.status(broker)["cluster"] for broker in brokers}
+
+    def start_mesh(self, count):
+        brokers = []
+        for number in range(count):
+            seeds = [brokers[0].address] if brokers else []
+            brokers.append(self.start_broker(self.path(f"b{number}"), seeds=seeds, options=["--name", f"b{number}", *QUICK]))
+        self.broker = brokers[0]
+        return brokers
+
+    # ---- changes ----
+
+    def test_a_topic_made_through_any_broker_is_on_every_broker(self):
+        brokers = self.start_mesh(4)
+        self.assertEqual(len(self.clusters(brokers)), 1)
+        self.wait_coordinator(brokers)
+        for number, broker in enumerate(brokers):
+            self.mesh("topic", "create", f"t{number}", "--partitions", "3", "--replicas", "1", broker=broker)
+        wanted = {"t0", "t1", "t2", "t3"}
+        for broker in brokers:
+            self.until(f"{broker.address} does not know all topics", lambda: self.topics(broker) == wanted, broker)
+        described = [self.mesh("topic", "describe", "t2", "--json", broker=broker).json for broker in brokers]
+        self.assertEqual(len({topic["id"] for topic in described}), 1)
+        self.assertEqual(len({str([(p["leader"], p["replicas"]) for p in topic["partitions"]]) for topic in described}), 1)
+        self.mesh("topic", "delete", "t0", broker=brokers[3])
+        for broker in brokers:
+            self.until("a deleted topic stays", lambda: "t0" not in self.topics(broker), broker)
+        twice = self.mesh("topic", "create", "t1", broker=brokers[2], code=1)
+        self.assertIn(b"exists already", twice.err)
+
+    def test_node_ids_are_given_once_and_kept(self):
+        brokers = self.start_mesh(3)
+        before = {row["broker"]: row["node_id"] for row in self.status(brokers[0])["brokers"]}
+        self.assertEqual(sorted(before.values()), [1, 2, 3])
+        self.assertEqual(brokers[2].stop(), 0)
+        brokers[2].start()
+        after = {row["broker"]: row["node_id"] for row in self.status(brokers[2])["brokers"]}
+        self.assertEqual(before, after)
+
+    def test_partitions_are_written_and_read_through_a_broker_that_does_not_lead_them(self):
+        brokers = self.start_mesh(3)
+        self.mesh("topic", "create", "spread", "--partitions", "6", "--replicas", "1", broker=brokers[1])
+        lines = b"".join(b"line %d\n" % i for i in range(3000))
+        self.mesh("produce", "spread", "--key-delimiter", " ", stdin=lines, broker=brokers[2])
+        leaders = {p["leader"] for p in self.mesh("topic", "describe", "spread", "--json", broker=brokers[0]).json["partitions"]}
+        self.assertEqual(len(leaders), 3)
+        for broker in brokers:
+            out = self.mesh("consume", "spread", "--until-end", broker=broker).out
+            self.assertEqual(sorted(out.splitlines()), sorted(line.split(b" ", 1)[1] for line in lines.splitlines()))
+
+    # ---- first boot ----
+
+    def check_first_boot(self, count):
+        brokers = self.launch_together(count)
+        self.assertEqual(len(self.clusters(brokers)), 1)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", broker=brokers[-1])
+        for broker in brokers:
+            self.until("a topic is missing", lambda: self.topics(broker) == {"t"}, broker)
+        return brokers
+
+    def test_three_machines_with_the_same_line_are_one_mesh(self):
+        self.check_first_boot(3)
+
+    def test_five_machines_with_the_same_line_are_one_mesh(self):
+        self.check_first_boot(5)
+
+    def test_two_of_three_found_and_the_third_joins(self):
+        addresses = free_addresses(3)
+        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses, options=["--expect", "3", "--name", f"b{i}", *QUICK])
+                   for i in range(3)]
+        brokers[0].launch()
+        self.assertIsNone(brokers[0].wait_line("mesh: ready on ", 3), "a broker alone founds nothing")
+        brokers[1].launch()
+        for broker in brokers[:2]:
+            self.wait_ready(broker)
+        brokers[2].launch()
+        self.wait_ready(brokers[2])
+        self.assertEqual(len(self.clusters(brokers)), 1)
+
+    def test_different_expectations_found_nothing_and_say_so(self):
+        addresses = free_addresses(2)
+        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses, options=["--expect", str(2 + i), "--name", f"b{i}"])
+                   for i in range(2)]
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.assertIsNotNone(broker.wait_line("--expect"), broker.log())
+            self.assertIsNone(broker.ready)
+        for broker in brokers:
+            broker.kill()
+
+    def test_a_founded_marker_forbids_a_second_founding(self):
+        marker = self.path("marker")
+        broker = self.start_broker(self.path("b0"), options=["--founded-marker", marker])
+        cluster = self.status(broker)["cluster"]
+        self.assertIn(cluster, open(marker, encoding="ascii").read())
+        self.assertEqual(broker.stop(), 0)
+        shutil.rmtree(self.path("b0"))
+        broker.launch()
+        self.assertIsNotNone(broker.wait_line(marker), broker.log())
+        self.assertNotEqual(broker.wait(), 0)
+
+    # ---- losses ----
+
+    def test_another_coordinator_takes_over_and_nothing_is_forgotten(self):
+        brokers = self.check_first_boot(3)
+        first = self.coordinators(brokers).pop()
+        victim = self.broker_of(brokers, first)
+        rest = [broker for broker in brokers if broker is not victim]
+        victim.kill()
+        self.wait_coordinator(rest, but={first})
+        self.mesh("topic", "create", "after", broker=rest[0])
+        for broker in rest:
+            self.until("a topic is missing", lambda: self.topics(broker) == {"t", "after"}, broker)
+        victim.start()
+        self.until("the old coordinator has not caught up", lambda: self.topics(victim) == {"t", "after"}, victim)
+
+    def test_without_a_majority_reading_works_and_changes_are_refused_for_now(self):
+        brokers = self.check_first_boot(3)
+        for broker in brokers[1:]:
+            broker.kill()
+        self.until("it still believes in a coordinator", lambda: self.status(brokers[0])["coordinator"] is None, brokers[0])
+        self.assertEqual(self.topics(brokers[0]), {"t"})
+        refused = self.mesh("topic", "create", "more", broker=brokers[0], code=1)
+        self.assertIn(b"coordinator", refused.err)
+        brokers[1].start()
+        self.until("no coordinator", lambda: self.status(brokers[0])["coordinator"] is not None, *brokers[:2])
+        self.mesh("topic", "create", "more", broker=brokers[0])
+
+    def test_everything_stops_and_comes_back(self):
+        brokers = self.check_first_boot(3)
+        for broker in brokers:
+            broker.kill()
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.wait_ready(broker)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "more", broker=brokers[2])
+        self.until("topics are missing", lambda: self.topics(brokers[0]) == {"t", "more"}, brokers[0])
+
+    def test_a_broker_with_a_wiped_disk_joins_as_a_new_one(self):
+        brokers = self.check_first_boot(3)
+        self.assertEqual(brokers[2].stop(), 0)
+        shutil.rmtree(self.path("b2"))
+        brokers[2].launch()
+        self.wait_ready(brokers[2])
+        self.assertEqual(len(self.clusters(brokers)), 1)
+        self.assertEqual(self.topics(brokers[2]), {"t"})
+        self.assertEqual(len(self.status(brokers[0])["brokers"]), 4)
+
+
+if __name__ == "__main__":
+    main()

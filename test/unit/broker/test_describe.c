@@ -1,0 +1,161 @@
+/* The image in the words of the native protocol. */
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/metadata/describe.h"
+#include "metadata_home.h"
+#include "support/failing_alloc.h"
+#include "support/fs_mem.h"
+#include "support/run_suite.h"
+
+#define TEXT(literal) ((char *)(uintptr_t)(literal)) /* for the messages, whose strings are not const */
+
+static struct fs_mem *mem;
+static struct fs *fs;
+
+static void set_up(void)
+{
+    log_set_level(LOG_LEVEL_ERROR);
+    mem = fs_mem_new(1);
+    fs = fs_mem_fs(mem);
+}
+
+static void tear_down(void)
+{
+    fs->ops->free(fs);
+    fs_mem_free(mem);
+}
+
+static struct metadata_home home;
+
+static void open_home(void)
+{
+    ck_assert_msg(metadata_home_open(&home, fs, NULL) == 0, "%s", home.message);
+    ck_assert_int_eq(metadata_home_start(&home), 0);
+}
+
+START_TEST(topics_are_described)
+{
+    struct description description;
+    char *names[] = {TEXT("b"), TEXT("missing"), TEXT("a")};
+    struct message_topic_describe all = {.all = true}, named = {.names = names, .name_count = 3};
+    struct message_config async = {.key = TEXT("flush"), .value = TEXT("async")};
+    struct message_topic_create with_config = {
+        .name = TEXT("a"), .partition_count = 4, .configs = &async, .config_count = 1};
+    struct metadata_answer answer;
+    const struct message_topic *topic;
+
+    open_home();
+    ck_assert_int_eq(metadata_home_create(&home, "b", 2, &answer), 0);
+    ck_assert_int_eq(metadata_home_create_as(&home, &with_config, &answer), 0);
+    description_init(&description);
+    ck_assert_int_eq(describe_topics(&description, metadata_image(home.metadata), &all), 0);
+    ck_assert_uint_eq(description.topics.topic_count, 2);
+    topic = &description.topics.topics[0];
+    ck_assert_str_eq(topic->name, "a");
+    ck_assert_uint_eq(topic->partition_count, 4);
+    ck_assert_uint_eq(topic->config_count, TOPIC_CONFIG_COUNT);
+    ck_assert_str_eq(topic->configs[0].key, "flush");
+    ck_assert_str_eq(topic->configs[0].value, "async");
+    ck_assert(!topic->configs[0].is_default);
+    ck_assert(topic->configs[1].is_default);
+    for (uint32_t i = 0; i < 4; i++) {
+        ck_assert_uint_eq(topic->partitions[i].partition, i);
+        ck_assert_int_eq(topic->partitions[i].leader, 1);
+        ck_assert_uint_eq(topic->partitions[i].replica_count, 1);
+        ck_assert_uint_eq(topic->partitions[i].isr_count, 1);
+        ck_assert_int_eq(topic->partitions[i].isr[0], 1);
+        ck_assert_uint_eq(topic->partitions[i].shard, image_shard_of(&topic->topic_id, i, 2));
+        ck_assert_str_eq(topic->partitions[i].problem, "");
+    }
+    description_deinit(&description);
+    ck_assert_int_eq(describe_topics(&description, metadata_image(home.metadata), &named), 0);
+    ck_assert_uint_eq(description.topics.topic_count, 3);
+    ck_assert_str_eq(description.topics.topics[0].name, "b");
+    ck_assert_int_eq(description.topics.topics[1].error, MESH_EUNKNOWN_TOPIC);
+    ck_assert_str_eq(description.topics.topics[1].name, "missing");
+    ck_assert_str_eq(description.topics.topics[2].name, "a");
+    description_deinit(&description);
+    metadata_home_close(&home);
+}
+END_TEST
+
+START_TEST(a_description_of_a_topic_survives_every_failed_allocation)
+{
+    struct description description;
+    struct message_topic_describe all = {.all = true};
+    struct metadata_answer answer;
+    int err = 0;
+
+    open_home();
+    ck_assert_int_eq(metadata_home_create(&home, "a", 200, &answer), 0);
+    failing_alloc_each(n)
+    {
+        description_init(&description);
+        failing_alloc_arm(n);
+        err = describe_topics(&description, metadata_image(home.metadata), &all);
+        bool refused = failing_alloc_disarm();
+        description_deinit(&description);
+        if (!refused) break;
+        ck_assert_int_eq(err, MESH_ENOMEM);
+    }
+    ck_assert_int_eq(err, 0);
+    metadata_home_close(&home);
+}
+END_TEST
+
+static const struct {
+    struct describe_facts facts;
+    const char *what; /* NULL: healthy */
+} status_cases[] = {
+    {{.coordinator = 1, .disk_free_bytes = 2, .disk_free_bytes_min = 1}, NULL},
+    {{.coordinator = 1, .failed_stores = 1}, "the journal of 1 shard(s) has failed"},
+    {{.coordinator = 1, .failed_logs = 3}, "3 partition(s) accept no records"},
+    {{.coordinator = 1, .holes = 2}, "2 damaged range(s)"},
+    {{.coordinator = 1, .disk_free_bytes = 5 << 20, .disk_free_bytes_min = 6 << 20},
+     "the disk is full: 5 MiB free"},
+    {{.coordinator = 1, .metadata_error = MESH_EIO}, "the metadata log has failed"},
+};
+
+START_TEST(problems_are_said_with_a_remedy)
+{
+    struct describe_facts facts = status_cases[_i].facts;
+    struct message_status_response status;
+    struct arena arena = ARENA_INIT;
+    struct metadata_answer answer;
+
+    open_home();
+    ck_assert_int_eq(metadata_home_create(&home, "a", 200, &answer), 0);
+    facts.version = "1.2.3";
+    ck_assert_int_eq(describe_status(&arena, metadata_image(home.metadata), &facts, &status), 0);
+    ck_assert_uint_eq(status.partitions_total, 200);
+    ck_assert_uint_eq(status.partitions_offline, 0);
+    ck_assert_uint_eq(status.topics_total, 1);
+    ck_assert_uint_eq(status.broker_count, 1);
+    ck_assert_str_eq(status.brokers[0].name, "one");
+    ck_assert_str_eq(status.version, "1.2.3");
+    ck_assert_uint_eq(status.problem_count, status_cases[_i].what == NULL ? 0 : 1);
+    if (status.problem_count == 1) {
+        ck_assert_ptr_nonnull(strstr(status.problems[0].what, status_cases[_i].what));
+        ck_assert_uint_gt(strlen(status.problems[0].meaning), 20);
+        ck_assert_uint_gt(strlen(status.problems[0].remedy), 20);
+    }
+    arena_deinit(&arena);
+    metadata_home_close(&home);
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+int main(void)
+{
+    Suite *suite = suite_create("describe");
+    TCase *tcase = tcase_create("describe");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, topics_are_described);
+    tcase_add_test(tcase, a_description_of_a_topic_survives_every_failed_allocation);
+    tcase_add_loop_test(tcase, problems_are_said_with_a_remedy, 0, ROWS(status_cases));
+    tcase_set_timeout(tcase, 100);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -87,7 +87,7 @@ static int choose_names(struct broker *broker, const struct broker_options *opti
     return broker->name == NULL || broker->zone == NULL || broker->advertised == NULL ? MESH_ENOMEM : 0;
 }
 
-static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs)
+static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs, bool was_clean)
 {
     struct metadata_options metadata_options;
     struct decide_config defaults[SETTINGS_TOPIC_DEFAULTS_MAX]; /* copied by metadata_open() */
@@ -105,6 +105,7 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.config_default_count = broker->settings.topic_default_count;
     metadata_options.is_witness = options->is_witness;
     metadata_options.logs = logs;
+    metadata_options.was_unclean = !was_clean;
     err = membership_open_metadata(broker, &metadata_options, message);
     if (err == 0) err = choose_names(broker, options);
     if (err != 0) log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
@@ -180,7 +181,7 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
     struct recovery_report report;
     int err = start_recover(broker, &catalog, &report);
 
-    if (err == 0) err = open_metadata(broker, options, catalog);
+    if (err == 0) err = open_metadata(broker, options, catalog, report.was_clean);
     if (err == 0) err = membership_start(broker);
     if (err == 0) err = membership_catch_up(broker);
     if (err != 0) {

@@ -328,6 +328,7 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.cluster_id = options->identity->cluster_id;
         random_system_bytes(node_options.seed, sizeof(node_options.seed));
         node_options.is_witness = options->is_witness;
+        node_options.was_unclean = options->was_unclean;
         node_options.election_min_us = options->election_ms * 1000;
         node_options.election_max_us = options->election_ms * 2000;
         node_options.raft_heartbeat_us = options->election_ms * 100;

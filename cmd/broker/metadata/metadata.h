@@ -41,6 +41,7 @@ struct metadata_options {
     const struct decide_config *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
     size_t config_default_count;
     uint32_t election_ms;                  /* the shortest time without a coordinator before another one is elected; the longest is twice that */
+    bool was_unclean;                      /* the life before left no mark of a clean stop */
     const struct recovery_catalog *logs;   /* what recovery found: a topic that has records here was committed. May be NULL */
     const struct metadata_hooks *hooks;    /* kept */
     void *user;

@@ -98,6 +98,7 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.loop = broker->control.loop;
     metadata_options.mailbox = &broker->control.mailbox;
     metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
+    metadata_options.replication_factor_default = 1; /* metadata_topic_create() says why */
     metadata_options.election_ms = (uint32_t)broker->settings.election_ms;
     for (size_t i = 0; i < broker->settings.topic_default_count; i++)
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};

@@ -59,7 +59,7 @@ static const struct option_spec key_generate_options[] = {
 
 static const struct option_spec topic_create_options[] = {
     {"partitions", OPTION_INTEGER, "N", "Number of partitions", "the broker's topic.partitions, 1 unless set", NULL, 1, 100000, false},
-    {"replicas", OPTION_INTEGER, "N", "Copies of each partition", "as many as the mesh has brokers, at most 3", NULL, 1, 32767, false},
+    {"replicas", OPTION_INTEGER, "N", "Copies of each partition", "1, which is all that this version keeps", NULL, 1, 32767, false},
     {"set", OPTION_PAIR, "KEY=VALUE", "Configure the topic, for example flush=async or retention.ms=3600000", NULL, NULL, 0, 0, true},
     {"if-absent", OPTION_FLAG, NULL, "Succeed when the topic exists already", NULL, NULL, 0, 0, false},
 };

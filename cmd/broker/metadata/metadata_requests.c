@@ -119,11 +119,23 @@ static struct metadata_request *topic_request(metadata_topic_fn *done, void *use
     return request;
 }
 
+/* Replicas of a partition do not follow its leader before replication/partition does: a topic that asks for them would wait for
+ * brokers that never answer. (More than there are brokers is the coordinator's to refuse.) */
+static bool asks_for_replicas(const struct metadata *metadata, const struct message_topic_create *create)
+{
+    return create->replication_factor > 1 && (size_t)create->replication_factor <= image_broker_count(node_image(metadata->node));
+}
+
 void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *create, metadata_topic_fn *done, void *user)
 {
-    struct metadata_request *request = topic_request(done, user);
+    struct metadata_request *request;
     struct buffer body = BUFFER_INIT;
 
+    if (asks_for_replicas(metadata, create)) {
+        done(user, MESH_EINVALID_REPLICATION, "this version keeps one copy of each partition; use --replicas 1", NULL);
+        return;
+    }
+    request = topic_request(done, user);
     if (request == NULL) return;
     ask(metadata, request, NODE_OP_TOPIC_CREATE, &body, message_encode_topic_create(&body, create));
 }

@@ -191,6 +191,28 @@ void raw_topic_delete(struct raw_client *client, const char *name)
     (void)topic_request(client, FRAME_OP_TOPIC_DELETE, &message);
 }
 
+bool raw_topic_leaders(struct raw_client *client, const char *name, int32_t *ret_leaders, size_t count)
+{
+    char *names[] = {(char *)(uintptr_t)name};
+    const struct message_topic_describe request = {.names = names, .name_count = 1};
+    struct message_topic_response response;
+    struct buffer message = BUFFER_INIT;
+    struct raw_frame frame;
+    bool is_known;
+
+    ck_assert_int_eq(message_encode_topic_describe(&message, &request), 0);
+    raw_expect(client, raw_send(client, FRAME_OP_TOPIC_DESCRIBE, buffer_slice(&message), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&frame.message), &response), 0);
+    ck_assert_uint_eq(response.topic_count, 1);
+    is_known = response.topics[0].error == 0;
+    for (size_t i = 0; is_known && i < count; i++)
+        ret_leaders[i] = response.topics[0].partitions[i].leader;
+    message_deinit_topic_response(&response);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&message);
+    return is_known;
+}
+
 int64_t raw_now_ms(void)
 {
     return clock_wall_ms();

@@ -46,6 +46,8 @@ uint32_t raw_hello(struct raw_client *client, uint16_t port, int32_t shard);
 struct uuid raw_topic_create(struct raw_client *client, const char *name, int32_t partitions, const char *config_key,
                              const char *config_value);
 void raw_topic_delete(struct raw_client *client, const char *name);
+/* The leader of each of the topic's first `count` partitions. False: the broker does not know the topic (yet). */
+bool raw_topic_leaders(struct raw_client *client, const char *name, int32_t *ret_leaders, size_t count);
 
 /* Record times are recent: retention goes by them. */
 int64_t raw_now_ms(void);

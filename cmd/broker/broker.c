@@ -107,6 +107,7 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.is_witness = options->is_witness;
     metadata_options.logs = logs;
     metadata_options.was_unclean = !was_clean;
+    metadata_options.leave_ms_max = (uint32_t)(broker->settings.stop_ms_max / 3); /* the rest is for what is in flight */
     err = membership_open_metadata(broker, &metadata_options, message);
     if (err == 0) err = choose_names(broker, options);
     if (err != 0) log_error("%s", message[0] != '\0' ? message : mesh_strerror(err));
@@ -184,7 +185,7 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
 
     if (err == 0) err = open_metadata(broker, options, catalog, report.was_clean);
     if (err == 0) err = membership_start(broker);
-    if (err == 0) err = membership_catch_up(broker);
+    if (err == 0) err = membership_catch_up(broker, listen_fds[0], start_has_strangers(broker, catalog));
     if (err != 0) {
         for (uint32_t i = 0; i < broker->shard_count; i++)
             close(listen_fds[i]);
@@ -284,6 +285,7 @@ static void abandon_requests(struct broker *broker)
 void broker_free(struct broker *broker)
 {
     if (broker == NULL) return;
+    broker->is_ending = true;
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);

@@ -34,7 +34,8 @@ struct broker {
     const char *name_servers;
     struct founding_value founding; /* the first voters of the mesh, if this is one of them */
     join_progress_fn *waiting;
-    bool has_waited; /* membership.c's */
+    bool has_waited; /* membership.c's, on the control loop */
+    bool is_ending;  /* in broker_free(): no threads run any more */
     atomic_bool is_serving;     /* registered and not fenced: it may lead. Any thread */
     broker_ready_fn *ready;
     void *ready_user;
@@ -47,7 +48,7 @@ struct broker {
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id;
-    int32_t node_id; /* 0: not known yet. Set on the control loop before the first image that has it is published */
+    _Atomic int32_t node_id; /* 0: not known yet. Set on the control loop before the first image that has it is published */
     atomic_uint_fast64_t connection_count; /* of all shards, against connections.max */
 };
 

@@ -227,15 +227,34 @@ static int new_founding(struct first_boot *boot)
     return founding_new(&founding, &boot->state, now_us(), &boot->founding);
 }
 
+/* What this disk, or its marker in the second place, remembers of a mesh holds against whatever the seeds lead to. */
+static bool is_ours(const struct first_boot *boot, const struct uuid *cluster_id)
+{
+    bool is_other_disk = boot->state.phase == FOUNDING_MEMBER && !uuid_equal(&boot->state.value.cluster, cluster_id);
+    bool is_other_marker = !uuid_is_zero(&boot->marker) && !uuid_equal(&boot->marker, cluster_id);
+    char ours[UUID_STRING_SIZE], theirs[UUID_STRING_SIZE];
+
+    if (is_other_disk || is_other_marker)
+        log_error("the seeds belong to another mesh than this broker, by what %s says: name seeds of its own mesh; or, if it is to begin anew there, %s "
+                  "mine=%s theirs=%s",
+                  is_other_disk ? "DIR/founding" : boot->options->marker_path,
+                  is_other_disk ? "give it an empty directory" : "remove that marker",
+                  uuid_format(is_other_disk ? &boot->state.value.cluster : &boot->marker, ours), uuid_format(cluster_id, theirs));
+    return !is_other_disk && !is_other_marker;
+}
+
 /* A mesh that others have made: this broker belongs to it as soon as that is written down. */
 static int note_membership(struct first_boot *boot, const struct uuid *cluster_id)
 {
-    int err;
+    bool is_known = boot->state.phase == FOUNDING_MEMBER;
+    int err = 0;
 
-    if (boot->state.phase == FOUNDING_MEMBER) return 0;
-    boot->state.phase = FOUNDING_MEMBER;
-    if (!uuid_equal(&boot->state.value.cluster, cluster_id)) boot->state.value = (struct founding_value){.cluster = *cluster_id};
-    err = founding_file_store(boot->options->fs, &boot->self, &boot->state);
+    if (!is_ours(boot, cluster_id)) return MESH_EWRONG_MESH;
+    if (!is_known) {
+        boot->state.phase = FOUNDING_MEMBER;
+        if (!uuid_equal(&boot->state.value.cluster, cluster_id)) boot->state.value = (struct founding_value){.cluster = *cluster_id};
+        err = founding_file_store(boot->options->fs, &boot->self, &boot->state);
+    }
     if (err != 0) log_error("cannot write DIR/founding error=\"%s\"", mesh_strerror(err));
     if (err == 0) (void)write_marker(boot, cluster_id);
     boot->value = boot->state.value;

@@ -21,7 +21,7 @@ struct first_boot_options {
 
 /* *ret_value: the mesh, and its first voters where they are known. Errors, logged: MESH_EUNAUTHORIZED (no seed lets it join), MESH_ECORRUPT (what
  * DIR/founding or the marker says cannot be), MESH_EEXISTS (the marker says that there is a mesh already), MESH_EIO, MESH_EFULL, MESH_ENOTFOUND (the
- * marker's directory), MESH_ENOMEM, MESH_EINVAL. */
+ * marker's directory), MESH_EWRONG_MESH (DIR/founding or the marker names another mesh than the seeds'), MESH_ENOMEM, MESH_EINVAL. */
 int first_boot(const struct first_boot_options *options, struct founding_value *ret_value);
 
 /* For a broker that belongs to a mesh: the first voters of that mesh, if this is one of them, since a start that died may not have begun its log;

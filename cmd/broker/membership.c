@@ -12,11 +12,14 @@
 #include "cmd/broker/runtime/control_loop.h"
 #include "crypto/crypto.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define MESSAGE_SIZE     512
+#define CATCH_UP_BACKLOG 64
 #define PATIENCE_SECONDS 3.0 /* a broker that was a member before is ready after this, even if no coordinator answers */
 
 /* ---- the key ---- */
@@ -191,7 +194,7 @@ static void publish(void *user, const struct image *image)
     const struct image_broker *self = image_find_broker_by_uuid(image, &broker->broker_id);
 
     if (self == NULL) return;
-    broker->node_id = broker->control.node_id = self->node_id;
+    if (broker->node_id != self->node_id) broker->node_id = broker->control.node_id = self->node_id;
     control_publish_image(&broker->control, image);
 }
 
@@ -249,7 +252,6 @@ static int open_peers(struct broker *broker)
     };
     int err = peers_open(&options, &broker->control.peers);
 
-    if (err == 0) forward_attach(broker->control.forward, broker->control.peers);
     if (err == 0) metadata_connect(broker->control.metadata, broker->control.peers);
     return err;
 }
@@ -268,20 +270,46 @@ static int meet_peers(struct broker *broker)
     return broker->control.peers == NULL ? open_peers(broker) : 0;
 }
 
+/* ---- catching up ---- */
+
 static bool is_caught_up(const struct broker *broker)
 {
-    return !metadata_is_behind_disk(broker->control.metadata) || metadata_status(broker->control.metadata)->has_failed;
+    const struct node_status *status = metadata_status(broker->control.metadata);
+
+    return status->is_serving || status->has_failed;
 }
 
-int membership_catch_up(struct broker *broker)
+/* The shards do not serve the port yet, and the others may need this broker to get on. */
+static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
+    struct broker *broker = io->data;
+    int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    (void)loop;
+    (void)events;
+    if (fd >= 0) peers_adopt(broker->control.peers, fd, slice_of(NULL, 0));
+}
+
+int membership_catch_up(struct broker *broker, int listen_fd, bool has_strangers)
+{
+    const struct node_status *status = metadata_status(broker->control.metadata);
+    ev_io acceptor;
     int err;
 
-    if (is_caught_up(broker)) return 0;
-    log_warn("the metadata log was damaged: waiting until the other brokers have told what is missing");
+    if (!has_strangers && !metadata_is_behind_disk(broker->control.metadata)) return 0;
+    log_warn("%s: waiting for the mesh's coordinator before anything is served",
+             has_strangers ? "there are records here of topics that the metadata do not know" : "the metadata log was damaged");
     err = meet_peers(broker);
-    if (err == 0) control_loop_wait(broker, is_caught_up);
-    return err;
+    if (err == 0 && listen(listen_fd, CATCH_UP_BACKLOG) != 0) err = error_from_errno(errno);
+    if (err != 0) return err;
+    ev_io_init(&acceptor, on_accept, listen_fd, EV_READ);
+    acceptor.data = broker;
+    ev_io_start(broker->control.loop, &acceptor);
+    control_loop_wait(broker, is_caught_up);
+    ev_io_stop(broker->control.loop, &acceptor);
+    if (!status->has_failed) return 0;
+    log_error("this broker cannot take part in the metadata of its mesh: %s", status->failure);
+    return status->failure_error;
 }
 
 /* ---- the wait before a broker is ready ---- */
@@ -314,6 +342,7 @@ int membership_wait(struct broker *broker)
     int err = meet_peers(broker);
 
     if (err != 0) return err;
+    forward_attach(broker->control.forward, broker->control.peers); /* there are shards to ask now */
     ev_timer_init(&patience, on_patience, PATIENCE_SECONDS, 0.);
     patience.data = broker;
     ev_timer_start(broker->control.loop, &patience);

@@ -17,8 +17,10 @@ int membership_open_metadata(struct broker *broker, struct metadata_options *opt
 /* Takes part in the metadata: from here on the image is what the log says, which may be more with each turn of the loop. Peers come later. */
 int membership_start(struct broker *broker);
 
-/* For a metadata log that was damaged: waits until it is whole, because until then nobody can say which logs of records belong to what. */
-int membership_catch_up(struct broker *broker);
+/* When the metadata log was damaged, or there are records here of topics that it does not know (has_strangers), nobody can say yet which logs
+ * belong to what: waits until the coordinator knows of this start, for its registration lies behind every topic that was ever made.
+ * listen_fd: bound; links are accepted there meanwhile. Errors, logged: why the metadata failed, MESH_EIO. */
+int membership_catch_up(struct broker *broker, int listen_fd, bool has_strangers);
 
 /* Meets the peers, and waits until the coordinator has let this broker in; one that was a member before waits a moment only. Returns early
  * during a stop. */

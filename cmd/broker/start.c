@@ -154,6 +154,26 @@ static int open_log(struct broker *broker, struct recovery_catalog *catalog, con
     return quarantine_log(broker, id);
 }
 
+struct search {
+    const struct image *image;
+    bool has_strangers;
+};
+
+static void look_for_stranger(void *user, const struct plog_id *id)
+{
+    struct search *search = user;
+
+    search->has_strangers |= image_find_topic(search->image, &id->topic_id) == NULL && !image_topic_was_deleted(search->image, &id->topic_id);
+}
+
+bool start_has_strangers(const struct broker *broker, struct recovery_catalog *catalog)
+{
+    struct search search = {metadata_image(broker->control.metadata), false};
+
+    recovery_each(catalog, look_for_stranger, &search);
+    return search.has_strangers;
+}
+
 int start_open_logs(struct broker *broker, struct recovery_catalog *catalog)
 {
     struct id_list list = {NULL, 0, 0, false};

@@ -14,6 +14,9 @@ int start_data_dir(struct broker *broker);
 /* Puts the logs in order before the stores open. */
 int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);
 
+/* Are there logs of topics that the metadata neither have nor have deleted? */
+bool start_has_strangers(const struct broker *broker, struct recovery_catalog *catalog);
+
 /* Hands each recovered log to its shard. A log of a deleted topic is deleted now; one of a topic that the metadata never
  * knew is moved to quarantine. */
 int start_open_logs(struct broker *broker, struct recovery_catalog *catalog);

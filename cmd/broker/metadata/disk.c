@@ -146,6 +146,8 @@ static void on_lane(struct mail *mail)
     mailbox_post(disk->options.home, &disk->mail);
 }
 
+static void tell_refused(struct disk *disk);
+
 /* ---- the queue ---- */
 
 static void job_free(struct disk *disk, struct job *job)
@@ -227,10 +229,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     ev_timer_stop(loop, timer);
     if (disk->refused != 0) {
-        uint64_t refused = disk->refused;
-
-        disk->refused = 0;
-        disk->options.hooks->failed(disk->options.user, refused, disk->error);
+        tell_refused(disk);
         return;
     }
     if (disk->is_stuck && !disk->is_busy) { /* the same again */
@@ -282,19 +281,45 @@ static bool is_final(const struct job *job)
     return job->error != 0 && job->type <= JOB_CHUNK && !(job->type == JOB_CHUNK && job->error == MESH_ECORRUPT);
 }
 
+/* Of a run of appends that failed, the first is told: nothing vouches for it. Of one that succeeded the last, which vouches for all. */
 static void finish_running(struct disk *disk)
 {
-    struct job *last = NULL;
+    struct job *told = NULL;
     struct list_node *node;
+    int error = container_of(disk->running.next, struct job, node)->error;
 
-    /* The newest number vouches for those before it. */
     while ((node = list_pop_front(&disk->running)) != NULL) {
-        if (last != NULL) job_free(disk, last);
-        last = container_of(node, struct job, node);
+        struct job *job = container_of(node, struct job, node);
+
+        if (told != NULL && error != 0) {
+            job_free(disk, job);
+            continue;
+        }
+        if (told != NULL) job_free(disk, told);
+        told = job;
     }
-    MESH_ASSERT(last != NULL);
-    tell(disk, last);
-    job_free(disk, last);
+    MESH_ASSERT(told != NULL);
+    tell(disk, told);
+    job_free(disk, told);
+}
+
+/* A store that could not even be asked for: it, and whatever waits before it, will never be done. */
+static void tell_refused(struct disk *disk)
+{
+    uint64_t store = disk->refused;
+
+    if (store == 0 || disk->is_busy) return; /* the job at the lane may still succeed */
+    for (struct list_node *node = disk->waiting.next; node != &disk->waiting; node = node->next) {
+        const struct job *job = container_of(node, struct job, node);
+
+        if (job->type > JOB_CHUNK) continue;
+        store = job->store;
+        break;
+    }
+    if (!list_is_empty(&disk->running) && container_of(disk->running.next, struct job, node)->type <= JOB_CHUNK)
+        store = container_of(disk->running.next, struct job, node)->store;
+    disk->refused = 0;
+    disk->options.hooks->failed(disk->options.user, store, disk->error);
 }
 
 static void come_home(struct mail *mail)
@@ -302,19 +327,21 @@ static void come_home(struct mail *mail)
     struct disk *disk = container_of(mail, struct disk, mail);
     struct job *first = container_of(disk->running.next, struct job, node);
     bool is_store = first->type <= JOB_CHUNK;
+    int error = first->error;
 
     disk->is_busy = false;
     if (disk->is_closing) return;
-    if (is_store && (first->error == MESH_EFULL || first->error == MESH_ENOMEM) && raft_store_error(disk->store) == 0) {
-        if (first->error == MESH_EFULL) set_full(disk, true);
-        disk->is_stuck = true;
+    if (is_store && (error == MESH_EFULL || error == MESH_ENOMEM) && raft_store_error(disk->store) == 0) {
+        disk->is_stuck = true; /* before any hook, which may ask for more */
         ev_timer_again(disk->options.loop, &disk->retry);
+        if (error == MESH_EFULL) set_full(disk, true);
         return;
     }
-    if (is_final(first)) disk->error = first->error;
-    if (is_store && first->error == 0) set_full(disk, false);
+    if (is_final(first) && disk->error == 0) disk->error = error;
     finish_running(disk);
+    if (is_store && error == 0) set_full(disk, false);
     start_next(disk);
+    tell_refused(disk);
 }
 
 /* ---- asking ---- */
@@ -453,7 +480,7 @@ bool disk_is_full(const struct disk *disk)
 
 bool disk_is_busy(const struct disk *disk)
 {
-    return disk->is_busy || !list_is_empty(&disk->waiting);
+    return disk->is_busy;
 }
 
 /* ---- life ---- */

@@ -54,7 +54,7 @@ int disk_restore(struct disk *disk, uint64_t index);
 void disk_fail(struct disk *disk, uint64_t store, int error);
 int disk_error(const struct disk *disk);
 bool disk_is_full(const struct disk *disk);
-bool disk_is_busy(const struct disk *disk); /* something is asked for and not done */
+bool disk_is_busy(const struct disk *disk); /* a job is at the lane, and may be held up by the disk */
 
 /* The image of the newest snapshot, for a start: blocks. NULL: there is none. Errors: MESH_ECORRUPT, MESH_EVERSION, MESH_EIO, MESH_ENOMEM. */
 int disk_load_image(struct raft_store *store, uint64_t index, struct image **ret_image);

@@ -137,7 +137,7 @@ static void tell(struct metadata *metadata)
         metadata->has_changed = false;
         if (metadata->hooks.changed != NULL) metadata->hooks.changed(metadata->user);
     }
-    if (metadata->has_left && metadata->left != NULL) tell_left(metadata);
+    if (metadata->left != NULL && (metadata->has_left || metadata->status.has_failed)) tell_left(metadata); /* who has failed leads nothing */
     metadata_tell_answered(metadata);
     if (metadata->status.has_failed) metadata_fail_requests(metadata, metadata->status.failure_error);
 }
@@ -147,7 +147,7 @@ void metadata_drive(struct metadata *metadata)
 {
     struct node_output output;
 
-    if (metadata->is_driving || metadata->disk == NULL) return;
+    if (metadata->is_driving || metadata->is_closing || metadata->disk == NULL) return;
     metadata->is_driving = true;
     while (node_next_output(metadata->node, metadata_now_us(), &output)) {
         do
@@ -288,27 +288,32 @@ static void count_unknown(void *user, const struct plog_id *id)
  * newest such topic are committed, whether or not the mark of that came to the disk. */
 static int prove_committed(const struct recovery_catalog *logs, const struct image *snapshot, struct raft_recovered *recovered)
 {
-    struct proof proof = {NULL, 0, 0};
-    struct image *image;
-    size_t unknown_before = SIZE_MAX;
-    int err = snapshot != NULL ? 0 : image_new_empty(&image);
+    struct proof proof = {snapshot, 0, 0};
+    struct image *image = NULL;
+    size_t unknown_before;
+    int err = 0;
 
-    if (snapshot != NULL) image = image_ref(snapshot);
-    for (size_t i = 0; err == 0 && i < recovered->entry_count; i++) {
+    if (snapshot != NULL)
+        image = image_ref(snapshot);
+    else
+        err = image_new_empty(&image);
+    if (err != 0) return err;
+    proof.image = image;
+    recovery_each((struct recovery_catalog *)(uintptr_t)logs, count_unknown, &proof);
+    unknown_before = proof.unknown;
+    for (size_t i = 0; err == 0 && i < recovered->entry_count && unknown_before > 0; i++) {
         struct image *next;
 
         err = image_apply(image, &recovered->entries[i], 1, &next);
         if (err != 0) break;
         image_unref(image);
         image = next;
-        if (recovered->entries[i].index < recovered->committed) continue;
         proof = (struct proof){image, recovered->entries[i].index, 0};
         recovery_each((struct recovery_catalog *)(uintptr_t)logs, count_unknown, &proof);
-        if (unknown_before != SIZE_MAX && proof.unknown < unknown_before) recovered->committed = proof.index;
+        if (proof.unknown < unknown_before && proof.index > recovered->committed) recovered->committed = proof.index;
         unknown_before = proof.unknown;
-        if (proof.unknown == 0) break;
     }
-    if (image != NULL) image_unref(image);
+    image_unref(image);
     return err;
 }
 
@@ -328,6 +333,8 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.cluster_id = options->identity->cluster_id;
         random_system_bytes(node_options.seed, sizeof(node_options.seed));
         node_options.is_witness = options->is_witness;
+        if (options->leave_ms_max != 0 && options->leave_ms_max < node_options.leave_us / 1000)
+            node_options.leave_us = options->leave_ms_max * 1000;
         node_options.was_unclean = options->was_unclean;
         node_options.election_min_us = options->election_ms * 1000;
         node_options.election_max_us = options->election_ms * 2000;
@@ -338,7 +345,9 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.defaults.config_count = options->config_default_count;
         err = node_new(&node_options, &proven, image, now_us, &metadata->node);
     }
-    if (err == 0 && options->founder_count > 0 && recovered->entry_count == 0 && recovered->snapshot.index == 0 && recovered->term == 0)
+    /* Nobody leads in term 1: a log that has come no further than that has said nothing yet, though its first store may have been cut short. */
+    if (err == 0 && options->founder_count > 0 && recovered->entry_count == 0 && recovered->snapshot.index == 0 && recovered->term <= 1 &&
+        uuid_is_zero(&recovered->voted_for.broker) && recovered->damaged_until == 0)
         err = node_found(metadata->node, now_us, &options->identity->cluster_id, options->founders, options->founder_count);
     image_unref(image);
     return err;
@@ -418,6 +427,7 @@ int metadata_open(const struct metadata_options *options, struct metadata **ret_
         metadata->mailbox = options->mailbox;
         list_init(&metadata->requests);
         list_init(&metadata->answered);
+        list_init(&metadata->wants);
         ev_timer_init(&metadata->timer, on_timer, 0., 0.);
         metadata->timer.data = metadata;
         err = open_all(metadata, options, message);
@@ -444,6 +454,7 @@ void metadata_close(struct metadata *metadata)
     else
         raft_store_close(metadata->store);
     node_free(metadata->node);
+    metadata_forget_wants(metadata);
     free(metadata);
 }
 
@@ -494,6 +505,11 @@ int metadata_error(const struct metadata *metadata)
     return metadata->disk != NULL && disk_is_full(metadata->disk) ? MESH_EFULL : 0;
 }
 
+bool metadata_is_leaving(const struct metadata *metadata)
+{
+    return metadata->left != NULL;
+}
+
 bool metadata_is_disk_busy(const struct metadata *metadata)
 {
     return metadata->disk != NULL && disk_is_busy(metadata->disk);
@@ -504,7 +520,7 @@ void metadata_leave(struct metadata *metadata, metadata_left_fn *done, void *use
     if (metadata->left != NULL) tell_left(metadata); /* somebody asked before: he waits no longer */
     metadata->left = done;
     metadata->left_user = user;
-    if (metadata->has_left) {
+    if (metadata->has_left || metadata->status.has_failed) {
         tell_left(metadata);
         return;
     }

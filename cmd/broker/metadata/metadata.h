@@ -1,7 +1,8 @@
 /* metadata/metadata.h - the broker's metadata: the driver of replication/metadata on the control loop, with its disk and its links.
  *
  * Belongs to the control loop. A change is asked for here, decided and committed by the coordinator, wherever that is, and answered when
- * this broker's own image shows it; so answers come through callbacks, always later, on the control loop. Published images go to
+ * this broker's own image shows it; so answers come through callbacks on the control loop; what cannot even be asked is answered inside
+ * the call. Published images go to
  * the shards by mailbox. */
 #ifndef METADATA_METADATA_H
 #define METADATA_METADATA_H
@@ -41,6 +42,7 @@ struct metadata_options {
     const struct decide_config *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
     size_t config_default_count;
     uint32_t election_ms;                  /* the shortest time without a coordinator before another one is elected; the longest is twice that */
+    uint32_t leave_ms_max;                 /* metadata_leave() ends by then; 0: 5 s */
     bool was_unclean;                      /* the life before left no mark of a clean stop */
     const struct recovery_catalog *logs;   /* what recovery found: a topic that has records here was committed. May be NULL */
     const struct metadata_hooks *hooks;    /* kept */
@@ -76,6 +78,7 @@ bool metadata_is_behind_disk(const struct metadata *metadata);
 
 /* 0, or why no change can be made here (the log's disk: MESH_EIO; MESH_EFULL: full for now). Reading goes on. */
 int metadata_error(const struct metadata *metadata);
+bool metadata_is_leaving(const struct metadata *metadata); /* somebody waits for metadata_leave() */
 bool metadata_is_disk_busy(const struct metadata *metadata);
 
 /* Leadership and coordination are handed over, as far as there is somebody to take them; then done(), once, also in metadata_close(). */

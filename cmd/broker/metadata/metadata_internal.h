@@ -33,6 +33,8 @@ struct metadata {
     struct raft_store *store; /* NULL once disk has it */
     struct disk *disk;        /* NULL before metadata_start() */
     struct peers *peers;      /* NULL: no links */
+    struct list_node wants;   /* links that the node wants, whether or not there are peers to be asked */
+    struct node_frontier frontier; /* the newest */
     ev_timer timer;
     uint64_t armed_us;
     struct node_status status;
@@ -54,6 +56,7 @@ void metadata_drive(struct metadata *metadata);
 void metadata_send(struct metadata *metadata, const struct node_output *output);
 void metadata_want_link(struct metadata *metadata, const struct node_output *output);
 void metadata_tell_frontier(struct metadata *metadata, const struct node_frontier *frontier);
+void metadata_forget_wants(struct metadata *metadata);
 
 /* ---- metadata_requests.c ---- */
 

@@ -3,6 +3,8 @@
 #include "cmd/broker/metadata/metadata_internal.h"
 #include "cmd/broker/peers/peer_users.h"
 
+#include <stdlib.h>
+
 /* ---- out ---- */
 
 void metadata_send(struct metadata *metadata, const struct node_output *output)
@@ -13,20 +15,78 @@ void metadata_send(struct metadata *metadata, const struct node_output *output)
     (void)peers_link_send(metadata->peers, &output->peer, type, output->bytes); /* what is refused is lost, as on any network */
 }
 
+/* The node says each want once, maybe before there are peers. */
+struct want {
+    struct list_node node; /* in metadata.wants */
+    struct uuid peer;
+    bool is_asked; /* of the present peers */
+};
+
+static struct want *find_want(const struct metadata *metadata, const struct uuid *peer)
+{
+    list_for_each(node, &metadata->wants)
+    {
+        struct want *want = container_of(node, struct want, node);
+
+        if (uuid_equal(&want->peer, peer)) return want;
+    }
+    return NULL;
+}
+
+static void ask_for(struct metadata *metadata, struct want *want)
+{
+    if (metadata->peers != NULL && !want->is_asked) want->is_asked = peers_want_link(metadata->peers, &want->peer) == 0;
+}
+
 void metadata_want_link(struct metadata *metadata, const struct node_output *output)
 {
-    if (metadata->peers == NULL) return;
-    if (output->is_wanted)
-        (void)peers_want_link(metadata->peers, &output->peer);
-    else
-        peers_unwant_link(metadata->peers, &output->peer);
+    struct want *want = find_want(metadata, &output->peer);
+
+    if (output->is_wanted && want == NULL) {
+        want = calloc(1, sizeof(*want));
+        if (want == NULL) return; /* gossip keeps most links anyway; the node goes on without this one */
+        want->peer = output->peer;
+        list_push_back(&metadata->wants, &want->node);
+    }
+    if (want == NULL) return;
+    if (output->is_wanted) {
+        ask_for(metadata, want);
+        return;
+    }
+    if (want->is_asked && metadata->peers != NULL) peers_unwant_link(metadata->peers, &want->peer);
+    list_remove(&want->node);
+    free(want);
+}
+
+void metadata_forget_wants(struct metadata *metadata)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(&metadata->wants)) != NULL)
+        free(container_of(node, struct want, node));
 }
 
 void metadata_tell_frontier(struct metadata *metadata, const struct node_frontier *frontier)
 {
     const struct gossip_frontier told = {frontier->term, frontier->index, frontier->chain};
 
+    metadata->frontier = *frontier;
     if (metadata->peers != NULL) peers_set_frontier(metadata->peers, &told);
+}
+
+/* What was said before there were peers, or to others. */
+static void repeat(struct metadata *metadata)
+{
+    const struct node_frontier frontier = metadata->frontier;
+
+    list_for_each(node, &metadata->wants)
+    {
+        struct want *want = container_of(node, struct want, node);
+
+        want->is_asked = false;
+        ask_for(metadata, want);
+    }
+    if (frontier.index != 0) metadata_tell_frontier(metadata, &frontier);
 }
 
 /* ---- in ---- */
@@ -107,6 +167,7 @@ void metadata_connect(struct metadata *metadata, struct peers *peers)
     peers_set_news(peers, &news_hooks, metadata);
     peers_set_user(peers, LINK_TYPE_CONSENSUS, &consensus_hooks, metadata);
     peers_set_user(peers, LINK_TYPE_METADATA, &metadata_link_hooks, metadata);
+    repeat(metadata);
     tell_members(metadata);
     image = metadata_image(metadata);
     for (size_t i = 0; i < image_broker_count(image); i++)

@@ -117,8 +117,9 @@ int control_loop_run(struct broker *broker)
     struct control_loop *self = broker->control_loop;
     int err = 0;
 
-    while (!self->is_finished)
-        run_once(broker);
+    while (!self->is_finished || (metadata_is_disk_busy(broker->control.metadata) && !self->has_given_up))
+        run_once(broker); /* the thread of the metadata's disk is to end, too */
+    if (self->has_given_up && metadata_is_disk_busy(broker->control.metadata)) return MESH_ETIMEDOUT;
     for (uint32_t i = 0; i < broker->shard_count; i++) {
         struct shard *shard = broker->shards[i];
 
@@ -178,7 +179,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)loop;
     (void)events;
-    if (self->is_finished) return;
+    if (self->is_finished && !metadata_is_disk_busy(broker->control.metadata)) return;
     log_error("the stop is not finished in time: stopping without the clean marker stop.ms.max=%llu",
               (unsigned long long)broker->settings.stop_ms_max);
     self->has_given_up = self->is_finished = true;
@@ -193,7 +194,7 @@ static void on_handed_over(void *user)
 {
     struct broker *broker = user;
 
-    if (!broker->control_loop->is_finished) stop_step(broker, shard_stop_quiesce, on_quiet);
+    if (!broker->control_loop->is_finished && !broker->is_ending) stop_step(broker, shard_stop_quiesce, on_quiet);
 }
 
 void control_loop_stop(struct broker *broker)

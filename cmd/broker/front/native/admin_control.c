@@ -184,7 +184,7 @@ static void on_handed_over(void *user)
 
 static void serve_leave(struct admin_call *call)
 {
-    if (call->control->peers == NULL || peers_is_leaving(call->control->peers))
+    if (call->control->peers == NULL || peers_is_leaving(call->control->peers) || metadata_is_leaving(call->control->metadata))
         admin_answer(call, MESH_EBUSY, "the broker is starting, or leaves already");
     else
         metadata_leave(call->control->metadata, on_handed_over, call);

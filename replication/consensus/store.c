@@ -103,7 +103,7 @@ void raft_store_close(struct raft_store *store)
     store_forget_recovered(store);
     store_writer_free(store, &store->made, STORE_PATH_MADE);
     store_writer_free(store, &store->received, STORE_PATH_RECEIVED);
-    if (store->error == 0) {
+    if (store->error == 0 && store->last != 0) {
         store_mark_write(store);
         if (store->mark_file != NULL) store->fs->ops->sync(store->mark_file); /* a mark that is lost only knows less */
     }

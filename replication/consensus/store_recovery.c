@@ -27,6 +27,7 @@ struct recovery {
     struct store_mark mark;
     uint64_t snapshots[SNAPSHOTS_MAX]; /* the newest first; 0: none */
     bool has_others;       /* files that an empty store does not have */
+    bool is_new;           /* made just now: both copies of the state are durable, and so is their name */
     struct store_scan scan;
 };
 
@@ -115,6 +116,7 @@ static int recover_state(struct recovery *recovery, const struct raft_server *se
                           "twice: %s",
                           store->directory, NEW_SERVER);
         err = store_state_create(store, self);
+        recovery->is_new = err == 0;
         if (err == 0) err = store_state_open(store, &recovery->report->vote_slot_damaged);
     }
     if (err == MESH_EVERSION)
@@ -291,13 +293,13 @@ int store_recover(struct raft_store *store, const struct raft_server *self, stru
     store->fs->ops->unlink(store->fs, store_path(store, path, STORE_PATH_MADE));
     store->fs->ops->unlink(store->fs, store_path(store, path, STORE_PATH_RECEIVED));
     /* Both copies anew: a torn one is mended, and one that was only in memory becomes durable before it is acted on. */
-    err = store_state_write(store);
+    if (!recovery.is_new) err = store_state_write(store);
     hole = store->state.damaged_until;
     if (err == 0) err = store_finish_cut(store);
     if (err == 0) err = recover_snapshot(&recovery);
     if (err == 0) err = recover_log(&recovery);
     if (err == 0 && hole != store->state.damaged_until) err = store_state_write(store);
-    if (err == 0) err = store_sync_directory(store);
+    if (err == 0 && !recovery.is_new) err = store_sync_directory(store); /* names that an earlier process gave */
     if (err == 0) fill_in(&recovery);
     return err;
 }

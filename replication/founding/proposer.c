@@ -191,6 +191,15 @@ static void drive_on(struct founding *founding, uint64_t now_us)
 
 /* ---- whether to propose ---- */
 
+/* Its own promise and its own acceptance are a quorum: the disk takes both, and what follows from them, as one. */
+static void decide_alone(struct founding *founding)
+{
+    const struct founding_value value = value_to_propose(founding);
+
+    founding->drive.stage = FOUNDING_IDLE;
+    founding_become_member(founding, &value);
+}
+
 static void begin(struct founding *founding, uint64_t now_us)
 {
     struct founding_state *wanted = &founding->wanted;
@@ -205,6 +214,7 @@ static void begin(struct founding *founding, uint64_t now_us)
     wanted->phase = FOUNDING_PROMISED;
     wanted->expect = founding->expect;
     founding_change(founding);
+    if (founding_needed(founding) == 1) decide_alone(founding);
 }
 
 /* When this broker may propose, if nothing changes. The one with the smallest uuid goes first. */

@@ -158,7 +158,7 @@ uint64_t raft_due_us(const struct raft *raft)
 
     if (raft->has_failed) return RAFT_NEVER;
     if (raft->role == RAFT_LEADER) {
-        due = raft->heartbeat_due_us;
+        due = raft->peer_count == 0 ? RAFT_NEVER : raft->heartbeat_due_us; /* alone, it has nobody to tell */
         if (raft->transfer.is_on && raft->transfer.until_us < due) due = raft->transfer.until_us;
     } else if (is_voter) {
         due = raft->election_due_us;

@@ -173,9 +173,12 @@ bool node_sessions_run(struct node *node)
     return false;
 }
 
+/* Where others have sessions, time is looked at often enough to tell their silence from this process's own sleep (node_enter()). */
 uint64_t node_fences_due_us(const struct node *node)
 {
-    return node->is_coordinating ? node->sessions_due_us : NODE_NEVER;
+    if (!node->is_coordinating) return NODE_NEVER;
+    if (list_is_empty(&node->peers)) return node->sessions_due_us;
+    return earlier(node->sessions_due_us, node->now_us + node->options.heartbeat_us / 2);
 }
 
 bool node_get_session(const struct node *node, const struct uuid *broker, struct node_session *ret_session)

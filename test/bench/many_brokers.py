@@ -34,9 +34,10 @@ class Member:
     """One `mesh serve`, or with a seed one `mesh join`; its log is a file beside its data."""
 
     def __init__(self, mesh, work, number, seed, environment):
-        self.name = f"b{number}"
+        self.number, self.name = number, f"b{number}"
         self.log = os.path.join(work, self.name + ".log")
         command = ["join", seed] if seed else ["serve"]
+        self.began = time.time()
         with open(self.log, "wb") as file:
             self.process = subprocess.Popen(
                 [mesh, *command, "--data", os.path.join(work, self.name), "--name", self.name, "--shards", "1",
@@ -93,7 +94,7 @@ class Mesh:
 
     def __init__(self, mesh, work, count, environment):
         self.began = time.time()
-        self.mesh, self.environment = mesh, environment
+        self.mesh, self.work, self.environment = mesh, work, environment
         self.members = [Member(mesh, work, 0, None, environment)]
         try:
             wait_until(self.members[0].is_ready, "the first broker", self.members[0].process)
@@ -148,6 +149,18 @@ class Mesh:
         member.process.wait(PATIENCE_S)
         self.members = rest
         return took
+
+    def add(self, number):
+        """Starts one more, or again one that was killed: with its data, at another port. Returns it when it is ready, and after how long."""
+        member = Member(self.mesh, self.work, number, self.members[0].address, self.environment)
+        self.members.append(member)
+        wait_until(member.is_ready, f"{member.name} is ready", member.process)
+        return member, time.time() - member.began
+
+    def wait_voters(self, count):
+        """Until so many vote."""
+        mark = f"who decides changes: {count} voters"
+        wait_until(lambda: any(m.seen(mark) for m in self.members), mark, self.members[0].process)
 
     def leave(self, member):
         """`mesh leave`; returns after how long the last of the others knew."""

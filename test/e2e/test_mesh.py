@@ -1,86 +1,12 @@
 #!/usr/bin/env python3
 """One coordinator, one set of topics: first boots, changes through any broker, and the loss of whoever coordinates."""
-import os
 import shutil
-import signal
-import socket
-import threading
-import time
 
-from harness import CONFIG_HOME, Case, main
-
-PATIENCE_S = 60  # a limit is for what hangs
-QUICK = ["--set", "election.ms=400"]  # elections of a test need not take seconds
+from harness import main
+from mesh_case import MeshCase, QUICK, free_addresses
 
 
-def free_addresses(count):
-    """Addresses whose ports are free now. Others may take one until it is used: then the broker says so and the test fails, once in a long time."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = ["127.0.0.1:%d" % each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
-
-
-class Mesh(Case):
-    def setUp(self):
-        super().setUp()
-        if not os.path.exists(os.path.join(CONFIG_HOME, "mesh", "key")):  # a first boot of many needs the key on each machine
-            self.mesh("key", "generate")
-
-    def status(self, broker):
-        return self.mesh("status", "--json", broker=broker).json
-
-    def topics(self, broker):
-        return {topic["name"] for topic in self.mesh("topic", "list", "--json", broker=broker).json["topics"]}
-
-    def until(self, what, is_true, *brokers, seconds=PATIENCE_S):
-        begin = time.monotonic()
-        while not is_true():
-            self.assertLess(time.monotonic() - begin, seconds, what + "\n" + "\n---\n".join(broker.log() for broker in brokers))
-        return time.monotonic() - begin
-
-    def launch_together(self, count, expect=None, names=None, **keywords):
-        """The same line on all of them, at once; returns them when all are ready."""
-        addresses = free_addresses(count)
-        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses,
-                                   options=["--expect", str(expect or count), "--name", f"b{i}", *QUICK], **keywords) for i in range(count)]
-        for broker in brokers:
-            broker.launch()
-        for broker in brokers:
-            self.wait_ready(broker)
-        self.broker = brokers[0]
-        return brokers
-
-    def wait_ready(self, broker):
-        broker.ready = broker.wait_line("mesh: ready on ")
-        self.assertIsNotNone(broker.ready, broker.log())
-        broker.address = broker.ready.split("mesh: ready on ")[1].split()[0]
-
-    def coordinators(self, brokers):
-        return {self.status(broker)["coordinator"] for broker in brokers}
-
-    def wait_coordinator(self, brokers, but=()):
-        """Until all name the same one, which is none of `but`."""
-        self.until("they do not agree on a coordinator", lambda: len(self.coordinators(brokers)) == 1 and self.coordinators(brokers).isdisjoint({None, *but}),
-                   *brokers)
-
-    def broker_of(self, brokers, uuid):
-        return next(broker for broker in brokers if f"broker={uuid}" in broker.ready)
-
-    def clusters(self, brokers):
-        return {self.status(broker)["cluster"] for broker in brokers}
-
-    def start_mesh(self, count):
-        brokers = []
-        for number in range(count):
-            seeds = [brokers[0].address] if brokers else []
-            brokers.append(self.start_broker(self.path(f"b{number}"), seeds=seeds, options=["--name", f"b{number}", *QUICK]))
-        self.broker = brokers[0]
-        return brokers
-
+class Mesh(MeshCase):
     # ---- changes ----
 
     def test_a_topic_made_through_any_broker_is_on_every_broker(self):

@@ -73,6 +73,15 @@ static int open_raft(struct node *node, const struct raft_recovered *recovered, 
     return raft_new(&options, recovered, now_us, &node->raft);
 }
 
+/* A directory that was set back or copied comes again with a boot that others remember. Its requests must not be taken for those of the earlier
+ * process, or they would be answered with what became of those; so each process counts from a place of its own. */
+static uint64_t first_sequence(const struct random *random)
+{
+    struct random own = *random; /* nothing else is decided differently for it */
+
+    return random_next(&own) >> 2;
+}
+
 static struct node *node_alloc(const struct node_options *options)
 {
     struct node *node = calloc(1, sizeof(*node));
@@ -91,6 +100,7 @@ static struct node *node_alloc(const struct node_options *options)
     list_init(&node->reading);
     list_init(&node->proposed);
     memcpy(node->random.state, options->seed, sizeof(node->random.state));
+    node->next_sequence = first_sequence(&node->random);
     return node;
 }
 

@@ -9,6 +9,7 @@
 #include "cmd/broker/first_boot.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/peers/remembered.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "crypto/crypto.h"
 
@@ -210,10 +211,13 @@ static const struct metadata_hooks hooks = {publish, changed};
 int membership_open_metadata(struct broker *broker, struct metadata_options *options, char message[METADATA_MESSAGE_SIZE])
 {
     const struct raft_server self = {broker->identity.broker_id, broker->identity.dir_id};
+    struct net_address remembered[REMEMBERED_MAX];
+    size_t remembered_count = 0;
     const struct image_broker *before;
     int err;
 
     options->identity = &broker->identity;
+    options->knows_others = broker->seed_count > 0 || (remembered_read(broker->fs, remembered, &remembered_count) == 0 && remembered_count > 0);
     options->hooks = &hooks;
     options->user = broker;
     if (founding_value_has(&broker->founding, &self)) {

@@ -386,6 +386,36 @@ int metadata_prepare(struct fs *fs, const struct identity *identity, char messag
     return err;
 }
 
+/* ---- damage that nobody repairs ---- */
+
+struct damaged_file {
+    uint64_t first; /* the entry that is not readable */
+    uint64_t base;  /* ret: of the file that has its place */
+};
+
+static int find_damaged_file(void *user, const char *name, bool is_dir)
+{
+    struct damaged_file *file = user;
+    unsigned long long base;
+
+    if (!is_dir && sscanf(name, "log-%20llu", &base) == 1 && base <= file->first && base > file->base) file->base = base;
+    return 0;
+}
+
+/* A mesh of one: what was acknowledged and cannot be read is lost to everybody, so it is not passed over. */
+static int refuse_alone(struct fs *fs, const struct raft_store_report *report, char *message)
+{
+    struct damaged_file file = {report->damaged_first, 0};
+    int err = fs->ops->list(fs, STORE_DIRECTORY, find_damaged_file, &file);
+
+    if (err != 0) return err;
+    snprintf(message, METADATA_MESSAGE_SIZE,
+             "DIR/" STORE_DIRECTORY "/log-%020llu: entries %llu to %llu of the metadata log are damaged, and no other broker is known that could have "
+             "them: if there is one, start with 'mesh join' and its address, and it tells what is missing; else restore the data directory from a copy",
+             (unsigned long long)file.base, (unsigned long long)report->damaged_first, (unsigned long long)report->damaged_until);
+    return MESH_ECORRUPT;
+}
+
 static int open_all(struct metadata *metadata, const struct metadata_options *options, char *message)
 {
     const struct raft_server self = {options->identity->broker_id, options->identity->dir_id};
@@ -399,6 +429,7 @@ static int open_all(struct metadata *metadata, const struct metadata_options *op
                               METADATA_MESSAGE_SIZE);
     if (err != 0) return err;
     report_recovery(&report);
+    if (report.damaged_until != 0 && !options->knows_others) return refuse_alone(options->fs, &report, message);
     metadata->was_damaged = report.damaged_until != 0 || recovered->damaged_until != 0;
     return new_node(metadata, options, recovered);
 }

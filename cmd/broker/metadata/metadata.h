@@ -41,6 +41,7 @@ struct metadata_options {
     int32_t replication_factor_default; /* 3: bounded by the number of brokers */
     const struct decide_config *config_defaults; /* for topics created without these keys; copied. Recorded with the topic */
     size_t config_default_count;
+    bool knows_others;    /* other brokers can be looked for: seeds were named, or members are remembered. Without, damage is never repaired */
     uint32_t election_ms;                  /* the shortest time without a coordinator before another one is elected; the longest is twice that */
     uint32_t leave_ms_max;                 /* metadata_leave() ends by then; 0: 5 s */
     bool was_unclean;                      /* the life before left no mark of a clean stop */

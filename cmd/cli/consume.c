@@ -310,8 +310,15 @@ static int assign(struct consume *consume, int32_t partition)
     return err;
 }
 
+static int report_obstacle(const struct consume *consume, const struct mesh_partition_info *obstacle)
+{
+    return (int)failure_report(false, obstacle->error, obstacle->problem, "consuming '%s' partition %d",
+                               consume->arguments->operands[0], obstacle->partition);
+}
+
 static int plan_and_assign(struct consume *consume)
 {
+    const struct mesh_partition_info *obstacle;
     const struct arguments *arguments = consume->arguments;
     int32_t partition = (int32_t)arguments_integer(arguments, "partition", -1);
     struct mesh_topic_list *list;
@@ -320,7 +327,10 @@ static int plan_and_assign(struct consume *consume)
     if (err != 0) return (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);
     err = consume_plan_init(&consume->plan, mesh_topic_list_get(list, 0), partition, consume->start,
                             consume->until_end);
+    obstacle = consume_plan_obstacle(mesh_topic_list_get(list, 0), partition, consume->start, consume->until_end);
+    if (obstacle != NULL) err = report_obstacle(consume, obstacle);
     mesh_topic_list_free(list);
+    if (obstacle != NULL) return err;
     if (err == MESH_EUNKNOWN_TOPIC)
         return (int)failure_report(false, err, "there is no such partition", "consuming '%s' partition %d",
                                    arguments->operands[0], partition);

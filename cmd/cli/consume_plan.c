@@ -52,23 +52,36 @@ static void plan_partition(struct consume_plan *plan, const struct mesh_partitio
         plan->record_total += (uint64_t)(planned->end - number);
 }
 
+const struct mesh_partition_info *consume_plan_obstacle(const struct mesh_topic_info *topic, int32_t partition,
+                                                        struct start_offset start, bool until_end)
+{
+    bool needs_offsets = until_end || start.kind == START_BEFORE_END;
+
+    for (size_t i = 0; i < topic->partition_count; i++) {
+        const struct mesh_partition_info *info = &topic->partitions[i];
+        if (partition >= 0 && info->partition != partition) continue;
+        if (info->error == 0) continue;
+        /* An endless reading may begin while a leader is away: the consumer goes there when it is back. */
+        if (needs_offsets || !mesh_error_is_retriable(info->error)) return info;
+    }
+    return NULL;
+}
+
 int consume_plan_init(struct consume_plan *plan, const struct mesh_topic_info *topic, int32_t partition,
                       struct start_offset start, bool until_end)
 {
+    const struct mesh_partition_info *obstacle = consume_plan_obstacle(topic, partition, start, until_end);
+
     MESH_ASSERT(partition >= -1);
     *plan = (struct consume_plan){.partition_count = topic->partition_count};
     if (partition >= 0 && (size_t)partition >= topic->partition_count) return MESH_EUNKNOWN_TOPIC;
+    if (obstacle != NULL) return obstacle->error;
     plan->partitions = calloc(topic->partition_count + 1, sizeof(plan->partitions[0]));
     if (plan->partitions == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < topic->partition_count; i++) {
         const struct mesh_partition_info *info = &topic->partitions[i];
         if (partition >= 0 && info->partition != partition) continue;
         if (info->partition < 0 || (size_t)info->partition >= plan->partition_count) continue;
-        if (info->error != 0) {
-            int err = info->error;
-            consume_plan_deinit(plan);
-            return err;
-        }
         plan_partition(plan, info, start, until_end);
     }
     return 0;

@@ -25,10 +25,15 @@ struct consume_plan {
 };
 
 /* Plans for one partition, or all when partition is -1. Errors: MESH_EUNKNOWN_TOPIC (no such partition),
- * MESH_ENOMEM, or the error of a partition that cannot be served. */
+ * MESH_ENOMEM, or the error of a partition that cannot be served: how far it goes is not known then, so that it is
+ * never taken for an empty one. What needs no offsets is planned all the same where the error may pass. */
 int consume_plan_init(struct consume_plan *plan, const struct mesh_topic_info *topic, int32_t partition,
                       struct start_offset start, bool until_end);
 void consume_plan_deinit(struct consume_plan *plan);
+
+/* The partition whose error consume_plan_init() returns, or NULL. */
+const struct mesh_partition_info *consume_plan_obstacle(const struct mesh_topic_info *topic, int32_t partition,
+                                                        struct start_offset start, bool until_end);
 
 /* Tells that the next offset to be read is now `position`. Returns true when this partition has just come to
  * its end. */

@@ -47,6 +47,80 @@ class Mesh(MeshCase):
             out = self.mesh("consume", "spread", "--until-end", broker=broker).out
             self.assertEqual(sorted(out.splitlines()), sorted(line.split(b" ", 1)[1] for line in lines.splitlines()))
 
+    def described(self, broker, topic):
+        return self.mesh("topic", "describe", topic, "--json", broker=broker).json["partitions"]
+
+    def test_every_broker_says_how_far_every_partition_goes(self):
+        brokers = self.start_mesh(3)
+        self.mesh("topic", "create", "spread", "--partitions", "6", "--replicas", "1", broker=brokers[0])
+        for number in range(6):
+            self.mesh("produce", "spread", "--partition", number, stdin=b"x\n" * (10 + number), broker=brokers[number % 3])
+        for broker in brokers:
+            partitions = self.described(broker, "spread")
+            self.assertEqual([p["high_watermark"] for p in partitions], [10 + number for number in range(6)])
+            self.assertEqual([p["problem"] for p in partitions], [None] * 6)
+            self.assertEqual(partitions, self.described(brokers[0], "spread"))
+            self.assertTrue(all(p["bytes"] > 0 for p in partitions), partitions)
+            listed = self.mesh("topic", "list", "--json", broker=broker).json["topics"]
+            self.assertEqual([topic["records"] for topic in listed], [sum(range(10, 16))])
+
+    def test_a_leader_that_clients_cannot_reach_is_written_and_read_through_others(self):
+        """It advertises an address where nobody listens, so only the links that it makes itself lead to it."""
+        first = self.start_broker(self.path("b0"), options=["--name", "b0", *QUICK])
+        nowhere = socket.socket()  # bound and not listening: whoever connects is refused
+        self.addCleanup(nowhere.close)
+        nowhere.bind(("127.0.0.1", 0))
+        hidden = self.start_broker(self.path("b1"), seeds=[first.address],
+                                   options=["--name", "b1", "--advertise", "127.0.0.1:%d" % nowhere.getsockname()[1], *QUICK])
+        self.mesh("topic", "create", "spread", "--partitions", "4", "--replicas", "1", broker=first)
+        leaders = {p["leader"] for p in self.described(first, "spread")}
+        self.assertEqual(len(leaders), 2)
+        for number in range(4):
+            lines = b"".join(b"%d-%d\n" % (number, i) for i in range(500))
+            self.mesh("produce", "spread", "--partition", number, stdin=lines, broker=first)
+            self.assertEqual(self.mesh("consume", "spread", "--partition", number, "--until-end", broker=first).out, lines)
+        for broker in (first, hidden):
+            self.assertEqual([p["high_watermark"] for p in self.described(broker, "spread")], [500] * 4)
+        self.assertEqual(len(self.mesh("consume", "spread", "--until-end", broker=first).out.splitlines()), 2000)
+
+    def check_that_a_silent_leader_is_no_empty_partition(self, silence):
+        brokers = self.start_mesh(3)
+        self.mesh("topic", "create", "spread", "--partitions", "6", "--replicas", "1", broker=brokers[0])
+        for number in range(6):
+            self.mesh("produce", "spread", "--partition", number, stdin=b"x\n" * 10, broker=brokers[0])
+        node_id = next(row["node_id"] for row in self.status(brokers[0])["brokers"] if row["broker"] in brokers[2].ready)
+        its = [p["partition"] for p in self.described(brokers[0], "spread") if p["leader"] == node_id]
+        self.assertTrue(its)
+        silence(brokers[2])
+        # At once, when nobody has noticed, and later, when it is known to be gone.
+        for seconds in (0, PATIENCE_S):
+            until = time.monotonic() + seconds
+            while True:
+                begin = time.monotonic()
+                partitions = self.described(brokers[0], "spread")
+                self.assertLess(time.monotonic() - begin, 10)
+                self.assertEqual([p["partition"] for p in partitions if p["problem"] is not None], its, partitions)
+                self.assertEqual([p["high_watermark"] for p in partitions if p["partition"] not in its], [10] * (6 - len(its)))
+                if time.monotonic() > until or {p["leader"] for p in partitions if p["partition"] in its} == {-1}:
+                    break
+            refused = self.mesh("consume", "spread", "--until-end", broker=brokers[0], code=None)
+            self.assertNotEqual(refused.code, 0, str(refused))
+            self.assertIn(b"partition %d" % its[0], refused.err)
+            self.assertEqual(refused.out, b"")
+        other = next(number for number in range(6) if number not in its)
+        self.assertEqual(self.mesh("consume", "spread", "--partition", other, "--until-end", broker=brokers[0]).out, b"x\n" * 10)
+        return brokers
+
+    def test_a_leader_that_was_killed_is_an_error_and_no_empty_partition(self):
+        brokers = self.check_that_a_silent_leader_is_no_empty_partition(lambda broker: broker.kill())
+        brokers[2].start()
+        self.until("its partitions are not read again",
+                   lambda: len(self.mesh("consume", "spread", "--until-end", broker=brokers[0], code=None).out.splitlines()) == 60, *brokers)
+
+    def test_a_leader_that_hangs_is_an_error_and_no_empty_partition(self):
+        brokers = self.check_that_a_silent_leader_is_no_empty_partition(lambda broker: broker.process.send_signal(signal.SIGSTOP))
+        brokers[2].process.send_signal(signal.SIGCONT)
+
     # ---- first boot ----
 
     def check_first_boot(self, count):

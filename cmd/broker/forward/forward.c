@@ -419,6 +419,11 @@ int forward_open(struct control *control, struct forward **ret_forward)
     return 0;
 }
 
+struct mailbox *forward_mailbox(struct forward *forward)
+{
+    return &forward->mailbox;
+}
+
 void forward_attach(struct forward *forward, struct peers *peers)
 {
     forward->peers = peers;

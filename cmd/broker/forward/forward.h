@@ -21,6 +21,7 @@
 #define FORWARD_TIMEOUT_MS       60000        /* of a produce request that names none */
 #define FORWARD_SLACK_MS         1000         /* what the answer may take beyond the leader's own time */
 #define FORWARD_READ_MS          10000        /* for offsets, and for a fetch beyond its wait */
+#define FORWARD_DESCRIBE_MS      2000         /* for a leader to say how far its partitions go */
 #define FORWARD_IDLE_MS          60000        /* so long after the last call a link is kept for more */
 
 struct forward;
@@ -28,6 +29,9 @@ struct peers;
 
 /* Before the shards start. Errors: MESH_ENOMEM, MESH_EIO. Until forward_attach() calls come back as unreachable. */
 int forward_open(struct control *control, struct forward **ret_forward);
+
+/* The control loop's mailbox that is emptied also when the loop has ended, until nothing is under way between threads. */
+struct mailbox *forward_mailbox(struct forward *forward);
 
 /* Becomes the peers' user for LINK_TYPE_FORWARD. */
 void forward_attach(struct forward *forward, struct peers *peers);

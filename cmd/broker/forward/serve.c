@@ -4,6 +4,7 @@
  * error frame was not begun. */
 #include "base/assert.h"
 #include "base/error.h"
+#include "cmd/broker/forward/describe.h"
 #include "cmd/broker/forward/forward_internal.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/ops/list_offsets.h"
@@ -31,6 +32,7 @@ struct forward_serve {
     struct produce_foreign produce;
     struct list_node fetches; /* the fetch, while it runs */
     struct fetch_records *records; /* to be copied, in order */
+    struct description description; /* while its figures are gathered */
     struct buffer head;       /* the answer: frame header and message */
     uint8_t *body;            /* owned; its attachment */
     size_t body_size;
@@ -52,6 +54,7 @@ static void serve_free(struct forward_serve *serve)
         serve->records = records->next;
         fetch_records_free(records);
     }
+    description_deinit(&serve->description);
     buffer_deinit(&serve->head);
     free(serve->body);
     free(serve->bytes);
@@ -406,18 +409,60 @@ static int start_offsets(struct forward_serve *serve)
     return err;
 }
 
+/* ---- descriptions ---- */
+
+/* Control loop. */
+static int encode_described(struct forward_serve *serve)
+{
+    struct forward *forward = serve->peer->forward;
+    int err = head_start(serve);
+
+    if (err == 0) err = message_encode_topic_response(&serve->head, &serve->description.topics);
+    if (err != 0) return err;
+    if (serve->head.size - FRAME_HEADER_SIZE > FRAME_MESSAGE_BYTES_MAX) return MESH_ETOOLARGE;
+    if (forward->serve_bytes + serve->head.size > FORWARD_SERVE_BYTES_MAX) return MESH_EBUSY;
+    serve->counted += serve->head.size;
+    forward->serve_bytes += serve->head.size;
+    head_finish(serve);
+    return 0;
+}
+
+static void on_described(void *user)
+{
+    struct forward_serve *serve = user;
+
+    serve->error = encode_described(serve);
+    serve_home(&serve->mail);
+}
+
+static int start_describe(struct forward_serve *serve)
+{
+    struct shard *shard = serve->shard;
+    struct message_topic_describe request;
+    int err = message_decode_topic_describe(serve->message, &request);
+
+    if (err != 0) return err;
+    err = forward_describe_led(&serve->description, shard->image, shard->broker->node_id, &request);
+    message_deinit_topic_describe(&request);
+    if (err != 0) return err;
+    return control_describe_local(&shard->broker->control, &serve->description.topics, on_described, serve);
+}
+
 /* ---- the beginning ---- */
 
 /* On the shard. */
 static void serve_arrives(struct mail *mail)
 {
     struct forward_serve *serve = container_of(mail, struct forward_serve, mail);
-    int err;
+    int err = MESH_EPROTO;
 
-    if (serve->shard->is_stopping)
-        err = MESH_ESHUTDOWN;
-    else
-        err = serve->op == FRAME_OP_PRODUCE ? start_produce(serve) : serve->op == FRAME_OP_FETCH ? start_fetch(serve) : start_offsets(serve);
+    switch (serve->shard->is_stopping ? 0 : serve->op) {
+    case 0: err = MESH_ESHUTDOWN; break;
+    case FRAME_OP_PRODUCE: err = start_produce(serve); break;
+    case FRAME_OP_FETCH: err = start_fetch(serve); break;
+    case FRAME_OP_LIST_OFFSETS: err = start_offsets(serve); break;
+    case FRAME_OP_TOPIC_DESCRIBE: err = start_describe(serve); break;
+    }
     if (err != 0) fail(serve, err);
 }
 
@@ -453,7 +498,10 @@ static int find_shard(const struct forward *forward, const struct frame_header *
             partition = body.entries[0].partition;
         }
         if (err == 0) message_deinit_list_offsets_request(&body);
+    } else if (header->op == FRAME_OP_TOPIC_DESCRIBE && header->attachment_size == 0) {
+        err = 0; /* any will do */
     }
+    if (forward->control->shard_count == 0) err = MESH_EBUSY; /* it is starting, and has none yet */
     if (err == 0) *ret_shard = forward->control->shards[image_shard_of(&topic_id, partition, forward->control->shard_count)];
     return err;
 }
@@ -483,6 +531,7 @@ void forward_serve(struct forward *forward, struct forward_peer *peer, const str
     serve->attachment = serve->bytes + FRAME_HEADER_SIZE + header->message_size;
     list_init(&serve->node);
     list_init(&serve->fetches);
+    description_init(&serve->description);
     forward->stats.serves_now++;
     serve->counted = frame.size;
     forward->serve_bytes += frame.size;

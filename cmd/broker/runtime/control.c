@@ -1,7 +1,9 @@
-/* broker/runtime/control.c - from the control loop to the shards: images out, offsets back. */
+/* broker/runtime/control.c - from the control loop to the shards: images out, offsets back; and offsets that other brokers know. */
 #include "cmd/broker/runtime/control.h"
 
 #include "base/error.h"
+#include "cmd/broker/forward/describe.h"
+#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/ops/partition_facts.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -66,6 +68,7 @@ static void fill_topic(struct shard *shard, uint32_t shard_count, struct message
         struct message_partition *partition = &topic->partitions[i];
         struct partition_facts facts;
 
+        if (partition->leader != shard->broker->node_id) continue;
         if (image_shard_of(&topic->topic_id, partition->partition, shard_count) != shard->index) continue;
         partition_facts_get(shard, &topic->topic_id, partition->partition, &facts);
         partition->shard = shard->index;
@@ -87,11 +90,10 @@ static void offsets_arrive(struct mail *mail)
         if (gather->response->topics[i].error == 0)
             fill_topic(offsets->shard, gather->control->shard_count, &gather->response->topics[i]);
     offsets->mail.deliver = offsets_home;
-    mailbox_post(&gather->control->mailbox, &offsets->mail);
+    mailbox_post(forward_mailbox(gather->control->forward), &offsets->mail);
 }
 
-int control_describe_offsets(struct control *control, struct message_topic_response *response, control_done_fn *done,
-                             void *user)
+int control_describe_local(struct control *control, struct message_topic_response *response, control_done_fn *done, void *user)
 {
     struct offsets_gather *gather = calloc(1, sizeof(*gather) + control->shard_count * sizeof(gather->mails[0]));
 
@@ -107,5 +109,44 @@ int control_describe_offsets(struct control *control, struct message_topic_respo
         gather->mails[i].mail.deliver = offsets_arrive;
         shard_post(control->shards[i], &gather->mails[i].mail);
     }
+    return 0;
+}
+
+/* Of those led here and of those led elsewhere: two parts, which end in any order. */
+struct offsets_all {
+    struct forward_describe *elsewhere;
+    control_done_fn *done;
+    void *user;
+    int remaining;
+};
+
+static void part_done(void *user)
+{
+    struct offsets_all *all = user;
+
+    if (--all->remaining > 0) return;
+    all->done(all->user);
+    forward_describe_free(all->elsewhere);
+    free(all);
+}
+
+int control_describe_offsets(struct control *control, struct message_topic_response *response, control_done_fn *done,
+                             void *user)
+{
+    struct forward_describe *elsewhere;
+    struct offsets_all *all;
+    int err = forward_describe_new(control, response, &elsewhere);
+
+    if (err != 0) return err;
+    if (elsewhere == NULL) return control_describe_local(control, response, done, user);
+    all = calloc(1, sizeof(*all));
+    if (all != NULL) *all = (struct offsets_all){elsewhere, done, user, 2};
+    err = all == NULL ? MESH_ENOMEM : control_describe_local(control, response, part_done, all);
+    if (err != 0) {
+        forward_describe_free(elsewhere);
+        free(all);
+        return err;
+    }
+    forward_describe_send(elsewhere, part_done, all);
     return 0;
 }

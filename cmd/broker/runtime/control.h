@@ -49,10 +49,14 @@ struct control {
  * is behind skips images in between. Fits metadata_publish_fn; user is the control. Never fails. */
 void control_publish_image(void *user, const struct image *image);
 
-/* Fills high watermark, log start, log end, size and error of every partition in *response, by asking its shard. done runs
- * on the control loop, always later; response must stay until then. Whatever was published before has reached every
- * shard by then. Errors: MESH_ENOMEM (done will not run). */
+/* Fills high watermark, log start, log end, size and error of every partition in *response that this broker leads, by asking its
+ * shard. done runs on the control loop, always later; response must stay until then. Whatever was published before has reached every
+ * shard by then. Any thread. Errors: MESH_ENOMEM (done will not run). */
 typedef void control_done_fn(void *user);
+int control_describe_local(struct control *control, struct message_topic_response *response, control_done_fn *done, void *user);
+
+/* The same, and of partitions that others lead by asking these over the links. One whose leader does not say, or that has none, gets an
+ * error that may be tried again, and a text of its problem that lives until done returns. */
 int control_describe_offsets(struct control *control, struct message_topic_response *response, control_done_fn *done,
                              void *user);
 

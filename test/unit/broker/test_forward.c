@@ -406,6 +406,93 @@ START_TEST(a_client_that_leaves_takes_its_requests_along)
 }
 END_TEST
 
+/* ---- how far partitions go ---- */
+
+/* Of a topic that the metadata know: what is made by hand is not described. */
+static void describe(struct raw_client *asked, const char *name, struct message_topic_response *ret_response)
+{
+    char *names[] = {(char *)(uintptr_t)name};
+    struct message_topic_describe request = {.names = names, .name_count = 1, .with_offsets = true};
+    struct buffer message = BUFFER_INIT;
+    struct raw_frame frame;
+
+    ck_assert_int_eq(message_encode_topic_describe(&message, &request), 0);
+    raw_expect(asked, raw_send(asked, FRAME_OP_TOPIC_DESCRIBE, buffer_slice(&message), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&frame.message), ret_response), 0);
+    ck_assert_uint_eq(ret_response->topic_count, 1);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&message);
+}
+
+/* Made through `here`, known to both, each of which leads some of it; the records of partition i are i + 1. */
+static struct uuid fill_real_topic(void)
+{
+    struct message_topic_response response;
+    struct uuid id = raw_topic_create(&client, "real", PARTITIONS, NULL, NULL);
+
+    do
+        describe(&direct, "real", &response);
+    while (response.topics[0].error != 0 && (message_deinit_topic_response(&response), true));
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        struct buffer batch = raw_batch((int)i + 1, 10, -1, -1, raw_now_ms());
+        struct raw_client *leader = response.topics[0].partitions[i].leader == 1 ? &client : &direct;
+
+        ck_assert_int_eq(raw_produce(leader, &id, i, &batch).error, 0);
+        buffer_deinit(&batch);
+    }
+    message_deinit_topic_response(&response);
+    return id;
+}
+
+START_TEST(every_broker_says_how_far_every_partition_goes)
+{
+    struct raw_client *const asked[] = {&client, &direct};
+    int led[3] = {0};
+
+    (void)fill_real_topic();
+    for (int i = 0; i < 2; i++) {
+        struct message_topic_response response;
+
+        describe(asked[i], "real", &response);
+        ck_assert_uint_eq(response.topics[0].partition_count, PARTITIONS);
+        for (uint32_t j = 0; j < PARTITIONS; j++) {
+            const struct message_partition *partition = &response.topics[0].partitions[j];
+
+            ck_assert_int_eq(partition->error, 0);
+            ck_assert_str_eq(partition->problem, "");
+            ck_assert_uint_eq(partition->high_watermark, j + 1);
+            ck_assert_uint_eq(partition->log_end, j + 1);
+            ck_assert_uint_gt(partition->size_bytes, 0);
+            ck_assert_int_ge(partition->leader, 1);
+            ck_assert_int_le(partition->leader, 2);
+            led[partition->leader]++;
+        }
+        message_deinit_topic_response(&response);
+    }
+    ck_assert(led[1] > 0 && led[2] > 0);
+}
+END_TEST
+
+START_TEST(of_a_leader_that_is_gone_nothing_is_known)
+{
+    struct message_topic_response response;
+
+    (void)fill_real_topic();
+    raw_close(&direct);
+    ck_assert_int_eq(broker_fixture_stop(&there), 0);
+    describe(&client, "real", &response);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        const struct message_partition *partition = &response.topics[0].partitions[i];
+
+        ck_assert_int_eq(partition->error, partition->leader == 1 ? 0 : MESH_EUNREACHABLE);
+        ck_assert_int_eq(partition->problem[0] == '\0', partition->error == 0);
+        ck_assert_uint_eq(partition->high_watermark, partition->error == 0 ? i + 1 : 0);
+    }
+    message_deinit_topic_response(&response);
+    start_there();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("forward");
@@ -426,6 +513,8 @@ int main(void)
     tcase_add_test(tcase, a_leader_that_goes_is_told_and_one_that_returns_is_used);
     tcase_add_test(tcase, a_stop_waits_for_no_long_poll_elsewhere);
     tcase_add_test(tcase, a_client_that_leaves_takes_its_requests_along);
+    tcase_add_test(tcase, every_broker_says_how_far_every_partition_goes);
+    tcase_add_test(tcase, of_a_leader_that_is_gone_nothing_is_known);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

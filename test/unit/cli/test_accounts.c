@@ -210,6 +210,38 @@ START_TEST(plan_refuses_a_partition_that_cannot_be_served)
 }
 END_TEST
 
+/* A leader that did not say how far its partition goes: no end, and no place before the end, is known. */
+static const struct {
+    struct start_offset start;
+    int32_t partition;
+    bool until_end;
+    int error, err;
+} silent_cases[] = {
+    {{START_BEGINNING, 0}, -1, true, MESH_EUNREACHABLE, MESH_EUNREACHABLE},
+    {{START_BEGINNING, 0}, 1, true, MESH_EUNREACHABLE, MESH_EUNREACHABLE},
+    {{START_BEGINNING, 0}, 0, true, MESH_EUNREACHABLE, 0}, /* another one is read */
+    {{START_BEFORE_END, 5}, -1, false, MESH_EUNREACHABLE, MESH_EUNREACHABLE},
+    {{START_BEGINNING, 0}, -1, false, MESH_EUNREACHABLE, 0}, /* endless: it may come back */
+    {{START_END, 0}, -1, false, MESH_EUNREACHABLE, 0},
+    {{START_END, 0}, -1, false, MESH_ECORRUPT, MESH_ECORRUPT},
+};
+START_TEST(plan_takes_no_silent_partition_for_an_empty_one)
+{
+    const struct mesh_partition_info two[] = {{.partition = 0, .high_watermark = 9},
+                                              {.partition = 1, .error = silent_cases[_i].error, .problem = "silent"}};
+    const struct mesh_topic_info info = {.name = "t", .partitions = two, .partition_count = 2};
+    const struct mesh_partition_info *obstacle;
+    struct consume_plan plan;
+
+    obstacle = consume_plan_obstacle(&info, silent_cases[_i].partition, silent_cases[_i].start, silent_cases[_i].until_end);
+    ck_assert_int_eq(
+        consume_plan_init(&plan, &info, silent_cases[_i].partition, silent_cases[_i].start, silent_cases[_i].until_end),
+        silent_cases[_i].err);
+    ck_assert_ptr_eq(obstacle, silent_cases[_i].err != 0 ? &two[1] : NULL);
+    consume_plan_deinit(&plan);
+}
+END_TEST
+
 /* ---- CPU times, exit codes ---- */
 
 static const struct {
@@ -262,6 +294,7 @@ int main(void)
     tcase_add_loop_test(tcase, plan_knows_where_each_partition_starts_and_ends, 0, COUNT_OF(plan_cases));
     tcase_add_test(tcase, plan_ends_each_partition_once);
     tcase_add_test(tcase, plan_refuses_a_partition_that_cannot_be_served);
+    tcase_add_loop_test(tcase, plan_takes_no_silent_partition_for_an_empty_one, 0, COUNT_OF(silent_cases));
     tcase_add_loop_test(tcase, cpu_time_is_read_past_any_program_name, 0, COUNT_OF(stat_cases));
     tcase_add_loop_test(tcase, errors_have_their_exit_codes, 0, COUNT_OF(exit_cases));
     suite_add_tcase(suite, tcase);

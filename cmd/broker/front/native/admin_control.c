@@ -1,7 +1,8 @@
 /* broker/front/native/admin_control.c - the control loop's side: decode, ask the metadata, describe, answer.
  *
  * A change of topics is answered after every shard has seen the image that holds it: the mails that gather offsets travel
- * behind the image, so a client that has its answer may produce through any shard. */
+ * behind the image, so a client that has its answer may produce through any shard. Other brokers are not waited for: that answer
+ * has the offsets of partitions that are led here. */
 #include "base/error.h"
 #include "cmd/broker/front/native/admin.h"
 #include "cmd/broker/metadata/metadata.h"
@@ -43,7 +44,7 @@ static void on_topic_changed(void *user, int error, const char *message, const s
     }
     description_init(&call->description);
     err = topic == NULL ? 0 : describe_topic(&call->description, metadata_image(call->control->metadata), topic);
-    if (err == 0) err = control_describe_offsets(call->control, &call->description.topics, on_offsets, call);
+    if (err == 0) err = control_describe_local(call->control, &call->description.topics, on_offsets, call);
     if (err != 0) fail(call, err);
 }
 

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """One coordinator, one set of topics: first boots, changes through any broker, and the loss of whoever coordinates."""
 import shutil
+import signal
+import socket
+import time
 
 from harness import main
-from mesh_case import MeshCase, QUICK, free_addresses
+from mesh_case import PATIENCE_S, MeshCase, QUICK, free_addresses
 
 
 class Mesh(MeshCase):

@@ -265,6 +265,13 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Shows the brokers, the partitions' health and every known problem with its remedy. The exit code is 0 whenever a broker answered.",
      "mesh status\nmesh status --json",
      NO_OPTIONS, CLIENT},
+    {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Say why a broker leads a partition",
+     "Shows who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "
+     "1,000,000 for being in sync, 100,000 for each step (0 to 9) of how far its log reaches, 50,000 for standing in the preferred zone, 4,000 for each point of health (0 to 10), "
+     "30 for each point of idleness (0 to 100), 900 for having been placed as leader. The highest wins.",
+     "mesh why orders/0\nmesh why orders/0 --json",
+     NO_OPTIONS, CLIENT},
     {COMMAND_BENCH_PRODUCE, "bench produce", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Measure producing",
      "Sends records as fast as the broker acknowledges them, or at a fixed rate, and prints records and bytes per second, the latency of "

@@ -39,6 +39,7 @@ enum frame_op {
     FRAME_OP_MEMBERS = 13,
     FRAME_OP_LEAVE = 14,
     FRAME_OP_KEYS = 15,
+    FRAME_OP_WHY = 16,
 };
 
 struct frame_header {

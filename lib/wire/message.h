@@ -259,6 +259,26 @@ struct message_keys_response {
     size_t key_count;
     char *phase, *waiting_for; /* of the rotation under way; "" when there is none */
 };
+struct message_why_request {
+    char *topic;
+    uint32_t partition;
+};
+struct message_candidate {
+    int32_t node_id;
+    char *name, *standing; /* standing: a sentence for people */
+    int64_t score;         /* 0: it could not be elected, or there was no election */
+    uint32_t flags, log, health, load; /* flags as PROTOCOL.md says; 0..9; 0..10; 0..100 */
+};
+struct message_why_response {
+    char *topic, *leader_name, *reason;
+    struct uuid topic_id;
+    uint32_t partition;
+    int32_t leader, leader_epoch; /* now; leader: node id, -1 none */
+    bool was_elected;
+    uint64_t decided_index; /* 0: never elected */
+    struct message_candidate *candidates;
+    size_t candidate_count;
+};
 
 /* X(suffix, struct): int message_encode_<suffix>(struct buffer *to, const struct ... *);
  * int message_decode_<suffix>(struct slice, struct ... *ret); void message_deinit_<suffix>(struct ... *).
@@ -285,7 +305,9 @@ struct message_keys_response {
     X(status_response, message_status_response)                                                               \
     X(members_response, message_members_response)                                                             \
     X(keys_request, message_keys_request)                                                                     \
-    X(keys_response, message_keys_response)
+    X(keys_response, message_keys_response)                                                                   \
+    X(why_request, message_why_request)                                                                       \
+    X(why_response, message_why_response)
 
 #define MESSAGE_DECLARE(suffix, type)                                                                         \
     int message_encode_##suffix(struct buffer *to, const struct type *message);                               \

@@ -46,6 +46,22 @@ static const char *obstacle(const struct image_candidate *candidate)
     return "it is not in sync";
 }
 
+static const char *completeness(const struct image_candidate *candidate)
+{
+    if (candidate->flags & IMAGE_CANDIDATE_IN_SYNC) return "in sync";
+    return candidate->flags & IMAGE_CANDIDATE_ELIGIBLE ? "complete (ELR)" : "the last one known to be complete";
+}
+
+int election_explain_standing(const struct image_election *election, uint32_t i, char *to, size_t size)
+{
+    const struct image_candidate *candidate = &election->candidates[i];
+
+    if (candidate->score == 0) return snprintf(to, size, "could not lead: %s", obstacle(candidate));
+    return snprintf(to, size, "%s: %s, %s zone%s", candidate->node_id == election->leader ? "elected" : "could have led",
+                    completeness(candidate), candidate->flags & IMAGE_CANDIDATE_ZONE ? "preferred" : "another",
+                    candidate->flags & IMAGE_CANDIDATE_PREFERRED ? ", placed as leader" : "");
+}
+
 int election_explain_candidate(const struct image *image, const struct image_election *election, uint32_t i, char *to, size_t size)
 {
     const struct image_candidate *candidate = &election->candidates[i];
@@ -56,9 +72,6 @@ int election_explain_candidate(const struct image *image, const struct image_ele
     return snprintf(to, size, "broker %d (%s): %lld points%s: %s, log %u of 9, %szone, health %u of 10, idleness %u of 100%s",
                     candidate->node_id, name, (long long)candidate->score,
                     candidate->node_id == election->leader ? ", elected" : "",
-                    candidate->flags & IMAGE_CANDIDATE_IN_SYNC    ? "in sync"
-                    : candidate->flags & IMAGE_CANDIDATE_ELIGIBLE ? "complete (ELR)"
-                                                                  : "the last one known to be complete",
-                    candidate->log, candidate->flags & IMAGE_CANDIDATE_ZONE ? "preferred " : "another ", candidate->health,
+                    completeness(candidate), candidate->log, candidate->flags & IMAGE_CANDIDATE_ZONE ? "preferred " : "another ", candidate->health,
                     candidate->load, candidate->flags & IMAGE_CANDIDATE_PREFERRED ? ", placed as leader" : "");
 }

@@ -51,6 +51,8 @@ int32_t elector_best(const struct elector *elector, const struct uuid *topic_id,
 
 /* An election for people, "broker 3 (b3): 1,953,100: in sync ..., ..." for candidate i. Returns the size as snprintf() does. */
 int election_explain_candidate(const struct image *image, const struct image_election *election, uint32_t i, char *to, size_t size);
+/* The same without who it is and without the figures: "elected: in sync, in the preferred zone". */
+int election_explain_standing(const struct image_election *election, uint32_t i, char *to, size_t size);
 /* One sentence: who leads since when and why. */
 int election_explain(const struct image *image, const struct image_election *election, char *to, size_t size);
 

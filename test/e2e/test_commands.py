@@ -10,10 +10,10 @@ import unittest
 from harness import Case, MESH, main
 
 COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list",
-            "topic describe", "topic alter", "topic delete", "produce", "consume", "status",
+            "topic describe", "topic alter", "topic delete", "produce", "consume", "status", "why",
             "bench produce", "bench consume", "bench latency", "version", "help"]
 CLIENT_COMMANDS = [("topic", "create", "t"), ("topic", "list"), ("topic", "describe", "t"), ("topic", "alter", "t", "--partitions", "2"),
-                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("members",), ("leave",),
+                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("why", "t/0"), ("members",), ("leave",),
                    ("key", "list"), ("key", "rotate"), ("bench", "produce"),
                    ("bench", "consume"), ("bench", "latency")]
 DOCS = os.environ.get("MESH_DOCS", "")

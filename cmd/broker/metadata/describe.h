@@ -33,6 +33,11 @@ int describe_topics(struct description *description, const struct image *image,
 int describe_cluster(struct arena *arena, const struct image *image, int32_t coordinator,
                      struct message_cluster_response *ret_cluster);
 
+/* What WHY asks: who leads a partition, since when, and how all that might have led it were judged. Into `arena` (`request` is borrowed for
+ * as long). Errors: MESH_EUNKNOWN_TOPIC (or no such partition), MESH_ENOMEM. */
+int describe_why(struct arena *arena, const struct image *image, const struct message_why_request *request,
+                 struct message_why_response *ret_why);
+
 /* What the image does not know; gathered from the shards and the runtime. */
 struct describe_facts {
     int32_t coordinator; /* node id, -1: none */

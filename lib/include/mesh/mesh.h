@@ -320,6 +320,41 @@ MESH_EXPORT const char *mesh_keys_phase(const struct mesh_keys *keys);       /* 
 MESH_EXPORT const char *mesh_keys_waiting_for(const struct mesh_keys *keys); /* the name of a member; "": nobody */
 MESH_EXPORT void mesh_keys_free(struct mesh_keys *keys);
 
+/* Flags of a candidate. */
+#define MESH_CANDIDATE_IN_SYNC    1u
+#define MESH_CANDIDATE_ELIGIBLE   2u   /* complete, though not in sync (ELR) */
+#define MESH_CANDIDATE_FENCED     4u   /* it had no session with the coordinator */
+#define MESH_CANDIDATE_DRAINING   8u   /* it was being stopped */
+#define MESH_CANDIDATE_RETIRED    16u  /* it was removed from the mesh */
+#define MESH_CANDIDATE_ZONE       32u  /* in the preferred zone, or none was preferred */
+#define MESH_CANDIDATE_PREFERRED  64u  /* the partition's first replica */
+#define MESH_CANDIDATE_LAST_KNOWN 128u /* the last one known to be complete, and it stopped uncleanly */
+struct mesh_candidate_info {
+    int32_t node_id;
+    const char *name, *standing; /* standing: what became of it and why, for people */
+    int64_t score;               /* 0: it could not be elected, or there was no election */
+    uint32_t flags;
+    uint32_t log, health, load; /* 0..9: how far its log reached; 0..10; 0..100: 100 idle */
+};
+struct mesh_why_info {
+    const char *topic;
+    int32_t partition;
+    int32_t leader; /* node id, -1 none */
+    const char *leader_name;
+    int32_t leader_epoch;
+    int was_elected;        /* 0: its first leader leads, and was chosen when the partition was made */
+    uint64_t decided_index; /* of the entry of the metadata log that did it; 0: never elected */
+    const char *reason;     /* a sentence */
+    const struct mesh_candidate_info *candidates; /* every replica, in the order of placement */
+    size_t candidate_count;
+};
+struct mesh_why; /* owns what its info points to */
+
+/* Why a broker leads a partition. Errors: MESH_EUNKNOWN_TOPIC (or no such partition), MESH_EUNREACHABLE, MESH_ETIMEDOUT, MESH_ENOMEM, ... */
+MESH_EXPORT int mesh_why_get(struct mesh_client *client, const char *topic, int32_t partition, struct mesh_why **ret_why);
+MESH_EXPORT const struct mesh_why_info *mesh_why_info(const struct mesh_why *why);
+MESH_EXPORT void mesh_why_free(struct mesh_why *why);
+
 /* Version of the library, "major.minor.patch". */
 MESH_EXPORT const char *mesh_version(void);
 

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/describe.h"
+#include "metadata_history.h"
 #include "metadata_home.h"
 #include "support/failing_alloc.h"
 #include "support/fs_mem.h"
@@ -144,6 +145,119 @@ START_TEST(problems_are_said_with_a_remedy)
 }
 END_TEST
 
+/* ---- why ---- */
+
+static struct history *history;
+
+/* Three brokers, and topic "a" with `replicas` copies on 1, 2, 3 (as far as they go), led by 1. */
+static void open_history(int32_t replicas)
+{
+    history = history_new_mesh(3, "abc");
+    history_create_topic(history, "a", 1, replicas);
+}
+
+static void fence(int32_t node_id)
+{
+    struct uuid id = image_find_broker(history->image, node_id)->broker_id;
+    struct decision decision;
+
+    decision_init(&decision);
+    ck_assert_int_eq(decide_broker_fence(history->image, &id, NULL, &decision), 0);
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+}
+
+static void ask_why(struct arena *arena, struct message_why_response *ret_why)
+{
+    const struct message_why_request request = {.topic = TEXT("a")};
+
+    ck_assert_int_eq(describe_why(arena, history->image, &request, ret_why), 0);
+    ck_assert_str_eq(ret_why->topic, "a");
+    ck_assert_uint_eq(ret_why->partition, 0);
+}
+
+START_TEST(a_partition_that_was_never_elected_says_who_was_placed)
+{
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+
+    open_history(3);
+    ask_why(&arena, &why);
+    ck_assert_int_eq(why.leader, 1);
+    ck_assert_str_eq(why.leader_name, "broker");
+    ck_assert(!why.was_elected);
+    ck_assert_uint_eq(why.decided_index, 0);
+    ck_assert_str_eq(why.reason, "it was never elected: broker 1 (broker) was chosen as its first leader when the partition was made");
+    ck_assert_uint_eq(why.candidate_count, 3);
+    ck_assert_str_eq(why.candidates[0].standing, "leads: placed as leader");
+    ck_assert_str_eq(why.candidates[1].standing, "in sync");
+    ck_assert_int_eq(why.candidates[0].score, 0);
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
+START_TEST(an_election_is_told_with_every_candidate)
+{
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+
+    open_history(3);
+    fence(1);
+    ask_why(&arena, &why);
+    ck_assert(why.was_elected);
+    ck_assert_uint_eq(why.decided_index, image_applied_index(history->image));
+    ck_assert_int_gt(why.leader, 1);
+    ck_assert_int_eq(why.leader_epoch, 1);
+    ck_assert_msg(strstr(why.reason, "leads since epoch 1: the leader before lost its session") != NULL, "%s", why.reason);
+    ck_assert_uint_eq(why.candidate_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct message_candidate *candidate = &why.candidates[i];
+        const char *wanted = candidate->node_id == 1 ? "could not lead: " : candidate->node_id == why.leader ? "elected: " : "could have led: ";
+
+        ck_assert_ptr_eq(strstr(candidate->standing, wanted), candidate->standing);
+        ck_assert(candidate->node_id == 1 ? candidate->score == 0 : candidate->score > 1000000);
+    }
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
+START_TEST(one_replica_has_no_other_candidate)
+{
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+    int32_t only;
+
+    open_history(1);
+    ask_why(&arena, &why);
+    only = why.leader;
+    fence(only);
+    ask_why(&arena, &why);
+    ck_assert_int_eq(why.leader, -1);
+    ck_assert_str_eq(why.leader_name, "");
+    ck_assert_msg(strstr(why.reason, "It has one replica, so there is no other candidate: it is back when broker") != NULL, "%s", why.reason);
+    ck_assert_uint_eq(why.candidate_count, 1);
+    ck_assert_int_eq(why.candidates[0].node_id, only);
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
+START_TEST(why_refuses_what_does_not_exist)
+{
+    struct message_why_request no_partition = {.topic = TEXT("a"), .partition = 1}, no_topic = {.topic = TEXT("b")};
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+
+    open_history(3);
+    ck_assert_int_eq(describe_why(&arena, history->image, &no_partition, &why), MESH_EUNKNOWN_TOPIC);
+    ck_assert_int_eq(describe_why(&arena, history->image, &no_topic, &why), MESH_EUNKNOWN_TOPIC);
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -154,6 +268,10 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, topics_are_described);
     tcase_add_test(tcase, a_description_of_a_topic_survives_every_failed_allocation);
+    tcase_add_test(tcase, a_partition_that_was_never_elected_says_who_was_placed);
+    tcase_add_test(tcase, an_election_is_told_with_every_candidate);
+    tcase_add_test(tcase, one_replica_has_no_other_candidate);
+    tcase_add_test(tcase, why_refuses_what_does_not_exist);
     tcase_add_loop_test(tcase, problems_are_said_with_a_remedy, 0, ROWS(status_cases));
     tcase_set_timeout(tcase, 100);
     suite_add_tcase(suite, tcase);

@@ -267,10 +267,14 @@ START_TEST(the_best_of_the_eligible_is_elected_and_the_scores_are_kept)
             ck_assert(election->candidates[i].flags & IMAGE_CANDIDATE_FENCED);
             election_explain_candidate(history->image, election, i, text, sizeof(text));
             ck_assert_str_eq(text, "broker 1 (broker): could not lead, it has no session with the coordinator (fenced)");
+            election_explain_standing(election, i, text, sizeof(text));
+            ck_assert_str_eq(text, "could not lead: it has no session with the coordinator (fenced)");
         } else {
             ck_assert_int_gt(election->candidates[i].score, 1000000);
             election_explain_candidate(history->image, election, i, text, sizeof(text));
             ck_assert_ptr_nonnull(strstr(text, election->candidates[i].node_id == election->leader ? "points, elected: in sync" : "points: in sync"));
+            election_explain_standing(election, i, text, sizeof(text));
+            ck_assert_ptr_eq(strstr(text, election->candidates[i].node_id == election->leader ? "elected: in sync" : "could have led: in sync"), text);
         }
     }
     election_explain(history->image, election, text, sizeof(text));

@@ -314,6 +314,37 @@ static void fill_keys_response(struct fill *fill, struct message_keys_response *
     message->waiting_for = fill_string(fill);
 }
 
+static void fill_why_request(struct fill *fill, struct message_why_request *message)
+{
+    message->topic = fill_string(fill);
+    message->partition = fill_uint32(fill);
+}
+
+static void fill_why_response(struct fill *fill, struct message_why_response *message)
+{
+    message->topic = fill_string(fill);
+    message->topic_id = fill_uuid(fill);
+    message->partition = fill_uint32(fill);
+    message->leader = fill_or_none(fill);
+    message->leader_name = fill_string(fill);
+    message->leader_epoch = fill_int32(fill);
+    message->was_elected = fill_bool(fill);
+    message->decided_index = fill_number(fill);
+    message->reason = fill_string(fill);
+    message->candidates = fill_array(fill, sizeof(*message->candidates), &message->candidate_count);
+    for (size_t i = 0; i < message->candidate_count; i++) {
+        struct message_candidate *candidate = &message->candidates[i];
+        candidate->node_id = fill_int32(fill);
+        candidate->name = fill_string(fill);
+        candidate->standing = fill_string(fill);
+        candidate->score = (int64_t)fill_number(fill);
+        candidate->flags = fill_uint32(fill);
+        candidate->log = fill_uint32(fill);
+        candidate->health = fill_uint32(fill);
+        candidate->load = fill_uint32(fill);
+    }
+}
+
 /* ---- the table ---- */
 
 /* X(suffix, struct, fill function, protobuf-c's name) */
@@ -335,7 +366,9 @@ static void fill_keys_response(struct fill *fill, struct message_keys_response *
     X(status_response, message_status_response, fill_status_response, status_response)                       \
     X(members_response, message_members_response, fill_members_response, members_response)                   \
     X(keys_request, message_keys_request, fill_keys_request, keys_request)                                   \
-    X(keys_response, message_keys_response, fill_keys_response, keys_response)
+    X(keys_response, message_keys_response, fill_keys_response, keys_response)                               \
+    X(why_request, message_why_request, fill_why_request, why_request)                                       \
+    X(why_response, message_why_response, fill_why_response, why_response)
 
 #define KIND_WRAP(suffix, type, fill_function, wire_name)                                                    \
     _Static_assert(sizeof(struct type) <= MESSAGE_KIND_SIZE_MAX, "raise MESSAGE_KIND_SIZE_MAX");             \

@@ -162,6 +162,38 @@ static void encode_keys_response(struct buffer *to)
     ck_assert_int_eq(message_encode_keys_response(to, &message), 0);
 }
 
+/* ---- why ---- */
+
+static void encode_why_request(struct buffer *to)
+{
+    struct message_why_request message = {(char[]){"orders"}, 5};
+
+    ck_assert_int_eq(message_encode_why_request(to, &message), 0);
+}
+
+static void encode_why_response(struct buffer *to)
+{
+    struct message_candidate candidates[] = {
+        {1, (char[]){"alpha"}, (char[]){"could not lead: it has no session with the coordinator (fenced)"}, 0, 4 | 64, 0, 0, 0},
+        {300, (char[]){"beta"}, (char[]){"elected: in sync, preferred zone"}, 1991500, 1 | 32, 9, 10, 50},
+    };
+    struct message_why_response message = {
+        .topic = (char[]){"orders"},
+        .topic_id = uuid_from(0x10),
+        .partition = 5,
+        .leader = 300,
+        .leader_name = (char[]){"beta"},
+        .leader_epoch = 7,
+        .was_elected = true,
+        .decided_index = 123456,
+        .reason = (char[]){"broker 300 (beta) leads since epoch 7: the leader before lost its session"},
+        .candidates = candidates,
+        .candidate_count = 2,
+    };
+
+    ck_assert_int_eq(message_encode_why_response(to, &message), 0);
+}
+
 /* ---- topics ---- */
 
 static void encode_topic_create(struct buffer *to)
@@ -423,6 +455,8 @@ static const struct golden_case {
     {"leave_response", 1, FRAME_OP_LEAVE, 14, 0, encode_nothing, recode_nothing},
     {"keys_request", 0, FRAME_OP_KEYS, 15, 0, encode_keys_request, recode_keys_request},
     {"keys_response", 1, FRAME_OP_KEYS, 15, 0, encode_keys_response, recode_keys_response},
+    {"why_request", 0, FRAME_OP_WHY, 16, 0, encode_why_request, recode_why_request},
+    {"why_response", 1, FRAME_OP_WHY, 16, 0, encode_why_response, recode_why_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

@@ -118,6 +118,7 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_MEMBERS] = "members",
     [FRAME_OP_LEAVE] = "leave",
     [FRAME_OP_KEYS] = "keys",
+    [FRAME_OP_WHY] = "why",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

@@ -140,6 +140,24 @@ static void on_status(void *user, int error, const struct message_status_respons
     admin_answer(call, error, NULL);
 }
 
+static void serve_why(struct admin_call *call)
+{
+    struct message_why_request request;
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+    int err = message_decode_why_request(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    err = describe_why(&arena, metadata_image(call->control->metadata), &request, &why);
+    if (err == 0) err = message_encode_why_response(&call->response, &why);
+    admin_answer(call, err, err == MESH_EUNKNOWN_TOPIC ? "there is no such partition" : NULL);
+    arena_deinit(&arena);
+    message_deinit_why_request(&request);
+}
+
 /* ---- producer ids ---- */
 
 static void on_producer_id(void *user, int error, int64_t producer_id)
@@ -228,6 +246,7 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_MEMBERS: serve_members(call); break;
     case FRAME_OP_LEAVE: serve_leave(call); break;
     case FRAME_OP_KEYS: serve_keys(call); break;
+    case FRAME_OP_WHY: serve_why(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
     }

@@ -16,6 +16,45 @@ static const char *coordinator_id(const struct mesh_status_info *status)
     return NULL;
 }
 
+/* What a broker is in the coordination of the mesh. */
+static const char *role_of(const struct mesh_status_info *status, const struct mesh_broker_info *broker)
+{
+    if (broker->node_id == status->coordinator) return "coordinator";
+    for (size_t i = 0; i < status->voter_count; i++) {
+        if (status->voters[i].node_id != broker->node_id) continue;
+        if (status->voters[i].is_learner) return "learner";
+        return broker->is_witness ? "witness" : "voter";
+    }
+    return broker->is_witness ? "witness" : "observer";
+}
+
+static const char *state_of(const struct mesh_broker_info *broker)
+{
+    if (broker->is_fenced) return "fenced";
+    return broker->is_draining ? "leaving" : "serving";
+}
+
+static void write_voters(struct json_writer *json, const struct mesh_status_info *status)
+{
+    json_writer_key(json, "voters");
+    json_writer_begin_array(json);
+    for (size_t i = 0; i < status->voter_count; i++) {
+        json_writer_begin_object(json);
+        json_writer_key(json, "broker");
+        json_writer_text(json, status->voters[i].id);
+        json_writer_key(json, "node_id");
+        json_writer_integer(json, status->voters[i].node_id);
+        json_writer_key(json, "name");
+        json_writer_text(json, status->voters[i].name);
+        json_writer_key(json, "heard");
+        json_writer_boolean(json, status->voters[i].is_heard != 0);
+        json_writer_key(json, "learner");
+        json_writer_boolean(json, status->voters[i].is_learner != 0);
+        json_writer_end_object(json);
+    }
+    json_writer_end_array(json);
+}
+
 static void write_brokers(struct json_writer *json, const struct mesh_status_info *status)
 {
     json_writer_key(json, "brokers");
@@ -35,6 +74,12 @@ static void write_brokers(struct json_writer *json, const struct mesh_status_inf
         json_writer_text(json, address);
         json_writer_key(json, "zone");
         json_writer_text(json, broker->zone);
+        json_writer_key(json, "role");
+        json_writer_text(json, role_of(status, broker));
+        json_writer_key(json, "state");
+        json_writer_text(json, state_of(broker));
+        json_writer_key(json, "witness");
+        json_writer_boolean(json, broker->is_witness != 0);
         json_writer_end_object(json);
     }
     json_writer_end_array(json);
@@ -86,6 +131,7 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     else
         json_writer_null(&json);
     write_brokers(&json, status);
+    write_voters(&json, status);
     write_members(&json, status);
     json_writer_key(&json, "topics");
     json_writer_unsigned(&json, status->topics);
@@ -137,7 +183,7 @@ static int append_problems(const struct mesh_status_info *status, struct buffer 
 static int append_brokers(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
 {
     static const struct table_column columns[] = {
-        {"BROKER", false}, {"ADDRESS", false}, {"ID", true}, {"ZONE", false}, {"ROLE", false}};
+        {"BROKER", false}, {"ADDRESS", false}, {"ID", true}, {"ZONE", false}, {"ROLE", false}, {"STATE", false}};
     struct table table;
     int err;
 
@@ -148,7 +194,8 @@ static int append_brokers(const struct mesh_status_info *status, struct buffer *
         table_cell(&table, "%s:%u", broker->host, (unsigned)broker->port);
         table_cell(&table, "%d", broker->node_id);
         table_cell(&table, "%s", broker->zone[0] != '\0' ? broker->zone : "-");
-        table_cell(&table, "%s", broker->node_id == status->coordinator ? "coordinator" : "");
+        table_cell(&table, "%s", role_of(status, broker));
+        table_cell(&table, "%s", state_of(broker));
     }
     err = buffer_append_string(text, "\n");
     if (err == 0) err = table_write(&table, text, has_colours);

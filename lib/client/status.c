@@ -9,6 +9,7 @@ struct mesh_status {
     struct message_status_response response; /* owns every string */
     struct mesh_broker_info *brokers;
     struct mesh_problem_info *problems;
+    struct mesh_voter_info *voters;
     struct mesh_status_info info;
 };
 
@@ -28,6 +29,22 @@ static void fill_brokers(struct mesh_status *status)
         to->host = text(from->host);
         to->zone = text(from->zone);
         to->port = from->port <= UINT16_MAX ? (uint16_t)from->port : 0;
+        to->is_fenced = from->is_fenced;
+        to->is_draining = from->is_draining;
+        to->is_witness = from->is_witness;
+    }
+}
+
+static void fill_voters(struct mesh_status *status)
+{
+    for (size_t i = 0; i < status->response.voter_count; i++) {
+        const struct message_voter *from = &status->response.voters[i];
+        struct mesh_voter_info *to = &status->voters[i];
+        uuid_format(&from->broker_id, to->id);
+        to->node_id = from->node_id;
+        to->name = text(from->name);
+        to->is_heard = from->is_heard;
+        to->is_learner = from->is_learner;
     }
 }
 
@@ -38,8 +55,10 @@ static int fill(struct mesh_status *status)
 
     status->brokers = calloc(from->broker_count + 1, sizeof(*status->brokers));
     status->problems = calloc(from->problem_count + 1, sizeof(*status->problems));
-    if (status->brokers == NULL || status->problems == NULL) return MESH_ENOMEM;
+    status->voters = calloc(from->voter_count + 1, sizeof(*status->voters));
+    if (status->brokers == NULL || status->problems == NULL || status->voters == NULL) return MESH_ENOMEM;
     fill_brokers(status);
+    fill_voters(status);
     for (size_t i = 0; i < from->problem_count; i++)
         status->problems[i] = (struct mesh_problem_info){
             text(from->problems[i].what), text(from->problems[i].meaning), text(from->problems[i].remedy)};
@@ -61,6 +80,8 @@ static int fill(struct mesh_status *status)
     to->members_suspect = from->members_suspect;
     to->members_dead = from->members_dead;
     to->members_left = from->members_left;
+    to->voters = status->voters;
+    to->voter_count = from->voter_count;
     return 0;
 }
 
@@ -69,6 +90,7 @@ void mesh_status_free(struct mesh_status *status)
     if (status == NULL) return;
     free(status->brokers);
     free(status->problems);
+    free(status->voters);
     message_deinit_status_response(&status->response);
     free(status);
 }

@@ -135,6 +135,7 @@ struct message_broker {
     struct uuid broker_id;
     char *name, *host, *zone;
     uint32_t port, shard_count;
+    bool is_fenced, is_draining, is_witness;
 };
 struct message_cluster_response {
     struct uuid cluster_id;
@@ -220,6 +221,13 @@ struct message_init_producer_response {
 struct message_problem {
     char *what, *meaning, *remedy;
 };
+struct message_voter {
+    struct uuid broker_id;
+    int32_t node_id; /* 0: not registered */
+    char *name;
+    bool is_heard;   /* by the answering broker */
+    bool is_learner; /* does not vote yet */
+};
 struct message_status_response {
     struct uuid cluster_id;
     int32_t coordinator; /* node id, -1: none */
@@ -231,6 +239,8 @@ struct message_status_response {
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
     char *version;
     uint32_t members_alive, members_suspect, members_dead, members_left; /* as the answering broker sees them */
+    struct message_voter *voters;
+    size_t voter_count;
 };
 struct message_member {
     struct uuid broker_id;

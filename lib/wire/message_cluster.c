@@ -19,6 +19,9 @@ static struct message_broker *brokers_from_wire(struct conversion *conversion,
         to[i].zone = convert_string(conversion, from[i]->zone);
         to[i].port = from[i]->port;
         to[i].shard_count = from[i]->shard_count;
+        to[i].is_fenced = from[i]->is_fenced;
+        to[i].is_draining = from[i]->is_draining;
+        to[i].is_witness = from[i]->is_witness;
     }
     return to;
 }
@@ -37,6 +40,9 @@ static Mesh__Wire__Broker **brokers_to_wire(struct conversion *conversion, const
         to[i]->zone = from[i].zone;
         to[i]->port = from[i].port;
         to[i]->shard_count = from[i].shard_count;
+        to[i]->is_fenced = from[i].is_fenced;
+        to[i]->is_draining = from[i].is_draining;
+        to[i]->is_witness = from[i].is_witness;
     }
     return to;
 }
@@ -111,6 +117,35 @@ static Mesh__Wire__Problem **problems_to_wire(struct conversion *conversion,
     return to;
 }
 
+static struct message_voter *voters_from_wire(struct conversion *conversion, Mesh__Wire__Voter *const *from, size_t count, size_t *ret_count)
+{
+    struct message_voter *to = convert_array(conversion, count, sizeof(*to), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++) {
+        to[i].broker_id = convert_uuid(from[i]->broker_id);
+        to[i].node_id = from[i]->node_id;
+        to[i].name = convert_string(conversion, from[i]->name);
+        to[i].is_heard = from[i]->is_heard;
+        to[i].is_learner = from[i]->is_learner;
+    }
+    return to;
+}
+
+static Mesh__Wire__Voter **voters_to_wire(struct conversion *conversion, const struct message_voter *from, size_t count, size_t *ret_count)
+{
+    Mesh__Wire__Voter **to = convert_pointers(conversion, count, sizeof(**to), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++) {
+        mesh__wire__voter__init(to[i]);
+        to[i]->broker_id = convert_borrow_uuid(&from[i].broker_id);
+        to[i]->node_id = from[i].node_id;
+        to[i]->name = from[i].name;
+        to[i]->is_heard = from[i].is_heard;
+        to[i]->is_learner = from[i].is_learner;
+    }
+    return to;
+}
+
 static void status_response_from_wire(struct conversion *conversion, const Mesh__Wire__StatusResponse *from,
                                       struct message_status_response *to)
 {
@@ -130,6 +165,7 @@ static void status_response_from_wire(struct conversion *conversion, const Mesh_
     to->members_suspect = from->members_suspect;
     to->members_dead = from->members_dead;
     to->members_left = from->members_left;
+    to->voters = voters_from_wire(conversion, from->voters, from->n_voters, &to->voter_count);
 }
 
 static void status_response_to_wire(struct conversion *conversion, const struct message_status_response *from,
@@ -151,6 +187,7 @@ static void status_response_to_wire(struct conversion *conversion, const struct 
     to->members_suspect = from->members_suspect;
     to->members_dead = from->members_dead;
     to->members_left = from->members_left;
+    to->voters = voters_to_wire(conversion, from->voters, from->voter_count, &to->n_voters);
 }
 
 void message_deinit_status_response(struct message_status_response *message)
@@ -163,6 +200,9 @@ void message_deinit_status_response(struct message_status_response *message)
     }
     free(message->problems);
     free(message->version);
+    for (size_t i = 0; i < message->voter_count; i++)
+        free(message->voters[i].name);
+    free(message->voters);
     *message = (struct message_status_response){0};
 }
 

@@ -57,8 +57,8 @@ static void two_brokers(const struct image *image, const struct voters_input *in
         problem->meaning = "no two brokers can tell a dead partner from a cut wire, so nothing fails over by itself: while the voting broker is "
                            "away, partitions that the other leads go on, but no topic can be made or changed and no leader moves; while the "
                            "other is away, everything else goes on";
-        problem->remedy = "start a witness on a third machine (mesh join --witness SEED; it stores no data) or a third broker; if the voting "
-                          "broker is lost for good: mesh recover --accept-loss-of NAME on the other";
+        problem->remedy = "start a witness on a third machine (mesh join --witness SEED; it stores no data) or a third broker; a voting "
+                          "broker that stopped comes back with its data directory, on any machine";
         return;
     }
     snprintf(problem->what, sizeof(problem->what), "two brokers and a witness, but only %u vote%s yet", input->config->voter_count,
@@ -76,7 +76,7 @@ static void silent_voters(const struct voters_input *input, const struct census 
     if (living < needed) {
         problem->meaning = "there is no majority: nothing can be decided. Partitions with a living leader go on; topics cannot be made or "
                            "changed, and no leader moves";
-        problem->remedy = "bring voters back; if a majority is lost for good: mesh recover --accept-loss-of NAME for each";
+        problem->remedy = "start voters again until more than half are there; each comes back with its data directory, on any machine";
     } else if (living == needed) {
         problem->meaning = "everything works, but the loss of one more voter stops decisions";
         problem->remedy = "bring it back, or add a broker: it takes over the vote of one that is silent for a minute";

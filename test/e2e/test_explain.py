@@ -87,6 +87,47 @@ class Explain(Case):
         self.assertIn("a broker that may lead came back", told["reason"])
         self.assertGreater(told["candidates"][0]["score"], 0)
 
+    # ---- status ----
+
+    def status(self, broker):
+        return self.mesh("status", "--json", broker=broker).json
+
+    def problems(self, broker):
+        return [problem["what"] for problem in self.status(broker)["problems"]]
+
+    def test_two_brokers_are_told_what_they_cannot_do(self):
+        brokers = self.start_mesh(2)
+        self.until("not said", lambda: True if "two brokers, and only b0 votes" in self.problems(brokers[1]) else None, *brokers)
+        problem, = self.status(brokers[1])["problems"]
+        self.assertIn("mesh join --witness", problem["remedy"])
+        status = self.status(brokers[0])
+        self.assertEqual([(row["name"], row["heard"]) for row in status["voters"] if not row["learner"]], [("b0", True)])
+        self.assertEqual({row["name"]: row["state"] for row in status["brokers"]}, {"b0": "serving", "b1": "serving"})
+        self.assertEqual(status["brokers"][0]["role"], "coordinator")
+        text = self.mesh("status", broker=brokers[0]).out.decode()
+        self.assertIn("two brokers, and only b0 votes", text)
+        self.assertRegex(text, r"b0 .* coordinator +serving")
+        self.assertRegex(text, r"b1 .* (observer|learner) +serving")
+
+    def test_a_dead_broker_is_fenced_and_without_the_voter_there_is_no_coordinator(self):
+        brokers = self.start_mesh(2)
+        brokers[1].kill()
+        self.until("the dead is not fenced",
+                   lambda: next((True for row in self.status(brokers[0])["brokers"] if row["name"] == "b1" and row["state"] == "fenced"), None), *brokers)
+        brokers[1].start()
+        self.until("the living is fenced",
+                   lambda: next((True for row in self.status(brokers[1])["brokers"] if row["name"] == "b1" and row["state"] == "serving"), None), *brokers)
+        brokers[0].kill()
+
+        def lost():
+            status = self.status(brokers[1])
+            return status if status["coordinator"] is None and any("not heard: b0" in problem["what"] for problem in status["problems"]) else None
+        status = self.until("it still believes in a coordinator", lost, brokers[1])
+        problem = next(problem for problem in status["problems"] if problem["what"].startswith("no coordinator for "))
+        self.assertIn("0 of 1 voters are heard, 1 is needed; not heard: b0", problem["what"])
+        self.assertIn("start the voters", problem["remedy"])
+        self.assertEqual([(row["name"], row["heard"]) for row in status["voters"] if not row["learner"]], [("b0", False)])
+
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,8 @@
 /* metadata/describe.c - see describe.h. */
 #include "cmd/broker/metadata/describe.h"
+#include "cmd/broker/metadata/describe_internal.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 
 #include <stdlib.h>
@@ -168,6 +170,9 @@ static int describe_brokers(struct arena *arena, const struct image *image,
         brokers[i].zone = arena_strdup(arena, broker->zone);
         brokers[i].port = broker->port;
         brokers[i].shard_count = broker->shard_count;
+        brokers[i].is_fenced = broker->is_fenced;
+        brokers[i].is_draining = broker->is_draining;
+        brokers[i].is_witness = broker->is_witness;
         if (brokers[i].name == NULL || brokers[i].host == NULL || brokers[i].zone == NULL) return MESH_ENOMEM;
     }
     *ret_brokers = brokers;
@@ -185,13 +190,12 @@ int describe_cluster(struct arena *arena, const struct image *image, int32_t coo
 
 /* ---- status ---- */
 
-#define PROBLEMS_MAX 8
-
-static int add_problem(struct arena *arena, struct message_status_response *status, char *what,
-                       const char *meaning, const char *remedy)
+int describe_add_problem(struct arena *arena, struct message_status_response *status, char *what, const char *meaning,
+                         const char *remedy)
 {
     struct message_problem *problem = &status->problems[status->problem_count];
 
+    MESH_ASSERT(status->problem_count < DESCRIBE_PROBLEMS_MAX);
     problem->what = what;
     problem->meaning = arena_strdup(arena, meaning);
     problem->remedy = arena_strdup(arena, remedy);
@@ -227,26 +231,26 @@ static int storage_problems(struct arena *arena, const struct describe_facts *fa
     int err = 0;
 
     if (facts->failed_stores != 0)
-        err = add_problem(
+        err = describe_add_problem(
             arena, status, arena_printf(arena, "the journal of %u shard(s) has failed", facts->failed_stores),
             "a write or sync of the journal failed: these shards accept no records; what was acknowledged is "
             "still read",
             "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
     if (err == 0 && facts->failed_logs != 0)
-        err = add_problem(
+        err = describe_add_problem(
             arena, status,
             arena_printf(arena, "%llu partition(s) accept no records",
                          (unsigned long long)facts->failed_logs),
             "a write or sync of their files failed; what was acknowledged is still read",
             "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
     if (err == 0 && facts->holes != 0)
-        err = add_problem(
+        err = describe_add_problem(
             arena, status,
             arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
             "stored bytes do not match their checksums: these offsets are not served",
             "check the disk; restore the data directory from a copy if the records are needed");
     if (err == 0 && is_disk_full(facts))
-        err = add_problem(
+        err = describe_add_problem(
             arena, status,
             arena_printf(arena, "the disk is full: %llu MiB free",
                          (unsigned long long)(facts->disk_free_bytes >> 20)),
@@ -274,23 +278,20 @@ int describe_status(struct arena *arena, const struct image *image, const struct
     int err = describe_brokers(arena, image, &status.brokers, &status.broker_count);
 
     status.version = arena_strdup(arena, facts->version);
-    status.problems = arena_alloc(arena, PROBLEMS_MAX, sizeof(status.problems[0]));
+    status.problems = arena_alloc(arena, DESCRIBE_PROBLEMS_MAX, sizeof(status.problems[0]));
     if (err != 0 || status.version == NULL || status.problems == NULL) return MESH_ENOMEM;
     image_each_topic(image, count_partitions, &status);
     err = storage_problems(arena, facts, &status);
     if (err == 0 && facts->members_dead != 0)
-        err = add_problem(arena, &status,
+        err = describe_add_problem(arena, &status,
                           arena_printf(arena, "%u broker(s) look dead: %s", facts->members_dead,
                                        facts->dead_names),
                           "they answer nobody; what only they hold can be neither written nor read",
                           "start them again; 'mesh members' shows since when each is dead");
-    if (err == 0 && facts->metadata_error != 0)
-        err = add_problem(
-            arena, &status, arena_strdup(arena, "the metadata log has failed"),
-            "topics cannot be created, changed or deleted; records flow on",
-            "look for disk errors in the system's log, replace the disk if needed, then restart the broker");
+    if (err == 0) err = describe_voters(arena, image, facts, &status);
+    if (err == 0) err = describe_mesh_problems(arena, image, facts, &status);
     if (err == 0 && status.partitions_offline != 0)
-        err = add_problem(
+        err = describe_add_problem(
             arena, &status, arena_printf(arena, "%u partition(s) have no leader", status.partitions_offline),
             "they can be neither written nor read", "start the brokers that hold their replicas");
     if (err == 0) *ret_status = status;

@@ -46,6 +46,11 @@ struct describe_facts {
     uint64_t failed_logs, holes; /* of all shards */
     uint32_t failed_stores;      /* shards whose journal is poisoned */
     int metadata_error;          /* metadata_error() */
+    const char *metadata_failure; /* the sentence to it; NULL or "": none */
+    uint64_t no_coordinator_ms;  /* how long there has been none, when there is none */
+    /* How a broker looks to gossip: 0 alive, 1 suspect, 2 dead, 3 left, -1 not known. NULL: no gossip, nothing is said of who is heard. */
+    int (*member_state)(const void *user, const struct uuid *broker_id);
+    const void *member_user;
     const char *version;
     uint32_t members_alive, members_suspect, members_dead, members_left; /* as gossip sees them; 0: no gossip */
     char dead_names[256]; /* of as many of the dead as fit, for people */

@@ -69,7 +69,11 @@ static void log_event(const struct node_output *output)
 
 static void note_status(struct metadata *metadata)
 {
+    bool had_session = metadata->status.has_session;
+
     node_get_status(metadata->node, &metadata->status);
+    if (had_session && !metadata->status.has_session) metadata->session_lost_us = metadata_now_us();
+    if (metadata->status.has_session) metadata->session_lost_us = 0;
     snprintf(metadata->failure, sizeof(metadata->failure), "%s", metadata->status.failure);
     metadata->status.failure = metadata->failure;
     metadata->has_changed = true;
@@ -539,6 +543,11 @@ int metadata_error(const struct metadata *metadata)
 bool metadata_is_leaving(const struct metadata *metadata)
 {
     return metadata->left != NULL;
+}
+
+uint64_t metadata_session_lost_us(const struct metadata *metadata)
+{
+    return metadata->session_lost_us;
 }
 
 bool metadata_is_disk_busy(const struct metadata *metadata)

@@ -80,6 +80,8 @@ bool metadata_is_behind_disk(const struct metadata *metadata);
 /* 0, or why no change can be made here (the log's disk: MESH_EIO; MESH_EFULL: full for now). Reading goes on. */
 int metadata_error(const struct metadata *metadata);
 bool metadata_is_leaving(const struct metadata *metadata); /* somebody waits for metadata_leave() */
+/* Since when no coordinator has answered (clock_monotonic); 0: one answers, or none has since the start. */
+uint64_t metadata_session_lost_us(const struct metadata *metadata);
 bool metadata_is_disk_busy(const struct metadata *metadata);
 
 /* Leadership and coordination are handed over, as far as there is somebody to take them; then done(), once, also in metadata_close(). */

@@ -39,6 +39,7 @@ struct metadata {
     uint64_t armed_us;
     struct node_status status;
     char failure[NODE_TEXT_SIZE];
+    uint64_t session_lost_us; /* metadata_session_lost_us() */
     struct list_node requests, answered;
     metadata_left_fn *left;
     void *left_user;

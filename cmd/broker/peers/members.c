@@ -36,6 +36,13 @@ static int describe(const struct peers *peers, const struct gossip_member *membe
     return to->name == NULL || to->host == NULL || to->zone == NULL || to->address == NULL ? MESH_ENOMEM : 0;
 }
 
+int peers_member_state(const struct peers *peers, const struct uuid *broker_id)
+{
+    const struct gossip_member *member = gossip_find(peers->gossip, broker_id);
+
+    return member == NULL ? -1 : (int)member->state;
+}
+
 void peers_dead_names(const struct peers *peers, char *to, size_t size)
 {
     size_t used = 0;

@@ -58,6 +58,9 @@ int peers_describe(const struct peers *peers, struct arena *arena, struct messag
 /* "b1, b2, ..." into to[size]: as many of the dead as fit; "" when there are none. */
 void peers_dead_names(const struct peers *peers, char *to, size_t size);
 
+/* How a broker looks to gossip: enum gossip_state, or -1 when gossip knows none. */
+int peers_member_state(const struct peers *peers, const struct uuid *broker_id);
+
 /* ---- keys ---- */
 
 /* Begins a rotation: a fresh key is installed with every member, then used by all, then the others are removed; goes on by

@@ -39,6 +39,19 @@ int32_t status_coordinator(const struct control *control)
     return broker != NULL && status->has_session ? broker->node_id : -1;
 }
 
+static int member_state(const void *user, const struct uuid *broker_id)
+{
+    return peers_member_state(user, broker_id);
+}
+
+/* How long no coordinator has answered; all the time since the start when none ever did. */
+static uint64_t no_coordinator_ms(const struct control *control)
+{
+    uint64_t lost_ms = metadata_session_lost_us(control->metadata) / 1000;
+
+    return clock_monotonic_ms() - (lost_ms != 0 ? lost_ms : control->started_ms);
+}
+
 static void facts_fill(void *user, struct describe_facts *ret_facts)
 {
     struct control *control = user;
@@ -53,6 +66,10 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
         .disk_free_bytes = free_bytes,
         .disk_free_bytes_min = control->disk_free_bytes_min,
         .metadata_error = metadata_error(control->metadata),
+        .metadata_failure = metadata_status(control->metadata)->failure,
+        .no_coordinator_ms = no_coordinator_ms(control),
+        .member_state = control->peers != NULL ? member_state : NULL,
+        .member_user = control->peers,
         .version = BROKER_VERSION,
     };
     facts_members(control, ret_facts);

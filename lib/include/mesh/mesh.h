@@ -255,6 +255,16 @@ struct mesh_broker_info {
     char id[37];
     const char *name, *host, *zone;
     uint16_t port;
+    int is_fenced;   /* it has no session with the coordinator: leads nothing */
+    int is_draining; /* it is being stopped */
+    int is_witness;  /* votes, keeps no records */
+};
+struct mesh_voter_info {
+    char id[37];     /* of the broker */
+    int32_t node_id; /* 0: no longer in the mesh */
+    const char *name;
+    int is_heard;    /* by the answering broker */
+    int is_learner;  /* is about to vote, and does not yet */
 };
 struct mesh_problem_info {
     const char *what, *meaning, *remedy;
@@ -270,6 +280,8 @@ struct mesh_status_info {
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
     const char *version;
     uint32_t members_alive, members_suspect, members_dead, members_left; /* as the answering broker sees them */
+    const struct mesh_voter_info *voters; /* who decides about the metadata: more than half of those that vote */
+    size_t voter_count;
 };
 struct mesh_status;
 MESH_EXPORT int mesh_status_get(struct mesh_client *client, struct mesh_status **ret_status);

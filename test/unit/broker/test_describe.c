@@ -4,6 +4,7 @@
 #include "cmd/broker/metadata/describe.h"
 #include "metadata_history.h"
 #include "metadata_home.h"
+#include "replication/consensus/config_codec.h"
 #include "support/failing_alloc.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
@@ -115,6 +116,8 @@ static const struct {
     {{.coordinator = 1, .disk_free_bytes = 5 << 20, .disk_free_bytes_min = 6 << 20},
      "the disk is full: 5 MiB free"},
     {{.coordinator = 1, .metadata_error = MESH_EIO}, "the metadata log has failed"},
+    {{.coordinator = 1, .metadata_error = MESH_EIO, .metadata_failure = "write of f: EIO"}, "the metadata log has failed: write of f: EIO"},
+    {{.coordinator = 1, .metadata_error = MESH_EFULL}, "the metadata log's disk is full"},
 };
 
 START_TEST(problems_are_said_with_a_remedy)
@@ -258,6 +261,81 @@ START_TEST(why_refuses_what_does_not_exist)
 }
 END_TEST
 
+/* ---- the mesh's coordination ---- */
+
+/* The brokers 1..`voters` vote. */
+static void set_voters(uint8_t voters)
+{
+    struct raft_config config = {.voter_count = voters};
+    struct buffer body = BUFFER_INIT;
+
+    for (uint8_t i = 0; i < voters; i++)
+        config.voters[i] = (struct raft_server){image_broker_at(history->image, i)->broker_id, image_broker_at(history->image, i)->dir_id};
+    ck_assert_int_eq(raft_config_encode(&body, &config), 0);
+    ck_assert_int_eq(history_append(history, RAFT_ENTRY_CONFIG, buffer_slice(&body)), 0);
+    buffer_deinit(&body);
+}
+
+/* `user`: a digit for the state of each broker, by node id from 1; '-' for one that gossip does not know. */
+static int scripted_state(const void *user, const struct uuid *broker_id)
+{
+    char state = ((const char *)user)[image_find_broker_by_uuid(history->image, broker_id)->node_id - 1];
+
+    return state == '-' ? -1 : state - '0';
+}
+
+static const struct {
+    int brokers;
+    uint8_t voters;
+    int32_t coordinator, fenced; /* fenced: 0 nobody */
+    const char *states;
+    const char *what[3]; /* of each problem; NULL: no more */
+} mesh_cases[] = {
+    {3, 3, 1, 0, "000", {NULL}},
+    {3, 3, 1, 0, "010", {NULL}}, /* a suspicion is no loss */
+    {3, 3, 1, 0, "002", {"1 of 3 voters is not heard: broker"}},
+    {3, 3, -1, 0, "022", {"no coordinator for 7 s: 1 of 3 voters is heard, 2 are needed; not heard: broker, broker"}},
+    {3, 3, -1, 0, "03-", {"no coordinator for 7 s: 1 of 3 voters is heard, 2 are needed; not heard: broker, broker"}},
+    {3, 3, -1, 0, "000", {"no coordinator for 7 s: 3 of 3 voters are heard, 2 are needed"}},
+    {2, 1, 1, 0, "00", {"two brokers, and only broker votes"}},
+    {2, 1, -1, 0, "20", {"no coordinator for 7 s: 0 of 1 voters are heard, 1 is needed; not heard: broker", "two brokers, and only broker votes"}},
+    {3, 3, 1, 2, "000", {"1 living broker has no session with the coordinator: broker"}},
+    {3, 3, 1, 2, "020", {"1 of 3 voters is not heard: broker"}}, /* the dead are named elsewhere */
+};
+
+START_TEST(problems_of_the_coordination_are_said_with_a_remedy)
+{
+    struct describe_facts facts = {.coordinator = mesh_cases[_i].coordinator, .no_coordinator_ms = 7900, .disk_free_bytes = 1, .version = "",
+                                   .member_state = scripted_state, .member_user = mesh_cases[_i].states};
+    struct message_status_response status;
+    struct arena arena = ARENA_INIT;
+    size_t wanted = 0;
+
+    history = history_new_mesh(mesh_cases[_i].brokers, "aaa");
+    set_voters(mesh_cases[_i].voters);
+    if (mesh_cases[_i].fenced != 0) fence(mesh_cases[_i].fenced);
+    ck_assert_int_eq(describe_status(&arena, history->image, &facts, &status), 0);
+    while (wanted < 3 && mesh_cases[_i].what[wanted] != NULL)
+        wanted++;
+    ck_assert_msg(status.problem_count == wanted, "%s", status.problem_count != 0 ? status.problems[0].what : "none");
+    for (size_t i = 0; i < wanted; i++) {
+        ck_assert_str_eq(status.problems[i].what, mesh_cases[_i].what[i]);
+        ck_assert_uint_gt(strlen(status.problems[i].meaning), 20);
+        ck_assert_uint_gt(strlen(status.problems[i].remedy), 20);
+    }
+    ck_assert_uint_eq(status.voter_count, mesh_cases[_i].voters);
+    for (size_t i = 0; i < status.voter_count; i++) {
+        ck_assert_int_eq(status.voters[i].node_id, (int32_t)i + 1);
+        ck_assert(status.voters[i].is_heard == (mesh_cases[_i].states[i] == '0' || mesh_cases[_i].states[i] == '1'));
+        ck_assert(!status.voters[i].is_learner);
+    }
+    for (size_t i = 0; i < status.broker_count; i++)
+        ck_assert(status.brokers[i].is_fenced == (status.brokers[i].node_id == mesh_cases[_i].fenced));
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -273,6 +351,7 @@ int main(void)
     tcase_add_test(tcase, one_replica_has_no_other_candidate);
     tcase_add_test(tcase, why_refuses_what_does_not_exist);
     tcase_add_loop_test(tcase, problems_are_said_with_a_remedy, 0, ROWS(status_cases));
+    tcase_add_loop_test(tcase, problems_of_the_coordination_are_said_with_a_remedy, 0, ROWS(mesh_cases));
     tcase_set_timeout(tcase, 100);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -113,6 +113,9 @@ static struct message_broker *fill_brokers(struct fill *fill, size_t *ret_count)
         brokers[i].zone = fill_string(fill);
         brokers[i].port = fill_uint32(fill);
         brokers[i].shard_count = fill_uint32(fill);
+        brokers[i].is_fenced = fill_bool(fill);
+        brokers[i].is_draining = fill_bool(fill);
+        brokers[i].is_witness = fill_bool(fill);
     }
     return brokers;
 }
@@ -272,6 +275,14 @@ static void fill_status_response(struct fill *fill, struct message_status_respon
     message->members_suspect = fill_uint32(fill);
     message->members_dead = fill_uint32(fill);
     message->members_left = fill_uint32(fill);
+    message->voters = fill_array(fill, sizeof(*message->voters), &message->voter_count);
+    for (size_t i = 0; i < message->voter_count; i++) {
+        message->voters[i].broker_id = fill_uuid(fill);
+        message->voters[i].node_id = fill_int32(fill);
+        message->voters[i].name = fill_string(fill);
+        message->voters[i].is_heard = fill_bool(fill);
+        message->voters[i].is_learner = fill_bool(fill);
+    }
 }
 
 static void fill_members_response(struct fill *fill, struct message_members_response *message)

@@ -69,6 +69,7 @@ static void copy_entries(struct consensus_job *job, const struct raft_entry *ent
     for (size_t i = 0; i < count; i++)
         MESH_ASSERT(buffer_append(&job->bytes, entries[i].body.data, entries[i].body.size) == 0);
     for (size_t i = 0; i < count; i++) {
+        if (entries[i].body.size == 0) continue; /* and then there may be no bytes at all */
         job->entries[i].body = slice_of(job->bytes.data + at, entries[i].body.size);
         at += entries[i].body.size;
     }

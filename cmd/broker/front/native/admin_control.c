@@ -234,8 +234,21 @@ static void serve_keys(struct admin_call *call)
                                    : NULL);
 }
 
+/* Before the coordinator knows of this broker it could be given no partition: who came before the ready line asks again. */
+static bool is_too_early(const struct admin_call *call)
+{
+    bool is_change = call->op == FRAME_OP_TOPIC_CREATE || call->op == FRAME_OP_TOPIC_ALTER || call->op == FRAME_OP_TOPIC_DELETE ||
+                     call->op == FRAME_OP_INIT_PRODUCER;
+
+    return is_change && !call->control->is_ready;
+}
+
 void admin_serve(struct admin_call *call)
 {
+    if (is_too_early(call)) {
+        admin_answer(call, MESH_EBUSY, "the broker is starting");
+        return;
+    }
     switch (call->op) {
     case FRAME_OP_TOPIC_CREATE: serve_create(call); break;
     case FRAME_OP_TOPIC_ALTER: serve_alter(call); break;

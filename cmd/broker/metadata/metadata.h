@@ -77,7 +77,7 @@ const struct node *metadata_node(const struct metadata *metadata);
 /* The log was damaged and is not whole again: what the image says is too old to judge what lies in the data directory. */
 bool metadata_is_behind_disk(const struct metadata *metadata);
 
-/* 0, or why no change can be made here (the log's disk: MESH_EIO; MESH_EFULL: full for now). Reading goes on. */
+/* 0, or why no change can be made here (the log's disk: MESH_EIO; MESH_EFULL: until there is space again). Reading goes on. */
 int metadata_error(const struct metadata *metadata);
 bool metadata_is_leaving(const struct metadata *metadata); /* somebody waits for metadata_leave() */
 /* Since when no coordinator has answered (clock_monotonic); 0: one answers, or none has since the start. */

@@ -3,6 +3,7 @@
 
 #include "cmd/broker/front/connection.h"
 #include "cmd/broker/front/http/http.h"
+#include "cmd/broker/peers/peer_streams.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -30,6 +31,8 @@ static void handover_arrives(struct mail *mail)
         (void)http_server_adopt(control->http, handover->fd, received, handover->peer);
     else if (handover->door == HANDOVER_PEER && control->peers != NULL)
         peers_adopt(control->peers, handover->fd, received);
+    else if (handover->door == HANDOVER_STREAM && control->peers != NULL)
+        peers_adopt_stream(control->peers, handover->fd, received);
     else
         close(handover->fd);
     free(handover);

@@ -7,7 +7,7 @@
 
 struct connection;
 
-enum handover_door { HANDOVER_HTTP, HANDOVER_PEER };
+enum handover_door { HANDOVER_HTTP, HANDOVER_PEER, HANDOVER_STREAM };
 
 /* The connection is closed for the shard; its descriptor and `received` travel. */
 void handover(struct connection *connection, enum handover_door door, struct slice received);

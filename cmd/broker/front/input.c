@@ -117,6 +117,7 @@ static void input_sniff(struct connection *connection)
     case SNIFF_NATIVE: connection->state = CONNECTION_HELLO; break;
     case SNIFF_HTTP: handover(connection, HANDOVER_HTTP, input_bytes(connection)); break;
     case SNIFF_PEER: handover(connection, HANDOVER_PEER, input_bytes(connection)); break;
+    case SNIFF_STREAM: handover(connection, HANDOVER_STREAM, input_bytes(connection)); break;
     case SNIFF_TLS:
         input_refuse_door(connection, "closed a connection that speaks TLS: this broker has no TLS door");
         break;

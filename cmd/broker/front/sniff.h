@@ -7,7 +7,8 @@
 enum sniff {
     SNIFF_MORE, /* cannot be told yet; never after SNIFF_BYTES_MAX bytes */
     SNIFF_NATIVE,
-    SNIFF_PEER, /* a link of another broker */
+    SNIFF_PEER,   /* a link of another broker */
+    SNIFF_STREAM, /* a shard of another broker; its whole preamble is there */
     SNIFF_HTTP,
     SNIFF_TLS,
     SNIFF_KAFKA, /* or anything else */

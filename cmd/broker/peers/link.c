@@ -1,6 +1,7 @@
 /* peers/link.c - a socket, a channel, a queue of messages, one buffer each way that exists only while it holds something. */
 #include "cmd/broker/peers/link.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "crypto/crypto.h"
@@ -49,6 +50,7 @@ struct link {
     struct link_queue queue;
     struct link_parts parts;
     bool has_said_goodbye; /* its frame is in `out`, the last one */
+    bool is_detached;      /* socket and channel are somebody else's now */
     struct link_stats stats;
     struct channel_failure_detail failure;
     enum link_end end;
@@ -310,6 +312,51 @@ void link_abandon(struct link *link)
     release(link);
 }
 
+/* ---- taking one apart ---- */
+
+/* What is left in `bytes`, in memory of its own. */
+static int bytes_take(struct bytes *bytes, uint8_t **ret_data, size_t *ret_size)
+{
+    size_t size = bytes_size(bytes);
+
+    *ret_data = NULL;
+    *ret_size = size;
+    if (size == 0) return 0;
+    *ret_data = malloc(size);
+    if (*ret_data == NULL) return MESH_ENOMEM;
+    memcpy(*ret_data, bytes->data + bytes->start, size);
+    return 0;
+}
+
+int link_detach(struct link *link, struct link_remains *ret_remains)
+{
+    struct link_remains remains = {.fd = link->io.fd, .channel = link->channel};
+    int err = bytes_take(&link->in, &remains.received, &remains.received_size);
+
+    if (err == 0) err = bytes_take(&link->out, &remains.unsent, &remains.unsent_size);
+    if (err != 0) {
+        free(remains.received);
+        return err;
+    }
+    end(link, LINK_END_CLOSED, "taken over"); /* stops watching, and frees it from the loop */
+    link->is_detached = true;
+    ev_io_set(&link->io, -1, 0);
+    link->channel = NULL;
+    link->in.start = link->in.end = 0;
+    link->out.start = link->out.end = 0;
+    *ret_remains = remains;
+    return 0;
+}
+
+void link_remains_free(struct link_remains *remains)
+{
+    if (remains->fd >= 0) close(remains->fd);
+    channel_free(remains->channel);
+    free(remains->received);
+    free(remains->unsent);
+    *remains = (struct link_remains){.fd = -1};
+}
+
 /* ---- receiving ---- */
 
 static void handshake(struct link *link)
@@ -485,7 +532,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     case STATE_OPEN: return;
     case STATE_ENDED:
-        link->hooks->down(link->user, link, link->end, link->reason);
+        if (!link->is_detached) link->hooks->down(link->user, link, link->end, link->reason);
         release(link);
         return;
     }
@@ -571,6 +618,11 @@ int link_dial(const struct link_options *options, const struct net_address *addr
     int err = link_new(options, true, expected, &link), fd;
 
     if (err != 0) return err;
+    MESH_ASSERT(options->preamble.size <= LINK_PREAMBLE_MAX);
+    if (options->preamble.size > 0 && queue_bytes(link, options->preamble.data, options->preamble.size) != 0) {
+        release(link);
+        return MESH_ENOMEM;
+    }
     link->address = *address;
     link->state = STATE_CONNECTING;
     fd = dial(address, &options->source);

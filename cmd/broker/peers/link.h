@@ -12,6 +12,8 @@
 #include "cmd/broker/peers/link_queue.h"
 #include "crypto/channel.h"
 
+#define LINK_PREAMBLE_MAX 16
+
 enum link_end {
     LINK_END_CLOSED,      /* in good order, by either side */
     LINK_END_RESET,       /* the peer's end vanished without a word: its process may be dead */
@@ -39,6 +41,7 @@ struct link_options {
     const struct link_hooks *hooks; /* kept */
     void *user;
     struct net_address source;      /* dialled from here; none: the kernel's choice. The port is ignored */
+    struct slice preamble;          /* sent before the handshake by who dials; at most LINK_PREAMBLE_MAX bytes, copied */
     struct channel_options channel; /* is_initiator, random and expected_peer are filled in here */
 };
 
@@ -70,6 +73,21 @@ void link_close(struct link *link);
 
 /* Ends it now, without a word and without down(). */
 void link_abandon(struct link *link);
+
+/* What is left of a link that somebody else goes on with: a socket, its open channel, and the bytes between the two. */
+struct link_remains {
+    int fd;
+    struct channel *channel; /* owned */
+    uint8_t *received;       /* owned; sealed bytes that came and were not opened yet; NULL: none */
+    size_t received_size;
+    uint8_t *unsent;         /* owned; bytes of the handshake that the socket has not taken; NULL: none */
+    size_t unsent_size;
+};
+void link_remains_free(struct link_remains *remains); /* closes and frees all of it */
+
+/* Inside up(), and before anything was sent: takes the link apart. It frees itself later, without down(). Errors: MESH_ENOMEM (nothing
+ * happened). */
+int link_detach(struct link *link, struct link_remains *ret_remains);
 
 bool link_is_up(const struct link *link);
 bool link_is_dialled(const struct link *link);                        /* by this side */

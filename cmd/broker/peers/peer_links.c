@@ -240,13 +240,13 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
 
 static const struct link_hooks hooks = {on_up, on_frame, on_down};
 
-static void fill_options(struct peers *peers, struct link_options *ret_options)
+void peers_fill_link_options(struct peers *peers, const struct link_hooks *link_hooks, struct link_options *ret_options)
 {
     const struct peers_options *options = &peers->options;
 
     *ret_options = (struct link_options){
         .loop = peers->loop,
-        .hooks = &hooks,
+        .hooks = link_hooks,
         .user = peers,
         .source = options->listen,
         .channel = {.has_aes = crypto_has_aes(),
@@ -280,7 +280,7 @@ void peers_dial(struct peers *peers, const struct net_address *address, const st
     struct peer_link *peer_link = peers->link_count < LINKS_MAX ? calloc(1, sizeof(*peer_link)) : NULL;
     struct link_options options;
 
-    fill_options(peers, &options);
+    peers_fill_link_options(peers, &hooks, &options);
     if (peer_link == NULL || link_dial(&options, address, expected, &peer_link->link) != 0) {
         free(peer_link);
         dial_failed(peers, address, expected);
@@ -298,7 +298,7 @@ static void adopt(struct peers *peers, int fd, struct slice received)
         close(fd);
         return;
     }
-    fill_options(peers, &options);
+    peers_fill_link_options(peers, &hooks, &options);
     if (link_adopt(&options, fd, received, &peer_link->link) != 0) {
         free(peer_link);
         return;

@@ -328,6 +328,7 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
     list_init(&peers->links);
     peers->chosen = (struct map)MAP_INIT;
     peer_users_open(peers);
+    peer_streams_open(peers);
     ev_timer_init(&peers->tick, on_tick, 0, 0);
     ev_timer_init(&peers->leave_timer, on_leave_timer, 0, 0);
     peers->tick.data = peers->leave_timer.data = peers;
@@ -357,6 +358,7 @@ void peers_close(struct peers *peers)
     seeds_free(peers->seeds);
     peer_memory_close(peers);
     if (peers->gossip != NULL) key_rotation_close(peers);
+    peer_streams_close(peers);
     peers_abandon_links(peers);
     map_deinit(&peers->chosen);
     peer_users_close(peers);

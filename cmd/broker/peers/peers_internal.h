@@ -7,6 +7,7 @@
 #include "cmd/broker/peers/link.h"
 #include "cmd/broker/peers/link_self.h"
 #include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/peers/peer_streams.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/remembered.h"
@@ -65,6 +66,12 @@ struct peers {
     void *news_user;
     struct peer_link *receiving; /* while a user's receive() runs */
     uint8_t receiving_type;
+    struct peer_streams { /* peer_streams.c */
+        const struct peer_stream_hooks *hooks; /* NULL: nobody takes them */
+        void *user;
+        struct list_node dialled, accepted; /* handshakes under way, the oldest first */
+        uint32_t dialled_count, accepted_count;
+    } streams;
     struct map wants;     /* peer_users.c */
     ev_timer wants_timer; /* wants that changed outside of peers_drive() */
     bool has_wants;       /* gossip does not know all of them */
@@ -105,6 +112,12 @@ struct peer_link *peers_find_link(const struct peers *peers, const struct uuid *
 void peers_hang_up(struct peers *peers, const struct uuid *id);
 void peers_send(struct peers *peers, const struct uuid *id, enum link_type type, struct slice payload);
 void peers_abandon_links(struct peers *peers);
+void peers_fill_link_options(struct peers *peers, const struct link_hooks *hooks, struct link_options *ret_options);
+
+/* ---- peer_streams.c ---- */
+
+void peer_streams_open(struct peers *peers);
+void peer_streams_close(struct peers *peers);
 
 /* ---- peer_users.c ---- */
 

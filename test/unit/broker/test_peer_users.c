@@ -1,4 +1,6 @@
-/* What the rest of the broker does with links: two drivers of gossip on one loop, over real sockets on loopback. */
+/* What the rest of the broker does with links and streams: two drivers of gossip on one loop, over real sockets on loopback. */
+#include "cmd/broker/front/sniff.h"
+#include "cmd/broker/peers/peer_streams.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/peers/peers.h"
 
@@ -29,6 +31,9 @@ struct side {
     struct uuid dir_id;
     uint8_t *kept;
     size_t kept_size;
+    struct peer_stream stream; /* the last that came up; fd -1: none */
+    unsigned arrived, opened, failed;
+    uint64_t tag;
 };
 
 static struct ev_loop *loop;
@@ -95,17 +100,52 @@ static void on_frontier(void *user, const struct gossip_member *member)
     side->frontiers++;
 }
 
+static void take_stream(struct side *side, const struct peer_stream *stream)
+{
+    link_remains_free(&side->stream.remains);
+    side->stream = *stream;
+}
+
+static void on_arrived(void *user, const struct peer_stream *stream)
+{
+    struct side *side = user;
+
+    side->arrived++;
+    take_stream(side, stream);
+}
+
+static void on_opened(void *user, uint64_t tag, const struct peer_stream *stream, const char *reason)
+{
+    struct side *side = user;
+
+    side->tag = tag;
+    if (stream == NULL) {
+        ck_assert_ptr_nonnull(reason);
+        side->failed++;
+        return;
+    }
+    side->opened++;
+    take_stream(side, stream);
+}
+
 static const struct peer_user_hooks hooks = {on_up, on_down, on_receive};
+static const struct peer_stream_hooks stream_hooks = {on_arrived, on_opened};
 static const struct peer_news_hooks news = {on_member, NULL, on_frontier};
 
 static void on_accept(struct ev_loop *unused, ev_io *io, int events)
 {
     struct side *side = io->data;
-    int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    uint8_t first[SNIFF_BYTES_MAX];
+    struct slice bytes = {first, sizeof(first)};
+    int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC);
 
     (void)unused;
     (void)events;
-    if (fd >= 0) peers_adopt(side->peers, fd, slice_of(NULL, 0));
+    if (fd < 0) return;
+    ck_assert_int_eq(recv(fd, first, sizeof(first), MSG_WAITALL), sizeof(first));
+    ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    if (sniff(bytes) == SNIFF_STREAM) peers_adopt_stream(side->peers, fd, bytes);
+    else peers_adopt(side->peers, fd, bytes);
 }
 
 /* ---- two sides ---- */
@@ -115,6 +155,7 @@ static void side_open(struct side *side)
     ck_assert_int_eq(peers_open(&side->options, &side->peers), 0);
     peers_set_user(side->peers, LINK_TYPE_CONSENSUS, &hooks, side);
     peers_set_news(side->peers, &news, side);
+    peers_set_streams(side->peers, &stream_hooks, side);
 }
 
 static void side_init(struct side *side, uint8_t number)
@@ -126,6 +167,7 @@ static void side_init(struct side *side, uint8_t number)
     struct cluster_key key;
 
     memset(side, 0, sizeof(*side));
+    side->stream.remains.fd = -1;
     identity_key_init(&side->identity, seed);
     side->keyring = keyring_new();
     cluster_key_init(&key, key_bytes);
@@ -164,6 +206,7 @@ static void teardown(void)
         close(sides[i].listen_fd);
         keyring_free(sides[i].keyring);
         free(sides[i].kept);
+        link_remains_free(&sides[i].stream.remains);
     }
     ev_loop_destroy(loop);
 }
@@ -248,6 +291,83 @@ START_TEST(a_broker_that_is_wanted_before_it_is_known_is_registered_when_it_come
 }
 END_TEST
 
+/* Seals at one end, opens at the other: what the takers of a stream do. */
+static void speak(struct side *from, struct side *to, const char *text)
+{
+    struct link_remains *out = &from->stream.remains, *in = &to->stream.remains;
+    uint8_t sealed[256], opened[512];
+    size_t size = strlen(text), have = in->received_size;
+    struct channel_frame frame;
+
+    ck_assert_int_eq(channel_seal(out->channel, 1, slice_of(text, size), sealed), 0);
+    if (out->unsent_size > 0) ck_assert_int_eq(send(out->fd, out->unsent, out->unsent_size, 0), (ssize_t)out->unsent_size);
+    out->unsent_size = 0;
+    ck_assert_int_eq(send(out->fd, sealed, size + CHANNEL_FRAME_OVERHEAD, 0), (ssize_t)(size + CHANNEL_FRAME_OVERHEAD));
+    if (have > 0) memcpy(opened, in->received, have);
+    in->received_size = 0;
+    ck_assert_int_eq(fcntl(in->fd, F_SETFL, 0), 0);
+    while (channel_open(in->channel, opened, have, &frame) == MESH_EAGAIN) {
+        ssize_t got = recv(in->fd, opened + have, sizeof(opened) - have, 0);
+        ck_assert_int_gt(got, 0);
+        have += (size_t)got;
+    }
+    ck_assert(frame.type == 1 && slice_equal(frame.payload, slice_of(text, size)));
+    ck_assert_uint_eq(frame.used, have);
+}
+
+START_TEST(a_stream_is_proven_and_handed_over)
+{
+    link_up();
+    for (uint16_t shard = 0; shard < 300; shard += 259) {
+        ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), shard, 70u + shard), 0);
+        RUN_UNTIL(sides[0].opened > shard / 259u && sides[1].arrived > shard / 259u);
+        ck_assert_uint_eq(sides[0].tag, 70u + shard);
+        ck_assert(sides[0].stream.is_dialled && !sides[1].stream.is_dialled);
+        ck_assert(uuid_equal(&sides[0].stream.peer, id_of(&sides[1])) && uuid_equal(&sides[1].stream.peer, id_of(&sides[0])));
+        ck_assert_uint_eq(sides[0].stream.shard, shard);
+        ck_assert_uint_eq(sides[1].stream.shard, shard);
+        ck_assert_uint_eq(sides[1].stream.boot, 1);
+        speak(&sides[0], &sides[1], "who dialled speaks first");
+        speak(&sides[1], &sides[0], "and is answered");
+    }
+    ck_assert(sides[0].is_linked && sides[1].is_linked); /* the link between the two is another one, and stays */
+}
+END_TEST
+
+START_TEST(a_stream_that_cannot_be_is_told_once)
+{
+    struct uuid nobody = {{9}};
+
+    link_up();
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, &nobody, 0, 1), MESH_ENOTFOUND);
+    ev_io_stop(loop, &sides[1].acceptor);
+    close(sides[1].listen_fd);
+    sides[1].listen_fd = -1;
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), 0, 5), 0);
+    RUN_UNTIL(sides[0].failed > 0);
+    ck_assert_uint_eq(sides[0].tag, 5);
+    ck_assert_uint_eq(sides[0].opened, 0);
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), 0, 6), 0); /* forgotten at the end, without an answer */
+}
+END_TEST
+
+START_TEST(a_preamble_is_read_strictly)
+{
+    uint8_t bytes[STREAM_PREAMBLE_SIZE];
+    uint16_t shard = 0;
+
+    stream_preamble_encode(0x1234, bytes);
+    for (size_t size = 0; size < sizeof(bytes); size++)
+        ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, size), &shard), MESH_EAGAIN);
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), 0);
+    ck_assert_uint_eq(shard, 0x1234);
+    bytes[4]++;
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), MESH_EVERSION);
+    bytes[0] = 'X';
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), MESH_EPROTO);
+}
+END_TEST
+
 START_TEST(a_frontier_ahead_is_told)
 {
     const struct gossip_frontier frontier = {3, 77, 12345};
@@ -271,6 +391,9 @@ int main(void)
     tcase_add_test(tcase, a_type_without_a_user_is_dropped);
     tcase_add_test(tcase, a_broker_that_comes_back_is_up_again);
     tcase_add_test(tcase, a_broker_that_is_wanted_before_it_is_known_is_registered_when_it_comes);
+    tcase_add_test(tcase, a_stream_is_proven_and_handed_over);
+    tcase_add_test(tcase, a_stream_that_cannot_be_is_told_once);
+    tcase_add_test(tcase, a_preamble_is_read_strictly);
     tcase_add_test(tcase, a_frontier_ahead_is_told);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

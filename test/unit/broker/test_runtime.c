@@ -139,6 +139,9 @@ static const struct {
     {"\x16", 1, SNIFF_MORE},
     {"\0\0\0\x20\0\x12", 6, SNIFF_KAFKA},
     {"SSH-2.0-", 8, SNIFF_KAFKA},
+    {"MSTR\1\0\2", 7, SNIFF_MORE},
+    {"MSTR\1\0\2\0", 8, SNIFF_STREAM},
+    {"MLNK", 4, SNIFF_PEER},
 };
 START_TEST(the_first_bytes_tell_the_door)
 {

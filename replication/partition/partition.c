@@ -35,7 +35,7 @@ void partition_set_config(struct partition *partition, const struct partition_co
 
 int partition_check_leader(const struct partition *partition, int32_t request_epoch)
 {
-    if (partition->leader != partition->self) return MESH_ENOT_LEADER;
+    if (partition->leader != partition->self || partition->is_starting) return MESH_ENOT_LEADER;
     if (request_epoch == PARTITION_EPOCH_ANY) return 0;
     if (request_epoch < partition->leader_epoch) return MESH_ESTALE_EPOCH;
     if (request_epoch > partition->leader_epoch) return MESH_EUNKNOWN_EPOCH;
@@ -58,7 +58,8 @@ int partition_leader_prepare(const struct partition *partition, uint8_t *batch, 
     int err = partition_check_leader(partition, request_epoch);
 
     if (err != 0) return err;
-    if (acks == -1 && partition->isr_count < partition->config.min_insync) return MESH_ENOT_ENOUGH_REPLICAS;
+    if (acks == -1 && partition->config.mode == PARTITION_MODE_ISR && partition->isr_count < partition->config.min_insync)
+        return MESH_ENOT_ENOUGH_REPLICAS;
     err = record_batch_verify_produced(slice_of(batch, size), partition->config.batch_bytes_max, &header);
     if (err != 0) return err;
     *ret_append_time_ms = -1;

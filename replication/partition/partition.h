@@ -19,9 +19,16 @@
 #define PARTITION_TIMESTAMP_AHEAD_MAX_MS 3600000 /* CreateTime further in the future is refused */
 #define PARTITION_EPOCH_ANY              (-1)    /* the requester does not say which epoch it believes in */
 
+enum partition_mode {
+    PARTITION_MODE_ISR,    /* committed: held by all of the ISR, which is min.insync replicas at least */
+    PARTITION_MODE_ASYNC,  /* the same, whatever the ISR's size; nobody waits for more than the leader */
+    PARTITION_MODE_QUORUM, /* committed: held by a majority of the replicas */
+};
+
 struct partition_config {
     uint32_t batch_bytes_max;
     uint32_t min_insync;
+    enum partition_mode mode;
     bool is_append_time; /* LogAppendTime: the leader's clock replaces the producer's */
     bool is_async;       /* records count as held when written, not only when synced */
 };
@@ -32,6 +39,7 @@ struct partition {
     int32_t leader_epoch;
     uint32_t isr_count; /* with the leader */
     struct partition_config config;
+    bool is_starting; /* leads, but its epoch has not begun in the log yet: nothing is accepted */
     uint64_t log_start, log_end;
     uint64_t high_watermark;
 };
@@ -58,8 +66,8 @@ void partition_init(struct partition *partition, int32_t self, const struct part
 void partition_assign(struct partition *partition, const struct partition_assignment *assignment);
 void partition_set_config(struct partition *partition, const struct partition_config *config);
 
-/* May a request that believes in `request_epoch` be served here? 0, MESH_ENOT_LEADER, MESH_ESTALE_EPOCH (the requester is
- * behind), MESH_EUNKNOWN_EPOCH (we are). */
+/* May a request that believes in `request_epoch` be served here? 0, MESH_ENOT_LEADER (also while its epoch is
+ * starting), MESH_ESTALE_EPOCH (the requester is behind), MESH_EUNKNOWN_EPOCH (we are). */
 int partition_check_leader(const struct partition *partition, int32_t request_epoch);
 
 /* Judges a produced batch and, when it may be appended, gives it its offsets, epoch and (LogAppendTime) time, in place.

@@ -16,7 +16,7 @@ struct decision {
     struct buffer command; /* the body of the entry to propose: decision_command() */
     size_t change_count;   /* in it; 0: nothing needs to change */
     struct buffer scratch; /* the body of the change that is being written */
-    char message[DECISION_MESSAGE_SIZE]; /* on an error: a sentence for the requester */
+    char message[DECISION_MESSAGE_SIZE]; /* on an error: a sentence for the requester; on success: a warning, or "" */
 };
 
 void decision_init(struct decision *decision);
@@ -49,8 +49,8 @@ struct decide_config {
 struct decide_topic_create {
     const char *name;
     int32_t partition_count; /* 0 or -1: partition_count_default */
-    int32_t
-        replication_factor; /* 0 or -1: replication_factor_default, but never more than there are brokers */
+    int32_t replication_factor; /* 0 or -1: the setting `replicas`, else replication_factor_default, but never more than there are
+                                   brokers; otherwise more than there are is a wish, kept in that setting and met as brokers come */
     const struct decide_config *configs;
     size_t config_count;
     struct uuid topic_id; /* fresh and random */

@@ -5,6 +5,7 @@
 #include "replication/coordinator/elector.h"
 #include "replication/coordinator/image_pages.h"
 #include "replication/coordinator/leader_walk.h"
+#include "replication/coordinator/partition_rules.h"
 
 #include <stdlib.h>
 
@@ -43,13 +44,14 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
     if (err != 0) return err;
     image_pages_load(topic->pages, partition, &state);
     best = elector_best(&elector, topic_id, &state);
-    if (best == IMAGE_NO_LEADER)
-        err = decision_refuse(decision, MESH_ENOT_ENOUGH_REPLICAS, "no complete replica of %s/%u is on a broker that is up", topic->name,
-                              partition);
+    if (best == IMAGE_NO_LEADER || state.is_sealing)
+        err = decision_refuse(decision, MESH_ENOT_ENOUGH_REPLICAS,
+                              state.is_sealing ? "%s/%u waits for a majority of its replicas to report"
+                                               : "no complete replica of %s/%u is on a broker that is up",
+                              topic->name, partition);
     if (err == 0 && best != state.leader) {
-        elector_choose(&elector, topic_id, &state, IMAGE_ELECTION_ASKED);
-        if ((uint32_t)__builtin_popcount(state.isr) >= leader_min_insync(topic, state.replica_count))
-            state.elr = state.last_known_elr = 0;
+        rules_elect(&elector, topic, &state, IMAGE_ELECTION_ASKED);
+        rules_settle(topic, &state);
         err = add_partition(topic_id, &state, decision);
     }
     elector_deinit(&elector);
@@ -71,10 +73,12 @@ struct balance_walk {
     uint64_t moved_count;
 };
 
-/* The broker that the partition was placed on, if leadership could go (back) there; otherwise NULL. */
+/* The broker that the partition was placed on, if leadership could go (back) there; otherwise NULL. Not while the partition moves: its
+ * first replica may be a new one, and the end of the move seeks a leader where it has to. */
 static struct elector_broker *placed_on(const struct elector *elector, const struct image_partition *partition)
 {
-    struct elector_broker *broker = (partition->isr & 1) == 0 ? NULL : elector_find(elector, partition->replicas[0]);
+    bool is_candidate = (partition->isr & 1) != 0 && (partition->adding | partition->removing) == 0;
+    struct elector_broker *broker = is_candidate ? elector_find(elector, partition->replicas[0]) : NULL;
 
     return partition->leader != IMAGE_NO_LEADER && elector_is_usable(broker) && broker->health >= BALANCE_HEALTH_MIN ? broker : NULL;
 }
@@ -84,6 +88,7 @@ static int count_owed(void *user, const struct image_topic *topic)
     struct balance_walk *walk = user;
     struct image_partition partition;
 
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return 0; /* its leaders stay: each change of one costs a seal */
     for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
         const struct elector_broker *broker = placed_on(walk->elector, &partition);
         if (broker == NULL) continue;
@@ -127,6 +132,7 @@ static int move_topic(void *user, const struct image_topic *topic)
     struct body_partition state;
     int err = 0;
 
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return 0;
     for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
         const struct elector_broker *broker = target_of(walk, &now);
         if (broker == NULL) continue;

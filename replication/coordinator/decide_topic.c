@@ -2,6 +2,7 @@
 #include "replication/coordinator/decide_internal.h"
 
 #include "base/error.h"
+#include "replication/coordinator/durability.h"
 #include "replication/coordinator/placement.h"
 #include "replication/coordinator/topic_name.h"
 
@@ -52,36 +53,17 @@ static int check_partition_count(int32_t count, struct decision *decision)
                            IMAGE_TOPIC_PARTITIONS_MAX, count);
 }
 
-/* Brokers that host partitions when they are up. */
-static size_t count_hosts(const struct image *image)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < image_broker_count(image); i++)
-        count += !image_broker_at(image, i)->is_witness;
-    return count;
-}
-
+/* More than there are brokers is a wish; but somebody has to begin. */
 static int check_replication_factor(const struct image *image, int32_t factor, struct decision *decision)
 {
-    size_t brokers = placement_usable_count(image), hosts = count_hosts(image);
-
     if (factor < 1)
         return decision_refuse(decision, MESH_EINVALID_REPLICATION,
                                "a replication factor is at least 1, not %d", factor);
     if (factor > IMAGE_REPLICAS_MAX)
         return decision_refuse(decision, MESH_EINVALID_REPLICATION,
                                "a replication factor is at most %d, not %d", IMAGE_REPLICAS_MAX, factor);
-    if ((size_t)factor <= brokers) return 0;
-    if (brokers < hosts)
-        return decision_refuse(decision, MESH_EINVALID_REPLICATION,
-                               "%d replicas need %d brokers that are up, but only %zu of the mesh's %zu are; ask for fewer or bring "
-                               "them back",
-                               factor, factor, brokers, hosts);
-    return decision_refuse(
-        decision, MESH_EINVALID_REPLICATION,
-        "%d replicas need %d brokers, but the mesh has %zu; ask for at most %zu or add brokers", factor,
-        factor, brokers, brokers);
+    if (placement_usable_count(image) != 0) return 0;
+    return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host partitions");
 }
 
 /* Places new partitions and writes the change's body. */
@@ -130,52 +112,83 @@ static int check_new_name(const struct image *image, const struct decide_topic_c
     return check_name_is_free(image, request->name, decision);
 }
 
-/* min.insync beyond the number of replicas would refuse every acks=all produce: most likely a mistake. */
-static int check_min_insync(const struct overrides *overrides, int32_t replication_factor,
-                            struct decision *decision)
+/* 0 and -1 mean the default; a default factor never asks for more brokers than there are. */
+static int32_t choose_partition_count(const struct decide_topic_create *request)
 {
-    if (!overrides->is_set[TOPIC_CONFIG_MIN_INSYNC]) return 0;
-    if (overrides->values[TOPIC_CONFIG_MIN_INSYNC] <= replication_factor) return 0;
-    return decision_refuse(decision, MESH_EINVALID_CONFIG, "min.insync=%lld cannot be met by %d replica%s",
-                           (long long)overrides->values[TOPIC_CONFIG_MIN_INSYNC], replication_factor,
-                           replication_factor == 1 ? "" : "s");
+    bool wants_default = request->partition_count == 0 || request->partition_count == -1;
+
+    return wants_default ? request->partition_count_default : request->partition_count;
 }
 
-/* 0 and -1 mean the default; a default factor never asks for more brokers than there are. */
-static void fill_in_defaults(const struct image *image, const struct decide_topic_create *request,
-                             int32_t *ret_partitions, int32_t *ret_factor)
+/* How many replicas are wanted: what is asked for, else what the settings say, else the default. */
+static int choose_factor(const struct image *image, const struct decide_topic_create *request, const struct body_topic *body,
+                         struct decision *decision, int32_t *ret_factor)
 {
-    int32_t brokers = (int32_t)placement_usable_count(image);
-    bool wants_default = request->replication_factor == 0 || request->replication_factor == -1;
+    int32_t brokers = (int32_t)placement_usable_count(image), fallback = request->replication_factor_default;
+    int32_t wanted = (int32_t)durability_config(body, TOPIC_CONFIG_REPLICAS);
+    bool asks_default = request->replication_factor == 0 || request->replication_factor == -1;
 
-    *ret_partitions = request->partition_count == 0 || request->partition_count == -1
-                          ? request->partition_count_default
-                          : request->partition_count;
-    *ret_factor = wants_default ? request->replication_factor_default : request->replication_factor;
-    if (wants_default && *ret_factor > brokers && brokers > 0) *ret_factor = brokers;
+    if (!asks_default && wanted != 0 && wanted != request->replication_factor)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "replicas=%d contradicts the replication factor of %d that is asked for",
+                               wanted, request->replication_factor);
+    if (!asks_default)
+        *ret_factor = request->replication_factor;
+    else if (wanted != 0)
+        *ret_factor = wanted;
+    else if (durability_config(body, TOPIC_CONFIG_MODE) == TOPIC_MODE_SYNC_DOUBLE_WRITE)
+        *ret_factor = 2;
+    else
+        *ret_factor = fallback > brokers && brokers > 0 ? brokers : fallback;
+    return 0;
+}
+
+/* A wish for more replicas than there are brokers is kept with the topic. What its minimum would be is fixed with it: nobody who asks for three
+ * copies shall be told that a record is kept because there is one. */
+static int keep_wish(struct body_topic *body, int32_t factor, int32_t placed, struct decision *decision)
+{
+    if (placed == factor) return 0;
+    if (durability_config(body, TOPIC_CONFIG_MODE) == TOPIC_MODE_QUORUM)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION,
+                               "mode=quorum needs its %d brokers when the topic is made, and %d %s up", factor, placed,
+                               placed == 1 ? "is" : "are");
+    durability_set(body, TOPIC_CONFIG_REPLICAS, factor);
+    if (durability_config(body, TOPIC_CONFIG_MIN_INSYNC) == 0) durability_set(body, TOPIC_CONFIG_MIN_INSYNC, factor / 2 + 1);
+    return 0;
+}
+
+/* The new topic's settings. */
+static int read_settings(const struct image *image, const struct decide_topic_create *request, struct body_topic *body,
+                         struct decision *decision, int32_t *ret_factor)
+{
+    struct overrides overrides = {.is_set = {false}};
+    int err = overrides_read(&overrides, request->config_defaults, request->config_default_count, decision);
+
+    if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
+    if (err != 0) return err;
+    overrides_write(&overrides, body);
+    err = choose_factor(image, request, body, decision, ret_factor);
+    if (err == 0) err = check_replication_factor(image, *ret_factor, decision);
+    return err != 0 ? err : durability_check(body, *ret_factor, decision);
 }
 
 int decide_topic_create(const struct image *image, const struct decide_topic_create *request,
                         struct decision *decision)
 {
-    struct overrides overrides = {.is_set = {false}};
     struct body_topic body = {.name = slice_of_string(request->name)};
-    int32_t partition_count, factor;
+    int32_t partition_count = choose_partition_count(request), brokers = (int32_t)placement_usable_count(image), factor = 0, placed;
     int err = check_new_name(image, request, decision);
 
-    fill_in_defaults(image, request, &partition_count, &factor);
     if (err == 0) err = check_partition_count(partition_count, decision);
-    if (err == 0) err = check_replication_factor(image, factor, decision);
-    if (err == 0)
-        err = overrides_read(&overrides, request->config_defaults, request->config_default_count, decision);
-    if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
-    if (err == 0) err = check_min_insync(&overrides, factor, decision);
+    if (err == 0) err = read_settings(image, request, &body, decision, &factor);
     if (err == 0 && image_topic_count(image) >= IMAGE_TOPICS_MAX)
         err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
     if (err != 0) return err;
-    overrides_write(&overrides, &body);
-    err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)factor, request->facts, &body, decision);
-    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
+    placed = factor < brokers ? factor : brokers;
+    err = keep_wish(&body, factor, placed, decision);
+    if (err == 0) err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)placed, request->facts, &body, decision);
+    if (err == 0) err = decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
+    if (err == 0) durability_warn(&body, factor, placed, decision);
+    return err;
 }
 
 /* ---- alter ---- */
@@ -222,20 +235,15 @@ static int check_growth(const struct image_topic *topic, int32_t wanted, struct 
                            topic->partition_count);
 }
 
-static uint32_t first_replica_count(const struct image_topic *topic)
+/* The replication factor that the topic shall have: what its settings say, else what its first partition has or is moving to. */
+static uint32_t wanted_factor(const struct image_topic *topic, const struct body_topic *body)
 {
+    int64_t wanted = durability_config(body, TOPIC_CONFIG_REPLICAS);
     struct image_partition first;
 
+    if (wanted != 0) return (uint32_t)wanted;
     image_topic_partition(topic, 0, &first);
-    return first.replica_count;
-}
-
-/* New partitions get as many replicas as the first one has, but never more than there are brokers. */
-static uint32_t growth_factor(const struct image *image, const struct image_topic *topic)
-{
-    uint32_t brokers = (uint32_t)placement_usable_count(image), first = first_replica_count(topic);
-
-    return first < brokers ? first : brokers;
+    return first.replica_count - (uint32_t)__builtin_popcount(first.removing);
 }
 
 static bool configs_equal(const struct image_topic *topic, const struct body_topic *body)
@@ -261,8 +269,27 @@ static int alter_configs(const struct image_topic *topic, const struct decide_to
     }
     err = remove_keys(&overrides, request, decision);
     if (err == 0) err = overrides_read(&overrides, request->configs, request->config_count, decision);
-    if (err == 0) err = check_min_insync(&overrides, (int32_t)first_replica_count(topic), decision);
-    if (err == 0) overrides_write(&overrides, body);
+    if (err != 0) return err;
+    overrides_write(&overrides, body);
+    err = durability_check_change(topic, body, decision);
+    return err != 0 ? err : durability_check(body, (int32_t)wanted_factor(topic, body), decision);
+}
+
+/* Writes the change: new settings, new partitions, and what the settings mean for the partitions of now. */
+static int alter(const struct image *image, const struct image_topic *topic, const struct decide_topic_alter *request, uint32_t added,
+                 struct body_topic *body, struct decision *decision)
+{
+    uint32_t brokers = (uint32_t)placement_usable_count(image), factor = wanted_factor(topic, body);
+    uint32_t placed = factor < brokers ? factor : brokers;
+    int err;
+
+    if (added != 0 && placed == 0)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host more partitions");
+    err = added == 0 ? 0 : keep_wish(body, (int32_t)factor, (int32_t)placed, decision);
+    if (err == 0) err = place_and_encode(image, topic, added, placed, request->facts, body, decision);
+    if (err == 0) err = decision_add_uuid(decision, METADATA_TOPIC_ALTERED, &topic->topic_id);
+    if (err == 0) err = durability_settle(topic, body, decision);
+    if (err == 0) durability_warn(body, (int32_t)factor, (int32_t)placed, decision);
     return err;
 }
 
@@ -271,22 +298,17 @@ int decide_topic_alter(const struct image *image, const struct decide_topic_alte
 {
     const struct image_topic *topic = NULL;
     struct body_topic body = {.partition_count = 0};
-    uint32_t factor, added;
+    uint32_t added;
     int err = find_topic(image, request->name, decision, &topic);
 
     if (err == 0 && topic_name_is_internal(request->name))
         err = decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", request->name);
     if (err == 0) err = check_growth(topic, request->partition_count, decision);
+    if (err == 0) err = alter_configs(topic, request, &body, decision);
     if (err != 0) return err;
-    factor = growth_factor(image, topic);
     added = request->partition_count == 0 ? 0 : (uint32_t)request->partition_count - topic->partition_count;
-    if (added != 0 && factor == 0)
-        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host more partitions");
-    err = alter_configs(topic, request, &body, decision);
-    if (err != 0) return err;
     if (added == 0 && configs_equal(topic, &body)) return 0; /* it is so already */
-    err = place_and_encode(image, topic, added, factor, request->facts, &body, decision);
-    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_ALTERED, &topic->topic_id);
+    return alter(image, topic, request, added, &body, decision);
 }
 
 /* ---- delete ---- */

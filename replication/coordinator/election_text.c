@@ -20,6 +20,10 @@ static const char *reason_text(enum image_election_reason reason)
     case IMAGE_ELECTION_BALANCED: return "leadership went back to where the partition was placed";
     case IMAGE_ELECTION_ASKED: return "an operator asked for it";
     case IMAGE_ELECTION_RESTARTED: return "the leader before began a new life";
+    case IMAGE_ELECTION_UNCLEAN: return "no complete replica was left, so acknowledged records may be lost";
+    case IMAGE_ELECTION_MOVED: return "the replica that led was moved to another broker";
+    case IMAGE_ELECTION_DAMAGED: return "the log of the leader before is damaged";
+    case IMAGE_ELECTION_SEALED: return "of the replicas that a majority reported, this one's log is the longest";
     case IMAGE_ELECTION_NONE: break;
     }
     return "for a reason that this version does not know";

@@ -209,10 +209,12 @@ bool elector_choose(struct elector *elector, const struct uuid *topic_id, struct
 {
     uint32_t best = rank(elector, topic_id, state, state->election.candidates), bit = 1u << best;
     bool is_found = best < state->replica_count;
+    bool is_unclean = is_found && ((state->isr | state->elr) & bit) == 0;
 
-    keep_election(elector, state, reason);
+    keep_election(elector, state, is_unclean ? IMAGE_ELECTION_UNCLEAN : reason);
     hand_over(elector, state, is_found ? state->replicas[best] : IMAGE_NO_LEADER);
     if (!is_found) return false;
+    state->reset_epoch += is_unclean;
     state->isr |= bit;
     state->elr &= ~bit;
     state->last_known_elr &= ~bit;

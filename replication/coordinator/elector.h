@@ -38,7 +38,8 @@ struct elector_broker *elector_find(const struct elector *elector, int32_t node_
 bool elector_is_usable(const struct elector_broker *broker);                         /* accepts NULL */
 
 /* Makes the best candidate the leader: sets state's leader, ISR, ELR, leader epoch and election. False: nobody may lead; then there
- * is no leader from this epoch on. `state` has its old leader still. Neither touches the partition epoch. */
+ * is no leader from this epoch on. A leader that is in neither ISR nor ELR (the last one known to be complete) may lack acknowledged records:
+ * the reason is then UNCLEAN and the reset epoch rises. `state` has its old leader still. Neither touches the partition epoch. */
 bool elector_choose(struct elector *elector, const struct uuid *topic_id, struct body_partition *state,
                     enum image_election_reason reason);
 

@@ -416,7 +416,20 @@ int64_t image_topic_config(const struct image_topic *topic, enum topic_config_id
     for (uint32_t i = 0; i < topic->config_count; i++) {
         if (topic->configs[i].id == id) return topic->configs[i].value;
     }
-    return topic_config_info(id)->fallback;
+    return topic_config_fallback(id, id == TOPIC_CONFIG_MODE ? TOPIC_MODE_ISR : image_topic_mode(topic));
+}
+
+enum topic_mode image_topic_mode(const struct image_topic *topic)
+{
+    return (enum topic_mode)image_topic_config(topic, TOPIC_CONFIG_MODE);
+}
+
+uint32_t image_min_insync(const struct image_topic *topic, uint32_t factor)
+{
+    int64_t min = image_topic_config(topic, TOPIC_CONFIG_MIN_INSYNC);
+
+    if (min != 0 && image_topic_mode(topic) != TOPIC_MODE_QUORUM) return (uint32_t)min;
+    return factor / 2 + 1;
 }
 
 uint32_t image_shard_of(const struct uuid *topic_id, uint32_t partition, uint32_t shard_count)

@@ -67,8 +67,19 @@ struct image_partition {
     uint32_t isr;             /* bit i is set: replicas[i] is in sync; may be 0 when there is no leader */
     uint32_t elr;             /* likewise: was in sync when the ISR fell below min.insync; complete, so it may lead (KIP-966) */
     uint32_t last_known_elr;  /* likewise: would be in elr, had it not stopped uncleanly or lost data */
+    uint32_t adding;          /* likewise: a move adds it; it counts for the replication factor once all of them are in sync */
+    uint32_t removing;        /* likewise: goes when those that are added are in sync */
+    bool is_queued;           /* the move waits for its turn: the adding ones do not follow yet */
+    bool is_sealing;          /* mode quorum: nobody leads; every replica that sees it refuses earlier epochs and reports (decide_recover.c) */
+    uint32_t reset_epoch;     /* raised by every election that may have lost acknowledged records; 0: there was none */
     const uint32_t *generation_words; /* image_partition_generation() */
 };
+
+/* Replicas that hold, or held, what was acknowledged: all but those that a move adds. The replication factor of now. */
+static inline uint32_t image_partition_factor(const struct image_partition *partition)
+{
+    return partition->replica_count - (uint32_t)__builtin_popcount(partition->adding);
+}
 
 /* The number of the change that made replicas[i] a replica, out of a counter of the whole image: a replica that was removed and added
  * again is told from one that stayed, however close together the two came. */
@@ -172,8 +183,14 @@ void image_topic_unref(const struct image_topic *topic); /* accepts NULL */
 bool image_topic_partition(const struct image_topic *topic, uint32_t partition,
                            struct image_partition *ret_partition);
 
-/* The effective value: the override, else the default. */
+/* The effective value: the override, else what the topic's mode stands for, else the default. */
 int64_t image_topic_config(const struct image_topic *topic, enum topic_config_id id);
+enum topic_mode image_topic_mode(const struct image_topic *topic);
+
+/* min.insync as it holds for a partition with this replication factor (image_partition_factor()): the setting, or ("auto", and always in mode
+ * quorum) the majority. Leaders and coordinator must use this one function: whom rule R9 calls eligible rests on when the high watermark
+ * stands still. It may be beyond the number of replicas, while a wish for more is not met. */
+uint32_t image_min_insync(const struct image_topic *topic, uint32_t factor);
 
 /* Where a partition lives in a broker: the same everywhere, so that any broker can name the leader's shard.
  */
@@ -261,6 +278,10 @@ enum image_election_reason {
     IMAGE_ELECTION_BALANCED = 5,   /* leadership goes back to where it was placed */
     IMAGE_ELECTION_ASKED = 6,      /* an operator asked */
     IMAGE_ELECTION_RESTARTED = 7,  /* the leader began a new life */
+    IMAGE_ELECTION_UNCLEAN = 8,    /* no complete replica was left: acknowledged records may be lost. Raises the reset epoch */
+    IMAGE_ELECTION_MOVED = 9,      /* the leader's replica was moved away */
+    IMAGE_ELECTION_DAMAGED = 10,   /* the leader's replica has a hole */
+    IMAGE_ELECTION_SEALED = 11,    /* a majority has reported, and this one's log is the longest */
 };
 
 #define IMAGE_CANDIDATE_IN_SYNC    1u

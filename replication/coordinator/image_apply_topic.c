@@ -236,6 +236,7 @@ static bool may_follow(const struct body_partition *now, const struct body_parti
 {
     if (next->partition_epoch != now->partition_epoch + 1 || next->leader_epoch < now->leader_epoch)
         return false;
+    if (next->reset_epoch < now->reset_epoch) return false;
     return next->leader == now->leader || next->leader_epoch > now->leader_epoch;
 }
 
@@ -271,6 +272,7 @@ static int change_partition(struct image *image, const struct image_topic *topic
 
     if (next->partition >= topic->partition_count) return MESH_ECORRUPT;
     image_pages_load(pages, next->partition, &now);
+    if (next->reset_epoch == 0) next->reset_epoch = now.reset_epoch;
     if (!may_follow(&now, next)) return MESH_ECORRUPT;
     err = complete_change(image, &now, change->number, next);
     if (err == 0) err = image_count_partition(image, &now, -1);

@@ -11,7 +11,10 @@
 
 #include <stdlib.h>
 
-#define SNAPSHOT_VERSION 2
+#define SNAPSHOT_VERSION 3
+
+#define STATE_QUEUED  1u
+#define STATE_SEALING 2u
 
 /* ---- writing ---- */
 
@@ -48,7 +51,9 @@ static bool same_but_number(const struct body_partition *a, const struct body_pa
 {
     return a->leader == b->leader && a->leader_epoch == b->leader_epoch &&
            a->partition_epoch == b->partition_epoch && a->isr == b->isr &&
-           a->elr == b->elr && a->last_known_elr == b->last_known_elr && a->replica_count == b->replica_count &&
+           a->elr == b->elr && a->last_known_elr == b->last_known_elr && a->adding == b->adding &&
+           a->removing == b->removing && a->is_queued == b->is_queued && a->is_sealing == b->is_sealing &&
+           a->reset_epoch == b->reset_epoch && a->replica_count == b->replica_count &&
            memcmp(a->generations, b->generations, a->replica_count * sizeof(uint64_t)) == 0 &&
            memcmp(a->replicas, b->replicas, a->replica_count * sizeof(int32_t)) == 0;
 }
@@ -64,6 +69,10 @@ static void put_state(struct codec_writer *writer, const struct body_partition *
     codec_put_varint(writer, state->isr);
     codec_put_varint(writer, state->elr);
     codec_put_varint(writer, state->last_known_elr);
+    codec_put_varint(writer, state->adding);
+    codec_put_varint(writer, state->removing);
+    codec_put_varint(writer, (state->is_queued ? STATE_QUEUED : 0) | (state->is_sealing ? STATE_SEALING : 0));
+    codec_put_varint(writer, state->reset_epoch);
 }
 
 /* Runs of partitions in the same state are written once: (how many, state of the first). */
@@ -207,6 +216,8 @@ static int get_slots(struct codec_reader *reader, struct image *image, bool is_r
 
 static int get_state(struct codec_reader *reader, const struct image *image, struct body_partition *ret_state)
 {
+    uint32_t flags;
+
     ret_state->leader = codec_get_int32(reader);
     ret_state->leader_epoch = (int32_t)codec_get_bounded(reader, INT32_MAX);
     ret_state->partition_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
@@ -216,6 +227,12 @@ static int get_state(struct codec_reader *reader, const struct image *image, str
     ret_state->isr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
     ret_state->elr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
     ret_state->last_known_elr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_state->adding = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    ret_state->removing = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
+    flags = (uint32_t)codec_get_bounded(reader, STATE_QUEUED | STATE_SEALING);
+    ret_state->is_queued = (flags & STATE_QUEUED) != 0;
+    ret_state->is_sealing = (flags & STATE_SEALING) != 0;
+    ret_state->reset_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
     ret_state->fresh = 0;
     return reader->is_bad || !body_partition_is_sound(ret_state) ? MESH_ECORRUPT : 0;
 }
@@ -314,7 +331,7 @@ static int get_image(struct codec_reader *reader, struct image *image)
     int err;
 
     if (reader->is_bad || version == 0) return MESH_ECORRUPT;
-    if (version != SNAPSHOT_VERSION) return MESH_EVERSION; /* 1 was never released */
+    if (version != SNAPSHOT_VERSION) return MESH_EVERSION; /* 1 and 2 were never released */
     image->index = codec_get_varint(reader);
     image->term = codec_get_varint(reader);
     chain = codec_get_raw(reader, RAFT_CHAIN_SIZE);

@@ -1,6 +1,6 @@
 /* coordinator/image_pages.h - a topic's partitions, in shared pages of 64.
  *
- * 24 bytes for a partition plus 12 for each replica. A page that only one owner refers to is changed in place,
+ * 24 bytes for a partition plus 12 for each replica, 8 more while it moves or once it lost records. A page that only one owner refers to is changed in place,
  * a shared one is copied first; so is the array of pages. Made on the control loop; read on any thread. */
 #ifndef COORDINATOR_IMAGE_PAGES_H
 #define COORDINATOR_IMAGE_PAGES_H

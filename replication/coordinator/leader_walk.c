@@ -3,20 +3,9 @@
 
 #include "base/error.h"
 #include "replication/coordinator/image_pages.h"
+#include "replication/coordinator/partition_rules.h"
 
 #include <stdio.h>
-
-uint32_t leader_min_insync(const struct image_topic *topic, uint32_t replica_count)
-{
-    int64_t min = image_topic_config(topic, TOPIC_CONFIG_MIN_INSYNC);
-
-    return min > replica_count ? replica_count : (uint32_t)min;
-}
-
-static uint32_t bits_in(uint32_t mask)
-{
-    return (uint32_t)__builtin_popcount(mask);
-}
 
 /* The bit of the broker among the replicas; 0: it is none. */
 static uint32_t bit_of(const struct image_partition *partition, int32_t node_id)
@@ -25,17 +14,6 @@ static uint32_t bit_of(const struct image_partition *partition, int32_t node_id)
         if (partition->replicas[i] == node_id) return 1u << i;
     }
     return 0;
-}
-
-/* Rule R9: out of the ISR; eligible when the ISR falls below the minimum by it. Who is eligible is forgotten once the ISR is large
- * enough by itself. */
-static void leave_isr(struct body_partition *state, uint32_t bit, uint32_t min)
-{
-    if (state->isr & bit) {
-        state->isr &= ~bit;
-        if (bits_in(state->isr) < min) state->elr |= bit;
-    }
-    if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0;
 }
 
 /* What a new life is less trusted with: async topics may lack what was not flushed; a lost disk lacks all. */
@@ -70,7 +48,8 @@ static bool is_concerned(const struct leader_walk *walk, const struct image_part
     case LEADER_WALK_DRAIN: return (now->isr & bit) != 0 && others_can_lead(walk, now, bit);
     case LEADER_WALK_RETIRE: return ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
     case LEADER_WALK_NEW_LIFE: return (now->isr & bit) != 0 || walk->has_lost_data || (walk->was_unclean && (now->elr & bit) != 0);
-    case LEADER_WALK_RETURN: return now->leader == IMAGE_NO_LEADER && ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
+    case LEADER_WALK_RETURN:
+        return now->leader == IMAGE_NO_LEADER && !now->is_sealing && ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
     }
     return false;
 }
@@ -85,28 +64,29 @@ static bool masks_equal(const struct body_partition *a, const struct body_partit
 static bool next_state(struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
 {
     struct body_partition before = *state;
-    uint32_t min = leader_min_insync(topic, state->replica_count);
 
     if (walk->kind == LEADER_WALK_RETURN) {
         if (elector_best(walk->elector, &topic->topic_id, state) == IMAGE_NO_LEADER) return false;
         elector_choose(walk->elector, &topic->topic_id, state, walk->reason);
-        if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0;
     } else {
-        leave_isr(state, bit, min);
+        rules_leave_isr(topic, state, bit);
         if (walk->kind == LEADER_WALK_NEW_LIFE) distrust(walk, topic, state, bit);
         if (walk->kind == LEADER_WALK_RETIRE) {
             state->elr &= ~bit;
             state->last_known_elr &= ~bit;
         }
-        if (state->leader == walk->node_id) elector_choose(walk->elector, &topic->topic_id, state, walk->reason);
-        if (bits_in(state->isr) >= min) state->elr = state->last_known_elr = 0; /* the elected may have come from the ELR */
+        if (state->leader == walk->node_id) rules_elect(walk->elector, topic, state, walk->reason);
     }
+    rules_settle(topic, state); /* the elected may have come from the ELR */
     return !masks_equal(&before, state);
 }
 
 static void note_loss(struct leader_walk *walk, const struct image_topic *topic, const struct body_partition *state)
 {
-    if (walk->kind != LEADER_WALK_RETIRE || (state->isr | state->elr | state->last_known_elr) != 0) return;
+    uint32_t left = state->isr | state->elr | state->last_known_elr, needed = 1;
+
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) needed = rules_majority(state);
+    if (walk->kind != LEADER_WALK_RETIRE || (uint32_t)__builtin_popcount(left) >= needed) return;
     if (walk->lost_count++ == 0)
         snprintf(walk->lost_name, sizeof(walk->lost_name), "%s/%u", topic->name, state->partition);
 }

@@ -29,7 +29,4 @@ struct leader_walk {
 /* Adds the changes of all partitions to walk->decision. Errors: as decision_add(). */
 int leader_walk(const struct image *image, struct leader_walk *walk);
 
-/* min.insync of a topic, but never more than there are replicas. */
-uint32_t leader_min_insync(const struct image_topic *topic, uint32_t replica_count);
-
 #endif

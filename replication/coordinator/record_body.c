@@ -10,7 +10,11 @@
 #define PARTITION_ELR      2u
 #define PARTITION_FRESH    4u
 #define PARTITION_ELECTION 8u
-#define PARTITION_FLAGS    15u
+#define PARTITION_MOVE     16u
+#define PARTITION_QUEUED   32u /* of the move; nothing follows */
+#define PARTITION_SEALING  64u /* nothing follows */
+#define PARTITION_RESET    128u
+#define PARTITION_FLAGS    255u
 
 struct codec_writer body_start(struct buffer *to)
 {
@@ -192,15 +196,26 @@ int body_encode_partitions_start(struct buffer *to)
     return body_start(to).error;
 }
 
-int body_encode_partition(struct buffer *to, const struct body_partition *partition)
+static uint32_t parts_of(const struct body_partition *partition)
 {
-    struct codec_writer writer = {to, 0};
     uint32_t flags = 0;
 
     if (partition->replica_count != 0) flags |= PARTITION_REPLICAS;
     if (partition->elr != 0 || partition->last_known_elr != 0) flags |= PARTITION_ELR;
     if (partition->fresh != 0) flags |= PARTITION_FRESH;
     if (partition->election.reason != IMAGE_ELECTION_NONE) flags |= PARTITION_ELECTION;
+    if (partition->adding != 0 || partition->removing != 0) flags |= PARTITION_MOVE;
+    if (partition->is_queued) flags |= PARTITION_QUEUED;
+    if (partition->is_sealing) flags |= PARTITION_SEALING;
+    if (partition->reset_epoch != 0) flags |= PARTITION_RESET;
+    return flags;
+}
+
+int body_encode_partition(struct buffer *to, const struct body_partition *partition)
+{
+    struct codec_writer writer = {to, 0};
+    uint32_t flags = parts_of(partition);
+
     codec_put_varint(&writer, partition->partition);
     codec_put_varint(&writer, flags);
     codec_put_zigzag(&writer, partition->leader);
@@ -213,6 +228,11 @@ int body_encode_partition(struct buffer *to, const struct body_partition *partit
         codec_put_varint(&writer, partition->last_known_elr);
     }
     if (flags & PARTITION_FRESH) codec_put_varint(&writer, partition->fresh);
+    if (flags & PARTITION_MOVE) {
+        codec_put_varint(&writer, partition->adding);
+        codec_put_varint(&writer, partition->removing);
+    }
+    if (flags & PARTITION_RESET) codec_put_varint(&writer, partition->reset_epoch);
     if (flags & PARTITION_ELECTION) body_put_election(&writer, &partition->election);
     return writer.error;
 }
@@ -242,6 +262,11 @@ bool body_partition_next(struct codec_reader *reader, struct body_partition *ret
     ret_partition->elr = flags & PARTITION_ELR ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
     ret_partition->last_known_elr = flags & PARTITION_ELR ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
     ret_partition->fresh = flags & PARTITION_FRESH ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->adding = flags & PARTITION_MOVE ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->removing = flags & PARTITION_MOVE ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
+    ret_partition->is_queued = (flags & PARTITION_QUEUED) != 0;
+    ret_partition->is_sealing = (flags & PARTITION_SEALING) != 0;
+    ret_partition->reset_epoch = flags & PARTITION_RESET ? (uint32_t)codec_get_bounded(reader, UINT32_MAX) : 0;
     ret_partition->election.reason = IMAGE_ELECTION_NONE;
     if (flags & PARTITION_ELECTION) body_get_election(reader, IMAGE_REPLICAS_MAX, &ret_partition->election);
     return !reader->is_bad;
@@ -262,11 +287,23 @@ int body_decode_partitions(struct slice body, struct codec_reader *ret_reader)
     return 0;
 }
 
+/* Something stays, something was there before, and only what adds can wait. */
+static bool is_move_sound(const struct body_partition *partition)
+{
+    uint32_t replicas = (1u << partition->replica_count) - 1;
+
+    if ((partition->adding & partition->removing) != 0) return false;
+    if (partition->adding == replicas || partition->removing == replicas) return false;
+    return !partition->is_queued || partition->adding != 0;
+}
+
 bool body_partition_is_sound(const struct body_partition *partition)
 {
     uint32_t all = partition->isr | partition->elr | partition->last_known_elr | partition->fresh;
 
-    if (all >> partition->replica_count != 0) return false; /* about a replica that there is not */
+    if ((all | partition->adding | partition->removing) >> partition->replica_count != 0)
+        return false; /* about a replica that there is not */
+    if (!is_move_sound(partition) || (partition->is_sealing && partition->leader != IMAGE_NO_LEADER)) return false;
     if ((partition->isr & partition->elr) != 0 || (partition->isr & partition->last_known_elr) != 0 ||
         (partition->elr & partition->last_known_elr) != 0)
         return false;

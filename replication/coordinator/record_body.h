@@ -57,11 +57,16 @@ struct body_partition {
     int32_t replicas[IMAGE_REPLICAS_MAX];
     uint64_t generations[IMAGE_REPLICAS_MAX]; /* of the image; not in a change: whoever is new there gets the change's number */
     uint32_t isr, elr, last_known_elr;        /* masks over replicas */
+    uint32_t adding, removing;                /* likewise: a move under way; in a change that says nothing of it: none */
+    bool is_queued;                           /* the move has not begun */
+    bool is_sealing;                          /* nobody leads; reports are awaited */
+    uint32_t reset_epoch;                     /* never falls; in a change: 0: as it is */
     uint32_t fresh;                           /* in a change: replicas that stay and yet begin anew (their disk was lost) */
     struct body_election election;
 };
 
-/* The masks are over the replicas and apart from each other, and the leader is one of the ISR. replica_count must be filled in. */
+/* The masks are over the replicas and apart from each other, the leader is one of the ISR, a move adds to some and leaves some, what is
+ * sealed has no leader. replica_count must be filled in. */
 bool body_partition_is_sound(const struct body_partition *partition);
 
 struct body_producer_ids {

@@ -7,6 +7,7 @@
 #include "replication/coordinator/suggest.h"
 #include "segment/store.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,9 +38,9 @@ static const struct topic_config_info table[TOPIC_CONFIG_COUNT] = {
     [TOPIC_CONFIG_MAX_BATCH_BYTES] = {"max.batch.bytes", "max.message.bytes", TOPIC_CONFIG_TYPE_BYTES, MIB,
                                       1 * KIB, 64 * MIB, "",
                                       "largest record batch that is accepted, as sent (compressed)"},
-    [TOPIC_CONFIG_MIN_INSYNC] = {"min.insync", "min.insync.replicas", TOPIC_CONFIG_TYPE_NUMBER, 1, 1,
-                                 IMAGE_REPLICAS_MAX, "",
-                                 "replicas that must hold a record before acks=all is answered"},
+    [TOPIC_CONFIG_MIN_INSYNC] = {"min.insync", "min.insync.replicas", TOPIC_CONFIG_TYPE_NUMBER, 0, 1,
+                                 IMAGE_REPLICAS_MAX, "auto",
+                                 "replicas that must hold a record before acks=all is answered; auto: the majority of all"},
     [TOPIC_CONFIG_TIMESTAMP_TYPE] =
         {"timestamp.type", "message.timestamp.type", TOPIC_CONFIG_TYPE_WORD, TOPIC_TIMESTAMP_CREATE, 0, 1,
          "create,append", "whose clock stamps the records: the producer's (create) or the broker's (append)"},
@@ -50,12 +51,30 @@ static const struct topic_config_info table[TOPIC_CONFIG_COUNT] = {
                               "what becomes of old records: whole files are deleted"},
     [TOPIC_CONFIG_COMPRESSION] = {"compression", "compression.type", TOPIC_CONFIG_TYPE_WORD, 0, 0, 0,
                                   "producer", "records are kept as the producer compressed them"},
+    [TOPIC_CONFIG_MODE] =
+        {"mode", "", TOPIC_CONFIG_TYPE_WORD, TOPIC_MODE_ISR, 0, 3, "isr,async,sync-double-write,quorum",
+         "how replicas follow: all in sync (isr), behind the leader's acknowledgement (async), both of two (sync-double-write), or a "
+         "majority (quorum)"},
+    [TOPIC_CONFIG_UNCLEAN] =
+        {"unclean", "unclean.leader.election.enable", TOPIC_CONFIG_TYPE_WORD, TOPIC_UNCLEAN_MANUAL, 0, 2, "manual,balanced,proactive",
+         "when no complete replica is left: wait for the operator (manual), for those known to be nearly complete (balanced), or for whoever is up "
+         "(proactive)"},
+    [TOPIC_CONFIG_REPLICAS] = {"replicas", "", TOPIC_CONFIG_TYPE_NUMBER, 0, 1, IMAGE_REPLICAS_MAX, "placed",
+                               "the replication factor that is wanted, met when there are brokers for it; placed: as many as there are"},
 };
 
 const struct topic_config_info *topic_config_info(enum topic_config_id id)
 {
     MESH_ASSERT((unsigned)id < TOPIC_CONFIG_COUNT);
     return &table[id];
+}
+
+int64_t topic_config_fallback(enum topic_config_id id, enum topic_mode mode)
+{
+    if (mode == TOPIC_MODE_ASYNC && id == TOPIC_CONFIG_FLUSH) return TOPIC_FLUSH_ASYNC;
+    if (mode == TOPIC_MODE_ASYNC && id == TOPIC_CONFIG_MIN_INSYNC) return 1;
+    if (mode == TOPIC_MODE_SYNC_DOUBLE_WRITE && id == TOPIC_CONFIG_MIN_INSYNC) return 2;
+    return topic_config_info(id)->fallback;
 }
 
 #define ECHO_SIZE 65
@@ -186,15 +205,24 @@ static int parse_word(const char *words, const char *text, int64_t *ret_value)
 /* Kafka's words where they differ from ours. */
 static const char *translate_word(enum topic_config_id id, const char *text)
 {
+    if (id == TOPIC_CONFIG_UNCLEAN && strcmp(text, "false") == 0) return "manual";
+    if (id == TOPIC_CONFIG_UNCLEAN && strcmp(text, "true") == 0) return "proactive";
     if (id != TOPIC_CONFIG_TIMESTAMP_TYPE) return text;
     if (strcmp(text, "CreateTime") == 0) return "create";
     return strcmp(text, "LogAppendTime") == 0 ? "append" : text;
+}
+
+/* "auto" and the like. */
+static bool is_word_for_zero(const struct topic_config_info *info, const char *text)
+{
+    return info->type == TOPIC_CONFIG_TYPE_NUMBER && info->words[0] != '\0' && strcmp(text, info->words) == 0;
 }
 
 int topic_config_check(enum topic_config_id id, int64_t value)
 {
     const struct topic_config_info *info = topic_config_info(id);
 
+    if (info->type == TOPIC_CONFIG_TYPE_NUMBER && info->words[0] != '\0' && value == 0) return 0;
     if (value < info->min || value > info->max) return MESH_EINVALID_CONFIG;
     return info->min == -1 && value == 0 ? MESH_EINVALID_CONFIG : 0;
 }
@@ -219,22 +247,24 @@ static void say_what_is_allowed(const struct topic_config_info *info, const char
     if (info->type == TOPIC_CONFIG_TYPE_WORD)
         snprintf(message, size, "%s=%s is not supported; allowed: %s", info->name, echoed, info->words);
     else
-        snprintf(message, size, "%s=%s is not allowed: %s%lld%s%s%s%s", info->name, echoed,
-                 info->min == -1 ? "-1 (no limit), or " : "", info->min == -1 ? 1ll : (long long)info->min,
-                 most, units[info->type], info->max == INT64_MAX ? " and more" : "", examples[info->type]);
+        snprintf(message, size, "%s=%s is not allowed: %s%s%s%lld%s%s%s%s", info->name, echoed,
+                 info->min == -1 ? "-1 (no limit), or " : "", info->words, info->words[0] == '\0' ? "" : ", or ",
+                 info->min == -1 ? 1ll : (long long)info->min, most, units[info->type],
+                 info->max == INT64_MAX ? " and more" : "", examples[info->type]);
 }
 
 int topic_config_parse(enum topic_config_id id, const char *value, int64_t *ret_value, char *message,
                        size_t message_size)
 {
     const struct topic_config_info *info = topic_config_info(id);
-    int64_t parsed;
-    int err;
+    int64_t parsed = 0;
+    int err = 0;
 
     if (info->type == TOPIC_CONFIG_TYPE_WORD)
         err = parse_word(info->words, translate_word(id, value), &parsed);
-    else
+    else if (!is_word_for_zero(info, value))
         err = parse_number(value, units_of(info->type), &parsed);
+    if (err == 0 && parsed == 0 && info->min > 0 && !is_word_for_zero(info, value)) err = MESH_EINVALID_CONFIG;
     if (err == 0) err = topic_config_check(id, parsed);
     if (err == 0)
         *ret_value = parsed;
@@ -251,6 +281,8 @@ char *topic_config_format(enum topic_config_id id, int64_t value, char to[TOPIC_
 
     if (word != NULL)
         snprintf(to, TOPIC_CONFIG_TEXT_SIZE, "%.*s", (int)size, word);
+    else if (value == 0 && info->type == TOPIC_CONFIG_TYPE_NUMBER && info->words[0] != '\0')
+        snprintf(to, TOPIC_CONFIG_TEXT_SIZE, "%s", info->words);
     else
         snprintf(to, TOPIC_CONFIG_TEXT_SIZE, "%lld", (long long)value);
     return to;

@@ -25,10 +25,15 @@ enum topic_config_id {
     TOPIC_CONFIG_INDEX_INTERVAL_BYTES = 10,
     TOPIC_CONFIG_CLEANUP = 11,     /* only 0 = delete */
     TOPIC_CONFIG_COMPRESSION = 12, /* only 0 = producer: batches are kept as the producer made them */
-    TOPIC_CONFIG_COUNT = 13,
+    TOPIC_CONFIG_MODE = 13,        /* enum topic_mode */
+    TOPIC_CONFIG_UNCLEAN = 14,     /* enum topic_unclean */
+    TOPIC_CONFIG_REPLICAS = 15,    /* the replication factor that is wanted; 0: what the partitions have */
+    TOPIC_CONFIG_COUNT = 16,
 };
 
 enum topic_flush { TOPIC_FLUSH_GROUP, TOPIC_FLUSH_ASYNC };
+enum topic_mode { TOPIC_MODE_ISR, TOPIC_MODE_ASYNC, TOPIC_MODE_SYNC_DOUBLE_WRITE, TOPIC_MODE_QUORUM };
+enum topic_unclean { TOPIC_UNCLEAN_MANUAL, TOPIC_UNCLEAN_BALANCED, TOPIC_UNCLEAN_PROACTIVE };
 enum topic_timestamp { TOPIC_TIMESTAMP_CREATE, TOPIC_TIMESTAMP_APPEND };
 
 enum topic_config_type {
@@ -44,9 +49,12 @@ struct topic_config_info {
     enum topic_config_type type;
     int64_t fallback;  /* the default */
     int64_t min, max;  /* inclusive; min -1: -1 means "no limit", and 0 is illegal */
-    const char *words; /* type WORD: "group,async", the index is the value */
+    const char *words; /* type WORD: "group,async", the index is the value; NUMBER: the word for 0, which is below min; "" when there is none */
     const char *text;  /* one line for people */
 };
+
+/* The default in this mode: a mode is a preset of others' defaults. */
+int64_t topic_config_fallback(enum topic_config_id id, enum topic_mode mode);
 
 /* The table's row; id < TOPIC_CONFIG_COUNT. */
 const struct topic_config_info *topic_config_info(enum topic_config_id id);

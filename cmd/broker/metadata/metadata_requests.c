@@ -120,19 +120,26 @@ static struct metadata_request *topic_request(metadata_topic_fn *done, void *use
 }
 
 /* Replicas of a partition do not follow its leader before replication/partition does: a topic that asks for them would wait for
- * brokers that never answer. (More than there are brokers is the coordinator's to refuse.) */
-static bool asks_for_replicas(const struct metadata *metadata, const struct message_topic_create *create)
+ * brokers that never answer. */
+static bool asks_for_replicas(int32_t factor, const struct message_config *configs, size_t config_count)
 {
-    return create->replication_factor > 1 && (size_t)create->replication_factor <= image_broker_count(node_image(metadata->node));
+    for (size_t i = 0; i < config_count; i++) {
+        const char *key = configs[i].key, *value = configs[i].value;
+        if (key != NULL && strcmp(key, "replicas") == 0) return true;
+        if (key != NULL && value != NULL && strcmp(key, "mode") == 0 && strcmp(value, "sync-double-write") == 0) return true;
+    }
+    return factor > 1;
 }
+
+#define ONE_COPY "this version keeps one copy of each partition; use --replicas 1"
 
 void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *create, metadata_topic_fn *done, void *user)
 {
     struct metadata_request *request;
     struct buffer body = BUFFER_INIT;
 
-    if (asks_for_replicas(metadata, create)) {
-        done(user, MESH_EINVALID_REPLICATION, "this version keeps one copy of each partition; use --replicas 1", NULL);
+    if (asks_for_replicas(create->replication_factor, create->configs, create->config_count)) {
+        done(user, MESH_EINVALID_REPLICATION, ONE_COPY, NULL);
         return;
     }
     request = topic_request(done, user);
@@ -142,9 +149,14 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
 
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *alter, metadata_topic_fn *done, void *user)
 {
-    struct metadata_request *request = topic_request(done, user);
+    struct metadata_request *request;
     struct buffer body = BUFFER_INIT;
 
+    if (asks_for_replicas(0, alter->configs, alter->config_count)) {
+        done(user, MESH_EINVALID_REPLICATION, ONE_COPY, NULL);
+        return;
+    }
+    request = topic_request(done, user);
     if (request == NULL) return;
     ask(metadata, request, NODE_OP_TOPIC_ALTER, &body, message_encode_topic_alter(&body, alter));
 }

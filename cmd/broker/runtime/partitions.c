@@ -59,7 +59,7 @@ static void config_of(const struct image_topic *topic, struct partition_config *
 {
     *ret_config = (struct partition_config){
         .batch_bytes_max = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MAX_BATCH_BYTES),
-        .min_insync = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MIN_INSYNC),
+        .min_insync = image_min_insync(topic, 1), /* one copy, so far */
         .is_append_time = image_topic_config(topic, TOPIC_CONFIG_TIMESTAMP_TYPE) == TOPIC_TIMESTAMP_APPEND,
         .is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC,
     };

@@ -1,0 +1,147 @@
+/* coordinator/partition_rules.c - see partition_rules.h. */
+#include "replication/coordinator/partition_rules.h"
+
+#include "base/assert.h"
+
+static uint32_t bits_in(uint32_t mask)
+{
+    return (uint32_t)__builtin_popcount(mask);
+}
+
+static uint32_t all_of(const struct body_partition *state)
+{
+    return (1u << state->replica_count) - 1;
+}
+
+uint32_t rules_bit(const struct body_partition *state, int32_t node_id)
+{
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        if (state->replicas[i] == node_id) return 1u << i;
+    }
+    return 0;
+}
+
+uint32_t rules_min_insync(const struct image_topic *topic, const struct body_partition *state)
+{
+    return image_min_insync(topic, state->replica_count - bits_in(state->adding));
+}
+
+uint32_t rules_majority(const struct body_partition *state)
+{
+    return (state->replica_count - bits_in(state->adding)) / 2 + 1;
+}
+
+/* ---- the ISR ---- */
+
+void rules_leave_isr(const struct image_topic *topic, struct body_partition *state, uint32_t mask)
+{
+    uint32_t leaving = state->isr & mask;
+
+    state->isr &= ~mask;
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM || bits_in(state->isr) < rules_min_insync(topic, state)) state->elr |= leaving;
+    rules_settle(topic, state);
+}
+
+void rules_settle(const struct image_topic *topic, struct body_partition *state)
+{
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return;
+    if (bits_in(state->isr) >= rules_min_insync(topic, state)) state->elr = state->last_known_elr = 0;
+}
+
+void rules_elect(struct elector *elector, const struct image_topic *topic, struct body_partition *state, enum image_election_reason reason)
+{
+    if (image_topic_mode(topic) != TOPIC_MODE_QUORUM) {
+        elector_choose(elector, &topic->topic_id, state, reason);
+        return;
+    }
+    elector_appoint(elector, &topic->topic_id, state, IMAGE_NO_LEADER, reason);
+    state->is_sealing = true;
+}
+
+/* ---- moves ---- */
+
+static uint32_t compact(uint32_t mask, uint32_t kept)
+{
+    uint32_t compacted = 0, at = 0;
+
+    for (uint32_t i = 0; kept >> i != 0; i++) {
+        if ((kept >> i & 1) == 0) continue;
+        compacted |= (mask >> i & 1) << at++;
+    }
+    return compacted;
+}
+
+void rules_drop_replicas(struct body_partition *state, uint32_t mask)
+{
+    uint32_t kept = all_of(state) & ~mask, count = 0;
+
+    MESH_ASSERT(kept != 0);
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        if ((kept >> i & 1) == 0) continue;
+        state->replicas[count] = state->replicas[i];
+        state->generations[count++] = state->generations[i];
+    }
+    state->replica_count = count;
+    state->isr = compact(state->isr, kept);
+    state->elr = compact(state->elr, kept);
+    state->last_known_elr = compact(state->last_known_elr, kept);
+    state->adding = compact(state->adding, kept);
+    state->removing = compact(state->removing, kept);
+    state->fresh = compact(state->fresh, kept);
+}
+
+/* Whether enough of those that stay are in sync, and one of them can lead. */
+static bool can_shrink(const struct elector *elector, const struct image_topic *topic, const struct body_partition *state)
+{
+    uint32_t stay = all_of(state) & ~state->removing, min = image_min_insync(topic, bits_in(stay));
+
+    if (bits_in(state->isr & stay) < (min < bits_in(stay) ? min : bits_in(stay))) return false;
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        if ((state->isr & stay) >> i & 1 && elector_is_usable(elector_find(elector, state->replicas[i]))) return true;
+    }
+    return false;
+}
+
+static void shrink(struct elector *elector, const struct image_topic *topic, struct body_partition *state)
+{
+    bool loses_leader = (state->removing & rules_bit(state, state->leader)) != 0;
+
+    rules_drop_replicas(state, state->removing);
+    state->removing = 0;
+    if (loses_leader) rules_elect(elector, topic, state, IMAGE_ELECTION_MOVED);
+    rules_settle(topic, state);
+}
+
+bool rules_finish_move(struct elector *elector, const struct image_topic *topic, struct body_partition *state, bool is_confirmed)
+{
+    bool is_quorum = image_topic_mode(topic) == TOPIC_MODE_QUORUM, has_grown = false;
+
+    if ((state->adding | state->removing) == 0 || state->is_queued || state->leader == IMAGE_NO_LEADER) return false;
+    if ((state->adding & ~state->isr) != 0) return false;
+    if (state->removing != 0 && (!is_quorum || state->adding == 0) && !can_shrink(elector, topic, state)) return false;
+    if (state->adding != 0) {
+        state->adding = 0;
+        has_grown = true;
+    }
+    if (state->removing == 0 || (is_quorum && (has_grown || !is_confirmed))) {
+        rules_settle(topic, state);
+        return has_grown;
+    }
+    shrink(elector, topic, state);
+    return true;
+}
+
+bool rules_cancel_move(const struct image_topic *topic, struct body_partition *state)
+{
+    uint32_t stay = all_of(state) & ~state->adding, min = rules_min_insync(topic, state), complete = state->isr | state->elr;
+
+    if ((state->adding & rules_bit(state, state->leader)) != 0) return false;
+    if (state->adding == 0 && image_topic_mode(topic) == TOPIC_MODE_QUORUM) return false;
+    if (complete != 0 && (complete & stay) == 0) return false;
+    if (bits_in(state->isr & stay) < (min < bits_in(state->isr) ? min : bits_in(state->isr))) return false;
+    rules_drop_replicas(state, state->adding);
+    state->adding = state->removing = 0;
+    state->is_queued = false;
+    rules_settle(topic, state);
+    return true;
+}

@@ -79,7 +79,7 @@ int journal_entry_decode(struct slice bytes, uint32_t seed, struct journal_entry
     if (bytes.size < JOURNAL_ENTRY_HEADER_SIZE) return MESH_ECORRUPT;
     if (le_load32(at) != crc32c_extend(seed, at + 4, JOURNAL_ENTRY_HEADER_SIZE - 4)) return MESH_ECORRUPT;
     type = le_load32(at + 4);
-    if (type < JOURNAL_ENTRY_DATA || type > JOURNAL_ENTRY_RESET) return MESH_ECORRUPT;
+    if (type < JOURNAL_ENTRY_DATA || type > JOURNAL_ENTRY_RESTART) return MESH_ECORRUPT;
     header.type = (enum journal_entry_type)type;
     memcpy(header.topic_id.bytes, at + 8, UUID_SIZE);
     header.base_offset = le_load64(at + 24);

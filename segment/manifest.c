@@ -113,6 +113,7 @@ int manifest_encode_log(const struct manifest_log *log, struct buffer *to)
     le_store64(bytes + 32, log->start_offset);
     le_store64(bytes + 40, log->end_offset);
     le_store64(bytes + 48, log->acked_offset);
+    le_store64(bytes + 56, log->high_watermark);
     err = buffer_append(to, bytes, sizeof(bytes));
     for (uint32_t i = 0; i < log->segment_count && err == 0; i++)
         err = encode_segment(&log->segments[i], to);
@@ -202,6 +203,7 @@ static int decode_log(struct slice *body, struct manifest_log *log)
     log->start_offset = le_load64(at + 32);
     log->end_offset = le_load64(at + 40);
     log->acked_offset = le_load64(at + 48);
+    log->high_watermark = le_load64(at + 56);
     advance(body, LOG_FIXED);
     if (log->segment_count > SEGMENTS_MAX || log->hole_count > PLOG_HOLES_MAX ||
         (size_t)log->segment_count * SEGMENT_SIZE + (size_t)log->hole_count * HOLE_SIZE > body->size) {

@@ -51,6 +51,7 @@ struct manifest_log {
     struct plog_id id;
     uint64_t start_offset, end_offset;
     uint64_t acked_offset; /* of a poisoned log: more than that was acknowledged; else end_offset */
+    uint64_t high_watermark; /* at least that was committed; 0: not known. May lie beyond end_offset */
     struct manifest_segment *segments;
     uint32_t segment_count;
     struct plog_hole *holes;

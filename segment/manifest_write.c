@@ -33,6 +33,7 @@ static int encode_log(const struct plog *plog, struct buffer *to)
         .start_offset = plog->start_offset,
         .end_offset = plog->synced_offset,
         .acked_offset = plog->error != 0 ? plog->durable_offset : plog->synced_offset,
+        .high_watermark = plog->high_watermark,
         .holes = plog->holes,
         .hole_count = plog->hole_count,
         .epochs = plog->epochs,       /* borrowed; entries beyond end_offset are dropped on recovery */
@@ -52,7 +53,7 @@ static int encode_log(const struct plog *plog, struct buffer *to)
 
 static bool has_state(const struct plog *plog)
 {
-    return !plog->is_deleted && (plog->end_offset > 0 || plog->segment_count > 0);
+    return !plog->is_deleted && (plog->end_offset > 0 || plog->segment_count > 0 || plog->was_restarted);
 }
 
 int store_encode_manifest(struct store *store, struct buffer *to)

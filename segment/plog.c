@@ -230,6 +230,22 @@ void *plog_user(const struct plog *plog)
     return plog->user;
 }
 
+void plog_set_high_watermark(struct plog *plog, uint64_t offset)
+{
+    bool lets_go = plog->segment_count > 0 && plog->high_watermark < plog->segments[0]->next_offset &&
+                   offset >= plog->segments[0]->next_offset;
+
+    if (plog->keeps_uncommitted && offset == plog->high_watermark) return;
+    plog->high_watermark = offset;
+    plog->keeps_uncommitted = true;
+    if (lets_go) store_due_changed(plog);
+}
+
+uint64_t plog_high_watermark(const struct plog *plog)
+{
+    return plog->high_watermark > plog->start_offset ? plog->high_watermark : plog->start_offset;
+}
+
 uint64_t plog_start_offset(const struct plog *plog)
 {
     return plog->start_offset;

@@ -38,6 +38,7 @@ struct plog {
     void *user;
     uint64_t start_offset, end_offset;
     uint64_t filed_offset, synced_offset, durable_offset;
+    uint64_t high_watermark; /* what the owner said last; written with the manifest */
     uint64_t size_bytes;
     struct segment_file **segments; /* owned; oldest first; the last one is appended to */
     uint32_t segment_count, segment_capacity;
@@ -57,6 +58,8 @@ struct plog {
     bool is_writing;       /* a write-behind job holds runs of it */
     bool is_parents_durable;
     bool is_deleted;
+    bool keeps_uncommitted; /* retention stops at high_watermark */
+    bool was_restarted;     /* in this run: a manifest names it, however empty it is */
     int error;
     uint32_t job_references;
     uint64_t unsynced_bytes; /* async: since the last sync */

@@ -1,6 +1,9 @@
 /* Truncation, durable at every step (R14): a TRUNCATE record in the journal, then the files, then a RESET
  * record that voids what the journal said of the log before. A crash in between repeats the cut; a stale tail
- * never comes back. */
+ * never comes back.
+ *
+ * A restart is a truncation to 0, wherever the log begins, whose last record is a RESTART: a crash before it leaves the old log or one that
+ * is empty (at 0, or where it began), a crash after it one that is empty at its new place. */
 #include "segment/plog_truncate.h"
 
 #include "base/assert.h"
@@ -19,6 +22,7 @@ struct truncate_job {
     uint32_t position;
     uint64_t *removed; /* base offsets of the segments behind it */
     uint32_t removed_count;
+    bool is_restart; /* no segment stays */
     bool sync_parents;
     struct producer_scan_segment *kept; /* owned; NULL: the producers need no mending */
     uint32_t kept_count;
@@ -53,13 +57,14 @@ static void add_record(struct plog_truncation *truncation, enum journal_entry_ty
     struct plog *plog = truncation->plog;
     struct store *store = plog->store;
     const struct segment_file *segment = plog_active_segment(plog);
+    uint64_t offset = type == JOURNAL_ENTRY_RESTART ? truncation->restart_offset : truncation->offset;
     struct journal_entry_header entry = {
         .type = type,
         .topic_id = plog->id.topic_id,
         .partition = plog->id.partition,
-        .base_offset = truncation->offset,
-        .next_offset = truncation->offset,
-        .segment_base_offset = segment != NULL ? segment->base_offset : truncation->offset,
+        .base_offset = offset,
+        .next_offset = offset,
+        .segment_base_offset = segment != NULL ? segment->base_offset : offset,
         .segment_position = segment != NULL && type == JOURNAL_ENTRY_RESET ? segment->size : 0,
     };
     uint32_t position;
@@ -125,6 +130,7 @@ static void cut_books(struct plog *plog, uint64_t offset)
     lower(&plog->filed_offset, offset);
     lower(&plog->synced_offset, offset);
     lower(&plog->durable_offset, offset);
+    lower(&plog->high_watermark, offset);
     epoch_cache_truncate_end(&plog->epochs, offset);
     while (plog->hole_count > 0 && plog->holes[plog->hole_count - 1].from >= offset)
         plog->hole_count--;
@@ -133,6 +139,26 @@ static void cut_books(struct plog *plog, uint64_t offset)
         plog->read_marks[i].offset = UINT64_MAX;
     plog->store->is_manifest_stale = true;
     plog_notify(plog);
+}
+
+/* The log holds nothing any more and goes on elsewhere. */
+static void restart_books(struct plog *plog, uint64_t offset)
+{
+    plog->cut_count++;
+    plog->start_offset = plog->end_offset = offset;
+    plog->filed_offset = plog->synced_offset = plog->durable_offset = offset;
+    plog->high_watermark = offset;
+    plog->hole_count = 0;
+    plog->was_restarted = true;
+    epoch_cache_deinit(&plog->epochs);
+    producer_table_deinit(&plog->producers);
+    plog->store->is_manifest_stale = true;
+    plog_notify(plog);
+}
+
+static enum journal_entry_type last_record(const struct plog_truncation *truncation)
+{
+    return truncation->is_restart ? JOURNAL_ENTRY_RESTART : JOURNAL_ENTRY_RESET;
 }
 
 /* Windows of producers are now shorter than the log could make them: the job reads it again. Without memory
@@ -151,7 +177,7 @@ static int cut_memory(struct plog_truncation *truncation, struct truncate_job *j
 {
     struct plog *plog = truncation->plog;
     struct store *store = plog->store;
-    uint32_t keep = plog_find_segment(plog, truncation->cut.offset) + 1;
+    uint32_t keep = truncation->is_restart ? 0 : plog_find_segment(plog, truncation->cut.offset) + 1;
 
     /* The cut may fall on a segment's first byte and an empty one before it: keep the one that begins there.
      */
@@ -165,6 +191,11 @@ static int cut_memory(struct plog_truncation *truncation, struct truncate_job *j
         store->stats.segment_count--;
         file_cache_close(&store->files, segment);
         segment_file_free(segment);
+    }
+    if (truncation->is_restart) {
+        cut_books(plog, plog->start_offset);
+        restart_books(plog, truncation->restart_offset);
+        return 0;
     }
     cut_segment(plog, plog_active_segment(plog), truncation->cut);
     cut_books(plog, truncation->cut.offset);
@@ -197,7 +228,7 @@ static void truncate_job_run(struct store_job *base)
     /* Newest first: a crash in between leaves a log that only ends too late, never one with a gap. */
     for (uint32_t i = 0; i < job->removed_count && job->error == 0; i++)
         job->error = segment_remove(fs, &job->id, job->removed[i]);
-    if (job->error == 0) job->error = cut_file(fs, job);
+    if (job->error == 0 && !job->is_restart) job->error = cut_file(fs, job);
     if (job->error == 0) job->error = segment_sync_names(fs, &job->id, job->sync_parents);
     if (job->error == MESH_ENOTFOUND) job->error = 0; /* no directory: the log has no file */
     if (job->error == 0 && job->kept != NULL &&
@@ -231,7 +262,7 @@ static void truncate_job_complete(struct store *store, struct store_job *base)
             if (job->kept != NULL) producer_table_mend(&plog->producers, &job->scanned);
             truncation->step = TRUNCATION_RESET;
             truncation->ticket = 0;
-            add_record(truncation, JOURNAL_ENTRY_RESET);
+            add_record(truncation, last_record(truncation));
         }
     }
     plog_job_unref(plog);
@@ -250,7 +281,8 @@ static struct store_job *start_file_job(struct plog_truncation *truncation)
     }
     job->plog = plog;
     job->id = plog->id;
-    job->base_offset = plog_active_segment(plog)->base_offset;
+    job->is_restart = truncation->is_restart;
+    if (!job->is_restart) job->base_offset = plog_active_segment(plog)->base_offset;
     job->position = truncation->cut.position;
     job->sync_parents = !plog->is_parents_durable;
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
@@ -266,6 +298,17 @@ static struct store_job *start_file_job(struct plog_truncation *truncation)
 
 /* ---- steps ---- */
 
+/* An index that waits to be saved keeps a log among the unsynced ones as well; that is nothing to wait for. */
+static bool is_durable_in_files(const struct plog *plog)
+{
+    if (list_is_empty(&plog->unsynced_link)) return true;
+    for (uint32_t i = 0; i < plog->segment_count; i++) {
+        const struct segment_file *segment = plog->segments[i];
+        if (segment->synced < segment->size || (segment->size > 0 && !segment->is_name_durable)) return false;
+    }
+    return true;
+}
+
 struct store_job *store_truncate_job(struct store *store)
 {
     list_for_each(node, &store->truncations)
@@ -280,7 +323,7 @@ struct store_job *store_truncate_job(struct store *store)
         }
         /* The reset will void the journal's records of this log: by then all that stays must be durable in
          * files. */
-        if (!list_is_empty(&plog->unsynced_link)) {
+        if (!is_durable_in_files(plog)) {
             struct store_job *job;
             if (list_is_empty(&plog->flush_link)) list_push_back(&store->flush_logs, &plog->flush_link);
             job = store_flush_job(store);
@@ -317,7 +360,7 @@ static void step(struct plog_truncation *truncation)
         if (truncation->ticket == 0) add_record(truncation, JOURNAL_ENTRY_TRUNCATE);
         if (is_recorded) truncation->step = TRUNCATION_WRITE;
     } else if (truncation->step == TRUNCATION_RESET) {
-        if (truncation->ticket == 0) add_record(truncation, JOURNAL_ENTRY_RESET);
+        if (truncation->ticket == 0) add_record(truncation, last_record(truncation));
         if (is_recorded) finish(truncation, 0);
     }
 }
@@ -359,9 +402,30 @@ static int find_cut(struct plog *plog, uint64_t offset, struct plog_place *ret_c
     return find_cut_in_run(run_queue_at(&plog->runs, run_queue_find(&plog->runs, offset)), offset, ret_cut);
 }
 
+static int truncation_new(struct plog *plog, plog_done_fn *done, void *user, struct plog_truncation **ret_truncation)
+{
+    struct plog_truncation *truncation = calloc(1, sizeof(*truncation));
+
+    if (truncation == NULL) return MESH_ENOMEM;
+    list_init(&truncation->link);
+    truncation->plog = plog;
+    truncation->done = done;
+    truncation->user = user;
+    *ret_truncation = truncation;
+    return 0;
+}
+
+static void start_truncation(struct plog_truncation *truncation)
+{
+    struct plog *plog = truncation->plog;
+
+    plog->truncation = truncation;
+    list_push_back(&plog->store->truncations, &truncation->link);
+    add_record(truncation, truncation->step == TRUNCATION_INTENT ? JOURNAL_ENTRY_TRUNCATE : last_record(truncation));
+}
+
 int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user)
 {
-    struct store *store = plog->store;
     struct plog_truncation *truncation;
     int err;
 
@@ -373,21 +437,35 @@ int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *
         if (done != NULL) done(user, 0);
         return 0;
     }
-    store_write_async(store);
-    truncation = calloc(1, sizeof(*truncation));
-    if (truncation == NULL) return MESH_ENOMEM;
-    list_init(&truncation->link);
+    store_write_async(plog->store);
+    err = truncation_new(plog, done, user, &truncation);
+    if (err != 0) return err;
     err = find_cut(plog, offset, &truncation->cut);
     if (err != 0) {
         free(truncation);
         return err;
     }
-    truncation->plog = plog;
     truncation->offset = truncation->cut.offset;
-    truncation->done = done;
-    truncation->user = user;
-    plog->truncation = truncation;
-    list_push_back(&store->truncations, &truncation->link);
-    add_record(truncation, JOURNAL_ENTRY_TRUNCATE);
+    start_truncation(truncation);
+    return 0;
+}
+
+int plog_restart(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user)
+{
+    struct plog_truncation *truncation;
+    int err;
+
+    if (plog_error(plog) != 0) return MESH_ESTORAGE;
+    if (plog->truncation != NULL) return MESH_EAGAIN;
+    store_write_async(plog->store);
+    err = truncation_new(plog, done, user, &truncation);
+    if (err != 0) return err;
+    truncation->is_restart = true;
+    truncation->restart_offset = offset;
+    if (plog->segment_count == 0) { /* nothing to cut: the log has no file */
+        restart_books(plog, offset);
+        truncation->step = TRUNCATION_RESET;
+    }
+    start_truncation(truncation);
     return 0;
 }

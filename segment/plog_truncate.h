@@ -8,7 +8,7 @@ enum truncation_step {
     TRUNCATION_INTENT, /* the TRUNCATE record is on its way to the journal */
     TRUNCATION_WRITE,  /* what stays of the log reaches its segment files */
     TRUNCATION_FILES,  /* files are being cut */
-    TRUNCATION_RESET,  /* the RESET record is on its way */
+    TRUNCATION_RESET,  /* the RESET or RESTART record is on its way */
 };
 
 struct plog_truncation {
@@ -16,11 +16,13 @@ struct plog_truncation {
     struct plog *plog;
     enum truncation_step step;
     uint64_t offset;
+    uint64_t restart_offset; /* is_restart: where the emptied log goes on */
     uint64_t ticket;       /* of the record under way; 0: it has not found room yet */
     struct plog_place cut; /* where in the segment that then is the last one */
     plog_done_fn *done;
     void *user;
     bool is_running; /* the file job is out */
+    bool is_restart; /* all goes; offset is 0 */
 };
 
 #endif

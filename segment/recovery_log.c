@@ -26,6 +26,7 @@ struct work {
     uint64_t durable_offset; /* everything below was durable in the files */
     uint64_t void_from;      /* a truncation that was under way cuts there; UINT64_MAX: none */
     bool has_reset;
+    bool was_empty; /* the manifest named no segment */
     bool is_cut; /* by a truncation: what lies behind the end is no torn tail */
 };
 
@@ -169,12 +170,24 @@ static void cut_to_reset(struct work *work, const struct journal_entry_header *r
 {
     struct manifest_segment *segment;
 
+    if (work->log->high_watermark > reset->base_offset) work->log->high_watermark = reset->base_offset;
     if (work->log->end_offset <= reset->base_offset) return;
     forget_from(work, reset->base_offset);
     segment = last_segment(work);
     if (segment == NULL || segment->base_offset != reset->segment_base_offset) return;
     segment->size = reset->segment_position;
     segment->next_offset = reset->base_offset;
+}
+
+/* The log was emptied, durably, before the record was written: what the files hold is newer. */
+static void begin_anew(struct work *work, uint64_t offset)
+{
+    struct manifest_log *log = work->log;
+
+    log->segment_count = log->hole_count = 0;
+    log->start_offset = log->end_offset = log->acked_offset = log->high_watermark = offset;
+    epoch_cache_deinit(&log->epochs);
+    producer_table_deinit(&log->producers);
 }
 
 /* What a later truncation record voids must not be looked at: the files may have been cut already, and then
@@ -198,19 +211,47 @@ static bool is_mark(const struct journal_entry_header *header)
     return header->type == JOURNAL_ENTRY_MARK || header->type == JOURNAL_ENTRY_RESET;
 }
 
-/* Finds the last reset, which voids what the journal says before it, and the newest mark. A reset is a mark
- * as well: what lies below it was durable in the files, which need not mean that a manifest knows of it. */
+static bool is_reset(const struct journal_entry_header *header)
+{
+    return header->type == JOURNAL_ENTRY_RESET || header->type == JOURNAL_ENTRY_RESTART;
+}
+
+/* The last entry that is a restart (or, unless only_restarts, a reset), as its number + 1; 0: none. */
+static uint32_t find_reset(const struct work *work, bool only_restarts)
+{
+    uint32_t i = work->in->entry_count;
+
+    while (i > 0 && !(is_reset(&work->in->entries[i - 1].entry.header) &&
+                      (!only_restarts || work->in->entries[i - 1].entry.header.type == JOURNAL_ENTRY_RESTART)))
+        i--;
+    return i;
+}
+
+/* A manifest that is newer than an entry knows of it, and of what was appended since. */
+static bool is_news(const struct recovery_entry *entry)
+{
+    return entry->entry.sequence > entry->manifest_frame;
+}
+
+/* The last reset or restart voids what the journal says before it; but a reset says nothing of where the log begins, so a restart before
+ * it still counts. */
+static void apply_resets(struct work *work)
+{
+    uint32_t last = find_reset(work, false), restart = find_reset(work, true);
+    const struct recovery_entry *entries = work->in->entries;
+
+    if (last == 0) return;
+    work->first_entry = last - 1;
+    work->has_reset = true;
+    if (restart > 0 && is_news(&entries[restart - 1])) begin_anew(work, entries[restart - 1].entry.header.base_offset);
+    if (last != restart && is_news(&entries[last - 1])) cut_to_reset(work, &entries[last - 1].entry.header);
+}
+
+/* Resets, and the newest mark. A reset is a mark as well: what lies below it was durable in the files, which need not mean that a
+ * manifest knows of it. */
 static void apply_records(struct work *work)
 {
-    for (uint32_t i = work->in->entry_count; i > 0; i--) {
-        const struct recovery_entry *entry = &work->in->entries[i - 1];
-        if (entry->entry.header.type != JOURNAL_ENTRY_RESET) continue;
-        work->first_entry = i - 1;
-        work->has_reset = true;
-        /* A manifest that is newer than the reset knows of it, and of what was appended since. */
-        if (entry->entry.sequence > entry->manifest_frame) cut_to_reset(work, &entry->entry.header);
-        break;
-    }
+    apply_resets(work);
     work->durable_offset = work->log->end_offset;
     for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
         const struct journal_entry_header *header = &work->in->entries[i].entry.header;
@@ -446,7 +487,11 @@ static int apply_truncate(struct work *work, uint64_t offset)
     struct manifest_segment before;
     int err;
 
+    /* Below the log's start: a restart was under way. Where the log has no segment, the manifest is of a moment after its cut. */
+    if (offset < log->start_offset && work->was_empty && log->segment_count == 0) return 0;
+    if (log->start_offset > offset) log->start_offset = offset;
     if (log->acked_offset > offset) log->acked_offset = offset;
+    if (log->high_watermark > offset) log->high_watermark = offset;
     if (offset >= log->end_offset) return 0;
     work->is_cut = true;
     forget_from(work, offset);
@@ -583,6 +628,7 @@ static int recover(struct work *work)
         return 0;
     }
     if (err == MESH_ENOTFOUND) err = 0;
+    work->was_empty = log->segment_count == 0;
     epoch_cache_truncate_end(&log->epochs, log->end_offset);
     producer_table_truncate(&log->producers, log->end_offset);
     if (err == 0) apply_records(work);

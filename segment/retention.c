@@ -23,6 +23,12 @@ static int64_t add_clamped(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
+/* Whether retention may take this segment: what is not committed may still be asked for, or be cut. */
+static bool may_go(const struct plog *plog, const struct segment_file *segment)
+{
+    return !plog->keeps_uncommitted || segment->next_offset <= plog->high_watermark;
+}
+
 static bool is_past(const struct plog *plog, const struct segment_file *segment)
 {
     int64_t limit = add_clamped(segment->max_timestamp_ms, plog->config.retention_ms);
@@ -61,10 +67,10 @@ static uint64_t next_due(const struct plog *plog)
     int64_t oldest_producer = producer_table_oldest_ms(&plog->producers);
 
     if (active == NULL) return due;
-    if (plog->config.retention_ms >= 0 && plog->segments[0]->size > 0)
+    if (may_go(plog, plog->segments[0]) && plog->config.retention_ms >= 0 && plog->segments[0]->size > 0)
         due = earliest(due, at_wall(store, add_clamped(plog->segments[0]->max_timestamp_ms,
                                                        add_clamped(plog->config.retention_ms, 1))));
-    if (plog->segment_count > 1 && is_over(plog, plog->size_bytes, plog->segments[0])) due = store->now_ms;
+    if (may_go(plog, plog->segments[0]) && plog->segment_count > 1 && is_over(plog, plog->size_bytes, plog->segments[0])) due = store->now_ms;
     if (oldest_producer != INT64_MAX)
         due =
             earliest(due, at_wall(store, add_clamped(oldest_producer, plog->config.producer_expiry_ms)) + 1);
@@ -102,11 +108,11 @@ static bool retain(struct plog *plog)
     uint32_t count = 0;
 
     if (active == NULL || plog->error != 0) return true;
-    if (is_past(plog, active)) {
+    if (is_past(plog, active) && may_go(plog, active)) {
         /* Even the newest record is too old: an empty segment takes over, so that this one can go. */
         if (!is_settled(active) || plog_add_segment(plog, plog->end_offset, &active) != 0) return false;
     }
-    while (count + 1 < plog->segment_count &&
+    while (count + 1 < plog->segment_count && may_go(plog, plog->segments[count]) &&
            (is_past(plog, plog->segments[count]) || is_over(plog, bytes_left, plog->segments[count])))
         bytes_left -= plog->segments[count++]->size;
     if (count == 0) return true;

@@ -191,6 +191,8 @@ static int take_recovered(struct plog *plog, struct manifest_log *from)
 
     plog->start_offset = from->start_offset;
     plog->end_offset = plog->filed_offset = plog->synced_offset = plog->durable_offset = from->end_offset;
+    plog->high_watermark = from->high_watermark < from->end_offset ? from->high_watermark : from->end_offset;
+    if (plog->high_watermark < from->start_offset) plog->high_watermark = from->start_offset;
     plog->holes = from->holes;
     plog->hole_count = from->hole_count;
     plog->store->stats.holes += from->hole_count;

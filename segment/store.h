@@ -171,12 +171,26 @@ typedef void plog_time_fn(void *user, int error, int64_t offset, int64_t timesta
 int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done,
                    void *user);
 
+/* ---- what is committed (replicated logs) ---- */
+
+/* Tells how far the log is committed (the high watermark, which never falls but with a truncation or restart). Costs nothing: it is written
+ * down when the manifest is, so a log recovers with one that is old, never too high. From the first call on retention keeps what is not
+ * committed. */
+void plog_set_high_watermark(struct plog *plog, uint64_t offset);
+uint64_t plog_high_watermark(const struct plog *plog); /* as set or recovered; the log's start when nothing is known */
+
 /* ---- truncation (followers; durable, R14) ---- */
 
 /* Cuts the log so that its end is `offset` (rounded down to a batch start; >= start). Appends answer
  * MESH_EAGAIN until done() has run; done with an error means poisoned. */
 typedef void plog_done_fn(void *user, int error);
 int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
+
+/* Drops everything the log holds, and has it go on at `offset`, wherever that is: its leader no longer has what would come next here.
+ * Otherwise like plog_truncate(); a crash in between leaves the old log, or one that is empty, at 0,
+ * at its old start, or at `offset`. Errors: MESH_ESTORAGE,
+ * MESH_EAGAIN (a truncation is under way), MESH_ENOMEM. */
+int plog_restart(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
 
 /* ---- turning the crank ---- */
 

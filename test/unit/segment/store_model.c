@@ -31,7 +31,7 @@ static uint64_t batch_end(const struct model_batch *batch)
 
 uint64_t model_end(const struct model_log *log)
 {
-    return log->batch_count == 0 ? 0 : batch_end(last_batch(log));
+    return log->batch_count == 0 ? log->base : batch_end(last_batch(log));
 }
 
 void model_copy(struct model_log *to, const struct model_log *from)
@@ -150,6 +150,13 @@ void model_truncate(struct model_log *log, uint64_t offset)
         log->producers[i] = (struct model_producer){.epoch = log->producers[i].epoch};
     for (uint32_t i = 0; i < log->batch_count; i++)
         remember_producer(log, &log->batches[i].header);
+}
+
+void model_restart(struct model_log *log, uint64_t offset)
+{
+    model_truncate(log, 0);
+    log->batch_count = 0;
+    log->base = log->start = log->durable_end = offset;
 }
 
 uint64_t model_round_down(const struct model_log *log, uint64_t offset)

@@ -40,6 +40,8 @@ struct model_log {
     uint64_t start;       /* the largest that the log has said: nothing behind it may be missing */
     bool is_truncating;   /* batches from truncate_to on may or may not be there */
     uint64_t truncate_to;
+    bool is_restarting;   /* all batches may be gone, and the log empty at truncate_to */
+    uint64_t base;        /* where it began: 0, or where it was restarted */
     bool was_truncated; /* windows of producers may be shorter than the log would allow */
     int32_t epoch;      /* of the next batch */
     uint32_t batch_count;
@@ -56,7 +58,7 @@ struct model_memory {
 void model_memory_init(struct model_memory *memory, size_t size);
 void model_memory_deinit(struct model_memory *memory);
 
-uint64_t model_end(const struct model_log *log); /* 0 while there is no batch */
+uint64_t model_end(const struct model_log *log); /* its base while there is no batch */
 void model_copy(struct model_log *to, const struct model_log *from);
 
 /* Draws the next batch: of `producer` (< MODEL_PRODUCERS_MAX) or of none (negative), with about value_size
@@ -67,6 +69,7 @@ void model_append(struct model_log *log, uint64_t ticket); /* what model_draw() 
 
 /* Forgets batches from offset on, and what producers knew by them. */
 void model_truncate(struct model_log *log, uint64_t offset);
+void model_restart(struct model_log *log, uint64_t offset); /* forgets all */
 uint64_t model_round_down(const struct model_log *log,
                           uint64_t offset); /* to the start of a batch, or the end */
 

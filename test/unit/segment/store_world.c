@@ -294,19 +294,41 @@ static void truncated(void *user, int error)
 {
     struct world_log *log = user;
     struct world *world = log->world;
+    bool is_restart;
 
     disarm(world);
     log->model.is_truncating = false;
-    if (error == MESH_ECANCELED) return; /* the store was closed over it */
+    is_restart = log->model.is_restarting;
+    if (error == MESH_ECANCELED) return; /* the store was closed over it: a restart may have been done, or not */
     expect_only_faults(world, error, "truncation");
     if (error != 0) {
         log->plog = NULL; /* poisoned, and nobody knows whether before or after the cut */
         return;
     }
-    model_truncate(&log->model, log->model.truncate_to);
+    log->model.is_restarting = false;
+    if (is_restart) model_restart(&log->model, log->model.truncate_to);
+    else model_truncate(&log->model, log->model.truncate_to);
     must(plog_end_offset(log->plog) == model_end(&log->model) || log->model.batch_count == 0,
          "%s: log %s: truncated to %lu, not %lu", world->where, log->model.name, plog_end_offset(log->plog),
          model_end(&log->model));
+}
+
+/* Far ahead, as when the leader's retention went on, or back. */
+static void step_restart(struct world *world, struct world_log *log)
+{
+    struct model_log before;
+    int err;
+
+    model_copy(&before, &log->model);
+    log->model.is_truncating = log->model.is_restarting = true;
+    log->model.truncate_to = random_below(&world->random, model_end(&log->model) + 100);
+    log->model.durable_end = 0;
+    arm(world);
+    err = plog_restart(log->plog, log->model.truncate_to, truncated, log);
+    disarm(world);
+    if (err == 0) return;
+    if (err != MESH_EAGAIN) expect_only_faults(world, err, "plog_restart");
+    model_copy(&log->model, &before);
 }
 
 static void step_truncate(struct world *world)
@@ -316,6 +338,10 @@ static void step_truncate(struct world *world)
     int err;
 
     if (log->plog == NULL || log->model.is_truncating) return;
+    if (random_below(&world->random, 4) == 0) {
+        step_restart(world, log);
+        return;
+    }
     start = plog_start_offset(log->plog);
     end = plog_end_offset(log->plog);
     offset = start + random_below(&world->random, end - start + 2);
@@ -448,6 +474,14 @@ bool world_drain(struct world *world)
 
 /* ---- checks ---- */
 
+/* A restart that was cut short leaves the old log, or an empty one: at its new place, at the old one, or at 0. */
+static void settle_restart(struct model_log *model, uint64_t start, uint64_t end)
+{
+    if (model->is_restarting && start == end && (start == 0 || start == model->base || start == model->truncate_to))
+        model_restart(model, start);
+    model->is_restarting = false;
+}
+
 static void check_recovered_log(struct world *world, struct world_log *log)
 {
     struct model_log *model = &log->model;
@@ -455,8 +489,9 @@ static void check_recovered_log(struct world *world, struct world_log *log)
 
     must(end >= model->durable_end, "%s: log %s ends at %lu: %lu was acknowledged", world->where, model->name,
          end, model->durable_end);
-    must(start <= model->start, "%s: log %s starts at %lu, not %lu", world->where, model->name, start,
-         model->start);
+    settle_restart(model, start, end);
+    must(start <= model->start, "%s: log %s [%lu, %lu) starts later than %lu; base %lu end %lu restarting %d to %lu", world->where, model->name, start, end,
+         model->start, model->base, model_end(model), model->is_restarting, model->truncate_to);
     must(start <= end && end <= model_end(model), "%s: log %s is [%lu, %lu) of %lu", world->where,
          model->name, start, end, model_end(model));
     must(model_round_down(model, end) == end, "%s: log %s ends inside a batch", world->where, model->name);
@@ -488,6 +523,7 @@ void world_check_durable(struct world *world)
         must(plog_end_offset(log->plog) >= log->model.durable_end,
              "%s: log %s ends at %lu: %lu was acknowledged", world->where, log->model.name,
              plog_end_offset(log->plog), log->model.durable_end);
+        settle_restart(&log->model, plog_start_offset(log->plog), plog_end_offset(log->plog));
         must(plog_start_offset(log->plog) <= log->model.start, "%s: log %s starts at %lu, not %lu",
              world->where, log->model.name, plog_start_offset(log->plog), log->model.start);
         model_check_durable(&log->model, log->plog, world->where);

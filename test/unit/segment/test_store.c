@@ -400,6 +400,88 @@ START_TEST(a_truncation_is_durable_and_appends_go_on_behind_it)
 }
 END_TEST
 
+/* Forward, as behind a leader whose retention went on; then back, to 0 too. */
+START_TEST(a_restarted_log_is_empty_and_goes_on_elsewhere)
+{
+    static const uint64_t places[] = {5000, 40, 0};
+    int done;
+
+    rig.config.segment_bytes = 100000;
+    rig_open(&rig, 2);
+    rig_fill(&rig, rig.logs[0], 300, 2, 500);
+    rig_wait(&rig, 3000);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        rig_fill(&rig, rig.logs[0], 100, 2, 500);
+        done = 1;
+        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], note_done, &done), 0);
+        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], note_done, &done), MESH_EAGAIN);
+        ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 1), MESH_EAGAIN);
+        rig_pump(&rig);
+        ck_assert_int_eq(done, 0);
+        ck_assert_uint_eq(plog_start_offset(rig.logs[0]), places[i]);
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), places[i]);
+        ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), places[i]);
+        ck_assert_uint_eq(plog_size_bytes(rig.logs[0]), 0);
+        ck_assert_int_eq(plog_last_epoch(rig.logs[0]), -1);
+        rig_crash(&rig); /* empty */
+        rig_open(&rig, 2);
+        ck_assert_uint_eq(plog_start_offset(rig.logs[0]), places[i]);
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), places[i]);
+        rig_fill(&rig, rig.logs[0], 10, 1, 500);
+        rig_pump(&rig);
+        rig_crash(&rig); /* with what came after */
+        rig_open(&rig, 2);
+        ck_assert_uint_eq(plog_start_offset(rig.logs[0]), places[i]);
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), places[i] + 10);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[0], places[i], places[i] + 10, 9000), 10);
+        ck_assert_uint_eq(rig.report.holes, 0);
+    }
+}
+END_TEST
+
+START_TEST(the_high_watermark_is_kept_and_never_too_high)
+{
+    int done = 1;
+
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 100, 1, 100);
+    ck_assert_uint_eq(plog_high_watermark(rig.logs[0]), 0);
+    plog_set_high_watermark(rig.logs[0], 80);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_high_watermark(rig.logs[0]), 80);
+    ck_assert_int_eq(plog_truncate(rig.logs[0], 50, note_done, &done), 0);
+    rig_wait(&rig, 1000);
+    ck_assert_int_eq(done, 0);
+    ck_assert_uint_eq(plog_high_watermark(rig.logs[0]), 50);
+    rig_fill(&rig, rig.logs[0], 50, 1, 100); /* none of it is committed, and no manifest says so */
+    rig_pump(&rig);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 100);
+    ck_assert_uint_le(plog_high_watermark(rig.logs[0]), 50);
+}
+END_TEST
+
+START_TEST(retention_keeps_what_is_not_committed)
+{
+    rig.config.segment_bytes = 50000;
+    rig.config.retention_bytes = 200000;
+    rig_open(&rig, 1);
+    plog_set_high_watermark(rig.logs[0], 0);
+    rig_fill(&rig, rig.logs[0], 1000, 1, 1000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 0);
+    plog_set_high_watermark(rig.logs[0], 300);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 200);
+    ck_assert_uint_le(plog_start_offset(rig.logs[0]), 300);
+    plog_set_high_watermark(rig.logs[0], 1000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 700);
+}
+END_TEST
+
 START_TEST(retention_drops_whole_segments_by_size_and_by_time)
 {
     rig.config.segment_bytes = 50000;
@@ -551,6 +633,9 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, memory_and_journal_limits_push_back_and_let_go);
     tcase_add_test(tcase, async_logs_are_written_at_the_end_of_the_turn);
     tcase_add_test(tcase, a_truncation_is_durable_and_appends_go_on_behind_it);
+    tcase_add_test(tcase, a_restarted_log_is_empty_and_goes_on_elsewhere);
+    tcase_add_test(tcase, the_high_watermark_is_kept_and_never_too_high);
+    tcase_add_test(tcase, retention_keeps_what_is_not_committed);
     tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
     tcase_add_test(tcase, a_large_log_is_removed_in_steps);
     tcase_add_test(tcase, a_stop_does_not_wait_for_the_steps_of_a_removal);

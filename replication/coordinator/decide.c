@@ -3,17 +3,27 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "replication/coordinator/switches.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 #define PRODUCER_IDS_MAX 1000000u
 
+#ifdef MESH_TEST_SWITCHES
+_Thread_local uint32_t coordinator_defects;
+
+void coordinator_bring_back(enum coordinator_defect defect)
+{
+    coordinator_defects = defect == COORDINATOR_DEFECT_NONE ? 0 : coordinator_defects | 1u << defect;
+}
+#endif
+
 void decision_init(struct decision *decision)
 {
     decision->command = (struct buffer)BUFFER_INIT;
     decision->scratch = (struct buffer)BUFFER_INIT;
-    decision->change_count = 0;
+    decision->change_count = decision->loss_count = 0;
     decision->message[0] = '\0';
 }
 
@@ -38,7 +48,7 @@ int decision_refuse(struct decision *decision, int err, const char *format, ...)
     vsnprintf(decision->message, sizeof(decision->message), format, arguments);
     va_end(arguments);
     buffer_clear(&decision->command);
-    decision->change_count = 0;
+    decision->change_count = decision->loss_count = 0;
     return err;
 }
 
@@ -63,6 +73,39 @@ int decision_add(struct decision *decision, enum metadata_kind kind, struct slic
 int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const struct uuid *key)
 {
     return decision_add(decision, kind, slice_of(key->bytes, UUID_SIZE));
+}
+
+/* ---- changes of partitions ---- */
+
+int changes_end(struct changes *changes)
+{
+    if (changes->body == NULL) return 0;
+    changes->body = NULL;
+    return decision_add_uuid(changes->decision, METADATA_PARTITIONS_CHANGED, &changes->topic_id);
+}
+
+int changes_put(struct changes *changes, const struct uuid *topic_id, const struct body_partition *now, struct body_partition *next)
+{
+    uint32_t replica_count = next->replica_count;
+    int err = changes->body != NULL && !uuid_equal(topic_id, &changes->topic_id) ? changes_end(changes) : 0;
+
+    if (err == 0 && changes->body == NULL) {
+        changes->body = decision_body(changes->decision);
+        changes->topic_id = *topic_id;
+        err = body_encode_partitions_start(changes->body);
+    }
+    if (err != 0) return err;
+    if (next->reset_epoch > now->reset_epoch && changes->decision->loss_count++ == 0) {
+        changes->decision->lost_topic = *topic_id;
+        changes->decision->lost_partition = next->partition;
+    }
+    next->partition_epoch++;
+    if (replica_count == now->replica_count && memcmp(next->replicas, now->replicas, replica_count * sizeof(int32_t)) == 0)
+        next->replica_count = 0; /* not written */
+    err = body_encode_partition(changes->body, next);
+    next->replica_count = replica_count;
+    changes->count += err == 0;
+    return err;
 }
 
 int decide_cluster_create(const struct image *image, const struct uuid *cluster_id, struct decision *decision)

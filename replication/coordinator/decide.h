@@ -16,6 +16,9 @@ struct decision {
     struct buffer command; /* the body of the entry to propose: decision_command() */
     size_t change_count;   /* in it; 0: nothing needs to change */
     struct buffer scratch; /* the body of the change that is being written */
+    uint64_t loss_count;   /* partitions in it whose new leaders may lack acknowledged records, and the first of them */
+    struct uuid lost_topic;
+    uint32_t lost_partition;
     char message[DECISION_MESSAGE_SIZE]; /* on an error: a sentence for the requester; on success: a warning, or "" */
 };
 
@@ -32,6 +35,7 @@ struct decide_broker_facts {
     uint32_t health;       /* Lifeguard's local health: 0 is good, 8 very bad */
     uint64_t bytes_per_s;  /* in and out */
     uint64_t stored_bytes;
+    bool is_gone; /* silent for so long that its replicas should be elsewhere (decide_moves()) */
 };
 struct decide_facts {
     const struct decide_broker_facts *brokers; /* in any order */

@@ -15,4 +15,15 @@ struct buffer *decision_body(struct decision *decision);
 int decision_add(struct decision *decision, enum metadata_kind kind, struct slice key);
 int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const struct uuid *key);
 
+/* Changes of partitions while they are collected: those of one topic in a row are one change of the command. */
+struct changes {
+    struct decision *decision;
+    struct buffer *body; /* NULL: no change is open */
+    struct uuid topic_id;
+    uint64_t count;
+};
+/* The partition's next state; raises its partition epoch in place. `now` is how it stands in the image: replicas that stay are not written. */
+int changes_put(struct changes *changes, const struct uuid *topic_id, const struct body_partition *now, struct body_partition *next);
+int changes_end(struct changes *changes); /* after the last one, also when there was none */
+
 #endif

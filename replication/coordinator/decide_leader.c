@@ -18,22 +18,12 @@
 
 /* ---- on request ---- */
 
-static int add_partition(const struct uuid *topic_id, struct body_partition *state, struct decision *decision)
-{
-    struct buffer *body = decision_body(decision);
-    int err;
-
-    state->partition_epoch++;
-    state->replica_count = 0; /* they stay as they are */
-    err = body_encode_partitions(body, state, 1);
-    return err != 0 ? err : decision_add_uuid(decision, METADATA_PARTITIONS_CHANGED, topic_id);
-}
-
 int decide_elect_leader(const struct image *image, const struct uuid *topic_id, uint32_t partition, const struct decide_facts *facts,
                         struct decision *decision)
 {
     const struct image_topic *topic = image_find_topic(image, topic_id);
-    struct body_partition state;
+    struct changes changes = {.decision = decision};
+    struct body_partition now, state;
     struct elector elector;
     int32_t best;
     int err;
@@ -42,7 +32,8 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
         return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such partition");
     err = elector_init(&elector, image, facts);
     if (err != 0) return err;
-    image_pages_load(topic->pages, partition, &state);
+    image_pages_load(topic->pages, partition, &now);
+    state = now;
     best = elector_best(&elector, topic_id, &state);
     if (best == IMAGE_NO_LEADER || state.is_sealing)
         err = decision_refuse(decision, MESH_ENOT_ENOUGH_REPLICAS,
@@ -52,7 +43,8 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
     if (err == 0 && best != state.leader) {
         rules_elect(&elector, topic, &state, IMAGE_ELECTION_ASKED);
         rules_settle(topic, &state);
-        err = add_partition(topic_id, &state, decision);
+        err = changes_put(&changes, topic_id, &now, &state);
+        if (err == 0) err = changes_end(&changes);
     }
     elector_deinit(&elector);
     return err;
@@ -127,28 +119,22 @@ static struct elector_broker *target_of(struct balance_walk *walk, const struct 
 static int move_topic(void *user, const struct image_topic *topic)
 {
     struct balance_walk *walk = user;
-    struct buffer *body = NULL;
+    struct changes changes = {.decision = walk->decision};
     struct image_partition now;
-    struct body_partition state;
+    struct body_partition before, state;
     int err = 0;
 
     if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return 0;
     for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
         const struct elector_broker *broker = target_of(walk, &now);
         if (broker == NULL) continue;
-        image_pages_load(topic->pages, i, &state);
+        image_pages_load(topic->pages, i, &before);
+        state = before;
         elector_appoint(walk->elector, &topic->topic_id, &state, broker->node_id, IMAGE_ELECTION_BALANCED);
-        if (body == NULL) {
-            body = decision_body(walk->decision);
-            err = body_encode_partitions_start(body);
-        }
-        state.partition_epoch++;
-        state.replica_count = 0;
-        if (err == 0) err = body_encode_partition(body, &state);
+        err = changes_put(&changes, &topic->topic_id, &before, &state);
         walk->moved_count++;
     }
-    if (err == 0 && body != NULL) err = decision_add_uuid(walk->decision, METADATA_PARTITIONS_CHANGED, &topic->topic_id);
-    return err;
+    return err != 0 ? err : changes_end(&changes);
 }
 
 void balance_reset(struct balance *balance)

@@ -51,7 +51,7 @@ struct decide_alter_partitions {
  *   MESH_EAGAIN             another change came first: look at the image, and wish anew from there
  *   MESH_EBUSY              a member may not join now: another life or replica than the one that caught up, fenced, draining, or not yet
  *                           begun to move. Wish again when that is over
- *   MESH_EINVAL             no ISR: not of replicas, without the leader, or somebody twice
+ *   MESH_EINVAL             no ISR: not of replicas, without the leader, or somebody twice; or a partition epoch from the future
  * Errors of the whole: MESH_EINVAL (order, too many), MESH_ESTALE_EPOCH (a former life of the asker), MESH_ENOTFOUND (no such broker). */
 int decide_alter_partitions(const struct image *image, const struct decide_alter_partitions *request, const struct decide_facts *facts,
                             struct decision *decision, struct decide_result *ret_results);
@@ -90,31 +90,51 @@ struct decide_recover {
     size_t report_count;
     bool is_overdue;      /* it has waited for reports for long enough */
     bool is_asked;        /* an operator accepts the loss: elect now, whatever is missing */
-    int32_t node_id;      /* of the operator's choice; 0: the longest log of those that reported, else of those that are up */
+    int32_t node_id;      /* of the operator's choice; 0: the longest log of those that reported */
     const struct decide_facts *facts;
 };
 /* With is_asked also: MESH_EEXISTS (a leader is there, nothing is to be accepted), MESH_ENOT_ENOUGH_REPLICAS (no replica, or not the chosen one, is up; or a
- * complete one is, and leads without loss). */
+ * complete one is, and leads without loss), MESH_EAGAIN (nobody has reported yet). */
 int decide_recover(const struct image *image, const struct decide_recover *request, struct decision *decision);
 
 /* ---- where replicas are (decide_move.c) ---- */
 
 /* The partition's replicas become these, the first one the preferred leader: those that are missing are added, follow, and when all of them are in sync
- * the others go, in one change (R18). At most moves_per_broker (move_plan.h) copy at a time, the others are queued. An earlier move that has not ended
- * is replaced: what it added and is not wanted goes. count 0: the move under way is cancelled. Errors: MESH_EUNKNOWN_TOPIC, MESH_EINVALID_REPLICATION
- * (unknown, fenced, draining or witness brokers to be added, twice the same, fewer than min.insync; in mode quorum more than one to come and one to go),
- * MESH_EBUSY (mode quorum: a move is under way; or it cannot be cancelled any more), MESH_ENOTFOUND (cancel: nothing moves). */
+ * the others go, in one change (R18). A move that adds is queued until decide_moves() gives it its turn. An earlier move that has not ended is cancelled
+ * first. count 0: only that. Moves rise by topic and partition; all are written down, or none. Errors: MESH_EINVAL (order), MESH_EUNKNOWN_TOPIC, MESH_EINVALID_REPLICATION
+ * (brokers to be added that are unknown, fenced, draining or witnesses, twice the same, fewer than min.insync; in mode quorum more than one to come or more than one
+ * to go), MESH_EBUSY (the move under way cannot be cancelled any more: it is about to end), MESH_ENOTFOUND (count 0: nothing moves). */
 struct decide_move {
     struct uuid topic_id;
     uint32_t partition;
-    const int32_t *replicas;
+    int32_t replicas[IMAGE_REPLICAS_MAX];
     uint32_t count;
 };
 int decide_move(const struct image *image, const struct decide_move *moves, size_t count, const struct decide_facts *facts,
                 struct decision *decision);
 
-/* Spreads a topic's replicas evenly over the brokers that are up, by as few moves as that takes. Nothing changes when they are. Errors:
+/* Spreads a topic's replicas evenly over the brokers that are up, by as few moves as that takes, all queued. Nothing changes when they are. Errors:
  * MESH_EUNKNOWN_TOPIC. */
 int decide_topic_balance(const struct image *image, const struct uuid *topic_id, const struct decide_facts *facts, struct decision *decision);
+
+/* What the coordinator moves by itself, a step at a time (move_plan.c):
+ * - moves whose new broker is gone are made without it, keeping one that was to go; those that can end, end; queued ones get their turn
+ * - replicas on brokers that were removed, or are gone (facts), are replaced; partitions get as many replicas as the setting `replicas` says
+ * - when none of that is left and no session has begun or ended for a minute, replicas are spread: from the broker with most to the one with
+ *   least while they are 10 % of the average apart (and two replicas), until it is 5 %
+ * A broker takes part in at most moves_per_broker copies at a time, as the one that gets it or as the leader that it comes from. */
+struct movement {
+    uint64_t quiet_since_us; /* 0: unknown; the next call begins it */
+    bool is_spreading;       /* between the two thresholds it goes on */
+    bool is_pending;         /* set by each call: something moves or waits for its turn; ask again soon */
+};
+#define MOVEMENT_INIT {0, false, false}
+struct decide_moves {
+    struct movement *movement;
+    uint32_t moves_per_broker; /* 0: nothing begins */
+    uint64_t now_us;
+    const struct decide_facts *facts;
+};
+int decide_moves(const struct image *image, const struct decide_moves *request, struct decision *decision);
 
 #endif

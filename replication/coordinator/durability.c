@@ -123,26 +123,19 @@ int durability_check_change(const struct image_topic *topic, const struct body_t
 
 int durability_settle(const struct image_topic *topic, const struct body_topic *body, struct decision *decision)
 {
+    struct changes changes = {.decision = decision};
     struct image_topic next = *topic;
-    struct buffer *to = NULL;
-    struct body_partition state;
+    struct body_partition now, state;
     int err = 0;
 
     next.configs = body->configs;
     next.config_count = body->config_count;
     for (uint32_t i = 0; i < topic->partition_count && err == 0; i++) {
-        image_pages_load(topic->pages, i, &state);
-        if ((state.elr | state.last_known_elr) == 0) continue;
+        image_pages_load(topic->pages, i, &now);
+        if ((now.elr | now.last_known_elr) == 0) continue;
+        state = now;
         rules_settle(&next, &state);
-        if ((state.elr | state.last_known_elr) != 0) continue;
-        if (to == NULL) {
-            to = decision_body(decision);
-            err = body_encode_partitions_start(to);
-        }
-        state.partition_epoch++;
-        state.replica_count = 0; /* they stay as they are */
-        if (err == 0) err = body_encode_partition(to, &state);
+        if ((state.elr | state.last_known_elr) == 0) err = changes_put(&changes, &topic->topic_id, &now, &state);
     }
-    if (err == 0 && to != NULL) err = decision_add_uuid(decision, METADATA_PARTITIONS_CHANGED, &topic->topic_id);
-    return err;
+    return err != 0 ? err : changes_end(&changes);
 }

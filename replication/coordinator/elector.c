@@ -2,6 +2,7 @@
 #include "replication/coordinator/elector.h"
 
 #include "base/error.h"
+#include "replication/coordinator/switches.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,7 @@ static uint32_t may_lead(const struct elector *elector, const struct body_partit
         usable |= (uint32_t)elector_is_usable(elector_find(elector, state->replicas[i])) << i;
     if ((state->isr & usable) != 0) return state->isr & usable;
     if ((state->elr & usable) != 0) return state->elr & usable;
+    if (COORDINATOR_DEFECT(ANYBODY_LEADS)) return usable;
     if (state->isr == 0 && state->elr == 0 && __builtin_popcount(state->last_known_elr) == 1)
         return state->last_known_elr & usable;
     return 0;
@@ -209,7 +211,7 @@ bool elector_choose(struct elector *elector, const struct uuid *topic_id, struct
 {
     uint32_t best = rank(elector, topic_id, state, state->election.candidates), bit = 1u << best;
     bool is_found = best < state->replica_count;
-    bool is_unclean = is_found && ((state->isr | state->elr) & bit) == 0;
+    bool is_unclean = is_found && ((state->isr | state->elr) & bit) == 0 && !COORDINATOR_DEFECT(ANYBODY_LEADS);
 
     keep_election(elector, state, is_unclean ? IMAGE_ELECTION_UNCLEAN : reason);
     hand_over(elector, state, is_found ? state->replicas[best] : IMAGE_NO_LEADER);

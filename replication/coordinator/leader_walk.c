@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "replication/coordinator/image_pages.h"
 #include "replication/coordinator/partition_rules.h"
+#include "replication/coordinator/switches.h"
 
 #include <stdio.h>
 
@@ -25,7 +26,7 @@ static void distrust(const struct leader_walk *walk, const struct image_topic *t
         state->elr &= ~bit;
         state->last_known_elr &= ~bit;
         state->fresh |= bit;
-    } else if (walk->was_unclean && is_async && (state->elr & bit)) {
+    } else if (walk->was_unclean && is_async && (state->elr & bit) && !COORDINATOR_DEFECT(UNCLEAN_STOP_TRUSTED)) {
         state->elr &= ~bit;
         state->last_known_elr |= bit;
     }
@@ -94,28 +95,22 @@ static void note_loss(struct leader_walk *walk, const struct image_topic *topic,
 static int walk_topic(void *user, const struct image_topic *topic)
 {
     struct leader_walk *walk = user;
-    struct buffer *body = NULL;
+    struct changes changes = {.decision = walk->decision};
     struct image_partition now;
-    struct body_partition state;
+    struct body_partition before, state;
     int err = 0;
 
     for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
         uint32_t bit = bit_of(&now, walk->node_id);
         if (bit == 0 || !is_concerned(walk, &now, bit)) continue;
-        image_pages_load(topic->pages, i, &state);
+        image_pages_load(topic->pages, i, &before);
+        state = before;
         if (!next_state(walk, topic, &state, bit)) continue;
         note_loss(walk, topic, &state);
-        if (body == NULL) {
-            body = decision_body(walk->decision);
-            err = body_encode_partitions_start(body);
-        }
-        state.partition_epoch++;
-        state.replica_count = 0; /* they stay as they are */
-        if (err == 0) err = body_encode_partition(body, &state);
+        err = changes_put(&changes, &topic->topic_id, &before, &state);
         walk->changed_count++;
     }
-    if (err == 0 && body != NULL) err = decision_add_uuid(walk->decision, METADATA_PARTITIONS_CHANGED, &topic->topic_id);
-    return err;
+    return err != 0 ? err : changes_end(&changes);
 }
 
 int leader_walk(const struct image *image, struct leader_walk *walk)

@@ -2,6 +2,7 @@
 #include "replication/coordinator/partition_rules.h"
 
 #include "base/assert.h"
+#include "replication/coordinator/switches.h"
 
 static uint32_t bits_in(uint32_t mask)
 {
@@ -38,6 +39,10 @@ void rules_leave_isr(const struct image_topic *topic, struct body_partition *sta
     uint32_t leaving = state->isr & mask;
 
     state->isr &= ~mask;
+    if (COORDINATOR_DEFECT(NO_ELR)) {
+        if (state->isr == 0) state->isr = leaving;
+        return;
+    }
     if (image_topic_mode(topic) == TOPIC_MODE_QUORUM || bits_in(state->isr) < rules_min_insync(topic, state)) state->elr |= leaving;
     rules_settle(topic, state);
 }
@@ -88,6 +93,46 @@ void rules_drop_replicas(struct body_partition *state, uint32_t mask)
     state->adding = compact(state->adding, kept);
     state->removing = compact(state->removing, kept);
     state->fresh = compact(state->fresh, kept);
+}
+
+/* The mask over the list before, in the order of the list after. */
+static uint32_t reorder(uint32_t mask, const struct body_partition *before, const struct body_partition *after)
+{
+    uint32_t reordered = 0;
+
+    for (uint32_t i = 0; i < before->replica_count; i++) {
+        if (mask >> i & 1) reordered |= rules_bit(after, before->replicas[i]);
+    }
+    return reordered;
+}
+
+bool rules_begin_move(struct body_partition *state, const int32_t *replicas, uint32_t count)
+{
+    struct body_partition before = *state;
+
+    MESH_ASSERT((state->adding | state->removing) == 0 && count >= 1 && count <= IMAGE_REPLICAS_MAX);
+    memcpy(state->replicas, replicas, count * sizeof(replicas[0]));
+    state->replica_count = count;
+    for (uint32_t i = 0; i < before.replica_count; i++) {
+        if (rules_bit(state, before.replicas[i]) != 0) continue;
+        if (state->replica_count == IMAGE_REPLICAS_MAX) {
+            *state = before;
+            return false;
+        }
+        state->removing |= 1u << state->replica_count;
+        state->replicas[state->replica_count++] = before.replicas[i];
+    }
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        uint32_t was = rules_bit(&before, state->replicas[i]);
+        state->generations[i] = was == 0 ? 0 : before.generations[__builtin_ctz(was)];
+        if (was == 0) state->adding |= 1u << i;
+    }
+    state->isr = reorder(before.isr, &before, state);
+    state->elr = reorder(before.elr, &before, state);
+    state->last_known_elr = reorder(before.last_known_elr, &before, state);
+    state->fresh = reorder(before.fresh, &before, state);
+    state->is_queued = state->adding != 0;
+    return true;
 }
 
 /* Whether enough of those that stay are in sync, and one of them can lead. */

@@ -31,6 +31,10 @@ bool rules_finish_move(struct elector *elector, const struct image_topic *topic,
  * would fall below min.insync, or no complete replica would be left; or mode quorum has grown already. */
 bool rules_cancel_move(const struct image_topic *topic, struct body_partition *state);
 
+/* A move from the present replicas (none may be under way) to these, different node ids: first they, in their order, then those that are to go. False:
+ * more than IMAGE_REPLICAS_MAX in all; nothing changed. Queued when something is added. */
+bool rules_begin_move(struct body_partition *state, const int32_t *replicas, uint32_t count);
+
 /* Takes replicas out of the list, and their bits with them. */
 void rules_drop_replicas(struct body_partition *state, uint32_t mask);
 

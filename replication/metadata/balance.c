@@ -8,6 +8,7 @@ void node_balance_begin(struct node *node)
 {
     balance_reset(&node->balance);
     node->balance_due_us = node->now_us + BALANCE_INTERVAL_US;
+    node_moves_begin(node);
 }
 
 /* The lowest applied index of all registered brokers; 0: one's is not known. */

@@ -106,6 +106,12 @@ static void answer_verdict(struct node *node, const struct uuid *origin, uint64_
     answer(node, origin, &message);
 }
 
+static void decided_free(struct decided *decided)
+{
+    buffer_deinit(&decided->result);
+    free(decided);
+}
+
 static void decided_end(struct node *node, struct decided *decided, enum node_verdict verdict)
 {
     list_remove(&decided->node);
@@ -114,8 +120,9 @@ static void decided_end(struct node *node, struct decided *decided, enum node_ve
     decided->answer.boot = decided->boot;
     decided->answer.sequence = decided->sequence;
     decided->answer.bytes = slice_of_string(decided->text);
+    decided->answer.result = buffer_slice(&decided->result);
     answer(node, &decided->origin, &decided->answer);
-    free(decided);
+    decided_free(decided);
 }
 
 /* Everything up to node->committed is committed: answer what rests on it. */
@@ -197,7 +204,7 @@ static void free_decided(struct list_node *list)
     struct list_node *at;
 
     while ((at = list_pop_front(list)) != NULL)
-        free(container_of(at, struct decided, node));
+        decided_free(container_of(at, struct decided, node));
 }
 
 void node_decisions_deinit(struct node *node)
@@ -211,12 +218,26 @@ void node_decisions_deinit(struct node *node)
 
 /* ---- deciding ---- */
 
+/* What may be lost is said where it is decided, whatever it was decided for. */
+static void tell_losses(struct node *node, const struct decision *decision)
+{
+    const struct image_topic *topic;
+
+    if (decision->loss_count == 0) return;
+    topic = node->proposed_image == NULL ? NULL : image_find_topic(node->proposed_image, &decision->lost_topic);
+    node->stats.losses += decision->loss_count;
+    node_event(node, NODE_LEVEL_ERROR,
+               "acknowledged records may be lost: %llu partitions had no complete replica left and are led by the best that there was, first topic=%s partition=%u",
+               (unsigned long long)decision->loss_count, topic == NULL ? "?" : topic->name, decision->lost_partition);
+}
+
 int node_decisions_propose(struct node *node, const struct decision *decision)
 {
     uint64_t index, term;
     int err = raft_propose(node->raft, node->now_us, decision_command(decision), &index, &term);
 
     if (err == 0) node->stats.proposals++;
+    if (err == 0) tell_losses(node, decision);
     return err;
 }
 
@@ -239,7 +260,7 @@ static void drop(struct node *node, struct decided *decided)
 {
     list_remove(&decided->node);
     node->decided_count--;
-    free(decided);
+    decided_free(decided);
 }
 
 /* The answer rests on `image`, which holds what was proposed so far. */
@@ -265,6 +286,7 @@ static int make_true(struct node *node, struct decided *decided, const struct de
 
     if (err != 0) return err;
     node->stats.proposals++;
+    tell_losses(node, decision);
     decided->answer.index = decided->index;
     list_push_back(&node->decided, &decided->node);
     return 0;
@@ -294,7 +316,8 @@ static int repeat(struct node *node, const struct order *order, const struct ima
 /* Decides one order. Errors: MESH_EAGAIN, MESH_ENOMEM (it stays for later), MESH_ENOT_LEADER. */
 static int decide(struct node *node, const struct image *image, const struct order *order)
 {
-    struct operation operation = {order->origin, order->boot, order->sequence, order->op, buffer_slice(&order->body)};
+    struct buffer result = BUFFER_INIT;
+    struct operation operation = {order->origin, order->boot, order->sequence, order->op, buffer_slice(&order->body), &result};
     struct node_message message = {0};
     struct decision decision;
     struct decided *decided;
@@ -318,6 +341,11 @@ static int decide(struct node *node, const struct image *image, const struct ord
         err = rest_on(node, decided, image);
     }
     decision_deinit(&decision);
+    if (decided != NULL && message.error == 0) {
+        decided->result = result; /* read when it is answered: not before the next events */
+        result = (struct buffer)BUFFER_INIT;
+    }
+    buffer_deinit(&result);
     if (err != 0 && decided != NULL) drop(node, decided);
     return err;
 }

@@ -58,6 +58,14 @@ void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const stru
 
 /* ---- what decisions know of brokers beyond the image ---- */
 
+/* Silent for so long that its replicas should be elsewhere; under a new coordinator it begins anew. */
+static bool is_gone(const struct node *node, const struct session *session)
+{
+    uint64_t since_us = session->heard_us > node->coordinating_since_us ? session->heard_us : node->coordinating_since_us;
+
+    return session->deadline_us != 0 && node->now_us >= session->deadline_us && node->now_us - since_us >= node->options.replace_us;
+}
+
 void node_facts_init(const struct node *node, const struct image *image, struct decide_facts *ret_facts)
 {
     size_t count = image_broker_count(image);
@@ -72,6 +80,7 @@ void node_facts_init(const struct node *node, const struct image *image, struct 
         if (peer == NULL && !uuid_equal(&broker->broker_id, &node->options.self.broker)) continue;
         brokers[ret_facts->broker_count++] = (struct decide_broker_facts){
             .node_id = broker->node_id,
+            .is_gone = peer != NULL && is_gone(node, &peer->session),
             .health = load->health,
             .bytes_per_s = load->bytes_per_s,
             .stored_bytes = load->disk_size_bytes - earlier(load->disk_size_bytes, load->disk_free_bytes),

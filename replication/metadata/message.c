@@ -171,6 +171,7 @@ static void put_answer(struct codec_writer *writer, const struct node_message *m
     codec_put_zigzag(writer, message->first_id);
     codec_put_varint(writer, message->id_count);
     put_bytes(writer, message->bytes);
+    put_bytes(writer, message->result);
 }
 
 static void get_answer(struct codec_reader *reader, struct node_message *message)
@@ -185,6 +186,7 @@ static void get_answer(struct codec_reader *reader, struct node_message *message
     message->first_id = codec_get_zigzag(reader);
     message->id_count = (uint32_t)codec_get_bounded(reader, NODE_PRODUCER_IDS_MAX);
     message->bytes = codec_get_string(reader, NODE_TEXT_SIZE - 1);
+    message->result = codec_get_raw(reader, (size_t)codec_get_bounded(reader, NODE_RESULT_MAX));
     if (message->verdict == 0 || message->error > 0) reader->is_bad = true;
 }
 

@@ -19,6 +19,9 @@ void node_options_init(struct node_options *options)
         .voters_interval_us = 1000000,
         .voter_stable_us = 10000000,
         .voter_gone_us = 60000000,
+        .moves_per_broker = 2,
+        .replace_us = 600000000,
+        .unclean_wait_us = 5000000,
         .leave_us = 5000000,
         .pullers_max = 16,
         .feed_bytes = 512u << 10,
@@ -135,6 +138,7 @@ void node_free(struct node *node)
 {
     if (node == NULL) return;
     node_decisions_deinit(node);
+    reports_free(node->reports);
     node_requests_deinit(node);
     node_outbox_deinit(node);
     if (node->image != NULL) node_peers_deinit(node);

@@ -22,7 +22,7 @@
 #define METADATA_NODE_H
 
 #include "replication/consensus/raft.h"
-#include "replication/coordinator/decide.h"
+#include "replication/coordinator/decide_replicas.h"
 #include "replication/coordinator/image.h"
 
 #include <stdbool.h>
@@ -62,6 +62,9 @@ struct node_options {
     uint32_t voters_interval_us;         /* between two looks at who votes; 1 s */
     uint32_t voter_stable_us;            /* a broker must have been here so long before it votes; 10 s */
     uint32_t voter_gone_us;              /* a voter's session must be lost so long before it is replaced; 60 s */
+    uint32_t moves_per_broker;           /* copies of partitions that a broker takes part in at a time; 2. 0: nothing is moved or replaced by itself */
+    uint64_t replace_us;                 /* a broker that is silent for so long is gone: its replicas are made anew elsewhere; 10 min */
+    uint32_t unclean_wait_us;            /* unclean=proactive waits so long for further reports; 5 s */
     uint32_t leave_us;                   /* a controlled shutdown that takes longer ends anyway; 5 s */
     uint32_t pullers_max;                /* brokers that one broker feeds; 16 */
     uint32_t feed_bytes;                 /* of one message of entries or of a snapshot; 512 KiB */
@@ -153,10 +156,35 @@ enum node_op {
     NODE_OP_DRAIN = 6,        /* the node's own: move leadership away from the asking broker */
     NODE_OP_BROKER_RETIRE = 7, /* body: node_encode_retire() */
     NODE_OP_ELECT_LEADER = 8, /* body: node_encode_elect() */
+    NODE_OP_ALTER_PARTITIONS = 9, /* body: node_encode_alter(); a leader's ISRs. Answered with results */
+    NODE_OP_REPLICAS_LOST = 10,   /* body: node_encode_lost(); of the asking broker. Answered with results */
+    NODE_OP_REPORT = 11,          /* body: node_encode_reports(); of the asking broker: how far its replicas of leaderless partitions go */
+    NODE_OP_RECOVER = 12,         /* body: node_encode_recover(); an operator accepts the loss */
+    NODE_OP_MOVE = 13,            /* body: node_encode_moves() */
+    NODE_OP_TOPIC_BALANCE = 14,   /* body: node_encode_balance() */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */
 int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok); /* as decide_broker_retire */
 int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t partition);
+
+/* About replicas (coordinator/decide_replicas.h says what each means). `broker_epoch` is the asking broker's image_broker.epoch; lists rise by topic
+ * and partition, DECIDE_PARTITIONS_MAX at most. */
+int node_encode_alter(struct buffer *to, uint64_t broker_epoch, const struct decide_isr *wishes, size_t count);
+int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct decide_place *places, size_t count);
+struct node_report {
+    struct uuid topic_id;
+    uint32_t partition;
+    int32_t leader_epoch, last_epoch; /* struct replica_report */
+    int64_t end;
+};
+/* Whoever keeps a replica of a partition that nobody leads reports it as soon as an image shows that, again when the coordinator changes, and
+ * again now and then while it lasts: what was reported is not in the log. */
+int node_encode_reports(struct buffer *to, uint64_t broker_epoch, const struct node_report *reports, size_t count);
+int node_encode_recover(struct buffer *to, const struct uuid *topic_id, uint32_t partition, int32_t node_id); /* 0: the longest log reported */
+int node_encode_moves(struct buffer *to, const struct decide_move *moves, size_t count);
+int node_encode_balance(struct buffer *to, const struct uuid *topic_id);
+/* What became of each partition of an ALTER_PARTITIONS or REPLICAS_LOST: of ANSWER's bytes, when its error is 0. MESH_EPROTO: not `count` results. */
+int node_decode_results(struct slice bytes, struct decide_result *ret_results, size_t count);
 
 /* Asks the coordinator, wherever it is. `body` is copied. Exactly one ANSWER output with `cookie` follows, by timeout_us at the latest; the
  * change is made at most once, however often the request had to be sent. Errors (then no ANSWER comes): MESH_EBUSY, MESH_ETOOLARGE, MESH_ENOMEM.
@@ -184,7 +212,7 @@ enum node_output_type {
     NODE_OUTPUT_PUBLISH,        /* `image` is the newest (borrowed): give references to the shards */
     NODE_OUTPUT_ANSWER,         /* to node_request(): cookie, error, text (a sentence when there is an error, or ""), and
                                    index: what it answers is in the image of that index, which was published;
-                                   topic_id: of the topic concerned; first_id, id_count: the block of producer ids */
+                                   topic_id: of the topic concerned; first_id, id_count: the block of producer ids; bytes: results */
     NODE_OUTPUT_FRONTIER,       /* `frontier` is new here: gossip_set_frontier() */
     NODE_OUTPUT_STATUS,         /* something in struct node_status but the two indices changed: role, coordinator, serving, session, failure */
     NODE_OUTPUT_EVENT,          /* `text` is a line for people, of `level` */
@@ -263,6 +291,7 @@ struct node_stats {
     uint64_t pulls_sent, entries_pulled, snapshots_pulled, upstream_changes;         /* as puller */
     uint64_t pulls_served, entries_fed, snapshot_chunks_fed, pullers_turned_away;    /* as upstream */
     uint64_t fenced, unfenced, voters_changed;
+    uint64_t losses;                                                                 /* partitions whose elections may have lost records */
     uint64_t malformed, dropped;                                                     /* messages */
     uint32_t pullers, peers, requests_open;
 };

@@ -144,6 +144,7 @@ struct decided {
     uint64_t read;          /* or once this read comes back; 0: not by a read */
     struct node_message answer;
     char text[NODE_TEXT_SIZE];
+    struct buffer result;   /* answer.result */
 };
 
 struct proposed {
@@ -211,6 +212,7 @@ struct node {
     bool answers_are_due;
     uint64_t requests_due_us;
     char answer_text[NODE_TEXT_SIZE];
+    struct buffer answer_result;
 
     struct list_node backlog;    /* struct order */
     size_t backlog_count, backlog_bytes;
@@ -222,9 +224,11 @@ struct node {
     bool is_coordinating;         /* its first entry is committed */
     uint64_t known_committed;     /* the highest index that anybody said to be committed */
 
-    uint64_t voters_due_us, sessions_due_us, balance_due_us;
+    uint64_t voters_due_us, sessions_due_us, balance_due_us, moves_due_us, recover_due_us;
     uint64_t coordinating_since_us;
     struct balance balance;
+    struct movement movement;
+    struct reports *reports;      /* of this coordinator's time; NULL: none yet */
     char voters_why[NODE_TEXT_SIZE];
     uint64_t registering;         /* sequence of the own request under way; 0: none */
     uint64_t register_due_us;
@@ -333,6 +337,7 @@ struct operation {
     uint64_t boot, sequence;
     enum node_op op;
     struct slice body;
+    struct buffer *result; /* for what becomes of the parts of a request */
 };
 int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
                      struct node_message *answer);
@@ -341,6 +346,10 @@ int node_operation_add_id(const struct operation *operation, struct decision *de
 void node_operation_read_result(struct slice result, struct node_message *answer);
 int node_operation_wrap(const struct node *node, enum node_op op, struct slice body, struct buffer *to); /* the origin's part */
 int node_operation_encode_register(const struct node *node, struct buffer *to);
+
+/* operations_replicas.c: those about replicas; MESH_EUNSUPPORTED: no such operation. */
+int node_operation_replicas(struct node *node, const struct image *image, const struct operation *operation, const struct decide_facts *facts,
+                            struct decision *decision);
 
 /* fences.c: the coordinator's side of sessions */
 void node_sessions_begin(struct node *node); /* this broker became the coordinator */
@@ -354,6 +363,12 @@ void node_facts_deinit(struct decide_facts *facts);
 void node_balance_begin(struct node *node); /* a new coordinator, or somebody came or went */
 bool node_balance_run(struct node *node);   /* true: raft was given something */
 uint64_t node_balance_due_us(const struct node *node);
+
+/* moves.c */
+void node_moves_begin(struct node *node); /* a new coordinator, or somebody came or went */
+bool node_moves_run(struct node *node);   /* replicas move, and leaders are found by reports. True: raft was given something */
+uint64_t node_moves_due_us(const struct node *node);
+int node_moves_report(struct node *node, const struct uuid *topic_id, uint32_t partition, const struct replica_report *report);
 
 /* sessions.c: the broker's own */
 void node_sessions_on_pulse(struct node *node, struct peer *peer, const struct node_message *message);

@@ -267,14 +267,19 @@ static int elect_leader(const struct image *image, struct slice body, const stru
 
 /* ---- the id ---- */
 
-/* Registering and draining are the same however often they are done. */
+/* What is the same however often it is done: a broker's states, and what names the partition epoch that it was made from. */
+static bool is_idempotent(enum node_op op)
+{
+    return op == NODE_OP_REGISTER || op == NODE_OP_DRAIN || op == NODE_OP_ALTER_PARTITIONS || op == NODE_OP_REPLICAS_LOST;
+}
+
 int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct node_message *answer)
 {
     struct buffer result = BUFFER_INIT;
     struct codec_writer writer = {.to = &result};
     int err;
 
-    if (operation->op == NODE_OP_REGISTER || operation->op == NODE_OP_DRAIN) return 0;
+    if (is_idempotent(operation->op)) return 0;
     codec_put_uuid(&writer, &answer->topic_id);
     codec_put_zigzag(&writer, answer->first_id);
     codec_put_varint(&writer, answer->id_count);
@@ -308,6 +313,12 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, facts, decision);
     case NODE_OP_BROKER_RETIRE: return broker_retire(image, operation->body, facts, decision);
     case NODE_OP_ELECT_LEADER: return elect_leader(image, operation->body, facts, decision);
+    case NODE_OP_ALTER_PARTITIONS:
+    case NODE_OP_REPLICAS_LOST:
+    case NODE_OP_REPORT:
+    case NODE_OP_RECOVER:
+    case NODE_OP_MOVE:
+    case NODE_OP_TOPIC_BALANCE: return node_operation_replicas(node, image, operation, facts, decision);
     }
     snprintf(decision->message, sizeof(decision->message), "the coordinator does not know this operation: it runs an older version of mesh");
     return MESH_EUNSUPPORTED;

@@ -180,7 +180,8 @@ static bool work(struct node *node)
     if (node_pull_install(node)) return true;
     if (node->restores != 0) return false;
     begin_to_coordinate(node);
-    return node_decisions_run(node) || node_sessions_run(node) || node_quorum_run(node) || node_balance_run(node) || node_leave_run(node);
+    return node_decisions_run(node) || node_sessions_run(node) || node_quorum_run(node) || node_balance_run(node) || node_moves_run(node) ||
+           node_leave_run(node);
 }
 
 /* What asks nothing of raft. */

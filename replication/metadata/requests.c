@@ -39,6 +39,7 @@ void node_requests_deinit(struct node *node)
         request_free(node, container_of(at, struct request, node));
     }
     map_deinit(&node->request_map);
+    buffer_deinit(&node->answer_result);
 }
 
 int node_requests_add(struct node *node, enum node_op op, struct buffer *body, uint64_t timeout_us, uint64_t cookie, bool is_own,
@@ -184,7 +185,11 @@ void node_requests_answered(struct node *node, const struct node_message *answer
     }
     if (answer->verdict == NODE_VERDICT_BUSY) return; /* goes out again when it is due */
     snprintf(text, sizeof(text), "%.*s", (int)answer->bytes.size, (const char *)answer->bytes.data);
-    set_answer(node, request, answer->error, text);
+    buffer_clear(&request->body); /* it is not sent again: results take its place */
+    if (answer->result.size != 0 && buffer_append(&request->body, answer->result.data, answer->result.size) != 0)
+        set_answer(node, request, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM));
+    else
+        set_answer(node, request, answer->error, text);
     request->answer.index = answer->index;
     request->answer.topic_id = answer->topic_id;
     request->answer.first_id = answer->first_id;
@@ -204,6 +209,7 @@ static void expire(struct node *node, struct request *request)
         set_answer(node, request, MESH_ETIMEDOUT,
                    "the coordinator did not answer in time: the change may have been made, or may yet be. Look before asking again");
     request->answer.index = 0; /* nothing to wait for */
+    buffer_clear(&request->body);
 }
 
 /* An own request ends here: who asked for it looks at the image, and at the sentence. */
@@ -236,6 +242,10 @@ bool node_requests_next_answer(struct node *node, struct node_output *ret_output
         *ret_output = request->answer;
         snprintf(node->answer_text, sizeof(node->answer_text), "%s", request->text);
         ret_output->text = node->answer_text;
+        buffer_deinit(&node->answer_result);
+        node->answer_result = request->body;
+        request->body = (struct buffer)BUFFER_INIT;
+        ret_output->bytes = buffer_slice(&node->answer_result);
         request_free(node, request);
         return true;
     }

@@ -79,6 +79,7 @@ uint64_t node_due_us(const struct node *node)
     due = earlier(due, node_sessions_due_us(node));
     due = earlier(due, node_quorum_due_us(node));
     due = earlier(due, node_balance_due_us(node));
+    due = earlier(due, node_moves_due_us(node));
     due = earlier(due, node_leave_due_us(node));
     if (node->restores == 0 && image_applied_index(node->image) < node->committed) due = earlier(due, node->now_us + APPLY_RETRY_US);
     return due;

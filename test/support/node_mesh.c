@@ -342,6 +342,7 @@ void node_mesh_options_init(struct node_mesh_options *options, size_t count)
     *options = (struct node_mesh_options){
         .seed = 1, .count = count, .link_us = 100, .link_jitter_us = 100, .disk_us = 500, .gossip_us = 200000};
     node_options_init(&options->node);
+    options->node.moves_per_broker = 0; /* nothing here copies what would be moved */
 }
 
 struct node_mesh *node_mesh_new(const struct node_mesh_options *options)

@@ -1,0 +1,90 @@
+/* coordinator/move_spread.c - replicas spread over the brokers that are up (move_plan.h, decide_replicas.h). */
+#include "replication/coordinator/move_plan.h"
+
+#include "base/error.h"
+#include "replication/coordinator/decide_replicas.h"
+#include "replication/coordinator/image_pages.h"
+
+bool move_plan_extremes(const struct move_plan *plan, uint64_t *ret_most, uint64_t *ret_least, uint64_t *ret_average)
+{
+    uint64_t usable = 0, total = 0;
+
+    *ret_most = 0;
+    *ret_least = UINT64_MAX;
+    for (size_t i = 0; i < plan->count; i++) {
+        uint64_t hosted = plan->movers[i].hosted;
+        if (!plan->movers[i].is_usable) continue;
+        usable++;
+        total += hosted;
+        if (hosted > *ret_most) *ret_most = hosted;
+        if (hosted < *ret_least) *ret_least = hosted;
+    }
+    *ret_average = usable == 0 ? 0 : total / usable;
+    return usable >= 2;
+}
+
+/* Every step makes the two brokers more even (from >= to + 2), so that steps come to an end; and none brings two replicas into one zone. */
+static bool is_worth_it(const struct move_plan *plan, const struct mover *from, const struct mover *to, const struct body_partition *state,
+                        uint32_t at)
+{
+    if (from == NULL || !from->is_usable || from->hosted < to->hosted + 2) return false;
+    return move_plan_zone_mates(plan, to, state->replicas, state->replica_count, at) <=
+           move_plan_zone_mates(plan, from, state->replicas, state->replica_count, at);
+}
+
+/* The broker with least that has no replica here; unlike move_plan_pick() whatever its zone: is_worth_it() looks at that. */
+static struct mover *emptiest(const struct move_plan *plan, const struct body_partition *state)
+{
+    struct mover *best = NULL;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        struct mover *mover = &plan->movers[i];
+        bool is_here = false;
+        if (!mover->is_usable || mover->copies >= plan->copies_max || (best != NULL && mover->hosted >= best->hosted)) continue;
+        for (uint32_t j = 0; j < state->replica_count; j++)
+            is_here |= state->replicas[j] == mover->node_id;
+        if (!is_here) best = mover;
+    }
+    return best;
+}
+
+bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, bool is_queued)
+{
+    struct mover *to = emptiest(plan, state), *best = NULL;
+    int32_t list[IMAGE_REPLICAS_MAX];
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; to != NULL && i < state->replica_count; i++) {
+        struct mover *from = move_plan_find(plan, state->replicas[i]);
+        if (!is_worth_it(plan, from, to, state, i) || (best != NULL && from->hosted < best->hosted)) continue;
+        best = from; /* of equals the later: the first one is the preferred leader */
+        at = i;
+    }
+    if (best == NULL) return false;
+    memcpy(list, state->replicas, state->replica_count * sizeof(list[0]));
+    list[at] = to->node_id;
+    return move_plan_begin(plan, topic, state, list, state->replica_count, is_queued);
+}
+
+int decide_topic_balance(const struct image *image, const struct uuid *topic_id, const struct decide_facts *facts, struct decision *decision)
+{
+    const struct image_topic *topic = image_find_topic(image, topic_id);
+    struct move_plan plan;
+    struct body_partition now, next;
+    int err;
+
+    if (topic == NULL) return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic");
+    err = move_plan_init(&plan, image, facts, decision);
+    if (err != 0) return err;
+    plan.copies_max = UINT64_MAX;
+    move_plan_count(&plan, topic);
+    for (uint32_t i = 0; err == 0 && i < topic->partition_count; i++) {
+        image_pages_load(topic->pages, i, &now);
+        next = now;
+        if (now.leader == IMAGE_NO_LEADER || (now.adding | now.removing) != 0) continue;
+        if (move_plan_spread_one(&plan, topic, &next, true)) err = changes_put(&plan.changes, topic_id, &now, &next);
+    }
+    if (err == 0) err = changes_end(&plan.changes);
+    move_plan_deinit(&plan);
+    return err;
+}

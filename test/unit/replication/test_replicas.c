@@ -1,0 +1,254 @@
+/* Who is in sync, who leads when nobody safely can, and which broker holds what: stories of one partition (replica_story.h). */
+#include "base/error.h"
+#include "replica_story.h"
+#include "support/run_suite.h"
+
+struct story {
+    const char *zones, *settings, *script;
+};
+
+#define RUN(table) replica_story((table)[_i].zones, (table)[_i].settings, (table)[_i].script)
+
+/* ---- ALTER ---- */
+
+static const struct story alter_stories[] = {
+    /* below min.insync whoever leaves is eligible; above it nobody has to be */
+    {"abc", "replicas=3", "isr 12 = 1 12 - - 123; isr 1 = 1 1 2 - 123; isr 13 = 1 13 - - 123; isr 123 = 1 123 - - 123"},
+    {"abc", "replicas=3", "isr 1 = 1 1 23 - 123; fence 1 = 2 2 13 - 123; isr 23 = 2 23 - - 123"},
+    {"abc", "replicas=3,min.insync=1", "isr 1 = 1 1 - - 123; fence 1 = none - 1 - 123; unfence 1 = 1 1 - - 123"},
+    {"abc", "replicas=3,mode=async", "isr 1 = 1 1 - - 123; isr 12 = 1 12 - - 123"},
+    {"ab", "mode=sync-double-write", "isr 1 = 1 1 2 - 12; fence 1 = 2 2 1 - 12; unfence 1; isr 12 = 2 12 - - 12"},
+    /* a retry of what was done is answered as it was; what came too late is not taken */
+    {"abc", "replicas=3", "isr 12; stale 12 = 1 12 - - 123; stale 123 = !AGAIN; stale 1 = !AGAIN; isr 123 = 1 123 - - 123"},
+    /* no ISRs: of others, without the leader, twice the same */
+    {"abcd", "replicas=3", "isr 14 = !INVAL; isr 23 = !INVAL; isr 122 = !INVAL; isr 1234 = !INVAL; isr 19 = !INVAL"},
+    /* another life or replica than the one that caught up does not join (4.2 rows 7, 8), nor does who is away or about to stop (row 10) */
+    {"abc", "replicas=3", "fence 2 = 1 13 - - 123; isr 123 = !BUSY; unfence 2; isr 123 = 1 123 - - 123"},
+    {"abc", "replicas=3", "drain 2 = 1 13 - - 123; isr 123 = !BUSY; isr 1 = 1 1 3 - 123"},
+    {"abc", "replicas=3", "restart 2 = 1 13 - - 123; unfence 2; former 12 = !BUSY; isr 123 = 1 123 - - 123"},
+    /* whoever is not there any more cannot stay */
+    {"abc", "replicas=3", "retire 3 = 1 12 - - 123; isr 123 = !BUSY; isr 12 = 1 12 - - 123"},
+    /* a topic that is to have more replicas than there are brokers: its minimum is that of the wish */
+    {"ab", "replicas=3", "isr 1 = 1 1 2 - 12; set min.insync=1 = 1 1 - - 12; fence 1 = none - 1 - 12"},
+};
+
+START_TEST(a_leader_changes_its_isr)
+{
+    RUN(alter_stories);
+}
+END_TEST
+
+START_TEST(a_request_is_judged_partition_by_partition)
+{
+    struct replica_stage stage;
+    struct decide_member member = {.node_id = 1};
+    struct decide_isr wishes[5];
+    struct decide_alter_partitions request = {.leader = 1, .partitions = wishes, .count = 5};
+    struct decide_topic_create create = {.name = "u", .partition_count = 4, .replication_factor = 3};
+    struct decide_result results[5];
+    struct image_partition now;
+    int led = 0;
+
+    replica_stage_open(&stage, "abc", "replicas=3");
+    create.topic_id = history_uuid(stage.history);
+    ck_assert_int_eq(decide_topic_create(stage.history->image, &create, &stage.decision), 0);
+    history_commit(stage.history, &stage.decision);
+    request.broker_epoch = member.broker_epoch = image_find_broker(stage.history->image, 1)->epoch;
+    image_topic_partition(image_find_topic_by_name(stage.history->image, "u"), 0, &now);
+    member.generation = image_partition_generation(&now, 0); /* made in one change: all have the same */
+    for (uint32_t i = 0; i < 5; i++) /* the last one does not exist */
+        wishes[i] = (struct decide_isr){.topic_id = create.topic_id, .partition = i, .members = &member, .member_count = 1};
+    ck_assert_int_eq(decide_alter_partitions(stage.history->image, &request, NULL, &stage.decision, results), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        image_topic_partition(image_find_topic_by_name(stage.history->image, "u"), i, &now);
+        ck_assert_int_eq(results[i].error, now.leader == 1 ? 0 : MESH_ENOT_LEADER);
+        ck_assert_uint_eq(results[i].partition_epoch, now.leader == 1);
+        led += now.leader == 1;
+    }
+    ck_assert_int_gt(led, 0);
+    ck_assert_int_lt(led, 4);
+    ck_assert_int_eq(results[4].error, MESH_EUNKNOWN_TOPIC);
+    history_commit(stage.history, &stage.decision);
+    for (int32_t epoch = -1; epoch <= 1; epoch += 2) {
+        for (uint32_t i = 0; i < 4; i++)
+            wishes[i].leader_epoch = epoch;
+        ck_assert_int_eq(decide_alter_partitions(stage.history->image, &request, NULL, &stage.decision, results), 0);
+        ck_assert_int_eq(results[0].error, epoch < 0 ? MESH_ESTALE_EPOCH : MESH_EUNKNOWN_EPOCH);
+        ck_assert_uint_eq(stage.decision.change_count, 0);
+    }
+    wishes[1].partition = 0;
+    ck_assert_int_eq(decide_alter_partitions(stage.history->image, &request, NULL, &stage.decision, results), MESH_EINVAL);
+    wishes[1].partition = 1;
+    request.broker_epoch--;
+    ck_assert_int_eq(decide_alter_partitions(stage.history->image, &request, NULL, &stage.decision, results), MESH_ESTALE_EPOCH);
+    request.leader = 9;
+    ck_assert_int_eq(decide_alter_partitions(stage.history->image, &request, NULL, &stage.decision, results), MESH_ENOTFOUND);
+    replica_stage_close(&stage);
+}
+END_TEST
+
+/* ---- lost replicas ---- */
+
+static const struct story lost_stories[] = {
+    {"abc", "replicas=3", "lost 2 = 1 13 - - 123; isr 123 = 1 123 - - 123"},
+    {"abc", "replicas=3", "lost 1 = 2 23 - - 123; lost 2 = 3 3 - - 123; lost 3 = !NOT_ENOUGH_REPLICAS; isr 13 = 3 13 - - 123"},
+    {"abc", "replicas=3", "isr 1; fence 2 = 1 1 23 - 123; fence 3; lost 1 = none - 23 - 123; unfence 3 = 3 3 2 - 123"},
+    {"abc", "replicas=1", "lost 1 = !NOT_ENOUGH_REPLICAS; lost 2 = !UNKNOWN_TOPIC"},
+    {"abc", "replicas=3,mode=quorum", "lost 2 = 1 13 - - 123; lost 3 = !NOT_ENOUGH_REPLICAS; isr 123 = 1 123 - - 123; lost 1 = none 23 - - 123 sealed"},
+};
+
+START_TEST(a_replica_that_lost_records_begins_anew)
+{
+    RUN(lost_stories);
+}
+END_TEST
+
+START_TEST(a_replica_that_lost_records_is_another_generation)
+{
+    struct replica_stage stage;
+    uint64_t before, others;
+    struct image_partition now;
+
+    replica_stage_open(&stage, "abc", "replicas=3");
+    now = replica_stage_partition(&stage);
+    before = image_partition_generation(&now, 1);
+    others = image_partition_generation(&now, 2);
+    replica_stage_play(&stage, "lost 2");
+    now = replica_stage_partition(&stage);
+    ck_assert_uint_gt(image_partition_generation(&now, 1), before);
+    ck_assert_uint_eq(image_partition_generation(&now, 2), others);
+    replica_stage_close(&stage);
+}
+END_TEST
+
+/* ---- unclean recovery ---- */
+
+static const struct story unclean_stories[] = {
+    /* manual: nobody leads until the operator says so */
+    {"abc", "replicas=3,flush=async", "fence 1 = 2 23 - - 123; unclean 2 = 3 3 - 2 123; unclean 3 = none - - 23 123; unfence 2 = none - - 23 123; "
+                                      "unfence 3; report 2 1 10; report 3 1 20; recover = none - - 23 123; overdue = none - - 23 123; "
+                                      "accept = 3 3 - - 123 reset1; accept = !EXISTS; isr 23 = 3 23 - - 123 reset1"},
+    {"abc", "replicas=3,flush=async", "fence 1; unclean 2; unclean 3; accept = !NOT_ENOUGH_REPLICAS; accept 2 = !NOT_ENOUGH_REPLICAS; unfence 2; "
+                                      "accept = !AGAIN; accept 9 = !NOT_ENOUGH_REPLICAS; accept 2 = 2 2 - - 123 reset1"},
+    /* balanced: when all of those last known to be complete have answered, the longest log */
+    {"abc", "replicas=3,flush=async,unclean=balanced",
+     "fence 1; unclean 2; unclean 3; unfence 2; report 2 1 10; recover = none - - 23 123; overdue = none - - 23 123; unfence 1; report 1 0 99; "
+     "recover = none - - 23 123; unfence 3; report 3 1 9; recover = 2 2 - - 123 reset1"},
+    {"abc", "replicas=3,flush=async,unclean=balanced",
+     "fence 1; unclean 2; unclean 3; unfence 2; report 2 1 99; unfence 3; report 3 2 9; recover = 3 3 - - 123 reset1"}, /* a later epoch beats a longer log */
+    /* a complete one that is only away is waited for */
+    {"abc", "replicas=3,unclean=balanced", "isr 1; fence 1; fence 2; fence 3; unfence 1 = 1 1 23 - 123; fence 1; report 1 0 0; recover = none - 123 - 123"},
+    {"abc", "replicas=3,unclean=balanced", "isr 123; isr 1; fence 2; fence 3; isr 1; wipe 1 = none - 23 - 123; unfence 1; report 1 -1 0; recover = none - 23 - 123; "
+                                           "unfence 2 = 2 2 3 - 123"},
+    /* nobody complete is left: all that are in the mesh have to answer */
+    {"ab", "replicas=2,min.insync=1,unclean=balanced", "isr 1; wipe 1 = none - - - 12; unfence 1; report 1 -1 0; fence 2; recover = none - - - 12; unfence 2; "
+                                                      "report 2 0 5; recover = 2 2 - - 12 reset1"},
+    /* proactive: whoever is up and answers */
+    {"abc", "replicas=3,min.insync=1,unclean=proactive", "isr 1; fence 1 = none - 1 - 123; report 2 0 5; recover = none - 1 - 123; report 3 0 7; recover = 3 3 - - 123 reset1"},
+    {"abc", "replicas=3,min.insync=1,unclean=proactive", "isr 1; fence 1; recover = none - 1 - 123; overdue = none - 1 - 123; report 2 0 5; overdue = 2 2 - - 123 reset1"},
+    /* what was said in a former life does not count */
+    {"abc", "replicas=3,min.insync=1,unclean=proactive", "isr 1; fence 1; report 2 0 5; restart 2; unfence 2; overdue = none - 1 - 123; report 2 0 4; overdue = 2 2 - - 123 reset1"},
+    /* a single last known one leads again by itself, and that is a loss, too */
+    {"a", "replicas=1,flush=async", "unclean 1 = none - - 1 1; unfence 1 = 1 1 - - 1 reset1"},
+};
+
+START_TEST(nobody_complete_is_left)
+{
+    RUN(unclean_stories);
+}
+END_TEST
+
+/* ---- mode quorum ---- */
+
+static const struct story quorum_stories[] = {
+    /* a majority decides, and the longest log wins; the others are asked to follow */
+    {"abc", "replicas=3,mode=quorum", "fence 1 = none 23 1 - 123 sealed; report 2 0 10; recover = none 23 1 - 123 sealed; report 3 0 12; "
+                                      "recover = 3 3 12 - 123; isr 23 = 3 23 1 - 123; unfence 1; isr 123 = 3 123 - - 123"},
+    {"abcde", "replicas=5,mode=quorum", "fence 1; fence 2; report 3 0 9; report 4 0 8; recover = none 345 12 - 12345 sealed; report 5 0 7; recover = 3 3 1245 - 12345"},
+    /* who reported and went away is not counted, nor is who was wiped: its empty log would stand for what it once acknowledged */
+    {"abc", "replicas=3,mode=quorum", "fence 1; report 2 0 10; report 3 0 9; fence 2 = none 3 12 - 123 sealed; recover = none 3 12 - 123 sealed; unfence 2; "
+                                      "recover = 2 2 13 - 123"},
+    {"abc", "replicas=3,mode=quorum", "wipe 3 = 1 12 - - 123; unfence 3; fence 1 = none 2 1 - 123 sealed; report 2 0 5; report 3 -1 0; "
+                                      "recover = none 2 1 - 123 sealed; unfence 1; report 1 0 9; recover = 1 1 2 - 123; isr 123 = 1 123 - - 123"},
+    /* nothing is elected without reports, in whatever order brokers go and come */
+    {"abc", "replicas=3,mode=quorum", "fence 1; fence 2; fence 3; unfence 1; unfence 2; unfence 3 = none - 123 - 123 sealed; elect = !NOT_ENOUGH_REPLICAS; "
+                                      "accept = !AGAIN; accept 2 = 2 2 - - 123 reset1"},
+    {"abc", "replicas=3,mode=quorum", "isr 12 = 1 12 3 - 123; isr 1 = 1 1 23 - 123; restart 1 = none - 123 - 123 sealed"},
+    /* its replicas are replaced one at a time, in two steps: the larger set has to be known before the smaller one holds */
+    {"abcd", "replicas=3,mode=quorum", "move 145 = !INVALID_REPLICATION; move 124 = 1 123 - - 124+3- queued; move 134 = 1 123 - - 134+2- queued; cancel = 1 123 - - 132; "
+                                       "move 134; tick = 1 123 - - 134+2-"},
+    {"abcd", "replicas=3,mode=quorum", "move 124; tick = 1 123 - - 124+3-; isr 123 = 1 123 - - 124+3-; isr 1234 = 1 1234 - - 1243-; tick = 1 1234 - - 1243-; "
+                                       "cancel = !BUSY; isr 1234 = 1 124 - - 124"},
+    {"abcd", "replicas=3,mode=quorum", "move 234; tick; isr 1234 = 1 1234 - - 2341-; isr 1234 = none 234 - - 234 sealed"},
+    {"abc", "replicas=3,mode=quorum", "set mode=isr = !INVALID_CONFIG; set flush=async = !INVALID_CONFIG; set min.insync=1 = !INVALID_CONFIG; "
+                                      "set unclean=proactive = !INVALID_CONFIG; set replicas=2; tick = 1 123 - - 123-; isr 123 = 1 12 - - 12"},
+};
+
+START_TEST(a_majority_decides)
+{
+    RUN(quorum_stories);
+}
+END_TEST
+
+/* ---- moves ---- */
+
+static const struct story move_stories[] = {
+    /* grow, catch up, shrink; leadership goes along */
+    {"abcdef", "replicas=3", "move 456 = 1 123 - - 4+5+6+1-2-3- queued; isr 1234 = !BUSY; tick = 1 123 - - 4+5+6+1-2-3-; isr 1234; isr 123456 = 4 456 - - 456"},
+    {"abcde", "replicas=3", "move 145 = 1 123 - - 14+5+2-3- queued; tick = 1 123 - - 14+5+2-3-; isr 1234 = 1 1234 - - 14+5+2-3-; isr 12345 = 1 145 - - 145"},
+    {"abcd", "replicas=3", "move 423; tick; isr 1234 = 4 234 - - 423"},
+    /* only as many in sync as min.insync asks for end a move (R18) */
+    {"abcd", "replicas=3", "isr 1; move 124; tick = 1 1 23 - 124+3-; isr 14 = 1 14 - - 124"},
+    {"abcd", "replicas=3,min.insync=3", "isr 12 = 1 12 3 - 123; move 124; tick; isr 124 = 1 124 - - 124"},
+    {"abcd", "replicas=3,min.insync=2", "isr 1; move 234; tick; isr 14 = 1 14 - - 234+1-"},
+    /* the order alone; the same once more; fewer */
+    {"abc", "replicas=3", "move 312 = 1 123 - - 312; move 312 = 1 123 - - 312"},
+    {"abc", "replicas=3", "move 12 = 1 12 - - 12; set min.insync=2; move 1 = !INVALID_REPLICATION"},
+    /* what cannot be */
+    {"abcd", "replicas=3", "move 129 = !INVALID_REPLICATION; move 122 = !INVALID_REPLICATION; fence 4; move 124 = !INVALID_REPLICATION; cancel = !NOTFOUND"},
+    /* taken back; taken back when it is too late; replaced by another */
+    {"abcde", "replicas=3", "move 145; tick; isr 1234 = 1 1234 - - 14+5+2-3-; cancel = 1 123 - - 123"},
+    {"abcd", "replicas=2", "move 34; tick = 1 12 - - 3+4+1-2-; isr 13 = 1 13 - - 3+4+1-2-; cancel = !BUSY"},
+    {"abcde", "replicas=3", "move 124; tick; move 125 = 1 123 - - 125+3- queued; tick; isr 1235 = 1 125 - - 125"},
+    /* a leader dies meanwhile: the next one goes on */
+    {"abcd", "replicas=3", "move 124; tick; fence 1 = 2 23 - - 124+3-; isr 234 = 2 24 - - 124"},
+    /* the new broker is gone: one of those that were to go stays */
+    {"abcd", "replicas=3", "move 124; tick; fence 4; tick = 1 123 - - 124+3-; gone 4; tick = 1 123 - - 123"},
+    {"abcd", "replicas=3", "move 124; retire 4; tick = 1 123 - - 123"},
+    /* a broker that is gone for good is replaced: at once when it was removed, else after a time; in another zone if there is one */
+    {"abcd", "replicas=3", "fence 3; tick = 1 12 - - 123; gone 3; tick = 1 12 - - 124+3-; isr 124 = 1 124 - - 124"},
+    {"abcd", "replicas=3", "retire 1 = 2 23 - - 123; tick = 2 23 - - 4+231-; isr 234 = 2 234 - - 423"},
+    {"abac", "replicas=2", "retire 2; tick = 1 1 - - 14+2-; isr 14 = 1 14 - - 14"},
+    {"ab", "replicas=2", "retire 2; tick = 1 1 - - 12"}, /* nobody is there to take it */
+    /* the replication factor is raised and lowered, and a wish is met */
+    {"abcd", "replicas=1", "set replicas=3; tick = 1 1 - - 12+3+; isr 12 = 1 12 - - 12+3+; isr 123 = 1 123 - - 123; set replicas=2; tick = 1 12 - - 12"},
+    {"ab", "replicas=3", "tick = 1 12 - - 12; set replicas=1 = !INVALID_CONFIG"},
+    /* auto: the minimum is that of the replicas that count; growing does not stop writes */
+    {"abc", "replicas=1", "set replicas=3; tick; isr 12 = 1 12 - - 12+3+; fence 2 = 1 1 - - 12+3+"},
+    /* nothing moves where nobody leads */
+    {"abc", "replicas=1", "set replicas=2; fence 1; tick = none - 1 - 1; unfence 1; tick = 1 1 - - 12+"},
+    /* one replica, one move: from the broker that has two to the one that has none; here there is nothing to gain */
+    {"ab", "replicas=1", "tick = 1 1 - - 1; balance = 1 1 - - 1"},
+};
+
+START_TEST(replicas_move)
+{
+    RUN(move_stories);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("replicas");
+    TCase *tcase = tcase_create("replicas");
+
+    tcase_add_loop_test(tcase, a_leader_changes_its_isr, 0, sizeof(alter_stories) / sizeof(alter_stories[0]));
+    tcase_add_test(tcase, a_request_is_judged_partition_by_partition);
+    tcase_add_loop_test(tcase, a_replica_that_lost_records_begins_anew, 0, sizeof(lost_stories) / sizeof(lost_stories[0]));
+    tcase_add_test(tcase, a_replica_that_lost_records_is_another_generation);
+    tcase_add_loop_test(tcase, nobody_complete_is_left, 0, sizeof(unclean_stories) / sizeof(unclean_stories[0]));
+    tcase_add_loop_test(tcase, a_majority_decides, 0, sizeof(quorum_stories) / sizeof(quorum_stories[0]));
+    tcase_add_loop_test(tcase, replicas_move, 0, sizeof(move_stories) / sizeof(move_stories[0]));
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define GATHER_OPEN_MIN    256         /* open batches: with fewer, frames fill up anyway */
-#define GATHER_BATCH_BYTES (8u << 10)  /* worth waiting for, on average */
+#define GATHER_BATCH_BYTES (16u << 10) /* worth waiting for, on average */
 #define GATHER_WINDOW_MS   10          /* over which the rate is taken */
 #define GATHER_FLOOD_BYTES (64u << 10) /* accepted per millisecond: a flood */
 #define GATHER_AGE_MS      200         /* a batch waits no longer than this */

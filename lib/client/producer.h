@@ -32,7 +32,7 @@
 #define PRODUCER_TURN_BYTES    (64u << 10) /* records sent between two turns of the loop from inside send() */
 #define PRODUCER_RETRY_MS      20          /* when memory was short */
 #define PRODUCER_ROUTE_MS      100         /* between looks for a leader that is missing */
-#define PRODUCER_DEEP_BYTES    (4u << 20) /* in flight per lane, of thousands of batches: then the others wait */
+#define PRODUCER_DEEP_BYTES    (8u << 20) /* in flight per lane, of thousands of batches: then the others wait */
 
 struct producer_lane {
     struct list_node node;

@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+#define IDLE_NEAR 1 /* classes above the wanted one that an idle batch may have: a quarter more memory than asked for */
+#define IDLE_FAR  8 /* when memory is short, so that there is no other way */
+
 /* ---- one batch ---- */
 
 /* Room for the run that a record begins with another delivery than the one before it; the records so far
@@ -159,19 +162,28 @@ void batch_tell(struct producer_batch *batch, struct mesh_receipt *receipt)
 
 /* ---- pool ---- */
 
+/* Sizes by class: four to each doubling, so that what a batch has too much is a fifth and not a half of it. */
+static size_t size_of_class(unsigned class)
+{
+    return (size_t)(4 + class % 4) << (class / 4 + BATCH_SIZE_LOG2_MIN - 2);
+}
+
+/* The largest class that is not larger than size, which is at least BATCH_MEMORY_MIN. */
 static unsigned class_of(size_t size)
 {
-    unsigned log2 = 63u - (unsigned)__builtin_clzll((unsigned long long)size | 1);
-    return log2 < BATCH_CLASS_COUNT ? log2 : BATCH_CLASS_COUNT - 1;
+    unsigned log2 = 63u - (unsigned)__builtin_clzll((unsigned long long)(size | BATCH_MEMORY_MIN));
+    unsigned class = (log2 - BATCH_SIZE_LOG2_MIN) * 4 + (unsigned)(size >> (log2 - 2) & 3);
+
+    return class < BATCH_CLASS_COUNT ? class : BATCH_CLASS_COUNT - 1;
 }
 
 static size_t round_up(size_t size)
 {
-    size_t rounded = BATCH_MEMORY_MIN;
+    unsigned class;
 
-    while (rounded < size)
-        rounded *= 2;
-    return rounded;
+    if (size <= BATCH_MEMORY_MIN) return BATCH_MEMORY_MIN;
+    class = class_of(size - 1) + 1;
+    return class < BATCH_CLASS_COUNT ? size_of_class(class) : size;
 }
 
 void batch_pool_init(struct batch_pool *pool, size_t memory_max)
@@ -236,6 +248,17 @@ void batch_pool_recount(struct batch_pool *pool, struct producer_batch *batch)
     batch->memory_bytes = memory_bytes;
 }
 
+/* buffer_reserve() doubles: too much where the capacity is what counts. */
+static int grow(struct buffer *bytes, size_t capacity)
+{
+    uint8_t *data = realloc(bytes->data, capacity);
+
+    if (data == NULL) return MESH_ENOMEM;
+    bytes->data = data;
+    bytes->capacity = capacity;
+    return 0;
+}
+
 static int create(struct batch_pool *pool, size_t size, struct producer_batch **ret_batch)
 {
     struct producer_batch *batch;
@@ -244,7 +267,7 @@ static int create(struct batch_pool *pool, size_t size, struct producer_batch **
     batch = calloc(1, sizeof(*batch));
     if (batch == NULL) return MESH_ENOMEM;
     record_batch_builder_init(&batch->builder);
-    if (buffer_reserve(&batch->builder.bytes, size) != 0) {
+    if (grow(&batch->builder.bytes, size) != 0) {
         free(batch);
         return MESH_ENOMEM;
     }
@@ -255,10 +278,10 @@ static int create(struct batch_pool *pool, size_t size, struct producer_batch **
     return 0;
 }
 
-/* An idle batch of at least this class, but not absurdly larger. */
-static struct producer_batch *find_idle(struct batch_pool *pool, unsigned class)
+/* An idle batch of at least this class, and at most `above` classes larger. */
+static struct producer_batch *find_idle(struct batch_pool *pool, unsigned class, unsigned above)
 {
-    for (unsigned i = class; i < class + 3 && i < BATCH_CLASS_COUNT; i++) {
+    for (unsigned i = class; i <= class + above && i < BATCH_CLASS_COUNT; i++) {
         struct list_node *node = list_pop_front(&pool->idle[i]);
         if (node != NULL) {
             struct producer_batch *batch = container_of(node, struct producer_batch, queue_node);
@@ -273,13 +296,13 @@ int batch_pool_take(struct batch_pool *pool, size_t size_min, size_t size_hint,
                     struct producer_batch **ret_batch)
 {
     size_t wanted = round_up(size_hint > size_min ? size_hint : size_min);
-    struct producer_batch *batch = find_idle(pool, class_of(wanted));
+    struct producer_batch *batch = find_idle(pool, class_of(wanted), IDLE_NEAR);
     int err = 0;
 
     if (batch == NULL) err = create(pool, wanted, &batch);
     if (err == MESH_EQUEUEFULL) { /* short of memory: a smaller one may still do */
         wanted = round_up(size_min);
-        batch = find_idle(pool, class_of(wanted));
+        batch = find_idle(pool, class_of(wanted), IDLE_FAR);
         err = batch != NULL ? 0 : create(pool, wanted, &batch);
     }
     if (err != 0) return err;
@@ -291,12 +314,16 @@ int batch_pool_reserve(struct batch_pool *pool, struct producer_batch *batch, si
 {
     struct buffer *bytes = &batch->builder.bytes;
     size_t used = bytes->size > RECORD_BATCH_HEADER_SIZE ? bytes->size : RECORD_BATCH_HEADER_SIZE;
-    size_t wanted;
+    size_t wanted, least;
 
     if (used + extra <= bytes->capacity) return 0;
-    wanted = round_up(used + extra);
-    if (!make_room(pool, wanted - bytes->capacity)) return MESH_EQUEUEFULL;
-    if (buffer_reserve(bytes, wanted - bytes->size) != 0) return MESH_ENOMEM;
+    least = round_up(used + extra);
+    wanted = round_up(used + (extra > used / 2 ? extra : used / 2));
+    if (!make_room(pool, wanted - bytes->capacity)) {
+        wanted = least;
+        if (!make_room(pool, wanted - bytes->capacity)) return MESH_EQUEUEFULL;
+    }
+    if (grow(bytes, wanted) != 0) return MESH_ENOMEM;
     batch_pool_recount(pool, batch);
     return 0;
 }

@@ -13,8 +13,9 @@
 #include "wire/message.h"
 #include "wire/record_batch_small.h"
 
-#define BATCH_CLASS_COUNT 32 /* sizes are powers of two */
-#define BATCH_MEMORY_MIN  512u
+#define BATCH_SIZE_LOG2_MIN 9
+#define BATCH_MEMORY_MIN    (1u << BATCH_SIZE_LOG2_MIN)
+#define BATCH_CLASS_COUNT   92 /* sizes up to 2^31 and a bit, four to each doubling */
 
 #define BATCH_TIMES_MAX 8
 
@@ -116,7 +117,7 @@ struct batch_pool {
     size_t memory_max;
     size_t memory_used;                       /* bytes: batches in use and idle ones */
     size_t memory_idle;                       /* of these, idle */
-    struct list_node idle[BATCH_CLASS_COUNT]; /* by floor(log2(capacity)) */
+    struct list_node idle[BATCH_CLASS_COUNT]; /* by capacity, rounded down to a class */
 };
 
 void batch_pool_init(struct batch_pool *pool, size_t memory_max);

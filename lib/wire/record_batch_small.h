@@ -14,7 +14,8 @@
 #define RECORD_SMALL_SIZE   8000u      /* bytes of key and value: then no length takes more than two bytes */
 #define RECORD_SMALL_EXTRA  32u        /* room to have beside key and value: 15 are the most that is needed */
 #define RECORD_SMALL_BATCH  (1u << 30) /* bytes of a batch: far from what cannot be said */
-#define RECORD_SMALL_SUM    (16u << 10) /* bytes: summed for the CRC while they are in the nearest cache */
+#define RECORD_SMALL_SUM    1024u       /* bytes: summed for the CRC while they are in the nearest cache, also when the
+                                           next record goes to another of thousands of batches */
 #define RECORD_SMALL_DELTA  8192u       /* ms after the first record: as two bytes of zigzag can say */
 
 /* varint_size() and varint_encode() with the usual lengths, one to three bytes, decided by branches that the

@@ -132,12 +132,31 @@ START_TEST(the_cap_holds_and_memory_is_reused)
         batch_pool_give(&pool, batches[i]);
     ck_assert_uint_eq(pool.memory_used, pool.memory_idle);
     ck_assert_int_eq(batch_pool_take(&pool, 100, 4096, &batches[0]), 0); /* from the idle ones */
-    ck_assert_int_eq(batch_pool_take(&pool, 50000, 50000, &batches[1]),
+    ck_assert_int_eq(batch_pool_take(&pool, 60000, 60000, &batches[1]),
                      MESH_EQUEUEFULL);                                      /* rounded up: over the cap */
     ck_assert_int_eq(batch_pool_take(&pool, 30000, 30000, &batches[1]), 0); /* idle ones make way */
     ck_assert_uint_le(pool.memory_used, pool.memory_max);
     batch_pool_give(&pool, batches[0]);
     batch_pool_give(&pool, batches[1]);
+}
+END_TEST
+
+/* What counts against the cap is hardly more than what was asked for, whatever was used before. */
+START_TEST(little_of_the_memory_is_room_that_nobody_asked_for)
+{
+    static const size_t sizes[] = {512, 700, 1025, 5000, 9000, 12289, 20000, 30000};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct producer_batch *other, *batch;
+        size_t capacity;
+        ck_assert_int_eq(batch_pool_take(&pool, 100, 2 * sizes[i], &other), 0);
+        batch_pool_give(&pool, other); /* idle, and too large */
+        ck_assert_int_eq(batch_pool_take(&pool, 100, sizes[i], &batch), 0);
+        capacity = batch->builder.bytes.capacity;
+        ck_assert_uint_ge(capacity, sizes[i]);
+        ck_assert_uint_le(capacity, sizes[i] + sizes[i] / 2);
+        batch_pool_give(&pool, batch);
+    }
 }
 END_TEST
 
@@ -207,6 +226,7 @@ static Suite *suite(void)
     tcase_add_test(c, the_broker_s_append_time_overrides);
     tcase_add_test(c, one_delivery_for_all_costs_no_memory);
     tcase_add_test(c, the_cap_holds_and_memory_is_reused);
+    tcase_add_test(c, little_of_the_memory_is_room_that_nobody_asked_for);
     tcase_add_test(c, a_batch_grows_and_keeps_what_it_has);
     tcase_add_test(c, without_memory_a_batch_is_unchanged);
     suite_add_tcase(s, c);

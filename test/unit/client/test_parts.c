@@ -319,7 +319,8 @@ static const struct {
     bool is_waiting, has_plenty;
 } gather_cases[] = {
     {"a flood over thousands waits", 256 << 10, {5000, 8 * GATHER_MIB, 20 * GATHER_MIB, 256 * GATHER_MIB}, true, false},
-    {"until there is 8 KiB for each", 256 << 10, {5000, 40 * GATHER_MIB, 90 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
+    {"also with 8 KiB for each", 256 << 10, {2000, 16 * GATHER_MIB, 40 * GATHER_MIB, 256 * GATHER_MIB}, true, false},
+    {"until there is 16 KiB for each", 256 << 10, {2000, 32 * GATHER_MIB, 80 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
     {"or a fourth of the memory", 256 << 10, {50000, 64 * GATHER_MIB, 90 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
     {"or little memory is left", 256 << 10, {5000, 8 * GATHER_MIB, 192 * GATHER_MIB, 256 * GATHER_MIB}, false, true},
     {"few batches never wait", 256 << 10, {255, 0, 0, 64 * GATHER_MIB}, false, false},

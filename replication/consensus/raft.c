@@ -222,6 +222,7 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
     ret_status->role = raft->role;
     ret_status->term = raft->term;
     ret_status->leader = raft->leader;
+    ret_status->leader_heard_us = raft->leader_heard_us;
     ret_status->voted_for = raft->voted_for;
     ret_status->last = log_position(&raft->log, last_index(raft));
     ret_status->committed = log_position(&raft->log, raft->committed);

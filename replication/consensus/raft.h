@@ -81,7 +81,7 @@ void raft_receive(struct raft *raft, uint64_t now_us, const struct raft_server *
 void raft_stored(struct raft *raft, uint64_t now_us, uint64_t store);
 void raft_store_failed(struct raft *raft, uint64_t now_us, int error);
 
-/* The STORE_CHUNK `store` is not stored (the snapshot is not good as a whole; MESH_EFULL), and nothing else is lost by it: the snapshot is asked for
+/* The STORE_CHUNK `store` is not stored (the snapshot is not good as a whole, or gave way to another one; MESH_EFULL), and nothing else is lost by it: the snapshot is asked for
  * again from its beginning. Takes the place of raft_stored() for this one store; the stores before it are durable. */
 void raft_chunk_refused(struct raft *raft, uint64_t now_us, uint64_t store);
 
@@ -166,6 +166,7 @@ struct raft_status {
     enum raft_role role;
     uint64_t term;
     struct raft_server leader, voted_for;
+    uint64_t leader_heard_us; /* a follower: when its leader was heard last; 0: it has none */
     struct raft_position last, committed, snapshot; /* snapshot: the log's beginning */
     uint64_t durable_index;
     uint64_t damaged_until;

@@ -57,7 +57,9 @@ void raft_store_snapshot_abort(struct raft_store *store);
 
 /* One that a leader or another broker sends: position as in the STORE_CHUNK output; offset 0 begins anew; after
  * MESH_EFULL the same chunk may come again, or the first one. With is_last: whole and good, or
- * MESH_ECORRUPT (nothing changed; it may be sent again). The log then begins after it, unless it holds the entry at position: then it stays. */
+ * MESH_ECORRUPT (nothing changed; it may be sent again). The log then begins after it, unless it holds the entry at position: then it stays.
+ * Two may come at a time, from the leader and from elsewhere: MESH_EAGAIN, when the other one was begun after this one, or is there and newer (nothing
+ * changed; it may be sent again from its beginning). */
 int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_position *position, const struct raft_config *config,
                               uint64_t offset, struct slice bytes, uint64_t total, bool is_last);
 

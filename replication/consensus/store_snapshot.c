@@ -290,7 +290,7 @@ static int begin_or_go_on(struct raft_store *store, const struct raft_position *
     }
     if (writer == NULL || writer->head.position.index != position->index || writer->head.position.term != position->term ||
         memcmp(writer->head.position.chain, position->chain, RAFT_CHAIN_SIZE) != 0 || offset > writer->head.size)
-        return MESH_EINVAL;
+        return MESH_EAGAIN; /* another one was begun after it */
     return 0;
 }
 
@@ -301,8 +301,8 @@ int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_positi
     int err = store_begin_change(store);
 
     if (err != 0) return err;
-    if (position->index <= store->snapshot.index)
-        return position->index == store->snapshot.index && position->index != 0 ? 0 : MESH_EINVAL; /* it is there already */
+    if (position->index == 0) return MESH_EINVAL;
+    if (position->index <= store->snapshot.index) return position->index == store->snapshot.index ? 0 : MESH_EAGAIN; /* it is there already */
     err = begin_or_go_on(store, position, config, offset);
     if (err != 0) return err;
     skip = store->received->head.size - offset; /* taken before space ran out */

@@ -1,7 +1,8 @@
 /* metadata/feed_pull.c - the downstream's side of the feed: whom to ask, what comes back, and whom to ask instead.
  *
- * Who is no server of consensus always pulls. A server pulls only when no leader feeds it although others have more: it was removed, say, and
- * the entry that said so never reached it. */
+ * Who hears a leader does not pull, whether its log says already that it is a server of consensus or not: two snapshots at a time would be in each
+ * other's way. Who hears none and is no server always pulls; a server only when others have more: it was removed, say, and the entry that said
+ * so never reached it. */
 #include "replication/metadata/node_internal.h"
 
 #include "base/error.h"
@@ -20,9 +21,15 @@ static bool is_member(const struct node *node)
     return status.is_voter || status.is_learner;
 }
 
+/* What it has comes from consensus itself. */
+static bool is_near(const struct node *node)
+{
+    return is_member(node) || node->leader_lost_us == 0;
+}
+
 uint32_t node_depth(const struct node *node)
 {
-    if (is_member(node)) return 0;
+    if (is_near(node)) return 0;
     return uuid_is_zero(&node->pull.upstream) ? NODE_DEPTH_ADRIFT : node->pull.depth;
 }
 
@@ -33,7 +40,7 @@ static void set_depth(struct node *node, uint32_t depth)
     if (node->pull.depth == depth) return;
     node->pull.depth = depth;
     node->wants_are_due = true;
-    if (is_member(node)) return;
+    if (is_near(node)) return;
     node_feed_tell_depth(node);
     if (was_adrift) node_guide_tell(node, true); /* whoever is adrift may hang on here */
 }
@@ -170,9 +177,9 @@ static void ask_somebody(struct node *node)
 
 static bool wants_feed(const struct node *node)
 {
-    if (node->has_failed || node->restores != 0) return false;
+    if (node->has_failed || node->restores != 0 || node->leader_lost_us == 0) return false;
     if (!is_member(node)) return true;
-    return node->leader_lost_us != 0 && node->known_committed > node->committed &&
+    return node->known_committed > node->committed &&
            node->now_us - node->leader_lost_us > 2 * (uint64_t)node->options.election_max_us;
 }
 
@@ -218,8 +225,9 @@ uint64_t node_pull_due_us(const struct node *node)
 
     if (node->pull.is_whole || node->restores != 0 || node->has_failed) return NODE_NEVER;
     if (is_asking(node)) return stalled_at(node);
+    if (node->leader_lost_us == 0) return NODE_NEVER;
     if (!is_member(node)) return node->link_count == 0 ? NODE_NEVER : node->pull.look_us;
-    if (node->leader_lost_us == 0 || node->known_committed <= node->committed) return NODE_NEVER;
+    if (node->known_committed <= node->committed) return NODE_NEVER;
     lost = node->leader_lost_us + 2 * (uint64_t)node->options.election_max_us + 1;
     return lost > node->pull.look_us ? lost : node->pull.look_us;
 }

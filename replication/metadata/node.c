@@ -125,6 +125,7 @@ int node_new(const struct node_options *options, const struct raft_recovered *re
     if (err == 0) node->self_broker = image_find_broker_by_uuid(node->image, &options->self.broker);
     node->committed = recovered->snapshot.index;
     node->now_us = now_us;
+    node->leader_lost_us = now_us + (now_us == 0);
     if (err == 0) err = open_raft(node, recovered, now_us);
     if (err != 0) {
         node_free(node);

@@ -106,8 +106,8 @@ struct node_frontier {
 void node_heard_frontier(struct node *node, uint64_t now_us, const struct uuid *broker, const struct node_frontier *frontier);
 
 /* Stores. Everything up to and including `store` is durable. node_store_failed(): that one failed, those before it are durable. This is final
- * (status.has_failed; the store is poisoned, see consensus/store.h), but for a STORE_CHUNK that was damaged (MESH_ECORRUPT) or found no
- * room (MESH_EFULL): it is fetched again, so this is then in the place of node_stored() for it, and stores go on. */
+ * (status.has_failed; the store is poisoned, see consensus/store.h), but for a STORE_CHUNK that was damaged (MESH_ECORRUPT), gave way to another
+ * snapshot (MESH_EAGAIN) or found no room (MESH_EFULL): it is fetched again, so this is then in the place of node_stored() for it, and stores go on. */
 void node_stored(struct node *node, uint64_t now_us, uint64_t store);
 void node_store_failed(struct node *node, uint64_t now_us, uint64_t store, int error);
 

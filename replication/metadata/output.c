@@ -148,12 +148,13 @@ static void begin_to_coordinate(struct node *node)
     node_sessions_begin(node);
 }
 
+/* A learner goes on believing in a leader that has dropped it: what counts is that it is heard. */
 static void watch_leader(struct node *node)
 {
     struct raft_status status;
 
     raft_get_status(node->raft, &status);
-    if (!uuid_is_zero(&status.leader.broker))
+    if (status.role == RAFT_LEADER || (!uuid_is_zero(&status.leader.broker) && node->now_us - status.leader_heard_us <= node->options.election_max_us))
         node->leader_lost_us = 0;
     else if (node->leader_lost_us == 0)
         node->leader_lost_us = node->now_us;

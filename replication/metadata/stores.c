@@ -65,7 +65,7 @@ void node_store_failed(struct node *node, uint64_t now_us, uint64_t store, int e
 {
     const struct pending_store *first;
     struct pending_store failed;
-    bool is_passing = error == MESH_ECORRUPT || error == MESH_EFULL;
+    bool is_passing = error == MESH_ECORRUPT || error == MESH_EAGAIN || error == MESH_EFULL;
 
     if (store == 0) return;
     node_stored(node, now_us, store - 1);

@@ -278,7 +278,7 @@ static void tell(struct disk *disk, struct job *job)
 /* After this one nothing is stored any more: a chunk may be damaged by itself, a snapshot that is taken or read may fail by itself. */
 static bool is_final(const struct job *job)
 {
-    return job->error != 0 && job->type <= JOB_CHUNK && !(job->type == JOB_CHUNK && job->error == MESH_ECORRUPT);
+    return job->error != 0 && job->type <= JOB_CHUNK && !(job->type == JOB_CHUNK && (job->error == MESH_ECORRUPT || job->error == MESH_EAGAIN));
 }
 
 /* Of a run of appends that failed, the first is told: nothing vouches for it. Of one that succeeded the last, which vouches for all. */

@@ -101,7 +101,7 @@ static int store_chunk(struct counter *counter, const struct raft_output *output
     int err = raft_store_snapshot_chunk(counter->store, &output->position, output->config, output->offset, output->message,
                                         output->total, output->is_last);
 
-    if (err == MESH_ECORRUPT || err == MESH_EFULL) {
+    if (err == MESH_ECORRUPT || err == MESH_EAGAIN || err == MESH_EFULL) {
         *ret_refused = output->store;
         return 0;
     }

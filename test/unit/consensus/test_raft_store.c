@@ -496,6 +496,32 @@ START_TEST(entries_that_a_snapshot_covers_are_skipped)
 }
 END_TEST
 
+static int send_chunk(uint64_t index, uint64_t offset, bool is_last)
+{
+    const struct raft_config config = {.voter_count = 1};
+    const struct raft_position position = {.index = index, .term = 1};
+
+    return raft_store_snapshot_chunk(live.store, &position, &config, offset, slice_of_string("0123456789"), 20, is_last);
+}
+
+/* From the leader and from a neighbour, say. The later one counts, the other is told so, and the disk is not to blame. */
+START_TEST(of_two_snapshots_at_a_time_one_gives_way)
+{
+    begin(9);
+    ck_assert_int_eq(send_chunk(30, 0, false), 0);
+    ck_assert_int_eq(send_chunk(20, 0, false), 0);
+    ck_assert_int_eq(send_chunk(30, 10, true), MESH_EAGAIN);
+    ck_assert_int_eq(send_chunk(20, 10, true), 0);
+    ck_assert_int_eq(send_chunk(30, 0, false), 0);
+    ck_assert_int_eq(send_chunk(30, 10, true), 0);
+    ck_assert_int_eq(send_chunk(20, 0, false), MESH_EAGAIN); /* a newer one is there */
+    ck_assert_int_eq(send_chunk(30, 10, true), 0);           /* or the same */
+    ck_assert_int_eq(send_chunk(0, 0, false), MESH_EINVAL);
+    ck_assert_int_eq(raft_store_error(live.store), 0);
+    store_world_deinit(&live);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raft store");
@@ -513,6 +539,7 @@ int main(void)
     tcase_add_test(tcase, without_memory_nothing_is_lost);
     tcase_add_test(tcase, what_two_snapshots_cover_is_removed);
     tcase_add_test(tcase, entries_that_a_snapshot_covers_are_skipped);
+    tcase_add_test(tcase, of_two_snapshots_at_a_time_one_gives_way);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -1,5 +1,7 @@
 /* metadata/decisions.c - the coordinator's side of requests: a request is decided on the newest *proposed* image, so that a thousand of them need not
- * wait for a thousand commits; it is answered when the entry that it rests on is committed.
+ * wait for a thousand commits; it is answered when the entry that it rests on is committed. Each is decided once, however many copies of it come:
+ * what was done is remembered by the image, the rest by origins.c. A copy counts only in the term that it was sent for: once a coordinator of a later
+ * term has answered, no earlier one can do anything any more (Raft 5.4), and a late one that was meant for it is not decided either.
  *
  * The images of proposals form a chain over the committed one. Whoever loses leadership drops it, and says to all who wait that what became
  * of their requests is not known here: they ask the next coordinator under the same ids. An error, or a request that needs no change, rests
@@ -89,8 +91,6 @@ static void answer(struct node *node, const struct uuid *origin, struct node_mes
     const struct peer *peer;
 
     message->type = NODE_MESSAGE_ANSWER;
-    message->term = node->leader_term;
-    message->leader = node->leader;
     if (uuid_equal(origin, &node->options.self.broker)) {
         node_requests_answered(node, message);
         return;
@@ -101,28 +101,53 @@ static void answer(struct node *node, const struct uuid *origin, struct node_mes
 
 static void answer_verdict(struct node *node, const struct uuid *origin, uint64_t boot, uint64_t sequence, enum node_verdict verdict)
 {
-    struct node_message message = {.boot = boot, .sequence = sequence, .verdict = verdict};
+    struct node_message message = {.boot = boot, .sequence = sequence, .verdict = verdict, .term = node->leader_term, .leader = node->leader};
 
     answer(node, origin, &message);
 }
 
-static void decided_free(struct decided *decided)
+void node_decided_free(struct decided *decided)
 {
     buffer_deinit(&decided->result);
     free(decided);
+}
+
+static void answer_decided(struct node *node, const struct decided *decided)
+{
+    struct node_message message = {
+        .boot = decided->boot,
+        .sequence = decided->sequence,
+        .verdict = NODE_VERDICT_DECIDED,
+        .term = decided->asked_term,
+        .leader = node->options.self,
+        .error = decided->answer.error,
+        .index = decided->answer.index,
+        .topic_id = decided->answer.topic_id,
+        .first_id = decided->answer.first_id,
+        .id_count = decided->answer.id_count,
+        .bytes = slice_of_string(decided->text),
+        .result = buffer_slice(&decided->result),
+    };
+
+    answer(node, &decided->origin, &message);
+}
+
+static void wait_in(struct list_node *list, struct decided *decided)
+{
+    decided->is_waiting = true;
+    list_push_back(list, &decided->node);
 }
 
 static void decided_end(struct node *node, struct decided *decided, enum node_verdict verdict)
 {
     list_remove(&decided->node);
     node->decided_count--;
-    decided->answer.verdict = verdict;
-    decided->answer.boot = decided->boot;
-    decided->answer.sequence = decided->sequence;
-    decided->answer.bytes = slice_of_string(decided->text);
-    decided->answer.result = buffer_slice(&decided->result);
-    answer(node, &decided->origin, &decided->answer);
-    decided_free(decided);
+    decided->is_waiting = false;
+    if (verdict == NODE_VERDICT_DECIDED)
+        answer_decided(node, decided);
+    else
+        answer_verdict(node, &decided->origin, decided->boot, decided->sequence, verdict);
+    if (list_is_empty(&decided->kept)) node_decided_free(decided);
 }
 
 /* Everything up to node->committed is committed: answer what rests on it. */
@@ -159,29 +184,57 @@ static void order_free(struct node *node, struct order *order)
     free(order);
 }
 
-void node_decisions_take(struct node *node, const struct uuid *origin, const struct node_message *request)
+/* What was asked, decided and remembered in another term is over. */
+static void enter_term(struct node *node)
 {
-    struct order *order;
+    struct raft_status status;
 
-    if (!node_guide_is_coordinator(node)) {
-        answer_verdict(node, origin, request->boot, request->sequence, NODE_VERDICT_ELSEWHERE);
-        return;
-    }
-    order = node->backlog_count < NODE_BACKLOG_MAX && node->backlog_bytes + request->bytes.size <= NODE_BACKLOG_BYTES
-                ? calloc(1, sizeof(*order))
-                : NULL;
+    raft_get_status(node->raft, &status);
+    if (node->decisions_term != status.term) node_decisions_abandon(node);
+    node->decisions_term = status.term;
+}
+
+static bool is_asked(const struct node *node, const struct node_message *request)
+{
+    return node_guide_is_coordinator(node) && (request->term == node->decisions_term || NODE_DEFECT(node, ANY_TERM));
+}
+
+static struct order *add_order(struct node *node, struct origin *origin, const struct node_message *request)
+{
+    struct order *order = origin != NULL && node->backlog_count < NODE_BACKLOG_MAX && node->backlog_bytes + request->bytes.size <= NODE_BACKLOG_BYTES
+                              ? calloc(1, sizeof(*order))
+                              : NULL;
+
     if (order == NULL || buffer_append(&order->body, request->bytes.data, request->bytes.size) != 0) {
         free(order);
-        answer_verdict(node, origin, request->boot, request->sequence, NODE_VERDICT_BUSY);
-        return;
+        return NULL;
     }
-    order->origin = *origin;
-    order->boot = request->boot;
-    order->sequence = request->sequence;
-    order->op = (enum node_op)request->op;
     list_push_back(&node->backlog, &order->node);
     node->backlog_count++;
     node->backlog_bytes += order->body.size;
+    return order;
+}
+
+void node_decisions_take(struct node *node, const struct uuid *id, const struct node_message *request)
+{
+    struct origin *origin;
+    struct order *order;
+
+    enter_term(node);
+    if (!is_asked(node, request)) {
+        answer_verdict(node, id, request->boot, request->sequence, NODE_VERDICT_ELSEWHERE);
+        return;
+    }
+    origin = node_origins_hear(node, id, request->oldest);
+    order = add_order(node, origin, request);
+    if (order == NULL) {
+        answer_verdict(node, id, request->boot, request->sequence, NODE_VERDICT_BUSY);
+        return;
+    }
+    order->origin = origin;
+    order->boot = request->boot;
+    order->sequence = request->sequence;
+    order->op = (enum node_op)request->op;
 }
 
 void node_decisions_abandon(struct node *node)
@@ -194,17 +247,22 @@ void node_decisions_abandon(struct node *node)
     while (!list_is_empty(&node->backlog)) {
         struct order *order = container_of(node->backlog.next, struct order, node);
 
-        answer_verdict(node, &order->origin, order->boot, order->sequence, NODE_VERDICT_ELSEWHERE);
+        answer_verdict(node, &order->origin->id, order->boot, order->sequence, NODE_VERDICT_ELSEWHERE);
         order_free(node, order);
     }
+    node_origins_clear(node);
 }
 
 static void free_decided(struct list_node *list)
 {
     struct list_node *at;
 
-    while ((at = list_pop_front(list)) != NULL)
-        decided_free(container_of(at, struct decided, node));
+    while ((at = list_pop_front(list)) != NULL) {
+        struct decided *decided = container_of(at, struct decided, node);
+
+        list_remove(&decided->kept);
+        node_decided_free(decided);
+    }
 }
 
 void node_decisions_deinit(struct node *node)
@@ -214,6 +272,7 @@ void node_decisions_deinit(struct node *node)
     free_decided(&node->reading);
     while (!list_is_empty(&node->backlog))
         order_free(node, container_of(node->backlog.next, struct order, node));
+    node_origins_clear(node);
 }
 
 /* ---- deciding ---- */
@@ -241,17 +300,24 @@ int node_decisions_propose(struct node *node, const struct decision *decision)
     return err;
 }
 
-static struct decided *keep(struct node *node, const struct order *order, const struct node_message *message, const char *text)
-{
-    struct decided *decided = node->decided_count < NODE_DECIDED_MAX ? calloc(1, sizeof(*decided)) : NULL;
+static const char too_large[] = "the change is larger than one entry of the metadata log can be";
 
+static struct decided *decided_new(struct node *node, const struct order *order, const struct answer *reply, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct decided *decided;
+
+    if (size < sizeof(too_large)) size = sizeof(too_large); /* it may become that */
+    decided = node->decided_count < NODE_DECIDED_MAX ? calloc(1, sizeof(*decided) + size) : NULL;
     if (decided == NULL) return NULL;
-    decided->origin = order->origin;
+    decided->origin = order->origin->id;
     decided->boot = order->boot;
     decided->sequence = order->sequence;
-    decided->answer = *message;
-    snprintf(decided->text, sizeof(decided->text), "%s", text);
+    decided->asked_term = node->decisions_term;
+    decided->answer = *reply;
+    memcpy(decided->text, text, strlen(text));
     list_init(&decided->node);
+    list_init(&decided->kept);
     node->decided_count++;
     return decided;
 }
@@ -259,24 +325,25 @@ static struct decided *keep(struct node *node, const struct order *order, const 
 static void drop(struct node *node, struct decided *decided)
 {
     list_remove(&decided->node);
+    list_remove(&decided->kept);
     node->decided_count--;
-    decided_free(decided);
+    node_decided_free(decided);
 }
 
 /* The answer rests on `image`, which holds what was proposed so far. */
 static int rest_on(struct node *node, struct decided *decided, const struct image *image)
 {
-    int err;
+    int err = 0;
 
     decided->index = decided->answer.index = image_applied_index(image);
     decided->term = image_applied_term(image);
     if (decided->index > node->committed) {
-        list_push_back(&node->decided, &decided->node);
-        return 0;
+        wait_in(&node->decided, decided);
+    } else {
+        decided->read = ++node->next_context;
+        err = raft_read(node->raft, node->now_us, decided->read);
+        if (err == 0) wait_in(&node->reading, decided);
     }
-    decided->read = ++node->next_context;
-    err = raft_read(node->raft, node->now_us, decided->read);
-    if (err == 0) list_push_back(&node->reading, &decided->node);
     return err;
 }
 
@@ -288,91 +355,106 @@ static int make_true(struct node *node, struct decided *decided, const struct de
     node->stats.proposals++;
     tell_losses(node, decision);
     decided->answer.index = decided->index;
-    list_push_back(&node->decided, &decided->node);
+    wait_in(&node->decided, decided);
     return 0;
 }
 
-/* The id was seen before: what was answered then is answered again, once the entry that did it is committed. */
-static int repeat(struct node *node, const struct order *order, const struct image_request *done)
+/* The id was seen before, and done: what was answered then is answered again, once the entry that did it is committed. */
+static int repeat_done(struct node *node, const struct order *order, const struct image_request *done)
 {
-    struct node_message message = {.error = done->error, .index = done->index};
+    struct answer reply = {.error = done->error, .index = done->index};
     struct decided *decided;
     struct raft_entry entry;
 
-    node_operation_read_result(slice_of(done->result, done->result_size), &message);
-    decided = keep(node, order, &message, done->error == 0 ? "" : mesh_strerror(done->error));
+    node_operation_read_result(slice_of(done->result, done->result_size), &reply);
+    decided = decided_new(node, order, &reply, done->error == 0 ? "" : mesh_strerror(done->error));
     if (decided == NULL) return MESH_ENOMEM;
-    node->stats.decisions_repeated++;
     decided->index = done->index;
     if (done->index > node->committed && raft_get_entry(node->raft, done->index, &entry)) {
         decided->term = entry.term;
-        list_push_back(&node->decided, &decided->node);
-        return 0;
+        wait_in(&node->decided, decided);
+    } else {
+        decided_end(node, decided, NODE_VERDICT_DECIDED);
     }
-    decided_end(node, decided, NODE_VERDICT_DECIDED);
     return 0;
 }
 
-/* Decides one order. Errors: MESH_EAGAIN, MESH_ENOMEM (it stays for later), MESH_ENOT_LEADER. */
+/* Decides one order. What no entry remembers, this term's coordinator does. Errors: MESH_EAGAIN, MESH_ENOMEM (it stays for later), MESH_ENOT_LEADER. */
 static int decide(struct node *node, const struct image *image, const struct order *order)
 {
     struct buffer result = BUFFER_INIT;
-    struct operation operation = {order->origin, order->boot, order->sequence, order->op, buffer_slice(&order->body), &result};
-    struct node_message message = {0};
+    struct operation operation = {order->origin->id, order->boot, order->sequence, order->op, buffer_slice(&order->body), &result};
+    struct answer reply = {0};
     struct decision decision;
     struct decided *decided;
+    bool is_remembered = false; /* by an entry */
     int err;
 
     decision_init(&decision);
-    message.error = node_operation_decide(node, image, &operation, &decision, &message);
-    if (message.error == 0 && decision.change_count != 0) message.error = node_operation_add_id(&operation, &decision, &message);
-    if (message.error != 0 && decision.message[0] == '\0')
-        snprintf(decision.message, sizeof(decision.message), "%s", mesh_strerror(message.error));
-    decided = message.error == MESH_ENOMEM ? NULL : keep(node, order, &message, decision.message);
+    reply.error = node_operation_decide(node, image, &operation, &decision, &reply);
+    if (reply.error == 0 && decision.change_count != 0) reply.error = node_operation_add_id(&operation, &decision, &reply);
+    if (reply.error != 0 && decision.message[0] == '\0')
+        snprintf(decision.message, sizeof(decision.message), "%s", mesh_strerror(reply.error));
+    decided = reply.error == MESH_ENOMEM ? NULL : decided_new(node, order, &reply, decision.message);
     if (decided == NULL)
         err = MESH_ENOMEM;
-    else if (message.error != 0 || decision.change_count == 0)
+    else if (reply.error != 0 || decision.change_count == 0)
         err = rest_on(node, decided, image);
-    else
+    else {
         err = make_true(node, decided, &decision);
+        is_remembered = err == 0 && node_operation_leaves_id(order->op);
+    }
     if (err == MESH_ETOOLARGE) { /* it cannot be an entry: an answer like any other */
         decided->answer.error = err;
-        snprintf(decided->text, sizeof(decided->text), "the change is larger than one entry of the metadata log can be");
+        memcpy(decided->text, too_large, sizeof(too_large));
         err = rest_on(node, decided, image);
     }
     decision_deinit(&decision);
-    if (decided != NULL && message.error == 0) {
+    if (decided != NULL && reply.error == 0) {
         decided->result = result; /* read when it is answered: not before the next events */
         result = (struct buffer)BUFFER_INIT;
     }
     buffer_deinit(&result);
+    if (err == 0 && !is_remembered) node_origin_keep(order->origin, decided);
     if (err != 0 && decided != NULL) drop(node, decided);
+    node->stats.decisions += err == 0;
+    node->stats.decisions_refused += err == 0 && reply.error != 0;
     return err;
+}
+
+/* A copy of what was asked before is not decided again. */
+static int answer_order(struct node *node, const struct image *image, const struct order *order)
+{
+    const struct image_request *done = image_find_request(image, &order->origin->id, order->boot, order->sequence);
+    const struct decided *kept = node_origin_find(order->origin, order->sequence);
+
+    if (NODE_DEFECT(node, RETRY_REPEATED)) done = NULL;
+    if (NODE_DEFECT(node, REFUSAL_FORGOTTEN)) kept = NULL;
+    if (done == NULL && kept == NULL) return decide(node, image, order);
+    node->stats.decisions_repeated++;
+    if (done != NULL) return repeat_done(node, order, done);
+    if (!kept->is_waiting) answer_decided(node, kept);
+    return 0;
 }
 
 bool node_decisions_run(struct node *node)
 {
     struct image *image;
-    const struct image_request *done;
     struct order *order;
-    int err;
+    int err = 0;
 
     if (list_is_empty(&node->backlog)) return false;
-    if (!node_guide_is_coordinator(node)) {
-        node_decisions_abandon(node);
-        return false;
-    }
+    enter_term(node);
+    if (!node_guide_is_coordinator(node)) node_decisions_abandon(node);
+    if (list_is_empty(&node->backlog)) return false;
     image = node_decisions_image(node);
     if (image == NULL) return false;
     order = container_of(node->backlog.next, struct order, node);
-    done = image_find_request(image, &order->origin, order->boot, order->sequence);
-    err = done != NULL ? repeat(node, order, done) : decide(node, image, order);
+    if (node_origin_waits(order->origin, order->sequence)) err = answer_order(node, image, order);
     if (err == MESH_ENOMEM)
-        answer_verdict(node, &order->origin, order->boot, order->sequence, NODE_VERDICT_BUSY);
+        answer_verdict(node, &order->origin->id, order->boot, order->sequence, NODE_VERDICT_BUSY);
     else if (err != 0)
         return false; /* too much is under way: again after a commit */
-    else
-        node->stats.decisions++;
     order_free(node, order);
     return true;
 }

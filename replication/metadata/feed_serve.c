@@ -54,6 +54,16 @@ void node_feed_tell_depth(struct node *node)
 
 /* ---- entries ---- */
 
+/* The last entry that may be fed. */
+static uint64_t feedable(const struct node *node)
+{
+    struct raft_status status;
+
+    if (!NODE_DEFECT(node, UNCOMMITTED_FED)) return node->committed;
+    raft_get_status(node->raft, &status);
+    return status.last.index;
+}
+
 /* From `first` on, as many as fit. Nothing is sent when memory is short: the standing request is tried again later. */
 static bool send_entries(struct node *node, struct peer *peer, uint64_t first)
 {
@@ -67,7 +77,7 @@ static bool send_entries(struct node *node, struct peer *peer, uint64_t first)
     struct raft_entry entry, last = {0};
     int err = node_entries_begin(&bytes, &message);
 
-    for (uint64_t index = first; err == 0 && index <= node->committed && raft_get_entry(node->raft, index, &entry); index++) {
+    for (uint64_t index = first; err == 0 && index <= feedable(node) && raft_get_entry(node->raft, index, &entry); index++) {
         if (index != first && bytes.size + entry.body.size > node->options.feed_bytes) break;
         err = node_entries_add(&bytes, &entry);
         last = entry;
@@ -109,7 +119,7 @@ static void serve_one(struct node *node, struct peer *peer)
     struct raft_position here;
     struct raft_entry entry;
 
-    if (!puller->is_waiting || node->committed <= puller->at.index) return;
+    if (!puller->is_waiting || feedable(node) <= puller->at.index) return;
     if (node_position(node, puller->at.index, &here) && memcmp(here.chain, puller->at.chain, RAFT_CHAIN_SIZE) != 0) {
         uint64_t serial = puller->serial;
 

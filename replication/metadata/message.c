@@ -147,6 +147,8 @@ static void put_request(struct codec_writer *writer, const struct node_message *
 {
     codec_put_varint(writer, message->boot);
     codec_put_varint(writer, message->sequence);
+    codec_put_varint(writer, message->sequence - message->oldest);
+    codec_put_varint(writer, message->term);
     codec_put_varint(writer, message->op);
     put_bytes(writer, message->bytes);
 }
@@ -155,6 +157,8 @@ static void get_request(struct codec_reader *reader, struct node_message *messag
 {
     message->boot = codec_get_varint(reader);
     message->sequence = codec_get_varint(reader);
+    message->oldest = message->sequence - codec_get_bounded(reader, NODE_REQUEST_WINDOW - 1);
+    message->term = codec_get_varint(reader);
     message->op = (uint16_t)codec_get_bounded(reader, UINT16_MAX);
     message->bytes = get_bytes(reader, NODE_REQUEST_BODY_MAX);
 }

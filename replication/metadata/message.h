@@ -14,6 +14,9 @@
 #define NODE_ENTRY_OVERHEAD  24   /* bytes that an entry takes in a message beside its body, at most */
 #define NODE_RESULT_MAX      (128u << 10) /* of a request about many partitions: node_decode_results() */
 #define NODE_REQUEST_BODY_MAX (NODE_REQUEST_MAX + (64u << 10)) /* a request's body with what the origin adds to it */
+/* How far from the oldest request that an origin waits for lie the others that it sends. While that one waits, less than twice as many others can be
+ * decided: the image remembers it (requests.c). */
+#define NODE_REQUEST_WINDOW   (IMAGE_REQUESTS_MAX / 2)
 
 /* Numbers are on the wire: never renumber, never reuse. */
 enum node_message_type {
@@ -39,13 +42,14 @@ enum node_refusal {
 
 enum node_verdict {
     NODE_VERDICT_DECIDED = 1,   /* `error` and the rest are the answer; it holds from `index` on */
-    NODE_VERDICT_ELSEWHERE = 2, /* not the coordinator (any more): what became of the request is not known here. See `leader` */
+    NODE_VERDICT_ELSEWHERE = 2, /* not the coordinator of that term (any more): what became of the request is not known here. See `leader` */
     NODE_VERDICT_BUSY = 3,      /* the coordinator cannot take it now; send it again later */
 };
 
 struct node_message {
     enum node_message_type type;
-    /* HERE, PULSE, ANSWER: whom the sender takes for the coordinator, in which term; zero: it knows none. */
+    /* HERE, PULSE, ANSWER: whom the sender takes for the coordinator, in which term; zero: it knows none. An ANSWER that is DECIDED: the sender,
+     * in the term in which it decided. REQUEST: the term of the coordinator that is asked. */
     uint64_t term;
     struct raft_server leader;
     uint32_t depth;                 /* HERE, STANDING, ENTRIES: 0 for a server of consensus, otherwise 1 more than its upstream's */
@@ -66,6 +70,7 @@ struct node_message {
     uint32_t flags;                 /* HEARTBEAT */
     struct node_load load;          /* HEARTBEAT */
     uint64_t sequence;              /* REQUEST, ANSWER: with origin and boot, the request's id */
+    uint64_t oldest;                /* REQUEST: the first one that the origin still waits for; less than NODE_REQUEST_WINDOW before this one */
     uint16_t op;                    /* REQUEST */
     enum node_verdict verdict;      /* ANSWER */
     int error;

@@ -252,3 +252,10 @@ void node_receive(struct node *node, uint64_t now_us, const struct uuid *id, enu
         receive_message(node, peer, &message);
     }
 }
+
+#ifdef MESH_TEST_SWITCHES
+void node_bring_back(struct node *node, enum node_defect defect)
+{
+    node->defects = defect == NODE_DEFECT_NONE ? 0 : node->defects | 1u << defect;
+}
+#endif

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "replication/metadata/message.h"
 #include "replication/metadata/node.h"
+#include "replication/metadata/switches.h"
 
 #define NODE_KNOWN_MAX       4096          /* brokers in the table */
 #define NODE_BACKLOG_MAX     4096          /* requests that wait for the coordinator's decision, */
@@ -121,30 +122,51 @@ struct request {
     struct buffer body;       /* with what the origin adds */
     uint64_t deadline_us, sent_us;
     struct uuid sent_to;      /* zero: not on its way */
+    uint64_t boot;            /* with the sequence, its id: of the time when it was made */
+    uint64_t sent_term;       /* of the coordinator that it was sent to last; an answer of an earlier one does not count any more */
     bool was_sent, is_own, is_answered;
     struct node_output answer; /* once answered: waits until `index` is applied */
     char text[NODE_TEXT_SIZE];
 };
 
-/* ---- decisions.c: the coordinator's side ---- */
+/* ---- decisions.c, origins.c: the coordinator's side ---- */
+
+/* A broker that asks, as long as this one coordinates in one term. */
+struct origin {
+    struct map_node map_node; /* in node->origin_map */
+    struct uuid id;
+    uint64_t oldest;       /* the first request that it still waits for */
+    struct list_node kept; /* struct decided: answered without an entry that remembers it */
+};
 
 struct order {
     struct list_node node;
-    struct uuid origin;
+    struct origin *origin;
     uint64_t boot, sequence;
     enum node_op op;
     struct buffer body;
 };
 
+struct answer {
+    int error;
+    uint64_t index;
+    struct uuid topic_id;
+    int64_t first_id;
+    uint32_t id_count;
+};
+
 struct decided {
-    struct list_node node;
+    struct list_node node;  /* in node->decided or node->reading while it waits */
+    struct list_node kept;  /* in its origin's, if no entry remembers it; then it outlives its answer */
     struct uuid origin;
     uint64_t boot, sequence;
+    uint64_t asked_term;    /* in which it was asked and decided */
     uint64_t index, term;   /* the answer holds once this is committed */
     uint64_t read;          /* or once this read comes back; 0: not by a read */
-    struct node_message answer;
-    char text[NODE_TEXT_SIZE];
-    struct buffer result;   /* answer.result */
+    bool is_waiting;
+    struct answer answer;
+    struct buffer result;   /* what became of the parts of the request */
+    char text[];
 };
 
 struct proposed {
@@ -202,7 +224,7 @@ struct node {
     struct list_node pullers;    /* those that stand here */
     size_t puller_count;
     uint64_t fed;                /* standing requests are answered up to here */
-    uint64_t leader_lost_us;     /* since when this server of consensus has no leader; 0: it has */
+    uint64_t leader_lost_us;     /* since when no leader of consensus speaks to this broker; 0: one does */
 
     struct map request_map;
     struct list_node requests;
@@ -214,6 +236,8 @@ struct node {
     char answer_text[NODE_TEXT_SIZE];
     struct buffer answer_result;
 
+    uint64_t decisions_term;     /* of what follows; dropped with it */
+    struct map origin_map;       /* struct origin */
     struct list_node backlog;    /* struct order */
     size_t backlog_count, backlog_bytes;
     struct list_node decided, reading; /* struct decided: waiting for a commit, for a read */
@@ -242,6 +266,9 @@ struct node {
     uint64_t snapshot_retry_us;
 
     struct node_stats stats;
+#ifdef MESH_TEST_SWITCHES
+    uint32_t defects; /* 1 << each of switches.h */
+#endif
 };
 
 /* node.c: each event begins so. */
@@ -324,12 +351,20 @@ void node_decisions_take(struct node *node, const struct uuid *origin, const str
 bool node_decisions_run(struct node *node); /* true: raft was given something */
 void node_decisions_committed(struct node *node);
 void node_decisions_read(struct node *node, uint64_t context, uint64_t index);
-void node_decisions_abandon(struct node *node); /* leadership is lost */
+void node_decided_free(struct decided *decided);
+void node_decisions_abandon(struct node *node); /* leadership, or a term of it, is over */
 void node_decisions_deinit(struct node *node);
 struct image *node_decisions_image(struct node *node); /* the newest proposed; NULL: no memory, or this is no coordinator that is ready */
 int node_decisions_propose(struct node *node, const struct decision *decision); /* for the coordinator itself. MESH_EAGAIN: later */
 /* The image after the entry at `index` when a proposal made it; takes it out, with those before it. */
 struct image *node_decisions_take_image(struct node *node, uint64_t index, const uint8_t chain[RAFT_CHAIN_SIZE]);
+
+/* origins.c. An origin is valid until node_origins_clear(). */
+struct origin *node_origins_hear(struct node *node, const struct uuid *id, uint64_t oldest); /* it asks, and waits for nothing before. NULL: no memory */
+bool node_origin_waits(const struct origin *origin, uint64_t sequence);
+struct decided *node_origin_find(const struct origin *origin, uint64_t sequence); /* a request that it waits for, kept; NULL */
+void node_origin_keep(struct origin *origin, struct decided *decided);
+void node_origins_clear(struct node *node);
 
 /* operations.c: an operation on the newest proposed image. */
 struct operation {
@@ -340,10 +375,11 @@ struct operation {
     struct buffer *result; /* for what becomes of the parts of a request */
 };
 int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
-                     struct node_message *answer);
-/* The request's id and its answer go into the entry that does it; and back. */
-int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct node_message *answer);
-void node_operation_read_result(struct slice result, struct node_message *answer);
+                          struct answer *answer);
+/* The request's id and its answer go into the entry that does it, of most operations; and back. */
+bool node_operation_leaves_id(enum node_op op);
+int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct answer *answer);
+void node_operation_read_result(struct slice result, struct answer *answer);
 int node_operation_wrap(const struct node *node, enum node_op op, struct slice body, struct buffer *to); /* the origin's part */
 int node_operation_encode_register(const struct node *node, struct buffer *to);
 

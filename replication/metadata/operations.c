@@ -113,7 +113,7 @@ static void forget_changes(struct decision *decision)
 
 static int create_topic(struct node *node, const struct image *image, const struct create_defaults *defaults,
                         const struct message_topic_create *request, const struct decide_facts *facts, struct decision *decision,
-                        struct node_message *answer)
+                        struct answer *answer)
 {
     struct decide_topic_create wanted = {
         .name = request->name,
@@ -141,7 +141,7 @@ static int create_topic(struct node *node, const struct image *image, const stru
 }
 
 static int topic_create(struct node *node, const struct image *image, struct slice body, const struct decide_facts *facts,
-                        struct decision *decision, struct node_message *answer)
+                        struct decision *decision, struct answer *answer)
 {
     struct codec_reader reader = codec_reader_of(body);
     struct create_defaults defaults = {.texts = ARENA_INIT};
@@ -155,7 +155,7 @@ static int topic_create(struct node *node, const struct image *image, struct sli
     return err;
 }
 
-static void name_topic(const struct image *image, const char *name, struct node_message *answer)
+static void name_topic(const struct image *image, const char *name, struct answer *answer)
 {
     const struct image_topic *topic = image_find_topic_by_name(image, name);
 
@@ -163,7 +163,7 @@ static void name_topic(const struct image *image, const char *name, struct node_
 }
 
 static int topic_alter(const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision,
-                       struct node_message *answer)
+                       struct answer *answer)
 {
     struct message_topic_alter request = {0};
     struct decide_topic_alter wanted;
@@ -187,7 +187,7 @@ static int topic_alter(const struct image *image, struct slice body, const struc
     return err;
 }
 
-static int topic_delete(const struct image *image, struct slice body, struct decision *decision, struct node_message *answer)
+static int topic_delete(const struct image *image, struct slice body, struct decision *decision, struct answer *answer)
 {
     struct message_topic_delete request = {0};
     int err = message_decode_topic_delete(body, &request);
@@ -201,7 +201,7 @@ static int topic_delete(const struct image *image, struct slice body, struct dec
 /* ---- brokers ---- */
 
 static int producer_ids(const struct image *image, const struct uuid *origin, struct slice body, struct decision *decision,
-                        struct node_message *answer)
+                        struct answer *answer)
 {
     const struct image_broker *broker = image_find_broker_by_uuid(image, origin);
     struct codec_reader reader = codec_reader_of(body);
@@ -267,19 +267,19 @@ static int elect_leader(const struct image *image, struct slice body, const stru
 
 /* ---- the id ---- */
 
-/* What is the same however often it is done: a broker's states, and what names the partition epoch that it was made from. */
-static bool is_idempotent(enum node_op op)
+/* Not what is the same however often it is done in order: a broker's states, and what names the partition epoch that it was made from. */
+bool node_operation_leaves_id(enum node_op op)
 {
-    return op == NODE_OP_REGISTER || op == NODE_OP_DRAIN || op == NODE_OP_ALTER_PARTITIONS || op == NODE_OP_REPLICAS_LOST;
+    return op != NODE_OP_REGISTER && op != NODE_OP_DRAIN && op != NODE_OP_ALTER_PARTITIONS && op != NODE_OP_REPLICAS_LOST;
 }
 
-int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct node_message *answer)
+int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct answer *answer)
 {
     struct buffer result = BUFFER_INIT;
     struct codec_writer writer = {.to = &result};
     int err;
 
-    if (is_idempotent(operation->op)) return 0;
+    if (!node_operation_leaves_id(operation->op)) return 0;
     codec_put_uuid(&writer, &answer->topic_id);
     codec_put_zigzag(&writer, answer->first_id);
     codec_put_varint(&writer, answer->id_count);
@@ -290,7 +290,7 @@ int node_operation_add_id(const struct operation *operation, struct decision *de
     return err;
 }
 
-void node_operation_read_result(struct slice result, struct node_message *answer)
+void node_operation_read_result(struct slice result, struct answer *answer)
 {
     struct codec_reader reader = codec_reader_of(result);
 
@@ -302,7 +302,7 @@ void node_operation_read_result(struct slice result, struct node_message *answer
 /* ---- all ---- */
 
 static int decide(struct node *node, const struct image *image, const struct operation *operation, const struct decide_facts *facts,
-                  struct decision *decision, struct node_message *answer)
+                  struct decision *decision, struct answer *answer)
 {
     switch (operation->op) {
     case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, facts, decision, answer);
@@ -325,7 +325,7 @@ static int decide(struct node *node, const struct image *image, const struct ope
 }
 
 int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
-                          struct node_message *answer)
+                          struct answer *answer)
 {
     struct decide_facts facts;
     int err;

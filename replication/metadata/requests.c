@@ -1,5 +1,11 @@
 /* metadata/requests.c - the origin's side of requests: each has an id, is sent to whoever coordinates until it is answered, and is answered
- * here once its outcome can be seen in this broker's own image. */
+ * here once its outcome can be seen in this broker's own image.
+ *
+ * The image remembers the last IMAGE_REQUESTS_MAX ids of each origin that were done. Nothing is sent that lies NODE_REQUEST_WINDOW or more beyond the
+ * oldest unanswered request. While one waits, what is done lies less than a window before or behind it, so it is not forgotten meanwhile.
+ *
+ * A copy is sent to the coordinator of one term, and decided in that one only. What counts is the answer of the newest term that a copy was
+ * sent for: an earlier coordinator's refusal says nothing of what the later one does. */
 #include "replication/metadata/node_internal.h"
 
 #include "base/assert.h"
@@ -8,10 +14,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The image remembers the last IMAGE_REQUESTS_MAX ids of each origin. Nothing that lies further than this beyond the oldest unanswered request
- * is sent, so that an id that may be sent again has not been forgotten. */
-#define WINDOW (IMAGE_REQUESTS_MAX * 3 / 4)
 
 static struct request *find(const struct node *node, uint64_t sequence)
 {
@@ -49,6 +51,7 @@ int node_requests_add(struct node *node, enum node_op op, struct buffer *body, u
 
     if (request == NULL) return MESH_ENOMEM;
     request->sequence = node->next_sequence + 1;
+    request->boot = node->options.boot;
     if (map_insert(&node->request_map, &request->map_node, request->sequence) != 0) {
         free(request);
         return MESH_ENOMEM;
@@ -116,15 +119,18 @@ static void mark_sent(struct node *node, struct request *request, const struct u
     if (request->was_sent) node->stats.requests_retried++;
     request->sent_to = *to;
     request->sent_us = node->now_us;
+    request->sent_term = node->leader_term;
     request->was_sent = true;
 }
 
-static void send_request(struct node *node, struct request *request, const struct peer *coordinator)
+static void send_request(struct node *node, struct request *request, const struct peer *coordinator, uint64_t oldest)
 {
     struct node_message message = {
         .type = NODE_MESSAGE_REQUEST,
-        .boot = node->options.boot,
+        .boot = request->boot,
         .sequence = request->sequence,
+        .oldest = oldest,
+        .term = node->leader_term,
         .op = (uint16_t)request->op,
         .bytes = buffer_slice(&request->body),
     };
@@ -141,7 +147,7 @@ static void send_request(struct node *node, struct request *request, const struc
 
 static bool is_on_its_way(const struct node *node, const struct request *request)
 {
-    return !uuid_is_zero(&request->sent_to) && node->now_us < request->sent_us + node->options.retry_us;
+    return !uuid_is_zero(&request->sent_to) && request->sent_term == node->leader_term && node->now_us < request->sent_us + node->options.retry_us;
 }
 
 static void forget_way(struct request *request)
@@ -174,22 +180,19 @@ static void set_answer(struct node *node, struct request *request, int error, co
 
 void node_requests_answered(struct node *node, const struct node_message *answer)
 {
-    struct request *request = answer->boot == node->options.boot ? find(node, answer->sequence) : NULL;
+    struct request *request = find(node, answer->sequence);
+    struct buffer result = BUFFER_INIT;
     char text[NODE_TEXT_SIZE];
 
-    if (request == NULL || request->is_answered) return;
-    if (answer->verdict == NODE_VERDICT_ELSEWHERE) {
-        forget_way(request);
-        node->requests_are_due = true;
-        return;
-    }
-    if (answer->verdict == NODE_VERDICT_BUSY) return; /* goes out again when it is due */
+    if (request == NULL || request->is_answered || request->boot != answer->boot) return;
+    /* Otherwise it goes out again: when another coordinator is known, which the message may have told (guide.c), or when it is due. */
+    if (answer->verdict != NODE_VERDICT_DECIDED) return;
+    if (answer->term != request->sent_term && !NODE_DEFECT(node, ANY_TERM)) return;
     snprintf(text, sizeof(text), "%.*s", (int)answer->bytes.size, (const char *)answer->bytes.data);
-    buffer_clear(&request->body); /* it is not sent again: results take its place */
-    if (answer->result.size != 0 && buffer_append(&request->body, answer->result.data, answer->result.size) != 0)
-        set_answer(node, request, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM));
-    else
-        set_answer(node, request, answer->error, text);
+    if (answer->result.size != 0 && buffer_append(&result, answer->result.data, answer->result.size) != 0) return; /* as if it were lost */
+    buffer_deinit(&request->body); /* it is not sent again: results take its place */
+    request->body = result;
+    set_answer(node, request, answer->error, text);
     request->answer.index = answer->index;
     request->answer.topic_id = answer->topic_id;
     request->answer.first_id = answer->first_id;
@@ -260,8 +263,8 @@ static void update_one(struct node *node, struct request *request, const struct 
     if (node->now_us >= request->deadline_us && !(request->is_answered && request->answer.index == 0)) {
         expire(node, request);
     } else if (!request->is_answered && !is_on_its_way(node, request) && (is_here || coordinator != NULL) &&
-               request->sequence < oldest + WINDOW) {
-        send_request(node, request, is_here ? NULL : coordinator);
+               request->sequence - oldest < NODE_REQUEST_WINDOW) {
+        send_request(node, request, is_here ? NULL : coordinator, oldest);
     }
     if (!request->is_answered && is_on_its_way(node, request)) /* otherwise it waits for a coordinator, not for a time */
         node->requests_due_us = earlier(node->requests_due_us, request->sent_us + node->options.retry_us);

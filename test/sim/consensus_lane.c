@@ -89,6 +89,7 @@ void consensus_lane_store(struct consensus_lane *lane, const struct raft_output 
     case RAFT_OUTPUT_STORE_ENTRIES:
         job = add_job(lane, CONSENSUS_JOB_ENTRIES);
         copy_entries(job, output->entries, output->entry_count);
+        job->committed = output->committed;
         break;
     default:
         MESH_ASSERT(output->type == RAFT_OUTPUT_STORE_CHUNK);
@@ -119,6 +120,7 @@ void consensus_lane_read(struct consensus_lane *lane, const struct raft_output *
     struct consensus_job *job = add_job(lane, CONSENSUS_JOB_SNAPSHOT_READ);
 
     job->to = output->to;
+    job->context = output->context;
     job->index = output->index;
     job->offset = output->offset;
     job->size = output->size;
@@ -138,10 +140,9 @@ static int do_snapshot(struct consensus_lane *lane, const struct consensus_job *
 
 static void do_read(struct consensus_lane *lane, struct consensus_job *job)
 {
-    struct raft_config config;
     size_t size = 0;
 
-    job->error = raft_store_snapshot_info(lane->store, &job->position, &config, &job->total);
+    job->error = raft_store_snapshot_info(lane->store, &job->position, &job->config, &job->total);
     if (job->error == 0 && job->index != 0 && job->position.index != job->index) job->error = MESH_ENOTFOUND;
     if (job->error != 0 || job->offset > job->total) return;
     if (job->size > job->total - job->offset) job->size = job->total - job->offset;
@@ -155,7 +156,7 @@ static int do_job(struct consensus_lane *lane, struct consensus_job *job)
     switch (job->type) {
     case CONSENSUS_JOB_STATE: return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
     case CONSENSUS_JOB_ENTRIES:
-        if (lane->committed > 0) raft_store_note_committed(lane->store, lane->committed);
+        if (job->committed > 0) raft_store_note_committed(lane->store, job->committed);
         return raft_store_append(lane->store, job->entries, job->entry_count);
     case CONSENSUS_JOB_CHUNK:
         job->error = raft_store_snapshot_chunk(lane->store, &job->position, &job->config, job->offset, buffer_slice(&job->bytes),

@@ -29,6 +29,8 @@ struct consensus_job {
     struct raft_position position;
     struct raft_config config;
     uint64_t offset, size, total, index;
+    uint64_t context;   /* of a read, for whoever ordered it */
+    uint64_t committed; /* ENTRIES: what may be noted with them */
     bool is_last;
     int error; /* of what may fail without loss: a read; a chunk that is refused; a snapshot that is not needed any more */
 };
@@ -40,7 +42,6 @@ struct consensus_lane {
     struct list_node waiting, done;
     uint64_t due_us;
     bool is_telling;                                /* what is done is told at due_us; otherwise the next is done then */
-    uint64_t committed;                             /* to be noted with the next append */
     void (*doing)(void *user, const struct consensus_job *job, bool is_done); /* right before, and after it went well */
     void *user;
 };

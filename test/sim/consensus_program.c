@@ -165,7 +165,6 @@ static void apply(struct consensus_process *process, const struct raft_output *o
         consensus_machine_apply(&process->machine, &output->entries[i]);
         HOOK(process, applied, process);
     }
-    if (output->entry_count > 0) process->lane.committed = process->machine.at.index;
 }
 
 static void fail(struct consensus_process *process, int error)

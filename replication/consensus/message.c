@@ -1,6 +1,7 @@
 #include "replication/consensus/message.h"
 
 #include "replication/consensus/config_codec.h"
+#include "replication/consensus/entry_codec.h"
 
 #define MESSAGE_VERSION 1
 
@@ -41,10 +42,8 @@ int message_encode(const struct message *message, struct buffer *to)
     uint8_t head[2] = {MESSAGE_VERSION, (uint8_t)message->type};
 
     codec_put_raw(&writer, head, sizeof(head));
-    codec_put_uuid(&writer, &message->to.broker);
-    codec_put_uuid(&writer, &message->to.dir);
-    codec_put_uuid(&writer, &message->from.broker);
-    codec_put_uuid(&writer, &message->from.dir);
+    raft_put_server(&writer, &message->to);
+    raft_put_server(&writer, &message->from);
     codec_put_varint(&writer, message->term);
     codec_put_varint(&writer, message->flags);
     switch (message->type) {
@@ -92,22 +91,6 @@ size_t message_entry_size(const struct raft_entry *entry)
     return varint_size(entry->term) + 1 + varint_size(entry->body.size) + entry->body.size;
 }
 
-static struct raft_server get_server(struct codec_reader *reader)
-{
-    struct raft_server server;
-
-    server.broker = codec_get_uuid(reader);
-    server.dir = codec_get_uuid(reader);
-    return server;
-}
-
-static void get_chain(struct codec_reader *reader, uint8_t chain[RAFT_CHAIN_SIZE])
-{
-    struct slice bytes = codec_get_raw(reader, RAFT_CHAIN_SIZE);
-
-    if (bytes.size == RAFT_CHAIN_SIZE) memcpy(chain, bytes.data, RAFT_CHAIN_SIZE);
-}
-
 static void get_place(struct codec_reader *reader, struct raft_position *position)
 {
     position->index = codec_get_varint(reader);
@@ -117,7 +100,7 @@ static void get_place(struct codec_reader *reader, struct raft_position *positio
 static void get_position(struct codec_reader *reader, struct raft_position *position)
 {
     get_place(reader, position);
-    get_chain(reader, position->chain);
+    raft_get_chain(reader, position->chain);
 }
 
 static struct raft_entry get_entry(struct codec_reader *reader)
@@ -154,7 +137,7 @@ static void get_append(struct codec_reader *reader, struct message *message)
     get_position(reader, &message->position);
     message->committed = codec_get_varint(reader);
     message->entry_count = (uint32_t)codec_get_bounded(reader, RAFT_MESSAGE_MAX / 3);
-    if (message->entry_count != 0) get_chain(reader, message->chain);
+    if (message->entry_count != 0) raft_get_chain(reader, message->chain);
     if (reader->is_bad) return;
     message->entries = slice_of(reader->at, (size_t)(reader->end - reader->at));
     term = message->position.term;
@@ -233,8 +216,8 @@ int message_decode(struct slice from, struct message *ret_message)
     /* not the whole structure: a configuration is large, and only snapshots have one */
     memset(ret_message, 0, offsetof(struct message, config));
     ret_message->type = (enum message_type)head.data[1];
-    ret_message->to = get_server(&reader);
-    ret_message->from = get_server(&reader);
+    ret_message->to = raft_get_server(&reader);
+    ret_message->from = raft_get_server(&reader);
     ret_message->term = codec_get_bounded(&reader, RAFT_NEVER / 2);
     ret_message->flags = (uint32_t)codec_get_bounded(&reader, MESSAGE_FLAGS_ALL);
     get_body(&reader, ret_message);

@@ -35,7 +35,7 @@ int founding_message_encode(const struct founding_message *message, struct buffe
 
     codec_put_varint(&writer, MESSAGE_VERSION);
     codec_put_varint(&writer, message->kind);
-    founding_put_server(&writer, &message->sender);
+    raft_put_server(&writer, &message->sender);
     put_address(&writer, &message->address);
     codec_put_varint(&writer, message->phase);
     codec_put_varint(&writer, message->expect);
@@ -49,7 +49,7 @@ int founding_message_encode(const struct founding_message *message, struct buffe
     codec_put_varint(&writer, message->mention_count);
     for (size_t i = 0; i < message->mention_count; i++) {
         const struct founding_mention *mention = &message->mentions[i];
-        founding_put_server(&writer, &mention->server);
+        raft_put_server(&writer, &mention->server);
         put_address(&writer, &mention->address);
         codec_put_varint(&writer, mention->expect);
         codec_put_varint(&writer, mention->age_ms);

@@ -2,10 +2,9 @@
 #ifndef FOUNDING_PARTS_H
 #define FOUNDING_PARTS_H
 
-#include "base/codec.h"
+#include "replication/consensus/entry_codec.h"
 #include "replication/founding/state.h"
 
-void founding_put_server(struct codec_writer *writer, const struct raft_server *server);
 struct raft_server founding_get_server(struct codec_reader *reader); /* no zeros */
 void founding_put_ballot(struct codec_writer *writer, const struct founding_ballot *ballot);
 struct founding_ballot founding_get_ballot(struct codec_reader *reader);

@@ -45,18 +45,10 @@ unsigned founding_quorum(unsigned expect, unsigned known)
 
 /* ---- parts of states and messages ---- */
 
-void founding_put_server(struct codec_writer *writer, const struct raft_server *server)
-{
-    codec_put_uuid(writer, &server->broker);
-    codec_put_uuid(writer, &server->dir);
-}
-
 struct raft_server founding_get_server(struct codec_reader *reader)
 {
-    struct raft_server server;
+    struct raft_server server = raft_get_server(reader);
 
-    server.broker = codec_get_uuid(reader);
-    server.dir = codec_get_uuid(reader);
     if (uuid_is_zero(&server.broker) || uuid_is_zero(&server.dir)) reader->is_bad = true;
     return server;
 }
@@ -64,7 +56,7 @@ struct raft_server founding_get_server(struct codec_reader *reader)
 void founding_put_ballot(struct codec_writer *writer, const struct founding_ballot *ballot)
 {
     codec_put_varint(writer, ballot->round);
-    if (ballot->round != 0) founding_put_server(writer, &ballot->proposer);
+    if (ballot->round != 0) raft_put_server(writer, &ballot->proposer);
 }
 
 struct founding_ballot founding_get_ballot(struct codec_reader *reader)
@@ -80,7 +72,7 @@ void founding_put_value(struct codec_writer *writer, const struct founding_value
     codec_put_uuid(writer, &value->cluster);
     codec_put_varint(writer, value->founder_count);
     for (unsigned i = 0; i < value->founder_count; i++)
-        founding_put_server(writer, &value->founders[i]);
+        raft_put_server(writer, &value->founders[i]);
 }
 
 struct founding_value founding_get_value(struct codec_reader *reader)
@@ -115,7 +107,7 @@ int founding_state_encode(const struct founding_state *state, struct buffer *to)
     if (has_value(state)) founding_put_value(&writer, &state->value);
     codec_put_varint(&writer, state->known_count);
     for (size_t i = 0; i < state->known_count; i++)
-        founding_put_server(&writer, &state->known[i]);
+        raft_put_server(&writer, &state->known[i]);
     return writer.error;
 }
 

@@ -1,30 +1,8 @@
 /* metadata/message.c - messages of metadata nodes as bytes. One type byte, then the fields in the order of PROTOCOL.md. */
 #include "replication/metadata/message.h"
 
-#include "base/codec.h"
 #include "replication/consensus/config_codec.h"
-
-static void put_server(struct codec_writer *writer, const struct raft_server *server)
-{
-    codec_put_uuid(writer, &server->broker);
-    codec_put_uuid(writer, &server->dir);
-}
-
-static struct raft_server get_server(struct codec_reader *reader)
-{
-    struct raft_server server;
-
-    server.broker = codec_get_uuid(reader);
-    server.dir = codec_get_uuid(reader);
-    return server;
-}
-
-static void get_chain(struct codec_reader *reader, uint8_t chain[RAFT_CHAIN_SIZE])
-{
-    struct slice bytes = codec_get_raw(reader, RAFT_CHAIN_SIZE);
-
-    if (bytes.size == RAFT_CHAIN_SIZE) memcpy(chain, bytes.data, RAFT_CHAIN_SIZE);
-}
+#include "replication/consensus/entry_codec.h"
 
 static void put_bytes(struct codec_writer *writer, struct slice bytes)
 {
@@ -42,13 +20,13 @@ static struct slice get_bytes(struct codec_reader *reader, size_t max)
 static void put_hint(struct codec_writer *writer, const struct node_message *message)
 {
     codec_put_varint(writer, message->term);
-    put_server(writer, &message->leader);
+    raft_put_server(writer, &message->leader);
 }
 
 static void get_hint(struct codec_reader *reader, struct node_message *message)
 {
     message->term = codec_get_varint(reader);
-    message->leader = get_server(reader);
+    message->leader = raft_get_server(reader);
 }
 
 static void put_standing(struct codec_writer *writer, const struct node_message *message)
@@ -88,7 +66,7 @@ static void get_chunk(struct codec_reader *reader, struct node_message *message)
     message->serial = codec_get_varint(reader);
     message->position.index = codec_get_varint(reader);
     message->position.term = codec_get_varint(reader);
-    get_chain(reader, message->position.chain);
+    raft_get_chain(reader, message->position.chain);
     message->offset = codec_get_varint(reader);
     message->total = codec_get_varint(reader);
     config = get_bytes(reader, RAFT_CONFIG_BYTES_MAX);
@@ -114,7 +92,7 @@ static void get_turned_away(struct codec_reader *reader, struct node_message *me
     message->serial = codec_get_varint(reader);
     message->refusal = (enum node_refusal)codec_get_bounded(reader, NODE_REFUSAL_BROKEN);
     message->position.index = codec_get_varint(reader);
-    get_chain(reader, message->position.chain);
+    raft_get_chain(reader, message->position.chain);
     message->suggestion_count = (size_t)codec_get_bounded(reader, NODE_SUGGESTIONS_MAX);
     for (size_t i = 0; i < message->suggestion_count; i++)
         message->suggestions[i] = codec_get_uuid(reader);
@@ -309,7 +287,7 @@ static void get_entries(struct codec_reader *reader, struct node_message *messag
     message->entries = rest = codec_get_raw(reader, size);
     while (node_entry_next(&rest, &entry)) {
     }
-    get_chain(reader, message->chain);
+    raft_get_chain(reader, message->chain);
     if (rest.size != 0) reader->is_bad = true;
 }
 
@@ -324,7 +302,7 @@ static void get_fields(struct codec_reader *reader, struct node_message *message
     case NODE_MESSAGE_PULL:
         message->serial = codec_get_varint(reader);
         message->position.index = codec_get_varint(reader);
-        get_chain(reader, message->position.chain);
+        raft_get_chain(reader, message->position.chain);
         return;
     case NODE_MESSAGE_ENTRIES: get_entries(reader, message); return;
     case NODE_MESSAGE_CHUNK: get_chunk(reader, message); return;

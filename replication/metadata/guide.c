@@ -68,7 +68,8 @@ void node_guide_role_changed(struct node *node)
     struct raft_status status;
 
     raft_get_status(node->raft, &status);
-    if (!is_member(&status) || status.term < node->leader_term) return;
+    /* A leader that speaks here counts before the log says that this is a server: the entry that does is still to come. */
+    if ((!is_member(&status) && uuid_is_zero(&status.leader.broker)) || status.term < node->leader_term) return;
     if (status.term == node->leader_term && raft_server_equal(&status.leader, &node->leader)) return;
     adopt(node, status.term, &status.leader);
 }
@@ -80,7 +81,9 @@ void node_guide_hint(struct node *node, const struct peer *from, uint64_t term, 
     bool is_known = !uuid_is_zero(&leader->broker);
 
     raft_get_status(node->raft, &status);
-    if (status.role == RAFT_LEADER || (is_member(&status) && term <= status.term)) return; /* raft knows better */
+    if (status.role == RAFT_LEADER || (is_member(&status) && term < status.term) ||
+        (!uuid_is_zero(&status.leader.broker) && term <= status.term))
+        return; /* raft knows better */
     if (raft_server_equal(leader, &node->options.self)) return; /* raft would know */
     if (is_known && (term > node->leader_term || (term == node->leader_term && uuid_is_zero(&node->leader.broker))))
         adopt(node, term, leader);

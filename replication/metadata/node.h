@@ -162,10 +162,19 @@ enum node_op {
     NODE_OP_RECOVER = 12,         /* body: node_encode_recover(); an operator accepts the loss */
     NODE_OP_MOVE = 13,            /* body: node_encode_moves() */
     NODE_OP_TOPIC_BALANCE = 14,   /* body: node_encode_balance() */
+    NODE_OP_USER_SET = 16,    /* body: node_encode_user(): a new user, or other verifiers for one that is there */
+    NODE_OP_USER_REMOVE = 17, /* body: node_encode_user_name() */
+    NODE_OP_ACL_ADD = 18,     /* body: node_encode_acl(). Done also when it is there already */
+    NODE_OP_ACL_REMOVE = 19,  /* body: node_encode_acl(): exactly this one */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */
 int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok); /* as decide_broker_retire */
 int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t partition);
+/* Who may log in, and what they may do. Both are listed from the image (image_each_user(), image_each_acl()). Also MESH_EINVAL: a text is empty or too
+ * long, too many verifiers, too much salt; what else is wrong with them is answered (decide.h). */
+int node_encode_user(struct buffer *to, const struct image_user *user);
+int node_encode_user_name(struct buffer *to, const char *name);
+int node_encode_acl(struct buffer *to, const struct image_acl *acl);
 
 /* About replicas (coordinator/decide_replicas.h says what each means). `broker_epoch` is the asking broker's image_broker.epoch; lists rise by topic
  * and partition, DECIDE_PARTITIONS_MAX at most. */

@@ -376,6 +376,7 @@ struct operation {
 };
 int node_operation_decide(struct node *node, const struct image *image, const struct operation *operation, struct decision *decision,
                           struct answer *answer);
+int node_operation_decide_access(const struct image *image, const struct operation *operation, struct decision *decision); /* operations_access.c */
 /* The request's id and its answer go into the entry that does it, of most operations; and back. */
 bool node_operation_leaves_id(enum node_op op);
 int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct answer *answer);

@@ -319,6 +319,10 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_RECOVER:
     case NODE_OP_MOVE:
     case NODE_OP_TOPIC_BALANCE: return node_operation_replicas(node, image, operation, facts, decision);
+    case NODE_OP_USER_SET:
+    case NODE_OP_USER_REMOVE:
+    case NODE_OP_ACL_ADD:
+    case NODE_OP_ACL_REMOVE: return node_operation_decide_access(image, operation, decision);
     }
     snprintf(decision->message, sizeof(decision->message), "the coordinator does not know this operation: it runs an older version of mesh");
     return MESH_EUNSUPPORTED;

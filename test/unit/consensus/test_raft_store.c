@@ -498,7 +498,7 @@ END_TEST
 
 static int send_chunk(uint64_t index, uint64_t offset, bool is_last)
 {
-    const struct raft_config config = {.voter_count = 1};
+    const struct raft_config config = {.voter_count = 1, .voters = {{.broker = {{1}}, .dir = {{1}}}}};
     const struct raft_position position = {.index = index, .term = 1};
 
     return raft_store_snapshot_chunk(live.store, &position, &config, offset, slice_of_string("0123456789"), 20, is_last);

@@ -203,7 +203,7 @@ static void hand_over(struct elector *elector, struct body_partition *state, int
     if (from != NULL && from->leaders > 0) from->leaders--;
     if (to != NULL) to->leaders++;
     state->leader = leader;
-    state->leader_epoch++;
+    state->leader_epoch += !COORDINATOR_DEFECT(EPOCH_KEPT);
 }
 
 bool elector_choose(struct elector *elector, const struct uuid *topic_id, struct body_partition *state,

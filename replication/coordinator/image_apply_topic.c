@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "replication/coordinator/switches.h"
 #include "replication/coordinator/topic_name.h"
 
 #include <stdlib.h>
@@ -237,7 +238,7 @@ static bool may_follow(const struct body_partition *now, const struct body_parti
     if (next->partition_epoch != now->partition_epoch + 1 || next->leader_epoch < now->leader_epoch)
         return false;
     if (next->reset_epoch < now->reset_epoch) return false;
-    return next->leader == now->leader || next->leader_epoch > now->leader_epoch;
+    return next->leader == now->leader || next->leader_epoch > now->leader_epoch || COORDINATOR_DEFECT(EPOCH_KEPT);
 }
 
 /* Completes a change by what stays: the replicas, if it names none, and the generations of those that were there before. */

@@ -35,7 +35,7 @@ static bool store(struct node *node, const struct raft_output *from, struct node
     output->damaged_until = from->damaged_until;
     output->entries = from->entries;
     output->entry_count = from->entry_count;
-    output->committed = NODE_DEFECT(node, NOTED_TOO_FAR) ? node->committed : from->committed; /* never more than this disk holds (raft.h) */
+    output->committed = from->committed; /* never more than this disk holds (raft.h) */
     output->position = from->position;
     output->config = from->config;
     output->bytes = from->message;

@@ -12,7 +12,6 @@ enum node_defect {
     NODE_DEFECT_NONE,
     NODE_DEFECT_UNCOMMITTED_FED, /* S14: entries go sideways before they are committed */
     NODE_DEFECT_RETRY_REPEATED,  /* 24: a request that was done is done again when it is asked again */
-    NODE_DEFECT_NOTED_TOO_FAR,   /* what is committed is noted as such on a disk that does not hold it yet */
     NODE_DEFECT_ANY_TERM,        /* 24: a copy that was sent for an earlier term is decided in a later one */
     NODE_DEFECT_REFUSAL_FORGOTTEN, /* 24: what was refused is decided again when it is asked again */
     NODE_DEFECT_COUNT,

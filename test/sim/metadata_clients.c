@@ -265,6 +265,8 @@ void metadata_clients_answered(struct metadata_clients *clients, struct metadata
 
     sim_trace(clients->sim, metadata_process_host(process), "answers request %llu: %d, at %llu; %s", (unsigned long long)answer->cookie,
               answer->error, (unsigned long long)answer->index, answer->text);
+    request->is_answered = true;
+    request->error = answer->error;
     SIM_SOMETIMES_IF(answer->error == MESH_ENO_COORDINATOR, "a request found no coordinator");
     SIM_SOMETIMES_IF(answer->error == MESH_ETIMEDOUT, "a request was not answered in time");
     SIM_SOMETIMES_IF(answer->error == MESH_ETOPIC_EXISTS, "a topic existed already");

@@ -29,7 +29,8 @@ struct metadata_topic {
 struct metadata_request {
     enum metadata_ask kind;
     uint32_t name, count;
-    bool is_done;
+    bool is_answered, is_done;
+    int error; /* of the answer */
     int64_t first_id;
 };
 

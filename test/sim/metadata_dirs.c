@@ -139,10 +139,10 @@ static int host_topic(void *user, const struct image_topic *topic)
 int metadata_dirs_update(struct metadata_dirs *dirs, const struct image *image, int32_t node_id)
 {
     struct hosted hosted = {dirs, node_id};
-    int err = 0;
+    int err = node_id == 0 ? 0 : image_each_topic(image, host_topic, &hosted);
 
     for (size_t i = dirs->count; i-- > 0 && err == 0;) {
         if (is_to_go(dirs, image, &dirs->dirs[i])) err = remove_one(dirs, i);
     }
-    return err != 0 || node_id == 0 ? err : image_each_topic(image, host_topic, &hosted);
+    return err;
 }

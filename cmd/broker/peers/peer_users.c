@@ -21,6 +21,7 @@ void peers_set_user(struct peers *peers, enum link_type type, const struct peer_
 {
     MESH_ASSERT(type < LINK_TYPE_COUNT && peers->users[type].hooks == NULL);
     peers->users[type] = (struct peer_user){hooks, user};
+    if (!ev_is_active(&peers->users_timer)) ev_timer_start(peers->loop, &peers->users_timer);
 }
 
 void peers_set_news(struct peers *peers, const struct peer_news_hooks *hooks, void *user)
@@ -87,11 +88,40 @@ bool peers_is_linked(const struct peers *peers, const struct uuid *peer, struct 
     return link != NULL;
 }
 
+/* ---- up and down ---- */
+
+/* Each user once. */
+static void tell_up(struct peers *peers, struct peer_link *link)
+{
+    for (int type = 0; type < LINK_TYPE_COUNT; type++) {
+        const struct peer_user *user = &peers->users[type];
+
+        if (user->hooks == NULL || (link->told >> type & 1) != 0) continue;
+        link->told |= 1u << type;
+        if (user->hooks->up != NULL) user->hooks->up(user->user, &link->id, &link->self.dir_id);
+    }
+}
+
+static void on_late_users(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct peers *peers = timer->data;
+
+    (void)loop;
+    (void)events;
+    list_for_each_safe(node, &peers->links)
+    {
+        struct peer_link *link = container_of(node, struct peer_link, node);
+
+        if (link->is_announced) tell_up(peers, link);
+    }
+}
+
 void peer_users_receive(struct peers *peers, struct peer_link *link, uint8_t type, struct slice message)
 {
     const struct peer_user *user = &peers->users[type];
 
     if (user->hooks == NULL || !link->is_announced) return;
+    tell_up(peers, link); /* before anything is received */
     note_use(peers, link);
     peers->receiving = link;
     peers->receiving_type = type;
@@ -99,29 +129,25 @@ void peer_users_receive(struct peers *peers, struct peer_link *link, uint8_t typ
     peers->receiving = NULL;
 }
 
-/* ---- up and down ---- */
-
 void peer_users_announce(struct peers *peers, struct peer_link *link)
 {
     if (link->is_announced || !link->is_chosen || !link->is_introduced) return;
     link->is_announced = true;
-    for (int type = 0; type < LINK_TYPE_COUNT; type++) {
-        const struct peer_user *user = &peers->users[type];
-
-        if (user->hooks != NULL && user->hooks->up != NULL) user->hooks->up(user->user, &link->id, &link->self.dir_id);
-    }
+    tell_up(peers, link);
 }
 
 void peer_users_withdraw(struct peers *peers, struct peer_link *link)
 {
     struct uuid id = link->id;
+    uint32_t told = link->told;
 
     if (!link->is_announced) return;
     link->is_announced = false;
+    link->told = 0;
     for (int type = 0; type < LINK_TYPE_COUNT; type++) {
         const struct peer_user *user = &peers->users[type];
 
-        if (user->hooks != NULL && user->hooks->down != NULL) user->hooks->down(user->user, &id);
+        if ((told >> type & 1) != 0 && user->hooks->down != NULL) user->hooks->down(user->user, &id);
     }
 }
 
@@ -234,7 +260,8 @@ void peer_users_open(struct peers *peers)
 {
     peers->wants = (struct map)MAP_INIT;
     ev_timer_init(&peers->wants_timer, on_wants, 0, 0);
-    peers->wants_timer.data = peers;
+    ev_timer_init(&peers->users_timer, on_late_users, 0, 0);
+    peers->wants_timer.data = peers->users_timer.data = peers;
 }
 
 void peer_users_close(struct peers *peers)
@@ -242,6 +269,7 @@ void peer_users_close(struct peers *peers)
     struct map_node *next;
 
     ev_timer_stop(peers->loop, &peers->wants_timer);
+    ev_timer_stop(peers->loop, &peers->users_timer);
     for (struct map_node *node = map_iterate(&peers->wants, NULL); node != NULL; node = next) {
         next = map_iterate(&peers->wants, node);
         free(container_of(node, struct peer_want, node));

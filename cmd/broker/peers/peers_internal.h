@@ -26,7 +26,8 @@ struct peer_link {
     bool is_chosen;     /* gossip was told that it is up */
     bool is_superseded; /* it ends because another one was chosen */
     bool is_introduced; /* `self` is there */
-    bool is_announced;  /* users were told that it is up, and not yet that it is down */
+    bool is_announced;  /* it is up for users, and not yet down */
+    uint32_t told;      /* of the types (bits), those whose users were told so; a user may come later than the link */
     struct link_self self;
     uint64_t used_us; /* when gossip was last told that it is used; 0: never */
 };
@@ -75,6 +76,7 @@ struct peers {
     struct map wants;     /* peer_users.c */
     ev_timer wants_timer; /* wants that changed outside of peers_drive() */
     bool has_wants;       /* gossip does not know all of them */
+    ev_timer users_timer; /* users that came after links */
     struct log_limiter packet_lines, link_lines;
     struct peers_stats stats;
     struct { /* peer_memory.c */

@@ -258,6 +258,39 @@ START_TEST(a_type_without_a_user_is_dropped)
 }
 END_TEST
 
+/* As a broker's forwarding, which is there only after the metadata are, and those may need links first. */
+START_TEST(a_user_that_comes_late_hears_of_the_links_that_are_up)
+{
+    ck_assert_int_eq(peers_open(&sides[0].options, &sides[0].peers), 0);
+    side_open(&sides[1]);
+    RUN_UNTIL(peers_is_linked(sides[0].peers, id_of(&sides[1]), NULL) && sides[1].is_linked);
+    peers_set_user(sides[0].peers, LINK_TYPE_CONSENSUS, &hooks, &sides[0]);
+    ck_assert_uint_eq(sides[0].ups, 0); /* from the loop, not from inside a call */
+    RUN_UNTIL(sides[0].ups == 1 && sides[1].messages == 1);
+    ck_assert_int_eq(peers_link_send(sides[1].peers, id_of(&sides[0]), LINK_TYPE_CONSENSUS, slice_of("first", 5)), 0);
+    RUN_UNTIL(sides[0].messages == 1);
+    ck_assert_uint_eq(sides[0].ups, 1);
+    peers_close(sides[1].peers);
+    sides[1].peers = NULL;
+    RUN_UNTIL(!sides[0].is_linked);
+    ck_assert_uint_eq(sides[0].downs, 1);
+}
+END_TEST
+
+/* Neither up nor down, when the link is gone before the loop turns. */
+START_TEST(a_user_that_comes_late_hears_nothing_of_a_link_that_ends_first)
+{
+    ck_assert_int_eq(peers_open(&sides[0].options, &sides[0].peers), 0);
+    side_open(&sides[1]);
+    RUN_UNTIL(peers_is_linked(sides[0].peers, id_of(&sides[1]), NULL) && sides[1].is_linked);
+    peers_set_user(sides[0].peers, LINK_TYPE_CONSENSUS, &hooks, &sides[0]);
+    peers_close(sides[0].peers);
+    sides[0].peers = NULL;
+    ck_assert_uint_eq(sides[0].ups, 0);
+    ck_assert_uint_eq(sides[0].downs, 0);
+}
+END_TEST
+
 START_TEST(a_broker_that_comes_back_is_up_again)
 {
     link_up();
@@ -389,6 +422,8 @@ int main(void)
     tcase_add_test(tcase, a_user_hears_of_links_and_their_disks);
     tcase_add_test(tcase, long_messages_go_there_and_back);
     tcase_add_test(tcase, a_type_without_a_user_is_dropped);
+    tcase_add_test(tcase, a_user_that_comes_late_hears_of_the_links_that_are_up);
+    tcase_add_test(tcase, a_user_that_comes_late_hears_nothing_of_a_link_that_ends_first);
     tcase_add_test(tcase, a_broker_that_comes_back_is_up_again);
     tcase_add_test(tcase, a_broker_that_is_wanted_before_it_is_known_is_registered_when_it_comes);
     tcase_add_test(tcase, a_stream_is_proven_and_handed_over);

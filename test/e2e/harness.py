@@ -157,14 +157,19 @@ class Case(unittest.TestCase):
                         pipe.close()
                     except BrokenPipeError:
                         pass
+        complaints += self.stop_all()
         for broker in self.brokers:
-            if broker.process is not None and broker.process.poll() is None:
-                code = broker.stop()
-                if code != 0:
-                    complaints.append(f"a broker ended with {code}:\n{broker.log()}")
             complaints += broker.complaints()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.assertEqual(complaints, [], "the brokers' logs")
+
+    def stop_all(self):
+        """At once: one after the other, each but the first would wait for a majority that is gone. Returns what is wrong."""
+        running = [broker for broker in self.brokers if broker.process is not None and broker.process.poll() is None]
+        for broker in running:
+            broker.process.send_signal(signal.SIGTERM)
+        codes = [(broker, broker.wait()) for broker in running]
+        return [f"a broker ended with {code}:\n{broker.log()}" for broker, code in codes if code != 0]
 
     def path(self, *names):
         return os.path.join(self.folder, *names)

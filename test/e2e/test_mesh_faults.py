@@ -44,21 +44,14 @@ class MeshFaults(MeshCase):
         self.expected_errors = []  # parts of lines that this test causes
 
     def tearDown(self):
-        self.stop_all()
+        complaints = self.stop_all()
         errors = [line for broker in self.brokers for line in broker.all_lines()
                   if " error " in line and not any(part in line for part in self.expected_errors)]
         shared = self.shared_terms()
         super().tearDown()
+        self.assertEqual(complaints, [])
         self.assertEqual(errors, [], "errors that nobody caused")
         self.assertEqual(shared, {}, "a term has one coordinator")
-
-    def stop_all(self):
-        """At once: one after the other, the last ones would wait for a majority."""
-        running = [broker for broker in self.brokers if broker.process is not None and broker.process.poll() is None]
-        for broker in running:
-            broker.process.send_signal(signal.SIGTERM)
-        for broker in running:
-            self.assertEqual(broker.wait(), 0, broker.log())
 
     def shared_terms(self):
         """Terms that more than one coordinator began, by what the brokers say."""
@@ -245,11 +238,16 @@ class MeshFaults(MeshCase):
         self.wait_topics(topics, *brokers)
         return brokers, topics
 
+    def problems(self, topic, broker):
+        partitions = self.mesh("topic", "describe", topic, "--json", broker=broker).json["partitions"]
+        return {p["problem"] for p in partitions if p["problem"] is not None}
+
     def check_repaired(self, broker, brokers, topics, said):
         self.assertIn(said, "\n".join(broker.lines))
         self.wait_topics(topics, broker)
         self.until("it does not answer for itself again", lambda: self.create("probe", broker, code=None).code == 0, broker)
         self.wait_topics(topics | {"probe"}, *brokers)
+        self.until("it does not reach the leaders of others' partitions", lambda: self.problems("probe", broker) == set(), broker)
         self.mesh("topic", "delete", "probe", broker=broker)
         self.wait_topics(topics, *brokers)
 

@@ -591,11 +591,18 @@ static const struct {
 
 START_TEST(users_are_checked_replaced_and_deleted)
 {
-    struct image_user user = {.verifier_count = user_cases[_i].count};
+    struct image_user user;
+    struct image_verifier *verifier = &user.verifiers[0];
 
+    memset(&user, 0, sizeof(user)); /* padding, too: bytes are compared below */
+    user.verifier_count = user_cases[_i].count;
     snprintf(user.name, sizeof(user.name), "%s", user_cases[_i].name);
-    user.verifiers[0] = (struct image_verifier){.mechanism = user_cases[_i].mechanism, .iterations = user_cases[_i].iterations,
-                                                .salt_size = (uint8_t)user_cases[_i].salt_size, .salt = "salt", .stored_key = "stored", .server_key = "server"};
+    verifier->mechanism = user_cases[_i].mechanism;
+    verifier->iterations = user_cases[_i].iterations;
+    verifier->salt_size = (uint8_t)user_cases[_i].salt_size;
+    memcpy(verifier->salt, "salt", 4);
+    memcpy(verifier->stored_key, "stored", 6);
+    memcpy(verifier->server_key, "server", 6);
     ck_assert_int_eq(decide_user_set(history->image, &user, &decision), user_cases[_i].want);
     if (user_cases[_i].want != 0) {
         ck_assert_str_ne(decision.message, "");

@@ -183,7 +183,10 @@ static int lose_one(const struct image *image, int32_t node_id, const struct dec
     next.elr &= ~bit;
     next.last_known_elr &= ~bit;
     next.fresh |= bit;
-    if (next.leader == node_id) rules_elect(elector, topic, &next, IMAGE_ELECTION_DAMAGED);
+    if (next.leader == node_id)
+        rules_elect(elector, topic, &next, IMAGE_ELECTION_DAMAGED);
+    else
+        rules_elect_if_one_can(elector, topic, &next, IMAGE_ELECTION_DAMAGED);
     rules_settle(topic, &next);
     err = changes_put(changes, &place->topic_id, &now, &next);
     result->partition_epoch = next.partition_epoch;

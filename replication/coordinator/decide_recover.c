@@ -76,6 +76,8 @@ static int write_down(struct recovery *recovery, uint32_t leader, enum image_ele
     state->elr = reason == IMAGE_ELECTION_SEALED ? complete & ~bit : 0;
     state->last_known_elr = 0;
     state->is_sealing = false;
+    state->adding &= ~bit; /* whoever leads is no newcomer any more */
+    if (state->adding == 0) state->is_queued = false;
     state->reset_epoch += reason == IMAGE_ELECTION_UNCLEAN;
     elector_appoint(&recovery->elector, &recovery->topic->topic_id, state, state->replicas[leader], reason);
     err = changes_put(&changes, &recovery->topic->topic_id, &now, state);

@@ -76,7 +76,10 @@ static bool next_state(struct leader_walk *walk, const struct image_topic *topic
             state->elr &= ~bit;
             state->last_known_elr &= ~bit;
         }
-        if (state->leader == walk->node_id) rules_elect(walk->elector, topic, state, walk->reason);
+        if (state->leader == walk->node_id)
+            rules_elect(walk->elector, topic, state, walk->reason);
+        else
+            rules_elect_if_one_can(walk->elector, topic, state, walk->reason); /* one of two last known ones may be left, say */
     }
     rules_settle(topic, state); /* the elected may have come from the ELR */
     return !masks_equal(&before, state);

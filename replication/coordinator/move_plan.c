@@ -164,16 +164,17 @@ static bool is_gone(const struct move_plan *plan, int32_t node_id)
     return mover == NULL || mover->is_gone;
 }
 
-/* One of those that were to go stays instead: best one that is up, else one that is in the mesh at all. */
+/* One of those that were to go stays instead: one that is up, else one that is not gone, else any: their number is what was promised. */
 static void keep_one(const struct move_plan *plan, struct body_partition *state)
 {
-    uint32_t kept = 0;
+    uint32_t kept = 0, best = 0;
 
     for (uint32_t i = 0; i < state->replica_count; i++) {
-        const struct mover *mover = state->removing >> i & 1 ? move_plan_find(plan, state->replicas[i]) : NULL;
-        if (mover == NULL || mover->is_gone) continue;
-        if (kept == 0 || mover->is_usable) kept = 1u << i;
-        if (mover->is_usable) break;
+        const struct mover *mover = move_plan_find(plan, state->replicas[i]);
+        uint32_t rank = mover == NULL ? 1 : mover->is_usable ? 4 : mover->is_gone ? 2 : 3;
+        if ((state->removing >> i & 1) == 0 || rank <= best) continue;
+        best = rank;
+        kept = 1u << i;
     }
     state->removing &= ~kept;
 }
@@ -184,9 +185,9 @@ static bool replace_gone(const struct move_plan *plan, struct body_partition *st
     bool has_changed = false;
 
     for (uint32_t i = state->replica_count; i-- > 0;) {
-        uint32_t bit = 1u << i, complete = state->isr | state->elr | state->last_known_elr;
+        uint32_t bit = 1u << i, complete = state->isr | state->elr;
         if ((state->adding & bit) == 0 || (state->isr & bit) != 0 || !is_gone(plan, state->replicas[i])) continue;
-        if (complete == bit) continue; /* it alone holds the data */
+        if (complete == bit || (complete == 0 && state->last_known_elr == bit)) continue; /* it alone holds the data */
         rules_drop_replicas(state, bit);
         keep_one(plan, state);
         has_changed = true;
@@ -207,10 +208,24 @@ static bool has_turn(const struct move_plan *plan, const struct body_partition *
     return true;
 }
 
+/* Brokers that were to keep their replicas went away, and the move cannot end without them: as many of those that were to go stay. */
+static bool make_up_for_gone(const struct move_plan *plan, const struct image_topic *topic, struct body_partition *state)
+{
+    uint32_t before = state->removing;
+
+    if (!rules_move_is_stuck(&plan->elector, topic, state)) return false;
+    for (uint32_t i = 0; i < state->replica_count; i++) {
+        bool stays = (before >> i & 1) == 0 && (state->isr >> i & 1) == 0;
+        if (stays && is_gone(plan, state->replicas[i])) keep_one(plan, state);
+    }
+    return state->removing != before;
+}
+
 static bool go_on(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state)
 {
     bool has_changed = replace_gone(plan, state);
 
+    has_changed |= make_up_for_gone(plan, topic, state);
     if (state->is_queued && has_turn(plan, state)) {
         state->is_queued = false;
         count_copies(plan, state);

@@ -63,6 +63,13 @@ void rules_elect(struct elector *elector, const struct image_topic *topic, struc
     state->is_sealing = true;
 }
 
+void rules_elect_if_one_can(struct elector *elector, const struct image_topic *topic, struct body_partition *state,
+                            enum image_election_reason reason)
+{
+    if (state->leader != IMAGE_NO_LEADER || image_topic_mode(topic) == TOPIC_MODE_QUORUM) return;
+    if (elector_best(elector, &topic->topic_id, state) != IMAGE_NO_LEADER) elector_choose(elector, &topic->topic_id, state, reason);
+}
+
 /* ---- moves ---- */
 
 static uint32_t compact(uint32_t mask, uint32_t kept)
@@ -135,16 +142,22 @@ bool rules_begin_move(struct body_partition *state, const int32_t *replicas, uin
     return true;
 }
 
-/* Whether enough of those that stay are in sync, and one of them can lead. */
+/* Whether enough of those that stay are in sync, and one of them can lead. Replicas that hold nothing that counts can go in any case. */
 static bool can_shrink(const struct elector *elector, const struct image_topic *topic, const struct body_partition *state)
 {
     uint32_t stay = all_of(state) & ~state->removing, min = image_min_insync(topic, bits_in(stay));
 
+    if (((state->isr | state->elr | state->last_known_elr) & state->removing) == 0) return true;
     if (bits_in(state->isr & stay) < (min < bits_in(stay) ? min : bits_in(stay))) return false;
     for (uint32_t i = 0; i < state->replica_count; i++) {
         if ((state->isr & stay) >> i & 1 && elector_is_usable(elector_find(elector, state->replicas[i]))) return true;
     }
     return false;
+}
+
+bool rules_move_is_stuck(const struct elector *elector, const struct image_topic *topic, const struct body_partition *state)
+{
+    return state->removing != 0 && !state->is_queued && (state->adding & ~state->isr) == 0 && !can_shrink(elector, topic, state);
 }
 
 static void shrink(struct elector *elector, const struct image_topic *topic, struct body_partition *state)

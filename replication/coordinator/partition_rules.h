@@ -22,10 +22,17 @@ void rules_settle(const struct image_topic *topic, struct body_partition *state)
 /* Seeks a leader anew: the best of the eligible, or in mode quorum a seal. Afterwards rules_settle(). */
 void rules_elect(struct elector *elector, const struct image_topic *topic, struct body_partition *state, enum image_election_reason reason);
 
+/* Where nobody leads and somebody may (not in mode quorum): after changes of who may. */
+void rules_elect_if_one_can(struct elector *elector, const struct image_topic *topic, struct body_partition *state,
+                            enum image_election_reason reason);
+
 /* The move under way ends if it can: all that are added are in sync, and as many as min.insync of those that stay are. Mode quorum takes two
  * steps, since its leader has to know the larger set before the smaller one holds: first the added count, then, when the leader confirms
  * that (is_confirmed: it asks from the present partition epoch), the removed go. True: the state changed, maybe its replicas. */
 bool rules_finish_move(struct elector *elector, const struct image_topic *topic, struct body_partition *state, bool is_confirmed);
+
+/* All that are added are in sync, and those that are to go cannot: too few of the others are. */
+bool rules_move_is_stuck(const struct elector *elector, const struct image_topic *topic, const struct body_partition *state);
 
 /* Back to the replicas before the move; in sync or not, those that were added go. False, and nothing changes: the leader is one of them, the ISR
  * would fall below min.insync, or no complete replica would be left; or mode quorum has grown already. */

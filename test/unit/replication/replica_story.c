@@ -38,6 +38,7 @@ void replica_stage_open(struct replica_stage *stage, const char *zones, const ch
     char copy[256], *save = NULL;
     struct decide_config configs[SETTINGS_MAX];
     struct decide_topic_create create = {.name = "t", .partition_count = 1, .configs = configs};
+    struct image_partition partition;
 
     *stage = (struct replica_stage){.movement = MOVEMENT_INIT, .now_us = TEN_MINUTES_US};
     stage->history = history_new_mesh((int)strlen(zones), zones);
@@ -52,6 +53,9 @@ void replica_stage_open(struct replica_stage *stage, const char *zones, const ch
     create.topic_id = history_uuid(stage->history);
     ck_assert_msg(decide_topic_create(stage->history->image, &create, &stage->decision) == 0, "%s", stage->decision.message);
     history_commit(stage->history, &stage->decision);
+    partition = replica_stage_partition(stage);
+    for (uint32_t i = 0; i < partition.replica_count; i++)
+        stage->original_generations[partition.replicas[i]] = image_partition_generation(&partition, i);
 }
 
 void replica_stage_close(struct replica_stage *stage)
@@ -111,15 +115,17 @@ static uint32_t list_of(const char *digits, int32_t *ret_list)
     return count;
 }
 
-/* What the leader says of the replicas in the list, whether they are any or not. */
-static int wish(struct replica_stage *stage, const char *digits, uint32_t epochs_before, bool is_former)
+enum view { VIEW_NOW, VIEW_STALE, VIEW_FORMER, VIEW_ORIGINAL };
+
+/* What the leader says of the replicas in the list, whether they are any or not; as it is now, or as it was. */
+static int wish(struct replica_stage *stage, const char *digits, enum view view)
 {
     struct image_partition now = replica_stage_partition(stage);
     int32_t list[IMAGE_REPLICAS_MAX], leader = now.leader == IMAGE_NO_LEADER ? list_of(digits, list), list[0] : now.leader;
     struct decide_member members[IMAGE_REPLICAS_MAX] = {{0}};
     struct decide_isr isr = {.topic_id = topic_of(stage)->topic_id,
                              .leader_epoch = now.leader_epoch,
-                             .partition_epoch = now.partition_epoch - epochs_before,
+                             .partition_epoch = now.partition_epoch - (view == VIEW_STALE),
                              .members = members,
                              .member_count = list_of(digits, list)};
     struct decide_alter_partitions request = {.leader = leader, .broker_epoch = broker_of(stage, leader)->epoch, .partitions = &isr, .count = 1};
@@ -129,10 +135,11 @@ static int wish(struct replica_stage *stage, const char *digits, uint32_t epochs
     for (uint32_t i = 0; i < isr.member_count; i++) {
         const struct image_broker *broker = image_find_broker(stage->history->image, list[i]);
         members[i].node_id = list[i];
-        members[i].broker_epoch = is_former ? stage->former_epochs[list[i]] : broker == NULL ? 0 : broker->epoch;
+        members[i].broker_epoch = view == VIEW_FORMER ? stage->former_epochs[list[i]] : broker == NULL ? 0 : broker->epoch;
         for (uint32_t j = 0; j < now.replica_count; j++) {
             if (now.replicas[j] == list[i]) members[i].generation = image_partition_generation(&now, j);
         }
+        if (view == VIEW_ORIGINAL) members[i].generation = stage->original_generations[list[i]];
     }
     err = decide_alter_partitions(stage->history->image, &request, NULL, &stage->decision, &result);
     return err != 0 ? err : result.error;
@@ -239,9 +246,10 @@ static int act(struct replica_stage *stage, const char *verb, char *argument)
     int node_id, epoch;
     long long end;
 
-    if (strcmp(verb, "isr") == 0) return wish(stage, argument, 0, false);
-    if (strcmp(verb, "stale") == 0) return wish(stage, argument, 1, false);
-    if (strcmp(verb, "former") == 0) return wish(stage, argument, 0, true);
+    if (strcmp(verb, "isr") == 0) return wish(stage, argument, VIEW_NOW);
+    if (strcmp(verb, "stale") == 0) return wish(stage, argument, VIEW_STALE);
+    if (strcmp(verb, "former") == 0) return wish(stage, argument, VIEW_FORMER);
+    if (strcmp(verb, "original") == 0) return wish(stage, argument, VIEW_ORIGINAL);
     if (strcmp(verb, "lost") == 0) return lose(stage, number_of(argument));
     if (strcmp(verb, "move") == 0) return move(stage, argument);
     if (strcmp(verb, "cancel") == 0) return move(stage, "");

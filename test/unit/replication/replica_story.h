@@ -6,7 +6,8 @@
  * - while it is to go; then queued, sealed, reset<n> where that is so. !ERROR: the act is refused so, and nothing changes. An act without = is
  * not looked at. Acts:
  *     fence N, unfence N, drain N, restart N, unclean N (restart), wipe N (restart without its disk), retire N, gone N (facts say so)
- *     isr LIST (the leader's wish), stale LIST (the same from one partition epoch before), former LIST (with all members' former lives)
+ *     isr LIST (the leader's wish), stale LIST (the same from one partition epoch before), former LIST (with all members' former lives),
+ *     original LIST (with the generations that the story began with)
  *     lost N, move LIST, cancel, balance, elect, set KEY=VALUE
  *     report N EPOCH END, recover, overdue (recover when the wait is over), accept, accept N
  *     tick (the coordinator moves what it wants, ten minutes later) */
@@ -28,6 +29,7 @@ struct replica_stage {
     uint64_t now_us;
     uint32_t gone;                /* mask by node id */
     uint64_t former_epochs[32];   /* by node id: of the life before */
+    uint64_t original_generations[32];
 };
 void replica_stage_open(struct replica_stage *stage, const char *zones, const char *settings);
 void replica_stage_close(struct replica_stage *stage);

@@ -148,6 +148,8 @@ static const struct story unclean_stories[] = {
     {"abc", "replicas=3,min.insync=1,unclean=proactive", "isr 1; fence 1; recover = none - 1 - 123; overdue = none - 1 - 123; report 2 0 5; overdue = 2 2 - - 123 reset1"},
     /* what was said in a former life does not count */
     {"abc", "replicas=3,min.insync=1,unclean=proactive", "isr 1; fence 1; report 2 0 5; restart 2; unfence 2; overdue = none - 1 - 123; report 2 0 4; overdue = 2 2 - - 123 reset1"},
+    /* of two last known ones one is left */
+    {"abc", "replicas=3,flush=async", "fence 1; unclean 2; unclean 3; unfence 3 = none - - 23 123; retire 2 = 3 3 - - 123 reset1"},
     /* a single last known one leads again by itself, and that is a loss, too */
     {"a", "replicas=1,flush=async", "unclean 1 = none - - 1 1; unfence 1 = 1 1 - - 1 reset1"},
 };
@@ -215,6 +217,8 @@ static const struct story move_stories[] = {
     /* the new broker is gone: one of those that were to go stays */
     {"abcd", "replicas=3", "move 124; tick; fence 4; tick = 1 123 - - 124+3-; gone 4; tick = 1 123 - - 123"},
     {"abcd", "replicas=3", "move 124; retire 4; tick = 1 123 - - 123"},
+    /* one that was to keep its replica is gone: one that was to go stays, and another takes the place of the first */
+    {"abc", "replicas=2,min.insync=1", "fence 2; isr 1; move 2 = 1 1 - - 21-; tick = 1 1 - - 21-; gone 2; tick = 1 1 - - 21; tick = 1 1 - - 3+12-; isr 13 = 1 13 - - 31"},
     /* a broker that is gone for good is replaced: at once when it was removed, else after a time; in another zone if there is one */
     {"abcd", "replicas=3", "fence 3; tick = 1 12 - - 123; gone 3; tick = 1 12 - - 124+3-; isr 124 = 1 124 - - 124"},
     {"abcd", "replicas=3", "retire 1 = 2 23 - - 123; tick = 2 23 - - 4+231-; isr 234 = 2 234 - - 423"},

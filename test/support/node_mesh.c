@@ -182,6 +182,8 @@ static void take_answer(struct node_mesh *mesh, const struct node_output *output
     answer->topic_id = output->topic_id;
     answer->first_id = output->first_id;
     answer->id_count = output->id_count;
+    answer->result_size = output->bytes.size < sizeof(answer->result) ? output->bytes.size : sizeof(answer->result);
+    if (answer->result_size != 0) memcpy(answer->result, output->bytes.data, answer->result_size);
 }
 
 /* To everybody in a small mesh, to a few in a large one. */

@@ -31,6 +31,8 @@ struct node_answer {
     struct uuid topic_id;
     int64_t first_id;
     uint32_t id_count;
+    uint8_t result[64]; /* its beginning */
+    size_t result_size;
 };
 
 void node_mesh_start(struct node_mesh *mesh, size_t host);    /* from its disk, which may be blank */

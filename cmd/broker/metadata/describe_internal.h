@@ -4,7 +4,7 @@
 
 #include "cmd/broker/metadata/describe.h"
 
-#define DESCRIBE_PROBLEMS_MAX 16 /* all kinds together are fewer */
+#define DESCRIBE_PROBLEMS_MAX 24 /* all kinds together are fewer */
 
 /* `what` is the arena's, NULL when it found no memory. Errors of all: MESH_ENOMEM. */
 int describe_add_problem(struct arena *arena, struct message_status_response *status, char *what, const char *meaning,

@@ -1,6 +1,7 @@
 /* metadata/describe_mesh.c - who votes, and what is wrong with the coordination of the mesh, in plain words. */
 #include "base/error.h"
 #include "cmd/broker/metadata/describe_internal.h"
+#include "replication/coordinator/replica_facts.h"
 #include "replication/coordinator/voters.h"
 
 #include <stdio.h>
@@ -117,6 +118,22 @@ static int voters_promise(struct arena *arena, const struct image *image, const 
     return err;
 }
 
+/* ---- replicas ---- */
+
+static int replicas_are_missing(struct arena *arena, const struct image *image, struct message_status_response *status)
+{
+    struct replica_problem problems[REPLICA_PROBLEMS_MAX];
+    struct replica_facts facts;
+    size_t count;
+    int err = 0;
+
+    replica_facts_collect(image, &facts);
+    count = replica_problems(&facts, problems);
+    for (size_t i = 0; i < count && err == 0; i++)
+        err = describe_add_problem(arena, status, arena_strdup(arena, problems[i].what), problems[i].meaning, problems[i].remedy);
+    return err;
+}
+
 /* ---- sessions ---- */
 
 /* Fenced, though they live; the dead are told apart. */
@@ -164,5 +181,6 @@ int describe_mesh_problems(struct arena *arena, const struct image *image, const
     if (err == 0 && facts->coordinator < 0) err = no_coordinator(arena, facts, status);
     if (err == 0) err = voters_promise(arena, image, facts, status);
     if (err == 0) err = fenced_brokers(arena, image, facts, status);
+    if (err == 0) err = replicas_are_missing(arena, image, status);
     return err;
 }

@@ -1,7 +1,10 @@
 /* Who is in sync, who leads when nobody safely can, and which broker holds what: stories of one partition (replica_story.h). */
 #include "base/error.h"
 #include "replica_story.h"
+#include "replication/coordinator/replica_facts.h"
 #include "support/run_suite.h"
+
+#include <stdio.h>
 
 struct story {
     const char *zones, *settings, *script;
@@ -241,6 +244,48 @@ START_TEST(replicas_move)
 }
 END_TEST
 
+/* ---- in words ---- */
+
+static const struct {
+    const char *zones, *settings, *script;
+    const char *problems; /* what is wrong, one behind the other */
+    const char *progress;
+} facts_cases[] = {
+    {"abc", "replicas=3", "", "", ""},
+    {"abc", "replicas=3", "fence 3", "1 partition at risk, first t/0", ""},
+    {"abc", "replicas=3", "fence 3; fence 2", "1 partition with too few replicas in sync, first t/0", ""},
+    {"abc", "replicas=3", "fence 3; fence 2; fence 1", "1 partition without a leader, first t/0", ""},
+    {"abc", "replicas=3,flush=async", "fence 1; unclean 2; unclean 3", "1 partition without a complete replica, first t/0", ""},
+    {"abc", "replicas=3,mode=quorum", "fence 1", "1 partition waiting for a majority of their replicas, first t/0", ""},
+    {"a", "replicas=1", "", "", ""},
+    {"ab", "replicas=3", "", "1 partition at risk, first t/0|1 partition with fewer replicas than wanted, first t/0", ""},
+    {"abcd", "replicas=3", "move 124", "", "1 of 1 partitions on the move, 1 of them waiting for their turn"},
+    {"abcd", "replicas=3", "move 124; tick", "", "1 of 1 partitions on the move"},
+    {"abc", "replicas=3,min.insync=1", "", "", ""}, /* it was said when the topic was made */
+};
+
+START_TEST(what_is_wrong_is_said)
+{
+    struct replica_stage stage;
+    struct replica_problem problems[REPLICA_PROBLEMS_MAX];
+    struct replica_facts facts;
+    char said[1024] = "", progress[128];
+    size_t count;
+
+    replica_stage_open(&stage, facts_cases[_i].zones, facts_cases[_i].settings);
+    replica_stage_play(&stage, facts_cases[_i].script);
+    replica_facts_collect(stage.history->image, &facts);
+    count = replica_problems(&facts, problems);
+    for (size_t i = 0; i < count; i++)
+        snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s%.99s", i == 0 ? "" : "|", problems[i].what);
+    ck_assert_str_eq(said, facts_cases[_i].problems);
+    replica_facts_progress(&facts, progress, sizeof(progress));
+    ck_assert_str_eq(progress, facts_cases[_i].progress);
+    ck_assert_uint_eq(facts.offline.count, facts.away.count + facts.lost.count + facts.sealed.count);
+    replica_stage_close(&stage);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("replicas");
@@ -253,6 +298,7 @@ int main(void)
     tcase_add_loop_test(tcase, nobody_complete_is_left, 0, sizeof(unclean_stories) / sizeof(unclean_stories[0]));
     tcase_add_loop_test(tcase, a_majority_decides, 0, sizeof(quorum_stories) / sizeof(quorum_stories[0]));
     tcase_add_loop_test(tcase, replicas_move, 0, sizeof(move_stories) / sizeof(move_stories[0]));
+    tcase_add_loop_test(tcase, what_is_wrong_is_said, 0, sizeof(facts_cases) / sizeof(facts_cases[0]));
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -27,7 +27,7 @@ enum replica_cut_verdict replica_diverged(struct replica *replica, struct replic
     const struct partition *partition = &replica->partition;
     uint64_t offset = smaller(smaller(end.offset, ours.offset), partition->log_end);
 
-    if (end.epoch > last_epoch) return REPLICA_CUT_NOTHING; /* that is no epoch to compare by */
+    if (end.epoch < 0 || end.epoch > last_epoch) return REPLICA_CUT_NOTHING; /* that is no epoch to compare by */
     if (REPLICA_DEFECT(replica, ONE_ROUND)) offset = smaller(end.offset, partition->log_end);
     if (offset < partition->log_start) return begin_cut(replica, leader_log_start, true, offset < partition->high_watermark);
     if (offset == partition->log_end && last_epoch <= end.epoch) return REPLICA_CUT_NOTHING;
@@ -35,11 +35,13 @@ enum replica_cut_verdict replica_diverged(struct replica *replica, struct replic
     return begin_cut(replica, offset, false, offset < partition->high_watermark);
 }
 
-/* All that is here lies before what the leader keeps. */
+/* Nothing of what is here is wanted, or can be compared. In an orderly life that is all below what the leader keeps. */
 enum replica_cut_verdict replica_must_reset(struct replica *replica, uint64_t leader_log_start)
 {
-    if (leader_log_start <= replica->partition.log_end) return REPLICA_CUT_NOTHING;
-    return begin_cut(replica, leader_log_start, true, false);
+    const struct partition *partition = &replica->partition;
+
+    if (partition->log_start == partition->log_end && partition->log_end == leader_log_start) return REPLICA_CUT_NOTHING;
+    return begin_cut(replica, leader_log_start, true, leader_log_start < partition->high_watermark);
 }
 
 void replica_get_cut(const struct replica *replica, struct replica_cut *ret_cut)
@@ -64,6 +66,7 @@ void replica_cut_done(struct replica *replica, const struct partition_positions 
         partition->high_watermark = positions->start;
     if (replica->slot != NULL) sink_cut_done(replica->slot);
     if (replica_leads(replica)) replica_start_epoch(replica);
+    replica_consider_report(replica);
 }
 
 void replica_adopt(struct replica *replica, uint64_t high_watermark, uint64_t leader_log_start)
@@ -92,4 +95,9 @@ void replica_follower_appended(struct replica *replica, const struct record_batc
 bool replica_may_report(const struct replica *replica)
 {
     return replica->role == REPLICA_IDLE && !replica->is_cutting && replica->durable == replica->partition.log_end;
+}
+
+void replica_consider_report(struct replica *replica)
+{
+    if (replica->partition.config.mode == PARTITION_MODE_QUORUM && replica_may_report(replica)) replica_due(replica, REPLICA_TODO_REPORT);
 }

@@ -199,16 +199,15 @@ static enum stream_reason check_identity(struct replica *replica, const struct r
     return STREAM_REASON_NONE;
 }
 
-/* R2. Where the follower's log ends before ours begins, nothing of it is wanted. Without an epoch in common (-1) nothing of it
- * can be compared. */
+/* R2. What ends before ours begins is not wanted; and where no epoch is known to both, nothing can be compared: then the follower begins
+ * anew, which loses nothing that this leader has. */
 static enum replica_answer compare_histories(const struct partition *partition, const struct stream_message *attach,
                                              struct replica_epoch_end end)
 {
     if (attach->log_end < partition->log_start) return REPLICA_RESET;
-    if (attach->last_epoch < 0 && attach->log_start == attach->log_end)
-        return attach->log_end > partition->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
-    if (end.epoch < attach->last_epoch || end.offset < attach->log_end) return REPLICA_DIVERGED;
-    return REPLICA_ACCEPTED;
+    if (attach->log_start == attach->log_end && attach->log_end <= partition->log_end) return REPLICA_ACCEPTED;
+    if (end.epoch < 0 || attach->last_epoch < 0) return REPLICA_RESET;
+    return end.epoch < attach->last_epoch || end.offset < attach->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
 }
 
 /* A member of the ISR that holds less than it said: what may be committed on its word is not given up by taking the word back. It

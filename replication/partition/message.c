@@ -181,7 +181,7 @@ static void get_body(struct codec_reader *reader, struct stream_message *message
         get_leader_state(reader, message);
         message->last_epoch = get_last_epoch(reader);
         message->end_offset = get_offset(reader);
-        if (message->last_epoch > message->leader_epoch) reader->is_bad = true;
+        if (message->last_epoch < 0 || message->last_epoch > message->leader_epoch) reader->is_bad = true;
         break;
     case STREAM_MORE:
         message->bytes = codec_get_raw(reader, (size_t)codec_get_bounded(reader, STREAM_PACKET_MAX));

@@ -23,12 +23,12 @@ void replica_board_init(struct replica_board *board)
 void replica_due(struct replica *replica, uint32_t todo)
 {
     if (replica->todo == 0) list_push_back(&replica->board->todo, &replica->todo_link);
-    replica->todo |= (uint8_t)todo;
+    replica->todo |= (uint16_t)todo;
 }
 
 static void replica_not_due(struct replica *replica, uint32_t todo)
 {
-    replica->todo &= (uint8_t)~todo;
+    replica->todo &= (uint16_t)~todo;
     if (replica->todo == 0) list_remove(&replica->todo_link);
 }
 
@@ -239,7 +239,7 @@ static void begin_epoch(struct replica *replica, const struct replica_assignment
     if (replica->role == REPLICA_LEADER) replica_due(replica, REPLICA_TODO_LED);
     leave_streams(replica, STREAM_REASON_STALE_EPOCH);
     list_remove(&replica->watch_link);
-    replica_not_due(replica, TODO_OF_LEADERS | REPLICA_TODO_FOLLOW);
+    replica_not_due(replica, TODO_OF_LEADERS | REPLICA_TODO_FOLLOW | REPLICA_TODO_REPORT);
     partition->leader = assignment->leader;
     partition->leader_epoch = assignment->leader_epoch;
     partition->isr_count = (uint32_t)__builtin_popcount(assignment->isr);
@@ -257,10 +257,19 @@ static void begin_epoch(struct replica *replica, const struct replica_assignment
         replica->role = REPLICA_IDLE;
 }
 
+/* A sealed epoch has no leader at first and gets its one later. */
+static bool begins_epoch(const struct replica *replica, const struct replica_assignment *assignment)
+{
+    const struct partition *partition = &replica->partition;
+
+    if (assignment->leader_epoch != partition->leader_epoch) return assignment->leader_epoch > partition->leader_epoch;
+    return partition->leader < 0 && assignment->leader >= 0 && assignment->partition_epoch > replica->partition_epoch;
+}
+
 int replica_assign(struct replica *replica, const struct replica_assignment *assignment)
 {
     int self = find_member(assignment, replica->partition.self);
-    bool is_new = assignment->leader_epoch > replica->partition.leader_epoch;
+    bool is_new = begins_epoch(replica, assignment);
     bool leads = is_new ? assignment->leader == replica->partition.self : replica_leads(replica);
     struct replica_peers *peers = NULL;
 
@@ -280,6 +289,7 @@ int replica_assign(struct replica *replica, const struct replica_assignment *ass
     replica->generation = assignment->members[self].generation;
     if (is_new) {
         begin_epoch(replica, assignment, peers);
+        replica_consider_report(replica);
         return 0;
     }
     if (peers != NULL) replace_peers(replica, peers);
@@ -287,6 +297,7 @@ int replica_assign(struct replica *replica, const struct replica_assignment *ass
     if (assignment->partition_epoch > replica->partition_epoch)
         replica_isr_settle(replica, assignment->isr, assignment->partition_epoch);
     replica_isr_consider(replica);
+    replica_consider_report(replica);
     return 0;
 }
 
@@ -314,6 +325,7 @@ void replica_set_positions(struct replica *replica, const struct partition_posit
         replica_due(replica, REPLICA_TODO_HIGH_WATERMARK);
     }
     if (replica->slot != NULL) sink_moved(replica->slot);
+    replica_consider_report(replica);
     if (!replica_leads(replica)) return;
     if (start_rose) replica_mark_all(replica);
     replica_leader_moved(replica);

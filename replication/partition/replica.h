@@ -43,6 +43,9 @@ enum {
     REPLICA_TODO_CUT = 64,
     /* The leader's log begins at replica->leader_log_start by now: what lies before may go. */
     REPLICA_TODO_TRIM = 128,
+    /* Quorum: its epoch is being sealed, and it can say now how far it goes. Again with each assignment and each sync, until there
+     * is a leader. */
+    REPLICA_TODO_REPORT = 256,
 };
 
 /* One per shard. */
@@ -77,7 +80,7 @@ struct replica {
     uint64_t alter_after_ms;     /* leader: not to be asked again before */
     uint32_t partition_epoch;
     uint16_t isr, proposed;      /* masks over the members; the maximal ISR is both */
-    uint8_t todo;
+    uint16_t todo;
     uint8_t member_count, self_index;
     uint8_t role;                /* enum replica_role */
     bool is_altering : 1;        /* an ALTER is under way */

@@ -36,11 +36,12 @@ enum replica_cut_verdict replica_diverged(struct replica *replica, struct replic
 }
 
 /* Nothing of what is here is wanted, or can be compared. In an orderly life that is all below what the leader keeps. */
-enum replica_cut_verdict replica_must_reset(struct replica *replica, uint64_t leader_log_start)
+enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, uint64_t leader_log_start)
 {
     const struct partition *partition = &replica->partition;
 
-    if (partition->log_start == partition->log_end && partition->log_end == leader_log_start) return REPLICA_CUT_NOTHING;
+    if (last_epoch < 0 && partition->log_start == partition->log_end && partition->log_end == leader_log_start)
+        return REPLICA_CUT_NOTHING;
     return begin_cut(replica, leader_log_start, true, leader_log_start < partition->high_watermark);
 }
 

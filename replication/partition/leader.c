@@ -205,7 +205,7 @@ static enum replica_answer compare_histories(const struct partition *partition, 
                                              struct replica_epoch_end end)
 {
     if (attach->log_end < partition->log_start) return REPLICA_RESET;
-    if (attach->log_start == attach->log_end && attach->log_end <= partition->log_end) return REPLICA_ACCEPTED;
+    if (attach->last_epoch < 0 && attach->log_start == attach->log_end && attach->log_end <= partition->log_end) return REPLICA_ACCEPTED;
     if (end.epoch < 0 || attach->last_epoch < 0) return REPLICA_RESET;
     return end.epoch < attach->last_epoch || end.offset < attach->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
 }

@@ -86,7 +86,7 @@ enum replica_cut_verdict { REPLICA_CUT_BEGINS, REPLICA_CUT_NOTHING, REPLICA_CUT_
 enum replica_cut_verdict replica_diverged(struct replica *replica, struct replica_epoch_end end, struct replica_epoch_end ours,
                                           int32_t last_epoch, uint64_t leader_log_start);
 void replica_consider_report(struct replica *replica);
-enum replica_cut_verdict replica_must_reset(struct replica *replica, uint64_t leader_log_start);
+enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, uint64_t leader_log_start);
 void replica_adopt(struct replica *replica, uint64_t high_watermark, uint64_t leader_log_start); /* never before a cut is done (R3) */
 
 #endif

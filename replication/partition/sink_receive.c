@@ -187,7 +187,7 @@ static int take_reset(struct sink *sink, const struct stream_message *message)
 
     if (err != 0 || slot == NULL) return err;
     if (slot->state != SINK_SLOT_ATTACHING && slot->state != SINK_SLOT_FOLLOWING) return lie(sink, STREAM_LIE_UNASKED);
-    return begin_cut(sink, slot, replica_must_reset(slot->replica, message->log_start));
+    return begin_cut(sink, slot, replica_must_reset(slot->replica, sink->ops->last_epoch(sink->user, slot->replica), message->log_start));
 }
 
 static int take_reject(struct sink *sink, const struct stream_message *message)

@@ -120,7 +120,7 @@ void court_fence(struct court *court, int broker)
     if (!court_now(court)->brokers[broker].is_fenced) fence(court, change(court), broker);
 }
 
-void court_register(struct court *court, int broker, bool has_lost)
+void court_register(struct court *court, int broker, enum court_loss loss)
 {
     struct court_version *now = change(court);
     uint16_t bit = (uint16_t)(1u << broker);
@@ -128,8 +128,10 @@ void court_register(struct court *court, int broker, bool has_lost)
     fence(court, now, broker);
     now->brokers[broker].epoch = ++court->counter;
     now->brokers[broker].registered = court->last;
-    for (int p = 0; has_lost && p < court->partition_count; p++) { /* R10 */
+    for (int p = 0; loss != COURT_LOST_NOTHING && p < court->partition_count; p++) {
+        if ((now->partitions[p].elr & bit) != 0) now->partitions[p].partition_epoch++;
         now->partitions[p].elr &= (uint16_t)~bit;
+        if (loss != COURT_LOST_ALL) continue;
         now->partitions[p].generations[broker] = ++court->counter;
         now->partitions[p].partition_epoch++;
     }

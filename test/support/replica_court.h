@@ -55,8 +55,9 @@ void court_begin(struct court *court, int broker_count, int partition_count, int
 const struct court_version *court_now(const struct court *court);
 
 void court_fence(struct court *court, int broker);
-/* A new life. has_lost: it comes back without what it had. */
-void court_register(struct court *court, int broker, bool has_lost);
+/* A new life. Who has lost something is in no ELR any more (R10); who has lost its disk is another replica besides. */
+enum court_loss { COURT_LOST_NOTHING, COURT_LOST_SOME, COURT_LOST_ALL };
+void court_register(struct court *court, int broker, enum court_loss loss);
 void court_unfence(struct court *court, int broker);
 /* The replica is taken away and given back, in one change. */
 void court_replace(struct court *court, int partition, int broker);

@@ -22,6 +22,7 @@ void replica_log_empty(struct replica_log *log, uint64_t start)
     log->first = log->count = log->stale_count = 0;
     log->start = log->end = log->written = log->durable = start;
     log->high_watermark = start;
+    log->floor_epoch = -1;
 }
 
 void replica_log_append(struct replica_log *log, const struct record_batch_header *header, const uint8_t *bytes)
@@ -64,7 +65,7 @@ void replica_log_cut(struct replica_log *log, uint64_t offset)
 void replica_log_trim(struct replica_log *log, uint64_t start)
 {
     while (log->first < log->count && log->at[log->first].base + log->at[log->first].count <= start)
-        log->first++;
+        log->floor_epoch = log->at[log->first++].epoch;
     if (log->first < log->count && log->at[log->first].base < start) start = log->at[log->first].base;
     start = smaller(start, log->end);
     if (start <= log->start) return;
@@ -92,12 +93,10 @@ void replica_log_crash(struct replica_log *log, bool is_power, uint64_t kept)
     uint64_t end = is_power ? log->durable + kept : log->written;
 
     replica_log_cut(log, end < log->durable ? log->durable : end);
-    for (uint32_t i = 0; i < log->stale_count; i++) {
-        struct record_batch_header header;
-
-        if (log->stale[i].base != log->end || log->stale[i].epoch < replica_log_last_epoch(log)) continue;
-        if (record_batch_parse_header(slice_of(log->stale[i].bytes, log->stale[i].size), &header) == 0)
-            replica_log_append(log, &header, log->stale[i].bytes);
+    for (uint32_t i = 0; i < log->stale_count; i++) { /* whatever was written there since */
+        if (log->stale[i].base != log->end || log->count == log->capacity) continue;
+        log->at[log->count++] = log->stale[i];
+        log->end += log->stale[i].count;
     }
     log->stale_count = 0;
     log->written = log->durable = log->end;
@@ -105,7 +104,7 @@ void replica_log_crash(struct replica_log *log, bool is_power, uint64_t kept)
 
 int32_t replica_log_last_epoch(const struct replica_log *log)
 {
-    return log->count == log->first ? -1 : log->at[log->count - 1].epoch;
+    return log->count == log->first ? log->floor_epoch : log->at[log->count - 1].epoch;
 }
 
 uint64_t replica_log_epoch_end(const struct replica_log *log, int32_t epoch, int32_t *ret_epoch)
@@ -119,7 +118,7 @@ uint64_t replica_log_epoch_end(const struct replica_log *log, int32_t epoch, int
         }
         end = log->at[i - 1].base;
     }
-    *ret_epoch = -1;
+    *ret_epoch = log->floor_epoch <= epoch ? log->floor_epoch : -1;
     return end;
 }
 

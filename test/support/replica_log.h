@@ -20,6 +20,7 @@ struct replica_log {
     uint32_t first, count, capacity;
     uint64_t start, end, written, durable;
     uint64_t high_watermark; /* as it was noted last */
+    int32_t floor_epoch;     /* of the record before `start`, -1: not known */
     /* What a cut that is not durable yet has left behind, for REPLICA_DEFECT_CUT_NOT_AWAITED. */
     struct replica_log_batch *stale;
     uint32_t stale_count;

@@ -253,8 +253,8 @@ static void register_broker(struct replica_mesh *mesh, int b)
         mesh_schedule(mesh, 5000, event);
         return;
     }
-    court_register(&mesh->court, b, broker->is_wiped);
-    broker->is_wiped = false;
+    court_register(&mesh->court, b, broker->is_wiped ? COURT_LOST_ALL : broker->is_lossy ? COURT_LOST_SOME : COURT_LOST_NOTHING);
+    broker->is_wiped = broker->is_lossy = false;
     broker->needed = mesh->court.last;
     event.type = EVENT_UNFENCE;
     mesh_schedule(mesh, 1000 + mesh_draw(mesh, 5000), event);
@@ -316,6 +316,8 @@ static void report_arrives(struct replica_mesh *mesh, const struct mesh_event *e
     uint32_t was = mesh->court.last;
 
     if (mesh->brokers[event->broker].is_deaf) return;
+    mesh_trace(mesh, "court: b%d p%d reports epoch %d, end %llu for %u", event->broker, event->partition, report.last_epoch,
+               (unsigned long long)report.end, event->number);
     court_report(&mesh->court, event->partition, event->broker, (int32_t)event->number, &report);
     if (mesh->court.last != was) mesh_tell_images(mesh);
 }
@@ -352,6 +354,7 @@ static void broker_event(struct replica_mesh *mesh, const struct mesh_event *eve
     case EVENT_SYNCED: mesh_broker_synced(mesh, event->broker); break;
     case EVENT_CUT_DONE:
         if (broker->replicas[event->partition].is_cutting) mesh_broker_cut_done(mesh, event->broker, event->partition);
+        broker->logs[event->partition].stale_count = 0;
         break;
     case EVENT_IMAGE: image_arrives(mesh, event->broker); return;
     case EVENT_REGISTER: register_broker(mesh, event->broker); return;
@@ -513,7 +516,7 @@ static void begin(struct replica_mesh *mesh)
     for (int b = 0; b < mesh->broker_count; b++) {
         struct mesh_broker *broker = &mesh->brokers[b];
 
-        broker->is_deaf = broker->is_wiped = false;
+        broker->is_deaf = broker->is_wiped = broker->is_lossy = false;
         broker->needed = broker->applied = 0;
         for (int p = 0; p < mesh->partition_count; p++) {
             broker->logs[p].high_watermark = 0;

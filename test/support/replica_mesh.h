@@ -24,7 +24,8 @@ enum {
     MESH_FAULT_REPLACE = 512, /* a replica is removed and added again */
     MESH_FAULT_TRIM = 1024,   /* the leader's log loses its beginning */
     MESH_FAULT_STALL = 2048,  /* a disk, or a link, is slow for a while */
-    MESH_FAULT_ALL = 4095,
+    MESH_FAULT_SPLIT = 4096, /* two groups do not reach each other, and one of them not the coordinator */
+    MESH_FAULT_ALL = 8191,
 };
 
 struct replica_mesh_options {

@@ -224,7 +224,6 @@ void mesh_broker_synced(struct replica_mesh *mesh, int b)
 
         if (broker->sync_cuts[p] != broker->cuts[p] || broker->sync_end[p] <= log->durable || broker->replicas[p].is_cutting) continue;
         log->durable = broker->sync_end[p];
-        log->stale_count = 0;
         if (mesh_chance(mesh, 4)) log->high_watermark = broker->replicas[p].partition.high_watermark;
         if (log->high_watermark > log->durable) log->high_watermark = log->durable;
         positions_changed(mesh, b, p);
@@ -247,7 +246,6 @@ static void begin_cut(struct replica_mesh *mesh, int b, int p)
     if (mesh->options.defect == REPLICA_DEFECT_CUT_NOT_AWAITED) {
         replica_log_keep_stale(&broker->logs[p], replica->epoch_start);
         mesh_broker_cut_done(mesh, b, p);
-        return;
     }
     mesh_schedule(mesh, 300 + mesh_draw(mesh, 4000),
                   (struct mesh_event){.type = EVENT_CUT_DONE, .broker = (uint8_t)b, .partition = (uint8_t)p, .life = broker->life});
@@ -377,7 +375,7 @@ static void high_watermark_rose(struct replica_mesh *mesh, int b, int p)
     if (!replica_leads(replica)) return;
     acknowledge(mesh, b, p);
     for (int i = 0; i < mesh->broker_count; i++)
-        logs[i] = mesh->brokers[i].is_wiped ? NULL : &mesh->brokers[i].logs[p]; /* nobody elects it before it has registered */
+        logs[i] = mesh->brokers[i].is_wiped || mesh->brokers[i].is_lossy ? NULL : &mesh->brokers[i].logs[p]; /* nobody elects it before it has registered */
     if (mesh->options.mode == PARTITION_MODE_ISR)
         replica_watch_electable(&mesh->watch, p, &court_now(&mesh->court)->partitions[p], replica, logs, mesh->broker_count);
 }
@@ -471,7 +469,11 @@ static void send_source(struct replica_mesh *mesh, struct mesh_link *link, int i
                 positions_changed(mesh, link->leader, partition_of(read.replica));
                 continue;
             }
-            MESH_ASSERT(batch != NULL && batch->base == read.offset);
+            if (batch == NULL || batch->base != read.offset) {
+                CHECK(mesh, false, "broker %d stands in the middle of a batch of broker %d", link->follower, link->leader);
+                source_skip(source, &read, MESH_EIO);
+                continue;
+            }
             size = batch->size;
             while (batch + count < log->at + log->count && count < 8 && size + batch[count].size <= read.bytes_max)
                 size += batch[count++].size;

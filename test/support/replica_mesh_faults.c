@@ -39,6 +39,14 @@ static void wipe(struct replica_mesh *mesh, int b)
         replica_log_empty(&mesh->brokers[b].logs[p], 0);
 }
 
+/* Where only the kernel has what counts, a machine that dies loses some of it: as much as a wiped disk, and as rarely. */
+static void lose_power(struct replica_mesh *mesh, int b)
+{
+    if (mesh->options.is_async && (mesh->was_wiped || !mesh->brokers[b].is_up || mesh->min_insync < 2)) return;
+    if (mesh->options.is_async) mesh->was_wiped = mesh->brokers[b].is_lossy = true;
+    crash(mesh, b, true);
+}
+
 static void break_links(struct replica_mesh *mesh, int a, int b)
 {
     mesh_disconnect(mesh, mesh_link_of(mesh, a, b), false);
@@ -79,6 +87,21 @@ static void isolate(struct replica_mesh *mesh, int b)
         cut(mesh, b, other, true);
     heal_later(mesh, HEAL_ISOLATED, b, 0);
     if (draw(mesh, 4) != 0) make_deaf(mesh, b);
+}
+
+/* Two groups, one of them without the coordinator. */
+static void split(struct replica_mesh *mesh)
+{
+    uint32_t group = 1 + (uint32_t)draw(mesh, (1u << mesh->broker_count) - 2);
+
+    mesh_trace(mesh, "the brokers %x are apart, without the coordinator", group);
+    for (int a = 0; a < mesh->broker_count; a++) {
+        if (!((group >> a) & 1)) continue;
+        for (int b = 0; b < mesh->broker_count; b++)
+            if (!((group >> b) & 1)) cut(mesh, a, b, true);
+        heal_later(mesh, HEAL_ISOLATED, a, 0);
+        make_deaf(mesh, a);
+    }
 }
 
 static void hear_again(struct replica_mesh *mesh, int b)
@@ -156,14 +179,14 @@ static void stall(struct replica_mesh *mesh, int b)
 void mesh_fault(struct replica_mesh *mesh)
 {
     int a = draw_broker(mesh), b = draw_broker(mesh);
-    uint32_t kind = 1u << draw(mesh, 12);
+    uint32_t kind = 1u << draw(mesh, 13);
 
     if (mesh->is_healed) return;
     mesh_schedule(mesh, 2000 + draw(mesh, 40000), (struct mesh_event){.type = EVENT_FAULT});
-    if (mesh->options.is_async && (kind & (MESH_FAULT_POWER | MESH_FAULT_POWER_ALL))) kind = MESH_FAULT_KILL;
+    if (mesh->options.is_async && kind == MESH_FAULT_POWER_ALL) kind = MESH_FAULT_KILL;
     switch (kind & mesh->fault_mask) {
     case MESH_FAULT_KILL: crash(mesh, a, false); break;
-    case MESH_FAULT_POWER: crash(mesh, a, true); break;
+    case MESH_FAULT_POWER: lose_power(mesh, a); break;
     case MESH_FAULT_POWER_ALL:
         for (int i = 0; i < mesh->broker_count && draw(mesh, 8) != 0; i++)
             crash(mesh, i, true);
@@ -181,6 +204,7 @@ void mesh_fault(struct replica_mesh *mesh)
     case MESH_FAULT_REPLACE: replace(mesh, a); break;
     case MESH_FAULT_TRIM: trim(mesh, a); break;
     case MESH_FAULT_STALL: stall(mesh, a); break;
+    case MESH_FAULT_SPLIT: split(mesh); break;
     default: break;
     }
 }

@@ -66,7 +66,7 @@ struct mesh_pending {
 };
 
 struct mesh_broker {
-    bool is_up, is_deaf, is_wiped, is_syncing, is_ticking, is_registered;
+    bool is_up, is_deaf, is_wiped, is_lossy, is_syncing, is_ticking, is_registered;
     uint32_t life;     /* of the process */
     uint32_t applied;  /* version of the metadata; meaningful while is_registered */
     uint32_t needed;   /* the version with its registration */

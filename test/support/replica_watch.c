@@ -106,6 +106,8 @@ void replica_watch_electable(struct replica_watch *watch, int p, const struct co
         if ((((facts->isr | facts->elr) >> b) & 1) && held < leader->partition.high_watermark)
             replica_watch_violate(watch, "p%d: broker %d may be elected and holds %llu of %llu", p, b, (unsigned long long)held,
                                   (unsigned long long)leader->partition.high_watermark);
+        if ((((facts->isr | facts->elr) >> b) & 1) && leader->partition.high_watermark > logs[b]->start)
+            replica_watch_visible(watch, p, b, -1, logs[b], leader->partition.high_watermark - 1, leader->partition.high_watermark);
     }
 }
 

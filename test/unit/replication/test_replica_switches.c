@@ -23,7 +23,7 @@ static const struct defect_case {
     /* 4 */ ROW(EPOCHS_NOT_COMPARED, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* 5 */ ROW(JOINS_EARLY, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* 6 */ ROW(PROPOSED_NOT_COUNTED, PARTITION_MODE_ISR, false, false, 3, 2, 1),
-    /* 7 */ ROW(LIVES_NOT_SAID, PARTITION_MODE_ISR, false, false, 3, 2, 1),
+    /* 7 */ ROW(LIVES_NOT_SAID, PARTITION_MODE_ISR, true, false, 3, 2, 1),
     /* 8 */ ROW(GENERATION_IGNORED, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* 10 */ ROW(INELIGIBLE_PROPOSED, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* 11 */ ROW(ADOPTS_BEFORE_CUT, PARTITION_MODE_ISR, false, false, 3, 2, 1),
@@ -36,7 +36,7 @@ static const struct defect_case {
     /* R5 */ ROW(UNRECONCILED_COUNTED, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* R7 */ ROW(ROLLS_BACK_BLINDLY, PARTITION_MODE_ISR, false, false, 3, 2, 1),
     /* 5.4.2 */ ROW(FIGURE_EIGHT, PARTITION_MODE_QUORUM, false, false, 3, 2, 1),
-    /* 12 */ ROW(NO_EPOCH_START, PARTITION_MODE_QUORUM, false, false, 3, 2, 1),
+    /* 12 */ ROW(NO_EPOCH_START, PARTITION_MODE_QUORUM, false, true, 3, 2, 1),
 #undef ROW
 };
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))

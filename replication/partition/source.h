@@ -23,8 +23,8 @@ struct replica_peer; /* replica_peers.h */
 struct source_ops {
     /* The replica here, or NULL. */
     struct replica *(*find)(void *user, const struct uuid *topic_id, uint32_t partition);
-    /* Where the largest epoch <= `epoch` ends in its log: as plog_epoch_end_offset(), where the epoch of the record before the log's start
-     * counts as one that ends there. */
+    /* Where the largest epoch <= `epoch` ends in its log: as plog_epoch_end_offset(), where the record before the log's start counts, though
+     * it was trimmed away. */
     uint64_t (*epoch_end)(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
     /* The follower gave up a partition: DAMAGED (what came from here), STORAGE (its own). May be NULL. */
     void (*complained)(void *user, struct replica *replica, int32_t node_id, enum stream_reason reason);

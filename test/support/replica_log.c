@@ -118,8 +118,9 @@ uint64_t replica_log_epoch_end(const struct replica_log *log, int32_t epoch, int
         }
         end = log->at[i - 1].base;
     }
+    /* The record before the start, which is not here any more, had floor_epoch. */
     *ret_epoch = log->floor_epoch <= epoch ? log->floor_epoch : -1;
-    return end;
+    return log->floor_epoch <= epoch ? end : log->start - 1;
 }
 
 const struct replica_log_batch *replica_log_find(const struct replica_log *log, uint64_t offset)

@@ -210,7 +210,7 @@ static void end_turn(struct replica_mesh *mesh, int b)
         broker->sync_end[p] = broker->logs[p].written;
         broker->sync_cuts[p] = broker->cuts[p];
     }
-    mesh_schedule(mesh, (mesh->now_us < mesh->slow_until_us && mesh->slow_broker == b ? 50000 : 200) + mesh_draw(mesh, 2000),
+    mesh_schedule(mesh, (mesh->now_us < mesh->slow_until_us && mesh->slow_broker == b ? 50000 : 200) + mesh_draw(mesh, mesh->options.is_async ? 80000 : 2000),
                   (struct mesh_event){.type = EVENT_SYNCED, .broker = (uint8_t)b, .life = broker->life});
 }
 
@@ -247,7 +247,7 @@ static void begin_cut(struct replica_mesh *mesh, int b, int p)
         replica_log_keep_stale(&broker->logs[p], replica->epoch_start);
         mesh_broker_cut_done(mesh, b, p);
     }
-    mesh_schedule(mesh, 300 + mesh_draw(mesh, 4000),
+    mesh_schedule(mesh, 300 + mesh_draw(mesh, mesh_chance(mesh, 4) ? 40000 : 4000),
                   (struct mesh_event){.type = EVENT_CUT_DONE, .broker = (uint8_t)b, .partition = (uint8_t)p, .life = broker->life});
 }
 

@@ -182,6 +182,8 @@ void mesh_fault(struct replica_mesh *mesh)
     uint32_t kind = 1u << draw(mesh, 13);
 
     if (mesh->is_healed) return;
+    for (int i = 0; i < 4 && (kind & mesh->fault_mask) == 0; i++) /* few kinds: more of each */
+        kind = 1u << draw(mesh, 13);
     mesh_schedule(mesh, 2000 + draw(mesh, 40000), (struct mesh_event){.type = EVENT_FAULT});
     if (mesh->options.is_async && kind == MESH_FAULT_POWER_ALL) kind = MESH_FAULT_KILL;
     switch (kind & mesh->fault_mask) {

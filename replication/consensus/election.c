@@ -41,6 +41,7 @@ static void candidate_start(struct raft *raft, bool is_transfer)
     state_changed(raft);
     raft->elections++;
     raft->is_transfer_campaign = is_transfer;
+    raft->summoned_until_us = 0;
     memset(&raft->leader, 0, sizeof(raft->leader));
     election_timer_reset(raft);
     votes_ask(raft);
@@ -55,6 +56,7 @@ void campaign_start(struct raft *raft, bool is_transfer)
     }
     raft->role = RAFT_PRE_CANDIDATE;
     raft->is_transfer_campaign = false;
+    raft->summoned_until_us = 0;
     raft->owes_ack = false;
     memset(&raft->leader, 0, sizeof(raft->leader));
     election_timer_reset(raft);
@@ -159,19 +161,31 @@ void on_vote_response(struct raft *raft, const struct message *message, struct p
     campaign_check(raft);
 }
 
-/* The leader hands over; it may be one that the newest configuration has no more. Not taken by a server whose own disk lags behind what it
- * would stand for: it would have to wait for that disk as a leader. */
+/* Not where the own disk lags behind what it would stand for: it would have to wait for that disk as a leader. */
+static bool may_stand_now(const struct raft *raft)
+{
+    bool is_durable = raft->durable == last_index(raft) && raft->incoming.position.index == 0 && is_state_durable(raft);
+
+    return raft->role == RAFT_FOLLOWER && takes_part(raft) && !is_disabled_by_damage(raft) && !raft->incoming.is_installing &&
+           (is_durable || RAFT_DEFECT(raft, TRANSFER_UNDURABLE));
+}
+
+/* The leader hands over; it may be one that the newest configuration has no more. A server under a leader does not know whom else it hears: it asks
+ * first. */
 void on_timeout_now(struct raft *raft, const struct message *message)
 {
-    bool is_durable = raft->durable >= message->position.index && raft->durable == last_index(raft) &&
-                      raft->incoming.position.index == 0 && is_state_durable(raft);
+    bool has_all = raft->durable >= message->position.index || RAFT_DEFECT(raft, TRANSFER_UNDURABLE);
 
-    if (message->term != raft->term || raft->role != RAFT_FOLLOWER ||
-        !server_same(raft, &raft->leader, &message->from) || !takes_part(raft) ||
-        is_disabled_by_damage(raft) || !is_quorum_connected(raft) ||
-        (!is_durable && !RAFT_DEFECT(raft, TRANSFER_UNDURABLE)) || raft->incoming.is_installing) {
+    if (message->term != raft->term || !server_same(raft, &raft->leader, &message->from) || !has_all || !may_stand_now(raft)) {
         raft->messages_dropped++;
         return;
     }
-    campaign_start(raft, true);
+    raft->summoned_until_us = raft->now_us + raft->options.election_min_us;
+    if (!is_quorum_connected(raft)) presence_ask(raft);
+    summons_check(raft);
+}
+
+void summons_check(struct raft *raft)
+{
+    if (raft->now_us < raft->summoned_until_us && may_stand_now(raft) && is_quorum_connected(raft)) campaign_start(raft, true);
 }

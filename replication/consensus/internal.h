@@ -21,7 +21,7 @@
 #define INFLIGHT_MAX          64  /* the most that options.inflight_max may say */
 #define READS_MAX             256
 #define UNCOMMITTED_BYTES_MAX (32u << 20) /* proposals beyond that wait */
-#define PRESENCE_PARTS        3           /* presences in the shortest election timeout */
+#define PRESENCE_PARTS        3           /* questions in the shortest election timeout, while there is no leader */
 
 enum peer_state {
     PEER_PROBE,     /* where the logs part is looked for: one message at a time */
@@ -31,12 +31,13 @@ enum peer_state {
 
 /* What is to be sent to a peer. */
 enum {
-    WANT_PRESENCE = 1,
+    WANT_PRESENCE = 1,  /* the question */
     WANT_VOTE = 2,      /* a (pre-)vote request */
     WANT_HEARTBEAT = 4, /* an append, empty if need be, that is answered */
     WANT_COMMIT = 8,    /* an append, if nothing else tells how far the log is committed */
     WANT_ENTRIES = 16,
     WANT_SNAPSHOT_READ = 32,
+    WANT_PRESENCE_ANSWER = 64,
 };
 
 struct peer {
@@ -47,12 +48,13 @@ struct peer {
     /* ---- who hears whom ---- */
     uint64_t heard_us;       /* any message; 0: never */
     uint64_t hears_me_us;    /* when it last proved that it hears this server; 0: never, or it said no */
-    bool is_quorum_connected; /* as it says */
+    bool is_unconnected;      /* it said lately that it does not hear a majority */
     bool has_answered, has_granted; /* the campaign */
 
     /* ---- of a leader ---- */
     enum peer_state state;
     uint64_t match, next;
+    uint64_t spoken_us;        /* when it was last sent something that is answered */
     uint64_t answered_us;      /* when it last answered this leader */
     uint64_t acked_sequence;   /* the newest of the leader's messages that it has seen */
     uint64_t match_sequence;   /* the leader's sequence when match last rose */
@@ -136,7 +138,8 @@ struct raft {
     enum raft_role role;
     struct raft_server leader;
     uint64_t leader_heard_us; /* 0: none was */
-    uint64_t election_due_us, presence_due_us, heartbeat_due_us;
+    uint64_t election_due_us, presence_due_us;
+    uint64_t summoned_until_us; /* the leader wants this server to stand, as soon as it knows to be connected; 0: not so */
     bool is_transfer_campaign;
     uint64_t elections, messages_dropped, corruptions, losses;
 
@@ -252,9 +255,12 @@ void campaign_check(struct raft *raft); /* the own vote may be durable now */
 void on_vote_request(struct raft *raft, const struct message *message, struct peer *peer);
 void on_vote_response(struct raft *raft, const struct message *message, struct peer *peer);
 void on_timeout_now(struct raft *raft, const struct message *message);
+void summons_check(struct raft *raft); /* somebody was heard */
 
 /* ---- presence.c: who hears whom ---- */
 void presence_tick(struct raft *raft);
+uint64_t presence_due_us(const struct raft *raft);
+void presence_ask(struct raft *raft); /* all voters, now */
 void on_presence(struct raft *raft, const struct message *message, struct peer *peer);
 bool is_quorum_connected(const struct raft *raft);
 bool has_check_quorum(const struct raft *raft); /* of a leader: a majority answers */
@@ -263,6 +269,7 @@ bool peer_is_connected(const struct raft *raft, const struct peer *peer);
 /* ---- replicate.c: the leader's side ---- */
 void leader_start(struct raft *raft);
 void leader_tick(struct raft *raft);
+uint64_t leader_due_us(const struct raft *raft); /* of its next heartbeat */
 void leader_wake_peers(struct raft *raft, unsigned wants);
 void leader_appended(struct raft *raft); /* new entries at the end */
 void peer_turn(struct raft *raft, struct peer *peer, enum peer_state state, uint64_t next);
@@ -290,6 +297,7 @@ void change_tick(struct raft *raft); /* leaves a joint configuration that is com
 
 /* ---- transfer.c ---- */
 void transfer_tick(struct raft *raft);
+void transfer_again(struct raft *raft, const struct peer *peer); /* the word may have been lost */
 void transfer_check(struct raft *raft, struct peer *peer);
 struct peer *transfer_best(struct raft *raft);
 

@@ -44,11 +44,12 @@ static bool vote_request_send(struct raft *raft, struct peer *peer, struct raft_
     return small_send(raft, &message, output);
 }
 
-static bool presence_send(struct raft *raft, struct peer *peer, struct raft_output *output)
+static bool presence_send(struct raft *raft, struct peer *peer, bool is_answer, struct raft_output *output)
 {
     struct message message;
 
     message_begin(raft, peer, MESSAGE_PRESENCE, &message);
+    if (is_answer) message.flags |= MESSAGE_QUIET;
     if (is_quorum_connected(raft)) message.flags |= MESSAGE_CONNECTED;
     if (is_within(peer->heard_us, raft->now_us, raft->options.election_min_us)) message.flags |= MESSAGE_HEARS_YOU;
     return small_send(raft, &message, output);
@@ -58,9 +59,10 @@ static bool presence_send(struct raft *raft, struct peer *peer, struct raft_outp
 static bool peer_next(struct raft *raft, struct peer *peer, struct raft_output *output, bool *ret_waits)
 {
     *ret_waits = false;
-    if ((peer->wants & WANT_PRESENCE) != 0) {
-        peer->wants &= (uint8_t)~WANT_PRESENCE;
-        if (presence_send(raft, peer, output)) return true;
+    if ((peer->wants & (WANT_PRESENCE | WANT_PRESENCE_ANSWER)) != 0) {
+        bool is_answer = (peer->wants & WANT_PRESENCE) == 0; /* a question says all that an answer does */
+        peer->wants &= (uint8_t) ~(WANT_PRESENCE | WANT_PRESENCE_ANSWER);
+        if (presence_send(raft, peer, is_answer, output)) return true;
     }
     if ((peer->wants & WANT_VOTE) != 0) {
         bool is_asking = raft->role == RAFT_PRE_CANDIDATE || raft->role == RAFT_CANDIDATE;

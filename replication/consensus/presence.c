@@ -1,12 +1,21 @@
-/* consensus/presence.c - voters tell each other, a few times in an election timeout, that they are there and whether they hear a majority.
+/* consensus/presence.c - who hears whom: voters that miss a leader ask each other, and answer.
  *
  * A link may work one way only, so a voter counts as connected when it is heard *and* says that it hears. A server that is not connected with
- * a majority never campaigns: it could not lead, and would only unseat one that can (OmniPaxos, section 2). */
+ * a majority never campaigns: it could not lead, and would only unseat one that can (OmniPaxos, section 2). While a leader is heard nobody needs
+ * to know, so nothing is said: the questions begin half an election timeout before anybody may campaign. */
 #include "replication/consensus/internal.h"
 
-void presence_tick(struct raft *raft)
+uint64_t presence_due_us(const struct raft *raft)
 {
-    if (!takes_part(raft) || raft->now_us < raft->presence_due_us) return;
+    uint64_t missed_us = raft->leader_heard_us + raft->options.election_min_us / 2;
+
+    if (raft->role == RAFT_LEADER) return RAFT_NEVER;
+    if (server_is_zero(&raft->leader) || missed_us < raft->presence_due_us) return raft->presence_due_us;
+    return missed_us;
+}
+
+void presence_ask(struct raft *raft)
+{
     raft->presence_due_us = raft->now_us + raft->options.election_min_us / PRESENCE_PARTS;
     peers_each(peer, raft)
     {
@@ -14,19 +23,27 @@ void presence_tick(struct raft *raft)
     }
 }
 
-/* Who does not count the sender among its voters, because its configuration is an older one or lost, tells it nothing by itself; but it may be needed
- * for that one's majority, so it answers. */
+void presence_tick(struct raft *raft)
+{
+    if (takes_part(raft) && raft->now_us >= presence_due_us(raft)) presence_ask(raft);
+}
+
+/* A question is always answered, also to one who is no voter here: its configuration may be newer, and this server needed for its majority. */
 void on_presence(struct raft *raft, const struct message *message, struct peer *peer)
 {
-    bool tells = peer != NULL && (peer->is_voter || peer->is_old_voter) && takes_part(raft);
+    bool is_question = (message->flags & MESSAGE_QUIET) == 0;
 
-    if (!tells && (message->flags & MESSAGE_QUIET) == 0)
-        answer_queue(raft, (struct answer){.to = message->from,
-                                           .type = MESSAGE_PRESENCE,
-                                           .flags = MESSAGE_HEARS_YOU | MESSAGE_QUIET});
-    if (peer == NULL) return;
+    if (peer == NULL) {
+        if (is_question)
+            answer_queue(raft, (struct answer){.to = message->from,
+                                               .type = MESSAGE_PRESENCE,
+                                               .flags = MESSAGE_HEARS_YOU | MESSAGE_QUIET});
+        return;
+    }
+    if (is_question) peer_want(raft, peer, WANT_PRESENCE_ANSWER);
     peer->hears_me_us = (message->flags & MESSAGE_HEARS_YOU) != 0 ? raft->now_us : 0;
-    peer->is_quorum_connected = (message->flags & MESSAGE_CONNECTED) != 0;
+    peer->is_unconnected = (message->flags & MESSAGE_CONNECTED) == 0;
+    summons_check(raft);
 }
 
 bool peer_is_connected(const struct raft *raft, const struct peer *peer)

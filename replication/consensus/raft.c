@@ -158,12 +158,12 @@ uint64_t raft_due_us(const struct raft *raft)
 
     if (raft->has_failed) return RAFT_NEVER;
     if (raft->role == RAFT_LEADER) {
-        due = raft->peer_count == 0 ? RAFT_NEVER : raft->heartbeat_due_us; /* alone, it has nobody to tell */
+        due = leader_due_us(raft);
         if (raft->transfer.is_on && raft->transfer.until_us < due) due = raft->transfer.until_us;
     } else if (is_voter) {
         due = raft->election_due_us;
     }
-    if (is_voter && has_voting_peers(raft) && raft->presence_due_us < due) due = raft->presence_due_us;
+    if (is_voter && has_voting_peers(raft) && presence_due_us(raft) < due) due = presence_due_us(raft);
     return due;
 }
 
@@ -239,6 +239,22 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
     ret_status->elections = raft->elections;
     ret_status->corruptions = raft->corruptions;
     ret_status->losses = raft->losses;
+}
+
+struct raft_brief raft_get_brief(const struct raft *raft)
+{
+    return (struct raft_brief){
+        .role = raft->role,
+        .is_voter = raft->is_voter || raft->is_old_voter,
+        .is_learner = raft->is_learner,
+        .is_leader_ready = is_leader_ready(raft),
+        .term = raft->term,
+        .last = last_index(raft),
+        .committed = raft->committed,
+        .damaged_until = raft->damaged_until,
+        .leader = raft->leader,
+        .leader_heard_us = raft->leader_heard_us,
+    };
 }
 
 const struct raft_config *raft_get_config(const struct raft *raft)

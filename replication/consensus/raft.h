@@ -34,7 +34,7 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER 
 struct raft_options {
     struct raft_server self;
     uint64_t seed;                                     /* of election timeouts */
-    uint32_t heartbeat_us;                             /* 100 ms */
+    uint32_t heartbeat_us;                             /* of a leader while something is under way; 100 ms */
     uint32_t election_min_us, election_max_us;         /* 1 s, 2 s */
     uint32_t append_bytes_max;                         /* of one message of entries; 256 KiB. One entry always fits */
     uint32_t inflight_max;                             /* messages of entries on their way to one follower; 16, at most 64 */
@@ -177,6 +177,17 @@ struct raft_status {
     uint64_t losses;      /* as a leader: others that no longer had what they had acknowledged. Alarm */
 };
 void raft_get_status(const struct raft *raft, struct raft_status *ret_status);
+
+/* The part of it that is asked for after every event, for next to nothing. */
+struct raft_brief {
+    enum raft_role role;
+    bool is_voter, is_learner, is_leader_ready;
+    uint64_t term, last, committed, damaged_until; /* last, committed: indexes */
+    struct raft_server leader;
+    uint64_t leader_heard_us; /* as in raft_status */
+};
+struct raft_brief raft_get_brief(const struct raft *raft);
+
 const struct raft_config *raft_get_config(const struct raft *raft);           /* the newest in the log */
 const struct raft_config *raft_get_committed_config(const struct raft *raft);
 

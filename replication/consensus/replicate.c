@@ -4,7 +4,8 @@
  * REPLICATE  entries are sent ahead, up to inflight_max messages; acknowledged when they are durable there
  * SNAPSHOT   what it needs next is gone from the log (snapshot_send.c)
  *
- * Heartbeats carry what comes before the next entry, so a server that lost its log is found and repaired without a write. */
+ * Heartbeats carry what comes before the next entry, so a server that lost its log is found and repaired without a write. They are
+ * seldom while a server has all and knows it, or does not answer at all: whatever else is said to it, and answered, is as good as one. */
 #include "replication/consensus/internal.h"
 
 void peer_turn(struct raft *raft, struct peer *peer, enum peer_state state, uint64_t next)
@@ -27,6 +28,8 @@ void peer_begin(struct raft *raft, struct peer *peer)
 {
     peer->match = 0;
     peer->answered_us = raft->now_us; /* a new leader gives all of them time */
+    peer->spoken_us = raft->now_us;
+    peer->is_unconnected = false;
     peer->acked_sequence = peer->match_sequence = 0;
     peer->told_committed = 0;
     peer->is_damaged = peer->is_round_short = false;
@@ -49,7 +52,6 @@ void leader_start(struct raft *raft)
         return;
     }
     raft->verified = last_index(raft);
-    raft->heartbeat_due_us = raft->now_us + raft->options.heartbeat_us;
     commit_count(raft);
 }
 
@@ -64,6 +66,57 @@ void leader_appended(struct raft *raft)
     leader_wake_peers(raft, WANT_ENTRIES);
 }
 
+/* Whether there is nothing that a heartbeat could further. */
+static bool is_settled(const struct raft *raft, const struct peer *peer)
+{
+    return peer->state == PEER_REPLICATE && peer->match == last_index(raft) && peer->told_committed == raft->committed &&
+           raft->reads_ready == raft->read_count &&
+           !(raft->transfer.is_on && server_same(raft, &raft->transfer.to, &peer->server));
+}
+
+/* A quarter of the time after which it would be missed. */
+static uint64_t idle_heartbeat_us(const struct raft *raft)
+{
+    uint32_t quarter_us = raft->options.election_min_us / 4;
+
+    return quarter_us > raft->options.heartbeat_us ? quarter_us : raft->options.heartbeat_us;
+}
+
+static uint64_t heartbeat_due_us(const struct raft *raft, const struct peer *peer)
+{
+    bool is_urgent = !is_settled(raft, peer) && is_within(peer->answered_us, raft->now_us, raft->options.election_min_us);
+
+    return peer->spoken_us + (is_urgent ? raft->options.heartbeat_us : idle_heartbeat_us(raft));
+}
+
+uint64_t leader_due_us(const struct raft *raft)
+{
+    uint64_t due = RAFT_NEVER; /* alone, it has nobody to tell */
+
+    for (const struct peer *peer = raft->peers; peer < raft->peers + raft->peer_count; peer++) {
+        uint64_t peer_due = heartbeat_due_us(raft, peer);
+        if (peer_due < due) due = peer_due;
+    }
+    return due;
+}
+
+/* All that are due, or will be soon: one turn for several. */
+static void heartbeats(struct raft *raft)
+{
+    uint64_t until_us = raft->now_us + raft->options.heartbeat_us / 2;
+
+    peers_each(peer, raft)
+    {
+        if (heartbeat_due_us(raft, peer) > until_us) continue;
+        peer->spoken_us = raft->now_us;
+        peer->is_probing = false;
+        peer_want(raft, peer, WANT_HEARTBEAT);
+        snapshot_tick(raft, peer);
+        transfer_again(raft, peer);
+        transfer_check(raft, peer);
+    }
+}
+
 void leader_tick(struct raft *raft)
 {
     if (raft->role != RAFT_LEADER) return;
@@ -72,15 +125,7 @@ void leader_tick(struct raft *raft)
         return;
     }
     transfer_tick(raft);
-    if (raft->now_us < raft->heartbeat_due_us) return;
-    raft->heartbeat_due_us = raft->now_us + raft->options.heartbeat_us;
-    peers_each(peer, raft)
-    {
-        peer->is_probing = false;
-        peer_want(raft, peer, WANT_HEARTBEAT);
-        snapshot_tick(raft, peer);
-        transfer_check(raft, peer);
-    }
+    if (raft->now_us >= leader_due_us(raft)) heartbeats(raft);
 }
 
 /* ---- sending ---- */
@@ -125,8 +170,10 @@ static bool append_encode(struct raft *raft, struct peer *peer, uint64_t previou
     err = message_encode(&message, &raft->message);
     for (uint32_t i = 1; i <= count && err == 0; i++)
         err = message_put_entry(log_at(&raft->log, previous + i), &raft->message);
-    if (err == 0) peer->told_committed = raft->committed;
-    return err == 0;
+    if (err != 0) return false;
+    peer->told_committed = raft->committed;
+    if (count != 0 || (flags & MESSAGE_QUIET) == 0) peer->spoken_us = raft->now_us;
+    return true;
 }
 
 static bool probe_make(struct raft *raft, struct peer *peer)

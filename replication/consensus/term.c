@@ -50,7 +50,8 @@ void become_follower(struct raft *raft, uint64_t term, const struct raft_server 
     raft->leader_sequence = 0;
     raft->owes_ack = false;
     raft->is_transfer_campaign = false;
-    peers_each(peer, raft) peer->wants &= WANT_PRESENCE;
+    raft->summoned_until_us = 0;
+    peers_each(peer, raft) peer->wants &= WANT_PRESENCE | WANT_PRESENCE_ANSWER;
     if (role != RAFT_FOLLOWER) election_timer_reset(raft);
 }
 

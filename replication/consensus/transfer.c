@@ -11,7 +11,7 @@ struct peer *transfer_best(struct raft *raft)
             !is_within(peer->answered_us, raft->now_us, raft->options.election_min_us))
             continue;
         if (best == NULL || peer->match > best->match ||
-            (peer->match == best->match && peer->is_quorum_connected && !best->is_quorum_connected))
+            (peer->match == best->match && !peer->is_unconnected && best->is_unconnected))
             best = peer;
     }
     return best;
@@ -50,13 +50,12 @@ void transfer_check(struct raft *raft, struct peer *peer)
                                        .hint_term = log_term(&raft->log, last)});
 }
 
-/* Before each heartbeat: the word may have been lost. */
 void transfer_tick(struct raft *raft)
 {
-    if (!raft->transfer.is_on) return;
-    if (raft->now_us >= raft->transfer.until_us) {
-        raft->transfer.is_on = false;
-    } else if (raft->now_us >= raft->heartbeat_due_us) {
-        raft->transfer.is_sent = false;
-    }
+    if (raft->now_us >= raft->transfer.until_us) raft->transfer.is_on = false;
+}
+
+void transfer_again(struct raft *raft, const struct peer *peer)
+{
+    if (server_same(raft, &raft->transfer.to, &peer->server)) raft->transfer.is_sent = false;
 }

@@ -55,13 +55,12 @@ static int extend(struct node *node, uint64_t index)
 
 struct image *node_decisions_image(struct node *node)
 {
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &status);
     if (status.role != RAFT_LEADER || !status.is_leader_ready || node->restores != 0 || node->has_failed) return NULL;
     if (node->proposed_image != NULL && image_applied_index(node->proposed_image) < image_applied_index(node->image)) drop_images(node);
     if (node->proposed_image == NULL) node->proposed_image = image_ref(node->image);
-    while (image_applied_index(node->proposed_image) < status.last.index) {
+    while (image_applied_index(node->proposed_image) < status.last) {
         if (extend(node, image_applied_index(node->proposed_image) + 1) == 0) continue;
         drop_images(node);
         return NULL;

@@ -15,9 +15,8 @@
 
 static bool is_member(const struct node *node)
 {
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &status);
     return status.is_voter || status.is_learner;
 }
 

@@ -2,17 +2,14 @@
  * coordinator itself, by whom they pull from, and by whomever they ask. A hint counts for its term: a higher one wins. */
 #include "replication/metadata/node_internal.h"
 
-static bool is_member(const struct raft_status *status)
+static bool is_member(const struct raft_brief *status)
 {
     return status->is_voter || status->is_learner;
 }
 
 bool node_guide_is_coordinator(const struct node *node)
 {
-    struct raft_status status;
-
-    raft_get_status(node->raft, &status);
-    return status.role == RAFT_LEADER && !node->has_failed;
+    return raft_get_brief(node->raft).role == RAFT_LEADER && !node->has_failed;
 }
 
 struct peer *node_guide_coordinator(const struct node *node)
@@ -65,9 +62,8 @@ static void adopt(struct node *node, uint64_t term, const struct raft_server *le
 
 void node_guide_role_changed(struct node *node)
 {
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &status);
     /* A leader that speaks here counts before the log says that this is a server: the entry that does is still to come. */
     if ((!is_member(&status) && uuid_is_zero(&status.leader.broker)) || status.term < node->leader_term) return;
     if (status.term == node->leader_term && raft_server_equal(&status.leader, &node->leader)) return;
@@ -77,10 +73,9 @@ void node_guide_role_changed(struct node *node)
 void node_guide_hint(struct node *node, const struct peer *from, uint64_t term, const struct raft_server *leader)
 {
     static const struct raft_server nobody;
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
     bool is_known = !uuid_is_zero(&leader->broker);
 
-    raft_get_status(node->raft, &status);
     if (status.role == RAFT_LEADER || (is_member(&status) && term < status.term) ||
         (!uuid_is_zero(&status.leader.broker) && term <= status.term))
         return; /* raft knows better */

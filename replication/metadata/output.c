@@ -139,9 +139,8 @@ static bool tell_status(struct node *node, struct node_output *output)
 
 static void begin_to_coordinate(struct node *node)
 {
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &status);
     if (node->is_coordinating || status.role != RAFT_LEADER || !status.is_leader_ready) return;
     node->is_coordinating = true;
     node_event(node, NODE_LEVEL_INFO, "this broker coordinates the mesh now, term=%llu", (unsigned long long)status.term);
@@ -151,9 +150,8 @@ static void begin_to_coordinate(struct node *node)
 /* A learner goes on believing in a leader that has dropped it: what counts is that it is heard. */
 static void watch_leader(struct node *node)
 {
-    struct raft_status status;
+    struct raft_brief status = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &status);
     if (status.role == RAFT_LEADER || (!uuid_is_zero(&status.leader.broker) && node->now_us - status.leader_heard_us <= node->options.election_max_us))
         node->leader_lost_us = 0;
     else if (node->leader_lost_us == 0)

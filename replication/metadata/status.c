@@ -3,14 +3,14 @@
 
 #define APPLY_RETRY_US 100000 /* after memory ran out */
 
-static enum node_role find_role(const struct raft_status *raft)
+static enum node_role find_role(const struct raft_brief *raft)
 {
     if (raft->role == RAFT_LEADER && raft->is_leader_ready) return NODE_COORDINATOR;
     if (raft->is_voter) return NODE_VOTER;
     return raft->is_learner ? NODE_LEARNER : NODE_OBSERVER;
 }
 
-static bool has_session(const struct node *node, const struct raft_status *raft)
+static bool has_session(const struct node *node, const struct raft_brief *raft)
 {
     if (raft->role == RAFT_LEADER) return raft->is_leader_ready;
     return node->pulse_us != 0 && node->now_us - node->pulse_us <= node->options.session_us;
@@ -19,9 +19,8 @@ static bool has_session(const struct node *node, const struct raft_status *raft)
 void node_get_status(const struct node *node, struct node_status *ret_status)
 {
     const struct image_broker *self = node_sessions_self(node);
-    struct raft_status raft;
+    struct raft_brief raft = raft_get_brief(node->raft);
 
-    raft_get_status(node->raft, &raft);
     *ret_status = (struct node_status){
         .role = find_role(&raft),
         .term = raft.role == RAFT_LEADER || raft.term > node->leader_term ? raft.term : node->leader_term,

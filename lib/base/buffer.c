@@ -12,12 +12,11 @@ void buffer_deinit(struct buffer *buffer)
     *buffer = (struct buffer)BUFFER_INIT;
 }
 
-int buffer_reserve(struct buffer *buffer, size_t extra)
+int buffer_grow(struct buffer *buffer, size_t extra)
 {
     size_t capacity = buffer->capacity ? buffer->capacity : 64;
     uint8_t *data;
 
-    if (extra <= buffer->capacity - buffer->size) return 0;
     if (extra > SIZE_MAX / 2 - buffer->size) return MESH_ENOMEM;
     while (capacity < buffer->size + extra)
         capacity *= 2;
@@ -25,15 +24,6 @@ int buffer_reserve(struct buffer *buffer, size_t extra)
     if (data == NULL) return MESH_ENOMEM;
     buffer->data = data;
     buffer->capacity = capacity;
-    return 0;
-}
-
-int buffer_append(struct buffer *buffer, const void *data, size_t size)
-{
-    if (size == 0) return 0;
-    if (buffer_reserve(buffer, size) != 0) return MESH_ENOMEM;
-    memcpy(buffer->data + buffer->size, data, size);
-    buffer->size += size;
     return 0;
 }
 

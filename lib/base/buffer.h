@@ -5,6 +5,7 @@
 #include "base/slice.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 struct buffer {
     uint8_t *data;   /* owned; NULL while empty */
@@ -16,11 +17,25 @@ struct buffer {
 
 void buffer_deinit(struct buffer *buffer);
 
+/* buffer_reserve() where there is no room. */
+int buffer_grow(struct buffer *buffer, size_t extra);
+
 /* Makes room for `extra` more bytes. Errors: MESH_ENOMEM (the buffer is unchanged). */
-int buffer_reserve(struct buffer *buffer, size_t extra);
+static inline int buffer_reserve(struct buffer *buffer, size_t extra)
+{
+    return extra <= buffer->capacity - buffer->size ? 0 : buffer_grow(buffer, extra);
+}
 
 /* Appends a copy. Errors: MESH_ENOMEM (the buffer is unchanged). */
-int buffer_append(struct buffer *buffer, const void *data, size_t size);
+static inline int buffer_append(struct buffer *buffer, const void *data, size_t size)
+{
+    int err = buffer_reserve(buffer, size);
+
+    if (err != 0 || size == 0) return err;
+    memcpy(buffer->data + buffer->size, data, size);
+    buffer->size += size;
+    return 0;
+}
 int buffer_append_string(struct buffer *buffer, const char *string);
 
 /* Appends printf-style text, without its NUL. Errors: MESH_ENOMEM, MESH_EINVAL (bad format). */

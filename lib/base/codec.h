@@ -30,8 +30,8 @@ static inline void codec_put_raw(struct codec_writer *writer, const void *data, 
 
 static inline void codec_put_varint(struct codec_writer *writer, uint64_t v)
 {
-    uint8_t bytes[VARINT_SIZE_MAX];
-    codec_put_raw(writer, bytes, (size_t)(varint_encode(bytes, v) - bytes));
+    if (writer->error == 0) writer->error = buffer_reserve(writer->to, VARINT_SIZE_MAX);
+    if (writer->error == 0) writer->to->size = (size_t)(varint_encode(writer->to->data + writer->to->size, v) - writer->to->data);
 }
 
 static inline void codec_put_zigzag(struct codec_writer *writer, int64_t v)

@@ -181,7 +181,7 @@ void on_timeout_now(struct raft *raft, const struct message *message)
         return;
     }
     raft->summoned_until_us = raft->now_us + raft->options.election_min_us;
-    if (!is_quorum_connected(raft)) presence_ask(raft);
+    if (!is_quorum_connected(raft)) presence_ask_all(raft);
     summons_check(raft);
 }
 

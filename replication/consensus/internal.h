@@ -21,7 +21,7 @@
 #define INFLIGHT_MAX          64  /* the most that options.inflight_max may say */
 #define READS_MAX             256
 #define UNCOMMITTED_BYTES_MAX (32u << 20) /* proposals beyond that wait */
-#define PRESENCE_PARTS        3           /* questions in the shortest election timeout, while there is no leader */
+#define PRESENCE_PARTS        3           /* looks at who is to be asked in the shortest election timeout, while there is no leader */
 
 enum peer_state {
     PEER_PROBE,     /* where the logs part is looked for: one message at a time */
@@ -49,6 +49,8 @@ struct peer {
     uint64_t heard_us;       /* any message; 0: never */
     uint64_t hears_me_us;    /* when it last proved that it hears this server; 0: never, or it said no */
     bool is_unconnected;      /* it said lately that it does not hear a majority */
+    uint64_t asked_us;        /* when it was last asked */
+    unsigned unanswered;      /* questions since it was last heard */
     bool has_answered, has_granted; /* the campaign */
 
     /* ---- of a leader ---- */
@@ -260,7 +262,7 @@ void summons_check(struct raft *raft); /* somebody was heard */
 /* ---- presence.c: who hears whom ---- */
 void presence_tick(struct raft *raft);
 uint64_t presence_due_us(const struct raft *raft);
-void presence_ask(struct raft *raft); /* all voters, now */
+void presence_ask_all(struct raft *raft); /* now */
 void on_presence(struct raft *raft, const struct message *message, struct peer *peer);
 bool is_quorum_connected(const struct raft *raft);
 bool has_check_quorum(const struct raft *raft); /* of a leader: a majority answers */

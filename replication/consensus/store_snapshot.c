@@ -26,11 +26,12 @@ void store_writer_free(struct raft_store *store, struct store_writer **writer, c
 static int writer_new(struct raft_store *store, const char *name, const struct raft_position *position,
                       const struct raft_config *config, struct store_writer **ret_writer)
 {
-    struct store_writer *writer = calloc(1, sizeof(*writer));
+    struct store_writer *writer = malloc(sizeof(*writer));
     char path[FS_PATH_MAX];
     int err;
 
     if (writer == NULL) return MESH_ENOMEM;
+    memset(writer, 0, offsetof(struct store_writer, chunk)); /* not the chunk: it is large, and written before it is read */
     writer->head.position = *position;
     writer->head.config = *config;
     err = fs_open(store->fs, store_path(store, path, name), FS_WRITE | FS_CREATE, &writer->file);

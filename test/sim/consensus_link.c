@@ -151,7 +151,18 @@ void consensus_links_send(struct consensus_links *links, const struct raft_serve
     }
     if (out->asked_us == SIM_NEVER) out->asked_us = sim_host_now_us(links->host);
     send_one(links, out, message);
-    flush(links, out);
+    links->dirty += !out->is_dirty;
+    out->is_dirty = true;
+}
+
+void consensus_links_flush(struct consensus_links *links)
+{
+    for (struct consensus_out *out = links->out; links->dirty > 0; out++) {
+        if (!out->is_dirty) continue;
+        out->is_dirty = false;
+        links->dirty--;
+        flush(links, out);
+    }
 }
 
 static bool is_out(const struct consensus_links *links, const void *user)
@@ -225,32 +236,45 @@ static void hang_up(struct consensus_links *links, struct inbound *inbound)
     free_inbound(inbound);
 }
 
-void consensus_links_bytes(struct consensus_links *links, uint64_t stream, struct slice bytes)
+/* Takes the whole frames at the front of `bytes`. False: the link is gone. */
+static bool take_frames(struct consensus_links *links, struct inbound *inbound, struct slice bytes, size_t *ret_used)
 {
-    struct inbound *inbound = sim_stream_user(links->host, stream);
     struct slice payload;
     size_t at = 0;
 
-    if (inbound == NULL || is_out(links, inbound)) return; /* nothing comes the other way */
-    MESH_ASSERT(buffer_append(&inbound->bytes, bytes.data, bytes.size) == 0);
-    while (inbound->bytes.size - at >= FRAME_HEADER) {
-        uint32_t size = le_load32(inbound->bytes.data + at);
-        bool is_size_good = size <= FRAME_MAX && (uint32_t)sim_mix(size, 5) == le_load32(inbound->bytes.data + at + 4);
-        if (is_size_good && inbound->bytes.size - at < FRAME_HEADER + (size_t)size) break;
-        payload = slice_of(inbound->bytes.data + at + FRAME_HEADER, size);
-        if (!is_size_good || sim_hash_bytes(5, payload.data, size) != le_load64(inbound->bytes.data + at + 8)) {
+    while (bytes.size - at >= FRAME_HEADER) {
+        uint32_t size = le_load32(bytes.data + at);
+        bool is_size_good = size <= FRAME_MAX && (uint32_t)sim_mix(size, 5) == le_load32(bytes.data + at + 4);
+        if (is_size_good && bytes.size - at < FRAME_HEADER + (size_t)size) break;
+        payload = slice_of(bytes.data + at + FRAME_HEADER, size);
+        if (!is_size_good || sim_hash_bytes(5, payload.data, size) != le_load64(bytes.data + at + 8)) {
             SIM_SOMETIMES("a link broke over damaged bytes");
             hang_up(links, inbound);
-            return;
+            return false;
         }
         if (inbound->is_proven) {
             links->out[consensus_host_of(&inbound->from.broker) % CONSENSUS_HOSTS_MAX].asked_us = SIM_NEVER;
             links->receive(links->user, &inbound->from, payload);
         } else if (!take_greeting(links, inbound, payload)) {
             hang_up(links, inbound);
-            return;
+            return false;
         }
         at += FRAME_HEADER + (size_t)size;
     }
-    buffer_consume(&inbound->bytes, at);
+    *ret_used = at;
+    return true;
+}
+
+void consensus_links_bytes(struct consensus_links *links, uint64_t stream, struct slice bytes)
+{
+    struct inbound *inbound = sim_stream_user(links->host, stream);
+    size_t used;
+
+    if (inbound == NULL || is_out(links, inbound)) return; /* nothing comes the other way */
+    if (inbound->bytes.size == 0) {
+        if (take_frames(links, inbound, bytes, &used)) MESH_ASSERT(buffer_append(&inbound->bytes, bytes.data + used, bytes.size - used) == 0);
+        return;
+    }
+    MESH_ASSERT(buffer_append(&inbound->bytes, bytes.data, bytes.size) == 0);
+    if (take_frames(links, inbound, buffer_slice(&inbound->bytes), &used)) buffer_consume(&inbound->bytes, used);
 }

@@ -25,6 +25,7 @@ struct consensus_out {
     uint64_t retry_us;
     uint64_t boot; /* of that host's process, as it says; 0: not heard yet */
     struct buffer bytes, late; /* late: a frame that goes out after a later one */
+    bool is_dirty;             /* bytes were added since the last consensus_links_flush() */
 };
 
 struct consensus_links {
@@ -35,6 +36,7 @@ struct consensus_links {
     struct consensus_out out[CONSENSUS_HOSTS_MAX];
     struct list_node inbound;
     uint64_t sent, lost; /* messages */
+    uint32_t dirty;      /* how many are */
     void (*receive)(void *user, const struct raft_server *from, struct slice message);
     void *user;
 };
@@ -43,7 +45,9 @@ void consensus_links_init(struct consensus_links *links, struct sim_host *host, 
                           const struct consensus_mail_faults *faults);
 void consensus_links_deinit(struct consensus_links *links);
 
+/* What is sent to one server in one turn leaves together, by consensus_links_flush() at the turn's end. */
 void consensus_links_send(struct consensus_links *links, const struct raft_server *to, struct slice message);
+void consensus_links_flush(struct consensus_links *links);
 
 /* What the network says. */
 void consensus_links_opened(struct consensus_links *links, uint64_t stream, bool is_inbound);

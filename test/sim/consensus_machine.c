@@ -45,10 +45,9 @@ void consensus_machine_encode(const struct consensus_machine *machine, size_t pa
     }
     buffer_clear(to);
     MESH_ASSERT(buffer_append(to, bytes, sizeof(bytes)) == 0);
-    for (size_t i = 0; i < padding; i++) {
-        uint8_t filling = (uint8_t)i;
-        MESH_ASSERT(buffer_append(to, &filling, 1) == 0);
-    }
+    MESH_ASSERT(buffer_reserve(to, padding) == 0);
+    for (size_t i = 0; i < padding; i++)
+        to->data[to->size++] = (uint8_t)i;
     le_store64(sum, sim_hash_bytes(9, to->data, to->size));
     MESH_ASSERT(buffer_append(to, sum, sizeof(sum)) == 0);
 }

@@ -182,9 +182,9 @@ uint32_t consensus_mesh_leader(struct consensus_mesh *mesh)
     uint64_t term = 0;
 
     for (uint32_t i = 0; i < sim_host_count(mesh->sim); i++) {
-        struct raft_status status;
+        struct raft_brief status;
         if (consensus_mesh_process(mesh, i) == NULL || mesh->is_cut_off[i]) continue;
-        status = consensus_mesh_status(mesh, i);
+        status = raft_get_brief(consensus_mesh_raft(mesh, i));
         if (status.role != RAFT_LEADER || !status.is_leader_ready || status.term < term) continue;
         leader = i;
         term = status.term;

@@ -242,6 +242,7 @@ static void drain(struct consensus_process *process)
         raft_store_failed(process->raft, sim_host_now_us(process->host), process->error);
         take_outputs(process);
     }
+    consensus_links_flush(&process->links);
     serve_reads(process);
     if (process->config->snapshot_every > 0 &&
         process->machine.at.index >= process->snapshot_index + process->config->snapshot_every)

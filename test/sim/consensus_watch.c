@@ -646,7 +646,6 @@ void consensus_watch_applying(struct consensus_watch *watch, struct consensus_pr
 {
     const struct consensus_machine *machine = consensus_process_machine(process);
     uint64_t index = entry->index, mark = consensus_chain_mark(entry->chain);
-    struct raft_status status;
 
     if (index != machine->at.index + 1)
         consensus_watch_fail(watch, "S12 applied without gaps", "h%u applies %llu after %llu", host_of(process),
@@ -663,8 +662,7 @@ void consensus_watch_applying(struct consensus_watch *watch, struct consensus_pr
         watch->committed = realloc(watch->committed, watch->committed_capacity * sizeof(watch->committed[0]));
         MESH_ASSERT(watch->committed != NULL);
     }
-    raft_get_status(consensus_process_raft(process), &status);
-    watch->committed[index] = (struct committed){.mark = mark, .term = status.term};
+    watch->committed[index] = (struct committed){.mark = mark, .term = raft_get_brief(consensus_process_raft(process)).term};
     watch->committed_last = index;
     if (entry->type != RAFT_ENTRY_CONFIG) return;
     watch->config = *raft_get_committed_config(consensus_process_raft(process));
@@ -698,13 +696,13 @@ void consensus_watch_event(void *user, struct sim_host *host)
     struct consensus_watch *watch = user;
     struct consensus_process *process = sim_host_process(host);
     struct view *view = &watch->views[sim_host_index(host)];
-    struct raft_status status;
+    struct raft_brief status;
 
     if (process == NULL || view->process != process) return;
-    raft_get_status(consensus_process_raft(process), &status);
-    if (status.committed.index < view->committed)
+    status = raft_get_brief(consensus_process_raft(process));
+    if (status.committed < view->committed)
         consensus_watch_fail(watch, "committed indexes only rise", "h%u: from %llu to %llu", sim_host_index(host),
-                             (unsigned long long)view->committed, (unsigned long long)status.committed.index);
+                             (unsigned long long)view->committed, (unsigned long long)status.committed);
     if (status.term < view->term)
         consensus_watch_fail(watch, "term and vote never go back", "h%u: from term %llu to %llu", sim_host_index(host),
                              (unsigned long long)view->term, (unsigned long long)status.term);
@@ -712,7 +710,7 @@ void consensus_watch_event(void *user, struct sim_host *host)
         SIM_SOMETIMES_IF(view->role == RAFT_CANDIDATE && status.role == RAFT_FOLLOWER, "a candidate gave up");
         SIM_SOMETIMES_IF(view->role == RAFT_LEADER, "a leader stepped down");
     }
-    view->committed = status.committed.index;
+    view->committed = status.committed;
     view->term = status.term;
     view->role = status.role;
     if (status.role != RAFT_LEADER) return;

@@ -71,7 +71,7 @@ static uint32_t draw_speaker(struct world *world)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t host = (first + i) % count;
         if (!sim_host_is_awake(sim_host_at(world->sim, host))) continue;
-        if (takes_any || consensus_mesh_status(&world->mesh, host).role == RAFT_LEADER) return host;
+        if (takes_any || raft_get_brief(consensus_mesh_raft(&world->mesh, host)).role == RAFT_LEADER) return host;
     }
     return CONSENSUS_NOBODY;
 }

@@ -74,6 +74,15 @@ static void apply_cut(const struct inode_view *view)
     inode->cut_size = UINT64_MAX;
 }
 
+/* A page that is written piece by piece, with a sync after each, stays in two copies until its end is reached: sharing it now
+ * would cost a copy of all of it at the next write. */
+static bool is_cheaper_apart(const struct inode_view *view, const struct slot *slot, uint8_t mask)
+{
+    bool is_apart = slot->durable != PAGE_ZERO && slot->durable != slot->live && view->pool->references[slot->durable] == 1;
+
+    return is_apart && (mask & (mask - 1)) == 0 && mask != 1u << (SECTORS_PER_PAGE - 1);
+}
+
 /* Brings the sectors of the mask to the disk. */
 static void persist_sectors(const struct inode_view *view, struct slot *slot, uint8_t mask)
 {
@@ -82,7 +91,7 @@ static void persist_sectors(const struct inode_view *view, struct slot *slot, ui
     if (mask == 0) return;
     slot->dirty &= (uint8_t)~mask;
     if (mask == SECTORS_ALL) slot->is_given_up = false;
-    if (slot->dirty == 0 && !slot->is_given_up) {
+    if (slot->dirty == 0 && !slot->is_given_up && !is_cheaper_apart(view, slot, mask)) {
         page_unref(view->pool, slot->durable);
         slot->durable = page_ref(view->pool, slot->live);
         return;

@@ -328,6 +328,7 @@ static void announce(struct broker *broker)
 
 int broker_serve(struct broker *broker)
 {
+    bool is_removed;
     int err = 0;
 
     for (uint32_t i = 0; i < broker->shard_count && err == 0; i++)
@@ -343,6 +344,7 @@ int broker_serve(struct broker *broker)
         announce(broker);
     }
     err = control_loop_run(broker);
+    is_removed = metadata_status(broker->control.metadata)->is_removed;
     membership_stop(broker);
     if (err != MESH_ETIMEDOUT) start_remove_ready(broker); /* a disk that hangs would have us wait here */
     if (err != 0)
@@ -350,6 +352,7 @@ int broker_serve(struct broker *broker)
                   mesh_strerror(err));
     else
         log_info("stopped: everything is synced");
+    if (err == 0 && is_removed) err = MESH_EUNAUTHORIZED;
     return err;
 }
 

@@ -204,6 +204,7 @@ static void changed(void *user)
     struct broker *broker = user;
 
     atomic_store(&broker->is_serving, metadata_status(broker->control.metadata)->is_serving);
+    if (metadata_status(broker->control.metadata)->is_removed && broker->control_loop != NULL && broker->control.is_ready) control_loop_stop(broker);
 }
 
 static const struct metadata_hooks hooks = {publish, changed};
@@ -353,7 +354,7 @@ int membership_wait(struct broker *broker)
     control_loop_wait(broker, is_registered);
     ev_timer_stop(broker->control.loop, &patience);
     status = metadata_status(broker->control.metadata);
-    if (!status->has_failed || broker->node_id != 0) return 0;
+    if (!status->has_failed || (broker->node_id != 0 && !status->is_removed)) return 0;
     log_error("this broker cannot take part in the metadata of its mesh: %s", status->failure);
     return status->failure_error;
 }

@@ -42,6 +42,15 @@ static const struct option_spec join_options[] = {
     {"witness", OPTION_FLAG, NULL, "Vote, and keep no records: the third voice for a mesh of two brokers", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec remove_options[] = {
+    {"accept-loss", OPTION_FLAG, NULL, "Give up the partitions that have no other copy", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec recover_options[] = {
+    {"accept-loss-of", OPTION_TEXT, "BROKER[,...]", "The brokers that are lost for good, by name or uuid", NULL, NULL, 0, 0, true},
+    {"yes", OPTION_FLAG, NULL, "Do it without asking", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec members_options[] = {
     {"watch", OPTION_FLAG, NULL, "Go on, and show changes as they come", NULL, NULL, 0, 0, false},
 };
@@ -186,6 +195,23 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "The broker that is asked tells every other that it leaves, and stops. Its records stay in its data directory; 'mesh join' brings it back.",
      "mesh leave --broker 10.0.0.7:9092",
      NO_OPTIONS, CLIENT},
+    {COMMAND_REMOVE, "remove", "BROKER", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Take a broker that is gone for good out of the mesh",
+     "Removes a broker, by name or uuid, that has left or died and will not come back: its vote goes to another broker, what it led is led by others where they have a "
+     "copy, and it is refused, with a reason, when it comes back. To use its machine again, start a broker there with an empty data directory. It is not done while the broker "
+     "lives, nor while it has the only copy of a partition, unless --accept-loss says that those are given up.",
+     "mesh remove b3\nmesh remove b3 --accept-loss  # its partitions have no other copy, and are given up",
+     OPTIONS(remove_options), CLIENT},
+    {COMMAND_RECOVER, "recover", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Make the survivors a mesh again when most voters are lost for good",
+     "While more than half of the brokers that vote are away, nothing can be decided ('mesh status' says so). When they come back, all goes on, and that is the better way: "
+     "what was decided is kept. When they will never come back, this command gives them up: the survivors agree on the one whose metadata log reaches farthest, go on "
+     "with it alone, and vote again as brokers come up. What only the lost knew of topics and settings is gone, and so are partitions that have no copy elsewhere.\n\n"
+     "Every broker of the mesh must be up, or be named as lost. The command first asks all survivors and shows what would be given up; then it asks for consent, which --yes gives in scripts. "
+     "It is refused while a majority is there, and while a broker that was named lives. It may be repeated, on any survivor, also at once, and also after one "
+     "died in the midst of it: there is one result. Brokers that were given up are refused when they come back; to use their machines again, start them with empty data directories.",
+     "mesh recover --accept-loss-of b2,b3\nmesh recover --accept-loss-of b2 --accept-loss-of b3 --yes --json",
+     OPTIONS(recover_options), CLIENT},
     {COMMAND_MEMBERS, "members", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show who is in the mesh and who looks alive",
      "Shows every broker as the asked one sees it: alive, suspect (it has not answered, and may still say otherwise), dead or left.",

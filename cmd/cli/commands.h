@@ -7,6 +7,8 @@
 int command_serve(const struct arguments *arguments);
 int command_join(const struct arguments *arguments);
 int command_leave(const struct arguments *arguments);
+int command_remove(const struct arguments *arguments);
+int command_recover(const struct arguments *arguments);
 int command_members(const struct arguments *arguments);
 int command_key_show(const struct arguments *arguments);
 int command_key_generate(const struct arguments *arguments);

@@ -40,6 +40,8 @@ enum frame_op {
     FRAME_OP_LEAVE = 14,
     FRAME_OP_KEYS = 15,
     FRAME_OP_WHY = 16,
+    FRAME_OP_REMOVE = 17,
+    FRAME_OP_RECOVER = 18,
 };
 
 struct frame_header {

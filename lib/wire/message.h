@@ -269,6 +269,48 @@ struct message_keys_response {
     size_t key_count;
     char *phase, *waiting_for; /* of the rotation under way; "" when there is none */
 };
+struct message_remove_request {
+    char *broker; /* name or uuid */
+    bool accepts_loss;
+};
+
+struct message_remove_response {
+    struct uuid broker_id;
+    char *name;
+    uint32_t hosted_partitions, lost_partitions;
+};
+
+struct message_recover_request {
+    char **lost; /* names or uuids */
+    size_t lost_count;
+    bool is_for_real;
+};
+
+struct message_lost_broker {
+    struct uuid broker_id;
+    char *name;
+    bool is_voter;
+    uint32_t hosted_partitions;
+};
+
+struct message_survivor {
+    struct uuid broker_id;
+    char *name, *objection; /* "": none */
+    bool has_answered, is_voter, is_damaged, is_chosen;
+    uint64_t last_index, committed;
+};
+
+struct message_recover_response {
+    bool is_done;
+    char *objection; /* "": none */
+    uint64_t history;
+    struct message_lost_broker *lost;
+    size_t lost_count;
+    struct message_survivor *survivors;
+    size_t survivor_count;
+    uint32_t lost_partitions;
+};
+
 struct message_why_request {
     char *topic;
     uint32_t partition;
@@ -316,6 +358,10 @@ struct message_why_response {
     X(members_response, message_members_response)                                                             \
     X(keys_request, message_keys_request)                                                                     \
     X(keys_response, message_keys_response)                                                                   \
+    X(remove_request, message_remove_request)                                                                 \
+    X(remove_response, message_remove_response)                                                               \
+    X(recover_request, message_recover_request)                                                               \
+    X(recover_response, message_recover_response)                                                             \
     X(why_request, message_why_request)                                                                       \
     X(why_response, message_why_response)
 

@@ -69,6 +69,13 @@ void raft_free(struct raft *raft); /* accepts NULL */
  * MESH_EEXISTS (there is a log), MESH_EINVAL, MESH_ENOMEM. */
 int raft_bootstrap(struct raft *raft, uint64_t now_us, const struct raft_config *config, struct slice first);
 
+/* Forces a configuration of this server alone, in `term`, behind everything that its log holds: for when the majority is gone for good and people
+ * have said so. `commands` come before it in the log, so that the configuration is there only if they are. Then this server elects itself
+ * and commits the whole log. Whoever calls answers for it that this is done on one server only, and that `term` is above every
+ * term that anybody can have seen or voted in (replication/recover/README.md). The same again after a crash is harmless. Errors: MESH_EBUSY (it
+ * leads), MESH_EAGAIN (a snapshot is being stored), MESH_EINVAL (an empty log; a term below the own), MESH_ESTORAGE, MESH_ENOMEM. */
+int raft_force(struct raft *raft, uint64_t now_us, uint64_t term, const struct slice *commands, size_t count);
+
 /* ---- events ---- */
 
 void raft_tick(struct raft *raft, uint64_t now_us);

@@ -129,7 +129,7 @@ int decide_broker_drain(const struct image *image, const struct uuid *broker_id,
                         struct decision *decision);
 
 /* Removes it for good: its uuid is refused from then on. Its replicas stay named until their partitions move or are deleted. Errors:
- * MESH_ENOTFOUND, MESH_EBUSY (it has a session, or complete copies are only there: the message says how many and which first). */
+ * MESH_ENOTFOUND, MESH_EINVAL (it has a session, or complete copies are only there: the message says how many and which first). */
 int decide_broker_retire(const struct image *image, const struct decide_broker_retire *request, struct decision *decision);
 
 /* ---- leadership (decide_leader.c, balance.c) ---- */

@@ -192,7 +192,7 @@ static int retire(const struct image *image, const struct decide_broker_retire *
 
     if (err != 0) return err;
     if (walk.lost_count != 0 && !request->accepts_loss)
-        return decision_refuse(decision, MESH_EBUSY,
+        return decision_refuse(decision, MESH_EINVAL,
                                "%llu partition%s no complete copy but on this broker, first %s: bring it back, delete their "
                                "topics, or say that the loss is accepted",
                                (unsigned long long)walk.lost_count, walk.lost_count == 1 ? " has" : "s have", walk.lost_name);
@@ -207,7 +207,7 @@ int decide_broker_retire(const struct image *image, const struct decide_broker_r
 
     if (err != 0) return err;
     if (!broker->is_fenced && !request->is_alive_ok)
-        return decision_refuse(decision, MESH_EBUSY, "broker %d (%s) is running: stop it first", broker->node_id, broker->name);
+        return decision_refuse(decision, MESH_EINVAL, "broker %d (%s) is running: stop it first", broker->node_id, broker->name);
     if (!image_can_retire(image))
         return decision_refuse(decision, MESH_EFULL,
                                "%d brokers were removed whose partitions still name them: move or delete those first",

@@ -58,7 +58,8 @@ static void two_brokers(const struct image *image, const struct voters_input *in
                            "away, partitions that the other leads go on, but no topic can be made or changed and no leader moves; while the "
                            "other is away, everything else goes on";
         problem->remedy = "start a witness on a third machine (mesh join --witness SEED; it stores no data) or a third broker; a voting "
-                          "broker that stopped comes back with its data directory, on any machine";
+                          "broker that stopped comes back with its data directory, on any machine, and one that is gone for good is given up with mesh "
+                          "recover --accept-loss-of BROKER, asked of the other";
         return;
     }
     snprintf(problem->what, sizeof(problem->what), "two brokers and a witness, but only %u vote%s yet", input->config->voter_count,
@@ -76,7 +77,8 @@ static void silent_voters(const struct voters_input *input, const struct census 
     if (living < needed) {
         problem->meaning = "there is no majority: nothing can be decided. Partitions with a living leader go on; topics cannot be made or "
                            "changed, and no leader moves";
-        problem->remedy = "start voters again until more than half are there; each comes back with its data directory, on any machine";
+        problem->remedy = "start voters again until more than half are there; each comes back with its data directory, on any machine. If they are gone for "
+                          "good: mesh recover --accept-loss-of BROKER[,BROKER...]";
     } else if (living == needed) {
         problem->meaning = "everything works, but the loss of one more voter stops decisions";
         problem->remedy = "bring it back, or add a broker: it takes over the vote of one that is silent for a minute";
@@ -124,7 +126,7 @@ size_t voters_problems(const struct image *image, const struct voters_input *inp
         snprintf(problems[count].what, sizeof(problems[count].what), "%zu witness%s without use", census.witnesses,
                  census.witnesses == 1 ? "" : "es");
         problems[count].meaning = "a witness votes where there are two brokers; three and more have votes enough of their own";
-        problems[count++].remedy = "nothing breaks; to tidy up, remove it with mesh leave on its machine";
+        problems[count++].remedy = "nothing breaks; to tidy up, stop it with mesh leave on its machine, then take it out with mesh remove";
     }
     return count;
 }

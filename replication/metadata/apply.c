@@ -40,6 +40,8 @@ bool node_position(const struct node *node, uint64_t index, struct raft_position
 
 static void take_image(struct node *node, struct image *next, const struct raft_entry *entries, size_t count)
 {
+    uint64_t history = node_history(node);
+
     for (size_t i = 0; i < count; i++)
         node->log_bytes += entries[i].body.size + NODE_ENTRY_OVERHEAD;
     image_unref(node->image);
@@ -47,6 +49,10 @@ static void take_image(struct node *node, struct image *next, const struct raft_
     node->self_broker = image_find_broker_by_uuid(next, &node->options.self.broker);
     node->is_published = false;
     node->requests_are_due = true;
+    if (node_history(node) > history && node->frontier_told.index != 0) /* not when a start reads it all again */
+        node_event(node, NODE_LEVEL_WARN, "the mesh was recovered without brokers that are gone for good: its metadata go on as history %llu, from index %llu",
+                   (unsigned long long)node_history(node), (unsigned long long)image_applied_index(next));
+    if (image_find_retired(next, &node->options.self.broker) != NULL) node_removed(node, node_history(node));
 }
 
 static bool is_other_mesh(const struct node *node, const struct image *image)

@@ -176,7 +176,9 @@ static void ask_somebody(struct node *node)
 
 static bool wants_feed(const struct node *node)
 {
-    if (node->has_failed || node->restores != 0 || node->leader_lost_us == 0) return false;
+    if (node->has_failed || node->restores != 0) return false;
+    if (recover_is_bound(node->recover)) return node->known_committed > node->committed; /* its consensus hears nobody until it knows the new history */
+    if (node->leader_lost_us == 0) return false;
     if (!is_member(node)) return true;
     return node->known_committed > node->committed &&
            node->now_us - node->leader_lost_us > 2 * (uint64_t)node->options.election_max_us;
@@ -224,6 +226,7 @@ uint64_t node_pull_due_us(const struct node *node)
 
     if (node->pull.is_whole || node->restores != 0 || node->has_failed) return NODE_NEVER;
     if (is_asking(node)) return stalled_at(node);
+    if (recover_is_bound(node->recover)) return wants_feed(node) && node->link_count != 0 ? node->pull.look_us : NODE_NEVER;
     if (node->leader_lost_us == 0) return NODE_NEVER;
     if (!is_member(node)) return node->link_count == 0 ? NODE_NEVER : node->pull.look_us;
     if (node->known_committed <= node->committed) return NODE_NEVER;

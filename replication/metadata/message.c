@@ -4,6 +4,8 @@
 #include "replication/consensus/config_codec.h"
 #include "replication/consensus/entry_codec.h"
 
+#define RECOVER_BYTES_MAX (64u << 10) /* of one of its messages */
+
 static void put_bytes(struct codec_writer *writer, struct slice bytes)
 {
     codec_put_varint(writer, bytes.size);
@@ -204,6 +206,11 @@ static void put_fields(struct codec_writer *writer, const struct node_message *m
     case NODE_MESSAGE_REQUEST: put_request(writer, message); return;
     case NODE_MESSAGE_ANSWER: put_answer(writer, message); return;
     case NODE_MESSAGE_STANDING: put_standing(writer, message); return;
+    case NODE_MESSAGE_RECOVER: put_bytes(writer, message->bytes); return;
+    case NODE_MESSAGE_REMOVED:
+        codec_put_varint(writer, message->history);
+        codec_put_varint(writer, message->committed);
+        return;
     }
 }
 
@@ -321,6 +328,11 @@ static void get_fields(struct codec_reader *reader, struct node_message *message
     case NODE_MESSAGE_REQUEST: get_request(reader, message); return;
     case NODE_MESSAGE_ANSWER: get_answer(reader, message); return;
     case NODE_MESSAGE_STANDING: get_standing(reader, message); return;
+    case NODE_MESSAGE_RECOVER: message->bytes = get_bytes(reader, RECOVER_BYTES_MAX); return;
+    case NODE_MESSAGE_REMOVED:
+        message->history = codec_get_bounded(reader, RECOVER_HISTORY_MAX);
+        message->committed = codec_get_varint(reader);
+        return;
     }
     reader->is_bad = true; /* of a newer mesh */
 }

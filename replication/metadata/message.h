@@ -31,6 +31,8 @@ enum node_message_type {
     NODE_MESSAGE_REQUEST = 9,     /* to the coordinator */
     NODE_MESSAGE_ANSWER = 10,     /* answers it */
     NODE_MESSAGE_STANDING = 11,   /* the request to pull stands; nothing to send yet */
+    NODE_MESSAGE_RECOVER = 12,    /* `bytes` are replication/recover's */
+    NODE_MESSAGE_REMOVED = 13,    /* the mesh has removed the receiver for good */
 };
 
 enum node_refusal {
@@ -61,7 +63,8 @@ struct node_message {
     uint8_t chain[RAFT_CHAIN_SIZE]; /* ENTRIES: of the last one */
     struct raft_config config;      /* CHUNK */
     uint64_t offset, total;         /* CHUNK, PULL_CHUNK (offset) */
-    struct slice bytes;             /* CHUNK; REQUEST: the body; ANSWER: the sentence */
+    uint64_t history;               /* REMOVED: in which the sender is; committed: how far */
+    struct slice bytes;             /* CHUNK; RECOVER; REQUEST: the body; ANSWER: the sentence */
     enum node_refusal refusal;      /* TURNED_AWAY */
     struct uuid suggestions[NODE_SUGGESTIONS_MAX];
     size_t suggestion_count;

@@ -22,6 +22,8 @@ void node_options_init(struct node_options *options)
         .moves_per_broker = 2,
         .replace_us = 600000000,
         .unclean_wait_us = 5000000,
+        .recover_retry_us = 500000,
+        .recover_resume_us = 5000000,
         .leave_us = 5000000,
         .pullers_max = 16,
         .feed_bytes = 512u << 10,
@@ -127,6 +129,8 @@ int node_new(const struct node_options *options, const struct raft_recovered *re
     node->now_us = now_us;
     node->leader_lost_us = now_us + (now_us == 0);
     if (err == 0) err = open_raft(node, recovered, now_us);
+    if (err == 0) err = node_recovery_open(node, now_us);
+    node->options.recovery = slice_of(NULL, 0); /* it was only lent */
     if (err != 0) {
         node_free(node);
         return err;
@@ -143,6 +147,7 @@ void node_free(struct node *node)
     node_requests_deinit(node);
     node_outbox_deinit(node);
     if (node->image != NULL) node_peers_deinit(node);
+    recover_free(node->recover);
     raft_free(node->raft);
     image_unref(node->image);
     free(node->stores);
@@ -196,6 +201,7 @@ void node_tick(struct node *node, uint64_t now_us)
 {
     node_enter(node, now_us);
     if (!node->has_failed) raft_tick(node->raft, now_us);
+    recover_tick(node->recover, now_us);
 }
 
 static void on_here(struct node *node, struct peer *peer, const struct node_message *message)
@@ -233,6 +239,8 @@ static void receive_message(struct node *node, struct peer *peer, const struct n
     case NODE_MESSAGE_REQUEST: on_request(node, peer, message); return;
     case NODE_MESSAGE_ANSWER: on_answer(node, peer, message); return;
     case NODE_MESSAGE_STANDING: node_pull_on_standing(node, peer, message); return;
+    case NODE_MESSAGE_RECOVER: recover_receive(node->recover, node->now_us, &peer->id, message->bytes); return;
+    case NODE_MESSAGE_REMOVED: node_on_removed(node, peer, message); return;
     }
 }
 
@@ -244,10 +252,16 @@ void node_receive(struct node *node, uint64_t now_us, const struct uuid *id, enu
     node_enter(node, now_us);
     if (peer == NULL || !peer->is_linked) {
         node->stats.dropped++;
+    } else if (link == NODE_LINK_CONSENSUS && (node_is_shut_out(node, id) || !node_recovery_allows(node, id))) {
+        node->stats.dropped++;
+        node_tell_removed(node, peer);
     } else if (link == NODE_LINK_CONSENSUS) {
         if (!node->has_failed) raft_receive(node->raft, now_us, &peer->server, bytes);
     } else if (node_message_decode(bytes, &message) != 0) {
         node->stats.malformed++;
+    } else if (message.type != NODE_MESSAGE_REMOVED && node_is_shut_out(node, id)) {
+        node->stats.dropped++;
+        node_tell_removed(node, peer);
     } else {
         receive_message(node, peer, &message);
     }

@@ -24,6 +24,7 @@
 #include "replication/consensus/raft.h"
 #include "replication/coordinator/decide_replicas.h"
 #include "replication/coordinator/image.h"
+#include "replication/recover/recover.h"
 
 #include <stdbool.h>
 
@@ -65,12 +66,14 @@ struct node_options {
     uint32_t moves_per_broker;           /* copies of partitions that a broker takes part in at a time; 2. 0: nothing is moved or replaced by itself */
     uint64_t replace_us;                 /* a broker that is silent for so long is gone: its replicas are made anew elsewhere; 10 min */
     uint32_t unclean_wait_us;            /* unclean=proactive waits so long for further reports; 5 s */
+    uint32_t recover_retry_us, recover_resume_us; /* recover/recover.h; 500 ms, 5 s */
     uint32_t leave_us;                   /* a controlled shutdown that takes longer ends anyway; 5 s */
     uint32_t pullers_max;                /* brokers that one broker feeds; 16 */
     uint32_t feed_bytes;                 /* of one message of entries or of a snapshot; 512 KiB */
     uint64_t snapshot_log_bytes;         /* a snapshot is taken after so many bytes of entries; 8 MiB */
     uint64_t retained_bytes_max;         /* of entries kept in memory behind a snapshot; 4 MiB */
     struct node_topic_defaults defaults;
+    struct slice recovery;               /* the bytes of the last STORE_RECOVERY that was durable; borrowed during node_new(). Empty: none */
 };
 void node_options_init(struct node_options *options); /* the values above; partitions 1, replication 3. The rest is the caller's */
 
@@ -205,6 +208,11 @@ int node_request(struct node *node, uint64_t now_us, enum node_op op, struct sli
  * Requests are answered until then. The broker stays registered and stays a voter: it may come back. */
 void node_leave(struct node *node, uint64_t now_us);
 
+/* A majority of the voters is gone for good: makes the survivors a mesh again, without `lost` (replication/recover). Everybody else who belongs to the
+ * mesh has to answer. Exactly one RECOVERED output with `cookie` follows, by timeout_us at the latest; a dry one changes nothing. Errors (then
+ * none comes): MESH_EBUSY (one was asked for here already), MESH_EINVAL (this broker is among the lost, or nobody is), MESH_EFULL, MESH_ENOMEM. */
+int node_recover(struct node *node, uint64_t now_us, const struct uuid *lost, size_t count, bool is_dry, uint64_t timeout_us, uint64_t cookie);
+
 /* ---- outputs ---- */
 
 enum node_output_type {
@@ -213,6 +221,7 @@ enum node_output_type {
     NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until) */
     NODE_OUTPUT_STORE_ENTRIES,  /* raft_store_append(entries, entry_count); raft_store_note_committed(committed) before it */
     NODE_OUTPUT_STORE_CHUNK,    /* raft_store_snapshot_chunk(position, config, offset, bytes, total, is_last) */
+    NODE_OUTPUT_STORE_RECOVERY, /* `bytes` replace what is stored of recoveries, atomically (options.recovery) */
     NODE_OUTPUT_SNAPSHOT_TAKE,  /* write a snapshot of `image` (image_encode()) at position, config; keep a reference. Any time later, not in the way of
                                    stores; then node_snapshot_taken(). One at a time */
     NODE_OUTPUT_SNAPSHOT_READ,  /* `size` bytes from `offset` of the newest snapshot, which must be the one at `index` unless that is 0; then
@@ -226,6 +235,7 @@ enum node_output_type {
     NODE_OUTPUT_STATUS,         /* something in struct node_status but the two indices changed: role, coordinator, serving, session, failure */
     NODE_OUTPUT_EVENT,          /* `text` is a line for people, of `level` */
     NODE_OUTPUT_LEFT,           /* the controlled shutdown is done */
+    NODE_OUTPUT_RECOVERED,      /* to node_recover(): cookie, report */
 };
 #define NODE_READS_MAX 32 /* SNAPSHOT_READs under way at once, at most */
 
@@ -255,6 +265,7 @@ struct node_output {
     uint32_t id_count;
     struct node_frontier frontier;
     enum node_level level;
+    const struct recover_report *report;
 };
 
 bool node_next_output(struct node *node, uint64_t now_us, struct node_output *ret_output);
@@ -273,6 +284,9 @@ struct node_status {
     bool is_fenced;                /* the image says so */
     bool is_serving;               /* registered, with this boot and disk, and not fenced: it may act as leader of what the image says it leads */
     bool has_session;              /* the coordinator answered within a session's time (the coordinator itself: it has a majority) */
+    uint64_t history;              /* how often the mesh was recovered, as far as this broker knows */
+    bool is_removed;               /* the mesh has removed this broker for good: it has failed with MESH_EUNAUTHORIZED */
+    bool is_recovering;            /* a recovery was accepted here and has not begun */
     bool has_failed;               /* the disk or the log: nothing is accepted any more, `failure` says why */
     int failure_error;
     const char *failure;           /* a sentence; "" */
@@ -285,6 +299,9 @@ void node_raft_status(const struct node *node, struct raft_status *ret_status);
 
 /* The coordinator: what a change of the voters waits for, a sentence; "" when all is well, or elsewhere. */
 const char *node_voters_why(const struct node *node);
+
+/* A link, or gossip, says that this broker lives: evidence only. */
+bool node_hears(const struct node *node, const struct uuid *broker);
 
 /* What the coordinator knows of a broker's session. False: this is not the coordinator, or it has none. */
 struct node_session {

@@ -10,6 +10,7 @@
 #include "replication/metadata/message.h"
 #include "replication/metadata/node.h"
 #include "replication/metadata/switches.h"
+#include "replication/recover/recover.h"
 
 #define NODE_KNOWN_MAX       4096          /* brokers in the table */
 #define NODE_BACKLOG_MAX     4096          /* requests that wait for the coordinator's decision, */
@@ -71,6 +72,7 @@ struct peer {
     uint64_t committed;         /* as it last said */
     uint64_t shunned_until_us;  /* no upstream until then */
     bool is_contradicting;
+    uint64_t told_removed_us;   /* when it was told last that it was removed; 0: never */
     struct session session;
     struct puller puller;
 };
@@ -79,7 +81,7 @@ struct peer {
 
 struct pending_store {
     uint64_t store, raft_store; /* raft_store 0: a chunk of our own pull */
-    bool is_chunk, is_last;
+    bool is_chunk, is_last, is_recovery;
 };
 
 struct pending_read {
@@ -179,6 +181,9 @@ struct node {
     struct arena arena;          /* texts of the defaults */
     struct random random;
     struct raft *raft;
+    struct recover *recover;
+    struct recover_report report; /* told last */
+    bool wants_history;           /* this broker's log is to begin one */
     struct image *image;         /* the newest applied; a reference */
     const struct image_broker *self_broker; /* this broker in it; NULL */
     uint64_t committed;          /* index that raft told to be committed */
@@ -294,6 +299,24 @@ void node_peers_want(struct node *node); /* says which links are needed now */
 uint64_t node_store_give(struct node *node, uint64_t raft_store, bool is_chunk, bool is_last); /* 0: no memory; the node has failed */
 uint64_t node_read_give(struct node *node, const struct pending_read *read); /* 0: too many */
 size_t node_reads_free(const struct node *node);
+
+uint64_t node_store_give_recovery(struct node *node);
+
+/* removed.c */
+uint64_t node_history(const struct node *node); /* in which the image is: the upper half of its term */
+bool node_is_shut_out(const struct node *node, const struct uuid *id); /* was removed for good, or given up: not listened to */
+void node_tell_removed(struct node *node, struct peer *peer);
+void node_removed(struct node *node, uint64_t history); /* this broker was */
+void node_on_removed(struct node *node, struct peer *peer, const struct node_message *message);
+
+/* recovery.c */
+int node_recovery_open(struct node *node, uint64_t now_us);
+bool node_recovery_next_output(struct node *node, struct node_output *output);
+bool node_recovery_run(struct node *node); /* true: raft was given something */
+bool node_recovery_allows(const struct node *node, const struct uuid *peer);
+void node_recovery_begin(struct node *node);
+bool node_leaves_majority(const struct node *node, const struct recover_party *party);
+const char *node_broker_name(const struct node *node, const struct uuid *id, char text[UUID_STRING_SIZE]);
 
 /* apply.c */
 void node_apply_commit(struct node *node, const struct raft_entry *entries, size_t count);

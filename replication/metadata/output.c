@@ -12,6 +12,7 @@ static bool send_consensus(struct node *node, const struct raft_output *from, st
 {
     const struct peer *peer = node_peer_find(node, &from->to.broker);
 
+    if (!node_recovery_allows(node, &from->to.broker)) return false;
     if (peer == NULL || !peer->is_linked || !raft_server_equal(&peer->server, &from->to)) return false;
     output->type = NODE_OUTPUT_SEND;
     output->peer = peer->id;
@@ -99,7 +100,7 @@ static bool is_same_status(const struct node_status *a, const struct node_status
 {
     return a->role == b->role && a->term == b->term && uuid_equal(&a->coordinator, &b->coordinator) && a->node_id == b->node_id &&
            a->is_registered == b->is_registered && a->is_fenced == b->is_fenced && a->is_serving == b->is_serving &&
-           a->has_session == b->has_session && a->has_failed == b->has_failed;
+           a->has_session == b->has_session && a->history == b->history && a->is_recovering == b->is_recovering && a->has_failed == b->has_failed;
 }
 
 static bool tell_image(struct node *node, struct node_output *output)
@@ -176,6 +177,7 @@ static bool work(struct node *node)
         return true;
     }
     node_apply_pending(node);
+    if (node_recovery_run(node)) return true;
     if (node_pull_install(node)) return true;
     if (node->restores != 0) return false;
     begin_to_coordinate(node);
@@ -202,7 +204,8 @@ bool node_next_output(struct node *node, uint64_t now_us, struct node_output *re
     node->now_us = now_us;
     for (;;) {
         *ret_output = (struct node_output){0};
-        if (node_outbox_next(node, ret_output)) return true;
+        if (node_outbox_next(node, ret_output) || node_recovery_next_output(node, ret_output)) return true;
+        if (!list_is_empty(&node->outbox.items)) continue; /* what recovery says */
         if (raft_next_output(node->raft, now_us, &from)) {
             node->is_updated = false;
             if (convert(node, &from, ret_output)) return true;

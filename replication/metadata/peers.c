@@ -92,7 +92,11 @@ void node_link_up(struct node *node, uint64_t now_us, const struct raft_server *
     peer->has_here = false;
     list_push_back(&node->links, &peer->link_node);
     node->link_count++;
-    node_guide_link_up(node, peer);
+    peer->told_removed_us = 0;
+    if (node_is_shut_out(node, &peer->id))
+        node_tell_removed(node, peer);
+    else
+        node_guide_link_up(node, peer);
     node->requests_are_due = true;
 }
 

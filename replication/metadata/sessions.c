@@ -96,6 +96,7 @@ static void register_self(struct node *node)
 void node_sessions_registered(struct node *node, int error, const char *text)
 {
     node->register_due_us = node->now_us + REGISTER_RETRY_US;
+    if (error == MESH_EUNAUTHORIZED) node_removed(node, node_history(node));
     if (error == 0 || error == MESH_ENO_COORDINATOR || error == MESH_ETIMEDOUT) return;
     if (strcmp(text, node->register_text) == 0) return; /* said already */
     snprintf(node->register_text, sizeof(node->register_text), "%s", text);

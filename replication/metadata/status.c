@@ -30,6 +30,9 @@ void node_get_status(const struct node *node, struct node_status *ret_status)
         .committed = node->committed,
         .is_registered = node_sessions_is_registered(node),
         .has_session = !node->has_failed && has_session(node, &raft),
+        .history = node_history(node),
+        .is_removed = recover_get_state(node->recover)->is_removed,
+        .is_recovering = recover_is_bound(node->recover),
         .has_failed = node->has_failed,
         .failure_error = node->failure_error,
         .failure = node->failure,
@@ -72,6 +75,7 @@ uint64_t node_due_us(const struct node *node)
 {
     uint64_t due = earlier(node_requests_due_us(node), session_ends_us(node));
 
+    due = earlier(due, recover_due_us(node->recover));
     if (node->has_failed) return due;
     due = earlier(due, raft_due_us(node->raft));
     due = earlier(due, node_pull_due_us(node));

@@ -30,8 +30,16 @@ uint64_t node_store_give(struct node *node, uint64_t raft_store, bool is_chunk, 
         return 0;
     }
     node->stores[(node->store_first + node->store_count++) % node->store_capacity] =
-        (struct pending_store){++node->next_store, raft_store, is_chunk, is_last};
+        (struct pending_store){++node->next_store, raft_store, is_chunk, is_last, false};
     return node->next_store;
+}
+
+uint64_t node_store_give_recovery(struct node *node)
+{
+    uint64_t store = node_store_give(node, 0, false, false);
+
+    if (store != 0) node->stores[(node->store_first + node->store_count - 1) % node->store_capacity].is_recovery = true;
+    return store;
 }
 
 static struct pending_store *first_store(struct node *node)
@@ -52,7 +60,9 @@ void node_stored(struct node *node, uint64_t now_us, uint64_t store)
 
     node_enter(node, now_us);
     while ((first = first_store(node)) != NULL && first->store <= store) {
-        if (first->raft_store != 0)
+        if (first->is_recovery)
+            recover_stored(node->recover, now_us);
+        else if (first->raft_store != 0)
             raft_store = first->raft_store;
         else
             node_pull_stored(node, first->is_last, 0);

@@ -14,6 +14,7 @@ enum node_defect {
     NODE_DEFECT_RETRY_REPEATED,  /* 24: a request that was done is done again when it is asked again */
     NODE_DEFECT_ANY_TERM,        /* 24: a copy that was sent for an earlier term is decided in a later one */
     NODE_DEFECT_REFUSAL_FORGOTTEN, /* 24: what was refused is decided again when it is asked again */
+    NODE_DEFECT_LOST_ARE_HEARD, /* brokers that were declared lost come back with a majority of the old configuration, and survivors vote with them */
     NODE_DEFECT_COUNT,
 };
 

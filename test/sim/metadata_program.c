@@ -224,6 +224,8 @@ static void carry_out(struct metadata_process *process, const struct node_output
         break;
     case NODE_OUTPUT_LEFT: process->has_left = true; break;
     case NODE_OUTPUT_EVENT: sim_trace(sim_host_sim(process->host), process->host, "%s", output->text); break;
+    case NODE_OUTPUT_STORE_RECOVERY: /* nobody is given up or removed in this world (test/unit/replication/test_node_recover.c) */
+    case NODE_OUTPUT_RECOVERED: MESH_ASSERT(false); break;
     case NODE_OUTPUT_WANT_LINK: /* everybody is linked to everybody */
     case NODE_OUTPUT_ANSWER:
     case NODE_OUTPUT_STATUS: break;

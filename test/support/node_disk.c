@@ -29,7 +29,7 @@ struct node_disk {
     size_t count, capacity;
     struct raft_position snapshot;
     struct raft_config config;
-    struct buffer bytes, staging;
+    struct buffer bytes, staging, recovery;
     struct raft_position staged;
     bool is_broken, damages_chunk;
 };
@@ -106,6 +106,7 @@ void node_disk_free(struct node_disk *disk)
     free(disk->entries);
     buffer_deinit(&disk->bytes);
     buffer_deinit(&disk->staging);
+    buffer_deinit(&disk->recovery);
     free(disk);
 }
 
@@ -186,6 +187,10 @@ int node_disk_do(struct node_disk *disk, const struct disk_job *job)
         return 0;
     case NODE_OUTPUT_STORE_ENTRIES: append(disk, job); return 0;
     case NODE_OUTPUT_STORE_CHUNK: return add_chunk(disk, job);
+    case NODE_OUTPUT_STORE_RECOVERY:
+        buffer_clear(&disk->recovery);
+        MESH_ASSERT(buffer_append(&disk->recovery, job->bytes.data, job->bytes.size) == 0);
+        return 0;
     case NODE_OUTPUT_SNAPSHOT_TAKE:
         if (job->position.index <= disk->snapshot.index) return MESH_EINVAL;
         set_snapshot(disk, &job->position, &job->config, buffer_slice(&job->bytes));
@@ -232,6 +237,11 @@ int node_disk_read(const struct node_disk *disk, uint64_t index, uint64_t offset
     if (size > disk->bytes.size - offset) size = disk->bytes.size - offset;
     ret_snapshot->bytes = slice_of(disk->bytes.data + offset, size);
     return 0;
+}
+
+struct slice node_disk_recovery(const struct node_disk *disk)
+{
+    return buffer_slice(&disk->recovery);
 }
 
 void node_disk_damage_chunk(struct node_disk *disk)

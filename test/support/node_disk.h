@@ -19,6 +19,8 @@ void node_disk_recover(const struct node_disk *disk, struct raft_recovered *ret_
 int node_disk_read(const struct node_disk *disk, uint64_t index, uint64_t offset, uint64_t size, struct node_snapshot *ret_snapshot);
 int node_disk_image(const struct node_disk *disk, struct image **ret_image);
 void node_disk_damage_chunk(struct node_disk *disk); /* the last chunk of the next snapshot from elsewhere */
+/* What was stored of recoveries last. */
+struct slice node_disk_recovery(const struct node_disk *disk);
 void node_disk_break(struct node_disk *disk);        /* everything fails from now on */
 
 #endif

@@ -15,6 +15,8 @@
 #define SPARSE_LINKS 5
 #define FRONTIER_FEW 12
 #define TERMS_MAX    4096
+#define HISTORIES_MAX 8
+#define REPORTS_MAX   1024
 
 enum event_type { EVENT_TICK, EVENT_DELIVER, EVENT_STORED, EVENT_READ, EVENT_TAKEN, EVENT_RESTORED, EVENT_LINK, EVENT_FRONTIER, EVENT_MEMBER };
 
@@ -44,7 +46,8 @@ struct host {
     uint64_t *last_delivery_us; /* links keep their order */
     uint64_t published;
     uint64_t *seen_us;
-    bool has_left;
+    bool has_left, is_written_off;
+    uint64_t published_ever;
     char last_error[NODE_TEXT_SIZE];
 };
 
@@ -57,7 +60,11 @@ struct node_mesh {
     size_t heap_count, heap_capacity;
     struct node_answer *answers;
     int answer_count;
-    uint32_t owners[TERMS_MAX]; /* by term: 1 + the host that coordinated in it */
+    uint32_t owners[HISTORIES_MAX][TERMS_MAX]; /* by history and term in it: 1 + the host that coordinated */
+    struct node_recovery_report reports[REPORTS_MAX];
+    int report_count;
+    bool counts_splits;
+    size_t splits;
     uint64_t *chains; /* by index: what the first who published it said */
 };
 
@@ -162,8 +169,12 @@ static void publish(struct node_mesh *mesh, struct host *host, const struct imag
     memcpy(&chain, image_chain(image), sizeof(chain));
     MESH_ASSERT(index >= host->published);
     MESH_ASSERT(index < SEEN_MAX);
-    if (index != 0 && mesh->chains[index] == 0) mesh->chains[index] = chain;
-    MESH_ASSERT(index == 0 || mesh->chains[index] == chain);
+    if (index != 0 && mesh->chains[index] == 0 && !host->is_written_off) mesh->chains[index] = chain;
+    if (index != 0 && mesh->chains[index] != chain && !host->is_written_off) {
+        MESH_ASSERT(mesh->counts_splits);
+        mesh->splits++;
+    }
+    if (index > host->published_ever) host->published_ever = index;
     for (uint64_t i = host->published + 1; i <= index; i++)
         host->seen_us[i] = mesh->now_us;
     host->published = index;
@@ -212,12 +223,31 @@ static void update_link(struct node_mesh *mesh, size_t a, size_t b);
 static void watch_role(struct node_mesh *mesh, const struct host *host)
 {
     struct node_status status;
-    uint32_t owner = (uint32_t)(host - mesh->hosts) + 1;
+    uint32_t owner = (uint32_t)(host - mesh->hosts) + 1, term, *known;
 
     node_get_status(host->node, &status);
-    if (status.role != NODE_COORDINATOR || status.term >= TERMS_MAX) return;
-    MESH_ASSERT(mesh->owners[status.term] == 0 || mesh->owners[status.term] == owner);
-    mesh->owners[status.term] = owner;
+    term = (uint32_t)status.term;
+    if (status.role != NODE_COORDINATOR || term >= TERMS_MAX || status.term >> 32 >= HISTORIES_MAX) return;
+    known = &mesh->owners[status.term >> 32][term];
+    MESH_ASSERT(*known == 0 || *known == owner);
+    *known = owner;
+}
+
+static void take_report(struct node_mesh *mesh, uint64_t number, const struct recover_report *from)
+{
+    struct node_recovery_report *report = &mesh->reports[number];
+
+    MESH_ASSERT(!report->is_there);
+    report->is_there = true;
+    report->error = from->error;
+    report->history = from->value.history;
+    if (from->value.history != 0) report->chosen = find_host(mesh, &from->value.chosen);
+    for (size_t i = 0; i < from->survivor_count; i++) {
+        const struct recover_survivor *survivor = &from->survivors[i];
+
+        if (survivor->has_answered) report->answered |= UINT64_C(1) << find_host(mesh, &survivor->id);
+        if (report->objection[0] == '\0') snprintf(report->objection, sizeof(report->objection), "%s", survivor->objection);
+    }
 }
 
 static void perform(struct node_mesh *mesh, struct host *host, const struct node_output *output)
@@ -233,6 +263,7 @@ static void perform(struct node_mesh *mesh, struct host *host, const struct node
     case NODE_OUTPUT_STORE_STATE:
     case NODE_OUTPUT_STORE_ENTRIES:
     case NODE_OUTPUT_STORE_CHUNK:
+    case NODE_OUTPUT_STORE_RECOVERY:
         event.type = EVENT_STORED;
         event.number = output->store;
         event.job = disk_job_new(output);
@@ -266,6 +297,7 @@ static void perform(struct node_mesh *mesh, struct host *host, const struct node
         if (output->level == NODE_LEVEL_ERROR) snprintf(host->last_error, sizeof(host->last_error), "%s", output->text);
         return;
     case NODE_OUTPUT_LEFT: host->has_left = true; return;
+    case NODE_OUTPUT_RECOVERED: take_report(mesh, output->cookie, output->report); return;
     }
 }
 
@@ -413,8 +445,10 @@ void node_mesh_start(struct node_mesh *mesh, size_t index)
     for (size_t i = 0; i < sizeof(options.seed); i++)
         options.seed[i] = (uint8_t)random_next(&mesh->random);
     node_disk_recover(host->disk, &recovered, &image);
+    options.recovery = node_disk_recovery(host->disk);
     err = node_new(&options, &recovered, image, mesh->now_us, &host->node);
     MESH_ASSERT(err == 0);
+    if (mesh->options.began != NULL) mesh->options.began(host->node);
     image_unref(image);
     free((void *)(uintptr_t)recovered.entries);
     host->life++;
@@ -616,6 +650,47 @@ const struct node_answer *node_mesh_answer(const struct node_mesh *mesh, int req
 {
     MESH_ASSERT(request >= 0 && request < mesh->answer_count);
     return &mesh->answers[request];
+}
+
+int node_mesh_recover(struct node_mesh *mesh, size_t index, uint64_t lost, bool is_dry, uint64_t timeout_us)
+{
+    struct uuid ids[64];
+    size_t count = 0;
+    int number = mesh->report_count, err;
+
+    MESH_ASSERT(number < REPORTS_MAX);
+    for (size_t i = 0; i < 64; i++)
+        if (lost >> i & 1) ids[count++] = mesh->hosts[i].server.broker;
+    err = node_recover(mesh->hosts[index].node, mesh->now_us, ids, count, is_dry, timeout_us, (uint64_t)number);
+    mesh->report_count += err == 0;
+    drive(mesh, &mesh->hosts[index]);
+    return err == 0 ? number : err;
+}
+
+const struct node_recovery_report *node_mesh_report(const struct node_mesh *mesh, int number)
+{
+    MESH_ASSERT(number >= 0 && number < mesh->report_count);
+    return &mesh->reports[number];
+}
+
+void node_mesh_write_off(struct node_mesh *mesh, size_t index)
+{
+    uint64_t known = 0;
+
+    mesh->hosts[index].is_written_off = true;
+    for (size_t i = 0; i < mesh->options.count; i++)
+        if (!mesh->hosts[i].is_written_off && mesh->hosts[i].published_ever > known) known = mesh->hosts[i].published_ever;
+    memset(mesh->chains + known + 1, 0, (SEEN_MAX - known - 1) * sizeof(mesh->chains[0])); /* what only the lost have seen */
+}
+
+void node_mesh_count_splits(struct node_mesh *mesh)
+{
+    mesh->counts_splits = true;
+}
+
+size_t node_mesh_splits(const struct node_mesh *mesh)
+{
+    return mesh->splits;
 }
 
 void node_mesh_leave(struct node_mesh *mesh, size_t host)

@@ -17,6 +17,7 @@ struct node_mesh_options {
     uint32_t link_us, link_jitter_us, disk_us, gossip_us;
     bool is_sparse;         /* links only where one of the two wants it, and to a few others; else everybody to everybody */
     struct node_options node; /* self, boot and seed are filled in */
+    void (*began)(struct node *node); /* called with each new node; may be NULL */
 };
 void node_mesh_options_init(struct node_mesh_options *options, size_t count);
 
@@ -58,6 +59,23 @@ int node_mesh_request(struct node_mesh *mesh, size_t host, enum node_op op, stru
 int node_mesh_create(struct node_mesh *mesh, size_t host, const char *topic, int partitions);
 int node_mesh_delete(struct node_mesh *mesh, size_t host, const char *topic);
 const struct node_answer *node_mesh_answer(const struct node_mesh *mesh, int request);
+
+/* Recovers at `host` without the `lost` (one bit per host); a number for node_mesh_report(), or a negative error. */
+int node_mesh_recover(struct node_mesh *mesh, size_t host, uint64_t lost, bool is_dry, uint64_t timeout_us);
+struct node_recovery_report {
+    bool is_there;
+    int error;
+    uint64_t history;
+    size_t chosen;                    /* host */
+    uint64_t answered;                /* one bit per host */
+    char objection[RECOVER_TEXT_SIZE]; /* the first one */
+};
+const struct node_recovery_report *node_mesh_report(const struct node_mesh *mesh, int number);
+/* What `host` publishes is not compared with the others' any more: it was declared lost. */
+void node_mesh_write_off(struct node_mesh *mesh, size_t host);
+/* From now on another history is counted instead of ending the test. */
+void node_mesh_count_splits(struct node_mesh *mesh);
+size_t node_mesh_splits(const struct node_mesh *mesh);
 
 void node_mesh_leave(struct node_mesh *mesh, size_t host);
 bool node_mesh_has_left(const struct node_mesh *mesh, size_t host);

@@ -91,9 +91,21 @@ static int no_coordinator(struct arena *arena, const struct describe_facts *fact
     return describe_add_problem(arena, status, what,
                                 "topics cannot be made, changed or deleted, and no leader moves; partitions whose leaders live can be written and read as "
                                 "before",
-                                heard < needed ? "start the voters that are not heard; each comes back with its data directory, on any machine"
+                                heard < needed ? "start the voters that are not heard; each comes back with its data directory, on any machine. If they are gone for good: mesh "
+                                                 "recover --accept-loss-of BROKER[,BROKER...] shows what would be given up, and asks"
                                                : "wait a few seconds: one is being elected; if it stays so, look in 'mesh members' and the brokers' logs for "
                                                  "links that are down");
+}
+
+/* ---- a recovery that is not finished ---- */
+
+static int recovering(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
+{
+    if (!facts->is_recovering) return 0;
+    return describe_add_problem(arena, status, arena_strdup(arena, "a recovery of the mesh was begun and is not finished"),
+                                "until all survivors have accepted it, this broker takes part in no decision",
+                                "start the survivors: they finish it by themselves. If another one is gone for good, too: mesh recover --accept-loss-of with "
+                                "all the lost");
 }
 
 /* ---- what this many voters can promise ---- */
@@ -178,6 +190,7 @@ int describe_mesh_problems(struct arena *arena, const struct image *image, const
 {
     int err = metadata_disk(arena, facts, status);
 
+    if (err == 0) err = recovering(arena, facts, status);
     if (err == 0 && facts->coordinator < 0) err = no_coordinator(arena, facts, status);
     if (err == 0) err = voters_promise(arena, image, facts, status);
     if (err == 0) err = fenced_brokers(arena, image, facts, status);

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/list.h"
+#include "cmd/broker/metadata/recovery_file.h"
 #include "cmd/broker/runtime/lane.h"
 
 #include <ev.h>
@@ -17,7 +18,7 @@
 #define SNAPSHOT_READ_MAX    (1u << 20)
 #define SPARE_BYTES          4096 /* entries of one job that find a place when there is no memory */
 
-enum job_type { JOB_STATE, JOB_ENTRIES, JOB_CHUNK, JOB_TAKE, JOB_READ, JOB_RESTORE };
+enum job_type { JOB_STATE, JOB_ENTRIES, JOB_RECOVERY, JOB_CHUNK, JOB_TAKE, JOB_READ, JOB_RESTORE };
 
 struct job {
     struct list_node node; /* in disk.waiting, or in disk.running */
@@ -31,7 +32,7 @@ struct job {
     struct raft_config config;
     uint64_t offset, total;
     bool is_last;
-    struct slice chunk; /* behind the job */
+    struct slice chunk; /* behind the job; RECOVERY: its bytes */
     bool is_spare;      /* its memory is the disk's */
     const struct image *image; /* referenced */
     struct image *restored;    /* RESTORE's result */
@@ -125,6 +126,7 @@ static int run_job(struct disk *disk, struct job *job)
     case JOB_ENTRIES:
         raft_store_note_committed(disk->store, disk->run_committed);
         return raft_store_append(disk->store, disk->run, disk->run_count);
+    case JOB_RECOVERY: return recovery_file_store(disk->options.fs, &disk->options.self, job->chunk);
     case JOB_CHUNK:
         return raft_store_snapshot_chunk(disk->store, &job->position, &job->config, job->offset, job->chunk, job->total, job->is_last);
     case JOB_TAKE: return take_snapshot(disk->store, job);
@@ -260,6 +262,7 @@ static void tell(struct disk *disk, struct job *job)
     switch (job->type) {
     case JOB_STATE:
     case JOB_ENTRIES:
+    case JOB_RECOVERY:
     case JOB_CHUNK:
         if (job->error == 0)
             hooks->stored(user, job->store);
@@ -418,6 +421,18 @@ int disk_store_chunk(struct disk *disk, uint64_t store, const struct raft_positi
     job->offset = offset;
     job->total = total;
     job->is_last = is_last;
+    start_next(disk);
+    return 0;
+}
+
+int disk_store_recovery(struct disk *disk, uint64_t store, struct slice bytes)
+{
+    struct job *job;
+    int err = job_new(disk, JOB_RECOVERY, store, bytes.size, &job);
+
+    if (err != 0) return err;
+    if (bytes.size != 0) memcpy(job + 1, bytes.data, bytes.size);
+    job->chunk = slice_of(job + 1, bytes.size);
     start_next(disk);
     return 0;
 }

@@ -25,6 +25,8 @@ struct disk_hooks {
 };
 
 struct disk_options {
+    struct fs *fs;           /* borrowed: for DIR/recovery */
+    struct raft_server self; /* whose it is */
     struct ev_loop *loop;
     struct mailbox *home; /* the control loop's */
     const struct disk_hooks *hooks; /* kept */
@@ -44,6 +46,7 @@ int disk_store_state(struct disk *disk, uint64_t store, uint64_t term, const str
 int disk_store_entries(struct disk *disk, uint64_t store, uint64_t committed, const struct raft_entry *entries, size_t count);
 int disk_store_chunk(struct disk *disk, uint64_t store, const struct raft_position *position, const struct raft_config *config, uint64_t offset,
                      struct slice bytes, uint64_t total, bool is_last);
+int disk_store_recovery(struct disk *disk, uint64_t store, struct slice bytes); /* DIR/recovery */
 int disk_take_snapshot(struct disk *disk, const struct image *image, const struct raft_position *position, const struct raft_config *config);
 /* `size` bytes from `offset` of the newest snapshot, which must be the one at `index` unless that is 0. */
 int disk_read_snapshot(struct disk *disk, uint64_t read, uint64_t index, uint64_t offset, uint64_t size);

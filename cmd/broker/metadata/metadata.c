@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cmd/broker/metadata/metadata_internal.h"
+#include "cmd/broker/metadata/recovery_file.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "crypto/crypto.h"
 
@@ -44,6 +45,7 @@ static void store(struct metadata *metadata, const struct node_output *output)
     case NODE_OUTPUT_STORE_ENTRIES:
         err = disk_store_entries(disk, output->store, output->committed, output->entries, output->entry_count);
         break;
+    case NODE_OUTPUT_STORE_RECOVERY: err = disk_store_recovery(disk, output->store, output->bytes); break;
     default:
         err = disk_store_chunk(disk, output->store, &output->position, output->config, output->offset, output->bytes, output->total,
                                output->is_last);
@@ -88,7 +90,8 @@ static void carry_out(struct metadata *metadata, const struct node_output *outpu
     case NODE_OUTPUT_WANT_LINK: metadata_want_link(metadata, output); break;
     case NODE_OUTPUT_STORE_STATE:
     case NODE_OUTPUT_STORE_ENTRIES:
-    case NODE_OUTPUT_STORE_CHUNK: store(metadata, output); break;
+    case NODE_OUTPUT_STORE_CHUNK:
+    case NODE_OUTPUT_STORE_RECOVERY: store(metadata, output); break;
     case NODE_OUTPUT_SNAPSHOT_TAKE:
         if (disk_take_snapshot(metadata->disk, output->image, &output->position, output->config) != 0)
             node_snapshot_taken(metadata->node, now_us, output->position.index, MESH_ENOMEM);
@@ -109,6 +112,7 @@ static void carry_out(struct metadata *metadata, const struct node_output *outpu
     case NODE_OUTPUT_STATUS: note_status(metadata); break;
     case NODE_OUTPUT_EVENT: log_event(output); break;
     case NODE_OUTPUT_LEFT: metadata->has_left = true; break;
+    case NODE_OUTPUT_RECOVERED: metadata_note_recovered(metadata, output); break;
     }
 }
 
@@ -143,6 +147,7 @@ static void tell(struct metadata *metadata)
     }
     if (metadata->left != NULL && (metadata->has_left || metadata->status.has_failed)) tell_left(metadata); /* who has failed leads nothing */
     metadata_tell_answered(metadata);
+    metadata_tell_recovered(metadata, metadata->status.has_failed ? metadata->status.failure_error : 0);
     if (metadata->status.has_failed) metadata_fail_requests(metadata, metadata->status.failure_error);
 }
 
@@ -321,7 +326,7 @@ static int prove_committed(const struct recovery_catalog *logs, const struct ima
     return err;
 }
 
-static int new_node(struct metadata *metadata, const struct metadata_options *options, const struct raft_recovered *recovered)
+static int new_node(struct metadata *metadata, const struct metadata_options *options, const struct raft_recovered *recovered, struct slice recovery)
 {
     struct raft_recovered proven = *recovered;
     struct node_options node_options;
@@ -337,6 +342,7 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.cluster_id = options->identity->cluster_id;
         random_system_bytes(node_options.seed, sizeof(node_options.seed));
         node_options.is_witness = options->is_witness;
+        node_options.recovery = recovery;
         if (options->leave_ms_max != 0 && options->leave_ms_max < node_options.leave_us / 1000)
             node_options.leave_us = options->leave_ms_max * 1000;
         node_options.was_unclean = options->was_unclean;
@@ -421,6 +427,23 @@ static int refuse_alone(struct fs *fs, const struct raft_store_report *report, c
     return MESH_ECORRUPT;
 }
 
+/* What this disk promised when the mesh was recovered goes with the log; whoever was removed does not begin. */
+static int open_node(struct metadata *metadata, const struct metadata_options *options, const struct raft_recovered *recovered, char *message)
+{
+    const struct raft_server self = {options->identity->broker_id, options->identity->dir_id};
+    struct buffer recovery = BUFFER_INIT;
+    struct node_status status;
+    int err = recovery_file_load(options->fs, &self, &recovery, message, METADATA_MESSAGE_SIZE);
+
+    if (err == 0) err = new_node(metadata, options, recovered, buffer_slice(&recovery));
+    buffer_deinit(&recovery);
+    if (err != 0) return err;
+    node_get_status(metadata->node, &status);
+    if (!status.is_removed) return 0;
+    snprintf(message, METADATA_MESSAGE_SIZE, "%s", status.failure);
+    return MESH_EUNAUTHORIZED;
+}
+
 static int open_all(struct metadata *metadata, const struct metadata_options *options, char *message)
 {
     const struct raft_server self = {options->identity->broker_id, options->identity->dir_id};
@@ -436,7 +459,7 @@ static int open_all(struct metadata *metadata, const struct metadata_options *op
     report_recovery(&report);
     if (report.damaged_until != 0 && !options->knows_others) return refuse_alone(options->fs, &report, message);
     metadata->was_damaged = report.damaged_until != 0 || recovered->damaged_until != 0;
-    return new_node(metadata, options, recovered);
+    return open_node(metadata, options, recovered, message);
 }
 
 static void explain(int err, char *message)
@@ -459,6 +482,8 @@ int metadata_open(const struct metadata_options *options, struct metadata **ret_
         metadata->hooks = *options->hooks;
         metadata->user = options->user;
         metadata->fs = options->fs;
+        metadata->self = options->identity->broker_id;
+        metadata->dir = options->identity->dir_id;
         metadata->loop = options->loop;
         metadata->mailbox = options->mailbox;
         list_init(&metadata->requests);
@@ -484,6 +509,7 @@ void metadata_close(struct metadata *metadata)
     metadata->is_closing = true;
     ev_timer_stop(metadata->loop, &metadata->timer);
     metadata_drop_requests(metadata);
+    metadata_tell_recovered(metadata, MESH_ESHUTDOWN);
     tell_left(metadata);
     if (metadata->disk != NULL)
         disk_free(metadata->disk);
@@ -496,7 +522,8 @@ void metadata_close(struct metadata *metadata)
 
 int metadata_start(struct metadata *metadata, const struct node_self *self)
 {
-    const struct disk_options options = {metadata->loop, metadata->mailbox, &disk_hooks, metadata};
+    const struct disk_options options = {
+        metadata->fs, {metadata->self, metadata->dir}, metadata->loop, metadata->mailbox, &disk_hooks, metadata};
     struct raft_store *store = metadata->store;
     int err;
 

@@ -99,6 +99,16 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done, void *user);
 void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done, void *user);
 
+/* Takes a broker that is gone for good out of the mesh. Errors by done(): MESH_ENOTFOUND, MESH_EINVAL (it lives, or holds the only
+ * copies and accepts_loss is not set), and those of node_request(). */
+typedef void metadata_remove_fn(void *user, int error, const char *message, const struct message_remove_response *response);
+void metadata_remove(struct metadata *metadata, const struct message_remove_request *request, metadata_remove_fn *done, void *user);
+
+/* Makes the survivors a mesh again (node_recover()); what speaks against it is in the response, which is done's while it runs. Errors by done():
+ * MESH_ENOTFOUND, MESH_EINVAL (a name), MESH_EBUSY (one is under way), MESH_ENOMEM, MESH_ESHUTDOWN, and what the metadata have failed with. */
+typedef void metadata_recover_fn(void *user, int error, const char *message, const struct message_recover_response *response);
+void metadata_recover(struct metadata *metadata, const struct message_recover_request *request, metadata_recover_fn *done, void *user);
+
 /* A block of producer ids [first, first + count); never handed out again. */
 typedef void metadata_producer_ids_fn(void *user, int error, int64_t first, uint32_t count);
 #define METADATA_PRODUCER_BLOCK 1000

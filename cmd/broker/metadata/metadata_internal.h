@@ -8,11 +8,14 @@
 
 #include <ev.h>
 
+typedef void metadata_plain_fn(void *user, int error, const char *message);
+
 /* One change that somebody waits for; its address is the node's cookie. */
 struct metadata_request {
     struct list_node node; /* in metadata.requests, or in metadata.answered */
-    metadata_topic_fn *topic_done; /* one of the two */
+    metadata_topic_fn *topic_done; /* one of the three */
     metadata_producer_ids_fn *ids_done;
+    metadata_plain_fn *plain_done;
     void *user;
     const struct image_topic *before; /* referenced: what is to be deleted, as it was; or NULL */
     int error;
@@ -23,7 +26,11 @@ struct metadata_request {
     char text[NODE_TEXT_SIZE];
 };
 
+struct metadata_recovery; /* metadata_recover.c */
+
 struct metadata {
+    struct uuid self, dir;
+    struct metadata_recovery *recovery; /* asked for here; NULL: none */
     struct metadata_hooks hooks;
     void *user;
     struct fs *fs; /* borrowed */
@@ -49,6 +56,11 @@ struct metadata {
 
 uint64_t metadata_now_us(void);
 
+/* ---- metadata_recover.c ---- */
+
+void metadata_note_recovered(struct metadata *metadata, const struct node_output *output);
+void metadata_tell_recovered(struct metadata *metadata, int error); /* when it is answered, or has failed */
+
 /* After every event: carries out what the node wants done, then tells those who wait. */
 void metadata_drive(struct metadata *metadata);
 
@@ -66,6 +78,7 @@ void metadata_note_answer(struct metadata *metadata, const struct node_output *o
 void metadata_tell_answered(struct metadata *metadata);
 /* The disk has failed: this broker's image will never show what they asked for. */
 void metadata_fail_requests(struct metadata *metadata, int error);
+void metadata_request_retire(struct metadata *metadata, const struct uuid *broker, bool accepts_loss, metadata_plain_fn *done, void *user);
 void metadata_drop_requests(struct metadata *metadata); /* each is answered with MESH_ESHUTDOWN */
 
 #endif

@@ -15,15 +15,16 @@ static void request_tell(struct metadata *metadata, struct metadata_request *req
 
     if (request->is_told) return;
     request->is_told = true;
-    if (request->ids_done != NULL) {
+    if (request->error != 0 && request->text[0] == '\0') snprintf(request->text, sizeof(request->text), "%s", mesh_strerror(request->error));
+    if (request->plain_done != NULL) {
+        request->plain_done(request->user, request->error, request->text);
+    } else if (request->ids_done != NULL) {
         request->ids_done(request->user, request->error, request->first_id, request->id_count);
     } else {
         if (request->error == 0 && !uuid_is_zero(&request->topic_id)) {
             topic = image_find_topic(node_image(metadata->node), &request->topic_id);
             if (topic == NULL) topic = request->before;
         }
-        if (request->error != 0 && request->text[0] == '\0')
-            snprintf(request->text, sizeof(request->text), "%s", mesh_strerror(request->error));
         request->topic_done(request->user, request->error, request->text, topic);
     }
 }
@@ -185,4 +186,18 @@ void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, m
     request->ids_done = done;
     request->user = user;
     ask(metadata, request, NODE_OP_PRODUCER_IDS, &body, node_encode_producer_ids(&body, count));
+}
+
+void metadata_request_retire(struct metadata *metadata, const struct uuid *broker, bool accepts_loss, metadata_plain_fn *done, void *user)
+{
+    struct metadata_request *request = calloc(1, sizeof(*request));
+    struct buffer body = BUFFER_INIT;
+
+    if (request == NULL) {
+        done(user, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM));
+        return;
+    }
+    request->plain_done = done;
+    request->user = user;
+    ask(metadata, request, NODE_OP_BROKER_RETIRE, &body, node_encode_retire(&body, broker, accepts_loss, false));
 }

@@ -67,6 +67,7 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
         .disk_free_bytes_min = control->disk_free_bytes_min,
         .metadata_error = metadata_error(control->metadata),
         .metadata_failure = metadata_status(control->metadata)->failure,
+        .is_recovering = metadata_status(control->metadata)->is_recovering,
         .no_coordinator_ms = no_coordinator_ms(control),
         .member_state = control->peers != NULL ? member_state : NULL,
         .member_user = control->peers,

@@ -316,6 +316,48 @@ MESH_EXPORT void mesh_members_free(struct mesh_members *members);
  * an error it may or may not have left. */
 MESH_EXPORT int mesh_leave(struct mesh_client *client);
 
+struct mesh_removed_info {
+    char id[37]; /* uuid text */
+    char name[256];
+    uint32_t hosted_partitions, lost_partitions; /* lost: there is no other copy */
+};
+
+/* Takes a broker that is gone for good out of the mesh, by name or uuid: it must have left or be dead, and is refused when it comes back. Unless
+ * accepts_loss, it is not done while the broker has the only copy of a partition. Errors: MESH_ENOTFOUND, MESH_EINVAL, MESH_ENO_COORDINATOR, ... */
+MESH_EXPORT int mesh_remove(struct mesh_client *client, const char *broker, int accepts_loss, struct mesh_removed_info *ret_removed);
+
+struct mesh_lost_info {
+    char id[37];
+    const char *name;
+    int is_voter;
+    uint32_t hosted_partitions;
+};
+struct mesh_survivor_info {
+    char id[37];
+    const char *name, *objection; /* objection: what speaks against it, as that broker says; "": nothing */
+    int has_answered, is_voter, is_damaged;
+    int is_chosen;                 /* its metadata log goes on */
+    uint64_t last_index, committed; /* of its metadata log */
+};
+struct mesh_recovery_info {
+    int is_done;
+    const char *objection; /* why nothing was done; "": nothing speaks against it */
+    uint64_t history;      /* the number of the history that has begun, or would */
+    const struct mesh_lost_info *lost;
+    size_t lost_count;
+    const struct mesh_survivor_info *survivors;
+    size_t survivor_count;
+    uint32_t lost_partitions; /* whose only copies are on the lost */
+};
+struct mesh_recovery; /* owns what its info points to */
+
+/* A majority of the voters is gone for good: makes the others a mesh again, without the lost (names or uuids), who are refused when they come back. Unless
+ * is_for_real, everybody is only asked. Done once, however often it is asked for, and finished by the brokers when this call has timed
+ * out. Errors: MESH_ENOTFOUND, MESH_EINVAL (a name), MESH_EUNREACHABLE, ... What speaks against it is no error: see `objection`. */
+MESH_EXPORT int mesh_recover(struct mesh_client *client, const char *const *lost, size_t lost_count, int is_for_real, struct mesh_recovery **ret_recovery);
+MESH_EXPORT const struct mesh_recovery_info *mesh_recovery_info(const struct mesh_recovery *recovery);
+MESH_EXPORT void mesh_recovery_free(struct mesh_recovery *recovery);
+
 struct mesh_key_info {
     const char *id; /* 8 hexadecimal digits: public, not the key */
     int is_used;    /* packets are sealed with it */

@@ -132,6 +132,7 @@ static void carry_out(struct hand_node *of, const struct node_output *output)
     case NODE_OUTPUT_SEND: add_message(number_of(&of->server.broker), number_of(&output->peer), output->link, output->bytes); return;
     case NODE_OUTPUT_STORE_CHUNK: store_chunk(of, output); of->store_due = output->store; return;
     case NODE_OUTPUT_STORE_STATE:
+    case NODE_OUTPUT_STORE_RECOVERY: /* nobody starts again with it */
     case NODE_OUTPUT_STORE_ENTRIES: of->store_due = output->store; return;
     case NODE_OUTPUT_SNAPSHOT_TAKE: take_snapshot(of, output); return;
     case NODE_OUTPUT_SNAPSHOT_READ:
@@ -146,6 +147,7 @@ static void carry_out(struct hand_node *of, const struct node_output *output)
     case NODE_OUTPUT_PUBLISH:
     case NODE_OUTPUT_FRONTIER:
     case NODE_OUTPUT_STATUS:
+    case NODE_OUTPUT_RECOVERED:
     case NODE_OUTPUT_LEFT: return;
     }
 }

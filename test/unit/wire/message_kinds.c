@@ -325,6 +325,51 @@ static void fill_keys_response(struct fill *fill, struct message_keys_response *
     message->waiting_for = fill_string(fill);
 }
 
+static void fill_remove_request(struct fill *fill, struct message_remove_request *message)
+{
+    message->broker = fill_string(fill);
+    message->accepts_loss = fill_bool(fill);
+}
+
+static void fill_remove_response(struct fill *fill, struct message_remove_response *message)
+{
+    message->broker_id = fill_uuid(fill);
+    message->name = fill_string(fill);
+    message->hosted_partitions = fill_uint32(fill);
+    message->lost_partitions = fill_uint32(fill);
+}
+
+static void fill_recover_request(struct fill *fill, struct message_recover_request *message)
+{
+    message->lost = fill_strings(fill, &message->lost_count);
+    message->is_for_real = fill_bool(fill);
+}
+
+static void fill_recover_response(struct fill *fill, struct message_recover_response *message)
+{
+    message->is_done = fill_bool(fill);
+    message->objection = fill_string(fill);
+    message->history = fill_number(fill);
+    message->lost_partitions = fill_uint32(fill);
+    message->lost = fill_array(fill, sizeof(*message->lost), &message->lost_count);
+    for (size_t i = 0; i < message->lost_count; i++)
+        message->lost[i] = (struct message_lost_broker){fill_uuid(fill), fill_string(fill), fill_bool(fill), fill_uint32(fill)};
+    message->survivors = fill_array(fill, sizeof(*message->survivors), &message->survivor_count);
+    for (size_t i = 0; i < message->survivor_count; i++) {
+        struct message_survivor *survivor = &message->survivors[i];
+
+        survivor->broker_id = fill_uuid(fill);
+        survivor->name = fill_string(fill);
+        survivor->objection = fill_string(fill);
+        survivor->has_answered = fill_bool(fill);
+        survivor->is_voter = fill_bool(fill);
+        survivor->is_damaged = fill_bool(fill);
+        survivor->is_chosen = fill_bool(fill);
+        survivor->last_index = fill_number(fill);
+        survivor->committed = fill_number(fill);
+    }
+}
+
 static void fill_why_request(struct fill *fill, struct message_why_request *message)
 {
     message->topic = fill_string(fill);
@@ -378,6 +423,10 @@ static void fill_why_response(struct fill *fill, struct message_why_response *me
     X(members_response, message_members_response, fill_members_response, members_response)                   \
     X(keys_request, message_keys_request, fill_keys_request, keys_request)                                   \
     X(keys_response, message_keys_response, fill_keys_response, keys_response)                               \
+    X(remove_request, message_remove_request, fill_remove_request, remove_request)                           \
+    X(remove_response, message_remove_response, fill_remove_response, remove_response)                       \
+    X(recover_request, message_recover_request, fill_recover_request, recover_request)                       \
+    X(recover_response, message_recover_response, fill_recover_response, recover_response)                   \
     X(why_request, message_why_request, fill_why_request, why_request)                                       \
     X(why_response, message_why_response, fill_why_response, why_response)
 

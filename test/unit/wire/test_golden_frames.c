@@ -206,6 +206,43 @@ static void encode_why_response(struct buffer *to)
     ck_assert_int_eq(message_encode_why_response(to, &message), 0);
 }
 
+/* ---- brokers that are gone for good ---- */
+
+static void encode_remove_request(struct buffer *to)
+{
+    struct message_remove_request message = {(char[]){"b3"}, true};
+
+    ck_assert_int_eq(message_encode_remove_request(to, &message), 0);
+}
+
+static void encode_remove_response(struct buffer *to)
+{
+    struct message_remove_response message = {uuid_from(0x20), (char[]){"b3"}, 300, 2};
+
+    ck_assert_int_eq(message_encode_remove_response(to, &message), 0);
+}
+
+static void encode_recover_request(struct buffer *to)
+{
+    char *lost[] = {(char[]){"b2"}, (char[]){"b3"}};
+    struct message_recover_request message = {lost, 2, true};
+
+    ck_assert_int_eq(message_encode_recover_request(to, &message), 0);
+}
+
+static void encode_recover_response(struct buffer *to)
+{
+    struct message_lost_broker lost = {uuid_from(0x20), (char[]){"b2"}, true, 7};
+    struct message_survivor survivors[] = {
+        {.broker_id = uuid_from(0x30), .name = (char[]){"b1"}, .objection = (char[]){""}, .has_answered = true, .is_voter = true, .is_chosen = true,
+         .last_index = 500, .committed = 499},
+        {.broker_id = uuid_from(0x40), .name = (char[]){"b4"}, .objection = (char[]){"a reason"}, .has_answered = true, .is_damaged = true},
+    };
+    struct message_recover_response message = {true, (char[]){""}, 1, &lost, 1, survivors, 2, 3};
+
+    ck_assert_int_eq(message_encode_recover_response(to, &message), 0);
+}
+
 /* ---- topics ---- */
 
 static void encode_topic_create(struct buffer *to)
@@ -470,6 +507,10 @@ static const struct golden_case {
     {"keys_response", 1, FRAME_OP_KEYS, 15, 0, encode_keys_response, recode_keys_response},
     {"why_request", 0, FRAME_OP_WHY, 16, 0, encode_why_request, recode_why_request},
     {"why_response", 1, FRAME_OP_WHY, 16, 0, encode_why_response, recode_why_response},
+    {"remove_request", 0, FRAME_OP_REMOVE, 17, 0, encode_remove_request, recode_remove_request},
+    {"remove_response", 1, FRAME_OP_REMOVE, 17, 0, encode_remove_response, recode_remove_response},
+    {"recover_request", 0, FRAME_OP_RECOVER, 18, 0, encode_recover_request, recode_recover_request},
+    {"recover_response", 1, FRAME_OP_RECOVER, 18, 0, encode_recover_response, recode_recover_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

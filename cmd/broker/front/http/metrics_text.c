@@ -119,6 +119,8 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_LEAVE] = "leave",
     [FRAME_OP_KEYS] = "keys",
     [FRAME_OP_WHY] = "why",
+    [FRAME_OP_REMOVE] = "remove",
+    [FRAME_OP_RECOVER] = "recover",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

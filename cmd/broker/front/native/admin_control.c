@@ -158,6 +158,50 @@ static void serve_why(struct admin_call *call)
     message_deinit_why_request(&request);
 }
 
+/* ---- brokers that are gone for good ---- */
+
+static void on_removed(void *user, int error, const char *message, const struct message_remove_response *response)
+{
+    struct admin_call *call = user;
+
+    if (error == 0) error = message_encode_remove_response(&call->response, response);
+    admin_answer(call, error, message);
+}
+
+static void serve_remove(struct admin_call *call)
+{
+    struct message_remove_request request;
+    int err = message_decode_remove_request(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_remove(call->control->metadata, &request, on_removed, call);
+    message_deinit_remove_request(&request);
+}
+
+static void on_recovered(void *user, int error, const char *message, const struct message_recover_response *response)
+{
+    struct admin_call *call = user;
+
+    if (error == 0) error = message_encode_recover_response(&call->response, response);
+    admin_answer(call, error, message);
+}
+
+static void serve_recover(struct admin_call *call)
+{
+    struct message_recover_request request;
+    int err = message_decode_recover_request(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_recover(call->control->metadata, &request, on_recovered, call);
+    message_deinit_recover_request(&request);
+}
+
 /* ---- producer ids ---- */
 
 static void on_producer_id(void *user, int error, int64_t producer_id)
@@ -260,6 +304,8 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_LEAVE: serve_leave(call); break;
     case FRAME_OP_KEYS: serve_keys(call); break;
     case FRAME_OP_WHY: serve_why(call); break;
+    case FRAME_OP_REMOVE: serve_remove(call); break;
+    case FRAME_OP_RECOVER: serve_recover(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
     }

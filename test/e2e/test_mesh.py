@@ -192,6 +192,37 @@ class Mesh(MeshCase):
         victim.start()
         self.until("the old coordinator has not caught up", lambda: self.topics(victim) == {"t", "after"}, victim)
 
+    def voters(self, broker):
+        return {row["name"] for row in self.status(broker)["voters"] if not row["learner"]}
+
+    def test_two_brokers_and_a_witness_fail_over(self):
+        brokers = self.start_mesh(2)
+        witness = self.start_broker(self.path("w"), seeds=[brokers[0].address], options=["--name", "w", "--witness", *QUICK])
+        everybody = [*brokers, witness]
+        self.until("the witness does not vote", lambda: self.voters(witness) == {"b0", "b1", "w"}, *everybody)
+        rows = {row["name"]: row for row in self.status(witness)["brokers"]}
+        self.assertEqual({name: row["witness"] for name, row in rows.items()}, {"b0": False, "b1": False, "w": True})
+
+        # It hosts nothing, whichever broker is asked and however many partitions there are; it takes and gives records all the same.
+        self.mesh("topic", "create", "spread", "--partitions", "8", "--replicas", "1", broker=witness)
+        hosts = {node_id for p in self.described(witness, "spread") for node_id in p["replicas"]}
+        self.assertEqual(hosts, {rows["b0"]["node_id"], rows["b1"]["node_id"]})
+        self.mesh("produce", "spread", "--key-delimiter", " ", stdin=b"".join(b"%d %d\n" % (i, i) for i in range(500)), broker=witness)
+        self.assertEqual(len(self.mesh("consume", "spread", "--until-end", broker=witness).out.splitlines()), 500)
+
+        # Either of the two may die: the other one and the witness are a majority.
+        for number in range(2):
+            dead, alive = brokers[number], brokers[1 - number]
+            dead.kill()
+            self.wait_coordinator([alive, witness], but={dead.ready.split("broker=")[1].split()[0]})
+            self.mesh("topic", "create", f"without-{number}", "--replicas", "1", broker=witness if number else alive)
+            self.until("the witness does not know", lambda: f"without-{number}" in self.topics(witness) & self.topics(alive), *everybody)
+            dead.start()
+            self.until("who came back does not know", lambda: f"without-{number}" in self.topics(dead), *everybody)
+            self.until("not all serve again", lambda: {row["state"] for row in self.status(dead)["brokers"]} == {"serving"}, *everybody)
+        self.assertEqual(self.voters(witness), {"b0", "b1", "w"})
+        self.assertEqual(len(self.mesh("consume", "spread", "--until-end", broker=witness).out.splitlines()), 500)
+
     def test_without_a_majority_reading_works_and_changes_are_refused_for_now(self):
         brokers = self.check_first_boot(3)
         for broker in brokers[1:]:

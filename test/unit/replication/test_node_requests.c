@@ -3,6 +3,7 @@
 #include "support/run_suite.h"
 
 #include "base/buffer.h"
+#include "base/codec.h"
 #include "base/error.h"
 #include "wire/message.h"
 
@@ -72,6 +73,25 @@ static struct slice alteration(const char *topic, int32_t partitions)
 
     buffer_clear(&body);
     ck_assert_int_eq(message_encode_topic_alter(&body, &alter), 0);
+    return buffer_slice(&body);
+}
+
+static struct slice registration(uint16_t port)
+{
+    struct raft_server origin = hand_server(ORIGIN);
+    struct codec_writer writer = {.to = &body};
+
+    buffer_clear(&body);
+    codec_put_varint(&writer, 1); /* boot */
+    codec_put_uuid(&writer, &origin.dir);
+    codec_put_string(&writer, "origin");
+    codec_put_string(&writer, "host.example");
+    codec_put_string(&writer, "");
+    codec_put_varint(&writer, port);
+    codec_put_varint(&writer, 1); /* shards */
+    for (int i = 0; i < 3; i++)
+        codec_put_varint(&writer, 0); /* no witness, a clean stop, nothing lost */
+    ck_assert_int_eq(writer.error, 0);
     return buffer_slice(&body);
 }
 
@@ -150,6 +170,20 @@ START_TEST(what_was_done_is_done_once)
     ck_assert_int_eq(ask_error(101, 100, NODE_OP_TOPIC_DELETE, deletion("orders")), 0);
     ck_assert_int_eq(ask_error(100, 100, NODE_OP_TOPIC_CREATE, creation("orders")), 0);
     ck_assert(!has_topic("orders"));
+    end_coordinator();
+}
+END_TEST
+
+/* A registration leaves no id in the log. Its copy must not undo a later one. */
+START_TEST(what_leaves_no_id_is_decided_once_too)
+{
+    struct raft_server origin = hand_server(ORIGIN);
+
+    begin_coordinator();
+    ck_assert_int_eq(ask_error(100, 100, NODE_OP_REGISTER, registration(1000)), 0);
+    ck_assert_int_eq(ask_error(101, 100, NODE_OP_REGISTER, registration(2000)), 0);
+    ck_assert_int_eq(ask_error(100, 100, NODE_OP_REGISTER, registration(1000)), 0);
+    ck_assert_uint_eq(image_find_broker_by_uuid(node_image(hand.nodes[0].node), &origin.broker)->port, 2000);
     end_coordinator();
 }
 END_TEST
@@ -321,6 +355,7 @@ int main(void)
     tcase_add_test(tcase, what_was_refused_stays_refused);
     tcase_add_test(tcase, what_was_so_already_is_not_made_so_later);
     tcase_add_test(tcase, what_was_done_is_done_once);
+    tcase_add_test(tcase, what_leaves_no_id_is_decided_once_too);
     tcase_add_test(tcase, a_copy_of_another_term_is_not_decided);
     tcase_add_test(tcase, what_nobody_waits_for_is_not_decided);
     tcase_add_test(tcase, another_process_of_the_origin_is_heard_at_once);

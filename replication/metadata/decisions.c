@@ -177,6 +177,7 @@ void node_decisions_read(struct node *node, uint64_t context, uint64_t index)
 static void order_free(struct node *node, struct order *order)
 {
     list_remove(&order->node);
+    order->origin->order_count--;
     node->backlog_count--;
     node->backlog_bytes -= order->body.size;
     buffer_deinit(&order->body);
@@ -208,6 +209,8 @@ static struct order *add_order(struct node *node, struct origin *origin, const s
         free(order);
         return NULL;
     }
+    order->origin = origin;
+    origin->order_count++;
     list_push_back(&node->backlog, &order->node);
     node->backlog_count++;
     node->backlog_bytes += order->body.size;
@@ -230,7 +233,6 @@ void node_decisions_take(struct node *node, const struct uuid *id, const struct 
         answer_verdict(node, id, request->boot, request->sequence, NODE_VERDICT_BUSY);
         return;
     }
-    order->origin = origin;
     order->boot = request->boot;
     order->sequence = request->sequence;
     order->op = (enum node_op)request->op;

@@ -138,6 +138,7 @@ struct origin {
     struct map_node map_node; /* in node->origin_map */
     struct uuid id;
     uint64_t oldest;       /* the first request that it still waits for */
+    size_t order_count;    /* of it, in the backlog */
     struct list_node kept; /* struct decided: answered without an entry that remembers it */
 };
 

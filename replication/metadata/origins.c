@@ -23,22 +23,45 @@ static struct origin *find(const struct node *node, const struct uuid *id)
     return NULL;
 }
 
+static void let_go(struct decided *decided)
+{
+    list_remove(&decided->kept);
+    if (!decided->is_waiting) node_decided_free(decided);
+}
+
+static void forget(struct node *node, struct origin *origin)
+{
+    list_for_each_safe(at, &origin->kept)
+        let_go(container_of(at, struct decided, kept));
+    map_remove(&node->origin_map, &origin->map_node);
+    free(origin);
+}
+
+/* Whoever has no link here: the copies that it sent over the last one are gone with that, and what it was not answered it asks anew. */
+static void make_room(struct node *node)
+{
+    for (struct map_node *at = map_iterate(&node->origin_map, NULL); at != NULL; at = map_iterate(&node->origin_map, at)) {
+        struct origin *origin = container_of(at, struct origin, map_node);
+        const struct peer *peer = node_peer_find(node, &origin->id);
+
+        if (origin->order_count != 0 || (peer != NULL && peer->is_linked) || uuid_equal(&origin->id, &node->options.self.broker)) continue;
+        forget(node, origin);
+        return;
+    }
+}
+
 static struct origin *make(struct node *node, const struct uuid *id)
 {
-    struct origin *origin = node->origin_map.count < NODE_KNOWN_MAX ? calloc(1, sizeof(*origin)) : NULL;
+    struct origin *origin;
 
+    if (node->origin_map.count >= NODE_KNOWN_MAX) make_room(node);
+    origin = node->origin_map.count < NODE_KNOWN_MAX ? calloc(1, sizeof(*origin)) : NULL;
     if (origin == NULL) return NULL;
     origin->id = *id;
     list_init(&origin->kept);
     if (map_insert(&node->origin_map, &origin->map_node, map_hash_bytes(id->bytes, UUID_SIZE)) == 0) return origin;
     free(origin);
     return NULL;
-}
-
-static void let_go(struct decided *decided)
-{
-    list_remove(&decided->kept);
-    if (!decided->is_waiting) node_decided_free(decided);
 }
 
 /* Nobody waits for what lies outside of the window from `oldest` on. */
@@ -89,13 +112,7 @@ void node_origins_clear(struct node *node)
 {
     struct map_node *at;
 
-    while ((at = map_iterate(&node->origin_map, NULL)) != NULL) {
-        struct origin *origin = container_of(at, struct origin, map_node);
-
-        list_for_each_safe(kept, &origin->kept)
-            let_go(container_of(kept, struct decided, kept));
-        map_remove(&node->origin_map, &origin->map_node);
-        free(origin);
-    }
+    while ((at = map_iterate(&node->origin_map, NULL)) != NULL)
+        forget(node, container_of(at, struct origin, map_node));
     map_deinit(&node->origin_map);
 }

@@ -23,14 +23,15 @@ struct raft_server hand_server(unsigned number)
 {
     struct raft_server server = {.broker = {{0}}};
 
-    server.broker.bytes[0] = server.dir.bytes[0] = (uint8_t)(number + 1);
+    server.broker.bytes[0] = server.dir.bytes[0] = (uint8_t)((number + 1) & 0xff);
+    server.broker.bytes[1] = server.dir.bytes[1] = (uint8_t)((number + 1) >> 8);
     server.dir.bytes[15] = 1;
     return server;
 }
 
 static unsigned number_of(const struct uuid *broker)
 {
-    return broker->bytes[0] - 1u;
+    return (broker->bytes[0] | (unsigned)broker->bytes[1] << 8) - 1;
 }
 
 void hand_begin(size_t count)

@@ -238,6 +238,34 @@ START_TEST(another_process_of_the_origin_is_heard_at_once)
 }
 END_TEST
 
+/* As many origins as it takes, one after the other: whoever is gone makes room, whoever is there is remembered. */
+START_TEST(origins_that_are_gone_make_room)
+{
+    struct node_message request = {.type = NODE_MESSAGE_REQUEST, .boot = 1, .sequence = 500, .oldest = 500, .op = NODE_OP_TOPIC_DELETE}, answer;
+
+    begin_coordinator();
+    ck_assert_int_eq(ask_error(100, 100, NODE_OP_TOPIC_CREATE, creation("orders")), 0);
+    ck_assert_int_eq(ask_error(101, 100, NODE_OP_TOPIC_CREATE, creation("orders")), MESH_ETOPIC_EXISTS);
+    request.term = term();
+    for (unsigned name = 1000; name < 1000 + 4096 + 50; name++) {
+        struct raft_server server = hand_server(name);
+
+        request.bytes = deletion("none");
+        node_link_up(hand.nodes[0].node, hand.now_us, &server);
+        hand_run(0);
+        hand_forget();
+        hand_say(name, 0, &request);
+        ck_assert(hand_heard(name, NODE_MESSAGE_ANSWER, &answer));
+        ck_assert_int_eq(answer.verdict, NODE_VERDICT_DECIDED);
+        node_link_down(hand.nodes[0].node, hand.now_us, &server.broker);
+        hand_run(0);
+    }
+    ck_assert_int_eq(ask_error(102, 101, NODE_OP_TOPIC_DELETE, deletion("orders")), 0);
+    ck_assert_int_eq(ask_error(101, 100, NODE_OP_TOPIC_CREATE, creation("orders")), MESH_ETOPIC_EXISTS);
+    end_coordinator();
+}
+END_TEST
+
 /* ---- the origin's side: one node, and coordinators that are only names ---- */
 
 static void lead(unsigned name, uint64_t in_term)
@@ -359,6 +387,7 @@ int main(void)
     tcase_add_test(tcase, a_copy_of_another_term_is_not_decided);
     tcase_add_test(tcase, what_nobody_waits_for_is_not_decided);
     tcase_add_test(tcase, another_process_of_the_origin_is_heard_at_once);
+    tcase_add_test(tcase, origins_that_are_gone_make_room);
     tcase_add_test(tcase, an_answer_of_an_earlier_term_does_not_count);
     tcase_add_test(tcase, a_request_keeps_its_id_and_says_what_is_still_waited_for);
     tcase_add_test(tcase, no_more_are_sent_than_can_be_remembered);

@@ -168,7 +168,7 @@ void metadata_links_tick(struct metadata_links *links)
 void metadata_links_opened(struct metadata_links *links, uint64_t stream, bool is_inbound)
 {
     struct metadata_link *link;
-    struct raft_server wanted;
+    struct raft_server wanted = {.broker = {{0}}};
 
     if (is_inbound) {
         link = link_new(links, stream);

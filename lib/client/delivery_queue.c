@@ -21,6 +21,13 @@ static struct producer_batch *batch_of(struct list_node *node)
     return container_of(node, struct producer_batch, queue_node);
 }
 
+/* Of thousands of small batches on their way, none is in the cache when its turn comes again; whoever takes one asks for the one
+ * behind it. */
+static void prefetch_next(const struct list_node *node)
+{
+    __builtin_prefetch(node->next);
+}
+
 /* The first waiting batch at or after `node`. */
 static struct producer_batch *first_waiting(struct delivery_queue *queue, struct list_node *node)
 {
@@ -94,6 +101,7 @@ struct producer_batch *delivery_queue_take(struct delivery_queue *queue)
     queue->in_flight++;
     queue->waiting--;
     queue->next = first_waiting(queue, batch->queue_node.next);
+    if (queue->next != NULL) prefetch_next(&queue->next->queue_node);
     return batch;
 }
 
@@ -190,10 +198,12 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
                              const struct produce_result *result, uint64_t now_ms, uint32_t wait_ms)
 {
     struct produce_result stored = *result;
+    bool is_first;
 
     MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
     note_refusal(queue, result->error);
-    switch (delivery_outcome_of(result->error, is_first_unresolved(queue, batch), batch->attempts)) {
+    is_first = result->error != 0 && is_first_unresolved(queue, batch); /* which looks at all that wait to be told */
+    switch (delivery_outcome_of(result->error, is_first, batch->attempts)) {
     case DELIVERY_STORED:
         if (stored.error != 0) stored.base_offset = UINT64_MAX; /* stored long ago: nobody knows where */
         stored.error = 0;
@@ -246,6 +256,7 @@ struct producer_batch *delivery_queue_pop(struct delivery_queue *queue)
     batch = batch_of(queue->batches.next);
     if (batch->state != BATCH_RESOLVED) return NULL;
     list_remove(&batch->queue_node);
+    prefetch_next(queue->batches.next);
     queue->resolved--;
     return batch;
 }

@@ -4,7 +4,6 @@ The binary comes from $MESH_BINARY. Ports are free ones (--listen 127.0.0.1:0), 
 nothing waits without a limit. Only processes started here are ended, each by its own handle. Under a sanitizer every
 broker's log is searched for its reports.
 """
-import atexit
 import json
 import os
 import queue
@@ -19,6 +18,8 @@ import threading
 import time
 import unittest
 
+import sweeper
+
 MESH = os.path.abspath(os.environ.get("MESH_BINARY", "mesh"))
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 
@@ -30,9 +31,10 @@ STOP_SECONDS = 60
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "assertion failed")
 
 
+FOLDER = sweeper.new_folder()  # everything of this test program
 # Brokers and commands of one test program are those of one user with a configuration of his own: they share a cluster key.
-CONFIG_HOME = tempfile.mkdtemp(prefix="mesh-e2e-config-")
-atexit.register(shutil.rmtree, CONFIG_HOME, ignore_errors=True)
+CONFIG_HOME = os.path.join(FOLDER, "config")
+os.mkdir(CONFIG_HOME)
 
 
 def environment(extra=None):
@@ -142,7 +144,8 @@ class Case(unittest.TestCase):
     """A test with its own folder and brokers, all gone afterwards."""
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="mesh-e2e-")
+        self.folder = tempfile.mkdtemp(prefix="case-", dir=FOLDER)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)  # the last cleanup: disks are mounted in it
         self.brokers, self.children, self.broker = [], [], None
 
     def tearDown(self):
@@ -160,7 +163,6 @@ class Case(unittest.TestCase):
         complaints += self.stop_all()
         for broker in self.brokers:
             complaints += broker.complaints()
-        shutil.rmtree(self.folder, ignore_errors=True)
         self.assertEqual(complaints, [], "the brokers' logs")
 
     def stop_all(self):

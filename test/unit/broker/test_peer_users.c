@@ -208,6 +208,7 @@ static void teardown(void)
         free(sides[i].kept);
         link_remains_free(&sides[i].stream.remains);
     }
+    ev_run(loop, EVRUN_NOWAIT); /* a link that was taken over is freed from the loop */
     ev_loop_destroy(loop);
 }
 

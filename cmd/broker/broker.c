@@ -13,6 +13,7 @@
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/runtime/producer_ids.h"
+#include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/runtime/status.h"
 #include "cmd/broker/start.h"
@@ -98,7 +99,7 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.loop = broker->control.loop;
     metadata_options.mailbox = &broker->control.mailbox;
     metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
-    metadata_options.replication_factor_default = 1; /* metadata_topic_create() says why */
+    metadata_options.replication_factor_default = 1; /* three copies are asked for until replication has its simulated world */
     metadata_options.election_ms = (uint32_t)broker->settings.election_ms;
     for (size_t i = 0; i < broker->settings.topic_default_count; i++)
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};
@@ -203,6 +204,7 @@ static int open_bound(struct broker *broker, const struct broker_options *option
     int err = control_loop_open(broker);
 
     if (err == 0) err = forward_open(&broker->control, &broker->control.forward);
+    if (err == 0) err = streams_new(&broker->control, &broker->control.streams);
     if (err == 0) err = membership_enter(broker, options, listen_fds[0]);
     if (err != 0) {
         for (uint32_t i = 0; i < broker->shard_count; i++)
@@ -296,6 +298,7 @@ void broker_free(struct broker *broker)
         shard_free(broker->shards[i]);
     free(broker->shards);
     forward_free(broker->control.forward);
+    streams_free(broker->control.streams);
     producer_ids_free(broker->control.producer_ids);
     control_loop_close(broker);
     if (broker->fs != NULL) broker->fs->ops->free(broker->fs);

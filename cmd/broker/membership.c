@@ -10,6 +10,7 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/remembered.h"
+#include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "crypto/crypto.h"
 
@@ -112,8 +113,10 @@ static int set_boot(void *user, uint32_t boot)
     struct broker *broker = user;
     int err = identity_set_boot(broker->fs, &broker->identity, boot);
 
-    if (err == 0) metadata_set_boot(broker->control.metadata, boot);
-    return err;
+    if (err != 0) return err;
+    broker->boot = broker->identity.boot;
+    metadata_set_boot(broker->control.metadata, boot);
+    return 0;
 }
 
 /* ---- entering a mesh ---- */
@@ -183,6 +186,7 @@ int membership_enter(struct broker *broker, const struct broker_options *options
         if (err == 0) err = adopt(broker, &broker->founding.cluster);
     }
     broker->cluster_id = broker->control.cluster_id = broker->identity.cluster_id;
+    broker->boot = broker->identity.boot;
     return err;
 }
 
@@ -258,6 +262,7 @@ static int open_peers(struct broker *broker)
     int err = peers_open(&options, &broker->control.peers);
 
     if (err == 0) metadata_connect(broker->control.metadata, broker->control.peers);
+    if (err == 0) streams_connect(&broker->control);
     return err;
 }
 

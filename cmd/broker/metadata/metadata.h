@@ -109,6 +109,10 @@ void metadata_remove(struct metadata *metadata, const struct message_remove_requ
 typedef void metadata_recover_fn(void *user, int error, const char *message, const struct message_recover_response *response);
 void metadata_recover(struct metadata *metadata, const struct message_recover_request *request, metadata_recover_fn *done, void *user);
 
+/* What leaders want their ISRs to be: `body` is node_encode_alter()'s, copied. error 0: `results` for node_decode_results(), borrowed. */
+typedef void metadata_results_fn(void *user, int error, struct slice results);
+void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);
+
 /* A block of producer ids [first, first + count); never handed out again. */
 typedef void metadata_producer_ids_fn(void *user, int error, int64_t first, uint32_t count);
 #define METADATA_PRODUCER_BLOCK 1000

@@ -20,6 +20,8 @@ static void request_tell(struct metadata *metadata, struct metadata_request *req
         request->plain_done(request->user, request->error, request->text);
     } else if (request->ids_done != NULL) {
         request->ids_done(request->user, request->error, request->first_id, request->id_count);
+    } else if (request->results_done != NULL) {
+        request->results_done(request->user, request->error, buffer_slice(&request->results));
     } else {
         if (request->error == 0 && !uuid_is_zero(&request->topic_id)) {
             topic = image_find_topic(node_image(metadata->node), &request->topic_id);
@@ -32,6 +34,7 @@ static void request_tell(struct metadata *metadata, struct metadata_request *req
 static void request_free(struct metadata_request *request)
 {
     image_topic_unref(request->before);
+    buffer_deinit(&request->results);
     free(request);
 }
 
@@ -45,6 +48,7 @@ void metadata_note_answer(struct metadata *metadata, const struct node_output *o
     request->topic_id = output->topic_id;
     request->first_id = output->first_id;
     request->id_count = output->id_count;
+    if (output->bytes.size > 0 && buffer_append(&request->results, output->bytes.data, output->bytes.size) != 0) request->error = MESH_ENOMEM;
     snprintf(request->text, sizeof(request->text), "%s", output->text == NULL ? "" : output->text);
 }
 
@@ -120,29 +124,11 @@ static struct metadata_request *topic_request(metadata_topic_fn *done, void *use
     return request;
 }
 
-/* Replicas of a partition do not follow its leader before replication/partition does: a topic that asks for them would wait for
- * brokers that never answer. */
-static bool asks_for_replicas(int32_t factor, const struct message_config *configs, size_t config_count)
-{
-    for (size_t i = 0; i < config_count; i++) {
-        const char *key = configs[i].key, *value = configs[i].value;
-        if (key != NULL && strcmp(key, "replicas") == 0) return true;
-        if (key != NULL && value != NULL && strcmp(key, "mode") == 0 && strcmp(value, "sync-double-write") == 0) return true;
-    }
-    return factor > 1;
-}
-
-#define ONE_COPY "this version keeps one copy of each partition; use --replicas 1"
-
 void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *create, metadata_topic_fn *done, void *user)
 {
     struct metadata_request *request;
     struct buffer body = BUFFER_INIT;
 
-    if (asks_for_replicas(create->replication_factor, create->configs, create->config_count)) {
-        done(user, MESH_EINVALID_REPLICATION, ONE_COPY, NULL);
-        return;
-    }
     request = topic_request(done, user);
     if (request == NULL) return;
     ask(metadata, request, NODE_OP_TOPIC_CREATE, &body, message_encode_topic_create(&body, create));
@@ -153,10 +139,6 @@ void metadata_topic_alter(struct metadata *metadata, const struct message_topic_
     struct metadata_request *request;
     struct buffer body = BUFFER_INIT;
 
-    if (asks_for_replicas(0, alter->configs, alter->config_count)) {
-        done(user, MESH_EINVALID_REPLICATION, ONE_COPY, NULL);
-        return;
-    }
     request = topic_request(done, user);
     if (request == NULL) return;
     ask(metadata, request, NODE_OP_TOPIC_ALTER, &body, message_encode_topic_alter(&body, alter));
@@ -200,4 +182,18 @@ void metadata_request_retire(struct metadata *metadata, const struct uuid *broke
     request->plain_done = done;
     request->user = user;
     ask(metadata, request, NODE_OP_BROKER_RETIRE, &body, node_encode_retire(&body, broker, accepts_loss, false));
+}
+
+void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user)
+{
+    struct metadata_request *request = calloc(1, sizeof(*request));
+    struct buffer copy = BUFFER_INIT;
+
+    if (request == NULL) {
+        done(user, MESH_ENOMEM, slice_of(NULL, 0));
+        return;
+    }
+    request->results_done = done;
+    request->user = user;
+    ask(metadata, request, NODE_OP_ALTER_PARTITIONS, &copy, buffer_append(&copy, body.data, body.size));
 }

@@ -71,7 +71,7 @@ int fetch_part_add(struct fetch_part *part, uint32_t index, const struct fetch_e
 static int entry_read(struct shard_partition *partition, struct fetch_part_entry *entry, uint32_t bytes_left,
                       bool is_first)
 {
-    const struct partition *replica = &partition->replica;
+    const struct partition *replica = &partition->replica.partition;
     uint32_t bytes_max = entry->request.bytes_max < bytes_left ? entry->request.bytes_max : bytes_left;
     struct fetch_answer *answer = &entry->answer;
     struct fetch_records *records;
@@ -112,11 +112,12 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
 
     *result = (struct fetch_result){.next_offset = entry->request.offset, .leader_epoch = -1};
     if (err != 0) return err;
-    result->high_watermark = partition->replica.high_watermark;
-    result->log_start = partition->replica.log_start;
-    result->leader_epoch = partition->replica.leader_epoch;
-    err = partition_check_leader(&partition->replica, entry->request.leader_epoch);
-    if (err == 0) err = partition_check_fetch_offset(&partition->replica, entry->request.offset);
+    result->high_watermark = partition->replica.partition.high_watermark;
+    result->log_start = partition->replica.partition.log_start;
+    result->leader_epoch = partition->replica.partition.leader_epoch;
+    err = partition_check_leader(&partition->replica.partition, entry->request.leader_epoch);
+    if (err == 0) err = replica_check_fetch_offset(&partition->replica, entry->request.offset);
+    if (err == MESH_EAGAIN) return 0; /* a new leader has not heard what is committed yet: the reader waits, as at the end */
     if (err == 0) err = entry_read(partition, entry, bytes_left, is_first);
     return err;
 }

@@ -59,13 +59,13 @@ static void call_run(struct list_offsets_call *call)
     int err = shard_partition_get(call->shard, &call->entry.topic_id, call->entry.partition, &call->partition);
 
     *result = (struct list_offsets_result){.offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
-    if (err == 0) err = partition_check_leader(&call->partition->replica, PARTITION_EPOCH_ANY);
+    if (err == 0) err = partition_check_leader(&call->partition->replica.partition, PARTITION_EPOCH_ANY);
     if (err != 0) {
         result->error = err;
         call_finish(call);
         return;
     }
-    replica = &call->partition->replica;
+    replica = &call->partition->replica.partition;
     result->leader_epoch = replica->leader_epoch;
     if (call->entry.timestamp_ms >= 0) {
         call->partition->pending++;
@@ -122,9 +122,9 @@ void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint3
     *ret_facts = (struct partition_facts){0};
     if (partition == NULL) return;
     *ret_facts = (struct partition_facts){
-        .high_watermark = partition->replica.high_watermark,
-        .log_start = partition->replica.log_start,
-        .log_end = partition->replica.log_end,
+        .high_watermark = partition->replica.partition.high_watermark,
+        .log_start = partition->replica.partition.log_start,
+        .log_end = partition->replica.partition.log_end,
         .size_bytes = plog_size_bytes(partition->plog),
         .error = plog_error(partition->plog),
     };

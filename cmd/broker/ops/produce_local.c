@@ -18,11 +18,11 @@ void produce_refuse(struct shard *shard, int error, struct produce_done done)
 
 static struct ack_queue *queue_of(struct shard *shard, const struct shard_partition *partition)
 {
-    return partition->replica.config.is_async ? &shard->acks_written : &shard->acks_synced;
+    return partition->replica.partition.config.is_async ? &shard->acks_written : &shard->acks_synced;
 }
 
 static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partition *partition,
-                     const struct record_batch_header *header, int64_t append_time_ms, uint32_t timeout_ms,
+                     const struct record_batch_header *header, int64_t append_time_ms, const struct produce_terms *terms,
                      struct produce_done done)
 {
     *ack = (struct ack){
@@ -32,17 +32,25 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
         .end_offset = (uint64_t)record_batch_last_offset(header) + 1,
         .append_time_ms = append_time_ms,
         .received_ns = shard->now_ns,
-        .timeout_ms = timeout_ms,
+        .timeout_ms = terms->timeout_ms,
         .leader_epoch = header->leader_epoch,
-        .is_async = partition->replica.config.is_async,
+        .is_idempotent = header->producer_id >= 0,
+        .cut_count = partition->cut_count,
+        .is_async = partition->replica.partition.config.is_async,
     };
     partition->pending++;
+}
+
+/* Acknowledged when the high watermark has passed it, which others have a say in. */
+static bool waits_for_others(const struct shard_partition *partition, const struct produce_terms *terms)
+{
+    return terms->acks == -1 && partition->replica.member_count > 1 && partition->replica.partition.config.mode != PARTITION_MODE_ASYNC;
 }
 
 /* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. Its own
  * acknowledgement need not stand ahead in the queue: it may have asked for none, or wait for another kind of flush. */
 static int produce_duplicate(struct shard *shard, struct shard_partition *partition,
-                             struct record_batch_header *header, uint64_t base_offset, uint32_t timeout_ms,
+                             struct record_batch_header *header, uint64_t base_offset, const struct produce_terms *terms,
                              struct produce_done done)
 {
     uint64_t end_offset = base_offset + (uint64_t)header->last_offset_delta + 1;
@@ -51,12 +59,14 @@ static int produce_duplicate(struct shard *shard, struct shard_partition *partit
 
     shard->metrics.produce_duplicates++;
     if (done.call == NULL) return 0;
-    ack = ack_queue_push(is_written ? queue_of(shard, partition) : &shard->acks_synced);
+    if (waits_for_others(partition, terms)) ack = produce_committing_push(shard, partition);
+    else ack = ack_queue_push(is_written ? queue_of(shard, partition) : &shard->acks_synced);
     if (ack == NULL) return MESH_ENOMEM;
     header->base_offset = (int64_t)base_offset;
-    ack_fill(ack, shard, partition, header, -1, timeout_ms, done);
+    ack_fill(ack, shard, partition, header, -1, terms, done);
     ack->is_duplicate = true;
     ack->ticket = store_last_ticket(shard->store);
+    if (waits_for_others(partition, terms)) produce_acknowledge_committed(shard, partition);
     return 0;
 }
 
@@ -78,15 +88,16 @@ static void count_appended(struct shard *shard, struct shard_partition *partitio
 
 static int produce_append(struct shard *shard, struct shard_partition *partition,
                           const struct record_batch_header *header, const uint8_t *batch, int64_t append_time_ms,
-                          uint32_t timeout_ms, struct produce_done done)
+                          const struct produce_terms *terms, struct produce_done done)
 {
-    struct ack_queue *queue = queue_of(shard, partition);
+    bool waits = waits_for_others(partition, terms);
+    struct ack_queue *queue = waits ? &partition->acks : queue_of(shard, partition);
     struct ack *ack = NULL;
     uint64_t ticket;
     int err;
 
     if (done.call != NULL) {
-        ack = ack_queue_push(queue);
+        ack = waits ? produce_committing_push(shard, partition) : ack_queue_push(queue);
         if (ack == NULL) return MESH_ENOMEM;
     }
     err = plog_append(partition->plog, header, batch, shard->now_wall_ms, &ticket);
@@ -94,10 +105,10 @@ static int produce_append(struct shard *shard, struct shard_partition *partition
         if (ack != NULL) ack_queue_unpush(queue);
         return err;
     }
-    partition_leader_appended(&partition->replica, header);
+    replica_leader_appended(&partition->replica, header);
     count_appended(shard, partition, header);
     if (ack == NULL) return 0;
-    ack_fill(ack, shard, partition, header, append_time_ms, timeout_ms, done);
+    ack_fill(ack, shard, partition, header, append_time_ms, terms, done);
     ack->ticket = ticket;
     return 0;
 }
@@ -111,15 +122,15 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
     int err = MESH_ENOT_LEADER; /* what the image says that it leads counts once the coordinator knows of this start */
 
     if (atomic_load_explicit(&shard->broker->is_serving, memory_order_relaxed))
-        err = partition_leader_prepare(&partition->replica, batch, entry->batch_size, entry->leader_epoch, terms->acks,
+        err = partition_leader_prepare(&partition->replica.partition, batch, entry->batch_size, entry->leader_epoch, terms->acks,
                                        shard->now_wall_ms, &header, &append_time_ms);
 
     if (err == 0) {
         err = plog_check_producer(partition->plog, &header, &original_offset);
         if (err == 0)
-            err = produce_append(shard, partition, &header, batch, append_time_ms, terms->timeout_ms, done);
+            err = produce_append(shard, partition, &header, batch, append_time_ms, terms, done);
         else if (err == MESH_EDUPLICATE_SEQUENCE)
-            err = produce_duplicate(shard, partition, &header, original_offset, terms->timeout_ms, done);
+            err = produce_duplicate(shard, partition, &header, original_offset, terms, done);
     }
     if (err == MESH_EAGAIN) {
         shard->is_store_full = true;
@@ -132,25 +143,30 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
 
 /* ---- acknowledge ---- */
 
-static void acknowledge_one(struct shard *shard, const struct ack *ack, uint64_t now_ns)
+void produce_answer(struct shard *shard, const struct ack *ack, int error, uint64_t now_ns)
 {
     struct shard_partition *partition = ack->partition;
+    struct replica_receipt receipt = {0, 0};
     struct produce_result result = {
+        .error = error,
         .base_offset = ack->base_offset,
         .leader_epoch = ack->leader_epoch,
         .append_time_ms = ack->append_time_ms,
         .is_duplicate = ack->is_duplicate,
-        .replicas_holding = 1,
     };
 
     if (partition->plog == NULL) {
         result.error = MESH_EUNKNOWN_TOPIC; /* deleted while it waited */
+    } else if (ack->cut_count != partition->cut_count) {
+        result.error = produce_unknown(ack); /* led by another broker meanwhile, which may not have had it */
     } else {
         bool is_durable = plog_durable_offset(partition->plog) >= ack->end_offset;
         bool is_written = plog_written_offset(partition->plog) >= ack->end_offset;
-        result.replicas_synced = is_durable;
-        if (!is_durable && !(ack->is_async && is_written)) result.error = MESH_ESTORAGE;
+        replica_get_receipt(&partition->replica, ack->end_offset, &receipt);
+        if (result.error == 0 && !is_durable && !(ack->is_async && is_written)) result.error = MESH_ESTORAGE;
     }
+    result.replicas_holding = receipt.held > 0 ? receipt.held : 1;
+    result.replicas_synced = receipt.synced;
     if (result.error != 0) shard->metrics.produce_errors++;
     histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
     shard_partition_release(partition);
@@ -165,7 +181,7 @@ static void acknowledge_until(struct shard *shard, struct ack_queue *queue, uint
         struct ack ack = *front;
 
         ack_queue_pop(queue); /* first: done may push */
-        acknowledge_one(shard, &ack, now_ns);
+        produce_answer(shard, &ack, 0, now_ns);
     }
 }
 
@@ -185,7 +201,7 @@ bool produce_acknowledge(struct shard *shard)
 
 bool produce_has_waiting(const struct shard *shard)
 {
-    return shard->acks_synced.count > 0 || !list_is_empty(&shard->remote_waiting);
+    return shard->acks_synced.count > 0 || !list_is_empty(&shard->remote_waiting) || !list_is_empty(&shard->acks_committing);
 }
 
 static bool ack_is_overdue(const struct ack *ack, uint64_t now_ns)
@@ -202,9 +218,8 @@ static void ack_give_up(struct shard *shard, const struct ack *ack, uint64_t now
 }
 
 /* Acknowledgements stand in the order of their tickets, which is that of their time: while the first one is young, all are. */
-static void expire_acks(struct shard *shard)
+void produce_expire_queue(struct shard *shard, struct ack_queue *queue)
 {
-    struct ack_queue *queue = &shard->acks_synced;
     uint64_t now_ns = shard->now_ns;
     uint32_t kept = 0;
 
@@ -224,10 +239,11 @@ static void expire_acks(struct shard *shard)
 void produce_expire(struct shard *shard)
 {
     produce_expire_remote(shard);
-    expire_acks(shard);
+    produce_expire_queue(shard, &shard->acks_synced);
+    produce_expire_committing(shard);
 }
 
-static void abandon_acks(struct shard *shard, struct ack_queue *queue)
+void produce_abandon_queue(struct shard *shard, struct ack_queue *queue)
 {
     while (queue->count > 0) {
         struct ack ack = *ack_queue_front(queue);
@@ -240,6 +256,7 @@ static void abandon_acks(struct shard *shard, struct ack_queue *queue)
 void produce_abandon(struct shard *shard)
 {
     produce_abandon_remote(shard);
-    abandon_acks(shard, &shard->acks_written);
-    abandon_acks(shard, &shard->acks_synced);
+    produce_abandon_queue(shard, &shard->acks_written);
+    produce_abandon_queue(shard, &shard->acks_synced);
+    produce_abandon_committing(shard);
 }

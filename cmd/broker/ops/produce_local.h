@@ -43,6 +43,28 @@ void produce_refuse(struct shard *shard, int error, struct produce_done done);
 /* End of the turn, after store_end_turn(): answers what is written (async) or durable. Returns whether it did any. */
 bool produce_acknowledge(struct shard *shard);
 
+struct ack;
+struct ack_queue;
+
+/* Tells one what became of it; error: why it may not be acknowledged, 0 when it may. */
+void produce_answer(struct shard *shard, const struct ack *ack, int error, uint64_t now_ns);
+/* What it is told when nobody can know: an idempotent producer may simply send it again. */
+int produce_unknown(const struct ack *ack);
+void produce_expire_queue(struct shard *shard, struct ack_queue *queue);
+void produce_abandon_queue(struct shard *shard, struct ack_queue *queue);
+
+/* ---- produce_committing.c: acknowledgements that wait for the high watermark ---- */
+
+/* Room at the back of the partition's queue; NULL: no memory. */
+struct ack *produce_committing_push(struct shard *shard, struct shard_partition *partition);
+/* The high watermark may have passed some. */
+void produce_acknowledge_committed(struct shard *shard, struct shard_partition *partition);
+/* All that wait get this error, or are told that nobody knows: they are in the log, and may be committed yet. */
+void produce_refuse_waiting(struct shard *shard, struct shard_partition *partition, int error);
+void produce_expire_committing(struct shard *shard);
+void produce_abandon_committing(struct shard *shard);
+void produce_trim_committed(struct shard *shard); /* gives back the room of queues that are empty */
+
 /* Whether anything waits that may run out of time. */
 bool produce_has_waiting(const struct shard *shard);
 

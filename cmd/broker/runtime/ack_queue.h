@@ -20,8 +20,10 @@ struct ack {
     uint64_t received_ns; /* when the request was seen */
     int32_t leader_epoch;
     uint32_t timeout_ms; /* from received_ns on; 0: none */
+    uint32_t cut_count;  /* the partition's, when it was appended */
     bool is_duplicate;
     bool is_async; /* acknowledged when written */
+    bool is_idempotent; /* sending it again does no harm */
 };
 
 struct ack_queue {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
+#include "cmd/broker/replicas/replicas.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ static int topic_get(struct shard *shard, const struct uuid *topic_id, struct sh
     return 0;
 }
 
-static void topic_free_if_empty(struct shard *shard, struct shard_topic *topic)
+void shard_topic_free_if_empty(struct shard *shard, struct shard_topic *topic)
 {
     if (!list_is_empty(&topic->partitions)) return;
     map_remove(&shard->topics, &topic->node);
@@ -55,13 +56,26 @@ static void topic_free_if_empty(struct shard *shard, struct shard_topic *topic)
 
 /* ---- one partition ---- */
 
-static void config_of(const struct image_topic *topic, struct partition_config *ret_config)
+static enum partition_mode mode_of(const struct image_topic *topic)
 {
+    switch (image_topic_mode(topic)) {
+    case TOPIC_MODE_ASYNC: return PARTITION_MODE_ASYNC;
+    case TOPIC_MODE_QUORUM: return PARTITION_MODE_QUORUM;
+    default: return PARTITION_MODE_ISR;
+    }
+}
+
+static void config_of(const struct image_topic *topic, uint32_t number, struct partition_config *ret_config)
+{
+    struct image_partition facts;
+    uint32_t factor = image_topic_partition(topic, number, &facts) ? image_partition_factor(&facts) : 1;
+
     *ret_config = (struct partition_config){
         .batch_bytes_max = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MAX_BATCH_BYTES),
-        .min_insync = image_min_insync(topic, 1), /* one copy, so far */
+        .min_insync = image_min_insync(topic, factor),
         .is_append_time = image_topic_config(topic, TOPIC_CONFIG_TIMESTAMP_TYPE) == TOPIC_TIMESTAMP_APPEND,
         .is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC,
+        .mode = mode_of(topic),
     };
 }
 
@@ -76,21 +90,10 @@ static bool is_replica_here(const struct shard *shard, const struct image_topic 
     return false;
 }
 
-static bool assignment_of(const struct image_topic *topic, uint32_t number, struct partition_assignment *ret_assignment)
+void shard_partition_positions(const struct shard_partition *partition, struct partition_positions *ret_positions)
 {
-    struct image_partition facts;
+    const struct plog *plog = partition->plog;
 
-    if (!image_topic_partition(topic, number, &facts)) return false;
-    *ret_assignment = (struct partition_assignment){
-        .leader = facts.leader,
-        .leader_epoch = facts.leader_epoch,
-        .isr_count = (uint32_t)__builtin_popcount(facts.isr),
-    };
-    return true;
-}
-
-static void positions_of(const struct plog *plog, struct partition_positions *ret_positions)
-{
     *ret_positions = (struct partition_positions){
         .start = plog_start_offset(plog),
         .end = plog_end_offset(plog),
@@ -100,8 +103,7 @@ static void positions_of(const struct plog *plog, struct partition_positions *re
 }
 
 /* Opens the log of a partition that is already in the table, and fills in the rest. */
-static int partition_open_log(struct shard *shard, struct shard_partition *partition,
-                              const struct partition_assignment *assignment, struct plog_recovered *recovered)
+static int partition_open_log(struct shard *shard, struct shard_partition *partition, struct plog_recovered *recovered)
 {
     const struct image_topic *topic = partition->topic->topic;
     struct plog_id id = {partition->topic->metrics.topic_id, partition->number};
@@ -114,11 +116,12 @@ static int partition_open_log(struct shard *shard, struct shard_partition *parti
     err = store_open_log(shard->store, &id, &plog_config, recovered, &partition->plog);
     if (err != 0) return err;
     plog_set_user(partition->plog, partition);
-    config_of(topic, &config);
-    positions_of(partition->plog, &positions);
-    partition_init(&partition->replica, shard->broker->node_id, assignment, &config, &positions);
+    config_of(topic, partition->number, &config);
+    shard_partition_positions(partition, &positions);
+    replica_init(&partition->replica, &shard->replicas.board, shard->broker->node_id, &config, &positions, plog_high_watermark(partition->plog));
     list_push_back(&partition->topic->partitions, &partition->link);
     partition->topic->metrics.partition_count++;
+    replicas_assign(shard, partition);
     return 0;
 }
 
@@ -127,10 +130,9 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
                          struct plog_recovered *recovered, struct shard_partition **ret_partition)
 {
     struct shard_partition *partition = NULL;
-    struct partition_assignment assignment;
     int err = MESH_EUNKNOWN_TOPIC;
 
-    if (!assignment_of(topic->topic, number, &assignment)) goto fail;
+    if (number >= topic->topic->partition_count) goto fail;
     err = MESH_ENOT_LEADER; /* what is kept elsewhere gets no log here; one that is here already is opened all the same */
     if (recovered == NULL && !is_replica_here(shard, topic->topic, number)) goto fail;
     partition = calloc(1, sizeof(*partition));
@@ -139,9 +141,12 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     partition->topic = topic;
     partition->number = number;
     list_init(&partition->waiters);
+    list_init(&partition->redo_link);
+    list_init(&partition->alter_link);
+    list_init(&partition->acks_link);
     err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
     if (err != 0) goto fail;
-    err = partition_open_log(shard, partition, &assignment, recovered);
+    err = partition_open_log(shard, partition, recovered);
     if (err != 0) {
         map_remove(&shard->partitions, &partition->node);
         free(partition);
@@ -166,7 +171,7 @@ static int partition_open(struct shard *shard, const struct uuid *topic_id, uint
         return err;
     }
     err = partition_new(shard, topic, number, recovered, ret_partition);
-    if (err != 0) topic_free_if_empty(shard, topic);
+    if (err != 0) shard_topic_free_if_empty(shard, topic);
     return err;
 }
 
@@ -182,16 +187,22 @@ struct shard_partition *shard_partition_find(struct shard *shard, const struct u
     return NULL;
 }
 
+int shard_partition_open(struct shard *shard, const struct uuid *topic_id, uint32_t number, struct shard_partition **ret_partition)
+{
+    *ret_partition = shard_partition_find(shard, topic_id, number);
+    return *ret_partition != NULL ? 0 : partition_open(shard, topic_id, number, NULL, ret_partition);
+}
+
 int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
                         struct shard_partition **ret_partition)
 {
     struct shard_partition *partition = shard_partition_find(shard, topic_id, number);
-    struct partition_assignment assignment;
+    struct image_partition facts;
     const struct image_topic *topic;
 
     if (partition == NULL) {
         topic = image_find_topic(shard->image, topic_id);
-        if (topic != NULL && assignment_of(topic, number, &assignment) && assignment.leader != shard->broker->node_id) return MESH_ENOT_LEADER;
+        if (topic != NULL && image_topic_partition(topic, number, &facts) && facts.leader != shard->broker->node_id) return MESH_ENOT_LEADER;
         return partition_open(shard, topic_id, number, NULL, ret_partition);
     }
     *ret_partition = partition;
@@ -205,35 +216,58 @@ int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id
     return partition_open(shard, &id->topic_id, id->partition, recovered, &partition);
 }
 
+static void partition_free(struct shard_partition *partition)
+{
+    ack_queue_deinit(&partition->acks);
+    free(partition);
+}
+
 void shard_partition_release(struct shard_partition *partition)
 {
     MESH_ASSERT(partition->pending > 0);
-    if (--partition->pending == 0 && partition->plog == NULL) free(partition);
+    if (--partition->pending == 0 && partition->plog == NULL) partition_free(partition);
 }
 
 /* Takes the partition out of every table. Whoever still waits for it finds plog == NULL. */
 static void partition_detach(struct shard *shard, struct shard_partition *partition)
 {
+    replicas_forget(shard, partition);
     map_remove(&shard->partitions, &partition->node);
     list_remove(&partition->link);
     partition->topic->metrics.partition_count--;
     partition->topic = NULL;
     fetch_wake(shard, &partition->waiters);
     partition->plog = NULL;
-    if (partition->pending == 0) free(partition);
+    if (partition->pending == 0) partition_free(partition);
 }
 
 /* ---- images ---- */
+
+bool shard_partition_drop_if_moved(struct shard *shard, struct shard_partition *partition)
+{
+    const struct image_topic *topic = image_find_topic(shard->image, &partition->topic->metrics.topic_id);
+    struct plog *plog = partition->plog;
+
+    /* Committed facts only, and none from before this process was registered: what an old image does not name may be here for good reason. */
+    if (topic == NULL || !shard->replicas.is_registered || partition->number >= topic->partition_count) return false;
+    if (is_replica_here(shard, topic, partition->number)) return false;
+    log_info("a replica was moved to other brokers, and goes topic=%s partition=%u", topic->name, partition->number);
+    partition_detach(shard, partition);
+    plog_delete(plog);
+    return true;
+}
 
 static void topic_delete(struct shard *shard, struct shard_topic *topic)
 {
     list_for_each_safe(node, &topic->partitions)
     {
         struct shard_partition *partition = container_of(node, struct shard_partition, link);
-        plog_delete(partition->plog);
-        partition_detach(shard, partition);
+        struct plog *plog = partition->plog;
+
+        partition_detach(shard, partition); /* first: its replica may still look at the log */
+        plog_delete(plog);
     }
-    topic_free_if_empty(shard, topic);
+    shard_topic_free_if_empty(shard, topic);
 }
 
 static void topic_update(struct shard *shard, struct shard_topic *topic, const struct image_topic *image_topic)
@@ -247,15 +281,14 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
     topic->topic = image_topic_ref(image_topic);
     shard->is_tick_wanted = true;
     topic_config_to_plog(image_topic, &plog_config);
-    config_of(image_topic, &config);
-    list_for_each(node, &topic->partitions)
+    list_for_each_safe(node, &topic->partitions)
     {
         struct shard_partition *partition = container_of(node, struct shard_partition, link);
-        struct partition_assignment assignment;
 
-        if (assignment_of(image_topic, partition->number, &assignment))
-            partition_assign(&partition->replica, &assignment);
-        partition_set_config(&partition->replica, &config);
+        if (shard_partition_drop_if_moved(shard, partition)) continue;
+        config_of(image_topic, partition->number, &config);
+        replica_set_config(&partition->replica, &config);
+        replicas_assign(shard, partition);
         plog_set_config(partition->plog, &plog_config);
         shard_on_plog_change(shard, partition->plog);
     }
@@ -283,13 +316,16 @@ void shard_install_image(struct shard *shard, const struct image *image)
         const struct image_topic *image_topic = image_find_topic(image, &topic->metrics.topic_id);
 
         node = map_iterate(&shard->topics, node);
-        if (image_topic != NULL)
+        if (image_topic != NULL) {
             topic_update(shard, topic, image_topic);
-        else if (image_topic_was_deleted(image, &topic->metrics.topic_id))
+            shard_topic_free_if_empty(shard, topic);
+        } else if (image_topic_was_deleted(image, &topic->metrics.topic_id)) {
             topic_delete(shard, topic);
-        else
+        } else {
             topic_keep(topic);
+        }
     }
+    replicas_install_image(shard);
 }
 
 /* ---- positions ---- */
@@ -301,10 +337,9 @@ void shard_on_plog_change(void *user, struct plog *plog)
     struct partition_positions positions;
 
     if (partition == NULL || partition->plog == NULL) return;
-    positions_of(plog, &positions);
-    if ((partition_advance(&partition->replica, &positions) || partition->has_cold_readers) &&
-        !list_is_empty(&partition->waiters))
-        fetch_wake(shard, &partition->waiters);
+    shard_partition_positions(partition, &positions);
+    replica_set_positions(&partition->replica, &positions);
+    if (partition->has_cold_readers && !list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     partition->has_cold_readers = false;
 }
 
@@ -316,6 +351,8 @@ void shard_partitions_deinit(struct shard *shard)
         struct shard_partition *partition = container_of(node, struct shard_partition, node);
 
         node = map_iterate(&shard->partitions, node);
+        replica_deinit(&partition->replica);
+        ack_queue_deinit(&partition->acks);
         free(partition);
     }
     node = map_iterate(&shard->topics, NULL);

@@ -9,7 +9,7 @@
 #include "base/map.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
-#include "replication/partition/partition.h"
+#include "replication/partition/replica.h"
 
 struct shard_topic {
     struct map_node node;
@@ -28,19 +28,36 @@ struct shard_partition {
     bool has_cold_readers;    /* some wait for the disk: any news of the log may be what they wait for */
     uint32_t number;
     uint32_t pending; /* acknowledgements and calls that point here */
-    struct partition replica;
+    uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
+    uint16_t redo;    /* todo bits of replica.h that could not be done yet */
+    struct list_node redo_link, alter_link; /* replicas/ */
+    struct ack_queue acks;                  /* that wait for the high watermark */
+    struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */
+    struct replica replica;
 };
 
 /* The partition, opened if need be. Errors: MESH_EUNKNOWN_TOPIC, MESH_ENOT_LEADER (another broker leads it, and it is not open here),
  * MESH_ENOMEM. */
 int shard_partition_get(struct shard *shard, const struct uuid *topic_id, uint32_t number,
                         struct shard_partition **ret_partition);
+/* The same, whoever leads it: a replica that is kept here. Errors: MESH_EUNKNOWN_TOPIC, MESH_ENOT_LEADER (it is not), MESH_ENOMEM. */
+int shard_partition_open(struct shard *shard, const struct uuid *topic_id, uint32_t number, struct shard_partition **ret_partition);
 /* The same, if it is open; else NULL. */
 struct shard_partition *shard_partition_find(struct shard *shard, const struct uuid *topic_id, uint32_t number);
 
 /* At start, before the thread runs: a log that recovery found. Takes `recovered`. Errors: MESH_EUNKNOWN_TOPIC (not in
  * the image), MESH_ENOMEM. */
 int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id, struct plog_recovered *recovered);
+
+void shard_topic_free_if_empty(struct shard *shard, struct shard_topic *topic);
+
+/* What its log has now. */
+void shard_partition_positions(const struct shard_partition *partition, struct partition_positions *ret_positions);
+
+/* The newest image says that this broker keeps no replica of it any more: its log goes, with its files. False: it does keep one, or the image
+ * does not say. */
+/* The caller then lets go of an empty topic. */
+bool shard_partition_drop_if_moved(struct shard *shard, struct shard_partition *partition);
 
 /* Drops one reference of `pending`. */
 void shard_partition_release(struct shard_partition *partition);

@@ -23,6 +23,8 @@ static void shard_init_lists(struct shard *shard)
 {
     list_init(&shard->fetches_ready);
     list_init(&shard->remote_waiting);
+    list_init(&shard->acks_committing);
+    list_init(&shard->acks_resting);
     histogram_init(&shard->metrics.produce_ack_ns);
     histogram_init(&shard->metrics.fetch_wait_ns);
     for (int i = 0; i < STORE_LANE_COUNT; i++)
@@ -52,6 +54,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     if (err != 0) goto fail;
     if (sync_queue_new(&shard->sync_queue) != 0) shard->sync_queue = NULL; /* the lane does all */
     shard_turn_init(shard);
+    replicas_init(shard);
     err = lobby_open(shard);
     if (err != 0) goto fail;
     err = store_open(store_options, &shard->store);
@@ -124,6 +127,7 @@ void shard_free(struct shard *shard)
     shard_halt(shard);
     if (shard->loop != NULL) connections_deinit(shard);
     complete_jobs(shard);
+    replicas_deinit(shard);
     shard_partitions_deinit(shard);
     store_close(shard->store);
     next = atomic_exchange(&shard->next_image, NULL);

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/front/connections.h"
+#include "cmd/broker/replicas/replicas.h"
 #include "cmd/broker/runtime/ack_queue.h"
 #include "cmd/broker/runtime/metrics.h"
 #include "cmd/broker/runtime/pool.h"
@@ -52,6 +53,8 @@ struct shard {
     const struct image *image; /* referenced; the newest that the control loop sent */
     struct map topics, partitions; /* partitions.h */
     struct ack_queue acks_synced, acks_written;
+    struct list_node acks_committing, acks_resting; /* partitions; partitions.h */
+    struct replicas replicas;
     struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
     struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
 

@@ -42,6 +42,7 @@ void shard_stop_drain(struct mail *mail)
     struct shard *shard = stop->shard;
 
     shard->is_draining = true;
+    replicas_stop(shard); /* leadership was handed over before; what is not committed by now stays unknown */
     store_drain(shard->store);
     ev_timer_init(&shard->farewell, stop_on_farewell, FAREWELL_SECONDS, 0.);
     shard->farewell.data = shard;

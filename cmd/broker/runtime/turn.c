@@ -160,6 +160,7 @@ static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
     pool_trim(&shard->pool);
     ack_queue_trim(&shard->acks_synced);
     ack_queue_trim(&shard->acks_written);
+    produce_trim_committed(shard);
     buffer_deinit(&shard->scratch);
     malloc_trim(0);
 }
@@ -236,12 +237,14 @@ static void turn_end(struct shard *shard)
     shard->has_more = false;
     produce_retry_remote(shard);
     connections_resume(shard);
+    replicas_run(shard);
     if (shard->is_store_full) connections_relieve(shard);
     was_store_full = shard->is_store_full;
     shard->is_store_full = false;
     store_end_turn(shard->store, shard->now_ms, shard->now_wall_ms);
     start_job(shard, STORE_LANE_SYNC); /* clients wait for it, and for their answers; for the rest nobody does */
     (void)produce_acknowledge(shard);
+    replicas_send(shard);
     fetch_run_ready(shard);
     turn_flush(shard);
     start_job(shard, STORE_LANE_BACKGROUND);

@@ -1,0 +1,349 @@
+/* replicas/lead.c - the shards of other brokers that follow partitions led here: a stream from each, and what is read for it. */
+#include "cmd/broker/replicas/replicas_internal.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/front/cold.h"
+#include "replication/partition/source.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WARM_STEP (256u << 10) /* bytes per read of the READ thread */
+
+/* One follower's shard. */
+struct lead {
+    struct list_node node; /* in replicas->leads */
+    struct shard *shard;
+    struct source source;
+    struct uuid peer;
+    uint32_t boot;
+    uint16_t peer_shard;
+    struct stream_socket *socket;
+    bool is_greeted; /* source is in use */
+    bool holds_frame;
+};
+
+/* ---- reading from files ---- */
+
+/* Brings a range into memory for a source that waits for it. */
+struct warm_job {
+    struct mail mail;
+    struct shard *shard;
+    struct shard_partition *partition; /* its pending count holds it */
+    struct fs_file *file;              /* referenced */
+    uint64_t position;
+    size_t size;
+};
+
+static void warm_home(struct mail *mail)
+{
+    struct warm_job *job = container_of(mail, struct warm_job, mail);
+    struct shard_partition *partition = job->partition;
+    struct partition_positions positions;
+
+    if (partition->plog != NULL) {
+        shard_partition_positions(partition, &positions);
+        replica_set_positions(&partition->replica, &positions); /* wakes sources */
+    }
+    fs_unref(job->file);
+    shard_partition_release(partition);
+    free(job);
+}
+
+/* On the READ thread. Whatever goes wrong here, the read itself will meet it too. */
+static void warm_run(struct mail *mail)
+{
+    struct warm_job *job = container_of(mail, struct warm_job, mail);
+    void *scratch = malloc(WARM_STEP);
+
+    for (uint64_t at = job->position, end = at + job->size; scratch != NULL && at < end;) {
+        ssize_t size = pread(job->file->fd, scratch, end - at < WARM_STEP ? end - at : WARM_STEP, (off_t)at);
+
+        if (size <= 0) break;
+        at += (uint64_t)size;
+    }
+    free(scratch);
+    job->mail.deliver = warm_home;
+    shard_post(job->shard, &job->mail);
+}
+
+static int warm(struct shard *shard, struct shard_partition *partition, const struct plog_extent *extent)
+{
+    struct warm_job *job = malloc(sizeof(*job));
+
+    if (job == NULL) return MESH_ENOMEM;
+    *job = (struct warm_job){.mail.deliver = warm_run,
+                             .shard = shard,
+                             .partition = partition,
+                             .file = fs_ref(extent->file),
+                             .position = extent->position,
+                             .size = extent->size};
+    partition->pending++;
+    lane_post(&shard->broker->read_lane, &job->mail);
+    return 0;
+}
+
+/* Copies the view's bytes to the shard's buffer. MESH_EAGAIN: some are on their way into memory. */
+static int copy_view(struct shard *shard, struct shard_partition *partition, const struct plog_view *view)
+{
+    struct buffer *bytes = &shard->replicas.bytes;
+    int err;
+
+    buffer_clear(bytes);
+    err = buffer_reserve(bytes, view->size);
+    for (uint32_t i = 0; i < view->extent_count && err == 0; i++) {
+        const struct plog_extent *extent = &view->extents[i];
+        size_t size = 0;
+
+        if (extent->file == NULL) {
+            memcpy(bytes->data + bytes->size, extent->memory, extent->size);
+        } else {
+            if (!cold_is_resident(extent->file, extent->position, extent->size)) {
+                err = warm(shard, partition, extent);
+                return err != 0 ? err : MESH_EAGAIN;
+            }
+            err = extent->file->fs->ops->read(extent->file, bytes->data + bytes->size, extent->size, extent->position, &size);
+            if (err == 0 && size != extent->size) err = MESH_ECORRUPT;
+        }
+        bytes->size += extent->size;
+    }
+    return err;
+}
+
+/* ---- sending ---- */
+
+static int send_packet(struct lead *lead, struct buffer *packet)
+{
+    int err = stream_socket_send(lead->socket, STREAM_FRAME_PACKET, buffer_slice(packet));
+
+    buffer_clear(packet);
+    return err;
+}
+
+/* What does not fit into the packet goes into further ones, which must follow at once. */
+static int put_bytes(struct lead *lead, const struct source_read *read, struct slice bytes, struct buffer *packet)
+{
+    size_t room = STREAM_PACKET_MAX - packet->size, part = bytes.size < room ? bytes.size : room;
+    int err = buffer_append(packet, bytes.data, part);
+
+    while (err == 0 && part < bytes.size) {
+        size_t rest = bytes.size - part, more = rest < STREAM_PACKET_MAX - STREAM_HEAD_MAX ? rest : STREAM_PACKET_MAX - STREAM_HEAD_MAX;
+
+        err = send_packet(lead, packet);
+        if (err == 0) err = stream_packet_begin(packet);
+        if (err == 0) err = source_more(read, (uint32_t)more, packet);
+        if (err == 0) err = buffer_append(packet, bytes.data + part, more);
+        part += more;
+    }
+    return err;
+}
+
+static void read_failed(struct lead *lead, const struct source_read *read, int error)
+{
+    const struct shard_partition *partition = partition_of(read->replica);
+
+    source_skip(&lead->source, read, error);
+    if (error == MESH_EAGAIN || error == MESH_EOFFSET_OUT_OF_RANGE) return;
+    log_error("a log cannot be read for a follower topic=%s partition=%u offset=%lu error=\"%s\"", partition->topic->topic->name,
+              partition->number, read->offset, mesh_strerror(error));
+}
+
+static int serve(struct lead *lead, const struct source_read *read, struct buffer *packet)
+{
+    struct shard *shard = lead->shard;
+    struct shard_partition *partition = partition_of(read->replica);
+    struct buffer *bytes = &shard->replicas.bytes;
+    struct plog_view view;
+    uint64_t next_offset;
+    int err = plog_read(partition->plog, read->offset, read->limit, read->bytes_max, &view);
+
+    if (err == MESH_EAGAIN) shard->has_more = true; /* the store's job starts at once, and the log is notified */
+    if (err == 0) {
+        next_offset = view.next_offset;
+        err = view.size == 0 ? MESH_EAGAIN : copy_view(shard, partition, &view);
+        plog_view_release(&view);
+    }
+    if (err != 0) {
+        read_failed(lead, read, err);
+        return 0;
+    }
+    err = source_send(&lead->source, read, (uint32_t)bytes->size, next_offset, packet);
+    if (err == 0) err = put_bytes(lead, read, buffer_slice(bytes), packet);
+    shard->replicas.sent_bytes += bytes->size;
+    return err;
+}
+
+static int fill_packet(struct lead *lead, struct buffer *packet, bool *ret_has_said)
+{
+    struct source_read read;
+    int err = stream_packet_begin(packet);
+    size_t empty = packet->size;
+
+    while (err == 0 && packet->size < STREAM_PACKET_AIM) {
+        err = source_next(&lead->source, packet, &read);
+        if (err <= 0) break;
+        err = serve(lead, &read, packet);
+    }
+    *ret_has_said = packet->size > empty;
+    if (err == 0 && packet->size > empty) err = send_packet(lead, packet);
+    return err;
+}
+
+static void speak(struct lead *lead)
+{
+    struct buffer *packet = &lead->shard->replicas.packet;
+    int err = 0;
+
+    for (bool has_said = true; err == 0 && has_said && !stream_socket_is_busy(lead->socket) && source_has_output(&lead->source);) {
+        buffer_clear(packet);
+        err = fill_packet(lead, packet, &has_said);
+    }
+    buffer_clear(packet);
+    if (err != 0 && err != MESH_ECLOSED) stream_socket_end(lead->socket, mesh_strerror(err));
+    stream_socket_flush(lead->socket);
+    if (!lead->holds_frame || source_is_full(&lead->source)) return;
+    lead->holds_frame = false;
+    stream_socket_done(lead->socket);
+}
+
+void leads_send(struct shard *shard)
+{
+    list_for_each(node, &shard->replicas.leads)
+    {
+        struct lead *lead = container_of(node, struct lead, node);
+
+        if (lead->socket != NULL && lead->is_greeted) speak(lead);
+    }
+    if (shard->replicas.bytes.capacity > 4 * STREAM_PIECE) buffer_deinit(&shard->replicas.bytes);
+}
+
+/* ---- receiving ---- */
+
+static struct replica *find(void *user, const struct uuid *topic_id, uint32_t number)
+{
+    struct shard_partition *partition = shard_partition_find(user, topic_id, number);
+
+    return partition == NULL ? NULL : &partition->replica;
+}
+
+static void complained(void *user, struct replica *replica, int32_t node_id, enum stream_reason reason)
+{
+    const struct shard_partition *partition = partition_of(replica);
+
+    (void)user;
+    log_warn("a follower gave up: %s topic=%s partition=%u follower=%d", stream_reason_text(reason), partition->topic->topic->name,
+             partition->number, node_id);
+}
+
+static const struct source_ops ops = {find, replicas_epoch_end, complained};
+
+/* One stream per follower's shard: of two the newer one counts. */
+static void end_older(struct lead *lead)
+{
+    list_for_each(node, &lead->shard->replicas.leads)
+    {
+        struct lead *other = container_of(node, struct lead, node);
+
+        if (other == lead || !other->is_greeted || !uuid_equal(&other->peer, &lead->peer) || other->peer_shard != lead->peer_shard) continue;
+        if (other->socket != NULL) stream_socket_end(other->socket, "a newer stream has taken its place");
+    }
+}
+
+/* Who dialled repeats inside the channel what the preamble said in the clear, and on which disk it is. */
+static const char *take_hello(struct lead *lead, struct slice hello)
+{
+    const struct image_broker *peer = image_find_broker_by_uuid(lead->shard->image, &lead->peer);
+    struct uuid dir_id;
+
+    if (hello.size < STREAM_HELLO_SIZE) return "its first word was too short";
+    memcpy(dir_id.bytes, hello.data, UUID_SIZE);
+    lead->peer_shard = (uint16_t)(hello.data[UUID_SIZE] | hello.data[UUID_SIZE + 1] << 8);
+    if ((uint32_t)(hello.data[UUID_SIZE + 2] | hello.data[UUID_SIZE + 3] << 8) != lead->shard->index) return "it meant another shard";
+    if (peer == NULL) return "this broker's metadata do not know it yet";
+    if (!uuid_equal(&peer->dir_id, &dir_id)) return "it speaks for another disk than the one that is registered";
+    source_init(&lead->source, peer->node_id, &ops, lead->shard);
+    lead->is_greeted = true;
+    end_older(lead);
+    return NULL;
+}
+
+static void take_packet(struct lead *lead, struct slice packet)
+{
+    int err = source_receive(&lead->source, packet);
+
+    if (err == 0) {
+        lead->holds_frame = source_is_full(&lead->source);
+        if (!lead->holds_frame) stream_socket_done(lead->socket);
+        return;
+    }
+    if (err == MESH_EPROTO) {
+        lead->shard->replicas.lies++;
+        log_error("a replication stream was ended: %s follower=%d", stream_lie_text(lead->source.lie), lead->source.node_id);
+    }
+    stream_socket_end(lead->socket, err == MESH_EPROTO ? stream_lie_text(lead->source.lie) : mesh_strerror(err));
+    stream_socket_done(lead->socket);
+}
+
+static void on_received(void *user, uint8_t type, struct slice payload)
+{
+    struct lead *lead = user;
+    const char *wrong = NULL;
+
+    if (type == STREAM_FRAME_PACKET && lead->is_greeted) {
+        take_packet(lead, payload);
+        return;
+    }
+    if (!lead->is_greeted) wrong = type == STREAM_FRAME_HELLO ? take_hello(lead, payload) : "it did not say who it was";
+    if (wrong != NULL) stream_socket_end(lead->socket, wrong);
+    stream_socket_done(lead->socket);
+}
+
+static void on_drained(void *user)
+{
+    (void)user; /* the turn that this began sends more */
+}
+
+static void lead_free(struct lead *lead)
+{
+    list_remove(&lead->node);
+    if (lead->is_greeted) source_deinit(&lead->source);
+    stream_socket_free(lead->socket);
+    free(lead);
+}
+
+static void on_ended(void *user, const char *reason)
+{
+    struct lead *lead = user;
+
+    log_debug("a stream from a follower ended reason=\"%s\"", reason);
+    lead->socket = NULL;
+    lead_free(lead);
+}
+
+static const struct stream_socket_hooks hooks = {on_received, on_drained, on_ended};
+
+void replicas_stream_arrived(struct shard *shard, struct peer_stream *stream)
+{
+    struct lead *lead = shard->replicas.is_stopping ? NULL : calloc(1, sizeof(*lead));
+
+    if (lead == NULL) {
+        link_remains_free(&stream->remains);
+        return;
+    }
+    lead->shard = shard;
+    lead->peer = stream->peer;
+    lead->boot = stream->boot;
+    list_push_back(&shard->replicas.leads, &lead->node);
+    if (stream_socket_new(shard->loop, &stream->remains, &hooks, lead, &lead->socket) != 0) {
+        lead->socket = NULL;
+        lead_free(lead);
+    }
+}
+
+void leads_free(struct shard *shard)
+{
+    list_for_each_safe(node, &shard->replicas.leads)
+        lead_free(container_of(node, struct lead, node));
+}

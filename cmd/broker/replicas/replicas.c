@@ -1,0 +1,405 @@
+/* replicas/replicas.c - roles from images, and what the board asks for. */
+#include "cmd/broker/replicas/replicas_internal.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/ops/fetch_wait.h"
+#include "cmd/broker/ops/produce_local.h"
+
+#include <stdlib.h>
+
+/* ---- histories ---- */
+
+uint64_t replicas_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch)
+{
+    (void)user;
+    return plog_epoch_end_offset(partition_of(replica)->plog, epoch, ret_epoch);
+}
+
+int32_t replicas_last_epoch(void *user, const struct replica *replica)
+{
+    (void)user;
+    return plog_last_epoch(partition_of(replica)->plog);
+}
+
+void replicas_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition)
+{
+    const struct shard_partition *partition = partition_of(replica);
+
+    (void)user;
+    *ret_topic_id = partition->topic->metrics.topic_id;
+    *ret_partition = partition->number;
+}
+
+/* ---- roles ---- */
+
+/* The members are in the image's order, without those that a move adds and that wait for their turn. */
+static bool describe_members(const struct shard *shard, const struct image_partition *facts, struct replica_member *members,
+                             struct replica_assignment *ret_assignment)
+{
+    uint8_t count = 0;
+    uint16_t isr = 0;
+    bool is_here = false;
+
+    for (uint32_t i = 0; i < facts->replica_count; i++) {
+        const struct image_broker *broker = image_find_broker(shard->image, facts->replicas[i]);
+
+        if (facts->is_queued && (facts->adding >> i & 1) != 0) continue;
+        members[count] = (struct replica_member){
+            .node_id = facts->replicas[i],
+            .broker_epoch = broker == NULL ? 0 : broker->epoch,
+            .generation = image_partition_generation(facts, i),
+            .is_eligible = broker != NULL && !broker->is_fenced && !broker->is_draining,
+        };
+        is_here = is_here || facts->replicas[i] == shard->broker->node_id;
+        if ((facts->isr >> i & 1) != 0) isr |= (uint16_t)(1u << count);
+        count++;
+    }
+    *ret_assignment = (struct replica_assignment){
+        .leader = facts->leader,
+        .leader_epoch = facts->leader_epoch,
+        .partition_epoch = facts->partition_epoch,
+        .isr = isr,
+        .member_count = count,
+        .members = members,
+    };
+    return is_here;
+}
+
+/* A partition with a single replica has nobody to agree with: it needs no registration to be what it is. */
+static bool may_assign(const struct shard *shard, const struct replica_assignment *assignment)
+{
+    return shard->replicas.is_registered || assignment->member_count == 1;
+}
+
+void replicas_assign(struct shard *shard, struct shard_partition *partition)
+{
+    struct replica_member members[IMAGE_REPLICAS_MAX];
+    struct replica_assignment assignment;
+    struct image_partition facts;
+
+    if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
+    if (!describe_members(shard, &facts, members, &assignment) || !may_assign(shard, &assignment)) return;
+    if (replica_assign(&partition->replica, &assignment) != 0) shard->replicas.is_incomplete = true;
+}
+
+void replicas_forget(struct shard *shard, struct shard_partition *partition)
+{
+    (void)shard;
+    list_remove(&partition->redo_link);
+    list_remove(&partition->alter_link);
+    produce_refuse_waiting(shard, partition, MESH_EUNKNOWN_TOPIC);
+    replica_deinit(&partition->replica);
+}
+
+/* ---- images ---- */
+
+/* What leaders have to know of brokers: their lives, and whether they may be in sync. */
+static uint64_t hash_brokers(const struct image *image)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+        const uint64_t facts[] = {(uint64_t)broker->node_id, broker->epoch, (uint64_t)broker->is_fenced << 1 | broker->is_draining};
+
+        for (size_t k = 0; k < sizeof(facts) / sizeof(facts[0]); k++)
+            hash = (hash ^ facts[k]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+static bool is_registered_in(const struct shard *shard, const struct image *image)
+{
+    const struct broker *broker = shard->broker;
+    const struct image_broker *self = image_find_broker_by_uuid(image, &broker->broker_id);
+
+    return self != NULL && self->boot == broker->boot && uuid_equal(&self->dir_id, &broker->identity.dir_id);
+}
+
+static bool is_hosted_here(const struct shard *shard, const struct image_partition *facts)
+{
+    for (uint32_t i = 0; i < facts->replica_count; i++)
+        if (facts->replicas[i] == shard->broker->node_id) return !(facts->is_queued && (facts->adding >> i & 1) != 0);
+    return false;
+}
+
+/* Replicated partitions are open as long as they are kept here: they follow, or are followed. */
+static int open_hosted(void *user, const struct image_topic *topic)
+{
+    struct shard *shard = user;
+    struct image_partition facts;
+
+    if (topic->changed_index <= shard->replicas.installed_index) return 0;
+    for (uint32_t i = 0; image_topic_partition(topic, i, &facts); i++) {
+        struct shard_partition *partition;
+
+        if (facts.replica_count == 1 || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
+        if (!is_hosted_here(shard, &facts)) continue;
+        if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) shard->replicas.is_incomplete = true;
+    }
+    return 0;
+}
+
+static void assign_all(struct shard *shard)
+{
+    struct map_node *node = map_iterate(&shard->partitions, NULL);
+
+    while (node != NULL) {
+        struct shard_partition *partition = container_of(node, struct shard_partition, node);
+        struct shard_topic *topic;
+
+        node = map_iterate(&shard->partitions, node);
+        topic = partition->topic;
+        if (shard_partition_drop_if_moved(shard, partition)) shard_topic_free_if_empty(shard, topic);
+        else replicas_assign(shard, partition);
+    }
+}
+
+void replicas_install_image(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+    const struct image *image = shard->image;
+    uint64_t brokers_hash = hash_brokers(image);
+    bool is_registered = is_registered_in(shard, image);
+    bool all_anew = brokers_hash != replicas->brokers_hash || is_registered != replicas->is_registered || replicas->is_incomplete;
+
+    if (replicas->is_stopping) return;
+    replicas->brokers_hash = brokers_hash;
+    replicas->is_registered = is_registered;
+    replicas->is_incomplete = false;
+    if (is_registered) replicas->board.broker_epoch = image_find_broker_by_uuid(image, &shard->broker->broker_id)->epoch;
+    if (all_anew) {
+        replicas->installed_index = 0;
+        assign_all(shard);
+    }
+    if (is_registered) (void)image_each_topic(image, open_hosted, shard);
+    replicas->installed_index = image_applied_index(image);
+    if (replicas->is_incomplete) replicas_wake_at(replicas, replicas->board.now_ms + REPLICAS_RETRY_MS);
+}
+
+/* ---- what is to be done ---- */
+
+void replicas_redo(struct shard *shard, struct shard_partition *partition, uint32_t todo, uint64_t after_ms)
+{
+    struct replicas *replicas = &shard->replicas;
+
+    partition->redo |= (uint16_t)todo;
+    if (list_is_empty(&partition->redo_link)) list_push_back(&replicas->redo, &partition->redo_link);
+    if (shard->now_ms + after_ms < replicas->redo_ms) replicas->redo_ms = shard->now_ms + after_ms;
+}
+
+static int append_epoch_start(struct shard *shard, struct shard_partition *partition)
+{
+    struct buffer *batch = &shard->scratch;
+    struct record_batch_header header;
+    uint64_t ticket;
+    int err;
+
+    buffer_clear(batch);
+    err = replica_build_epoch_start(&partition->replica, shard->now_wall_ms, batch);
+    if (err == 0) err = record_batch_parse_header(buffer_slice(batch), &header);
+    if (err == 0) err = plog_append(partition->plog, &header, batch->data, shard->now_wall_ms, &ticket);
+    buffer_clear(batch);
+    if (err != 0) return err;
+    shard->appended++;
+    replica_epoch_started(&partition->replica, &header);
+    return 0;
+}
+
+static void begin_epoch(struct shard *shard, struct shard_partition *partition)
+{
+    int err = append_epoch_start(shard, partition);
+
+    if (err == 0) return;
+    if (err != MESH_EAGAIN && err != MESH_ENOMEM)
+        log_warn("cannot begin to lead topic=%s partition=%u epoch=%d error=\"%s\"", partition->topic->topic->name, partition->number,
+                 partition->replica.partition.leader_epoch, mesh_strerror(err));
+    replicas_redo(shard, partition, REPLICA_TODO_EPOCH_START, err == MESH_EAGAIN ? 1 : REPLICAS_DISK_WAIT_MS);
+}
+
+static void on_cut(void *user, int error)
+{
+    struct shard_partition *partition = user;
+    struct partition_positions positions;
+
+    if (partition->plog == NULL || error == MESH_ECANCELED) {
+        shard_partition_release(partition);
+        return;
+    }
+    if (error == 0) {
+        shard_partition_positions(partition, &positions);
+        replica_cut_done(&partition->replica, &positions);
+    } else {
+        log_error("a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
+                  partition->number, mesh_strerror(error));
+    }
+    shard_partition_release(partition);
+}
+
+static void cut(struct shard *shard, struct shard_partition *partition)
+{
+    struct replica_cut what;
+    int err;
+
+    replica_get_cut(&partition->replica, &what);
+    partition->cut_count++;
+    partition->pending++;
+    err = what.is_reset ? plog_restart(partition->plog, what.offset, on_cut, partition)
+                        : plog_truncate(partition->plog, what.offset, on_cut, partition);
+    if (err == 0) {
+        shard->replicas.cuts++;
+        shard->is_tick_wanted = true;
+        if (!what.is_committed) return;
+        shard->replicas.committed_cuts++;
+        log_error("records that were committed once are given up, as the leader does not have them topic=%s partition=%u from_offset=%lu",
+                  partition->topic->topic->name, partition->number, what.offset);
+        return;
+    }
+    shard_partition_release(partition);
+    if (err == MESH_ESTORAGE) return; /* told when the log failed; it is not used any more */
+    replicas_redo(shard, partition, REPLICA_TODO_CUT, err == MESH_EAGAIN ? 1 : REPLICAS_DISK_WAIT_MS);
+}
+
+static void committed(struct shard *shard, struct shard_partition *partition)
+{
+    const struct replica *replica = &partition->replica;
+
+    if (replica->member_count > 1) plog_set_high_watermark(partition->plog, replica->partition.high_watermark);
+    if (!list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
+    produce_acknowledge_committed(shard, partition);
+}
+
+static void run_todo(struct shard *shard, struct shard_partition *partition, uint32_t todo)
+{
+    struct replica *replica = &partition->replica;
+
+    if ((todo & REPLICA_TODO_LED) != 0) produce_refuse_waiting(shard, partition, MESH_ENOT_LEADER);
+    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(replica))
+        produce_refuse_waiting(shard, partition, MESH_ENOT_ENOUGH_REPLICAS);
+    if ((todo & REPLICA_TODO_CUT) != 0 && replica->is_cutting) cut(shard, partition);
+    if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(replica) && replica->partition.is_starting && !replica->is_cutting)
+        begin_epoch(shard, partition);
+    if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0) committed(shard, partition);
+    if ((todo & REPLICA_TODO_ALTER) != 0) alters_add(shard, partition);
+    if ((todo & REPLICA_TODO_FOLLOW) != 0 && replica->role == REPLICA_FOLLOWER && !follow_add(shard, partition))
+        replicas_redo(shard, partition, REPLICA_TODO_FOLLOW, REPLICAS_RETRY_MS);
+}
+
+static void run_redo(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+    struct list_node due, *node;
+
+    if (shard->now_ms < replicas->redo_ms) return;
+    replicas->redo_ms = UINT64_MAX;
+    list_init(&due);
+    while ((node = list_pop_front(&replicas->redo)) != NULL)
+        list_push_back(&due, node);
+    while ((node = list_pop_front(&due)) != NULL) {
+        struct shard_partition *partition = container_of(node, struct shard_partition, redo_link);
+        uint32_t todo = partition->redo;
+
+        partition->redo = 0;
+        run_todo(shard, partition, todo);
+    }
+}
+
+void replicas_run(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+    struct replica *replica;
+    uint32_t todo;
+
+    if (replicas->is_stopping) return;
+    if (replicas->is_incomplete && shard->now_ms >= replicas->board.now_ms + REPLICAS_RETRY_MS) replicas_install_image(shard);
+    replica_board_tick(&replicas->board, shard->now_ms);
+    run_redo(shard);
+    follows_run(shard);
+    while ((replica = replica_board_next(&replicas->board, &todo)) != NULL)
+        run_todo(shard, partition_of(replica), todo);
+}
+
+/* ---- the end of a turn ---- */
+
+void replicas_wake_at(struct replicas *replicas, uint64_t at_ms)
+{
+    struct shard *shard = replicas->shard;
+    double seconds = at_ms > shard->now_ms ? (double)(at_ms - shard->now_ms) / 1e3 : 0.;
+
+    if (at_ms == UINT64_MAX) return;
+    if (ev_is_active(&replicas->timer) && ev_timer_remaining(shard->loop, &replicas->timer) <= seconds) return;
+    ev_timer_stop(shard->loop, &replicas->timer);
+    ev_timer_set(&replicas->timer, seconds, 0.);
+    ev_timer_start(shard->loop, &replicas->timer);
+}
+
+void replicas_send(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+    struct replica *replica;
+    uint32_t todo;
+
+    if (replicas->is_stopping) return;
+    while ((replica = replica_board_next(&replicas->board, &todo)) != NULL) /* what the store's jobs have brought */
+        run_todo(shard, partition_of(replica), todo);
+    follows_send(shard);
+    leads_send(shard);
+    alters_send(shard);
+    replicas_wake_at(replicas, replicas->board.deadline_ms);
+    replicas_wake_at(replicas, replicas->redo_ms);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events; /* it was there to begin a turn */
+}
+
+/* ---- life ---- */
+
+void replicas_init(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+
+    *replicas = (struct replicas){.shard = shard, .packet = BUFFER_INIT, .bytes = BUFFER_INIT, .redo_ms = UINT64_MAX};
+    replica_board_init(&replicas->board);
+    list_init(&replicas->follows);
+    list_init(&replicas->leads);
+    list_init(&replicas->orders);
+    list_init(&replicas->redo);
+    list_init(&replicas->altering);
+    ev_timer_init(&replicas->timer, on_timer, 0., 0.);
+}
+
+void replicas_stop(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+
+    if (replicas->is_stopping) return;
+    replicas->is_stopping = true;
+    follows_free(shard);
+    leads_free(shard);
+    ev_timer_stop(shard->loop, &replicas->timer);
+}
+
+void replicas_deinit(struct shard *shard)
+{
+    struct replicas *replicas = &shard->replicas;
+
+    if (replicas->shard == NULL) return;
+    replicas_stop(shard);
+    alters_free(shard);
+    list_for_each_safe(node, &replicas->orders)
+    {
+        struct stream_order *order = container_of(node, struct stream_order, node);
+
+        list_remove(node);
+        if (order->is_open) link_remains_free(&order->stream.remains);
+        free(order);
+    }
+    buffer_deinit(&replicas->packet);
+    buffer_deinit(&replicas->bytes);
+}

@@ -1,0 +1,62 @@
+/* replicas/replicas.h - the driver of replication/partition on one shard: its replicas, and its streams to other brokers.
+ *
+ * In a turn of the shard: facts come in (images, positions of logs, packets); then replicas_run() does what the board asks for, before the store's
+ * batch is closed; and replicas_send() says what there is to say, at its end. Belongs to the shard's thread. */
+#ifndef BROKER_REPLICAS_REPLICAS_H
+#define BROKER_REPLICAS_REPLICAS_H
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "replication/partition/replica.h"
+
+#include <ev.h>
+
+struct image;
+struct peer_stream;
+struct shard;
+struct shard_partition;
+
+struct replicas {
+    struct shard *shard;
+    struct replica_board board;
+    struct list_node follows; /* sinks: one per leader's shard */
+    struct list_node leads;   /* sources: one per follower's shard */
+    struct list_node orders;  /* streams that were asked for */
+    struct list_node redo;    /* partitions with something that could not be done yet */
+    struct list_node altering; /* partitions whose ISR is to be changed, in no order */
+    struct alter_request *alter; /* the one under way */
+    struct buffer packet;     /* being written; holds nothing between turns */
+    struct buffer bytes;      /* of batches read from files, likewise */
+    ev_timer timer;
+    uint64_t redo_ms;         /* when what failed is tried again; UINT64_MAX: nothing failed */
+    uint64_t installed_index; /* of the newest image whose topics were looked at */
+    uint64_t brokers_hash;    /* of what that image says of brokers' lives */
+    bool is_registered;       /* that image knows of this process: replicas may have roles */
+    bool is_incomplete;       /* something of it could not be done for want of memory */
+    bool is_stopping;
+    /* For /metrics. */
+    uint64_t sent_bytes, received_bytes; /* of batches */
+    uint64_t lies, damaged_batches, cuts, committed_cuts;
+};
+
+void replicas_init(struct shard *shard);
+void replicas_deinit(struct shard *shard); /* before the partitions go */
+
+/* The shard has a new image. */
+void replicas_install_image(struct shard *shard);
+
+/* A partition was opened: gives it its role. Later changes come with images. */
+void replicas_assign(struct shard *shard, struct shard_partition *partition);
+/* A partition is about to go. */
+void replicas_forget(struct shard *shard, struct shard_partition *partition);
+
+void replicas_run(struct shard *shard);
+void replicas_send(struct shard *shard);
+
+/* Followers and leaders elsewhere are told nothing more. */
+void replicas_stop(struct shard *shard);
+
+/* streams.c: takes the stream's remains. */
+void replicas_stream_arrived(struct shard *shard, struct peer_stream *stream);
+
+#endif

@@ -74,7 +74,7 @@ class Topics(Case):
         for pair in ("flush=sometimes", "no.such.key=1", "retention.ms=soon", "segment.bytes=-5", "max.batch.bytes=99999999999999"):
             with self.subTest(pair):
                 self.refuse("INVALID_CONFIG", "topic", "create", "t", "--set", pair)
-        self.refuse("INVALID_REPLICATION", "topic", "create", "t", "--replicas", "3")
+        self.refuse("INVALID_REPLICATION", "topic", "create", "t", "--replicas", "300")
         self.assertEqual(self.mesh("topic", "list", "--json").json, {"topics": []})
         self.mesh("topic", "create", "t", "--partitions", "4")
         self.refuse("INVALID_PARTITIONS", "topic", "alter", "t", "--partitions", "2")

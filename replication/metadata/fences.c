@@ -42,7 +42,7 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     if (broker != NULL && (broker->is_fenced || broker->is_draining)) node->sessions_due_us = node->now_us; /* perhaps it may come back */
 }
 
-void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message)
+static void send_pulse(struct node *node, struct peer *peer)
 {
     struct node_message pulse = {
         .type = NODE_MESSAGE_PULSE,
@@ -52,8 +52,28 @@ void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const stru
         .is_coordinator = node->is_coordinating,
     };
 
-    if (node->is_coordinating) hear(node, peer, message);
+    peer->is_pulse_owed = false;
     node_send(node, peer, &pulse);
+}
+
+/* Who is known to be here, and whom raft will speak to anyway, hears the answer then; anybody else at once. */
+void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message)
+{
+    bool is_known = node->is_coordinating && node->now_us < peer->session.deadline_us && message->boot == peer->session.boot;
+    struct raft_progress progress;
+
+    if (node->is_coordinating) hear(node, peer, message);
+    if (is_known && raft_get_progress(node->raft, &peer->server, &progress))
+        peer->is_pulse_owed = true;
+    else
+        send_pulse(node, peer);
+}
+
+void node_sessions_raft_speaks(struct node *node, const struct raft_server *to)
+{
+    struct peer *peer = node->is_coordinating ? node_peer_find(node, &to->broker) : NULL;
+
+    if (peer != NULL && peer->is_pulse_owed) send_pulse(node, peer);
 }
 
 /* ---- what decisions know of brokers beyond the image ---- */

@@ -35,7 +35,7 @@ void node_guide_send_here(struct node *node, struct peer *peer)
 void node_guide_link_up(struct node *node, struct peer *peer)
 {
     node_guide_send_here(node, peer);
-    if (uuid_equal(&peer->id, &node->leader.broker)) node->heartbeat_due_us = node->now_us;
+    if (uuid_equal(&peer->id, &node->leader.broker)) node->heartbeat_due_us = 0;
 }
 
 void node_guide_tell(struct node *node, bool all)
@@ -55,7 +55,7 @@ static void adopt(struct node *node, uint64_t term, const struct raft_server *le
     node->leader_term = term;
     node->leader = *leader;
     node->pulse_us = 0;
-    node->heartbeat_due_us = node->now_us;
+    node->heartbeat_due_us = 0;
     node->requests_are_due = node->wants_are_due = true;
     if (!uuid_is_zero(&leader->broker)) node_guide_tell(node, is_self);
 }

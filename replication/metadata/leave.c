@@ -9,7 +9,7 @@ void node_leave(struct node *node, uint64_t now_us)
     if (node->is_leaving) return;
     node->is_leaving = true;
     node->leave_deadline_us = now_us + node->options.leave_us;
-    node->heartbeat_due_us = now_us;
+    node->heartbeat_due_us = 0;
     if (node_sessions_self(node) == NULL || node_requests_add(node, NODE_OP_DRAIN, &body, node->options.leave_us / 2, 0, true, &node->draining) != 0)
         node->is_drained = true; /* it leads nothing, or the coordinator will have to notice */
 }

@@ -193,7 +193,7 @@ void node_enter(struct node *node, uint64_t now_us)
     uint64_t gap_us = now_us > node->now_us ? now_us - node->now_us : 0;
 
     node->now_us = now_us;
-    node->is_updated = false;
+    node->is_updated = node->is_leader_turn = false;
     forgive(node, gap_us);
 }
 
@@ -256,6 +256,7 @@ void node_receive(struct node *node, uint64_t now_us, const struct uuid *id, enu
         node->stats.dropped++;
         node_tell_removed(node, peer);
     } else if (link == NODE_LINK_CONSENSUS) {
+        node->is_leader_turn = raft_server_equal(&peer->server, &node->leader);
         if (!node->has_failed) raft_receive(node->raft, now_us, &peer->server, bytes);
     } else if (node_message_decode(bytes, &message) != 0) {
         node->stats.malformed++;

@@ -74,6 +74,7 @@ struct peer {
     bool is_contradicting;
     uint64_t told_removed_us;   /* when it was told last that it was removed; 0: never */
     struct session session;
+    bool is_pulse_owed;         /* leaves with raft's next word to it */
     struct puller puller;
 };
 
@@ -223,7 +224,8 @@ struct node {
     uint64_t leader_term;
     struct raft_server leader;   /* zero: not known */
     uint64_t pulse_us;           /* the coordinator's last answer to a heartbeat; 0: none of this one */
-    uint64_t heartbeat_due_us, hurried_epoch;
+    uint64_t heartbeat_due_us, hurried_epoch; /* heartbeat_due_us 0: at once */
+    bool is_leader_turn;         /* this event is a word of the leader that coordinates: an answer to it leaves now */
     size_t ask_turn;
 
     struct pull pull;
@@ -415,6 +417,7 @@ int node_operation_replicas(struct node *node, const struct image *image, const 
 /* fences.c: the coordinator's side of sessions */
 void node_sessions_begin(struct node *node); /* this broker became the coordinator */
 void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message);
+void node_sessions_raft_speaks(struct node *node, const struct raft_server *to);
 bool node_sessions_run(struct node *node); /* fences and unfences. True: raft was given something */
 uint64_t node_fences_due_us(const struct node *node);
 void node_facts_init(const struct node *node, const struct image *image, struct decide_facts *ret_facts);

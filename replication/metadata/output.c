@@ -72,7 +72,9 @@ static void role_changed(struct node *node)
 static bool convert(struct node *node, const struct raft_output *from, struct node_output *output)
 {
     switch (from->type) {
-    case RAFT_OUTPUT_SEND: return send_consensus(node, from, output);
+    case RAFT_OUTPUT_SEND:
+        node_sessions_raft_speaks(node, &from->to);
+        return send_consensus(node, from, output);
     case RAFT_OUTPUT_STORE_STATE:
     case RAFT_OUTPUT_STORE_ENTRIES:
     case RAFT_OUTPUT_STORE_CHUNK: return store(node, from, output);

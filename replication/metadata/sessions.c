@@ -125,7 +125,7 @@ static void hurry(struct node *node)
 
     if (self == NULL || !self->is_fenced || node->hurried_epoch == self->epoch || !node_sessions_is_this_life(node)) return;
     node->hurried_epoch = self->epoch;
-    node->heartbeat_due_us = node->now_us;
+    node->heartbeat_due_us = 0;
 }
 
 /* Somebody who may know who coordinates: another one each time. */
@@ -141,13 +141,29 @@ static void ask_around(struct node *node, const struct peer *not_this)
     }
 }
 
+/* A server of consensus lets its heartbeat wait, or hurry, for the next word of its leader: what it answers and the heartbeat leave together. */
+static uint64_t find_slack_us(const struct node *node)
+{
+    struct raft_brief raft = raft_get_brief(node->raft);
+    bool is_led = raft.role == RAFT_FOLLOWER && !uuid_is_zero(&raft.leader.broker) && raft_server_equal(&raft.leader, &node->leader);
+
+    return is_led && node->heartbeat_due_us != 0 ? node->options.heartbeat_us / 4 : 0;
+}
+
+static bool is_heartbeat_due(const struct node *node)
+{
+    uint64_t slack_us = find_slack_us(node);
+
+    return node->is_leader_turn ? node->now_us + slack_us >= node->heartbeat_due_us : node->now_us >= node->heartbeat_due_us + slack_us;
+}
+
 void node_sessions_update(struct node *node)
 {
     const struct peer *coordinator;
 
     hurry(node);
     if (can_register(node) && node->now_us >= node->register_due_us) register_self(node);
-    if (node->now_us < node->heartbeat_due_us) return;
+    if (!is_heartbeat_due(node)) return;
     node->heartbeat_due_us = node->now_us + node->options.heartbeat_us;
     if (node_guide_is_coordinator(node)) return;
     coordinator = node_guide_coordinator(node);
@@ -166,7 +182,7 @@ void node_sessions_on_pulse(struct node *node, struct peer *peer, const struct n
 
 uint64_t node_sessions_due_us(const struct node *node)
 {
-    uint64_t due = node->link_count == 0 ? NODE_NEVER : node->heartbeat_due_us;
+    uint64_t due = node->link_count == 0 ? NODE_NEVER : node->heartbeat_due_us + find_slack_us(node);
 
     if (can_register(node)) due = earlier(due, node->register_due_us);
     return earlier(due, node_fences_due_us(node));

@@ -40,6 +40,7 @@ struct link {
     void *user, *mark;
     ev_io io;
     ev_timer timer;
+    ev_prepare turn_end; /* never started: an event is fed to it when there is something to send */
     int watched; /* events of io; 0: not started */
     enum link_state state;
     bool is_dialled;
@@ -137,6 +138,7 @@ static void release(struct link *link)
 {
     watch(link, 0);
     ev_timer_stop(link->loop, &link->timer);
+    ev_clear_pending(link->loop, &link->turn_end);
     if (link->io.fd >= 0) close(link->io.fd);
     channel_free(link->channel);
     bytes_release(&link->in);
@@ -263,6 +265,21 @@ static int queue_bytes(struct link *link, const uint8_t *data, size_t size)
     return 0;
 }
 
+/* What is sent in one turn of the loop leaves together, behind all other events of the turn. A socket that is full says itself when it is not. */
+static void flush_later(struct link *link)
+{
+    if ((link->watched & EV_WRITE) == 0) ev_feed_event(link->loop, &link->turn_end, EV_CUSTOM);
+}
+
+static void on_turn_end(struct ev_loop *loop, ev_prepare *turn_end, int events)
+{
+    struct link *link = turn_end->data;
+
+    (void)loop;
+    (void)events;
+    if (link->state == STATE_OPEN || link->state == STATE_GOODBYE) flush(link);
+}
+
 int link_send_message(struct link *link, struct link_message *message)
 {
     bool is_control = link_lane_of(message->type) == LINK_LANE_CONTROL;
@@ -271,8 +288,7 @@ int link_send_message(struct link *link, struct link_message *message)
     if (link->state != STATE_OPEN) return MESH_ECLOSED;
     err = link_queue_push(&link->queue, message);
     if (err == MESH_EFULL && is_control) end(link, LINK_END_SILENT, "it does not read what it is sent");
-    /* What is sent in one turn of the loop leaves together, when the socket is found writable. */
-    if (err == 0) watch(link, EV_READ | EV_WRITE);
+    if (err == 0) flush_later(link);
     return err;
 }
 
@@ -580,7 +596,9 @@ static int link_new(const struct link_options *options, bool is_dialled, const s
     link->is_dialled = is_dialled;
     ev_io_init(&link->io, on_io, -1, 0);
     ev_timer_init(&link->timer, on_timer, 0, 0);
-    link->io.data = link->timer.data = link;
+    ev_prepare_init(&link->turn_end, on_turn_end);
+    ev_set_priority(&link->turn_end, EV_MINPRI);
+    link->io.data = link->timer.data = link->turn_end.data = link;
     *ret_link = link;
     return 0;
 }

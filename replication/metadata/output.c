@@ -183,7 +183,8 @@ static bool work(struct node *node)
     if (node_pull_install(node)) return true;
     if (node->restores != 0) return false;
     begin_to_coordinate(node);
-    return node_decisions_run(node) || node_sessions_run(node) || node_quorum_run(node) || node_balance_run(node) || node_moves_run(node) ||
+    /* who is here comes first: a coordinator that has just begun may be fenced itself, and then nobody could host what it decides */
+    return node_sessions_run(node) || node_decisions_run(node) || node_quorum_run(node) || node_balance_run(node) || node_moves_run(node) ||
            node_leave_run(node);
 }
 

@@ -141,7 +141,7 @@ static void check_topic(const struct asked *one, const struct node_answer *answe
     if (!answer->is_there || answer->error == MESH_ETIMEDOUT) return;
     if (answer->error == 0) ck_assert(is_there);
     if (answer->error == MESH_ENO_COORDINATOR) ck_assert(!is_there);
-    if (answer->error != 0) ck_assert(mesh_error_is_retriable(answer->error));
+    if (answer->error != 0) ck_assert_msg(mesh_error_is_retriable(answer->error), "%s: error %d, %s", one->name, answer->error, answer->text);
 }
 
 static int compare(const void *a, const void *b)

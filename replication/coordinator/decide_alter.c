@@ -130,7 +130,8 @@ static int alter_one(struct alter *alter, const struct decide_isr *wish, struct 
     if (result->error != 0) return 0;
     next = now;
     take_wish(alter, topic, isr, &next);
-    if (next.isr == now.isr && next.replica_count == now.replica_count && next.adding == now.adding) return 0;
+    /* Also when nothing changes but the partition epoch: a leader that never heard what became of an earlier wish asks for that, so that the
+     * earlier one cannot come true any more. */
     err = changes_put(&alter->changes, &wish->topic_id, &now, &next);
     result->partition_epoch = next.partition_epoch;
     return err;

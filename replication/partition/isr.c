@@ -1,5 +1,4 @@
 /* partition/isr.c - who is in sync: lag clocks, what is asked of the coordinator, and what becomes of the answers (R7, R8). */
-#include "base/assert.h"
 #include "replication/partition/replica_peers.h"
 
 static bool is_in_isr(const struct replica *replica, const struct replica_peer *peer)
@@ -166,9 +165,9 @@ void replica_alter_done(struct replica *replica, const struct replica_alter *alt
         alter->partition_epoch != replica->partition_epoch)
         return;
     replica->is_altering = false;
+    if (outcome == REPLICA_ALTER_DONE && partition_epoch <= replica->partition_epoch) outcome = REPLICA_ALTER_UNKNOWN; /* settles nothing */
     switch (outcome) {
     case REPLICA_ALTER_DONE:
-        MESH_ASSERT(partition_epoch > replica->partition_epoch);
         replica_isr_settle(replica, mask_of(replica, alter), partition_epoch);
         break;
     case REPLICA_ALTER_REFUSED:

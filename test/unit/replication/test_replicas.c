@@ -23,6 +23,8 @@ static const struct story alter_stories[] = {
     {"ab", "mode=sync-double-write", "isr 1 = 1 1 2 - 12; fence 1 = 2 2 1 - 12; unfence 1; isr 12 = 2 12 - - 12"},
     /* a retry of what was done is answered as it was; what came too late is not taken */
     {"abc", "replicas=3", "isr 12; stale 12 = 1 12 - - 123; stale 123 = !AGAIN; stale 1 = !AGAIN; isr 123 = 1 123 - - 123"},
+    /* asking for what is raises the partition epoch: no earlier wish can come true any more */
+    {"abc", "replicas=3", "isr 123 = 1 123 - - 123; stale 12 = !AGAIN"},
     /* no ISRs: of others, without the leader, twice the same */
     {"abcd", "replicas=3", "isr 14 = !INVAL; isr 23 = !INVAL; isr 122 = !INVAL; isr 1234 = !INVAL; isr 19 = !INVAL"},
     /* another life or replica than the one that caught up does not join (4.2 rows 7, 8), nor does who is away or about to stop (row 10) */

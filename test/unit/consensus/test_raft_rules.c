@@ -395,12 +395,45 @@ START_TEST(a_snapshot_comes_sideways)
 }
 END_TEST
 
+/* Two of three are gone for good: A goes on alone behind what its log holds, in the term that it is told, and commits all of it. */
+START_TEST(a_forced_server_leads_alone_in_a_term_that_nobody_can_have_voted_in)
+{
+    const uint64_t term = UINT64_C(1) << 32;
+    struct slice commands[] = {slice_of_string("without B"), slice_of_string("without C")};
+    struct message request = rig_message(B, MESSAGE_VOTE_REQUEST, 9);
+    uint64_t last;
+
+    rig_init(&rig, 0, 0, 0);
+    rig_append(&rig, B, 2, 1, 2, 3, 1); /* not known to be committed */
+    rig_stored(&rig);
+    last = rig_status(&rig).last.index;
+    ck_assert_int_eq(raft_force(rig.raft, rig.now_us, 1, commands, 2), MESH_EINVAL); /* a term of the past */
+    ck_assert_int_eq(raft_force(rig.raft, rig.now_us, term, commands, 2), 0);
+    rig_drain(&rig);
+    rig_stored(&rig);
+    rig_tick(&rig, 3 * NET_S);
+    rig_stored(&rig);
+    rig_stored(&rig);
+    ck_assert_int_eq(rig_status(&rig).role, RAFT_LEADER);
+    ck_assert_uint_eq(rig_status(&rig).term, term + 1);
+    ck_assert_uint_eq(rig_status(&rig).committed.index, last + 4); /* two commands, the configuration, its first entry */
+    ck_assert_uint_eq(raft_get_config(rig.raft)->voter_count, 1);
+    ck_assert_int_eq(raft_force(rig.raft, rig.now_us, 2 * term, NULL, 0), MESH_EBUSY);
+    rig_hear(&rig, &request); /* one of the lost is back */
+    rig_stored(&rig);
+    ck_assert_int_eq(rig_status(&rig).role, RAFT_LEADER);
+    ck_assert_uint_eq(rig_status(&rig).term, term + 1);
+    rig_free(&rig);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raft rules");
     TCase *tcase = tcase_create("rules");
 
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_forced_server_leads_alone_in_a_term_that_nobody_can_have_voted_in);
     tcase_add_test(tcase, a_hole_is_filled_and_decided_before_its_server_votes_again);
     tcase_add_test(tcase, half_a_filled_hole_is_a_hole);
     tcase_add_test(tcase, a_chain_that_differs_is_refused_and_what_is_committed_never_replaced);

@@ -84,9 +84,11 @@ int changes_end(struct changes *changes)
     return decision_add_uuid(changes->decision, METADATA_PARTITIONS_CHANGED, &changes->topic_id);
 }
 
-int changes_put(struct changes *changes, const struct uuid *topic_id, const struct body_partition *now, struct body_partition *next)
+int changes_put(struct changes *changes, const struct image_topic *topic, struct body_partition *next)
 {
+    const struct uuid *topic_id = &topic->topic_id;
     uint32_t replica_count = next->replica_count;
+    struct image_partition now;
     int err = changes->body != NULL && !uuid_equal(topic_id, &changes->topic_id) ? changes_end(changes) : 0;
 
     if (err == 0 && changes->body == NULL) {
@@ -95,12 +97,13 @@ int changes_put(struct changes *changes, const struct uuid *topic_id, const stru
         err = body_encode_partitions_start(changes->body);
     }
     if (err != 0) return err;
-    if (next->reset_epoch > now->reset_epoch && changes->decision->loss_count++ == 0) {
+    image_topic_partition(topic, next->partition, &now);
+    if (next->reset_epoch > now.reset_epoch && changes->decision->loss_count++ == 0) {
         changes->decision->lost_topic = *topic_id;
         changes->decision->lost_partition = next->partition;
     }
     next->partition_epoch++;
-    if (replica_count == now->replica_count && memcmp(next->replicas, now->replicas, replica_count * sizeof(int32_t)) == 0)
+    if (replica_count == now.replica_count && memcmp(next->replicas, now.replicas, replica_count * sizeof(int32_t)) == 0)
         next->replica_count = 0; /* not written */
     err = body_encode_partition(changes->body, next);
     next->replica_count = replica_count;

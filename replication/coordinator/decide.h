@@ -83,7 +83,8 @@ struct decide_broker_register {
     uint32_t shard_count;
     bool is_witness;
     bool starts_fenced; /* a new life begins without a session; decide_broker_unfence() once it has caught up. A mesh without sessions
-                           (one broker, its own coordinator) may leave it out; whoever was fenced or draining begins fenced in any case */
+                           (one broker, its own coordinator) may leave it out; whoever was fenced or draining begins fenced in any case, and, where
+                           there are other brokers, whoever stopped uncleanly or lost data */
     bool was_unclean;   /* its former life left no mark of a clean stop: what async topics had not flushed may be missing */
     bool has_lost_data; /* its logs did not verify, or its disk is another one (implied by another dir_id) */
     const struct decide_facts *facts; /* NULL: none */

@@ -132,7 +132,7 @@ static int alter_one(struct alter *alter, const struct decide_isr *wish, struct 
     take_wish(alter, topic, isr, &next);
     /* Also when nothing changes but the partition epoch: a leader that never heard what became of an earlier wish asks for that, so that the
      * earlier one cannot come true any more. */
-    err = changes_put(&alter->changes, &wish->topic_id, &now, &next);
+    err = changes_put(&alter->changes, topic, &next);
     result->partition_epoch = next.partition_epoch;
     return err;
 }
@@ -167,16 +167,17 @@ static bool can_do_without(const struct image_topic *topic, const struct body_pa
     return others != 0;
 }
 
-static int lose_one(const struct image *image, int32_t node_id, const struct decide_place *place, struct elector *elector,
+static int lose_one(const struct image *image, int32_t node_id, const struct decide_lost *lost, struct elector *elector,
                     struct changes *changes, struct decide_result *result)
 {
     struct body_partition now, next;
-    const struct image_topic *topic = load(image, &place->topic_id, place->partition, &now, result);
+    const struct image_topic *topic = load(image, &lost->topic_id, lost->partition, &now, result);
     uint32_t bit = topic == NULL ? 0 : rules_bit(&now, node_id);
     int err;
 
     if (topic == NULL) return 0;
     if (bit == 0) result->error = MESH_EUNKNOWN_TOPIC;
+    if (bit != 0 && now.generations[__builtin_ctz(bit)] != lost->generation) return 0; /* a late copy of what was done */
     if (bit != 0 && !can_do_without(topic, &now, bit)) result->error = MESH_ENOT_ENOUGH_REPLICAS;
     if (result->error != 0) return 0;
     next = now;
@@ -189,7 +190,7 @@ static int lose_one(const struct image *image, int32_t node_id, const struct dec
     else
         rules_elect_if_one_can(elector, topic, &next, IMAGE_ELECTION_DAMAGED);
     rules_settle(topic, &next);
-    err = changes_put(changes, &place->topic_id, &now, &next);
+    err = changes_put(changes, topic, &next);
     result->partition_epoch = next.partition_epoch;
     return err;
 }
@@ -198,18 +199,18 @@ int decide_replicas_lost(const struct image *image, const struct decide_replicas
                          struct decision *decision, struct decide_result *ret_results)
 {
     struct changes changes = {.decision = decision};
-    const struct decide_place *places = request->places;
+    const struct decide_lost *lost = request->replicas;
     struct elector elector;
     int err = check_asker(image, request->node_id, request->broker_epoch, request->count, decision);
 
     for (size_t i = 1; err == 0 && i < request->count; i++) {
-        if (compare_places(&places[i - 1].topic_id, places[i - 1].partition, &places[i].topic_id, places[i].partition) >= 0)
+        if (compare_places(&lost[i - 1].topic_id, lost[i - 1].partition, &lost[i].topic_id, lost[i].partition) >= 0)
             err = refuse_order(decision);
     }
     if (err == 0) err = elector_init(&elector, image, facts);
     if (err != 0) return err;
     for (size_t i = 0; err == 0 && i < request->count; i++)
-        err = lose_one(image, request->node_id, &places[i], &elector, &changes, &ret_results[i]);
+        err = lose_one(image, request->node_id, &lost[i], &elector, &changes, &ret_results[i]);
     if (err == 0) err = changes_end(&changes);
     elector_deinit(&elector);
     return err;

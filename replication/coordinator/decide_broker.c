@@ -79,6 +79,16 @@ static int begin_life(const struct image *image, const struct decide_broker_regi
     return err;
 }
 
+/* Whether a life that could begin unfenced begins fenced all the same: it was without a session, or may lack what others may have. */
+static bool must_prove(const struct image *image, const struct decide_broker_register *request, const struct image_broker *known)
+{
+    bool is_less = request->was_unclean || request->has_lost_data;
+
+    if (known == NULL) return false;
+    if (known->is_fenced || known->is_draining) return true;
+    return (is_less || !uuid_equal(&known->dir_id, &request->dir_id)) && image_broker_count(image) > 1;
+}
+
 int decide_broker_register(const struct image *image, const struct decide_broker_register *request,
                            struct decision *decision)
 {
@@ -99,7 +109,7 @@ int decide_broker_register(const struct image *image, const struct decide_broker
 
     if (err != 0) return err;
     if (known != NULL && is_known_as_such(known, request)) return 0;
-    if (is_new_life && (request->starts_fenced || (known != NULL && (known->is_fenced || known->is_draining)))) {
+    if (is_new_life && (request->starts_fenced || must_prove(image, request, known))) {
         body.flags |= BODY_BROKER_FENCED; /* only decide_broker_unfence() ends that */
         if (known != NULL) err = begin_life(image, request, known, decision);
     } else if (!is_new_life) {

@@ -22,8 +22,8 @@ struct changes {
     struct uuid topic_id;
     uint64_t count;
 };
-/* The partition's next state; raises its partition epoch in place. `now` is how it stands in the image: replicas that stay are not written. */
-int changes_put(struct changes *changes, const struct uuid *topic_id, const struct body_partition *now, struct body_partition *next);
+/* The partition's next state; raises its partition epoch in place. `topic` is as it stands in the image: replicas that stay are not written. */
+int changes_put(struct changes *changes, const struct image_topic *topic, struct body_partition *next);
 int changes_end(struct changes *changes); /* after the last one, also when there was none */
 
 #endif

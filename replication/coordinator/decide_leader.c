@@ -23,7 +23,7 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
 {
     const struct image_topic *topic = image_find_topic(image, topic_id);
     struct changes changes = {.decision = decision};
-    struct body_partition now, state;
+    struct body_partition state;
     struct elector elector;
     int32_t best;
     int err;
@@ -32,8 +32,7 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
         return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such partition");
     err = elector_init(&elector, image, facts);
     if (err != 0) return err;
-    image_pages_load(topic->pages, partition, &now);
-    state = now;
+    image_pages_load(topic->pages, partition, &state);
     best = elector_best(&elector, topic_id, &state);
     if (best == IMAGE_NO_LEADER || state.is_sealing)
         err = decision_refuse(decision, MESH_ENOT_ENOUGH_REPLICAS,
@@ -43,7 +42,7 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
     if (err == 0 && best != state.leader) {
         rules_elect(&elector, topic, &state, IMAGE_ELECTION_ASKED);
         rules_settle(topic, &state);
-        err = changes_put(&changes, topic_id, &now, &state);
+        err = changes_put(&changes, topic, &state);
         if (err == 0) err = changes_end(&changes);
     }
     elector_deinit(&elector);
@@ -121,17 +120,16 @@ static int move_topic(void *user, const struct image_topic *topic)
     struct balance_walk *walk = user;
     struct changes changes = {.decision = walk->decision};
     struct image_partition now;
-    struct body_partition before, state;
+    struct body_partition state;
     int err = 0;
 
     if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return 0;
     for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
         const struct elector_broker *broker = target_of(walk, &now);
         if (broker == NULL) continue;
-        image_pages_load(topic->pages, i, &before);
-        state = before;
+        image_pages_load(topic->pages, i, &state);
         elector_appoint(walk->elector, &topic->topic_id, &state, broker->node_id, IMAGE_ELECTION_BALANCED);
-        err = changes_put(&changes, &topic->topic_id, &before, &state);
+        err = changes_put(&changes, topic, &state);
         walk->moved_count++;
     }
     return err != 0 ? err : changes_end(&changes);

@@ -88,7 +88,7 @@ static int move_one(const struct image *image, const struct decide_move *move, s
     if (next.replica_count == now.replica_count && next.adding == now.adding && next.removing == now.removing &&
         memcmp(next.replicas, now.replicas, now.replica_count * sizeof(int32_t)) == 0)
         return 0; /* it is so already */
-    return changes_put(changes, &move->topic_id, &now, &next);
+    return changes_put(changes, topic, &next);
 }
 
 int decide_move(const struct image *image, const struct decide_move *moves, size_t count, const struct decide_facts *facts,

@@ -68,7 +68,7 @@ static uint32_t longest(const struct recovery *recovery, uint32_t mask)
 static int write_down(struct recovery *recovery, uint32_t leader, enum image_election_reason reason, struct decision *decision)
 {
     struct changes changes = {.decision = decision};
-    struct body_partition now = recovery->state, *state = &recovery->state;
+    struct body_partition *state = &recovery->state;
     uint32_t complete = state->isr | state->elr, bit = 1u << leader;
     int err;
 
@@ -80,7 +80,7 @@ static int write_down(struct recovery *recovery, uint32_t leader, enum image_ele
     if (state->adding == 0) state->is_queued = false;
     state->reset_epoch += reason == IMAGE_ELECTION_UNCLEAN;
     elector_appoint(&recovery->elector, &recovery->topic->topic_id, state, state->replicas[leader], reason);
-    err = changes_put(&changes, &recovery->topic->topic_id, &now, state);
+    err = changes_put(&changes, recovery->topic, state);
     return err != 0 ? err : changes_end(&changes);
 }
 

@@ -56,15 +56,16 @@ struct decide_alter_partitions {
 int decide_alter_partitions(const struct image *image, const struct decide_alter_partitions *request, const struct decide_facts *facts,
                             struct decision *decision, struct decide_result *ret_results);
 
-struct decide_place {
+struct decide_lost {
     struct uuid topic_id;
     uint32_t partition;
+    uint64_t generation; /* of the replica that lost records; where it has another one by now, nothing is left to do */
 };
 
 struct decide_replicas_lost {
     int32_t node_id; /* whose replicas they are */
     uint64_t broker_epoch;
-    const struct decide_place *places; /* rising */
+    const struct decide_lost *replicas; /* rising by topic uuid and partition */
     size_t count;
 };
 
@@ -127,8 +128,10 @@ struct movement {
     uint64_t quiet_since_us; /* 0: unknown; the next call begins it */
     bool is_spreading;       /* between the two thresholds it goes on */
     bool is_pending;         /* set by each call: something moves or waits for its turn; ask again soon */
+    uint64_t settled_index;  /* of the image in which nothing was to be done, whoever was gone: it is not looked at again; 0: none */
+    uint64_t settled_gone;
 };
-#define MOVEMENT_INIT {0, false, false}
+#define MOVEMENT_INIT {0, false, false, 0, 0}
 struct decide_moves {
     struct movement *movement;
     uint32_t moves_per_broker; /* 0: nothing begins */

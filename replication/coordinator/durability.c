@@ -125,17 +125,16 @@ int durability_settle(const struct image_topic *topic, const struct body_topic *
 {
     struct changes changes = {.decision = decision};
     struct image_topic next = *topic;
-    struct body_partition now, state;
+    struct body_partition state;
     int err = 0;
 
     next.configs = body->configs;
     next.config_count = body->config_count;
     for (uint32_t i = 0; i < topic->partition_count && err == 0; i++) {
-        image_pages_load(topic->pages, i, &now);
-        if ((now.elr | now.last_known_elr) == 0) continue;
-        state = now;
+        image_pages_load(topic->pages, i, &state);
+        if ((state.elr | state.last_known_elr) == 0) continue;
         rules_settle(&next, &state);
-        if ((state.elr | state.last_known_elr) == 0) err = changes_put(&changes, &topic->topic_id, &now, &state);
+        if ((state.elr | state.last_known_elr) == 0) err = changes_put(&changes, topic, &state);
     }
     return err != 0 ? err : changes_end(&changes);
 }

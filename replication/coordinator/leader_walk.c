@@ -55,19 +55,17 @@ static bool is_concerned(const struct leader_walk *walk, const struct image_part
     return false;
 }
 
-static bool masks_equal(const struct body_partition *a, const struct body_partition *b)
+static bool differs(const struct image_partition *now, const struct body_partition *next)
 {
-    return a->leader == b->leader && a->isr == b->isr && a->elr == b->elr && a->last_known_elr == b->last_known_elr &&
-           a->fresh == b->fresh;
+    return now->leader != next->leader || now->isr != next->isr || now->elr != next->elr || now->last_known_elr != next->last_known_elr ||
+           next->fresh != 0;
 }
 
-/* The partition's next state in place; false: it stays as it is. */
-static bool next_state(struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
+/* The partition's next state, in place; it may be as it was. */
+static void next_state(struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
 {
-    struct body_partition before = *state;
-
     if (walk->kind == LEADER_WALK_RETURN) {
-        if (elector_best(walk->elector, &topic->topic_id, state) == IMAGE_NO_LEADER) return false;
+        if (elector_best(walk->elector, &topic->topic_id, state) == IMAGE_NO_LEADER) return;
         elector_choose(walk->elector, &topic->topic_id, state, walk->reason);
     } else {
         rules_leave_isr(topic, state, bit);
@@ -82,7 +80,6 @@ static bool next_state(struct leader_walk *walk, const struct image_topic *topic
             rules_elect_if_one_can(walk->elector, topic, state, walk->reason); /* one of two last known ones may be left, say */
     }
     rules_settle(topic, state); /* the elected may have come from the ELR */
-    return !masks_equal(&before, state);
 }
 
 static void note_loss(struct leader_walk *walk, const struct image_topic *topic, const struct body_partition *state)
@@ -100,17 +97,17 @@ static int walk_topic(void *user, const struct image_topic *topic)
     struct leader_walk *walk = user;
     struct changes changes = {.decision = walk->decision};
     struct image_partition now;
-    struct body_partition before, state;
+    struct body_partition state;
     int err = 0;
 
     for (uint32_t i = 0; err == 0 && image_topic_partition(topic, i, &now); i++) {
         uint32_t bit = bit_of(&now, walk->node_id);
         if (bit == 0 || !is_concerned(walk, &now, bit)) continue;
-        image_pages_load(topic->pages, i, &before);
-        state = before;
-        if (!next_state(walk, topic, &state, bit)) continue;
+        image_pages_load(topic->pages, i, &state);
+        next_state(walk, topic, &state, bit);
+        if (!differs(&now, &state)) continue;
         note_loss(walk, topic, &state);
-        err = changes_put(&changes, &topic->topic_id, &before, &state);
+        err = changes_put(&changes, topic, &state);
         walk->changed_count++;
     }
     return err != 0 ? err : changes_end(&changes);

@@ -316,19 +316,18 @@ static int step_topic(void *user, const struct image_topic *topic)
 {
     struct move_plan *plan = user;
     struct image_partition quick;
-    struct body_partition now, next;
+    struct body_partition next;
     int err = 0;
 
     for (uint32_t i = 0; err == 0 && plan->budget != 0 && image_topic_partition(topic, i, &quick); i++) {
         bool is_moving = (quick.adding | quick.removing) != 0, has_changed;
         if (!is_moving && quick.leader == IMAGE_NO_LEADER) continue;
-        image_pages_load(topic->pages, i, &now);
-        next = now;
+        image_pages_load(topic->pages, i, &next);
         has_changed = is_moving ? go_on(plan, topic, &next) : maintain(plan, topic, &next);
         if (!has_changed && !is_moving && plan->is_spreading) has_changed = move_plan_spread_one(plan, topic, &next, false);
         if (!has_changed) continue;
         plan->budget--;
-        err = changes_put(&plan->changes, &topic->topic_id, &now, &next);
+        err = changes_put(&plan->changes, topic, &next);
     }
     return err != 0 ? err : changes_end(&plan->changes);
 }
@@ -341,7 +340,7 @@ static int count_topic(void *user, const struct image_topic *topic)
     return 0;
 }
 
-/* Moves the clockwork of spreading on. Only when nothing else moves: what is underway changes what there is to spread. */
+/* Moves the clockwork of spreading on. What moves already is counted where it goes. */
 static bool is_time_to_spread(struct movement *movement, const struct move_plan *plan, uint64_t now_us)
 {
     uint64_t most, least, average;
@@ -352,18 +351,37 @@ static bool is_time_to_spread(struct movement *movement, const struct move_plan 
     return movement->is_spreading = (most - least) * 100 > average * (movement->is_spreading ? SPREAD_STOP : SPREAD_START);
 }
 
+/* A number for who is gone: others, another number. */
+static uint64_t who_is_gone(const struct decide_facts *facts)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; facts != NULL && i < facts->broker_count; i++) {
+        if (facts->brokers[i].is_gone) sum += (uint64_t)(uint32_t)facts->brokers[i].node_id * 0x9e3779b97f4a7c15u;
+    }
+    return sum;
+}
+
 int decide_moves(const struct image *image, const struct decide_moves *request, struct decision *decision)
 {
     struct movement *movement = request->movement;
+    uint64_t gone = who_is_gone(request->facts);
+    bool is_settled, is_quiet;
     struct move_plan plan;
-    int err = move_plan_init(&plan, image, request->facts, decision);
+    int err;
 
+    if (movement->settled_index == image_applied_index(image) && movement->settled_gone == gone) return 0;
+    err = move_plan_init(&plan, image, request->facts, decision);
     if (err != 0) return err;
     plan.copies_max = request->moves_per_broker;
     image_each_topic(image, count_topic, &plan);
     plan.is_spreading = is_time_to_spread(movement, &plan, request->now_us);
     err = image_each_topic(image, step_topic, &plan);
     movement->is_pending = plan.is_pending || plan.is_spreading;
+    is_quiet = request->now_us - movement->quiet_since_us >= SPREAD_QUIET_US;
+    is_settled = err == 0 && is_quiet && !movement->is_pending && decision->change_count == 0;
+    movement->settled_index = is_settled ? image_applied_index(image) : 0;
+    movement->settled_gone = gone;
     move_plan_deinit(&plan);
     return err;
 }

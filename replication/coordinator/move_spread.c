@@ -70,7 +70,7 @@ int decide_topic_balance(const struct image *image, const struct uuid *topic_id,
 {
     const struct image_topic *topic = image_find_topic(image, topic_id);
     struct move_plan plan;
-    struct body_partition now, next;
+    struct body_partition next;
     int err;
 
     if (topic == NULL) return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic");
@@ -79,10 +79,9 @@ int decide_topic_balance(const struct image *image, const struct uuid *topic_id,
     plan.copies_max = UINT64_MAX;
     move_plan_count(&plan, topic);
     for (uint32_t i = 0; err == 0 && i < topic->partition_count; i++) {
-        image_pages_load(topic->pages, i, &now);
-        next = now;
-        if (now.leader == IMAGE_NO_LEADER || (now.adding | now.removing) != 0) continue;
-        if (move_plan_spread_one(&plan, topic, &next, true)) err = changes_put(&plan.changes, topic_id, &now, &next);
+        image_pages_load(topic->pages, i, &next);
+        if (next.leader == IMAGE_NO_LEADER || (next.adding | next.removing) != 0) continue;
+        if (move_plan_spread_one(&plan, topic, &next, true)) err = changes_put(&plan.changes, topic, &next);
     }
     if (err == 0) err = changes_end(&plan.changes);
     move_plan_deinit(&plan);

@@ -182,7 +182,7 @@ int node_encode_acl(struct buffer *to, const struct image_acl *acl);
 /* About replicas (coordinator/decide_replicas.h says what each means). `broker_epoch` is the asking broker's image_broker.epoch; lists rise by topic
  * and partition, DECIDE_PARTITIONS_MAX at most. */
 int node_encode_alter(struct buffer *to, uint64_t broker_epoch, const struct decide_isr *wishes, size_t count);
-int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct decide_place *places, size_t count);
+int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct decide_lost *replicas, size_t count);
 struct node_report {
     struct uuid topic_id;
     uint32_t partition;

@@ -35,14 +35,16 @@ int node_encode_alter(struct buffer *to, uint64_t broker_epoch, const struct dec
     return writer.error;
 }
 
-int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct decide_place *places, size_t count)
+int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct decide_lost *replicas, size_t count)
 {
     struct codec_writer writer = {.to = to};
 
     codec_put_varint(&writer, broker_epoch);
     codec_put_varint(&writer, count);
-    for (size_t i = 0; i < count; i++)
-        put_place(&writer, &places[i].topic_id, places[i].partition);
+    for (size_t i = 0; i < count; i++) {
+        put_place(&writer, &replicas[i].topic_id, replicas[i].partition);
+        codec_put_varint(&writer, replicas[i].generation);
+    }
     return writer.error;
 }
 
@@ -184,15 +186,17 @@ static int replicas_lost(const struct image *image, const struct operation *oper
 {
     const struct image_broker *asker = image_find_broker_by_uuid(image, &operation->origin);
     struct decide_replicas_lost request = {.node_id = asker == NULL ? 0 : asker->node_id, .broker_epoch = codec_get_varint(&hearing->reader)};
-    struct decide_place *places;
+    struct decide_lost *lost;
     int err = get_count(hearing);
 
     if (err != 0) return err;
     request.count = hearing->count;
-    request.places = places = arena_alloc(&hearing->arena, hearing->count + 1, sizeof(places[0]));
-    if (places == NULL) return MESH_ENOMEM;
-    for (size_t i = 0; i < hearing->count; i++)
-        get_place(&hearing->reader, &places[i].topic_id, &places[i].partition);
+    request.replicas = lost = arena_alloc(&hearing->arena, hearing->count + 1, sizeof(lost[0]));
+    if (lost == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < hearing->count; i++) {
+        get_place(&hearing->reader, &lost[i].topic_id, &lost[i].partition);
+        lost[i].generation = codec_get_varint(&hearing->reader);
+    }
     if (!codec_reader_is_done(&hearing->reader)) return MESH_EPROTO;
     err = decide_replicas_lost(image, &request, facts, decision, hearing->results);
     return err != 0 ? err : put_results(operation->result, hearing->results, hearing->count);

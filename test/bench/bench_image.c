@@ -3,7 +3,7 @@
  *
  * Usage: bench_image [partitions] */
 #include "base/clock.h"
-#include "replication/coordinator/decide.h"
+#include "replication/coordinator/decide_replicas.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -117,6 +117,78 @@ static void measure_session(struct bench *bench, bool is_end)
     decision_deinit(&decision);
 }
 
+/* The coordinator's look at all replicas, when there is nothing to be moved: what it costs an idle mesh. */
+static void measure_look(const struct bench *bench)
+{
+    struct movement movement = MOVEMENT_INIT;
+    struct decide_moves request = {.movement = &movement, .moves_per_broker = 2, .now_us = 1};
+    uint64_t start_ns = clock_monotonic_ns();
+    struct decision decision;
+
+    decision_init(&decision);
+    require(decide_moves(bench->image, &request, &decision) == 0, decision.message);
+    printf("  %-34s %9.1f ms (%zu changes)\n", "a look at what should move", ms_since(start_ns), decision.change_count);
+    decision_deinit(&decision);
+}
+
+#define WISHES 1000
+
+struct wishes {
+    struct decide_isr list[WISHES];
+    struct decide_member members[WISHES];
+    size_t count;
+};
+
+/* The broker's partitions of a topic, with itself alone in sync. */
+static int wish(void *user, const struct image_topic *topic)
+{
+    struct wishes *wishes = user;
+    struct image_partition now;
+
+    for (uint32_t i = 0; wishes->count < WISHES && image_topic_partition(topic, i, &now); i++) {
+        struct decide_member *member = &wishes->members[wishes->count];
+        if (now.leader != 1) continue;
+        *member = (struct decide_member){.node_id = 1};
+        for (uint32_t j = 0; j < now.replica_count; j++)
+            if (now.replicas[j] == 1) member->generation = image_partition_generation(&now, j);
+        wishes->list[wishes->count++] = (struct decide_isr){.topic_id = topic->topic_id, .partition = i, .leader_epoch = now.leader_epoch,
+                                                            .partition_epoch = now.partition_epoch, .members = member, .member_count = 1};
+    }
+    return 0;
+}
+
+static int compare_wishes(const void *a, const void *b)
+{
+    const struct decide_isr *left = a, *right = b;
+    int order = memcmp(left->topic_id.bytes, right->topic_id.bytes, UUID_SIZE);
+
+    return order != 0 ? order : left->partition < right->partition ? -1 : 1;
+}
+
+static void measure_alter(struct bench *bench)
+{
+    static struct wishes wishes;
+    static struct decide_result results[WISHES];
+    struct decide_alter_partitions request = {.leader = 1, .broker_epoch = image_find_broker(bench->image, 1)->epoch, .partitions = wishes.list};
+    uint64_t start_ns;
+    struct decision decision;
+    size_t size;
+
+    wishes.count = 0;
+    image_each_topic(bench->image, wish, &wishes);
+    qsort(wishes.list, wishes.count, sizeof(wishes.list[0]), compare_wishes);
+    for (size_t i = 0; i < wishes.count; i++)
+        wishes.members[i].broker_epoch = request.broker_epoch;
+    request.count = wishes.count;
+    start_ns = clock_monotonic_ns();
+    decision_init(&decision);
+    require(decide_alter_partitions(bench->image, &request, NULL, &decision, results) == 0, decision.message);
+    require(wishes.count == 0 || results[0].error == 0, "the leader's wish is refused");
+    size = decision.change_count == 0 ? 0 : commit(bench, &decision);
+    printf("  %-34s %9.1f ms (%zu partitions in one request, %.3f MB)\n", "ISRs altered", ms_since(start_ns), wishes.count, (double)size / 1e6);
+    decision_deinit(&decision);
+}
+
 static void measure_snapshot(struct bench *bench)
 {
     struct buffer bytes = BUFFER_INIT;
@@ -145,6 +217,8 @@ static void measure(const struct shape *shape)
         create_topic(&bench, i, shape->partitions, shape->replicas);
     printf("  %-34s %9.1f ms (%.1f us a topic)\n", "topics created", ms_since(start_ns), ms_since(start_ns) * 1000 / shape->topics);
     printf("  %-34s %9.1f MB\n", "image", megabytes() - before_mb);
+    measure_look(&bench);
+    if (shape->replicas > 1) measure_alter(&bench);
     measure_session(&bench, true);
     measure_session(&bench, false);
     printf("  %-34s %9.1f MB (%zu elections kept)\n", "image after that", megabytes() - before_mb, image_election_count(bench.image));

@@ -147,10 +147,16 @@ static int wish(struct replica_stage *stage, const char *digits, enum view view)
 
 static int lose(struct replica_stage *stage, int32_t node_id)
 {
-    struct decide_place place = {topic_of(stage)->topic_id, 0};
-    struct decide_replicas_lost request = {node_id, broker_of(stage, node_id)->epoch, &place, 1};
+    struct decide_lost lost = {topic_of(stage)->topic_id, 0, 0};
+    struct decide_replicas_lost request = {node_id, broker_of(stage, node_id)->epoch, &lost, 1};
+    struct image_partition now = replica_stage_partition(stage);
     struct decide_result result;
-    int err = decide_replicas_lost(stage->history->image, &request, NULL, &stage->decision, &result);
+    int err;
+
+    for (uint32_t i = 0; i < now.replica_count; i++) {
+        if (now.replicas[i] == node_id) lost.generation = image_partition_generation(&now, i);
+    }
+    err = decide_replicas_lost(stage->history->image, &request, NULL, &stage->decision, &result);
 
     return err != 0 ? err : result.error;
 }

@@ -188,15 +188,18 @@ static void alter_isr(const struct image_topic *topic, uint32_t number, uint32_t
 
 static void lose_replica(const struct image_topic *topic, uint32_t number)
 {
-    struct decide_place place = {topic->topic_id, number};
-    struct decide_replicas_lost request = {.places = &place, .count = 1};
+    struct decide_lost lost = {topic->topic_id, number, 0};
+    struct decide_replicas_lost request = {.replicas = &lost, .count = 1};
     struct image_partition now;
     struct decide_result result;
     struct decision decision;
     const struct image_broker *broker;
+    uint32_t at;
 
     image_topic_partition(topic, number, &now);
-    request.node_id = now.replicas[(uint32_t)rand() % now.replica_count];
+    at = (uint32_t)rand() % now.replica_count;
+    request.node_id = now.replicas[at];
+    lost.generation = image_partition_generation(&now, at);
     broker = image_find_broker(history->image, request.node_id);
     if (broker == NULL) return;
     request.broker_epoch = broker->epoch;

@@ -159,7 +159,7 @@ START_TEST(nonsense_about_replicas_is_answered_as_such)
 {
     static const enum node_op ops[] = {NODE_OP_ALTER_PARTITIONS, NODE_OP_REPLICAS_LOST, NODE_OP_REPORT, NODE_OP_RECOVER, NODE_OP_MOVE, NODE_OP_TOPIC_BALANCE};
     static const uint8_t bytes[] = {0x01, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x01};
-    struct decide_place place = {.partition = 3};
+    struct decide_lost place = {.partition = 3};
     struct buffer body = BUFFER_INIT;
 
     begin(1);

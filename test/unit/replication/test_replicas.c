@@ -111,17 +111,27 @@ END_TEST
 START_TEST(a_replica_that_lost_records_is_another_generation)
 {
     struct replica_stage stage;
-    uint64_t before, others;
+    struct decide_lost lost = {.partition = 0};
+    struct decide_replicas_lost request = {.node_id = 2, .replicas = &lost, .count = 1};
+    struct decide_result result;
+    uint64_t others;
     struct image_partition now;
 
     replica_stage_open(&stage, "abc", "replicas=3");
     now = replica_stage_partition(&stage);
-    before = image_partition_generation(&now, 1);
+    lost.topic_id = image_find_topic_by_name(stage.history->image, "t")->topic_id;
+    lost.generation = image_partition_generation(&now, 1);
     others = image_partition_generation(&now, 2);
     replica_stage_play(&stage, "lost 2");
     now = replica_stage_partition(&stage);
-    ck_assert_uint_gt(image_partition_generation(&now, 1), before);
+    ck_assert_uint_gt(image_partition_generation(&now, 1), lost.generation);
     ck_assert_uint_eq(image_partition_generation(&now, 2), others);
+    /* it is in sync again when the request comes once more: that was about the replica before */
+    replica_stage_play(&stage, "isr 123");
+    request.broker_epoch = image_find_broker(stage.history->image, 2)->epoch;
+    ck_assert_int_eq(decide_replicas_lost(stage.history->image, &request, NULL, &stage.decision, &result), 0);
+    ck_assert_int_eq(result.error, 0);
+    ck_assert_uint_eq(stage.decision.change_count, 0);
     replica_stage_close(&stage);
 }
 END_TEST

@@ -199,8 +199,7 @@ void plog_delete(struct plog *plog)
 {
     plog->is_deleted = true;
     plog->user = NULL;
-    plog_truncation_free(plog->truncation);
-    plog->truncation = NULL;
+    plog_truncation_cancel(plog);
     list_remove(&plog->notify_link);
     list_remove(&plog->unsynced_link);
     list_remove(&plog->async_link);

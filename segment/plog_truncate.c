@@ -48,6 +48,12 @@ static void finish(struct plog_truncation *truncation, int error)
     if (done != NULL) done(user, error);
 }
 
+/* Whoever waits for it is told. */
+void plog_truncation_cancel(struct plog *plog)
+{
+    if (plog->truncation != NULL) finish(plog->truncation, MESH_ECANCELED);
+}
+
 /* ---- records ---- */
 
 /* Puts a record for this step into the forming batch. When there is no memory for it now, the next step tries

@@ -182,7 +182,8 @@ uint64_t plog_high_watermark(const struct plog *plog); /* as set or recovered; t
 /* ---- truncation (followers; durable, R14) ---- */
 
 /* Cuts the log so that its end is `offset` (rounded down to a batch start; >= start). Appends answer
- * MESH_EAGAIN until done() has run; done with an error means poisoned. */
+ * MESH_EAGAIN until done() has run; done with MESH_ECANCELED: the log was deleted
+ * meanwhile; with another error: it is poisoned. */
 typedef void plog_done_fn(void *user, int error);
 int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
 

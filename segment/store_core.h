@@ -207,6 +207,7 @@ void store_write_async(struct store *store);
 struct store_job *store_truncate_job(struct store *store);
 void store_truncations_step(struct store *store);
 void plog_truncation_free(struct plog_truncation *truncation);
+void plog_truncation_cancel(struct plog *plog); /* accepts none under way */
 bool store_is_truncating_files(const struct store *store);
 
 /* plog_warm.c */

@@ -163,7 +163,9 @@ void produce_answer(struct shard *shard, const struct ack *ack, int error, uint6
         bool is_durable = plog_durable_offset(partition->plog) >= ack->end_offset;
         bool is_written = plog_written_offset(partition->plog) >= ack->end_offset;
         replica_get_receipt(&partition->replica, ack->end_offset, &receipt);
-        if (result.error == 0 && !is_durable && !(ack->is_async && is_written)) result.error = MESH_ESTORAGE;
+        if (result.error == 0 && !is_durable && !(ack->is_async && is_written) &&
+            partition->replica.partition.high_watermark < ack->end_offset)
+            result.error = MESH_ESTORAGE; /* what is committed is held by others, whatever became of this disk */
     }
     result.replicas_holding = receipt.held > 0 ? receipt.held : 1;
     result.replicas_synced = receipt.synced;

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define CONNECT_SECONDS      2.0
@@ -41,7 +42,9 @@ struct link {
     ev_io io;
     ev_timer timer;
     ev_prepare turn_end; /* never started: an event is fed to it when there is something to send */
-    int watched; /* events of io; 0: not started */
+    int fd;
+    int poll_fd; /* an epoll set of the socket's own, for links that may be taken apart; -1: io watches the socket itself */
+    int watched; /* events that are waited for */
     enum link_state state;
     bool is_dialled;
     struct net_address address;
@@ -100,15 +103,49 @@ static void bytes_release(struct bytes *bytes)
 
 /* ---- watching ---- */
 
+/* libev never takes a socket out of its epoll set; it waits for the close. A socket that goes to another thread would leave events, and a
+ * number that the other thread closes and uses again, behind. */
+static void watch_apart(struct link *link, int events)
+{
+    struct epoll_event event = {.events = ((events & EV_READ) != 0 ? EPOLLIN : 0u) | ((events & EV_WRITE) != 0 ? EPOLLOUT : 0u)};
+    int operation = link->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+
+    (void)epoll_ctl(link->poll_fd, operation, link->fd, &event); /* without memory for it the handshake's time runs out */
+    if (link->watched == 0) ev_io_start(link->loop, &link->io);
+    if (events == 0) ev_io_stop(link->loop, &link->io);
+}
+
 static void watch(struct link *link, int events)
 {
     if (events == link->watched) return;
-    if (link->watched != 0) ev_io_stop(link->loop, &link->io);
-    if (events != 0) {
-        ev_io_set(&link->io, link->io.fd, events);
-        ev_io_start(link->loop, &link->io);
+    if (link->poll_fd >= 0) {
+        watch_apart(link, events);
+    } else {
+        if (link->watched != 0) ev_io_stop(link->loop, &link->io);
+        if (events != 0) {
+            ev_io_set(&link->io, link->fd, events);
+            ev_io_start(link->loop, &link->io);
+        }
     }
     link->watched = events;
+}
+
+/* What has happened to the socket, of an event of io. */
+static int events_of(const struct link *link, int events)
+{
+    struct epoll_event event;
+
+    if (link->poll_fd < 0) return events;
+    if (epoll_wait(link->poll_fd, &event, 1, 0) != 1) return 0;
+    return ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 ? link->watched & EV_READ : 0) |
+           ((event.events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 ? link->watched & EV_WRITE : 0);
+}
+
+/* The link's socket from here on. */
+static void set_socket(struct link *link, int fd)
+{
+    link->fd = fd;
+    ev_io_set(&link->io, link->poll_fd >= 0 ? link->poll_fd : fd, EV_READ);
 }
 
 static void set_deadline(struct link *link, double seconds)
@@ -139,7 +176,8 @@ static void release(struct link *link)
     watch(link, 0);
     ev_timer_stop(link->loop, &link->timer);
     ev_clear_pending(link->loop, &link->turn_end);
-    if (link->io.fd >= 0) close(link->io.fd);
+    if (link->fd >= 0) close(link->fd);
+    if (link->poll_fd >= 0) close(link->poll_fd);
     channel_free(link->channel);
     bytes_release(&link->in);
     bytes_release(&link->out);
@@ -184,7 +222,7 @@ static void write_out(struct link *link)
     struct bytes *out = &link->out;
 
     while (bytes_size(out) > 0) {
-        ssize_t size = send(link->io.fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
+        ssize_t size = send(link->fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
 
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -346,7 +384,7 @@ static int bytes_take(struct bytes *bytes, uint8_t **ret_data, size_t *ret_size)
 
 int link_detach(struct link *link, struct link_remains *ret_remains)
 {
-    struct link_remains remains = {.fd = link->io.fd, .channel = link->channel};
+    struct link_remains remains = {.fd = link->fd, .channel = link->channel};
     int err = bytes_take(&link->in, &remains.received, &remains.received_size);
 
     if (err == 0) err = bytes_take(&link->out, &remains.unsent, &remains.unsent_size);
@@ -356,7 +394,7 @@ int link_detach(struct link *link, struct link_remains *ret_remains)
     }
     end(link, LINK_END_CLOSED, "taken over"); /* stops watching, and frees it from the loop */
     link->is_detached = true;
-    ev_io_set(&link->io, -1, 0);
+    link->fd = -1;
     link->channel = NULL;
     link->in.start = link->in.end = 0;
     link->out.start = link->out.end = 0;
@@ -480,7 +518,7 @@ static void receive(struct link *link)
             return;
         }
         room = link->in.capacity - link->in.end;
-        size = recv(link->io.fd, link->in.data + link->in.end, room, 0);
+        size = recv(link->fd, link->in.data + link->in.end, room, 0);
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (size < 0) {
@@ -506,7 +544,7 @@ static void connected(struct link *link)
     int error = 0;
     socklen_t size = sizeof(error);
 
-    if (getsockopt(link->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error != 0) {
         end_by_errno(link, error);
         return;
@@ -522,6 +560,8 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
     struct link *link = io->data;
 
     (void)loop;
+    events = events_of(link, events);
+    if (events == 0) return;
     if (link->state == STATE_CONNECTING) {
         connected(link);
         return;
@@ -577,15 +617,20 @@ static int link_new(const struct link_options *options, bool is_dialled, const s
 {
     struct channel_options channel = options->channel;
     struct link *link = calloc(1, sizeof(*link));
-    int err;
+    int err, poll_fd = options->may_detach ? epoll_create1(EPOLL_CLOEXEC) : -1;
 
-    if (link == NULL) return MESH_ENOMEM;
+    if (link == NULL || (options->may_detach && poll_fd < 0)) {
+        if (poll_fd >= 0) close(poll_fd);
+        free(link);
+        return MESH_ENOMEM;
+    }
     channel.is_initiator = is_dialled;
     if (expected != NULL) channel.expected_peer = link->expected = *expected;
     random_system_bytes(channel.random, sizeof(channel.random));
     err = channel_new(&channel, &link->channel);
     crypto_wipe(channel.random, sizeof(channel.random));
     if (err != 0) {
+        if (poll_fd >= 0) close(poll_fd);
         free(link);
         return err;
     }
@@ -594,6 +639,8 @@ static int link_new(const struct link_options *options, bool is_dialled, const s
     link->hooks = options->hooks;
     link->user = options->user;
     link->is_dialled = is_dialled;
+    link->fd = -1;
+    link->poll_fd = poll_fd;
     ev_io_init(&link->io, on_io, -1, 0);
     ev_timer_init(&link->timer, on_timer, 0, 0);
     ev_prepare_init(&link->turn_end, on_turn_end);
@@ -644,7 +691,7 @@ int link_dial(const struct link_options *options, const struct net_address *addr
     link->address = *address;
     link->state = STATE_CONNECTING;
     fd = dial(address, &options->source);
-    ev_io_set(&link->io, fd, 0);
+    set_socket(link, fd);
     *ret_link = link;
     if (fd < 0) {
         end_by_errno(link, errno);
@@ -666,7 +713,7 @@ int link_adopt(const struct link_options *options, int fd, struct slice received
         close(fd);
         return err;
     }
-    ev_io_set(&link->io, fd, 0);
+    set_socket(link, fd);
     if (getpeername(fd, (struct sockaddr *)&name, &size) != 0 ||
         net_address_from_sockaddr((struct sockaddr *)&name, &link->address) != 0) {
         release(link);

@@ -41,6 +41,7 @@ struct link_options {
     const struct link_hooks *hooks; /* kept */
     void *user;
     struct net_address source;      /* dialled from here; none: the kernel's choice. The port is ignored */
+    bool may_detach;                /* link_detach() is going to take it apart */
     struct slice preamble;          /* sent before the handshake by who dials; at most LINK_PREAMBLE_MAX bytes, copied */
     struct channel_options channel; /* is_initiator, random and expected_peer are filled in here */
 };
@@ -85,7 +86,7 @@ struct link_remains {
 };
 void link_remains_free(struct link_remains *remains); /* closes and frees all of it */
 
-/* Inside up(), and before anything was sent: takes the link apart. It frees itself later, without down(). Errors: MESH_ENOMEM (nothing
+/* Of a link with may_detach, inside up(), and before anything was sent: takes the link apart. It frees itself later, without down(). Errors: MESH_ENOMEM (nothing
  * happened). */
 int link_detach(struct link *link, struct link_remains *ret_remains);
 

@@ -149,6 +149,7 @@ int peers_open_stream(struct peers *peers, const struct uuid *peer, uint16_t sha
     handshake->tag = tag;
     stream_preamble_encode(shard, preamble);
     peers_fill_link_options(peers, &hooks, &options);
+    options.may_detach = true;
     options.preamble = slice_of(preamble, sizeof(preamble));
     err = link_dial(&options, &member->self.address, peer, &handshake->link);
     if (err != 0) {
@@ -185,6 +186,7 @@ void peers_adopt_stream(struct peers *peers, int fd, struct slice received)
         return;
     }
     peers_fill_link_options(peers, &hooks, &options);
+    options.may_detach = true;
     if (link_adopt(&options, fd, slice_of(received.data + STREAM_PREAMBLE_SIZE, received.size - STREAM_PREAMBLE_SIZE), &handshake->link) != 0) {
         free(handshake);
         return;

@@ -35,15 +35,18 @@ void alters_add(struct shard *shard, struct shard_partition *partition)
 
 /* ---- answers ---- */
 
-static enum replica_alter_outcome outcome_of(int error)
+/* A partition's own result is the coordinator's decision. An error of the whole request is one only if it is among those that the
+ * coordinator gives, or nobody was asked; after all others the request may have been done, or may be yet. */
+static enum replica_alter_outcome outcome_of(const struct alter_request *request, const struct decide_result *result)
 {
-    switch (error) {
-    case 0: return REPLICA_ALTER_DONE;
-    case MESH_ETIMEDOUT:
-    case MESH_ENO_COORDINATOR:
-    case MESH_ESHUTDOWN:
-    case MESH_ENOMEM: return REPLICA_ALTER_UNKNOWN;
-    default: return REPLICA_ALTER_REFUSED;
+    if (result != NULL) return result->error == 0 ? REPLICA_ALTER_DONE : REPLICA_ALTER_REFUSED;
+    switch (request->error) {
+    case MESH_ESTALE_EPOCH:
+    case MESH_ENOTFOUND:
+    case MESH_EINVAL:
+    case MESH_ETOOLARGE:
+    case MESH_EBUSY: return REPLICA_ALTER_REFUSED;
+    default: return REPLICA_ALTER_UNKNOWN;
     }
 }
 
@@ -62,10 +65,8 @@ static void request_home(struct mail *mail)
     for (uint32_t i = 0; i < request->count; i++) {
         struct alter_entry *entry = &request->entries[i];
         const struct decide_result *result = request->error == 0 ? &request->results[i] : NULL;
-        int error = result == NULL ? request->error : result->error;
-
         if (entry->partition->plog != NULL)
-            replica_alter_done(&entry->partition->replica, &entry->alter, outcome_of(error), result == NULL ? 0 : result->partition_epoch);
+            replica_alter_done(&entry->partition->replica, &entry->alter, outcome_of(request, result), result == NULL ? 0 : result->partition_epoch);
         shard_partition_release(entry->partition);
     }
     request_free(request);

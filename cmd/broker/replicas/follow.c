@@ -42,7 +42,7 @@ static void append(struct follow *follow, const struct sink_event *event, int *r
         return;
     }
     if (err != 0) {
-        log_warn("a follower's log takes nothing topic=%s partition=%u error=\"%s\"", partition->topic->topic->name, partition->number,
+        if (replicas_may_log(shard)) log_warn("a follower's log takes nothing topic=%s partition=%u error=\"%s\"", partition->topic->topic->name, partition->number,
                  mesh_strerror(err));
         sink_fail(&follow->sink);
         replicas_redo(shard, partition, REPLICA_TODO_FOLLOW, REPLICAS_DISK_WAIT_MS);
@@ -97,6 +97,7 @@ static void on_received(void *user, uint8_t type, struct slice payload)
         err = sink_receive(&follow->sink, payload);
         follow->has_packet = true;
         if (err == 0) {
+            follow->backoff_ms = 0; /* the leader speaks with us */
             (void)take(follow);
             return;
         }
@@ -157,7 +158,6 @@ static void take_stream(struct follow *follow, struct peer_stream *stream)
         dial_later(follow);
         return;
     }
-    follow->backoff_ms = 0;
     sink_connected(&follow->sink);
     if (greet(follow) != 0) stream_socket_end(follow->socket, "out of memory");
 }
@@ -282,7 +282,7 @@ void follows_send(struct shard *shard)
         struct follow *follow = container_of(node, struct follow, node);
 
         if (follow->socket != NULL) speak(follow);
-        if (follow->has_packet) shard->has_more = shard->has_more || !shard->is_store_full;
+        if (follow->has_packet) replicas_wake_at(&shard->replicas, shard->now_ms + REPLICAS_RETRY_MS); /* or when a job ends */
         replicas_wake_at(&shard->replicas, follow->sink.deadline_ms);
         if (follow->socket == NULL && follow->order == NULL) replicas_wake_at(&shard->replicas, follow->dial_ms);
     }

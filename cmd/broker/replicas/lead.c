@@ -43,6 +43,7 @@ static void warm_home(struct mail *mail)
     struct shard_partition *partition = job->partition;
     struct partition_positions positions;
 
+    partition->is_warming = false;
     if (partition->plog != NULL) {
         shard_partition_positions(partition, &positions);
         replica_set_positions(&partition->replica, &positions); /* wakes sources */
@@ -71,9 +72,12 @@ static void warm_run(struct mail *mail)
 
 static int warm(struct shard *shard, struct shard_partition *partition, const struct plog_extent *extent)
 {
-    struct warm_job *job = malloc(sizeof(*job));
+    struct warm_job *job;
 
+    if (partition->is_warming) return 0; /* its end wakes all who wait */
+    job = malloc(sizeof(*job));
     if (job == NULL) return MESH_ENOMEM;
+    partition->is_warming = true;
     *job = (struct warm_job){.mail.deliver = warm_run,
                              .shard = shard,
                              .partition = partition,
@@ -146,6 +150,7 @@ static void read_failed(struct lead *lead, const struct source_read *read, int e
 
     source_skip(&lead->source, read, error);
     if (error == MESH_EAGAIN || error == MESH_EOFFSET_OUT_OF_RANGE) return;
+    if (!replicas_may_log(lead->shard)) return;
     log_error("a log cannot be read for a follower topic=%s partition=%u offset=%lu error=\"%s\"", partition->topic->topic->name,
               partition->number, read->offset, mesh_strerror(error));
 }
@@ -232,7 +237,7 @@ static void complained(void *user, struct replica *replica, int32_t node_id, enu
 {
     const struct shard_partition *partition = partition_of(replica);
 
-    (void)user;
+    if (!replicas_may_log(user)) return;
     log_warn("a follower gave up: %s topic=%s partition=%u follower=%d", stream_reason_text(reason), partition->topic->topic->name,
              partition->number, node_id);
 }

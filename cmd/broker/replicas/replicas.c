@@ -73,6 +73,12 @@ static bool may_assign(const struct shard *shard, const struct replica_assignmen
     return shard->replicas.is_registered || assignment->member_count == 1;
 }
 
+static void try_again(struct shard *shard)
+{
+    shard->replicas.is_incomplete = true;
+    shard->replicas.incomplete_ms = shard->now_ms + REPLICAS_RETRY_MS;
+}
+
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
     struct replica_member members[IMAGE_REPLICAS_MAX];
@@ -81,7 +87,7 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
 
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
     if (!describe_members(shard, &facts, members, &assignment) || !may_assign(shard, &assignment)) return;
-    if (replica_assign(&partition->replica, &assignment) != 0) shard->replicas.is_incomplete = true;
+    if (replica_assign(&partition->replica, &assignment) == MESH_ENOMEM) try_again(shard);
 }
 
 void replicas_forget(struct shard *shard, struct shard_partition *partition)
@@ -137,7 +143,7 @@ static int open_hosted(void *user, const struct image_topic *topic)
 
         if (facts.replica_count == 1 || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
         if (!is_hosted_here(shard, &facts)) continue;
-        if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) shard->replicas.is_incomplete = true;
+        if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) try_again(shard);
     }
     return 0;
 }
@@ -176,18 +182,26 @@ void replicas_install_image(struct shard *shard)
     }
     if (is_registered) (void)image_each_topic(image, open_hosted, shard);
     replicas->installed_index = image_applied_index(image);
-    if (replicas->is_incomplete) replicas_wake_at(replicas, replicas->board.now_ms + REPLICAS_RETRY_MS);
 }
 
 /* ---- what is to be done ---- */
 
+bool replicas_may_log(struct shard *shard)
+{
+    static const struct net_address nowhere;
+
+    return log_limiter_allows(&shard->replicas.lines, &nowhere, shard->now_ms);
+}
+
 void replicas_redo(struct shard *shard, struct shard_partition *partition, uint32_t todo, uint64_t after_ms)
 {
     struct replicas *replicas = &shard->replicas;
+    uint64_t at_ms = shard->now_ms + after_ms;
 
+    partition->redo_ms = partition->redo == 0 || at_ms < partition->redo_ms ? at_ms : partition->redo_ms;
     partition->redo |= (uint16_t)todo;
     if (list_is_empty(&partition->redo_link)) list_push_back(&replicas->redo, &partition->redo_link);
-    if (shard->now_ms + after_ms < replicas->redo_ms) replicas->redo_ms = shard->now_ms + after_ms;
+    if (partition->redo_ms < replicas->redo_ms) replicas->redo_ms = partition->redo_ms;
 }
 
 static int append_epoch_start(struct shard *shard, struct shard_partition *partition)
@@ -213,7 +227,7 @@ static void begin_epoch(struct shard *shard, struct shard_partition *partition)
     int err = append_epoch_start(shard, partition);
 
     if (err == 0) return;
-    if (err != MESH_EAGAIN && err != MESH_ENOMEM)
+    if (err != MESH_EAGAIN && err != MESH_ENOMEM && replicas_may_log(shard))
         log_warn("cannot begin to lead topic=%s partition=%u epoch=%d error=\"%s\"", partition->topic->topic->name, partition->number,
                  partition->replica.partition.leader_epoch, mesh_strerror(err));
     replicas_redo(shard, partition, REPLICA_TODO_EPOCH_START, err == MESH_EAGAIN ? 1 : REPLICAS_DISK_WAIT_MS);
@@ -266,7 +280,8 @@ static void committed(struct shard *shard, struct shard_partition *partition)
 {
     const struct replica *replica = &partition->replica;
 
-    if (replica->member_count > 1) plog_set_high_watermark(partition->plog, replica->partition.high_watermark);
+    partition->was_replicated = partition->was_replicated || replica->member_count > 1;
+    if (partition->was_replicated) plog_set_high_watermark(partition->plog, replica->partition.high_watermark);
     if (!list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     produce_acknowledge_committed(shard, partition);
 }
@@ -275,7 +290,11 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
 {
     struct replica *replica = &partition->replica;
 
-    if ((todo & REPLICA_TODO_LED) != 0) produce_refuse_waiting(shard, partition, MESH_ENOT_LEADER);
+    produce_acknowledge_committed(shard, partition); /* before anybody is refused */
+    if ((todo & REPLICA_TODO_LED) != 0) {
+        produce_refuse_waiting(shard, partition, MESH_ENOT_LEADER);
+        fetch_wake(shard, &partition->waiters);
+    }
     if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(replica))
         produce_refuse_waiting(shard, partition, MESH_ENOT_ENOUGH_REPLICAS);
     if ((todo & REPLICA_TODO_CUT) != 0 && replica->is_cutting) cut(shard, partition);
@@ -301,6 +320,11 @@ static void run_redo(struct shard *shard)
         struct shard_partition *partition = container_of(node, struct shard_partition, redo_link);
         uint32_t todo = partition->redo;
 
+        if (partition->redo_ms > shard->now_ms) {
+            list_push_back(&replicas->redo, node);
+            if (partition->redo_ms < replicas->redo_ms) replicas->redo_ms = partition->redo_ms;
+            continue;
+        }
         partition->redo = 0;
         run_todo(shard, partition, todo);
     }
@@ -313,12 +337,12 @@ void replicas_run(struct shard *shard)
     uint32_t todo;
 
     if (replicas->is_stopping) return;
-    if (replicas->is_incomplete && shard->now_ms >= replicas->board.now_ms + REPLICAS_RETRY_MS) replicas_install_image(shard);
+    if (replicas->is_incomplete && shard->now_ms >= replicas->incomplete_ms) replicas_install_image(shard);
     replica_board_tick(&replicas->board, shard->now_ms);
     run_redo(shard);
-    follows_run(shard);
     while ((replica = replica_board_next(&replicas->board, &todo)) != NULL)
         run_todo(shard, partition_of(replica), todo);
+    follows_run(shard); /* afterwards: who changes its epoch leaves a stream and comes back to it */
 }
 
 /* ---- the end of a turn ---- */
@@ -349,6 +373,7 @@ void replicas_send(struct shard *shard)
     alters_send(shard);
     replicas_wake_at(replicas, replicas->board.deadline_ms);
     replicas_wake_at(replicas, replicas->redo_ms);
+    if (replicas->is_incomplete) replicas_wake_at(replicas, replicas->incomplete_ms);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)

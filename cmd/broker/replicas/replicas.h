@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "cmd/broker/peers/log_limiter.h"
 #include "replication/partition/replica.h"
 
 #include <ev.h>
@@ -32,7 +33,9 @@ struct replicas {
     uint64_t installed_index; /* of the newest image whose topics were looked at */
     uint64_t brokers_hash;    /* of what that image says of brokers' lives */
     bool is_registered;       /* that image knows of this process: replicas may have roles */
-    bool is_incomplete;       /* something of it could not be done for want of memory */
+    bool is_incomplete;       /* something of it could not be done for want of memory: once more at incomplete_ms */
+    uint64_t incomplete_ms;
+    struct log_limiter lines; /* about logs that fail: a disk has many of them */
     bool is_stopping;
     /* For /metrics. */
     uint64_t sent_bytes, received_bytes; /* of batches */

@@ -22,6 +22,7 @@ static inline struct shard_partition *partition_of(const struct replica *replica
 /* Does it later: todo bits of replica.h. */
 void replicas_redo(struct shard *shard, struct shard_partition *partition, uint32_t todo, uint64_t after_ms);
 
+bool replicas_may_log(struct shard *shard); /* a line about a log that fails */
 void replicas_wake_at(struct replicas *replicas, uint64_t at_ms); /* a timer is wanted by then */
 
 /* ---- follow.c ---- */

@@ -182,6 +182,15 @@ static size_t wanted(struct stream_socket *socket)
     return RECEIVE_BYTES;
 }
 
+/* Something that was received can be handed out now. */
+static bool has_whole_frame(struct stream_socket *socket)
+{
+    size_t size = 0, have = bytes_size(&socket->in);
+
+    if (socket->has_ended || socket->frame_size > 0 || have == 0) return false;
+    return channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) != 0 || (size > 0 && size <= have);
+}
+
 /* Once per turn: whoever sends much has its turn again in the next one. */
 static void receive(struct stream_socket *socket)
 {
@@ -216,6 +225,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         socket->is_reading = true;
         receive(socket);
         socket->is_reading = false;
+        if (has_whole_frame(socket)) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more than one turn's */
         if (bytes_size(&socket->in) == 0 && socket->in.data != NULL) bytes_emptied(&socket->in, bytes_size(&socket->out) == 0);
         rewatch(socket);
     }

@@ -218,6 +218,7 @@ int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id
 
 static void partition_free(struct shard_partition *partition)
 {
+    list_remove(&partition->acks_link);
     ack_queue_deinit(&partition->acks);
     free(partition);
 }

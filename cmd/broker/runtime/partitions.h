@@ -28,6 +28,9 @@ struct shard_partition {
     bool has_cold_readers;    /* some wait for the disk: any news of the log may be what they wait for */
     uint32_t number;
     uint32_t pending; /* acknowledgements and calls that point here */
+    uint64_t redo_ms;   /* when `redo` is to be done */
+    bool is_warming;    /* a job brings old records into memory for followers */
+    bool was_replicated; /* in this run: its log keeps a high watermark */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
     struct list_node redo_link, alter_link; /* replicas/ */

@@ -47,7 +47,7 @@ struct broker {
     struct lane read_lane; /* brings cold ranges into the page cache, for all shards */
     struct shard **shards;
     uint32_t shard_count;
-    struct uuid cluster_id, broker_id;
+    struct uuid cluster_id, broker_id, dir_id; /* as in `identity`, which changes with the boot */
     _Atomic uint64_t boot; /* identity.boot, for other threads than the control loop */
     _Atomic int32_t node_id; /* 0: not known yet. Set on the control loop before the first image that has it is published */
     atomic_uint_fast64_t connection_count; /* of all shards, against connections.max */

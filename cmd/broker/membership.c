@@ -186,6 +186,7 @@ int membership_enter(struct broker *broker, const struct broker_options *options
         if (err == 0) err = adopt(broker, &broker->founding.cluster);
     }
     broker->cluster_id = broker->control.cluster_id = broker->identity.cluster_id;
+    broker->dir_id = broker->identity.dir_id;
     broker->boot = broker->identity.boot;
     return err;
 }

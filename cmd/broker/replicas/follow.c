@@ -141,7 +141,7 @@ static int greet(struct follow *follow)
 {
     uint8_t hello[STREAM_HELLO_SIZE];
 
-    memcpy(hello, follow->shard->broker->identity.dir_id.bytes, UUID_SIZE);
+    memcpy(hello, follow->shard->broker->dir_id.bytes, UUID_SIZE);
     hello[UUID_SIZE] = (uint8_t)follow->shard->index;
     hello[UUID_SIZE + 1] = (uint8_t)(follow->shard->index >> 8);
     hello[UUID_SIZE + 2] = (uint8_t)follow->peer_shard;

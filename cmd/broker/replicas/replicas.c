@@ -121,7 +121,7 @@ static bool is_registered_in(const struct shard *shard, const struct image *imag
     const struct broker *broker = shard->broker;
     const struct image_broker *self = image_find_broker_by_uuid(image, &broker->broker_id);
 
-    return self != NULL && self->boot == broker->boot && uuid_equal(&self->dir_id, &broker->identity.dir_id);
+    return self != NULL && self->boot == broker->boot && uuid_equal(&self->dir_id, &broker->dir_id);
 }
 
 static bool is_hosted_here(const struct shard *shard, const struct image_partition *facts)

@@ -349,7 +349,7 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.election_min_us = options->election_ms * 1000;
         node_options.election_max_us = options->election_ms * 2000;
         node_options.raft_heartbeat_us = options->election_ms * 100;
-        node_options.moves_per_broker = 0; /* no replica follows yet: moves would never end */
+        node_options.moves_per_broker = 0; /* replicas follow, but moves have no test with real brokers yet */
         node_options.defaults.partition_count = options->partition_count_default;
         node_options.defaults.replication_factor = options->replication_factor_default;
         node_options.defaults.configs = options->config_defaults;

@@ -126,6 +126,7 @@ static void hurry(struct node *node)
     if (self == NULL || !self->is_fenced || node->hurried_epoch == self->epoch || !node_sessions_is_this_life(node)) return;
     node->hurried_epoch = self->epoch;
     node->heartbeat_due_us = 0;
+    if (node->is_coordinating) node->sessions_due_us = node->now_us; /* nobody's heartbeat tells the coordinator of itself */
 }
 
 /* Somebody who may know who coordinates: another one each time. */

@@ -135,6 +135,7 @@ struct raft {
     struct peer peers[PEERS_MAX];
     unsigned peer_count;
     bool is_voter, is_old_voter, is_learner; /* this server */
+    bool was_voter; /* in no configuration that counts, but in one of the log that is not known to be committed */
 
     /* ---- roles ---- */
     enum raft_role role;

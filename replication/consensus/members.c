@@ -23,6 +23,21 @@ bool servers_have(const struct raft *raft, const struct raft_server *servers, un
     return false;
 }
 
+/* Of configurations that may or may not be committed, the newest counts; but who voted in an earlier one may hold the entries that the newest
+ * needs in order to be committed (Raft 4.2.2). After a restart nothing may be known to be committed, so the log is asked. */
+static bool was_voter(const struct raft *raft)
+{
+    struct raft_config config;
+
+    for (uint64_t index = raft->config_index; --index > raft->committed;) {
+        if (log_at(&raft->log, index)->type != RAFT_ENTRY_CONFIG || raft_config_decode(log_at(&raft->log, index)->body, &config) != 0) continue;
+        if (servers_have(raft, config.voters, config.voter_count, &raft->options.self) ||
+            servers_have(raft, config.old_voters, config.old_voter_count, &raft->options.self))
+            return true;
+    }
+    return false;
+}
+
 bool takes_part(const struct raft *raft)
 {
     const struct raft_config *committed = &raft->committed_config;
@@ -30,7 +45,7 @@ bool takes_part(const struct raft *raft)
     if (raft->is_voter || raft->is_old_voter) return true;
     if (RAFT_DEFECT(raft, REMOVED_DISRUPTS) && !is_member(raft)) return raft->committed_config.voter_count != 0;
     return raft->config_index > raft->committed &&
-           (servers_have(raft, committed->voters, committed->voter_count, &raft->options.self) ||
+           (raft->was_voter || servers_have(raft, committed->voters, committed->voter_count, &raft->options.self) ||
             servers_have(raft, committed->old_voters, committed->old_voter_count, &raft->options.self));
 }
 
@@ -93,6 +108,7 @@ void members_refresh(struct raft *raft)
     {
         if (peer->wants != 0) peer_want(raft, peer, 0);
     }
+    raft->was_voter = !raft->is_voter && !raft->is_old_voter && raft->config_index > raft->committed + 1 && was_voter(raft);
     if (!took_part && (raft->is_voter || raft->is_old_voter)) {
         raft->presence_due_us = raft->now_us;
         election_timer_reset(raft);

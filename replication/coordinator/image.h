@@ -259,7 +259,7 @@ int image_each_acl(const struct image *image, image_acl_fn *each, void *user);
 struct image_request {
     uint64_t boot, sequence; /* of the broker that was asked */
     uint64_t index;          /* of the entry that did it */
-    int error;               /* MESH_E..., mostly 0: what was refused changed nothing and is decided anew */
+    int error;               /* MESH_E..., mostly 0: what was refused changed nothing, and is remembered elsewhere (metadata/origins.c) */
     uint8_t result_size;
     uint8_t result[IMAGE_REQUEST_RESULT_MAX]; /* the asker's, opaque here */
 };

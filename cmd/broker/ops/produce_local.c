@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/replicas/roles.h"
 #include "cmd/broker/runtime/partitions.h"
 
 void produce_refuse(struct shard *shard, int error, struct produce_done done)
@@ -41,12 +42,6 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
     partition->pending++;
 }
 
-/* Acknowledged when the high watermark has passed it, which others have a say in. */
-static bool waits_for_others(const struct shard_partition *partition, const struct produce_terms *terms)
-{
-    return terms->acks == -1 && partition->replica.member_count > 1 && partition->replica.partition.config.mode != PARTITION_MODE_ASYNC;
-}
-
 /* The batch is in the log already: acknowledge the first copy, as soon as that is as safe as was asked for. Its own
  * acknowledgement need not stand ahead in the queue: it may have asked for none, or wait for another kind of flush. */
 static int produce_duplicate(struct shard *shard, struct shard_partition *partition,
@@ -59,14 +54,14 @@ static int produce_duplicate(struct shard *shard, struct shard_partition *partit
 
     shard->metrics.produce_duplicates++;
     if (done.call == NULL) return 0;
-    if (waits_for_others(partition, terms)) ack = produce_committing_push(shard, partition);
+    if (roles_waits_for_others(&partition->replica, terms->acks)) ack = produce_committing_push(shard, partition);
     else ack = ack_queue_push(is_written ? queue_of(shard, partition) : &shard->acks_synced);
     if (ack == NULL) return MESH_ENOMEM;
     header->base_offset = (int64_t)base_offset;
     ack_fill(ack, shard, partition, header, -1, terms, done);
     ack->is_duplicate = true;
     ack->ticket = store_last_ticket(shard->store);
-    if (waits_for_others(partition, terms)) produce_acknowledge_committed(shard, partition);
+    if (roles_waits_for_others(&partition->replica, terms->acks)) produce_acknowledge_committed(shard, partition);
     return 0;
 }
 
@@ -90,7 +85,7 @@ static int produce_append(struct shard *shard, struct shard_partition *partition
                           const struct record_batch_header *header, const uint8_t *batch, int64_t append_time_ms,
                           const struct produce_terms *terms, struct produce_done done)
 {
-    bool waits = waits_for_others(partition, terms);
+    bool waits = roles_waits_for_others(&partition->replica, terms->acks);
     struct ack_queue *queue = waits ? &partition->acks : queue_of(shard, partition);
     struct ack *ack = NULL;
     uint64_t ticket;

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/metadata.h"
-#include "replication/coordinator/decide_replicas.h"
+#include "cmd/broker/replicas/roles.h"
 
 #include <stdlib.h>
 
@@ -35,21 +35,6 @@ void alters_add(struct shard *shard, struct shard_partition *partition)
 
 /* ---- answers ---- */
 
-/* A partition's own result is the coordinator's decision. An error of the whole request is one only if it is among those that the
- * coordinator gives, or nobody was asked; after all others the request may have been done, or may be yet. */
-static enum replica_alter_outcome outcome_of(const struct alter_request *request, const struct decide_result *result)
-{
-    if (result != NULL) return result->error == 0 ? REPLICA_ALTER_DONE : REPLICA_ALTER_REFUSED;
-    switch (request->error) {
-    case MESH_ESTALE_EPOCH:
-    case MESH_ENOTFOUND:
-    case MESH_EINVAL:
-    case MESH_ETOOLARGE:
-    case MESH_EBUSY: return REPLICA_ALTER_REFUSED;
-    default: return REPLICA_ALTER_UNKNOWN;
-    }
-}
-
 static void request_free(struct alter_request *request)
 {
     buffer_deinit(&request->body);
@@ -66,7 +51,7 @@ static void request_home(struct mail *mail)
         struct alter_entry *entry = &request->entries[i];
         const struct decide_result *result = request->error == 0 ? &request->results[i] : NULL;
         if (entry->partition->plog != NULL)
-            replica_alter_done(&entry->partition->replica, &entry->alter, outcome_of(request, result), result == NULL ? 0 : result->partition_epoch);
+            replica_alter_done(&entry->partition->replica, &entry->alter, roles_alter_outcome(request->error, result), result == NULL ? 0 : result->partition_epoch);
         shard_partition_release(entry->partition);
     }
     request_free(request);
@@ -116,18 +101,8 @@ static int encode(struct alter_request *request)
 
     for (uint32_t i = 0; err == 0 && i < request->count; i++) {
         const struct alter_entry *entry = &request->entries[i];
-        struct decide_member *to = members + (size_t)i * REPLICA_MEMBERS_MAX;
 
-        for (uint8_t k = 0; k < entry->alter.isr_count; k++)
-            to[k] = (struct decide_member){entry->alter.isr[k].node_id, entry->alter.isr[k].broker_epoch, entry->alter.isr[k].generation};
-        wishes[i] = (struct decide_isr){
-            .topic_id = entry->topic_id,
-            .partition = entry->number,
-            .leader_epoch = entry->alter.leader_epoch,
-            .partition_epoch = entry->alter.partition_epoch,
-            .members = to,
-            .member_count = entry->alter.isr_count,
-        };
+        roles_wish(&entry->topic_id, entry->number, &entry->alter, members + (size_t)i * REPLICA_MEMBERS_MAX, &wishes[i]);
     }
     if (err == 0) err = node_encode_alter(&request->body, broker_epoch, wishes, request->count);
     free(wishes);

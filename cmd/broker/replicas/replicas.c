@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/replicas/roles.h"
 
 #include <stdlib.h>
 
@@ -34,45 +35,6 @@ void replicas_identify(void *user, const struct replica *replica, struct uuid *r
 
 /* ---- roles ---- */
 
-/* The members are in the image's order, without those that a move adds and that wait for their turn. */
-static bool describe_members(const struct shard *shard, const struct image_partition *facts, struct replica_member *members,
-                             struct replica_assignment *ret_assignment)
-{
-    uint8_t count = 0;
-    uint16_t isr = 0;
-    bool is_here = false;
-
-    for (uint32_t i = 0; i < facts->replica_count; i++) {
-        const struct image_broker *broker = image_find_broker(shard->image, facts->replicas[i]);
-
-        if (facts->is_queued && (facts->adding >> i & 1) != 0) continue;
-        members[count] = (struct replica_member){
-            .node_id = facts->replicas[i],
-            .broker_epoch = broker == NULL ? 0 : broker->epoch,
-            .generation = image_partition_generation(facts, i),
-            .is_eligible = broker != NULL && !broker->is_fenced && !broker->is_draining,
-        };
-        is_here = is_here || facts->replicas[i] == shard->broker->node_id;
-        if ((facts->isr >> i & 1) != 0) isr |= (uint16_t)(1u << count);
-        count++;
-    }
-    *ret_assignment = (struct replica_assignment){
-        .leader = facts->leader,
-        .leader_epoch = facts->leader_epoch,
-        .partition_epoch = facts->partition_epoch,
-        .isr = isr,
-        .member_count = count,
-        .members = members,
-    };
-    return is_here;
-}
-
-/* A partition with a single replica has nobody to agree with: it needs no registration to be what it is. */
-static bool may_assign(const struct shard *shard, const struct replica_assignment *assignment)
-{
-    return shard->replicas.is_registered || assignment->member_count == 1;
-}
-
 static void try_again(struct shard *shard)
 {
     shard->replicas.is_incomplete = true;
@@ -81,13 +43,13 @@ static void try_again(struct shard *shard)
 
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
-    struct replica_member members[IMAGE_REPLICAS_MAX];
-    struct replica_assignment assignment;
+    struct roles_assignment role;
     struct image_partition facts;
 
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
-    if (!describe_members(shard, &facts, members, &assignment) || !may_assign(shard, &assignment)) return;
-    if (replica_assign(&partition->replica, &assignment) == MESH_ENOMEM) try_again(shard);
+    if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
+    if (!roles_may_assign(&role.assignment, shard->replicas.is_registered)) return;
+    if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
 }
 
 void replicas_forget(struct shard *shard, struct shard_partition *partition)
@@ -101,36 +63,6 @@ void replicas_forget(struct shard *shard, struct shard_partition *partition)
 
 /* ---- images ---- */
 
-/* What leaders have to know of brokers: their lives, and whether they may be in sync. */
-static uint64_t hash_brokers(const struct image *image)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < image_broker_count(image); i++) {
-        const struct image_broker *broker = image_broker_at(image, i);
-        const uint64_t facts[] = {(uint64_t)broker->node_id, broker->epoch, (uint64_t)broker->is_fenced << 1 | broker->is_draining};
-
-        for (size_t k = 0; k < sizeof(facts) / sizeof(facts[0]); k++)
-            hash = (hash ^ facts[k]) * 0x100000001b3u;
-    }
-    return hash;
-}
-
-static bool is_registered_in(const struct shard *shard, const struct image *image)
-{
-    const struct broker *broker = shard->broker;
-    const struct image_broker *self = image_find_broker_by_uuid(image, &broker->broker_id);
-
-    return self != NULL && self->boot == broker->boot && uuid_equal(&self->dir_id, &broker->dir_id);
-}
-
-static bool is_hosted_here(const struct shard *shard, const struct image_partition *facts)
-{
-    for (uint32_t i = 0; i < facts->replica_count; i++)
-        if (facts->replicas[i] == shard->broker->node_id) return !(facts->is_queued && (facts->adding >> i & 1) != 0);
-    return false;
-}
-
 /* Replicated partitions are open as long as they are kept here: they follow, or are followed. */
 static int open_hosted(void *user, const struct image_topic *topic)
 {
@@ -142,7 +74,7 @@ static int open_hosted(void *user, const struct image_topic *topic)
         struct shard_partition *partition;
 
         if (facts.replica_count == 1 || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
-        if (!is_hosted_here(shard, &facts)) continue;
+        if (!roles_is_kept(&facts, shard->broker->node_id)) continue;
         if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) try_again(shard);
     }
     return 0;
@@ -167,8 +99,8 @@ void replicas_install_image(struct shard *shard)
 {
     struct replicas *replicas = &shard->replicas;
     const struct image *image = shard->image;
-    uint64_t brokers_hash = hash_brokers(image);
-    bool is_registered = is_registered_in(shard, image);
+    uint64_t brokers_hash = roles_hash_brokers(image);
+    bool is_registered = roles_is_registered(image, &shard->broker->broker_id, &shard->broker->dir_id, shard->broker->boot);
     bool all_anew = brokers_hash != replicas->brokers_hash || is_registered != replicas->is_registered || replicas->is_incomplete;
 
     if (replicas->is_stopping) return;

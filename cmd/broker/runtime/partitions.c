@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/replicas/replicas.h"
+#include "cmd/broker/replicas/roles.h"
 
 #include <stdlib.h>
 
@@ -56,29 +57,6 @@ void shard_topic_free_if_empty(struct shard *shard, struct shard_topic *topic)
 
 /* ---- one partition ---- */
 
-static enum partition_mode mode_of(const struct image_topic *topic)
-{
-    switch (image_topic_mode(topic)) {
-    case TOPIC_MODE_ASYNC: return PARTITION_MODE_ASYNC;
-    case TOPIC_MODE_QUORUM: return PARTITION_MODE_QUORUM;
-    default: return PARTITION_MODE_ISR;
-    }
-}
-
-static void config_of(const struct image_topic *topic, uint32_t number, struct partition_config *ret_config)
-{
-    struct image_partition facts;
-    uint32_t factor = image_topic_partition(topic, number, &facts) ? image_partition_factor(&facts) : 1;
-
-    *ret_config = (struct partition_config){
-        .batch_bytes_max = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_MAX_BATCH_BYTES),
-        .min_insync = image_min_insync(topic, factor),
-        .is_append_time = image_topic_config(topic, TOPIC_CONFIG_TIMESTAMP_TYPE) == TOPIC_TIMESTAMP_APPEND,
-        .is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC,
-        .mode = mode_of(topic),
-    };
-}
-
 /* Does this broker keep a replica of the partition? */
 static bool is_replica_here(const struct shard *shard, const struct image_topic *topic, uint32_t number)
 {
@@ -116,7 +94,7 @@ static int partition_open_log(struct shard *shard, struct shard_partition *parti
     err = store_open_log(shard->store, &id, &plog_config, recovered, &partition->plog);
     if (err != 0) return err;
     plog_set_user(partition->plog, partition);
-    config_of(topic, partition->number, &config);
+    roles_config(topic, partition->number, &config);
     shard_partition_positions(partition, &positions);
     replica_init(&partition->replica, &shard->replicas.board, shard->broker->node_id, &config, &positions, plog_high_watermark(partition->plog));
     list_push_back(&partition->topic->partitions, &partition->link);
@@ -287,7 +265,7 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
         struct shard_partition *partition = container_of(node, struct shard_partition, link);
 
         if (shard_partition_drop_if_moved(shard, partition)) continue;
-        config_of(image_topic, partition->number, &config);
+        roles_config(image_topic, partition->number, &config);
         replica_set_config(&partition->replica, &config);
         replicas_assign(shard, partition);
         plog_set_config(partition->plog, &plog_config);

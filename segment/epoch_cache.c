@@ -142,14 +142,9 @@ void epoch_cache_truncate_end(struct epoch_cache *cache, uint64_t offset)
 void epoch_cache_truncate_start(struct epoch_cache *cache, uint64_t offset)
 {
     uint32_t below = count_starting_below(cache, offset);
-    struct epoch_entry *entries = entries_of(cache);
 
-    if (below == 0) return;
-    if (below == cache->count || entries[below].start_offset != offset) {
-        below--; /* this one reaches across offset (or is the last, which has no end) */
-        entries[below].start_offset = offset;
-    }
-    if (below > 0) drop_oldest(cache, below);
+    if (below < 2) return;
+    drop_oldest(cache, below - 1);
     shrink(cache);
 }
 

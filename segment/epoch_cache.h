@@ -1,7 +1,8 @@
 /* segment/epoch_cache.h - at which offset each leader epoch of one log begins (KIP-101, KIP-279).
  *
  * Entries (epoch, start offset), both strictly increasing. An epoch ends where the next begins, the last one
- * at the log's end. Of one epoch only, which is the common case, no heap memory is used. At most
+ * at the log's end. The first may begin before the log does: it is that of the record in front of the log's start, if there ever was one.
+ * Of one epoch only, which is the common case, no heap memory is used. At most
  * EPOCH_CACHE_COUNT_MAX entries: one more pushes out the oldest, which costs a follower that is that far
  * behind a longer truncation and never a wrong one. Owned by one thread. Bytes of the snapshot: FORMAT.md. */
 #ifndef SEGMENT_EPOCH_CACHE_H
@@ -59,8 +60,8 @@ int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, uint64_t offset);
  * already ended at or before offset: an epoch that has no record yet goes too (KAFKA-10706). */
 void epoch_cache_truncate_end(struct epoch_cache *cache, uint64_t offset);
 
-/* The log now begins at offset: drops epochs that end there or before; the first one left begins at offset.
- */
+/* The log now begins at offset: drops epochs that ended before the record in front of it, which is gone but whose epoch goes on to count.
+ * A log that retention has emptied still knows what its last record was: a follower's history, and a quorum's choice, hang on that. */
 void epoch_cache_truncate_start(struct epoch_cache *cache, uint64_t offset);
 
 /* Appends the snapshot. Errors: MESH_ENOMEM (*to is unchanged). */

@@ -289,7 +289,9 @@ int32_t plog_last_epoch(const struct plog *plog)
 
 uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch)
 {
-    return epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);
+    uint64_t end_offset = epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);
+
+    return end_offset < plog->start_offset ? plog->start_offset : end_offset; /* only what is not known ends before the log's start */
 }
 
 int plog_check_producer(struct plog *plog, const struct record_batch_header *header,

@@ -130,8 +130,8 @@ uint64_t store_last_ticket(const struct store *store);
 
 /* ---- leader epochs ---- */
 
-/* Epoch of the last batch, or -1 while empty; and the end offset of the largest epoch <= asked (KIP-101,
- * KIP-279): its epoch in *ret_epoch (-1: none) and the end offset returned. */
+/* Epoch of the batch before the log's end, also when retention has taken it; -1: there was none since the log began or was restarted. And
+ * the end offset of the largest epoch <= asked (KIP-101, KIP-279): its epoch in *ret_epoch (-1: none is known) and the end offset returned. */
 int32_t plog_last_epoch(const struct plog *plog);
 uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch);
 

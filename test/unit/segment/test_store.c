@@ -506,6 +506,34 @@ START_TEST(retention_drops_whole_segments_by_size_and_by_time)
 }
 END_TEST
 
+/* A quorum's choice hangs on it: a replica whose records are all too old has not forgotten that it had them. */
+START_TEST(a_log_that_retention_emptied_knows_its_last_epoch)
+{
+    int32_t epoch, found;
+
+    rig.config.retention_ms = 60000;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 100, 1, 1000);
+    rig_wait(&rig, 10000);
+    epoch = plog_last_epoch(rig.logs[0]);
+    ck_assert_int_ge(epoch, 0);
+    rig_wait(&rig, 90000);
+    for (int life = 0; life < 3; life++) {
+        ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 100);
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 100);
+        ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch);
+        ck_assert_uint_eq(plog_epoch_end_offset(rig.logs[0], epoch, &found), 100);
+        ck_assert_int_eq(found, epoch);
+        ck_assert_uint_eq(plog_epoch_end_offset(rig.logs[0], epoch - 1, &found), 100);
+        ck_assert_int_eq(found, -1);
+        ck_assert_int_eq(plog_truncate(rig.logs[0], 100, NULL, NULL), 0); /* nothing of it begins there */
+        if (life == 0) rig_stop(&rig);
+        else rig_crash(&rig);
+        rig_open(&rig, 1);
+    }
+}
+END_TEST
+
 START_TEST(an_idle_store_gives_memory_and_files_back)
 {
     struct store_stats stats;
@@ -637,6 +665,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, the_high_watermark_is_kept_and_never_too_high);
     tcase_add_test(tcase, retention_keeps_what_is_not_committed);
     tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
+    tcase_add_test(tcase, a_log_that_retention_emptied_knows_its_last_epoch);
     tcase_add_test(tcase, a_large_log_is_removed_in_steps);
     tcase_add_test(tcase, a_stop_does_not_wait_for_the_steps_of_a_removal);
     tcase_add_test(tcase, an_idle_store_gives_memory_and_files_back);

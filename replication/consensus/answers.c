@@ -33,5 +33,6 @@ bool next_answer(struct raft *raft, struct message *ret_message)
     ret_message->hint_index = answer->hint_index;
     ret_message->hint_term = answer->hint_term;
     ret_message->offset = answer->offset;
+    lives_fill(raft, ret_message);
     return true;
 }

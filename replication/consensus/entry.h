@@ -5,6 +5,9 @@
 #include "base/slice.h"
 #include "base/uuid.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #define RAFT_CHAIN_SIZE     32         /* bytes of the hash that vouches for an entry and all before it */
 #define RAFT_BODY_SIZE_MAX  (9u << 20) /* bytes of one entry's body */
 #define RAFT_SERVERS_MAX    16         /* voters and learners of one configuration */
@@ -18,6 +21,14 @@ struct raft_server {
 static inline bool raft_server_equal(const struct raft_server *a, const struct raft_server *b)
 {
     return uuid_equal(&a->broker, &b->broker) && uuid_equal(&a->dir, &b->dir);
+}
+
+/* A disk keeps the first bytes of its uuid for life; with other bytes behind them it votes as another server (raft.h, RAFT_SET_BACK). */
+#define RAFT_DIR_FIXED_BYTES 12
+
+static inline bool raft_dir_is_same_disk(const struct uuid *a, const struct uuid *b)
+{
+    return memcmp(a->bytes, b->bytes, RAFT_DIR_FIXED_BYTES) == 0;
 }
 
 /* Numbers are on disk and on the wire: never renumber, never reuse. */

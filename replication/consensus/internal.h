@@ -129,6 +129,17 @@ struct raft {
     unsigned store_head, store_count;
     uint64_t store_next;
 
+    /* ---- lives (lives.c) ---- */
+    struct raft_life life; /* boot 0: lives are not compared */
+    struct raft_claim past[RAFT_PAST_MAX];
+    unsigned past_count;
+    struct raft_other others[RAFT_OTHERS_MAX];
+    struct raft_life vouched[RAFT_OTHERS_MAX]; /* of this server: what each of the others knows of, and was found in the past */
+    bool is_refused[RAFT_OTHERS_MAX];
+    unsigned other_count;
+    bool has_new_others; /* since the state was given to the driver */
+    uint64_t refused;
+
     /* ---- configuration ---- */
     struct raft_config config, committed_config;
     uint64_t config_index, committed_config_index;
@@ -250,6 +261,12 @@ bool is_state_durable(const struct raft *raft);
 void server_fail(struct raft *raft);  /* falls silent for good */
 void damage_check(struct raft *raft); /* is the hole filled, and decided? */
 bool is_disabled_by_damage(const struct raft *raft);
+
+/* ---- lives.c: whether who speaks is on the disk that spoke before ---- */
+void lives_recover(struct raft *raft, const struct raft_recovered *recovered);
+void lives_fill(const struct raft *raft, struct message *message); /* before it is encoded */
+/* Looks at a message before anything is made of it. False: it is not heeded. */
+bool lives_heed(struct raft *raft, const struct message *message);
 
 /* ---- election.c ---- */
 void campaign_tick(struct raft *raft);

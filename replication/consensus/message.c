@@ -3,7 +3,8 @@
 #include "replication/consensus/config_codec.h"
 #include "replication/consensus/entry_codec.h"
 
-#define MESSAGE_VERSION 1
+#define VERSION_WITHOUT_LIVES 1
+#define VERSION_WITH_LIVES    2
 
 static void put_u32(struct codec_writer *writer, uint32_t v)
 {
@@ -36,16 +37,41 @@ static void put_snapshot(struct codec_writer *writer, const struct message *mess
     codec_put_raw(writer, message->bytes.data, message->bytes.size);
 }
 
+static void put_life(struct codec_writer *writer, const struct raft_life *life)
+{
+    uint8_t nonce[8];
+
+    codec_put_varint(writer, life->boot);
+    if (life->boot == 0) return;
+    le_store64(nonce, life->nonce);
+    codec_put_raw(writer, nonce, sizeof(nonce));
+}
+
+static void put_claim(struct codec_writer *writer, const struct raft_claim *claim)
+{
+    put_life(writer, &claim->life);
+    if (claim->life.boot == 0) return;
+    codec_put_varint(writer, claim->term);
+    codec_put_varint(writer, claim->durable);
+}
+
 int message_encode(const struct message *message, struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
-    uint8_t head[2] = {MESSAGE_VERSION, (uint8_t)message->type};
+    bool has_lives = message->claim.life.boot != 0;
+    uint8_t head[2] = {has_lives ? VERSION_WITH_LIVES : VERSION_WITHOUT_LIVES, (uint8_t)message->type};
+    uint32_t lives_flags = (has_lives && message->claim.has_voted ? MESSAGE_VOTED : 0u) | (has_lives && message->known.has_voted ? MESSAGE_KNOWN_VOTED : 0u);
 
     codec_put_raw(&writer, head, sizeof(head));
     raft_put_server(&writer, &message->to);
     raft_put_server(&writer, &message->from);
     codec_put_varint(&writer, message->term);
-    codec_put_varint(&writer, message->flags);
+    codec_put_varint(&writer, message->flags | lives_flags);
+    if (has_lives) {
+        put_claim(&writer, &message->claim);
+        put_life(&writer, &message->vouched);
+        put_claim(&writer, &message->known);
+    }
     switch (message->type) {
     case MESSAGE_VOTE_REQUEST:
     case MESSAGE_TIMEOUT_NOW: put_place(&writer, &message->position); break;
@@ -89,6 +115,39 @@ int message_put_entry(const struct raft_entry *entry, struct buffer *to)
 size_t message_entry_size(const struct raft_entry *entry)
 {
     return varint_size(entry->term) + 1 + varint_size(entry->body.size) + entry->body.size;
+}
+
+static struct raft_life get_life(struct codec_reader *reader)
+{
+    struct raft_life life = {.boot = codec_get_varint(reader)};
+    struct slice nonce;
+
+    if (life.boot == 0) return life;
+    nonce = codec_get_raw(reader, 8);
+    if (nonce.size == 8) life.nonce = le_load64(nonce.data);
+    return life;
+}
+
+static struct raft_claim get_claim(struct codec_reader *reader, bool has_voted)
+{
+    struct raft_claim claim = {.life = get_life(reader), .has_voted = has_voted};
+
+    if (claim.life.boot == 0) {
+        reader->is_bad |= has_voted;
+        return claim;
+    }
+    claim.term = codec_get_varint(reader);
+    claim.durable = codec_get_varint(reader);
+    return claim;
+}
+
+static void get_lives(struct codec_reader *reader, struct message *message)
+{
+    message->claim = get_claim(reader, (message->flags & MESSAGE_VOTED) != 0);
+    if (message->claim.life.boot == 0) reader->is_bad = true;
+    message->vouched = get_life(reader);
+    message->known = get_claim(reader, (message->flags & MESSAGE_KNOWN_VOTED) != 0);
+    message->flags &= ~(uint32_t)(MESSAGE_VOTED | MESSAGE_KNOWN_VOTED);
 }
 
 static void get_place(struct codec_reader *reader, struct raft_position *position)
@@ -212,14 +271,15 @@ int message_decode(struct slice from, struct message *ret_message)
     if (from.size > RAFT_MESSAGE_MAX) return MESH_ETOOLARGE;
     head = codec_get_raw(&reader, 2);
     if (reader.is_bad) return MESH_EPROTO;
-    if (head.data[0] != MESSAGE_VERSION) return MESH_EVERSION;
+    if (head.data[0] != VERSION_WITHOUT_LIVES && head.data[0] != VERSION_WITH_LIVES) return MESH_EVERSION;
     /* not the whole structure: a configuration is large, and only snapshots have one */
     memset(ret_message, 0, offsetof(struct message, config));
     ret_message->type = (enum message_type)head.data[1];
     ret_message->to = raft_get_server(&reader);
     ret_message->from = raft_get_server(&reader);
     ret_message->term = codec_get_bounded(&reader, RAFT_NEVER / 2);
-    ret_message->flags = (uint32_t)codec_get_bounded(&reader, MESSAGE_FLAGS_ALL);
+    ret_message->flags = (uint32_t)codec_get_bounded(&reader, head.data[0] == VERSION_WITH_LIVES ? MESSAGE_FLAGS_ALL : MESSAGE_VOTED - 1);
+    if (head.data[0] == VERSION_WITH_LIVES && !reader.is_bad) get_lives(&reader, ret_message);
     get_body(&reader, ret_message);
     return codec_reader_is_done(&reader) ? 0 : MESH_EPROTO;
 }

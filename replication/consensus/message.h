@@ -33,7 +33,9 @@ enum {
     MESSAGE_CONNECTED = 128, /* presence: the sender hears a majority that hears it */
     MESSAGE_HEARS_YOU = 256, /* presence */
     MESSAGE_LAST = 512,     /* snapshot: the last chunk; response: it is all there */
-    MESSAGE_FLAGS_ALL = 1023,
+    MESSAGE_VOTED = 1024,       /* any: the sender has voted in the term of its claim */
+    MESSAGE_KNOWN_VOTED = 2048, /* any: the receiver has, in the term of `known` */
+    MESSAGE_FLAGS_ALL = 4095,
 };
 
 struct message {
@@ -41,6 +43,9 @@ struct message {
     struct raft_server to, from;
     uint64_t term;
     uint32_t flags;
+    struct raft_claim claim;       /* of the sender about its disk; life 0: lives are not compared, and the next two are not there */
+    struct raft_life vouched;      /* the life of the sender that the receiver knows of, as the sender was told, and found in its past */
+    struct raft_claim known;       /* of the receiver, as the sender knows it; life 0: nothing */
     uint64_t sequence;             /* append: of the leader's messages, rising; its response: the newest one seen */
     struct raft_position position; /* vote request: the candidate's last entry (no chain). Append: what comes before the
                                       entries. Snapshot: where it ends. TimeoutNow: the leader's last (no chain) */

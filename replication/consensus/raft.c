@@ -72,6 +72,7 @@ static void recover(struct raft *raft, const struct raft_recovered *recovered)
     commit_to(raft, recovered->committed < last ? recovered->committed : last);
     raft->damaged_until = recovered->damaged_until;
     raft->damage_term = raft->term;
+    lives_recover(raft, recovered);
     if (raft->damaged_until != 0) state_changed(raft); /* the mark is the first that is stored */
 }
 
@@ -210,6 +211,7 @@ void raft_receive(struct raft *raft, uint64_t now_us, const struct raft_server *
         raft->messages_dropped++;
         return;
     }
+    if (!lives_heed(raft, &message)) return;
     dispatch(raft, &message, peer_find(raft, from));
     change_tick(raft);
 }
@@ -229,8 +231,8 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
     ret_status->snapshot = raft->snapshot;
     ret_status->durable_index = raft->durable;
     ret_status->damaged_until = raft->damaged_until;
-    ret_status->is_voter = raft->is_voter || raft->is_old_voter;
-    ret_status->is_learner = raft->is_learner;
+    ret_status->is_voter = (raft->is_voter || raft->is_old_voter) && raft->damaged_until != RAFT_SET_BACK;
+    ret_status->is_learner = raft->is_learner && raft->damaged_until != RAFT_SET_BACK;
     ret_status->is_quorum_connected = is_quorum_connected(raft);
     ret_status->has_failed = raft->has_failed;
     ret_status->is_leader_ready = is_leader_ready(raft);
@@ -239,6 +241,7 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
     ret_status->elections = raft->elections;
     ret_status->corruptions = raft->corruptions;
     ret_status->losses = raft->losses;
+    ret_status->refused = raft->refused;
 }
 
 struct raft_brief raft_get_brief(const struct raft *raft)

@@ -29,6 +29,31 @@
 
 struct raft;
 
+/* ---- lives: what tells a disk from a copy of it, or from an older state of itself (README, "Lives") ---- */
+
+#define RAFT_PAST_MAX   64 /* lives before this one that a server remembers */
+#define RAFT_OTHERS_MAX 64 /* other servers whose lives it remembers */
+#define RAFT_SET_BACK   UINT64_MAX /* a damaged_until: this disk was set back or copied; as this server it never votes again */
+
+/* One start of a server on its disk. boot counts them; the nonce is random, so that two lives with one number are told apart. */
+struct raft_life {
+    uint64_t boot; /* 0: none */
+    uint64_t nonce;
+};
+
+/* What a life has said of its disk, or has left on it: more than any earlier claim of the same disk. */
+struct raft_claim {
+    struct raft_life life;
+    uint64_t term;    /* 0: said nothing */
+    bool has_voted;   /* in that term */
+    uint64_t durable; /* what it holds, and in that term will not replace */
+};
+
+struct raft_other {
+    struct raft_server server;
+    struct raft_claim claim; /* the most that was heard of it */
+};
+
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
 struct raft_options {
@@ -57,6 +82,12 @@ struct raft_recovered {
      * index, or did at an earlier start and STORE_STATE has not said otherwise since; 0: none. Until a leader has filled that
      * hole the server neither votes nor leads (PROTOCOLS 3.1). */
     uint64_t damaged_until;
+    /* raft_store_begin_life() fills these in. Without a life (boot 0) nothing is compared. Borrowed during raft_new(). */
+    struct raft_life life;
+    const struct raft_claim *past; /* earlier lives, boots rising, and what they left on the disk */
+    size_t past_count;
+    const struct raft_other *others;
+    size_t other_count;
 };
 
 /* Entries that are known to be committed come out as the first COMMIT. Errors: MESH_ENOMEM, MESH_EINVAL (options),
@@ -134,7 +165,7 @@ void raft_snapshot_bytes(struct raft *raft, uint64_t now_us, const struct raft_s
 
 enum raft_output_type {
     RAFT_OUTPUT_SEND,           /* `message` to the disk `to`; may be lost, doubled, late */
-    RAFT_OUTPUT_STORE_STATE,    /* term, vote and damaged_until, in one atomic record */
+    RAFT_OUTPUT_STORE_STATE,    /* term, vote and damaged_until, in one atomic record; and, as far as that can be had, `others` */
     RAFT_OUTPUT_STORE_ENTRIES,  /* cut the log from entries[0].index on (if it reaches there), then append these */
     RAFT_OUTPUT_STORE_CHUNK,    /* bytes of a snapshot that a leader sends; with is_last it is verified as a whole, and made the
                                    log's beginning: the log is then empty behind position, unless it continues it */
@@ -153,6 +184,8 @@ struct raft_output {
     uint64_t term;
     struct raft_server voted_for;
     uint64_t damaged_until; /* STORE_STATE: what the next start's recovery is to tell; 0: the hole is filled and decided */
+    const struct raft_other *others; /* STORE_STATE: whose lives are known (raft_store_note_others()); NULL: as before */
+    size_t other_count;
     const struct raft_entry *entries;
     size_t entry_count;
     uint64_t committed;                 /* STORE_ENTRIES: what may be noted with it as committed (raft_store_note_committed()) */
@@ -176,11 +209,13 @@ struct raft_status {
     uint64_t leader_heard_us; /* a follower: when its leader was heard last; 0: it has none */
     struct raft_position last, committed, snapshot; /* snapshot: the log's beginning */
     uint64_t durable_index;
-    uint64_t damaged_until;
-    bool is_voter, is_learner, is_quorum_connected, has_failed, is_leader_ready; /* ready: its first entry is committed */
+    uint64_t damaged_until; /* RAFT_SET_BACK: see there */
+    bool is_voter, is_learner; /* neither, when it was set back: what the configuration says is about the disk that it was */
+    bool is_quorum_connected, has_failed, is_leader_ready; /* ready: its first entry is committed */
     bool is_changing;                       /* a configuration is not committed yet */
     uint64_t messages_dropped, elections;   /* elections: campaigns of its own, pre-votes not counted */
     uint64_t corruptions; /* chains that differ at one index and term: two histories, or damage in memory. Alarm */
+    uint64_t refused;     /* messages of servers whose life does not continue the one that is known of them */
     uint64_t losses;      /* as a leader: others that no longer had what they had acknowledged. Alarm */
 };
 void raft_get_status(const struct raft *raft, struct raft_status *ret_status);
@@ -205,6 +240,11 @@ struct raft_progress {
     bool is_caught_up, needs_snapshot;
 };
 bool raft_get_progress(const struct raft *raft, const struct raft_server *server, struct raft_progress *ret_progress);
+
+/* What is known of another server's disk. False: nothing. `ret_is_refused`: its last message was of a life that does not continue that. */
+bool raft_get_claim(const struct raft *raft, const struct raft_server *server, struct raft_claim *ret_claim, bool *ret_is_refused);
+/* What this server would say of its own disk now; its life has boot 0 when lives are not compared. */
+struct raft_claim raft_get_own_claim(const struct raft *raft);
 
 /* An entry of the log that is still in memory; its body is valid until the next event. False: compacted away, or not there yet. */
 bool raft_get_entry(const struct raft *raft, uint64_t index, struct raft_entry *ret_entry);

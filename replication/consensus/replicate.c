@@ -137,6 +137,7 @@ void message_begin(const struct raft *raft, const struct peer *peer, enum messag
     ret_message->to = peer->server;
     ret_message->from = raft->options.self;
     ret_message->term = raft->term;
+    lives_fill(raft, ret_message);
 }
 
 /* How many entries from `from` on go into one message: at least one, however large. */

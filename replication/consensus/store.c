@@ -111,6 +111,7 @@ void raft_store_close(struct raft_store *store)
     fs_unref(store->mark_file);
     fs_unref(store->state_file);
     free(store->segments);
+    free(store->lives);
     free(store);
 }
 

@@ -33,6 +33,21 @@ int raft_store_open(struct fs *fs, const char *directory, const struct raft_serv
 void raft_store_close(struct raft_store *store); /* accepts NULL. Marks how far the log is durable */
 int raft_store_error(const struct raft_store *store);
 
+/* Begins a life of the server (raft.h, "lives"), right after the open: writes down what the last one left here and that this one, with a random
+ * nonce, follows; *recovered of the open then tells them. Without it lives are not compared. A record of lives that is damaged or missing
+ * counts as none: whoever remembers one of them then takes this disk for one that was set back. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
+int raft_store_begin_life(struct raft_store *store, uint64_t nonce);
+
+/* The lives of others that are to be remembered: written with the next raft_store_set_state(), as far as there is space. Copied. */
+void raft_store_note_others(struct raft_store *store, const struct raft_other *others, size_t count);
+
+/* Whether the server of `broker` that has its store there was found to be set back or copied (RAFT_SET_BACK): it never votes again. The broker
+ * may go on as another server, on a disk with another uuid: raft_store_give_up() removes all that the old one had, and makes the empty store of
+ * its successor. Interrupted, it leaves a store that still says that it was set back. Errors: MESH_ENOTFOUND (no store there), MESH_ECORRUPT,
+ * MESH_EVERSION, MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
+int raft_store_was_set_back(struct fs *fs, const char *directory, const struct uuid *broker, bool *ret_was_set_back);
+int raft_store_give_up(struct fs *fs, const char *directory, const struct raft_server *successor);
+
 /* Term, vote and the mark of a hole: one record with version and CRC, kept twice, each copy synced before the next. A mark stays until it is
  * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (Recovery writes it when it
  * finds a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) With 0, what is left in the hole goes. */

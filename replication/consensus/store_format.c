@@ -7,7 +7,7 @@
 #include "replication/consensus/config_codec.h"
 
 static const uint8_t state_magic[4] = "MRST", mark_magic[4] = "MRMK", segment_magic[4] = "MRLG", header_magic[4] = "MREN",
-                     snapshot_magic[4] = "MRSN";
+                     snapshot_magic[4] = "MRSN", lives_magic[4] = "MRLV";
 
 static void put_server(uint8_t *to, const struct raft_server *server)
 {
@@ -64,6 +64,59 @@ int store_state_decode(const uint8_t from[STORE_STATE_SIZE], struct store_state 
     ret_state->generation = le_load64(from + 88);
     ret_state->cut_index = le_load64(from + 96);
     ret_state->damaged_until = le_load64(from + 104);
+    return 0;
+}
+
+void store_claim_encode(const struct raft_other *other, uint8_t to[STORE_CLAIM_SIZE])
+{
+    const struct raft_claim *claim = &other->claim;
+
+    memset(to, 0, STORE_CLAIM_SIZE);
+    put_server(to, &other->server);
+    le_store64(to + 32, claim->life.boot);
+    le_store64(to + 40, claim->life.nonce);
+    le_store64(to + 48, claim->term);
+    le_store64(to + 56, claim->durable);
+    le_store32(to + 64, claim->has_voted);
+}
+
+void store_claim_decode(const uint8_t from[STORE_CLAIM_SIZE], struct raft_other *ret_other)
+{
+    get_server(from, &ret_other->server);
+    ret_other->claim = (struct raft_claim){
+        .life = {le_load64(from + 32), le_load64(from + 40)},
+        .term = le_load64(from + 48),
+        .durable = le_load64(from + 56),
+        .has_voted = le_load32(from + 64) != 0,
+    };
+}
+
+void store_lives_head_encode(const struct store_lives_head *head, uint8_t to[STORE_LIVES_HEAD_SIZE])
+{
+    memset(to, 0, STORE_LIVES_HEAD_SIZE);
+    memcpy(to, lives_magic, 4);
+    le_store32(to + 4, STORE_VERSION);
+    put_server(to + 8, &head->self);
+    le_store64(to + 40, head->life.boot);
+    le_store64(to + 48, head->life.nonce);
+    le_store32(to + 56, head->past_count);
+    le_store32(to + 60, head->other_count);
+}
+
+int store_lives_head_decode(struct slice from, struct store_lives_head *ret_head)
+{
+    int err;
+
+    if (from.size < STORE_LIVES_HEAD_SIZE + 4) return MESH_ECORRUPT;
+    err = check_block(from.data, from.size, lives_magic);
+    if (err != 0) return err;
+    get_server(from.data + 8, &ret_head->self);
+    ret_head->life = (struct raft_life){le_load64(from.data + 40), le_load64(from.data + 48)};
+    ret_head->past_count = le_load32(from.data + 56);
+    ret_head->other_count = le_load32(from.data + 60);
+    if (ret_head->life.boot == 0 || ret_head->past_count > RAFT_PAST_MAX || ret_head->other_count > RAFT_OTHERS_MAX ||
+        from.size != STORE_LIVES_HEAD_SIZE + (ret_head->past_count + ret_head->other_count) * STORE_CLAIM_SIZE + 4)
+        return MESH_ECORRUPT;
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #define CONSENSUS_STORE_FORMAT_H
 
 #include "base/fs.h"
-#include "replication/consensus/entry.h"
+#include "replication/consensus/raft.h"
 
 #define STORE_VERSION         1u
 #define STORE_BLOCK_SIZE      4096u
@@ -14,6 +14,8 @@
 #define STORE_BODIES_POSITION (STORE_BLOCK_SIZE + STORE_SEGMENT_SLOTS * STORE_HEADER_SIZE)
 #define STORE_STATE_SIZE      512u
 #define STORE_MARK_SIZE       64u
+#define STORE_LIVES_HEAD_SIZE 64u
+#define STORE_CLAIM_SIZE      72u
 #define STORE_CHUNK_SIZE      65536u /* bytes of a snapshot under one CRC */
 #define STORE_CHUNK_HEAD      8u
 
@@ -56,6 +58,20 @@ struct store_snapshot_head {
 
 void store_state_encode(const struct store_state *state, uint8_t to[STORE_STATE_SIZE]);
 int store_state_decode(const uint8_t from[STORE_STATE_SIZE], struct store_state *ret_state);
+
+/* One record of the file of lives: of an earlier life (server zero), or of another server's. */
+void store_claim_encode(const struct raft_other *other, uint8_t to[STORE_CLAIM_SIZE]);
+void store_claim_decode(const uint8_t from[STORE_CLAIM_SIZE], struct raft_other *ret_other);
+
+/* The head of the file of lives. */
+struct store_lives_head {
+    struct raft_server self;
+    struct raft_life life;
+    uint32_t past_count, other_count;
+};
+void store_lives_head_encode(const struct store_lives_head *head, uint8_t to[STORE_LIVES_HEAD_SIZE]);
+/* `from` is the whole file, with the CRC at its end. */
+int store_lives_head_decode(struct slice from, struct store_lives_head *ret_head);
 
 void store_mark_encode(const struct store_mark *mark, uint8_t to[STORE_MARK_SIZE]);
 int store_mark_decode(const uint8_t from[STORE_MARK_SIZE], struct store_mark *ret_mark);

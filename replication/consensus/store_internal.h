@@ -26,6 +26,16 @@ struct store_recovered {
     size_t file_count;
 };
 
+/* What is in the file of lives. */
+struct store_lives {
+    struct raft_life life; /* this one */
+    struct raft_claim past[RAFT_PAST_MAX];
+    size_t past_count;
+    struct raft_other others[RAFT_OTHERS_MAX];
+    size_t other_count;
+    bool has_news; /* that is not written */
+};
+
 struct raft_store {
     struct fs *fs;
     char directory[STORE_DIRECTORY_MAX + 1];
@@ -46,6 +56,7 @@ struct raft_store {
     uint64_t snapshot_size, snapshot_before; /* index of the one before; 0: none */
     struct store_writer *made, *received;
     struct store_recovered recovered;
+    struct store_lives *lives; /* NULL: lives are not kept */
 };
 
 /* ---- store.c ---- */
@@ -86,6 +97,13 @@ int store_state_open(struct raft_store *store, bool *ret_is_one_damaged);
 /* The mark: what cannot be read counts as nothing known. */
 int store_mark_open(struct raft_store *store, struct store_mark *ret_mark);
 void store_mark_write(struct raft_store *store);
+
+/* ---- store_lives.c ---- */
+
+#define STORE_PATH_LIVES "lives"
+
+/* Writes what was noted, if it can be had: what is not written is only remembered for as long as this process lives. */
+void store_lives_write_news(struct raft_store *store);
 
 /* ---- store_log.c ---- */
 

@@ -273,7 +273,7 @@ static void fill_in(struct recovery *recovery)
     if (raft->committed < store->snapshot.index) raft->committed = store->snapshot.index;
     store->committed = raft->committed;
     recovery->report->repaired = recovery->scan.repaired;
-    if (store->state.damaged_until > store->last) {
+    if (store->state.damaged_until > store->last && store->state.damaged_until != RAFT_SET_BACK) {
         recovery->report->damaged_first = store->last + 1;
         recovery->report->damaged_until = store->state.damaged_until;
     }

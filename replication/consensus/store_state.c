@@ -97,6 +97,7 @@ int raft_store_set_state(struct raft_store *store, uint64_t term, const struct r
     store->state.term = term;
     store->state.voted_for = *voted_for;
     store->state.damaged_until = damaged_until;
+    store_lives_write_news(store);
     return store_state_write(store);
 }
 

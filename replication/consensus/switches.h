@@ -28,6 +28,7 @@ enum raft_defect {
     RAFT_DEFECT_REMOVED_DISRUPTS,      /* who was removed campaigns on, and strangers are heeded (KAFKA-19850) */
     RAFT_DEFECT_DISK_IGNORED,          /* a wiped disk passes for the one before it (KIP-853) */
     RAFT_DEFECT_NO_REPAIR_BY_HEARTBEAT, /* heartbeats do not look at the log: who lost it waits for a write (braft #292) */
+    RAFT_DEFECT_LIVES_IGNORED,         /* who was set back or copied votes on, and is heeded */
     RAFT_DEFECT_COUNT,
 };
 

@@ -84,6 +84,7 @@ void damage_check(struct raft *raft)
 {
     uint64_t committed = raft->committed;
 
+    if (raft->damaged_until == RAFT_SET_BACK) return; /* what was forgotten is not in any log: votes */
     if (raft->damaged_until == 0 || committed == 0 || raft->verified < committed || raft->durable < committed) return;
     if (log_term(&raft->log, committed) != raft->term) return;
     if (committed < raft->damaged_until && raft->term <= raft->damage_term) return;

@@ -167,12 +167,33 @@ static enum consensus_fault kind_of(const struct consensus_faults *faults, const
     return CONSENSUS_FAULT_KINDS;
 }
 
+/* What was copied of the disk before is another server's. */
+static void replace_disk(struct consensus_faults *faults, uint32_t number)
+{
+    faults->is_backed_up[number] = false;
+    consensus_mesh_wipe(faults->mesh, number);
+}
+
+static void back_up(struct consensus_faults *faults, uint32_t number)
+{
+    struct consensus_mesh *mesh = faults->mesh;
+    struct raft_server server = consensus_mesh_server(mesh, number);
+
+    if (consensus_watch_is_damaged(mesh->watch, &server)) return; /* it would be made whole */
+    sim_host_back_up_disk(sim_host_at(mesh->sim, number));
+    faults->is_backed_up[number] = true;
+}
+
 static void start_anew(struct consensus_faults *faults, uint32_t number)
 {
     struct consensus_mesh *mesh = faults->mesh;
     struct sim_host *host = sim_host_at(mesh->sim, number);
 
     if (sim_host_is_running(host) && mesh->has_failed[number]) sim_host_kill(host, SIM_STOP_KILL);
+    sim_host_start(host);
+    if (sim_host_is_running(host) || mesh->refused[number] != CONSENSUS_SET_BACK) return;
+    SIM_SOMETIMES("a disk that was set back was replaced");
+    replace_disk(faults, number);
     sim_host_start(host);
 }
 
@@ -190,13 +211,14 @@ static void begin(struct consensus_faults *faults, const struct sim_fault *fault
 
     sim_trace(mesh->sim, host, "%s", (const char *const[]){"is to lose its disk", "is to have flipped bits", "is to have a zeroed sector",
                                                            "is to fail to sync", "is to fail to write", "is to fail to read",
-                                                           "is to have no space", "is copied, to be set back", "is spared"}[kind]);
+                                                           "is to have no space", "is copied, to be set back", "is copied, to take turns",
+                                                           "is spared"}[kind]);
     switch (kind) {
     case CONSENSUS_FAULT_WIPE:
         if (!consensus_faults_survive_all(faults, fault->a)) break;
         SIM_SOMETIMES("a disk was lost");
         sim_host_kill(host, SIM_STOP_POWER);
-        consensus_mesh_wipe(mesh, fault->a);
+        replace_disk(faults, fault->a);
         break;
     case CONSENSUS_FAULT_FLIP: damage(faults, fault->a, random, true); break;
     case CONSENSUS_FAULT_ZERO: damage(faults, fault->a, random, false); break;
@@ -204,9 +226,9 @@ static void begin(struct consensus_faults *faults, const struct sim_fault *fault
     case CONSENSUS_FAULT_WRITE: fail_next(disk, 1u << FS_MEM_OP_WRITE, fault, true); break;
     case CONSENSUS_FAULT_READ: fail_next(disk, 1u << FS_MEM_OP_READ, fault, true); break;
     case CONSENSUS_FAULT_FULL: fs_mem_set_capacity(disk, fs_mem_used_bytes(disk) + ((fault->value >> 8) % 8 << 12)); break;
-    case CONSENSUS_FAULT_RESTORE:
-        sim_host_back_up_disk(host);
-        faults->is_backed_up[fault->a] = true;
+    case CONSENSUS_FAULT_RESTORE: back_up(faults, fault->a); break;
+    case CONSENSUS_FAULT_COPY:
+        if (!faults->is_backed_up[fault->a]) back_up(faults, fault->a);
         break;
     case CONSENSUS_FAULT_KINDS: break;
     }
@@ -234,12 +256,16 @@ static void end(struct consensus_faults *faults, const struct sim_fault *fault)
     case CONSENSUS_FAULT_FULL: fs_mem_set_capacity(disk, UINT64_MAX); break;
     case CONSENSUS_FAULT_RESTORE:
         if (!faults->is_backed_up[fault->a]) break;
-        faults->is_backed_up[fault->a] = false;
         sim_host_kill(host, SIM_STOP_KILL);
-        if (sim_host_restore_disk(host)) {
-            SIM_SOMETIMES("a disk was set back to a copy");
-            consensus_watch_restored(mesh->watch, &server);
-        }
+        consensus_watch_restored(mesh->watch, &server);
+        faults->is_backed_up[fault->a] = false;
+        SIM_SOMETIMES_IF(sim_host_restore_disk(host), "a disk was set back to a copy");
+        break;
+    case CONSENSUS_FAULT_COPY:
+        if (!faults->is_backed_up[fault->a]) break;
+        sim_host_kill(host, SIM_STOP_KILL);
+        consensus_watch_restored(mesh->watch, &server);
+        SIM_SOMETIMES_IF(sim_host_swap_disk(host), "another copy of a disk went on");
         break;
     default: break;
     }
@@ -262,9 +288,10 @@ void consensus_faults_heal(struct consensus_faults *faults, uint32_t number)
 
     fs_mem_set_capacity(disk, UINT64_MAX);
     fs_mem_fail(disk, FS_MEM_OPS_ALL, 0, 0, false);
+    if (consensus_mesh_is_set_back(mesh, number)) sim_host_kill(host, SIM_STOP_KILL);
     start_anew(faults, number);
     if (sim_host_is_running(host)) return;
     SIM_SOMETIMES("a disk that nobody could start on was replaced");
-    consensus_mesh_wipe(mesh, number);
+    replace_disk(faults, number);
     sim_host_start(host);
 }

@@ -1,8 +1,9 @@
 /* sim/consensus_faults.h - what happens to the disks of simulated servers, within what a majority survives.
  *
  * A damaged disk counts as lost for ever (until it is wiped), and a wiped one is another server. A fault that would leave some
- * configuration that may still matter without a majority of whole disks does not happen. Restored copies are the exception:
- * nobody survives a voter that forgets; runs that have them are excused from then on (consensus_watch_restored). */
+ * configuration that may still matter without a majority of whole disks does not happen. Copies are the exception: a voter that forgets may
+ * meet a majority that never met what it forgot, and nobody can tell. Then, and only then, a run is excused (consensus_watch_restored).
+ * A disk that was found to be set back is replaced when it is started again. */
 #ifndef SIM_CONSENSUS_FAULTS_H
 #define SIM_CONSENSUS_FAULTS_H
 
@@ -18,6 +19,7 @@ enum consensus_fault {
     CONSENSUS_FAULT_READ,    /* a read fails */
     CONSENSUS_FAULT_FULL,    /* no space is left for a while */
     CONSENSUS_FAULT_RESTORE, /* the disk is set back to a copy */
+    CONSENSUS_FAULT_COPY,    /* there are two copies of it, that run in turns */
     CONSENSUS_FAULT_KINDS,
 };
 

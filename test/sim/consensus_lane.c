@@ -19,6 +19,7 @@ void consensus_job_free(struct consensus_job *job)
 {
     buffer_deinit(&job->bytes);
     free(job->entries);
+    free(job->others);
     free(job);
 }
 
@@ -75,6 +76,16 @@ static void copy_entries(struct consensus_job *job, const struct raft_entry *ent
     }
 }
 
+static void copy_others(struct consensus_job *job, const struct raft_output *output)
+{
+    size_t size = output->other_count * sizeof(output->others[0]);
+
+    job->others = malloc(size + 1);
+    MESH_ASSERT(job->others != NULL);
+    memcpy(job->others, output->others, size);
+    job->other_count = output->other_count;
+}
+
 void consensus_lane_store(struct consensus_lane *lane, const struct raft_output *output)
 {
     struct consensus_job *job;
@@ -85,6 +96,7 @@ void consensus_lane_store(struct consensus_lane *lane, const struct raft_output 
         job->term = output->term;
         job->voted_for = output->voted_for;
         job->damaged_until = output->damaged_until;
+        if (output->others != NULL) copy_others(job, output);
         break;
     case RAFT_OUTPUT_STORE_ENTRIES:
         job = add_job(lane, CONSENSUS_JOB_ENTRIES);
@@ -154,7 +166,9 @@ static void do_read(struct consensus_lane *lane, struct consensus_job *job)
 static int do_job(struct consensus_lane *lane, struct consensus_job *job)
 {
     switch (job->type) {
-    case CONSENSUS_JOB_STATE: return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
+    case CONSENSUS_JOB_STATE:
+        if (job->others != NULL) raft_store_note_others(lane->store, job->others, job->other_count);
+        return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
     case CONSENSUS_JOB_ENTRIES:
         if (job->committed > 0) raft_store_note_committed(lane->store, job->committed);
         return raft_store_append(lane->store, job->entries, job->entry_count);

@@ -23,6 +23,8 @@ struct consensus_job {
     uint64_t term;
     struct raft_server voted_for, to;
     uint64_t damaged_until;
+    struct raft_other *others; /* NULL: as before */
+    size_t other_count;
     struct raft_entry *entries; /* their bodies lie in bytes */
     size_t entry_count;
     struct buffer bytes;

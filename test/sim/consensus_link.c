@@ -104,7 +104,7 @@ static bool be_linked(struct consensus_links *links, struct consensus_out *out, 
     address = sim_host_address(sim_host_at(sim_host_sim(links->host), out->host));
     out->stream = sim_connect(links->host, &address, DIAL_TIMEOUT_US, out);
     if (out->stream == 0) return false; /* this process has just died */
-    out->asked_us = now_us;
+    out->asked_us = out->dialled_us = now_us;
     memcpy(greeting, links->self.broker.bytes, UUID_SIZE);
     memcpy(greeting + UUID_SIZE, links->self.dir.bytes, UUID_SIZE);
     memcpy(greeting + 2 * UUID_SIZE, broker->bytes, UUID_SIZE);
@@ -216,6 +216,14 @@ static void note_boot(struct consensus_links *links, struct consensus_out *out, 
     out->boot = boot;
 }
 
+/* The other end has dialled: maybe because it hears nothing of what goes this way, though it is heard. */
+static void leave_if_unheard(struct consensus_links *links, struct consensus_out *out)
+{
+    if (out->stream == 0 || sim_host_now_us(links->host) < out->dialled_us + SILENT_US) return;
+    sim_stream_abort(links->host, out->stream);
+    out_ends(links, out);
+}
+
 /* False: this is not for us, or from nobody. */
 static bool take_greeting(struct consensus_links *links, struct inbound *inbound, struct slice greeting)
 {
@@ -226,6 +234,7 @@ static bool take_greeting(struct consensus_links *links, struct inbound *inbound
     memcpy(inbound->from.broker.bytes, greeting.data, UUID_SIZE);
     memcpy(inbound->from.dir.bytes, greeting.data + UUID_SIZE, UUID_SIZE);
     inbound->is_proven = true;
+    leave_if_unheard(links, &links->out[consensus_host_of(&inbound->from.broker) % CONSENSUS_HOSTS_MAX]);
     note_boot(links, &links->out[consensus_host_of(&inbound->from.broker) % CONSENSUS_HOSTS_MAX], le_load64(greeting.data + 3 * UUID_SIZE));
     return true;
 }

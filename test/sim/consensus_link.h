@@ -21,6 +21,7 @@ struct consensus_out {
     uint32_t host;
     uint64_t stream; /* 0: none */
     bool is_open;
+    uint64_t dialled_us;
     uint64_t asked_us; /* since when nothing was heard from that host although it was spoken to; SIM_NEVER: it answered */
     uint64_t retry_us;
     uint64_t boot; /* of that host's process, as it says; 0: not heard yet */

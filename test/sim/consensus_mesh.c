@@ -169,6 +169,11 @@ struct raft_server consensus_mesh_server(const struct consensus_mesh *mesh, uint
     return consensus_server(host, mesh->config.generations[host]);
 }
 
+bool consensus_mesh_is_set_back(struct consensus_mesh *mesh, uint32_t host)
+{
+    return consensus_mesh_raft(mesh, host) != NULL && consensus_mesh_status(mesh, host).damaged_until == RAFT_SET_BACK;
+}
+
 void consensus_mesh_wipe(struct consensus_mesh *mesh, uint32_t host)
 {
     sim_host_wipe_disk(sim_host_at(mesh->sim, host));
@@ -258,7 +263,7 @@ const char *consensus_mesh_disagreement(struct consensus_mesh *mesh)
     for (uint32_t i = 0; i < sim_host_count(mesh->sim); i++) {
         struct consensus_process *process = consensus_mesh_process(mesh, i);
         const char *why;
-        if (process == NULL || mesh->is_cut_off[i] || !is_member(config, consensus_process_self(process))) continue;
+        if (process == NULL || mesh->is_cut_off[i] || consensus_mesh_is_set_back(mesh, i) || !is_member(config, consensus_process_self(process))) continue;
         why = disagreement_of(mesh, i, &status);
         if (why != NULL) return why;
     }

@@ -29,6 +29,9 @@ struct raft *consensus_mesh_raft(struct consensus_mesh *mesh, uint32_t host);
 struct raft_status consensus_mesh_status(struct consensus_mesh *mesh, uint32_t host); /* of one that runs */
 struct raft_server consensus_mesh_server(const struct consensus_mesh *mesh, uint32_t host); /* on its present disk */
 
+/* It runs, and knows that its disk was set back: it takes part no more. */
+bool consensus_mesh_is_set_back(struct consensus_mesh *mesh, uint32_t host);
+
 /* The host's disk is lost and replaced by an empty one: it is another server then. The host does not run. */
 void consensus_mesh_wipe(struct consensus_mesh *mesh, uint32_t host);
 

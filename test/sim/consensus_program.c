@@ -380,6 +380,11 @@ static int open_all(struct consensus_process *process, char *message, size_t mes
     int err = raft_store_open(sim_host_fs(process->host), DIRECTORY, &process->self, consensus_chain, &process->store, &recovered,
                               &report, message, message_size);
 
+    if (err == 0 && recovered->damaged_until == RAFT_SET_BACK) {
+        snprintf(message, message_size, "its disk was set back, and has to be replaced");
+        return CONSENSUS_SET_BACK;
+    }
+    if (err == 0) err = raft_store_begin_life(process->store, random_next(sim_host_random(process->host)));
     if (err != 0) return err;
     options.self = process->self;
     options.seed = random_next(sim_host_random(process->host));

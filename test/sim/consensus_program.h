@@ -9,6 +9,8 @@
 
 struct consensus_process;
 
+#define CONSENSUS_SET_BACK MESH_ESTORAGE /* why a server does not start: its disk was found to be set back in its last life */
+
 /* What the world wants to know; each may be NULL. */
 struct consensus_hooks {
     void (*started)(void *user, struct consensus_process *process, const struct raft_recovered *recovered,

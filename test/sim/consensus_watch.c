@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "replication/consensus/message.h"
 #include "sim/consensus_shadow.h"
+#include "sim/consensus_trace.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdarg.h>
@@ -11,14 +12,25 @@
 #define SERVERS_MAX 256 /* disks that ever were */
 #define NOBODY      UINT32_MAX
 
+/* A life, and the most that it can have told anybody. */
+struct life_note {
+    struct raft_claim said;
+    bool is_forgetful; /* it began on a disk that knew less than was said of it before */
+};
+
 /* A disk, and what is durable on it. */
 struct server {
     struct raft_server id;
     bool has_started, is_damaged, is_restored;
+    /* A life of it was forgetful: what it said before still counts, as of a disk that is lost, and what it says from then on is heeded by
+     * nobody (look_at_others()). So its log, term and vote stay here as they were told. */
+    bool is_frozen;
     unsigned damages; /* since it was last read as a whole */
     uint64_t term;
     struct raft_server vote;
     struct shadow_log durable;
+    struct life_note *lives;
+    size_t life_count, life_capacity;
     uint64_t changing_from; /* a store under way may change entries from here on */
 };
 
@@ -33,6 +45,9 @@ struct view {
     struct shadow_log log; /* in memory */
     uint64_t config_index; /* of the last configuration that it appended as leader */
     struct raft_config config;
+    struct raft_claim past[RAFT_PAST_MAX]; /* the lives before, as the disk had them at its start */
+    size_t past_count;
+    struct raft_other known[CONSENSUS_HOSTS_MAX]; /* what it was last seen to know of each host */
 };
 
 struct committed {
@@ -49,6 +64,7 @@ struct seen {
 struct consensus_watch {
     struct sim *sim;
     const char *excuse;
+    bool has_copies; /* some disk was set back or copied */
     struct server servers[SERVERS_MAX];
     uint32_t server_count;
     struct view views[CONSENSUS_HOSTS_MAX];
@@ -76,7 +92,7 @@ struct consensus_watch *consensus_watch_new(void)
 void consensus_watch_free(struct consensus_watch *watch)
 {
     for (uint32_t i = 0; i < SERVERS_MAX; i++)
-        shadow_deinit(&watch->servers[i].durable);
+        shadow_deinit(&watch->servers[i].durable), free(watch->servers[i].lives);
     for (uint32_t i = 0; i < CONSENSUS_HOSTS_MAX; i++)
         shadow_deinit(&watch->views[i].log);
     free(watch->committed);
@@ -90,6 +106,7 @@ void consensus_watch_reset(struct consensus_watch *watch, struct sim *sim)
 {
     watch->sim = sim;
     watch->excuse = NULL;
+    watch->has_copies = false;
     watch->server_count = 0;
     for (uint32_t i = 0; i < CONSENSUS_HOSTS_MAX; i++)
         watch->views[i].process = NULL;
@@ -155,8 +172,9 @@ static struct server *server_of(struct consensus_watch *watch, const struct raft
     MESH_ASSERT(watch->server_count < SERVERS_MAX);
     server = &watch->servers[watch->server_count++];
     server->id = *id;
-    server->has_started = server->is_damaged = server->is_restored = false;
+    server->has_started = server->is_damaged = server->is_restored = server->is_frozen = false;
     server->damages = 0;
+    server->life_count = 0;
     server->term = 0;
     server->vote = (struct raft_server){.broker = {{0}}};
     server->changing_from = UINT64_MAX;
@@ -172,9 +190,104 @@ void consensus_watch_damaged(struct consensus_watch *watch, const struct raft_se
     server->damages++;
 }
 
+/* ---- lives ---- */
+
+static bool is_life(const struct raft_life *a, const struct raft_life *b)
+{
+    return a->boot == b->boot && a->nonce == b->nonce;
+}
+
+/* What was said of a disk, and what the disk itself remembers to have held. */
+static bool is_remembered(const struct view *view, const struct raft_claim *said)
+{
+    if (view->past_count == RAFT_PAST_MAX && said->life.boot < view->past[0].life.boot) return true;
+    for (size_t i = 0; i < view->past_count; i++) {
+        const struct raft_claim *left = &view->past[i];
+        if (!is_life(&left->life, &said->life)) continue;
+        return said->term < left->term ||
+               (said->term == left->term && said->durable <= left->durable && (left->has_voted || !said->has_voted));
+    }
+    return said->term == 0;
+}
+
+static struct life_note *find_life(struct server *server, const struct raft_life *life)
+{
+    for (size_t i = server->life_count; i-- > 0;) {
+        if (is_life(&server->lives[i].said.life, life)) return &server->lives[i];
+    }
+    return NULL;
+}
+
+static void begin_life(struct view *view, const struct raft_recovered *recovered)
+{
+    struct server *server = view->server;
+    struct life_note note = {.said = {.life = recovered->life}};
+
+    view->past_count = recovered->past_count;
+    if (recovered->past_count > 0) memcpy(view->past, recovered->past, recovered->past_count * sizeof(view->past[0]));
+    memset(view->known, 0, sizeof(view->known));
+    for (size_t i = 0; i < recovered->other_count; i++)
+        view->known[consensus_host_of(&recovered->others[i].server.broker)] = recovered->others[i];
+    for (size_t i = 0; i < server->life_count; i++)
+        note.is_forgetful |= !is_remembered(view, &server->lives[i].said);
+    if (server->life_count == server->life_capacity) {
+        server->life_capacity = server->life_capacity == 0 ? 8 : server->life_capacity * 2;
+        server->lives = realloc(server->lives, server->life_capacity * sizeof(server->lives[0]));
+        MESH_ASSERT(server->lives != NULL);
+    }
+    server->lives[server->life_count++] = note;
+    server->is_frozen |= note.is_forgetful;
+    SIM_SOMETIMES_IF(note.is_forgetful, "a disk came back that had forgotten what it told others");
+}
+
+static void look_at_others(struct consensus_watch *watch, struct view *view, bool is_first)
+{
+    for (uint32_t i = 0; i < sim_host_count(watch->sim); i++) {
+        struct server *server = watch->views[i].server;
+        struct raft_claim before = {.term = 0}, now;
+        const struct life_note *note;
+        bool is_refused;
+        if (watch->views[i].process == NULL || server == view->server ||
+            !raft_get_claim(consensus_process_raft(view->process), &server->id, &now, &is_refused))
+            continue;
+        if (raft_server_equal(&view->known[i].server, &server->id)) before = view->known[i].claim;
+        view->known[i] = (struct raft_other){server->id, now};
+        SIM_SOMETIMES_IF(is_refused, "a life that continues no known one was refused");
+        note = find_life(server, &now.life);
+        if (is_first || is_life(&before.life, &now.life) || note == NULL) continue;
+        if (before.life.boot != 0 && note == &server->lives[server->life_count - 1] && !is_remembered(&watch->views[i], &before))
+            consensus_watch_fail(watch, "who met what a disk has forgotten does not heed it", "h%u heeds h%u", host_of(view->process), i);
+        if (note->is_forgetful) consensus_watch_excuse(watch, "a copy of a disk met one that could not know what it had forgotten");
+    }
+}
+
+/* It told nobody more than this, if anybody. */
+static void note_claim(struct consensus_watch *watch, struct view *view, const struct raft_status *status)
+{
+    struct raft_claim claim = raft_get_own_claim(consensus_process_raft(view->process));
+    struct life_note *note = find_life(view->server, &claim.life);
+
+    if (note == NULL) return;
+    if (claim.term > note->said.term) {
+        note->said = claim;
+    } else if (claim.term == note->said.term) {
+        note->said.has_voted |= claim.has_voted;
+        if (claim.durable > note->said.durable) note->said.durable = claim.durable;
+    }
+    if (status->damaged_until != RAFT_SET_BACK) return;
+    SIM_SOMETIMES("a server found that its disk was set back");
+    if (!note->is_forgetful && !view->server->is_damaged)
+        consensus_watch_fail(watch, "a good disk is not taken for an old one", "h%u believes that it was set back", host_of(view->process));
+}
+
 void consensus_watch_restored(struct consensus_watch *watch, const struct raft_server *id)
 {
     server_of(watch, id)->is_restored = true;
+    for (uint32_t i = 0; !watch->has_copies && i < sim_host_count(watch->sim); i++) {
+        if (watch->views[i].process != NULL && sim_host_process(sim_host_at(watch->sim, i)) == watch->views[i].process)
+            look_at_others(watch, &watch->views[i], true);
+    }
+    watch->has_copies = true;
 }
 
 bool consensus_watch_is_damaged(struct consensus_watch *watch, const struct raft_server *id)
@@ -276,8 +389,7 @@ static void check_recovered_log(struct consensus_watch *watch, struct server *se
             durable->entries[entry->index].mark != consensus_chain_mark(entry->chain))
             is_lost = true;
     }
-    if (!is_lost) return;
-    if (server->is_restored) consensus_watch_excuse(watch, "a restored disk had forgotten entries");
+    if (!is_lost || server->is_restored) return;
     /* Every entry is vouched for twice: it takes two damages at once to make it look as if it had never been there. */
     if (server->damages > 1) {
         consensus_watch_excuse(watch, "several damages may have taken both");
@@ -292,9 +404,7 @@ static void check_recovered_state(struct consensus_watch *watch, const struct se
 {
     bool has_vote = !uuid_is_zero(&server->vote.broker);
 
-    if (recovered->term > server->term) return;
-    if (server->is_restored && (recovered->term < server->term || has_vote))
-        consensus_watch_excuse(watch, "a restored disk may have forgotten a vote");
+    if (recovered->term > server->term || server->is_restored) return;
     if (recovered->term < server->term)
         consensus_watch_fail(watch, "term and vote never go back", "h%u comes back in term %llu; %llu was durable", host,
                              (unsigned long long)recovered->term, (unsigned long long)server->term);
@@ -306,11 +416,11 @@ static void check_recovered_state(struct consensus_watch *watch, const struct se
 static void begin_logs(struct consensus_watch *watch, struct view *view, const struct raft_recovered *recovered, uint32_t host)
 {
     shadow_begin(&view->log, &recovered->snapshot);
-    shadow_begin(&view->server->durable, &recovered->snapshot);
+    if (!view->server->is_frozen) shadow_begin(&view->server->durable, &recovered->snapshot);
     for (size_t i = 0; i < recovered->entry_count; i++) {
         const struct raft_entry *entry = &recovered->entries[i];
         shadow_append(&view->log, entry);
-        shadow_append(&view->server->durable, entry);
+        if (!view->server->is_frozen) shadow_append(&view->server->durable, entry);
         note_entry(watch, host, entry->index, entry->term, consensus_chain_mark(entry->chain));
     }
 }
@@ -326,7 +436,7 @@ void consensus_watch_started(struct consensus_watch *watch, struct consensus_pro
     SIM_SOMETIMES_IF(recovered->damaged_until > 0, "a server came back with a hole in its log");
     SIM_SOMETIMES_IF(report->used_older_snapshot, "an older snapshot replaced a damaged one");
     SIM_SOMETIMES_IF(report->vote_slot_damaged, "one of the two vote slots was damaged");
-    if (server->has_started) {
+    if (server->has_started && !server->is_frozen) {
         check_recovered_log(watch, server, recovered, host);
         check_recovered_state(watch, server, recovered, host);
     }
@@ -334,14 +444,19 @@ void consensus_watch_started(struct consensus_watch *watch, struct consensus_pro
     server->is_restored = false;
     server->damages = 0;
     server->changing_from = UINT64_MAX;
-    server->term = recovered->term;
-    server->vote = recovered->voted_for;
     *view = (struct view){.process = process,
                           .server = server,
                           .term = recovered->term,
                           .stored_term = recovered->term,
                           .stored_vote = recovered->voted_for,
                           .log = view->log};
+    begin_life(view, recovered);
+    if (!server->is_frozen) {
+        server->term = recovered->term;
+        server->vote = recovered->voted_for;
+    } else if (raft_get_config(consensus_process_raft(process))->voter_count <= 1) {
+        consensus_watch_excuse(watch, "a copy of a disk asks nobody else");
+    }
     begin_logs(watch, view, recovered, host);
     sim_trace(watch->sim, consensus_process_host(process), "starts in term %llu with entries %llu..%llu, hole until %llu",
               (unsigned long long)recovered->term, (unsigned long long)recovered->snapshot.index + 1,
@@ -352,8 +467,11 @@ void consensus_watch_started(struct consensus_watch *watch, struct consensus_pro
 void consensus_watch_doing(struct consensus_watch *watch, struct consensus_process *process, const struct consensus_job *job,
                            bool is_done)
 {
-    struct server *server = view_of(watch, process)->server;
+    struct view *view = view_of(watch, process);
+    struct server *server = view->server;
 
+    if (is_done && job->type == CONSENSUS_JOB_CHUNK && job->is_last) shadow_install(&view->log, &job->position);
+    if (server->is_frozen) return;
     switch (job->type) {
     case CONSENSUS_JOB_STATE:
         if (!is_done) break;
@@ -372,44 +490,6 @@ void consensus_watch_doing(struct consensus_watch *watch, struct consensus_proce
         break;
     default: break;
     }
-}
-
-/* ---- traces ---- */
-
-static void trace_role(struct consensus_watch *watch, struct consensus_process *process, const struct raft_output *output)
-{
-    static const char *const roles[] = {"follows", "asks for votes beforehand", "asks for votes", "leads"};
-
-    if (!sim_is_traced(watch->sim)) return;
-    if (uuid_is_zero(&output->leader.broker))
-        sim_trace(watch->sim, consensus_process_host(process), "%s in term %llu", roles[output->role],
-                  (unsigned long long)output->term);
-    else
-        sim_trace(watch->sim, consensus_process_host(process), "%s h%u in term %llu", roles[output->role],
-                  consensus_host_of(&output->leader.broker), (unsigned long long)output->term);
-}
-
-/* "h0 h1.2 | h3": voters, the old ones in brackets, then learners; a disk that is not the host's first has its number. */
-static size_t print_servers(char *to, size_t size, const struct raft_server *servers, uint8_t count)
-{
-    size_t used = 0;
-
-    to[0] = '\0';
-    for (uint8_t i = 0; i < count && used < size; i++)
-        used += (size_t)snprintf(to + used, size - used, " h%u.%u", consensus_host_of(&servers[i].broker),
-                                 consensus_generation_of(&servers[i].dir));
-    return used;
-}
-
-static void trace_config(struct consensus_watch *watch, struct sim_host *host, const struct raft_config *config, const char *how)
-{
-    char voters[128], old[128], learners[128];
-
-    if (!sim_is_traced(watch->sim)) return;
-    print_servers(voters, sizeof(voters), config->voters, config->voter_count);
-    print_servers(old, sizeof(old), config->old_voters, config->old_voter_count);
-    print_servers(learners, sizeof(learners), config->learners, config->learner_count);
-    sim_trace(watch->sim, host, "%s:%s, before:%s, learners:%s", how, voters, old, learners);
 }
 
 /* ---- configurations ---- */
@@ -449,7 +529,7 @@ static void check_change(struct consensus_watch *watch, struct view *view, uint6
 {
     const struct raft_config *config = raft_get_config(consensus_process_raft(view->process));
 
-    trace_config(watch, consensus_process_host(view->process), config, "voters are to be");
+    consensus_trace_config(watch->sim, consensus_process_host(view->process), config, "voters are to be");
     SIM_SOMETIMES_IF(config->old_voter_count > 0, "two majorities were needed");
     if (view->config_index > status->committed.index && view->config_index < index)
         consensus_watch_fail(watch, "one configuration change at a time", "h%u appends one at %llu; that at %llu is not committed",
@@ -614,19 +694,16 @@ void consensus_watch_output(struct consensus_watch *watch, struct consensus_proc
     struct raft_status status;
 
     if (output->type == RAFT_OUTPUT_SEND) {
-        check_message(watch, view, output);
+        if (!view->server->is_frozen) check_message(watch, view, output);
         return;
     }
     raft_get_status(consensus_process_raft(process), &status);
     switch (output->type) {
-    case RAFT_OUTPUT_ROLE: trace_role(watch, process, output); break;
+    case RAFT_OUTPUT_ROLE: consensus_trace_role(watch->sim, consensus_process_host(process), output); break;
     case RAFT_OUTPUT_STORE_STATE: check_state(watch, view, output, &status); break;
     case RAFT_OUTPUT_STORE_ENTRIES:
         if (status.role == RAFT_LEADER) note_leader(watch, view, status.term);
         check_entries(watch, view, output, &status);
-        break;
-    case RAFT_OUTPUT_STORE_CHUNK:
-        if (output->is_last) shadow_install(&view->log, &output->position);
         break;
     case RAFT_OUTPUT_COMMIT:
         if (status.role == RAFT_LEADER && output->entry_count > 0)
@@ -666,7 +743,7 @@ void consensus_watch_applying(struct consensus_watch *watch, struct consensus_pr
     watch->committed_last = index;
     if (entry->type != RAFT_ENTRY_CONFIG) return;
     watch->config = *raft_get_committed_config(consensus_process_raft(process));
-    trace_config(watch, consensus_process_host(process), &watch->config, "voters are committed");
+    consensus_trace_config(watch->sim, consensus_process_host(process), &watch->config, "voters are committed");
 }
 
 void consensus_watch_applied(struct consensus_watch *watch, struct consensus_process *process)
@@ -713,6 +790,8 @@ void consensus_watch_event(void *user, struct sim_host *host)
     view->committed = status.committed;
     view->term = status.term;
     view->role = status.role;
+    note_claim(watch, view, &status);
+    if (watch->has_copies) look_at_others(watch, view, false);
     if (status.role != RAFT_LEADER) return;
     if (status.damaged_until != 0)
         consensus_watch_fail(watch, "no vote by a server with a hole", "h%u leads with a hole", sim_host_index(host));

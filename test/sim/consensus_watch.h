@@ -7,7 +7,7 @@
  * Applied: equal everywhere for ever (S12), without gaps, the state itself included; committed indexes only rise.
  * Configurations: one change at a time; neighbours' majorities meet.
  *
- * Restored disks, and damage beyond what a majority survives, are excused: consensus_watch_excuse(). */
+ * Damage beyond what a majority survives is excused (consensus_watch_excuse()), and so is a copy of a disk among servers that cannot know. */
 #ifndef SIM_CONSENSUS_WATCH_H
 #define SIM_CONSENSUS_WATCH_H
 
@@ -33,7 +33,8 @@ void consensus_watch_doing(struct consensus_watch *watch, struct consensus_proce
 void consensus_watch_damaged(struct consensus_watch *watch, const struct raft_server *server);
 bool consensus_watch_is_damaged(struct consensus_watch *watch, const struct raft_server *server);
 
-/* The disk was set back to a copy: what it has forgotten then is more than anybody can stand, and excuses all. */
+/* The server, which does not run, is to go on on another copy of its disk. Its peers refuse it if they met what that has forgotten
+ * (consensus/lives.c), and fail the run if they do not. When it is heeded by one that had not met it, the run is excused: nobody can know. */
 void consensus_watch_restored(struct consensus_watch *watch, const struct raft_server *server);
 
 /* More was lost than anybody promised to survive: from now on nothing fails. */

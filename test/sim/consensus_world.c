@@ -406,7 +406,8 @@ static uint32_t draw_disk_faults(struct random *random)
 {
     uint32_t kinds = (uint32_t)random_next(random) & (uint32_t)random_next(random) & ((1u << CONSENSUS_FAULT_RESTORE) - 1);
 
-    if (random_below(random, 16) == 0) kinds |= 1u << CONSENSUS_FAULT_RESTORE;
+    if (random_below(random, 8) == 0) kinds |= 1u << CONSENSUS_FAULT_RESTORE;
+    if (random_below(random, 8) == 0) kinds |= 1u << CONSENSUS_FAULT_COPY;
     return kinds;
 }
 

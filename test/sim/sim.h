@@ -173,6 +173,7 @@ struct fs_mem *sim_host_disk(struct sim_host *host);
 void sim_host_wipe_disk(struct sim_host *host);
 void sim_host_back_up_disk(struct sim_host *host); /* any time: what a copy taken now would hold */
 bool sim_host_restore_disk(struct sim_host *host); /* from the backup; false: there is none */
+bool sim_host_swap_disk(struct sim_host *host);    /* the backup goes on instead, and the disk is the backup then; false: there is none */
 void sim_host_copy_disk(struct sim_host *from, struct sim_host *to); /* as it is now; only `to` may not run */
 void sim_host_forget_disk(struct sim_host *host); /* wiped, and so is the backup */
 

@@ -71,6 +71,18 @@ bool sim_host_restore_disk(struct sim_host *host)
     return true;
 }
 
+bool sim_host_swap_disk(struct sim_host *host)
+{
+    struct fs_mem *disk = sim_host_disk(host);
+
+    MESH_ASSERT(!host->is_running);
+    if (!host->is_backup_used) return false;
+    fs_mem_set_observer(disk, NULL, NULL);
+    host->disk = host->backup;
+    host->backup = disk;
+    return true;
+}
+
 void sim_host_copy_disk(struct sim_host *from, struct sim_host *to)
 {
     MESH_ASSERT(!to->is_running);

@@ -160,6 +160,89 @@ static const char *wiped_voter_is_replaced(uint64_t defects)
     return invariants();
 }
 
+/* What one voter and the leader alone hold is committed; the third knows of it only that they hold more. Then the leader dies, and the voter comes back
+ * on an older state of its disk (20: NATS #7567, by a backup). */
+static const char *commit_without(uint32_t leader, uint32_t voter, uint32_t third)
+{
+    cut_both(leader, third);
+    if (!write_through(leader, 5)) return wrong("a majority does not commit");
+    consensus_mesh_run(&mesh, SIM_SECOND); /* the voter goes on telling the third that it is there */
+    sim_host_kill(host_at(leader), SIM_STOP_POWER);
+    sim_host_kill(host_at(voter), SIM_STOP_KILL);
+    join_both(leader, third);
+    return NULL;
+}
+
+static const char *nobody_leads_until_back(uint32_t leader, uint32_t voter)
+{
+    struct raft_server server = consensus_mesh_server(&mesh, voter);
+    uint64_t leaders;
+
+    consensus_mesh_run(&mesh, 20 * SIM_SECOND);
+    if (consensus_mesh_leader(&mesh) != CONSENSUS_NOBODY) return wrong("h%u leads without a majority that remembers", consensus_mesh_leader(&mesh));
+    if (!consensus_mesh_is_set_back(&mesh, voter)) return wrong("it does not know that it was set back");
+    if (consensus_watch_excused(mesh.watch) != NULL) return wrong("%s", consensus_watch_excused(mesh.watch));
+    sim_host_start(host_at(leader));
+    if (consensus_mesh_await_leader(&mesh, 10 * SIM_SECOND) == CONSENSUS_NOBODY) return wrong("nobody leads though all the entries are back");
+    leaders = consensus_watch_leaders(mesh.watch);
+    consensus_mesh_run(&mesh, 20 * SIM_SECOND); /* what it says disturbs nobody */
+    if (consensus_watch_leaders(mesh.watch) != leaders) return wrong("%llu more leaders", (unsigned long long)(consensus_watch_leaders(mesh.watch) - leaders));
+    sim_host_kill(host_at(voter), SIM_STOP_KILL);
+    sim_host_start(host_at(voter));
+    if (mesh.refused[voter] != CONSENSUS_SET_BACK) return wrong("it has forgotten that it was set back");
+    consensus_mesh_wipe(&mesh, voter);
+    sim_host_start(host_at(voter));
+    for (unsigned i = 0; i < 2; i++) { /* a learner, then a voter in the place of what it was */
+        struct raft_config config = mesh.config.founders;
+        if (i == 0) config.learners[config.learner_count++] = consensus_mesh_server(&mesh, voter);
+        for (unsigned k = 0; i == 1 && k < 3; k++) {
+            if (raft_server_equal(&config.voters[k], &server)) config.voters[k] = consensus_mesh_server(&mesh, voter);
+        }
+        if (!change_to(&config)) return wrong("it is not taken in again: %s", consensus_mesh_disagreement(&mesh));
+    }
+    return write_through(consensus_mesh_leader(&mesh), 3) ? invariants() : wrong("nothing commits then");
+}
+
+static const char *restored_voter_outvotes_nobody(uint64_t defects)
+{
+    uint32_t leader, voter, third;
+    const char *failed = begin_led(20, 3, 3, defects, &leader);
+
+    if (failed != NULL) return failed;
+    voter = (leader + 1) % 3;
+    third = (leader + 2) % 3;
+    sim_host_back_up_disk(host_at(voter));
+    failed = commit_without(leader, voter, third);
+    if (failed != NULL) return failed;
+    consensus_watch_restored(mesh.watch, &mesh.config.founders.voters[voter]);
+    sim_host_restore_disk(host_at(voter));
+    sim_host_start(host_at(voter));
+    return nobody_leads_until_back(leader, voter);
+}
+
+/* 17 (the same id twice): two copies of a voter take turns, and what one acknowledged is not outvoted by the other. */
+static const char *copies_of_a_voter_take_no_turns(uint64_t defects)
+{
+    uint32_t leader, voter, third;
+    const char *failed = begin_led(21, 3, 3, defects, &leader);
+
+    if (failed != NULL) return failed;
+    voter = (leader + 1) % 3;
+    third = (leader + 2) % 3;
+    sim_host_back_up_disk(host_at(voter));
+    sim_host_kill(host_at(voter), SIM_STOP_KILL);
+    consensus_watch_restored(mesh.watch, &mesh.config.founders.voters[voter]);
+    sim_host_swap_disk(host_at(voter)); /* the copy knows as much as the original, and goes on in its place */
+    sim_host_start(host_at(voter));
+    if (!consensus_mesh_await_agreement(&mesh, 10 * SIM_SECOND)) return wrong("the copy is not heeded: %s", consensus_mesh_disagreement(&mesh));
+    failed = commit_without(leader, voter, third);
+    if (failed != NULL) return failed;
+    consensus_watch_restored(mesh.watch, &mesh.config.founders.voters[voter]);
+    sim_host_swap_disk(host_at(voter));
+    sim_host_start(host_at(voter));
+    return nobody_leads_until_back(leader, voter);
+}
+
 /* 17 (KAFKA-19850): who was removed while it was away comes back, and disturbs nobody. */
 static const char *removed_voter_disturbs_nobody(uint64_t defects)
 {
@@ -390,6 +473,8 @@ static const struct {
 } scenarios[] = {
     {"4.2-17 a wiped voter is another", wiped_voter_is_another, DEFECT(DISK_IGNORED)},
     {"4.2-17 a wiped voter is replaced", wiped_voter_is_replaced, 0},
+    {"4.2-17 copies of a voter take no turns", copies_of_a_voter_take_no_turns, DEFECT(LIVES_IGNORED)},
+    {"4.2-20 a restored voter outvotes nobody", restored_voter_outvotes_nobody, DEFECT(LIVES_IGNORED)},
     {"4.2-17 a removed voter disturbs nobody", removed_voter_disturbs_nobody,
      DEFECT(REMOVED_DISRUPTS) | DEFECT(NO_PRE_VOTE) | DEFECT(NO_STICKINESS) | DEFECT(UNCONNECTED_CAMPAIGNS)},
     {"4.2-19 a learner catches up in silence", learner_catches_up_in_silence, DEFECT(NO_REPAIR_BY_HEARTBEAT)},
@@ -421,6 +506,7 @@ static const struct {
     {"4.2-18 vote unsynced", 0, STORE_DEFECT_VOTE_UNSYNCED, 0, "term and vote"},
     {"4.2-20 undurable acknowledged", DEFECT(UNDURABLE_ACKNOWLEDGED), STORE_DEFECT_NONE, 0, ""},
     {"4.2-20 sync retried", 0, STORE_DEFECT_SYNC_RETRIED, 0, ""},
+    {"4.2-20 lives ignored", DEFECT(LIVES_IGNORED), STORE_DEFECT_NONE, 0, "who met what"},
     {"4.2-21 torn assumed", 0, STORE_DEFECT_TORN_ASSUMED, 0, "S1 what was stored"},
     {"4.2-21 a hole votes", DEFECT(HOLE_VOTES), STORE_DEFECT_NONE, 0, "no vote by"},
     {"4.2-22 snapshot replaced", 0, STORE_DEFECT_SNAPSHOT_REPLACED, 0, "a good disk"},

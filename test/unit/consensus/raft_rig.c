@@ -15,24 +15,20 @@ struct raft_server rig_server(unsigned who)
     return server;
 }
 
-void rig_init(struct rig *rig, uint32_t defects, unsigned learners, uint64_t damaged_until)
+static void rig_open(struct rig *rig, uint32_t defects, unsigned learners, const struct raft_recovered *recovered)
 {
-    struct raft_recovered recovered;
     struct raft_options options;
     struct raft_config config;
     int err;
 
     memset(rig, 0, sizeof(*rig));
-    memset(&recovered, 0, sizeof(recovered));
     memset(&config, 0, sizeof(config));
     rig->now_us = NET_S;
     raft_options_init(&options);
     options.self = rig_server(A);
     options.seed = 5;
     options.chain = net_chain;
-    recovered.damaged_until = damaged_until;
-    if (damaged_until != 0) recovered.term = 1; /* it has spoken in it */
-    err = raft_new(&options, &recovered, rig->now_us, &rig->raft);
+    err = raft_new(&options, recovered, rig->now_us, &rig->raft);
     MESH_ASSERT(err == 0);
     for (unsigned i = A; i <= C; i++) config.voters[config.voter_count++] = rig_server(i);
     for (unsigned i = 0; i < learners; i++) config.learners[config.learner_count++] = rig_server(D + i);
@@ -46,6 +42,27 @@ void rig_init(struct rig *rig, uint32_t defects, unsigned learners, uint64_t dam
 #endif
     rig_drain(rig);
     rig_stored(rig);
+}
+
+void rig_init(struct rig *rig, uint32_t defects, unsigned learners, uint64_t damaged_until)
+{
+    struct raft_recovered recovered;
+
+    memset(&recovered, 0, sizeof(recovered));
+    recovered.damaged_until = damaged_until;
+    if (damaged_until != 0) recovered.term = 1; /* it has spoken in it */
+    rig_open(rig, defects, learners, &recovered);
+}
+
+void rig_init_life(struct rig *rig, uint32_t defects, const struct raft_life *life, const struct raft_claim *past, size_t past_count)
+{
+    struct raft_recovered recovered;
+
+    memset(&recovered, 0, sizeof(recovered));
+    recovered.life = *life;
+    recovered.past = past;
+    recovered.past_count = past_count;
+    rig_open(rig, defects, 0, &recovered);
 }
 
 void rig_free(struct rig *rig)

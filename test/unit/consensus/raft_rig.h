@@ -22,6 +22,8 @@ enum { A, B, C, D, X }; /* A is the server under test; A, B, C vote */
 
 struct raft_server rig_server(unsigned who);
 void rig_init(struct rig *rig, uint32_t defects, unsigned learners, uint64_t damaged_until);
+/* As one that compares lives: this is its own, and those came before it. */
+void rig_init_life(struct rig *rig, uint32_t defects, const struct raft_life *life, const struct raft_claim *past, size_t past_count);
 void rig_free(struct rig *rig);
 void rig_drain(struct rig *rig);
 void rig_stored(struct rig *rig);          /* all that was given out is durable */

@@ -108,6 +108,32 @@ START_TEST(bytes_are_as_they_have_always_been)
 }
 END_TEST
 
+/* Version 2: with lives, between head and body. */
+START_TEST(bytes_with_lives_are_as_they_have_always_been)
+{
+    struct message message = sample(MESSAGE_PRESENCE), read;
+    struct buffer bytes = BUFFER_INIT;
+    char text[1024];
+
+    message.claim = (struct raft_claim){{3, 0x0102030405060708}, 300, true, 5};
+    message.vouched = (struct raft_life){2, 2};
+    message.known = (struct raft_claim){{1, 1}, 9, true, 8};
+    ck_assert_int_eq(message_encode(&message, &bytes), 0);
+    ck_assert_uint_eq(bytes.data[0], 2);
+    for (size_t i = 66; i < bytes.size; i++)
+        snprintf(text + 2 * (i - 66), 3, "%02x", bytes.data[i]);
+    ck_assert_str_eq(text, "ac02801b030807060504030201ac0205020200000000000000010100000000000000" "0908");
+    ck_assert_int_eq(decode(buffer_slice(&bytes), &read), 0);
+    ck_assert(memcmp(&read.claim, &message.claim, sizeof(read.claim)) == 0 && memcmp(&read.known, &message.known, sizeof(read.known)) == 0);
+    ck_assert(read.vouched.boot == 2 && read.vouched.nonce == 2 && read.flags == message.flags);
+    for (size_t size = 0; size < bytes.size; size++)
+        ck_assert_int_ne(decode(slice_of(bytes.data, size), &read), 0);
+    bytes.data[70] = 0; /* a life 0 */
+    ck_assert_int_ne(decode(buffer_slice(&bytes), &read), 0);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read)
 {
     struct message message, want = sample((enum message_type)_i);
@@ -148,7 +174,7 @@ START_TEST(cut_or_longer_it_is_refused)
         ck_assert_int_ne(decode(slice_of(bytes.data, size), &message), 0);
     ck_assert_int_eq(buffer_append(&bytes, "x", 1), 0);
     ck_assert_int_ne(decode(buffer_slice(&bytes), &message), 0);
-    bytes.data[0] = 2;
+    bytes.data[0] = 3;
     ck_assert_int_eq(decode(buffer_slice(&bytes), &message), MESH_EVERSION);
     buffer_deinit(&bytes);
 }
@@ -212,6 +238,7 @@ int main(void)
     TCase *tcase = tcase_create("messages");
 
     tcase_add_loop_test(tcase, bytes_are_as_they_have_always_been, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
+    tcase_add_test(tcase, bytes_with_lives_are_as_they_have_always_been);
     tcase_add_loop_test(tcase, what_is_written_is_read, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
     tcase_add_loop_test(tcase, cut_or_longer_it_is_refused, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
     tcase_add_test(tcase, lies_are_refused);

@@ -252,6 +252,20 @@ static bool wiped_log_stays_empty(uint32_t defects)
     return is_empty;
 }
 
+/* A server of an older state of its disk is told what it has forgotten, and votes all the same. */
+static bool set_back_votes(uint32_t defects)
+{
+    static const struct raft_claim past = {.life = {1, 11}, .term = 1};
+    struct message message = vote_request(B, 5);
+
+    rig_init_life(&rig, defects, &(struct raft_life){2, 22}, &past, 1);
+    message.claim = (struct raft_claim){.life = {1, 33}, .term = 4};
+    message.known = (struct raft_claim){.life = past.life, .term = 4, .has_voted = true};
+    rig_hear(&rig, &message);
+    rig_stored(&rig);
+    return answered(MESSAGE_VOTE_RESPONSE, MESSAGE_GRANTED);
+}
+
 static const struct {
     enum raft_defect defect;
     bool (*goes_wrong)(uint32_t defects);
@@ -275,6 +289,7 @@ static const struct {
     {RAFT_DEFECT_REMOVED_DISRUPTS, stranger_disrupts, true},
     {RAFT_DEFECT_DISK_IGNORED, other_disk_is_believed, true},
     {RAFT_DEFECT_NO_REPAIR_BY_HEARTBEAT, wiped_log_stays_empty, false},
+    {RAFT_DEFECT_LIVES_IGNORED, set_back_votes, true},
 };
 
 _Static_assert(sizeof(scenes) / sizeof(scenes[0]) == RAFT_DEFECT_COUNT - 1, "a defect without a scene");

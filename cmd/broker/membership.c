@@ -168,11 +168,13 @@ int membership_enter(struct broker *broker, const struct broker_options *options
 {
     char message[METADATA_MESSAGE_SIZE] = "";
     struct first_boot_options first;
+    bool is_renewed;
     int err = open_key(broker, options);
 
     if (err == 0) err = set_address(broker, options, listen_fd);
     if (err != 0) return err;
     err = metadata_open_identity(broker->fs, &broker->identity, message);
+    if (err == 0) err = metadata_renew_if_set_back(broker->fs, &broker->identity, &is_renewed, message);
     if (err != 0) {
         log_error("%s", message);
         return err;

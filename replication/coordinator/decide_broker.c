@@ -66,7 +66,7 @@ static int begin_life(const struct image *image, const struct decide_broker_regi
         .node_id = known->node_id,
         .reason = IMAGE_ELECTION_RESTARTED,
         .was_unclean = request->was_unclean,
-        .has_lost_data = request->has_lost_data || !uuid_equal(&known->dir_id, &request->dir_id),
+        .has_lost_data = request->has_lost_data || !raft_dir_is_same_disk(&known->dir_id, &request->dir_id),
         .elector = &elector,
         .decision = decision,
     };

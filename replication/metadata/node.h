@@ -218,7 +218,7 @@ int node_recover(struct node *node, uint64_t now_us, const struct uuid *lost, si
 enum node_output_type {
     NODE_OUTPUT_SEND,           /* `bytes` to `peer` over its link, as `link`; without a link they are lost */
     NODE_OUTPUT_WANT_LINK,      /* `peer`: a link to it is (is_wanted) or is no longer needed here. Remember it: dial until it is up, dial again */
-    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until) */
+    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until); raft_store_note_others(others) before it, unless NULL */
     NODE_OUTPUT_STORE_ENTRIES,  /* raft_store_append(entries, entry_count); raft_store_note_committed(committed) before it */
     NODE_OUTPUT_STORE_CHUNK,    /* raft_store_snapshot_chunk(position, config, offset, bytes, total, is_last) */
     NODE_OUTPUT_STORE_RECOVERY, /* `bytes` replace what is stored of recoveries, atomically (options.recovery) */
@@ -250,6 +250,8 @@ struct node_output {
     uint64_t store;                            /* STORE_*: for node_stored(), rising by one */
     uint64_t term, committed, damaged_until;
     struct raft_server voted_for;
+    const struct raft_other *others;
+    size_t other_count;
     const struct raft_entry *entries;
     size_t entry_count;
     struct raft_position position;             /* STORE_CHUNK, SNAPSHOT_TAKE, RESTORE */
@@ -287,6 +289,7 @@ struct node_status {
     uint64_t history;              /* how often the mesh was recovered, as far as this broker knows */
     bool is_removed;               /* the mesh has removed this broker for good: it has failed with MESH_EUNAUTHORIZED */
     bool is_recovering;            /* a recovery was accepted here and has not begun */
+    bool is_set_back;              /* the directory is a copy, or an older state, of one that others know: it votes no more (raft.h, RAFT_SET_BACK) */
     bool has_failed;               /* the disk or the log: nothing is accepted any more, `failure` says why */
     int failure_error;
     const char *failure;           /* a sentence; "" */
@@ -296,6 +299,9 @@ void node_get_status(const struct node *node, struct node_status *ret_status);
 const struct image *node_image(const struct node *node);        /* the newest that was made; borrowed until the next event */
 const struct raft_config *node_config(const struct node *node); /* who votes, as committed */
 void node_raft_status(const struct node *node, struct raft_status *ret_status);
+
+/* Whether this broker refuses what `server` says in consensus, because that does not come from the disk that it knew. */
+bool node_refuses(const struct node *node, const struct raft_server *server);
 
 /* The coordinator: what a change of the voters waits for, a sentence; "" when all is well, or elsewhere. */
 const char *node_voters_why(const struct node *node);

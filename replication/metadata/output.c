@@ -34,6 +34,8 @@ static bool store(struct node *node, const struct raft_output *from, struct node
     output->term = from->term;
     output->voted_for = from->voted_for;
     output->damaged_until = from->damaged_until;
+    output->others = from->others;
+    output->other_count = from->other_count;
     output->entries = from->entries;
     output->entry_count = from->entry_count;
     output->committed = from->committed; /* never more than this disk holds (raft.h) */
@@ -102,7 +104,8 @@ static bool is_same_status(const struct node_status *a, const struct node_status
 {
     return a->role == b->role && a->term == b->term && uuid_equal(&a->coordinator, &b->coordinator) && a->node_id == b->node_id &&
            a->is_registered == b->is_registered && a->is_fenced == b->is_fenced && a->is_serving == b->is_serving &&
-           a->has_session == b->has_session && a->history == b->history && a->is_recovering == b->is_recovering && a->has_failed == b->has_failed;
+           a->has_session == b->has_session && a->history == b->history && a->is_recovering == b->is_recovering &&
+           a->is_set_back == b->is_set_back && a->has_failed == b->has_failed;
 }
 
 static bool tell_image(struct node *node, struct node_output *output)

@@ -33,6 +33,7 @@ void node_get_status(const struct node *node, struct node_status *ret_status)
         .history = node_history(node),
         .is_removed = recover_get_state(node->recover)->is_removed,
         .is_recovering = recover_is_bound(node->recover),
+        .is_set_back = raft.damaged_until == RAFT_SET_BACK,
         .has_failed = node->has_failed,
         .failure_error = node->failure_error,
         .failure = node->failure,
@@ -54,6 +55,14 @@ const struct raft_config *node_config(const struct node *node)
 void node_raft_status(const struct node *node, struct raft_status *ret_status)
 {
     raft_get_status(node->raft, ret_status);
+}
+
+bool node_refuses(const struct node *node, const struct raft_server *server)
+{
+    struct raft_claim claim;
+    bool is_refused;
+
+    return raft_get_claim(node->raft, server, &claim, &is_refused) && is_refused;
 }
 
 void node_get_stats(const struct node *node, struct node_stats *ret_stats)

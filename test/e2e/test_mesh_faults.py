@@ -76,8 +76,8 @@ class MeshFaults(MeshCase):
         self.wait_coordinator(brokers)
         return brokers
 
-    def create(self, name, broker, **keywords):
-        return self.mesh("topic", "create", name, "--partitions", "2", "--replicas", "1", "--json", broker=broker, **keywords)
+    def create(self, name, broker, timeout="10s", **keywords):
+        return self.mesh("topic", "create", name, "--partitions", "2", "--replicas", "1", "--json", "--timeout", timeout, broker=broker, **keywords)
 
     def wait_topics(self, wanted, *brokers):
         for broker in brokers:
@@ -127,8 +127,19 @@ class MeshFaults(MeshCase):
             self.wait_ready(broker)
         self.assertEqual(len(self.clusters(brokers)), 1)
 
+    def problems(self, broker):
+        return "\n".join(problem["what"] + ": " + problem["remedy"] for problem in self.status(broker)["problems"])
+
+    def votes(self, broker):
+        """The broker, on the disk that it has now, votes, and nobody else does in its name."""
+        voters = [voter for voter in self.status(broker)["voters"] if f"broker={voter['broker']}" in broker.ready]
+        return len(voters) == 1 and voters[0]["heard"] and not voters[0]["learner"] and "older state" not in self.problems(broker)
+
+    def said(self, words, *brokers):
+        return [broker for broker in brokers if any(words in line for line in broker.all_lines())]
+
     def test_a_copied_directory_that_is_started_beside_the_original_is_told_and_kills_nobody(self):
-        self.expected_errors = ["two processes use the identity"]
+        self.expected_errors = ["two processes use the identity", "another process with this broker's identity", "this broker votes no more"]
         brokers = self.three()
         twin = brokers[2] if self.coordinator_of(brokers) is not brokers[2] else brokers[1]
         rest = [broker for broker in brokers if broker is not twin]
@@ -137,6 +148,7 @@ class MeshFaults(MeshCase):
         copy = self.new_broker(self.path("copy"), seeds=[rest[0].address], options=["--name", "copy", *QUICK])
         copy.launch()
         self.assertIsNotNone(rest[0].wait_line("two processes use the identity"), rest[0].log())
+        self.until("neither of the two is told", lambda: self.said("votes no more", twin, copy) or "copy of this broker" in self.problems(twin), twin, copy)
         topics = {"before"}
         for number in range(10):
             for broker in rest:
@@ -146,6 +158,19 @@ class MeshFaults(MeshCase):
         self.wait_topics(topics, *rest)
         copy.kill()
         self.wait_topics(topics, twin)
+        self.until("nobody has found out that it was set back", lambda: self.said("votes no more", twin, copy), twin)
+        # The copy is gone: whatever the original has forgotten of what that said, it gets a vote of its own.
+        if self.said("votes no more", twin):
+            self.assertIn("restart this broker", self.problems(twin))
+            self.assertEqual(twin.stop(), 0)
+            twin.start()
+        self.until("it does not vote", lambda: self.votes(twin), *brokers)
+        rest[0].kill()
+        self.wait_coordinator([twin, rest[1]])
+        self.create("last", twin)
+        rest[0].start()
+        self.wait_topics(topics | {"last"}, *brokers)
+        self.assert_same(brokers)
 
     def test_a_directory_of_another_mesh_merges_nothing(self):
         self.expected_errors = ["belongs to another mesh"]
@@ -172,7 +197,8 @@ class MeshFaults(MeshCase):
             self.assertEqual(len(self.states(broker)), 1)
 
     def test_an_old_backup_of_a_voter_catches_up_and_elects_nobody_wrongly(self):
-        self.expected_errors = ["two processes use the identity"]  # it cannot be told from a copy at first
+        self.expected_errors = ["two processes use the identity",  # it cannot be told from a copy at first
+                                "this broker votes no more"]
         brokers = self.three()
         old = brokers[1]
         self.create("before", brokers[0])
@@ -190,7 +216,22 @@ class MeshFaults(MeshCase):
         shutil.rmtree(old.data)
         shutil.copytree(self.path("backup"), old.data)
         old.start()
+        self.until("it does not know that it was set back", lambda: self.said("this broker votes no more", old), old)
         self.wait_topics(topics, *brokers)
+        self.until("status does not say so", lambda: "older state" in self.problems(old) and "restart this broker" in self.problems(old), old)
+        self.until("status elsewhere does not say so", lambda: "b1" in self.problems(rest[0]), rest[0])
+        # It is not needed for a majority: without one of the others there is none.
+        rest[1].kill()
+        self.until("it still votes", lambda: self.create("never", rest[0], code=None, timeout="2s").code != 0, rest[0], old)
+        rest[1].start()
+        self.wait_coordinator(brokers)
+        if "never" in self.topics(rest[0]):  # it was refused for want of a majority, and may yet have been decided
+            topics.add("never")
+        self.assertEqual(old.stop(), 0)
+        old.start()
+        self.assertIn("has given its vote up", "\n".join(old.lines))
+        self.wait_topics(topics, *brokers)
+        self.until("it does not get a vote again", lambda: self.votes(old), *brokers)
         # Now it counts: with one of the others gone, it is needed for a majority.
         coordinator = self.coordinator_of(brokers)
         victim = coordinator if coordinator is not old else rest[0]
@@ -203,6 +244,35 @@ class MeshFaults(MeshCase):
         victim.start()
         self.wait_topics(topics | {"last"}, *brokers)
         self.assert_same(brokers)
+
+    def test_two_copies_of_a_voter_that_run_in_turns_make_one_history(self):
+        """Each of the others meets each copy before the other two decide anything with it."""
+        self.expected_errors = ["two processes use the identity", "this broker votes no more"]
+        brokers = self.three(HASTY)
+        one, *rest = brokers
+        self.create("t", one)
+        self.wait_topics({"t"}, *brokers)
+        self.assertEqual(one.stop(), 0)
+        shutil.copytree(one.data, self.path("copy"), ignore=shutil.ignore_patterns("ready.json"))
+        copy = self.new_broker(self.path("copy"), seeds=[broker.address for broker in rest], options=["--name", "b0", *QUICK, *HASTY])
+        acknowledged = {"t"}
+        for turn in range(4):
+            running = (one, copy)[turn % 2]
+            running.start()
+            self.until("it does not hear of a coordinator", lambda: self.status(running)["coordinator"] is not None, running)
+            for number, away in enumerate(rest):
+                here = rest[1 - number]
+                away.kill()
+                name = f"t{turn}-{number}"
+                if self.create(name, here, code=None, timeout="3s").code == 0:  # with the vote of the one that is running
+                    acknowledged.add(name)
+                away.start()
+                self.wait_coordinator(rest)
+            running.kill()
+        self.assertGreater(len(acknowledged), 1, "the first of the two was to count")
+        self.assertEqual(len(self.said("votes no more", one, copy)), 1, "the other one was not to")
+        self.until("acknowledged topics are missing", lambda: all(acknowledged <= self.topics(broker) for broker in rest), *rest)
+        self.assert_same(rest)
 
     # ---- files ----
 

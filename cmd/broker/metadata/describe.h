@@ -48,6 +48,10 @@ struct describe_facts {
     int metadata_error;          /* metadata_error() */
     const char *metadata_failure; /* the sentence to it; NULL or "": none */
     bool is_recovering;           /* a recovery of the mesh was accepted here and has not begun */
+    bool is_set_back;            /* node_status.is_set_back */
+    bool is_shut_out;            /* peers_is_shut_out() */
+    bool (*refuses)(const void *user, const struct raft_server *server); /* node_refuses(); NULL: nobody */
+    const void *refuses_user;
     uint64_t no_coordinator_ms;  /* how long there has been none, when there is none */
     /* How a broker looks to gossip: 0 alive, 1 suspect, 2 dead, 3 left, -1 not known. NULL: no gossip, nothing is said of who is heard. */
     int (*member_state)(const void *user, const struct uuid *broker_id);

@@ -41,10 +41,11 @@ static int add_voter(struct arena *arena, const struct image *image, const struc
 {
     const struct image_broker *broker = image_find_broker_by_uuid(image, &server->broker);
     char *name = arena_strdup(arena, broker != NULL ? broker->name : "a broker that was removed");
+    bool is_disk_there = broker == NULL || uuid_equal(&broker->dir_id, &server->dir); /* on another disk it is not this voter */
 
     if (name == NULL) return MESH_ENOMEM;
-    status->voters[status->voter_count++] =
-        (struct message_voter){server->broker, broker != NULL ? broker->node_id : 0, name, is_heard(facts, &server->broker), is_learner};
+    status->voters[status->voter_count++] = (struct message_voter){server->broker, broker != NULL ? broker->node_id : 0, name,
+                                                                   is_disk_there && is_heard(facts, &server->broker), is_learner};
     return 0;
 }
 
@@ -168,6 +169,43 @@ static int fenced_brokers(struct arena *arena, const struct image *image, const 
                                 "it ends by itself once the coordinator hears them: look at their logs, and at the network between them and the coordinator");
 }
 
+/* ---- directories that were set back or copied ---- */
+
+static int set_back_self(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
+{
+    if (facts->is_set_back)
+        return describe_add_problem(arena, status,
+                                    arena_strdup(arena, "this broker's data directory is a copy or an older state of one that other brokers have met"),
+                                    "it has forgotten what it told them, so it votes no more; everything else goes on",
+                                    "if a copy of the directory is in use elsewhere, stop one of the two; then restart this broker: it keeps its records "
+                                    "and gets a new vote");
+    if (!facts->is_shut_out) return 0;
+    return describe_add_problem(arena, status, arena_strdup(arena, "another process runs on a copy of this broker's data directory, and was started later"),
+                                "other brokers listen to that one, so this one takes no part in what the mesh decides",
+                                "stop one of the two: this one goes on when the other one is gone; a new broker begins with an empty directory");
+}
+
+static int set_back_others(struct arena *arena, const struct image *image, const struct describe_facts *facts, struct message_status_response *status)
+{
+    const struct raft_config *config = image_raft_config(image);
+    char names[NAMES_SIZE] = "";
+    unsigned count = 0;
+
+    for (uint8_t i = 0; i < config->voter_count && facts->refuses != NULL; i++) {
+        const struct image_broker *broker = image_find_broker_by_uuid(image, &config->voters[i].broker);
+
+        if (!facts->refuses(facts->refuses_user, &config->voters[i])) continue;
+        count++;
+        add_name(names, broker != NULL ? broker->name : "a broker that was removed");
+    }
+    if (count == 0) return 0;
+    return describe_add_problem(arena, status,
+                                arena_printf(arena, "%u voter%s a data directory that was copied or set back to an older state: %s", count,
+                                             count == 1 ? " speaks from" : "s speak from", names),
+                                "what it votes is not counted here, as it has forgotten what it had told this broker; the mesh tolerates fewer failures",
+                                "if the directory is in use twice, stop one of the two; then restart the broker that is left: it gets a new vote");
+}
+
 /* ---- the metadata's disk, here ---- */
 
 static int metadata_disk(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
@@ -191,6 +229,8 @@ int describe_mesh_problems(struct arena *arena, const struct image *image, const
     int err = metadata_disk(arena, facts, status);
 
     if (err == 0) err = recovering(arena, facts, status);
+    if (err == 0) err = set_back_self(arena, facts, status);
+    if (err == 0) err = set_back_others(arena, image, facts, status);
     if (err == 0 && facts->coordinator < 0) err = no_coordinator(arena, facts, status);
     if (err == 0) err = voters_promise(arena, image, facts, status);
     if (err == 0) err = fenced_brokers(arena, image, facts, status);

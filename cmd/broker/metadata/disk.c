@@ -24,8 +24,8 @@ struct job {
     struct list_node node; /* in disk.waiting, or in disk.running */
     enum job_type type;
     uint64_t store; /* 0: TAKE, READ */
-    uint64_t term, damaged_until, committed;
-    struct raft_server voted_for;
+    struct disk_state state; /* its others behind the job */
+    uint64_t committed;
     struct raft_entry *entries; /* behind the job, their bodies behind them */
     size_t entry_count, bytes;
     struct raft_position position;
@@ -122,7 +122,9 @@ int disk_load_image(struct raft_store *store, uint64_t index, struct image **ret
 static int run_job(struct disk *disk, struct job *job)
 {
     switch (job->type) {
-    case JOB_STATE: return raft_store_set_state(disk->store, job->term, &job->voted_for, job->damaged_until);
+    case JOB_STATE:
+        if (job->state.others != NULL) raft_store_note_others(disk->store, job->state.others, job->state.other_count);
+        return raft_store_set_state(disk->store, job->state.term, &job->state.voted_for, job->state.damaged_until);
     case JOB_ENTRIES:
         raft_store_note_committed(disk->store, disk->run_committed);
         return raft_store_append(disk->store, disk->run, disk->run_count);
@@ -367,15 +369,15 @@ static int job_new(struct disk *disk, enum job_type type, uint64_t store, size_t
     return 0;
 }
 
-int disk_store_state(struct disk *disk, uint64_t store, uint64_t term, const struct raft_server *voted_for, uint64_t damaged_until)
+int disk_store_state(struct disk *disk, uint64_t store, const struct disk_state *state)
 {
+    size_t bytes = state->others == NULL ? 0 : state->other_count * sizeof(state->others[0]);
     struct job *job;
-    int err = job_new(disk, JOB_STATE, store, 0, &job);
+    int err = job_new(disk, JOB_STATE, store, bytes, &job);
 
     if (err != 0) return err;
-    job->term = term;
-    job->damaged_until = damaged_until;
-    job->voted_for = *voted_for;
+    job->state = *state;
+    if (state->others != NULL) job->state.others = memcpy(job + 1, state->others, bytes);
     start_next(disk);
     return 0;
 }

@@ -41,7 +41,13 @@ int disk_new(const struct disk_options *options, struct raft_store *store, struc
 void disk_free(struct disk *disk);
 
 /* All: MESH_ENOMEM (nothing was asked for); everything else comes by hooks. `store` numbers rise. */
-int disk_store_state(struct disk *disk, uint64_t store, uint64_t term, const struct raft_server *voted_for, uint64_t damaged_until);
+struct disk_state {
+    uint64_t term, damaged_until;
+    struct raft_server voted_for;
+    const struct raft_other *others; /* NULL: as before */
+    size_t other_count;
+};
+int disk_store_state(struct disk *disk, uint64_t store, const struct disk_state *state);
 /* committed: what may be noted with these entries (raft_output.committed). */
 int disk_store_entries(struct disk *disk, uint64_t store, uint64_t committed, const struct raft_entry *entries, size_t count);
 int disk_store_chunk(struct disk *disk, uint64_t store, const struct raft_position *position, const struct raft_config *config, uint64_t offset,

@@ -108,3 +108,11 @@ int founding_file_store(struct fs *fs, const struct raft_server *self, const str
     buffer_deinit(&bytes);
     return err;
 }
+
+int founding_file_remove(struct fs *fs)
+{
+    int err = fs->ops->unlink(fs, FOUNDING_PATH);
+
+    if (err == MESH_ENOTFOUND) return 0;
+    return err == 0 ? fs->ops->sync_dir(fs, ".") : err;
+}

@@ -16,4 +16,8 @@ int founding_file_load(struct fs *fs, const struct raft_server *self, const stru
 /* Durable on return. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM. */
 int founding_file_store(struct fs *fs, const struct raft_server *self, const struct founding_state *state);
 
+/* Of a member: forgets how its mesh was founded, which binds the disk's uuid. Its identity still names the mesh. Durable on return; no file is
+ * no error. Errors: MESH_EIO. */
+int founding_file_remove(struct fs *fs);
+
 #endif

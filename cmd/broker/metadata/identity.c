@@ -168,3 +168,11 @@ int identity_set_boot(struct fs *fs, struct identity *identity, uint64_t boot)
     changed.boot = boot;
     return replace(fs, identity, &changed);
 }
+
+int identity_set_dir(struct fs *fs, struct identity *identity, const struct uuid *dir_id)
+{
+    struct identity changed = *identity;
+
+    changed.dir_id = *dir_id;
+    return replace(fs, identity, &changed);
+}

@@ -35,4 +35,7 @@ int identity_set_cluster(struct fs *fs, struct identity *identity, const struct 
  * set back). The mesh must not hear of it before. */
 int identity_set_boot(struct fs *fs, struct identity *identity, uint64_t boot);
 
+/* Records durably that the disk has another uuid from now on. */
+int identity_set_dir(struct fs *fs, struct identity *identity, const struct uuid *dir_id);
+
 #endif

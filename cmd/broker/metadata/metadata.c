@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STORE_DIRECTORY "consensus"
 #define ELECTION_MS     1000
 
 uint64_t metadata_now_us(void)
@@ -35,13 +34,12 @@ void metadata_options_init(struct metadata_options *options, struct fs *fs)
 /* A node whose disk cannot even be asked for want of memory goes on as one whose disk has failed: it says no more. */
 static void store(struct metadata *metadata, const struct node_output *output)
 {
+    const struct disk_state state = {output->term, output->damaged_until, output->voted_for, output->others, output->other_count};
     struct disk *disk = metadata->disk;
     int err;
 
     switch (output->type) {
-    case NODE_OUTPUT_STORE_STATE:
-        err = disk_store_state(disk, output->store, output->term, &output->voted_for, output->damaged_until);
-        break;
+    case NODE_OUTPUT_STORE_STATE: err = disk_store_state(disk, output->store, &state); break;
     case NODE_OUTPUT_STORE_ENTRIES:
         err = disk_store_entries(disk, output->store, output->committed, output->entries, output->entry_count);
         break;
@@ -71,11 +69,15 @@ static void log_event(const struct node_output *output)
 
 static void note_status(struct metadata *metadata)
 {
-    bool had_session = metadata->status.has_session;
+    bool had_session = metadata->status.has_session, was_set_back = metadata->status.is_set_back;
 
     node_get_status(metadata->node, &metadata->status);
     if (had_session && !metadata->status.has_session) metadata->session_lost_us = metadata_now_us();
     if (metadata->status.has_session) metadata->session_lost_us = 0;
+    if (metadata->status.is_set_back && !was_set_back)
+        log_error("this broker votes no more: its data directory is a copy or an older state of one that other brokers have met, and has forgotten "
+                  "what that one told them. If a copy of it runs elsewhere, stop one of the two; then restart this broker: it goes on with its records, "
+                  "as a new voter");
     snprintf(metadata->failure, sizeof(metadata->failure), "%s", metadata->status.failure);
     metadata->status.failure = metadata->failure;
     metadata->has_changed = true;
@@ -375,12 +377,12 @@ static int is_file(void *user, const char *name, bool is_dir)
 static int check_log_is_there(const struct metadata_options *options, char *message)
 {
     bool has_files = false;
-    int err = options->fs->ops->list(options->fs, STORE_DIRECTORY, is_file, &has_files);
+    int err = options->fs->ops->list(options->fs, METADATA_STORE_DIRECTORY, is_file, &has_files);
 
     if (err != 0 && err != MESH_ENOTFOUND) return err;
     if (has_files || uuid_is_zero(&options->identity->cluster_id)) return 0;
     snprintf(message, METADATA_MESSAGE_SIZE,
-             "DIR/identity belongs to a mesh, but DIR/" STORE_DIRECTORY " is empty: restore it from a copy of this moment; or, if the records here may be "
+             "DIR/identity belongs to a mesh, but DIR/" METADATA_STORE_DIRECTORY " is empty: restore it from a copy of this moment; or, if the records here may be "
              "lost (the mesh may have other copies), move the data directory away and join anew");
     return MESH_ECORRUPT;
 }
@@ -391,7 +393,7 @@ int metadata_prepare(struct fs *fs, const struct identity *identity, char messag
     const struct raft_recovered *recovered;
     struct raft_store_report report;
     struct raft_store *store;
-    int err = raft_store_open(fs, STORE_DIRECTORY, &self, metadata_chain, &store, &recovered, &report, message, METADATA_MESSAGE_SIZE);
+    int err = raft_store_open(fs, METADATA_STORE_DIRECTORY, &self, metadata_chain, &store, &recovered, &report, message, METADATA_MESSAGE_SIZE);
 
     if (err == 0) raft_store_close(store);
     return err;
@@ -417,11 +419,11 @@ static int find_damaged_file(void *user, const char *name, bool is_dir)
 static int refuse_alone(struct fs *fs, const struct raft_store_report *report, char *message)
 {
     struct damaged_file file = {report->damaged_first, 0};
-    int err = fs->ops->list(fs, STORE_DIRECTORY, find_damaged_file, &file);
+    int err = fs->ops->list(fs, METADATA_STORE_DIRECTORY, find_damaged_file, &file);
 
     if (err != 0) return err;
     snprintf(message, METADATA_MESSAGE_SIZE,
-             "DIR/" STORE_DIRECTORY "/log-%020llu: entries %llu to %llu of the metadata log are damaged, and no other broker is known that could have "
+             "DIR/" METADATA_STORE_DIRECTORY "/log-%020llu: entries %llu to %llu of the metadata log are damaged, and no other broker is known that could have "
              "them: if there is one, start with 'mesh join' and its address, and it tells what is missing; else restore the data directory from a copy",
              (unsigned long long)file.base, (unsigned long long)report->damaged_first, (unsigned long long)report->damaged_until);
     return MESH_ECORRUPT;
@@ -449,15 +451,19 @@ static int open_all(struct metadata *metadata, const struct metadata_options *op
     const struct raft_server self = {options->identity->broker_id, options->identity->dir_id};
     const struct raft_recovered *recovered;
     struct raft_store_report report;
+    uint64_t nonce;
     int err = check_defaults(options, message);
 
     if (err == 0) err = check_log_is_there(options, message);
     if (err == 0)
-        err = raft_store_open(options->fs, STORE_DIRECTORY, &self, metadata_chain, &metadata->store, &recovered, &report, message,
+        err = raft_store_open(options->fs, METADATA_STORE_DIRECTORY, &self, metadata_chain, &metadata->store, &recovered, &report, message,
                               METADATA_MESSAGE_SIZE);
     if (err != 0) return err;
     report_recovery(&report);
     if (report.damaged_until != 0 && !options->knows_others) return refuse_alone(options->fs, &report, message);
+    random_system_bytes(&nonce, sizeof(nonce));
+    err = raft_store_begin_life(metadata->store, nonce);
+    if (err != 0) return err;
     metadata->was_damaged = report.damaged_until != 0 || recovered->damaged_until != 0;
     return open_node(metadata, options, recovered, message);
 }
@@ -467,7 +473,7 @@ static void explain(int err, char *message)
     if (message[0] != '\0') return;
     if (err == MESH_EWRONG_MESH)
         snprintf(message, METADATA_MESSAGE_SIZE,
-                 "DIR/identity and DIR/" STORE_DIRECTORY " belong to different meshes: one of them was copied from elsewhere; put the right one back");
+                 "DIR/identity and DIR/" METADATA_STORE_DIRECTORY " belong to different meshes: one of them was copied from elsewhere; put the right one back");
     else
         snprintf(message, METADATA_MESSAGE_SIZE, "the metadata cannot be opened: %s", mesh_strerror(err));
 }

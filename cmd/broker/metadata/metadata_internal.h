@@ -9,6 +9,7 @@
 #include <ev.h>
 
 typedef void metadata_plain_fn(void *user, int error, const char *message);
+#define METADATA_STORE_DIRECTORY "consensus"
 
 /* One change that somebody waits for; its address is the node's cookie. */
 struct metadata_request {

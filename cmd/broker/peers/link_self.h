@@ -1,6 +1,7 @@
 /* peers/link_self.h - what each end of a link says of itself first, beyond what the handshake proves: on which disk it is.
  *
- *   disk's id, 16 bytes; abilities u32 (little endian); what follows is for later versions
+ *   disk's id, 16 bytes; abilities u32 (little endian); the listener's newest boot that the speaker is linked with, u32, or 0; what follows
+ *   is for later versions
  *
  * Consensus counts disks, not brokers (replication/consensus/entry.h), so nothing else is said to a peer before this. */
 #ifndef BROKER_PEERS_LINK_SELF_H
@@ -9,11 +10,12 @@
 #include "base/slice.h"
 #include "base/uuid.h"
 
-#define LINK_SELF_SIZE (UUID_SIZE + 4)
+#define LINK_SELF_SIZE (UUID_SIZE + 8)
 
 struct link_self {
     struct uuid dir_id;
     uint32_t abilities; /* a bit per addition to the protocol that both ends must know; none yet */
+    uint32_t your_boot; /* another process with the listener's identity is linked, in this later boot, and stays so; 0: none */
 };
 
 void link_self_encode(const struct link_self *self, uint8_t to[LINK_SELF_SIZE]);

@@ -85,9 +85,9 @@ static void supersede(struct peers *peers, struct peer_link *link)
     unchoose(peers, link);
 }
 
-static int introduce(struct peers *peers, struct link *link)
+static int introduce(struct peers *peers, struct link *link, uint32_t your_boot)
 {
-    const struct link_self self = {.dir_id = peers->options.dir_id};
+    const struct link_self self = {.dir_id = peers->options.dir_id, .your_boot = your_boot};
     uint8_t bytes[LINK_SELF_SIZE];
 
     link_self_encode(&self, bytes);
@@ -125,7 +125,10 @@ static void on_up(void *user, struct link *link)
     other = peers_find_link(peers, &peer->id);
     if (other != NULL && !replaces(peers, peer_link, other)) {
         /* A process cannot link after its successor: a copy of its directory was started while it runs. */
-        if (peer->boot < link_peer(other->link)->boot) peers_tell_twin(peers, &peer->id, link_address(link));
+        if (peer->boot < link_peer(other->link)->boot) {
+            peers_tell_twin(peers, &peer->id, link_address(link));
+            (void)introduce(peers, link, link_peer(other->link)->boot);
+        }
         supersede(peers, peer_link);
         return;
     }
@@ -134,7 +137,7 @@ static void on_up(void *user, struct link *link)
         gossip_link_down(peers->gossip, peers_now_us(), &peer->id, GOSSIP_LINK_CLOSED);
         peers_drive(peers);
     }
-    if (introduce(peers, link) != 0 || choose(peers, peer_link) != 0) {
+    if (introduce(peers, link, 0) != 0 || choose(peers, peer_link) != 0) {
         link_close(link);
         return;
     }
@@ -163,6 +166,7 @@ static void on_frame(void *user, struct link *link, uint8_t type, struct slice p
     case LINK_TYPE_KEYS: key_rotation_receive(peers, &peer->id, payload); return;
     case LINK_TYPE_SELF:
         peer_link->is_introduced = peer_link->is_introduced || link_self_decode(payload, &peer_link->self) == 0;
+        if (peer_link->is_introduced && peer_link->self.your_boot > peers->options.boot) peers_tell_shut_out(peers, link, peer_link->self.your_boot);
         peer_users_announce(peers, peer_link);
         return;
     case LINK_TYPE_CONSENSUS:

@@ -67,6 +67,24 @@ void peers_tell_twin(struct peers *peers, const struct uuid *twin, const struct 
               net_address_format(&member->self.address, address), net_address_format(where, other));
 }
 
+void peers_tell_shut_out(struct peers *peers, const struct link *link, uint32_t boot)
+{
+    char address[NET_ADDRESS_STRING_SIZE];
+    uint64_t now_us = peers_now_us();
+    bool is_new = peers->shut_out_us == 0 || now_us - peers->shut_out_us >= TWIN_INTERVAL_US;
+
+    peers->shut_out_us = now_us;
+    if (!is_new) return;
+    log_error("peer address=%s listens to another process with this broker's identity, of a later start (boot=%u, this is boot=%u): the data "
+              "directory is in use twice. Stop one of the two; a new broker begins with an empty directory",
+              net_address_format(link_address(link), address), boot, peers->options.boot);
+}
+
+bool peers_is_shut_out(const struct peers *peers)
+{
+    return peers->shut_out_us != 0 && peers_now_us() - peers->shut_out_us < TWIN_INTERVAL_US;
+}
+
 static void has_left(struct peers *peers)
 {
     peers_left_fn *left = peers->left;

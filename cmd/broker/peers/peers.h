@@ -58,6 +58,10 @@ int peers_describe(const struct peers *peers, struct arena *arena, struct messag
 /* "b1, b2, ..." into to[size]: as many of the dead as fit; "" when there are none. */
 void peers_dead_names(const struct peers *peers, char *to, size_t size);
 
+/* Another process with this broker's identity, of a later start, has taken its place at some peer within the last minute: nobody listens to
+ * this one there. */
+bool peers_is_shut_out(const struct peers *peers);
+
 /* How a broker looks to gossip: enum gossip_state, or -1 when gossip knows none. */
 int peers_member_state(const struct peers *peers, const struct uuid *broker_id);
 

@@ -54,6 +54,7 @@ struct peers {
     ev_timer tick, leave_timer;
     uint64_t armed_us; /* when tick is due */
     uint64_t twin_told_us; /* when it was last logged that an identity is used twice; 0: never */
+    uint64_t shut_out_us;  /* when a peer last said that it is linked with another process of this identity; 0: never */
     bool is_driving, is_leaving;
     bool is_behind; /* others know of this broker's boots up to behind_boot; noted and acted upon as has_left */
     uint32_t behind_boot;
@@ -106,6 +107,9 @@ void peers_drive(struct peers *peers);
 /* Two processes use the identity of this member: one is where the member is known to be, one was met at `where`. Both go on, as
  * nobody can tell which is right; without a line in the log it would look like flapping links. */
 void peers_tell_twin(struct peers *peers, const struct uuid *twin, const struct net_address *where);
+
+/* A peer is linked with a later boot of this broker, and hears that one only. */
+void peers_tell_shut_out(struct peers *peers, const struct link *link, uint32_t boot);
 
 /* ---- peer_links.c ---- */
 

@@ -44,6 +44,11 @@ static int member_state(const void *user, const struct uuid *broker_id)
     return peers_member_state(user, broker_id);
 }
 
+static bool refuses(const void *user, const struct raft_server *server)
+{
+    return node_refuses(metadata_node(user), server);
+}
+
 /* How long no coordinator has answered; all the time since the start when none ever did. */
 static uint64_t no_coordinator_ms(const struct control *control)
 {
@@ -68,6 +73,10 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
         .metadata_error = metadata_error(control->metadata),
         .metadata_failure = metadata_status(control->metadata)->failure,
         .is_recovering = metadata_status(control->metadata)->is_recovering,
+        .is_set_back = metadata_status(control->metadata)->is_set_back,
+        .is_shut_out = control->peers != NULL && peers_is_shut_out(control->peers),
+        .refuses = refuses,
+        .refuses_user = control->metadata,
         .no_coordinator_ms = no_coordinator_ms(control),
         .member_state = control->peers != NULL ? member_state : NULL,
         .member_user = control->peers,

@@ -1,0 +1,133 @@
+/* A directory that was set back: it goes on as another server of consensus, or begins again to do so. */
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/metadata/founding_file.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "replication/consensus/store.h"
+#include "replication/coordinator/record.h"
+#include "support/fs_mem.h"
+#include "support/run_suite.h"
+
+static struct fs_mem *mem;
+static struct fs *fs;
+static char message[METADATA_MESSAGE_SIZE];
+
+static void set_up(void)
+{
+    log_set_level(LOG_LEVEL_ERROR);
+    mem = fs_mem_new(1);
+    fs = fs_mem_fs(mem);
+}
+
+static void tear_down(void)
+{
+    fs->ops->free(fs);
+    fs_mem_free(mem);
+}
+
+static int open_store(const struct identity *identity, struct raft_store **ret_store, const struct raft_recovered **ret_recovered)
+{
+    const struct raft_server self = {identity->broker_id, identity->dir_id};
+    struct raft_store_report report;
+
+    return raft_store_open(fs, "consensus", &self, metadata_chain, ret_store, ret_recovered, &report, message, sizeof(message));
+}
+
+/* A member, found to be set back in its last life. */
+static struct identity make_set_back(void)
+{
+    const struct founding_state state = {.phase = FOUNDING_MEMBER, .value = {.cluster = {{7}}}};
+    const struct raft_server nobody = {.broker = {{0}}};
+    const struct raft_recovered *recovered;
+    struct raft_store *store;
+    struct identity identity;
+
+    ck_assert_int_eq(metadata_open_identity(fs, &identity, message), 0);
+    ck_assert_int_eq(identity_set_cluster(fs, &identity, &state.value.cluster), 0);
+    ck_assert_int_eq(founding_file_store(fs, &(struct raft_server){identity.broker_id, identity.dir_id}, &state), 0);
+    ck_assert_int_eq(open_store(&identity, &store, &recovered), 0);
+    ck_assert_int_eq(raft_store_set_state(store, 3, &nobody, RAFT_SET_BACK), 0);
+    raft_store_close(store);
+    return identity;
+}
+
+/* As a start does it. */
+static bool renewed(const struct identity *before, struct identity *ret_identity)
+{
+    struct founding_state state;
+    const struct raft_recovered *recovered;
+    struct raft_store *store;
+    bool is_renewed;
+
+    ck_assert_int_eq(metadata_open_identity(fs, ret_identity, message), 0);
+    ck_assert_msg(metadata_renew_if_set_back(fs, ret_identity, &is_renewed, message) == 0, "%s", message);
+    ck_assert(uuid_equal(&ret_identity->broker_id, &before->broker_id) && uuid_equal(&ret_identity->cluster_id, &before->cluster_id));
+    ck_assert(raft_dir_is_same_disk(&ret_identity->dir_id, &before->dir_id));
+    ck_assert(!uuid_equal(&ret_identity->dir_id, &before->dir_id));
+    ck_assert_int_eq(founding_file_load(fs, &(struct raft_server){ret_identity->broker_id, ret_identity->dir_id}, &ret_identity->cluster_id, &state, message,
+                                        sizeof(message)),
+                     0);
+    ck_assert_int_eq(state.phase, FOUNDING_MEMBER);
+    ck_assert_int_eq(open_store(ret_identity, &store, &recovered), 0);
+    ck_assert(recovered->term == 0 && recovered->damaged_until == 0 && recovered->entry_count == 0);
+    raft_store_close(store);
+    return is_renewed;
+}
+
+START_TEST(it_goes_on_as_another_server_with_its_name_and_its_records)
+{
+    struct identity before = make_set_back(), after, later;
+    bool is_renewed;
+
+    ck_assert(renewed(&before, &after));
+    ck_assert_int_eq(metadata_open_identity(fs, &later, message), 0);
+    ck_assert_int_eq(metadata_renew_if_set_back(fs, &later, &is_renewed, message), 0);
+    ck_assert(!is_renewed && uuid_equal(&later.dir_id, &after.dir_id)); /* once */
+}
+END_TEST
+
+START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct identity before, after;
+        bool is_renewed;
+
+        fs_mem_reset(mem, nth);
+        before = make_set_back();
+        fs_mem_crash_at(mem, nth);
+        if (metadata_open_identity(fs, &after, message) == 0) (void)metadata_renew_if_set_back(fs, &after, &is_renewed, message);
+        if (!fs_mem_is_crashed(mem)) return;
+        fs_mem_reboot(mem, FS_MEM_LOSE_ANY);
+        (void)renewed(&before, &after);
+    }
+}
+END_TEST
+
+START_TEST(others_are_left_alone)
+{
+    struct identity identity, after;
+    bool is_renewed = true;
+
+    ck_assert_int_eq(metadata_open_identity(fs, &identity, message), 0);
+    ck_assert_int_eq(metadata_renew_if_set_back(fs, &identity, &is_renewed, message), 0); /* blank: no store yet */
+    ck_assert(!is_renewed);
+    identity = make_set_back();
+    after = identity;
+    after.broker_id.bytes[0] ^= 1; /* the store of another broker: who opens it says what is wrong */
+    ck_assert_int_eq(metadata_renew_if_set_back(fs, &after, &is_renewed, message), 0);
+    ck_assert(!is_renewed && uuid_equal(&after.dir_id, &identity.dir_id));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("renewal");
+    TCase *tcase = tcase_create("renewal");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, it_goes_on_as_another_server_with_its_name_and_its_records);
+    tcase_add_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again);
+    tcase_add_test(tcase, others_are_left_alone);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

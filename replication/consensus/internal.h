@@ -134,7 +134,7 @@ struct raft {
     struct raft_claim past[RAFT_PAST_MAX];
     unsigned past_count;
     struct raft_other others[RAFT_OTHERS_MAX];
-    struct raft_life vouched[RAFT_OTHERS_MAX]; /* of this server: what each of the others knows of, and was found in the past */
+    struct raft_claim vouched[RAFT_OTHERS_MAX]; /* of this server: what the life left that each of the others knows of */
     bool is_refused[RAFT_OTHERS_MAX];
     unsigned other_count;
     bool has_new_others; /* since the state was given to the driver */

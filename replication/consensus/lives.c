@@ -64,13 +64,17 @@ struct raft_claim raft_get_own_claim(const struct raft *raft)
     return claim;
 }
 
-/* Whether this disk has said that, and still holds it. Of lives before those that it remembers it knows nothing, and believes them. */
-static bool is_mine(const struct raft *raft, const struct raft_claim *claim)
+/* Whether this disk has said that, and still holds it; then *ret_left is what that life left, or this one has said. Of lives before those that it
+ * remembers it knows nothing, and believes them. */
+static bool is_mine(const struct raft *raft, const struct raft_claim *claim, struct raft_claim *ret_left)
 {
+    *ret_left = *claim;
     if (life_equal(&claim->life, &raft->life)) return true;
     if (raft->past_count == RAFT_PAST_MAX && claim->life.boot < raft->past[0].life.boot) return true;
     for (unsigned i = 0; i < raft->past_count; i++) {
-        if (life_equal(&claim->life, &raft->past[i].life)) return !is_beyond(claim, &raft->past[i]);
+        if (!life_equal(&claim->life, &raft->past[i].life)) continue;
+        *ret_left = raft->past[i];
+        return !is_beyond(claim, &raft->past[i]);
     }
     return false;
 }
@@ -81,7 +85,7 @@ static void set_back(struct raft *raft)
     if (raft->damaged_until == RAFT_SET_BACK || RAFT_DEFECT(raft, LIVES_IGNORED)) return;
     raft->damaged_until = RAFT_SET_BACK;
     state_changed(raft);
-    if (raft->role != RAFT_FOLLOWER) step_down(raft);
+    step_down(raft);
 }
 
 /* ---- the others ---- */
@@ -105,7 +109,7 @@ static struct raft_other *other_new(struct raft *raft, const struct raft_server 
     if (place == RAFT_OTHERS_MAX) return NULL;
     if (place == raft->other_count) raft->other_count++;
     raft->others[place] = (struct raft_other){.server = *server};
-    raft->vouched[place] = (struct raft_life){0};
+    raft->vouched[place] = (struct raft_claim){.term = 0};
     raft->is_refused[place] = false;
     return &raft->others[place];
 }
@@ -132,6 +136,12 @@ bool raft_get_claim(const struct raft *raft, const struct raft_server *server, s
     return true;
 }
 
+/* Not only the life: what it said may have come here after this server told what it knew. */
+static bool is_vouched(const struct raft_claim *known, const struct raft_claim *vouched)
+{
+    return known->life.boot == 0 || (life_equal(&known->life, &vouched->life) && !is_beyond(known, vouched));
+}
+
 /* What is to be known of a life is told at once: with this it is heeded from the next message on. */
 static void tell_presence(struct raft *raft, const struct raft_server *server)
 {
@@ -143,15 +153,16 @@ static void tell_presence(struct raft *raft, const struct raft_server *server)
 /* What the sender knows of this server. */
 static void hear_of_self(struct raft *raft, const struct message *message, struct raft_other *other)
 {
-    struct raft_life *vouched = &raft->vouched[other - raft->others];
+    struct raft_claim *vouched = &raft->vouched[other - raft->others], left;
+    bool is_new = !life_equal(&message->known.life, &vouched->life);
 
-    if (message->known.life.boot == 0 || life_equal(&message->known.life, vouched)) return;
-    if (!is_mine(raft, &message->known)) {
+    if (message->known.life.boot == 0) return;
+    if (!is_mine(raft, &message->known, &left)) {
         set_back(raft);
         if (!RAFT_DEFECT(raft, LIVES_IGNORED)) return;
     }
-    *vouched = message->known.life;
-    if (!life_equal(vouched, &raft->life)) tell_presence(raft, &message->from);
+    *vouched = left;
+    if (is_new && !life_equal(&left.life, &raft->life)) tell_presence(raft, &message->from);
 }
 
 static void refuse(struct raft *raft, const struct message *message, struct raft_other *other)
@@ -171,9 +182,10 @@ bool lives_heed(struct raft *raft, const struct message *message)
     if (other == NULL) other = other_new(raft, &message->from);
     if (other == NULL) return peer_find(raft, &message->from) == NULL; /* a stranger: nothing that it says counts */
     hear_of_self(raft, message, other);
+    if (raft->damaged_until == RAFT_SET_BACK && !RAFT_DEFECT(raft, LIVES_IGNORED)) return false; /* it follows nobody either: nobody feeds it */
     claim = &other->claim;
     if (!life_equal(&claim->life, &message->claim.life)) {
-        if (claim->life.boot != 0 && !life_equal(&claim->life, &message->vouched) && !RAFT_DEFECT(raft, LIVES_IGNORED)) {
+        if (!is_vouched(claim, &message->vouched) && !RAFT_DEFECT(raft, LIVES_IGNORED)) {
             refuse(raft, message, other);
             return false;
         }

@@ -60,16 +60,17 @@ int message_encode(const struct message *message, struct buffer *to)
     struct codec_writer writer = {to, 0};
     bool has_lives = message->claim.life.boot != 0;
     uint8_t head[2] = {has_lives ? VERSION_WITH_LIVES : VERSION_WITHOUT_LIVES, (uint8_t)message->type};
-    uint32_t lives_flags = (has_lives && message->claim.has_voted ? MESSAGE_VOTED : 0u) | (has_lives && message->known.has_voted ? MESSAGE_KNOWN_VOTED : 0u);
+    uint32_t lives_flags = (message->claim.has_voted ? MESSAGE_VOTED : 0u) | (message->known.has_voted ? MESSAGE_KNOWN_VOTED : 0u) |
+                           (message->vouched.has_voted ? MESSAGE_VOUCHED_VOTED : 0u);
 
     codec_put_raw(&writer, head, sizeof(head));
     raft_put_server(&writer, &message->to);
     raft_put_server(&writer, &message->from);
     codec_put_varint(&writer, message->term);
-    codec_put_varint(&writer, message->flags | lives_flags);
+    codec_put_varint(&writer, message->flags | (has_lives ? lives_flags : 0u));
     if (has_lives) {
         put_claim(&writer, &message->claim);
-        put_life(&writer, &message->vouched);
+        put_claim(&writer, &message->vouched);
         put_claim(&writer, &message->known);
     }
     switch (message->type) {
@@ -145,9 +146,9 @@ static void get_lives(struct codec_reader *reader, struct message *message)
 {
     message->claim = get_claim(reader, (message->flags & MESSAGE_VOTED) != 0);
     if (message->claim.life.boot == 0) reader->is_bad = true;
-    message->vouched = get_life(reader);
+    message->vouched = get_claim(reader, (message->flags & MESSAGE_VOUCHED_VOTED) != 0);
     message->known = get_claim(reader, (message->flags & MESSAGE_KNOWN_VOTED) != 0);
-    message->flags &= ~(uint32_t)(MESSAGE_VOTED | MESSAGE_KNOWN_VOTED);
+    message->flags &= ~(uint32_t)(MESSAGE_VOTED | MESSAGE_KNOWN_VOTED | MESSAGE_VOUCHED_VOTED);
 }
 
 static void get_place(struct codec_reader *reader, struct raft_position *position)

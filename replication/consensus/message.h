@@ -35,7 +35,8 @@ enum {
     MESSAGE_LAST = 512,     /* snapshot: the last chunk; response: it is all there */
     MESSAGE_VOTED = 1024,       /* any: the sender has voted in the term of its claim */
     MESSAGE_KNOWN_VOTED = 2048, /* any: the receiver has, in the term of `known` */
-    MESSAGE_FLAGS_ALL = 4095,
+    MESSAGE_VOUCHED_VOTED = 4096, /* any: the sender had, in the term of `vouched` */
+    MESSAGE_FLAGS_ALL = 8191,
 };
 
 struct message {
@@ -44,7 +45,7 @@ struct message {
     uint64_t term;
     uint32_t flags;
     struct raft_claim claim;       /* of the sender about its disk; life 0: lives are not compared, and the next two are not there */
-    struct raft_life vouched;      /* the life of the sender that the receiver knows of, as the sender was told, and found in its past */
+    struct raft_claim vouched;     /* of the life of the sender that the receiver knows of, as the sender was told: what that left on the disk */
     struct raft_claim known;       /* of the receiver, as the sender knows it; life 0: nothing */
     uint64_t sequence;             /* append: of the leader's messages, rising; its response: the newest one seen */
     struct raft_position position; /* vote request: the candidate's last entry (no chain). Append: what comes before the

@@ -127,13 +127,13 @@ class MeshFaults(MeshCase):
             self.wait_ready(broker)
         self.assertEqual(len(self.clusters(brokers)), 1)
 
-    def problems(self, broker):
+    def problem_text(self, broker):
         return "\n".join(problem["what"] + ": " + problem["remedy"] for problem in self.status(broker)["problems"])
 
     def votes(self, broker):
         """The broker, on the disk that it has now, votes, and nobody else does in its name."""
         voters = [voter for voter in self.status(broker)["voters"] if f"broker={voter['broker']}" in broker.ready]
-        return len(voters) == 1 and voters[0]["heard"] and not voters[0]["learner"] and "older state" not in self.problems(broker)
+        return len(voters) == 1 and voters[0]["heard"] and not voters[0]["learner"] and "older state" not in self.problem_text(broker)
 
     def said(self, words, *brokers):
         return [broker for broker in brokers if any(words in line for line in broker.all_lines())]
@@ -148,7 +148,7 @@ class MeshFaults(MeshCase):
         copy = self.new_broker(self.path("copy"), seeds=[rest[0].address], options=["--name", "copy", *QUICK])
         copy.launch()
         self.assertIsNotNone(rest[0].wait_line("two processes use the identity"), rest[0].log())
-        self.until("neither of the two is told", lambda: self.said("votes no more", twin, copy) or "copy of this broker" in self.problems(twin), twin, copy)
+        self.until("neither of the two is told", lambda: self.said("votes no more", twin, copy) or "copy of this broker" in self.problem_text(twin), twin, copy)
         topics = {"before"}
         for number in range(10):
             for broker in rest:
@@ -161,7 +161,7 @@ class MeshFaults(MeshCase):
         self.until("nobody has found out that it was set back", lambda: self.said("votes no more", twin, copy), twin)
         # The copy is gone: whatever the original has forgotten of what that said, it gets a vote of its own.
         if self.said("votes no more", twin):
-            self.assertIn("restart this broker", self.problems(twin))
+            self.assertIn("restart this broker", self.problem_text(twin))
             self.assertEqual(twin.stop(), 0)
             twin.start()
         self.until("it does not vote", lambda: self.votes(twin), *brokers)
@@ -218,8 +218,8 @@ class MeshFaults(MeshCase):
         old.start()
         self.until("it does not know that it was set back", lambda: self.said("this broker votes no more", old), old)
         self.wait_topics(topics, *brokers)
-        self.until("status does not say so", lambda: "older state" in self.problems(old) and "restart this broker" in self.problems(old), old)
-        self.until("status elsewhere does not say so", lambda: "b1" in self.problems(rest[0]), rest[0])
+        self.until("status does not say so", lambda: "older state" in self.problem_text(old) and "restart this broker" in self.problem_text(old), old)
+        self.until("status elsewhere does not say so", lambda: "b1" in self.problem_text(rest[0]), rest[0])
         # It is not needed for a majority: without one of the others there is none.
         rest[1].kill()
         self.until("it still votes", lambda: self.create("never", rest[0], code=None, timeout="2s").code != 0, rest[0], old)

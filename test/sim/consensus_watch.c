@@ -192,10 +192,7 @@ void consensus_watch_damaged(struct consensus_watch *watch, const struct raft_se
 
 /* ---- lives ---- */
 
-static bool is_life(const struct raft_life *a, const struct raft_life *b)
-{
-    return a->boot == b->boot && a->nonce == b->nonce;
-}
+#define is_life(a, b) ((a)->boot == (b)->boot && (a)->nonce == (b)->nonce)
 
 /* What was said of a disk, and what the disk itself remembers to have held. */
 static bool is_remembered(const struct view *view, const struct raft_claim *said)

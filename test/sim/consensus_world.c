@@ -32,6 +32,12 @@ struct world {
 
 static uint64_t core_defects;
 static unsigned driver_defects;
+static uint32_t only_kinds;
+
+void consensus_world_set_faults(uint32_t kinds)
+{
+    only_kinds = kinds;
+}
 
 void consensus_world_set_defects(uint64_t core, unsigned driver)
 {
@@ -408,7 +414,7 @@ static uint32_t draw_disk_faults(struct random *random)
 
     if (random_below(random, 8) == 0) kinds |= 1u << CONSENSUS_FAULT_RESTORE;
     if (random_below(random, 8) == 0) kinds |= 1u << CONSENSUS_FAULT_COPY;
-    return kinds;
+    return only_kinds != 0 ? only_kinds : kinds;
 }
 
 static void begin(void *user, struct sim *sim, const struct sim_plan *plan)

@@ -492,6 +492,8 @@ static const struct {
 
 /* ---- seeds ---- */
 
+#define ROT (1u << CONSENSUS_FAULT_FLIP | 1u << CONSENSUS_FAULT_ZERO)
+
 /* Defects that some seed of the world notices, within SEEDS. */
 static const struct {
     const char *name;
@@ -499,23 +501,24 @@ static const struct {
     enum store_defect store;
     unsigned driver;
     const char *invariant; /* how its name begins */
+    uint32_t faults;       /* the only kinds that happen to disks; 0: any */
 } noticed[] = {
-    {"4.2-18 vote not held", DEFECT(VOTE_NOT_HELD), STORE_DEFECT_NONE, 0, "18 "},
-    {"4.2-18 vote forgotten", DEFECT(VOTE_FORGOTTEN), STORE_DEFECT_NONE, 0, "term and vote"},
-    {"4.2-18 vote rewritten", 0, STORE_DEFECT_VOTE_REWRITTEN, 0, "a good disk"},
-    {"4.2-18 vote unsynced", 0, STORE_DEFECT_VOTE_UNSYNCED, 0, "term and vote"},
-    {"4.2-20 undurable acknowledged", DEFECT(UNDURABLE_ACKNOWLEDGED), STORE_DEFECT_NONE, 0, ""},
-    {"4.2-20 sync retried", 0, STORE_DEFECT_SYNC_RETRIED, 0, ""},
-    {"4.2-20 lives ignored", DEFECT(LIVES_IGNORED), STORE_DEFECT_NONE, 0, "who met what"},
-    {"4.2-21 torn assumed", 0, STORE_DEFECT_TORN_ASSUMED, 0, "S1 what was stored"},
-    {"4.2-21 a hole votes", DEFECT(HOLE_VOTES), STORE_DEFECT_NONE, 0, "no vote by"},
-    {"4.2-22 snapshot replaced", 0, STORE_DEFECT_SNAPSHOT_REPLACED, 0, "a good disk"},
-    {"4.2-23 two changes", DEFECT(TWO_CHANGES), STORE_DEFECT_NONE, 0, "one configuration change"},
-    {"4.2-23 learners counted", DEFECT(LEARNERS_COUNTED), STORE_DEFECT_NONE, 0, "S1 what is committed"},
-    {"4.2-27 read reused", DEFECT(READ_REUSED), STORE_DEFECT_NONE, 0, "27 "},
-    {"4.2-28 applied index apart", 0, STORE_DEFECT_NONE, 1u << CONSENSUS_DRIVER_INDEX_APART, "S12 states"},
-    {"4.2-31 stale store counted", DEFECT(STALE_STORE_COUNTED), STORE_DEFECT_NONE, 0, ""},
-    {"Raft 5.4.2 old term counted", DEFECT(OLD_TERM_COUNTED), STORE_DEFECT_NONE, 0, "a leader counts"},
+    {"4.2-18 vote not held", DEFECT(VOTE_NOT_HELD), STORE_DEFECT_NONE, 0, "18 ", 0},
+    {"4.2-18 vote forgotten", DEFECT(VOTE_FORGOTTEN), STORE_DEFECT_NONE, 0, "term and vote", 0},
+    {"4.2-18 vote rewritten", 0, STORE_DEFECT_VOTE_REWRITTEN, 0, "a good disk", 0},
+    {"4.2-18 vote unsynced", 0, STORE_DEFECT_VOTE_UNSYNCED, 0, "term and vote", 0},
+    {"4.2-20 undurable acknowledged", DEFECT(UNDURABLE_ACKNOWLEDGED), STORE_DEFECT_NONE, 0, "", 0},
+    {"4.2-20 sync retried", 0, STORE_DEFECT_SYNC_RETRIED, 0, "", 1u << CONSENSUS_FAULT_SYNC},
+    {"4.2-20 lives ignored", DEFECT(LIVES_IGNORED), STORE_DEFECT_NONE, 0, "who met what", 1u << CONSENSUS_FAULT_RESTORE | 1u << CONSENSUS_FAULT_COPY},
+    {"4.2-21 torn assumed", 0, STORE_DEFECT_TORN_ASSUMED, 0, "S1 what was stored", ROT},
+    {"4.2-21 a hole votes", DEFECT(HOLE_VOTES), STORE_DEFECT_NONE, 0, "no vote by", ROT},
+    {"4.2-22 snapshot replaced", 0, STORE_DEFECT_SNAPSHOT_REPLACED, 0, "a good disk", 0},
+    {"4.2-23 two changes", DEFECT(TWO_CHANGES), STORE_DEFECT_NONE, 0, "one configuration change", 0},
+    {"4.2-23 learners counted", DEFECT(LEARNERS_COUNTED), STORE_DEFECT_NONE, 0, "S1 what is committed", 0},
+    {"4.2-27 read reused", DEFECT(READ_REUSED), STORE_DEFECT_NONE, 0, "27 ", 0},
+    {"4.2-28 applied index apart", 0, STORE_DEFECT_NONE, 1u << CONSENSUS_DRIVER_INDEX_APART, "S12 states", 0},
+    {"4.2-31 stale store counted", DEFECT(STALE_STORE_COUNTED), STORE_DEFECT_NONE, 0, "", 0},
+    {"Raft 5.4.2 old term counted", DEFECT(OLD_TERM_COUNTED), STORE_DEFECT_NONE, 0, "a leader counts", 0},
 };
 #define SEEDS 1000
 #define NOTICED (sizeof(noticed) / sizeof(noticed[0]))
@@ -529,6 +532,7 @@ static uint64_t first_noticing(size_t which, struct sim_result *ret_result)
 
     ck_assert_ptr_nonnull(plan);
     consensus_world_set_defects(noticed[which].core, noticed[which].driver);
+    consensus_world_set_faults(noticed[which].faults);
     raft_store_bring_back(noticed[which].store);
     runner = sim_runner_new(&consensus_world);
     for (; seed <= SEEDS; seed++) {
@@ -538,6 +542,7 @@ static uint64_t first_noticing(size_t which, struct sim_result *ret_result)
     }
     raft_store_bring_back(STORE_DEFECT_NONE);
     consensus_world_set_defects(0, 0);
+    consensus_world_set_faults(0);
     sim_runner_free(runner);
     free(plan);
     return seed <= SEEDS ? seed : 0;

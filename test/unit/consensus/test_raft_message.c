@@ -116,16 +116,16 @@ START_TEST(bytes_with_lives_are_as_they_have_always_been)
     char text[1024];
 
     message.claim = (struct raft_claim){{3, 0x0102030405060708}, 300, true, 5};
-    message.vouched = (struct raft_life){2, 2};
+    message.vouched = (struct raft_claim){{2, 2}, 7, false, 6};
     message.known = (struct raft_claim){{1, 1}, 9, true, 8};
     ck_assert_int_eq(message_encode(&message, &bytes), 0);
     ck_assert_uint_eq(bytes.data[0], 2);
     for (size_t i = 66; i < bytes.size; i++)
         snprintf(text + 2 * (i - 66), 3, "%02x", bytes.data[i]);
-    ck_assert_str_eq(text, "ac02801b030807060504030201ac0205020200000000000000010100000000000000" "0908");
+    ck_assert_str_eq(text, "ac02801b030807060504030201ac02050202000000000000000706010100000000000000" "0908");
     ck_assert_int_eq(decode(buffer_slice(&bytes), &read), 0);
     ck_assert(memcmp(&read.claim, &message.claim, sizeof(read.claim)) == 0 && memcmp(&read.known, &message.known, sizeof(read.known)) == 0);
-    ck_assert(read.vouched.boot == 2 && read.vouched.nonce == 2 && read.flags == message.flags);
+    ck_assert(memcmp(&read.vouched, &message.vouched, sizeof(read.vouched)) == 0 && read.flags == message.flags);
     for (size_t size = 0; size < bytes.size; size++)
         ck_assert_int_ne(decode(slice_of(bytes.data, size), &read), 0);
     bytes.data[70] = 0; /* a life 0 */

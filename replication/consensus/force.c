@@ -37,7 +37,8 @@ int raft_force(struct raft *raft, uint64_t now_us, uint64_t term, const struct s
     if (err != 0) return err;
     become_follower(raft, term, NULL);
     raft->voted_for = raft->options.self; /* nobody else is leader in this term: it is where the new history begins */
-    raft->damaged_until = 0;              /* what the hole held is given up with the rest */
+    raft->damaged_until = 0;              /* what the hole held is given up with the rest, or what a disk that was set back forgot */
+    raft->forced_term = term;
     state_changed(raft);
     err = append_all(raft, term, commands, count);
     if (err != 0) {

@@ -62,6 +62,7 @@ struct peer {
     uint64_t match_sequence;   /* the leader's sequence when match last rose */
     uint64_t turned_sequence;  /* ... when the state last changed: rejections of older messages are stale */
     uint64_t told_committed;   /* as far as it has been told */
+    struct { uint64_t acked, sent, sequence, sent_us; } told_claims; /* versions of the voters' claims: that it has, that it was sent, with which message */
     bool is_damaged;           /* it says so: counted in no quorum */
     bool is_probing;           /* a probe is under way, until the next heartbeat */
     uint64_t inflight[INFLIGHT_MAX]; /* last indexes of messages of entries under way, a ring */
@@ -133,10 +134,12 @@ struct raft {
     struct raft_life life; /* boot 0: lives are not compared */
     struct raft_claim past[RAFT_PAST_MAX];
     unsigned past_count;
+    uint64_t forced_term; /* of raft_force(): what this disk said in terms before is not asked for any more; 0: none */
     struct raft_other others[RAFT_OTHERS_MAX];
     struct raft_claim vouched[RAFT_OTHERS_MAX]; /* of this server: what the life left that each of the others knows of */
     bool is_refused[RAFT_OTHERS_MAX];
     unsigned other_count;
+    uint64_t claims_version; /* rises with what is known of voters */
     bool has_new_others; /* since the state was given to the driver */
     uint64_t refused;
 
@@ -267,6 +270,8 @@ void lives_recover(struct raft *raft, const struct raft_recovered *recovered);
 void lives_fill(const struct raft *raft, struct message *message); /* before it is encoded */
 /* Looks at a message before anything is made of it. False: it is not heeded. */
 bool lives_heed(struct raft *raft, const struct message *message);
+/* A leader passes on what it heard of voters, with an append that is to be encoded; ret_told has room for MESSAGE_TOLD_MAX. */
+void lives_tell(struct raft *raft, struct peer *to, struct message *message, struct raft_other *ret_told);
 
 /* ---- election.c ---- */
 void campaign_tick(struct raft *raft);
@@ -280,7 +285,8 @@ void summons_check(struct raft *raft); /* somebody was heard */
 /* ---- presence.c: who hears whom ---- */
 void presence_tick(struct raft *raft);
 uint64_t presence_due_us(const struct raft *raft);
-void presence_ask_all(struct raft *raft); /* now */
+void presence_ask(struct raft *raft, struct peer *peer); /* now */
+void presence_ask_all(struct raft *raft);
 void on_presence(struct raft *raft, const struct message *message, struct peer *peer);
 bool is_quorum_connected(const struct raft *raft);
 bool has_check_quorum(const struct raft *raft); /* of a leader: a majority answers */

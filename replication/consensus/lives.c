@@ -22,15 +22,17 @@ static bool is_beyond(const struct raft_claim *a, const struct raft_claim *b)
     return (a->has_voted && !b->has_voted) || a->durable > b->durable;
 }
 
-static void raise(struct raft_claim *claim, const struct raft_claim *said)
+/* False: it says nothing new. */
+static bool raise(struct raft_claim *claim, const struct raft_claim *said)
 {
-    if (said->term < claim->term) return; /* a late message */
+    if (said->term < claim->term || !is_beyond(said, claim)) return false; /* a late message, for one */
     if (said->term > claim->term) {
         *claim = *said;
-        return;
+        return true;
     }
     claim->has_voted |= said->has_voted;
     if (said->durable > claim->durable) claim->durable = said->durable;
+    return true;
 }
 
 void lives_recover(struct raft *raft, const struct raft_recovered *recovered)
@@ -38,6 +40,8 @@ void lives_recover(struct raft *raft, const struct raft_recovered *recovered)
     size_t past = recovered->past_count < RAFT_PAST_MAX ? recovered->past_count : RAFT_PAST_MAX;
 
     raft->life = recovered->life;
+    raft->forced_term = recovered->forced_term;
+    raft->claims_version = 1; /* what is recovered is to be told */
     if (raft->life.boot == 0) return;
     if (past != 0) memcpy(raft->past, recovered->past + (recovered->past_count - past), past * sizeof(raft->past[0]));
     raft->past_count = (unsigned)past;
@@ -69,6 +73,7 @@ struct raft_claim raft_get_own_claim(const struct raft *raft)
 static bool is_mine(const struct raft *raft, const struct raft_claim *claim, struct raft_claim *ret_left)
 {
     *ret_left = *claim;
+    if (claim->term < raft->forced_term) return true; /* given up by decree: since then it decided alone, in a term above all others */
     if (life_equal(&claim->life, &raft->life)) return true;
     if (raft->past_count == RAFT_PAST_MAX && claim->life.boot < raft->past[0].life.boot) return true;
     for (unsigned i = 0; i < raft->past_count; i++) {
@@ -89,6 +94,11 @@ static void set_back(struct raft *raft)
 }
 
 /* ---- the others ---- */
+
+static bool is_any_voter(const struct peer *peer)
+{
+    return peer != NULL && (peer->is_voter || peer->is_old_voter);
+}
 
 static struct raft_other *other_find(const struct raft *raft, const struct raft_server *server)
 {
@@ -147,7 +157,7 @@ static void tell_presence(struct raft *raft, const struct raft_server *server)
 {
     struct peer *peer = peer_find(raft, server);
 
-    if (peer != NULL && (peer->is_voter || peer->is_old_voter) && takes_part(raft)) peer_want(raft, peer, WANT_PRESENCE);
+    if (is_any_voter(peer) && takes_part(raft)) peer_want(raft, peer, WANT_PRESENCE);
 }
 
 /* What the sender knows of this server. */
@@ -170,6 +180,36 @@ static void refuse(struct raft *raft, const struct message *message, struct raft
     raft->refused++;
     raft->is_refused[other - raft->others] = true;
     answer_queue(raft, (struct answer){.to = message->from, .type = MESSAGE_PRESENCE, .flags = MESSAGE_QUIET}); /* tells what is known of it */
+}
+
+/* Another life than the one that is known has to vouch for that, so it is asked. Never taken from others: two copies would be heeded in turns. */
+static void hear_of_another(struct raft *raft, const struct raft_other *told)
+{
+    struct peer *peer = peer_find(raft, &told->server);
+    struct raft_other *other = other_find(raft, &told->server);
+
+    if (!is_any_voter(peer)) return;
+    if (other == NULL) other = other_new(raft, &told->server);
+    if (other == NULL) return;
+    if (other->claim.life.boot == 0) {
+        other->claim.life = told->claim.life;
+        raft->has_new_others = true;
+        state_changed(raft);
+    }
+    if (life_equal(&other->claim.life, &told->claim.life)) {
+        if (raise(&other->claim, &told->claim)) raft->claims_version++;
+    } else if (!is_within(peer->asked_us, raft->now_us, raft->options.election_min_us / PRESENCE_PARTS)) {
+        presence_ask(raft, peer);
+    }
+}
+
+static void hear_of_others(struct raft *raft, const struct message *message)
+{
+    struct slice left = message->told_bytes;
+    struct raft_other told;
+
+    while (message_next_told(&left, &told))
+        hear_of_another(raft, &told);
 }
 
 bool lives_heed(struct raft *raft, const struct message *message)
@@ -195,6 +235,33 @@ bool lives_heed(struct raft *raft, const struct message *message)
         tell_presence(raft, &message->from);
     }
     raft->is_refused[other - raft->others] = false;
-    raise(claim, &message->claim);
+    if (raise(claim, &message->claim) && is_any_voter(peer_find(raft, &message->from))) raft->claims_version++;
+    hear_of_others(raft, message);
     return true;
+}
+
+/* ---- what a leader passes on ---- */
+
+static void tell_of(struct raft *raft, const struct peer *peer, struct message *message, struct raft_other *ret_told)
+{
+    const struct raft_other *other = other_find(raft, &peer->server);
+
+    if (other == NULL || other->claim.life.boot == 0 || other->claim.term == 0 || message->told_count == MESSAGE_TOLD_MAX) return;
+    ret_told[message->told_count++] = *other;
+}
+
+/* With a heartbeat's pace, until it is acknowledged: claims rise with every entry. */
+void lives_tell(struct raft *raft, struct peer *to, struct message *message, struct raft_other *ret_told)
+{
+    if (raft->life.boot == 0 || !is_any_voter(to) || to->told_claims.acked == raft->claims_version ||
+        is_within(to->told_claims.sent_us, raft->now_us, raft->options.heartbeat_us))
+        return;
+    peers_each(peer, raft)
+    {
+        if (peer != to && is_any_voter(peer)) tell_of(raft, peer, message, ret_told);
+    }
+    message->told = ret_told;
+    to->told_claims.sent = raft->claims_version;
+    to->told_claims.sequence = message->sequence;
+    to->told_claims.sent_us = raft->now_us;
 }

@@ -1,5 +1,6 @@
 #include "replication/consensus/message.h"
 
+#include "base/assert.h"
 #include "replication/consensus/config_codec.h"
 #include "replication/consensus/entry_codec.h"
 
@@ -55,6 +56,16 @@ static void put_claim(struct codec_writer *writer, const struct raft_claim *clai
     codec_put_varint(writer, claim->durable);
 }
 
+static void put_told(struct codec_writer *writer, const struct message *message)
+{
+    codec_put_varint(writer, message->told_count);
+    for (uint32_t i = 0; i < message->told_count; i++) {
+        raft_put_server(writer, &message->told[i].server);
+        put_claim(writer, &message->told[i].claim);
+        codec_put_varint(writer, message->told[i].claim.has_voted);
+    }
+}
+
 int message_encode(const struct message *message, struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
@@ -72,6 +83,7 @@ int message_encode(const struct message *message, struct buffer *to)
         put_claim(&writer, &message->claim);
         put_claim(&writer, &message->vouched);
         put_claim(&writer, &message->known);
+        if (message->type == MESSAGE_APPEND) put_told(&writer, message);
     }
     switch (message->type) {
     case MESSAGE_VOTE_REQUEST:
@@ -142,6 +154,27 @@ static struct raft_claim get_claim(struct codec_reader *reader, bool has_voted)
     return claim;
 }
 
+static struct raft_other get_told_one(struct codec_reader *reader)
+{
+    struct raft_other other = {.server = raft_get_server(reader)};
+
+    other.claim = get_claim(reader, false);
+    other.claim.has_voted = codec_get_bounded(reader, 1) != 0;
+    if (other.claim.life.boot == 0) reader->is_bad = true;
+    return other;
+}
+
+static void get_told(struct codec_reader *reader, struct message *message)
+{
+    const uint8_t *begin;
+
+    message->told_count = (uint32_t)codec_get_bounded(reader, MESSAGE_TOLD_MAX);
+    begin = reader->at;
+    for (uint32_t i = 0; i < message->told_count && !reader->is_bad; i++)
+        (void)get_told_one(reader);
+    if (!reader->is_bad) message->told_bytes = slice_of(begin, (size_t)(reader->at - begin));
+}
+
 static void get_lives(struct codec_reader *reader, struct message *message)
 {
     message->claim = get_claim(reader, (message->flags & MESSAGE_VOTED) != 0);
@@ -149,6 +182,7 @@ static void get_lives(struct codec_reader *reader, struct message *message)
     message->vouched = get_claim(reader, (message->flags & MESSAGE_VOUCHED_VOTED) != 0);
     message->known = get_claim(reader, (message->flags & MESSAGE_KNOWN_VOTED) != 0);
     message->flags &= ~(uint32_t)(MESSAGE_VOTED | MESSAGE_KNOWN_VOTED | MESSAGE_VOUCHED_VOTED);
+    if (message->type == MESSAGE_APPEND) get_told(reader, message);
 }
 
 static void get_place(struct codec_reader *reader, struct raft_position *position)
@@ -283,6 +317,17 @@ int message_decode(struct slice from, struct message *ret_message)
     if (head.data[0] == VERSION_WITH_LIVES && !reader.is_bad) get_lives(&reader, ret_message);
     get_body(&reader, ret_message);
     return codec_reader_is_done(&reader) ? 0 : MESH_EPROTO;
+}
+
+bool message_next_told(struct slice *told_bytes, struct raft_other *ret_other)
+{
+    struct codec_reader reader = codec_reader_of(*told_bytes);
+
+    if (told_bytes->size == 0) return false;
+    *ret_other = get_told_one(&reader);
+    MESH_ASSERT(!reader.is_bad); /* message_decode() has read it */
+    *told_bytes = slice_of(reader.at, (size_t)(reader.end - reader.at));
+    return true;
 }
 
 bool message_next_entry(struct slice *entries, struct raft_entry *ret_entry)

@@ -9,6 +9,8 @@
 #include "base/codec.h"
 #include "replication/consensus/raft.h"
 
+#define MESSAGE_TOLD_MAX (2 * RAFT_SERVERS_MAX) /* claims of others in one append */
+
 /* On the wire: never renumber, never reuse. */
 enum message_type {
     MESSAGE_VOTE_REQUEST = 1,
@@ -47,6 +49,9 @@ struct message {
     struct raft_claim claim;       /* of the sender about its disk; life 0: lives are not compared, and the next two are not there */
     struct raft_claim vouched;     /* of the life of the sender that the receiver knows of, as the sender was told: what that left on the disk */
     struct raft_claim known;       /* of the receiver, as the sender knows it; life 0: nothing */
+    const struct raft_other *told; /* append: what the leader heard of others; to be encoded */
+    uint32_t told_count;
+    struct slice told_bytes;       /* decoded: message_next_told() */
     uint64_t sequence;             /* append: of the leader's messages, rising; its response: the newest one seen */
     struct raft_position position; /* vote request: the candidate's last entry (no chain). Append: what comes before the
                                       entries. Snapshot: where it ends. TimeoutNow: the leader's last (no chain) */
@@ -69,6 +74,9 @@ size_t message_entry_size(const struct raft_entry *entry); /* bytes that it take
 
 /* Errors: MESH_EPROTO (malformed), MESH_EVERSION, MESH_ETOOLARGE. *ret_message is then undefined. */
 int message_decode(struct slice from, struct message *ret_message);
+
+/* Of a decoded append: takes the next of what is told of others off the slice `told_bytes`. False: none is left. */
+bool message_next_told(struct slice *told_bytes, struct raft_other *ret_other);
 
 /* Of a decoded append: takes the next entry (index and chain not set) off the slice `entries`. False: none is left. */
 bool message_next_entry(struct slice *entries, struct raft_entry *ret_entry);

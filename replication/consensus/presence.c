@@ -15,7 +15,7 @@ uint64_t presence_due_us(const struct raft *raft)
     return missed_us;
 }
 
-static void ask(struct raft *raft, struct peer *peer)
+void presence_ask(struct raft *raft, struct peer *peer)
 {
     peer->unanswered = peer->heard_us >= peer->asked_us ? 1 : peer->unanswered + 1;
     peer->asked_us = raft->now_us;
@@ -26,7 +26,7 @@ void presence_ask_all(struct raft *raft)
 {
     peers_each(peer, raft)
     {
-        if (peer->is_voter || peer->is_old_voter) ask(raft, peer);
+        if (peer->is_voter || peer->is_old_voter) presence_ask(raft, peer);
     }
 }
 
@@ -46,7 +46,7 @@ void presence_tick(struct raft *raft)
     raft->presence_due_us = raft->now_us + raft->options.election_min_us / PRESENCE_PARTS;
     peers_each(peer, raft)
     {
-        if ((peer->is_voter || peer->is_old_voter) && is_to_be_asked(raft, peer)) ask(raft, peer);
+        if ((peer->is_voter || peer->is_old_voter) && is_to_be_asked(raft, peer)) presence_ask(raft, peer);
     }
 }
 

@@ -84,6 +84,7 @@ struct raft_recovered {
     uint64_t damaged_until;
     /* raft_store_begin_life() fills these in. Without a life (boot 0) nothing is compared. Borrowed during raft_new(). */
     struct raft_life life;
+    uint64_t forced_term;          /* of raft_force(); 0: it never was */
     const struct raft_claim *past; /* earlier lives, boots rising, and what they left on the disk */
     size_t past_count;
     const struct raft_other *others;
@@ -184,6 +185,7 @@ struct raft_output {
     uint64_t term;
     struct raft_server voted_for;
     uint64_t damaged_until; /* STORE_STATE: what the next start's recovery is to tell; 0: the hole is filled and decided */
+    uint64_t forced_term;   /* STORE_STATE: raft_store_note_forced() with it, unless it is 0 */
     const struct raft_other *others; /* STORE_STATE: whose lives are known (raft_store_note_others()); NULL: as before */
     size_t other_count;
     const struct raft_entry *entries;

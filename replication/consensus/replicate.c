@@ -32,6 +32,7 @@ void peer_begin(struct raft *raft, struct peer *peer)
     peer->is_unconnected = false;
     peer->acked_sequence = peer->match_sequence = 0;
     peer->told_committed = 0;
+    memset(&peer->told_claims, 0, sizeof(peer->told_claims));
     peer->is_damaged = peer->is_round_short = false;
     peer_turn(raft, peer, PEER_PROBE, last_index(raft) + 1);
     round_begin(raft, peer);
@@ -156,6 +157,7 @@ static uint32_t entries_fit(const struct raft *raft, uint64_t from)
 /* An append with `count` entries behind `previous` (0: fits everywhere). False: no memory, as if it were lost. */
 static bool append_encode(struct raft *raft, struct peer *peer, uint64_t previous, uint32_t count, uint32_t flags)
 {
+    struct raft_other told[MESSAGE_TOLD_MAX];
     struct message message;
     int err;
 
@@ -164,6 +166,7 @@ static bool append_encode(struct raft *raft, struct peer *peer, uint64_t previou
     message_begin(raft, peer, MESSAGE_APPEND, &message);
     message.flags = flags;
     message.sequence = ++raft->sequence;
+    lives_tell(raft, peer, &message, told);
     if (previous != 0) message.position = log_position(&raft->log, previous);
     message.committed = raft->committed;
     message.entry_count = count;
@@ -313,6 +316,7 @@ void on_append_response(struct raft *raft, const struct message *message, struct
     if (raft->role != RAFT_LEADER || message->term != raft->term || message->sequence > raft->sequence) return;
     peer->answered_us = raft->now_us;
     if (message->sequence > peer->acked_sequence) peer->acked_sequence = message->sequence;
+    if (message->sequence == peer->told_claims.sequence) peer->told_claims.acked = peer->told_claims.sent;
     peer->is_damaged = (message->flags & MESSAGE_DAMAGED) != 0;
     if ((message->flags & MESSAGE_REJECTED) != 0) {
         on_rejected(raft, message, peer);

@@ -41,6 +41,9 @@ int raft_store_begin_life(struct raft_store *store, uint64_t nonce);
 /* The lives of others that are to be remembered: written with the next raft_store_set_state(), as far as there is space. Copied. */
 void raft_store_note_others(struct raft_store *store, const struct raft_other *others, size_t count);
 
+/* raft_force() was called with that term: written with the next raft_store_set_state(), for good. It never falls. */
+void raft_store_note_forced(struct raft_store *store, uint64_t term);
+
 /* Whether the server of `broker` that has its store there was found to be set back or copied (RAFT_SET_BACK): it never votes again. The broker
  * may go on as another server, on a disk with another uuid: raft_store_give_up() removes all that the old one had, and makes the empty store of
  * its successor. Interrupted, it leaves a store that still says that it was set back. Errors: MESH_ENOTFOUND (no store there), MESH_ECORRUPT,

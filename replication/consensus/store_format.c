@@ -49,6 +49,7 @@ void store_state_encode(const struct store_state *state, uint8_t to[STORE_STATE_
     le_store64(to + 88, state->generation);
     le_store64(to + 96, state->cut_index);
     le_store64(to + 104, state->damaged_until);
+    le_store64(to + 112, state->forced_term);
     seal_block(to, STORE_STATE_SIZE);
 }
 
@@ -64,6 +65,7 @@ int store_state_decode(const uint8_t from[STORE_STATE_SIZE], struct store_state 
     ret_state->generation = le_load64(from + 88);
     ret_state->cut_index = le_load64(from + 96);
     ret_state->damaged_until = le_load64(from + 104);
+    ret_state->forced_term = le_load64(from + 112);
     return 0;
 }
 

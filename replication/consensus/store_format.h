@@ -27,6 +27,7 @@ struct store_state {
     uint64_t generation;    /* raised by every cut */
     uint64_t cut_index;     /* entries from here on of an earlier generation are dead, wherever they are found */
     uint64_t damaged_until; /* a hole up to there is not filled and decided yet; 0: none */
+    uint64_t forced_term;   /* raft_recovered.forced_term */
 };
 
 /* How far things are known to be good. Written without waiting: a lower bound. */

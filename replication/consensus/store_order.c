@@ -21,6 +21,7 @@ static void state_store(struct raft *raft, struct raft_output *output)
     output->term = raft->term;
     output->voted_for = raft->voted_for;
     output->damaged_until = raft->damaged_until;
+    output->forced_term = raft->forced_term;
     if (raft->has_new_others) {
         output->others = raft->others;
         output->other_count = raft->other_count;

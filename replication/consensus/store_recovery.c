@@ -269,6 +269,7 @@ static void fill_in(struct recovery *recovery)
     raft->voted_for = store->state.voted_for;
     raft->entries = store->recovered.entries;
     raft->damaged_until = store->state.damaged_until;
+    raft->forced_term = store->state.forced_term;
     raft->committed = recovery->mark.committed < store->last ? recovery->mark.committed : store->last;
     if (raft->committed < store->snapshot.index) raft->committed = store->snapshot.index;
     store->committed = raft->committed;

@@ -101,6 +101,11 @@ int raft_store_set_state(struct raft_store *store, uint64_t term, const struct r
     return store_state_write(store);
 }
 
+void raft_store_note_forced(struct raft_store *store, uint64_t term)
+{
+    if (term > store->state.forced_term) store->state.forced_term = term;
+}
+
 /* ---- the mark ---- */
 
 int store_mark_open(struct raft_store *store, struct store_mark *ret_mark)

@@ -218,7 +218,8 @@ int node_recover(struct node *node, uint64_t now_us, const struct uuid *lost, si
 enum node_output_type {
     NODE_OUTPUT_SEND,           /* `bytes` to `peer` over its link, as `link`; without a link they are lost */
     NODE_OUTPUT_WANT_LINK,      /* `peer`: a link to it is (is_wanted) or is no longer needed here. Remember it: dial until it is up, dial again */
-    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until); raft_store_note_others(others) before it, unless NULL */
+    NODE_OUTPUT_STORE_STATE,    /* raft_store_set_state(term, voted_for, damaged_until); before it raft_store_note_others(others), unless NULL,
+                                   and raft_store_note_forced(forced_term), unless 0 */
     NODE_OUTPUT_STORE_ENTRIES,  /* raft_store_append(entries, entry_count); raft_store_note_committed(committed) before it */
     NODE_OUTPUT_STORE_CHUNK,    /* raft_store_snapshot_chunk(position, config, offset, bytes, total, is_last) */
     NODE_OUTPUT_STORE_RECOVERY, /* `bytes` replace what is stored of recoveries, atomically (options.recovery) */
@@ -248,7 +249,7 @@ struct node_output {
     bool is_wanted;
     struct slice bytes;
     uint64_t store;                            /* STORE_*: for node_stored(), rising by one */
-    uint64_t term, committed, damaged_until;
+    uint64_t term, committed, damaged_until, forced_term;
     struct raft_server voted_for;
     const struct raft_other *others;
     size_t other_count;

@@ -34,6 +34,7 @@ static bool store(struct node *node, const struct raft_output *from, struct node
     output->term = from->term;
     output->voted_for = from->voted_for;
     output->damaged_until = from->damaged_until;
+    output->forced_term = from->forced_term;
     output->others = from->others;
     output->other_count = from->other_count;
     output->entries = from->entries;

@@ -93,8 +93,9 @@ static void play(struct raft *raft, const uint8_t *data, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void play_life(const uint8_t *data, size_t size, struct raft_life life)
 {
+    static const struct raft_claim past = {{1, 1}, 1, true, 1};
     struct raft_recovered recovered;
     struct raft_options options;
     struct raft_config config;
@@ -102,14 +103,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&recovered, 0, sizeof(recovered));
     memset(&config, 0, sizeof(config));
+    recovered.life = life;
+    recovered.past = &past;
+    recovered.past_count = 1;
     raft_options_init(&options);
     options.self = server(0);
     options.chain = chain;
     options.retained_bytes_max = 500;
     for (unsigned i = 0; i < 3; i++) config.voters[config.voter_count++] = server(i);
     config.learners[config.learner_count++] = server(3);
-    if (raft_new(&options, &recovered, 1000000, &raft) != 0) return 0;
+    if (raft_new(&options, &recovered, 1000000, &raft) != 0) return;
     if (raft_bootstrap(raft, 1000000, &config, slice_of("first", 5)) == 0) play(raft, data, size);
     raft_free(raft);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    play_life(data, size, (struct raft_life){0, 0});
+    play_life(data, size, (struct raft_life){2, 2}); /* the same, compared with what others know of its disk */
     return 0;
 }

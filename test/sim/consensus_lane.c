@@ -96,6 +96,7 @@ void consensus_lane_store(struct consensus_lane *lane, const struct raft_output 
         job->term = output->term;
         job->voted_for = output->voted_for;
         job->damaged_until = output->damaged_until;
+        job->forced_term = output->forced_term;
         if (output->others != NULL) copy_others(job, output);
         break;
     case RAFT_OUTPUT_STORE_ENTRIES:
@@ -168,6 +169,7 @@ static int do_job(struct consensus_lane *lane, struct consensus_job *job)
     switch (job->type) {
     case CONSENSUS_JOB_STATE:
         if (job->others != NULL) raft_store_note_others(lane->store, job->others, job->other_count);
+        if (job->forced_term != 0) raft_store_note_forced(lane->store, job->forced_term);
         return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
     case CONSENSUS_JOB_ENTRIES:
         if (job->committed > 0) raft_store_note_committed(lane->store, job->committed);

@@ -22,7 +22,7 @@ struct consensus_job {
     uint64_t store; /* number for raft_stored() */
     uint64_t term;
     struct raft_server voted_for, to;
-    uint64_t damaged_until;
+    uint64_t damaged_until, forced_term;
     struct raft_other *others; /* NULL: as before */
     size_t other_count;
     struct raft_entry *entries; /* their bodies lie in bytes */

@@ -259,7 +259,7 @@ static void look_at_others(struct consensus_watch *watch, struct view *view, boo
 }
 
 /* It told nobody more than this, if anybody. */
-static void note_claim(struct consensus_watch *watch, struct view *view, const struct raft_status *status)
+static void note_claim(struct consensus_watch *watch, struct view *view, const struct raft_brief *status)
 {
     struct raft_claim claim = raft_get_own_claim(consensus_process_raft(view->process));
     struct life_note *note = find_life(view->server, &claim.life);

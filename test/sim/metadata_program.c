@@ -154,6 +154,7 @@ static void store(struct metadata_process *process, const struct node_output *ou
                               .term = output->term,
                               .voted_for = output->voted_for,
                               .damaged_until = output->damaged_until,
+                              .forced_term = output->forced_term,
                               .entries = output->entries,
                               .entry_count = output->entry_count,
                               .committed = output->committed,

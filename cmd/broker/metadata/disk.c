@@ -124,6 +124,7 @@ static int run_job(struct disk *disk, struct job *job)
     switch (job->type) {
     case JOB_STATE:
         if (job->state.others != NULL) raft_store_note_others(disk->store, job->state.others, job->state.other_count);
+        if (job->state.forced_term != 0) raft_store_note_forced(disk->store, job->state.forced_term);
         return raft_store_set_state(disk->store, job->state.term, &job->state.voted_for, job->state.damaged_until);
     case JOB_ENTRIES:
         raft_store_note_committed(disk->store, disk->run_committed);

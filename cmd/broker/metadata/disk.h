@@ -42,7 +42,7 @@ void disk_free(struct disk *disk);
 
 /* All: MESH_ENOMEM (nothing was asked for); everything else comes by hooks. `store` numbers rise. */
 struct disk_state {
-    uint64_t term, damaged_until;
+    uint64_t term, damaged_until, forced_term;
     struct raft_server voted_for;
     const struct raft_other *others; /* NULL: as before */
     size_t other_count;

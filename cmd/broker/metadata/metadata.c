@@ -34,7 +34,8 @@ void metadata_options_init(struct metadata_options *options, struct fs *fs)
 /* A node whose disk cannot even be asked for want of memory goes on as one whose disk has failed: it says no more. */
 static void store(struct metadata *metadata, const struct node_output *output)
 {
-    const struct disk_state state = {output->term, output->damaged_until, output->voted_for, output->others, output->other_count};
+    const struct disk_state state = {output->term,      output->damaged_until, output->forced_term,
+                                     output->voted_for, output->others,        output->other_count};
     struct disk *disk = metadata->disk;
     int err;
 

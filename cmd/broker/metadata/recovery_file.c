@@ -47,7 +47,7 @@ static int check(struct slice from, const struct raft_server *self, char *messag
     if (from.size < HEADER_SIZE + 4 || memcmp(from.data, magic, sizeof(magic)) != 0 || le_load32(from.data + 4) != RECOVERY_VERSION ||
         le_load32(from.data + 40) != from.size - HEADER_SIZE - 4 ||
         le_load32(from.data + from.size - 4) != crc32c(from.data, from.size - 4) ||
-        memcmp(from.data + 8, self->broker.bytes, UUID_SIZE) != 0 || memcmp(from.data + 24, self->dir.bytes, UUID_SIZE) != 0) {
+        memcmp(from.data + 8, self->broker.bytes, UUID_SIZE) != 0 || memcmp(from.data + 24, self->dir.bytes, RAFT_DIR_FIXED_BYTES) != 0) {
         snprintf(message, message_size, "DIR/recovery is damaged, or another disk's (%zu bytes): what this broker promised when its mesh was recovered is not "
                  "known. Restore it from a copy made since the broker ran last; or, if the records here may be lost, start with an empty directory",
                  from.size);

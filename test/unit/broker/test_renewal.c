@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cmd/broker/metadata/founding_file.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/metadata/recovery_file.h"
 #include "replication/consensus/store.h"
 #include "replication/coordinator/record.h"
 #include "support/fs_mem.h"
@@ -44,6 +45,7 @@ static struct identity make_set_back(void)
 
     ck_assert_int_eq(metadata_open_identity(fs, &identity, message), 0);
     ck_assert_int_eq(identity_set_cluster(fs, &identity, &state.value.cluster), 0);
+    ck_assert_int_eq(recovery_file_store(fs, &(struct raft_server){identity.broker_id, identity.dir_id}, slice_of("promised", 8)), 0);
     ck_assert_int_eq(founding_file_store(fs, &(struct raft_server){identity.broker_id, identity.dir_id}, &state), 0);
     ck_assert_int_eq(open_store(&identity, &store, &recovered), 0);
     ck_assert_int_eq(raft_store_set_state(store, 3, &nobody, RAFT_SET_BACK), 0);
@@ -54,6 +56,7 @@ static struct identity make_set_back(void)
 /* As a start does it. */
 static bool renewed(const struct identity *before, struct identity *ret_identity)
 {
+    struct buffer promises = BUFFER_INIT;
     struct founding_state state;
     const struct raft_recovered *recovered;
     struct raft_store *store;
@@ -68,6 +71,9 @@ static bool renewed(const struct identity *before, struct identity *ret_identity
                                         sizeof(message)),
                      0);
     ck_assert_int_eq(state.phase, FOUNDING_MEMBER);
+    ck_assert_int_eq(recovery_file_load(fs, &(struct raft_server){ret_identity->broker_id, ret_identity->dir_id}, &promises, message, sizeof(message)), 0);
+    ck_assert(slice_equal(buffer_slice(&promises), slice_of("promised", 8))); /* they are the disk's */
+    buffer_deinit(&promises);
     ck_assert_int_eq(open_store(ret_identity, &store, &recovered), 0);
     ck_assert(recovered->term == 0 && recovered->damaged_until == 0 && recovered->entry_count == 0);
     raft_store_close(store);

@@ -84,6 +84,7 @@ void rig_drain(struct rig *rig)
             rig->stored_term = output.term;
             rig->voted_for = output.voted_for;
             rig->damaged_until = output.damaged_until;
+            rig->forced_term = output.forced_term;
             rig->store = output.store;
             break;
         case RAFT_OUTPUT_STORE_ENTRIES:

@@ -14,7 +14,7 @@ struct rig {
     size_t sent_count;
     uint64_t store;     /* the newest that was given out */
     uint64_t committed; /* by COMMIT */
-    uint64_t stored_term, damaged_until;
+    uint64_t stored_term, damaged_until, forced_term;
     struct raft_server voted_for;
 };
 

@@ -150,6 +150,99 @@ START_TEST(a_new_life_is_heeded_when_it_vouches_for_the_one_that_was_known)
 }
 END_TEST
 
+/* By decree it is the only voter, in a term above all others: what it forgot before is nobody's affair any more, also after a restart. */
+START_TEST(a_decree_makes_it_whole_for_what_was_said_before)
+{
+    struct message message = from_b(&of_b);
+    struct raft_claim later = {{8, 88}, 50, false, 1};
+
+    begin();
+    message.known = verdicts[11].known;
+    rig_hear(&rig, &message);
+    rig_stored(&rig);
+    ck_assert_uint_eq(rig_status(&rig).damaged_until, RAFT_SET_BACK);
+    ck_assert_int_eq(raft_force(rig.raft, rig.now_us, 50, NULL, 0), 0);
+    rig_drain(&rig);
+    rig_stored(&rig);
+    ck_assert(rig.damaged_until == 0 && rig.forced_term == 50);
+    rig_hear(&rig, &message);
+    ck_assert_uint_eq(rig_status(&rig).damaged_until, 0);
+    message.known = later;
+    rig_hear(&rig, &message);
+    ck_assert_uint_eq(rig_status(&rig).damaged_until, RAFT_SET_BACK);
+    rig_free(&rig);
+}
+END_TEST
+
+/* ---- what a leader passes on ---- */
+
+static struct message append_of_b(uint64_t sequence, const struct raft_other *told, uint32_t told_count)
+{
+    struct message message = rig_message(B, MESSAGE_APPEND, 1);
+
+    message.claim = of_b;
+    message.sequence = sequence;
+    message.told = told;
+    message.told_count = told_count;
+    return message;
+}
+
+static struct message of_c(const struct raft_claim *claim, const struct raft_claim *vouched)
+{
+    struct message message = rig_message(C, MESSAGE_PRESENCE, 1);
+
+    message.claim = *claim;
+    message.vouched = *vouched;
+    return message;
+}
+
+/* C acknowledged to the leader what only the leader knows otherwise; a state of C that forgot it finds no majority in A. */
+START_TEST(who_forgot_what_the_leader_passed_on_is_refused)
+{
+    static const struct raft_claim early = {{1, 31}, 1, false, 1}, late = {{1, 31}, 1, true, 9}, next = {{2, 32}, 1, false, 1};
+    struct raft_other told = {rig_server(C), late};
+    struct message message = of_c(&early, &early);
+
+    begin();
+    rig_hear(&rig, &message);
+    rig_stored(&rig);
+    message = append_of_b(1, &told, 1);
+    rig_hear(&rig, &message);
+    message = of_c(&next, &early); /* enough for what C itself said here */
+    rig_hear(&rig, &message);
+    rig_stored(&rig);
+    ck_assert_uint_eq(rig_status(&rig).refused, 1);
+    ck_assert(rig_last(&rig, MESSAGE_PRESENCE)->known.durable == 9 && rig_last(&rig, MESSAGE_PRESENCE)->known.has_voted);
+    message = of_c(&next, &late);
+    rig_hear(&rig, &message);
+    ck_assert_uint_eq(rig_status(&rig).refused, 1);
+    rig_free(&rig);
+}
+END_TEST
+
+/* Word of another life is not taken for it: that has to vouch for the one that was known. Of servers that are no voters nothing is kept. */
+START_TEST(another_life_that_is_passed_on_is_asked)
+{
+    static const struct raft_claim known = {{1, 31}, 1, false, 1}, next = {{2, 32}, 1, true, 9};
+    struct raft_other told[2] = {{rig_server(C), next}, {rig_server(X), next}};
+    struct message message = of_c(&known, &known);
+    struct raft_claim claim;
+    bool is_refused;
+
+    begin();
+    rig_hear(&rig, &message);
+    rig_stored(&rig);
+    rig.now_us += NET_S;
+    rig.sent_count = 0;
+    message = append_of_b(1, told, 2);
+    rig_hear(&rig, &message);
+    ck_assert(rig_last(&rig, MESSAGE_PRESENCE) != NULL && uuid_equal(&rig_last(&rig, MESSAGE_PRESENCE)->to.broker, &told[0].server.broker));
+    ck_assert(raft_get_claim(rig.raft, &told[0].server, &claim, &is_refused) && claim.life.nonce == known.life.nonce);
+    ck_assert(!raft_get_claim(rig.raft, &told[1].server, &claim, &is_refused));
+    rig_free(&rig);
+}
+END_TEST
+
 START_TEST(claims_are_of_what_is_durable)
 {
     struct message message = rig_message(B, MESSAGE_VOTE_REQUEST, 5);
@@ -294,6 +387,9 @@ int main(void)
     tcase_add_test(core, lives_before_those_that_are_remembered_are_believed);
     tcase_add_test(core, no_leader_makes_it_whole);
     tcase_add_test(core, a_new_life_is_heeded_when_it_vouches_for_the_one_that_was_known);
+    tcase_add_test(core, a_decree_makes_it_whole_for_what_was_said_before);
+    tcase_add_test(core, who_forgot_what_the_leader_passed_on_is_refused);
+    tcase_add_test(core, another_life_that_is_passed_on_is_asked);
     tcase_add_test(core, claims_are_of_what_is_durable);
     suite_add_tcase(suite, core);
     tcase_add_checked_fixture(disk, set_up, tear_down);

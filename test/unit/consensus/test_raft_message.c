@@ -134,6 +134,38 @@ START_TEST(bytes_with_lives_are_as_they_have_always_been)
 }
 END_TEST
 
+START_TEST(what_is_told_of_others_is_as_it_has_always_been)
+{
+    struct message message = sample(MESSAGE_APPEND), read;
+    struct raft_other told[2] = {{message.to, {{3, 0x0102030405060708}, 300, true, 5}}, {message.from, {{2, 2}, 7, false, 6}}}, other;
+    struct buffer bytes = BUFFER_INIT;
+    char text[1024];
+
+    message.entry_count = 0;
+    message.claim = (struct raft_claim){{1, 1}, 9, false, 8};
+    message.told = told;
+    message.told_count = 2;
+    ck_assert_int_eq(message_encode(&message, &bytes), 0);
+    for (size_t i = 82; i < 82 + 46; i++)
+        snprintf(text + 2 * (i - 82), 3, "%02x", bytes.data[i]);
+    ck_assert_str_eq(text, "021111111111111111111111111111111112121212121212121212121212121212030807060504030201ac020501");
+    ck_assert_int_eq(decode(buffer_slice(&bytes), &read), 0);
+    ck_assert_int_eq(message_decode(buffer_slice(&bytes), &read), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(message_next_told(&read.told_bytes, &other) && raft_server_equal(&other.server, &told[i].server));
+        ck_assert(other.claim.life.boot == told[i].claim.life.boot && other.claim.life.nonce == told[i].claim.life.nonce);
+        ck_assert(other.claim.term == told[i].claim.term && other.claim.durable == told[i].claim.durable &&
+                  other.claim.has_voted == told[i].claim.has_voted);
+    }
+    ck_assert(!message_next_told(&read.told_bytes, &other));
+    for (size_t size = 0; size < bytes.size; size++)
+        ck_assert_int_ne(decode(slice_of(bytes.data, size), &read), 0);
+    bytes.data[82] = MESSAGE_TOLD_MAX + 1;
+    ck_assert_int_ne(decode(buffer_slice(&bytes), &read), 0);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
 START_TEST(what_is_written_is_read)
 {
     struct message message, want = sample((enum message_type)_i);
@@ -239,6 +271,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, bytes_are_as_they_have_always_been, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
     tcase_add_test(tcase, bytes_with_lives_are_as_they_have_always_been);
+    tcase_add_test(tcase, what_is_told_of_others_is_as_it_has_always_been);
     tcase_add_loop_test(tcase, what_is_written_is_read, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
     tcase_add_loop_test(tcase, cut_or_longer_it_is_refused, MESSAGE_VOTE_REQUEST, MESSAGE_PRESENCE + 1);
     tcase_add_test(tcase, lies_are_refused);

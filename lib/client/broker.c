@@ -1,5 +1,6 @@
 #include "client/broker.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "client/client.h"
 
@@ -111,8 +112,33 @@ static struct connection *find_connection(struct broker *broker, int32_t shard, 
         struct connection *connection = container_of(node, struct connection, node);
         if (connection->lane != lane || (shard != CONNECTION_ANY_SHARD && connection->shard != shard)) continue;
         found = connection;
-        if (connection_is_ready(connection)) break; /* any will do: then a ready one */
+        if (connection_is_ready(connection) && !connection->is_doubted) break; /* any will do: then one that answers */
     }
+    return found;
+}
+
+/* A broker that is silent on one of its connections is likely to be on the others. */
+static bool has_doubted(const struct broker *broker)
+{
+    list_for_each(node, &broker->connections)
+    {
+        if (container_of(node, struct connection, node)->is_doubted) return true;
+    }
+    return false;
+}
+
+/* Of those for commands; one in doubt only when all are. There is one. */
+static struct connection *find_ready(struct broker *broker)
+{
+    struct connection *found = NULL;
+
+    list_for_each(node, &broker->connections)
+    {
+        struct connection *connection = container_of(node, struct connection, node);
+        if (connection->lane != CONNECTION_REQUESTS || !connection_is_ready(connection)) continue;
+        if (found == NULL || !connection->is_doubted) found = connection;
+    }
+    MESH_ASSERT(found != NULL);
     return found;
 }
 
@@ -178,6 +204,7 @@ static enum connection_state best_state(struct broker *broker)
 
 struct connection *broker_any_ready(struct mesh_client *client)
 {
+    struct connection *doubted = NULL;
     struct broker *idle = NULL;
     bool is_trying = false;
 
@@ -185,11 +212,16 @@ struct connection *broker_any_ready(struct mesh_client *client)
     {
         struct broker *broker = container_of(node, struct broker, node);
         enum connection_state state = best_state(broker);
-        if (state == CONNECTION_READY) return find_connection(broker, -1, CONNECTION_REQUESTS);
+        if (state == CONNECTION_READY) {
+            struct connection *ready = find_ready(broker);
+            if (!has_doubted(broker)) return ready;
+            if (doubted == NULL) doubted = ready;
+        }
         if (state == CONNECTION_CONNECTING || state == CONNECTION_GREETING) is_trying = true;
         if (state == CONNECTION_CLOSED && idle == NULL) idle = broker;
         if (state == CONNECTION_BACKOFF) connection_want(find_connection(broker, -1, CONNECTION_REQUESTS));
     }
+    if (doubted != NULL && (idle == NULL || is_trying) && client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) return doubted;
     if (idle == NULL) return NULL;
     if (!is_trying || client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) {
         struct connection *connection = NULL;

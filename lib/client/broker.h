@@ -6,6 +6,9 @@
  *   UNTRIED --ready--> REACHED <--ready------------.
  *      '---- an attempt fails, or takes long ----> UNREACHED
  *
+ * A connection whose broker owes answers and keeps silent is **in doubt** (connection.h): others are asked who leads, and when that is
+ * another broker, what is under way there is given up (producer_routes.c, consumer_fetch.c).
+ *
  * A leader that is UNREACHED is used through another broker that is REACHED (a **relay**: topic_route()), and tried again in the
  * background every second or two until it is reached. */
 #ifndef CLIENT_BROKER_H
@@ -59,7 +62,8 @@ void broker_note_attempt(struct broker *broker);
 void broker_note_failure(struct broker *broker);
 
 /* A ready connection for commands to any broker, or NULL; then attempts are under way: one broker after the
- * other, and the next one too when the first keeps silent. */
+ * other, and the next one too when the first keeps silent. A broker with a
+ * connection in doubt is taken only when there is no other to be had. */
 struct connection *broker_any_ready(struct mesh_client *client);
 
 /* Whether commands could be sent to some broker now. */

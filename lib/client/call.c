@@ -57,11 +57,54 @@ static void wait_for_connection(struct call *call)
     client_mark(call->client, &call->client->call_pump);
 }
 
+/* ---- leaving a request behind ---- */
+
+/* An answer that still comes is nobody's: a request of its own takes it. */
+static int ignore_answered(struct request *request, const struct frame_header *header, struct slice message,
+                           uint8_t **ret_attachment)
+{
+    (void)header, (void)message, (void)ret_attachment;
+    free(request);
+    return 0;
+}
+
+static void ignore_failed(struct request *request, int error, bool was_sent)
+{
+    (void)error, (void)was_sent;
+    free(request);
+}
+
+static const struct request_handler ignore_handler = {ignore_answered, NULL, ignore_failed};
+
+/* The call's request is in flight no more. */
+static void leave_request(struct call *call)
+{
+    struct connection *connection = call->request.connection;
+    struct request *orphan = malloc(sizeof(*orphan));
+
+    if (orphan == NULL) { /* without memory to remember it, the connection goes */
+        request_table_remove(&connection->requests, &call->request);
+        connection_fail(connection, MESH_ENOMEM, "out of memory");
+    } else {
+        request_table_replace(&connection->requests, &call->request, orphan);
+        orphan->handler = &ignore_handler;
+    }
+    call->request.connection = NULL;
+}
+
+/* ---- time ---- */
+
 static void timer_due(struct timer *timer, uint64_t now_ms)
 {
     struct call *call = container_of(timer, struct call, timer);
 
     if (now_ms < call->deadline_ms) {
+        if (call->request.connection != NULL) { /* its patience is at an end */
+            call->last_error = MESH_ETIMEDOUT;
+            call->patience_ms *= 2;
+            connection_doubt(call->request.connection);
+            leave_request(call);
+        }
         wait_for_connection(call);
         return;
     }
@@ -135,7 +178,7 @@ static struct connection *choose_connection(struct call *call)
     broker = broker_find(call->client, call->node_id);
     if (broker == NULL || broker->reach == BROKER_UNREACHED) return broker_any_ready(call->client); /* any broker is the entry */
     if (broker_connection(broker, -1, CONNECTION_REQUESTS, &connection) != 0) return NULL;
-    if (connection_is_ready(connection)) return connection;
+    if (connection_is_ready(connection)) return connection->is_doubted ? broker_any_ready(call->client) : connection;
     connection_want(connection);
     return NULL;
 }
@@ -144,6 +187,14 @@ static struct connection *choose_connection(struct call *call)
 static bool is_refused(const struct call *call)
 {
     return call->client->now_ms >= call->refused_deadline_ms && broker_is_all_refused(call->client);
+}
+
+/* It has been sent: by when there should be an answer, if another broker may be asked instead. */
+static void limit_patience(struct call *call)
+{
+    uint64_t until_ms = call->client->now_ms + call->patience_ms;
+
+    if (call->patience_ms > 0 && call->is_repeatable && until_ms < call->deadline_ms) client_arm(call->client, &call->timer, until_ms);
 }
 
 void call_pump_run(struct pump *pump)
@@ -168,6 +219,8 @@ void call_pump_run(struct pump *pump)
             list_push_back(&client->calls, &call->node);
         else if (err != 0)
             finish_failed(call, err);
+        else
+            limit_patience(call);
     }
 }
 
@@ -194,37 +247,10 @@ int call_new(struct mesh_client *client, enum frame_op op, void (*done)(struct c
     return 0;
 }
 
-/* An answer that still comes is nobody's: a request of its own takes it. */
-static int ignore_answered(struct request *request, const struct frame_header *header, struct slice message,
-                           uint8_t **ret_attachment)
-{
-    (void)header, (void)message, (void)ret_attachment;
-    free(request);
-    return 0;
-}
-
-static void ignore_failed(struct request *request, int error, bool was_sent)
-{
-    (void)error, (void)was_sent;
-    free(request);
-}
-
-static const struct request_handler ignore_handler = {ignore_answered, NULL, ignore_failed};
-
 void call_free(struct call *call)
 {
     if (call == NULL) return;
-    if (call->request.connection != NULL) {
-        struct request *orphan = malloc(sizeof(*orphan));
-        if (orphan == NULL) {
-            call->done = NULL; /* without memory to remember it, the connection goes */
-            request_table_remove(&call->request.connection->requests, &call->request);
-            connection_fail(call->request.connection, MESH_ENOMEM, "out of memory");
-        } else {
-            request_table_replace(&call->request.connection->requests, &call->request, orphan);
-            orphan->handler = &ignore_handler;
-        }
-    }
+    if (call->request.connection != NULL) leave_request(call);
     list_remove(&call->node);
     client_remove_timer(call->client, &call->timer);
     buffer_deinit(&call->message);
@@ -269,6 +295,7 @@ int call_wait(struct call *call, struct buffer *ret_answer)
 
     call->done = wait_done;
     call->user = &waiting;
+    call->patience_ms = CALL_WAIT_PATIENCE_MS;
     if (client->is_dispatching) {
         call_free(call);
         return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");

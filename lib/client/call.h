@@ -9,6 +9,9 @@
 #include "client/client.h"
 #include "client/request_table.h"
 
+#define CALL_PATIENCE_MS      1000 /* of what the library itself wants to know */
+#define CALL_WAIT_PATIENCE_MS 5000 /* of what an application waits for: brokers ask others for some of it, which takes up to two seconds */
+
 struct call {
     struct request request;
     struct list_node node; /* in client->calls while it waits for a connection */
@@ -18,10 +21,11 @@ struct call {
     int32_t node_id; /* the broker that must answer; -1: any */
     bool is_repeatable;
     uint32_t attempts;
+    uint32_t patience_ms; /* 0: none but the deadline. Unanswered for so long it is asked of another broker, then twice as long */
     uint64_t deadline_ms;
     uint64_t
         refused_deadline_ms; /* not later while every broker refuses; TIMER_NEVER: deadline_ms alone counts */
-    struct timer timer;      /* deadline, or the end of a backoff */
+    struct timer timer;      /* deadline, the end of a backoff, or of its patience */
     int last_error;          /* of the last attempt, 0 before */
     char last_text[256];
 

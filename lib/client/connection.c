@@ -62,6 +62,7 @@ static void shut(struct connection *connection, int error)
 {
     close_socket(connection);
     connection->session++;
+    connection->is_doubted = false;
     fail_requests(connection, error);
     send_queue_reset(&connection->out);
     connection_io_reset(connection);
@@ -274,14 +275,32 @@ void connection_hurry(struct connection *connection, uint32_t wait_ms)
 
 /* ---- timer ---- */
 
-/* A broker that owes an answer and has been silent for too long is given up. */
+uint32_t connection_doubt_ms(const struct connection *connection)
+{
+    uint32_t limit_ms = (uint32_t)connection->client->timeout_ms, doubt_ms = CONNECTION_DOUBT_MS + connection->patience_ms;
+
+    return doubt_ms < limit_ms ? doubt_ms : limit_ms;
+}
+
+/* Whoever has something under way there looks whether others know better: see broker.h. */
+void connection_doubt(struct connection *connection)
+{
+    if (connection->is_doubted || connection->client->now_ms < connection->progress_ms + connection_doubt_ms(connection)) return;
+    connection->is_doubted = true;
+    connection->client->reach_generation++;
+    client_mark_all(connection->client);
+}
+
+/* A broker that owes an answer and is silent comes into doubt, and is given up in the end. */
 static void check_silence(struct connection *connection, uint64_t now_ms)
 {
+    uint64_t doubt_at_ms = connection->progress_ms + connection_doubt_ms(connection);
     uint64_t limit_ms = connection->progress_ms + (uint64_t)connection->client->timeout_ms;
 
     if (connection->requests.count == 0 && connection->receiving == NULL) return;
     if (now_ms < limit_ms) {
-        client_arm(connection->client, &connection->timer, limit_ms);
+        connection_doubt(connection);
+        client_arm(connection->client, &connection->timer, now_ms < doubt_at_ms ? doubt_at_ms : limit_ms);
         return;
     }
     connection_fail(connection, MESH_ETIMEDOUT, "no answer for %d ms", connection->client->timeout_ms);

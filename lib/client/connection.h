@@ -37,6 +37,7 @@ enum connection_lane { CONNECTION_REQUESTS, CONNECTION_FETCH };
 #define CONNECTION_STAGE_MAX    1024 /* attachments up to this are copied into the send ring */
 #define CONNECTION_CONNECT_MS   5000 /* for one socket address, when there are more to try */
 #define CONNECTION_PROBLEM_SIZE 256
+#define CONNECTION_DOUBT_MS     1000 /* a broker that owes answers and says nothing for so long is in doubt */
 
 struct connection {
     struct list_node node;       /* in its broker's list */
@@ -57,6 +58,8 @@ struct connection {
     uint32_t failures;  /* in a row */
     struct timer timer; /* connecting, greeting, backoff, or a silent broker */
     uint64_t progress_ms;
+    uint32_t patience_ms; /* answers may be held back for so long by request */
+    bool is_doubted;      /* ready, but silent for CONNECTION_DOUBT_MS and its patience: others are asked how things are */
     uint64_t session;                          /* raised each time it is closed */
     char problem[CONNECTION_PROBLEM_SIZE];     /* why the last attempt failed: "" or a clause */
     char refusal[CONNECTION_PROBLEM_SIZE / 2]; /* what the broker said to HELLO, or "" */
@@ -97,6 +100,9 @@ static inline bool connection_is_relay(const struct connection *connection)
     return connection->shard == CONNECTION_RELAY;
 }
 
+/* Somebody waits for an answer of it: if it has been silent for too long, it is in doubt from now on. */
+void connection_doubt(struct connection *connection);
+
 /* Queues a request with its attachment (borrowed until the request is answered or failed). Errors:
  * MESH_EAGAIN (the send queue is full: after the next flush), MESH_ENOMEM. */
 int connection_request(struct connection *connection, struct request *request, enum frame_op op,
@@ -120,6 +126,8 @@ void connection_event(struct connection *connection, uint32_t events);
 /* ---- between connection.c and connection_io.c ---- */
 
 int connection_read(struct connection *connection);
+/* How long it may be silent before it is in doubt; never longer than the client's timeout, after which it is given up. */
+uint32_t connection_doubt_ms(const struct connection *connection);
 void connection_io_reset(struct connection *connection);
 
 #endif

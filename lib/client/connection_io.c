@@ -122,8 +122,7 @@ int connection_request(struct connection *connection, struct request *request, e
     request->end_position = connection->out.position_in;
     if (connection->requests.count == 1) connection->progress_ms = connection->client->now_ms;
     if (!timer_is_armed(&connection->timer))
-        client_arm(connection->client, &connection->timer,
-                   connection->client->now_ms + (uint64_t)connection->client->timeout_ms);
+        client_arm(connection->client, &connection->timer, connection->client->now_ms + connection_doubt_ms(connection));
     return 0;
 }
 
@@ -342,6 +341,7 @@ int connection_read(struct connection *connection)
         if (err == MESH_EAGAIN) return 0;
         if (err != 0) return err;
         connection->progress_ms = connection->client->now_ms;
+        connection->is_doubted = false;
         total += size;
         err = parse(connection);
         if (err != 0) return err;

@@ -159,6 +159,7 @@ static int ask(struct mesh_consumer *consumer, struct fetch_session *session, si
         list_push_front(&consumer->idle, &fetch->node);
         return err;
     }
+    if (session->connection->patience_ms < max_wait_ms(consumer)) session->connection->patience_ms = max_wait_ms(consumer);
     fetch->bytes_promised = bytes;
     consumer->bytes_promised += bytes;
     consumer->in_flight_count++;
@@ -208,6 +209,33 @@ static void route_idle(struct mesh_consumer *consumer)
         assignment_update(container_of(node, struct assignment, state_node));
 }
 
+static bool is_led_elsewhere(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->ask_count; i++) {
+        const struct fetch_ask *ask = &fetch->asks[i];
+        struct connection *route = is_current(ask) ? topic_route(ask->assignment->topic, ask->assignment->partition, CONNECTION_FETCH) : NULL;
+
+        if (route != NULL && route != fetch->session->connection) return true;
+    }
+    return false;
+}
+
+/* A broker that keeps silent, while another leads what was asked of it, is not waited for. */
+static void give_up_left(struct mesh_consumer *consumer)
+{
+    struct list_node *node = consumer->in_flight.next;
+
+    while (node != &consumer->in_flight) {
+        struct fetch *fetch = container_of(node, struct fetch, node);
+        struct connection *connection = fetch->session->connection;
+
+        node = node->next;
+        if (!connection->is_doubted || !is_led_elsewhere(fetch)) continue;
+        connection_fail(connection, MESH_ETIMEDOUT, "it keeps silent, and another broker leads");
+        node = consumer->in_flight.next; /* those of that connection are gone from the list */
+    }
+}
+
 /* Topics that are gone stop their assignments; changed routes are noticed. */
 static void look_at_topics(struct mesh_consumer *consumer)
 {
@@ -233,6 +261,7 @@ static void look_at_topics(struct mesh_consumer *consumer)
     }
     consumer->reach_seen = consumer->client->reach_generation;
     route_idle(consumer);
+    give_up_left(consumer);
 }
 
 static void end_backoffs(struct mesh_consumer *consumer)

@@ -107,6 +107,7 @@ static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **
     err = offset_call->asks == NULL
               ? MESH_ENOMEM
               : call_new(consumer->client, FRAME_OP_LIST_OFFSETS, answered, offset_call, &offset_call->call);
+    if (err == 0) offset_call->call->patience_ms = CALL_PATIENCE_MS;
     if (err != 0) {
         free_offset_call(offset_call);
         return err;

@@ -137,6 +137,15 @@ static void requeue(struct delivery_queue *queue, struct producer_batch *batch, 
     }
 }
 
+/* An attempt may have stored it: again, where the broker would recognise it; else nobody knows, and that is told (rule 7). */
+static void doubt(struct delivery_queue *queue, struct producer_batch *batch, int error, uint64_t now_ms, uint32_t wait_ms)
+{
+    if (queue->is_idempotent)
+        requeue(queue, batch, true, now_ms, wait_ms);
+    else
+        fail(queue, batch, error, true);
+}
+
 /* A batch has come back from its flight. */
 static void landed(struct delivery_queue *queue)
 {
@@ -211,7 +220,7 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
         queue->failures = 0;
         break;
     case DELIVERY_RETRY: requeue(queue, batch, false, now_ms, wait_ms); break;
-    case DELIVERY_UNCLEAR: requeue(queue, batch, true, now_ms, wait_ms); break;
+    case DELIVERY_UNCLEAR: doubt(queue, batch, result->error, now_ms, wait_ms); break;
     case DELIVERY_NEW_ID:
         batch->maybe_stored = false;
         abandon_producer_id(queue);
@@ -231,13 +240,23 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     landed(queue);
 }
 
-void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, bool was_sent,
+void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, int error, bool was_sent,
                          uint64_t now_ms, uint32_t wait_ms)
 {
     MESH_ASSERT(batch->state == BATCH_IN_FLIGHT);
-    if (was_sent) queue->refusal = 0; /* what it would have said now is not known */
-    requeue(queue, batch, was_sent, now_ms, wait_ms);
+    if (was_sent) {
+        queue->refusal = 0; /* what it would have said now is not known */
+        doubt(queue, batch, error, now_ms, wait_ms);
+    } else {
+        requeue(queue, batch, false, now_ms, wait_ms);
+    }
     landed(queue);
+}
+
+void delivery_queue_hurry(struct delivery_queue *queue)
+{
+    queue->retry_ms = 0;
+    queue->failures = 0;
 }
 
 void delivery_queue_give_up(struct delivery_queue *queue, struct producer_batch *batch, int error)

@@ -18,7 +18,8 @@
  * 5. UNKNOWN_PRODUCER, PRODUCER_FENCED: the broker has lost its memory of us. A batch that may have been
  * stored by an earlier attempt is UNKNOWN (sending it under a new id could store it twice); the others go on
  * under a new id.
- * 6. A batch is FAILED only when no attempt can have stored it, else UNKNOWN. */
+ * 6. A batch is FAILED only when no attempt can have stored it, else UNKNOWN.
+ * 7. Without sequences nobody would recognise a second copy: what may have been stored is UNKNOWN at once, and never sent again. */
 #ifndef CLIENT_DELIVERY_QUEUE_H
 #define CLIENT_DELIVERY_QUEUE_H
 
@@ -72,10 +73,19 @@ struct producer_batch *delivery_queue_take(struct delivery_queue *queue);
 void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch *batch,
                              const struct produce_result *result, uint64_t now_ms, uint32_t wait_ms);
 
-/* No answer will come for a batch in flight: the connection is gone. was_sent: some of it may have arrived.
+/* No answer will come for a batch in flight: the connection is gone, with `error`. was_sent: some of it may have arrived.
  */
-void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, bool was_sent,
+void delivery_queue_lost(struct delivery_queue *queue, struct producer_batch *batch, int error, bool was_sent,
                          uint64_t now_ms, uint32_t wait_ms);
+
+/* There is another way to go, or another leader: what failed before says nothing about it, so the backoff is over. */
+void delivery_queue_hurry(struct delivery_queue *queue);
+
+/* Whether what it has been given does not get through, so that records that may go elsewhere should. */
+static inline bool delivery_queue_is_stuck(const struct delivery_queue *queue)
+{
+    return queue->failures > 0 && queue->waiting + queue->in_flight > 0;
+}
 
 /* Gives up a waiting batch: FAILED or UNKNOWN with this error. */
 void delivery_queue_give_up(struct delivery_queue *queue, struct producer_batch *batch, int error);

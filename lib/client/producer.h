@@ -40,6 +40,7 @@ struct producer_lane {
     struct list_node ready, open;
     size_t in_flight_bytes;
     uint32_t in_flight_requests;
+    bool is_left;            /* something in flight belongs to another lane by now */
     struct list_node posted; /* requests that nobody answers (acks 0) */
 };
 
@@ -50,6 +51,7 @@ struct producer_partition {
     struct producer_batch *open;
     struct producer_lane *lane;
     bool is_route_stale; /* it goes another way once nothing is in flight; until then nothing more is sent */
+    int32_t leader_epoch; /* as of its route */
     uint32_t size_hint;  /* bytes: recent batches were about this large */
     struct list_node ready_node, open_node, deliver_node, backoff_node;
 };
@@ -124,6 +126,8 @@ static inline size_t producer_batch_limit(const struct mesh_producer *producer)
 }
 
 /* producer_routes.c */
+/* Whether records that may go anywhere should go there: it has a leader, and what it was given gets through. */
+bool producer_accepts(const struct mesh_producer *producer, uint32_t index);
 int producer_partition_get(struct mesh_producer *producer, uint32_t index,
                            struct producer_partition **ret_partition);
 void producer_partition_free(struct producer_partition *partition);

@@ -55,7 +55,7 @@ static void untake(struct mesh_producer *producer, struct producer_batch *batch)
 {
     struct delivery_queue *queue = &batch->partition->queue;
 
-    delivery_queue_lost(queue, batch, false, producer->client->now_ms, draw_backoff(producer, queue));
+    delivery_queue_lost(queue, batch, MESH_EAGAIN, false, producer->client->now_ms, draw_backoff(producer, queue));
     producer_partition_update(batch->partition);
 }
 
@@ -189,7 +189,7 @@ static void touched(struct producer_partition *partition)
 static bool is_topic_error(int error)
 {
     return error == MESH_ENOT_LEADER || error == MESH_ESTALE_EPOCH || error == MESH_EUNKNOWN_EPOCH ||
-           error == MESH_EUNKNOWN_TOPIC || error == MESH_ETOOLARGE || error == MESH_EUNREACHABLE;
+           error == MESH_EUNKNOWN_TOPIC || error == MESH_ETOOLARGE || error == MESH_EUNREACHABLE || error == MESH_EUNCOMMITTED;
 }
 
 static void apply(struct mesh_producer *producer, struct producer_batch *batch,
@@ -296,14 +296,14 @@ static int apply_results(struct produce_request *request, struct slice message)
     return 0;
 }
 
-static void lose_batches(struct produce_request *request, bool was_sent)
+static void lose_batches(struct produce_request *request, int error, bool was_sent)
 {
     struct mesh_producer *producer = request->producer;
 
     for (struct producer_batch *batch = request->batches, *next; batch != NULL; batch = next) {
         struct delivery_queue *queue = &batch->partition->queue;
         next = batch->next_in_request;
-        delivery_queue_lost(queue, batch, was_sent, producer->client->now_ms, draw_backoff(producer, queue));
+        delivery_queue_lost(queue, batch, error, was_sent, producer->client->now_ms, draw_backoff(producer, queue));
         touched(batch->partition);
         producer_partition_update(batch->partition);
     }
@@ -324,7 +324,7 @@ static int answered(struct request *base, const struct frame_header *header, str
     leave_lane(request);
     err =
         header->flags & FRAME_FLAG_ERROR ? apply_refusal(request, message) : apply_results(request, message);
-    if (err != 0) lose_batches(request, true);
+    if (err != 0) lose_batches(request, err, true);
     request_give(request);
     producer_deliver(producer);
     client_mark(producer->client, &producer->pump);
@@ -336,13 +336,13 @@ static void failed(struct request *base, int error, bool was_sent)
     struct produce_request *request = container_of(base, struct produce_request, request);
     struct mesh_producer *producer = request->producer;
 
-    (void)error;
     if (producer == NULL) {
         free(request);
         return;
     }
     leave_lane(request);
-    lose_batches(request, was_sent);
+    lose_batches(request, error, was_sent);
+    if (!producer->is_closing) topic_refresh(producer->topic); /* whoever broke off may lead no more; others know */
     request_give(request);
     client_mark(producer->client, &producer->pump);
 }
@@ -393,7 +393,7 @@ void producer_forget_requests(struct mesh_producer *producer)
     {
         struct produce_request *request = container_of(node, struct produce_request, node);
         leave_lane(request);
-        lose_batches(request, true);
+        lose_batches(request, MESH_ECANCELED, true);
         list_remove(&request->node);
         request->producer = NULL;
     }

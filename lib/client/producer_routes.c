@@ -51,15 +51,29 @@ void producer_lane_free(struct producer_lane *lane)
     free(lane);
 }
 
+/* Whether the topic knows of a later leader than it did when this was asked last. */
+static bool has_new_leader(struct producer_partition *partition)
+{
+    const struct topic *topic = partition->producer->topic;
+    int32_t epoch = partition->index < topic->partition_count ? topic->partitions[partition->index].leader_epoch : -1;
+    bool is_new = epoch > partition->leader_epoch;
+
+    partition->leader_epoch = epoch;
+    return is_new;
+}
+
 static void route(struct producer_partition *partition)
 {
     struct mesh_producer *producer = partition->producer;
     struct producer_lane *lane;
 
     lane = lane_of(producer, topic_route(producer->topic, partition->index, CONNECTION_REQUESTS));
+    if (has_new_leader(partition)) delivery_queue_hurry(&partition->queue);
     /* What is in flight on one connection must not be overtaken on another. */
     partition->is_route_stale = lane == &producer->unrouted || (lane != partition->lane && partition->queue.in_flight > 0);
+    if (partition->is_route_stale && lane != &producer->unrouted) partition->lane->is_left = true;
     if (lane == partition->lane || partition->queue.in_flight > 0) return;
+    if (lane != &producer->unrouted) delivery_queue_hurry(&partition->queue);
     list_remove(&partition->ready_node);
     list_remove(&partition->open_node);
     partition->lane = lane;
@@ -77,6 +91,7 @@ int producer_partition_get(struct mesh_producer *producer, uint32_t index,
     partition->producer = producer;
     partition->index = index;
     partition->lane = &producer->unrouted;
+    partition->leader_epoch = INT32_MAX; /* none is newer, the first time */
     delivery_queue_init(&partition->queue, producer->is_idempotent, producer->in_flight_max);
     list_init(&partition->ready_node);
     list_init(&partition->open_node);
@@ -99,6 +114,15 @@ void producer_partition_free(struct producer_partition *partition)
     free(partition);
 }
 
+bool producer_accepts(const struct mesh_producer *producer, uint32_t index)
+{
+    const struct topic *topic = producer->topic;
+    const struct producer_partition *partition = index < producer->partition_count ? producer->partitions[index] : NULL;
+
+    if (index >= topic->partition_count || topic->partitions[index].leader < 0) return false;
+    return partition == NULL || !delivery_queue_is_stuck(&partition->queue);
+}
+
 static void set_membership(struct list_node *list, struct list_node *node, bool is_member)
 {
     if (!is_member)
@@ -115,6 +139,8 @@ void producer_partition_update(struct producer_partition *partition)
     bool has_slot, is_waiting;
 
     if (partition->is_route_stale && queue->in_flight == 0) route(partition);
+    if ((int32_t)partition->index == producer->sticky && !producer_accepts(producer, partition->index))
+        producer->sticky_bytes = producer->batch_bytes_max; /* the next record without a key goes elsewhere */
     if (delivery_queue_needs_producer_id(queue)) producer_ask_id(producer);
     has_slot = delivery_queue_has_slot(queue, now_ms) && (!partition->is_route_stale || queue->in_flight == 0);
     is_waiting = queue->next != NULL;
@@ -177,6 +203,7 @@ void producer_ask_id(struct mesh_producer *producer)
         return;
     }
     producer->id_call = call;
+    call->patience_ms = CALL_PATIENCE_MS;
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
 }
 
@@ -198,6 +225,21 @@ static void ask_missing_ids(struct mesh_producer *producer)
 
 /* ---- routes ---- */
 
+/* A broker that keeps silent, while another leads what it owes answers for: they are not waited for. What was sent comes back, and goes to
+ * the new leader, who knows what it has already; without sequences its fate is unknown. */
+static void give_up_left(struct mesh_producer *producer)
+{
+    list_for_each_safe(node, &producer->lanes)
+    {
+        struct producer_lane *lane = container_of(node, struct producer_lane, node);
+        bool is_left = lane->is_left;
+
+        lane->is_left = false;
+        if (is_left && lane->connection->is_doubted)
+            connection_fail(lane->connection, MESH_ETIMEDOUT, "it keeps silent, and another broker leads");
+    }
+}
+
 static void route_all(struct mesh_producer *producer)
 {
     for (uint32_t i = 0; i < producer->partition_count; i++) {
@@ -206,6 +248,7 @@ static void route_all(struct mesh_producer *producer)
         route(partition);
         producer_partition_update(partition);
     }
+    give_up_left(producer);
 }
 
 /* Thousands of open batches want room to grow in: what is not used is not taken. */

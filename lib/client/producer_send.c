@@ -12,6 +12,7 @@
 #include <x86intrin.h>
 #endif
 
+#define ACCEPTING_LOOKS     64 /* partitions that a record without a key tries, when others do not accept */
 #define HEADERS_ON_STACK    16
 #define STICKY_RECORD_EXTRA 16    /* bytes that a record takes beside its value, about */
 #define CLOCK_REUSE_TICKS   32768 /* about 10 us: a clock read costs a third of a record */
@@ -33,18 +34,24 @@ static int64_t record_time_ms(struct mesh_producer *producer)
 
 /* ---- partitions ---- */
 
-/* Another partition for records without a key: one that has a leader, if a few draws find it. */
+/* The first one at or after `from` that takes records now; `from` itself when none near it does. */
+static int32_t find_accepting(const struct mesh_producer *producer, int32_t from)
+{
+    int32_t count = (int32_t)producer->topic->partition_count;
+
+    for (int32_t i = 0; i < count && i < ACCEPTING_LOOKS; i++)
+        if (producer_accepts(producer, (uint32_t)((from + i) % count))) return (from + i) % count;
+    return from;
+}
+
+/* Another partition for records without a key. When none accepts, records wait in one all the same, a batch in each. */
 static void choose_sticky(struct mesh_producer *producer)
 {
-    const struct topic *topic = producer->topic;
+    int32_t count = (int32_t)producer->topic->partition_count;
+    int32_t drawn = (int32_t)random_below(&producer->client->random, (uint64_t)count);
 
-    for (int tries = 0; tries < 4; tries++) {
-        int32_t drawn = (int32_t)random_below(&producer->client->random, topic->partition_count);
-        if (drawn == producer->sticky && topic->partition_count > 1)
-            drawn = (drawn + 1) % (int32_t)topic->partition_count;
-        producer->sticky = drawn;
-        if (topic->partitions[drawn].leader >= 0) break;
-    }
+    if (drawn == producer->sticky) drawn = (drawn + 1) % count;
+    producer->sticky = find_accepting(producer, drawn);
     producer->sticky_bytes = 0;
 }
 
@@ -66,7 +73,7 @@ __attribute__((noinline)) static int ask_partitioner(struct mesh_producer *produ
     } else if (producer->partitioner_fn != NULL) {
         *ret_partition = producer->partitioner_fn(producer->partitioner_user, record, count);
     } else if (producer->partitioner == MESH_PARTITIONER_ROUND_ROBIN) {
-        producer->sticky = (producer->sticky + 1) % count;
+        producer->sticky = find_accepting(producer, (producer->sticky + 1) % count);
         *ret_partition = producer->sticky;
     } else if (record->key != NULL) {
         *ret_partition = partitioner_of_key(key, count);

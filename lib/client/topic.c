@@ -12,6 +12,11 @@
 
 static const struct backoff refresh_backoff = {50, 1000};
 
+/* Somebody will lead soon: the first looks for whom come quickly, the quicker the less there is to tell. */
+#define AWAITING_LOOKS   12
+#define AWAITING_MAX_MS  150
+#define AWAITING_MORE_MS 16 /* and a millisecond for so many partitions */
+
 static void refresh_now(struct topic *topic);
 
 /* ---- cache ---- */
@@ -136,6 +141,7 @@ static void ask_cluster(struct mesh_client *client)
     }
     client->cluster_retry_ms = client->now_ms + 1000;
     if (call_new(client, FRAME_OP_CLUSTER, cluster_answered, NULL, &call) != 0) return;
+    call->patience_ms = CALL_PATIENCE_MS;
     client->cluster_call = call;
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
 }
@@ -227,6 +233,31 @@ static int take_answer(struct topic *topic, struct slice message)
     return err;
 }
 
+/* Whether a partition has no leader, or one that is not reached: most likely another is about to be elected. */
+static bool awaits_leader(const struct topic *topic)
+{
+    struct mesh_client *client = topic->client;
+
+    for (uint32_t i = 0; topic->is_known && i < topic->partition_count; i++) {
+        const struct broker *broker = broker_find(client, topic->partitions[i].leader);
+
+        if (topic->partitions[i].leader < 0 || (broker != NULL && broker->reach == BROKER_UNREACHED)) return true;
+    }
+    return false;
+}
+
+/* Whoever asks because of a wrong route and learns nothing new asks the more seldom. */
+static uint32_t refresh_pause_ms(const struct topic *topic)
+{
+    struct backoff backoff = refresh_backoff;
+
+    if (topic->unchanged < AWAITING_LOOKS && awaits_leader(topic)) {
+        uint32_t max_ms = AWAITING_MAX_MS + topic->partition_count / AWAITING_MORE_MS;
+        if (max_ms < backoff.max_ms) backoff.max_ms = max_ms;
+    }
+    return backoff_ms(&backoff, topic->failures + topic->unchanged, random_unit(&topic->client->random));
+}
+
 static void refreshed(struct call *call, int err, struct slice message)
 {
     struct topic *topic = call->user;
@@ -242,8 +273,7 @@ static void refreshed(struct call *call, int err, struct slice message)
         topic->unknown_since_ms = client->now_ms;
     if (err == MESH_EUNKNOWN_TOPIC) topic->is_known = false;
     if (err == 0) topic->failures = 0;
-    /* Whoever asks because of a wrong route and learns nothing new asks the more seldom. */
-    topic->retry_ms = client->now_ms + backoff_ms(&refresh_backoff, topic->failures + topic->unchanged, random_unit(&client->random));
+    topic->retry_ms = client->now_ms + refresh_pause_ms(topic);
     if (err != 0) topic->failures++;
     if (err == 0) keep_brokers_fresh(client);
     topic->generation++;
@@ -270,6 +300,7 @@ static void refresh_now(struct topic *topic)
         return;
     }
     topic->refresh = call;
+    call->patience_ms = CALL_PATIENCE_MS;
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
 }
 

@@ -40,11 +40,6 @@ void produce_acknowledge_committed(struct shard *shard, struct shard_partition *
     shard_partition_release(partition);
 }
 
-int produce_unknown(const struct ack *ack)
-{
-    return ack->is_idempotent ? MESH_ENOT_LEADER : MESH_ETIMEDOUT;
-}
-
 void produce_refuse_waiting(struct shard *shard, struct shard_partition *partition, int error)
 {
     uint32_t count = partition->acks.count;
@@ -56,7 +51,7 @@ void produce_refuse_waiting(struct shard *shard, struct shard_partition *partiti
         struct ack ack = *ack_queue_front(&partition->acks);
 
         ack_queue_pop(&partition->acks);
-        produce_answer(shard, &ack, ack.is_idempotent ? error : MESH_ETIMEDOUT, now_ns);
+        produce_answer(shard, &ack, error, now_ns);
     }
     rest_if_empty(shard, partition);
     shard_partition_release(partition);

@@ -35,7 +35,6 @@ static void ack_fill(struct ack *ack, struct shard *shard, struct shard_partitio
         .received_ns = shard->now_ns,
         .timeout_ms = terms->timeout_ms,
         .leader_epoch = header->leader_epoch,
-        .is_idempotent = header->producer_id >= 0,
         .cut_count = partition->cut_count,
         .is_async = partition->replica.partition.config.is_async,
     };
@@ -153,7 +152,7 @@ void produce_answer(struct shard *shard, const struct ack *ack, int error, uint6
     if (partition->plog == NULL) {
         result.error = MESH_EUNKNOWN_TOPIC; /* deleted while it waited */
     } else if (ack->cut_count != partition->cut_count) {
-        result.error = produce_unknown(ack); /* led by another broker meanwhile, which may not have had it */
+        result.error = MESH_EUNCOMMITTED; /* led by another broker meanwhile, which may not have had it */
     } else {
         bool is_durable = plog_durable_offset(partition->plog) >= ack->end_offset;
         bool is_written = plog_written_offset(partition->plog) >= ack->end_offset;

@@ -48,8 +48,6 @@ struct ack_queue;
 
 /* Tells one what became of it; error: why it may not be acknowledged, 0 when it may. */
 void produce_answer(struct shard *shard, const struct ack *ack, int error, uint64_t now_ns);
-/* What it is told when nobody can know: an idempotent producer may simply send it again. */
-int produce_unknown(const struct ack *ack);
 void produce_expire_queue(struct shard *shard, struct ack_queue *queue);
 void produce_abandon_queue(struct shard *shard, struct ack_queue *queue);
 
@@ -59,7 +57,7 @@ void produce_abandon_queue(struct shard *shard, struct ack_queue *queue);
 struct ack *produce_committing_push(struct shard *shard, struct shard_partition *partition);
 /* The high watermark may have passed some. */
 void produce_acknowledge_committed(struct shard *shard, struct shard_partition *partition);
-/* All that wait get this error, or are told that nobody knows: they are in the log, and may be committed yet. */
+/* All that wait get this error. They are in the log, and may be committed yet: MESH_EUNCOMMITTED, unless the topic is gone. */
 void produce_refuse_waiting(struct shard *shard, struct shard_partition *partition, int error);
 void produce_expire_committing(struct shard *shard);
 void produce_abandon_committing(struct shard *shard);

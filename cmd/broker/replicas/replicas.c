@@ -224,11 +224,11 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
 
     produce_acknowledge_committed(shard, partition); /* before anybody is refused */
     if ((todo & REPLICA_TODO_LED) != 0) {
-        produce_refuse_waiting(shard, partition, MESH_ENOT_LEADER);
+        produce_refuse_waiting(shard, partition, MESH_EUNCOMMITTED);
         fetch_wake(shard, &partition->waiters);
     }
     if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(replica))
-        produce_refuse_waiting(shard, partition, MESH_ENOT_ENOUGH_REPLICAS);
+        produce_refuse_waiting(shard, partition, MESH_EUNCOMMITTED);
     if ((todo & REPLICA_TODO_CUT) != 0 && replica->is_cutting) cut(shard, partition);
     if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(replica) && replica->partition.is_starting && !replica->is_cutting)
         begin_epoch(shard, partition);

@@ -23,7 +23,6 @@ struct ack {
     uint32_t cut_count;  /* the partition's, when it was appended */
     bool is_duplicate;
     bool is_async; /* acknowledged when written */
-    bool is_idempotent; /* sending it again does no harm */
 };
 
 struct ack_queue {

@@ -57,7 +57,8 @@ extern "C" {
     X(EUNKNOWN, 41, 0, "unknown error")                                                                       \
     X(EWRONG_MESH, 42, 0, "the address belongs to another mesh")                                              \
     X(EUNKNOWN_PRODUCER, 43, 0, "producer id not known here")                                                 \
-    X(ENO_COORDINATOR, 44, 1, "the mesh has no coordinator now: reads work, changes do not")
+    X(ENO_COORDINATOR, 44, 1, "the mesh has no coordinator now: reads work, changes do not")                  \
+    X(EUNCOMMITTED, 45, 1, "the record was taken, and then too few replicas followed: it may be kept or not")
 
 enum mesh_error {
     MESH_OK = 0,

@@ -86,13 +86,14 @@ enum mesh_delivery_status {
 struct mesh_receipt {
     enum mesh_delivery_status status;
     int error; /* 0 when delivered. When the delivery timeout ended it: what the broker last said (MESH_EFULL, ...),
-                * MESH_EUNREACHABLE (no broker), or else MESH_ETIMEDOUT */
+                * MESH_EUNREACHABLE (no broker), or else MESH_ETIMEDOUT. UNKNOWN: also MESH_ECLOSED (the connection broke before the
+                * answer), MESH_EUNCOMMITTED (the leader had it, and then led no more, or too few replicas followed) */
     const char *topic;
     int32_t partition;
     int64_t offset; /* -1 unless delivered (acks 0: -1) */
     int32_t leader_epoch;
-    uint32_t replicas_holding; /* replicas that hold the record */
-    uint32_t replicas_synced;  /* of these, with the record on their disk (fsynced) */
+    uint32_t replicas_holding; /* replicas that held the record when it was acknowledged, the leader among them */
+    uint32_t replicas_synced;  /* of these, with the record on their disk (fsynced). Others may follow later: both are what was certain then */
     int64_t timestamp_ms;      /* of the record as stored */
 };
 
@@ -104,8 +105,8 @@ typedef void mesh_delivery_fn(void *user, const struct mesh_receipt *receipt);
 typedef int32_t mesh_partitioner_fn(void *user, const struct mesh_record *record, int32_t partition_count);
 
 enum mesh_partitioner {
-    MESH_PARTITIONER_DEFAULT,     /* key: murmur2 as Kafka's; no key: sticky until a batch is full */
-    MESH_PARTITIONER_ROUND_ROBIN, /* every record the next partition, keys ignored */
+    MESH_PARTITIONER_DEFAULT,     /* key: murmur2 as Kafka's; no key: sticky until a batch is full, or the partition does not accept */
+    MESH_PARTITIONER_ROUND_ROBIN, /* every record the next partition that accepts, keys ignored */
     MESH_PARTITIONER_KEY_HASH,    /* murmur2 of the key; no key: MESH_EINVAL */
 };
 
@@ -121,6 +122,8 @@ MESH_EXPORT void mesh_producer_free(struct mesh_producer *producer);
 
 /* Options: set before the first record. Errors: MESH_EINVAL. */
 MESH_EXPORT int mesh_producer_set_acks(struct mesh_producer *producer, int acks); /* 0 (switches idempotence off), 1, -1 = all */
+/* An idempotent producer sends again what had no clear answer, and its broker, or the next leader, recognises what it has: nothing is lost,
+ * doubled or reordered. Without, such a record is never sent again: its fate is UNKNOWN as soon as the answer is lost. */
 MESH_EXPORT int mesh_producer_set_idempotent(struct mesh_producer *producer, int enabled);
 MESH_EXPORT int mesh_producer_set_compression(struct mesh_producer *producer, enum mesh_compression compression);
 MESH_EXPORT int mesh_producer_set_linger_ms(struct mesh_producer *producer, int linger_ms);

@@ -140,8 +140,8 @@ START_TEST(a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_id)
     delivery_queue_set_producer_id(&queue, 9, 0);
     delivery_queue_take(&queue);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, true, 1000, 10);
-    delivery_queue_lost(&queue, b, true, 1000, 10);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 1000, 10);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 1000, 10);
     delivery_queue_give_up(&queue, a, MESH_ETIMEDOUT); /* its time is up */
     expect(a, MESH_DELIVERY_UNKNOWN, MESH_ETIMEDOUT);
     ck_assert_ptr_eq(delivery_queue_take(&queue), b); /* under the old id: perhaps a was stored */
@@ -168,7 +168,7 @@ START_TEST(a_forgotten_producer_never_stores_a_batch_twice)
 
     delivery_queue_set_producer_id(&queue, 9, 0);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, true, 1000, 10); /* may have been stored */
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 1000, 10); /* may have been stored */
     delivery_queue_take(&queue);
     answer(a, MESH_EUNKNOWN_PRODUCER);
     expect(a, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
@@ -191,8 +191,8 @@ START_TEST(a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new
     delivery_queue_set_producer_id(&queue, 9, 0);
     delivery_queue_take(&queue);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, true, 0, 0);
-    delivery_queue_lost(&queue, b, true, 0, 0); /* both may be stored */
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 0, 0);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 0, 0); /* both may be stored */
     ck_assert_ptr_eq(delivery_queue_take(&queue), a);
     delivery_queue_answered(&queue, a, &unknown, 0, 0);
     ck_assert(delivery_queue_needs_producer_id(&queue));
@@ -201,7 +201,7 @@ START_TEST(a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new
     expect(b, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
     ck_assert_ptr_eq(delivery_queue_take(&queue), c);
     ck_assert_int_eq(c->base_sequence, 0);
-    delivery_queue_lost(&queue, c, false, 0, 0);
+    delivery_queue_lost(&queue, c, MESH_ECLOSED, false, 0, 0);
 }
 END_TEST
 
@@ -212,14 +212,53 @@ START_TEST(what_never_left_is_failed_and_what_may_have_arrived_is_unknown)
     delivery_queue_set_producer_id(&queue, 9, 0);
     delivery_queue_take(&queue);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, true, 0, 1);
-    delivery_queue_lost(&queue, b, false, 0, 1);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 0, 1);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, false, 0, 1);
     delivery_queue_give_up(&queue, a, MESH_ETIMEDOUT);
     delivery_queue_give_up(&queue, b, MESH_ETIMEDOUT);
     delivery_queue_give_up(&queue, c, MESH_ECANCELED);
     expect(a, MESH_DELIVERY_UNKNOWN, MESH_ETIMEDOUT);
     expect(b, MESH_DELIVERY_FAILED, MESH_ETIMEDOUT);
     expect(c, MESH_DELIVERY_FAILED, MESH_ECANCELED);
+}
+END_TEST
+
+START_TEST(without_sequences_what_may_be_stored_is_unknown_at_once_and_not_sent_again)
+{
+    struct produce_result uncommitted = {.error = MESH_EUNCOMMITTED}, busy = {.error = MESH_EBUSY};
+    struct producer_batch *a = push(1), *b = push(1), *c = push(1), *d = push(1);
+
+    queue.is_idempotent = false;
+    for (int i = 0; i < 4; i++)
+        delivery_queue_take(&queue);
+    delivery_queue_answered(&queue, a, &uncommitted, 0, 5);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 0, 5);
+    delivery_queue_answered(&queue, c, &busy, 0, 5); /* certainly not stored */
+    delivery_queue_lost(&queue, d, MESH_ECLOSED, false, 0, 5);
+    expect(a, MESH_DELIVERY_UNKNOWN, MESH_EUNCOMMITTED);
+    expect(b, MESH_DELIVERY_UNKNOWN, MESH_ECLOSED);
+    ck_assert(!delivery_queue_can_send(&queue, 4));
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), d);
+    answer(c, 0);
+    answer(d, 0);
+    expect(c, MESH_DELIVERED, 0);
+    expect(d, MESH_DELIVERED, 0);
+}
+END_TEST
+
+START_TEST(another_leader_is_tried_at_once)
+{
+    struct producer_batch *a = push(1);
+
+    delivery_queue_set_producer_id(&queue, 9, 0);
+    delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 0, 1000);
+    ck_assert(delivery_queue_is_stuck(&queue));
+    ck_assert(!delivery_queue_can_send(&queue, 10));
+    delivery_queue_hurry(&queue);
+    ck_assert(!delivery_queue_is_stuck(&queue));
+    ck_assert(delivery_queue_can_send(&queue, 10));
 }
 END_TEST
 
@@ -237,10 +276,10 @@ START_TEST(the_broker_s_last_refusal_is_remembered_until_something_else_is_heard
     delivery_queue_answered(&queue, b, &sequence, 0, 0); /* follows from the first one's failure */
     ck_assert_int_eq(queue.refusal, MESH_EFULL);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, false, 0, 0); /* it never left: nothing new is known */
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, false, 0, 0); /* it never left: nothing new is known */
     ck_assert_int_eq(queue.refusal, MESH_EFULL);
     delivery_queue_take(&queue);
-    delivery_queue_lost(&queue, a, true, 0, 0);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 0, 0);
     ck_assert_int_eq(queue.refusal, 0);
     delivery_queue_take(&queue);
     delivery_queue_answered(&queue, a, &full, 0, 0);
@@ -281,6 +320,7 @@ static const struct {
     {MESH_EFULL, true, 1, DELIVERY_RETRY},
     {MESH_ENOT_ENOUGH_REPLICAS, true, 1, DELIVERY_RETRY},
     {MESH_ETIMEDOUT, true, 1, DELIVERY_UNCLEAR},
+    {MESH_EUNCOMMITTED, true, 1, DELIVERY_UNCLEAR},
     {MESH_ESTORAGE, true, 1, DELIVERY_UNCLEAR},
     {MESH_ESHUTDOWN, true, 1, DELIVERY_UNCLEAR},
     {MESH_ECORRUPT, true, 1, DELIVERY_RETRY},
@@ -376,7 +416,7 @@ START_TEST(random_losses_never_store_twice_nor_lie)
         case 0: /* the connection goes, and every answer with it; some requests too */
             while (flight_count > 0) {
                 struct flight *flight = &flights[0];
-                delivery_queue_lost(&queue, flight->batch, true, now_ms, 3);
+                delivery_queue_lost(&queue, flight->batch, MESH_ECLOSED, true, now_ms, 3);
                 memmove(flights, flights + 1, sizeof(flights[0]) * --flight_count);
             }
             break;
@@ -428,6 +468,8 @@ static Suite *suite(void)
     tcase_add_test(c, a_forgotten_producer_never_stores_a_batch_twice);
     tcase_add_test(c, a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new_id_either);
     tcase_add_test(c, what_never_left_is_failed_and_what_may_have_arrived_is_unknown);
+    tcase_add_test(c, without_sequences_what_may_be_stored_is_unknown_at_once_and_not_sent_again);
+    tcase_add_test(c, another_leader_is_tried_at_once);
     tcase_add_test(c, the_broker_s_last_refusal_is_remembered_until_something_else_is_heard);
     tcase_add_test(c, a_stored_duplicate_is_delivered_without_an_offset);
     tcase_add_loop_test(c, each_error_has_its_outcome, 0, sizeof(outcome_cases) / sizeof(outcome_cases[0]));

@@ -21,12 +21,17 @@ static struct mesh_producer *producer;
 static struct mesh_consumer *consumer;
 #define NOT_LEADING (-2) /* in `mute`: nobody leads, whatever the map says */
 static atomic_int mute; /* index of a broker that takes connections and says nothing, or -1 */
+static atomic_int refusing; /* index of a broker that stores nothing for want of replicas, or -1 */
 
 static enum fake_action keep_mute(void *user, struct fake_broker *broker, enum frame_op op, int *error)
 {
     int index = atomic_load(&mute);
 
     (void)user;
+    if (op == FRAME_OP_PRODUCE && atomic_load(&refusing) >= 0 && mesh.brokers[atomic_load(&refusing)] == broker) {
+        *error = MESH_ENOT_ENOUGH_REPLICAS;
+        return FAKE_FAIL_EACH;
+    }
     *error = MESH_ENOT_LEADER;
     if (index == NOT_LEADING) return op == FRAME_OP_PRODUCE ? FAKE_FAIL_EACH : FAKE_SERVE;
     return index >= 0 && mesh.brokers[index] == broker ? FAKE_SILENT : FAKE_SERVE;
@@ -35,6 +40,7 @@ static enum fake_action keep_mute(void *user, struct fake_broker *broker, enum f
 static void set_up(void)
 {
     atomic_store(&mute, -1);
+    atomic_store(&refusing, -1);
     fake_mesh_start(&mesh, BROKERS, PARTITIONS, keep_mute, NULL);
     ck_assert_int_eq(mesh_client_new(mesh.brokers[0]->address, &client), 0);
     ck_assert_int_eq(mesh_producer_new(client, "t", &producer), 0);
@@ -306,6 +312,68 @@ START_TEST(offsets_are_found_out_through_another)
 }
 END_TEST
 
+/* A broker that is stopped in the midst of it keeps its connections and answers nothing; another is elected. Broker 0 is also whom the client
+ * has asked for everything so far. */
+START_TEST(a_leader_that_falls_silent_is_left_as_soon_as_another_leads)
+{
+    uint32_t silent = (uint32_t)_i;
+    uint64_t start_ms, took_ms;
+
+    forget();
+    assign_all();
+    one_each();
+    while (!is_all_read())
+        read_some(100);
+    atomic_store(&mute, (int)silent);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        send_next(i);
+    start_ms = clock_monotonic_ms();
+    while (clock_monotonic_ms() < start_ms + 300) { /* requests are under way there */
+        ck_assert_int_eq(mesh_client_poll(client, 20), 0);
+        read_some(0);
+    }
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        if (i % BROKERS == silent) fake_mesh_lead(&mesh, i, (silent + 1) % BROKERS);
+    ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+    while (!is_all_read())
+        read_some(1000);
+    took_ms = clock_monotonic_ms() - start_ms;
+    printf("a silent leader was left after %llu ms\n", (unsigned long long)took_ms);
+    ck_assert_uint_lt(took_ms, 3000);
+    expect_all();
+}
+END_TEST
+
+/* One broker takes nothing; records that may go anywhere do not wait for it, those that are for it do. */
+START_TEST(records_without_a_key_go_to_partitions_that_accept)
+{
+    uint64_t start_ms;
+
+    forget();
+    ck_assert_int_eq(mesh_producer_set_partitioner(producer, _i == 0 ? MESH_PARTITIONER_DEFAULT : MESH_PARTITIONER_ROUND_ROBIN), 0);
+    ck_assert_int_eq(mesh_producer_set_batch_records_max(producer, 5), 0);
+    one_each();
+    atomic_store(&refusing, 1);
+    send_next(1); /* partitions 1 and 4 are its own */
+    send_next(4);
+    start_ms = clock_monotonic_ms();
+    while (clock_monotonic_ms() < start_ms + 200)
+        ck_assert_int_eq(mesh_client_poll(client, 20), 0);
+    ck_assert_uint_eq(delivered, PARTITIONS);
+    for (int i = 0; i < 500; i++) {
+        const struct mesh_record record = {.value = "x", .value_size = 1, .partition = MESH_PARTITION_ANY};
+        ck_assert_int_eq(mesh_producer_send(producer, &record, on_delivery, NULL), 0);
+    }
+    while (delivered < PARTITIONS + 500) {
+        ck_assert_uint_lt(clock_monotonic_ms() - start_ms, 20000);
+        ck_assert_int_eq(mesh_client_poll(client, 20), 0);
+    }
+    ck_assert_uint_eq(mesh_producer_queued_records(producer), 2);
+    atomic_store(&refusing, -1);
+    ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+}
+END_TEST
+
 START_TEST(when_every_given_address_is_gone_the_others_do)
 {
     struct mesh_status *status;
@@ -381,6 +449,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_leader_out_of_reach_is_used_through_another_and_directly_again_soon, 0, 4);
     tcase_add_test(tcase, a_reader_goes_the_same_ways);
     tcase_add_test(tcase, offsets_are_found_out_through_another);
+    tcase_add_loop_test(tcase, a_leader_that_falls_silent_is_left_as_soon_as_another_leads, 0, 2);
+    tcase_add_loop_test(tcase, records_without_a_key_go_to_partitions_that_accept, 0, 2);
     tcase_add_test(tcase, when_every_given_address_is_gone_the_others_do);
     tcase_add_loop_test(tcase, whatever_happens_nothing_is_lost_doubled_or_out_of_order, 0, 8);
     suite_add_tcase(suite, tcase);

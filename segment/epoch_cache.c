@@ -133,6 +133,33 @@ int32_t epoch_cache_epoch_at(const struct epoch_cache *cache, uint64_t offset)
     return below == 0 ? -1 : epoch_cache_entries(cache)[below - 1].epoch;
 }
 
+int epoch_cache_learn(struct epoch_cache *cache, int32_t epoch, uint64_t offset)
+{
+    uint32_t at = count_starting_below(cache, offset);
+    struct epoch_entry *entries = entries_of(cache);
+    int err;
+
+    if (epoch < 0 || (at > 0 && entries[at - 1].epoch > epoch)) return MESH_EINVAL;
+    if (at > 0 && entries[at - 1].epoch == epoch) return 0;
+    if (at < cache->count && entries[at].epoch <= epoch) { /* it began earlier than was known */
+        if (entries[at].epoch < epoch) return MESH_EINVAL;
+        entries[at].start_offset = offset;
+        return 0;
+    }
+    if (cache->count == EPOCH_CACHE_COUNT_MAX) {
+        if (at == 0) return 0; /* older than what is remembered */
+        drop_oldest(cache, 1);
+        at--;
+    }
+    err = reserve(cache);
+    if (err != 0) return err;
+    entries = entries_of(cache);
+    memmove(entries + at + 1, entries + at, (cache->count - at) * sizeof(*entries));
+    entries[at] = (struct epoch_entry){.start_offset = offset, .epoch = epoch};
+    cache->count++;
+    return 0;
+}
+
 void epoch_cache_truncate_end(struct epoch_cache *cache, uint64_t offset)
 {
     cache->count = count_starting_below(cache, offset);

@@ -45,6 +45,10 @@ size_t epoch_cache_memory_bytes(const struct epoch_cache *cache); /* beyond the 
  * the last one's, or offset below the start of the last one), MESH_ENOMEM; the cache is then unchanged. */
 int epoch_cache_assign(struct epoch_cache *cache, int32_t epoch, uint64_t offset);
 
+/* A batch in the middle, which was not known yet, begins this epoch: it is put between the others. Errors: MESH_EINVAL (it does not fit
+ * between them), MESH_ENOMEM; the cache is then unchanged. A full cache forgets its oldest entry. */
+int epoch_cache_learn(struct epoch_cache *cache, int32_t epoch, uint64_t offset);
+
 /* -1 while empty. */
 int32_t epoch_cache_last_epoch(const struct epoch_cache *cache);
 

@@ -98,6 +98,7 @@ static int encode_hole(const struct plog_hole *hole, struct buffer *to)
     le_store64(bytes, hole->from);
     le_store64(bytes + 8, hole->to);
     le_store32(bytes + 16, hole->resume_position);
+    le_store32(bytes + 20, hole->position);
     return buffer_append(to, bytes, sizeof(bytes));
 }
 
@@ -184,7 +185,8 @@ static int decode_holes(struct slice *body, struct manifest_log *log)
     if (log->holes == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < log->hole_count; i++) {
         const uint8_t *at = body->data;
-        log->holes[i] = (struct plog_hole){le_load64(at), le_load64(at + 8), le_load32(at + 16)};
+        log->holes[i] = (struct plog_hole){
+            .from = le_load64(at), .to = le_load64(at + 8), .position = le_load32(at + 20), .resume_position = le_load32(at + 16)};
         advance(body, HOLE_SIZE);
     }
     return 0;

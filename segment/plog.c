@@ -139,38 +139,6 @@ void plog_poison(struct plog *plog, int error)
     plog_notify(plog);
 }
 
-void plog_add_hole(struct plog *plog, uint64_t from, uint64_t to, uint32_t resume_position)
-{
-    struct plog_hole *holes;
-    uint32_t at = plog->hole_count;
-
-    if (plog->hole_count >= PLOG_HOLES_MAX) return;
-    holes = realloc(plog->holes, (plog->hole_count + 1) * sizeof(*holes));
-    if (holes == NULL) return;
-    plog->holes = holes;
-    while (at > 0 && holes[at - 1].from > from)
-        at--;
-    memmove(holes + at + 1, holes + at, (plog->hole_count - at) * sizeof(*holes));
-    holes[at] = (struct plog_hole){from, to, resume_position};
-    plog->hole_count++;
-    plog->store->stats.holes++;
-    plog->store->is_manifest_stale = true;
-}
-
-const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset)
-{
-    for (uint32_t i = 0; i < plog->hole_count; i++)
-        if (plog->holes[i].from <= offset && offset < plog->holes[i].to) return &plog->holes[i];
-    return NULL;
-}
-
-const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset)
-{
-    for (uint32_t i = 0; i < plog->hole_count; i++)
-        if (plog->holes[i].from >= offset) return &plog->holes[i];
-    return NULL;
-}
-
 void plog_free(struct plog *plog)
 {
     struct store *store = plog->store;
@@ -191,6 +159,7 @@ void plog_free(struct plog *plog)
     store->stats.segment_count -= plog->segment_count;
     if (plog->error != 0) store->stats.failed_logs--;
     free(plog->segments);
+    store->stats.holes -= plog->hole_count;
     free(plog->holes);
     epoch_cache_deinit(&plog->epochs);
     producer_table_deinit(&plog->producers);

@@ -17,11 +17,12 @@
 #include "segment/segment_file.h"
 #include "segment/store.h"
 
-/* Offsets that are lost here; the segment that holds `from` goes on with `to` at resume_position (0: it does
- * not, `to` begins the next segment). */
+/* Offsets that are lost here, from batch to batch. In the segment that holds `from` they begin at `position`, and it goes on with `to` at
+ * resume_position (0: it does not; what is there of it ends at `position`, and `to` begins the next segment). */
 struct plog_hole {
     uint64_t from, to;
-    uint32_t resume_position;
+    uint32_t position, resume_position;
+    bool is_condemned; /* sound bytes that are there are not the right ones. Known in this run only */
 };
 
 #define INDEX_JOB_BYTES_MIN (1u << 20) /* an index is made on the loop for segments below that only */
@@ -58,6 +59,7 @@ struct plog {
     bool is_writing;       /* a write-behind job holds runs of it */
     bool is_parents_durable;
     bool is_deleted;
+    bool is_repairing; /* a job mends a hole (plog_repair.c) */
     bool keeps_uncommitted; /* retention stops at high_watermark */
     bool was_restarted;     /* in this run: a manifest names it, however empty it is */
     int error;
@@ -101,10 +103,15 @@ void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in i
 void plog_drop_last_run(struct plog *plog);
 void plog_run_written(struct plog *plog,
                       struct run *run); /* the oldest unwritten one is now filed, or given up */
-void plog_add_hole(struct plog *plog, uint64_t from, uint64_t to, uint32_t resume_position);
+
+/* plog_damage.c: the register of holes. The owner is notified of each. */
+void plog_add_hole(struct plog *plog, const struct plog_hole *hole); /* swallows those that it covers */
+void plog_drop_hole(struct plog *plog, uint32_t index);
 const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset);
 /* The first hole that begins at or after offset, or NULL. */
 const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset);
+/* The file of a segment is gone: all that it held is a hole. Returns MESH_ECORRUPT. */
+int plog_lost_file(struct plog *plog, struct segment_file *segment);
 
 /* Looking things up on the loop without waiting for the disk. What was missing is brought by a job of the read lane
  * (plog_warm.c), after which the log is notified and whoever asked asks again. */

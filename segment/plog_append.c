@@ -66,12 +66,14 @@ static int append_segment(struct plog *plog, const struct record_batch_header *h
     struct segment_file *segment = plog_active_segment(plog);
     int err = 0;
 
-    if (segment == NULL || segment->next_offset != plog->end_offset ||
+    if (segment == NULL || segment->is_lost || segment->next_offset != plog->end_offset ||
         must_roll(plog, segment, header, now_wall_ms)) {
         if (segment != NULL) plog->store->is_manifest_stale = true;
         err = plog_add_segment(plog, plog->end_offset, &segment);
     }
     if (err == 0 && segment->index == NULL) err = active_index(plog, segment);
+    /* It was found just now that its file is gone: the log goes on in another one. */
+    if (err == MESH_ECORRUPT && segment->is_lost) return append_segment(plog, header, now_wall_ms, ret_segment);
     if (err == 0) *ret_segment = segment;
     return err;
 }

@@ -19,6 +19,7 @@ int plog_open_segment(struct plog *plog, struct segment_file *segment)
         return 0;
     }
     err = segment_open(store->fs, &plog->id, segment->base_offset, FS_WRITE, false, &file);
+    if (err == MESH_ENOTFOUND && segment->written > 0) return plog_lost_file(plog, segment);
     if (err == 0) file_cache_install(&store->files, segment, file, NULL, store->now_ms);
     return err;
 }
@@ -183,11 +184,12 @@ int plog_load_index(struct plog *plog, struct segment_file *segment)
     int err = 0;
 
     if (segment->index != NULL) return 0;
+    if (segment->written > 0) err = plog_open_segment(plog, segment);
+    if (err != 0) return err;
     index = malloc(sizeof(*index));
     if (index == NULL) return MESH_ENOMEM;
-    if (segment->written > 0) err = plog_open_segment(plog, segment);
     plog_describe_index(plog, segment, &source);
-    if (err == 0) err = index_read(&source, index, &indexed);
+    err = index_read(&source, index, &indexed);
     if (err != 0 && err != MESH_ECORRUPT) {
         free(index);
         return err;

@@ -75,8 +75,7 @@ static int start_walk(struct header_walk *walk, struct plog *plog, struct segmen
 static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
 {
     struct offset_index_entry entry;
-    uint64_t to = plog_file_end_offset(plog, segment);
-    uint32_t resume = 0;
+    struct plog_hole hole = {from, plog_file_end_offset(plog, segment), position, segment->written, false};
 
     plog->store->stats.corrupt_batches++;
     for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {
@@ -84,13 +83,12 @@ static int found_damage(struct plog *plog, struct segment_file *segment, uint64_
         at += plog->config.index_interval_bytes;
         if (offset_index_find(segment->index, OFFSET_INDEX_BY_POSITION, at, &entry) == 0 &&
             entry.position > position) {
-            to = segment->base_offset + entry.relative_offset;
-            resume = entry.position;
+            hole.to = segment->base_offset + entry.relative_offset;
+            hole.resume_position = entry.position;
             break;
         }
     }
-    if (to > from && plog_hole_at(plog, from) == NULL) plog_add_hole(plog, from, to, resume);
-    plog_notify(plog);
+    if (hole.to > from && plog_hole_at(plog, from) == NULL) plog_add_hole(plog, &hole);
     return MESH_ECORRUPT;
 }
 

@@ -139,7 +139,7 @@ static void cut_books(struct plog *plog, uint64_t offset)
     lower(&plog->high_watermark, offset);
     epoch_cache_truncate_end(&plog->epochs, offset);
     while (plog->hole_count > 0 && plog->holes[plog->hole_count - 1].from >= offset)
-        plog->hole_count--;
+        plog_drop_hole(plog, plog->hole_count - 1);
     if (plog->hole_count > 0) lower(&plog->holes[plog->hole_count - 1].to, offset);
     for (int i = 0; i < PLOG_READ_MARKS; i++)
         plog->read_marks[i].offset = UINT64_MAX;
@@ -154,7 +154,8 @@ static void restart_books(struct plog *plog, uint64_t offset)
     plog->start_offset = plog->end_offset = offset;
     plog->filed_offset = plog->synced_offset = plog->durable_offset = offset;
     plog->high_watermark = offset;
-    plog->hole_count = 0;
+    while (plog->hole_count > 0)
+        plog_drop_hole(plog, plog->hole_count - 1);
     plog->was_restarted = true;
     epoch_cache_deinit(&plog->epochs);
     producer_table_deinit(&plog->producers);
@@ -394,11 +395,16 @@ static int find_cut_in_run(const struct run *run, uint64_t offset, struct plog_p
     return MESH_ECORRUPT;
 }
 
-/* The batch that contains offset: it and everything behind it goes. */
+/* The batch that contains offset, or the hole: it and everything behind it goes. */
 static int find_cut(struct plog *plog, uint64_t offset, struct plog_place *ret_cut)
 {
     struct segment_file *segment = plog->segments[plog_find_segment(plog, offset)];
+    const struct plog_hole *hole = plog_hole_at(plog, offset);
 
+    if (hole != NULL && plog->segments[0]->base_offset <= hole->from) {
+        *ret_cut = (struct plog_place){hole->position, hole->from};
+        return 0;
+    }
     if (segment->base_offset == offset) {
         *ret_cut = (struct plog_place){0, offset};
         return 0;

@@ -41,19 +41,32 @@ static void say(const struct work *work, bool is_damage, const char *what, uint6
     work->in->event(work->in->event_user, is_damage, text);
 }
 
-static int add_hole(struct work *work, uint64_t from, uint64_t to, uint32_t resume_position)
+static int add_hole(struct work *work, const struct plog_hole *hole)
 {
     struct manifest_log *log = work->log;
     struct plog_hole *holes;
+    uint32_t at;
 
     work->in->report->holes++;
-    say(work, true, "hole", from, to);
+    say(work, true, "hole", hole->from, hole->to);
     if (log->hole_count >= PLOG_HOLES_MAX) return 0;
     holes = realloc(log->holes, (log->hole_count + 1) * sizeof(*holes));
     if (holes == NULL) return MESH_ENOMEM;
     log->holes = holes;
-    log->holes[log->hole_count++] = (struct plog_hole){from, to, resume_position};
+    for (at = log->hole_count++; at > 0 && holes[at - 1].from > hole->from; at--)
+        holes[at] = holes[at - 1];
+    holes[at] = *hole;
     return 0;
+}
+
+/* What is known of the last segment ends, and the log goes on behind a gap. */
+static int add_gap(struct work *work, uint64_t to)
+{
+    const struct manifest_log *log = work->log;
+
+    return add_hole(work, &(struct plog_hole){.from = log->end_offset,
+                                              .to = to,
+                                              .position = log->segment_count > 0 ? log->segments[log->segment_count - 1].size : 0});
 }
 
 static struct manifest_segment *last_segment(const struct work *work)
@@ -262,9 +275,16 @@ static void apply_records(struct work *work)
     if (work->durable_offset > work->void_from) work->durable_offset = work->void_from;
 }
 
+static bool is_in_hole(const struct manifest_log *log, uint64_t offset)
+{
+    for (uint32_t i = 0; i < log->hole_count; i++)
+        if (log->holes[i].from <= offset && offset < log->holes[i].to) return true;
+    return false;
+}
+
 /* Compares the manifest's segments with the files. Files are removed only after a manifest stopped naming
  * them, or by a truncation (or a recovery that repeated one) whose record is in the journal: what else is
- * missing is lost. */
+ * missing is lost. Such a segment stays in the books, as a hole: that is the place for what comes from elsewhere. */
 static int check_segments(struct work *work)
 {
     struct manifest_log *log = work->log;
@@ -279,7 +299,10 @@ static int check_segments(struct work *work)
             if (log->end_offset > segment.base_offset) log->end_offset = segment.base_offset;
             break;
         } else {
-            err = add_hole(work, segment.base_offset, segment.next_offset, 0);
+            log->segments[kept++] = segment;
+            if (is_in_hole(log, segment.base_offset)) continue; /* since an earlier start */
+            err = add_hole(work, &(struct plog_hole){
+                                     .from = segment.base_offset, .to = segment.next_offset, .resume_position = segment.size});
         }
     }
     log->segment_count = kept;
@@ -353,7 +376,7 @@ static int jump_to_mark(struct work *work, bool *ret_jumped)
     const struct journal_entry_header *nearest = NULL;
     struct manifest_segment *segment;
     uint64_t from = work->log->end_offset;
-    int err;
+    int err = 0;
 
     *ret_jumped = false;
     for (uint32_t i = work->first_entry; i < work->in->entry_count; i++) {
@@ -364,12 +387,13 @@ static int jump_to_mark(struct work *work, bool *ret_jumped)
     if (nearest == NULL) return 0;
     segment = last_segment(work);
     if (segment == NULL || segment->base_offset != nearest->segment_base_offset) {
-        err = add_hole(work, from, nearest->base_offset, 0);
+        err = nearest->segment_base_offset > from ? add_gap(work, nearest->segment_base_offset) : 0;
         if (err == 0) err = add_segment(work, nearest->segment_base_offset);
         segment = last_segment(work);
-    } else {
-        err = add_hole(work, from, nearest->base_offset, nearest->segment_position);
+        if (nearest->segment_base_offset > from) from = nearest->segment_base_offset;
     }
+    if (err == 0 && nearest->base_offset > from)
+        err = add_hole(work, &(struct plog_hole){from, nearest->base_offset, segment->size, nearest->segment_position, false});
     if (err != 0) return err;
     segment->size = nearest->segment_position;
     segment->next_offset = nearest->base_offset;
@@ -427,7 +451,7 @@ static int segment_for(struct work *work, const struct journal_entry_header *ent
     int err;
 
     if (base_offset > work->log->end_offset) {
-        err = add_hole(work, work->log->end_offset, base_offset, 0);
+        err = add_gap(work, base_offset);
         if (err != 0) return err;
         work->log->end_offset = base_offset;
         return add_segment(work, base_offset);
@@ -637,7 +661,7 @@ static int recover(struct work *work)
     if (err == 0) err = replay(work);
     /* A log that had failed: its journal records may be gone, but they had been acknowledged. */
     if (err == 0 && log->acked_offset > log->end_offset && !work->has_reset) {
-        err = add_hole(work, log->end_offset, log->acked_offset, 0);
+        err = add_gap(work, log->acked_offset);
         log->end_offset = log->acked_offset;
     }
     if (err != 0) return err;

@@ -86,11 +86,8 @@ static void start_changed(struct plog *plog)
 {
     plog->start_offset = plog->segments[0]->base_offset;
     epoch_cache_truncate_start(&plog->epochs, plog->start_offset);
-    while (plog->hole_count > 0 && plog->holes[0].to <= plog->start_offset) {
-        plog->hole_count--;
-        for (uint32_t i = 0; i < plog->hole_count; i++)
-            plog->holes[i] = plog->holes[i + 1];
-    }
+    while (plog->hole_count > 0 && plog->holes[0].to <= plog->start_offset)
+        plog_drop_hole(plog, 0);
     plog_notify(plog);
 }
 

@@ -36,6 +36,7 @@ struct segment_file {
     bool is_created;            /* the file exists */
     bool is_name_durable;
     bool is_condemned; /* a job is removing it */
+    bool is_lost;      /* its file is gone: nothing more is appended to it */
 };
 
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment); /* MESH_ENOMEM */

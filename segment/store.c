@@ -55,6 +55,7 @@ static void init_lists(struct store *store)
     list_init(&store->spare_batches);
     list_init(&store->truncations);
     list_init(&store->deletions);
+    list_init(&store->repairs);
     list_init(&store->flush_logs);
     list_init(&store->unsynced_logs);
     list_init(&store->async_logs);
@@ -142,6 +143,7 @@ void store_close(struct store *store)
             plog_job_unref(batch->touches[i].plog);
         store_batch_free(store, batch);
     }
+    store_repairs_deinit(store);
     store_deletions_deinit(store);
     store_scrub_deinit(store);
     while (!list_is_empty(&store->logs))
@@ -285,6 +287,7 @@ static struct store_job *next_background_job(struct store *store)
     if (job == NULL) job = store_flush_job(store);
     if (job == NULL) job = store_checkpoint_job(store);
     if (job == NULL) job = store_write_behind_job(store, store->is_draining);
+    if (job == NULL && !store->is_draining) job = store_repair_job(store);
     if (job == NULL && store->journal.current != NULL)
         job = store_journal_prepare_job(store, STORE_LANE_BACKGROUND);
     if (job == NULL) job = store_scrub_job(store);

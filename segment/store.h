@@ -62,6 +62,8 @@ struct store_options {
     uint32_t direct_enter_bytes;  /* a log that brings this much in one ticket goes direct; a fourth: back. 0:
                                      the default */
     uint32_t delete_step_bytes;   /* removed between two pauses, a file at least; 0: the default */
+    uint64_t scrub_first_ms;      /* from the store's opening to the scrubber's first pass; 0: the default, a minute */
+    uint64_t scrub_rest_ms;       /* between two passes; 0: the default, a week */
 };
 
 /* Defaults for this machine's memory and a data directory on fs. */
@@ -244,7 +246,7 @@ struct store_stats {
     uint64_t journal_live_bytes;
     uint64_t pending_bytes; /* accepted and not yet in segments */
     uint64_t log_count, segment_count, open_file_count;
-    uint64_t scrubbed_bytes, corrupt_batches, holes;
+    uint64_t scrubbed_bytes, corrupt_batches, holes, repaired_bytes;
     uint64_t failed_logs;
     bool is_failed; /* the journal is poisoned: no log of this store accepts appends */
     uint64_t free_bytes;

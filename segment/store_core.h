@@ -112,6 +112,7 @@ struct store {
     uint32_t read_jobs;           /* out */
     struct list_node truncations; /* plog_truncation.link */
     struct list_node deletions;   /* waiting delete jobs */
+    struct list_node repairs;     /* waiting repair jobs */
     uint64_t deleted_bytes, delete_due_ms; /* since the last pause, and until when it lasts */
     struct list_node flush_logs;  /* async logs due for a sync */
     struct list_node unsynced_logs;
@@ -219,6 +220,10 @@ bool store_has_waiting_deletion(const struct store *store); /* for a manifest */
 uint64_t store_deletion_due(const struct store *store);       /* ms; UINT64_MAX: nothing that time brings */
 void store_deletions_deinit(struct store *store);
 void plog_job_unref(struct plog *plog); /* of job_references; a deleted log ends with the last one */
+
+/* plog_repair.c */
+struct store_job *store_repair_job(struct store *store);
+void store_repairs_deinit(struct store *store);
 
 /* retention.c */
 void store_due_changed(struct plog *plog);

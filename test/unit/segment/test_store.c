@@ -547,7 +547,7 @@ START_TEST(an_idle_store_gives_memory_and_files_back)
     ck_assert_uint_eq(stats.open_file_count, 0);
     ck_assert_uint_eq(stats.pending_bytes, 0);
     ck_assert_uint_eq(stats.journal_live_bytes, 0);
-    ck_assert_uint_eq(store_tick(rig.store, rig.now_ms, rig.now_wall_ms), UINT64_MAX);
+    ck_assert_uint_ge(store_tick(rig.store, rig.now_ms, rig.now_wall_ms), 61000); /* the scrubber looks through it once a week */
 }
 END_TEST
 

@@ -1,0 +1,146 @@
+/* The register of a log's holes. */
+#include "base/assert.h"
+#include "base/error.h"
+#include "segment/healing.h"
+#include "segment/store_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void plog_drop_hole(struct plog *plog, uint32_t index)
+{
+    MESH_ASSERT(index < plog->hole_count);
+    plog->hole_count--;
+    memmove(plog->holes + index, plog->holes + index + 1, (plog->hole_count - index) * sizeof(*plog->holes));
+    plog->store->stats.holes--;
+    plog->store->is_manifest_stale = true;
+}
+
+/* Those that the new hole meets become part of it. */
+static void swallow(struct plog *plog, struct plog_hole *hole)
+{
+    for (uint32_t i = 0; i < plog->hole_count;) {
+        const struct plog_hole *other = &plog->holes[i];
+        if (other->to <= hole->from || hole->to <= other->from) {
+            i++;
+            continue;
+        }
+        if (other->to > hole->to) {
+            hole->to = other->to;
+            hole->resume_position = other->resume_position;
+        }
+        hole->is_condemned |= other->is_condemned;
+        if (other->from < hole->from) {
+            hole->from = other->from;
+            hole->position = other->position;
+        }
+        plog_drop_hole(plog, i);
+    }
+}
+
+void plog_add_hole(struct plog *plog, const struct plog_hole *hole)
+{
+    struct plog_hole added = *hole, *holes;
+    uint32_t at;
+
+    if (plog->hole_count >= PLOG_HOLES_MAX) return;
+    holes = realloc(plog->holes, (plog->hole_count + 1) * sizeof(*holes));
+    if (holes == NULL) return;
+    plog->holes = holes;
+    swallow(plog, &added);
+    for (at = plog->hole_count; at > 0 && holes[at - 1].from > added.from; at--)
+        holes[at] = holes[at - 1];
+    holes[at] = added;
+    plog->hole_count++;
+    plog->store->stats.holes++;
+    plog->store->is_manifest_stale = true;
+    plog_notify(plog);
+}
+
+const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset)
+{
+    for (uint32_t i = 0; i < plog->hole_count; i++)
+        if (plog->holes[i].from <= offset && offset < plog->holes[i].to) return &plog->holes[i];
+    return NULL;
+}
+
+const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset)
+{
+    for (uint32_t i = 0; i < plog->hole_count; i++)
+        if (plog->holes[i].from >= offset) return &plog->holes[i];
+    return NULL;
+}
+
+int plog_lost_file(struct plog *plog, struct segment_file *segment)
+{
+    struct store *store = plog->store;
+
+    file_cache_close(&store->files, segment);
+    segment_file_drop_index(segment);
+    segment->indexed = 0;
+    if (segment->is_lost) return MESH_ECORRUPT;
+    segment->is_lost = true;
+    if (segment->written == 0) return MESH_ECORRUPT;
+    store->stats.corrupt_batches++;
+    plog_add_hole(plog, &(struct plog_hole){.from = segment->base_offset,
+                                            .to = plog_file_end_offset(plog, segment),
+                                            .resume_position = segment->written});
+    return MESH_ECORRUPT;
+}
+
+/* ---- what owners ask ---- */
+
+uint32_t plog_damage_count(const struct plog *plog)
+{
+    return plog->hole_count;
+}
+
+bool plog_find_damage(const struct plog *plog, uint64_t offset, struct plog_damage *ret_damage)
+{
+    for (uint32_t i = 0; i < plog->hole_count; i++) {
+        if (plog->holes[i].to <= offset) continue;
+        *ret_damage = (struct plog_damage){plog->holes[i].from, plog->holes[i].to};
+        return true;
+    }
+    return false;
+}
+
+/* The part of [from, to) that lies in one segment. */
+static int condemn_in_segment(struct plog *plog, struct segment_file *segment, uint64_t from, uint64_t to)
+{
+    struct plog_hole hole = {.from = from, .to = to, .resume_position = segment->synced, .is_condemned = true};
+    struct plog_place place = {0, from};
+    int err = 0;
+
+    if (from != segment->base_offset) err = plog_locate_offset(plog, segment, from, NULL, &place);
+    if (err == 0 && place.offset != from) err = MESH_EOFFSET_OUT_OF_RANGE;
+    hole.position = place.position;
+    if (err == 0 && to != segment->synced_offset) {
+        err = plog_locate_offset(plog, segment, to, NULL, &place);
+        if (err == 0 && place.offset != to) err = MESH_EOFFSET_OUT_OF_RANGE;
+        hole.resume_position = place.position;
+    }
+    if (err == 0) plog_add_hole(plog, &hole);
+    return err;
+}
+
+int plog_condemn(struct plog *plog, uint64_t from, uint64_t to)
+{
+    int err = 0;
+
+    if (plog->truncation != NULL) return MESH_EAGAIN;
+    if (from >= to || from < plog->start_offset || to > plog->synced_offset) return MESH_EOFFSET_OUT_OF_RANGE;
+    while (err == 0 && from < to) {
+        struct segment_file *segment = plog->segments[plog_find_segment(plog, from)];
+        uint64_t end = to < segment->synced_offset ? to : segment->synced_offset;
+        const struct plog_hole *hole = plog_hole_at(plog, from);
+        if (hole != NULL) { /* known to be bad already */
+            from = hole->to;
+            continue;
+        }
+        if (from >= segment->synced_offset) return MESH_EOFFSET_OUT_OF_RANGE;
+        err = condemn_in_segment(plog, segment, from, end);
+        from = end;
+    }
+    return err;
+}

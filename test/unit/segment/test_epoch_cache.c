@@ -116,6 +116,36 @@ static const struct {
 } end_cut_cases[] = {{41, 3}, {31, 3}, {30, 2}, {20, 1}, {11, 1}, {10, 0}, {0, 0}};
 
 /* {41}: at or behind the end of the log nothing but epochs without a record goes (KAFKA-10706). */
+static const struct {
+    int32_t epoch;
+    uint64_t offset;
+    int want_error;
+    uint32_t want_count;
+} learn_cases[] = {
+    {3, 15, 0, 4},           /* between two others                   */
+    {1, 5, 0, 4},            /* before all                           */
+    {7, 35, 0, 4},           /* behind all                           */
+    {5, 25, 0, 3},           /* what was known                       */
+    {5, 17, 0, 3},           /* it began earlier                     */
+    {6, 15, MESH_EINVAL, 3}, /* newer than what follows              */
+    {1, 25, MESH_EINVAL, 3}, /* older than what was before           */
+    {-1, 15, MESH_EINVAL, 3},
+};
+
+START_TEST(what_is_learned_later_is_put_between_the_others)
+{
+    set_up();
+    ck_assert_int_eq(epoch_cache_learn(&cache, learn_cases[_i].epoch, learn_cases[_i].offset), learn_cases[_i].want_error);
+    ck_assert_uint_eq(cache.count, learn_cases[_i].want_count);
+    if (learn_cases[_i].want_error == 0) ck_assert_int_eq(epoch_cache_epoch_at(&cache, learn_cases[_i].offset), learn_cases[_i].epoch);
+    for (uint32_t i = 1; i < cache.count; i++) {
+        ck_assert_int_lt(epoch_cache_entries(&cache)[i - 1].epoch, epoch_cache_entries(&cache)[i].epoch);
+        ck_assert_uint_lt(epoch_cache_entries(&cache)[i - 1].start_offset, epoch_cache_entries(&cache)[i].start_offset);
+    }
+    tear_down();
+}
+END_TEST
+
 START_TEST(truncating_the_end_drops_epochs_that_begin_there)
 {
     set_up();
@@ -241,6 +271,7 @@ static Suite *suite(void)
     tcase_add_test(tests, epochs_and_offsets_only_rise);
     tcase_add_test(tests, an_epoch_without_records_gives_way_to_the_next);
     tcase_add_loop_test(tests, the_epoch_of_an_offset_is_the_one_begun_last, 0, ROWS(at_cases));
+    tcase_add_loop_test(tests, what_is_learned_later_is_put_between_the_others, 0, sizeof(learn_cases) / sizeof(learn_cases[0]));
     tcase_add_loop_test(tests, truncating_the_end_drops_epochs_that_begin_there, 0, ROWS(end_cut_cases));
     tcase_add_test(tests, an_epoch_assigned_at_the_end_goes_when_the_log_is_cut_at_its_end);
     tcase_add_loop_test(tests, truncating_the_start_keeps_the_epoch_of_the_record_before_it, 0,

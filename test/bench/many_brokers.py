@@ -30,17 +30,23 @@ def cpu_s(pid):
     return total / 1e9
 
 
+def loopback_bytes():
+    """What has been sent over the loopback so far: an upper bound, if others use it too."""
+    with open("/proc/net/dev", encoding="ascii") as file:
+        return next(int(line.split()[9]) for line in file if line.strip().startswith("lo:"))
+
+
 class Member:
     """One `mesh serve`, or with a seed one `mesh join`; its log is a file beside its data."""
 
-    def __init__(self, mesh, work, number, seed, environment):
+    def __init__(self, mesh, work, number, seed, environment, *options):
         self.number, self.name = number, f"b{number}"
         self.log = os.path.join(work, self.name + ".log")
         command = ["join", seed] if seed else ["serve"]
         self.began = time.time()
         with open(self.log, "wb") as file:
             self.process = subprocess.Popen(
-                [mesh, *command, "--data", os.path.join(work, self.name), "--name", self.name, "--shards", "1",
+                [mesh, *command, "--data", os.path.join(work, self.name), "--name", self.name, *options,
                  "--listen", f"127.0.{number // 250}.{number % 250 + 1}:0"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, env=environment)
         self.address = None
@@ -90,16 +96,16 @@ def wait_until(done, what, process):
 
 
 class Mesh:
-    """Starts `count` brokers at once, all through the first; close() ends them."""
+    """Starts `count` brokers at once, all through the first; close() ends them. `options`: of a broker, by its number."""
 
-    def __init__(self, mesh, work, count, environment):
+    def __init__(self, mesh, work, count, environment, options=lambda number: ("--shards", "1")):
         self.began = time.time()
-        self.mesh, self.work, self.environment = mesh, work, environment
-        self.members = [Member(mesh, work, 0, None, environment)]
+        self.mesh, self.work, self.environment, self.options = mesh, work, environment, options
+        self.members = [Member(mesh, work, 0, None, environment, *options(0))]
         try:
             wait_until(self.members[0].is_ready, "the first broker", self.members[0].process)
             for number in range(1, count):
-                self.members.append(Member(mesh, work, number, self.members[0].address, environment))
+                self.members.append(Member(mesh, work, number, self.members[0].address, environment, *options(number)))
         except BaseException:
             self.close()
             raise
@@ -152,7 +158,7 @@ class Mesh:
 
     def add(self, number):
         """Starts one more, or again one that was killed: with its data, at another port. Returns it when it is ready, and after how long."""
-        member = Member(self.mesh, self.work, number, self.members[0].address, self.environment)
+        member = Member(self.mesh, self.work, number, self.members[0].address, self.environment, *self.options(number))
         self.members.append(member)
         wait_until(member.is_ready, f"{member.name} is ready", member.process)
         return member, time.time() - member.began

@@ -197,6 +197,7 @@ enum gossip_output_type {
     GOSSIP_OUTPUT_FRONTIER, /* `peer` has more of the committed log than this broker */
     GOSSIP_OUTPUT_ADDRESS, /* our own address is now `address`, as peers see it */
     GOSSIP_OUTPUT_LEFT,    /* the leave is over */
+    GOSSIP_OUTPUT_GONE,    /* this broker saw itself that `peer`'s process has ended: its link was reset, and nobody listens where it was */
     GOSSIP_OUTPUT_TWIN,    /* two processes sign as `peer`, which may be this broker: one says that it is at `address` */
     GOSSIP_OUTPUT_BOOT_BEHIND, /* another process has used this broker's boot `boot` or a later one: see gossip_set_boot() */
 };

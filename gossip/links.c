@@ -194,6 +194,7 @@ void links_failed(struct gossip *gossip, struct member *member, enum gossip_dial
     }
     member->reset_us = 0;
     dial_later(gossip, member);
+    if (is_gone && !GOSSIP_DEFECT(gossip, NO_FAST_DEATH)) outbox_push_plain(gossip, GOSSIP_OUTPUT_GONE, member_id(member), NULL);
     if (!is_gone || !member_is_live(member) || GOSSIP_DEFECT(gossip, NO_FAST_DEATH)) return;
     /* First-hand: the process that held the link is gone, and nothing listens where it was. */
     member->has_observed = true;

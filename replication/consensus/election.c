@@ -21,6 +21,19 @@ void campaign_tick(struct raft *raft)
     campaign_start(raft, false);
 }
 
+/* All voters see the same end at the same time: they stand apart by more than the time in which a vote is had, and the first one waits until
+ * the others have seen it too (they would be sticky) and have said that they hear it. */
+void raft_server_gone(struct raft *raft, uint64_t now_us, const struct raft_server *server)
+{
+    uint64_t step = raft->options.election_min_us / GONE_PARTS;
+
+    if (now_us > raft->now_us) raft->now_us = now_us;
+    if (raft->has_failed || raft->role != RAFT_FOLLOWER || server_is_zero(server) || !server_same(raft, &raft->leader, server)) return;
+    become_follower(raft, raft->term, NULL);
+    raft->election_due_us = raft->now_us + step + random_below(&raft->random, 4 * step + 1);
+    presence_ask_all(raft);
+}
+
 static void votes_ask(struct raft *raft)
 {
     peers_each(peer, raft)

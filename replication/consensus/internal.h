@@ -21,6 +21,7 @@
 #define INFLIGHT_MAX          64  /* the most that options.inflight_max may say */
 #define READS_MAX             256
 #define UNCOMMITTED_BYTES_MAX (32u << 20) /* proposals beyond that wait */
+#define GONE_PARTS            32          /* of the shortest election timeout: the first may stand after one, the last after five, when the leader has ended */
 #define PRESENCE_PARTS        3           /* looks at who is to be asked in the shortest election timeout, while there is no leader */
 
 enum peer_state {

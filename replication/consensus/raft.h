@@ -111,6 +111,10 @@ int raft_force(struct raft *raft, uint64_t now_us, uint64_t term, const struct s
 /* ---- events ---- */
 
 void raft_tick(struct raft *raft, uint64_t now_us);
+
+/* The driver saw that the process of `server` has ended. If it led, no word of it is waited for: the voters stand soon, one after the other, as after an
+ * election timeout. Wrong, it costs an election. */
+void raft_server_gone(struct raft *raft, uint64_t now_us, const struct raft_server *server);
 uint64_t raft_due_us(const struct raft *raft);
 
 /* A message from the disk `from`. Whatever is malformed, from a stranger, or meant for another disk is dropped and counted. */

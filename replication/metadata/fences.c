@@ -7,12 +7,19 @@
 
 #define AGAIN_US 10000 /* when a decision could not be proposed now */
 
-/* Everybody has a full session from the day on which a new coordinator comes. */
+/* Everybody has a full session from the day on which a new coordinator comes, but for whom this broker has missed itself: a process that it saw
+ * end, and the coordinator before, which it heard last as a voter. */
 void node_sessions_begin(struct node *node)
 {
     list_for_each(at, &node->peers)
     {
-        container_of(at, struct peer, node)->session = (struct session){0};
+        struct peer *peer = container_of(at, struct peer, node);
+
+        peer->session = (struct session){0};
+        if (peer->is_gone)
+            peer->session.deadline_us = node->now_us;
+        else if (node->former_heard_us != 0 && uuid_equal(&peer->id, &node->former))
+            peer->session.deadline_us = node->former_heard_us + node->options.session_us;
     }
     node->sessions_due_us = node->voters_due_us = node->now_us;
     node->coordinating_since_us = node->now_us;
@@ -40,6 +47,12 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
     broker = image_find_broker_by_uuid(node->image, &peer->id);
     if (broker != NULL && (broker->is_fenced || broker->is_draining)) node->sessions_due_us = node->now_us; /* perhaps it may come back */
+}
+
+void node_sessions_gone(struct node *node, struct peer *peer)
+{
+    if (!node->is_coordinating) return;
+    peer->session.deadline_us = node->sessions_due_us = node->now_us;
 }
 
 static void send_pulse(struct node *node, struct peer *peer)
@@ -137,10 +150,16 @@ static enum wish find_own_wish(const struct node *node, const struct image_broke
 
 static void tell(struct node *node, const struct image_broker *broker, enum wish wish)
 {
+    const struct peer *peer = node_peer_find(node, &broker->broker_id);
+
     if (wish == WISH_FENCE) {
         node->stats.fenced++;
-        node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: silent for %u ms. Its partitions are led by others where they can be",
-                   broker->node_id, broker->name, node->options.session_us / 1000);
+        if (peer != NULL && peer->is_gone)
+            node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: its process has ended. Its partitions are led by others where they can be",
+                       broker->node_id, broker->name);
+        else
+            node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: silent for %u ms. Its partitions are led by others where they can be",
+                       broker->node_id, broker->name, node->options.session_us / 1000);
     } else {
         node->stats.unfenced++;
         node_event(node, NODE_LEVEL_INFO, "broker node_id=%d name=%s is back", broker->node_id, broker->name);

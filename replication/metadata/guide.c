@@ -52,6 +52,10 @@ static void adopt(struct node *node, uint64_t term, const struct raft_server *le
 {
     bool is_self = raft_server_equal(leader, &node->options.self);
 
+    if (!uuid_is_zero(&node->leader.broker)) {
+        node->former = node->leader.broker;
+        node->former_heard_us = raft_get_brief(node->raft).leader_heard_us;
+    }
     node->leader_term = term;
     node->leader = *leader;
     node->pulse_us = 0;

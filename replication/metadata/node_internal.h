@@ -66,6 +66,7 @@ struct peer {
     uint64_t wanted_mark;       /* node->want_mark when it was found to be needed last */
     enum node_member_state state;
     bool has_state;             /* gossip spoke of it */
+    bool is_gone;               /* node_peer_gone(), until it has a link again */
     struct node_frontier frontier;
     bool has_here;
     uint32_t depth;
@@ -223,6 +224,8 @@ struct node {
     /* guide.c: who coordinates */
     uint64_t leader_term;
     struct raft_server leader;   /* zero: not known */
+    struct uuid former;          /* who coordinated before */
+    uint64_t former_heard_us;    /* when raft heard it last; 0: it did not */
     uint64_t pulse_us;           /* the coordinator's last answer to a heartbeat; 0: none of this one */
     uint64_t heartbeat_due_us, hurried_epoch; /* heartbeat_due_us 0: at once */
     bool is_leader_turn;         /* this event is a word of the leader that coordinates: an answer to it leaves now */
@@ -417,6 +420,7 @@ int node_operation_replicas(struct node *node, const struct image *image, const 
 /* fences.c: the coordinator's side of sessions */
 void node_sessions_begin(struct node *node); /* this broker became the coordinator */
 void node_sessions_on_heartbeat(struct node *node, struct peer *peer, const struct node_message *message);
+void node_sessions_gone(struct node *node, struct peer *peer);
 void node_sessions_raft_speaks(struct node *node, const struct raft_server *to);
 bool node_sessions_run(struct node *node); /* fences and unfences. True: raft was given something */
 uint64_t node_fences_due_us(const struct node *node);

@@ -89,7 +89,7 @@ void node_link_up(struct node *node, uint64_t now_us, const struct raft_server *
     }
     peer->server = *server;
     peer->is_linked = true;
-    peer->has_here = false;
+    peer->is_gone = peer->has_here = false;
     list_push_back(&node->links, &peer->link_node);
     node->link_count++;
     peer->told_removed_us = 0;
@@ -125,6 +125,17 @@ void node_member(struct node *node, uint64_t now_us, const struct uuid *broker, 
     if (peer == NULL) return;
     peer->has_state = true;
     peer->state = state;
+}
+
+void node_peer_gone(struct node *node, uint64_t now_us, const struct uuid *broker)
+{
+    struct peer *peer = node_peer_find(node, broker);
+
+    node_enter(node, now_us);
+    if (peer == NULL || peer->is_linked || node->has_failed) return; /* a link is of its next life */
+    peer->is_gone = true;
+    raft_server_gone(node->raft, now_us, &peer->server);
+    node_sessions_gone(node, peer);
 }
 
 void node_heard_frontier(struct node *node, uint64_t now_us, const struct uuid *broker, const struct node_frontier *frontier)

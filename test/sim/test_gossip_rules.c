@@ -643,6 +643,13 @@ START_TEST(a_link_counts_whoever_introduces_its_peer)
 }
 END_TEST
 
+static bool was_told(enum gossip_output_type type, const struct uuid *peer)
+{
+    for (size_t i = 0; i < said_count; i++)
+        if (said[i].type == type && uuid_equal(&said[i].to, peer)) return true;
+    return false;
+}
+
 /* A process that dies may close its links a moment before its port: the first dial then reaches a port that is about to go. */
 START_TEST(a_port_that_goes_after_its_links_is_asked_again)
 {
@@ -659,10 +666,12 @@ START_TEST(a_port_that_goes_after_its_links_is_asked_again)
     gossip_dial_failed(gossip, now_us, &address, &id, GOSSIP_DIAL_UNREACHABLE);
     take();
     ck_assert_int_eq(state_of(2), GOSSIP_ALIVE);
+    ck_assert(!was_told(GOSSIP_OUTPUT_GONE, &id));
     run(50000, NULL);
     gossip_dial_failed(gossip, now_us, &address, &id, GOSSIP_DIAL_REFUSED);
     take();
     ck_assert_int_eq(state_of(2), GOSSIP_SUSPECT); /* this broker's own witness; another one's makes it dead */
+    ck_assert(was_told(GOSSIP_OUTPUT_GONE, &id));
     gossip_free(gossip);
 }
 END_TEST

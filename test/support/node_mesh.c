@@ -18,7 +18,7 @@
 #define HISTORIES_MAX 8
 #define REPORTS_MAX   1024
 
-enum event_type { EVENT_TICK, EVENT_DELIVER, EVENT_STORED, EVENT_READ, EVENT_TAKEN, EVENT_RESTORED, EVENT_LINK, EVENT_FRONTIER, EVENT_MEMBER };
+enum event_type { EVENT_TICK, EVENT_DELIVER, EVENT_STORED, EVENT_READ, EVENT_TAKEN, EVENT_RESTORED, EVENT_LINK, EVENT_FRONTIER, EVENT_MEMBER, EVENT_GONE };
 
 struct event {
     uint64_t at_us, order;
@@ -486,6 +486,17 @@ void node_mesh_kill(struct node_mesh *mesh, size_t index)
     tell_member(mesh, index, NODE_MEMBER_DEAD, 1000000);
 }
 
+void node_mesh_see_end(struct node_mesh *mesh, size_t index)
+{
+    for (size_t i = 0; i < mesh->options.count; i++)
+        if (i != index && mesh->hosts[i].node != NULL)
+            push(mesh, (struct event){.type = EVENT_GONE,
+                                      .at_us = mesh->now_us + 2 * (mesh->options.link_us + mesh->options.link_jitter_us) + random_below(&mesh->random, 5000),
+                                      .host = (uint32_t)i,
+                                      .other = (uint32_t)index,
+                                      .life = mesh->hosts[i].life});
+}
+
 void node_mesh_wipe(struct node_mesh *mesh, size_t index)
 {
     struct host *host = &mesh->hosts[index];
@@ -566,6 +577,7 @@ static void handle(struct node_mesh *mesh, const struct event *event)
         break;
     case EVENT_FRONTIER: node_heard_frontier(host->node, mesh->now_us, &other->server.broker, &event->frontier); break;
     case EVENT_MEMBER: node_member(host->node, mesh->now_us, &other->server.broker, (enum node_member_state)event->index); break;
+    case EVENT_GONE: node_peer_gone(host->node, mesh->now_us, &other->server.broker); break;
     }
     drive(mesh, host);
 }

@@ -38,6 +38,8 @@ struct node_answer {
 
 void node_mesh_start(struct node_mesh *mesh, size_t host);    /* from its disk, which may be blank */
 void node_mesh_kill(struct node_mesh *mesh, size_t host);     /* what was not durable is gone */
+/* All others see, each by itself and soon, that the process of `host` has ended; it may be untrue, or meet its next life. */
+void node_mesh_see_end(struct node_mesh *mesh, size_t host);
 void node_mesh_wipe(struct node_mesh *mesh, size_t host);     /* a dead one's disk is replaced: another dir uuid */
 void node_mesh_found(struct node_mesh *mesh, size_t founders); /* the first so many hosts */
 void node_mesh_cut(struct node_mesh *mesh, size_t a, size_t b, bool is_cut);

@@ -137,6 +137,14 @@ static void on_member(void *user, const struct gossip_member *member, enum gossi
     metadata_drive(metadata);
 }
 
+static void on_gone(void *user, const struct uuid *broker)
+{
+    struct metadata *metadata = user;
+
+    node_peer_gone(metadata->node, metadata_now_us(), broker);
+    metadata_drive(metadata);
+}
+
 static void on_frontier(void *user, const struct gossip_member *member)
 {
     struct metadata *metadata = user;
@@ -150,7 +158,7 @@ static void on_frontier(void *user, const struct gossip_member *member)
 /* Links are told of once: up and down come with the metadata's user. */
 static const struct peer_user_hooks consensus_hooks = {NULL, NULL, on_consensus};
 static const struct peer_user_hooks metadata_link_hooks = {on_up, on_down, on_metadata};
-static const struct peer_news_hooks news_hooks = {.member = on_member, .frontier = on_frontier};
+static const struct peer_news_hooks news_hooks = {.member = on_member, .gone = on_gone, .frontier = on_frontier};
 
 static void tell_members(struct metadata *metadata)
 {

@@ -60,6 +60,7 @@ const struct gossip_member *peers_member_at(const struct peers *peers, size_t in
 struct peer_news_hooks {
     void (*member)(void *user, const struct gossip_member *member, enum gossip_state was, bool is_new);
     void (*forgot)(void *user, const struct uuid *broker);
+    void (*gone)(void *user, const struct uuid *broker); /* this broker saw itself that its process has ended */
     void (*frontier)(void *user, const struct gossip_member *member); /* it has more of the log than this broker */
 };
 void peers_set_news(struct peers *peers, const struct peer_news_hooks *hooks, void *user);

@@ -122,6 +122,9 @@ static void perform(struct peers *peers, const struct gossip_output *output)
         log_info("peers see this broker at address=%s", net_address_format(&output->address, address));
         return;
     case GOSSIP_OUTPUT_LEFT: peers->has_left = true; return;
+    case GOSSIP_OUTPUT_GONE:
+        if (peers->news != NULL && peers->news->gone != NULL) peers->news->gone(peers->news_user, &output->peer);
+        return;
     case GOSSIP_OUTPUT_TWIN: peers_tell_twin(peers, &output->peer, &output->address); return;
     case GOSSIP_OUTPUT_BOOT_BEHIND:
         peers->is_behind = true;

@@ -159,6 +159,17 @@ static void trouble_transfer(struct chaos *chaos)
     net_drain(net, (unsigned)leader);
 }
 
+/* A driver believes that a server's process has ended, rightly or not. */
+static void trouble_gone(struct chaos *chaos)
+{
+    struct raft_net *net = &chaos->net;
+    unsigned who = any_host(chaos), of = any_host(chaos);
+
+    if (net->hosts[who].raft == NULL) return;
+    raft_server_gone(net->hosts[who].raft, net->now_us, &net->hosts[of].server);
+    net_drain(net, who);
+}
+
 static void trouble(struct chaos *chaos)
 {
     uint64_t which = below(chaos, 100);
@@ -170,6 +181,7 @@ static void trouble(struct chaos *chaos)
     else if (which < 85) trouble_network(chaos);
     else if (which < 90) trouble_disk(chaos);
     else if (which < 95) trouble_change(chaos);
+    else if (which < 97) trouble_gone(chaos);
     else trouble_transfer(chaos);
 }
 

@@ -263,6 +263,46 @@ END_TEST
 /* ---- partial partitions ---- */
 
 /* A and B do not hear each other, C hears both: the leader stays, whoever of the three it is. */
+START_TEST(a_leader_that_was_seen_to_end_is_replaced_without_an_election_timeout)
+{
+    unsigned leader, term;
+    uint64_t ended;
+
+    setup(5, 5, 0);
+    leader = (unsigned)net_leader(&net);
+    net_crash(&net, leader, false);
+    ended = net.now_us;
+    for (unsigned i = 0; i < 5; i++) {
+        if (i == leader) continue;
+        raft_server_gone(net.hosts[i].raft, net.now_us, &net.hosts[leader].server);
+        net_drain(&net, i);
+    }
+    ck_assert(net_until(&net, NET_S, net_has_leader, NULL));
+    ck_assert_uint_le(net.now_us - ended, 300 * NET_MS);
+    term = (unsigned)net_status(&net, (unsigned)net_leader(&net)).term;
+    net_start(&net, leader);
+    net_run(&net, 5 * NET_S);
+    ck_assert_uint_eq(net_status(&net, (unsigned)net_leader(&net)).term, term);
+    finish();
+}
+END_TEST
+
+/* The others hear the leader, and do not answer the one that does not believe in it any more. */
+START_TEST(a_wrong_word_about_the_leader_unseats_it_not)
+{
+    unsigned leader;
+
+    setup(5, 5, 0);
+    leader = (unsigned)net_leader(&net);
+    raft_server_gone(net.hosts[follower(0)].raft, net.now_us, &net.hosts[leader].server);
+    net_drain(&net, follower(0));
+    net_run(&net, 5 * NET_S);
+    ck_assert_int_eq(net_leader(&net), (int)leader);
+    ck_assert(net_until(&net, NET_S, net_all_equal, NULL));
+    finish();
+}
+END_TEST
+
 START_TEST(one_link_less_unseats_nobody)
 {
     uint64_t term;
@@ -443,6 +483,8 @@ int main(void)
     tcase_add_test(tcase, a_handover_that_fails_leaves_the_leader);
     tcase_add_test(tcase, a_leader_that_is_removed_hands_over_at_once);
     tcase_add_test(tcase, who_is_behind_does_not_become_a_voter);
+    tcase_add_test(tcase, a_leader_that_was_seen_to_end_is_replaced_without_an_election_timeout);
+    tcase_add_test(tcase, a_wrong_word_about_the_leader_unseats_it_not);
     tcase_add_test(tcase, one_link_less_unseats_nobody);
     tcase_add_test(tcase, whoever_alone_hears_a_majority_leads);
     tcase_add_test(tcase, a_leader_that_is_not_heard_gives_up);

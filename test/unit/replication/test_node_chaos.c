@@ -100,6 +100,7 @@ static void hurt(void)
     switch (random_below(&dice, 16)) {
     case 0:
         if (is_up) node_mesh_kill(mesh, host);
+        if (random_below(&dice, 2) == 0) node_mesh_see_end(mesh, host);
         return;
     case 1:
     case 2:
@@ -109,7 +110,10 @@ static void hurt(void)
     case 4:
         if (host != other) node_mesh_cut(mesh, host, other, true);
         return;
-    case 5: node_mesh_isolate(mesh, host, true); return;
+    case 5:
+        node_mesh_isolate(mesh, host, true);
+        if (random_below(&dice, 4) == 0) node_mesh_see_end(mesh, host); /* they are wrong */
+        return;
     case 6:
     case 7:
     case 8: node_mesh_isolate(mesh, host, false); return;

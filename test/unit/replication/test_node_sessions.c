@@ -92,6 +92,69 @@ START_TEST(a_new_coordinator_gives_everybody_a_full_session)
 }
 END_TEST
 
+START_TEST(whose_end_was_seen_is_fenced_at_once)
+{
+    struct fence_wish wish;
+
+    story_begin(4);
+    story_found(3);
+    wish = (struct fence_wish){(size_t)node_mesh_coordinator(mesh), 3, true};
+    node_mesh_kill(mesh, 3);
+    node_mesh_see_end(mesh, 3);
+    ck_assert(node_mesh_run_until(mesh, is_so, &wish, SECOND / 10));
+    node_mesh_start(mesh, 3);
+    wish.is_fenced = false;
+    ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+    story_await_all(SECOND);
+    story_end();
+}
+END_TEST
+
+static bool is_fenced_by_another(struct node_mesh *of, void *user)
+{
+    int coordinator = node_mesh_coordinator(of);
+    size_t old = *(size_t *)user;
+
+    return coordinator >= 0 && (size_t)coordinator != old && broker_at((size_t)coordinator, old)->is_fenced;
+}
+
+START_TEST(a_coordinator_whose_end_was_seen_is_replaced_and_fenced_at_once)
+{
+    size_t old;
+
+    story_begin(5);
+    story_found(3);
+    old = (size_t)node_mesh_coordinator(mesh);
+    node_mesh_kill(mesh, old);
+    node_mesh_see_end(mesh, old);
+    ck_assert(node_mesh_run_until(mesh, is_fenced_by_another, &old, SECOND / 2));
+    node_mesh_start(mesh, old);
+    node_mesh_run(mesh, 2 * SECOND);
+    for (size_t i = 0; i < 5; i++)
+        ck_assert(!broker_at((size_t)node_mesh_coordinator(mesh), i)->is_fenced);
+    story_await_all(SECOND);
+    story_end();
+}
+END_TEST
+
+/* Its voters have missed it since it fell silent, not only since one of them was elected. */
+START_TEST(a_coordinator_that_falls_silent_has_one_session_and_no_more)
+{
+    uint64_t died;
+    size_t old;
+
+    story_begin(5);
+    story_found(3);
+    old = (size_t)node_mesh_coordinator(mesh);
+    node_mesh_kill(mesh, old);
+    died = node_mesh_now(mesh);
+    ck_assert(node_mesh_run_until(mesh, is_fenced_by_another, &old, 4 * SECOND));
+    ck_assert_uint_ge(node_mesh_now(mesh) - died, 2500000);
+    ck_assert_uint_le(node_mesh_now(mesh) - died, 3200000);
+    story_end();
+}
+END_TEST
+
 START_TEST(a_coordinator_of_one_that_slept_fences_nobody)
 {
     story_begin(3);
@@ -155,6 +218,9 @@ int main(void)
     tcase_add_test(tcase, who_dies_is_fenced_after_its_session_and_comes_back);
     tcase_add_test(tcase, who_is_cut_off_knows_that_it_has_no_session);
     tcase_add_test(tcase, a_new_coordinator_gives_everybody_a_full_session);
+    tcase_add_test(tcase, whose_end_was_seen_is_fenced_at_once);
+    tcase_add_test(tcase, a_coordinator_whose_end_was_seen_is_replaced_and_fenced_at_once);
+    tcase_add_test(tcase, a_coordinator_that_falls_silent_has_one_session_and_no_more);
     tcase_add_test(tcase, a_coordinator_of_one_that_slept_fences_nobody);
     tcase_add_test(tcase, a_broken_disk_silences_one_broker_only);
     tcase_add_test(tcase, a_changed_description_is_registered);

@@ -95,10 +95,11 @@ void replica_follower_appended(struct replica *replica, const struct record_batc
 
 bool replica_may_report(const struct replica *replica)
 {
-    return replica->role == REPLICA_IDLE && !replica->is_cutting && replica->durable == replica->partition.log_end;
+    if (replica->role != REPLICA_IDLE || replica->partition.leader_epoch < 0 || replica->is_cutting) return false;
+    return replica->partition.config.mode != PARTITION_MODE_QUORUM || replica->durable == replica->partition.log_end;
 }
 
 void replica_consider_report(struct replica *replica)
 {
-    if (replica->partition.config.mode == PARTITION_MODE_QUORUM && replica_may_report(replica)) replica_due(replica, REPLICA_TODO_REPORT);
+    if (replica_may_report(replica)) replica_due(replica, REPLICA_TODO_REPORT);
 }

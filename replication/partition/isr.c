@@ -47,8 +47,11 @@ static bool may_join(const struct replica *replica, const struct replica_peer *p
     return position >= replica->partition.high_watermark;
 }
 
+/* In mode quorum nobody leaves for being late: the ISR says only who is known to have all, which moves and elections want to know; what is
+ * committed hangs on a majority. */
 static uint16_t wanted_isr(const struct replica *replica)
 {
+    bool is_quorum = replica->partition.config.mode == PARTITION_MODE_QUORUM;
     uint16_t wanted = replica->isr;
 
     for (size_t i = 0; i < replica_peer_count(replica); i++) {
@@ -56,7 +59,7 @@ static uint16_t wanted_isr(const struct replica *replica)
         uint16_t bit = (uint16_t)(1u << peer->index);
 
         if (is_in_isr(replica, peer)) {
-            if (lag_deadline(replica, peer) <= replica->board->now_ms) wanted &= (uint16_t)~bit;
+            if (!is_quorum && lag_deadline(replica, peer) <= replica->board->now_ms) wanted &= (uint16_t)~bit;
         } else if (may_join(replica, peer)) {
             wanted |= bit;
         }
@@ -67,9 +70,9 @@ static uint16_t wanted_isr(const struct replica *replica)
 /* While an earlier proposal may yet be done, any ALTER that is done makes it void: so one is asked for, if only to change nothing. */
 static bool wants_alter(const struct replica *replica)
 {
-    if (!replica_leads(replica) || replica->partition.is_starting || replica->partition.config.mode == PARTITION_MODE_QUORUM)
-        return false;
+    if (!replica_leads(replica) || replica->partition.is_starting) return false;
     if (replica->is_uncertain && (replica->proposed & ~replica->isr) != 0) return true;
+    if (replica->wants_confirmation && !replica->has_confirmed && replica->partition.config.mode == PARTITION_MODE_QUORUM) return true;
     return wanted_isr(replica) != replica->isr;
 }
 
@@ -121,6 +124,7 @@ bool replica_alter_begin(struct replica *replica, struct replica_alter *ret_alte
         if (!((wanted >> peer->index) & 1)) continue;
         say_member(ret_alter, peer->node_id, says_lives ? peer->broker_epoch : 0, says_lives ? peer->generation : 0);
     }
+    replica->has_confirmed = replica->wants_confirmation; /* once is enough, until the coordinator's picture changes */
     /* What was proposed before and may yet be done goes on to count (R7). */
     replica->proposed = replica->is_uncertain ? replica->proposed | wanted : wanted;
     replica->is_altering = true;
@@ -186,6 +190,9 @@ void replica_alter_done(struct replica *replica, const struct replica_alter *alt
         }
         break;
     }
-    if (outcome != REPLICA_ALTER_DONE) replica->alter_after_ms = replica->board->now_ms + REPLICA_ALTER_RETRY_MS;
+    if (outcome != REPLICA_ALTER_DONE) {
+        replica->alter_after_ms = replica->board->now_ms + REPLICA_ALTER_RETRY_MS;
+        replica->has_confirmed = false;
+    }
     replica_isr_consider(replica);
 }

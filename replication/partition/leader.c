@@ -104,12 +104,18 @@ void replica_advance(struct replica *replica)
     replica_mark_all(replica);
 }
 
+bool replica_end_is_known(const struct replica *replica)
+{
+    const struct partition *partition = &replica->partition;
+
+    return !replica_leads(replica) || (!partition->is_starting && partition->high_watermark >= replica->epoch_start);
+}
+
 int replica_check_fetch_offset(const struct replica *replica, uint64_t offset)
 {
     const struct partition *partition = &replica->partition;
-    bool may_rise = replica_leads(replica) && (partition->is_starting || partition->high_watermark < replica->epoch_start);
 
-    if (may_rise && offset > partition->high_watermark && offset <= partition->log_end) return MESH_EAGAIN;
+    if (!replica_end_is_known(replica) && offset > partition->high_watermark && offset <= partition->log_end) return MESH_EAGAIN;
     return partition_check_fetch_offset(partition, offset);
 }
 

@@ -247,7 +247,8 @@ static void begin_epoch(struct replica *replica, const struct replica_assignment
     replica->partition_epoch = assignment->partition_epoch;
     replica->isr = assignment->isr;
     replica->proposed = 0;
-    replica->is_altering = replica->is_uncertain = false;
+    replica->is_altering = replica->is_uncertain = replica->has_confirmed = false;
+    replica->wants_confirmation = assignment->wants_confirmation;
     replica->alter_after_ms = 0;
     if (assignment->leader == partition->self)
         begin_to_lead(replica, peers);
@@ -292,6 +293,8 @@ int replica_assign(struct replica *replica, const struct replica_assignment *ass
         replica_consider_report(replica);
         return 0;
     }
+    if (peers != NULL || assignment->isr != replica->isr || !replica->wants_confirmation) replica->has_confirmed = false;
+    replica->wants_confirmation = assignment->wants_confirmation;
     if (peers != NULL) replace_peers(replica, peers);
     refresh_facts(replica, assignment);
     if (assignment->partition_epoch > replica->partition_epoch)

@@ -43,8 +43,9 @@ enum {
     REPLICA_TODO_CUT = 64,
     /* The leader's log begins at replica->leader_log_start by now: what lies before may go. */
     REPLICA_TODO_TRIM = 128,
-    /* Quorum: its epoch is being sealed, and it can say now how far it goes. Again with each assignment and each sync, until there
-     * is a leader. */
+    /* Nobody leads, and it can say now how far it goes: replica_own_position(). Again with each assignment and each sync, until there is
+     * a leader. In mode quorum its epoch is being sealed, and a majority's reports choose who leads; in the others they matter where no complete
+     * replica is left. */
     REPLICA_TODO_REPORT = 256,
 };
 
@@ -88,6 +89,8 @@ struct replica {
     bool is_cutting : 1;         /* the log is being cut, or is to be */
     bool is_cut_reset : 1;       /* ... emptied, to begin at epoch_start */
     bool is_cut_committed : 1;   /* ... below the high watermark: what was committed once is lost here */
+    bool wants_confirmation : 1; /* quorum: the coordinator waits for an ALTER, though it should change nothing */
+    bool has_confirmed : 1;      /* ... which was asked for */
 #ifdef MESH_TEST_SWITCHES
     uint32_t defects;
 #endif
@@ -114,6 +117,7 @@ struct replica_assignment {
     uint32_t partition_epoch;
     uint16_t isr;
     uint8_t member_count;
+    bool wants_confirmation; /* quorum: members are to go, once the leader has shown by an ALTER that it counts all of these */
     const struct replica_member *members;
 };
 
@@ -143,6 +147,10 @@ void replica_leader_appended(struct replica *replica, const struct record_batch_
 /* May a reader stand here? As partition_check_fetch_offset(); besides MESH_EAGAIN: what is known to be committed may still grow up
  * to there, because the leader has not heard all of its ISR in this epoch yet. Wait for the high watermark. */
 int replica_check_fetch_offset(const struct replica *replica, uint64_t offset);
+
+/* Is the high watermark known to stand behind all that was ever acknowledged? Not while a new leader has not heard what its epoch begins with from
+ * the others: whoever asks where the records end would hear of an older end (KIP-207). */
+bool replica_end_is_known(const struct replica *replica);
 
 /* Where a record has to be for an acknowledgement: 0: at the high watermark; otherwise at the leader's own position. */
 uint64_t replica_own_position(const struct replica *replica);
@@ -190,8 +198,8 @@ void replica_cut_done(struct replica *replica, const struct partition_positions 
 /* The batch that sink_next() gave is in the log. */
 void replica_follower_appended(struct replica *replica, const struct record_batch_header *header);
 
-/* A quorum's epoch is being sealed (the assignment has no leader): may this replica say how far it goes? Then nothing of an older
- * epoch is taken any more, and all that it has is durable. */
+/* The assignment has no leader: may this replica say how far it goes? Then nothing of an older epoch is taken any more; and in mode quorum,
+ * where that seals the epoch, all that it has is durable. */
 bool replica_may_report(const struct replica *replica);
 
 #endif

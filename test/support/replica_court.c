@@ -209,7 +209,7 @@ void court_report(struct court *court, int p, int broker, int32_t leader_epoch, 
     const struct court_partition *was = &court_now(court)->partitions[p];
     int best = -1, count = 0;
 
-    if (was->leader >= 0 || was->leader_epoch != leader_epoch) return;
+    if (!court->is_quorum || was->leader >= 0 || was->leader_epoch != leader_epoch) return; /* nobody accepts a loss here */
     court->reports[p][broker] = *report;
     for (int b = 0; b < court->broker_count; b++) {
         const struct court_report *theirs = &court->reports[p][b], *top = best < 0 ? NULL : &court->reports[p][best];
@@ -229,5 +229,6 @@ void court_report(struct court *court, int p, int broker, int32_t leader_epoch, 
             return;
     }
     change(court)->partitions[p].leader = best;
+    court->versions[court->last].partitions[p].isr = (uint16_t)(1u << best); /* the others show that they follow it, as with the coordinator */
     court->versions[court->last].partitions[p].partition_epoch++;
 }

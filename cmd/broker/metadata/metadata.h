@@ -119,6 +119,10 @@ void metadata_recover(struct metadata *metadata, const struct message_recover_re
 typedef void metadata_results_fn(void *user, int error, struct slice results);
 void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);
 
+/* How far replicas here go of partitions that nobody leads: `body` is node_encode_reports()'s, copied. error 0: the coordinator has heard it. */
+typedef void metadata_reported_fn(void *user, int error, const char *message);
+void metadata_report_replicas(struct metadata *metadata, struct slice body, metadata_reported_fn *done, void *user);
+
 /* A block of producer ids [first, first + count); never handed out again. */
 typedef void metadata_producer_ids_fn(void *user, int error, int64_t first, uint32_t count);
 #define METADATA_PRODUCER_BLOCK 1000

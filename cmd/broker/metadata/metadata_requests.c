@@ -197,3 +197,17 @@ void metadata_alter_partitions(struct metadata *metadata, struct slice body, met
     request->user = user;
     ask(metadata, request, NODE_OP_ALTER_PARTITIONS, &copy, buffer_append(&copy, body.data, body.size));
 }
+
+void metadata_report_replicas(struct metadata *metadata, struct slice body, metadata_reported_fn *done, void *user)
+{
+    struct metadata_request *request = calloc(1, sizeof(*request));
+    struct buffer copy = BUFFER_INIT;
+
+    if (request == NULL) {
+        done(user, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM));
+        return;
+    }
+    request->plain_done = done;
+    request->user = user;
+    ask(metadata, request, NODE_OP_REPORT, &copy, buffer_append(&copy, body.data, body.size));
+}

@@ -65,6 +65,11 @@ static void call_run(struct list_offsets_call *call)
         call_finish(call);
         return;
     }
+    if (call->entry.timestamp_ms != LIST_OFFSETS_EARLIEST && !replica_end_is_known(&call->partition->replica)) {
+        result->error = MESH_EAGAIN; /* rather than an older end */
+        call_finish(call);
+        return;
+    }
     replica = &call->partition->replica.partition;
     result->leader_epoch = replica->leader_epoch;
     if (call->entry.timestamp_ms >= 0) {
@@ -127,5 +132,6 @@ void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint3
         .log_end = partition->replica.partition.log_end,
         .size_bytes = plog_size_bytes(partition->plog),
         .error = plog_error(partition->plog),
+        .is_end_unknown = !replica_end_is_known(&partition->replica),
     };
 }

@@ -2,11 +2,13 @@
 #ifndef BROKER_OPS_PARTITION_FACTS_H
 #define BROKER_OPS_PARTITION_FACTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct partition_facts {
     uint64_t high_watermark, log_start, log_end, size_bytes;
     int error; /* 0, or why it accepts no appends */
+    bool is_end_unknown; /* the high watermark may be an older one: replica_end_is_known() */
 };
 
 struct shard;

@@ -30,7 +30,8 @@ struct alter_request {
 
 void alters_add(struct shard *shard, struct shard_partition *partition)
 {
-    if (list_is_empty(&partition->alter_link)) list_push_back(&shard->replicas.altering, &partition->alter_link);
+    list_remove(&partition->ask_link); /* it may have been reported when nobody led it */
+    list_push_back(&shard->replicas.altering, &partition->ask_link);
 }
 
 /* ---- answers ---- */
@@ -115,7 +116,7 @@ static void gather(struct shard *shard, struct alter_request *request)
     struct list_node *node;
 
     while (request->count < ALTER_PARTITIONS_MAX && (node = list_pop_front(&shard->replicas.altering)) != NULL) {
-        struct shard_partition *partition = container_of(node, struct shard_partition, alter_link);
+        struct shard_partition *partition = container_of(node, struct shard_partition, ask_link);
         struct alter_entry *entry = &request->entries[request->count];
 
         if (!replica_alter_begin(&partition->replica, &entry->alter)) continue;

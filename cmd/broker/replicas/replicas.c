@@ -41,8 +41,23 @@ static void try_again(struct shard *shard)
     shard->replicas.incomplete_ms = shard->now_ms + REPLICAS_RETRY_MS;
 }
 
+/* Who leads by an election that accepted a loss tells it, once: each election has an epoch of its own. */
+static void tell_loss(struct shard *shard, const struct shard_partition *partition)
+{
+    const struct shard_topic *topic = partition->topic;
+    const struct image_election *election = image_election(shard->image, &topic->metrics.topic_id, partition->number);
+
+    if (election == NULL || election->reason != IMAGE_ELECTION_UNCLEAN) return;
+    if (election->leader_epoch != partition->replica.partition.leader_epoch) return;
+    shard->replicas.losses++;
+    log_error("acknowledged records may be lost: no complete replica was left, and this one leads now, with what it has topic=%s partition=%u epoch=%d "
+              "end=%lu",
+              topic->topic->name, partition->number, election->leader_epoch, partition->replica.partition.log_end);
+}
+
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
+    int32_t epoch_before = partition->replica.partition.leader_epoch;
     struct roles_assignment role;
     struct image_partition facts;
 
@@ -50,20 +65,29 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
     if (!roles_may_assign(&role.assignment, shard->replicas.is_registered)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
+    if (!shard->replicas.is_registered || !replica_leads(&partition->replica)) return;
+    if (partition->replica.partition.leader_epoch != epoch_before) tell_loss(shard, partition);
 }
 
 void replicas_forget(struct shard *shard, struct shard_partition *partition)
 {
     (void)shard;
     list_remove(&partition->redo_link);
-    list_remove(&partition->alter_link);
+    list_remove(&partition->ask_link);
     produce_refuse_waiting(shard, partition, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&partition->replica);
 }
 
 /* ---- images ---- */
 
-/* Replicated partitions are open as long as they are kept here: they follow, or are followed. */
+/* Replicated partitions are open as long as they are kept here: they follow, or are followed. A single replica is opened when it is used; or when
+ * nobody knows whether it is complete, and it has to say what it has. */
+static bool is_wanted_open(const struct image_partition *facts)
+{
+    if (facts->replica_count > 1) return true;
+    return facts->leader == IMAGE_NO_LEADER && (facts->isr | facts->elr | facts->last_known_elr) == 0;
+}
+
 static int open_hosted(void *user, const struct image_topic *topic)
 {
     struct shard *shard = user;
@@ -73,7 +97,7 @@ static int open_hosted(void *user, const struct image_topic *topic)
     for (uint32_t i = 0; image_topic_partition(topic, i, &facts); i++) {
         struct shard_partition *partition;
 
-        if (facts.replica_count == 1 || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
+        if (!is_wanted_open(&facts) || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
         if (!roles_is_kept(&facts, shard->broker->node_id)) continue;
         if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) try_again(shard);
     }
@@ -114,6 +138,7 @@ void replicas_install_image(struct shard *shard)
     }
     if (is_registered) (void)image_each_topic(image, open_hosted, shard);
     replicas->installed_index = image_applied_index(image);
+    replica_reports_hear_of_coordinator(shard, image_applied_term(image));
 }
 
 /* ---- what is to be done ---- */
@@ -234,6 +259,7 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
         begin_epoch(shard, partition);
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0) committed(shard, partition);
     if ((todo & REPLICA_TODO_ALTER) != 0) alters_add(shard, partition);
+    if ((todo & REPLICA_TODO_REPORT) != 0) replica_reports_consider(shard, partition, false);
     if ((todo & REPLICA_TODO_FOLLOW) != 0 && replica->role == REPLICA_FOLLOWER && !follow_add(shard, partition))
         replicas_redo(shard, partition, REPLICA_TODO_FOLLOW, REPLICAS_RETRY_MS);
 }
@@ -258,7 +284,8 @@ static void run_redo(struct shard *shard)
             continue;
         }
         partition->redo = 0;
-        run_todo(shard, partition, todo);
+        if ((todo & REPLICA_TODO_REPORT) != 0) replica_reports_consider(shard, partition, true);
+        run_todo(shard, partition, todo & ~(uint32_t)REPLICA_TODO_REPORT);
     }
 }
 
@@ -303,6 +330,7 @@ void replicas_send(struct shard *shard)
     follows_send(shard);
     leads_send(shard);
     alters_send(shard);
+    replica_reports_send(shard);
     replicas_wake_at(replicas, replicas->board.deadline_ms);
     replicas_wake_at(replicas, replicas->redo_ms);
     if (replicas->is_incomplete) replicas_wake_at(replicas, replicas->incomplete_ms);
@@ -328,6 +356,7 @@ void replicas_init(struct shard *shard)
     list_init(&replicas->orders);
     list_init(&replicas->redo);
     list_init(&replicas->altering);
+    replica_reports_init(&replicas->reports);
     ev_timer_init(&replicas->timer, on_timer, 0., 0.);
 }
 
@@ -349,6 +378,7 @@ void replicas_deinit(struct shard *shard)
     if (replicas->shard == NULL) return;
     replicas_stop(shard);
     alters_free(shard);
+    replica_reports_free(shard);
     list_for_each_safe(node, &replicas->orders)
     {
         struct stream_order *order = container_of(node, struct stream_order, node);

@@ -17,6 +17,14 @@ struct peer_stream;
 struct shard;
 struct shard_partition;
 
+/* What is said of partitions that nobody leads (reports.c). */
+struct replica_reports {
+    struct list_node due, told;     /* partitions, by ask_link */
+    struct report_request *request; /* the one under way */
+    uint64_t again_ms;              /* when those that were told are to be told again */
+    uint64_t term;                  /* of the newest image: another one means another coordinator, who knows nothing */
+};
+
 struct replicas {
     struct shard *shard;
     struct replica_board board;
@@ -26,6 +34,7 @@ struct replicas {
     struct list_node redo;    /* partitions with something that could not be done yet */
     struct list_node altering; /* partitions whose ISR is to be changed, in no order */
     struct alter_request *alter; /* the one under way */
+    struct replica_reports reports;
     struct buffer packet;     /* being written; holds nothing between turns */
     struct buffer bytes;      /* of batches read from files, likewise */
     ev_timer timer;
@@ -40,6 +49,7 @@ struct replicas {
     /* For /metrics. */
     uint64_t sent_bytes, received_bytes; /* of batches */
     uint64_t lies, damaged_batches, cuts, committed_cuts;
+    uint64_t losses; /* elections of leaders here that accepted a loss */
 };
 
 void replicas_init(struct shard *shard);

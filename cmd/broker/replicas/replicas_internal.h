@@ -44,6 +44,15 @@ void alters_add(struct shard *shard, struct shard_partition *partition);
 void alters_send(struct shard *shard);
 void alters_free(struct shard *shard);
 
+/* ---- reports.c ---- */
+
+void replica_reports_init(struct replica_reports *reports);
+/* Nobody leads it. is_late: that has been so for a while. */
+void replica_reports_consider(struct shard *shard, struct shard_partition *partition, bool is_late);
+void replica_reports_hear_of_coordinator(struct shard *shard, uint64_t term);
+void replica_reports_send(struct shard *shard);
+void replica_reports_free(struct shard *shard);
+
 /* The histories of logs, for sinks and sources; user is the shard. */
 uint64_t replicas_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
 int32_t replicas_last_epoch(void *user, const struct replica *replica);

@@ -54,6 +54,7 @@ bool roles_describe(const struct image *image, const struct image_partition *fac
         .partition_epoch = facts->partition_epoch,
         .isr = isr,
         .member_count = count,
+        .wants_confirmation = facts->removing != 0 && facts->adding == 0,
         .members = ret_assignment->members,
     };
     return is_here;

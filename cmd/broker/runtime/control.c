@@ -76,7 +76,12 @@ static void fill_topic(struct shard *shard, uint32_t shard_count, struct message
         partition->log_start = facts.log_start;
         partition->log_end = facts.log_end;
         partition->size_bytes = facts.size_bytes;
-        if (facts.error != 0) partition->error = facts.error;
+        if (facts.error != 0) {
+            partition->error = facts.error;
+        } else if (facts.is_end_unknown) {
+            partition->error = MESH_EAGAIN;
+            partition->problem = (char *)(uintptr_t)"its new leader has not heard its in-sync replicas yet: where its records end is not known";
+        }
     }
 }
 

@@ -33,7 +33,7 @@ struct shard_partition {
     bool was_replicated; /* in this run: its log keeps a high watermark */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
-    struct list_node redo_link, alter_link; /* replicas/ */
+    struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
     struct ack_queue acks;                  /* that wait for the high watermark */
     struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */
     struct replica replica;

@@ -144,6 +144,7 @@ void rig_assign(struct replica_rig *rig, int32_t leader, int32_t leader_epoch, u
                                                   .partition_epoch = partition_epoch,
                                                   .isr = isr,
                                                   .member_count = (uint8_t)rig->member_count,
+                                                  .wants_confirmation = rig->wants_confirmation,
                                                   .members = rig->members};
 
     for (int p = 0; p < rig->partition_count; p++)

@@ -19,6 +19,7 @@ struct replica_rig {
     int partition_count;
     struct replica_member members[RIG_MEMBERS];
     int member_count;
+    bool wants_confirmation; /* told with each assignment */
     struct source sources[RIG_MEMBERS + 1]; /* by node id; of streams that node opened */
     struct sink sink;                       /* towards the leader, whoever that is */
     uint32_t todo[RIG_PARTITIONS];          /* all that came up since rig_turn() began */

@@ -294,8 +294,10 @@ START_TEST(a_reader_waits_where_the_watermark_is_not_known_yet)
     ck_assert_int_eq(replica_check_fetch_offset(replica_of_rig(), 2), 0);
     ck_assert_int_eq(replica_check_fetch_offset(replica_of_rig(), 3), MESH_EAGAIN);
     ck_assert_int_eq(replica_check_fetch_offset(replica_of_rig(), 6), MESH_EOFFSET_OUT_OF_RANGE);
+    ck_assert(!replica_end_is_known(replica_of_rig()));
     follow(2, 1);
     follow(3, 1);
+    ck_assert(replica_end_is_known(replica_of_rig()));
     ck_assert_uint_eq(high_watermark(), 5);
     rig_append(&rig, 0, 1);
     ck_assert_int_eq(replica_check_fetch_offset(replica_of_rig(), 5), 0);
@@ -614,6 +616,83 @@ START_TEST(a_sealed_epoch_gets_its_leader_later)
 }
 END_TEST
 
+START_TEST(who_caught_up_joins_a_quorum_and_stays)
+{
+    struct replica_alter alter;
+    const int records[] = {1};
+
+    begin(PARTITION_MODE_QUORUM, 3, 1);
+    rig_fill(&rig, 0, records, 1, 0);
+    rig_assign(&rig, 1, 1, 1, 1); /* elected by its log; the others have to show theirs */
+    rig_append(&rig, 0, 1);
+    rig_sync(&rig);
+    ck_assert_int_eq(rig_attach(&rig, 2, 1, 1, -1, 0), 0);
+    ck_assert_int_eq(rig_say(&rig, 2, &(struct stream_message){.type = STREAM_CREDIT, .credit = 100000}), 0);
+    rig_hear(&rig, 2);
+    ck_assert(!replica_alter_begin(replica_of_rig(), &alter));
+    ck_assert_int_eq(rig_ack(&rig, 2, 1, 1, 3, 3), 0);
+    ck_assert_uint_eq(high_watermark(), 3);
+    ck_assert(replica_alter_begin(replica_of_rig(), &alter));
+    ck_assert_int_eq(alter.isr_count, 2);
+    ck_assert_int_eq(alter.isr[1].node_id, 2);
+    replica_alter_done(replica_of_rig(), &alter, REPLICA_ALTER_DONE, 2);
+    rig_append(&rig, 0, 1);
+    rig_tick(&rig, 100000); /* it misses something for long: what is committed hangs on a majority, not on it */
+    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_ALTER, 0);
+    end();
+}
+END_TEST
+
+/* Coordinator's rule 18: replicas go when the leader has shown that it counts those that came. */
+START_TEST(a_quorum_s_leader_confirms_the_larger_set_once)
+{
+    struct replica_alter alter;
+
+    begin(PARTITION_MODE_QUORUM, 3, 1);
+    rig_assign(&rig, 1, 1, 1, 7);
+    rig.member_count = 4;
+    rig.wants_confirmation = true;
+    rig_assign(&rig, 1, 1, 2, 15);
+    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_ALTER, REPLICA_TODO_ALTER);
+    ck_assert(replica_alter_begin(replica_of_rig(), &alter));
+    ck_assert_int_eq(alter.isr_count, 4);
+    replica_alter_done(replica_of_rig(), &alter, REPLICA_ALTER_REFUSED, 0);
+    rig_tick(&rig, 100000); /* once more, after a while */
+    ck_assert(replica_alter_begin(replica_of_rig(), &alter));
+    rig_assign(&rig, 1, 1, 3, 15); /* done, and the image is faster than the answer; the others cannot go yet */
+    replica_alter_done(replica_of_rig(), &alter, REPLICA_ALTER_DONE, 3);
+    rig_tick(&rig, 200000);
+    ck_assert(!replica_alter_begin(replica_of_rig(), &alter)); /* it has been said */
+    rig_assign(&rig, 1, 1, 4, 7);
+    ck_assert(replica_alter_begin(replica_of_rig(), &alter)); /* another picture: again */
+    rig.wants_confirmation = false;
+    rig.member_count = 3;
+    rig_assign(&rig, 1, 1, 5, 7);
+    ck_assert(!replica_alter_begin(replica_of_rig(), &alter));
+    end();
+}
+END_TEST
+
+/* Whoever may have to choose among incomplete logs wants to know how far each goes. */
+START_TEST(without_a_leader_it_says_how_far_it_goes)
+{
+    begin(PARTITION_MODE_ISR, 3, 2);
+    ck_assert(!replica_may_report(replica_of_rig())); /* nothing is known of it yet */
+    rig_assign(&rig, 1, 1, 1, 7);
+    rig_append(&rig, 0, 2);
+    ck_assert(!replica_may_report(replica_of_rig()));
+    rig_assign(&rig, -1, 2, 2, 0);
+    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_REPORT, REPLICA_TODO_REPORT);
+    ck_assert_uint_eq(replica_own_position(replica_of_rig()), 0);
+    rig_sync(&rig);
+    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_REPORT, REPLICA_TODO_REPORT);
+    ck_assert_uint_eq(replica_own_position(replica_of_rig()), 3);
+    rig_assign(&rig, 2, 3, 3, 2);
+    ck_assert(!replica_may_report(replica_of_rig()));
+    end();
+}
+END_TEST
+
 START_TEST(a_replica_is_small)
 {
     printf("replica %zu bytes, each follower %zu in its leader, %zu in the sink that follows\n", sizeof(struct replica),
@@ -652,6 +731,9 @@ static Suite *suite_new(void)
     tcase_add_test(tcase, a_receipt_counts_who_holds_and_who_has_synced);
     tcase_add_test(tcase, late_facts_change_nothing_but_lives);
     tcase_add_test(tcase, a_sealed_epoch_gets_its_leader_later);
+    tcase_add_test(tcase, who_caught_up_joins_a_quorum_and_stays);
+    tcase_add_test(tcase, a_quorum_s_leader_confirms_the_larger_set_once);
+    tcase_add_test(tcase, without_a_leader_it_says_how_far_it_goes);
     tcase_add_test(tcase, a_replica_is_small);
     return suite;
 }

@@ -130,7 +130,7 @@ static void on_opened(void *user, uint64_t tag, const struct peer_stream *stream
 
 static const struct peer_user_hooks hooks = {on_up, on_down, on_receive};
 static const struct peer_stream_hooks stream_hooks = {on_arrived, on_opened};
-static const struct peer_news_hooks news = {on_member, NULL, on_frontier};
+static const struct peer_news_hooks news = {.member = on_member, .frontier = on_frontier};
 
 static void on_accept(struct ev_loop *unused, ev_io *io, int events)
 {

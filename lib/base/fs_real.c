@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/tree_sync.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -356,7 +357,10 @@ static int real_list(struct fs *fs, const char *path, int (*each)(void *user, co
 
 static int real_sync_all(struct fs *fs)
 {
-    return syncfs(real_of(fs)->root_fd) == 0 ? 0 : error_now();
+    int root_fd = real_of(fs)->root_fd;
+
+    if (!tree_is_synced_by_syncfs(root_fd)) return tree_sync(root_fd, NULL) == 0 ? 0 : error_now();
+    return syncfs(root_fd) == 0 ? 0 : error_now();
 }
 
 static int real_free_bytes(struct fs *fs, uint64_t *ret_free_bytes)

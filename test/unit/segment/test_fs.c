@@ -1,10 +1,12 @@
 /* The contract of fs.h, demanded of the real disk and of the one in memory alike. */
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/tree_sync.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +306,34 @@ START_TEST(errors_of_the_system_come_through_with_errno)
 }
 END_TEST
 
+START_TEST(all_files_and_directories_of_a_tree_are_synced)
+{
+    size_t count = 0;
+    int fd;
+    struct fs_file *file;
+
+    set_up(DISK_REAL);
+    ck_assert_int_eq(fs->ops->mkdir(fs, "a"), 0);
+    ck_assert_int_eq(fs->ops->mkdir(fs, "a/b"), 0);
+    ck_assert_int_eq(fs_open(fs, "a/b/f", FS_WRITE | FS_CREATE, &file), 0);
+    fs_unref(file);
+    ck_assert_int_eq(fs_open(fs, "g", FS_WRITE | FS_CREATE, &file), 0);
+    fs_unref(file);
+    fd = open(root, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(symlinkat("/nowhere", fd, "link"), 0);
+    ck_assert_int_eq(tree_sync(fd, &count), 0);
+    ck_assert_uint_eq(count, 5);
+    ck_assert_int_eq(fs->ops->sync_all(fs), 0);
+    close(fd);
+    fd = open("/dev/null", O_RDONLY);
+    ck_assert_int_eq(tree_sync(fd, NULL), -1);
+    ck_assert_int_eq(errno, ENOTDIR);
+    close(fd);
+    tear_down(DISK_REAL);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("fs");
@@ -320,6 +350,7 @@ static Suite *suite(void)
     tcase_add_test(real, the_root_is_made_with_its_parents_and_locked_against_a_second_process);
     tcase_add_test(real, a_root_that_is_no_directory_is_refused_with_the_reason);
     tcase_add_test(real, errors_of_the_system_come_through_with_errno);
+    tcase_add_test(real, all_files_and_directories_of_a_tree_are_synced);
     suite_add_tcase(all, real);
     return all;
 }

@@ -107,11 +107,12 @@ static uint16_t client_port(const struct broker *broker)
     return net_address_is_none(&broker->advertise) ? broker->port : broker->advertise.port;
 }
 
-/* The disk had been set back: another boot of this identity is known to the mesh. */
+/* The disk had been set back: another boot of this identity is known to the mesh, or what it said is. Registered in a boot of its own, it keeps no place that
+ * rests on what it may have forgotten. */
 static int set_boot(void *user, uint32_t boot)
 {
     struct broker *broker = user;
-    int err = identity_set_boot(broker->fs, &broker->identity, boot);
+    int err = identity_set_back(broker->fs, &broker->identity, boot);
 
     if (err != 0) return err;
     broker->boot = broker->identity.boot;
@@ -206,10 +207,22 @@ static void publish(void *user, const struct image *image)
     control_publish_image(&broker->control, image);
 }
 
+/* Consensus may find out that the disk forgot something after the broker was registered as one that forgot nothing. */
+static void tell_past(struct broker *broker, const struct node_status *status)
+{
+    int err;
+
+    if (status->is_set_back && broker->identity.past == IDENTITY_PAST_WHOLE && broker->control.peers != NULL) peers_begin_boot(broker->control.peers);
+    if (!status->is_registered || !identity_is_to_tell(&broker->identity)) return;
+    err = identity_set_told(broker->fs, &broker->identity);
+    if (err != 0) log_warn("cannot write DIR/identity: its records are trusted less again after the next start error=\"%s\"", mesh_strerror(err));
+}
+
 static void changed(void *user)
 {
     struct broker *broker = user;
 
+    tell_past(broker, metadata_status(broker->control.metadata));
     atomic_store(&broker->is_serving, metadata_status(broker->control.metadata)->is_serving);
     if (metadata_status(broker->control.metadata)->is_removed && broker->control_loop != NULL && broker->control.is_ready) control_loop_stop(broker);
 }

@@ -86,7 +86,8 @@ struct decide_broker_register {
                            (one broker, its own coordinator) may leave it out; whoever was fenced or draining begins fenced in any case, and, where
                            there are other brokers, whoever stopped uncleanly or lost data */
     bool was_unclean;   /* its former life left no mark of a clean stop: what async topics had not flushed may be missing */
-    bool has_lost_data; /* its logs did not verify, or its disk is another one (implied by another dir_id) */
+    bool was_set_back;  /* its disk went back in time, or is a copy, and the mesh has not been told yet: any record may be missing */
+    bool has_lost_data; /* its logs did not verify, or its disk is another one (implied by a dir_id that is not raft_dir_is_same_disk()) */
     const struct decide_facts *facts; /* NULL: none */
 };
 

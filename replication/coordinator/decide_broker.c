@@ -66,6 +66,7 @@ static int begin_life(const struct image *image, const struct decide_broker_regi
         .node_id = known->node_id,
         .reason = IMAGE_ELECTION_RESTARTED,
         .was_unclean = request->was_unclean,
+        .was_set_back = request->was_set_back,
         .has_lost_data = request->has_lost_data || !raft_dir_is_same_disk(&known->dir_id, &request->dir_id),
         .elector = &elector,
         .decision = decision,
@@ -82,7 +83,7 @@ static int begin_life(const struct image *image, const struct decide_broker_regi
 /* Whether a life that could begin unfenced begins fenced all the same: it was without a session, or may lack what others may have. */
 static bool must_prove(const struct image *image, const struct decide_broker_register *request, const struct image_broker *known)
 {
-    bool is_less = request->was_unclean || request->has_lost_data;
+    bool is_less = request->was_unclean || request->was_set_back || request->has_lost_data;
 
     if (known == NULL) return false;
     if (known->is_fenced || known->is_draining) return true;

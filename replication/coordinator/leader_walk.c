@@ -17,16 +17,21 @@ static uint32_t bit_of(const struct image_partition *partition, int32_t node_id)
     return 0;
 }
 
-/* What a new life is less trusted with: async topics may lack what was not flushed; a lost disk lacks all. */
+/* What a new life is less trusted with: async topics may lack what was not flushed; a disk that was set back may lack anything that it had acknowledged,
+ * and is complete only if nobody else is left to say so; a lost disk lacks all. */
 static void distrust(const struct leader_walk *walk, const struct image_topic *topic, struct body_partition *state, uint32_t bit)
 {
     bool is_async = image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC;
+    bool is_asked = image_topic_mode(topic) == TOPIC_MODE_QUORUM; /* each counts for what it says it has, so it must have forgotten nothing */
 
-    if (walk->has_lost_data) {
+    if (walk->has_lost_data || (walk->was_set_back && is_asked)) {
         state->elr &= ~bit;
         state->last_known_elr &= ~bit;
         state->fresh |= bit;
-    } else if (walk->was_unclean && is_async && (state->elr & bit) && !COORDINATOR_DEFECT(UNCLEAN_STOP_TRUSTED)) {
+        return;
+    }
+    if (walk->was_set_back) state->fresh |= bit;
+    if ((state->elr & bit) != 0 && (walk->was_set_back || (walk->was_unclean && is_async && !COORDINATOR_DEFECT(UNCLEAN_STOP_TRUSTED)))) {
         state->elr &= ~bit;
         state->last_known_elr |= bit;
     }
@@ -48,7 +53,8 @@ static bool is_concerned(const struct leader_walk *walk, const struct image_part
     case LEADER_WALK_GONE: return (now->isr & bit) != 0 || now->leader == walk->node_id;
     case LEADER_WALK_DRAIN: return (now->isr & bit) != 0 && others_can_lead(walk, now, bit);
     case LEADER_WALK_RETIRE: return ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
-    case LEADER_WALK_NEW_LIFE: return (now->isr & bit) != 0 || walk->has_lost_data || (walk->was_unclean && (now->elr & bit) != 0);
+    case LEADER_WALK_NEW_LIFE:
+        return (now->isr & bit) != 0 || walk->was_set_back || walk->has_lost_data || (walk->was_unclean && (now->elr & bit) != 0);
     case LEADER_WALK_RETURN:
         return now->leader == IMAGE_NO_LEADER && !now->is_sealing && ((now->isr | now->elr | now->last_known_elr) & bit) != 0;
     }

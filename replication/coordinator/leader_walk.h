@@ -10,7 +10,7 @@ enum leader_walk_kind {
     LEADER_WALK_GONE,     /* out of ISR and leadership; it may become eligible */
     LEADER_WALK_DRAIN,    /* the same, where another in-sync replica can take over */
     LEADER_WALK_RETIRE,   /* out of everything but the list of replicas */
-    LEADER_WALK_NEW_LIFE, /* as GONE, and less trusted: was_unclean, has_lost_data */
+    LEADER_WALK_NEW_LIFE, /* as GONE, and less trusted: was_unclean, was_set_back, has_lost_data */
     LEADER_WALK_RETURN,   /* becomes leader where there is none and it may */
 };
 
@@ -18,8 +18,8 @@ struct leader_walk {
     enum leader_walk_kind kind;
     int32_t node_id;
     enum image_election_reason reason;
-    bool was_unclean, has_lost_data; /* NEW_LIFE */
-    struct elector *elector;         /* knows the broker's state after the decision */
+    bool was_unclean, was_set_back, has_lost_data; /* NEW_LIFE */
+    struct elector *elector; /* knows the broker's state after the decision */
     struct decision *decision;
     uint64_t changed_count;  /* partitions changed */
     uint64_t lost_count;     /* RETIRE: partitions without any complete copy afterwards */

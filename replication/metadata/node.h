@@ -55,6 +55,7 @@ struct node_options {
     uint8_t seed[32];                    /* random bytes: election times, uuids of new topics */
     bool is_witness;                     /* it votes and hosts nothing */
     bool was_unclean;                    /* its former life left no mark of a clean stop */
+    bool was_set_back;                   /* its disk went back in time, or is a copy, and the mesh has not been told yet */
     bool has_lost_data;                  /* its logs did not verify */
     uint32_t raft_heartbeat_us, election_min_us, election_max_us; /* 100 ms, 1 s, 2 s */
     uint32_t heartbeat_us, session_us;   /* of brokers' sessions: 500 ms, 3 s */
@@ -142,7 +143,7 @@ struct node_self {
     uint32_t shard_count;
 };
 int node_set_self(struct node *node, uint64_t now_us, const struct node_self *self);
-void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot); /* higher: the disk had been set back. Registered anew */
+void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot); /* higher: the disk had been set back. Registered anew, as such */
 
 /* How this broker is doing; travels with its heartbeats to the coordinator, who places by it. No event: no output comes of it. */
 struct node_load {

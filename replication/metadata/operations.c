@@ -48,6 +48,7 @@ int node_operation_encode_register(const struct node *node, struct buffer *to)
     codec_put_varint(&writer, node->self.shard_count);
     codec_put_varint(&writer, node->options.is_witness);
     codec_put_varint(&writer, node->options.was_unclean);
+    codec_put_varint(&writer, node->options.was_set_back);
     codec_put_varint(&writer, node->options.has_lost_data);
     return writer.error;
 }
@@ -239,6 +240,7 @@ static int broker_register(const struct node *node, const struct image *image, c
     wanted.shard_count = (uint32_t)codec_get_bounded(&reader, UINT32_MAX);
     wanted.is_witness = codec_get_bounded(&reader, 1) != 0;
     wanted.was_unclean = codec_get_bounded(&reader, 1) != 0;
+    wanted.was_set_back = codec_get_bounded(&reader, 1) != 0;
     wanted.has_lost_data = codec_get_bounded(&reader, 1) != 0;
     /* The coordinator is caught up, and has no session with itself. */
     wanted.starts_fenced = !uuid_equal(&operation->origin, &node->options.self.broker);

@@ -66,6 +66,7 @@ void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot)
     node_enter(node, now_us);
     if (boot <= node->options.boot) return;
     node->options.boot = boot;
+    node->options.was_set_back = true;
     node->register_due_us = now_us;
     node->requests_are_due = true;
 }

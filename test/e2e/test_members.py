@@ -119,7 +119,7 @@ class Members(Case):
         shutil.rmtree(self.path("b2"))
         shutil.copytree(copy, self.path("b2"))
         victim.start()
-        self.assertTrue(any("later boots of this broker" in line for line in victim.lines), victim.log())
+        self.assertTrue(any("knows more of this broker than its disk" in line for line in victim.lines), victim.log())
         for broker in brokers:
             self.wait_members(broker, alive)
         after = self.members(brokers[0])["b2"]

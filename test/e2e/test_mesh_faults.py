@@ -108,6 +108,25 @@ class MeshFaults(MeshCase):
         self.assertNotIn("mesh: ready", broker.log())
         broker.lines = []  # errors that were wanted
 
+    def node_id(self, broker):
+        return next(row["node_id"] for row in self.status(broker)["brokers"] if f"broker={row['broker']}" in broker.ready)
+
+    def losses(self, broker, node_id):
+        """Of the partitions whose only replica is there: how many exist, and how many say that records may be lost."""
+        names = [(name, p["partition"]) for name in sorted(self.topics(broker))
+                 for p in self.mesh("topic", "describe", name, "--json", broker=broker).json["partitions"] if p["replicas"] == [node_id]]
+        reasons = [self.mesh("why", f"{name}/{number}", "--json", broker=broker).json["reason"] for name, number in names]
+        return len(names), sum("acknowledged records may be lost" in reason for reason in reasons)
+
+    def wait_losses(self, broker, of):
+        """It keeps no place that rests on what it may have forgotten; where it has the only copy, it leads, and that is said."""
+        number = self.node_id(of)
+
+        def told():
+            there, lost = self.losses(broker, number)
+            return there > 0 and lost == there
+        self.until("it is trusted with what it forgot", told, of, broker)
+
     # ---- used wrongly ----
 
     def test_different_expectations_name_both_numbers_and_are_mended_by_a_restart(self):
@@ -139,7 +158,7 @@ class MeshFaults(MeshCase):
         return [broker for broker in brokers if any(words in line for line in broker.all_lines())]
 
     def test_a_copied_directory_that_is_started_beside_the_original_is_told_and_kills_nobody(self):
-        self.expected_errors = ["two processes use the identity", "another process with this broker's identity", "this broker votes no more"]
+        self.expected_errors = ["two processes use the identity", "another process with this broker's identity", "this broker votes no more", "acknowledged records may be lost"]
         brokers = self.three()
         twin = brokers[2] if self.coordinator_of(brokers) is not brokers[2] else brokers[1]
         rest = [broker for broker in brokers if broker is not twin]
@@ -198,7 +217,7 @@ class MeshFaults(MeshCase):
 
     def test_an_old_backup_of_a_voter_catches_up_and_elects_nobody_wrongly(self):
         self.expected_errors = ["two processes use the identity",  # it cannot be told from a copy at first
-                                "this broker votes no more"]
+                                "this broker votes no more", "acknowledged records may be lost"]
         brokers = self.three()
         old = brokers[1]
         self.create("before", brokers[0])
@@ -218,6 +237,7 @@ class MeshFaults(MeshCase):
         old.start()
         self.until("it does not know that it was set back", lambda: self.said("this broker votes no more", old), old)
         self.wait_topics(topics, *brokers)
+        self.wait_losses(rest[0], old)
         self.until("status does not say so", lambda: "older state" in self.problem_text(old) and "restart this broker" in self.problem_text(old), old)
         self.until("status elsewhere does not say so", lambda: "b1" in self.problem_text(rest[0]), rest[0])
         # It is not needed for a majority: without one of the others there is none.
@@ -245,9 +265,36 @@ class MeshFaults(MeshCase):
         self.wait_topics(topics | {"last"}, *brokers)
         self.assert_same(brokers)
 
+    def test_an_old_backup_of_a_broker_that_does_not_vote_is_not_trusted_with_its_records(self):
+        self.expected_errors = ["two processes use the identity", "this broker votes no more", "acknowledged records may be lost"]
+        brokers = self.three()
+        old = self.new_broker(self.path("b3"), seeds=[brokers[0].address], options=["--name", "b3", *QUICK])
+        old.start()
+        for number in range(4):
+            self.create(f"t{number}", brokers[0])
+        self.until("nothing is placed there", lambda: self.losses(brokers[0], self.node_id(old))[0] > 0, *brokers)
+        self.assertEqual(old.stop(), 0)
+        shutil.copytree(old.data, self.path("backup"))
+        for _ in range(2):  # later boots, which the others hear of
+            old.start()
+            old.kill()
+        shutil.rmtree(old.data)
+        shutil.copytree(self.path("backup"), old.data)
+        old.start()
+        self.until("it does not know that it was set back", lambda: self.said("the mesh knows more of this broker than its disk", old), old)
+        self.wait_losses(brokers[0], old)
+        before = self.losses(brokers[0], self.node_id(old))
+        self.assertEqual(old.stop(), 0)
+        old.start()
+        self.assertIn("has given its vote up", "\n".join(old.lines))
+        self.wait_topics({f"t{number}" for number in range(4)}, *brokers, old)
+        self.until("it does not lead", lambda: self.node_id(old) in {p["leader"] for name in self.topics(old)
+                                                                     for p in self.mesh("topic", "describe", name, "--json", broker=old).json["partitions"]}, old)
+        self.assertEqual(self.losses(brokers[0], self.node_id(old)), (before[0], 0), "what was told once is not told again")
+
     def test_two_copies_of_a_voter_that_run_in_turns_make_one_history(self):
         """Each of the others meets each copy before the other two decide anything with it."""
-        self.expected_errors = ["two processes use the identity", "this broker votes no more"]
+        self.expected_errors = ["two processes use the identity", "this broker votes no more", "acknowledged records may be lost"]
         brokers = self.three(HASTY)
         one, *rest = brokers
         self.create("t", one)

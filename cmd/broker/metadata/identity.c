@@ -32,7 +32,7 @@ static void identity_encode(const struct identity *identity, uint8_t to[IDENTITY
     memcpy(to + 40, identity->cluster_id.bytes, UUID_SIZE);
     le_store64(to + 56, identity->boot);
     memcpy(to + 64, identity->key.secret_key, IDENTITY_SEED_SIZE); /* the secret key begins with the seed */
-    le_store32(to + 96, 0);
+    le_store32(to + 96, (uint32_t)identity->past);
     le_store32(to + 100, crc32c(to, 100));
 }
 
@@ -66,7 +66,8 @@ static int identity_decode(struct slice from, struct identity *ret_identity, cha
 
     if (err != 0) return err;
     if (from.size != IDENTITY_SIZE || memcmp(from.data, magic, 4) != 0 ||
-        le_load32(from.data + 4) != IDENTITY_VERSION || le_load32(from.data + 100) != crc32c(from.data, 100)) {
+        le_load32(from.data + 4) != IDENTITY_VERSION || le_load32(from.data + 100) != crc32c(from.data, 100) ||
+        le_load32(from.data + 96) > IDENTITY_PAST_RENEWED) {
         snprintf(message, message_size, "DIR/identity is damaged (%zu bytes, bad checksum): %s", from.size,
                  IDENTITY_CURE);
         return MESH_ECORRUPT;
@@ -81,6 +82,7 @@ static int identity_decode(struct slice from, struct identity *ret_identity, cha
     memcpy(identity.dir_id.bytes, from.data + 24, UUID_SIZE);
     memcpy(identity.cluster_id.bytes, from.data + 40, UUID_SIZE);
     identity.boot = le_load64(from.data + 56);
+    identity.past = (enum identity_past)le_load32(from.data + 96);
     *ret_identity = identity;
     identity_key_wipe(&identity.key);
     return 0;
@@ -119,7 +121,7 @@ static int check_directory_is_new(struct fs *fs, char *message, size_t message_s
 int identity_open(struct fs *fs, const uint8_t fresh_seed[IDENTITY_SEED_SIZE], const struct uuid *fresh_dir_id,
                   struct identity *ret_identity, char *message, size_t message_size)
 {
-    struct identity identity = {.dir_id = *fresh_dir_id, .boot = 0};
+    struct identity identity = {.dir_id = *fresh_dir_id};
     struct buffer bytes = BUFFER_INIT;
     int err = fs_read_whole(fs, IDENTITY_PATH, 4096, &bytes);
 
@@ -161,18 +163,34 @@ int identity_set_cluster(struct fs *fs, struct identity *identity, const struct 
     return replace(fs, identity, &changed);
 }
 
-int identity_set_boot(struct fs *fs, struct identity *identity, uint64_t boot)
+int identity_set_back(struct fs *fs, struct identity *identity, uint64_t boot)
 {
     struct identity changed = *identity;
 
     changed.boot = boot;
+    changed.past = IDENTITY_PAST_SET_BACK;
     return replace(fs, identity, &changed);
 }
 
-int identity_set_dir(struct fs *fs, struct identity *identity, const struct uuid *dir_id)
+bool identity_is_to_tell(const struct identity *identity)
+{
+    return identity->past == IDENTITY_PAST_SET_BACK || identity->past == IDENTITY_PAST_RENEWED;
+}
+
+int identity_set_told(struct fs *fs, struct identity *identity)
+{
+    struct identity changed = *identity;
+
+    if (!identity_is_to_tell(identity)) return 0;
+    changed.past = identity->past == IDENTITY_PAST_SET_BACK ? IDENTITY_PAST_TOLD : IDENTITY_PAST_WHOLE;
+    return replace(fs, identity, &changed);
+}
+
+int identity_renew(struct fs *fs, struct identity *identity, const struct uuid *dir_id)
 {
     struct identity changed = *identity;
 
     changed.dir_id = *dir_id;
+    changed.past = identity->past == IDENTITY_PAST_TOLD ? IDENTITY_PAST_WHOLE : IDENTITY_PAST_RENEWED;
     return replace(fs, identity, &changed);
 }

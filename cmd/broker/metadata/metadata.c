@@ -349,6 +349,7 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         if (options->leave_ms_max != 0 && options->leave_ms_max < node_options.leave_us / 1000)
             node_options.leave_us = options->leave_ms_max * 1000;
         node_options.was_unclean = options->was_unclean;
+        node_options.was_set_back = identity_is_to_tell(options->identity);
         node_options.election_min_us = options->election_ms * 1000;
         node_options.election_max_us = options->election_ms * 2000;
         node_options.raft_heartbeat_us = options->election_ms * 100;

@@ -20,10 +20,11 @@ int metadata_renew_if_set_back(struct fs *fs, struct identity *identity, bool *r
 
     *ret_is_renewed = false;
     message[0] = '\0';
+    was_set_back |= identity->past == IDENTITY_PAST_SET_BACK || identity->past == IDENTITY_PAST_TOLD;
     if (err != 0 || !was_set_back) return 0; /* what cannot be read is found, and explained, by who opens it */
     random_system_bytes(successor.dir.bytes + RAFT_DIR_FIXED_BYTES, UUID_SIZE - RAFT_DIR_FIXED_BYTES);
     err = founding_file_remove(fs);
-    if (err == 0) err = identity_set_dir(fs, identity, &successor.dir);
+    if (err == 0) err = identity_renew(fs, identity, &successor.dir);
     if (err == 0) err = raft_store_give_up(fs, METADATA_STORE_DIRECTORY, &successor);
     if (err != 0) {
         snprintf(message, METADATA_MESSAGE_SIZE, "DIR/" METADATA_STORE_DIRECTORY " was set back or copied, and cannot be replaced by a new one: %s", mesh_strerror(err));

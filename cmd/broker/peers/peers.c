@@ -196,10 +196,18 @@ static void catch_up(struct peers *peers)
         return;
     }
     packet_sealer_free(old_sealer);
-    log_warn("the mesh knows later boots of this broker than its disk, which was restored from an older copy or copied to another "
+    log_warn("the mesh knows more of this broker than its disk, which was restored from an older copy or copied to another "
              "machine: going on as boot=%u, it was=%u",
              peers->options.boot, old_boot);
     gossip_set_boot(peers->gossip, peers_now_us(), peers->options.boot);
+}
+
+void peers_begin_boot(struct peers *peers)
+{
+    if (peers->is_behind) return;
+    peers->is_behind = true;
+    peers->behind_boot = peers->options.boot;
+    ev_feed_event(peers->loop, &peers->tick, EV_TIMER);
 }
 
 /* What people named, and while this broker is alone, where others were in its last life. */

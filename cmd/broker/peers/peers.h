@@ -43,6 +43,9 @@ struct peers_options {
 int peers_open(const struct peers_options *options, struct peers **ret_peers);
 void peers_close(struct peers *peers); /* accepts NULL. Says goodbye to nobody: peers find the process gone, which it is soon */
 
+/* Goes on in a boot that nobody has heard of, soon, as if the mesh had known of a later one: the disk was set back (set_boot()). */
+void peers_begin_boot(struct peers *peers);
+
 /* Takes a connected socket whose first bytes are a link's, and those bytes. */
 void peers_adopt(struct peers *peers, int fd, struct slice received);
 

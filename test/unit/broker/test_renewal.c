@@ -34,8 +34,7 @@ static int open_store(const struct identity *identity, struct raft_store **ret_s
     return raft_store_open(fs, "consensus", &self, metadata_chain, ret_store, ret_recovered, &report, message, sizeof(message));
 }
 
-/* A member, found to be set back in its last life. */
-static struct identity make_set_back(void)
+static struct identity make_member(uint64_t damaged_until)
 {
     const struct founding_state state = {.phase = FOUNDING_MEMBER, .value = {.cluster = {{7}}}};
     const struct raft_server nobody = {.broker = {{0}}};
@@ -48,9 +47,20 @@ static struct identity make_set_back(void)
     ck_assert_int_eq(recovery_file_store(fs, &(struct raft_server){identity.broker_id, identity.dir_id}, slice_of("promised", 8)), 0);
     ck_assert_int_eq(founding_file_store(fs, &(struct raft_server){identity.broker_id, identity.dir_id}, &state), 0);
     ck_assert_int_eq(open_store(&identity, &store, &recovered), 0);
-    ck_assert_int_eq(raft_store_set_state(store, 3, &nobody, RAFT_SET_BACK), 0);
+    ck_assert_int_eq(raft_store_set_state(store, 3, &nobody, damaged_until), 0);
     raft_store_close(store);
     return identity;
+}
+
+/* A member, found to be set back in its last life. */
+static struct identity make_set_back(void)
+{
+    return make_member(RAFT_SET_BACK);
+}
+
+static struct identity make_whole(void)
+{
+    return make_member(0);
 }
 
 /* As a start does it. */
@@ -89,6 +99,29 @@ START_TEST(it_goes_on_as_another_server_with_its_name_and_its_records)
     ck_assert_int_eq(metadata_open_identity(fs, &later, message), 0);
     ck_assert_int_eq(metadata_renew_if_set_back(fs, &later, &is_renewed, message), 0);
     ck_assert(!is_renewed && uuid_equal(&later.dir_id, &after.dir_id)); /* once */
+    ck_assert_int_eq(later.past, IDENTITY_PAST_RENEWED);               /* until the mesh knows */
+    ck_assert_int_eq(identity_set_told(fs, &later), 0);
+    ck_assert_int_eq(metadata_open_identity(fs, &after, message), 0);
+    ck_assert(after.past == IDENTITY_PAST_WHOLE && uuid_equal(&later.dir_id, &after.dir_id));
+}
+END_TEST
+
+/* Others know a later boot, or what a life said: the mesh hears of it in this life, and of nothing more when the vote was given up at the next start. */
+START_TEST(what_was_found_in_this_life_is_told_once)
+{
+    for (int is_told = 0; is_told < 2; is_told++) {
+        struct identity before, after;
+
+        fs_mem_reset(mem, 1);
+        before = make_whole();
+        ck_assert_int_eq(identity_set_back(fs, &before, 70), 0);
+        ck_assert(before.boot == 70 && identity_is_to_tell(&before));
+        if (is_told) ck_assert_int_eq(identity_set_told(fs, &before), 0);
+        ck_assert(identity_is_to_tell(&before) == !is_told);
+        ck_assert(renewed(&before, &after));
+        ck_assert_uint_eq(after.boot, 71);
+        ck_assert_int_eq(after.past, is_told ? IDENTITY_PAST_WHOLE : IDENTITY_PAST_RENEWED);
+    }
 }
 END_TEST
 
@@ -132,6 +165,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, it_goes_on_as_another_server_with_its_name_and_its_records);
+    tcase_add_test(tcase, what_was_found_in_this_life_is_told_once);
     tcase_add_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again);
     tcase_add_test(tcase, others_are_left_alone);
     suite_add_tcase(suite, tcase);

@@ -43,6 +43,7 @@ static void register_one(size_t i, bool is_witness)
         .is_witness = is_witness,
         .starts_fenced = !flip(4),
         .was_unclean = flip(2),
+        .was_set_back = flip(5),
         .has_lost_data = flip(6),
     };
     struct decision decision;

@@ -89,8 +89,8 @@ static struct slice registration(uint16_t port)
     codec_put_string(&writer, "");
     codec_put_varint(&writer, port);
     codec_put_varint(&writer, 1); /* shards */
-    for (int i = 0; i < 3; i++)
-        codec_put_varint(&writer, 0); /* no witness, a clean stop, nothing lost */
+    for (int i = 0; i < 4; i++)
+        codec_put_varint(&writer, 0); /* no witness, a clean stop, not set back, nothing lost */
     ck_assert_int_eq(writer.error, 0);
     return buffer_slice(&body);
 }

@@ -55,7 +55,7 @@ static void drain(int32_t node_id)
 }
 
 /* The broker starts again. */
-static void restart(int32_t node_id, bool was_unclean, bool has_lost_data)
+static void restart(int32_t node_id, bool was_unclean, bool was_set_back, bool has_lost_data)
 {
     const struct image_broker *known = image_find_broker(history->image, node_id);
     struct decide_broker_register request = {
@@ -69,6 +69,7 @@ static void restart(int32_t node_id, bool was_unclean, bool has_lost_data)
         .shard_count = known->shard_count,
         .starts_fenced = true,
         .was_unclean = was_unclean,
+        .was_set_back = was_set_back,
         .has_lost_data = has_lost_data,
     };
 
@@ -130,7 +131,7 @@ static const char *text_of(const char *name)
 
 /* ---- rule R9, as stories: what happens, and what the partition looks like after each ---- */
 
-enum act { FENCE, UNFENCE, DRAIN, CLEAN, UNCLEAN, LOST };
+enum act { FENCE, UNFENCE, DRAIN, CLEAN, UNCLEAN, SET_BACK, LOST };
 
 static const struct {
     const char *name;
@@ -161,6 +162,11 @@ static const struct {
      {{FENCE, 1, "2 23 - -"}, {FENCE, 2, "3 3 2 -"}, {UNCLEAN, 2, "3 3 - 2"}, {FENCE, 3, "none - 3 2"}, {UNFENCE, 2, "none - 3 2"}}},
     {"two unclean ones: nobody guesses", 2, "2", "async",
      {{FENCE, 1, "2 2 1 -"}, {FENCE, 2, "none - 12 -"}, {UNCLEAN, 1, "none - 2 1"}, {UNCLEAN, 2, "none - - 12"}, {UNFENCE, 1, "none - - 12"}}},
+    {"one replica was set back: it is the last one known", 1, "1", "group", {{SET_BACK, 1, "none - - 1"}, {UNFENCE, 1, "1 1 - -"}}},
+    {"an eligible one was set back: whoever was complete after it is waited for", 3, "2", "group",
+     {{FENCE, 1, "2 23 - -"}, {FENCE, 2, "3 3 2 -"}, {SET_BACK, 2, "3 3 - 2"}, {FENCE, 3, "none - 3 2"}, {UNFENCE, 2, "none - 3 2"}, {UNFENCE, 3, "3 3 - 2"}}},
+    {"two that were set back: nobody guesses", 2, "2", "group",
+     {{FENCE, 1, "2 2 1 -"}, {FENCE, 2, "none - 12 -"}, {SET_BACK, 1, "none - 2 1"}, {SET_BACK, 2, "none - - 12"}, {UNFENCE, 1, "none - - 12"}}},
     {"a quick restart is a loss of the session", 3, "2", "group", {{CLEAN, 1, "2 23 - -"}, {UNFENCE, 1, "2 23 - -"}}},
     {"draining gives up what others can take", 3, "2", "group", {{DRAIN, 1, "2 23 - -"}, {FENCE, 1, "2 23 - -"}}},
     {"draining keeps what nobody else can take", 1, "1", "group", {{DRAIN, 1, "1 1 - -"}, {FENCE, 1, "none - 1 -"}}},
@@ -172,9 +178,10 @@ static void act(enum act what, int32_t node_id)
     if (what == FENCE) fence(node_id);
     if (what == UNFENCE) unfence(node_id);
     if (what == DRAIN) drain(node_id);
-    if (what == CLEAN) restart(node_id, false, false);
-    if (what == UNCLEAN) restart(node_id, true, false);
-    if (what == LOST) restart(node_id, false, true);
+    if (what == CLEAN) restart(node_id, false, false, false);
+    if (what == UNCLEAN) restart(node_id, true, false, false);
+    if (what == SET_BACK) restart(node_id, false, true, false);
+    if (what == LOST) restart(node_id, false, false, true);
 }
 
 START_TEST(partitions_follow_rule_r9)
@@ -353,7 +360,7 @@ START_TEST(a_lost_disk_gives_its_replicas_another_generation)
     create("t", 3, "1", "group");
     partition = state_of("t");
     before = image_partition_generation(&partition, 2);
-    restart(3, true, true);
+    restart(3, true, false, true);
     partition = state_of("t");
     ck_assert_uint_gt(image_partition_generation(&partition, 2), before);
     ck_assert_uint_eq(image_partition_generation(&partition, 0), before);
@@ -386,6 +393,33 @@ START_TEST(a_new_life_has_a_new_epoch_and_the_same_one_twice_changes_nothing)
     history_commit(history, &decision);
     ck_assert(!image_find_broker(history->image, 2)->is_fenced);
     ck_assert_uint_eq(image_find_broker(history->image, 2)->port, 6);
+}
+END_TEST
+
+/* A disk whose last bytes changed gave its vote up, and the mesh was told what that means; with other ones before it is another disk. */
+START_TEST(a_renewed_disk_keeps_its_records_and_another_one_has_none)
+{
+    const struct image_broker *broker = image_find_broker(history->image, 2);
+    struct decide_broker_register request = {.broker_id = broker->broker_id, .dir_id = broker->dir_id, .boot = 2, .name = "n", .host = "h",
+                                             .zone = "z", .port = 5, .shard_count = 3, .starts_fenced = true};
+
+    create("t", 2, "2", "group");
+    ck_assert_str_eq(text_of("t"), "1 12 - -");
+    request.dir_id.bytes[RAFT_DIR_FIXED_BYTES] ^= 1;
+    ck_assert_int_eq(decide_broker_register(history->image, &request, &decision), 0);
+    history_commit(history, &decision);
+    ck_assert_str_eq(text_of("t"), "1 1 2 -");
+    request.boot = 3;
+    request.was_set_back = true;
+    ck_assert_int_eq(decide_broker_register(history->image, &request, &decision), 0);
+    history_commit(history, &decision);
+    ck_assert_str_eq(text_of("t"), "1 1 - 2");
+    request.boot = 4;
+    request.was_set_back = false;
+    request.dir_id.bytes[0] ^= 1;
+    ck_assert_int_eq(decide_broker_register(history->image, &request, &decision), 0);
+    history_commit(history, &decision);
+    ck_assert_str_eq(text_of("t"), "1 1 - -");
 }
 END_TEST
 
@@ -733,6 +767,7 @@ int main(void)
     tcase_add_test(tcase, a_replica_removed_and_added_in_one_entry_has_another_generation);
     tcase_add_test(tcase, a_lost_disk_gives_its_replicas_another_generation);
     tcase_add_test(tcase, a_new_life_has_a_new_epoch_and_the_same_one_twice_changes_nothing);
+    tcase_add_test(tcase, a_renewed_disk_keeps_its_records_and_another_one_has_none);
     tcase_add_test(tcase, a_removed_broker_does_not_come_back_and_its_namesake_is_another);
     tcase_add_test(tcase, the_only_complete_copy_is_not_given_up_in_silence);
     tcase_add_test(tcase, new_partitions_go_to_brokers_that_are_up_and_host_data);

@@ -94,11 +94,23 @@ static void release_unwanted(struct mesh_consumer *consumer)
     }
 }
 
-/* Bytes that one more FETCH may bring; 0: enough is on its way. */
+static size_t session_count(const struct mesh_consumer *consumer)
+{
+    size_t count = 0;
+
+    list_for_each(node, &consumer->sessions)
+        count++;
+    return count;
+}
+
+/* Bytes that one more FETCH may bring; 0: enough is on its way. All sessions share what there is, so that each can have a request on its way:
+ * a session that waits at its partitions' end holds on to its share, and would starve the others. */
 static size_t bytes_to_ask(struct mesh_consumer *consumer)
 {
-    size_t half = consumer->fetch_bytes_max / 2;
-    size_t bytes = half < CONSUMER_REQUEST_BYTES ? half : CONSUMER_REQUEST_BYTES;
+    size_t count = session_count(consumer), share = consumer->fetch_bytes_max / (count < 2 ? 2 : count);
+    size_t bytes = share < CONSUMER_REQUEST_BYTES ? share : CONSUMER_REQUEST_BYTES;
+
+    if (bytes == 0) bytes = 1;
 
     if (consumer->in_flight_count >= CONSUMER_REQUESTS_MAX) return 0;
     if (consumer->bytes_promised + bytes > consumer->fetch_bytes_max) release_unwanted(consumer);
@@ -181,8 +193,13 @@ static void pump_session(struct mesh_consumer *consumer, struct fetch_session *s
         return;
     }
     bytes = bytes_to_ask(consumer);
-    if (bytes > 0 && ask(consumer, session, bytes) != 0) /* the send queue is full, or memory is short */
+    if (bytes == 0) return;
+    if (ask(consumer, session, bytes) != 0) { /* the send queue is full, or memory is short */
         client_arm(consumer->client, &consumer->timer, consumer->client->now_ms + CONSUMER_RETRY_MS);
+        return;
+    }
+    list_remove(&session->node);
+    list_push_back(&consumer->sessions, &session->node); /* when there is not enough for all, the others come first */
 }
 
 /* ---- routes and time ---- */
@@ -289,7 +306,7 @@ void consumer_pump(struct pump *pump)
     look_at_topics(consumer);
     end_backoffs(consumer);
     consumer_resolve(consumer);
-    list_for_each(node, &consumer->sessions)
+    list_for_each_safe(node, &consumer->sessions) /* who has just asked is met again at the end, and has nothing more to ask */
         pump_session(consumer, container_of(node, struct fetch_session, node));
     list_remove(&consumer->pump.due_node); /* what the above marked has been done */
 }

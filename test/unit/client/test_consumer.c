@@ -407,6 +407,33 @@ START_TEST(a_short_timeout_does_not_give_up_a_broker_that_only_has_nothing_to_sa
 }
 END_TEST
 
+/* Ten connections, nine of which have nothing to say and keep their requests for as long as they may. */
+START_TEST(shards_with_nothing_to_say_do_not_starve_the_others)
+{
+    struct fake_broker *wide = fake_broker_new("wide", 10);
+    const char *value = "seen";
+    struct mesh_consumer *reader;
+    struct mesh_client *caller;
+    struct mesh_consumed record;
+    size_t count;
+
+    wide->shard_count = 10;
+    fake_broker_append(wide, (uint32_t)_i, &value, 1, RECORD_COMPRESSION_NONE);
+    fake_broker_start(wide);
+    ck_assert_int_eq(mesh_client_new(wide->address, &caller), 0);
+    ck_assert_int_eq(mesh_consumer_new(caller, &reader), 0);
+    ck_assert_int_eq(mesh_consumer_set_fetch_max_wait_ms(reader, 10000), 0);
+    ck_assert_int_eq(mesh_consumer_assign(reader, "wide", -1, MESH_OFFSET_BEGINNING), 0);
+    ck_assert_int_eq(mesh_consumer_poll(reader, &record, 1, 5000, &count), 0);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(record.partition, _i);
+    mesh_consumer_free(reader);
+    mesh_client_free(caller);
+    fake_broker_stop(wide);
+    fake_broker_free(wide);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("client consumer");
@@ -417,6 +444,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, all_partitions_are_read_in_order_whatever_the_poll_size, 0, 4);
     tcase_add_loop_test(c, reading_may_begin_in_the_middle_of_a_batch, 0, 10);
     tcase_add_test(c, small_fetches_read_everything_too);
+    tcase_add_loop_test(c, shards_with_nothing_to_say_do_not_starve_the_others, 0, 10);
     tcase_add_loop_test(c, trouble_neither_skips_nor_repeats, 0, sizeof(troubles) / sizeof(troubles[0]));
     tcase_add_test(c, an_offset_out_of_range_is_told_once_and_seek_goes_on);
     tcase_add_loop_test(c, damage_is_told_once_and_stops_only_its_partition, 0, 2);

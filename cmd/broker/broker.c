@@ -103,6 +103,9 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.election_ms = (uint32_t)broker->settings.election_ms;
     for (size_t i = 0; i < broker->settings.topic_default_count; i++)
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};
+    metadata_options.moves_per_broker = (uint32_t)broker->settings.moves_per_broker;
+    metadata_options.replace_ms = broker->settings.moves_replace_ms;
+    metadata_options.spread_quiet_ms = broker->settings.moves_spread_ms;
     metadata_options.config_defaults = defaults;
     metadata_options.config_default_count = broker->settings.topic_default_count;
     metadata_options.is_witness = options->is_witness;

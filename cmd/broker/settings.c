@@ -54,6 +54,16 @@ static const struct setting setting_table[] = {
     {{"election.ms", "ms", 50, 60000, 1000,
       "Without a word from the coordinator for this long, up to twice that, another one is elected. The same on every broker; ten round trips at least."},
      FIELD(election_ms)},
+    {{"moves.per.broker", "count", 0, 1000, 2,
+      "Copies of partitions that a broker takes part in at a time, as source or target, when replicas move; 0: nothing moves. The coordinator's holds; the same on "
+      "every broker."},
+     FIELD(moves_per_broker)},
+    {{"moves.replace.ms", "ms", 1000, 604800000, 600000,
+      "A broker that has had no session for this long is gone: its replicas are made anew elsewhere. The coordinator's holds."},
+     FIELD(moves_replace_ms)},
+    {{"moves.spread.ms", "ms", 1000, 604800000, 60000,
+      "When no broker has come or gone for this long and no replica is missing, replicas are spread evenly over the brokers. The coordinator's holds."},
+     FIELD(moves_spread_ms)},
     {{"topic.partitions", "count", 1, 100000, 1, "Partitions of a topic created without a number."},
      FIELD(topic_partitions)},
 };

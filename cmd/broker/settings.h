@@ -30,6 +30,9 @@ struct settings {
     uint64_t disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
     uint64_t stop_ms_max;                 /* stop.ms.max: a stop that takes longer gives up */
     uint64_t election_ms;                 /* election.ms: of the coordinator */
+    uint64_t moves_per_broker;            /* moves.per.broker: copies of partitions that a broker takes part in at a time */
+    uint64_t moves_replace_ms;            /* moves.replace.ms: a broker that is silent for so long is gone */
+    uint64_t moves_spread_ms;             /* moves.spread.ms: so long after the last session began or ended, replicas are spread */
     uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
     struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];
     size_t topic_default_count;

@@ -114,15 +114,15 @@ struct decide_move {
 int decide_move(const struct image *image, const struct decide_move *moves, size_t count, const struct decide_facts *facts,
                 struct decision *decision);
 
-/* Spreads a topic's replicas evenly over the brokers that are up, by as few moves as that takes, all queued. Nothing changes when they are. Errors:
- * MESH_EUNKNOWN_TOPIC. */
+/* Spreads a topic's replicas evenly over the brokers that are up, by as few moves as that takes, all queued; with a zero uuid those of all topics together,
+ * DECIDE_PARTITIONS_MAX at a time. Nothing changes when they are. Errors: MESH_EUNKNOWN_TOPIC. */
 int decide_topic_balance(const struct image *image, const struct uuid *topic_id, const struct decide_facts *facts, struct decision *decision);
 
 /* What the coordinator moves by itself, a step at a time (move_plan.c):
  * - moves whose new broker is gone are made without it, keeping one that was to go; those that can end, end; queued ones get their turn
  * - replicas on brokers that were removed, or are gone (facts), are replaced; partitions get as many replicas as the setting `replicas` says
- * - when none of that is left and no session has begun or ended for a minute, replicas are spread: from the broker with most to the one with
- *   least while they are 10 % of the average apart (and two replicas), until it is 5 %
+ * - when none of that is left, no session has begun or ended for a minute, and no replica that may come back is missing from an ISR, replicas are
+ *   spread: from the broker with most to the one with least while they are 10 % of the average apart (and two replicas), until it is 5 %
  * A broker takes part in at most moves_per_broker copies at a time, as the one that gets it or as the leader that it comes from. */
 struct movement {
     uint64_t quiet_since_us; /* 0: unknown; the next call begins it */
@@ -135,9 +135,11 @@ struct movement {
 struct decide_moves {
     struct movement *movement;
     uint32_t moves_per_broker; /* 0: nothing begins */
+    uint64_t spread_quiet_us;  /* how long is quiet enough to spread; 0: DECIDE_SPREAD_QUIET_US */
     uint64_t now_us;
     const struct decide_facts *facts;
 };
+#define DECIDE_SPREAD_QUIET_US (60ull * 1000000)
 int decide_moves(const struct image *image, const struct decide_moves *request, struct decision *decision);
 
 #endif

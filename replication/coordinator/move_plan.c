@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #define CHANGES_MAX     256              /* partitions of one decision */
-#define SPREAD_QUIET_US (60ull * 1000000)
 #define SPREAD_START    10 /* percent of the average */
 #define SPREAD_STOP     5
 
@@ -82,6 +81,23 @@ static void count_copies(struct move_plan *plan, const struct body_partition *st
     }
 }
 
+static bool is_gone(const struct move_plan *plan, int32_t node_id)
+{
+    const struct mover *mover = move_plan_find(plan, node_id);
+
+    return mover == NULL || mover->is_gone;
+}
+
+/* What is gone for good is replaced, or nobody is there to replace it: it does not hold up the others for ever. */
+static bool is_missing_any(const struct move_plan *plan, const struct image_partition *partition)
+{
+    for (uint32_t i = 0; i < partition->replica_count; i++) {
+        bool is_in_sync = partition->leader != IMAGE_NO_LEADER && (partition->isr >> i & 1) != 0;
+        if (!is_in_sync && (partition->adding >> i & 1) == 0 && !is_gone(plan, partition->replicas[i])) return true;
+    }
+    return false;
+}
+
 void move_plan_count(struct move_plan *plan, const struct image_topic *topic)
 {
     struct image_partition now;
@@ -92,6 +108,7 @@ void move_plan_count(struct move_plan *plan, const struct image_topic *topic)
             struct mover *mover = now.removing >> j & 1 ? NULL : move_plan_find(plan, now.replicas[j]);
             if (mover != NULL) mover->hosted++;
         }
+        plan->is_troubled = plan->is_troubled || is_missing_any(plan, &now);
         if ((now.adding | now.removing) == 0) continue;
         plan->is_pending = true;
         image_pages_load(topic->pages, i, &state);
@@ -156,13 +173,6 @@ bool move_plan_begin(struct move_plan *plan, const struct image_topic *topic, st
 }
 
 /* ---- moves under way ---- */
-
-static bool is_gone(const struct move_plan *plan, int32_t node_id)
-{
-    const struct mover *mover = move_plan_find(plan, node_id);
-
-    return mover == NULL || mover->is_gone;
-}
 
 /* One of those that were to go stays instead: one that is up, else one that is not gone, else any: their number is what was promised. */
 static void keep_one(const struct move_plan *plan, struct body_partition *state)
@@ -341,13 +351,12 @@ static int count_topic(void *user, const struct image_topic *topic)
 }
 
 /* Moves the clockwork of spreading on. What moves already is counted where it goes. */
-static bool is_time_to_spread(struct movement *movement, const struct move_plan *plan, uint64_t now_us)
+static bool is_time_to_spread(struct movement *movement, const struct move_plan *plan, bool is_quiet)
 {
     uint64_t most, least, average;
 
-    if (movement->quiet_since_us == 0) movement->quiet_since_us = now_us;
     if (!move_plan_extremes(plan, &most, &least, &average) || most - least < 2) return movement->is_spreading = false;
-    if (now_us - movement->quiet_since_us < SPREAD_QUIET_US) return false;
+    if (!is_quiet || plan->is_troubled) return false;
     return movement->is_spreading = (most - least) * 100 > average * (movement->is_spreading ? SPREAD_STOP : SPREAD_START);
 }
 
@@ -365,6 +374,7 @@ static uint64_t who_is_gone(const struct decide_facts *facts)
 int decide_moves(const struct image *image, const struct decide_moves *request, struct decision *decision)
 {
     struct movement *movement = request->movement;
+    uint64_t quiet_us = request->spread_quiet_us != 0 ? request->spread_quiet_us : DECIDE_SPREAD_QUIET_US;
     uint64_t gone = who_is_gone(request->facts);
     bool is_settled, is_quiet;
     struct move_plan plan;
@@ -375,10 +385,11 @@ int decide_moves(const struct image *image, const struct decide_moves *request, 
     if (err != 0) return err;
     plan.copies_max = request->moves_per_broker;
     image_each_topic(image, count_topic, &plan);
-    plan.is_spreading = is_time_to_spread(movement, &plan, request->now_us);
+    if (movement->quiet_since_us == 0) movement->quiet_since_us = request->now_us;
+    is_quiet = request->now_us - movement->quiet_since_us >= quiet_us;
+    plan.is_spreading = is_time_to_spread(movement, &plan, is_quiet);
     err = image_each_topic(image, step_topic, &plan);
     movement->is_pending = plan.is_pending || plan.is_spreading;
-    is_quiet = request->now_us - movement->quiet_since_us >= SPREAD_QUIET_US;
     is_settled = err == 0 && is_quiet && !movement->is_pending && decision->change_count == 0;
     movement->settled_index = is_settled ? image_applied_index(image) : 0;
     movement->settled_gone = gone;

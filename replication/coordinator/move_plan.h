@@ -24,6 +24,7 @@ struct move_plan {
     uint64_t budget;      /* partitions that may change still, in this decision */
     bool is_pending;      /* something moves, or waits for its turn */
     bool is_spreading;
+    bool is_troubled;     /* a replica that may come back is missing: its broker, or its leader, needs its strength for that */
 };
 
 int move_plan_init(struct move_plan *plan, const struct image *image, const struct decide_facts *facts, struct decision *decision);

@@ -66,24 +66,47 @@ bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topi
     return move_plan_begin(plan, topic, state, list, state->replica_count, is_queued);
 }
 
+static int count_topic(void *user, const struct image_topic *topic)
+{
+    move_plan_count(user, topic);
+    return 0;
+}
+
+static int balance_topic(void *user, const struct image_topic *topic)
+{
+    struct move_plan *plan = user;
+    struct body_partition next;
+    int err = 0;
+
+    for (uint32_t i = 0; err == 0 && plan->budget != 0 && i < topic->partition_count; i++) {
+        image_pages_load(topic->pages, i, &next);
+        if (next.leader == IMAGE_NO_LEADER || (next.adding | next.removing) != 0) continue;
+        if (!move_plan_spread_one(plan, topic, &next, true)) continue;
+        plan->budget--;
+        err = changes_put(&plan->changes, topic, &next);
+    }
+    return err != 0 ? err : changes_end(&plan->changes);
+}
+
 int decide_topic_balance(const struct image *image, const struct uuid *topic_id, const struct decide_facts *facts, struct decision *decision)
 {
-    const struct image_topic *topic = image_find_topic(image, topic_id);
+    bool is_all = uuid_is_zero(topic_id);
+    const struct image_topic *topic = is_all ? NULL : image_find_topic(image, topic_id);
     struct move_plan plan;
-    struct body_partition next;
     int err;
 
-    if (topic == NULL) return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic");
+    if (topic == NULL && !is_all) return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such topic");
     err = move_plan_init(&plan, image, facts, decision);
     if (err != 0) return err;
     plan.copies_max = UINT64_MAX;
-    move_plan_count(&plan, topic);
-    for (uint32_t i = 0; err == 0 && i < topic->partition_count; i++) {
-        image_pages_load(topic->pages, i, &next);
-        if (next.leader == IMAGE_NO_LEADER || (next.adding | next.removing) != 0) continue;
-        if (move_plan_spread_one(&plan, topic, &next, true)) err = changes_put(&plan.changes, topic, &next);
+    plan.budget = DECIDE_PARTITIONS_MAX;
+    if (is_all) {
+        image_each_topic(image, count_topic, &plan);
+        err = image_each_topic(image, balance_topic, &plan);
+    } else {
+        move_plan_count(&plan, topic);
+        err = balance_topic(&plan, topic);
     }
-    if (err == 0) err = changes_end(&plan.changes);
     move_plan_deinit(&plan);
     return err;
 }

@@ -26,6 +26,7 @@ static int move_on(struct node *node, const struct image *image)
     struct decide_moves request = {
         .movement = &node->movement,
         .moves_per_broker = node->options.moves_per_broker,
+        .spread_quiet_us = node->options.spread_quiet_us,
         .now_us = node->now_us,
         .facts = &facts,
     };

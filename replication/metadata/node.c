@@ -20,6 +20,7 @@ void node_options_init(struct node_options *options)
         .voter_stable_us = 10000000,
         .voter_gone_us = 60000000,
         .moves_per_broker = 2,
+        .spread_quiet_us = DECIDE_SPREAD_QUIET_US,
         .replace_us = 600000000,
         .unclean_wait_us = 5000000,
         .recover_retry_us = 500000,

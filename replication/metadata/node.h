@@ -65,6 +65,7 @@ struct node_options {
     uint32_t voter_stable_us;            /* a broker must have been here so long before it votes; 10 s */
     uint32_t voter_gone_us;              /* a voter's session must be lost so long before it is replaced; 60 s */
     uint32_t moves_per_broker;           /* copies of partitions that a broker takes part in at a time; 2. 0: nothing is moved or replaced by itself */
+    uint64_t spread_quiet_us;            /* so long after the last session began or ended, replicas are spread evenly; 1 min */
     uint64_t replace_us;                 /* a broker that is silent for so long is gone: its replicas are made anew elsewhere; 10 min */
     uint32_t unclean_wait_us;            /* unclean=proactive waits so long for further reports; 5 s */
     uint32_t recover_retry_us, recover_resume_us; /* recover/recover.h; 500 ms, 5 s */

@@ -38,11 +38,11 @@ class MeshCase(Case):
             self.assertLess(time.monotonic() - begin, seconds, what + "\n" + "\n---\n".join(broker.log() for broker in brokers))
         return time.monotonic() - begin
 
-    def launch_together(self, count, expect=None, names=None, **keywords):
+    def launch_together(self, count, expect=None, names=None, options=(), **keywords):
         """The same line on all of them, at once; returns them when all are ready."""
         addresses = free_addresses(count)
         brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses,
-                                   options=["--expect", str(expect or count), "--name", f"b{i}", *QUICK], **keywords) for i in range(count)]
+                                   options=["--expect", str(expect or count), "--name", f"b{i}", *QUICK, *options], **keywords) for i in range(count)]
         for broker in brokers:
             broker.launch()
         for broker in brokers:

@@ -26,6 +26,9 @@ void metadata_options_init(struct metadata_options *options, struct fs *fs)
         .partition_count_default = 1,
         .replication_factor_default = 3,
         .election_ms = ELECTION_MS,
+        .moves_per_broker = 2,
+        .replace_ms = 600000,
+        .spread_quiet_ms = 60000,
     };
 }
 
@@ -353,7 +356,9 @@ static int new_node(struct metadata *metadata, const struct metadata_options *op
         node_options.election_min_us = options->election_ms * 1000;
         node_options.election_max_us = options->election_ms * 2000;
         node_options.raft_heartbeat_us = options->election_ms * 100;
-        node_options.moves_per_broker = 0; /* replicas follow, but moves have no test with real brokers yet */
+        node_options.moves_per_broker = options->moves_per_broker;
+        node_options.replace_us = options->replace_ms * 1000;
+        node_options.spread_quiet_us = options->spread_quiet_ms * 1000;
         node_options.defaults.partition_count = options->partition_count_default;
         node_options.defaults.replication_factor = options->replication_factor_default;
         node_options.defaults.configs = options->config_defaults;

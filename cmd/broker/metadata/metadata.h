@@ -43,6 +43,8 @@ struct metadata_options {
     size_t config_default_count;
     bool knows_others;    /* other brokers can be looked for: seeds were named, or members are remembered. Without, damage is never repaired */
     uint32_t election_ms;                  /* the shortest time without a coordinator before another one is elected; the longest is twice that */
+    uint32_t moves_per_broker;             /* as node_options; 2 */
+    uint64_t replace_ms, spread_quiet_ms;  /* likewise; 10 min, 1 min */
     uint32_t leave_ms_max;                 /* metadata_leave() ends by then; 0: 5 s */
     bool was_unclean;                      /* the life before left no mark of a clean stop */
     const struct recovery_catalog *logs;   /* what recovery found: a topic that has records here was committed. May be NULL */

@@ -210,7 +210,7 @@ static int tick(struct replica_stage *stage)
 {
     struct decide_broker_facts brokers[32];
     struct decide_facts facts = {.brokers = brokers};
-    struct decide_moves request = {&stage->movement, 2, stage->now_us += TEN_MINUTES_US, &facts};
+    struct decide_moves request = {.movement = &stage->movement, .moves_per_broker = 2, .now_us = stage->now_us += TEN_MINUTES_US, .facts = &facts};
 
     for (int32_t node_id = 1; node_id < 32; node_id++) {
         if (stage->gone >> node_id & 1) brokers[facts.broker_count++] = (struct decide_broker_facts){.node_id = node_id, .is_gone = true};

@@ -250,7 +250,7 @@ static void look_at_moves(int gone_one_in)
 {
     struct decide_broker_facts brokers[BROKERS_MAX + 1];
     struct decide_facts facts = {.brokers = brokers};
-    struct decide_moves request = {&movement, 2, now_us += 61ull * 1000000, &facts};
+    struct decide_moves request = {.movement = &movement, .moves_per_broker = 2, .now_us = now_us += 61ull * 1000000, .facts = &facts};
     struct decision decision;
 
     for (size_t i = 0; i < image_broker_count(history->image); i++) {

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Replicas that move between real brokers while records are produced and consumed; every record is compared."""
+import os
+import signal
+import threading
+
+from harness import environment, main
+from mesh_case import MeshCase
+
+QUIET = ["--set", "moves.spread.ms=1000"]  # how long a test can wait for quiet
+PACE_S = 0.01
+PIECE = 40  # lines of about 60 bytes
+
+
+class Load:
+    """A producer and a consumer at work. Lines are KEY:NUMBER and some text; of each key they have to come out complete and in order."""
+
+    def __init__(self, case, topic, brokers, keys=8):
+        self.case, self.topic, self.keys = case, topic, keys
+        self.seen_path = case.path(f"{topic}.seen")
+        env = environment({"MESH_BROKER": ",".join(broker.address for broker in brokers)})
+        self.seen = open(self.seen_path, "wb")
+        self.producer = case.spawn("produce", topic, "--key-delimiter", ":", "--timeout", "120s", stdin=-1, stderr=-1, env=env)
+        self.consumer = case.spawn("consume", topic, "--keys", "--key-delimiter", ":", stdout=self.seen, stderr=-1, env=env)
+        self.sent, self.is_over = 0, threading.Event()
+        self.feeder = threading.Thread(target=self._feed, daemon=True)
+        self.feeder.start()
+
+    def line(self, number):
+        return b"k%d:%d %s" % (number % self.keys, number, b"x" * (number % 97))
+
+    def _feed(self):
+        try:
+            while not self.is_over.wait(PACE_S):
+                self.producer.stdin.write(b"".join(self.line(number) + b"\n" for number in range(self.sent, self.sent + PIECE)))
+                self.producer.stdin.flush()
+                self.sent += PIECE
+        except (BrokenPipeError, ValueError):
+            pass  # finish() tells why it ended
+
+    def count_seen(self):
+        return os.path.getsize(self.seen_path)
+
+    def flows(self):
+        """True once something that is sent from now on was consumed."""
+        begin, target = self.count_seen(), sum(len(self.line(number)) + 1 for number in range(PIECE))
+        return lambda: self.count_seen() > begin + target
+
+    def finish(self, *brokers):
+        self.is_over.set()
+        self.feeder.join(120)
+        self.case.finish(self.producer, seconds=180)
+        expected = sum(len(self.line(number)) + 1 for number in range(self.sent))
+        self.case.until(f"the consumer has all {expected}", lambda: self.count_seen() >= expected or self.consumer.poll() is not None, *brokers)
+        self.consumer.send_signal(signal.SIGINT)
+        self.case.finish(self.consumer, code=None)
+        self.seen.close()
+        with open(self.seen_path, "rb") as file:
+            self.check(file.read().splitlines())
+
+    def check(self, lines):
+        got = {}
+        for line in lines:
+            got.setdefault(line.split(b":")[0], []).append(line)
+        for key in range(self.keys):
+            expected = [self.line(number) for number in range(key, self.sent, self.keys)]
+            self.case.assertEqual(got.get(b"k%d" % key, []), expected, f"key {key}")
+
+
+class Moves(MeshCase):
+    def partitions(self, broker, topic):
+        return self.mesh("topic", "describe", topic, "--json", broker=broker).json["partitions"]
+
+    def node_of(self, broker, seen_from):
+        uuid = broker.ready.split("broker=")[1].split()[0]
+        return next(row["node_id"] for row in self.status(seen_from)["brokers"] if row["broker"] == uuid)
+
+    def nodes_of(self, brokers):
+        return [self.node_of(broker, brokers[0]) for broker in brokers]
+
+    def at_rest(self, broker, topic, factor):
+        """All have `factor` replicas, all in sync, and can be asked."""
+        return lambda: all(len(p["replicas"]) == len(p["isr"]) == factor and p["problem"] is None for p in self.partitions(broker, topic))
+
+    def begin(self, count, topic, partitions, replicas, *settings):
+        brokers = self.launch_together(count, options=QUIET)
+        self.wait_coordinator(brokers)
+        self.until("all are registered", lambda: len(self.status(brokers[0])["brokers"]) == count, *brokers)
+        self.mesh("topic", "create", topic, "--partitions", partitions, "--replicas", replicas, *settings, broker=brokers[0])
+        for broker in brokers:
+            self.until("all replicas are in sync", self.at_rest(broker, topic, replicas), *brokers)
+        return brokers
+
+    def add_broker(self, brokers, number):
+        broker = self.start_broker(self.path(f"b{number}"), seeds=[brokers[0].address], options=["--name", f"b{number}", *self.quick()])
+        self.broker = brokers[0]
+        return broker
+
+    @staticmethod
+    def quick():
+        return ["--set", "election.ms=400", *QUIET]
+
+    def hosted(self, broker, topic):
+        counts = {}
+        for partition in self.partitions(broker, topic):
+            for node in partition["replicas"]:
+                counts[node] = counts.get(node, 0) + 1
+        return counts
+
+    def directories(self, broker, topic):
+        """Partitions of the topic whose logs lie in the broker's directory."""
+        uuid = self.mesh("topic", "describe", topic, "--json").json["id"]
+        found = set()
+        for folder, names, _ in os.walk(broker.data):
+            if os.path.basename(folder) == uuid:
+                found |= {int(name) for name in names if name.isdigit()}
+        return found
+
+    def test_replicas_are_spread_onto_a_fourth_broker(self):
+        brokers = self.begin(3, "orders", 8, 3)
+        load = Load(self, "orders", brokers)
+        brokers.append(self.add_broker(brokers, 3))
+        new = self.node_of(brokers[3], brokers[0])
+        self.until("the new one holds its share", lambda: self.hosted(brokers[0], "orders").get(new, 0) >= 5, *brokers, seconds=120)
+        self.until("the moves have ended", self.at_rest(brokers[0], "orders", 3), *brokers, seconds=120)
+        self.until("records flow", load.flows(), *brokers)
+        load.finish(*brokers)
+        counts = self.hosted(brokers[0], "orders")
+        self.assertLessEqual(max(counts.values()) - min(counts.values()), 2, counts)
+        for broker in brokers:
+            node = self.node_of(broker, brokers[0])
+            held = {p["partition"] for p in self.partitions(brokers[0], "orders") if node in p["replicas"]}
+            self.until("what moved away is gone from its disk", lambda b=broker, h=held: self.directories(b, "orders") <= h, *brokers)
+
+    def test_the_replication_factor_goes_up_and_down(self):
+        brokers = self.begin(3, "orders", 3, 1)
+        load = Load(self, "orders", brokers)
+        for factor in (3, 2):
+            self.until("records flow", load.flows(), *brokers)
+            self.mesh("topic", "alter", "orders", "--set", f"replicas={factor}")
+            self.until(f"{factor} replicas", self.at_rest(brokers[0], "orders", factor), *brokers, seconds=120)
+        self.until("records flow", load.flows(), *brokers)
+        load.finish(*brokers)
+
+    def test_a_dead_broker_is_removed_and_replaced(self):
+        brokers = self.begin(4, "orders", 6, 3)
+        load = Load(self, "orders", brokers)
+        self.until("records flow", load.flows(), *brokers)
+        victim = brokers[3]
+        gone = self.node_of(victim, brokers[0])
+        victim.kill()
+        self.until("it may be removed", lambda: self.mesh("remove", "b3", code=None).code == 0, *brokers)
+        self.until("others have taken its place", lambda: self.at_rest(brokers[0], "orders", 3)() and gone not in self.hosted(brokers[0], "orders"), *brokers, seconds=120)
+        self.until("records flow", load.flows(), *brokers)
+        load.finish(*brokers)
+
+
+if __name__ == "__main__":
+    main()

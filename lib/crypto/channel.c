@@ -21,6 +21,10 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
     channel->own.boot = options->boot;
     channel->own.is_initiator = options->is_initiator;
     channel->own.has_aes = options->has_aes;
+    if (options->has_aes && (gcm_new(true, &channel->sending.gcm) != 0 || gcm_new(false, &channel->receiving.gcm) != 0)) {
+        channel_free(channel);
+        return MESH_ENOMEM;
+    }
     memcpy(channel->own.secret, options->random, CHANNEL_KEY_SIZE);
     crypto_scalarmult_base(channel->own.public, channel->own.secret);
     transcript_init(&channel->own.transcript);
@@ -34,7 +38,10 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
 
 void channel_free(struct channel *channel)
 {
-    sodium_free(channel); /* wipes; accepts NULL */
+    if (channel == NULL) return;
+    gcm_free(channel->sending.gcm);
+    gcm_free(channel->receiving.gcm);
+    sodium_free(channel); /* wipes */
 }
 
 void channel_forget_handshake(struct channel *channel)
@@ -50,7 +57,8 @@ void channel_fail(struct channel *channel, enum channel_failure failure)
     channel->state = CHANNEL_FAILED;
     channel->receiving.is_open = false;
     sodium_memzero(channel->receiving.key, sizeof channel->receiving.key);
-    sodium_memzero(&channel->receiving.aes, sizeof channel->receiving.aes);
+    gcm_free(channel->receiving.gcm);
+    channel->receiving.gcm = NULL;
     channel_forget_handshake(channel);
 }
 

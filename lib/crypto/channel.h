@@ -135,6 +135,8 @@ const struct channel_peer *channel_peer(const struct channel *channel);
  * to + CHANNEL_FRAME_HEADER_SIZE (in place); it does not overlap otherwise.
  * Errors: MESH_ETOOLARGE, MESH_ECLOSED (not open). */
 int channel_seal(struct channel *channel, uint8_t type, struct slice payload, uint8_t *to);
+/* The same for a payload that lies in pieces; none of them overlaps `to`. */
+int channel_seal_pieces(struct channel *channel, uint8_t type, const struct slice *pieces, size_t count, uint8_t *to);
 
 struct channel_frame {
     uint8_t type;

@@ -9,13 +9,13 @@
 #define AT_RESERVED 5 /* three bytes */
 
 _Static_assert(crypto_aead_xchacha20poly1305_ietf_ABYTES == CHANNEL_TAG_SIZE, "the tag");
-_Static_assert(crypto_aead_aes256gcm_ABYTES == CHANNEL_TAG_SIZE, "the tag");
-_Static_assert(crypto_aead_aes256gcm_KEYBYTES == CHANNEL_KEY_SIZE, "the key");
-_Static_assert(crypto_aead_aes256gcm_NPUBBYTES <= crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "the nonce");
+_Static_assert(GCM_TAG_SIZE == CHANNEL_TAG_SIZE, "the tag");
+_Static_assert(GCM_KEY_SIZE == CHANNEL_KEY_SIZE, "the key");
+_Static_assert(GCM_NONCE_SIZE <= crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "the nonce");
 
 static void set_key(struct channel_direction *direction)
 {
-    if (direction->cipher == CHANNEL_AES256_GCM) crypto_aead_aes256gcm_beforenm(&direction->aes, direction->key);
+    if (direction->cipher == CHANNEL_AES256_GCM) gcm_set_key(direction->gcm, direction->key);
     direction->key_frames = direction->key_bytes = 0;
 }
 
@@ -50,25 +50,46 @@ static void next_nonce(struct channel_direction *direction, uint8_t nonce[crypto
     le_store64(nonce, direction->counter++); /* 2^64 frames take longer than the hardware lasts */
 }
 
-int channel_seal(struct channel *channel, uint8_t type, struct slice payload, uint8_t *to)
+/* libsodium seals one piece: the pieces are put together where they are sealed. */
+static void seal_xchacha(struct channel_direction *sending, const uint8_t *nonce, const struct slice *pieces, size_t count, uint8_t *frame)
+{
+    uint8_t *text = frame + CHANNEL_FRAME_HEADER_SIZE;
+    const uint8_t *from = text;
+    size_t size = 0;
+
+    if (count == 1) from = pieces[0].data;
+    for (size_t i = 0; i < count; i++) {
+        if (count > 1 && pieces[i].size > 0) memcpy(text + size, pieces[i].data, pieces[i].size);
+        size += pieces[i].size;
+    }
+    crypto_aead_xchacha20poly1305_ietf_encrypt(text, NULL, from, size, frame, CHANNEL_FRAME_HEADER_SIZE, NULL, nonce, sending->key);
+}
+
+int channel_seal_pieces(struct channel *channel, uint8_t type, const struct slice *pieces, size_t count, uint8_t *to)
 {
     uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
-    uint8_t *text = to + CHANNEL_FRAME_HEADER_SIZE;
     struct channel_direction *sending = &channel->sending;
+    size_t size = 0;
 
     if (!sending->is_open) return MESH_ECLOSED;
-    if (payload.size > CHANNEL_PAYLOAD_MAX) return MESH_ETOOLARGE;
-    le_store32(to + AT_SIZE, (uint32_t)payload.size);
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].size > CHANNEL_PAYLOAD_MAX - size) return MESH_ETOOLARGE;
+        size += pieces[i].size;
+    }
+    le_store32(to + AT_SIZE, (uint32_t)size);
     le_store32(to + AT_TYPE, type);
-    count_frame(sending, payload.size);
+    count_frame(sending, size);
     next_nonce(sending, nonce);
     if (sending->cipher == CHANNEL_AES256_GCM)
-        crypto_aead_aes256gcm_encrypt_afternm(text, NULL, payload.data, payload.size, to, CHANNEL_FRAME_HEADER_SIZE, NULL,
-                                              nonce, &sending->aes);
+        gcm_seal(sending->gcm, nonce, slice_of(to, CHANNEL_FRAME_HEADER_SIZE), pieces, count, to + CHANNEL_FRAME_HEADER_SIZE);
     else
-        crypto_aead_xchacha20poly1305_ietf_encrypt(text, NULL, payload.data, payload.size, to, CHANNEL_FRAME_HEADER_SIZE,
-                                                   NULL, nonce, sending->key);
+        seal_xchacha(sending, nonce, pieces, count, to);
     return 0;
+}
+
+int channel_seal(struct channel *channel, uint8_t type, struct slice payload, uint8_t *to)
+{
+    return channel_seal_pieces(channel, type, &payload, 1, to);
 }
 
 int channel_frame_size(struct channel *channel, struct slice bytes, size_t *ret_size)
@@ -100,8 +121,7 @@ static bool open_text(struct channel_direction *receiving, uint8_t *frame, size_
 
     next_nonce(receiving, nonce);
     if (receiving->cipher == CHANNEL_AES256_GCM)
-        return crypto_aead_aes256gcm_decrypt_afternm(text, NULL, NULL, text, size - CHANNEL_FRAME_HEADER_SIZE, frame,
-                                                     CHANNEL_FRAME_HEADER_SIZE, nonce, &receiving->aes) == 0;
+        return gcm_open(receiving->gcm, nonce, slice_of(frame, CHANNEL_FRAME_HEADER_SIZE), text, size - CHANNEL_FRAME_OVERHEAD);
     return crypto_aead_xchacha20poly1305_ietf_decrypt(text, NULL, NULL, text, size - CHANNEL_FRAME_HEADER_SIZE, frame,
                                                       CHANNEL_FRAME_HEADER_SIZE, nonce, receiving->key) == 0;
 }

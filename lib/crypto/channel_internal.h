@@ -4,6 +4,7 @@
 
 #include "crypto/channel.h"
 #include "crypto/channel_transcript.h"
+#include "crypto/gcm.h"
 
 #include <sodium.h>
 
@@ -16,7 +17,7 @@
 
 /* Frames in one direction. Touched by one thread. */
 struct channel_direction {
-    crypto_aead_aes256gcm_state aes; /* expanded from `key`; aligned by its type */
+    struct gcm *gcm; /* owned; with `key`, if that is the cipher. NULL: this end has no AES, or the channel has failed */
     uint8_t key[CHANNEL_KEY_SIZE];
     enum channel_cipher cipher;
     uint64_t counter;           /* of the next frame; goes on when the key changes */

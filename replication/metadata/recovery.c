@@ -78,7 +78,7 @@ bool node_hears(const struct node *node, const struct uuid *broker)
 {
     const struct peer *peer = node_peer_find(node, broker);
 
-    if (peer == NULL) return false;
+    if (peer == NULL || peer->is_gone) return false;
     return peer->has_state ? peer->state <= NODE_MEMBER_SUSPECT : peer->is_linked;
 }
 

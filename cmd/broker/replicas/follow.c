@@ -282,10 +282,24 @@ void follows_send(struct shard *shard)
         struct follow *follow = container_of(node, struct follow, node);
 
         if (follow->socket != NULL) speak(follow);
+        if (follow->socket != NULL && stream_socket_has_room(follow->socket)) replicas_trim_later(&shard->replicas);
         if (follow->has_packet) replicas_wake_at(&shard->replicas, shard->now_ms + REPLICAS_RETRY_MS); /* or when a job ends */
         replicas_wake_at(&shard->replicas, follow->sink.deadline_ms);
         if (follow->socket == NULL && follow->order == NULL) replicas_wake_at(&shard->replicas, follow->dial_ms);
     }
+}
+
+bool follows_trim(struct shard *shard)
+{
+    bool has_room = false;
+
+    list_for_each(node, &shard->replicas.follows)
+    {
+        struct follow *follow = container_of(node, struct follow, node);
+
+        if (follow->socket != NULL && stream_socket_trim(follow->socket)) has_room = true;
+    }
+    return has_room;
 }
 
 void follows_free(struct shard *shard)

@@ -89,57 +89,30 @@ static int warm(struct shard *shard, struct shard_partition *partition, const st
     return 0;
 }
 
-/* Copies the view's bytes to the shard's buffer. MESH_EAGAIN: some are on their way into memory. */
-static int copy_view(struct shard *shard, struct shard_partition *partition, const struct plog_view *view)
-{
-    struct buffer *bytes = &shard->replicas.bytes;
-    int err;
-
-    buffer_clear(bytes);
-    err = buffer_reserve(bytes, view->size);
-    for (uint32_t i = 0; i < view->extent_count && err == 0; i++) {
-        const struct plog_extent *extent = &view->extents[i];
-        size_t size = 0;
-
-        if (extent->file == NULL) {
-            memcpy(bytes->data + bytes->size, extent->memory, extent->size);
-        } else {
-            if (!cold_is_resident(extent->file, extent->position, extent->size)) {
-                err = warm(shard, partition, extent);
-                return err != 0 ? err : MESH_EAGAIN;
-            }
-            err = extent->file->fs->ops->read(extent->file, bytes->data + bytes->size, extent->size, extent->position, &size);
-            if (err == 0 && size != extent->size) err = MESH_ECORRUPT;
-        }
-        bytes->size += extent->size;
-    }
-    return err;
-}
-
 /* ---- sending ---- */
 
-static int send_packet(struct lead *lead, struct buffer *packet)
+/* Seals what the packet has so far. */
+static int send_packet(struct lead *lead, struct packet *packet)
 {
-    int err = stream_socket_send(lead->socket, STREAM_FRAME_PACKET, buffer_slice(packet));
+    struct slice pieces[PACKET_PARTS_MAX];
+    size_t count = packet_pieces(packet, pieces);
 
-    buffer_clear(packet);
-    return err;
+    return stream_socket_send_pieces(lead->socket, STREAM_FRAME_PACKET, pieces, count);
 }
 
 /* What does not fit into the packet goes into further ones, which must follow at once. */
-static int put_bytes(struct lead *lead, const struct source_read *read, struct slice bytes, struct buffer *packet)
+static int put_batches(struct lead *lead, const struct source_read *read, struct packet_batches *batches, struct packet *packet)
 {
-    size_t room = STREAM_PACKET_MAX - packet->size, part = bytes.size < room ? bytes.size : room;
-    int err = buffer_append(packet, bytes.data, part);
+    int err = packet_put(packet, batches, STREAM_PACKET_MAX - packet_size(packet));
 
-    while (err == 0 && part < bytes.size) {
-        size_t rest = bytes.size - part, more = rest < STREAM_PACKET_MAX - STREAM_HEAD_MAX ? rest : STREAM_PACKET_MAX - STREAM_HEAD_MAX;
+    while (err == 0 && batches->size > 0) {
+        size_t more = STREAM_PACKET_MAX - STREAM_HEAD_MAX;
 
+        if (batches->size < more) more = batches->size;
         err = send_packet(lead, packet);
-        if (err == 0) err = stream_packet_begin(packet);
-        if (err == 0) err = source_more(read, (uint32_t)more, packet);
-        if (err == 0) err = buffer_append(packet, bytes.data + part, more);
-        part += more;
+        if (err == 0) err = packet_continue(packet);
+        if (err == 0) err = source_more(read, (uint32_t)more, &packet->heads);
+        if (err == 0) err = packet_put(packet, batches, more);
     }
     return err;
 }
@@ -155,57 +128,67 @@ static void read_failed(struct lead *lead, const struct source_read *read, int e
               partition->number, read->offset, mesh_strerror(error));
 }
 
-static int serve(struct lead *lead, const struct source_read *read, struct buffer *packet)
+/* Errors: MESH_EAGAIN (some are on their way into memory), those of reading. */
+static int find_batches(struct shard *shard, struct shard_partition *partition, const struct source_read *read, struct packet *packet,
+                        struct packet_batches *ret_batches)
 {
-    struct shard *shard = lead->shard;
-    struct shard_partition *partition = partition_of(read->replica);
-    struct buffer *bytes = &shard->replicas.bytes;
     struct plog_view view;
-    uint64_t next_offset;
-    int err = plog_read(partition->plog, read->offset, read->limit, read->bytes_max, &view);
+    struct plog_extent missing;
+    int err = plog_read(partition->plog, read->offset, read->limit, read->bytes_max, &view), warm_err;
 
     if (err == MESH_EAGAIN) shard->has_more = true; /* the store's job starts at once, and the log is notified */
-    if (err == 0) {
-        next_offset = view.next_offset;
-        err = view.size == 0 ? MESH_EAGAIN : copy_view(shard, partition, &view);
+    if (err != 0) return err;
+    if (view.size == 0) {
         plog_view_release(&view);
+        return MESH_EAGAIN;
     }
+    err = packet_gather(packet, &view, cold_is_resident, ret_batches, &missing);
+    if (err != MESH_EAGAIN) return err;
+    warm_err = warm(shard, partition, &missing);
+    fs_unref(missing.file);
+    return warm_err != 0 ? warm_err : MESH_EAGAIN;
+}
+
+static int serve(struct lead *lead, const struct source_read *read, struct packet *packet)
+{
+    struct shard *shard = lead->shard;
+    struct packet_batches batches;
+    int err = find_batches(shard, partition_of(read->replica), read, packet, &batches);
+
     if (err != 0) {
         read_failed(lead, read, err);
         return 0;
     }
-    err = source_send(&lead->source, read, (uint32_t)bytes->size, next_offset, packet);
-    if (err == 0) err = put_bytes(lead, read, buffer_slice(bytes), packet);
-    shard->replicas.sent_bytes += bytes->size;
+    err = source_send(&lead->source, read, (uint32_t)batches.size, batches.next_offset, &packet->heads);
+    shard->replicas.sent_bytes += batches.size;
+    if (err == 0) err = put_batches(lead, read, &batches, packet);
     return err;
 }
 
-static int fill_packet(struct lead *lead, struct buffer *packet, bool *ret_has_said)
+static int fill_packet(struct lead *lead, struct packet *packet, bool *ret_has_said)
 {
     struct source_read read;
-    int err = stream_packet_begin(packet);
-    size_t empty = packet->size;
+    int err = packet_begin(packet);
+    size_t empty = packet_size(packet);
 
-    while (err == 0 && packet->size < STREAM_PACKET_AIM) {
-        err = source_next(&lead->source, packet, &read);
+    while (err == 0 && packet_has_room(packet)) {
+        err = source_next(&lead->source, &packet->heads, &read);
         if (err <= 0) break;
         err = serve(lead, &read, packet);
     }
-    *ret_has_said = packet->size > empty;
-    if (err == 0 && packet->size > empty) err = send_packet(lead, packet);
+    *ret_has_said = packet_size(packet) > empty;
+    if (err == 0 && *ret_has_said) err = send_packet(lead, packet);
+    packet_clear(packet);
     return err;
 }
 
 static void speak(struct lead *lead)
 {
-    struct buffer *packet = &lead->shard->replicas.packet;
+    struct packet *packet = &lead->shard->replicas.outgoing;
     int err = 0;
 
-    for (bool has_said = true; err == 0 && has_said && !stream_socket_is_busy(lead->socket) && source_has_output(&lead->source);) {
-        buffer_clear(packet);
+    for (bool has_said = true; err == 0 && has_said && !stream_socket_is_busy(lead->socket) && source_has_output(&lead->source);)
         err = fill_packet(lead, packet, &has_said);
-    }
-    buffer_clear(packet);
     if (err != 0 && err != MESH_ECLOSED) stream_socket_end(lead->socket, mesh_strerror(err));
     stream_socket_flush(lead->socket);
     if (!lead->holds_frame || source_is_full(&lead->source)) return;
@@ -220,8 +203,9 @@ void leads_send(struct shard *shard)
         struct lead *lead = container_of(node, struct lead, node);
 
         if (lead->socket != NULL && lead->is_greeted) speak(lead);
+        if (lead->socket != NULL && stream_socket_has_room(lead->socket)) replicas_trim_later(&shard->replicas);
     }
-    if (shard->replicas.bytes.capacity > 4 * STREAM_PIECE) buffer_deinit(&shard->replicas.bytes);
+    packet_trim(&shard->replicas.outgoing);
 }
 
 /* ---- receiving ---- */
@@ -345,6 +329,19 @@ void replicas_stream_arrived(struct shard *shard, struct peer_stream *stream)
         lead->socket = NULL;
         lead_free(lead);
     }
+}
+
+bool leads_trim(struct shard *shard)
+{
+    bool has_room = false;
+
+    list_for_each(node, &shard->replicas.leads)
+    {
+        struct lead *lead = container_of(node, struct lead, node);
+
+        if (lead->socket != NULL && stream_socket_trim(lead->socket)) has_room = true;
+    }
+    return has_room;
 }
 
 void leads_free(struct shard *shard)

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define TRIM_SECONDS 2.0 /* a stream's buffers are given back after this long without use */
+
 /* ---- histories ---- */
 
 uint64_t replicas_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch)
@@ -343,13 +345,30 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events; /* it was there to begin a turn */
 }
 
+static void on_trim(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct replicas *replicas = timer->data;
+    bool has_follows = follows_trim(replicas->shard), has_leads = leads_trim(replicas->shard);
+
+    (void)loop;
+    (void)events;
+    if (has_follows || has_leads) replicas_trim_later(replicas);
+}
+
+void replicas_trim_later(struct replicas *replicas)
+{
+    if (ev_is_active(&replicas->trim)) return;
+    ev_timer_set(&replicas->trim, TRIM_SECONDS, 0.);
+    ev_timer_start(replicas->shard->loop, &replicas->trim);
+}
+
 /* ---- life ---- */
 
 void replicas_init(struct shard *shard)
 {
     struct replicas *replicas = &shard->replicas;
 
-    *replicas = (struct replicas){.shard = shard, .packet = BUFFER_INIT, .bytes = BUFFER_INIT, .redo_ms = UINT64_MAX};
+    *replicas = (struct replicas){.shard = shard, .packet = BUFFER_INIT, .redo_ms = UINT64_MAX};
     replica_board_init(&replicas->board);
     list_init(&replicas->follows);
     list_init(&replicas->leads);
@@ -358,6 +377,9 @@ void replicas_init(struct shard *shard)
     list_init(&replicas->altering);
     replica_reports_init(&replicas->reports);
     ev_timer_init(&replicas->timer, on_timer, 0., 0.);
+    ev_timer_init(&replicas->trim, on_trim, 0., 0.);
+    replicas->trim.data = replicas;
+    packet_init(&replicas->outgoing);
 }
 
 void replicas_stop(struct shard *shard)
@@ -369,6 +391,7 @@ void replicas_stop(struct shard *shard)
     follows_free(shard);
     leads_free(shard);
     ev_timer_stop(shard->loop, &replicas->timer);
+    ev_timer_stop(shard->loop, &replicas->trim);
 }
 
 void replicas_deinit(struct shard *shard)
@@ -388,5 +411,5 @@ void replicas_deinit(struct shard *shard)
         free(order);
     }
     buffer_deinit(&replicas->packet);
-    buffer_deinit(&replicas->bytes);
+    packet_deinit(&replicas->outgoing);
 }

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/replicas/packet.h"
 #include "replication/partition/replica.h"
 
 #include <ev.h>
@@ -35,9 +36,10 @@ struct replicas {
     struct list_node altering; /* partitions whose ISR is to be changed, in no order */
     struct alter_request *alter; /* the one under way */
     struct replica_reports reports;
-    struct buffer packet;     /* being written; holds nothing between turns */
-    struct buffer bytes;      /* of batches read from files, likewise */
+    struct buffer packet;     /* to a leader, being written; holds nothing between turns */
+    struct packet outgoing;   /* to a follower, likewise */
     ev_timer timer;
+    ev_timer trim;            /* while streams have buffers */
     uint64_t redo_ms;         /* when what failed is tried again; UINT64_MAX: nothing failed */
     uint64_t installed_index; /* of the newest image whose topics were looked at */
     uint64_t brokers_hash;    /* of what that image says of brokers' lives */

@@ -24,6 +24,7 @@ void replicas_redo(struct shard *shard, struct shard_partition *partition, uint3
 
 bool replicas_may_log(struct shard *shard); /* a line about a log that fails */
 void replicas_wake_at(struct replicas *replicas, uint64_t at_ms); /* a timer is wanted by then */
+void replicas_trim_later(struct replicas *replicas); /* a stream has buffers, which it may not need for long */
 
 /* ---- follow.c ---- */
 
@@ -31,11 +32,13 @@ void replicas_wake_at(struct replicas *replicas, uint64_t at_ms); /* a timer is 
 bool follow_add(struct shard *shard, struct shard_partition *partition);
 void follows_run(struct shard *shard);  /* what waits for memory or time */
 void follows_send(struct shard *shard);
+bool follows_trim(struct shard *shard); /* stream_socket_trim() */
 void follows_free(struct shard *shard);
 
 /* ---- lead.c ---- */
 
 void leads_send(struct shard *shard);
+bool leads_trim(struct shard *shard); /* likewise */
 void leads_free(struct shard *shard);
 
 /* ---- alters.c ---- */

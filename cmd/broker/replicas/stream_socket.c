@@ -19,6 +19,7 @@
 struct bytes {
     uint8_t *data; /* owned; NULL while empty */
     size_t start, end, capacity;
+    bool was_used; /* since it was looked at last */
 };
 
 struct stream_socket {
@@ -62,13 +63,27 @@ static int bytes_reserve(struct bytes *bytes, size_t size)
     return 0;
 }
 
-/* An idle stream has no buffers; a busy one keeps those of usual size. */
-static void bytes_emptied(struct bytes *bytes, bool is_idle)
+/* A busy stream keeps its buffers: memory that comes and goes costs a page fault for each page of it. stream_socket_trim() takes them from an
+ * idle one. */
+static void bytes_emptied(struct bytes *bytes)
 {
     bytes->start = bytes->end = 0;
-    if (!is_idle && bytes->capacity <= KEEP_BYTES) return;
+    bytes->was_used = true;
+    if (bytes->capacity <= KEEP_BYTES) return;
     free(bytes->data);
-    *bytes = (struct bytes){NULL, 0, 0, 0};
+    *bytes = (struct bytes){0};
+}
+
+static bool bytes_trim(struct bytes *bytes)
+{
+    if (bytes->data == NULL) return false;
+    if (!bytes->was_used && bytes_size(bytes) == 0) {
+        free(bytes->data);
+        *bytes = (struct bytes){0};
+        return false;
+    }
+    bytes->was_used = false;
+    return true;
 }
 
 static void watch(struct stream_socket *socket, int events)
@@ -98,17 +113,37 @@ static void end(struct stream_socket *socket, const char *reason)
 
 /* ---- sending ---- */
 
-int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice payload)
+int stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count)
 {
     struct bytes *out = &socket->out;
+    size_t size = CHANNEL_FRAME_OVERHEAD;
     int err;
 
     if (socket->has_ended) return MESH_ECLOSED;
-    err = bytes_reserve(out, payload.size + CHANNEL_FRAME_OVERHEAD);
-    if (err == 0) err = channel_seal(socket->channel, type, payload, out->data + out->end);
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].size;
+    err = bytes_reserve(out, size);
+    if (err == 0) err = channel_seal_pieces(socket->channel, type, pieces, count, out->data + out->end);
     if (err != 0) return err;
-    out->end += payload.size + CHANNEL_FRAME_OVERHEAD;
+    out->end += size;
     return 0;
+}
+
+int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice payload)
+{
+    return stream_socket_send_pieces(socket, type, &payload, 1);
+}
+
+bool stream_socket_trim(struct stream_socket *socket)
+{
+    bool has_in = bytes_trim(&socket->in), has_out = bytes_trim(&socket->out);
+
+    return has_in || has_out;
+}
+
+bool stream_socket_has_room(const struct stream_socket *socket)
+{
+    return socket->in.data != NULL || socket->out.data != NULL;
 }
 
 bool stream_socket_is_busy(const struct stream_socket *socket)
@@ -132,7 +167,7 @@ void stream_socket_flush(struct stream_socket *socket)
         socket->stats.sent_bytes += (uint64_t)size;
         out->start += (size_t)size;
     }
-    if (bytes_size(out) == 0 && out->data != NULL) bytes_emptied(out, bytes_size(&socket->in) == 0);
+    if (bytes_size(out) == 0 && out->data != NULL) bytes_emptied(out);
     rewatch(socket);
 }
 
@@ -166,19 +201,20 @@ void stream_socket_done(struct stream_socket *socket)
     MESH_ASSERT(socket->frame_size > 0);
     socket->in.start += socket->frame_size;
     socket->frame_size = 0;
-    if (bytes_size(&socket->in) == 0) bytes_emptied(&socket->in, bytes_size(&socket->out) == 0);
+    if (bytes_size(&socket->in) == 0) bytes_emptied(&socket->in);
     if (socket->is_reading || socket->has_ended) return;
     rewatch(socket);
     if (bytes_size(&socket->in) > 0) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more may be there already */
 }
 
+/* How much to receive. Of a long frame its rest and the next one's header, so that hardly anything is left to be moved to the front. */
 static size_t wanted(struct stream_socket *socket)
 {
     size_t size = 0, have = bytes_size(&socket->in);
 
-    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) == 0 &&
-        size > have + RECEIVE_BYTES)
-        return size - have;
+    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) == 0 && size > have &&
+        size >= RECEIVE_BYTES)
+        return size - have + CHANNEL_FRAME_HEADER_SIZE;
     return RECEIVE_BYTES;
 }
 
@@ -194,16 +230,18 @@ static bool has_whole_frame(struct stream_socket *socket)
 /* Once per turn: whoever sends much has its turn again in the next one. */
 static void receive(struct stream_socket *socket)
 {
+    size_t room;
     ssize_t size;
 
     hand_out(socket);
     if (socket->has_ended || socket->frame_size > 0) return;
-    if (bytes_reserve(&socket->in, wanted(socket)) != 0) {
+    room = wanted(socket);
+    if (bytes_reserve(&socket->in, room) != 0) {
         end(socket, "out of memory");
         return;
     }
     do {
-        size = recv(socket->io.fd, socket->in.data + socket->in.end, socket->in.capacity - socket->in.end, 0);
+        size = recv(socket->io.fd, socket->in.data + socket->in.end, room, 0);
     } while (size < 0 && errno == EINTR);
     if (size > 0) {
         socket->stats.received_bytes += (uint64_t)size;
@@ -226,7 +264,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         receive(socket);
         socket->is_reading = false;
         if (has_whole_frame(socket)) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more than one turn's */
-        if (bytes_size(&socket->in) == 0 && socket->in.data != NULL) bytes_emptied(&socket->in, bytes_size(&socket->out) == 0);
+        if (bytes_size(&socket->in) == 0 && socket->in.data != NULL) bytes_emptied(&socket->in);
         rewatch(socket);
     }
     if ((events & EV_WRITE) != 0 && !socket->has_ended) {
@@ -277,7 +315,7 @@ static void tune(int fd)
 
 static void bytes_take(struct bytes *bytes, uint8_t *data, size_t size)
 {
-    *bytes = (struct bytes){data, 0, size, size};
+    *bytes = (struct bytes){.data = data, .end = size, .capacity = size};
 }
 
 int stream_socket_new(struct ev_loop *loop, struct link_remains *remains, const struct stream_socket_hooks *hooks, void *user,

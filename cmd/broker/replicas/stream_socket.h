@@ -44,10 +44,16 @@ void stream_socket_done(struct stream_socket *socket);
 
 /* Seals a frame. Errors: MESH_ECLOSED (it has ended), MESH_ENOMEM, MESH_ETOOLARGE: the stream is of no use any more. */
 int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice payload);
+int stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count);
 bool stream_socket_is_busy(const struct stream_socket *socket);
 
 /* Gives the network what was sealed; once per turn, after what is to be sent. */
 void stream_socket_flush(struct stream_socket *socket);
+
+/* Gives back the room of buffers that have been empty since the last call. True: there are others, so it is to be called again later. */
+bool stream_socket_trim(struct stream_socket *socket);
+/* There is something to trim. */
+bool stream_socket_has_room(const struct stream_socket *socket);
 
 struct stream_socket_stats {
     uint64_t received_bytes, sent_bytes;

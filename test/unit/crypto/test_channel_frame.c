@@ -61,6 +61,27 @@ START_TEST(frames_go_both_ways_from_anywhere_and_in_place)
 }
 END_TEST
 
+START_TEST(a_payload_in_pieces_is_the_same_frame)
+{
+    uint8_t text[1000], bytes[1000 + CHANNEL_FRAME_OVERHEAD];
+
+    if (!open_with(_i)) return;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 7);
+    for (size_t cut = 0; cut <= 40; cut++) {
+        const struct slice pieces[] = {{text, cut}, {text + cut, 0}, {text + cut, 17 * cut}, {text + 18 * cut, sizeof text - 18 * cut}};
+
+        ck_assert_int_eq(channel_seal_pieces(rig.channels[INITIATOR], 9, pieces, 4, bytes), 0);
+        ck_assert_int_eq(channel_open(rig.channels[RESPONDER], bytes, sizeof bytes, &frame), 0);
+        ck_assert(slice_equal(frame.payload, slice_of(text, sizeof text)));
+    }
+    ck_assert_int_eq(channel_seal_pieces(rig.channels[INITIATOR], 9, NULL, 0, bytes), 0);
+    ck_assert_int_eq(channel_open(rig.channels[RESPONDER], bytes, CHANNEL_FRAME_OVERHEAD, &frame), 0);
+    ck_assert_uint_eq(frame.payload.size, 0);
+    rig_deinit(&rig);
+}
+END_TEST
+
 static const char *const golden[] = {"frame_xchacha20", "frame_aes"};
 
 START_TEST(golden_bytes_stay)
@@ -206,6 +227,7 @@ int main(void)
     crypto_init();
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, frames_go_both_ways_from_anywhere_and_in_place, 0, 2);
+    tcase_add_loop_test(tcase, a_payload_in_pieces_is_the_same_frame, 0, 2);
     tcase_add_loop_test(tcase, golden_bytes_stay, 0, 2);
     tcase_add_loop_test(tcase, a_changed_bit_ends_the_channel, 0, 2);
     tcase_add_loop_test(tcase, a_part_of_a_frame_waits_for_the_rest, 0, 2);

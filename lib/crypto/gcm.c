@@ -1,0 +1,111 @@
+/* crypto/gcm.c - see gcm.h. */
+#include "crypto/gcm.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct gcm {
+    EVP_CIPHER_CTX *context; /* owned */
+    bool seals;
+};
+
+/* The machine's openssl.cnf is nobody's business here; and threads may still seal while the process exits. Looked up once, when the first link needs
+ * it: a broker alone never touches OpenSSL. */
+static EVP_CIPHER *find_cipher(void)
+{
+    static _Atomic(EVP_CIPHER *) found;
+    EVP_CIPHER *cipher = atomic_load(&found), *none = NULL;
+
+    if (cipher != NULL) return cipher;
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+    cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    if (cipher == NULL || atomic_compare_exchange_strong(&found, &none, cipher)) return cipher;
+    EVP_CIPHER_free(cipher); /* another thread was quicker */
+    return none;
+}
+
+int gcm_new(bool seals, struct gcm **ret_gcm)
+{
+    struct gcm *gcm = calloc(1, sizeof(*gcm));
+    EVP_CIPHER *cipher = find_cipher();
+
+    if (gcm == NULL || cipher == NULL) goto fail;
+    gcm->seals = seals;
+    gcm->context = EVP_CIPHER_CTX_new();
+    if (gcm->context == NULL || EVP_CipherInit_ex2(gcm->context, cipher, NULL, NULL, seals, NULL) != 1) goto fail;
+    *ret_gcm = gcm;
+    return 0;
+fail:
+    gcm_free(gcm);
+    return MESH_ENOMEM;
+}
+
+void gcm_free(struct gcm *gcm)
+{
+    if (gcm == NULL) return;
+    EVP_CIPHER_CTX_free(gcm->context); /* wipes */
+    free(gcm);
+}
+
+void gcm_set_key(struct gcm *gcm, const uint8_t key[GCM_KEY_SIZE])
+{
+    int done = EVP_CipherInit_ex2(gcm->context, NULL, key, NULL, gcm->seals, NULL);
+
+    MESH_ASSERT(done == 1);
+}
+
+static void begin(struct gcm *gcm, const uint8_t *nonce, struct slice header)
+{
+    int size, done = EVP_CipherInit_ex2(gcm->context, NULL, NULL, nonce, gcm->seals, NULL);
+
+    MESH_ASSERT(done == 1);
+    done = EVP_CipherUpdate(gcm->context, NULL, &size, header.data, (int)header.size);
+    MESH_ASSERT(done == 1);
+}
+
+static void turn(struct gcm *gcm, const uint8_t *from, size_t size, uint8_t *to)
+{
+    int written, done;
+
+    if (size == 0) return;
+    MESH_ASSERT(size <= INT32_MAX);
+    done = EVP_CipherUpdate(gcm->context, to, &written, from, (int)size);
+    MESH_ASSERT(done == 1);
+    MESH_ASSERT((size_t)written == size);
+}
+
+void gcm_seal(struct gcm *gcm, const uint8_t nonce[GCM_NONCE_SIZE], struct slice header, const struct slice *pieces, size_t count, uint8_t *to)
+{
+    int rest, done;
+
+    MESH_ASSERT(gcm->seals);
+    begin(gcm, nonce, header);
+    for (size_t i = 0; i < count; i++) {
+        turn(gcm, pieces[i].data, pieces[i].size, to);
+        to += pieces[i].size;
+    }
+    done = EVP_CipherFinal_ex(gcm->context, to, &rest);
+    MESH_ASSERT(done == 1);
+    done = EVP_CIPHER_CTX_ctrl(gcm->context, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_SIZE, to);
+    MESH_ASSERT(done == 1);
+}
+
+bool gcm_open(struct gcm *gcm, const uint8_t nonce[GCM_NONCE_SIZE], struct slice header, uint8_t *text, size_t size)
+{
+    int rest, done;
+
+    MESH_ASSERT(!gcm->seals);
+    begin(gcm, nonce, header);
+    turn(gcm, text, size, text);
+    done = EVP_CIPHER_CTX_ctrl(gcm->context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_SIZE, text + size);
+    MESH_ASSERT(done == 1);
+    if (EVP_CipherFinal_ex(gcm->context, text + size, &rest) == 1) return true;
+    sodium_memzero(text, size);
+    return false;
+}

@@ -71,6 +71,10 @@ void raft_store_note_committed(struct raft_store *store, uint64_t index);
 int raft_store_snapshot_begin(struct raft_store *store, const struct raft_position *position, const struct raft_config *config);
 int raft_store_snapshot_write(struct raft_store *store, struct slice bytes);
 int raft_store_snapshot_end(struct raft_store *store); /* then: raft_compact() */
+/* What end does at once takes long where much was written. In steps that others may come between: sync now and then while writing; at last check until
+ * it is whole, bytes_max at a time. What is left for the end is a rename. */
+int raft_store_snapshot_sync(struct raft_store *store);
+int raft_store_snapshot_check(struct raft_store *store, uint64_t bytes_max, bool *ret_is_whole);
 void raft_store_snapshot_abort(struct raft_store *store);
 
 /* One that a leader or another broker sends: position as in the STORE_CHUNK output; offset 0 begins anew; after

@@ -10,9 +10,17 @@
 #define STORE_SEGMENT_BYTES_MAX (4u << 20) /* a segment that has more takes no further entry */
 
 /* A snapshot that is being written, under another name. */
+/* How much of a snapshot was read once more, and its CRC so far. */
+struct store_check {
+    uint64_t done;
+    uint32_t crc;
+};
+
 struct store_writer {
     struct fs_file *file;
     struct store_snapshot_head head; /* size and crc so far */
+    struct store_check check;
+    bool is_sealed;                  /* complete and synced; nothing is added any more */
     uint32_t pending;                /* bytes in `chunk` */
     uint8_t chunk[STORE_CHUNK_SIZE];
 };

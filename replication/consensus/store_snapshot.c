@@ -109,27 +109,34 @@ static int read_head(struct fs_file *file, struct store_snapshot_head *ret_head)
     return err;
 }
 
-/* All of it, as a reader would meet it. */
-static int verify_file(struct fs *fs, const char *path, uint64_t index, struct store_snapshot_head *ret_head)
+/* At least bytes_max more of it, as a reader would meet it; check->done == ret_head->size: all of it is good. */
+static int verify_part(struct fs *fs, const char *path, uint64_t index, struct store_check *check, uint64_t bytes_max, struct store_snapshot_head *ret_head)
 {
     uint8_t *chunk = malloc(STORE_CHUNK_HEAD + STORE_CHUNK_SIZE);
     struct fs_file *file = NULL;
-    uint32_t crc = 0;
+    uint64_t until = bytes_max > UINT64_MAX - check->done ? UINT64_MAX : check->done + bytes_max;
     int err = chunk == NULL ? MESH_ENOMEM : fs_open(fs, path, FS_READ, &file);
 
     if (err == 0) err = read_head(file, ret_head);
     if (err == 0 && ret_head->position.index != index) err = MESH_ECORRUPT;
-    for (uint64_t done = 0, number = 0; err == 0 && done < ret_head->size; number++) {
+    while (err == 0 && check->done < ret_head->size && check->done < until) {
         size_t size;
-        err = read_chunk(file, index, ret_head->size, number, chunk, &size);
+        err = read_chunk(file, index, ret_head->size, check->done / STORE_CHUNK_SIZE, chunk, &size);
         if (err != 0) break;
-        crc = crc32c_extend(crc, chunk + STORE_CHUNK_HEAD, size);
-        done += size;
+        check->crc = crc32c_extend(check->crc, chunk + STORE_CHUNK_HEAD, size);
+        check->done += size;
     }
-    if (err == 0 && crc != ret_head->crc) err = MESH_ECORRUPT;
+    if (err == 0 && check->done >= ret_head->size && check->crc != ret_head->crc) err = MESH_ECORRUPT;
     fs_unref(file);
     free(chunk);
     return err;
+}
+
+static int verify_file(struct fs *fs, const char *path, uint64_t index, struct store_snapshot_head *ret_head)
+{
+    struct store_check check = {0, 0};
+
+    return verify_part(fs, path, index, &check, UINT64_MAX, ret_head);
 }
 
 int store_snapshot_verify(struct raft_store *store, uint64_t index, struct store_snapshot_head *ret_head)
@@ -175,18 +182,30 @@ static void remove_old_snapshots(struct raft_store *store)
     if (old.count > 0) store->fs->ops->sync_dir(store->fs, store->directory); /* a damaged one that comes back would vouch again */
 }
 
-/* Flushed, with its head, synced, and read once more. EFULL: may be tried again. */
-static int finish(struct raft_store *store, struct store_writer *writer, const char *path)
+/* Flushed, with its head, and synced. EFULL: may be tried again. */
+static int seal(struct raft_store *store, struct store_writer *writer)
 {
     uint8_t head[STORE_BLOCK_SIZE];
     struct iovec iov = {head, sizeof(head)};
-    struct store_snapshot_head found;
-    int err = flush(store, writer);
+    int err;
 
+    if (writer->is_sealed) return 0;
+    err = flush(store, writer);
     if (err == 0) err = store_snapshot_head_encode(&writer->head, head);
     if (err == 0) err = store->fs->ops->write(writer->file, &iov, 1, 0);
     if (err == 0) err = store_sync(store, writer->file);
-    return err != 0 ? err : verify_file(store->fs, path, writer->head.position.index, &found);
+    writer->is_sealed = err == 0;
+    return err;
+}
+
+/* Sealed, and bytes_max of it read once more. */
+static int finish(struct raft_store *store, struct store_writer *writer, const char *path, uint64_t bytes_max)
+{
+    struct store_snapshot_head found;
+    int err = seal(store, writer);
+
+    if (err != 0 || (writer->check.done == writer->head.size && writer->head.size != 0)) return err;
+    return verify_part(store->fs, path, writer->head.position.index, &writer->check, bytes_max, &found);
 }
 
 static int install(struct raft_store *store, struct store_writer *writer, const char *name)
@@ -199,7 +218,7 @@ static int install(struct raft_store *store, struct store_writer *writer, const 
         store->fs->ops->unlink(store->fs, store_numbered_path(store, to, STORE_PREFIX_SNAPSHOT, store->snapshot.index));
         store_sync_directory(store);
     }
-    err = finish(store, writer, from);
+    err = finish(store, writer, from, UINT64_MAX);
     if (err != 0) return err;
     store_numbered_path(store, to, STORE_PREFIX_SNAPSHOT, writer->head.position.index);
     err = store->fs->ops->rename(store->fs, from, to);
@@ -255,9 +274,30 @@ int raft_store_snapshot_write(struct raft_store *store, struct slice bytes)
 {
     int err = store_begin_change(store);
 
-    if (err == 0 && store->made == NULL) err = MESH_EINVAL;
+    if (err == 0 && (store->made == NULL || store->made->is_sealed)) err = MESH_EINVAL;
     if (err != 0) return err;
     err = judge(store, writer_add(store, store->made, bytes));
+    if (err != 0) store_writer_free(store, &store->made, STORE_PATH_MADE);
+    return err;
+}
+
+int raft_store_snapshot_sync(struct raft_store *store)
+{
+    int err = store_begin_change(store);
+
+    if (err == 0 && store->made == NULL) err = MESH_EINVAL;
+    return err == 0 ? store_sync(store, store->made->file) : err;
+}
+
+int raft_store_snapshot_check(struct raft_store *store, uint64_t bytes_max, bool *ret_is_whole)
+{
+    char path[FS_PATH_MAX];
+    int err = store_begin_change(store);
+
+    if (err == 0 && store->made == NULL) err = MESH_EINVAL;
+    if (err != 0) return err;
+    err = judge(store, finish(store, store->made, store_path(store, path, STORE_PATH_MADE), bytes_max));
+    if (err == 0) *ret_is_whole = store->made->check.done == store->made->head.size;
     if (err != 0) store_writer_free(store, &store->made, STORE_PATH_MADE);
     return err;
 }

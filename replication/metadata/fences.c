@@ -150,10 +150,12 @@ static enum wish find_own_wish(const struct node *node, const struct image_broke
 
 static void tell(struct node *node, const struct image_broker *broker, enum wish wish)
 {
-    const struct peer *peer = node_peer_find(node, &broker->broker_id);
+    struct peer *peer = node_peer_find(node, &broker->broker_id);
+    bool is_new;
 
     if (wish == WISH_FENCE) {
         node->stats.fenced++;
+        if (peer != NULL) peer->session.was_fenced = true;
         if (peer != NULL && peer->is_gone)
             node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: its process has ended. Its partitions are led by others where they can be",
                        broker->node_id, broker->name);
@@ -162,7 +164,8 @@ static void tell(struct node *node, const struct image_broker *broker, enum wish
                        broker->node_id, broker->name, node->options.session_us / 1000);
     } else {
         node->stats.unfenced++;
-        node_event(node, NODE_LEVEL_INFO, "broker node_id=%d name=%s is back", broker->node_id, broker->name);
+        is_new = broker->boot == 1 && (peer == NULL || !peer->session.was_fenced); /* in its first life, and not missed before */
+        node_event(node, NODE_LEVEL_INFO, "broker node_id=%d name=%s %s", broker->node_id, broker->name, is_new ? "has joined" : "is back");
     }
 }
 

@@ -45,6 +45,7 @@ struct session {
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
     bool is_draining;
+    bool was_fenced; /* by this coordinator, for its silence */
 };
 
 /* One that pulls from here. */

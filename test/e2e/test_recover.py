@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Brokers that are gone for good: most voters at once (mesh recover), or one (mesh remove). They are refused when they come back."""
+import os
+import pty
 import shutil
+import subprocess
 
 from harness import main
 from mesh_case import MeshCase
@@ -14,6 +17,18 @@ class Recover(MeshCase):
 
     def recover(self, broker, lost, *options, **keywords):
         return self.mesh("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "40s", *options, broker=broker, **keywords)
+
+    def recover_at_terminal(self, broker, lost, typed, code):
+        """As recover(), by somebody who is asked at a terminal and types that."""
+        terminal, end = pty.openpty()
+        try:
+            child = self.spawn("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "40s", stdin=end, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=self.command_environment(broker))
+            os.write(terminal, typed)
+            return self.finish(child, code)
+        finally:
+            os.close(end)
+            os.close(terminal)
 
     def wait_dead(self, broker, *names):
         def states():
@@ -46,7 +61,12 @@ class Recover(MeshCase):
         self.assertEqual(self.create("never", brokers[0], code=None).code, 1)
         self.assertEqual(self.recover(brokers[0], ["b1", "b2"], code=None).code, 2)  # there is no terminal to ask at
         self.assertIn("more than half", self.recover(brokers[0], ["b1"], "--yes", code=1).json["objection"])
-        done = self.recover(brokers[0], ["b1", "b2"], "--yes").json
+        for typed in (b"no\n", b"y\n", b"\n", b"\x04"):  # the last one: the end of what is typed
+            refused = self.recover_at_terminal(brokers[0], ["b1", "b2"], typed, 1)
+            self.assertIn(b"Type yes: ", refused.err)
+            self.assertIn(b"Nothing was given up.", refused.err)
+        self.assertIsNone(self.status(brokers[0])["coordinator"])
+        done = self.recover_at_terminal(brokers[0], ["b1", "b2"], b"yes\n", 0).json
         self.assertTrue(done["done"])
         self.assertEqual((done["history"], len(done["lost"])), (1, 2))
         self.until("it does not coordinate", lambda: self.status(brokers[0])["coordinator"] is not None, brokers[0])

@@ -14,7 +14,8 @@
 
 #define RETRY_SECONDS        0.5
 #define APPEND_BYTES_MAX     (4u << 20) /* of one run of appends */
-#define SNAPSHOT_PART_BYTES  (256u << 10)
+#define SNAPSHOT_PART_BYTES  (1u << 20) /* written and synced, and CHECK_BYTES read, in one piece: a vote waits for no more */
+#define SNAPSHOT_CHECK_BYTES (4u << 20)
 #define SNAPSHOT_READ_MAX    (1u << 20)
 #define SPARE_BYTES          4096 /* entries of one job that find a place when there is no memory */
 
@@ -32,12 +33,13 @@ struct job {
     struct raft_config config;
     uint64_t offset, total;
     bool is_last;
+    bool is_more; /* TAKE: it has begun, and is to go on */
     struct slice chunk; /* behind the job; RECOVERY: its bytes */
     bool is_spare;      /* its memory is the disk's */
     const struct image *image; /* referenced */
     struct image *restored;    /* RESTORE's result */
     uint64_t read, index, size; /* READ; index: RESTORE, too */
-    struct buffer result;       /* READ */
+    struct buffer result;       /* READ; TAKE: the image's bytes */
     int error;
 };
 
@@ -46,6 +48,10 @@ struct disk {
     struct raft_store *store; /* the lane's while is_busy */
     struct lane lane;
     struct mail mail; /* under way while is_busy */
+    /* An image becomes bytes on a thread of its own, which touches no disk: that takes as long as the image is large. */
+    struct lane encoder;
+    struct mail encoding;
+    struct job *encoded; /* at the encoder; NULL: none */
     struct list_node waiting, running;
     struct raft_entry *run; /* the entries of all running jobs */
     size_t run_count, run_capacity;
@@ -61,22 +67,25 @@ struct disk {
 
 /* ---- on the lane ---- */
 
-static int take_snapshot(struct raft_store *store, const struct job *job)
+/* The next piece of a snapshot whose bytes are job->result; between two of them other jobs may run. job->is_more: there are further ones. */
+static int take_piece(struct raft_store *store, struct job *job)
 {
-    struct buffer bytes = BUFFER_INIT;
-    int err = image_encode(job->image, &bytes);
+    size_t left = job->result.size - (size_t)job->offset, size = left < SNAPSHOT_PART_BYTES ? left : SNAPSHOT_PART_BYTES;
+    bool is_whole = false;
+    int err = job->is_more ? 0 : raft_store_snapshot_begin(store, &job->position, &job->config);
 
-    if (err == 0) err = raft_store_snapshot_begin(store, &job->position, &job->config);
-    for (size_t at = 0; err == 0 && at < bytes.size; at += SNAPSHOT_PART_BYTES) {
-        size_t size = bytes.size - at < SNAPSHOT_PART_BYTES ? bytes.size - at : SNAPSHOT_PART_BYTES;
-
-        err = raft_store_snapshot_write(store, slice_of(bytes.data + at, size));
+    job->is_more = true;
+    if (err == 0 && size != 0) {
+        err = raft_store_snapshot_write(store, slice_of(job->result.data + job->offset, size));
+        if (err == 0) err = raft_store_snapshot_sync(store);
+        job->offset += size;
+    } else if (err == 0) {
+        err = raft_store_snapshot_check(store, SNAPSHOT_CHECK_BYTES, &is_whole);
     }
-    if (err == 0)
-        err = raft_store_snapshot_end(store);
-    else
-        raft_store_snapshot_abort(store);
-    buffer_deinit(&bytes);
+    if (err == 0 && !is_whole) return 0;
+    job->is_more = false;
+    if (err == 0) return raft_store_snapshot_end(store);
+    raft_store_snapshot_abort(store);
     return err;
 }
 
@@ -132,7 +141,7 @@ static int run_job(struct disk *disk, struct job *job)
     case JOB_RECOVERY: return recovery_file_store(disk->options.fs, &disk->options.self, job->chunk);
     case JOB_CHUNK:
         return raft_store_snapshot_chunk(disk->store, &job->position, &job->config, job->offset, job->chunk, job->total, job->is_last);
-    case JOB_TAKE: return take_snapshot(disk->store, job);
+    case JOB_TAKE: return take_piece(disk->store, job);
     case JOB_READ: return read_snapshot(disk->store, job);
     case JOB_RESTORE: break;
     }
@@ -328,6 +337,14 @@ static void tell_refused(struct disk *disk)
     disk->options.hooks->failed(disk->options.user, store, disk->error);
 }
 
+/* A piece of a snapshot is on the disk: the next one when whatever waits has run. */
+static void go_on_later(struct disk *disk)
+{
+    list_push_back(&disk->waiting, list_pop_front(&disk->running));
+    start_next(disk);
+    tell_refused(disk);
+}
+
 static void come_home(struct mail *mail)
 {
     struct disk *disk = container_of(mail, struct disk, mail);
@@ -341,6 +358,10 @@ static void come_home(struct mail *mail)
         disk->is_stuck = true; /* before any hook, which may ask for more */
         ev_timer_again(disk->options.loop, &disk->retry);
         if (error == MESH_EFULL) set_full(disk, true);
+        return;
+    }
+    if (first->is_more) {
+        go_on_later(disk);
         return;
     }
     if (is_final(first) && disk->error == 0) disk->error = error;
@@ -440,16 +461,48 @@ int disk_store_recovery(struct disk *disk, uint64_t store, struct slice bytes)
     return 0;
 }
 
+static void encoded(struct mail *mail)
+{
+    struct disk *disk = container_of(mail, struct disk, encoding);
+    struct job *job = disk->encoded;
+
+    if (disk->is_closing) return;
+    disk->encoded = NULL;
+    if (job->error != 0) {
+        tell(disk, job);
+        job_free(disk, job);
+        return;
+    }
+    list_push_back(&disk->waiting, &job->node);
+    start_next(disk);
+}
+
+static void encode(struct mail *mail)
+{
+    struct disk *disk = container_of(mail, struct disk, encoding);
+
+    disk->encoded->error = image_encode(disk->encoded->image, &disk->encoded->result);
+    disk->encoding.deliver = encoded;
+    mailbox_post(disk->options.home, &disk->encoding);
+}
+
 int disk_take_snapshot(struct disk *disk, const struct image *image, const struct raft_position *position, const struct raft_config *config)
 {
     struct job *job;
-    int err = job_new(disk, JOB_TAKE, 0, 0, &job);
+    int err = 0;
 
+    MESH_ASSERT(disk->encoded == NULL); /* one at a time (node.h) */
+    if (!disk->encoder.is_started) err = lane_start(&disk->encoder, "encoder");
+    if (err != 0) return MESH_ENOMEM;
+    err = job_new(disk, JOB_TAKE, 0, 0, &job);
     if (err != 0) return err;
+    list_remove(&job->node);
     job->image = image_ref(image);
     job->position = *position;
     job->config = *config;
-    start_next(disk);
+    disk->encoded = job;
+    disk->encoding.deliver = encode;
+    lane_post(&disk->encoder, &disk->encoding);
     return 0;
 }
 
@@ -542,7 +595,9 @@ void disk_free(struct disk *disk)
     disk->is_closing = true;
     ev_timer_stop(disk->options.loop, &disk->retry);
     lane_stop(&disk->lane); /* after the job that it has */
+    lane_stop(&disk->encoder);
     (void)mailbox_drain(disk->options.home); /* its mail */
+    if (disk->encoded != NULL) job_free(disk, disk->encoded);
     drop_jobs(disk, &disk->running);
     drop_jobs(disk, &disk->waiting);
     raft_store_close(disk->store);

@@ -412,6 +412,7 @@ int store_world_snapshot(struct store_world *world, uint64_t index)
     struct raft_config config = a_config();
     struct model_snapshot *snapshot = &world->after->snapshot;
     uint64_t offset = 0;
+    bool is_stepwise = index % 2 == 0, is_whole = false;
     int err;
 
     new_snapshot(world, index);
@@ -421,8 +422,11 @@ int store_world_snapshot(struct store_world *world, uint64_t index)
         uint64_t part = 1 + random_below(&world->random, 100000);
         if (part > snapshot->size - offset) part = snapshot->size - offset;
         err = raft_store_snapshot_write(world->store, slice_of(bytes + offset, (size_t)part));
+        if (err == 0 && is_stepwise) err = raft_store_snapshot_sync(world->store);
         offset += part;
     }
+    while (err == 0 && is_stepwise && !is_whole)
+        err = raft_store_snapshot_check(world->store, 100000, &is_whole);
     if (err == 0) err = raft_store_snapshot_end(world->store);
     settle(world, err);
     return err;

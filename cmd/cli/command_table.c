@@ -68,7 +68,8 @@ static const struct option_spec key_generate_options[] = {
 
 static const struct option_spec topic_create_options[] = {
     {"partitions", OPTION_INTEGER, "N", "Number of partitions", "the broker's topic.partitions, 1 unless set", NULL, 1, 100000, false},
-    {"replicas", OPTION_INTEGER, "N", "Copies of each partition", "1, which is all that this version keeps", NULL, 1, 32767, false},
+    {"replicas", OPTION_INTEGER, "N", "Copies of each partition; more than there are brokers is a wish, met as brokers join", "3, or as many as there are brokers that keep records", NULL, 1, 32767, false},
+    {"mode", OPTION_CHOICE, "MODE", "What an acknowledgement waits for: all replicas in sync (isr), the leader alone (async), both of two disks (sync-double-write), or a majority of the replicas (quorum)", "isr", "isr|async|sync-double-write|quorum", 0, 0, false},
     {"set", OPTION_PAIR, "KEY=VALUE", "Configure the topic, for example flush=async or retention.ms=3600000", NULL, NULL, 0, 0, true},
     {"if-absent", OPTION_FLAG, NULL, "Succeed when the topic exists already", NULL, NULL, 0, 0, false},
 };
@@ -240,8 +241,15 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      NO_OPTIONS, CLIENT},
     {COMMAND_TOPIC_CREATE, "topic create", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Create a topic",
-     "Creates a topic. Names have 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or ..",
+     "Creates a topic. Names have 1 to 249 of the characters a-z A-Z 0-9 . _ - and may not be . or ..\n\n"
+     "A record is acknowledged (acks all) once min.insync replicas have it on their disks: unless set, the majority of the replicas, so 2 of 3. While "
+     "fewer are in sync, records are refused and nothing is lost. What was made on a mesh of one keeps its one copy when others join; "
+     "'mesh topic alter NAME --set replicas=3' asks for more.\n\n"
+     "Modes: isr waits for every replica that keeps up, and goes on without one that does not, down to min.insync. quorum waits for any majority: one slow "
+     "replica is never waited for, and none ever leaves. sync-double-write keeps two replicas and writes only while both are there. async answers "
+     "when the leader has the record, before it is synced: fast, and what was acknowledged last may be lost.",
      "mesh topic create orders --partitions 3\n"
+     "mesh topic create ledger --replicas 3 --mode quorum\n"
      "mesh topic create clicks --set flush=async --set retention.ms=86400000",
      OPTIONS(topic_create_options), CLIENT},
     {COMMAND_TOPIC_LIST, "topic list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,

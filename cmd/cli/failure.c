@@ -39,7 +39,10 @@ const char *failure_remedy(int error)
         {MESH_ETOOLARGE, "Split the record, or raise max.batch.bytes with 'mesh topic alter NAME --set "
                          "max.batch.bytes=...'."},
         {MESH_EOFFSET_OUT_OF_RANGE, "'mesh topic describe NAME' shows the offsets that are there."},
-        {MESH_ENOT_ENOUGH_REPLICAS, "'mesh status' shows which brokers are missing."},
+        {MESH_ENOT_ENOUGH_REPLICAS,
+         "Its topic acknowledges a record once min.insync replicas have it, and fewer are in sync: 'mesh topic describe NAME' shows them, 'mesh status' "
+         "which brokers are missing. Start them, join others, or settle for less with 'mesh topic alter NAME --set min.insync=1'."},
+        {MESH_EUNCOMMITTED, "Its leader changed, or replicas were lost, before it was safe. 'mesh status' shows how things are now."},
         {MESH_ELOCKED, "Stop the other broker, or give this one its own directory with --data."},
         {MESH_ESTORAGE, "'mesh status' says what happened to the disk."},
     };

@@ -6,6 +6,7 @@
 #include "cmd/cli/table.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,12 +48,15 @@ static int make_options(const struct arguments *arguments, struct mesh_topic_opt
     return 0;
 }
 
-/* What a change did, for scripts; people see nothing but the exit code and, on a terminal, a line. */
+/* What a change did, for scripts; people see nothing but the exit code and, on a terminal, a line. What the broker remarks on it is for both. */
 static int confirm(const struct session *session, const char *verb, const char *name, bool is_changed)
 {
+    const char *remark = is_changed ? mesh_client_remark(session->client) : "";
     struct buffer text = BUFFER_INIT;
     struct json_writer json;
     int err = 0;
+
+    if (remark[0] != '\0') fprintf(stderr, "mesh: '%s': %s\n", name, remark);
 
     if (session->is_json) {
         json_writer_init(&json, &text);
@@ -61,6 +65,10 @@ static int confirm(const struct session *session, const char *verb, const char *
         json_writer_text(&json, name);
         json_writer_key(&json, verb);
         json_writer_boolean(&json, is_changed);
+        if (remark[0] != '\0') {
+            json_writer_key(&json, "warning");
+            json_writer_text(&json, remark);
+        }
         json_writer_end_object(&json);
         err = json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(&text, "\n", 1);
     } else if (terminal_is(STDOUT_FILENO)) {
@@ -78,6 +86,8 @@ int command_topic_create(const struct arguments *arguments)
 
     if (code != EXIT_DONE) return code;
     err = make_options(arguments, &options);
+    if (err == 0 && arguments_has(arguments, "mode"))
+        err = mesh_topic_options_set(options, "mode", arguments_text(arguments, "mode", ""));
     if (err == 0 && arguments_has(arguments, "replicas"))
         err = mesh_topic_options_set_replicas(options, (int32_t)arguments_integer(arguments, "replicas", 0));
     if (err == 0) err = mesh_topic_create(session.client, name, options);

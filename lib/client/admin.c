@@ -109,6 +109,7 @@ static int take_change(struct mesh_client *client, const char *name, struct slic
         err = response.topics[0].error;
         client_fail(client, err, "topic \"%s\": %s", name, mesh_strerror(err));
     }
+    if (err == 0) snprintf(client->remark, sizeof(client->remark), "%s", response.remark);
     message_deinit_topic_response(&response);
     return err;
 }
@@ -117,6 +118,7 @@ static int finish_change(struct mesh_client *client, struct call *call, int err,
 {
     struct buffer answer = BUFFER_INIT;
 
+    client->remark[0] = '\0';
     if (err != 0) {
         call_free(call);
         return client_fail(client, err, "topic \"%s\": %s", name, mesh_strerror(err));

@@ -104,6 +104,11 @@ int mesh_client_set_name(struct mesh_client *client, const char *name)
     return 0;
 }
 
+const char *mesh_client_remark(const struct mesh_client *client)
+{
+    return client->remark;
+}
+
 int mesh_client_set_timeout_ms(struct mesh_client *client, int timeout_ms)
 {
     if (timeout_ms < 1) return client_fail(client, MESH_EINVAL, "a client's timeout is at least 1 ms");

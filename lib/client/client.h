@@ -39,6 +39,7 @@ struct mesh_client {
     int refused_timeout_ms; /* -1: timeout_ms */
     char name[CLIENT_NAME_SIZE];
     char error_text[CLIENT_ERROR_SIZE];
+    char remark[CLIENT_ERROR_SIZE]; /* of the broker, on the last change of a topic */
 
     struct list_node brokers; /* seeds first, then those learned */
     uint32_t unreached_count;  /* of them */

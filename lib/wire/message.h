@@ -193,6 +193,7 @@ struct message_topic {
 struct message_topic_response {
     struct message_topic *topics;
     size_t topic_count;
+    char *remark; /* a change that is allowed, and perhaps not meant: a sentence, or "" (NULL, when it is encoded) */
 };
 struct list_offsets_entry {
     struct uuid topic_id;

@@ -52,6 +52,7 @@ static void topic_response_from_wire(struct conversion *conversion, const Mesh__
     to->topics = convert_array(conversion, from->n_topics, sizeof(*to->topics), &to->topic_count);
     for (size_t i = 0; i < to->topic_count; i++)
         topic_from_wire(conversion, from->topics[i], &to->topics[i]);
+    to->remark = convert_string(conversion, from->remark);
 }
 
 /* ---- to protobuf-c ---- */
@@ -97,6 +98,7 @@ static void topic_response_to_wire(struct conversion *conversion, const struct m
     to->topics = convert_pointers(conversion, from->topic_count, sizeof(**to->topics), &to->n_topics);
     for (size_t i = 0; i < to->n_topics; i++)
         topic_to_wire(conversion, &from->topics[i], to->topics[i]);
+    if (from->remark != NULL) to->remark = from->remark;
 }
 
 /* ---- the end ---- */
@@ -118,6 +120,7 @@ void message_deinit_topic_response(struct message_topic_response *message)
     for (size_t i = 0; i < message->topic_count; i++)
         topic_deinit(&message->topics[i]);
     free(message->topics);
+    free(message->remark);
     *message = (struct message_topic_response){0};
 }
 

@@ -53,7 +53,7 @@ struct decide_config {
 struct decide_topic_create {
     const char *name;
     int32_t partition_count; /* 0 or -1: partition_count_default */
-    int32_t replication_factor; /* 0 or -1: the setting `replicas`, else replication_factor_default, but never more than there are
+    int32_t replication_factor; /* 0 or -1: the setting `replicas`, else replication_factor_default, but never more than the mesh has
                                    brokers; otherwise more than there are is a wish, kept in that setting and met as brokers come */
     const struct decide_config *configs;
     size_t config_count;

@@ -112,7 +112,7 @@ static int check_new_name(const struct image *image, const struct decide_topic_c
     return check_name_is_free(image, request->name, decision);
 }
 
-/* 0 and -1 mean the default; a default factor never asks for more brokers than there are. */
+/* 0 and -1 mean the default. */
 static int32_t choose_partition_count(const struct decide_topic_create *request)
 {
     bool wants_default = request->partition_count == 0 || request->partition_count == -1;
@@ -120,11 +120,12 @@ static int32_t choose_partition_count(const struct decide_topic_create *request)
     return wants_default ? request->partition_count_default : request->partition_count;
 }
 
-/* How many replicas are wanted: what is asked for, else what the settings say, else the default. */
+/* How many replicas are wanted: what is asked for, else what the settings say, else the default, which never asks for more brokers than the mesh
+ * has: on a mesh of one a topic has one replica, and nothing is missing. One that is down counts: its place is kept, as a wish. */
 static int choose_factor(const struct image *image, const struct decide_topic_create *request, const struct body_topic *body,
                          struct decision *decision, int32_t *ret_factor)
 {
-    int32_t brokers = (int32_t)placement_usable_count(image), fallback = request->replication_factor_default;
+    int32_t brokers = (int32_t)placement_keeping_count(image), fallback = request->replication_factor_default;
     int32_t wanted = (int32_t)durability_config(body, TOPIC_CONFIG_REPLICAS);
     bool asks_default = request->replication_factor == 0 || request->replication_factor == -1;
 

@@ -98,11 +98,15 @@ void durability_warn(const struct body_topic *body, int32_t factor, int32_t plac
 {
     int64_t min = durability_config(body, TOPIC_CONFIG_MIN_INSYNC);
     bool is_chosen = durability_config(body, TOPIC_CONFIG_MODE) == TOPIC_MODE_ASYNC;
+    char refusal[160] = "";
 
+    if (min > placed)
+        snprintf(refusal, sizeof(refusal), "; until %lld are there (min.insync), acks=all is refused: min.insync=%d would accept records now, on %s",
+                 (long long)min, placed, placed == 1 ? "one disk" : "fewer disks");
     if (placed < factor) {
         snprintf(decision->message, sizeof(decision->message),
                  "%d replicas are wanted and %d broker%s up: the others are added as brokers join%s", factor, placed,
-                 placed == 1 ? " is" : "s are", min > placed ? "; until min.insync is met, acks=all is refused" : "");
+                 placed == 1 ? " is" : "s are", refusal);
     } else if (min == 1 && factor > 1 && !is_chosen) {
         snprintf(decision->message, sizeof(decision->message),
                  "min.insync=1 with %d replicas: a record may be acknowledged that is on one disk only, and be lost with it", factor);

@@ -32,6 +32,15 @@ static bool is_usable(const struct image_broker *broker)
     return !broker->is_fenced && !broker->is_draining && !broker->is_witness;
 }
 
+size_t placement_keeping_count(const struct image *image)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++)
+        count += !image_broker_at(image, i)->is_witness;
+    return count;
+}
+
 size_t placement_usable_count(const struct image *image)
 {
     size_t count = 0;

@@ -16,6 +16,7 @@ struct placement_plan {
 };
 
 size_t placement_usable_count(const struct image *image); /* brokers that can be given replicas */
+size_t placement_keeping_count(const struct image *image); /* brokers of the mesh that keep records, those that are down too */
 
 /* Places `partition_count` new partitions of `topic` (NULL: a new topic), replication_factor of 1..placement_usable_count() each; facts may
  * be NULL. The plan starts zeroed. Errors: MESH_EFULL (brokers would host more than IMAGE_PARTITIONS_MAX),

@@ -98,8 +98,8 @@ void metadata_leave(struct metadata *metadata, metadata_left_fn *done, void *use
 
 /* ---- changes ---- */
 
-/* error 0: `topic` is the topic as committed, borrowed (deleted topics: as it was; NULL after validate_only or when it is gone again already);
- * else NULL and `message` says why. */
+/* error 0: `topic` is the topic as committed, borrowed (deleted topics: as it was; NULL after validate_only or when it is gone again already),
+ * and `message` what is to be said about it, or "". Else NULL and `message` says why. */
 typedef void metadata_topic_fn(void *user, int error, const char *message, const struct image_topic *topic);
 
 /* Errors by done(): as decide_topic_create() etc., and those of node_request(). */

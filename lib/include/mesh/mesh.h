@@ -43,6 +43,10 @@ MESH_EXPORT int mesh_client_set_refused_timeout_ms(struct mesh_client *client, i
 /* Why the last call of this client failed: a sentence, never NULL, valid until the next call. */
 MESH_EXPORT const char *mesh_client_error(const struct mesh_client *client);
 
+/* What the broker has to say about the last topic that was created or altered, although it was: for example that fewer brokers are there
+ * than copies are wanted. A sentence, or "": never NULL, valid until the next call. */
+MESH_EXPORT const char *mesh_client_remark(const struct mesh_client *client);
+
 /* For your own loop: readable when mesh_client_poll() has work (an epoll descriptor; never read it), and how long it
  * may at most be left alone (-1: until the descriptor is readable). */
 MESH_EXPORT int mesh_client_fd(const struct mesh_client *client);
@@ -150,6 +154,8 @@ MESH_EXPORT int mesh_produce(struct mesh_producer *producer, const struct mesh_r
 MESH_EXPORT int mesh_producer_flush(struct mesh_producer *producer, int timeout_ms);
 MESH_EXPORT size_t mesh_producer_queued_bytes(const struct mesh_producer *producer);
 MESH_EXPORT size_t mesh_producer_queued_records(const struct mesh_producer *producer);
+/* How many records were sent again so far, because an answer was lost or a broker could not take them; each time counts. */
+MESH_EXPORT uint64_t mesh_producer_resent_records(const struct mesh_producer *producer);
 
 /* ---- consumer with explicit assignment ---- */
 
@@ -218,7 +224,8 @@ MESH_EXPORT int mesh_topic_options_set_partitions(struct mesh_topic_options *opt
 MESH_EXPORT int mesh_topic_options_set_replicas(struct mesh_topic_options *options, int32_t count);
 MESH_EXPORT int mesh_topic_options_set(struct mesh_topic_options *options, const char *key, const char *value); /* value NULL: back to the default (alter) */
 
-/* options may be NULL. Errors: MESH_ETOPIC_EXISTS, MESH_EINVALID_TOPIC, MESH_EINVALID_CONFIG, ... */
+/* options may be NULL: the broker's defaults, and as many replicas as there are brokers that keep records, 3 at most. Afterwards
+ * mesh_client_remark() tells what may not be meant so. Errors: MESH_ETOPIC_EXISTS, MESH_EINVALID_TOPIC, MESH_EINVALID_CONFIG, ... */
 MESH_EXPORT int mesh_topic_create(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
 MESH_EXPORT int mesh_topic_alter(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
 MESH_EXPORT int mesh_topic_delete(struct mesh_client *client, const char *name);

@@ -293,7 +293,7 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
     struct message_config config = {(char[]){"max.batch.bytes"}, limit, false};
     struct message_topic topic = {
         .topic_id = broker->topic_id, .partitions = partitions, .partition_count = broker->partition_count};
-    struct message_topic_response response = {&topic, 1};
+    struct message_topic_response response = {.topics = &topic, .topic_count = 1};
     int32_t replica = broker->leader != NULL ? broker->leader->node_id : broker->node_id;
 
     memset(partitions, 0, sizeof(partitions));
@@ -390,7 +390,7 @@ static void serve_status(struct fake_broker *broker, struct answer *answer)
 static void serve_change(struct fake_broker *broker, struct answer *answer, int error)
 {
     struct message_topic topic = {.error = error, .name = (char *)(uintptr_t)broker->topic};
-    const struct message_topic_response response = {&topic, 1};
+    const struct message_topic_response response = {.topics = &topic, .topic_count = 1};
 
     message_encode_topic_response(&answer->message, &response);
 }

@@ -61,7 +61,7 @@ static const struct {
     {17, "", MESH_EINVALID_REPLICATION, 0, 0, "at most 16"},
     /* wishes: five of three brokers; the minimum is that of five */
     {5, "", 0, 3, 3, "5 replicas are wanted and 3 brokers are up: the others are added as brokers join"},
-    {9, "", 0, 3, 5, "until min.insync is met, acks=all is refused"},
+    {9, "", 0, 3, 5, "until 5 are there (min.insync), acks=all is refused: min.insync=3 would accept records now"},
     {5, "min.insync=2", 0, 3, 2, "5 replicas are wanted"},
     /* modes */
     {3, "mode=async", 0, 3, 1, ""},

@@ -223,6 +223,7 @@ static void fill_topic_response(struct fill *fill, struct message_topic_response
         for (size_t j = 0; j < topic->partition_count; j++)
             fill_partition(fill, &topic->partitions[j]);
     }
+    message->remark = fill_string(fill);
 }
 
 static void fill_list_offsets_request(struct fill *fill, struct message_list_offsets_request *message)

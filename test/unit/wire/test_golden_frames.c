@@ -312,7 +312,7 @@ static void encode_topic_response(struct buffer *to)
          .partition_count = 2},
         {.error = MESH_EUNKNOWN_TOPIC, .name = (char[]){"payments"}},
     };
-    struct message_topic_response message = {topics, 2};
+    struct message_topic_response message = {.topics = topics, .topic_count = 2};
 
     ck_assert_int_eq(message_encode_topic_response(to, &message), 0);
 }

@@ -12,10 +12,14 @@
 #include "cmd/broker/topic_defaults.h"
 #include "wire/frame.h"
 
+#include <stdio.h>
+
 static void answer_topics(struct admin_call *call)
 {
-    int err = message_encode_topic_response(&call->response, &call->description.topics);
+    int err;
 
+    call->description.topics.remark = call->text; /* of the change that this answers; of others there is none */
+    err = message_encode_topic_response(&call->response, &call->description.topics);
     description_deinit(&call->description);
     admin_answer(call, err, NULL);
 }
@@ -42,6 +46,7 @@ static void on_topic_changed(void *user, int error, const char *message, const s
         admin_answer(call, error, message);
         return;
     }
+    snprintf(call->text, sizeof(call->text), "%s", message);
     description_init(&call->description);
     err = topic == NULL ? 0 : describe_topic(&call->description, metadata_image(call->control->metadata), topic);
     if (err == 0) err = control_describe_local(call->control, &call->description.topics, on_offsets, call);

@@ -8,6 +8,7 @@
 #include "cmd/cli/commands.h"
 #include "cmd/cli/delivery_tally.h"
 #include "cmd/cli/interrupt.h"
+#include "cmd/cli/pause.h"
 #include "cmd/cli/produce_summary.h"
 #include "cmd/cli/producing.h"
 #include "cmd/cli/progress.h"
@@ -35,6 +36,7 @@ struct produce {
     struct delivery_tally tally;
     struct progress progress;
     struct produce_summary summary;
+    struct pause pause;
     uint64_t read_bytes;
     bool is_files;
 };
@@ -44,6 +46,11 @@ struct produce {
 static bool must_stop(const struct produce *produce)
 {
     return interrupt_signal() != 0 || produce->tally.first_error != 0 || produce->tally.error != 0;
+}
+
+static void look_for_pause(struct produce *produce, uint64_t now_ns)
+{
+    pause_look(&produce->pause, produce->tally.delivered, mesh_producer_queued_records(produce->producer) > 0, now_ns);
 }
 
 /* Queues one record, waiting while the memory limit is reached. A refused record is counted. */
@@ -66,6 +73,7 @@ static void send_record(struct produce *produce, const struct record_view *view)
            MESH_EQUEUEFULL) {
         err = mesh_client_poll(produce->session.client, INTERRUPT_LOOK_MS);
         if (err != 0) break;
+        look_for_pause(produce, clock_monotonic_ns());
     }
     produce->summary.records++;
     if (err == 0) {
@@ -80,11 +88,12 @@ static void send_record(struct produce *produce, const struct record_view *view)
 static void poll_client(struct produce *produce, int timeout_ms)
 {
     int err = mesh_client_poll(produce->session.client, timeout_ms);
+    uint64_t now_ns = clock_monotonic_ns();
 
+    look_for_pause(produce, now_ns);
     if (err != 0 && produce->tally.error == 0) produce->tally.error = err;
     delivery_tally_write_receipts(&produce->tally);
-    progress_update(&produce->progress, produce->summary.records, produce->summary.bytes, produce->read_bytes,
-                    clock_monotonic_ns());
+    progress_update(&produce->progress, produce->summary.records, produce->summary.bytes, produce->read_bytes, now_ns);
 }
 
 /* ---- reading ---- */
@@ -322,6 +331,8 @@ static int run(struct produce *produce)
     code = send_inputs(produce);
     drain(produce);
     progress_clear(&produce->progress);
+    produce->summary.resent = mesh_producer_resent_records(produce->producer);
+    produce->summary.pause_ns = produce->pause.longest_ns;
     produce->summary.seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
     return produce_summary_finish(&produce->summary, &produce->session, produce->arguments, &produce->tally,
                                   code);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PAUSE_TOLD_NS 1000000000ull /* shorter ones are nothing to talk about */
+
 static void report_failures(const struct produce_summary *summary, const struct delivery_tally *tally,
                             const char *topic)
 {
@@ -23,9 +25,30 @@ static void report_failures(const struct produce_summary *summary, const struct 
         failure_output(error, "writing receipts");
     else
         failure_report(false, error, NULL, "producing to '%s'", topic);
-    fprintf(stderr, "      %s acknowledged, %s failed, %s unknown (no answer in time: stored or not)\n",
+    fprintf(stderr, "      %s acknowledged, %s failed, %s unknown\n",
             terminal_count(tally->delivered, delivered), terminal_count(tally->failed, failed),
             terminal_count(tally->unknown, unknown));
+    if (tally->unknown > 0)
+        fputs("      unknown: it was sent and no clear answer came, so it may be in the topic or not; sending it again may store it twice\n", stderr);
+}
+
+/* What the weakest acknowledgement said. */
+static void print_receipt(uint32_t holding, uint32_t synced)
+{
+    if (holding > 1) fprintf(stderr, "; each held by %u replicas when acknowledged", holding);
+    if (synced == 0)
+        fputs(holding > 1 ? ", and not yet synced to a disk" : "; not synced to a disk when acknowledged", stderr);
+    else
+        fprintf(stderr, "%s synced to disk on %u %s", holding > 1 ? "," : ";", synced, synced == 1 ? "replica" : "replicas");
+}
+
+/* A leader changed, or an answer was lost, and all is well again. */
+static void print_trouble(const struct produce_summary *summary)
+{
+    char resent[TERMINAL_FIGURE_SIZE], pause[TERMINAL_FIGURE_SIZE];
+
+    fprintf(stderr, "      %s records were sent again; the longest wait for an acknowledgement was %s\n", terminal_count(summary->resent, resent),
+            terminal_seconds((double)summary->pause_ns / 1e9, pause));
 }
 
 static void print_people(const struct produce_summary *summary, const struct delivery_tally *tally,
@@ -34,19 +57,15 @@ static void print_people(const struct produce_summary *summary, const struct del
     char records[TERMINAL_FIGURE_SIZE], volume[TERMINAL_FIGURE_SIZE], seconds[TERMINAL_FIGURE_SIZE];
     char rate[TERMINAL_FIGURE_SIZE], speed[TERMINAL_FIGURE_SIZE];
     double per_second = summary->seconds > 0 ? 1 / summary->seconds : 0;
-    uint32_t synced = delivery_tally_replicas_synced(tally);
 
     fprintf(stderr, "%s records (%s) to '%s' in %s: %s records/s, %s/s",
             terminal_count(tally->delivered, records), terminal_megabytes((double)summary->bytes, volume),
             topic, terminal_seconds(summary->seconds, seconds),
             terminal_count((uint64_t)((double)tally->delivered * per_second), rate),
             terminal_megabytes((double)summary->bytes * per_second, speed));
-    if (tally->delivered == 0)
-        fputs("\n", stderr);
-    else if (synced == 0)
-        fputs("; not synced to a disk when acknowledged\n", stderr);
-    else
-        fprintf(stderr, "; synced to disk on %u %s\n", synced, synced == 1 ? "replica" : "replicas");
+    if (tally->delivered > 0) print_receipt(delivery_tally_replicas_holding(tally), delivery_tally_replicas_synced(tally));
+    fputs("\n", stderr);
+    if (summary->resent > 0 || summary->pause_ns > PAUSE_TOLD_NS) print_trouble(summary);
 }
 
 static void write_error(struct json_writer *json, int error)
@@ -84,6 +103,10 @@ static int print_json(const struct produce_summary *summary, const struct argume
     json_writer_real(&json, (double)tally->delivered * per_second, 0);
     json_writer_key(&json, "mb_per_second");
     json_writer_real(&json, (double)summary->bytes * per_second / 1e6, 3);
+    json_writer_key(&json, "resent");
+    json_writer_unsigned(&json, summary->resent);
+    json_writer_key(&json, "longest_pause_seconds");
+    json_writer_real(&json, (double)summary->pause_ns / 1e9, 6);
     if (is_lines) {
         json_writer_key(&json, "final_newline");
         json_writer_boolean(&json, !summary->ends_without_newline);

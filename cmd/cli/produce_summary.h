@@ -9,6 +9,8 @@ struct produce_summary {
     uint64_t records; /* taken from the input */
     uint64_t bytes;   /* of their keys and values */
     double seconds;
+    uint64_t resent;     /* records that were sent again, each time counted */
+    uint64_t pause_ns;   /* the longest time in which records waited and none was acknowledged */
     uint64_t refused_record; /* its number in the input, from 1, when libmesh refused one before sending it;
                                 0: none */
     uint64_t refused_bytes;

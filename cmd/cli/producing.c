@@ -60,5 +60,6 @@ enum exit_code producing_ensure_topic(struct session *session, const char *topic
     if (err == MESH_ETOPIC_EXISTS) return EXIT_DONE; /* somebody else was faster */
     if (err != 0) return session_fail(session, err, "creating topic '%s'", topic);
     fprintf(stderr, "mesh: created topic '%s', which did not exist\n", topic);
+    if (mesh_client_remark(session->client)[0] != '\0') fprintf(stderr, "mesh: '%s': %s\n", topic, mesh_client_remark(session->client));
     return EXIT_DONE;
 }

@@ -211,6 +211,11 @@ size_t mesh_producer_queued_bytes(const struct mesh_producer *producer)
     return producer->queued_bytes;
 }
 
+uint64_t mesh_producer_resent_records(const struct mesh_producer *producer)
+{
+    return producer->resent_records;
+}
+
 size_t mesh_producer_queued_records(const struct mesh_producer *producer)
 {
     return producer->queued_records;

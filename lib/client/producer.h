@@ -109,6 +109,7 @@ struct mesh_producer {
 
     struct batch_pool pool;
     size_t queued_bytes, queued_records;
+    uint64_t resent_records;
     size_t bytes_since_turn, open_count; /* open: batches */
     struct gather gather;
     struct list_node requests, idle_requests;

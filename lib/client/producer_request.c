@@ -102,6 +102,7 @@ static int gather_one(struct mesh_producer *producer, struct producer_partition 
         untake(producer, batch);
         return err;
     }
+    if (batch->attempts > 1) producer->resent_records += batch_record_count(batch);
     producer_partition_update(partition);
     producer->attachments[count] = batch->encoded;
     request->bytes += batch->encoded.size;

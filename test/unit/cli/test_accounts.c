@@ -3,6 +3,7 @@
 #include "cmd/cli/consume_plan.h"
 #include "cmd/cli/delivery_tally.h"
 #include "cmd/cli/failure.h"
+#include "cmd/cli/pause.h"
 #include "support/run_suite.h"
 
 #include <mesh/error.h>
@@ -44,6 +45,27 @@ START_TEST(tally_keeps_ends_and_the_weakest_receipt_of_each_partition)
     ck_assert_uint_eq(delivery_tally_replicas_holding(&tally), 3);
     ck_assert_int_eq(tally.error, 0);
     delivery_tally_deinit(&tally);
+}
+END_TEST
+
+START_TEST(a_pause_is_time_in_which_records_waited_in_vain)
+{
+    static const struct {
+        uint64_t acknowledged, now_ns;
+        bool is_waiting;
+        uint64_t want_ns;
+    } looks[] = {
+        {0, 100, false, 0}, {0, 900, true, 0},   /* nothing waited until now */
+        {5, 950, true, 50}, {5, 980, true, 50},  /* an acknowledgement ends it, */
+        {5, 1200, true, 250},                    /* a look in vain does not */
+        {9, 1300, false, 350}, {9, 9000, false, 350}, {9, 9500, true, 350}, {12, 9600, true, 350},
+    };
+    struct pause pause = {0};
+
+    for (size_t i = 0; i < COUNT_OF(looks); i++) {
+        pause_look(&pause, looks[i].acknowledged, looks[i].is_waiting, looks[i].now_ns);
+        ck_assert_uint_eq(pause.longest_ns, looks[i].want_ns);
+    }
 }
 END_TEST
 
@@ -289,6 +311,7 @@ int main(void)
     tcase_add_test(tcase, tally_keeps_ends_and_the_weakest_receipt_of_each_partition);
     tcase_add_test(tcase, tally_tells_failed_from_unknown_and_keeps_the_first_error);
     tcase_add_test(tcase, tally_does_not_believe_partitions_that_cannot_be);
+    tcase_add_test(tcase, a_pause_is_time_in_which_records_waited_in_vain);
     tcase_add_test(tcase, receipts_are_written_as_runs);
     tcase_add_test(tcase, receipts_that_cannot_be_written_are_an_error);
     tcase_add_loop_test(tcase, plan_knows_where_each_partition_starts_and_ends, 0, COUNT_OF(plan_cases));

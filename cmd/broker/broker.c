@@ -99,7 +99,6 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.loop = broker->control.loop;
     metadata_options.mailbox = &broker->control.mailbox;
     metadata_options.partition_count_default = (int32_t)broker->settings.topic_partitions;
-    metadata_options.replication_factor_default = 1; /* three copies are asked for until replication has its simulated world */
     metadata_options.election_ms = (uint32_t)broker->settings.election_ms;
     for (size_t i = 0; i < broker->settings.topic_default_count; i++)
         defaults[i] = (struct decide_config){broker->settings.topic_defaults[i].key, broker->settings.topic_defaults[i].value};

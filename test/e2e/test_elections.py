@@ -116,11 +116,15 @@ class Elections(MeshCase):
             self.assertEqual(self.consume(broker, "orders"), [b"both have it", b"after"])
         self.assertTrue(any("are given up" in line for line in leader.lines), leader.log())
 
+    def state_of(self, uuid, seen_from):
+        return next(row["state"] for row in self.mesh("members", "--json", broker=seen_from).json["members"] if row["broker"] == uuid)
+
     def test_balanced_waits_until_nobody_can_have_more(self):
         brokers, leader, follower, witness = self.lose_the_newest("orders", "--set", "unclean=balanced")
         self.until("nobody leads", self.nobody_leads(witness), *brokers)
         self.assertEqual([line for broker in brokers for line in broker.lines if "may be lost" in line], [])
         uuid = leader.ready.split("broker=")[1].split()[0]
+        self.until("it is taken for dead", lambda: self.state_of(uuid, witness) == "dead", *brokers)
         self.mesh("remove", uuid, "--accept-loss", broker=witness)
         self.until("the other one leads", self.leads(follower, witness), *brokers)
         self.until("it tells the loss", lambda: any("acknowledged records may be lost" in line for line in follower.lines), *brokers)

@@ -127,6 +127,8 @@ static void store_options_of(struct broker *broker, uint32_t index, uint64_t gen
         ret->memory_bytes_max = settings->store_memory_bytes_max / broker->shard_count;
     if (settings->journal_bytes_max > 0) ret->journal_bytes_max = settings->journal_bytes_max / broker->shard_count;
     if (settings->disk_free_bytes_min > 0) ret->free_bytes_min = settings->disk_free_bytes_min;
+    ret->scrub_first_ms = settings->scrub_first_ms;
+    ret->scrub_rest_ms = settings->scrub_rest_ms;
     broker->control.disk_free_bytes_min = ret->free_bytes_min;
 }
 

@@ -28,6 +28,8 @@ struct settings {
     uint64_t store_memory_bytes_max;      /* store.memory.bytes.max: records not yet in segments; 0: by the machine */
     uint64_t journal_bytes_max;           /* journal.bytes.max: all shards' journals; 0: the store's default */
     uint64_t disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
+    uint64_t scrub_first_ms;              /* scrub.first.ms: from the start to the first look at all stored records */
+    uint64_t scrub_rest_ms;               /* scrub.rest.ms: between two of them */
     uint64_t stop_ms_max;                 /* stop.ms.max: a stop that takes longer gives up */
     uint64_t election_ms;                 /* election.ms: of the coordinator */
     uint64_t moves_per_broker;            /* moves.per.broker: copies of partitions that a broker takes part in at a time */

@@ -45,6 +45,19 @@ enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t las
     return begin_cut(replica, leader_log_start, true, leader_log_start < partition->high_watermark);
 }
 
+bool replica_is_following(const struct replica *replica)
+{
+    return replica->role == REPLICA_FOLLOWER && replica->slot != NULL && replica->slot->state == SINK_SLOT_FOLLOWING;
+}
+
+bool replica_give_up(struct replica *replica, uint64_t offset)
+{
+    if (replica->role != REPLICA_FOLLOWER || replica->is_cutting) return false;
+    begin_cut(replica, offset, false, offset < replica->partition.high_watermark);
+    if (replica->slot != NULL) sink_gives_up(replica->slot);
+    return true;
+}
+
 void replica_get_cut(const struct replica *replica, struct replica_cut *ret_cut)
 {
     MESH_ASSERT(replica->is_cutting);

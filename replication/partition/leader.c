@@ -10,6 +10,13 @@ static uint64_t position_of(const struct replica *replica, uint64_t written, uin
     return replica->partition.config.is_async || REPLICA_DEFECT(replica, UNDURABLE_COUNTED) ? written : durable;
 }
 
+uint64_t replica_position_of(const struct replica *replica, int32_t node_id)
+{
+    for (size_t i = 0; i < replica_peer_count(replica); i++)
+        if (replica->peers->at[i].node_id == node_id && replica->peers->at[i].has_acked) return replica->peers->at[i].written;
+    return 0;
+}
+
 uint64_t replica_own_position(const struct replica *replica)
 {
     return position_of(replica, replica->written, replica->durable);

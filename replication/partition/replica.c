@@ -316,6 +316,7 @@ void replica_set_positions(struct replica *replica, const struct partition_posit
 {
     struct partition *partition = &replica->partition;
     bool start_rose = positions->start > partition->log_start;
+    bool fell = positions->durable < replica->durable || positions->written < replica->written;
 
     if (replica->is_cutting) return; /* replica_cut_done() says where all of that ended */
     MESH_ASSERT(positions->start <= positions->end && positions->end == partition->log_end);
@@ -327,7 +328,8 @@ void replica_set_positions(struct replica *replica, const struct partition_posit
         partition->high_watermark = positions->start;
         replica_due(replica, REPLICA_TODO_HIGH_WATERMARK);
     }
-    if (replica->slot != NULL) sink_moved(replica->slot);
+    if (replica->slot != NULL && fell) sink_fell(replica->slot);
+    else if (replica->slot != NULL) sink_moved(replica->slot);
     replica_consider_report(replica);
     if (!replica_leads(replica)) return;
     if (start_rose) replica_mark_all(replica);

@@ -127,7 +127,8 @@ struct replica_assignment {
 int replica_assign(struct replica *replica, const struct replica_assignment *assignment);
 void replica_set_config(struct replica *replica, const struct partition_config *config);
 
-/* The log has moved: what it has, what the kernel has, what is durable; where it begins. */
+/* The log has moved: what it has, what the kernel has, what is durable; where it begins. A follower's positions end where its log is damaged: they fall
+ * when that is found, and it states them anew to its leader. */
 void replica_set_positions(struct replica *replica, const struct partition_positions *positions);
 
 static inline bool replica_leads(const struct replica *replica)
@@ -154,6 +155,9 @@ bool replica_end_is_known(const struct replica *replica);
 
 /* Where a record has to be for an acknowledgement: 0: at the high watermark; otherwise at the leader's own position. */
 uint64_t replica_own_position(const struct replica *replica);
+
+/* How far the follower on that broker has written the log, as far as it has said in this epoch; 0: it has not. */
+uint64_t replica_position_of(const struct replica *replica, int32_t node_id);
 
 struct replica_receipt {
     uint32_t held;   /* replicas that have written up to `end_offset`, the leader included */
@@ -195,6 +199,10 @@ struct replica_cut {
 void replica_get_cut(const struct replica *replica, struct replica_cut *ret_cut);
 /* The log is cut, durably. */
 void replica_cut_done(struct replica *replica, const struct partition_positions *positions);
+/* It follows its leader, histories agree, and it has heard from it what is committed. */
+bool replica_is_following(const struct replica *replica);
+/* What the log has from `offset` on is of no use: it is to be cut there (REPLICA_TODO_CUT), and comes again. False: it does not follow, or is being cut. */
+bool replica_give_up(struct replica *replica, uint64_t offset);
 /* The batch that sink_next() gave is in the log. */
 void replica_follower_appended(struct replica *replica, const struct record_batch_header *header);
 

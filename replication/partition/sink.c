@@ -154,6 +154,18 @@ void sink_moved(struct sink_slot *slot)
     if (slot->state == SINK_SLOT_FOLLOWING && list_is_empty(&slot->link) && has_news(slot)) make_ready(slot);
 }
 
+void sink_fell(struct sink_slot *slot)
+{
+    if (slot->state != SINK_SLOT_ATTACHING && slot->state != SINK_SLOT_FOLLOWING) return;
+    sink_slot_detach(slot, STREAM_REASON_STORAGE, SINK_SLOT_WAITING);
+    sink_slot_attach(slot);
+}
+
+void sink_gives_up(struct sink_slot *slot)
+{
+    sink_slot_detach(slot, STREAM_REASON_STORAGE, SINK_SLOT_CUTTING);
+}
+
 /* ---- connections ---- */
 
 void sink_connected(struct sink *sink)

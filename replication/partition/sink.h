@@ -117,6 +117,8 @@ void sink_tick(struct sink *sink);
 
 /* For the follower's side of a replica. */
 void sink_moved(struct sink_slot *slot);    /* the replica's positions have */
+void sink_fell(struct sink_slot *slot);  /* they have fallen: it attaches again */
+void sink_gives_up(struct sink_slot *slot); /* its log is to be cut */
 void sink_cut_done(struct sink_slot *slot);
 void sink_leave(struct sink_slot *slot);    /* frees it */
 

@@ -9,6 +9,7 @@
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/ops/list_offsets.h"
 #include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/replicas/heal_read.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
 
@@ -32,6 +33,7 @@ struct forward_serve {
     struct produce_foreign produce;
     struct list_node fetches; /* the fetch, while it runs */
     struct fetch_records *records; /* to be copied, in order */
+    struct heal_read heal;
     struct description description; /* while its figures are gathered */
     struct buffer head;       /* the answer: frame header and message */
     uint8_t *body;            /* owned; its attachment */
@@ -166,7 +168,7 @@ static void serve_home(struct mail *mail)
     struct forward *forward = peer->forward;
     bool is_answered = serve->op != FRAME_OP_PRODUCE || serve->produce.terms.acks != 0;
 
-    if (serve->op == FRAME_OP_FETCH) count_records(forward, serve);
+    if (serve->op == FRAME_OP_FETCH || serve->op == FRAME_OP_HEAL) count_records(forward, serve);
     if (serve->error != 0 && encode_error(&serve->head, serve->op, serve->id, serve->error) != 0) is_answered = false;
     if (!is_answered || forward->peers == NULL || serve->session != peer->session) {
         serve_end(serve);
@@ -409,6 +411,37 @@ static int start_offsets(struct forward_serve *serve)
     return err;
 }
 
+/* ---- healing ---- */
+
+static void on_healed(struct heal_read *heal)
+{
+    struct forward_serve *serve = heal->user;
+    int err = heal->error;
+
+    if (err == 0) err = head_start(serve);
+    if (err == 0) err = heal_answer_encode(&heal->answer, &serve->head);
+    if (err == 0 && heal->request.kind == HEAL_READ) {
+        serve->body = heal->bytes;
+        serve->body_size = heal->answer.bytes;
+        heal->bytes = NULL;
+    }
+    heal_read_deinit(heal);
+    if (err == 0) head_finish(serve);
+    serve->error = err;
+    go_home(serve);
+}
+
+static int start_heal(struct forward_serve *serve)
+{
+    int err = heal_request_decode(serve->message, &serve->heal.request);
+
+    if (err != 0) return err;
+    serve->heal.done = on_healed;
+    serve->heal.user = serve;
+    heal_read_start(serve->shard, &serve->heal);
+    return 0;
+}
+
 /* ---- descriptions ---- */
 
 /* Control loop. */
@@ -462,6 +495,7 @@ static void serve_arrives(struct mail *mail)
     case FRAME_OP_FETCH: err = start_fetch(serve); break;
     case FRAME_OP_LIST_OFFSETS: err = start_offsets(serve); break;
     case FRAME_OP_TOPIC_DESCRIBE: err = start_describe(serve); break;
+    case FRAME_OP_HEAL: err = start_heal(serve); break;
     }
     if (err != 0) fail(serve, err);
 }
@@ -498,6 +532,14 @@ static int find_shard(const struct forward *forward, const struct frame_header *
             partition = body.entries[0].partition;
         }
         if (err == 0) message_deinit_list_offsets_request(&body);
+    } else if (header->op == FRAME_OP_HEAL && header->attachment_size == 0) {
+        struct heal_request request;
+
+        err = heal_request_decode(message, &request);
+        if (err == 0) {
+            topic_id = request.topic_id;
+            partition = request.partition;
+        }
     } else if (header->op == FRAME_OP_TOPIC_DESCRIBE && header->attachment_size == 0) {
         err = 0; /* any will do */
     }

@@ -247,8 +247,10 @@ static int storage_problems(struct arena *arena, const struct describe_facts *fa
         err = describe_add_problem(
             arena, status,
             arena_printf(arena, "%llu damaged range(s) of records", (unsigned long long)facts->holes),
-            "stored bytes do not match their checksums: these offsets are not served",
-            "check the disk; restore the data directory from a copy if the records are needed");
+            "stored bytes do not match their checksums, or files are gone: these offsets are not served here until records of other replicas "
+            "have mended them",
+            "look for disk errors in the system's log; records of topics with a single replica have no other copy: restore the data directory "
+            "from one if they are needed");
     if (err == 0 && is_disk_full(facts))
         err = describe_add_problem(
             arena, status,

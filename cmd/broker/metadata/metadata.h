@@ -120,6 +120,8 @@ void metadata_recover(struct metadata *metadata, const struct message_recover_re
 /* What leaders want their ISRs to be: `body` is node_encode_alter()'s, copied. error 0: `results` for node_decode_results(), borrowed. */
 typedef void metadata_results_fn(void *user, int error, struct slice results);
 void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);
+/* Which replicas here have lost records: `body` is node_encode_lost()'s. Likewise. */
+void metadata_replicas_lost(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);
 
 /* How far replicas here go of partitions that nobody leads: `body` is node_encode_reports()'s, copied. error 0: the coordinator has heard it. */
 typedef void metadata_reported_fn(void *user, int error, const char *message);

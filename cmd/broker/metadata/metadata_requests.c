@@ -184,7 +184,7 @@ void metadata_request_retire(struct metadata *metadata, const struct uuid *broke
     ask(metadata, request, NODE_OP_BROKER_RETIRE, &body, node_encode_retire(&body, broker, accepts_loss, false));
 }
 
-void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user)
+static void ask_about_replicas(struct metadata *metadata, enum node_op op, struct slice body, metadata_results_fn *done, void *user)
 {
     struct metadata_request *request = calloc(1, sizeof(*request));
     struct buffer copy = BUFFER_INIT;
@@ -195,7 +195,17 @@ void metadata_alter_partitions(struct metadata *metadata, struct slice body, met
     }
     request->results_done = done;
     request->user = user;
-    ask(metadata, request, NODE_OP_ALTER_PARTITIONS, &copy, buffer_append(&copy, body.data, body.size));
+    ask(metadata, request, op, &copy, buffer_append(&copy, body.data, body.size));
+}
+
+void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user)
+{
+    ask_about_replicas(metadata, NODE_OP_ALTER_PARTITIONS, body, done, user);
+}
+
+void metadata_replicas_lost(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user)
+{
+    ask_about_replicas(metadata, NODE_OP_REPLICAS_LOST, body, done, user);
 }
 
 void metadata_report_replicas(struct metadata *metadata, struct slice body, metadata_reported_fn *done, void *user)

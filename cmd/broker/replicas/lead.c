@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/front/cold.h"
 #include "replication/partition/source.h"
+#include "segment/healing.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -221,6 +222,7 @@ static void complained(void *user, struct replica *replica, int32_t node_id, enu
 {
     const struct shard_partition *partition = partition_of(replica);
 
+    if (reason == STREAM_REASON_DAMAGED) plog_suspect(partition->plog, replica_position_of(replica, node_id));
     if (!replicas_may_log(user)) return;
     log_warn("a follower gave up: %s topic=%s partition=%u follower=%d", stream_reason_text(reason), partition->topic->topic->name,
              partition->number, node_id);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
+#include "segment/healing.h"
 #include "cmd/broker/replicas/roles.h"
 
 #include <stdlib.h>
@@ -67,15 +68,16 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
     if (!roles_may_assign(&role.assignment, shard->replicas.is_registered)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
+    if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
     if (!shard->replicas.is_registered || !replica_leads(&partition->replica)) return;
     if (partition->replica.partition.leader_epoch != epoch_before) tell_loss(shard, partition);
 }
 
 void replicas_forget(struct shard *shard, struct shard_partition *partition)
 {
-    (void)shard;
     list_remove(&partition->redo_link);
     list_remove(&partition->ask_link);
+    heal_forget(shard, partition);
     produce_refuse_waiting(shard, partition, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&partition->replica);
 }
@@ -303,6 +305,7 @@ void replicas_run(struct shard *shard)
     run_redo(shard);
     while ((replica = replica_board_next(&replicas->board, &todo)) != NULL)
         run_todo(shard, partition_of(replica), todo);
+    heal_run(shard);
     follows_run(shard); /* afterwards: who changes its epoch leaves a stream and comes back to it */
 }
 
@@ -376,6 +379,7 @@ void replicas_init(struct shard *shard)
     list_init(&replicas->redo);
     list_init(&replicas->altering);
     replica_reports_init(&replicas->reports);
+    heal_init(shard);
     ev_timer_init(&replicas->timer, on_timer, 0., 0.);
     ev_timer_init(&replicas->trim, on_trim, 0., 0.);
     replicas->trim.data = replicas;
@@ -402,6 +406,7 @@ void replicas_deinit(struct shard *shard)
     replicas_stop(shard);
     alters_free(shard);
     replica_reports_free(shard);
+    heal_deinit(shard);
     list_for_each_safe(node, &replicas->orders)
     {
         struct stream_order *order = container_of(node, struct stream_order, node);

@@ -38,6 +38,10 @@ struct metrics_shard {
     struct histogram produce_ack_ns; /* request parsed -> acknowledgement queued */
     struct histogram fetch_wait_ns;  /* request parsed -> response queued */
     struct histogram sync_ns;        /* the store's write+sync jobs */
+    struct metrics_healing {
+        uint64_t damaged; /* now: replicas with damage */
+        uint64_t fetched_bytes, compared_bytes, divergences;
+    } healing; /* replicas/heal.c, compare.c */
     struct store_stats store;
     struct metrics_topic *topics; /* owned; NULL when there are none */
     size_t topic_count;

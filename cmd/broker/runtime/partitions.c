@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/replicas/replicas.h"
+#include "segment/healing.h"
 #include "cmd/broker/replicas/roles.h"
 
 #include <stdlib.h>
@@ -68,9 +69,17 @@ static bool is_replica_here(const struct shard *shard, const struct image_topic 
     return false;
 }
 
+static void cap(struct partition_positions *positions, uint64_t offset)
+{
+    if (offset < positions->start) offset = positions->start;
+    if (positions->written > offset) positions->written = offset;
+    if (positions->durable > offset) positions->durable = offset;
+}
+
 void shard_partition_positions(const struct shard_partition *partition, struct partition_positions *ret_positions)
 {
     const struct plog *plog = partition->plog;
+    struct plog_damage damage;
 
     *ret_positions = (struct partition_positions){
         .start = plog_start_offset(plog),
@@ -78,6 +87,7 @@ void shard_partition_positions(const struct shard_partition *partition, struct p
         .written = plog_written_offset(plog),
         .durable = plog_durable_offset(plog),
     };
+    if (!replica_leads(&partition->replica) && plog_find_damage(plog, 0, &damage)) cap(ret_positions, damage.from);
 }
 
 /* Opens the log of a partition that is already in the table, and fills in the rest. */
@@ -318,6 +328,7 @@ void shard_on_plog_change(void *user, struct plog *plog)
     if (partition == NULL || partition->plog == NULL) return;
     shard_partition_positions(partition, &positions);
     replica_set_positions(&partition->replica, &positions);
+    heal_look(shard, partition);
     if (partition->has_cold_readers && !list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     partition->has_cold_readers = false;
 }

@@ -34,6 +34,7 @@ struct shard_partition {
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
+    struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct ack_queue acks;                  /* that wait for the high watermark */
     struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */
     struct replica replica;
@@ -54,7 +55,7 @@ int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id
 
 void shard_topic_free_if_empty(struct shard *shard, struct shard_topic *topic);
 
-/* What its log has now. */
+/* What its log has now. What a follower, or nobody yet, has ends where its damage begins. */
 void shard_partition_positions(const struct shard_partition *partition, struct partition_positions *ret_positions);
 
 /* The newest image says that this broker keeps no replica of it any more: its log goes, with its files. False: it does keep one, or the image

@@ -206,6 +206,70 @@ START_TEST(a_cut_of_what_was_committed_is_told)
 }
 END_TEST
 
+/* ---- damage ---- */
+
+static struct partition_positions damaged_at(uint64_t offset)
+{
+    return (struct partition_positions){.start = 0, .end = 10, .written = offset, .durable = offset};
+}
+
+/* Follows with ten records, of which the leader has said that 6 are committed. */
+static void follow_ten(void)
+{
+    const int records[] = {10};
+    struct stream_message mark;
+
+    follow(records, 1, 6);
+    mark = from_leader(STREAM_MARK);
+    mark.high_watermark = 6;
+    ck_assert(!replica_is_following(replica_of_rig()));
+    ck_assert_int_eq(rig_lead(&rig, mark, no_bytes), 0);
+    ck_assert(replica_is_following(replica_of_rig()));
+}
+
+START_TEST(a_follower_whose_log_is_damaged_states_less_and_more_when_it_is_mended)
+{
+    struct partition_positions positions = damaged_at(4);
+
+    follow_ten();
+    replica_set_positions(replica_of_rig(), &positions);
+    rig_hear_follower(&rig);
+    ck_assert_uint_eq(rig.heard_count, 2); /* no acknowledgement falls: it attaches anew */
+    ck_assert_int_eq(rig.heard[0].type, STREAM_DETACH);
+    ck_assert_int_eq(rig.heard[0].reason, STREAM_REASON_STORAGE);
+    ck_assert_int_eq(rig.heard[1].type, STREAM_ATTACH);
+    ck_assert_uint_eq(rig.heard[1].log_end, 10);
+    ck_assert_uint_eq(rig.heard[1].written, 4);
+    ck_assert_uint_eq(rig.heard[1].durable, 4);
+    ck_assert_int_eq(rig_lead(&rig, from_leader(STREAM_MARK), no_bytes), 0);
+    positions = damaged_at(10);
+    replica_set_positions(replica_of_rig(), &positions);
+    rig_hear_follower(&rig);
+    ck_assert_uint_eq(rig.heard_count, 1);
+    ck_assert_int_eq(rig.heard[0].type, STREAM_ACK);
+    ck_assert_uint_eq(rig.heard[0].durable, 10);
+    rig_deinit(&rig);
+}
+END_TEST
+
+START_TEST(what_is_given_up_is_cut_and_asked_for_again)
+{
+    follow_ten();
+    ck_assert(replica_give_up(replica_of_rig(), 7));
+    ck_assert(!replica_give_up(replica_of_rig(), 7));
+    rig_hear_follower(&rig);
+    ck_assert_uint_eq(rig.heard_count, 1);
+    ck_assert_int_eq(rig.heard[0].type, STREAM_DETACH);
+    rig_cut(&rig, 0);
+    rig_hear_follower(&rig);
+    ck_assert_uint_eq(rig.heard_count, 1);
+    ck_assert_int_eq(rig.heard[0].type, STREAM_ATTACH);
+    ck_assert_uint_eq(rig.heard[0].log_end, 7);
+    ck_assert_uint_eq(replica_of_rig()->partition.high_watermark, 6);
+    rig_deinit(&rig);
+}
+END_TEST
+
 /* ---- data ---- */
 
 static void put_batches(struct buffer *to, uint64_t from, int count, int32_t epoch)
@@ -633,6 +697,8 @@ static Suite *suite_new(void)
     tcase_add_loop_test(tcase, a_diverged_log_is_cut_where_both_agree, 0, COUNT(cut_cases));
     tcase_add_test(tcase, a_reset_takes_the_watermark_along);
     tcase_add_test(tcase, a_cut_of_what_was_committed_is_told);
+    tcase_add_test(tcase, a_follower_whose_log_is_damaged_states_less_and_more_when_it_is_mended);
+    tcase_add_test(tcase, what_is_given_up_is_cut_and_asked_for_again);
     tcase_add_test(tcase, data_are_appended_and_acknowledged);
     tcase_add_test(tcase, a_damaged_batch_leaves_nothing_behind);
     tcase_add_test(tcase, a_batch_may_come_in_pieces);

@@ -73,6 +73,11 @@ static const struct shard_family shard_families[] = {
     {"mesh_store_corrupt_batches_total", "counter", "Stored batches whose checksum was wrong.",
      SHARD(store.corrupt_batches)},
     {"mesh_store_holes", "gauge", "Damaged ranges of records that are not served.", SHARD(store.holes)},
+    {"mesh_store_repaired_bytes_total", "counter", "Bytes of damaged ranges that were mended.", SHARD(store.repaired_bytes)},
+    {"mesh_replica_compared_bytes_total", "counter", "Bytes whose digests were compared with other replicas.", SHARD(healing.compared_bytes)},
+    {"mesh_replica_divergences_total", "counter", "Ranges of sound records in which replicas differed.", SHARD(healing.divergences)},
+    {"mesh_replica_refetched_bytes_total", "counter", "Bytes fetched from other replicas to mend damage.", SHARD(healing.fetched_bytes)},
+    {"mesh_replica_damaged", "gauge", "Replicas with damaged records that wait to be mended.", SHARD(healing.damaged)},
     {"mesh_store_failed_logs", "gauge", "Partition logs that accept no records after a disk error.",
      SHARD(store.failed_logs)},
 };

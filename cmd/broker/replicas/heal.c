@@ -1,0 +1,331 @@
+/* replicas/heal.c - see the header. */
+#include "cmd/broker/replicas/heal_internal.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/forward/call.h"
+#include "cmd/broker/replicas/heal_message.h"
+#include "segment/healing.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define BUSY_MAX         2          /* repairs of a shard at a time */
+#define BYTES_PER_MS     (16u << 10) /* 16 MiB/s that are fetched and written per partition */
+#define RETRY_MIN_MS     100
+#define RETRY_MAX_MS     10000
+#define FETCH_TIMEOUT_MS 10000
+#define LEADER_GRACE_MS  1000 /* most damage is mended sooner than another leader is there */
+
+struct heal_fetch {
+    struct forward_call call;
+    struct damaged *damaged; /* NULL: it is not wanted any more */
+    struct buffer head;
+    uint64_t from;
+    int32_t node_id;
+};
+
+static const char *name_of(const struct damaged *damaged)
+{
+    return damaged->partition->topic->topic->name;
+}
+
+/* ---- the books ---- */
+
+static void refresh(struct shard_partition *partition)
+{
+    struct partition_positions positions;
+
+    shard_partition_positions(partition, &positions);
+    replica_set_positions(&partition->replica, &positions);
+}
+
+static void let_go(struct damaged *damaged)
+{
+    struct healing *healing = &damaged->shard->replicas.healing;
+
+    list_remove(&damaged->node);
+    damaged->partition->damaged = NULL;
+    damaged->shard->metrics.healing.damaged--;
+    if (damaged->is_busy) healing->busy--;
+    if (damaged->fetch != NULL) damaged->fetch->damaged = NULL;
+    free(damaged);
+}
+
+static void later(struct damaged *damaged, uint64_t after_ms)
+{
+    damaged->next_ms = damaged->shard->now_ms + after_ms;
+    replicas_wake_at(&damaged->shard->replicas, damaged->next_ms);
+}
+
+static void failed(struct damaged *damaged)
+{
+    uint64_t after_ms = RETRY_MIN_MS << (damaged->failures < 8 ? damaged->failures : 8);
+
+    damaged->failures++;
+    damaged->source++;
+    later(damaged, after_ms < RETRY_MAX_MS ? after_ms : RETRY_MAX_MS);
+}
+
+static void tell_found(struct damaged *damaged)
+{
+    struct plog_damage range = {0, 0};
+
+    (void)plog_find_damage(damaged->partition->plog, 0, &range);
+    log_error("damaged records were found, and are not served topic=%s partition=%u offset=%" PRIu64 " next_offset=%" PRIu64 " ranges=%u", name_of(damaged),
+              damaged->partition->number, range.from, range.to, plog_damage_count(damaged->partition->plog));
+}
+
+void heal_look(struct shard *shard, struct shard_partition *partition)
+{
+    struct damaged *damaged = partition->damaged;
+    uint32_t count = plog_damage_count(partition->plog);
+
+    if (count == 0 || shard->replicas.is_stopping) return;
+    if (damaged == NULL) {
+        damaged = calloc(1, sizeof(*damaged));
+        if (damaged == NULL) return; /* the next news of the log brings us back */
+        damaged->shard = shard;
+        damaged->partition = partition;
+        damaged->found_ms = damaged->next_ms = damaged->tell_ms = shard->now_ms;
+        damaged->checked_from = UINT64_MAX;
+        partition->damaged = damaged;
+        list_push_back(&shard->replicas.healing.all, &damaged->node);
+        shard->metrics.healing.damaged++;
+        replicas_wake_at(&shard->replicas, shard->now_ms);
+    }
+    if (count > damaged->known_count) tell_found(damaged);
+    damaged->known_count = count;
+    if (replica_leads(&partition->replica) && damaged->lost == LOST_UNTOLD && damaged->tell_ms <= shard->now_ms)
+        damaged->tell_ms = damaged->found_ms + LEADER_GRACE_MS;
+    replicas_wake_at(&shard->replicas, damaged->tell_ms);
+}
+
+void heal_forget(struct shard *shard, struct shard_partition *partition)
+{
+    (void)shard;
+    if (partition->damaged != NULL) let_go(partition->damaged);
+}
+
+/* ---- mending ---- */
+
+static void is_idle(struct damaged *damaged)
+{
+    MESH_ASSERT(damaged->is_busy);
+    damaged->is_busy = false;
+    damaged->shard->replicas.healing.busy--;
+}
+
+static void on_repaired(void *user, int error)
+{
+    struct shard_partition *partition = user;
+    struct damaged *damaged = partition->damaged;
+
+    if (damaged != NULL && partition->plog != NULL) {
+        is_idle(damaged);
+        if (error == 0) {
+            damaged->failures = damaged->misfits = 0;
+            later(damaged, 0);
+        } else {
+            damaged->misfits += error == MESH_ECORRUPT;
+            if (replicas_may_log(damaged->shard))
+                log_error("a damaged range could not be mended topic=%s partition=%u error=\"%s\"", name_of(damaged), partition->number,
+                          mesh_strerror(error));
+            failed(damaged);
+        }
+    }
+    shard_partition_release(partition);
+}
+
+static void mend(struct damaged *damaged, uint64_t from, struct slice batches)
+{
+    int err = plog_repair(damaged->partition->plog, from, batches, on_repaired, damaged->partition);
+
+    if (err == 0) {
+        damaged->partition->pending++;
+        damaged->shard->has_more = true; /* the job starts at once */
+        return;
+    }
+    is_idle(damaged);
+    if (err == MESH_ENOTFOUND) later(damaged, 0); /* it is gone already */
+    else failed(damaged);
+}
+
+/* ---- fetching ---- */
+
+static void take_answer(struct heal_fetch *fetch)
+{
+    struct damaged *damaged = fetch->damaged;
+    struct shard *shard = damaged->shard;
+    struct forward_call *call = &fetch->call;
+    struct heal_answer answer;
+    int err = call->error;
+
+    damaged->fetch = NULL;
+    if (err == 0) err = heal_answer_decode(call->message, &answer);
+    if (err == 0 && call->attachment.size == 0) err = MESH_EPROTO;
+    if (err == 0) {
+        shard->metrics.healing.fetched_bytes += call->attachment.size;
+        damaged->fetched_bytes += call->attachment.size;
+        mend(damaged, fetch->from, call->attachment);
+        damaged->next_ms = shard->now_ms + call->attachment.size / BYTES_PER_MS;
+        return;
+    }
+    is_idle(damaged);
+    failed(damaged);
+    if (replicas_may_log(shard))
+        log_warn("a replica could not bring what is damaged here topic=%s partition=%u offset=%" PRIu64 " from=%d error=\"%s\"", name_of(damaged),
+                 damaged->partition->number, fetch->from, fetch->node_id, mesh_strerror(err));
+}
+
+static void fetch_home(struct forward_call *call)
+{
+    struct heal_fetch *fetch = container_of(call, struct heal_fetch, call);
+
+    if (fetch->damaged != NULL) take_answer(fetch);
+    free(call->answer);
+    buffer_deinit(&fetch->head);
+    free(fetch);
+}
+
+/* The leader first, then the others in turn. NULL: nobody else keeps it, or whose turn it is is not known. */
+static const struct image_broker *choose_source(struct damaged *damaged)
+{
+    const struct shard_partition *partition = damaged->partition;
+    int32_t self = damaged->shard->broker->node_id, leader = partition->replica.partition.leader;
+    struct image_partition facts;
+    uint32_t place = damaged->source;
+
+    if (!image_topic_partition(partition->topic->topic, partition->number, &facts) || facts.replica_count == 0) return NULL;
+    if (leader >= 0 && leader != self && place % (facts.replica_count + 1) == 0) return image_find_broker(damaged->shard->image, leader);
+    for (uint32_t i = 0; i < facts.replica_count; i++, place++) {
+        int32_t node_id = facts.replicas[place % facts.replica_count];
+
+        if (node_id != self) return image_find_broker(damaged->shard->image, node_id);
+    }
+    return NULL;
+}
+
+static int encode(struct heal_fetch *fetch, const struct damaged *damaged, uint64_t to)
+{
+    static const uint8_t room[FRAME_HEADER_SIZE];
+    struct heal_request request = {.kind = HEAL_READ,
+                                   .topic_id = damaged->partition->topic->metrics.topic_id,
+                                   .partition = damaged->partition->number,
+                                   .from = fetch->from,
+                                   .to = to,
+                                   .bytes_max = HEAL_READ_BYTES_MAX};
+    int err = buffer_append(&fetch->head, room, sizeof(room));
+
+    return err != 0 ? err : heal_request_encode(&request, &fetch->head);
+}
+
+static void fetch(struct damaged *damaged, const struct plog_damage *range)
+{
+    const struct image_broker *source = choose_source(damaged);
+    struct heal_fetch *fetch = source == NULL ? NULL : calloc(1, sizeof(*fetch));
+
+    if (fetch == NULL) {
+        is_idle(damaged);
+        failed(damaged);
+        return;
+    }
+    fetch->damaged = damaged;
+    fetch->from = range->from;
+    fetch->node_id = source->node_id;
+    if (encode(fetch, damaged, range->to) != 0) {
+        buffer_deinit(&fetch->head);
+        free(fetch);
+        is_idle(damaged);
+        failed(damaged);
+        return;
+    }
+    fetch->call = (struct forward_call){.broker = source->broker_id,
+                                        .op = FRAME_OP_HEAL,
+                                        .expects_answer = true,
+                                        .timeout_ms = FETCH_TIMEOUT_MS,
+                                        .head = fetch->head.data,
+                                        .message_size = fetch->head.size - FRAME_HEADER_SIZE,
+                                        .done = fetch_home};
+    damaged->fetch = fetch;
+    forward_submit(damaged->shard, &fetch->call);
+}
+
+/* ---- turns ---- */
+
+static void tell_mended(struct damaged *damaged)
+{
+    log_info("all damaged records are mended topic=%s partition=%u fetched_bytes=%" PRIu64 " ms=%" PRIu64, name_of(damaged),
+             damaged->partition->number, damaged->fetched_bytes, damaged->shard->now_ms - damaged->found_ms);
+}
+
+/* What is not committed comes over the ordinary stream, once it is cut away; and so does what pieces did not fit. Only of a replica on which nobody
+ * counts: one that is cut may have acknowledged more than it has left. And only when the leader has said what is committed: what was
+ * kept of that over a restart is old. */
+static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
+{
+    struct replica *replica = &damaged->partition->replica;
+    bool is_uncommitted = range->from >= replica->partition.high_watermark;
+    bool is_hopeless = damaged->misfits >= 2u * replica->member_count;
+
+    if ((!is_uncommitted && !is_hopeless) || damaged->lost != LOST_TOLD || !replica_is_following(replica)) return false;
+    if (!replica_give_up(replica, range->from)) return false;
+    log_warn("a log is cut where its damage begins, and follows its leader from there topic=%s partition=%u offset=%" PRIu64, name_of(damaged),
+             damaged->partition->number, range->from);
+    damaged->misfits = 0;
+    later(damaged, RETRY_MIN_MS);
+    return true;
+}
+
+static void step(struct damaged *damaged)
+{
+    struct shard_partition *partition = damaged->partition;
+    struct plog_damage range;
+
+    if (!plog_find_damage(partition->plog, 0, &range)) {
+        tell_mended(damaged);
+        let_go(damaged);
+        refresh(partition);
+        return;
+    }
+    damaged->known_count = plog_damage_count(partition->plog);
+    if (damaged->is_busy || damaged->next_ms > damaged->shard->now_ms || damaged->shard->replicas.healing.busy >= BUSY_MAX) return;
+    if (partition->replica.is_cutting || gives_up(damaged, &range)) return;
+    damaged->is_busy = true;
+    damaged->shard->replicas.healing.busy++;
+    if (damaged->checked_from != range.from) {
+        damaged->checked_from = range.from;
+        mend(damaged, range.from, slice_of(NULL, 0));
+    } else {
+        fetch(damaged, &range);
+    }
+}
+
+void heal_run(struct shard *shard)
+{
+    struct healing *healing = &shard->replicas.healing;
+
+    if (list_is_empty(&healing->all)) return;
+    list_for_each_safe(node, &healing->all) step(container_of(node, struct damaged, node));
+    lost_send(shard);
+    list_for_each(node, &healing->all)
+    {
+        const struct damaged *damaged = container_of(node, struct damaged, node);
+
+        if (!damaged->is_busy && healing->busy < BUSY_MAX) replicas_wake_at(&shard->replicas, damaged->next_ms);
+        if (damaged->lost != LOST_TOLD && healing->request == NULL) replicas_wake_at(&shard->replicas, damaged->tell_ms);
+    }
+}
+
+void heal_init(struct shard *shard)
+{
+    shard->replicas.healing = (struct healing){.request = NULL};
+    list_init(&shard->replicas.healing.all);
+}
+
+void heal_deinit(struct shard *shard)
+{
+    list_for_each_safe(node, &shard->replicas.healing.all) let_go(container_of(node, struct damaged, node));
+    lost_free(shard);
+}

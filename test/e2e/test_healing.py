@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Damage in the files of replicas, by real brokers: it is found, told, and mended with records of the others; nothing damaged is ever served."""
+import glob
+import os
+import signal
+
+from harness import main, text_lines
+from test_replication import Replication
+
+SCRUB = ["--set", "scrub.first.ms=300", "--set", "scrub.rest.ms=1000"]
+FOUND, MENDED = "damaged records were found", "all damaged records are mended"
+
+
+class Healing(Replication):
+    LINES = text_lines(3000)
+
+    # The cases of the class that this one stands on run by themselves.
+    for inherited in [name for name in dir(Replication) if name.startswith("test_")]:
+        locals()[inherited] = None
+    del inherited
+
+    def launch_together(self, count, **keywords):
+        return super().launch_together(count, options=SCRUB, **keywords)
+
+    def files(self, broker, name="*"):
+        return sorted(glob.glob(os.path.join(broker.data, "topics", "*", "0", name + ".log")))
+
+    def stored(self, broker):
+        parts = []
+        for path in self.files(broker):
+            with open(path, "rb") as file:
+                parts.append(file.read())
+        return b"".join(parts)
+
+    def filled(self, *settings):
+        brokers = self.replicated("orders", 1, *settings)
+        self.mesh("produce", "orders", "--partition", 0, stdin=b"\n".join(self.LINES) + b"\n", broker=brokers[0])
+        self.until("all of it is in files", lambda: len(self.stored(brokers[0])) > 100000 and len({self.stored(b) for b in brokers}) == 1, *brokers)
+        return brokers
+
+    def flip(self, broker, at=0.5):
+        path = self.files(broker)[0]
+        with open(path, "r+b") as file:
+            position = int(os.path.getsize(path) * at)
+            file.seek(position)
+            byte = file.read(1)[0]
+            file.seek(position)
+            file.write(bytes([byte ^ 4]))
+
+    def seen(self, broker, mark):
+        return lambda: any(mark in line for line in broker.lines)
+
+    def check_all(self, brokers):
+        """All replicas hold the same bytes, are in sync, and whoever leads serves what was produced."""
+        self.until("all are in sync", self.in_sync(brokers[0], "orders", 3), *brokers)
+        self.until("their files are equal", lambda: len({self.stored(broker) for broker in brokers}) == 1, *brokers)
+        for broker in brokers:
+            self.assertEqual(self.mesh("consume", "orders", "--until-end", broker=broker).out.split(b"\n")[:-1], self.LINES)
+
+    def follower_of(self, brokers):
+        leader = self.leader_of(brokers, "orders")
+        return next(broker for broker in brokers if broker is not leader)
+
+    def test_a_bit_flips_in_a_follower(self):
+        brokers = self.filled()
+        victim = self.follower_of(brokers)
+        self.flip(victim)
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.assertTrue(self.seen(victim, FOUND)())
+        self.check_all(brokers)
+
+    def test_a_bit_flips_in_the_leader(self):
+        brokers = self.filled()
+        victim = self.leader_of(brokers, "orders")
+        self.flip(victim)
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_bits_flip_while_a_broker_is_away(self):
+        brokers = self.filled()
+        victim = self.leader_of(brokers, "orders")
+        self.assertEqual(victim.stop(), 0)
+        for at in (0.1, 0.4, 0.9):
+            self.flip(victim, at)
+        victim.start()
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_a_segment_file_is_gone(self):
+        brokers = self.filled("--set", "segment.bytes=1m")
+        victim = self.follower_of(brokers)
+        self.assertEqual(victim.stop(), 0)
+        os.unlink(self.files(victim)[0])
+        victim.start()
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_a_file_is_cut_short_and_its_broker_killed(self):
+        brokers = self.filled()
+        victim = self.follower_of(brokers)
+        victim.kill()
+        path = self.files(victim)[0]
+        os.truncate(path, os.path.getsize(path) // 3)
+        victim.start()
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_the_last_complete_replica_refuses_what_is_damaged(self):
+        brokers = self.filled("--set", "min.insync=1")
+        leader = self.leader_of(brokers, "orders")
+        others = [broker for broker in brokers if broker is not leader]
+        for broker in others:
+            broker.process.send_signal(signal.SIGSTOP)
+        try:
+            self.flip(leader, 0.05)
+            self.until("it is found", self.seen(leader, FOUND), leader)
+            refused = self.mesh("consume", "orders", "--partition", 0, "--until-end", "--timeout", "3", broker=leader, code=None)
+            self.assertNotEqual(refused.code, 0, str(refused))
+            self.assertLess(len(refused.out.splitlines()), len(self.LINES))
+            self.assertEqual(self.LINES[:len(refused.out.splitlines())], refused.out.split(b"\n")[:-1])
+        finally:
+            for broker in others:
+                broker.process.send_signal(signal.SIGCONT)
+        self.until("it is mended", self.seen(leader, MENDED), *brokers)
+        self.check_all(brokers)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,10 @@ class Replication(MeshCase):
         return self.mesh("topic", "describe", topic, "--json", broker=broker).json["partitions"]
 
     def in_sync(self, broker, topic, count):
-        return lambda: all(len(p["isr"]) == count and p["problem"] is None for p in self.partitions(broker, topic))
+        def are_in_sync():
+            facts = self.mesh("topic", "describe", topic, "--json", broker=broker, code=None)  # one that was away may not know it yet
+            return facts.code == 0 and all(len(p["isr"]) == count and p["problem"] is None for p in facts.json["partitions"])
+        return are_in_sync
 
     def node_of(self, broker, seen_from):
         uuid = broker.ready.split("broker=")[1].split()[0]

@@ -53,12 +53,14 @@ bool metadata_clients_asked_to_delete(const struct metadata_clients *clients, co
 
 /* ---- asking ---- */
 
-static int encode(enum metadata_ask kind, char *name, uint32_t count, struct buffer *body)
+static int encode(const struct metadata_clients *clients, enum metadata_ask kind, char *name, uint32_t count, struct buffer *body)
 {
-    struct message_topic_create create = {.name = name, .partition_count = (int32_t)count, .replication_factor = 0};
+    struct message_topic_create create = clients->form != NULL ? *clients->form : (struct message_topic_create){.replication_factor = 0};
     struct message_topic_alter alter = {.name = name, .partition_count = (int32_t)count};
     struct message_topic_delete gone = {.name = name};
 
+    create.name = name;
+    create.partition_count = (int32_t)count;
     switch (kind) {
     case METADATA_ASK_CREATE: return message_encode_topic_create(body, &create);
     case METADATA_ASK_ALTER: return message_encode_topic_alter(body, &alter);
@@ -87,7 +89,7 @@ int metadata_clients_ask(struct metadata_clients *clients, struct metadata_proce
 
     if (clients->request_count == METADATA_REQUESTS_MAX || clients->topic_count == METADATA_TOPICS_MAX) return -1;
     name_of(name, text);
-    MESH_ASSERT(encode(kind, text, count, &body) == 0);
+    MESH_ASSERT(encode(clients, kind, text, count, &body) == 0);
     *request = (struct metadata_request){.kind = kind, .name = name, .count = count};
     note(clients, request);
     err = node_request(metadata_process_node(process), sim_host_now_us(metadata_process_host(process)), ops[kind], buffer_slice(&body), timeout_us,

@@ -8,6 +8,8 @@
 
 #include "sim/metadata_program.h"
 
+struct message_topic_create;
+
 #define METADATA_NAMES_MAX    1024
 #define METADATA_REQUESTS_MAX 4096
 #define METADATA_TOPICS_MAX   2048
@@ -44,6 +46,7 @@ struct metadata_clients {
     uint32_t request_count;
     uint64_t acknowledged, refused, timed_out, unreachable;
     uint64_t ids_asked, ids_given; /* producer ids */
+    const struct message_topic_create *form; /* of topics that are created: their replication and settings; NULL: the defaults. Borrowed */
 };
 
 void metadata_clients_reset(struct metadata_clients *clients, struct sim *sim);

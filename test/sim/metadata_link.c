@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "sim/sim_frame.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
@@ -11,7 +12,6 @@
 #define DIAL_TIMEOUT_US SIM_SECOND
 #define RETRY_US        20000u
 #define OUT_BYTES_MAX   (8u << 20) /* that wait for a stream; more, and the link is given up */
-#define FRAME_HEADER    24         /* size, type, a sum over both, one over the payload */
 #define GREETING_SIZE   (3 * UUID_SIZE) /* the speaker's broker and disk, the listener's broker */
 
 enum { FRAME_PING = 2, FRAME_GREETING = 3 }; /* besides enum node_link */
@@ -71,16 +71,9 @@ static void flush(struct metadata_links *links, struct metadata_link *link)
 
 static void say(struct metadata_links *links, struct metadata_link *link, uint32_t type, struct slice payload)
 {
-    uint8_t header[FRAME_HEADER];
-
     if (link->out.size > OUT_BYTES_MAX) link->is_broken = true;
     if (link->is_broken) return;
-    le_store32(header, (uint32_t)payload.size);
-    le_store32(header + 4, type);
-    le_store64(header + 8, sim_mix(payload.size, type));
-    le_store64(header + 16, sim_hash_bytes(7, payload.data, payload.size));
-    MESH_ASSERT(buffer_append(&link->out, header, sizeof(header)) == 0);
-    if (payload.size > 0) MESH_ASSERT(buffer_append(&link->out, payload.data, payload.size) == 0);
+    sim_frame_put(&link->out, type, payload);
     link->said_us = sim_host_now_us(links->host);
     flush(links, link);
 }
@@ -223,28 +216,44 @@ static bool take_frame(struct metadata_links *links, struct metadata_link *link,
     return true;
 }
 
+/* What does not begin as a link is somebody else's. */
+static bool is_foreign(const struct metadata_links *links, const struct metadata_link *link)
+{
+    return links->adopt != NULL && !link->is_dialled && !link->is_proven && link->in.size >= 4 && le_load32(link->in.data) == METADATA_LINK_FOREIGN;
+}
+
+static void give_away(struct metadata_links *links, struct metadata_link *link)
+{
+    uint64_t stream = link->stream;
+    struct buffer bytes = link->in;
+
+    link->in = (struct buffer)BUFFER_INIT;
+    link_free(links, link);
+    sim_stream_set_user(links->host, stream, NULL);
+    links->adopt(links->user, stream, buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+}
+
 void metadata_links_bytes(struct metadata_links *links, uint64_t stream, struct slice bytes)
 {
     struct metadata_link *link = sim_stream_user(links->host, stream);
     size_t at = 0;
+    struct slice payload;
+    uint32_t type;
+    int got;
 
     if (link == NULL) return;
     link->heard_us = sim_host_now_us(links->host);
     MESH_ASSERT(buffer_append(&link->in, bytes.data, bytes.size) == 0);
-    while (link->in.size - at >= FRAME_HEADER) {
-        const uint8_t *header = link->in.data + at;
-        uint32_t size = le_load32(header), type = le_load32(header + 4);
-        bool is_good = size <= NODE_MESSAGE_MAX && sim_mix(size, type) == le_load64(header + 8);
-        struct slice payload = slice_of(header + FRAME_HEADER, size);
-
-        if (is_good && link->in.size - at < FRAME_HEADER + (size_t)size) break;
-        is_good = is_good && sim_hash_bytes(7, payload.data, size) == le_load64(header + 16);
-        SIM_SOMETIMES_IF(!is_good, "a link broke over bytes that were damaged");
-        if (!is_good || !take_frame(links, link, type, payload)) {
-            hang_up(links, link);
-            return;
-        }
-        at += FRAME_HEADER + (size_t)size;
+    if (is_foreign(links, link)) {
+        give_away(links, link);
+        return;
+    }
+    while ((got = sim_frame_take(buffer_slice(&link->in), NODE_MESSAGE_MAX, &at, &type, &payload)) != 0) {
+        SIM_SOMETIMES_IF(got < 0, "a link broke over bytes that were damaged");
+        if (got > 0 && take_frame(links, link, type, payload)) continue;
+        hang_up(links, link);
+        return;
     }
     buffer_consume(&link->in, at);
 }

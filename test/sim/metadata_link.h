@@ -26,8 +26,12 @@ struct metadata_links {
     void (*up)(void *user, const struct raft_server *peer);
     void (*down)(void *user, const struct raft_server *peer);
     void (*receive)(void *user, const struct raft_server *from, enum node_link link, struct slice message);
+    /* Inbound, and it begins with METADATA_LINK_FOREIGN: it is no link, and no longer this file's. May be NULL. */
+    void (*adopt)(void *user, uint64_t stream, struct slice first);
     void *user;
 };
+
+#define METADATA_LINK_FOREIGN 0x4c504552u /* four bytes, little endian; the size of no frame */
 
 void metadata_links_init(struct metadata_links *links, struct sim_host *host, const struct raft_server *self);
 void metadata_links_deinit(struct metadata_links *links); /* no call of down() */

@@ -192,6 +192,7 @@ bool metadata_mesh_survives(struct metadata_mesh *mesh, uint32_t without)
 {
     struct loss loss = {mesh, without};
 
+    if (mesh->may_lose != NULL && !mesh->may_lose(mesh->user, without)) return false;
     return metadata_watch_each_config(mesh->watch, survives, &loss);
 }
 

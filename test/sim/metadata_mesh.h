@@ -25,6 +25,8 @@ struct metadata_mesh {
     struct metadata_watch *watch;
     struct metadata_clients clients;
     struct metadata_config config;
+    bool (*may_lose)(void *user, uint32_t host); /* besides metadata_mesh_survives(): may this disk go? NULL: yes */
+    void *user;
     bool is_stuck[CONSENSUS_HOSTS_MAX]; /* its disk failed under it: it is silent until it is started anew */
 };
 

@@ -33,6 +33,7 @@ struct metadata_process {
     struct node_frontier frontier;
     uint64_t gossip_us, published;
     const struct image *image, *before; /* published last, and the one before; references */
+    void *tenant;
     bool is_restore_due, has_left;
     int error;             /* of the disk; nothing is stored any more */
     uint64_t failed_store; /* the first that was not done; 0: none was waiting */
@@ -69,6 +70,16 @@ uint64_t metadata_process_published(const struct metadata_process *process)
 uint64_t metadata_process_sent(const struct metadata_process *process)
 {
     return process->links.sent;
+}
+
+uint64_t metadata_process_boot(const struct metadata_process *process)
+{
+    return process->boot;
+}
+
+void *metadata_process_tenant(struct metadata_process *process)
+{
+    return process->tenant;
 }
 
 bool metadata_process_has_left(const struct metadata_process *process)
@@ -203,8 +214,8 @@ static void publish(struct metadata_process *process, const struct image *image)
     process->before = process->image;
     process->image = image_ref(image);
     process->published = image_applied_index(image);
-    /* What the disk refuses now is made up for with a later image. */
-    metadata_dirs_update(&process->dirs, image, status.node_id);
+    if (process->tenant != NULL) process->config->tenant->published(process->tenant, image);
+    else metadata_dirs_update(&process->dirs, image, status.node_id); /* what the disk refuses now is made up for with a later image */
 }
 
 static void carry_out(struct metadata_process *process, const struct node_output *output)
@@ -227,8 +238,10 @@ static void carry_out(struct metadata_process *process, const struct node_output
     case NODE_OUTPUT_EVENT: sim_trace(sim_host_sim(process->host), process->host, "%s", output->text); break;
     case NODE_OUTPUT_STORE_RECOVERY: /* nobody is given up or removed in this world (test/unit/replication/test_node_recover.c) */
     case NODE_OUTPUT_RECOVERED: MESH_ASSERT(false); break;
-    case NODE_OUTPUT_WANT_LINK: /* everybody is linked to everybody */
     case NODE_OUTPUT_ANSWER:
+        if ((output->cookie & METADATA_TENANT_COOKIE) != 0) process->config->tenant->answered(process->tenant, output);
+        break;
+    case NODE_OUTPUT_WANT_LINK: /* everybody is linked to everybody */
     case NODE_OUTPUT_STATUS: break;
     }
 }
@@ -254,10 +267,22 @@ static void drain(struct metadata_process *process)
     }
 }
 
+static uint64_t tenant_turn(struct metadata_process *process)
+{
+    const struct metadata_tenant *tenant = process->config->tenant;
+
+    if (process->tenant == NULL) return SIM_NEVER;
+    tenant->turn(process->tenant);
+    drain(process);
+    return tenant->due_us(process->tenant);
+}
+
+/* The end of every event. */
 static void arm(struct metadata_process *process)
 {
-    uint64_t due_us = node_due_us(process->node), lane_us = consensus_lane_due_us(&process->lane);
+    uint64_t tenant_us = tenant_turn(process), due_us = node_due_us(process->node), lane_us = consensus_lane_due_us(&process->lane);
 
+    if (tenant_us < due_us) due_us = tenant_us;
     if (lane_us < due_us && process->error == 0) due_us = lane_us;
     if (process->links.due_us < due_us) due_us = process->links.due_us;
     sim_set_timer(process->host, process->gossip_us < due_us ? process->gossip_us : due_us);
@@ -267,6 +292,12 @@ void metadata_process_drain(struct metadata_process *process)
 {
     drain(process);
     arm(process);
+}
+
+int metadata_process_request(struct metadata_process *process, enum node_op op, struct slice body, uint64_t timeout_us, uint64_t cookie)
+{
+    MESH_ASSERT((cookie & METADATA_TENANT_COOKIE) != 0);
+    return node_request(process->node, sim_host_now_us(process->host), op, body, timeout_us, cookie);
 }
 
 /* ---- the disk ---- */
@@ -357,6 +388,13 @@ static void receive(void *user, const struct raft_server *from, enum node_link l
     drain(process);
 }
 
+static void adopt(void *user, uint64_t stream, struct slice first)
+{
+    struct metadata_process *process = user;
+
+    process->config->tenant->stream_arrived(process->tenant, stream, first);
+}
+
 /* ---- the program ---- */
 
 static void removing(void *user, const struct uuid *topic_id, const char *name)
@@ -371,6 +409,7 @@ static void stop(void *user, enum sim_stop how)
     struct metadata_process *process = user;
 
     (void)how;
+    if (process->tenant != NULL) process->config->tenant->stop(process->tenant);
     consensus_lane_deinit(&process->lane);
     metadata_links_deinit(&process->links);
     node_free(process->node);
@@ -421,6 +460,18 @@ static int make_node(struct metadata_process *process, const struct raft_recover
     return err;
 }
 
+/* Of topics: a tenant's, or a stand-in for them. */
+static int open_data(struct metadata_process *process)
+{
+    const struct metadata_tenant *tenant = process->config->tenant;
+
+    if (tenant != NULL) return tenant->start(process->config->tenant_context, process, &process->tenant);
+    process->dirs.defects = process->config->dirs_defects;
+    process->dirs.removing = removing;
+    process->dirs.user = process;
+    return metadata_dirs_open(&process->dirs, sim_host_fs(process->host));
+}
+
 /* The store, the data and the node on what the disk holds. */
 static int open_all(struct metadata_process *process, char *message, size_t message_size)
 {
@@ -434,10 +485,7 @@ static int open_all(struct metadata_process *process, char *message, size_t mess
     SIM_SOMETIMES_IF(recovered->damaged_until > 0, "a broker came back with a hole in its metadata log");
     SIM_SOMETIMES_IF(report.used_older_snapshot, "an older image replaced a damaged one");
     copy = *recovered;
-    process->dirs.defects = process->config->dirs_defects;
-    process->dirs.removing = removing;
-    process->dirs.user = process;
-    err = metadata_dirs_open(&process->dirs, sim_host_fs(process->host));
+    err = open_data(process);
     if (err == 0) err = make_node(process, &copy);
     if (err != 0) return err;
     HOOK(process, started, process, &copy);
@@ -485,6 +533,7 @@ static void *start(void *context, struct sim_host *host)
     process->links.up = up;
     process->links.down = down;
     process->links.receive = receive;
+    if (process->config->tenant != NULL) process->links.adopt = adopt;
     process->links.user = process;
     if (is_good) err = open_all(process, message, sizeof(message));
     if (err != 0) {
@@ -501,19 +550,27 @@ static void *start(void *context, struct sim_host *host)
     return process;
 }
 
+static bool is_tenants(const struct metadata_process *process, uint64_t stream)
+{
+    return process->tenant != NULL && process->config->tenant->owns(process->tenant, stream);
+}
+
 static void stream_opened(void *user, uint64_t stream, bool is_inbound, const struct net_address *peer)
 {
     struct metadata_process *process = user;
 
     (void)peer;
-    metadata_links_opened(&process->links, stream, is_inbound);
+    if (!is_inbound && is_tenants(process, stream)) process->config->tenant->stream_opened(process->tenant, stream);
+    else metadata_links_opened(&process->links, stream, is_inbound);
+    if (process->tenant != NULL) arm(process);
 }
 
 static void stream_bytes(void *user, uint64_t stream, struct slice bytes)
 {
     struct metadata_process *process = user;
 
-    metadata_links_bytes(&process->links, stream, bytes);
+    if (is_tenants(process, stream)) process->config->tenant->stream_bytes(process->tenant, stream, bytes);
+    else metadata_links_bytes(&process->links, stream, bytes);
     arm(process);
 }
 
@@ -521,7 +578,12 @@ static void stream_writable(void *user, uint64_t stream)
 {
     struct metadata_process *process = user;
 
-    metadata_links_writable(&process->links, stream);
+    if (!is_tenants(process, stream)) {
+        metadata_links_writable(&process->links, stream);
+        return;
+    }
+    process->config->tenant->stream_writable(process->tenant, stream);
+    arm(process);
 }
 
 static void stream_closed(void *user, uint64_t stream, enum sim_stream_end how)
@@ -529,7 +591,8 @@ static void stream_closed(void *user, uint64_t stream, enum sim_stream_end how)
     struct metadata_process *process = user;
 
     (void)how;
-    metadata_links_closed(&process->links, stream);
+    if (is_tenants(process, stream)) process->config->tenant->stream_closed(process->tenant, stream);
+    else metadata_links_closed(&process->links, stream);
     arm(process);
 }
 

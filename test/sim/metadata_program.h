@@ -24,6 +24,25 @@ enum metadata_driver_defect {
     METADATA_DRIVER_INDEX_APART = 1, /* 28: the state that a snapshot holds is of another index than it says */
 };
 
+/* Who else may live in the process, over the images that the node publishes: the world "replication" keeps the brokers' logs there. It sees
+ * the streams that it dials, and inbound ones that begin with METADATA_LINK_FOREIGN. */
+struct metadata_tenant {
+    /* On what the disk holds, before the node. 0 or why it cannot. */
+    int (*start)(void *context, struct metadata_process *process, void **ret_tenant);
+    void (*stop)(void *tenant);
+    void (*published)(void *tenant, const struct image *image);
+    void (*answered)(void *tenant, const struct node_output *answer); /* to metadata_process_request() */
+    void (*turn)(void *tenant);                                       /* after every event of the process */
+    uint64_t (*due_us)(void *tenant);
+    bool (*owns)(void *tenant, uint64_t stream);
+    void (*stream_arrived)(void *tenant, uint64_t stream, struct slice first);
+    void (*stream_opened)(void *tenant, uint64_t stream);
+    void (*stream_bytes)(void *tenant, uint64_t stream, struct slice bytes);
+    void (*stream_writable)(void *tenant, uint64_t stream);
+    void (*stream_closed)(void *tenant, uint64_t stream);
+};
+#define METADATA_TENANT_COOKIE (UINT64_C(1) << 63) /* in the cookies of its requests */
+
 /* What hosts are told before they start; belongs to the world. */
 struct metadata_config {
     struct node_options node;       /* self, boot, seed, cluster_id and the flags of the start are filled in */
@@ -35,6 +54,8 @@ struct metadata_config {
     uint32_t generations[CONSENSUS_HOSTS_MAX]; /* of the host's disk */
     const struct metadata_hooks *hooks;
     void *user;
+    const struct metadata_tenant *tenant; /* NULL: a stand-in for topics' data instead (metadata_dirs.h) */
+    void *tenant_context;
 };
 
 extern const struct sim_program metadata_program; /* its context: a struct metadata_config */
@@ -45,7 +66,12 @@ const struct raft_server *metadata_process_self(const struct metadata_process *p
 const struct metadata_dirs *metadata_process_dirs(const struct metadata_process *process);
 uint64_t metadata_process_published(const struct metadata_process *process); /* index of the image published last */
 uint64_t metadata_process_sent(const struct metadata_process *process);      /* messages */
+uint64_t metadata_process_boot(const struct metadata_process *process);
+void *metadata_process_tenant(struct metadata_process *process);
 bool metadata_process_has_left(const struct metadata_process *process);
+
+/* The tenant's: as node_request(). */
+int metadata_process_request(struct metadata_process *process, enum node_op op, struct slice body, uint64_t timeout_us, uint64_t cookie);
 
 /* The world acted on the node: carry out what it wants done. */
 void metadata_process_drain(struct metadata_process *process);

@@ -413,7 +413,9 @@ void metadata_watch_output(struct metadata_watch *watch, struct metadata_process
     case NODE_OUTPUT_RESTORE: shadow_install(&view->log, &output->position); break;
     case NODE_OUTPUT_PUBLISH: publish(watch, process, output->image); break;
     case NODE_OUTPUT_STATUS: check_status(watch, process); break;
-    case NODE_OUTPUT_ANSWER: metadata_clients_answered(watch->clients, process, output, watch->image); break;
+    case NODE_OUTPUT_ANSWER:
+        if ((output->cookie & METADATA_TENANT_COOKIE) == 0) metadata_clients_answered(watch->clients, process, output, watch->image);
+        break;
     default: break;
     }
 }

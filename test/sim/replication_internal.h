@@ -1,0 +1,83 @@
+/* sim/replication_internal.h - what the files of a simulated broker share. Mirrors cmd/broker/replicas, in one thread and without sockets. */
+#ifndef SIM_REPLICATION_INTERNAL_H
+#define SIM_REPLICATION_INTERNAL_H
+
+#include "sim/replication_program.h"
+
+#define REPLICATION_RETRY_MS     100
+#define REPLICATION_DISK_WAIT_MS 2000
+#define REPLICATION_ALTERS_MAX   256
+
+struct replication_ack {
+    uint64_t request, base_offset, end_offset, ticket;
+    int32_t leader_epoch;
+    uint32_t cut_count;
+    bool waits, is_async, is_idempotent, is_duplicate;
+};
+
+struct replication_process {
+    struct metadata_process *metadata;
+    struct sim_host *host;
+    const struct replication_config *config;
+    struct replication_store store;
+    struct replica_board board;
+    struct list_node replicas, redo, altering, acking;
+    struct list_node follows, leads; /* replication_streams.c */
+    const struct image *image;       /* a reference; NULL: none yet */
+    bool has_news;
+    uint64_t installed_index, brokers_hash;
+    bool is_registered, is_incomplete;
+    int32_t node_id;
+    uint64_t now_ms, redo_ms, incomplete_ms;
+    bool has_appended;
+    struct buffer packet, bytes, scratch;
+    /* The ALTER under way. */
+    uint64_t alter_cookie;
+    uint32_t alter_count; /* 0: none */
+    struct replication_alter {
+        struct replication_replica *replica;
+        struct replica_alter alter;
+    } alters[REPLICATION_ALTERS_MAX];
+};
+
+#define REPLICATION_HOOK(process, name, ...) (process)->config->hooks->name((process)->config->user, __VA_ARGS__)
+
+static inline struct replication_replica *replication_of(const struct replica *replica)
+{
+    return container_of(replica, struct replication_replica, replica);
+}
+
+/* ---- replication_program.c ---- */
+void replication_redo(struct replication_replica *replica, uint32_t todo, uint64_t after_ms);
+uint64_t replication_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
+int32_t replication_last_epoch(void *user, const struct replica *replica);
+void replication_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition);
+
+/* ---- replication_roles.c ---- */
+void replication_install_image(struct replication_process *process);
+
+/* ---- replication_produce.c ---- */
+void replication_acknowledge(struct replication_process *process);
+void replication_acknowledge_committed(struct replication_replica *replica);
+void replication_refuse_waiting(struct replication_replica *replica, int error);
+
+/* ---- replication_alters.c ---- */
+void replication_alters_add(struct replication_replica *replica);
+void replication_alters_send(struct replication_process *process);
+void replication_alters_answered(struct replication_process *process, const struct node_output *answer);
+
+/* ---- replication_streams.c ---- */
+void replication_streams_init(struct replication_process *process);
+void replication_streams_free(struct replication_process *process);
+bool replication_follow(struct replication_replica *replica); /* false: its leader is not known yet */
+void replication_streams_run(struct replication_process *process);
+void replication_streams_send(struct replication_process *process);
+uint64_t replication_streams_due_ms(struct replication_process *process);
+bool replication_streams_owns(void *tenant, uint64_t stream);
+void replication_streams_arrived(void *tenant, uint64_t stream, struct slice first);
+void replication_streams_opened(void *tenant, uint64_t stream);
+void replication_streams_bytes(void *tenant, uint64_t stream, struct slice bytes);
+void replication_streams_writable(void *tenant, uint64_t stream);
+void replication_streams_closed(void *tenant, uint64_t stream);
+
+#endif

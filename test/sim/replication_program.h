@@ -1,0 +1,92 @@
+/* sim/replication_program.h - a whole broker on a simulated host: a metadata node (metadata_program.h) whose tenant are the logs and replicas of its
+ * partitions, with streams to other brokers. The thin driver around replication/partition and segment/, in the turns of cmd/broker: what an image
+ * means for replicas is asked of cmd/broker/replicas/roles.h, as there. */
+#ifndef SIM_REPLICATION_PROGRAM_H
+#define SIM_REPLICATION_PROGRAM_H
+
+#include "base/list.h"
+#include "replication/partition/replica.h"
+#include "sim/metadata_program.h"
+#include "sim/replication_store.h"
+
+struct replication_process;
+
+/* One partition's log and replica in one process. */
+struct replication_replica {
+    struct list_node link; /* in the process's table; stays until the process ends */
+    struct replication_process *process;
+    struct uuid topic_id;
+    uint32_t number;
+    const struct image_topic *topic; /* referenced */
+    struct plog *plog;               /* NULL: deleted */
+    struct replica replica;
+    bool was_replicated;
+    uint32_t cut_count;
+    uint16_t redo; /* todo bits of replica.h that could not be done yet */
+    uint64_t redo_ms;
+    struct list_node redo_link, alter_link, acks_link;
+    struct replication_ack *acks; /* owned */
+    uint32_t ack_count, ack_capacity;
+    void *watched; /* the observer's */
+};
+
+/* What became of a produced batch. */
+struct replication_answer {
+    uint64_t request;
+    int error; /* MESH_ETIMEDOUT: nobody knows */
+    uint64_t base_offset;
+    int32_t leader_epoch;
+    bool is_duplicate;
+};
+
+/* What the world wants to know; all are set. */
+struct replication_hooks {
+    void (*opened)(void *user, struct replication_replica *replica); /* its log is what recovery left */
+    void (*appended)(void *user, struct replication_replica *replica, const struct record_batch_header *header);
+    void (*cutting)(void *user, struct replication_replica *replica, const struct replica_cut *cut); /* before */
+    void (*leads)(void *user, struct replication_replica *replica);                                   /* before its epoch begins in its log */
+    void (*committed)(void *user, struct replication_replica *replica);                               /* the high watermark has risen */
+    void (*removing)(void *user, struct replication_replica *replica);                                /* with its files */
+    void (*answered)(void *user, struct replication_process *process, const struct replication_answer *answer);
+    void (*lied)(void *user, struct replication_process *process, int32_t node_id, const char *lie); /* the other end, says this one */
+    void (*refused)(void *user, struct replication_process *process, int error);                      /* a log takes nothing any more */
+};
+
+/* What hosts are told before they start; belongs to the world. */
+struct replication_config {
+    struct replication_store_options store;
+    uint32_t replica_defects; /* 1 << each of partition/switches.h */
+    uint64_t alter_timeout_us;
+    uint32_t lag_max_ms;
+    const struct replication_hooks *hooks;
+    void *user;
+};
+
+extern const struct metadata_tenant replication_tenant; /* its context: a struct replication_config */
+
+struct replication_process *replication_process_of(struct metadata_process *process);
+struct metadata_process *replication_process_metadata(const struct replication_process *process);
+struct sim_host *replication_process_host(const struct replication_process *process);
+const struct image *replication_process_image(const struct replication_process *process); /* NULL: none yet */
+bool replication_process_is_registered(const struct replication_process *process);
+struct replication_replica *replication_process_find(struct replication_process *process, const struct uuid *topic_id, uint32_t partition);
+struct list_node *replication_process_replicas(struct replication_process *process); /* of struct replication_replica */
+int32_t replication_process_node_id(const struct replication_process *process);
+bool replication_process_has_failed(const struct replication_process *process); /* its store, or a log of it, takes nothing until the next start */
+
+/* Appends a batch, in place, if this broker leads. The answer is a call of the hook, now or later. The caller then calls
+ * metadata_process_drain(). */
+void replication_produce(struct replication_process *process, const struct uuid *topic_id, uint32_t partition, int32_t leader_epoch, int32_t acks,
+                         uint64_t request, uint8_t *batch, size_t size);
+
+/* Reads committed batches from `offset` on, at most bytes_max or one, into *to. *ret_high_watermark is set if the offset may be asked for. Errors: as a
+ * broker's fetch; MESH_EAGAIN: later. */
+int replication_fetch(struct replication_process *process, const struct uuid *topic_id, uint32_t partition, int32_t leader_epoch, uint64_t offset, uint32_t bytes_max,
+                      struct buffer *to, uint64_t *ret_high_watermark);
+
+/* Whole batches of the log, whatever is committed, from `offset` on; 0 bytes: the end. Errors: plog_read()'s. */
+int replication_read_log(const struct replication_replica *replica, uint64_t offset, uint64_t limit, uint32_t bytes_max, struct buffer *to);
+
+void replication_replica_positions(const struct replication_replica *replica, struct partition_positions *ret_positions);
+
+#endif

@@ -1,0 +1,474 @@
+#include "sim/replication_watch.h"
+
+#include "base/assert.h"
+#include "sim/sim_sometimes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long ull;
+
+struct replication_watch *replication_watch_new(void)
+{
+    struct replication_watch *watch = calloc(1, sizeof(*watch));
+
+    MESH_ASSERT(watch != NULL);
+    return watch;
+}
+
+void replication_watch_free(struct replication_watch *watch)
+{
+    if (watch == NULL) return;
+    for (uint32_t p = 0; p < REPLICATION_PARTITIONS_MAX; p++) {
+        free(watch->partitions[p].truth.batches);
+        for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++)
+            free(watch->partitions[p].logs[h].batches);
+    }
+    buffer_deinit(&watch->scratch);
+    free(watch);
+}
+
+static void log_reset(struct watch_log *log)
+{
+    *log = (struct watch_log){.batches = log->batches, .capacity = log->capacity};
+}
+
+void replication_watch_reset(struct replication_watch *watch, struct sim *sim, struct metadata_watch *metadata)
+{
+    watch->sim = sim;
+    watch->metadata = metadata;
+    watch->partition_count = 0;
+    watch->told_index = 0;
+    watch->appended = watch->committed = watch->elections = watch->cuts = watch->resets = 0;
+}
+
+/* ---- logs ---- */
+
+static void log_add(struct watch_log *log, const struct watch_batch *batch)
+{
+    if (log->count == log->capacity) {
+        log->capacity = log->capacity == 0 ? 64 : log->capacity * 2;
+        log->batches = realloc(log->batches, log->capacity * sizeof(*log->batches));
+        MESH_ASSERT(log->batches != NULL);
+    }
+    log->batches[log->count++] = *batch;
+    log->end = batch->base + batch->count;
+}
+
+/* The first batch that ends behind offset. */
+static uint32_t log_index(const struct watch_log *log, uint64_t offset)
+{
+    uint32_t low = 0, high = log->count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (log->batches[middle].base + log->batches[middle].count <= offset) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+const struct watch_batch *watch_log_find(const struct watch_log *log, uint64_t offset)
+{
+    uint32_t i = log_index(log, offset);
+
+    return i < log->count && log->batches[i].base <= offset ? &log->batches[i] : NULL;
+}
+
+static bool same(const struct watch_batch *a, const struct watch_batch *b)
+{
+    return a->base == b->base && a->count == b->count && a->crc == b->crc && a->epoch == b->epoch;
+}
+
+static struct watch_batch batch_of(const struct record_batch_header *header)
+{
+    return (struct watch_batch){.base = (uint64_t)header->base_offset,
+                                .count = (uint32_t)header->last_offset_delta + 1,
+                                .crc = header->crc,
+                                .epoch = header->leader_epoch,
+                                .committed_in = header->leader_epoch,
+                                .producer_id = header->producer_id,
+                                .sequence = header->base_sequence};
+}
+
+/* ---- partitions ---- */
+
+struct watch_partition *replication_watch_find(struct replication_watch *watch, const struct uuid *topic_id, uint32_t number)
+{
+    for (uint32_t i = 0; i < watch->partition_count; i++) {
+        struct watch_partition *partition = &watch->partitions[i];
+        if (partition->number == number && uuid_equal(&partition->topic_id, topic_id)) return partition;
+    }
+    return NULL;
+}
+
+static struct watch_partition *partition_get(struct replication_watch *watch, const struct replication_replica *replica)
+{
+    struct watch_partition *partition = replication_watch_find(watch, &replica->topic_id, replica->number);
+
+    if (partition != NULL) return partition;
+    MESH_ASSERT(watch->partition_count < REPLICATION_PARTITIONS_MAX);
+    partition = &watch->partitions[watch->partition_count++];
+    partition->topic_id = replica->topic_id;
+    partition->number = replica->number;
+    partition->is_gone = false;
+    partition->told_epoch = UINT32_MAX;
+    log_reset(&partition->truth);
+    for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++)
+        log_reset(&partition->logs[h]);
+    memset(partition->leader_of, 0, sizeof(partition->leader_of));
+    return partition;
+}
+
+static uint32_t host_of(const struct replication_replica *replica)
+{
+    return sim_host_index(replication_process_host(replica->process));
+}
+
+static struct watch_partition *partition_of(const struct replication_replica *replica)
+{
+    return replica->watched;
+}
+
+static struct watch_log *log_of(const struct replication_replica *replica)
+{
+    return &partition_of(replica)->logs[host_of(replica)];
+}
+
+static uint32_t place(const struct replication_watch *watch, const struct watch_partition *partition)
+{
+    return (uint32_t)(partition - watch->partitions);
+}
+
+/* ---- what is visible ---- */
+
+/* S9: a producer's batches follow one another. */
+static void check_sequence(struct replication_watch *watch, struct watch_partition *partition, const struct watch_batch *batch)
+{
+    const struct watch_log *truth = &partition->truth;
+
+    if (batch->producer_id < 0) return;
+    for (uint32_t i = truth->count; i-- > 0;) {
+        if (truth->batches[i].producer_id != batch->producer_id) continue;
+        if (truth->batches[i].sequence >= batch->sequence)
+            sim_fail(watch->sim, "S9 a producer's batch is there once", "p%u: sequence %d of producer %lld comes at %llu after %d at %llu",
+                     place(watch, partition), batch->sequence, (long long)batch->producer_id, (ull)batch->base, truth->batches[i].sequence,
+                     (ull)truth->batches[i].base);
+        return;
+    }
+}
+
+/* S2: all of [from, to) of this log is below a high watermark of this epoch now. */
+static void show(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, int32_t epoch, const struct watch_log *log,
+                 uint64_t from, uint64_t to)
+{
+    struct watch_log *truth = &partition->truth;
+
+    for (uint32_t i = log_index(log, from); i < log->count && log->batches[i].base + log->batches[i].count <= to; i++) {
+        struct watch_batch batch = log->batches[i];
+        struct watch_batch *known;
+
+        if (batch.base >= truth->end) {
+            if (batch.base != truth->end && truth->count > 0)
+                sim_fail(watch->sim, "S2 one record at an offset", "p%u: h%u shows %llu, and nobody has shown what is before it from %llu on",
+                         place(watch, partition), host, (ull)batch.base, (ull)truth->end);
+            check_sequence(watch, partition, &batch);
+            batch.committed_in = epoch;
+            log_add(truth, &batch);
+            watch->committed++;
+            continue;
+        }
+        known = &truth->batches[log_index(truth, batch.base)];
+        if (!same(known, &batch)) {
+            sim_fail(watch->sim, "S2 one record at an offset", "p%u: h%u shows %llu+%u of epoch %d (%08x); it was %llu+%u of epoch %d (%08x)",
+                     place(watch, partition), host, (ull)batch.base, batch.count, batch.epoch, batch.crc, (ull)known->base, known->count, known->epoch,
+                     known->crc);
+            return;
+        }
+        if (epoch < known->committed_in) known->committed_in = epoch;
+    }
+    if (to > log->end) sim_fail(watch->sim, "S2 one record at an offset", "p%u: h%u has committed %llu of %llu", place(watch, partition), host, (ull)to, (ull)log->end);
+}
+
+/* ---- who may be elected ---- */
+
+static void check_member(struct replication_watch *watch, struct watch_partition *partition, const struct replication_replica *leader, int32_t node_id)
+{
+    const struct image_broker *broker = image_find_broker(metadata_watch_image(watch->metadata), node_id);
+    const struct watch_log *log;
+    const struct replication_replica *replica;
+    struct partition_positions positions;
+    uint64_t held, high_watermark = leader->replica.partition.high_watermark;
+    uint32_t host;
+
+    if (broker == NULL) return;
+    host = consensus_host_of(&broker->broker_id);
+    log = &partition->logs[host];
+    replica = log->replica;
+    /* Of whom nothing runs, or who is not registered in this life, nobody makes a leader. */
+    if (!log->is_open || replica->plog == NULL || !replication_process_is_registered(replica->process)) return;
+    if (replica->replica.is_cutting || metadata_process_boot(replication_process_metadata(replica->process)) != broker->boot) return;
+    replication_replica_positions(replica, &positions);
+    held = leader->replica.partition.config.is_async ? positions.written : positions.durable;
+    if (held < high_watermark)
+        sim_fail(watch->sim, "S5 who may be elected holds what is committed", "p%u: h%u holds %llu of %llu that h%u commits in epoch %d", place(watch, partition),
+                 host, (ull)held, (ull)high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
+    else if (high_watermark > positions.start)
+        show(watch, partition, host, leader->replica.partition.leader_epoch, log, high_watermark - 1, high_watermark);
+}
+
+static void check_members(struct replication_watch *watch, const struct replication_replica *leader)
+{
+    struct watch_partition *partition = partition_of(leader);
+    const struct image *image = metadata_watch_image(watch->metadata);
+    const struct image_topic *topic = image == NULL ? NULL : image_find_topic(image, &partition->topic_id);
+    const struct replica *core = &leader->replica;
+    struct image_partition facts;
+    uint32_t members;
+
+    if (topic == NULL || !image_topic_partition(topic, partition->number, &facts)) return;
+    if (facts.leader_epoch != core->partition.leader_epoch) return;
+    members = facts.isr | facts.elr;
+    for (uint32_t i = 0; i < facts.replica_count; i++)
+        if ((members >> i & 1) != 0) check_member(watch, partition, leader, facts.replicas[i]);
+    if (facts.replica_count != core->member_count || facts.is_queued) return;
+    if ((uint32_t)__builtin_popcount(facts.isr) < core->partition.config.min_insync) return;
+    if ((members & ~(uint32_t)(core->isr | core->proposed)) != 0)
+        sim_fail(watch->sim, "S6 the leader counts whom the coordinator counts", "p%u: h%u counts %x and %x, the coordinator %x and %x", place(watch, partition),
+                 host_of(leader), core->isr, core->proposed, facts.isr, facts.elr);
+}
+
+/* ---- hooks ---- */
+
+/* What is in the log now, read from the disk. */
+static void read_log(struct replication_watch *watch, struct replication_replica *replica, struct watch_log *log)
+{
+    uint64_t offset = plog_start_offset(replica->plog), end = plog_end_offset(replica->plog);
+    struct record_batch_header header;
+
+    log->count = 0;
+    log->end = offset;
+    while (offset < end) {
+        int err;
+
+        buffer_clear(&watch->scratch);
+        err = replication_read_log(replica, offset, end, 1u << 20, &watch->scratch);
+        if (err != 0 || watch->scratch.size == 0) {
+            if (sim_host_is_dying(replication_process_host(replica->process))) return;
+            sim_fail(watch->sim, "a good log can be read", "p%u: h%u cannot read %llu: %d", place(watch, partition_of(replica)), host_of(replica), (ull)offset, err);
+            return;
+        }
+        for (size_t at = 0; at < watch->scratch.size; at += header.size) {
+            struct watch_batch batch;
+
+            if (record_batch_parse_header(slice_of(watch->scratch.data + at, watch->scratch.size - at), &header) != 0) return;
+            batch = batch_of(&header);
+            log_add(log, &batch);
+            offset = log->end;
+        }
+    }
+}
+
+void replication_watch_opened(struct replication_watch *watch, struct replication_replica *replica)
+{
+    struct watch_partition *partition = partition_get(watch, replica);
+    struct watch_log *log = &partition->logs[host_of(replica)];
+
+    replica->watched = partition;
+    log->is_open = true;
+    log->replica = replica;
+    read_log(watch, replica, log);
+    log->seen = replica->replica.partition.high_watermark;
+    if (log->seen > partition->truth.end && partition->truth.count > 0)
+        sim_fail(watch->sim, "S8 a high watermark is old or right", "p%u: h%u comes back with %llu, %llu is committed", place(watch, partition), host_of(replica),
+                 (ull)log->seen, (ull)partition->truth.end);
+}
+
+void replication_watch_appended(struct replication_watch *watch, struct replication_replica *replica, const struct record_batch_header *header)
+{
+    struct watch_log *log = log_of(replica);
+    struct watch_batch batch = batch_of(header);
+
+    if (batch.base != log->end)
+        sim_fail(watch->sim, "logs have no gaps", "p%u: h%u appends %llu at %llu", place(watch, partition_of(replica)), host_of(replica), (ull)batch.base, (ull)log->end);
+    log_add(log, &batch);
+    watch->appended++;
+}
+
+void replication_watch_cutting(struct replication_watch *watch, struct replication_replica *replica, const struct replica_cut *cut)
+{
+    struct watch_log *log = log_of(replica);
+
+    if (cut->is_committed || (!cut->is_reset && cut->offset < log->seen))
+        sim_fail(watch->sim, "S3 nothing that was committed is cut", "p%u: h%u is to cut at %llu; %llu is committed there", place(watch, partition_of(replica)),
+                 host_of(replica), (ull)cut->offset, (ull)log->seen);
+    SIM_SOMETIMES_IF(cut->offset < log->end, "a follower's log was cut");
+    SIM_SOMETIMES_IF(cut->is_reset, "a follower began anew where its leader's log begins");
+    watch->cuts++;
+    watch->resets += cut->is_reset;
+    log->count = cut->is_reset ? 0 : log_index(log, cut->offset);
+    if (log->count > 0) log->end = log->batches[log->count - 1].base + log->batches[log->count - 1].count;
+    else log->end = cut->offset;
+}
+
+void replication_watch_leads(struct replication_watch *watch, struct replication_replica *replica)
+{
+    struct watch_partition *partition = partition_of(replica);
+    struct watch_log *log = log_of(replica);
+    const struct watch_log *truth = &partition->truth;
+    int32_t epoch = replica->replica.partition.leader_epoch;
+    uint32_t host = host_of(replica), count = truth->count;
+    uint64_t end;
+
+    sim_trace(watch->sim, replication_process_host(replica->process), "leads p%u in epoch %d from %llu", place(watch, partition), epoch, (ull)log->end);
+    watch->elections++;
+    if (epoch < REPLICATION_EPOCHS_MAX) {
+        if (partition->leader_of[epoch] != 0 && partition->leader_of[epoch] != host + 1)
+            sim_fail(watch->sim, "S7 one leader for each epoch", "p%u: h%u and h%u lead in epoch %d", place(watch, partition), partition->leader_of[epoch] - 1, host,
+                     epoch);
+        partition->leader_of[epoch] = (uint8_t)(host + 1);
+    }
+    /* It may learn of its election when others lead already. */
+    while (count > 0 && truth->batches[count - 1].committed_in >= epoch)
+        count--;
+    end = count == 0 ? 0 : truth->batches[count - 1].base + truth->batches[count - 1].count;
+    if (log->end < end)
+        sim_fail(watch->sim, "S1 S4 a leader has all that is committed", "p%u: h%u leads epoch %d with %llu of %llu", place(watch, partition), host, epoch,
+                 (ull)log->end, (ull)end);
+    else
+        show(watch, partition, host, epoch, log, plog_start_offset(replica->plog), end);
+}
+
+void replication_watch_committed(struct replication_watch *watch, struct replication_replica *replica)
+{
+    struct watch_log *log = log_of(replica);
+    uint64_t now = replica->replica.partition.high_watermark;
+
+    if (now == log->seen || replica->replica.is_cutting) return;
+    if (now < log->seen)
+        sim_fail(watch->sim, "S8 high watermarks only rise", "p%u: that of h%u falls from %llu to %llu", place(watch, partition_of(replica)), host_of(replica),
+                 (ull)log->seen, (ull)now);
+    show(watch, partition_of(replica), host_of(replica), replica->replica.partition.leader_epoch, log, log->seen, now);
+    log->seen = now;
+    if (replica_leads(&replica->replica)) check_members(watch, replica);
+}
+
+/* A replica that was taken away and given back is another one. */
+static bool is_this(const struct image_partition *facts, const struct replication_replica *replica)
+{
+    for (uint32_t i = 0; i < facts->replica_count; i++) {
+        if (facts->replicas[i] != replication_process_node_id(replica->process)) continue;
+        return image_partition_generation(facts, i) == replica->replica.generation;
+    }
+    return false;
+}
+
+void replication_watch_removing(struct replication_watch *watch, struct replication_replica *replica)
+{
+    const struct image *image = metadata_watch_image(watch->metadata);
+    const struct image_topic *topic = image_find_topic(image, &replica->topic_id);
+    struct watch_log *log = log_of(replica);
+    struct image_partition facts;
+
+    if (topic == NULL) partition_of(replica)->is_gone = true;
+    else if (image_topic_partition(topic, replica->number, &facts) && is_this(&facts, replica))
+        sim_fail(watch->sim, "S17 logs go only with their topic", "p%u: h%u removes a log that it is to keep", place(watch, partition_of(replica)), host_of(replica));
+    log->is_open = false;
+    log->count = 0;
+    log->end = 0;
+}
+
+void replication_watch_stopped(struct replication_watch *watch, uint32_t host)
+{
+    for (uint32_t p = 0; p < watch->partition_count; p++)
+        watch->partitions[p].logs[host].is_open = false;
+}
+
+/* ---- traces ---- */
+
+static void tell_partition(struct replication_watch *watch, struct sim_host *host, struct watch_partition *partition)
+{
+    const struct image_topic *topic = image_find_topic(metadata_watch_image(watch->metadata), &partition->topic_id);
+    char replicas[64] = "";
+    struct image_partition facts;
+    size_t at = 0;
+
+    if (topic == NULL || !image_topic_partition(topic, partition->number, &facts) || facts.partition_epoch == partition->told_epoch) return;
+    partition->told_epoch = facts.partition_epoch;
+    for (uint32_t i = 0; i < facts.replica_count && at < sizeof(replicas); i++)
+        at += (size_t)snprintf(replicas + at, sizeof(replicas) - at, " %d", facts.replicas[i]);
+    sim_trace(watch->sim, host, "p%u %s-%u: partition epoch %u, leader %d of epoch %d, replicas%s, isr %x, elr %x, last known %x, adding %x, removing %x",
+              place(watch, partition), topic->name, partition->number, facts.partition_epoch, facts.leader, facts.leader_epoch, replicas, facts.isr, facts.elr,
+              facts.last_known_elr, facts.adding, facts.removing);
+}
+
+void replication_watch_tell(struct replication_watch *watch, struct sim_host *host)
+{
+    const struct image *image = metadata_watch_image(watch->metadata);
+
+    if (image == NULL || image_applied_index(image) == watch->told_index) return;
+    watch->told_index = image_applied_index(image);
+    for (uint32_t p = 0; p < watch->partition_count; p++)
+        tell_partition(watch, host, &watch->partitions[p]);
+}
+
+/* ---- readers ---- */
+
+uint64_t replication_watch_read(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, uint64_t offset, struct slice batches)
+{
+    struct record_batch_header header;
+
+    for (size_t at = 0; at < batches.size; at += header.size) {
+        const struct watch_batch *known;
+        struct watch_batch batch;
+
+        if (record_batch_parse_header(slice_of(batches.data + at, batches.size - at), &header) != 0 || header.size > batches.size - at ||
+            record_batch_verify(slice_of(batches.data + at, header.size), &header) != 0) {
+            sim_fail(watch->sim, "S16 nothing corrupt is served", "p%u: h%u serves damaged bytes at %llu", place(watch, partition), host, (ull)offset);
+            return offset;
+        }
+        batch = batch_of(&header);
+        known = watch_log_find(&partition->truth, batch.base);
+        if (batch.base > offset || known == NULL || !same(known, &batch)) {
+            sim_fail(watch->sim, "S3 readers see what is committed", "p%u: at %llu h%u serves %llu+%u of epoch %d (%08x), which is not committed", place(watch, partition),
+                     (ull)offset, host, (ull)batch.base, batch.count, batch.epoch, batch.crc);
+            return offset;
+        }
+        offset = batch.base + batch.count;
+    }
+    return offset;
+}
+
+/* ---- agreement ---- */
+
+const char *replication_watch_difference(struct replication_watch *watch, struct watch_partition *partition)
+{
+    static _Thread_local char text[128];
+    const struct watch_log *first = NULL;
+
+    (void)watch;
+    for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++) {
+        const struct watch_log *log = &partition->logs[h];
+        uint32_t i = 0, k = 0;
+
+        if (!log->is_open) continue;
+        if (first == NULL) {
+            first = log;
+            continue;
+        }
+        if (log->end != first->end) {
+            snprintf(text, sizeof(text), "logs of p%u end at %llu and %llu", place(watch, partition), (ull)first->end, (ull)log->end);
+            return text;
+        }
+        if (first->count == 0 || log->count == 0) continue;
+        if (first->batches[0].base < log->batches[0].base) i = log_index(first, log->batches[0].base);
+        else k = log_index(log, first->batches[0].base);
+        for (; i < first->count && k < log->count; i++, k++) {
+            if (same(&first->batches[i], &log->batches[k])) continue;
+            snprintf(text, sizeof(text), "logs of p%u differ at %llu", place(watch, partition), (ull)log->batches[k].base);
+            return text;
+        }
+    }
+    return NULL;
+}

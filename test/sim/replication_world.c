@@ -1,0 +1,288 @@
+#include "sim/replication_world.h"
+
+#include "base/assert.h"
+#include "sim/replication_mesh.h"
+#include "sim/sim_sometimes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARTITIONS   30
+#define LINKS_US     (METADATA_LINK_SILENT_US + 2 * SIM_SECOND)
+#define ELECTIONS    3
+#define REST_US      (60 * SIM_SECOND) /* within which all are in sync, and have the same */
+#define LOOK_US      (SIM_SECOND / 2)
+#define PATIENCE_US  (20 * SIM_SECOND) /* of a producer */
+#define TOPICS_US    (SIM_SECOND / 2)  /* between two looks at whether all topics are there */
+
+struct world {
+    struct sim *sim;
+    const struct sim_plan *plan;
+    struct replication_mesh mesh;
+    bool has_mesh;
+    uint32_t disk_faults;
+    uint64_t produce_mean_us, consume_mean_us;
+    uint64_t acknowledged_before[REPLICATION_PARTITIONS_MAX]; /* healing */
+};
+
+static uint32_t replica_defects;
+
+void replication_world_set_defects(uint32_t replica)
+{
+    replica_defects = replica;
+}
+
+static void *make(void)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    MESH_ASSERT(world != NULL);
+    return world;
+}
+
+static void free_world(void *user)
+{
+    struct world *world = user;
+
+    if (world->has_mesh) replication_mesh_deinit(&world->mesh);
+    free(world);
+}
+
+/* ---- workload ---- */
+
+static struct random *workload(struct world *world)
+{
+    return sim_random(world->sim, SIM_RANDOM_WORKLOAD);
+}
+
+static void again(struct world *world, uint64_t mean_us, sim_control_fn *control, uint64_t argument)
+{
+    sim_at(world->sim, sim_now_us(world->sim) + 1 + sim_random_exponential(workload(world), mean_us), control, world, argument);
+}
+
+static void produce(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint32_t count = world->mesh.watch->partition_count;
+
+    if (sim_now_us(world->sim) >= world->plan->heal_us) return;
+    if (count > 0) replication_clients_produce(&world->mesh.clients, (uint32_t)argument, (uint32_t)random_below(workload(world), count), PATIENCE_US);
+    again(world, world->produce_mean_us, produce, argument);
+}
+
+static void consume(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint32_t count = world->mesh.watch->partition_count;
+
+    if (count > 0) replication_clients_consume(&world->mesh.clients, (uint32_t)random_below(workload(world), count));
+    again(world, world->consume_mean_us, consume, argument);
+}
+
+static void make_topics(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    if (!replication_mesh_make_topics(&world->mesh)) sim_at(world->sim, sim_now_us(world->sim) + TOPICS_US, make_topics, world, argument);
+}
+
+static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
+{
+    struct world *world = user;
+
+    replication_mesh_fault(&world->mesh, world->disk_faults, fault, is_begin);
+}
+
+/* ---- what must come to hold ---- */
+
+static bool is_done(const struct world *world, uint32_t place)
+{
+    const struct replication_mesh *mesh = &world->mesh;
+
+    return mesh->watch->partitions[place].is_gone || mesh->clients.acknowledged_of[place] > world->acknowledged_before[place];
+}
+
+/* Now that all is well: a batch for each partition is acknowledged. (A producer may find out that it has to begin anew.) */
+static void push(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    struct replication_clients *clients = &world->mesh.clients;
+    uint32_t place = 0;
+
+    clients->acks_ppm[0] = clients->acks_ppm[1] = 0;
+    for (uint32_t i = 0; i < clients->producer_count; i++) {
+        if (clients->producers[i].is_busy) continue;
+        while (place < world->mesh.watch->partition_count && is_done(world, place))
+            place++;
+        if (place == world->mesh.watch->partition_count) return;
+        replication_clients_produce(clients, i, place++, PATIENCE_US);
+    }
+    sim_at(world->sim, sim_now_us(world->sim) + SIM_SECOND / 10, push, world, argument);
+}
+
+static const char *unrest(struct world *world)
+{
+    static _Thread_local char text[80];
+    const char *why = metadata_mesh_unrest(&world->mesh.metadata, NULL, NULL);
+
+    if (why == NULL && replication_clients_busy(&world->mesh.clients) > 0) why = "a producer waits";
+    if (why == NULL) why = replication_mesh_unrest(&world->mesh);
+    for (uint32_t p = 0; p < world->mesh.watch->partition_count && why == NULL; p++) {
+        if (is_done(world, p)) continue;
+        snprintf(text, sizeof(text), "what was produced to p%u after healing is not acknowledged", p);
+        return text;
+    }
+    return why;
+}
+
+static void check_readers(struct world *world)
+{
+    struct replication_mesh *mesh = &world->mesh;
+
+    for (uint32_t p = 0; p < mesh->watch->partition_count; p++) {
+        for (int i = 0; i < 1000 && mesh->clients.offsets[p] < mesh->watch->partitions[p].truth.end; i++)
+            replication_clients_consume(&mesh->clients, p);
+        if (mesh->clients.offsets[p] < mesh->watch->partitions[p].truth.end && !mesh->watch->partitions[p].is_gone)
+            sim_fail(world->sim, "L3 readers get to the end", "p%u: a reader stands at %llu of %llu", p, (unsigned long long)mesh->clients.offsets[p],
+                     (unsigned long long)mesh->watch->partitions[p].truth.end);
+    }
+}
+
+/* Argument: until when they have time. */
+static void check_rest(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    const char *why = unrest(world);
+
+    if (why == NULL) {
+        SIM_SOMETIMES("all partitions came to rest");
+        check_readers(world);
+    } else if (sim_now_us(world->sim) >= argument) {
+        metadata_mesh_trace(&world->mesh.metadata);
+        sim_fail(world->sim, "L3 L4 partitions are led, in sync and equal", "%s", why);
+    } else {
+        sim_at(world->sim, sim_now_us(world->sim) + LOOK_US, check_rest, world, argument);
+    }
+}
+
+static uint64_t healed(void *user)
+{
+    struct world *world = user;
+    uint64_t now_us = sim_now_us(world->sim), at_us = now_us + LINKS_US + ELECTIONS * (uint64_t)world->mesh.metadata.config.node.election_max_us;
+
+    for (uint32_t i = 0; i < sim_host_count(world->sim); i++)
+        replication_mesh_heal(&world->mesh, i);
+    world->mesh.clients.lost_ppm = 0;
+    memcpy(world->acknowledged_before, world->mesh.clients.acknowledged_of, sizeof(world->acknowledged_before));
+    make_topics(world, 0);
+    sim_at(world->sim, at_us, push, world, 0);
+    sim_at(world->sim, at_us + 2 * SIM_SECOND, check_rest, world, at_us + REST_US);
+    return at_us + REST_US + LOOK_US;
+}
+
+/* ---- the run ---- */
+
+static void draw_topics(struct world *world, struct random *random)
+{
+    static const char *const min_insync[] = {NULL, "1", "2", "3"};
+    static const char *const segment_bytes[] = {"1MiB", "1MiB", "2MiB"};
+    struct replication_mesh *mesh = &world->mesh;
+    uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS;
+
+    bool has_wipes = (world->disk_faults >> METADATA_FAULT_WIPE & 1) != 0; /* then every topic is to survive one */
+
+    while (left > 0 && mesh->topic_count < REPLICATION_TOPICS_MAX) {
+        struct replication_topic *topic = &mesh->topics[mesh->topic_count++];
+        uint32_t some = 1 + (uint32_t)random_below(random, 8);
+
+        *topic = (struct replication_topic){.replicas = 1 + (int32_t)random_below(random, hosts < 4 ? hosts : 4)};
+        if (random_below(random, 3) > 0) topic->replicas = hosts < 3 ? (int32_t)hosts : 3;
+        if (has_wipes && topic->replicas == 1) topic->replicas = 2;
+        topic->min_insync = min_insync[has_wipes ? random_below(random, 2) * 2 : random_below(random, 4)];
+        if (topic->min_insync != NULL && topic->min_insync[0] - '0' > topic->replicas) topic->min_insync = NULL;
+        topic->segment_bytes = segment_bytes[random_below(random, 3)];
+        topic->partitions = some < left && mesh->topic_count < REPLICATION_TOPICS_MAX ? some : left;
+        topic->name = metadata_clients_new_name(&mesh->metadata.clients);
+        left -= topic->partitions;
+    }
+}
+
+/* Small limits, so that what is rare elsewhere is common here. */
+static void draw_options(struct world *world, struct random *random)
+{
+    struct replication_mesh *mesh = &world->mesh;
+    struct metadata_config *config = &mesh->metadata.config;
+    struct node_options *node = &config->node;
+
+    node->voter_stable_us = 2 * SIM_SECOND;
+    node->voter_gone_us = 6 * SIM_SECOND;
+    config->disk_min_us = random_below(random, 1000);
+    config->disk_mean_us = random_below(random, node->raft_heartbeat_us / 4);
+    mesh->config.store.disk_min_us = random_below(random, 300);
+    mesh->config.store.disk_mean_us = random_below(random, UINT64_C(200) << random_below(random, 8));
+    mesh->config.lag_max_ms = (uint32_t)(500u << random_below(random, 5));
+    mesh->config.replica_defects = replica_defects;
+    mesh->clients.lost_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 50000);
+    mesh->clients.acks_ppm[0] = random_below(random, 3) == 0 ? 100000 : 0;
+    mesh->clients.acks_ppm[1] = random_below(random, 2) == 0 ? 200000 : 0;
+    world->produce_mean_us = UINT64_C(50000) << random_below(random, 5);
+    world->consume_mean_us = UINT64_C(20000) << random_below(random, 4);
+    world->disk_faults = (uint32_t)random_next(random) & (uint32_t)random_next(random) & ((1u << METADATA_FAULT_KINDS) - 1);
+}
+
+static void start_host(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    sim_host_start(sim_host_at(world->sim, (uint32_t)argument));
+}
+
+static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
+{
+    struct world *world = user;
+    struct random random;
+    uint32_t count = sim_host_count(sim), producers;
+
+    random_init(&random, random_next(sim_random(sim, SIM_RANDOM_WORLD)));
+    if (!world->has_mesh) replication_mesh_init(&world->mesh, sim);
+    world->has_mesh = true;
+    world->sim = sim;
+    world->plan = plan;
+    producers = 2 + (uint32_t)random_below(&random, REPLICATION_PRODUCERS_MAX - 1);
+    replication_mesh_reset(&world->mesh, count, producers);
+    draw_options(world, &random);
+    draw_topics(world, &random);
+    for (uint32_t i = 0; i < count; i++) {
+        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, (int64_t)random_below(&random, SIM_SECOND));
+        sim_at(sim, 0, start_host, world, i);
+    }
+    sim_at(sim, 2 * SIM_SECOND, make_topics, world, 0);
+    for (uint32_t i = 0; i < producers; i++)
+        sim_at(sim, 3 * SIM_SECOND, produce, world, i);
+    sim_at(sim, 3 * SIM_SECOND, consume, world, 0);
+}
+
+static void end(void *user)
+{
+    const struct world *world = user;
+
+    SIM_SOMETIMES_IF(world->mesh.clients.acknowledged > 1000, "more than a thousand batches were acknowledged");
+    SIM_SOMETIMES_IF(world->mesh.watch->elections > 100, "there were more than a hundred elections");
+}
+
+static const char *const files[] = {"replication_", NULL};
+
+/* Disks are the world's own; frontiers are smaller than any MTU. */
+#define KINDS (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
+
+const struct sim_world replication_world = {.name = "replication",
+                                            .about = "whole brokers: partitions replicated over bad disks and networks, producers, consumers",
+                                            .files = files,
+                                            .limits = {3, 6, 20 * SIM_SECOND, 60 * SIM_SECOND, KINDS, true, true},
+                                            .make = make,
+                                            .free = free_world,
+                                            .begin = begin,
+                                            .fault = apply_fault,
+                                            .healed = healed,
+                                            .end = end};

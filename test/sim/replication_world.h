@@ -1,0 +1,12 @@
+/* sim/replication_world.h - the world of whole brokers: metadata, logs and replicas on bad disks and networks, and clients that produce and consume. */
+#ifndef SIM_REPLICATION_WORLD_H
+#define SIM_REPLICATION_WORLD_H
+
+#include "sim/sim_world.h"
+
+extern const struct sim_world replication_world;
+
+/* What all runs from now on bring back: 1 << each of partition/switches.h. */
+void replication_world_set_defects(uint32_t replica);
+
+#endif

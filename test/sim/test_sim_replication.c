@@ -1,0 +1,78 @@
+/* Scenarios of PROTOCOLS 4.2 that concern replication, by number, in whole brokers: the world passes with the code as it is, and some seed notices
+ * when a defect is brought back. A test that cannot fail proves nothing. (Rule by rule: test_replica_switches.) */
+#include "replication/coordinator/switches.h"
+#include "replication/partition/switches.h"
+#include "sim/replication_world.h"
+#include "sim/sim_world.h"
+#include "support/run_suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLICA(which)     (UINT32_C(1) << REPLICA_DEFECT_##which)
+
+/* Defects that some seed of the world notices: the one named here, or another one of 1..SEEDS. */
+static const struct {
+    const char *name;
+    uint32_t replica, coordinator; /* 1 << each of partition/switches.h, of coordinator/switches.h */
+    const char *invariant;         /* how its name begins */
+    uint64_t seed;
+} noticed[] = {
+    {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 9},
+    {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 9},
+};
+#define SEEDS   500
+#define NOTICED (sizeof(noticed) / sizeof(noticed[0]))
+
+static bool notices(struct sim_runner *runner, struct sim_plan *plan, uint64_t seed, const char *invariant, struct sim_result *ret_result)
+{
+    sim_plan_draw(plan, seed, &replication_world.limits);
+    sim_runner_run(runner, plan, ret_result);
+    return ret_result->failure != NULL && strncmp(ret_result->failure, invariant, strlen(invariant)) == 0;
+}
+
+/* The seed that notices; 0: none. */
+static uint64_t find_seed(size_t which, struct sim_result *ret_result)
+{
+    struct sim_plan *plan = calloc(1, sizeof(*plan));
+    uint64_t seed = noticed[which].seed, most = getenv("SEEDS") != NULL ? strtoull(getenv("SEEDS"), NULL, 10) : SEEDS;
+    struct sim_runner *runner;
+    bool is_noticed;
+
+    ck_assert_ptr_nonnull(plan);
+    replication_world_set_defects(noticed[which].replica);
+    coordinator_defects = noticed[which].coordinator;
+    runner = sim_runner_new(&replication_world);
+    is_noticed = seed != 0 && notices(runner, plan, seed, noticed[which].invariant, ret_result);
+    for (uint64_t other = 1; !is_noticed && other <= most; other++) {
+        is_noticed = notices(runner, plan, other, noticed[which].invariant, ret_result);
+        seed = other;
+    }
+    replication_world_set_defects(0);
+    coordinator_defects = 0;
+    sim_runner_free(runner);
+    free(plan);
+    return is_noticed ? seed : 0;
+}
+
+START_TEST(seeds_notice_the_defect)
+{
+    struct sim_result result;
+    uint64_t seed = find_seed((size_t)_i, &result);
+
+    ck_assert_msg(seed != 0, "%s: no seed of 1..%u notices it", noticed[_i].name, SEEDS);
+    if (getenv("SHOW") != NULL) printf("%s: seed %llu, %s: %s\n", noticed[_i].name, (unsigned long long)seed, result.failure, result.text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sim_replication");
+    TCase *seeds = tcase_create("seeds");
+
+    tcase_set_timeout(seeds, 600);
+    tcase_add_loop_test(seeds, seeds_notice_the_defect, 0, NOTICED);
+    suite_add_tcase(suite, seeds);
+    return run_suite(suite);
+}

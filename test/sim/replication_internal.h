@@ -30,6 +30,7 @@ struct replication_process {
     int32_t node_id;
     uint64_t now_ms, redo_ms, incomplete_ms;
     bool has_appended;
+    uint32_t hurry; /* turns in a row after which another one was wanted at once */
     struct buffer packet, bytes, scratch;
     /* The ALTER under way. */
     uint64_t alter_cookie;

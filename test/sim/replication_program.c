@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HURRY_MAX 10000
+
 /* ---- look-ups ---- */
 
 struct replication_process *replication_process_of(struct metadata_process *process)
@@ -296,7 +298,10 @@ static uint64_t due_us(void *user)
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
     if (due_ms <= process->now_ms) due_ms = process->now_ms + 1;
     at_us = due_ms > SIM_NEVER / 1000 ? SIM_NEVER : due_ms * 1000;
-    return store_us < at_us ? store_us : at_us;
+    if (store_us < at_us) at_us = store_us;
+    process->hurry = at_us <= sim_host_now_us(process->host) ? process->hurry + 1 : 0;
+    if (process->hurry > HURRY_MAX) sim_fail(sim_host_sim(process->host), "L8 nobody spins", "h%u has no rest", sim_host_index(process->host));
+    return at_us;
 }
 
 /* ---- life ---- */

@@ -117,8 +117,7 @@ static struct connection *find_connection(struct broker *broker, int32_t shard, 
     return found;
 }
 
-/* A broker that is silent on one of its connections is likely to be on the others. */
-static bool has_doubted(const struct broker *broker)
+bool broker_is_doubted(const struct broker *broker)
 {
     list_for_each(node, &broker->connections)
     {
@@ -214,7 +213,7 @@ struct connection *broker_any_ready(struct mesh_client *client)
         enum connection_state state = best_state(broker);
         if (state == CONNECTION_READY) {
             struct connection *ready = find_ready(broker);
-            if (!has_doubted(broker)) return ready;
+            if (!broker_is_doubted(broker)) return ready;
             if (doubted == NULL) doubted = ready;
         }
         if (state == CONNECTION_CONNECTING || state == CONNECTION_GREETING) is_trying = true;

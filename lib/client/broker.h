@@ -66,6 +66,9 @@ void broker_note_failure(struct broker *broker);
  * connection in doubt is taken only when there is no other to be had. */
 struct connection *broker_any_ready(struct mesh_client *client);
 
+/* Whether it is silent on one of its connections: then it is likely to be on the others. */
+bool broker_is_doubted(const struct broker *broker);
+
 /* Whether commands could be sent to some broker now. */
 bool broker_is_any_ready(struct mesh_client *client);
 

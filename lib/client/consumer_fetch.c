@@ -226,6 +226,7 @@ static void route_idle(struct mesh_consumer *consumer)
         assignment_update(container_of(node, struct assignment, state_node));
 }
 
+/* Looks until the broker answers, or another leads. */
 static bool is_led_elsewhere(const struct fetch *fetch)
 {
     for (size_t i = 0; i < fetch->ask_count; i++) {
@@ -233,6 +234,7 @@ static bool is_led_elsewhere(const struct fetch *fetch)
         struct connection *route = is_current(ask) ? topic_route(ask->assignment->topic, ask->assignment->partition, CONNECTION_FETCH) : NULL;
 
         if (route != NULL && route != fetch->session->connection) return true;
+        if (is_current(ask)) topic_refresh(ask->assignment->topic);
     }
     return false;
 }
@@ -267,7 +269,7 @@ static void look_at_topics(struct mesh_consumer *consumer)
         generations += topic->generation;
         topic_keep_fresh(topic);
     }
-    if (generations == consumer->routes_seen && list_is_empty(&consumer->unrouted)) return;
+    if (generations == consumer->routes_seen && list_is_empty(&consumer->unrouted)) return; /* each look at a topic raises its generation */
     consumer->routes_seen = generations;
     list_for_each(node, &consumer->assignments)
     {

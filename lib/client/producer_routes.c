@@ -240,6 +240,16 @@ static void give_up_left(struct mesh_producer *producer)
     }
 }
 
+static bool waits_for_doubted(const struct mesh_producer *producer)
+{
+    list_for_each(node, &producer->lanes)
+    {
+        const struct producer_lane *lane = container_of(node, struct producer_lane, node);
+        if (lane->in_flight_requests > 0 && lane->connection->is_doubted) return true;
+    }
+    return false;
+}
+
 static void route_all(struct mesh_producer *producer)
 {
     for (uint32_t i = 0; i < producer->partition_count; i++) {
@@ -282,6 +292,7 @@ bool producer_prepare(struct mesh_producer *producer)
     }
     if (!list_is_empty(&producer->unrouted.ready) || !list_is_empty(&producer->unrouted.open))
         route_all(producer);
+    if (waits_for_doubted(producer)) topic_refresh(topic); /* until it answers, or another leads */
     ask_missing_ids(producer);
     producer_pending_flush(producer);
     return true;

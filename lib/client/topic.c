@@ -13,7 +13,7 @@
 static const struct backoff refresh_backoff = {50, 1000};
 
 /* Somebody will lead soon: the first looks for whom come quickly, the quicker the less there is to tell. */
-#define AWAITING_LOOKS   12
+#define AWAITING_LOOKS   24
 #define AWAITING_MAX_MS  150
 #define AWAITING_MORE_MS 16 /* and a millisecond for so many partitions */
 
@@ -233,7 +233,7 @@ static int take_answer(struct topic *topic, struct slice message)
     return err;
 }
 
-/* Whether a partition has no leader, or one that is not reached: most likely another is about to be elected. */
+/* Whether a partition has no leader, or one that is not reached or silent: most likely another is about to be elected. */
 static bool awaits_leader(const struct topic *topic)
 {
     struct mesh_client *client = topic->client;
@@ -241,7 +241,7 @@ static bool awaits_leader(const struct topic *topic)
     for (uint32_t i = 0; topic->is_known && i < topic->partition_count; i++) {
         const struct broker *broker = broker_find(client, topic->partitions[i].leader);
 
-        if (topic->partitions[i].leader < 0 || (broker != NULL && broker->reach == BROKER_UNREACHED)) return true;
+        if (topic->partitions[i].leader < 0 || (broker != NULL && (broker->reach == BROKER_UNREACHED || broker_is_doubted(broker)))) return true;
     }
     return false;
 }

@@ -9,6 +9,16 @@ from test_replication import Replication
 
 SCRUB = ["--set", "scrub.first.ms=300", "--set", "scrub.rest.ms=1000"]
 FOUND, MENDED = "damaged records were found", "all damaged records are mended"
+DIVERGED = "records here are sound, but not those that the other replicas have"
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
 
 
 class Healing(Replication):
@@ -46,6 +56,24 @@ class Healing(Replication):
             byte = file.read(1)[0]
             file.seek(position)
             file.write(bytes([byte ^ 4]))
+
+    def forge(self, *brokers):
+        """Another record in the place of one, with a right checksum, the same on each."""
+        for broker in brokers:
+            path = self.files(broker)[0]
+            with open(path, "r+b") as file:
+                data = file.read()
+                start = 0
+                while True:
+                    size = 12 + int.from_bytes(data[start + 8:start + 12], "big")
+                    if start + size > len(data) // 2:
+                        break
+                    start += size
+                batch = bytearray(data[start:start + size])
+                batch[-5] ^= 1
+                batch[17:21] = crc32c(batch[21:]).to_bytes(4, "big")
+                file.seek(start)
+                file.write(batch)
 
     def seen(self, broker, mark):
         return lambda: any(mark in line for line in broker.lines)
@@ -109,6 +137,35 @@ class Healing(Replication):
         victim.start()
         self.until("it is mended", self.seen(victim, MENDED), *brokers)
         self.check_all(brokers)
+
+    def test_a_follower_whose_records_are_sound_but_others_gets_the_right_ones(self):
+        brokers = self.filled()
+        victim = self.follower_of(brokers)
+        self.assertEqual(victim.stop(), 0)  # what it has in memory would be compared instead
+        self.forge(victim)
+        victim.start()
+        self.until("it is found", self.seen(victim, DIVERGED), *brokers)
+        self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_what_most_replicas_have_is_right_whoever_leads(self):
+        brokers = self.filled()
+        for broker in brokers:
+            broker.process.send_signal(signal.SIGTERM)
+        for broker in brokers:
+            broker.wait()
+        self.forge(*brokers[:2])
+        right = self.stored(brokers[0])
+        self.assertNotEqual(right, self.stored(brokers[2]))
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.wait_ready(broker)
+        self.until("it is found", self.seen(brokers[2], DIVERGED), *brokers)
+        self.until("it is mended", self.seen(brokers[2], MENDED), *brokers)
+        self.until("all are in sync", self.in_sync(brokers[0], "orders", 3), *brokers)
+        self.until("their files are equal", lambda: len({self.stored(broker)[:len(right)] for broker in brokers}) == 1, *brokers)
+        self.assertEqual(self.stored(brokers[2])[:len(right)], right)
 
     def test_the_last_complete_replica_refuses_what_is_damaged(self):
         brokers = self.filled("--set", "min.insync=1")

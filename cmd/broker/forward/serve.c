@@ -436,6 +436,10 @@ static int start_heal(struct forward_serve *serve)
     int err = heal_request_decode(serve->message, &serve->heal.request);
 
     if (err != 0) return err;
+    if (serve->heal.request.kind == HEAL_DOUBT) {
+        compare_doubted(serve->shard, &serve->heal.request);
+        return MESH_EAGAIN; /* there is nothing to say */
+    }
     serve->heal.done = on_healed;
     serve->heal.user = serve;
     heal_read_start(serve->shard, &serve->heal);

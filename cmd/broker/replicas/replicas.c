@@ -78,6 +78,7 @@ void replicas_forget(struct shard *shard, struct shard_partition *partition)
     list_remove(&partition->redo_link);
     list_remove(&partition->ask_link);
     heal_forget(shard, partition);
+    compare_forget(shard, partition);
     produce_refuse_waiting(shard, partition, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&partition->replica);
 }
@@ -244,6 +245,7 @@ static void committed(struct shard *shard, struct shard_partition *partition)
     partition->was_replicated = partition->was_replicated || replica->member_count > 1;
     if (partition->was_replicated) plog_set_high_watermark(partition->plog, replica->partition.high_watermark);
     if (!list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
+    compare_want(shard, partition);
     produce_acknowledge_committed(shard, partition);
 }
 
@@ -306,6 +308,7 @@ void replicas_run(struct shard *shard)
     while ((replica = replica_board_next(&replicas->board, &todo)) != NULL)
         run_todo(shard, partition_of(replica), todo);
     heal_run(shard);
+    compare_run(shard);
     follows_run(shard); /* afterwards: who changes its epoch leaves a stream and comes back to it */
 }
 
@@ -380,6 +383,7 @@ void replicas_init(struct shard *shard)
     list_init(&replicas->altering);
     replica_reports_init(&replicas->reports);
     heal_init(shard);
+    compare_init(shard);
     ev_timer_init(&replicas->timer, on_timer, 0., 0.);
     ev_timer_init(&replicas->trim, on_trim, 0., 0.);
     replicas->trim.data = replicas;
@@ -407,6 +411,7 @@ void replicas_deinit(struct shard *shard)
     alters_free(shard);
     replica_reports_free(shard);
     heal_deinit(shard);
+    compare_deinit(shard);
     list_for_each_safe(node, &replicas->orders)
     {
         struct stream_order *order = container_of(node, struct stream_order, node);

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/replicas/compare.h"
 #include "cmd/broker/replicas/heal.h"
 #include "cmd/broker/replicas/packet.h"
 #include "replication/partition/replica.h"
@@ -48,6 +49,7 @@ struct replicas {
     bool is_incomplete;       /* something of it could not be done for want of memory: once more at incomplete_ms */
     uint64_t incomplete_ms;
     struct healing healing;
+    struct comparing comparing;
     struct log_limiter lines; /* about logs that fail: a disk has many of them */
     bool is_stopping;
     /* For /metrics. */

@@ -132,6 +132,7 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     list_init(&partition->redo_link);
     list_init(&partition->ask_link);
     list_init(&partition->acks_link);
+    list_init(&partition->compare_link);
     err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
     if (err != 0) goto fail;
     err = partition_open_log(shard, partition, recovered);

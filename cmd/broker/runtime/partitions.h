@@ -34,6 +34,8 @@ struct shard_partition {
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
+    struct list_node compare_link; /* replicas/compare.c */
+    uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct ack_queue acks;                  /* that wait for the high watermark */
     struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */

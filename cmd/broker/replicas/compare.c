@@ -1,0 +1,422 @@
+/* replicas/compare.c - see the header. One comparison of a shard at a time: a window of a few MiB by its digest; where that differs, halves of it until
+ * little is left; then every replica is asked about that. */
+#include "cmd/broker/replicas/compare.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/broker/forward/call.h"
+#include "cmd/broker/replicas/heal_read.h"
+#include "cmd/broker/replicas/judge.h"
+#include "cmd/broker/replicas/replicas_internal.h"
+#include "segment/healing.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define BYTES_PER_MS   (2u << 10) /* 2 MiB/s are read for it here, and as much at each leader that is asked */
+#define STEP_MS_MIN    20
+#define RETRY_MS       2000 /* after what could not be read or asked */
+#define SMALL_BYTES    (64u << 10) /* a range of that is not split any more */
+#define ASK_TIMEOUT_MS 10000
+
+enum phase {
+    COMPARE_WINDOW,       /* digest of what comes next */
+    COMPARE_SPLIT,        /* digest of the first half of a range that differs */
+    COMPARE_SPLIT_FIRST,  /* its first batch, which is more than half of it */
+    COMPARE_VOTE,         /* digest of the range that every replica is asked about */
+};
+
+struct comparison {
+    struct shard *shard;
+    struct shard_partition *partition; /* its pending count holds it */
+    int32_t leader_epoch;
+    enum phase phase;
+    uint64_t from, to;  /* what is looked at */
+    uint64_t split;     /* the end of its first part */
+    uint64_t bytes;     /* that were read for all of this */
+    bool is_doubted;    /* here, by another replica */
+    struct heal_read local;
+    /* asking */
+    struct forward_call call;
+    struct buffer head;
+    /* the vote */
+    struct judge_voice voices[IMAGE_REPLICAS_MAX];
+    int32_t nodes[IMAGE_REPLICAS_MAX];
+    uint32_t voice_count, asked;
+};
+
+static void advance(struct comparison *comparison);
+
+/* ---- the end ---- */
+
+static struct comparing *comparing_of(const struct comparison *comparison)
+{
+    return &comparison->shard->replicas.comparing;
+}
+
+static void enqueue(struct shard *shard, struct shard_partition *partition)
+{
+    if (list_is_empty(&partition->compare_link)) list_push_back(&shard->replicas.comparing.queue, &partition->compare_link);
+}
+
+static void end(struct comparison *comparison, uint64_t pause_ms)
+{
+    struct shard *shard = comparison->shard;
+    struct comparing *comparing = comparing_of(comparison);
+    struct shard_partition *partition = comparison->partition;
+    uint64_t read_ms = comparison->bytes / BYTES_PER_MS;
+
+    comparing->current = NULL;
+    comparing->next_ms = shard->now_ms + STEP_MS_MIN + (read_ms > pause_ms ? read_ms : pause_ms);
+    shard->metrics.healing.compared_bytes += comparison->bytes;
+    if (partition->plog != NULL && !shard->replicas.is_stopping) {
+        if (partition->compared_offset < partition->replica.partition.high_watermark) enqueue(shard, partition);
+        if (!list_is_empty(&comparing->queue)) replicas_wake_at(&shard->replicas, comparing->next_ms);
+    }
+    shard_partition_release(partition);
+    buffer_deinit(&comparison->head);
+    free(comparison);
+}
+
+/* The partition, or what it was told by its leader, is not what it was when this began. */
+static bool is_void(const struct comparison *comparison)
+{
+    const struct shard_partition *partition = comparison->partition;
+
+    if (partition->plog == NULL || comparison->shard->replicas.is_stopping) return true;
+    if (partition->replica.partition.leader_epoch != comparison->leader_epoch || plog_damage_count(partition->plog) > 0) return true;
+    return comparison->is_doubted ? !replica_leads(&partition->replica) : !replica_is_following(&partition->replica);
+}
+
+/* ---- steps: reading here, asking there ---- */
+
+static void on_read(struct heal_read *read)
+{
+    struct comparison *comparison = read->user;
+
+    comparison->bytes += read->answer.bytes;
+    heal_read_deinit(read);
+    if (is_void(comparison)) end(comparison, 0);
+    else advance(comparison);
+}
+
+static void read_here(struct comparison *comparison, enum heal_kind kind, uint64_t to, uint32_t bytes_max)
+{
+    comparison->local.request = (struct heal_request){.kind = kind,
+                                                      .topic_id = comparison->partition->topic->metrics.topic_id,
+                                                      .partition = comparison->partition->number,
+                                                      .from = comparison->from,
+                                                      .to = to,
+                                                      .bytes_max = bytes_max};
+    comparison->local.done = on_read;
+    comparison->local.user = comparison;
+    heal_read_start(comparison->shard, &comparison->local);
+}
+
+/* 0: the digest is in *ret_answer, of the whole range. */
+static int take_answer(struct comparison *comparison, uint64_t to, struct heal_answer *ret_answer)
+{
+    struct forward_call *call = &comparison->call;
+    int err = call->error;
+
+    if (err == 0) err = heal_answer_decode(call->message, ret_answer);
+    free(call->answer);
+    call->answer = NULL;
+    if (err == 0 && ret_answer->next_offset != to) err = MESH_EOFFSET_OUT_OF_RANGE;
+    return err;
+}
+
+/* False: nobody could be asked. */
+static bool ask(struct comparison *comparison, int32_t node_id, enum heal_kind kind, uint64_t to, void (*done)(struct forward_call *call))
+{
+    static const uint8_t room[FRAME_HEADER_SIZE];
+    const struct image_broker *broker = image_find_broker(comparison->shard->image, node_id);
+    struct heal_request request = {.kind = kind,
+                                   .topic_id = comparison->partition->topic->metrics.topic_id,
+                                   .partition = comparison->partition->number,
+                                   .from = comparison->from,
+                                   .to = to,
+                                   .bytes_max = HEAL_DIGEST_BYTES_MAX};
+
+    buffer_clear(&comparison->head);
+    if (broker == NULL || buffer_append(&comparison->head, room, sizeof(room)) != 0 || heal_request_encode(&request, &comparison->head) != 0)
+        return false;
+    comparison->call = (struct forward_call){.broker = broker->broker_id,
+                                             .op = FRAME_OP_HEAL,
+                                             .expects_answer = true,
+                                             .timeout_ms = ASK_TIMEOUT_MS,
+                                             .head = comparison->head.data,
+                                             .message_size = comparison->head.size - FRAME_HEADER_SIZE,
+                                             .done = done};
+    forward_submit(comparison->shard, &comparison->call);
+    return true;
+}
+
+/* ---- windows and halves ---- */
+
+static void split(struct comparison *comparison)
+{
+    uint64_t middle = comparison->from + (comparison->to - comparison->from) / 2;
+
+    if (middle == comparison->from || comparison->local.answer.bytes <= SMALL_BYTES) {
+        comparison->phase = COMPARE_VOTE;
+        read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
+        return;
+    }
+    comparison->phase = COMPARE_SPLIT;
+    read_here(comparison, HEAL_DIGEST, middle, HEAL_DIGEST_BYTES_MAX);
+}
+
+static bool is_equal(const struct comparison *comparison, const struct heal_answer *answer)
+{
+    return memcmp(answer->digest, comparison->local.answer.digest, HEAL_DIGEST_SIZE) == 0;
+}
+
+static void on_leader_said(struct forward_call *call)
+{
+    struct comparison *comparison = container_of(call, struct comparison, call);
+    struct heal_answer answer;
+    int err = take_answer(comparison, comparison->split, &answer);
+
+    if (is_void(comparison)) {
+        end(comparison, 0);
+        return;
+    }
+    if (err != 0) {
+        uint64_t start = comparison->partition->replica.leader_log_start; /* what the leader keeps no more is nothing to compare */
+
+        if (start > comparison->partition->compared_offset) comparison->partition->compared_offset = start;
+        end(comparison, RETRY_MS);
+        return;
+    }
+    if (!is_equal(comparison, &answer)) {
+        comparison->to = comparison->split;
+        split(comparison);
+    } else if (comparison->phase == COMPARE_WINDOW) {
+        comparison->partition->compared_offset = comparison->split;
+        end(comparison, 0);
+    } else { /* it is the other half */
+        comparison->from = comparison->split;
+        comparison->phase = COMPARE_VOTE;
+        if (comparison->to - comparison->from > 1) split(comparison);
+        else read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
+    }
+}
+
+/* ---- the vote ---- */
+
+static void condemn(struct comparison *comparison)
+{
+    struct shard_partition *partition = comparison->partition;
+    int err = plog_condemn(partition->plog, comparison->from, comparison->to);
+
+    log_error("records here are sound, but not those that the other replicas have: they are replaced topic=%s partition=%u offset=%" PRIu64
+              " next_offset=%" PRIu64 "%s%s",
+              partition->topic->topic->name, partition->number, comparison->from, comparison->to, err == 0 ? "" : " error=",
+              err == 0 ? "" : mesh_strerror(err));
+    if (err == 0) shard_on_plog_change(comparison->shard, partition->plog);
+}
+
+static void on_doubt_told(struct forward_call *call)
+{
+    struct comparison *comparison = container_of(call, struct comparison, call);
+
+    free(call->answer);
+    end(comparison, RETRY_MS);
+}
+
+static void decide(struct comparison *comparison)
+{
+    struct shard_partition *partition = comparison->partition;
+    enum judge_verdict verdict = judge_range(comparison->voices, comparison->voice_count);
+
+    if (verdict == JUDGE_SELF || verdict == JUDGE_LEADER) comparison->shard->metrics.healing.divergences++;
+    if (verdict == JUDGE_SELF) condemn(comparison);
+    if (verdict != JUDGE_LEADER || comparison->is_doubted) {
+        end(comparison, verdict == JUDGE_SELF || verdict == JUDGE_EQUAL ? 0 : RETRY_MS);
+        return;
+    }
+    log_error("the leader's records are sound, but not those that the other replicas have: it is told topic=%s partition=%u offset=%" PRIu64
+              " next_offset=%" PRIu64 " leader=%d",
+              partition->topic->topic->name, partition->number, comparison->from, comparison->to, partition->replica.partition.leader);
+    if (!ask(comparison, partition->replica.partition.leader, HEAL_DOUBT, comparison->to, on_doubt_told)) end(comparison, RETRY_MS);
+}
+
+static void on_voted(struct forward_call *call)
+{
+    struct comparison *comparison = container_of(call, struct comparison, call);
+    struct judge_voice *voice = &comparison->voices[comparison->asked];
+    struct heal_answer answer;
+
+    if (take_answer(comparison, comparison->to, &answer) == 0) {
+        voice->is_known = true;
+        memcpy(voice->digest, answer.digest, HEAL_DIGEST_SIZE);
+    }
+    comparison->asked++;
+    if (is_void(comparison)) end(comparison, 0);
+    else advance(comparison);
+}
+
+static void begin_vote(struct comparison *comparison)
+{
+    const struct shard_partition *partition = comparison->partition;
+    struct image_partition facts;
+
+    comparison->voice_count = comparison->asked = 0;
+    if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
+    for (uint32_t i = 0; i < facts.replica_count; i++) {
+        struct judge_voice *voice = &comparison->voices[i];
+
+        *voice = (struct judge_voice){.is_self = facts.replicas[i] == comparison->shard->broker->node_id,
+                                      .is_leader = facts.replicas[i] == partition->replica.partition.leader};
+        voice->is_known = voice->is_self && comparison->local.answer.next_offset == comparison->to;
+        if (voice->is_self) memcpy(voice->digest, comparison->local.answer.digest, HEAL_DIGEST_SIZE);
+        comparison->nodes[i] = facts.replicas[i];
+    }
+    comparison->voice_count = facts.replica_count;
+}
+
+static void vote(struct comparison *comparison)
+{
+    if (comparison->voice_count == 0) begin_vote(comparison);
+    while (comparison->asked < comparison->voice_count) {
+        if (!comparison->voices[comparison->asked].is_self &&
+            ask(comparison, comparison->nodes[comparison->asked], HEAL_DIGEST, comparison->to, on_voted))
+            return;
+        comparison->asked++;
+    }
+    decide(comparison);
+}
+
+/* ---- what was read here ---- */
+
+static void advance(struct comparison *comparison)
+{
+    const struct heal_read *local = &comparison->local;
+
+    /* The first batch is more than half: it is looked at alone. */
+    if (comparison->phase == COMPARE_SPLIT && local->error == MESH_EOFFSET_OUT_OF_RANGE) {
+        comparison->phase = COMPARE_SPLIT_FIRST;
+        read_here(comparison, HEAL_DIGEST, comparison->to, 1);
+        return;
+    }
+    if (local->error != 0) {
+        end(comparison, RETRY_MS); /* damage is the scrubber's to find, which was sent there */
+        return;
+    }
+    if (comparison->phase == COMPARE_VOTE) {
+        vote(comparison);
+        return;
+    }
+    comparison->split = local->answer.next_offset;
+    if (comparison->phase == COMPARE_SPLIT_FIRST && comparison->split >= comparison->to) {
+        comparison->phase = COMPARE_VOTE; /* it is one batch */
+        vote(comparison);
+        return;
+    }
+    if (!ask(comparison, comparison->partition->replica.partition.leader, HEAL_DIGEST, comparison->split, on_leader_said)) end(comparison, RETRY_MS);
+}
+
+/* ---- the beginning ---- */
+
+static struct comparison *comparison_new(struct shard *shard, struct shard_partition *partition)
+{
+    struct comparison *comparison = calloc(1, sizeof(*comparison));
+
+    if (comparison == NULL) return NULL;
+    comparison->shard = shard;
+    comparison->partition = partition;
+    comparison->leader_epoch = partition->replica.partition.leader_epoch;
+    comparison->head = (struct buffer)BUFFER_INIT;
+    partition->pending++;
+    shard->replicas.comparing.current = comparison;
+    return comparison;
+}
+
+void compare_doubted(struct shard *shard, const struct heal_request *request)
+{
+    struct shard_partition *partition = shard_partition_find(shard, &request->topic_id, request->partition);
+    struct comparison *comparison;
+
+    if (partition == NULL || shard->replicas.comparing.current != NULL || !replica_leads(&partition->replica)) return; /* it will be told again */
+    if (request->to > partition->replica.partition.high_watermark || plog_damage_count(partition->plog) > 0) return;
+    comparison = comparison_new(shard, partition);
+    if (comparison == NULL) return;
+    comparison->is_doubted = true;
+    comparison->phase = COMPARE_VOTE;
+    comparison->from = request->from;
+    comparison->to = request->to;
+    read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
+}
+
+/* The next window of a partition. False: there is nothing to compare in it now. */
+static bool begin(struct shard *shard, struct shard_partition *partition)
+{
+    uint64_t start = plog_start_offset(partition->plog), committed = partition->replica.partition.high_watermark;
+    struct comparison *comparison;
+
+    if (partition->compared_offset < start) partition->compared_offset = start;
+    if (!replica_is_following(&partition->replica) || plog_damage_count(partition->plog) > 0 || partition->compared_offset >= committed) return false;
+    comparison = comparison_new(shard, partition);
+    if (comparison == NULL) return false;
+    comparison->phase = COMPARE_WINDOW;
+    comparison->from = partition->compared_offset;
+    comparison->to = committed;
+    read_here(comparison, HEAL_DIGEST, committed, HEAL_DIGEST_BYTES_MAX);
+    return true;
+}
+
+static void begin_pass(struct shard *shard)
+{
+    struct comparing *comparing = &shard->replicas.comparing;
+
+    for (struct map_node *node = map_iterate(&shard->partitions, NULL); node != NULL; node = map_iterate(&shard->partitions, node)) {
+        struct shard_partition *partition = container_of(node, struct shard_partition, node);
+
+        partition->compared_offset = 0;
+        if (partition->replica.role == REPLICA_FOLLOWER) enqueue(shard, partition);
+    }
+    comparing->pass_ms = shard->now_ms + shard->broker->settings.scrub_rest_ms;
+}
+
+void compare_run(struct shard *shard)
+{
+    struct comparing *comparing = &shard->replicas.comparing;
+    struct list_node *node;
+
+    if (comparing->next_ms == 0) { /* the first turn */
+        comparing->next_ms = shard->now_ms + shard->broker->settings.scrub_first_ms;
+        comparing->pass_ms = comparing->next_ms + shard->broker->settings.scrub_rest_ms;
+    }
+    if (shard->now_ms >= comparing->pass_ms) begin_pass(shard);
+    while (comparing->current == NULL && shard->now_ms >= comparing->next_ms && (node = list_pop_front(&comparing->queue)) != NULL)
+        (void)begin(shard, container_of(node, struct shard_partition, compare_link));
+    if (comparing->current == NULL && !list_is_empty(&comparing->queue)) replicas_wake_at(&shard->replicas, comparing->next_ms);
+}
+
+void compare_want(struct shard *shard, struct shard_partition *partition)
+{
+    if (partition->replica.role == REPLICA_FOLLOWER && partition->compared_offset < partition->replica.partition.high_watermark)
+        enqueue(shard, partition);
+}
+
+void compare_forget(struct shard *shard, struct shard_partition *partition)
+{
+    (void)shard;
+    list_remove(&partition->compare_link);
+}
+
+void compare_init(struct shard *shard)
+{
+    shard->replicas.comparing = (struct comparing){.current = NULL};
+    list_init(&shard->replicas.comparing.queue);
+}
+
+/* No thread runs any more: nothing of a comparison comes home. */
+void compare_deinit(struct shard *shard)
+{
+    struct comparison *comparison = shard->replicas.comparing.current;
+
+    if (comparison != NULL) end(comparison, 0);
+}

@@ -1,0 +1,35 @@
+/* replicas/compare.h - followers compare what is committed with their leaders, slowly, by digests; where sound records differ the majority's are
+ * right (judge.h), and the others are condemned and mended (heal.h).
+ *
+ * Belongs to the shard's thread. A partition in which nothing was committed since it was compared is not read again before the next
+ * pass over everything (scrub.rest.ms). */
+#ifndef BROKER_REPLICAS_COMPARE_H
+#define BROKER_REPLICAS_COMPARE_H
+
+#include "base/list.h"
+
+#include <stdint.h>
+
+struct comparison;
+struct heal_request;
+struct shard;
+struct shard_partition;
+
+struct comparing {
+    struct list_node queue;     /* shard_partition.compare_link: more is committed than was compared */
+    struct comparison *current; /* owned; NULL: none is under way */
+    uint64_t next_ms;           /* not before */
+    uint64_t pass_ms;           /* when everything is to be compared again */
+};
+
+void compare_init(struct shard *shard);
+void compare_deinit(struct shard *shard);
+
+/* More is committed of what this broker follows. */
+void compare_want(struct shard *shard, struct shard_partition *partition);
+void compare_forget(struct shard *shard, struct shard_partition *partition); /* it is about to go */
+/* Another replica says that the range differs here, though this one leads. */
+void compare_doubted(struct shard *shard, const struct heal_request *request);
+void compare_run(struct shard *shard); /* once per turn */
+
+#endif

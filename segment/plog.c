@@ -240,6 +240,26 @@ uint64_t plog_size_bytes(const struct plog *plog)
     return plog->size_bytes;
 }
 
+uint64_t plog_bytes_from(const struct plog *plog, uint64_t offset)
+{
+    uint64_t before = 0, size, base, end;
+    uint32_t at;
+
+    if (offset >= plog->end_offset) return 0;
+    if (offset <= plog->start_offset || plog->segment_count == 0) {
+        base = plog->start_offset; /* all is in memory yet */
+        return offset <= base ? plog->size_bytes : plog->size_bytes / (plog->end_offset - base) * (plog->end_offset - offset);
+    }
+    at = plog_find_segment(plog, offset);
+    for (uint32_t i = 0; i < at; i++)
+        before += plog->segments[i]->size;
+    base = plog->segments[at]->base_offset;
+    end = at + 1 < plog->segment_count ? plog->segments[at + 1]->base_offset : plog->end_offset;
+    size = at + 1 < plog->segment_count ? plog->segments[at]->size : plog->size_bytes > before ? plog->size_bytes - before : 0;
+    if (offset > base && end > base) before += (uint64_t)((double)size * (double)(offset - base) / (double)(end - base));
+    return before < plog->size_bytes ? plog->size_bytes - before : 0;
+}
+
 uint32_t plog_segment_count(const struct plog *plog)
 {
     return plog->segment_count;

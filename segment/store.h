@@ -99,6 +99,8 @@ uint64_t plog_end_offset(const struct plog *plog);     /* next offset to be writ
 uint64_t plog_written_offset(const struct plog *plog); /* end of what the kernel has (survives kill -9) */
 uint64_t plog_durable_offset(const struct plog *plog); /* end of what is synced */
 uint64_t plog_size_bytes(const struct plog *plog);
+/* About how many bytes lie at `offset` and behind it: exact where a segment begins, in between by the share of its offsets. */
+uint64_t plog_bytes_from(const struct plog *plog, uint64_t offset);
 uint32_t plog_segment_count(const struct plog *plog);
 
 /* 0, or why it accepts no appends: MESH_ESTORAGE (poisoned by a failed write or sync), MESH_EFULL (no space

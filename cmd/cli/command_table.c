@@ -15,7 +15,7 @@ const struct option_spec command_client_options[] = {
 const size_t command_client_option_count = COUNT_OF(command_client_options);
 
 const struct command_group command_groups[] = {
-    {"topic", "Create, list, describe, alter and delete topics"},
+    {"topic", "Create, list, describe, alter, delete, move and balance topics"},
     {"key", "The secret that makes a broker one of the mesh"},
     {"bench", "Measure how fast a broker is, from here"},
 };
@@ -86,6 +86,17 @@ static const struct option_spec topic_alter_options[] = {
 
 static const struct option_spec topic_delete_options[] = {
     {"if-exists", OPTION_FLAG, NULL, "Succeed when there is no such topic", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec topic_move_options[] = {
+    {"to", OPTION_TEXT, "BROKER[,...]", "The brokers that shall keep the replicas, by name, uuid or node id; the first one leads by preference", NULL, NULL, 0, 0, false},
+    {"cancel", OPTION_FLAG, NULL, "Take the move back: the replicas stay where they were", NULL, NULL, 0, 0, false},
+    {"no-wait", OPTION_FLAG, NULL, "Do not wait until it has ended", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec topic_balance_options[] = {
+    {"dry-run", OPTION_FLAG, NULL, "Only say what would move", NULL, NULL, 0, 0, false},
+    {"no-wait", OPTION_FLAG, NULL, "Do not wait until it has ended", NULL, NULL, 0, 0, false},
 };
 
 static const struct option_spec produce_options[] = {
@@ -259,7 +270,8 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      OPTIONS(topic_list_options), CLIENT},
     {COMMAND_TOPIC_DESCRIBE, "topic describe", "NAME", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
      "Show a topic's partitions and configuration",
-     "Shows where each partition is, what it holds, and how the topic is configured.",
+     "Shows where each partition is, what it holds, and how the topic is configured. Of the replicas, + stands behind one that a move brings in, and - behind one "
+     "that goes when the move ends; what replicas out of sync miss, and how much of a move is copied, stands in the last column.",
      "mesh topic describe orders\nmesh topic describe orders --json",
      NO_OPTIONS, CLIENT},
     {COMMAND_TOPIC_ALTER, "topic alter", "NAME", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
@@ -272,6 +284,21 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Deletes a topic and all its records. There is no way back.",
      "mesh topic delete orders",
      OPTIONS(topic_delete_options), CLIENT},
+    {COMMAND_TOPIC_MOVE, "topic move", "TOPIC[/PARTITION]", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Move replicas to other brokers",
+     "Gives a partition's replicas to the brokers of --to, or those of a whole topic: then each partition begins with another one of them, so that they all lead. "
+     "Records are copied first; when the new replicas are in sync, the others go, in one step: nothing is less safe meanwhile, and records come and go as ever. "
+     "Some copies are made at a time (the setting moves.per.broker), the others wait for their turn.\n\n"
+     "On a terminal it shows how far it is. Ctrl-C only stops watching: the move goes on, also when brokers stop and come back. How many replicas a topic has is "
+     "its setting: mesh topic alter NAME --set replicas=N.",
+     "mesh topic move orders/2 --to b1,b2,b4\nmesh topic move orders --to b1,b2,b4 --no-wait\nmesh topic move orders --cancel",
+     OPTIONS(topic_move_options), CLIENT},
+    {COMMAND_TOPIC_BALANCE, "topic balance", "[TOPIC]", 0, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Spread replicas evenly over the brokers",
+     "Moves as few replicas as it takes to give all brokers as many, of one topic or of all together. A mesh does this by itself, gently, a while after a broker has joined, "
+     "when the brokers are far apart; this does it now, and to the end. Watching is as with 'mesh topic move'.",
+     "mesh topic balance --dry-run\nmesh topic balance orders",
+     OPTIONS(topic_balance_options), CLIENT},
     {COMMAND_PRODUCE, "produce", "TOPIC [FILE]...", 1, SIZE_MAX, OPERAND_TOPIC, OPERAND_FILE,
      "Send records from standard input or files",
      "Sends records to a topic, from the files one after the other or from standard input; - stands for standard input. A topic that does not "
@@ -302,8 +329,8 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "mesh status\nmesh status --json",
      NO_OPTIONS, CLIENT},
     {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
-     "Say why a broker leads a partition",
-     "Shows who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "
+     "Say why a partition is led and kept as it is",
+     "Shows where its replicas are, what cannot be done with it now and why, who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "
      "1,000,000 for being in sync, 100,000 for each step (0 to 9) of how far its log reaches, 50,000 for standing in the preferred zone, 4,000 for each point of health (0 to 10), "
      "30 for each point of idleness (0 to 100), 900 for having been placed as leader. The highest wins.",
      "mesh why orders/0\nmesh why orders/0 --json",

@@ -143,6 +143,12 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     json_writer_unsigned(&json, status->partitions_under_replicated);
     json_writer_key(&json, "offline");
     json_writer_unsigned(&json, status->partitions_offline);
+    json_writer_key(&json, "at_risk");
+    json_writer_unsigned(&json, status->partitions_at_risk);
+    json_writer_key(&json, "moving");
+    json_writer_unsigned(&json, status->partitions_moving);
+    json_writer_key(&json, "queued");
+    json_writer_unsigned(&json, status->partitions_queued);
     json_writer_end_object(&json);
     write_problems(&json, status);
     json_writer_key(&json, "uptime_ms");
@@ -217,10 +223,13 @@ static int status_people(const struct mesh_status_info *status, struct buffer *t
         err = buffer_printf(text, "members     %u alive, %u suspect, %u dead, %u left ('mesh members' names them)\n",
                             status->members_alive, status->members_suspect, status->members_dead, status->members_left);
     if (err == 0)
-        err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u offline\n",
+        err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u at risk, %u offline\n",
                             terminal_count(status->topics, topics),
                             terminal_count(status->partitions, partitions),
-                            status->partitions_under_replicated, status->partitions_offline);
+                            status->partitions_under_replicated, status->partitions_at_risk, status->partitions_offline);
+    if (err == 0 && status->partitions_moving != 0)
+        err = buffer_printf(text, "moves       %u partition%s on the move, %u of them waiting for their turn ('mesh topic describe' shows how far)\n",
+                            status->partitions_moving, status->partitions_moving == 1 ? "" : "s", status->partitions_queued);
     if (err == 0)
         err = buffer_printf(text, "stored      %s; %s free on the disk\n",
                             terminal_bytes(status->stored_bytes, stored),

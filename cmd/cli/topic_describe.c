@@ -16,6 +16,37 @@ static void write_ids(struct json_writer *json, const char *key, const int32_t *
     json_writer_end_array(json);
 }
 
+/* Of each replica what the table says with signs and words. missing_records is null where the leader has not heard of it. */
+static void write_details(struct json_writer *json, const struct mesh_partition_info *partition)
+{
+    json_writer_key(json, "details");
+    json_writer_begin_array(json);
+    for (size_t i = 0; i < partition->replica_count; i++) {
+        const struct mesh_replica_info *replica = &partition->details[i];
+
+        json_writer_begin_object(json);
+        json_writer_key(json, "node_id");
+        json_writer_integer(json, replica->node_id);
+        json_writer_key(json, "in_sync");
+        json_writer_boolean(json, replica->is_in_sync != 0);
+        json_writer_key(json, "eligible");
+        json_writer_boolean(json, replica->is_eligible != 0);
+        json_writer_key(json, "adding");
+        json_writer_boolean(json, replica->is_adding != 0);
+        json_writer_key(json, "removing");
+        json_writer_boolean(json, replica->is_removing != 0);
+        json_writer_key(json, "missing_records");
+        if (replica->missing_records < 0) json_writer_null(json);
+        else json_writer_integer(json, replica->missing_records);
+        json_writer_key(json, "missing_bytes");
+        json_writer_unsigned(json, replica->missing_bytes);
+        json_writer_end_object(json);
+    }
+    json_writer_end_array(json);
+    json_writer_key(json, "queued");
+    json_writer_boolean(json, partition->is_queued != 0);
+}
+
 static void write_partition(struct json_writer *json, const struct mesh_partition_info *partition)
 {
     json_writer_begin_object(json);
@@ -35,6 +66,7 @@ static void write_partition(struct json_writer *json, const struct mesh_partitio
     json_writer_integer(json, partition->log_end);
     json_writer_key(json, "bytes");
     json_writer_unsigned(json, partition->size_bytes);
+    write_details(json, partition);
     json_writer_key(json, "problem");
     if (partition->error == 0)
         json_writer_null(json);
@@ -93,6 +125,79 @@ static void cell_ids(struct table *table, const int32_t *ids, size_t count)
     buffer_deinit(&list);
 }
 
+/* "4+,1,2,3-": 4 comes, 3 goes. */
+static void cell_replicas(struct table *table, const struct mesh_partition_info *partition)
+{
+    struct buffer list = BUFFER_INIT;
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < partition->replica_count; i++) {
+        const struct mesh_replica_info *replica = &partition->details[i];
+
+        err = buffer_printf(&list, "%s%d%s", i > 0 ? "," : "", replica->node_id, replica->is_adding ? "+" : replica->is_removing ? "-" : "");
+    }
+    if (err != 0) table->error = err;
+    table_cell(table, "%.*s", (int)list.size, list.data != NULL ? (const char *)list.data : "");
+    buffer_deinit(&list);
+}
+
+static int append_move(const struct mesh_partition_info *partition, struct buffer *state)
+{
+    char volume[TERMINAL_FIGURE_SIZE];
+    uint64_t total = 0, missing = 0;
+    bool is_moving = false;
+
+    for (size_t i = 0; i < partition->replica_count; i++) {
+        const struct mesh_replica_info *replica = &partition->details[i];
+
+        is_moving = is_moving || replica->is_adding || replica->is_removing;
+        if (!replica->is_adding) continue;
+        total += partition->size_bytes;
+        missing += replica->missing_records < 0 ? partition->size_bytes : replica->missing_bytes;
+    }
+    if (!is_moving) return 0;
+    if (partition->is_queued) return buffer_append_string(state, "a move waits for its turn");
+    if (total == 0) return buffer_append_string(state, "moving");
+    return buffer_printf(state, "moving: %.0f %% of %s copied", 100. * (double)(total - (missing < total ? missing : total)) / (double)total,
+                         terminal_bytes(total, volume));
+}
+
+/* Replicas that ought to be in sync and are not; of the others what they miss for a moment is of no interest. */
+static int append_lag(const struct mesh_partition_info *partition, struct buffer *state)
+{
+    char records[TERMINAL_FIGURE_SIZE];
+    int err = 0;
+
+    for (size_t i = 0; i < partition->replica_count && err == 0; i++) {
+        const struct mesh_replica_info *replica = &partition->details[i];
+        const char *complete = replica->is_eligible ? ", complete as far as was acknowledged" : "";
+
+        if (replica->is_in_sync || replica->is_adding) continue;
+        if (state->size > 0) err = buffer_append_string(state, "; ");
+        if (err == 0 && replica->missing_records < 0)
+            err = buffer_printf(state, "%d does not follow%s", replica->node_id, complete);
+        else if (err == 0)
+            err = buffer_printf(state, "%d misses %s records%s", replica->node_id, terminal_count((uint64_t)replica->missing_records, records), complete);
+    }
+    return err;
+}
+
+static void cell_state(struct table *table, const struct mesh_partition_info *partition)
+{
+    struct buffer state = BUFFER_INIT;
+    int err = 0;
+
+    if (partition->error != 0)
+        err = buffer_append_string(&state, partition->problem[0] != '\0' ? partition->problem : mesh_strerror(partition->error));
+    else
+        err = append_move(partition, &state);
+    if (err == 0 && partition->error == 0) err = append_lag(partition, &state);
+    if (err != 0) table->error = err;
+    if (state.size == 0) table_cell(table, "ok");
+    else table_cell(table, "%.*s", (int)state.size, (const char *)state.data);
+    buffer_deinit(&state);
+}
+
 static int partition_table(const struct mesh_topic_info *topic, struct buffer *text, bool has_colours)
 {
     static const struct table_column columns[] = {
@@ -112,16 +217,12 @@ static int partition_table(const struct mesh_topic_info *topic, struct buffer *t
         else
             table_cell(&table, "%d", partition->leader);
         table_cell(&table, "%d", partition->leader_epoch);
-        cell_ids(&table, partition->replicas, partition->replica_count);
+        cell_replicas(&table, partition);
         cell_ids(&table, partition->isr, partition->isr_count);
         table_cell(&table, "%lld", (long long)partition->log_start);
         table_cell(&table, "%lld", (long long)partition->high_watermark);
         table_cell(&table, "%s", terminal_bytes(partition->size_bytes, bytes));
-        if (partition->error == 0)
-            table_cell(&table, "ok");
-        else
-            table_cell(&table, "%s",
-                       partition->problem[0] != '\0' ? partition->problem : mesh_strerror(partition->error));
+        cell_state(&table, partition);
     }
     err = table_write(&table, text, has_colours);
     table_deinit(&table);

@@ -236,3 +236,17 @@ int value_parse_bytes(const char *text, uint8_t to[VALUE_BYTES_MAX], size_t *ret
     *ret_size = size;
     return 0;
 }
+
+int value_parse_partition(const char *text, char *topic, size_t topic_size, int32_t *ret_partition)
+{
+    const char *slash = strrchr(text, '/');
+    size_t size = slash == NULL ? strlen(text) : (size_t)(slash - text);
+    int64_t partition = -1;
+
+    if (size == 0 || size >= topic_size) return MESH_EINVAL;
+    if (slash != NULL && value_parse_integer(slash + 1, 0, INT32_MAX, &partition) != 0) return MESH_EINVAL;
+    memcpy(topic, text, size);
+    topic[size] = '\0';
+    *ret_partition = (int32_t)partition;
+    return 0;
+}

@@ -27,6 +27,9 @@ int value_parse_duration(const char *text, int64_t *ret_ms);
  *   -10m                       a duration before now_ms */
 int value_parse_time(const char *text, int64_t now_ms, int64_t *ret_time_ms);
 
+/* TOPIC or TOPIC/NUMBER: the name into `topic` (topic_size bytes), and the number, or -1 without one. Names have no slash. */
+int value_parse_partition(const char *text, char *topic, size_t topic_size, int32_t *ret_partition);
+
 /* Text with the escapes \t \n \r \0 \\ and \xHH, as bytes: 1 to VALUE_BYTES_MAX. */
 int value_parse_bytes(const char *text, uint8_t to[VALUE_BYTES_MAX], size_t *ret_size);
 

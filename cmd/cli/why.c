@@ -43,6 +43,14 @@ static void write_candidate(struct json_writer *json, const struct mesh_candidat
     json_writer_end_object(json);
 }
 
+/* A sentence, or null when nothing is in the way. */
+static void write_obstacle(struct json_writer *json, const char *key, const char *sentence)
+{
+    json_writer_key(json, key);
+    if (sentence[0] != '\0') json_writer_text(json, sentence);
+    else json_writer_null(json);
+}
+
 static int why_json(const struct mesh_why_info *why, struct buffer *text)
 {
     struct json_writer json;
@@ -65,6 +73,10 @@ static int why_json(const struct mesh_why_info *why, struct buffer *text)
     json_writer_unsigned(&json, why->decided_index);
     json_writer_key(&json, "reason");
     json_writer_text(&json, why->reason);
+    json_writer_key(&json, "placement");
+    json_writer_text(&json, why->placement);
+    write_obstacle(&json, "writes_blocked", why->writes);
+    write_obstacle(&json, "reads_blocked", why->reads);
     json_writer_key(&json, "candidates");
     json_writer_begin_array(&json);
     for (size_t i = 0; i < why->candidate_count; i++)
@@ -112,19 +124,10 @@ static int why_people(const struct mesh_why_info *why, struct buffer *text)
     if (err == 0 && why->was_elected)
         err = buffer_printf(text, "Decided in entry %llu of the metadata log; leader epoch %d.\n", (unsigned long long)why->decided_index,
                             why->leader_epoch);
+    if (err == 0 && why->placement[0] != '\0') err = buffer_printf(text, "Placement: %s.\n", why->placement);
+    if (err == 0 && why->writes[0] != '\0') err = buffer_printf(text, "Writing:   %s.\n", why->writes);
+    if (err == 0 && why->reads[0] != '\0') err = buffer_printf(text, "Reading:   %s.\n", strcmp(why->reads, why->writes) == 0 ? "the same" : why->reads);
     return err != 0 ? err : append_candidates(why, text, terminal_has_colours(STDOUT_FILENO));
-}
-
-/* TOPIC/PARTITION; the name into `topic`, which is as large as the operand. Names have no slash. */
-static bool split_operand(const char *operand, char *topic, int64_t *ret_partition)
-{
-    const char *slash = strrchr(operand, '/');
-
-    if (slash == NULL || slash == operand) return false;
-    if (value_parse_integer(slash + 1, 0, INT32_MAX, ret_partition) != 0) return false;
-    memcpy(topic, operand, (size_t)(slash - operand));
-    topic[slash - operand] = '\0';
-    return true;
 }
 
 int command_why(const struct arguments *arguments)
@@ -134,14 +137,14 @@ int command_why(const struct arguments *arguments)
     struct buffer text = BUFFER_INIT;
     struct mesh_why *why;
     struct session session;
-    int64_t partition;
+    int32_t partition;
     int err, code;
 
-    if (strlen(operand) >= sizeof(topic) || !split_operand(operand, topic, &partition))
+    if (value_parse_partition(operand, topic, sizeof(topic), &partition) != 0 || partition < 0)
         return failure_usage("why", "a partition is written TOPIC/NUMBER, for example orders/0");
     code = (int)session_open(arguments, &session);
     if (code != EXIT_DONE) return code;
-    err = mesh_why_get(session.client, topic, (int32_t)partition, &why);
+    err = mesh_why_get(session.client, topic, partition, &why);
     if (err != 0) {
         code = (int)session_fail(&session, err, "asking why %s is led as it is", operand);
     } else {

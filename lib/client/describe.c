@@ -15,11 +15,51 @@ static const char *text(const char *string)
     return string != NULL ? string : "";
 }
 
+static int contains(const int32_t *list, size_t count, int32_t node_id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == node_id) return 1;
+    return 0;
+}
+
+/* The broker leaves out what replicas miss when none misses anything; and says nothing where the leader could not be asked. */
+static void fill_details(const struct message_partition *from, struct mesh_replica_info *to)
+{
+    bool is_told = from->replica_count != 0 && from->missing_record_count == from->replica_count && from->missing_byte_count == from->replica_count;
+
+    for (size_t i = 0; i < from->replica_count; i++) {
+        int32_t node_id = from->replicas[i];
+
+        to[i] = (struct mesh_replica_info){
+            .node_id = node_id,
+            .is_in_sync = contains(from->isr, from->isr_count, node_id),
+            .is_eligible = contains(from->elr, from->elr_count, node_id),
+            .is_adding = contains(from->adding, from->adding_count, node_id),
+            .is_removing = contains(from->removing, from->removing_count, node_id),
+            .missing_records = is_told ? (int64_t)from->missing_records_plus_one[i] - 1 : from->error != 0 ? -1 : 0,
+            .missing_bytes = is_told ? from->missing_bytes[i] : 0,
+        };
+    }
+}
+
+static size_t count_replicas(const struct message_topic *from)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < from->partition_count; i++)
+        count += from->partitions[i].replica_count;
+    return count;
+}
+
+/* One piece of memory: the partitions, and behind them the details of all their replicas. */
 static int fill_partitions(const struct message_topic *from, struct mesh_topic_info *to)
 {
-    struct mesh_partition_info *partitions = calloc(from->partition_count + 1, sizeof(*partitions));
+    size_t partitions_size = (from->partition_count + 1) * sizeof(struct mesh_partition_info);
+    struct mesh_partition_info *partitions = calloc(1, partitions_size + count_replicas(from) * sizeof(struct mesh_replica_info));
+    struct mesh_replica_info *details;
 
     if (partitions == NULL) return MESH_ENOMEM;
+    details = (struct mesh_replica_info *)(void *)((char *)partitions + partitions_size);
     for (size_t i = 0; i < from->partition_count; i++) {
         const struct message_partition *partition = &from->partitions[i];
         partitions[i] = (struct mesh_partition_info){
@@ -36,7 +76,11 @@ static int fill_partitions(const struct message_topic *from, struct mesh_topic_i
             .size_bytes = partition->size_bytes,
             .error = partition->error,
             .problem = text(partition->problem),
+            .details = details,
+            .is_queued = partition->is_queued,
         };
+        fill_details(partition, details);
+        details += partition->replica_count;
     }
     to->partitions = partitions;
     to->partition_count = from->partition_count;

@@ -82,6 +82,9 @@ static int fill(struct mesh_status *status)
     to->members_left = from->members_left;
     to->voters = status->voters;
     to->voter_count = from->voter_count;
+    to->partitions_at_risk = from->partitions_at_risk;
+    to->partitions_moving = from->partitions_moving;
+    to->partitions_queued = from->partitions_queued;
     return 0;
 }
 

@@ -45,6 +45,9 @@ static void fill(struct mesh_why *why)
         .reason = text(from->reason),
         .candidates = why->candidates,
         .candidate_count = from->candidate_count,
+        .placement = text(from->placement),
+        .writes = text(from->writes),
+        .reads = text(from->reads),
     };
 }
 

@@ -42,6 +42,8 @@ enum frame_op {
     FRAME_OP_WHY = 16,
     FRAME_OP_REMOVE = 17,
     FRAME_OP_RECOVER = 18,
+    FRAME_OP_TOPIC_MOVE = 19,
+    FRAME_OP_TOPIC_BALANCE = 20,
     FRAME_OP_HEAL = 32, /* between brokers only: cmd/broker/replicas/heal_message.h */
 };
 

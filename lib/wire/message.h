@@ -180,6 +180,13 @@ struct message_partition {
     uint64_t high_watermark, log_start, log_end, size_bytes;
     int error;
     char *problem; /* empty: none */
+    int32_t *elr, *adding, *removing; /* of the replicas; adding and removing: while a move lasts */
+    size_t elr_count, adding_count, removing_count;
+    bool is_queued; /* the move waits for its turn */
+    /* What the leader knows of each replica, in their order; count 0: nobody misses anything, or nobody said. */
+    uint64_t *missing_records_plus_one; /* 0: not heard in this epoch */
+    uint64_t *missing_bytes;            /* about */
+    size_t missing_record_count, missing_byte_count;
 };
 struct message_topic {
     int error; /* e.g. MESH_EUNKNOWN_TOPIC; then only name is set */
@@ -194,6 +201,29 @@ struct message_topic_response {
     struct message_topic *topics;
     size_t topic_count;
     char *remark; /* a change that is allowed, and perhaps not meant: a sentence, or "" (NULL, when it is encoded) */
+};
+
+/* Replicas that are to move. */
+struct message_topic_move {
+    char *topic;
+    int32_t partition; /* -1: all, each beginning with another one of the brokers */
+    char **brokers;    /* names, uuids or node ids, the preferred leader first */
+    size_t broker_count;
+    bool is_cancel; /* back to the replicas before */
+};
+struct message_topic_balance {
+    char *topic; /* empty: all topics */
+    bool is_dry;
+};
+struct message_move {
+    char *topic;
+    uint32_t partition;
+    int32_t *from, *to; /* replicas, without those that come, and without those that go */
+    size_t from_count, to_count;
+};
+struct message_moves_response {
+    struct message_move *moves;
+    size_t move_count;
 };
 struct list_offsets_entry {
     struct uuid topic_id;
@@ -235,6 +265,7 @@ struct message_status_response {
     struct message_broker *brokers;
     size_t broker_count;
     uint32_t topics_total, partitions_total, partitions_under_replicated, partitions_offline;
+    uint32_t partitions_at_risk, partitions_moving, partitions_queued;
     struct message_problem *problems;
     size_t problem_count;
     uint64_t uptime_ms, stored_bytes, disk_free_bytes;
@@ -324,6 +355,7 @@ struct message_candidate {
 };
 struct message_why_response {
     char *topic, *leader_name, *reason;
+    char *placement, *writes, *reads; /* sentences; writes and reads empty: possible */
     struct uuid topic_id;
     uint32_t partition;
     int32_t leader, leader_epoch; /* now; leader: node id, -1 none */
@@ -352,6 +384,9 @@ struct message_why_response {
     X(topic_alter, message_topic_alter)                                                                       \
     X(topic_describe, message_topic_describe)                                                                 \
     X(topic_response, message_topic_response)                                                                 \
+    X(topic_move, message_topic_move)                                                                         \
+    X(topic_balance, message_topic_balance)                                                                   \
+    X(moves_response, message_moves_response)                                                                 \
     X(list_offsets_request, message_list_offsets_request)                                                     \
     X(list_offsets_response, message_list_offsets_response)                                                   \
     X(init_producer_response, message_init_producer_response)                                                 \

@@ -153,6 +153,9 @@ static void status_response_from_wire(struct conversion *conversion, const Mesh_
     to->coordinator = convert_minus_one(conversion, from->coordinator_plus_one);
     to->brokers = brokers_from_wire(conversion, from->brokers, from->n_brokers, &to->broker_count);
     to->topics_total = from->topics_total;
+    to->partitions_at_risk = from->partitions_at_risk;
+    to->partitions_moving = from->partitions_moving;
+    to->partitions_queued = from->partitions_queued;
     to->partitions_total = from->partitions_total;
     to->partitions_under_replicated = from->partitions_under_replicated;
     to->partitions_offline = from->partitions_offline;
@@ -175,6 +178,9 @@ static void status_response_to_wire(struct conversion *conversion, const struct 
     to->coordinator_plus_one = convert_plus_one(conversion, from->coordinator);
     to->brokers = brokers_to_wire(conversion, from->brokers, from->broker_count, &to->n_brokers);
     to->topics_total = from->topics_total;
+    to->partitions_at_risk = from->partitions_at_risk;
+    to->partitions_moving = from->partitions_moving;
+    to->partitions_queued = from->partitions_queued;
     to->partitions_total = from->partitions_total;
     to->partitions_under_replicated = from->partitions_under_replicated;
     to->partitions_offline = from->partitions_offline;

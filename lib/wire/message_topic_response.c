@@ -16,6 +16,14 @@ static int32_t *ids_from_wire(struct conversion *conversion, const int32_t *from
     return to;
 }
 
+static uint64_t *numbers_from_wire(struct conversion *conversion, const uint64_t *from, size_t count, size_t *ret_count)
+{
+    uint64_t *to = convert_array(conversion, count, sizeof(*to), ret_count);
+
+    if (*ret_count > 0) memcpy(to, from, count * sizeof(*to));
+    return to;
+}
+
 static void partition_from_wire(struct conversion *conversion, const Mesh__Wire__Partition *from,
                                 struct message_partition *to)
 {
@@ -31,6 +39,13 @@ static void partition_from_wire(struct conversion *conversion, const Mesh__Wire_
     to->size_bytes = from->size_bytes;
     to->error = convert_error(conversion, from->error);
     to->problem = convert_string(conversion, from->problem);
+    to->elr = ids_from_wire(conversion, from->elr, from->n_elr, &to->elr_count);
+    to->adding = ids_from_wire(conversion, from->adding, from->n_adding, &to->adding_count);
+    to->removing = ids_from_wire(conversion, from->removing, from->n_removing, &to->removing_count);
+    to->is_queued = from->is_queued;
+    to->missing_records_plus_one =
+        numbers_from_wire(conversion, from->missing_records_plus_one, from->n_missing_records_plus_one, &to->missing_record_count);
+    to->missing_bytes = numbers_from_wire(conversion, from->missing_bytes, from->n_missing_bytes, &to->missing_byte_count);
 }
 
 static void topic_from_wire(struct conversion *conversion, const Mesh__Wire__Topic *from,
@@ -75,6 +90,17 @@ static void partition_to_wire(const struct message_partition *from, Mesh__Wire__
     to->size_bytes = from->size_bytes;
     to->error = from->error;
     to->problem = from->problem;
+    to->elr = from->elr;
+    to->n_elr = from->elr_count;
+    to->adding = from->adding;
+    to->n_adding = from->adding_count;
+    to->removing = from->removing;
+    to->n_removing = from->removing_count;
+    to->is_queued = from->is_queued;
+    to->missing_records_plus_one = from->missing_records_plus_one;
+    to->n_missing_records_plus_one = from->missing_record_count;
+    to->missing_bytes = from->missing_bytes;
+    to->n_missing_bytes = from->missing_byte_count;
 }
 
 static void topic_to_wire(struct conversion *conversion, const struct message_topic *from,
@@ -110,6 +136,11 @@ static void topic_deinit(struct message_topic *topic)
     for (size_t i = 0; i < topic->partition_count; i++) {
         free(topic->partitions[i].replicas);
         free(topic->partitions[i].isr);
+        free(topic->partitions[i].elr);
+        free(topic->partitions[i].adding);
+        free(topic->partitions[i].removing);
+        free(topic->partitions[i].missing_records_plus_one);
+        free(topic->partitions[i].missing_bytes);
         free(topic->partitions[i].problem);
     }
     free(topic->partitions);

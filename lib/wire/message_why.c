@@ -36,6 +36,9 @@ static void why_response_from_wire(struct conversion *conversion, const Mesh__Wi
     to->was_elected = from->was_elected;
     to->decided_index = from->decided_index;
     to->reason = convert_string(conversion, from->reason);
+    to->placement = convert_string(conversion, from->placement);
+    to->writes = convert_string(conversion, from->writes);
+    to->reads = convert_string(conversion, from->reads);
     to->candidates = convert_array(conversion, from->n_candidates, sizeof(*to->candidates), &to->candidate_count);
     for (size_t i = 0; i < to->candidate_count; i++) {
         to->candidates[i].node_id = from->candidates[i]->node_id;
@@ -60,6 +63,9 @@ static void why_response_to_wire(struct conversion *conversion, const struct mes
     to->was_elected = from->was_elected;
     to->decided_index = from->decided_index;
     to->reason = from->reason;
+    to->placement = from->placement;
+    to->writes = from->writes;
+    to->reads = from->reads;
     to->candidates = convert_pointers(conversion, from->candidate_count, sizeof(**to->candidates), &to->n_candidates);
     for (size_t i = 0; i < to->n_candidates; i++) {
         mesh__wire__candidate__init(to->candidates[i]);
@@ -84,6 +90,9 @@ void message_deinit_why_response(struct message_why_response *message)
     free(message->topic);
     free(message->leader_name);
     free(message->reason);
+    free(message->placement);
+    free(message->writes);
+    free(message->reads);
     *message = (struct message_why_response){0};
 }
 

@@ -40,6 +40,22 @@ struct slice decision_command(const struct decision *decision)
     return buffer_slice(&decision->command);
 }
 
+int decision_preview(const struct image *image, const struct decision *decision, struct image **ret_next)
+{
+    struct raft_entry entry = {.index = image_applied_index(image) + 1, .term = image_applied_term(image), .type = RAFT_ENTRY_COMMAND};
+    int err;
+
+    if (decision->change_count == 0) {
+        *ret_next = image_ref(image);
+        return 0;
+    }
+    entry.body = decision_command(decision);
+    metadata_chain(image_chain(image), &entry, entry.chain);
+    err = image_apply(image, &entry, 1, ret_next);
+    MESH_ASSERT(err == 0 || err == MESH_ENOMEM); /* what was decided from an image can be applied to it */
+    return err;
+}
+
 int decision_refuse(struct decision *decision, int err, const char *format, ...)
 {
     va_list arguments;

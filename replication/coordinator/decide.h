@@ -28,6 +28,10 @@ void decision_deinit(struct decision *decision);
 /* The body of the COMMAND entry that makes the decision true; lives as long as the decision. Only when change_count is not 0. */
 struct slice decision_command(const struct decision *decision);
 
+/* The image as it would be if the decision were the next entry: for people who ask what would happen. The caller ends *ret_next with image_unref().
+ * Errors: MESH_ENOMEM. */
+int decision_preview(const struct image *image, const struct decision *decision, struct image **ret_next);
+
 /* What the caller knows beyond the image, of as many brokers as it likes; those that are missing count as well and idle. Evidence only
  * ranks: it never makes anybody eligible, nor anything true. */
 struct decide_broker_facts {

@@ -2,6 +2,7 @@
 #include "replication/coordinator/replica_facts.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static uint32_t bits_in(uint32_t mask)
 {
@@ -10,7 +11,10 @@ static uint32_t bits_in(uint32_t mask)
 
 static void count(struct replica_count *to, const struct image_topic *topic, uint32_t partition, bool is_so)
 {
-    if (is_so && to->count++ == 0) snprintf(to->first, sizeof(to->first), "%s/%u", topic->name, partition);
+    size_t used = strlen(to->first);
+
+    if (!is_so || to->count++ >= REPLICA_NAMED_MAX) return;
+    snprintf(to->first + used, sizeof(to->first) - used, "%s%s/%u", used == 0 ? "" : ", ", topic->name, partition);
 }
 
 static void count_offline(const struct image_topic *topic, uint32_t i, const struct image_partition *partition, struct replica_facts *facts)
@@ -27,11 +31,12 @@ static void count_led(const struct image_topic *topic, uint32_t i, const struct 
 {
     uint32_t factor = image_partition_factor(partition), in_sync = bits_in(partition->isr), min = image_min_insync(topic, factor);
     uint32_t wanted = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_REPLICAS);
-    bool is_short = wanted > factor || bits_in(partition->isr & ~partition->adding) < factor;
+    bool is_missing_one = bits_in(partition->isr & ~partition->adding) < factor, is_short = wanted > factor || is_missing_one;
 
     count(&facts->refusing, topic, i, in_sync < min);
     count(&facts->at_risk, topic, i, in_sync == min && is_short);
-    count(&facts->under_replicated, topic, i, bits_in(partition->isr & ~partition->adding) < factor);
+    count(&facts->under_replicated, topic, i, is_missing_one);
+    count(&facts->degraded, topic, i, is_missing_one && in_sync > min);
 }
 
 void replica_facts_of_topic(const struct image_topic *topic, struct replica_facts *facts)
@@ -99,6 +104,8 @@ size_t replica_problems(const struct replica_facts *facts, struct replica_proble
                                          "start the brokers that are missing, or give the topic others: mesh topic move"};
     static const struct kind at_risk = {"at risk", "just as many replicas are in sync as min.insync asks for: one more failure and writes are refused",
                                         "start the brokers that are missing; replicas of those that are gone are made anew after a while"};
+    static const struct kind degraded = {"under-replicated", "a replica is missing; min.insync can do without it",
+                                         "start the brokers that are missing; replicas of those that are gone are made anew after a while"};
     static const struct kind wishes = {"with fewer replicas than wanted", "the setting replicas asks for more brokers than could be given",
                                        "add brokers, or lower it: mesh topic alter NAME --set replicas=N"};
     size_t count = 0;
@@ -108,6 +115,7 @@ size_t replica_problems(const struct replica_facts *facts, struct replica_proble
     tell(&facts->away, &away, problems, &count);
     tell(&facts->refusing, &refusing, problems, &count);
     tell(&facts->at_risk, &at_risk, problems, &count);
+    tell(&facts->degraded, &degraded, problems, &count);
     tell(&facts->wishes_unmet, &wishes, problems, &count);
     return count;
 }

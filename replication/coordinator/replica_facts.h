@@ -7,9 +7,10 @@
 #include "replication/coordinator/image.h"
 
 /* How many partitions are so, and the first of them. */
+#define REPLICA_NAMED_MAX 3
 struct replica_count {
     uint64_t count;
-    char first[300]; /* "orders/3"; "" when there is none */
+    char first[800]; /* REPLICA_NAMED_MAX at most: "orders/3, orders/4, users/0"; "" when there is none */
 };
 
 struct replica_facts {
@@ -21,6 +22,7 @@ struct replica_facts {
     struct replica_count refusing;         /* led, but |ISR| < min.insync: acks=all is refused */
     struct replica_count at_risk;          /* led, and |ISR| is min.insync while there should be more replicas: one more failure and it refuses, or is offline */
     struct replica_count under_replicated; /* led, and a replica is missing from the ISR (newcomers of a move are not missing) */
+    struct replica_count degraded;         /* of those: it neither refuses nor is at risk */
     struct replica_count wishes_unmet;     /* fewer replicas than the setting `replicas` asks for, and none on its way */
     struct replica_count moving;           /* replicas are being added or removed; of those: */
     struct replica_count queued;           /* waiting for their turn */
@@ -32,9 +34,9 @@ void replica_facts_of_topic(const struct image_topic *topic, struct replica_fact
 void replica_facts_collect(const struct image *image, struct replica_facts *ret_facts);
 
 /* What is wrong now and what to do about it, the worst first; what was chosen (narrow) or is over (reset) is not among it. Returns how many. */
-#define REPLICA_PROBLEMS_MAX 6
+#define REPLICA_PROBLEMS_MAX 7
 struct replica_problem {
-    char what[400];
+    char what[1000];
     const char *meaning, *remedy; /* static */
 };
 size_t replica_problems(const struct replica_facts *facts, struct replica_problem problems[REPLICA_PROBLEMS_MAX]);

@@ -138,6 +138,23 @@ void replica_get_receipt(const struct replica *replica, uint64_t end_offset, str
     }
 }
 
+bool replica_member_end(const struct replica *replica, int32_t node_id, uint64_t *ret_end)
+{
+    if (!replica_leads(replica)) return false;
+    if (node_id == replica->partition.self) {
+        *ret_end = replica->partition.log_end;
+        return true;
+    }
+    for (size_t i = 0; i < replica_peer_count(replica); i++) {
+        const struct replica_peer *peer = &replica->peers->at[i];
+
+        if (peer->node_id != node_id || !peer->has_acked) continue;
+        *ret_end = peer->written;
+        return true;
+    }
+    return false;
+}
+
 /* ---- appends ---- */
 
 int replica_build_epoch_start(const struct replica *replica, int64_t now_wall_ms, struct buffer *to)

@@ -158,6 +158,9 @@ uint64_t replica_own_position(const struct replica *replica);
 
 /* How far the follower on that broker has written the log, as far as it has said in this epoch; 0: it has not. */
 uint64_t replica_position_of(const struct replica *replica, int32_t node_id);
+/* How far a replica goes, as its leader knows: what it has written, by its last word in this epoch. False: this is not the leader, or nothing was
+ * heard of it yet. */
+bool replica_member_end(const struct replica *replica, int32_t node_id, uint64_t *ret_end);
 
 struct replica_receipt {
     uint32_t held;   /* replicas that have written up to `end_offset`, the leader included */

@@ -154,6 +154,82 @@ class Moves(MeshCase):
         self.until("records flow", load.flows(), *brokers)
         load.finish(*brokers)
 
+    def replicas(self, broker, topic, partition=0):
+        return self.partitions(broker, topic)[partition]["replicas"]
+
+    def test_a_move_outlives_its_source_its_target_and_its_coordinator(self):
+        brokers = self.begin(5, "orders", 1, 3, "--set", "segment.bytes=1048576")
+        load = Load(self, "orders", brokers)
+        nodes = dict(zip(self.nodes_of(brokers), brokers))
+        before = self.replicas(brokers[0], "orders")
+        others = sorted(set(nodes) - set(before))
+        wished = [*others, before[0]]
+        self.until("records flow", load.flows(), *brokers)
+        leader = self.partitions(brokers[0], "orders")[0]["leader"]
+        source, target = nodes[leader], nodes[others[0]]
+        asked = next(broker for broker in brokers if broker not in (source, target))
+        target.process.send_signal(signal.SIGSTOP)  # the move cannot end before it was killed
+        self.mesh("topic", "move", "orders/0", "--to", ",".join(map(str, wished)), "--no-wait", broker=asked, seconds=60)
+        self.until("it has begun", lambda: any(d["adding"] for d in self.partitions(asked, "orders")[0]["details"]), *brokers)
+        source.kill()
+        self.until("another one leads", lambda: self.partitions(asked, "orders")[0]["leader"] not in (leader, -1), *brokers)
+        self.assertTrue(any(d["adding"] for d in self.partitions(asked, "orders")[0]["details"]))
+        source.start()
+        coordinator = self.broker_of(brokers, self.status(asked)["coordinator"])
+        for victim in {coordinator, target}:
+            victim.kill()
+            victim.start()
+        self.until("it has moved", lambda: self.replicas(brokers[0], "orders") == wished and self.at_rest(brokers[0], "orders", 3)(), *brokers, seconds=120)
+        self.until("records flow", load.flows(), *brokers)
+        load.finish(*brokers)
+
+    def test_moving_by_command(self):
+        brokers = self.begin(3, "orders", 2, 1)
+        self.mesh("produce", "orders", "--partition", 0, stdin=b"some\nrecords\n")
+        self.mesh("topic", "alter", "orders", "--set", "replicas=1")
+        facts = self.mesh("topic", "move", "orders", "--to", "b1,b2", "--json", code=None)
+        self.assertEqual(facts.code, 1, str(facts))
+        self.assertIn("replicas", facts.json["error"]["message"])
+        done = self.mesh("topic", "move", "orders", "--to", "b1", "--json").json
+        self.assertEqual(done["done"], True)
+        node = self.node_of(brokers[1], brokers[0])
+        self.assertEqual([self.replicas(brokers[0], "orders", i) for i in range(2)], [[node], [node]])
+        self.assertEqual(self.mesh("topic", "move", "orders/0", "--to", node).out, b"")  # it is there: quiet in a pipe
+        self.assertEqual(self.mesh("consume", "orders", "--until-end", broker=brokers[2]).out, b"some\nrecords\n")
+        plan = self.mesh("topic", "balance", "orders", "--dry-run", "--json").json
+        self.assertEqual([len(plan["moves"]), plan["done"], self.replicas(brokers[0], "orders", 1)], [1, False, [node]])
+        self.assertEqual(self.mesh("topic", "balance", "orders", "--json").json["done"], True)
+        self.assertNotEqual(self.replicas(brokers[0], "orders", 0), self.replicas(brokers[0], "orders", 1))
+        for words, code in ((("orders/9", "--to", "b1"), 1), (("orders/0", "--to", "nobody"), 1), (("orders/0", "--cancel"), 1), (("orders/0",), 2),
+                            (("orders/x", "--to", "b1"), 2), (("orders/0", "--to", "b1", "--cancel"), 2)):
+            self.assertEqual(self.mesh("topic", "move", *words, code=None).code, code, words)
+
+    def test_a_move_that_cannot_go_on_is_shown_and_taken_back(self):
+        brokers = self.begin(4, "orders", 1, 3, "--set", "min.insync=2")
+        before = self.replicas(brokers[0], "orders")
+        nodes = dict(zip(self.nodes_of(brokers), brokers))
+        target = next(node for node in nodes if node not in before)
+        asked = next(broker for node, broker in nodes.items() if node == before[0])
+        nodes[target].process.send_signal(signal.SIGSTOP)  # it copies nothing
+        try:
+            self.mesh("topic", "move", "orders/0", "--to", f"{target},{before[0]},{before[1]}", "--no-wait", broker=asked)
+            watcher = self.spawn("topic", "move", "orders/0", "--to", f"{target},{before[1]},{before[0]}", "--json", stdout=-1, stderr=-1,
+                                 env=self.command_environment(asked))
+            self.until("it is seen", lambda: any(d["adding"] for d in self.partitions(asked, "orders")[0]["details"]), *brokers)
+            self.assertEqual(self.status(asked)["partitions"]["moving"], 1)
+            why = self.mesh("why", "orders/0", "--json", broker=asked).json
+            self.assertRegex(why["placement"], "copied to|waits for its turn")
+            self.assertIsNone(why["writes_blocked"])
+            self.until("the second one is under way", lambda: self.replicas(asked, "orders")[1] == before[1], *brokers)
+            watcher.send_signal(signal.SIGINT)
+            stopped = self.finish(watcher, code=128 + signal.SIGINT)
+            self.assertEqual(stopped.json["done"], False)
+            self.assertIn(b"goes on", stopped.err)
+            self.mesh("topic", "move", "orders/0", "--cancel", broker=asked)
+            self.until("all is as before", lambda: sorted(self.replicas(asked, "orders")) == sorted(before) and self.at_rest(asked, "orders", 3)(), *brokers)
+        finally:
+            nodes[target].process.send_signal(signal.SIGCONT)
+
 
 if __name__ == "__main__":
     main()

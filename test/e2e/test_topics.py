@@ -103,7 +103,7 @@ class Topics(Case):
         status = self.mesh("status", "--json").json
         self.assertLessEqual({"cluster", "coordinator", "brokers", "partitions", "problems"}, set(status))
         self.assertRegex(status["cluster"], UUID)
-        self.assertEqual(status["partitions"], {"total": 7, "under_replicated": 0, "offline": 0})
+        self.assertEqual(status["partitions"], {"total": 7, "under_replicated": 0, "offline": 0, "at_risk": 0, "moving": 0, "queued": 0})
         self.assertEqual(status["problems"], [])
         self.assertEqual(len(status["brokers"]), 1)
         self.assertEqual(status["brokers"][0]["broker"], status["coordinator"])

@@ -190,6 +190,22 @@ static void fail_partitions(struct leader_ask *ask, int error)
     }
 }
 
+/* Its replicas may stand in another order than here. */
+static void take_missing(struct message_partition *to, const struct message_partition *from)
+{
+    if (to->missing_bytes == NULL || from->missing_record_count != from->replica_count || from->missing_byte_count != from->replica_count ||
+        from->replica_count == 0)
+        return;
+    to->missing_record_count = to->missing_byte_count = to->replica_count;
+    for (size_t i = 0; i < to->replica_count; i++) {
+        for (size_t k = 0; k < from->replica_count; k++) {
+            if (from->replicas[k] != to->replicas[i]) continue;
+            to->missing_records_plus_one[i] = from->missing_records_plus_one[k];
+            to->missing_bytes[i] = from->missing_bytes[k];
+        }
+    }
+}
+
 static void take_partition(const struct leader_ask *ask, struct message_topic *topic, const struct message_partition *from)
 {
     struct message_partition *to;
@@ -201,6 +217,7 @@ static void take_partition(const struct leader_ask *ask, struct message_topic *t
     to->log_start = from->log_start;
     to->log_end = from->log_end;
     to->size_bytes = from->size_bytes;
+    take_missing(to, from);
     to->error = from->error;
     to->problem = NULL;
 }
@@ -285,6 +302,7 @@ static int describe_led(struct arena *arena, const struct image_topic *topic, in
         to->leader = node_id;
         to->leader_epoch = partition.leader_epoch;
         message->partition_count++;
+        if (partition.replica_count > 1 && describe_replicas(arena, &partition, to) != 0) return MESH_ENOMEM;
     }
     return 0;
 }

@@ -42,9 +42,38 @@ static int describe_configs(struct arena *arena, const struct image_topic *topic
     return 0;
 }
 
-static int describe_replicas(struct arena *arena, const struct image_partition *partition,
-                             struct message_partition *message)
+/* Room for what the leader says of each replica; the shards fill it in. */
+static int reserve_missing(struct arena *arena, uint32_t replica_count, struct message_partition *message)
 {
+    if (replica_count == 1) return 0;
+    message->missing_records_plus_one = arena_alloc(arena, replica_count, sizeof(message->missing_records_plus_one[0]));
+    message->missing_bytes = arena_alloc(arena, replica_count, sizeof(message->missing_bytes[0]));
+    return message->missing_records_plus_one == NULL || message->missing_bytes == NULL ? MESH_ENOMEM : 0;
+}
+
+/* ELR and a move: rare, so they take memory only where they are. */
+static int describe_unusual(struct arena *arena, const struct image_partition *partition, struct message_partition *message)
+{
+    uint32_t count = partition->replica_count;
+
+    message->is_queued = partition->is_queued;
+    if ((partition->elr | partition->adding | partition->removing) == 0) return 0;
+    message->elr = arena_alloc(arena, count, 3 * sizeof(message->elr[0]));
+    if (message->elr == NULL) return MESH_ENOMEM;
+    message->adding = message->elr + count;
+    message->removing = message->adding + count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (partition->elr >> i & 1) message->elr[message->elr_count++] = partition->replicas[i];
+        if (partition->adding >> i & 1) message->adding[message->adding_count++] = partition->replicas[i];
+        if (partition->removing >> i & 1) message->removing[message->removing_count++] = partition->replicas[i];
+    }
+    return 0;
+}
+
+int describe_replicas(struct arena *arena, const struct image_partition *partition, struct message_partition *message)
+{
+    int err;
+
     message->replicas = arena_alloc(arena, partition->replica_count, 2 * sizeof(message->replicas[0]));
     if (message->replicas == NULL) return MESH_ENOMEM;
     message->isr = message->replicas + partition->replica_count;
@@ -53,7 +82,8 @@ static int describe_replicas(struct arena *arena, const struct image_partition *
         message->replicas[i] = partition->replicas[i];
         if ((partition->isr >> i & 1) != 0) message->isr[message->isr_count++] = partition->replicas[i];
     }
-    return 0;
+    err = describe_unusual(arena, partition, message);
+    return err != 0 ? err : reserve_missing(arena, partition->replica_count, message);
 }
 
 static int describe_partitions(struct arena *arena, const struct image *image,
@@ -204,18 +234,14 @@ int describe_add_problem(struct arena *arena, struct message_status_response *st
     return 0;
 }
 
-static int count_partitions(void *user, const struct image_topic *topic)
+static void count_partitions(const struct replica_facts *facts, struct message_status_response *status)
 {
-    struct message_status_response *status = user;
-    struct image_partition partition;
-
-    for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
-        status->partitions_total++;
-        status->partitions_offline += partition.leader == IMAGE_NO_LEADER;
-        status->partitions_under_replicated +=
-            (uint32_t)__builtin_popcount(partition.isr) < partition.replica_count;
-    }
-    return 0;
+    status->partitions_total = (uint32_t)facts->partitions;
+    status->partitions_offline = (uint32_t)facts->offline.count;
+    status->partitions_under_replicated = (uint32_t)facts->under_replicated.count;
+    status->partitions_at_risk = (uint32_t)facts->at_risk.count;
+    status->partitions_moving = (uint32_t)facts->moving.count;
+    status->partitions_queued = (uint32_t)facts->queued.count;
 }
 
 /* An append is refused when it would take the disk below the minimum; a batch of usual size does so from a
@@ -277,12 +303,14 @@ int describe_status(struct arena *arena, const struct image *image, const struct
         .members_dead = facts->members_dead,
         .members_left = facts->members_left,
     };
+    struct replica_facts replicas;
     int err = describe_brokers(arena, image, &status.brokers, &status.broker_count);
 
     status.version = arena_strdup(arena, facts->version);
     status.problems = arena_alloc(arena, DESCRIBE_PROBLEMS_MAX, sizeof(status.problems[0]));
     if (err != 0 || status.version == NULL || status.problems == NULL) return MESH_ENOMEM;
-    image_each_topic(image, count_partitions, &status);
+    replica_facts_collect(image, &replicas);
+    count_partitions(&replicas, &status);
     err = storage_problems(arena, facts, &status);
     if (err == 0 && facts->members_dead != 0)
         err = describe_add_problem(arena, &status,
@@ -291,11 +319,7 @@ int describe_status(struct arena *arena, const struct image *image, const struct
                           "they answer nobody; what only they hold can be neither written nor read",
                           "start them again; 'mesh members' shows since when each is dead");
     if (err == 0) err = describe_voters(arena, image, facts, &status);
-    if (err == 0) err = describe_mesh_problems(arena, image, facts, &status);
-    if (err == 0 && status.partitions_offline != 0)
-        err = describe_add_problem(
-            arena, &status, arena_printf(arena, "%u partition(s) have no leader", status.partitions_offline),
-            "they can be neither written nor read", "start the brokers that hold their replicas");
+    if (err == 0) err = describe_mesh_problems(arena, image, facts, &replicas, &status);
     if (err == 0) *ret_status = status;
     return err;
 }

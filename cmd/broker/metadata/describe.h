@@ -29,11 +29,14 @@ int describe_topic(struct description *description, const struct image *image,
 int describe_topics(struct description *description, const struct image *image,
                     const struct message_topic_describe *request);
 
+/* Replicas, ISR, ELR and a move of one partition, and room for what its leader says of each. Errors: MESH_ENOMEM. */
+int describe_replicas(struct arena *arena, const struct image_partition *partition, struct message_partition *message);
+
 /* Into `arena`. coordinator: node id of this broker while a mesh has one broker. Errors: MESH_ENOMEM. */
 int describe_cluster(struct arena *arena, const struct image *image, int32_t coordinator,
                      struct message_cluster_response *ret_cluster);
 
-/* What WHY asks: who leads a partition, since when, and how all that might have led it were judged. Into `arena` (`request` is borrowed for
+/* What WHY asks: who leads a partition, since when, how all that might have led it were judged, where it is, and what cannot be done with it now. Into `arena` (`request` is borrowed for
  * as long). Errors: MESH_EUNKNOWN_TOPIC (or no such partition), MESH_ENOMEM. */
 int describe_why(struct arena *arena, const struct image *image, const struct message_why_request *request,
                  struct message_why_response *ret_why);

@@ -133,15 +133,12 @@ static int voters_promise(struct arena *arena, const struct image *image, const 
 
 /* ---- replicas ---- */
 
-static int replicas_are_missing(struct arena *arena, const struct image *image, struct message_status_response *status)
+static int replicas_are_missing(struct arena *arena, const struct replica_facts *facts, struct message_status_response *status)
 {
     struct replica_problem problems[REPLICA_PROBLEMS_MAX];
-    struct replica_facts facts;
-    size_t count;
+    size_t count = replica_problems(facts, problems);
     int err = 0;
 
-    replica_facts_collect(image, &facts);
-    count = replica_problems(&facts, problems);
     for (size_t i = 0; i < count && err == 0; i++)
         err = describe_add_problem(arena, status, arena_strdup(arena, problems[i].what), problems[i].meaning, problems[i].remedy);
     return err;
@@ -224,7 +221,7 @@ static int metadata_disk(struct arena *arena, const struct describe_facts *facts
 }
 
 int describe_mesh_problems(struct arena *arena, const struct image *image, const struct describe_facts *facts,
-                           struct message_status_response *status)
+                           const struct replica_facts *replicas, struct message_status_response *status)
 {
     int err = metadata_disk(arena, facts, status);
 
@@ -234,6 +231,6 @@ int describe_mesh_problems(struct arena *arena, const struct image *image, const
     if (err == 0 && facts->coordinator < 0) err = no_coordinator(arena, facts, status);
     if (err == 0) err = voters_promise(arena, image, facts, status);
     if (err == 0) err = fenced_brokers(arena, image, facts, status);
-    if (err == 0) err = replicas_are_missing(arena, image, status);
+    if (err == 0) err = replicas_are_missing(arena, replicas, status);
     return err;
 }

@@ -117,6 +117,14 @@ void metadata_remove(struct metadata *metadata, const struct message_remove_requ
 typedef void metadata_recover_fn(void *user, int error, const char *message, const struct message_recover_response *response);
 void metadata_recover(struct metadata *metadata, const struct message_recover_request *request, metadata_recover_fn *done, void *user);
 
+/* Replicas that are to be elsewhere: one partition's, or those of a whole topic; or back where they were. `response` says what was set going and is
+ * done's while it runs; it is empty when all is so already. Errors by done(): MESH_EUNKNOWN_TOPIC, MESH_ENOTFOUND (a broker; nothing moves that
+ * could be cancelled), MESH_EINVAL (a name that many have; no brokers), what decide_move() refuses, and those of node_request(). */
+typedef void metadata_moves_fn(void *user, int error, const char *message, const struct message_moves_response *response);
+void metadata_move(struct metadata *metadata, const struct message_topic_move *request, metadata_moves_fn *done, void *user);
+/* Spreads the replicas of a topic, or of all, evenly; a dry one says what would move, as far as this broker knows, and asks nobody. */
+void metadata_balance(struct metadata *metadata, const struct message_topic_balance *request, metadata_moves_fn *done, void *user);
+
 /* What leaders want their ISRs to be: `body` is node_encode_alter()'s, copied. error 0: `results` for node_decode_results(), borrowed. */
 typedef void metadata_results_fn(void *user, int error, struct slice results);
 void metadata_alter_partitions(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);

@@ -82,6 +82,8 @@ void metadata_tell_answered(struct metadata *metadata);
 /* The disk has failed: this broker's image will never show what they asked for. */
 void metadata_fail_requests(struct metadata *metadata, int error);
 void metadata_request_retire(struct metadata *metadata, const struct uuid *broker, bool accepts_loss, metadata_plain_fn *done, void *user);
+/* An operation that is answered by the image alone. Takes `body`, which was made with error `err`. */
+void metadata_request_plain(struct metadata *metadata, enum node_op op, struct buffer *body, int err, metadata_plain_fn *done, void *user);
 void metadata_drop_requests(struct metadata *metadata); /* each is answered with MESH_ESHUTDOWN */
 
 #endif

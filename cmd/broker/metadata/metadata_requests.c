@@ -170,18 +170,26 @@ void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, m
     ask(metadata, request, NODE_OP_PRODUCER_IDS, &body, node_encode_producer_ids(&body, count));
 }
 
-void metadata_request_retire(struct metadata *metadata, const struct uuid *broker, bool accepts_loss, metadata_plain_fn *done, void *user)
+void metadata_request_plain(struct metadata *metadata, enum node_op op, struct buffer *body, int err, metadata_plain_fn *done, void *user)
 {
     struct metadata_request *request = calloc(1, sizeof(*request));
-    struct buffer body = BUFFER_INIT;
 
     if (request == NULL) {
+        buffer_deinit(body);
         done(user, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM));
         return;
     }
     request->plain_done = done;
     request->user = user;
-    ask(metadata, request, NODE_OP_BROKER_RETIRE, &body, node_encode_retire(&body, broker, accepts_loss, false));
+    ask(metadata, request, op, body, err);
+}
+
+void metadata_request_retire(struct metadata *metadata, const struct uuid *broker, bool accepts_loss, metadata_plain_fn *done, void *user)
+{
+    struct buffer body = BUFFER_INIT;
+    int err = node_encode_retire(&body, broker, accepts_loss, false);
+
+    metadata_request_plain(metadata, NODE_OP_BROKER_RETIRE, &body, err, done, user);
 }
 
 static void ask_about_replicas(struct metadata *metadata, enum node_op op, struct slice body, metadata_results_fn *done, void *user)

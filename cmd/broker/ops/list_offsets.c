@@ -135,3 +135,25 @@ void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint3
         .is_end_unknown = !replica_end_is_known(&partition->replica),
     };
 }
+
+bool partition_facts_missing(struct shard *shard, const struct uuid *topic_id, uint32_t number, const int32_t *nodes, size_t count,
+                             uint64_t *ret_records_plus_one, uint64_t *ret_bytes)
+{
+    struct shard_partition *partition = shard_partition_find(shard, topic_id, number);
+    const struct replica *replica = partition == NULL ? NULL : &partition->replica;
+    bool is_complete = true;
+    uint64_t end;
+
+    if (replica == NULL || !replica_leads(replica)) return false;
+    for (size_t i = 0; i < count && is_complete; i++)
+        is_complete = replica_member_end(replica, nodes[i], &end) && end >= replica->partition.log_end;
+    if (is_complete) return false;
+    for (size_t i = 0; i < count; i++) {
+        bool is_known = replica_member_end(replica, nodes[i], &end);
+
+        if (is_known && end < replica->partition.log_start) end = replica->partition.log_start;
+        ret_records_plus_one[i] = is_known ? replica->partition.log_end - end + 1 : 0;
+        ret_bytes[i] = is_known ? plog_bytes_from(partition->plog, end) : 0;
+    }
+    return true;
+}

@@ -82,6 +82,11 @@ static void fill_topic(struct shard *shard, uint32_t shard_count, struct message
             partition->error = MESH_EAGAIN;
             partition->problem = (char *)(uintptr_t)"its new leader has not heard its in-sync replicas yet: where its records end is not known";
         }
+        if (partition->missing_bytes == NULL) continue; /* one replica */
+        if (!partition_facts_missing(shard, &topic->topic_id, partition->partition, partition->replicas, partition->replica_count,
+                                     partition->missing_records_plus_one, partition->missing_bytes))
+            continue;
+        partition->missing_record_count = partition->missing_byte_count = partition->replica_count;
     }
 }
 

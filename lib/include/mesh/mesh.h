@@ -230,6 +230,15 @@ MESH_EXPORT int mesh_topic_create(struct mesh_client *client, const char *name, 
 MESH_EXPORT int mesh_topic_alter(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
 MESH_EXPORT int mesh_topic_delete(struct mesh_client *client, const char *name);
 
+/* One replica. What it misses is what the leader knows, and nothing where that was not asked or does not answer. */
+struct mesh_replica_info {
+    int32_t node_id;
+    int is_in_sync;
+    int is_eligible;            /* out of sync, and complete all the same: it may lead (ELR) */
+    int is_adding, is_removing; /* a move brings it in; it goes when the move ends */
+    int64_t missing_records;    /* -1: the leader has not heard of it */
+    uint64_t missing_bytes;     /* about */
+};
 struct mesh_partition_info {
     int32_t partition, leader, leader_epoch;
     const int32_t *replicas, *isr;
@@ -238,6 +247,8 @@ struct mesh_partition_info {
     uint64_t size_bytes;
     int error;           /* 0, or why it cannot serve */
     const char *problem; /* "" or a sentence */
+    const struct mesh_replica_info *details; /* of the replicas, in their order: replica_count of them */
+    int is_queued;                           /* its move waits for its turn */
 };
 struct mesh_config_info {
     const char *key, *value;
@@ -259,6 +270,31 @@ MESH_EXPORT int mesh_topic_describe(struct mesh_client *client, const char *name
 MESH_EXPORT size_t mesh_topic_list_count(const struct mesh_topic_list *list);
 MESH_EXPORT const struct mesh_topic_info *mesh_topic_list_get(const struct mesh_topic_list *list, size_t index);
 MESH_EXPORT void mesh_topic_list_free(struct mesh_topic_list *list);
+
+/* Replicas that move. The records are copied before anything goes, so nothing is less safe meanwhile; it goes on whoever is watching, and is seen in
+ * mesh_topic_describe(): details that are being added, and what they miss. */
+struct mesh_move_info {
+    const char *topic;
+    int32_t partition;
+    const int32_t *from, *to; /* the replicas before, and when it has ended; the first is the preferred leader. Equal: it was taken back */
+    size_t from_count, to_count;
+};
+struct mesh_moves; /* owns what its infos point to */
+
+/* A partition's replicas become these brokers' (names, uuids or node ids, the preferred leader first). partition -1: of every partition of the topic,
+ * each beginning with another one of them. *ret_moves says what was set going: nothing where all is so already. An earlier move of the partition
+ * ends first. Errors: MESH_EUNKNOWN_TOPIC (or partition), MESH_ENOTFOUND (a broker), MESH_EINVALID_REPLICATION (a broker that is not up, too few, ...),
+ * MESH_EBUSY (the move under way can no longer be taken back), MESH_EINVAL, MESH_EUNREACHABLE, MESH_ETIMEDOUT (it may have been set going), ... */
+MESH_EXPORT int mesh_topic_move(struct mesh_client *client, const char *topic, int32_t partition, const char *const *brokers, size_t broker_count,
+                                struct mesh_moves **ret_moves);
+/* Back to the replicas before. Errors: as above; MESH_ENOTFOUND: nothing moves. */
+MESH_EXPORT int mesh_topic_move_cancel(struct mesh_client *client, const char *topic, int32_t partition, struct mesh_moves **ret_moves);
+/* Spreads the replicas of a topic evenly over the brokers, or with NULL those of all topics, by as few moves as that takes. is_dry: says what would move, and
+ * changes nothing. Errors: as above. */
+MESH_EXPORT int mesh_topic_balance(struct mesh_client *client, const char *topic, int is_dry, struct mesh_moves **ret_moves);
+MESH_EXPORT size_t mesh_moves_count(const struct mesh_moves *moves);
+MESH_EXPORT const struct mesh_move_info *mesh_moves_get(const struct mesh_moves *moves, size_t index);
+MESH_EXPORT void mesh_moves_free(struct mesh_moves *moves);
 
 struct mesh_broker_info {
     int32_t node_id;
@@ -292,6 +328,8 @@ struct mesh_status_info {
     uint32_t members_alive, members_suspect, members_dead, members_left; /* as the answering broker sees them */
     const struct mesh_voter_info *voters; /* who decides about the metadata: more than half of those that vote */
     size_t voter_count;
+    uint32_t partitions_at_risk; /* one more failure and they take no acks of all */
+    uint32_t partitions_moving, partitions_queued; /* replicas come or go; of those: waiting for their turn */
 };
 struct mesh_status;
 MESH_EXPORT int mesh_status_get(struct mesh_client *client, struct mesh_status **ret_status);
@@ -411,6 +449,9 @@ struct mesh_why_info {
     const char *reason;     /* a sentence */
     const struct mesh_candidate_info *candidates; /* every replica, in the order of placement */
     size_t candidate_count;
+    const char *placement; /* a sentence: where its replicas are, and whether that is as it should be */
+    const char *writes;    /* why acks of all are not given now; "": they are */
+    const char *reads;     /* why nothing can be read now; "": it can */
 };
 struct mesh_why; /* owns what its info points to */
 

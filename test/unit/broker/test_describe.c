@@ -226,6 +226,31 @@ START_TEST(an_election_is_told_with_every_candidate)
 }
 END_TEST
 
+START_TEST(what_cannot_be_done_now_is_said)
+{
+    struct message_why_response why;
+    struct arena arena = ARENA_INIT;
+
+    open_history(3);
+    ask_why(&arena, &why);
+    ck_assert_msg(strstr(why.placement, "its records are kept by brokers 1 (broker), ") == why.placement, "%s", why.placement);
+    ck_assert_str_eq(why.writes, "");
+    ck_assert_str_eq(why.reads, "");
+    fence(1);
+    fence(2);
+    ask_why(&arena, &why);
+    ck_assert_str_eq(why.writes, "acks=all is refused: 1 of the 2 replicas that min.insync asks for is in sync; not up: brokers 1 (broker), 2 (broker)");
+    ck_assert_str_eq(why.reads, "");
+    fence(3);
+    ask_why(&arena, &why);
+    ck_assert_msg(strstr(why.reads, "nobody leads it: only brokers ") == why.reads, "%s", why.reads);
+    ck_assert_msg(strstr(why.reads, "; not up: brokers ") != NULL, "%s", why.reads);
+    ck_assert_str_eq(why.reads, why.writes);
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(one_replica_has_no_other_candidate)
 {
     struct message_why_response why;
@@ -350,6 +375,7 @@ int main(void)
     tcase_add_test(tcase, an_election_is_told_with_every_candidate);
     tcase_add_test(tcase, one_replica_has_no_other_candidate);
     tcase_add_test(tcase, why_refuses_what_does_not_exist);
+    tcase_add_test(tcase, what_cannot_be_done_now_is_said);
     tcase_add_loop_test(tcase, problems_are_said_with_a_remedy, 0, ROWS(status_cases));
     tcase_add_loop_test(tcase, problems_of_the_coordination_are_said_with_a_remedy, 0, ROWS(mesh_cases));
     tcase_set_timeout(tcase, 100);

@@ -1,5 +1,6 @@
 /* How facts are written: JSON, tables, filled text, figures, progress. */
 #include "cmd/cli/json_writer.h"
+#include "cmd/cli/move_watch.h"
 #include "cmd/cli/progress.h"
 #include "cmd/cli/table.h"
 #include "cmd/cli/terminal.h"
@@ -244,6 +245,27 @@ START_TEST(progress_tells_the_rest_when_the_total_is_known)
 }
 END_TEST
 
+static const struct {
+    struct move_progress progress;
+    double seconds;
+    const char *line;
+} move_cases[] = {
+    {{3, 0, 3, 0, 0, 0}, 0, "0 of 3 partitions moved, 3 wait for their turn"},
+    {{3, 1, 1, 200000000, 50000000, 0}, 5, "1 of 3 partitions moved, 1 waits for its turn  25 % of 200 MB  10.0 MB/s  ETA 15 s"},
+    {{1, 0, 0, 200000000, 150000000, 100000000}, 5, "0 of 1 partition moved  75 % of 200 MB  10.0 MB/s  ETA 5.00 s"}, /* what was there says no speed */
+    {{1, 1, 0, 200000000, 200000000, 0}, 5, "1 of 1 partition moved  100 % of 200 MB  40.0 MB/s"},
+};
+START_TEST(moves_tell_how_far_they_are)
+{
+    char line[200];
+
+    move_progress_format(line, sizeof(line), &move_cases[_i].progress, move_cases[_i].seconds);
+    ck_assert_str_eq(line, move_cases[_i].line);
+    move_progress_format(line, 12, &move_cases[_i].progress, move_cases[_i].seconds); /* cut off, not overrun */
+    ck_assert_uint_eq(strlen(line), 11);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli output");
@@ -261,6 +283,7 @@ int main(void)
     tcase_add_loop_test(tcase, figures_read_well, 0, COUNT_OF(figure_cases));
     tcase_add_loop_test(tcase, durations_read_well, 0, COUNT_OF(seconds_cases));
     tcase_add_test(tcase, progress_tells_the_rest_when_the_total_is_known);
+    tcase_add_loop_test(tcase, moves_tell_how_far_they_are, 0, COUNT_OF(move_cases));
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -72,6 +72,26 @@ START_TEST(duration_is_seconds_unless_a_unit_says_otherwise)
 }
 END_TEST
 
+static const struct {
+    const char *text, *topic; /* NULL: refused */
+    int32_t partition;
+} partition_cases[] = {
+    {"orders", "orders", -1}, {"orders/0", "orders", 0}, {"a/2147483647", "a", INT32_MAX}, {"", NULL, 0},       {"/1", NULL, 0},
+    {"orders/", NULL, 0},     {"orders/-1", NULL, 0},    {"orders/x", NULL, 0},            {"a/1/2", "a/1", 2}, {"0123456789012345", NULL, 0},
+};
+START_TEST(a_partition_is_a_topic_and_a_number)
+{
+    char topic[16] = "";
+    int32_t partition = 7;
+    int err = value_parse_partition(partition_cases[_i].text, topic, sizeof(topic), &partition);
+
+    ck_assert_int_eq(err, partition_cases[_i].topic == NULL ? MESH_EINVAL : 0);
+    if (err != 0) return;
+    ck_assert_str_eq(topic, partition_cases[_i].topic);
+    ck_assert_int_eq(partition, partition_cases[_i].partition);
+}
+END_TEST
+
 #define NOW_MS INT64_C(1000000000000)
 static const struct {
     const char *text;
@@ -223,6 +243,7 @@ int main(void)
     tzset();
     tcase_add_loop_test(tcase, integer_is_whole_and_in_range, 0, COUNT_OF(integer_cases));
     tcase_add_loop_test(tcase, size_understands_powers_of_1024, 0, COUNT_OF(size_cases));
+    tcase_add_loop_test(tcase, a_partition_is_a_topic_and_a_number, 0, COUNT_OF(partition_cases));
     tcase_add_loop_test(tcase, duration_is_seconds_unless_a_unit_says_otherwise, 0, COUNT_OF(duration_cases));
     tcase_add_loop_test(tcase, time_is_iso_8601_or_milliseconds_or_relative, 0, COUNT_OF(time_cases));
     tcase_add_loop_test(tcase, bytes_understand_escapes, 0, COUNT_OF(bytes_cases));

@@ -269,6 +269,7 @@ static const struct {
     {"abc", "replicas=3", "fence 3; fence 2; fence 1", "1 partition without a leader, first t/0", ""},
     {"abc", "replicas=3,flush=async", "fence 1; unclean 2; unclean 3", "1 partition without a complete replica, first t/0", ""},
     {"abc", "replicas=3,mode=quorum", "fence 1", "1 partition waiting for a majority of their replicas, first t/0", ""},
+    {"abc", "replicas=3,min.insync=1", "fence 3", "1 partition under-replicated, first t/0", ""},
     {"a", "replicas=1", "", "", ""},
     {"ab", "replicas=3", "", "1 partition at risk, first t/0|1 partition with fewer replicas than wanted, first t/0", ""},
     {"abcd", "replicas=3", "move 124", "", "1 of 1 partitions on the move, 1 of them waiting for their turn"},

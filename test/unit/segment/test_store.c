@@ -400,6 +400,32 @@ START_TEST(a_truncation_is_durable_and_appends_go_on_behind_it)
 }
 END_TEST
 
+START_TEST(the_bytes_behind_an_offset_are_estimated)
+{
+    uint64_t end, before = UINT64_MAX;
+
+    rig.config.segment_bytes = 100000;
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_bytes_from(rig.logs[0], 0), 0);
+    rig_fill(&rig, rig.logs[0], 600, 2, 500);
+    for (int pass = 0; pass < 2; pass++) { /* the last ones still in memory, then all in files */
+        end = plog_end_offset(rig.logs[0]);
+        ck_assert_uint_eq(plog_bytes_from(rig.logs[0], 0), plog_size_bytes(rig.logs[0]));
+        ck_assert_uint_eq(plog_bytes_from(rig.logs[0], end), 0);
+        ck_assert_uint_eq(plog_bytes_from(rig.logs[0], end + 7), 0);
+        before = UINT64_MAX;
+        for (uint64_t offset = 0; offset <= end; offset++) {
+            uint64_t bytes = plog_bytes_from(rig.logs[0], offset);
+            double exact = (double)plog_size_bytes(rig.logs[0]) * (double)(end - offset) / (double)end; /* all batches are alike */
+            ck_assert_uint_le(bytes, before);
+            ck_assert_msg((double)bytes > exact - 3000 && (double)bytes < exact + 3000, "%lu of %lu: %lu, not %f", offset, end, bytes, exact);
+            before = bytes;
+        }
+        rig_wait(&rig, 3000);
+    }
+}
+END_TEST
+
 /* Forward, as behind a leader whose retention went on; then back, to 0 too. */
 START_TEST(a_restarted_log_is_empty_and_goes_on_elsewhere)
 {
@@ -661,6 +687,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, memory_and_journal_limits_push_back_and_let_go);
     tcase_add_test(tcase, async_logs_are_written_at_the_end_of_the_turn);
     tcase_add_test(tcase, a_truncation_is_durable_and_appends_go_on_behind_it);
+    tcase_add_test(tcase, the_bytes_behind_an_offset_are_estimated);
     tcase_add_test(tcase, a_restarted_log_is_empty_and_goes_on_elsewhere);
     tcase_add_test(tcase, the_high_watermark_is_kept_and_never_too_high);
     tcase_add_test(tcase, retention_keeps_what_is_not_committed);

@@ -194,6 +194,15 @@ static int32_t *fill_ids(struct fill *fill, size_t *ret_count)
     return ids;
 }
 
+static uint64_t *fill_numbers(struct fill *fill, size_t *ret_count)
+{
+    uint64_t *numbers = fill_array(fill, sizeof(*numbers), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++)
+        numbers[i] = fill_number(fill);
+    return numbers;
+}
+
 static void fill_partition(struct fill *fill, struct message_partition *partition)
 {
     partition->partition = fill_uint32(fill);
@@ -208,6 +217,12 @@ static void fill_partition(struct fill *fill, struct message_partition *partitio
     partition->size_bytes = fill_number(fill);
     partition->error = fill_error(fill);
     partition->problem = fill_string(fill);
+    partition->elr = fill_ids(fill, &partition->elr_count);
+    partition->adding = fill_ids(fill, &partition->adding_count);
+    partition->removing = fill_ids(fill, &partition->removing_count);
+    partition->is_queued = fill_bool(fill);
+    partition->missing_records_plus_one = fill_numbers(fill, &partition->missing_record_count);
+    partition->missing_bytes = fill_numbers(fill, &partition->missing_byte_count);
 }
 
 static void fill_topic_response(struct fill *fill, struct message_topic_response *message)
@@ -224,6 +239,31 @@ static void fill_topic_response(struct fill *fill, struct message_topic_response
             fill_partition(fill, &topic->partitions[j]);
     }
     message->remark = fill_string(fill);
+}
+
+static void fill_topic_move(struct fill *fill, struct message_topic_move *message)
+{
+    message->topic = fill_string(fill);
+    message->partition = fill_or_none(fill);
+    message->brokers = fill_strings(fill, &message->broker_count);
+    message->is_cancel = fill_bool(fill);
+}
+
+static void fill_topic_balance(struct fill *fill, struct message_topic_balance *message)
+{
+    message->topic = fill_string(fill);
+    message->is_dry = fill_bool(fill);
+}
+
+static void fill_moves_response(struct fill *fill, struct message_moves_response *message)
+{
+    message->moves = fill_array(fill, sizeof(*message->moves), &message->move_count);
+    for (size_t i = 0; i < message->move_count; i++) {
+        message->moves[i].topic = fill_string(fill);
+        message->moves[i].partition = fill_uint32(fill);
+        message->moves[i].from = fill_ids(fill, &message->moves[i].from_count);
+        message->moves[i].to = fill_ids(fill, &message->moves[i].to_count);
+    }
 }
 
 static void fill_list_offsets_request(struct fill *fill, struct message_list_offsets_request *message)
@@ -264,6 +304,9 @@ static void fill_status_response(struct fill *fill, struct message_status_respon
     message->partitions_total = fill_uint32(fill);
     message->partitions_under_replicated = fill_uint32(fill);
     message->partitions_offline = fill_uint32(fill);
+    message->partitions_at_risk = fill_uint32(fill);
+    message->partitions_moving = fill_uint32(fill);
+    message->partitions_queued = fill_uint32(fill);
     message->problems = fill_array(fill, sizeof(*message->problems), &message->problem_count);
     for (size_t i = 0; i < message->problem_count; i++)
         message->problems[i] =
@@ -388,6 +431,9 @@ static void fill_why_response(struct fill *fill, struct message_why_response *me
     message->was_elected = fill_bool(fill);
     message->decided_index = fill_number(fill);
     message->reason = fill_string(fill);
+    message->placement = fill_string(fill);
+    message->writes = fill_string(fill);
+    message->reads = fill_string(fill);
     message->candidates = fill_array(fill, sizeof(*message->candidates), &message->candidate_count);
     for (size_t i = 0; i < message->candidate_count; i++) {
         struct message_candidate *candidate = &message->candidates[i];
@@ -415,6 +461,9 @@ static void fill_why_response(struct fill *fill, struct message_why_response *me
     X(topic_alter, message_topic_alter, fill_topic_alter, topic_alter_request)                               \
     X(topic_describe, message_topic_describe, fill_topic_describe, topic_describe_request)                   \
     X(topic_response, message_topic_response, fill_topic_response, topic_response)                           \
+    X(topic_move, message_topic_move, fill_topic_move, topic_move_request)                                   \
+    X(topic_balance, message_topic_balance, fill_topic_balance, topic_balance_request)                       \
+    X(moves_response, message_moves_response, fill_moves_response, moves_response)                           \
     X(list_offsets_request, message_list_offsets_request, fill_list_offsets_request, list_offsets_request)   \
     X(list_offsets_response, message_list_offsets_response, fill_list_offsets_response,                      \
       list_offsets_response)                                                                                 \

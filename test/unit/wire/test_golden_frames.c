@@ -206,6 +206,73 @@ static void encode_why_response(struct buffer *to)
     ck_assert_int_eq(message_encode_why_response(to, &message), 0);
 }
 
+static void encode_why_sentences_response(struct buffer *to)
+{
+    struct message_why_response message = {
+        .topic = (char[]){"orders"},
+        .topic_id = uuid_from(0x10),
+        .partition = 5,
+        .leader = -1,
+        .leader_name = (char[]){""},
+        .leader_epoch = 8,
+        .reason = (char[]){"no leader"},
+        .placement = (char[]){"on 1"},
+        .writes = (char[]){"nobody leads it"},
+        .reads = (char[]){"nobody leads it"},
+    };
+
+    ck_assert_int_eq(message_encode_why_response(to, &message), 0);
+}
+
+/* ---- replicas that move ---- */
+
+static void encode_topic_moving_response(struct buffer *to)
+{
+    int32_t replicas[] = {4, 2, 3, 1}, isr[] = {2, 3}, elr = 1, adding = 4, removing = 1;
+    uint64_t records[] = {301, 1, 1, 0}, bytes[] = {65536, 0, 0, 0};
+    struct message_partition partition = {
+        .partition = 2, .leader = 2, .leader_epoch = 7, .replicas = replicas, .isr = isr, .replica_count = 4, .isr_count = 2,
+        .high_watermark = 1000, .log_end = 1000, .size_bytes = 131072, .elr = &elr, .adding = &adding, .removing = &removing,
+        .elr_count = 1, .adding_count = 1, .removing_count = 1, .is_queued = true, .missing_records_plus_one = records,
+        .missing_bytes = bytes, .missing_record_count = 4, .missing_byte_count = 4,
+    };
+    struct message_topic topic = {.name = (char[]){"orders"}, .topic_id = uuid_from(0x10), .partitions = &partition, .partition_count = 1};
+    struct message_topic_response message = {&topic, 1};
+
+    ck_assert_int_eq(message_encode_topic_response(to, &message), 0);
+}
+
+static void encode_topic_move_request(struct buffer *to)
+{
+    char *brokers[] = {(char[]){"b4"}, (char[]){"2"}};
+    struct message_topic_move message = {.topic = (char[]){"orders"}, .partition = 2, .brokers = brokers, .broker_count = 2};
+
+    ck_assert_int_eq(message_encode_topic_move(to, &message), 0);
+}
+
+static void encode_topic_move_cancel_request(struct buffer *to)
+{
+    struct message_topic_move message = {.topic = (char[]){"orders"}, .partition = -1, .is_cancel = true};
+
+    ck_assert_int_eq(message_encode_topic_move(to, &message), 0);
+}
+
+static void encode_topic_balance_request(struct buffer *to)
+{
+    struct message_topic_balance message = {.topic = (char[]){"orders"}, .is_dry = true};
+
+    ck_assert_int_eq(message_encode_topic_balance(to, &message), 0);
+}
+
+static void encode_moves_response(struct buffer *to)
+{
+    int32_t from[] = {1, 2}, to_list[] = {300, 2};
+    struct message_move move = {.topic = (char[]){"orders"}, .partition = 2, .from = from, .to = to_list, .from_count = 2, .to_count = 2};
+    struct message_moves_response message = {&move, 1};
+
+    ck_assert_int_eq(message_encode_moves_response(to, &message), 0);
+}
+
 /* ---- brokers that are gone for good ---- */
 
 static void encode_remove_request(struct buffer *to)
@@ -511,6 +578,13 @@ static const struct golden_case {
     {"remove_response", 1, FRAME_OP_REMOVE, 17, 0, encode_remove_response, recode_remove_response},
     {"recover_request", 0, FRAME_OP_RECOVER, 18, 0, encode_recover_request, recode_recover_request},
     {"recover_response", 1, FRAME_OP_RECOVER, 18, 0, encode_recover_response, recode_recover_response},
+    {"why_sentences_response", 1, FRAME_OP_WHY, 21, 0, encode_why_sentences_response, recode_why_response},
+    {"topic_moving_response", 1, FRAME_OP_TOPIC_DESCRIBE, 22, 0, encode_topic_moving_response, recode_topic_response},
+    {"topic_move_request", 0, FRAME_OP_TOPIC_MOVE, 23, 0, encode_topic_move_request, recode_topic_move},
+    {"topic_move_cancel_request", 0, FRAME_OP_TOPIC_MOVE, 24, 0, encode_topic_move_cancel_request, recode_topic_move},
+    {"topic_move_response", 1, FRAME_OP_TOPIC_MOVE, 23, 0, encode_moves_response, recode_moves_response},
+    {"topic_balance_request", 0, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_topic_balance_request, recode_topic_balance},
+    {"topic_balance_response", 1, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_moves_response, recode_moves_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

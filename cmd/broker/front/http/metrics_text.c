@@ -126,6 +126,8 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_WHY] = "why",
     [FRAME_OP_REMOVE] = "remove",
     [FRAME_OP_RECOVER] = "recover",
+    [FRAME_OP_TOPIC_MOVE] = "topic_move",
+    [FRAME_OP_TOPIC_BALANCE] = "topic_balance",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

@@ -215,9 +215,11 @@ static json_t *problems_json(const struct message_status_response *status)
 
 int view_status(const struct message_status_response *status, struct buffer *to)
 {
-    json_t *partitions = json_pack("{s:I, s:I, s:I}", "total", (json_int_t)status->partitions_total,
+    json_t *partitions = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)status->partitions_total,
                                    "under_replicated", (json_int_t)status->partitions_under_replicated,
-                                   "offline", (json_int_t)status->partitions_offline);
+                                   "offline", (json_int_t)status->partitions_offline, "at_risk",
+                                   (json_int_t)status->partitions_at_risk, "moving", (json_int_t)status->partitions_moving,
+                                   "queued", (json_int_t)status->partitions_queued);
 
     json_t *members = json_pack("{s:I, s:I, s:I, s:I}", "alive", (json_int_t)status->members_alive, "suspect",
                                 (json_int_t)status->members_suspect, "dead", (json_int_t)status->members_dead, "left",

@@ -23,7 +23,8 @@ int view_topic(const struct message_topic *topic, uint32_t from, bool has_offset
 /* {"cluster", "coordinator", "brokers": [...]} */
 int view_cluster(const struct message_cluster_response *cluster, struct buffer *to);
 
-/* {"cluster", "coordinator", "brokers", "members": {"alive", "suspect", "dead", "left"}, "topics", "partitions": {"total", "under_replicated", "offline"},
+/* {"cluster", "coordinator", "brokers", "members": {"alive", "suspect", "dead", "left"}, "topics", "partitions": {"total", "under_replicated", "offline",
+ * "at_risk", "moving", "queued"},
  * "problems", "uptime_ms", "stored_bytes", "disk_free_bytes", "version"} */
 int view_status(const struct message_status_response *status, struct buffer *to);
 

@@ -207,6 +207,42 @@ static void serve_recover(struct admin_call *call)
     message_deinit_recover_request(&request);
 }
 
+/* ---- replicas that move ---- */
+
+static void on_moves(void *user, int error, const char *message, const struct message_moves_response *response)
+{
+    struct admin_call *call = user;
+
+    if (error == 0) error = message_encode_moves_response(&call->response, response);
+    admin_answer(call, error, message);
+}
+
+static void serve_move(struct admin_call *call)
+{
+    struct message_topic_move request;
+    int err = message_decode_topic_move(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_move(call->control->metadata, &request, on_moves, call);
+    message_deinit_topic_move(&request);
+}
+
+static void serve_balance(struct admin_call *call)
+{
+    struct message_topic_balance request;
+    int err = message_decode_topic_balance(buffer_slice(&call->request), &request);
+
+    if (err != 0) {
+        admin_answer(call, err, "the request cannot be read");
+        return;
+    }
+    metadata_balance(call->control->metadata, &request, on_moves, call);
+    message_deinit_topic_balance(&request);
+}
+
 /* ---- producer ids ---- */
 
 static void on_producer_id(void *user, int error, int64_t producer_id)
@@ -287,7 +323,7 @@ static void serve_keys(struct admin_call *call)
 static bool is_too_early(const struct admin_call *call)
 {
     bool is_change = call->op == FRAME_OP_TOPIC_CREATE || call->op == FRAME_OP_TOPIC_ALTER || call->op == FRAME_OP_TOPIC_DELETE ||
-                     call->op == FRAME_OP_INIT_PRODUCER;
+                     call->op == FRAME_OP_INIT_PRODUCER || call->op == FRAME_OP_TOPIC_MOVE || call->op == FRAME_OP_TOPIC_BALANCE;
 
     return is_change && !call->control->is_ready;
 }
@@ -311,6 +347,8 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_WHY: serve_why(call); break;
     case FRAME_OP_REMOVE: serve_remove(call); break;
     case FRAME_OP_RECOVER: serve_recover(call); break;
+    case FRAME_OP_TOPIC_MOVE: serve_move(call); break;
+    case FRAME_OP_TOPIC_BALANCE: serve_balance(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
     }

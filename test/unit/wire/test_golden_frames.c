@@ -237,7 +237,7 @@ static void encode_topic_moving_response(struct buffer *to)
         .missing_bytes = bytes, .missing_record_count = 4, .missing_byte_count = 4,
     };
     struct message_topic topic = {.name = (char[]){"orders"}, .topic_id = uuid_from(0x10), .partitions = &partition, .partition_count = 1};
-    struct message_topic_response message = {&topic, 1};
+    struct message_topic_response message = {.topics = &topic, .topic_count = 1};
 
     ck_assert_int_eq(message_encode_topic_response(to, &message), 0);
 }

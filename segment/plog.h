@@ -40,6 +40,7 @@ struct plog {
     uint64_t start_offset, end_offset;
     uint64_t filed_offset, synced_offset, durable_offset;
     uint64_t high_watermark; /* what the owner said last; written with the manifest */
+    uint64_t trim_offset;    /* what lies before is given up, a whole segment at a time; 0: the owner has not said so */
     uint64_t size_bytes;
     struct segment_file **segments; /* owned; oldest first; the last one is appended to */
     uint32_t segment_count, segment_capacity;

@@ -42,6 +42,11 @@ static bool is_over(const struct plog *plog, uint64_t bytes_left, const struct s
            bytes_left - segment->size >= (uint64_t)plog->config.retention_bytes;
 }
 
+static bool is_trimmed(const struct plog *plog, const struct segment_file *segment)
+{
+    return segment->size > 0 && segment->next_offset <= plog->trim_offset;
+}
+
 static bool is_settled(const struct segment_file *segment)
 {
     return segment->synced == segment->size && segment->written == segment->size;
@@ -70,6 +75,7 @@ static uint64_t next_due(const struct plog *plog)
     if (may_go(plog, plog->segments[0]) && plog->config.retention_ms >= 0 && plog->segments[0]->size > 0)
         due = earliest(due, at_wall(store, add_clamped(plog->segments[0]->max_timestamp_ms,
                                                        add_clamped(plog->config.retention_ms, 1))));
+    if (may_go(plog, plog->segments[0]) && is_trimmed(plog, plog->segments[0])) due = store->now_ms;
     if (may_go(plog, plog->segments[0]) && plog->segment_count > 1 && is_over(plog, plog->size_bytes, plog->segments[0])) due = store->now_ms;
     if (oldest_producer != INT64_MAX)
         due =
@@ -80,6 +86,13 @@ static uint64_t next_due(const struct plog *plog)
 void store_due_changed(struct plog *plog)
 {
     if (!plog->is_deleted) due_heap_set(&plog->store->due, plog, next_due(plog));
+}
+
+void plog_trim(struct plog *plog, uint64_t offset)
+{
+    if (offset <= plog->trim_offset) return;
+    plog->trim_offset = offset;
+    store_due_changed(plog);
 }
 
 static void start_changed(struct plog *plog)
@@ -105,12 +118,12 @@ static bool retain(struct plog *plog)
     uint32_t count = 0;
 
     if (active == NULL || plog->error != 0) return true;
-    if (is_past(plog, active) && may_go(plog, active)) {
-        /* Even the newest record is too old: an empty segment takes over, so that this one can go. */
+    if ((is_past(plog, active) || is_trimmed(plog, active)) && may_go(plog, active)) {
+        /* Even the newest record is too old, or given up: an empty segment takes over, so that this one can go. */
         if (!is_settled(active) || plog_add_segment(plog, plog->end_offset, &active) != 0) return false;
     }
     while (count + 1 < plog->segment_count && may_go(plog, plog->segments[count]) &&
-           (is_past(plog, plog->segments[count]) || is_over(plog, bytes_left, plog->segments[count])))
+           (is_past(plog, plog->segments[count]) || is_trimmed(plog, plog->segments[count]) || is_over(plog, bytes_left, plog->segments[count])))
         bytes_left -= plog->segments[count++]->size;
     if (count == 0) return true;
     if (plog->job_references > 0 || plog->truncation != NULL) return false;

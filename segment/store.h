@@ -183,6 +183,10 @@ int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offse
 void plog_set_high_watermark(struct plog *plog, uint64_t offset);
 uint64_t plog_high_watermark(const struct plog *plog); /* as set or recovered; the log's start when nothing is known */
 
+/* What lies before `offset` may go: whole segments of it do, as if retention had found them too old, and with its restraint (committed, settled). Said
+ * again after each start: it is not kept. */
+void plog_trim(struct plog *plog, uint64_t offset);
+
 /* ---- truncation (followers; durable, R14) ---- */
 
 /* Cuts the log so that its end is `offset` (rounded down to a batch start; >= start). Appends answer

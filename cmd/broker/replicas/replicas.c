@@ -264,6 +264,10 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
     if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(replica) && replica->partition.is_starting && !replica->is_cutting)
         begin_epoch(shard, partition);
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0) committed(shard, partition);
+    if ((todo & REPLICA_TODO_TRIM) != 0) {
+        plog_trim(partition->plog, replica->leader_log_start);
+        shard->is_tick_wanted = true;
+    }
     if ((todo & REPLICA_TODO_ALTER) != 0) alters_add(shard, partition);
     if ((todo & REPLICA_TODO_REPORT) != 0) replica_reports_consider(shard, partition, false);
     if ((todo & REPLICA_TODO_FOLLOW) != 0 && replica->role == REPLICA_FOLLOWER && !follow_add(shard, partition))

@@ -508,6 +508,35 @@ START_TEST(retention_keeps_what_is_not_committed)
 }
 END_TEST
 
+START_TEST(what_is_given_up_goes_by_whole_segments)
+{
+    rig.config.segment_bytes = 50000;
+    rig_open(&rig, 1);
+    plog_set_high_watermark(rig.logs[0], 600);
+    rig_fill(&rig, rig.logs[0], 1000, 1, 1000);
+    plog_trim(rig.logs[0], 500);
+    plog_trim(rig.logs[0], 100); /* late */
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 440);
+    ck_assert_uint_le(plog_start_offset(rig.logs[0]), 500);
+    plog_trim(rig.logs[0], 900);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 540);
+    ck_assert_uint_le(plog_start_offset(rig.logs[0]), 600); /* the rest is not committed */
+    plog_set_high_watermark(rig.logs[0], 1000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 840);
+    plog_trim(rig.logs[0], 1000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 1000);
+    ck_assert_uint_eq(plog_size_bytes(rig.logs[0]), 0);
+    rig_fill(&rig, rig.logs[0], 5, 1, 1000);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 1000);
+}
+END_TEST
+
 START_TEST(retention_drops_whole_segments_by_size_and_by_time)
 {
     rig.config.segment_bytes = 50000;
@@ -691,6 +720,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, a_restarted_log_is_empty_and_goes_on_elsewhere);
     tcase_add_test(tcase, the_high_watermark_is_kept_and_never_too_high);
     tcase_add_test(tcase, retention_keeps_what_is_not_committed);
+    tcase_add_test(tcase, what_is_given_up_goes_by_whole_segments);
     tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
     tcase_add_test(tcase, a_log_that_retention_emptied_knows_its_last_epoch);
     tcase_add_test(tcase, a_large_log_is_removed_in_steps);

@@ -155,6 +155,18 @@ bool replica_member_end(const struct replica *replica, int32_t node_id, uint64_t
     return false;
 }
 
+void replica_get_lag(const struct replica *replica, struct replica_lag *ret_lag)
+{
+    *ret_lag = (struct replica_lag){.followers = (uint32_t)replica_peer_count(replica)};
+    for (size_t i = 0; i < replica_peer_count(replica); i++) {
+        const struct replica_peer *peer = &replica->peers->at[i];
+        uint64_t behind = replica->partition.log_end - replica_peer_position(replica, peer);
+
+        ret_lag->attached += peer->source != NULL;
+        if (peer->has_acked && behind > ret_lag->records_max) ret_lag->records_max = behind;
+    }
+}
+
 /* ---- appends ---- */
 
 int replica_build_epoch_start(const struct replica *replica, int64_t now_wall_ms, struct buffer *to)

@@ -168,6 +168,13 @@ struct replica_receipt {
 };
 void replica_get_receipt(const struct replica *replica, uint64_t end_offset, struct replica_receipt *ret_receipt);
 
+/* How its followers stand; of a leader. */
+struct replica_lag {
+    uint64_t records_max; /* that the one furthest behind does not hold (as the topic's flush counts it), as far as it was heard in this epoch */
+    uint32_t followers, attached;
+};
+void replica_get_lag(const struct replica *replica, struct replica_lag *ret_lag);
+
 /* A question to the coordinator: make this the ISR, if partition and leader epochs are still these, and its members' brokers and
  * replicas are still in these lives. Exactly one replica_alter_done() follows. */
 struct replica_alter {

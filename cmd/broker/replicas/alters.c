@@ -43,18 +43,28 @@ static void request_free(struct alter_request *request)
     free(request);
 }
 
+static void entry_done(struct alter_request *request, struct alter_entry *entry, const struct decide_result *result)
+{
+    struct shard_partition *partition = entry->partition;
+    const struct partition *now = &partition->replica.partition;
+
+    if (partition->plog != NULL) { /* otherwise it went meanwhile */
+        int32_t epoch_before = now->leader_epoch;
+        uint32_t isr_before = now->isr_count;
+
+        replica_alter_done(&partition->replica, &entry->alter, roles_alter_outcome(request->error, result), result == NULL ? 0 : result->partition_epoch);
+        replicas_note_isr(request->shard, partition, epoch_before, isr_before);
+    }
+    shard_partition_release(partition);
+}
+
 static void request_home(struct mail *mail)
 {
     struct alter_request *request = container_of(mail, struct alter_request, mail);
 
     request->shard->replicas.alter = NULL;
-    for (uint32_t i = 0; i < request->count; i++) {
-        struct alter_entry *entry = &request->entries[i];
-        const struct decide_result *result = request->error == 0 ? &request->results[i] : NULL;
-        if (entry->partition->plog != NULL)
-            replica_alter_done(&entry->partition->replica, &entry->alter, roles_alter_outcome(request->error, result), result == NULL ? 0 : result->partition_epoch);
-        shard_partition_release(entry->partition);
-    }
+    for (uint32_t i = 0; i < request->count; i++)
+        entry_done(request, &request->entries[i], request->error == 0 ? &request->results[i] : NULL);
     request_free(request);
 }
 

@@ -49,7 +49,7 @@ static void append(struct follow *follow, const struct sink_event *event, int *r
         return;
     }
     shard->appended++;
-    shard->replicas.received_bytes += event->batch.size;
+    shard->replicas.counts.received_bytes += event->batch.size;
     sink_taken(&follow->sink);
 }
 
@@ -57,7 +57,7 @@ static void tell_damage(struct follow *follow, const struct sink_event *event)
 {
     const struct shard_partition *partition = partition_of(event->replica);
 
-    follow->shard->replicas.damaged_batches++;
+    follow->shard->replicas.counts.damaged_batches++;
     log_error("the leader sent damaged records, which were not taken topic=%s partition=%u leader=%d offset=%" PRIu64,
               partition->topic->topic->name, partition->number, follow->node_id, partition->replica.partition.log_end);
 }
@@ -80,7 +80,7 @@ static bool take(struct follow *follow)
     }
     follow->has_packet = false;
     if (err == MESH_EPROTO) {
-        follow->shard->replicas.lies++;
+        follow->shard->replicas.counts.lies++;
         log_error("a replication stream was ended: %s leader=%d", stream_lie_text(follow->sink.lie), follow->node_id);
     }
     if (err != 0) stream_socket_end(follow->socket, err == MESH_EPROTO ? stream_lie_text(follow->sink.lie) : mesh_strerror(err));
@@ -102,7 +102,7 @@ static void on_received(void *user, uint8_t type, struct slice payload)
             return;
         }
         follow->has_packet = false;
-        follow->shard->replicas.lies++;
+        follow->shard->replicas.counts.lies++;
         log_error("a replication stream was ended: %s leader=%d", stream_lie_text(follow->sink.lie), follow->node_id);
         stream_socket_end(follow->socket, "the peer sent what cannot be read");
     }
@@ -306,4 +306,13 @@ void follows_free(struct shard *shard)
 {
     list_for_each_safe(node, &shard->replicas.follows)
         follow_free(container_of(node, struct follow, node));
+}
+
+size_t follows_count(const struct shard *shard)
+{
+    size_t count = 0;
+
+    list_for_each(node, &shard->replicas.follows)
+        count += container_of(node, struct follow, node)->socket != NULL;
+    return count;
 }

@@ -161,7 +161,7 @@ static int serve(struct lead *lead, const struct source_read *read, struct packe
         return 0;
     }
     err = source_send(&lead->source, read, (uint32_t)batches.size, batches.next_offset, &packet->heads);
-    shard->replicas.sent_bytes += batches.size;
+    shard->replicas.counts.sent_bytes += batches.size;
     if (err == 0) err = put_batches(lead, read, &batches, packet);
     return err;
 }
@@ -270,7 +270,7 @@ static void take_packet(struct lead *lead, struct slice packet)
         return;
     }
     if (err == MESH_EPROTO) {
-        lead->shard->replicas.lies++;
+        lead->shard->replicas.counts.lies++;
         log_error("a replication stream was ended: %s follower=%d", stream_lie_text(lead->source.lie), lead->source.node_id);
     }
     stream_socket_end(lead->socket, err == MESH_EPROTO ? stream_lie_text(lead->source.lie) : mesh_strerror(err));
@@ -350,4 +350,13 @@ void leads_free(struct shard *shard)
 {
     list_for_each_safe(node, &shard->replicas.leads)
         lead_free(container_of(node, struct lead, node));
+}
+
+size_t leads_count(const struct shard *shard)
+{
+    size_t count = 0;
+
+    list_for_each(node, &shard->replicas.leads)
+        count += container_of(node, struct lead, node)->is_greeted;
+    return count;
 }

@@ -52,15 +52,25 @@ static void tell_loss(struct shard *shard, const struct shard_partition *partiti
 
     if (election == NULL || election->reason != IMAGE_ELECTION_UNCLEAN) return;
     if (election->leader_epoch != partition->replica.partition.leader_epoch) return;
-    shard->replicas.losses++;
+    shard->replicas.counts.losses++;
     log_error("acknowledged records may be lost: no complete replica was left, and this one leads now, with what it has topic=%s partition=%u epoch=%d "
               "end=%lu",
               topic->topic->name, partition->number, election->leader_epoch, partition->replica.partition.log_end);
 }
 
+void replicas_note_isr(struct shard *shard, const struct shard_partition *partition, int32_t epoch_before, uint32_t isr_before)
+{
+    const struct partition *now = &partition->replica.partition;
+
+    if (!replica_leads(&partition->replica) || now->leader_epoch != epoch_before) return;
+    shard->replicas.counts.isr_shrinks += now->isr_count < isr_before;
+    shard->replicas.counts.isr_expands += now->isr_count > isr_before;
+}
+
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
     int32_t epoch_before = partition->replica.partition.leader_epoch;
+    uint32_t isr_before = partition->replica.partition.isr_count;
     struct roles_assignment role;
     struct image_partition facts;
 
@@ -69,6 +79,7 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!roles_may_assign(&role.assignment, shard->replicas.is_registered)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
     if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
+    replicas_note_isr(shard, partition, epoch_before, isr_before);
     if (!shard->replicas.is_registered || !replica_leads(&partition->replica)) return;
     if (partition->replica.partition.leader_epoch != epoch_before) tell_loss(shard, partition);
 }
@@ -216,19 +227,23 @@ static void on_cut(void *user, int error)
 
 static void cut(struct shard *shard, struct shard_partition *partition)
 {
+    const struct partition *now = &partition->replica.partition;
     struct replica_cut what;
+    uint64_t records;
     int err;
 
     replica_get_cut(&partition->replica, &what);
+    records = now->log_end - (what.is_reset ? now->log_start : what.offset);
     partition->cut_count++;
     partition->pending++;
     err = what.is_reset ? plog_restart(partition->plog, what.offset, on_cut, partition)
                         : plog_truncate(partition->plog, what.offset, on_cut, partition);
     if (err == 0) {
-        shard->replicas.cuts++;
+        shard->replicas.counts.cuts++;
+        shard->replicas.counts.cut_records += records;
         shard->is_tick_wanted = true;
         if (!what.is_committed) return;
-        shard->replicas.committed_cuts++;
+        shard->replicas.counts.committed_cuts++;
         log_error("records that were committed once are given up, as the leader does not have them topic=%s partition=%u from_offset=%lu",
                   partition->topic->topic->name, partition->number, what.offset);
         return;

@@ -11,6 +11,7 @@
 #include "cmd/broker/replicas/compare.h"
 #include "cmd/broker/replicas/heal.h"
 #include "cmd/broker/replicas/packet.h"
+#include "cmd/broker/runtime/metrics.h"
 #include "replication/partition/replica.h"
 
 #include <ev.h>
@@ -52,10 +53,7 @@ struct replicas {
     struct comparing comparing;
     struct log_limiter lines; /* about logs that fail: a disk has many of them */
     bool is_stopping;
-    /* For /metrics. */
-    uint64_t sent_bytes, received_bytes; /* of batches */
-    uint64_t lies, damaged_batches, cuts, committed_cuts;
-    uint64_t losses; /* elections of leaders here that accepted a loss */
+    struct metrics_replicas counts; /* what only rises; replicas_measure() adds what is now */
 };
 
 void replicas_init(struct shard *shard);
@@ -71,6 +69,9 @@ void replicas_forget(struct shard *shard, struct shard_partition *partition);
 
 void replicas_run(struct shard *shard);
 void replicas_send(struct shard *shard);
+
+/* For /metrics; one walk over the shard's partitions. */
+void replicas_measure(struct shard *shard, struct metrics_replicas *ret_metrics);
 
 /* Followers and leaders elsewhere are told nothing more. */
 void replicas_stop(struct shard *shard);

@@ -26,6 +26,9 @@ bool replicas_may_log(struct shard *shard); /* a line about a log that fails */
 void replicas_wake_at(struct replicas *replicas, uint64_t at_ms); /* a timer is wanted by then */
 void replicas_trim_later(struct replicas *replicas); /* a stream has buffers, which it may not need for long */
 
+/* Counts what has become of the ISR of a leader since it was so. */
+void replicas_note_isr(struct shard *shard, const struct shard_partition *partition, int32_t epoch_before, uint32_t isr_before);
+
 /* ---- follow.c ---- */
 
 /* False: its leader is not known yet. */
@@ -34,12 +37,14 @@ void follows_run(struct shard *shard);  /* what waits for memory or time */
 void follows_send(struct shard *shard);
 bool follows_trim(struct shard *shard); /* stream_socket_trim() */
 void follows_free(struct shard *shard);
+size_t follows_count(const struct shard *shard); /* that are connected */
 
 /* ---- lead.c ---- */
 
 void leads_send(struct shard *shard);
 bool leads_trim(struct shard *shard); /* likewise */
 void leads_free(struct shard *shard);
+size_t leads_count(const struct shard *shard); /* that have said who they are */
 
 /* ---- alters.c ---- */
 

@@ -14,10 +14,26 @@
 /* Per topic and shard; made when the topic's first partition opens there. */
 struct metrics_topic {
     struct uuid topic_id;
-    uint32_t partition_count; /* that this shard leads */
+    uint32_t partition_count; /* that this shard keeps */
     uint64_t produced_batches, produced_records, produced_bytes;
     uint64_t fetched_bytes;
     uint64_t stored_bytes; /* now */
+};
+
+/* Of the replicas of a shard, and its streams to other brokers' shards. */
+struct metrics_replicas {
+    /* now; partitions of more than one replica only */
+    uint64_t leaders, followers, leaderless;
+    uint64_t under_replicated, under_min_insync, at_min_insync; /* of those that lead here */
+    uint64_t followers_detached; /* of leaders here: followers that do not follow now */
+    uint64_t lag_records_max;
+    uint64_t streams_in, streams_out; /* by which others follow, by which replicas here follow */
+    /* counters */
+    uint64_t isr_shrinks, isr_expands;
+    uint64_t sent_bytes, received_bytes; /* of batches */
+    uint64_t lies, damaged_batches;
+    uint64_t cuts, cut_records, committed_cuts;
+    uint64_t losses; /* elections of leaders here that accepted a loss */
 };
 
 struct metrics_shard {
@@ -43,6 +59,7 @@ struct metrics_shard {
         uint64_t fetched_bytes, compared_bytes, divergences;
     } healing; /* replicas/heal.c, compare.c */
     struct store_stats store;
+    struct metrics_replicas replicas;
     struct metrics_topic *topics; /* owned; NULL when there are none */
     size_t topic_count;
 };

@@ -79,6 +79,7 @@ static struct metrics_shard *snapshot_new(struct shard *shard)
     snapshot->buffered_bytes = shard->pool.used_bytes;
     snapshot->sync_ns = *store_sync_histogram(shard->store);
     store_get_stats(shard->store, &snapshot->store);
+    replicas_measure(shard, &snapshot->replicas);
     snapshot->topics = NULL;
     snapshot->topic_count = 0;
     if (shard->topics.count == 0) return snapshot;

@@ -32,6 +32,7 @@ static void set_up(void)
         shards[i].connections = 3 + i;
         shards[i].requests[7] = 70 + i;
         shards[i].store.journal_sync_count = 12;
+        shards[i].replicas = (struct metrics_replicas){.lag_records_max = 16 + i, .losses = 2, .streams_in = 4};
         histogram_init(&shards[i].produce_ack_ns);
         histogram_init(&shards[i].fetch_wait_ns);
         histogram_init(&shards[i].sync_ns);
@@ -100,6 +101,10 @@ START_TEST(the_exposition_is_well_formed_and_has_the_numbers)
     ck_assert(value_of("mesh_connections{shard=\"1\"}") == 4);
     ck_assert(value_of("mesh_requests_total{shard=\"1\",op=\"produce\"}") == 71);
     ck_assert(value_of("mesh_store_journal_syncs_total{shard=\"0\"}") == 12);
+    ck_assert(value_of("mesh_replica_lag_records_max{shard=\"1\"}") == 17);
+    ck_assert(value_of("mesh_replica_unclean_elections_total{shard=\"0\"}") == 2);
+    ck_assert(value_of("mesh_replica_streams{shard=\"1\",direction=\"in\"}") == 4);
+    ck_assert(value_of("mesh_partitions_offline") == 0);
     ck_assert(value_of("mesh_ready") == 1);
     ck_assert(value_of("mesh_topics") == 5);
     ck_assert(value_of("mesh_partitions") == 10);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cmd/broker/front/http/metrics_forward.h"
 #include "cmd/broker/front/http/metrics_peers.h"
+#include "cmd/broker/front/http/metrics_replicas.h"
 #include "cmd/broker/front/http/metrics_writer.h"
 #include "wire/frame.h"
 
@@ -272,7 +273,7 @@ static void write_topics(struct metrics_writer *writer, const struct metrics_inp
                   (unsigned long long)value);
         }
     }
-    metrics_family(writer, "mesh_topic_partitions", "gauge", "Partitions of the topic that this broker leads.");
+    metrics_family(writer, "mesh_topic_partitions", "gauge", "Partitions of the topic that this broker keeps a replica of.");
     for (size_t j = 0; j < table.count; j++)
         METRICS_WRITE(writer, "mesh_topic_partitions{topic=\"%s\"} %u\n", table.rows[j].name,
               table.rows[j].sum.partition_count);
@@ -339,6 +340,7 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
     write_histogram(&writer, input->set, "mesh_journal_sync_seconds", "One durable write of the journal.",
                     SHARD(sync_ns));
     write_topics(&writer, input);
+    metrics_replicas_write(&writer, input);
     if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
     if (input->forward != NULL) metrics_forward_write(&writer, input->forward);
     return writer.error;

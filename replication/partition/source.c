@@ -21,8 +21,9 @@ const char *stream_lie_text(enum stream_lie lie)
 
 void source_init(struct source *source, int32_t node_id, const struct source_ops *ops, void *user)
 {
-    *source = (struct source){.ops = ops, .user = user, .node_id = node_id, .control = BUFFER_INIT};
+    *source = (struct source){.ops = ops, .user = user, .node_id = node_id, .late_bytes = INT64_MAX, .control = BUFFER_INIT};
     list_init(&source->data);
+    list_init(&source->late);
     list_init(&source->marks);
 }
 
@@ -74,6 +75,11 @@ static struct stream_message message_to(const struct replica *replica, enum stre
 
 /* ---- the leader's side of a replica ---- */
 
+static struct list_node *queue_of(const struct replica_peer *peer, bool is_in_sync)
+{
+    return is_in_sync ? &peer->source->data : &peer->source->late;
+}
+
 void source_wake(struct replica_peer *peer)
 {
     bool has_data = peer->sent < replica_of_peer(peer)->partition.log_end && !peer->is_waiting;
@@ -81,7 +87,7 @@ void source_wake(struct replica_peer *peer)
     if (peer->source == NULL || peer->is_queued) return;
     if (has_data) {
         list_remove(&peer->link);
-        list_push_back(&peer->source->data, &peer->link);
+        list_push_back(queue_of(peer, replica_peer_is_counted(replica_of_peer(peer), peer)), &peer->link);
         peer->is_queued = true;
     } else if (peer->is_mark_due && list_is_empty(&peer->link)) {
         list_push_back(&peer->source->marks, &peer->link);
@@ -282,9 +288,22 @@ bool source_is_full(const struct source *source)
 
 /* ---- what the follower is sent ---- */
 
+static bool wants_late(const struct source *source)
+{
+    int64_t reserve = source->late_bytes == INT64_MAX ? 0 : STREAM_LATE_CREDIT;
+
+    return !list_is_empty(&source->late) && source->credit > reserve;
+}
+
 bool source_has_output(const struct source *source)
 {
-    return source->control.size != 0 || !list_is_empty(&source->marks) || (!list_is_empty(&source->data) && source->credit > 0);
+    return source->control.size != 0 || !list_is_empty(&source->marks) || (!list_is_empty(&source->data) && source->credit > 0) ||
+           (wants_late(source) && source->late_bytes > 0);
+}
+
+bool source_is_held_back(const struct source *source)
+{
+    return wants_late(source) && source->late_bytes <= 0;
 }
 
 /* It never got what is gone by now. */
@@ -325,12 +344,27 @@ static int put_marks(struct source *source, struct buffer *packet)
     return 0;
 }
 
+/* Whose turn it is; NULL: nobody's now. Whoever is in sync goes first, but those that are not get on all the same. */
+static struct replica_peer *next_peer(struct source *source, bool *ret_is_late)
+{
+    bool may_be_late = wants_late(source) && source->late_bytes > 0;
+    struct list_node *queue = &source->data;
+
+    if (source->credit <= 0) return NULL;
+    *ret_is_late = may_be_late && (list_is_empty(&source->data) || source->turn % STREAM_LATE_TURN == STREAM_LATE_TURN - 1);
+    if (*ret_is_late) queue = &source->late;
+    if (list_is_empty(queue)) return NULL;
+    source->turn++;
+    return container_of(queue->next, struct replica_peer, link);
+}
+
 int source_next(struct source *source, struct buffer *packet, struct source_read *ret_read)
 {
+    struct replica_peer *peer;
+    bool is_late;
     int err = put_control(source, packet);
 
-    while (err == 0 && packet->size < STREAM_PACKET_AIM && source->credit > 0 && !list_is_empty(&source->data)) {
-        struct replica_peer *peer = container_of(source->data.next, struct replica_peer, link);
+    while (err == 0 && packet->size < STREAM_PACKET_AIM && (peer = next_peer(source, &is_late)) != NULL) {
         struct partition *partition = &replica_of_peer(peer)->partition;
 
         list_remove(&peer->link);
@@ -346,6 +380,7 @@ int source_next(struct source *source, struct buffer *packet, struct source_read
             .offset = peer->sent,
             .limit = partition->log_end,
             .bytes_max = source->credit < STREAM_PIECE ? (uint32_t)source->credit : STREAM_PIECE,
+            .is_late = is_late,
         };
         return 1;
     }
@@ -369,6 +404,7 @@ int source_send(struct source *source, const struct source_read *read, uint32_t 
     peer->sent = next_offset;
     peer->is_mark_due = false;
     source->credit -= size;
+    if (read->is_late && source->late_bytes != INT64_MAX) source->late_bytes -= size;
     source_wake(peer);
     return 0;
 }

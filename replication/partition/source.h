@@ -9,7 +9,8 @@
  *           read the log; source_send(...), then the bytes behind it; or source_skip()
  *       send packet
  *
- * Partitions take turns. Memory: a pointer per slot, and answers that wait (STREAM_CONTROL_MAX and one packet's). Belongs to the
+ * Partitions take turns; those whose follower is in the ISR, and somebody may wait for, come first. The others get what they leave, one piece of
+ * STREAM_LATE_TURN at least, as far as the owner's allowance (late_bytes) goes. Memory: a pointer per slot, and answers that wait (STREAM_CONTROL_MAX and one packet's). Belongs to the
  * shard of its replicas. */
 #ifndef PARTITION_SOURCE_H
 #define PARTITION_SOURCE_H
@@ -34,7 +35,10 @@ struct source {
     const struct source_ops *ops;
     void *user;
     int32_t node_id;             /* the follower's broker */
-    struct list_node data;       /* peers that something is to be sent to, in turns */
+    struct list_node data;       /* peers that something is to be sent to, in turns; in the ISR */
+    struct list_node late;       /* likewise; not in it */
+    int64_t late_bytes;          /* what may be sent to those now; the owner sets it. INT64_MAX, as at first: as much as there are credits for */
+    uint32_t turn;
     struct list_node marks;      /* peers that only the high watermark is to be told */
     struct replica_peer **slots; /* owned array; NULL: not attached */
     uint32_t slot_count, slot_capacity;
@@ -54,6 +58,8 @@ int source_receive(struct source *source, struct slice packet);
 bool source_is_full(const struct source *source);
 
 bool source_has_output(const struct source *source);
+/* Something waits for nothing but late_bytes. */
+bool source_is_held_back(const struct source *source);
 
 /* Read the replica's log from `offset` on, whole batches, at most bytes_max bytes but one batch at least, below `limit`. */
 struct source_read {
@@ -61,6 +67,7 @@ struct source_read {
     struct replica_peer *peer;
     uint64_t offset, limit;
     uint32_t bytes_max;
+    bool is_late;
 };
 /* Adds messages to the packet. 1: read and call source_send() or source_skip() before anything else; 0: no more now, or the packet
  * is large enough; MESH_ENOMEM. */

@@ -9,6 +9,8 @@
 #define STREAM_SLOTS_MAX    (1u << 17)   /* partitions in one stream */
 #define STREAM_WINDOW       (8u << 20)   /* bytes of credit that a follower gives in all */
 #define STREAM_PIECE        (256u << 10) /* bytes of one partition before the next has its turn, at most; one batch at least */
+#define STREAM_LATE_TURN     4            /* of so many pieces one goes to a follower that is not in sync, while both kinds want some */
+#define STREAM_LATE_CREDIT   (STREAM_WINDOW / 2) /* credits that are left to those in sync, while there is an allowance for the others */
 #define STREAM_PACKET_AIM   (1u << 20)   /* bytes after which a packet is to be sent */
 #define STREAM_CONTROL_MAX  (1u << 20)   /* bytes of answers that wait; then nothing more is to be received before they are sent */
 #define STREAM_RETRY_MIN_MS 10           /* after a REJECT; doubled each time up to ... */

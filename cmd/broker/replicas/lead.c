@@ -162,6 +162,7 @@ static int serve(struct lead *lead, const struct source_read *read, struct packe
     }
     err = source_send(&lead->source, read, (uint32_t)batches.size, batches.next_offset, &packet->heads);
     shard->replicas.counts.sent_bytes += batches.size;
+    if (read->is_late) shard->replicas.counts.sent_late_bytes += batches.size;
     if (err == 0) err = put_batches(lead, read, &batches, packet);
     return err;
 }
@@ -197,13 +198,33 @@ static void speak(struct lead *lead)
     stream_socket_done(lead->socket);
 }
 
+/* What everybody but those who catch up has moved through this shard. */
+static uint64_t others_moved(const struct shard *shard)
+{
+    const struct metrics_replicas *counts = &shard->replicas.counts;
+
+    return shard->metrics.produced_bytes + shard->metrics.fetched_bytes + counts->received_bytes + counts->sent_bytes - counts->sent_late_bytes;
+}
+
+static void speak_paced(struct lead *lead)
+{
+    struct shard *shard = lead->shard;
+    struct replicas *replicas = &shard->replicas;
+    uint64_t late_before = replicas->counts.sent_late_bytes;
+
+    lead->source.late_bytes = pace_allowance(&replicas->pace, shard->now_ms, others_moved(shard));
+    speak(lead);
+    pace_spend(&replicas->pace, replicas->counts.sent_late_bytes - late_before);
+    if (source_is_held_back(&lead->source)) replicas_wake_at(replicas, pace_next_ms(&replicas->pace));
+}
+
 void leads_send(struct shard *shard)
 {
     list_for_each(node, &shard->replicas.leads)
     {
         struct lead *lead = container_of(node, struct lead, node);
 
-        if (lead->socket != NULL && lead->is_greeted) speak(lead);
+        if (lead->socket != NULL && lead->is_greeted) speak_paced(lead);
         if (lead->socket != NULL && stream_socket_has_room(lead->socket)) replicas_trim_later(&shard->replicas);
     }
     packet_trim(&shard->replicas.outgoing);

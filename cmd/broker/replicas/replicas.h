@@ -10,6 +10,7 @@
 #include "cmd/broker/peers/log_limiter.h"
 #include "cmd/broker/replicas/compare.h"
 #include "cmd/broker/replicas/heal.h"
+#include "cmd/broker/replicas/pace.h"
 #include "cmd/broker/replicas/packet.h"
 #include "cmd/broker/runtime/metrics.h"
 #include "replication/partition/replica.h"
@@ -39,6 +40,7 @@ struct replicas {
     struct list_node altering; /* partitions whose ISR is to be changed, in no order */
     struct alter_request *alter; /* the one under way */
     struct replica_reports reports;
+    struct pace pace; /* of what goes to followers that are not in sync */
     struct buffer packet;     /* to a leader, being written; holds nothing between turns */
     struct packet outgoing;   /* to a follower, likewise */
     ev_timer timer;

@@ -31,6 +31,7 @@ struct metrics_replicas {
     /* counters */
     uint64_t isr_shrinks, isr_expands;
     uint64_t sent_bytes, received_bytes; /* of batches */
+    uint64_t sent_late_bytes;            /* of those sent: to followers that were not in sync */
     uint64_t lies, damaged_batches;
     uint64_t cuts, cut_records, committed_cuts;
     uint64_t losses; /* elections of leaders here that accepted a loss */

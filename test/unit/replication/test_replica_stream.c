@@ -597,6 +597,57 @@ START_TEST(partitions_take_turns_and_wait_for_credits)
 }
 END_TEST
 
+/* The partition whose turn it is; the whole batch is sent. */
+static int next_turn(struct buffer *packet)
+{
+    const struct replica_log_batch *batch;
+    struct source_read read;
+    int p;
+
+    if (source_next(&rig.sources[2], packet, &read) != 1) return -1;
+    p = (int)(read.replica - rig.replicas);
+    batch = replica_log_find(&rig.logs[p], read.offset);
+    ck_assert_int_eq(read.is_late, p == 3);
+    ck_assert_int_eq(source_send(&rig.sources[2], &read, batch->size, batch->base + batch->count, packet), 0);
+    return p;
+}
+
+START_TEST(who_is_not_in_sync_gets_what_the_others_leave)
+{
+    static const int turns[] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 3, 3};
+    const struct replica_assignment out_of_sync = {
+        .leader = 1, .leader_epoch = 0, .partition_epoch = 2, .isr = 1, .member_count = 2, .members = rig.members};
+    struct buffer packet = BUFFER_INIT;
+
+    lead_all(STREAM_WINDOW);
+    rig_hear(&rig, 2); /* the epochs' records */
+    ck_assert_int_eq(replica_assign(&rig.replicas[3], &out_of_sync), 0);
+    for (int p = 0; p < RIG_PARTITIONS; p++)
+        rig_append(&rig, p, p == 3 ? 20 : 3);
+    ck_assert_int_eq(stream_packet_begin(&packet), 0);
+    rig.sources[2].turn = 0;
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++)
+        ck_assert_int_eq(next_turn(&packet), turns[i]);
+    ck_assert(!source_is_held_back(&rig.sources[2]));
+    rig.sources[2].late_bytes = 1; /* an allowance: one piece more, and credits are kept for the others */
+    ck_assert_int_eq(next_turn(&packet), 3);
+    ck_assert_int_eq(next_turn(&packet), -1);
+    ck_assert(source_is_held_back(&rig.sources[2]));
+    ck_assert(!source_has_output(&rig.sources[2]));
+    rig_append(&rig, 1, 1);
+    ck_assert_int_eq(next_turn(&packet), 1);
+    rig.sources[2].late_bytes = 100000;
+    rig.sources[2].credit = STREAM_LATE_CREDIT;
+    ck_assert_int_eq(next_turn(&packet), -1);
+    rig_append(&rig, 2, 1);
+    ck_assert_int_eq(next_turn(&packet), 2);
+    rig.sources[2].late_bytes = INT64_MAX; /* nobody else wants anything */
+    ck_assert_int_eq(next_turn(&packet), 3);
+    buffer_deinit(&packet);
+    rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(a_watermark_that_rises_without_data_is_told_once_in_a_bundle)
 {
     lead_all(100000);
@@ -710,6 +761,7 @@ static Suite *suite_new(void)
     tcase_add_loop_test(tcase, a_follower_that_lies_is_named, 0, COUNT(follower_lies));
     tcase_add_test(tcase, garbage_is_a_lie);
     tcase_add_test(tcase, partitions_take_turns_and_wait_for_credits);
+    tcase_add_test(tcase, who_is_not_in_sync_gets_what_the_others_leave);
     tcase_add_test(tcase, a_watermark_that_rises_without_data_is_told_once_in_a_bundle);
     tcase_add_test(tcase, a_log_that_cannot_be_read_now_waits_without_holding_others_up);
     tcase_add_test(tcase, another_connection_takes_the_place_of_the_one_before);

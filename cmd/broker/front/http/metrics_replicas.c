@@ -26,6 +26,7 @@ static const struct replicas_family families[] = {
     {"mesh_replica_isr_shrinks_total", "counter", "Times that a partition led here lost replicas from its ISR.", REPLICAS(isr_shrinks)},
     {"mesh_replica_isr_expands_total", "counter", "Times that replicas joined the ISR of a partition led here.", REPLICAS(isr_expands)},
     {"mesh_replica_sent_bytes_total", "counter", "Bytes of record batches sent to followers.", REPLICAS(sent_bytes)},
+    {"mesh_replica_sent_late_bytes_total", "counter", "Those that went to followers that were not in sync.", REPLICAS(sent_late_bytes)},
     {"mesh_replica_received_bytes_total", "counter", "Bytes of record batches taken from leaders.", REPLICAS(received_bytes)},
     {"mesh_replica_lies_total", "counter", "Replication streams ended because the peer said what no honest one can.", REPLICAS(lies)},
     {"mesh_replica_damaged_batches_total", "counter", "Record batches from leaders that failed their checksum and were not taken.",

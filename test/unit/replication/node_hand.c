@@ -148,8 +148,11 @@ static void carry_out(struct hand_node *of, const struct node_output *output)
     case NODE_OUTPUT_PUBLISH:
     case NODE_OUTPUT_FRONTIER:
     case NODE_OUTPUT_STATUS:
-    case NODE_OUTPUT_RECOVERED:
     case NODE_OUTPUT_LEFT: return;
+    case NODE_OUTPUT_RECOVERED:
+        of->recovered++;
+        of->recover_error = output->report->error;
+        return;
     }
 }
 

@@ -34,6 +34,8 @@ struct hand_node {
     int taken_error;
     bool is_restore_due;
     struct hand_answer answers[HAND_ANSWERS_MAX]; /* by cookie */
+    unsigned recovered; /* answers to node_recover(), and what the last one said */
+    int recover_error;
 };
 
 struct hand {

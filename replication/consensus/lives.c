@@ -124,16 +124,20 @@ static struct raft_other *other_new(struct raft *raft, const struct raft_server 
     return &raft->others[place];
 }
 
+/* What is said most often says least: a receiver that was told what is known of it has nothing to answer to in an acknowledgement, and one that knows
+ * this life needs no word for it. Whoever knows another one refuses the message, and tells. */
 void lives_fill(const struct raft *raft, struct message *message)
 {
     const struct raft_other *other;
+    const struct raft_claim *vouched;
 
     if (raft->life.boot == 0) return;
     message->claim = raft_get_own_claim(raft);
     other = other_find(raft, &message->to);
     if (other == NULL) return;
-    message->known = other->claim;
-    message->vouched = raft->vouched[other - raft->others];
+    if (message->type != MESSAGE_APPEND_RESPONSE) message->known = other->claim;
+    vouched = &raft->vouched[other - raft->others];
+    if (!life_equal(&vouched->life, &raft->life)) message->vouched = *vouched;
 }
 
 bool raft_get_claim(const struct raft *raft, const struct raft_server *server, struct raft_claim *ret_claim, bool *ret_is_refused)

@@ -165,6 +165,7 @@ static bool append_encode(struct raft *raft, struct peer *peer, uint64_t previou
     buffer_clear(&raft->message);
     message_begin(raft, peer, MESSAGE_APPEND, &message);
     message.flags = flags;
+    if ((flags & MESSAGE_QUIET) != 0) message.known = (struct raft_claim){.term = 0}; /* heartbeats say it often enough */
     message.sequence = ++raft->sequence;
     lives_tell(raft, peer, &message, told);
     if (previous != 0) message.position = log_position(&raft->log, previous);

@@ -256,6 +256,84 @@ START_TEST(replicas_move)
 }
 END_TEST
 
+/* ---- a broker has joined ---- */
+
+/* How many partitions the coordinator would begin to move. */
+static uint64_t look_at_moves(const struct image *image, struct movement *movement, uint64_t seconds, int32_t gone)
+{
+    struct decide_broker_facts broker = {.node_id = gone, .is_gone = true};
+    struct decide_facts facts = {.brokers = &broker, .broker_count = gone != 0};
+    struct decide_moves request = {.movement = movement, .moves_per_broker = 2, .now_us = seconds * 1000000, .facts = &facts};
+    struct image_partition partition;
+    struct image *next = NULL;
+    struct decision decision;
+    uint64_t moving = 0;
+
+    decision_init(&decision);
+    ck_assert_int_eq(decide_moves(image, &request, &decision), 0);
+    ck_assert_int_eq(decision_preview(image, &decision, &next), 0);
+    for (uint32_t i = 0; image_topic_partition(image_find_topic_by_name(next, "t"), i, &partition); i++)
+        moving += partition.adding != 0;
+    image_unref(next);
+    decision_deinit(&decision);
+    return moving;
+}
+
+static void fence(struct history *history, int32_t node_id)
+{
+    struct decision decision;
+
+    decision_init(&decision);
+    ck_assert_int_eq(decide_broker_fence(history->image, &image_find_broker(history->image, node_id)->broker_id, NULL, &decision), 0);
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+}
+
+START_TEST(replicas_are_spread_in_peace_and_a_few_at_a_time)
+{
+    struct history *history = history_new_mesh(2, "ab");
+    struct uuid newcomer = history_uuid(history);
+    struct movement movement = MOVEMENT_INIT;
+
+    history_create_topic(history, "t", 8, 2);
+    history_register_broker(history, &newcomer, 1, "c");
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 1, 0), 0); /* it may go again as it came */
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 60, 0), 0);
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 61, 0), 2); /* moves_per_broker */
+
+    movement = (struct movement)MOVEMENT_INIT;
+    fence(history, 1); /* it may come back, and then has to catch up */
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 100, 0), 0);
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 1000, 0), 0);
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 1001, 1), 2); /* it will not: its replicas are made anew */
+    history_free(history);
+}
+END_TEST
+
+START_TEST(a_balance_of_all_topics_sees_them_together)
+{
+    struct history *history = history_new_mesh(1, "a");
+    const struct uuid all = {{0}};
+    struct uuid newcomer = history_uuid(history);
+    struct image *next = NULL;
+    struct decision decision;
+    char name[] = "t0";
+
+    for (; name[1] < '6'; name[1]++)
+        history_create_topic(history, name, 1, 1);
+    history_register_broker(history, &newcomer, 1, "b");
+    decision_init(&decision);
+    ck_assert_int_eq(decide_topic_balance(history->image, &image_find_topic_by_name(history->image, "t0")->topic_id, NULL, &decision), 0);
+    ck_assert_uint_eq(decision.change_count, 0); /* one partition cannot be spread */
+    ck_assert_int_eq(decide_topic_balance(history->image, &all, NULL, &decision), 0);
+    ck_assert_int_eq(decision_preview(history->image, &decision, &next), 0);
+    ck_assert_uint_eq(image_replica_count(next, 2), 3); /* three of six, queued */
+    image_unref(next);
+    decision_deinit(&decision);
+    history_free(history);
+}
+END_TEST
+
 /* ---- in words ---- */
 
 static const struct {
@@ -311,6 +389,8 @@ int main(void)
     tcase_add_loop_test(tcase, nobody_complete_is_left, 0, sizeof(unclean_stories) / sizeof(unclean_stories[0]));
     tcase_add_loop_test(tcase, a_majority_decides, 0, sizeof(quorum_stories) / sizeof(quorum_stories[0]));
     tcase_add_loop_test(tcase, replicas_move, 0, sizeof(move_stories) / sizeof(move_stories[0]));
+    tcase_add_test(tcase, replicas_are_spread_in_peace_and_a_few_at_a_time);
+    tcase_add_test(tcase, a_balance_of_all_topics_sees_them_together);
     tcase_add_loop_test(tcase, what_is_wrong_is_said, 0, sizeof(facts_cases) / sizeof(facts_cases[0]));
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

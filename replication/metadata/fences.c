@@ -44,9 +44,11 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->boot = message->boot;
     session->applied = message->applied;
     session->load = message->load;
-    session->is_draining = (message->flags & NODE_DRAINING) != 0;
+    session->has_disk_failed = (message->flags & NODE_DISK_FAILED) != 0;
+    session->is_draining = (message->flags & NODE_DRAINING) != 0 || session->has_disk_failed;
     broker = image_find_broker_by_uuid(node->image, &peer->id);
-    if (broker != NULL && (broker->is_fenced || broker->is_draining)) node->sessions_due_us = node->now_us; /* perhaps it may come back */
+    if (broker != NULL && (broker->is_fenced || broker->is_draining || session->has_disk_failed))
+        node->sessions_due_us = node->now_us; /* perhaps it may come back, or has to go */
 }
 
 void node_sessions_gone(struct node *node, struct peer *peer)
@@ -128,23 +130,42 @@ void node_facts_deinit(struct decide_facts *facts)
 
 /* ---- fences ---- */
 
-enum wish { WISH_NONE, WISH_FENCE, WISH_UNFENCE };
+enum wish { WISH_NONE, WISH_FENCE, WISH_UNFENCE, WISH_DRAIN };
 
-static enum wish find_wish(const struct node *node, const struct image_broker *broker, const struct session *session)
+/* Who has nobody beside it goes on as well as it can. */
+static bool has_others(const struct image *image, const struct image_broker *broker)
+{
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *other = image_broker_at(image, i);
+
+        if (other != broker && !other->is_fenced && !other->is_draining && !other->is_witness) return true;
+    }
+    return false;
+}
+
+static enum wish give_up(const struct image *image, const struct image_broker *broker)
+{
+    return !broker->is_fenced && !broker->is_draining && has_others(image, broker) ? WISH_DRAIN : WISH_NONE;
+}
+
+static enum wish find_wish(const struct node *node, const struct image *image, const struct image_broker *broker, const struct session *session)
 {
     bool is_lost = session->deadline_us != 0 && node->now_us >= session->deadline_us;
 
     if (is_lost) return broker->is_fenced ? WISH_NONE : WISH_FENCE;
-    if (session->heard_us == 0 || session->boot != broker->boot || session->is_draining) return WISH_NONE;
+    if (session->heard_us == 0 || session->boot != broker->boot) return WISH_NONE;
+    if (session->has_disk_failed) return give_up(image, broker);
+    if (session->is_draining) return WISH_NONE;
     if (!broker->is_fenced && !broker->is_draining) return WISH_NONE;
     return session->applied >= session->catch_up && session->applied >= broker->epoch ? WISH_UNFENCE : WISH_NONE;
 }
 
 /* The coordinator itself is here by being the coordinator. */
-static enum wish find_own_wish(const struct node *node, const struct image_broker *broker)
+static enum wish find_own_wish(const struct node *node, const struct image *image, const struct image_broker *broker)
 {
     bool is_back = broker->boot == node->options.boot && !node->is_leaving && (broker->is_fenced || broker->is_draining);
 
+    if (node->has_disk_failed && !node->is_leaving && broker->boot == node->options.boot) return give_up(image, broker);
     return is_back ? WISH_UNFENCE : WISH_NONE;
 }
 
@@ -162,6 +183,9 @@ static void tell(struct node *node, const struct image_broker *broker, enum wish
         else
             node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: silent for %u ms. Its partitions are led by others where they can be",
                        broker->node_id, broker->name, node->options.session_us / 1000);
+    } else if (wish == WISH_DRAIN) {
+        node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s has a disk that failed. Its partitions are led by others where they can be",
+                   broker->node_id, broker->name);
     } else {
         node->stats.unfenced++;
         is_new = broker->boot == 1 && (peer == NULL || !peer->session.was_fenced); /* in its first life, and not missed before */
@@ -177,8 +201,9 @@ static int fulfil(struct node *node, const struct image *image, const struct ima
 
     decision_init(&decision);
     node_facts_init(node, image, &facts);
-    err = wish == WISH_FENCE ? decide_broker_fence(image, &broker->broker_id, &facts, &decision)
-                             : decide_broker_unfence(image, &broker->broker_id, &facts, &decision);
+    err = wish == WISH_FENCE   ? decide_broker_fence(image, &broker->broker_id, &facts, &decision)
+          : wish == WISH_DRAIN ? decide_broker_drain(image, &broker->broker_id, &facts, &decision)
+                               : decide_broker_unfence(image, &broker->broker_id, &facts, &decision);
     if (err == 0 && decision.change_count != 0) err = node_decisions_propose(node, &decision);
     if (err == 0) {
         tell(node, broker, wish);
@@ -211,7 +236,7 @@ bool node_sessions_run(struct node *node)
         const struct image_broker *broker = image_broker_at(image, i);
         bool is_self = uuid_equal(&broker->broker_id, &node->options.self.broker);
         const struct session *session = is_self ? NULL : find_session(node, broker);
-        enum wish wish = is_self ? find_own_wish(node, broker) : session == NULL ? WISH_NONE : find_wish(node, broker, session);
+        enum wish wish = is_self ? find_own_wish(node, image, broker) : session == NULL ? WISH_NONE : find_wish(node, image, broker, session);
 
         if (wish != WISH_NONE && fulfil(node, image, broker, wish) == 0) {
             node->sessions_due_us = node->now_us; /* the next one */

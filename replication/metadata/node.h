@@ -146,6 +146,10 @@ struct node_self {
 int node_set_self(struct node *node, uint64_t now_us, const struct node_self *self);
 void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot); /* higher: the disk had been set back. Registered anew, as such */
 
+/* A disk of this broker has failed: logs here accept no records until it is started again. Where others can, they lead instead of it, and it joins no ISR:
+ * the coordinator sees to that as long as heartbeats say so. A failed metadata log (node_store_failed()) says it by itself. */
+void node_set_disk_failed(struct node *node, uint64_t now_us);
+
 /* How this broker is doing; travels with its heartbeats to the coordinator, who places by it. No event: no output comes of it. */
 struct node_load {
     uint64_t disk_free_bytes, disk_size_bytes, bytes_per_s; /* in and out */
@@ -320,7 +324,7 @@ bool node_hears(const struct node *node, const struct uuid *broker);
 struct node_session {
     uint64_t heard_us, applied, boot;
     struct node_load load;
-    bool is_lost, is_draining;
+    bool is_lost, is_draining; /* is_draining: it is being stopped, or its disk has failed */
 };
 bool node_get_session(const struct node *node, const struct uuid *broker, struct node_session *ret_session);
 

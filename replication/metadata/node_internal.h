@@ -44,7 +44,7 @@ struct session {
     uint64_t applied, boot;
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
-    bool is_draining;
+    bool is_draining, has_disk_failed;
     bool was_fenced; /* by this coordinator, for its silence */
 };
 
@@ -198,6 +198,7 @@ struct node {
     uint64_t now_us;             /* of the event under way */
 
     bool has_failed;
+    bool has_disk_failed; /* node_set_disk_failed() */
     int failure_error;
     char failure[NODE_TEXT_SIZE];
 

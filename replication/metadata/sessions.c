@@ -71,6 +71,16 @@ void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot)
     node->requests_are_due = true;
 }
 
+void node_set_disk_failed(struct node *node, uint64_t now_us)
+{
+    node_enter(node, now_us);
+    if (node->has_disk_failed) return;
+    node->has_disk_failed = true;
+    node->heartbeat_due_us = 0;
+    node->sessions_due_us = now_us; /* the coordinator's own disk */
+    node_event(node, NODE_LEVEL_WARN, "a disk of this broker has failed: others lead its partitions where they can, until it is started again");
+}
+
 void node_set_load(struct node *node, const struct node_load *load)
 {
     node->load = *load;
@@ -112,7 +122,7 @@ static void send_heartbeat(struct node *node, const struct peer *to)
         .type = NODE_MESSAGE_HEARTBEAT,
         .boot = node->options.boot,
         .applied = image_applied_index(node->image),
-        .flags = node->is_leaving ? NODE_DRAINING : 0,
+        .flags = (node->is_leaving ? NODE_DRAINING : 0) | (node->has_disk_failed || node->has_failed ? NODE_DISK_FAILED : 0),
         .load = node->load,
     };
 

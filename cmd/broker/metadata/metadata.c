@@ -555,6 +555,12 @@ void metadata_set_boot(struct metadata *metadata, uint64_t boot)
     metadata_drive(metadata);
 }
 
+void metadata_set_disk_failed(struct metadata *metadata)
+{
+    node_set_disk_failed(metadata->node, metadata_now_us());
+    metadata_drive(metadata);
+}
+
 const struct node_status *metadata_status(const struct metadata *metadata)
 {
     return &metadata->status;

@@ -1,4 +1,5 @@
 /* broker/runtime/partitions.c - opening, finding, reconfiguring and dropping partitions. */
+#include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/partitions.h"
 
 #include "base/assert.h"
@@ -320,12 +321,30 @@ void shard_install_image(struct shard *shard, const struct image *image)
 
 /* ---- positions ---- */
 
+/* On the control loop. */
+static void failed_arrives(struct mail *mail)
+{
+    struct shard *shard = container_of(mail, struct shard, failed_mail);
+
+    metadata_set_disk_failed(shard->broker->control.metadata);
+}
+
+/* A disk that failed once is not to be trusted with leadership, though only one log may have noticed so far. */
+static void tell_failure(struct shard *shard)
+{
+    if (shard->has_failed) return;
+    shard->has_failed = true;
+    shard->failed_mail.deliver = failed_arrives;
+    mailbox_post(&shard->broker->control.mailbox, &shard->failed_mail);
+}
+
 void shard_on_plog_change(void *user, struct plog *plog)
 {
     struct shard *shard = user;
     struct shard_partition *partition = plog_user(plog);
     struct partition_positions positions;
 
+    if (plog_error(plog) == MESH_ESTORAGE) tell_failure(shard);
     if (partition == NULL || partition->plog == NULL) return;
     shard_partition_positions(partition, &positions);
     replica_set_positions(&partition->replica, &positions);

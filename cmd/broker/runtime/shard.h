@@ -83,6 +83,8 @@ struct shard {
     bool is_store_full; /* an append found no memory in this turn */
     bool was_stuck;    /* store full and no job running, at the end of the last turn */
     bool has_more;     /* the next turn must not sleep */
+    struct mail failed_mail; /* to the control loop, once: a log here has failed */
+    bool has_failed;
     bool is_stopping;  /* new requests are refused */
     bool is_drained;   /* no further disk jobs */
     bool is_late;      /* the last answers have had their time to leave */

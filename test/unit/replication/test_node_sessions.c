@@ -56,6 +56,53 @@ START_TEST(who_dies_is_fenced_after_its_session_and_comes_back)
 }
 END_TEST
 
+static bool is_draining(struct node_mesh *of, void *user)
+{
+    const struct fence_wish *wish = user;
+
+    (void)of;
+    return broker_at(wish->host, wish->broker)->is_draining == wish->is_fenced;
+}
+
+START_TEST(whose_disk_fails_leads_nothing_until_it_is_started_again)
+{
+    size_t coordinator;
+
+    story_begin(4);
+    story_found(3);
+    coordinator = (size_t)node_mesh_coordinator(mesh);
+    for (size_t broker = 0; broker < 4; broker++) {
+        struct fence_wish wish = {coordinator, broker, true};
+
+        if (broker == coordinator && broker != 3) continue;
+        node_set_disk_failed(node_mesh_node(mesh, broker), node_mesh_now(mesh));
+        ck_assert(node_mesh_run_until(mesh, is_draining, &wish, SECOND));
+        node_mesh_run(mesh, 5 * SECOND);
+        ck_assert(broker_at(coordinator, broker)->is_draining); /* its heartbeats do not bring it back */
+        node_mesh_kill(mesh, broker);
+        node_mesh_run(mesh, 4 * SECOND);
+        node_mesh_start(mesh, broker);
+        wish.is_fenced = false;
+        ck_assert(node_mesh_run_until(mesh, is_draining, &wish, 2 * SECOND));
+        ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+    }
+    node_set_disk_failed(node_mesh_node(mesh, coordinator), node_mesh_now(mesh));
+    ck_assert(node_mesh_run_until(mesh, is_draining, &(struct fence_wish){coordinator, coordinator, true}, SECOND));
+    story_end();
+}
+END_TEST
+
+START_TEST(who_has_nobody_beside_it_goes_on_with_a_failed_disk)
+{
+    story_begin(1);
+    story_found(1);
+    node_set_disk_failed(node_mesh_node(mesh, 0), node_mesh_now(mesh));
+    node_mesh_run(mesh, 5 * SECOND);
+    ck_assert(!broker_at(0, 0)->is_draining);
+    story_end();
+}
+END_TEST
+
 START_TEST(who_is_cut_off_knows_that_it_has_no_session)
 {
     struct fence_wish back;
@@ -215,6 +262,8 @@ int main(void)
     TCase *tcase = tcase_create("node_sessions");
 
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, whose_disk_fails_leads_nothing_until_it_is_started_again);
+    tcase_add_test(tcase, who_has_nobody_beside_it_goes_on_with_a_failed_disk);
     tcase_add_test(tcase, who_dies_is_fenced_after_its_session_and_comes_back);
     tcase_add_test(tcase, who_is_cut_off_knows_that_it_has_no_session);
     tcase_add_test(tcase, a_new_coordinator_gives_everybody_a_full_session);

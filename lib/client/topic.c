@@ -17,6 +17,9 @@ static const struct backoff refresh_backoff = {50, 1000};
 #define AWAITING_MAX_MS  150
 #define AWAITING_MORE_MS 16 /* and a millisecond for so many partitions */
 
+/* Who has nothing new to tell may be cut off from its mesh and not know it: from this look on another broker is asked each time. */
+#define OTHERS_FROM_LOOK 2
+
 static void refresh_now(struct topic *topic);
 
 /* ---- cache ---- */
@@ -281,6 +284,23 @@ static void refreshed(struct call *call, int err, struct slice message)
     client_mark_all(client);
 }
 
+/* The node id of whom to ask; -1: whoever answers. */
+static int32_t choose_whom_to_ask(const struct topic *topic)
+{
+    uint32_t count = 0, turn;
+
+    if (topic->unchanged < OTHERS_FROM_LOOK) return -1;
+    list_for_each(node, &topic->client->brokers) count += container_of(node, struct broker, node)->node_id >= 0;
+    turn = count > 0 ? topic->unchanged % count : 0;
+    list_for_each(node, &topic->client->brokers)
+    {
+        const struct broker *broker = container_of(node, struct broker, node);
+
+        if (broker->node_id >= 0 && turn-- == 0) return broker->node_id;
+    }
+    return -1;
+}
+
 static void refresh_now(struct topic *topic)
 {
     struct message_topic_describe describe = {0};
@@ -300,6 +320,7 @@ static void refresh_now(struct topic *topic)
         return;
     }
     topic->refresh = call;
+    call->node_id = choose_whom_to_ask(topic);
     call->patience_ms = CALL_PATIENCE_MS;
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
 }

@@ -310,6 +310,9 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
         if (broker->mesh == NULL) continue;
         partitions[i].leader = broker->mesh->brokers[atomic_load(&broker->mesh->leaders[i])]->node_id;
         partitions[i].leader_epoch = epoch_of(broker, i);
+        if (!atomic_load(&broker->is_behind)) continue;
+        partitions[i].leader = broker->mesh->brokers[broker->seen_leaders[i]]->node_id;
+        partitions[i].leader_epoch = broker->seen_epochs[i];
     }
     if (atomic_load(&broker->batch_bytes_max) > 0) {
         snprintf(limit, sizeof(limit), "%u", atomic_load(&broker->batch_bytes_max));
@@ -730,6 +733,15 @@ void fake_mesh_stop(struct fake_mesh *mesh)
     for (uint32_t i = 0; i < mesh->broker_count; i++)
         fake_broker_free(mesh->brokers[i]);
     pthread_mutex_destroy(&mesh->mutex);
+}
+
+void fake_broker_fall_behind(struct fake_broker *broker)
+{
+    for (uint32_t i = 0; i < broker->partition_count; i++) {
+        broker->seen_leaders[i] = atomic_load(&broker->mesh->leaders[i]);
+        broker->seen_epochs[i] = epoch_of(broker, i);
+    }
+    atomic_store(&broker->is_behind, true);
 }
 
 void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker)

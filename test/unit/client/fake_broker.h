@@ -100,6 +100,8 @@ struct fake_broker {
     char address[32];       /* "127.0.0.1:port"; any thread, after start */
     atomic_uint frames[16]; /* by operation; any thread */
     atomic_ullong produced_records;
+    atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */
+    int seen_leaders[FAKE_PARTITIONS_MAX], seen_epochs[FAKE_PARTITIONS_MAX];
     atomic_uint batch_bytes_max; /* the topic's max.batch.bytes; 0: it says nothing and takes all; any thread */
 
     int listen_fd, wake_fd;
@@ -117,6 +119,9 @@ struct fake_broker {
 void fake_mesh_start(struct fake_mesh *mesh, uint32_t broker_count, uint32_t partition_count, fake_script *script, void *script_user);
 void fake_mesh_stop(struct fake_mesh *mesh); /* and frees them; those that are hidden too */
 void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker); /* in a new epoch */
+
+/* From here on it learns nothing of the mesh, and tells what it knows all the same. */
+void fake_broker_fall_behind(struct fake_broker *broker);
 
 /* Nobody listens at its port any more, until it is shown again. */
 void fake_broker_hide(struct fake_broker *broker);

@@ -182,6 +182,15 @@ START_TEST(leaders_that_move_are_followed_without_a_storm)
 }
 END_TEST
 
+static unsigned all_describes(void)
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < BROKERS; i++)
+        count += atomic_load(&mesh.brokers[i]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    return count;
+}
+
 /* Whoever leads refuses for a while, and nobody knows of another: asked again and again, but seldom. */
 START_TEST(a_wrong_map_is_asked_for_seldom)
 {
@@ -190,17 +199,37 @@ START_TEST(a_wrong_map_is_asked_for_seldom)
 
     forget();
     one_each();
-    before = atomic_load(&mesh.brokers[0]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    before = all_describes();
     atomic_store(&mute, NOT_LEADING);
     end_ms = clock_monotonic_ms() + 3000;
     while (clock_monotonic_ms() < end_ms) {
         send_next(1);
         ck_assert_int_eq(mesh_client_poll(client, 10), 0);
     }
-    after = atomic_load(&mesh.brokers[0]->frames[FRAME_OP_TOPIC_DESCRIBE]);
+    after = all_describes();
     ck_assert_uint_lt(after - before, 15);
     atomic_store(&mute, -1);
     assign_all();
+    expect_all();
+}
+END_TEST
+
+/* A broker that is cut off from its mesh, or whose metadata have failed, still answers, and names itself. */
+START_TEST(who_is_behind_is_not_the_only_one_asked)
+{
+    uint64_t begin_ms;
+
+    forget();
+    assign_all();
+    one_each();
+    expect_all();
+    fake_broker_fall_behind(mesh.brokers[0]);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        if (i % BROKERS == 0) fake_mesh_lead(&mesh, i, 1);
+    begin_ms = clock_monotonic_ms();
+    one_each();
+    ck_assert_int_eq(mesh_producer_flush(producer, 20000), 0);
+    ck_assert_uint_lt(clock_monotonic_ms() - begin_ms, 10000);
     expect_all();
 }
 END_TEST
@@ -446,6 +475,7 @@ int main(void)
     tcase_add_test(tcase, every_partition_is_used_where_it_is_led);
     tcase_add_test(tcase, leaders_that_move_are_followed_without_a_storm);
     tcase_add_test(tcase, a_wrong_map_is_asked_for_seldom);
+    tcase_add_test(tcase, who_is_behind_is_not_the_only_one_asked);
     tcase_add_loop_test(tcase, a_leader_out_of_reach_is_used_through_another_and_directly_again_soon, 0, 4);
     tcase_add_test(tcase, a_reader_goes_the_same_ways);
     tcase_add_test(tcase, offsets_are_found_out_through_another);

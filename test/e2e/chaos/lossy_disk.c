@@ -130,21 +130,13 @@ static int disk_read(const char *path, char *bytes, size_t size, off_t at, struc
     return (int)result;
 }
 
-/* The disk below refuses when it is full, as it would if it were written to now. */
-static bool has_room(size_t size)
-{
-    struct statvfs st;
-
-    return fstatvfs(root_fd, &st) != 0 || (uint64_t)st.f_bavail * st.f_frsize >= unsynced_bytes() + size;
-}
-
 static int disk_write(const char *path, const char *bytes, size_t size, off_t at, struct fuse_file_info *info)
 {
     int64_t result;
 
     (void)path;
     pthread_mutex_lock(&lock);
-    result = has_room(size) ? unsynced_write(file_of(info), bytes, size, (uint64_t)at) : -ENOSPC;
+    result = unsynced_write(file_of(info), bytes, size, (uint64_t)at);
     if (result >= 0 && (unsynced_bytes() > DIRTY_BYTES_MAX || (info->flags & (O_SYNC | O_DSYNC)) != 0)) {
         int err = unsynced_sync(file_of(info));
 
@@ -178,7 +170,7 @@ static int disk_fallocate(const char *path, int mode, off_t at, off_t size, stru
     (void)path;
     if (mode != 0) return -EOPNOTSUPP;
     pthread_mutex_lock(&lock);
-    err = has_room((size_t)size) ? unsynced_grow(file_of(info), (uint64_t)at + (uint64_t)size) : -ENOSPC;
+    err = unsynced_allocate(file_of(info), (uint64_t)at, (uint64_t)size);
     pthread_mutex_unlock(&lock);
     return err;
 }
@@ -271,17 +263,8 @@ static int disk_utimens(const char *path, const struct timespec times[2], struct
 
 static int disk_statfs(const char *path, struct statvfs *st)
 {
-    uint64_t unwritten = unsynced_bytes();
-
     (void)path;
-    if (fstatvfs(root_fd, st) != 0) return -errno;
-    if (st->f_frsize > 0) {
-        fsblkcnt_t blocks = (fsblkcnt_t)(unwritten / st->f_frsize);
-
-        st->f_bavail -= blocks < st->f_bavail ? blocks : st->f_bavail;
-        st->f_bfree -= blocks < st->f_bfree ? blocks : st->f_bfree;
-    }
-    return 0;
+    return fstatvfs(root_fd, st) == 0 ? 0 : -errno;
 }
 
 static void *disk_init(struct fuse_conn_info *connection, struct fuse_config *config)

@@ -31,6 +31,7 @@ FAULTS = {
     "power-some": ("disk", 4, 1, (0.2, 6)),
     "power-all": ("disk", 3, 0, (0.2, 4)),
     "slow-disk": ("disk", 4, 1, (1, 8)),
+    "bad-disk": ("disk", 2, 1, (0, 0)),  # syncs fail; it is as it is until somebody restarts the broker
     "full-disk": ("small", 3, 1, (1, 10)),
     "clock": ("clock", 4, 1, (1, 20)),
     "flip": ("heals", 4, 1, (0, 0)),
@@ -96,7 +97,7 @@ class Nemesis:
         self.serial = len(steps)
         self.faults = {}  # serial -> (from, to, words): what is wrong with links now
         self.findings = []
-        self.done = {}
+        self.sick = None
 
     def next_at(self):
         return self.queue[0][0] if self.queue else None
@@ -106,7 +107,6 @@ class Nemesis:
         self.world.note(f"{what} {step.fault} {','.join(f'b{t}' for t in step.targets)}")
         handler = getattr(self, f"{what}_{step.fault.replace('-', '_')}", None)
         if what == "begin":
-            self.done[step.fault] = self.done.get(step.fault, 0) + 1
             heapq.heappush(self.queue, (at + step.lasts, serial, "end", step))
             if handler is None:
                 self.break_links(serial, step)
@@ -185,6 +185,22 @@ class Nemesis:
         for machine in self.machines(step):
             machine.slow_disk(0)
 
+    def begin_bad_disk(self, step):
+        """At most one at a time, and not one more than the promises allow to be away."""
+        if self.sick is None:
+            self.sick = self.world.machines[step.targets[0]]
+            self.sick.fail_syncs(1 + step.number % 3)
+
+    def end_bad_disk(self, step):
+        pass
+
+    def mend_the_sick(self):
+        """The disk is replaced by one that works, with what had been synced; the broker is started again."""
+        if self.sick is not None:
+            self.world.note(f"{self.sick.name}: {self.sick.power_cut()}; its disk works again")
+            self.sick.start()
+            self.sick = None
+
     def begin_full_disk(self, step):
         for machine in self.machines(step):
             machine.fill(step.number % 24 * 1024)
@@ -262,7 +278,7 @@ class Nemesis:
             self.world.wire.link(from_, to, *faults)
 
     def heal(self):
-        """Everything ends at once."""
+        """Everything ends at once, but for a disk that has failed: the others must do without it."""
         self.queue = []
         self.faults = {}
         if self.world.wire is not None:

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEYS           37u
+#define KEYS           211u
 #define VALUE_MAX      1400
 #define PARTITIONS_MAX 64
 #define FETCHED_MAX    512

@@ -47,11 +47,11 @@ class Recorder:
 
 
 class TopicUnderTest:
-    def __init__(self, world, folder, name, partitions, settings):
-        self.world, self.name, self.partitions = world, name, partitions
+    def __init__(self, world, folder, name, partitions, settings=(), replicas=REPLICAS):
+        self.world, self.name, self.partitions, self.replicas = world, name, partitions, replicas
         self.folder = os.path.join(folder, name)
         os.mkdir(self.folder)
-        self.create = ["topic", "create", name, "--partitions", partitions, "--replicas", REPLICAS, "--set", "segment.bytes=1048576"]
+        self.create = ["topic", "create", name, "--partitions", partitions, "--replicas", replicas, "--set", "segment.bytes=1048576"]
         for setting in settings:
             self.create += ["--set", setting]
         self.producers, self.consumers = [], []
@@ -84,7 +84,7 @@ class TopicUnderTest:
         if partitions is None:
             return f"b{broker} says nothing about {self.name}"
         for partition in partitions:
-            if len(partition["isr"]) != REPLICAS or partition["problem"] is not None or partition["leader"] < 0:
+            if len(partition["isr"]) != self.replicas or partition["problem"] is not None or partition["leader"] < 0:
                 return f"b{broker} says of {self.name}: {partition}"
         return None
 
@@ -118,7 +118,9 @@ class Round:
         os.mkdir(self.folder)
         generator = random.Random(seed)
         self.steps = plan(generator.getrandbits(32), len(world.machines), seconds, abilities, only)
-        self.topics = [TopicUnderTest(world, self.folder, f"isr-{number}", generator.choice((2, 5, 8)), [])]
+        self.topics = [TopicUnderTest(world, self.folder, f"isr-{number}", generator.choice((2, 5, 8)))]
+        if generator.random() < 0.3:
+            self.topics.append(TopicUnderTest(world, self.folder, f"double-{number}", 3, ["mode=sync-double-write"], 2))
         if "quorum" in abilities and generator.random() < 0.5:
             self.topics.append(TopicUnderTest(world, self.folder, f"quorum-{number}", 2, ["mode=quorum"]))
         self.seed = generator.getrandbits(16)
@@ -126,11 +128,11 @@ class Round:
         self.findings = []
         self.pause = threading.Event()  # never set: waiting for the time of the next fault
 
-    def until(self, what, is_so, seconds=HEAL_SECONDS):
+    def until(self, what, is_so):
         begin = self.world.seconds()
         while (wrong := is_so()) is not None:
-            if self.world.seconds() - begin > seconds:
-                raise Limit(f"{what}: not within {seconds} s: {wrong}")
+            if self.world.seconds() - begin > HEAL_SECONDS:
+                raise Limit(f"{what}: not within {HEAL_SECONDS} s: {wrong}")
             self.findings += self.world.complaints()
             self.pause.wait(0.2)
         return self.world.seconds() - begin
@@ -141,11 +143,12 @@ class Round:
     def run(self):
         try:
             self.begin()
-            self.do_harm()
-            self.settle()
+            nemesis = self.do_harm()
+            self.settle(nemesis)
             self.end()
         except Limit as limit:
             self.findings.append(str(limit))
+            self.tell_what_brokers_see()
         finally:
             for topic in self.topics:
                 for recorder in topic.producers + topic.consumers:
@@ -153,6 +156,14 @@ class Round:
                         recorder.process.kill()
                         recorder.process.wait()
         return self.findings
+
+    def tell_what_brokers_see(self):
+        """For whoever studies it, into the events alone."""
+        for broker in range(len(self.world.machines)):
+            for topic in self.topics:
+                for partition in topic.describe(broker) or ["it says nothing"]:
+                    self.world.note(f"b{broker} {topic.name}: {partition}", False)
+            self.world.note(f"b{broker}: {self.world.ask('status', broker=broker)}", False)
 
     def begin(self):
         for topic in self.topics:
@@ -183,14 +194,18 @@ class Round:
         self.world.note("heal")
         nemesis.heal()
         self.findings += nemesis.findings
+        return nemesis
 
-    def settle(self):
+    def settle(self, nemesis):
+        took = {}
         for topic in self.topics:
             watch = AckWatch(topic)
-            took = self.until(f"{topic.name}: every partition takes records again", lambda watch=watch: f"not from {sorted(watch.look())}" if watch.look() else None)
+            took[topic] = self.until(f"{topic.name}: every partition takes records again", lambda watch=watch: f"not from {sorted(watch.look())}" if watch.look() else None)
             watch.close()
-            took_all = took + self.until(f"{topic.name}: all replicas are in sync", self.each_broker(topic))
-            self.world.note(f"{topic.name}: writable after {took:.1f} s, in sync after {took_all:.1f} s")
+        nemesis.mend_the_sick()
+        for topic in self.topics:
+            took_all = took[topic] + self.until(f"{topic.name}: all replicas are in sync", self.each_broker(topic))
+            self.world.note(f"{topic.name}: writable after {took[topic]:.1f} s, in sync after {took_all:.1f} s")
         self.contract.healed()
 
     def end(self):

@@ -1,6 +1,7 @@
 #include "unsynced.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -147,6 +148,15 @@ static int read_below(const struct unsynced *file, unsigned char *bytes, size_t 
     return 0;
 }
 
+/* A full disk says so to whoever writes, not to whoever syncs: file systems set the space aside when bytes
+ * come. */
+static int reserve(const struct unsynced *file, uint64_t at, uint64_t size)
+{
+    return fallocate(file->fd, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)size) == 0 || errno == EOPNOTSUPP
+               ? 0
+               : -errno;
+}
+
 static int page_make(struct unsynced *file, uint64_t number, struct page **ret_page)
 {
     size_t place = place_of(file, number);
@@ -164,7 +174,8 @@ static int page_make(struct unsynced *file, uint64_t number, struct page **ret_p
     page = malloc(sizeof(*page));
     if (page == NULL) return -ENOMEM;
     page->number = number;
-    err = read_below(file, page->bytes, UNSYNCED_PAGE, number * UNSYNCED_PAGE);
+    err = reserve(file, number * UNSYNCED_PAGE, UNSYNCED_PAGE);
+    if (err == 0) err = read_below(file, page->bytes, UNSYNCED_PAGE, number * UNSYNCED_PAGE);
     if (err != 0) {
         free(page);
         return err;
@@ -197,6 +208,13 @@ int64_t unsynced_read(struct unsynced *file, void *bytes, size_t size, uint64_t 
     return (int64_t)size;
 }
 
+static void grow(struct unsynced *file, uint64_t size)
+{
+    if (size <= file->size) return;
+    file->size = size;
+    file->is_size_changed = true;
+}
+
 int64_t unsynced_write(struct unsynced *file, const void *bytes, size_t size, uint64_t at)
 {
     size_t done = 0;
@@ -211,23 +229,26 @@ int64_t unsynced_write(struct unsynced *file, const void *bytes, size_t size, ui
         memcpy(page->bytes + within, (const unsigned char *)bytes + done, piece);
         done += piece;
     }
-    return unsynced_grow(file, at + size) == 0 ? (int64_t)size : -EIO;
+    grow(file, at + size);
+    return (int64_t)size;
 }
 
-int unsynced_grow(struct unsynced *file, uint64_t size)
+int unsynced_allocate(struct unsynced *file, uint64_t at, uint64_t size)
 {
-    if (size > file->size) {
-        file->size = size;
-        file->is_size_changed = true;
-    }
-    return 0;
+    int err = reserve(file, at, size);
+
+    if (err == 0) grow(file, at + size);
+    return err;
 }
 
 int unsynced_truncate(struct unsynced *file, uint64_t size)
 {
     struct page *last;
 
-    if (size >= file->size) return unsynced_grow(file, size);
+    if (size >= file->size) {
+        grow(file, size);
+        return 0;
+    }
     while (file->count > 0 && file->pages[file->count - 1]->number * UNSYNCED_PAGE >= size) {
         free(file->pages[--file->count]);
         pages_bytes -= UNSYNCED_PAGE;
@@ -261,14 +282,23 @@ static size_t page_size(const struct unsynced *file, const struct page *page)
     return file->size - begin < UNSYNCED_PAGE ? (size_t)(file->size - begin) : UNSYNCED_PAGE;
 }
 
+/* Only what was cut off is: cutting at the end that is there would give back what is set aside behind it. */
+static int resize_below(const struct unsynced *file)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) != 0) return -errno;
+    if ((uint64_t)st.st_size > file->kept && ftruncate(file->fd, (off_t)file->kept) != 0) return -errno;
+    return ftruncate(file->fd, (off_t)file->size) == 0 ? 0 : -errno;
+}
+
 int unsynced_sync(struct unsynced *file)
 {
     int err = 0;
 
     if (is_clean(file)) return 0;
-    if (file->is_size_changed &&
-        (ftruncate(file->fd, (off_t)file->kept) != 0 || ftruncate(file->fd, (off_t)file->size) != 0))
-        return -errno;
+    if (file->is_size_changed) err = resize_below(file);
+    if (err != 0) return err;
     for (size_t i = 0; i < file->count && err == 0; i++)
         err = write_below(file, file->pages[i]->bytes, page_size(file, file->pages[i]),
                           file->pages[i]->number * UNSYNCED_PAGE);

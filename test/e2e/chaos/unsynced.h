@@ -24,11 +24,11 @@ void unsynced_stat(struct stat *st);
 /* The number of the inode's unsynced object, NULL when there is none. Borrowed. */
 struct unsynced *unsynced_find(const struct stat *st);
 
-/* As pread, pwrite, ftruncate: sizes, or negative errno. */
+/* As pread, pwrite, ftruncate, fallocate: sizes, or negative errno. */
 int64_t unsynced_read(struct unsynced *file, void *bytes, size_t size, uint64_t at);
 int64_t unsynced_write(struct unsynced *file, const void *bytes, size_t size, uint64_t at);
 int unsynced_truncate(struct unsynced *file, uint64_t size);
-int unsynced_grow(struct unsynced *file, uint64_t size); /* to at least this */
+int unsynced_allocate(struct unsynced *file, uint64_t at, uint64_t size);
 int unsynced_sync(struct unsynced *file);                /* 0 or negative errno */
 /* A sync has failed: what was in memory only is gone, as kernels drop pages that they could not write. */
 void unsynced_lose(struct unsynced *file);

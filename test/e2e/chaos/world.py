@@ -192,6 +192,10 @@ class Machine:
         if self.disk.lossy is not None:
             self.disk.lossy.tell(f"slow {ms}")
 
+    def fail_syncs(self, count):
+        if self.disk.lossy is not None:
+            self.disk.lossy.tell(f"fail {count}")
+
     def fill(self, left_kib):
         """Leaves so much on the disk."""
         st = os.statvfs(self.disk.top)

@@ -45,7 +45,7 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->applied = message->applied;
     session->load = message->load;
     session->has_disk_failed = (message->flags & NODE_DISK_FAILED) != 0;
-    session->is_draining = (message->flags & NODE_DRAINING) != 0 || session->has_disk_failed;
+    session->is_draining = (message->flags & NODE_DRAINING) != 0;
     broker = image_find_broker_by_uuid(node->image, &peer->id);
     if (broker != NULL && (broker->is_fenced || broker->is_draining || session->has_disk_failed))
         node->sessions_due_us = node->now_us; /* perhaps it may come back, or has to go */
@@ -143,9 +143,9 @@ static bool has_others(const struct image *image, const struct image_broker *bro
     return false;
 }
 
-static enum wish give_up(const struct image *image, const struct image_broker *broker)
+static enum wish give_up(const struct image_broker *broker)
 {
-    return !broker->is_fenced && !broker->is_draining && has_others(image, broker) ? WISH_DRAIN : WISH_NONE;
+    return !broker->is_fenced && !broker->is_draining ? WISH_DRAIN : WISH_NONE;
 }
 
 static enum wish find_wish(const struct node *node, const struct image *image, const struct image_broker *broker, const struct session *session)
@@ -154,8 +154,8 @@ static enum wish find_wish(const struct node *node, const struct image *image, c
 
     if (is_lost) return broker->is_fenced ? WISH_NONE : WISH_FENCE;
     if (session->heard_us == 0 || session->boot != broker->boot) return WISH_NONE;
-    if (session->has_disk_failed) return give_up(image, broker);
     if (session->is_draining) return WISH_NONE;
+    if (session->has_disk_failed && has_others(image, broker)) return give_up(broker);
     if (!broker->is_fenced && !broker->is_draining) return WISH_NONE;
     return session->applied >= session->catch_up && session->applied >= broker->epoch ? WISH_UNFENCE : WISH_NONE;
 }
@@ -163,10 +163,9 @@ static enum wish find_wish(const struct node *node, const struct image *image, c
 /* The coordinator itself is here by being the coordinator. */
 static enum wish find_own_wish(const struct node *node, const struct image *image, const struct image_broker *broker)
 {
-    bool is_back = broker->boot == node->options.boot && !node->is_leaving && (broker->is_fenced || broker->is_draining);
-
-    if (node->has_disk_failed && !node->is_leaving && broker->boot == node->options.boot) return give_up(image, broker);
-    return is_back ? WISH_UNFENCE : WISH_NONE;
+    if (broker->boot != node->options.boot || node->is_leaving) return WISH_NONE;
+    if (node->has_disk_failed && has_others(image, broker)) return give_up(broker);
+    return broker->is_fenced || broker->is_draining ? WISH_UNFENCE : WISH_NONE;
 }
 
 static void tell(struct node *node, const struct image_broker *broker, enum wish wish)
@@ -268,7 +267,7 @@ bool node_get_session(const struct node *node, const struct uuid *broker, struct
         .boot = peer->session.boot,
         .load = peer->session.load,
         .is_lost = node->now_us >= peer->session.deadline_us,
-        .is_draining = peer->session.is_draining,
+        .is_draining = peer->session.is_draining || peer->session.has_disk_failed,
     };
     return true;
 }

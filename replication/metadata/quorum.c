@@ -26,7 +26,7 @@ static struct voter_facts find_facts(const struct node *node, const struct image
         facts.silent_us = node->coordinating_since_us;
     } else if (node->now_us >= peer->session.deadline_us) {
         facts.silent_us = peer->session.heard_us;
-    } else if (!peer->session.is_draining) {
+    } else if (!peer->session.is_draining && !peer->session.has_disk_failed) {
         facts.alive_us = peer->session.since_us;
         facts.health = peer->session.load.health;
     }

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "cmd/broker/peers/socket_bytes.h"
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -30,11 +31,6 @@
 
 enum link_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_GOODBYE, STATE_ENDED };
 
-struct bytes {
-    uint8_t *data; /* owned; NULL while empty */
-    size_t start, end, capacity;
-};
-
 struct link {
     struct ev_loop *loop;
     const struct link_hooks *hooks;
@@ -50,7 +46,7 @@ struct link {
     struct net_address address;
     struct uuid expected;
     struct channel *channel;
-    struct bytes in, out;
+    struct socket_bytes in, out;
     struct link_queue queue;
     struct link_parts parts;
     bool has_said_goodbye; /* its frame is in `out`, the last one */
@@ -60,46 +56,6 @@ struct link {
     enum link_end end;
     char reason[REASON_SIZE];
 };
-
-/* ---- bytes ---- */
-
-static size_t bytes_size(const struct bytes *bytes)
-{
-    return bytes->end - bytes->start;
-}
-
-static struct slice bytes_slice(const struct bytes *bytes)
-{
-    return bytes->data == NULL ? slice_of(NULL, 0) : slice_of(bytes->data + bytes->start, bytes_size(bytes));
-}
-
-/* Room for `size` more behind the end. */
-static int bytes_reserve(struct bytes *bytes, size_t size)
-{
-    size_t used = bytes_size(bytes), capacity = bytes->capacity == 0 ? RECEIVE_CHUNK : bytes->capacity;
-    uint8_t *data;
-
-    if (bytes->capacity - bytes->end >= size) return 0;
-    if (bytes->start > 0) {
-        memmove(bytes->data, bytes->data + bytes->start, used);
-        bytes->start = 0;
-        bytes->end = used;
-        if (bytes->capacity - used >= size) return 0;
-    }
-    while (capacity - used < size)
-        capacity *= 2; /* frames are bounded, so this is */
-    data = realloc(bytes->data, capacity);
-    if (data == NULL) return MESH_ENOMEM;
-    bytes->data = data;
-    bytes->capacity = capacity;
-    return 0;
-}
-
-static void bytes_release(struct bytes *bytes)
-{
-    free(bytes->data);
-    *bytes = (struct bytes){NULL, 0, 0, 0};
-}
 
 /* ---- watching ---- */
 
@@ -179,8 +135,8 @@ static void release(struct link *link)
     if (link->fd >= 0) close(link->fd);
     if (link->poll_fd >= 0) close(link->poll_fd);
     channel_free(link->channel);
-    bytes_release(&link->in);
-    bytes_release(&link->out);
+    socket_bytes_release(&link->in);
+    socket_bytes_release(&link->out);
     link_queue_clear(&link->queue);
     link_parts_deinit(&link->parts);
     free(link);
@@ -210,7 +166,7 @@ static void end_by_eof(struct link *link)
         end(link, LINK_END_RESET, "the connection ended without a goodbye");
         return;
     }
-    channel_cut(link->channel, bytes_slice(&link->in));
+    channel_cut(link->channel, socket_bytes_slice(&link->in));
     end_by_channel(link);
 }
 
@@ -219,10 +175,10 @@ static void end_by_eof(struct link *link)
 /* Hands the socket what it takes of the sealed bytes. */
 static void write_out(struct link *link)
 {
-    struct bytes *out = &link->out;
+    struct socket_bytes *out = &link->out;
 
-    while (bytes_size(out) > 0) {
-        ssize_t size = send(link->fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
+    while (socket_bytes_size(out) > 0) {
+        ssize_t size = send(link->fd, out->data + out->start, socket_bytes_size(out), MSG_NOSIGNAL);
 
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -238,7 +194,7 @@ static void write_out(struct link *link)
 
 static int seal_frame(struct link *link, uint8_t type, struct slice payload)
 {
-    int err = bytes_reserve(&link->out, payload.size + CHANNEL_FRAME_OVERHEAD);
+    int err = socket_bytes_reserve(&link->out, payload.size + CHANNEL_FRAME_OVERHEAD, RECEIVE_CHUNK);
 
     if (err != 0) return err;
     err = channel_seal(link->channel, type, payload, link->out.data + link->out.end);
@@ -253,7 +209,7 @@ static int seal_more(struct link *link)
     struct link_part part;
     int err = 0;
 
-    while (err == 0 && bytes_size(&link->out) < SEALED_BYTES_MAX && link_queue_next(&link->queue, &part)) {
+    while (err == 0 && socket_bytes_size(&link->out) < SEALED_BYTES_MAX && link_queue_next(&link->queue, &part)) {
         err = seal_frame(link, part.type, link_part_bytes(&part, room));
         if (err != 0) break;
         link->stats.sent_frames++;
@@ -270,7 +226,7 @@ static bool has_more(struct link *link)
 {
     struct link_part part;
 
-    return bytes_size(&link->out) > 0 || link_queue_next(&link->queue, &part);
+    return socket_bytes_size(&link->out) > 0 || link_queue_next(&link->queue, &part);
 }
 
 static void flush(struct link *link)
@@ -280,13 +236,13 @@ static void flush(struct link *link)
             end(link, LINK_END_LOCAL, "out of memory");
             return;
         }
-        if (bytes_size(&link->out) == 0) break;
+        if (socket_bytes_size(&link->out) == 0) break;
         write_out(link);
         if (link->state == STATE_ENDED) return;
-        if (bytes_size(&link->out) > 0) break;
+        if (socket_bytes_size(&link->out) > 0) break;
     }
     if (!has_more(link)) {
-        bytes_release(&link->out);
+        socket_bytes_release(&link->out);
         if (link->has_said_goodbye) {
             end(link, LINK_END_CLOSED, "closed here");
             return;
@@ -297,7 +253,7 @@ static void flush(struct link *link)
 
 static int queue_bytes(struct link *link, const uint8_t *data, size_t size)
 {
-    if (bytes_reserve(&link->out, size) != 0) return MESH_ENOMEM;
+    if (socket_bytes_reserve(&link->out, size, RECEIVE_CHUNK) != 0) return MESH_ENOMEM;
     memcpy(link->out.data + link->out.end, data, size);
     link->out.end += size;
     return 0;
@@ -369,9 +325,9 @@ void link_abandon(struct link *link)
 /* ---- taking one apart ---- */
 
 /* What is left in `bytes`, in memory of its own. */
-static int bytes_take(struct bytes *bytes, uint8_t **ret_data, size_t *ret_size)
+static int take_bytes(struct socket_bytes *bytes, uint8_t **ret_data, size_t *ret_size)
 {
-    size_t size = bytes_size(bytes);
+    size_t size = socket_bytes_size(bytes);
 
     *ret_data = NULL;
     *ret_size = size;
@@ -385,9 +341,9 @@ static int bytes_take(struct bytes *bytes, uint8_t **ret_data, size_t *ret_size)
 int link_detach(struct link *link, struct link_remains *ret_remains)
 {
     struct link_remains remains = {.fd = link->fd, .channel = link->channel};
-    int err = bytes_take(&link->in, &remains.received, &remains.received_size);
+    int err = take_bytes(&link->in, &remains.received, &remains.received_size);
 
-    if (err == 0) err = bytes_take(&link->out, &remains.unsent, &remains.unsent_size);
+    if (err == 0) err = take_bytes(&link->out, &remains.unsent, &remains.unsent_size);
     if (err != 0) {
         free(remains.received);
         return err;
@@ -419,14 +375,14 @@ static void handshake(struct link *link)
     enum channel_state state;
 
     do {
-        state = channel_step(link->channel, bytes_slice(&link->in), &step);
+        state = channel_step(link->channel, socket_bytes_slice(&link->in), &step);
         link->in.start += step.used;
         if (step.out_size > 0 && queue_bytes(link, step.out, step.out_size) != 0) {
             end(link, LINK_END_LOCAL, "out of memory");
             return;
         }
-    } while (state == CHANNEL_HANDSHAKING && step.used > 0 && bytes_size(&link->in) > 0);
-    if (bytes_size(&link->out) > 0) flush(link);
+    } while (state == CHANNEL_HANDSHAKING && step.used > 0 && socket_bytes_size(&link->in) > 0);
+    if (socket_bytes_size(&link->out) > 0) flush(link);
     if (link->state == STATE_ENDED) return;
     if (state == CHANNEL_FAILED) {
         end_by_channel(link);
@@ -471,8 +427,8 @@ static bool take_frame(struct link *link)
     struct channel_frame frame;
     int err;
 
-    if (link->state != STATE_OPEN || bytes_size(&link->in) == 0) return false;
-    err = channel_open(link->channel, link->in.data + link->in.start, bytes_size(&link->in), &frame);
+    if (link->state != STATE_OPEN || socket_bytes_size(&link->in) == 0) return false;
+    err = channel_open(link->channel, link->in.data + link->in.start, socket_bytes_size(&link->in), &frame);
     if (err == MESH_EAGAIN) return false;
     if (err != 0) {
         end_by_channel(link);
@@ -492,11 +448,11 @@ static int make_room(struct link *link)
 {
     size_t size = 0, want = RECEIVE_CHUNK;
 
-    if (link->state == STATE_OPEN && bytes_size(&link->in) > 0 &&
-        channel_frame_size(link->channel, bytes_slice(&link->in), &size) == 0 &&
-        size > bytes_size(&link->in) + want)
-        want = size - bytes_size(&link->in);
-    return bytes_reserve(&link->in, want);
+    if (link->state == STATE_OPEN && socket_bytes_size(&link->in) > 0 &&
+        channel_frame_size(link->channel, socket_bytes_slice(&link->in), &size) == 0 &&
+        size > socket_bytes_size(&link->in) + want)
+        want = size - socket_bytes_size(&link->in);
+    return socket_bytes_reserve(&link->in, want, RECEIVE_CHUNK);
 }
 
 static void consume(struct link *link)
@@ -534,7 +490,7 @@ static void receive(struct link *link)
         consume(link);
         if ((size_t)size < room) break;
     }
-    if (link->state != STATE_ENDED && bytes_size(&link->in) == 0) bytes_release(&link->in);
+    if (link->state != STATE_ENDED && socket_bytes_size(&link->in) == 0) socket_bytes_release(&link->in);
 }
 
 /* ---- events ---- */
@@ -566,7 +522,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         connected(link);
         return;
     }
-    if (link->state == STATE_HANDSHAKE && bytes_size(&link->in) > 0) consume(link); /* what was read before we came */
+    if (link->state == STATE_HANDSHAKE && socket_bytes_size(&link->in) > 0) consume(link); /* what was read before we came */
     if ((events & EV_READ) && link->state != STATE_ENDED) receive(link);
     if ((events & EV_WRITE) && link->state != STATE_ENDED) flush(link);
 }
@@ -581,7 +537,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     case STATE_CONNECTING: end(link, LINK_END_SILENT, "no answer"); return;
     case STATE_GOODBYE: end(link, LINK_END_CLOSED, "closed here"); return;
     case STATE_HANDSHAKE:
-        if (bytes_size(&link->in) == 0 && link->stats.received_bytes == 0)
+        if (socket_bytes_size(&link->in) == 0 && link->stats.received_bytes == 0)
             end(link, LINK_END_SILENT, "it takes the connection, but says nothing");
         else
             end_by_eof(link);
@@ -719,7 +675,7 @@ int link_adopt(const struct link_options *options, int fd, struct slice received
         release(link);
         return MESH_EIO;
     }
-    if (bytes_reserve(&link->in, received.size + RECEIVE_CHUNK) != 0) {
+    if (socket_bytes_reserve(&link->in, received.size + RECEIVE_CHUNK, RECEIVE_CHUNK) != 0) {
         release(link);
         return MESH_ENOMEM;
     }

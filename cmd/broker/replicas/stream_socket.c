@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "cmd/broker/peers/socket_bytes.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -16,9 +17,10 @@
 #define FRAMES_PER_TURN  64
 #define KEEP_BYTES       (2u << 20) /* of a buffer that is kept while its stream is in use */
 
-struct bytes {
-    uint8_t *data; /* owned; NULL while empty */
-    size_t start, end, capacity;
+/* A busy stream keeps its buffers: memory that comes and goes costs a page fault for each page of it. stream_socket_trim() takes them from an
+ * idle one. */
+struct kept {
+    struct socket_bytes bytes;
     bool was_used; /* since it was looked at last */
 };
 
@@ -30,59 +32,29 @@ struct stream_socket {
     ev_timer ending; /* runs at once: ended() comes from the loop */
     int watched;
     struct channel *channel;
-    struct bytes in, out;
+    struct kept in, out;
     size_t frame_size; /* of the frame at the front of `in` that somebody keeps; 0: none */
     bool has_ended, is_reading;
     const char *reason;
     struct stream_socket_stats stats;
 };
 
-static size_t bytes_size(const struct bytes *bytes)
+static void emptied(struct kept *kept)
 {
-    return bytes->end - bytes->start;
+    kept->bytes.start = kept->bytes.end = 0;
+    kept->was_used = true;
+    if (kept->bytes.capacity > KEEP_BYTES) socket_bytes_release(&kept->bytes);
 }
 
-static int bytes_reserve(struct bytes *bytes, size_t size)
+/* False: it has no memory any more. */
+static bool trim(struct kept *kept)
 {
-    size_t used = bytes_size(bytes), capacity = bytes->capacity == 0 ? 2 * RECEIVE_BYTES : bytes->capacity;
-    uint8_t *data;
-
-    if (bytes->capacity - bytes->end >= size) return 0;
-    if (bytes->start > 0) {
-        memmove(bytes->data, bytes->data + bytes->start, used);
-        bytes->start = 0;
-        bytes->end = used;
-        if (bytes->capacity - used >= size) return 0;
-    }
-    while (capacity - used < size)
-        capacity *= 2; /* frames are bounded, so this is */
-    data = realloc(bytes->data, capacity);
-    if (data == NULL) return MESH_ENOMEM;
-    bytes->data = data;
-    bytes->capacity = capacity;
-    return 0;
-}
-
-/* A busy stream keeps its buffers: memory that comes and goes costs a page fault for each page of it. stream_socket_trim() takes them from an
- * idle one. */
-static void bytes_emptied(struct bytes *bytes)
-{
-    bytes->start = bytes->end = 0;
-    bytes->was_used = true;
-    if (bytes->capacity <= KEEP_BYTES) return;
-    free(bytes->data);
-    *bytes = (struct bytes){0};
-}
-
-static bool bytes_trim(struct bytes *bytes)
-{
-    if (bytes->data == NULL) return false;
-    if (!bytes->was_used && bytes_size(bytes) == 0) {
-        free(bytes->data);
-        *bytes = (struct bytes){0};
+    if (kept->bytes.data == NULL) return false;
+    if (!kept->was_used && socket_bytes_size(&kept->bytes) == 0) {
+        socket_bytes_release(&kept->bytes);
         return false;
     }
-    bytes->was_used = false;
+    kept->was_used = false;
     return true;
 }
 
@@ -99,7 +71,7 @@ static void watch(struct stream_socket *socket, int events)
 static void rewatch(struct stream_socket *socket)
 {
     if (socket->has_ended) return;
-    watch(socket, (socket->frame_size == 0 ? EV_READ : 0) | (bytes_size(&socket->out) > 0 ? EV_WRITE : 0));
+    watch(socket, (socket->frame_size == 0 ? EV_READ : 0) | (socket_bytes_size(&socket->out.bytes) > 0 ? EV_WRITE : 0));
 }
 
 static void end(struct stream_socket *socket, const char *reason)
@@ -115,14 +87,14 @@ static void end(struct stream_socket *socket, const char *reason)
 
 int stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count)
 {
-    struct bytes *out = &socket->out;
+    struct socket_bytes *out = &socket->out.bytes;
     size_t size = CHANNEL_FRAME_OVERHEAD;
     int err;
 
     if (socket->has_ended) return MESH_ECLOSED;
     for (size_t i = 0; i < count; i++)
         size += pieces[i].size;
-    err = bytes_reserve(out, size);
+    err = socket_bytes_reserve(out, size, 2 * RECEIVE_BYTES);
     if (err == 0) err = channel_seal_pieces(socket->channel, type, pieces, count, out->data + out->end);
     if (err != 0) return err;
     out->end += size;
@@ -136,27 +108,27 @@ int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice 
 
 bool stream_socket_trim(struct stream_socket *socket)
 {
-    bool has_in = bytes_trim(&socket->in), has_out = bytes_trim(&socket->out);
+    bool has_in = trim(&socket->in), has_out = trim(&socket->out);
 
     return has_in || has_out;
 }
 
 bool stream_socket_has_room(const struct stream_socket *socket)
 {
-    return socket->in.data != NULL || socket->out.data != NULL;
+    return socket->in.bytes.data != NULL || socket->out.bytes.data != NULL;
 }
 
 bool stream_socket_is_busy(const struct stream_socket *socket)
 {
-    return bytes_size(&socket->out) >= STREAM_SOCKET_BUSY;
+    return socket_bytes_size(&socket->out.bytes) >= STREAM_SOCKET_BUSY;
 }
 
 void stream_socket_flush(struct stream_socket *socket)
 {
-    struct bytes *out = &socket->out;
+    struct socket_bytes *out = &socket->out.bytes;
 
-    while (!socket->has_ended && bytes_size(out) > 0) {
-        ssize_t size = send(socket->io.fd, out->data + out->start, bytes_size(out), MSG_NOSIGNAL);
+    while (!socket->has_ended && socket_bytes_size(out) > 0) {
+        ssize_t size = send(socket->io.fd, out->data + out->start, socket_bytes_size(out), MSG_NOSIGNAL);
 
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
@@ -167,7 +139,7 @@ void stream_socket_flush(struct stream_socket *socket)
         socket->stats.sent_bytes += (uint64_t)size;
         out->start += (size_t)size;
     }
-    if (bytes_size(out) == 0 && out->data != NULL) bytes_emptied(out);
+    if (socket_bytes_size(out) == 0 && out->data != NULL) emptied(&socket->out);
     rewatch(socket);
 }
 
@@ -180,8 +152,8 @@ static void hand_out(struct stream_socket *socket)
         struct channel_frame frame;
         int err;
 
-        if (bytes_size(&socket->in) == 0) break;
-        err = channel_open(socket->channel, socket->in.data + socket->in.start, bytes_size(&socket->in), &frame);
+        if (socket_bytes_size(&socket->in.bytes) == 0) break;
+        err = channel_open(socket->channel, socket->in.bytes.data + socket->in.bytes.start, socket_bytes_size(&socket->in.bytes), &frame);
         if (err == MESH_EAGAIN) break;
         if (err != 0) {
             end(socket, "what arrived was changed on its way");
@@ -199,20 +171,20 @@ static void hand_out(struct stream_socket *socket)
 void stream_socket_done(struct stream_socket *socket)
 {
     MESH_ASSERT(socket->frame_size > 0);
-    socket->in.start += socket->frame_size;
+    socket->in.bytes.start += socket->frame_size;
     socket->frame_size = 0;
-    if (bytes_size(&socket->in) == 0) bytes_emptied(&socket->in);
+    if (socket_bytes_size(&socket->in.bytes) == 0) emptied(&socket->in);
     if (socket->is_reading || socket->has_ended) return;
     rewatch(socket);
-    if (bytes_size(&socket->in) > 0) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more may be there already */
+    if (socket_bytes_size(&socket->in.bytes) > 0) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more may be there already */
 }
 
 /* How much to receive. Of a long frame its rest and the next one's header, so that hardly anything is left to be moved to the front. */
 static size_t wanted(struct stream_socket *socket)
 {
-    size_t size = 0, have = bytes_size(&socket->in);
+    size_t size = 0, have = socket_bytes_size(&socket->in.bytes);
 
-    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) == 0 && size > have &&
+    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.bytes.data + socket->in.bytes.start, have), &size) == 0 && size > have &&
         size >= RECEIVE_BYTES)
         return size - have + CHANNEL_FRAME_HEADER_SIZE;
     return RECEIVE_BYTES;
@@ -221,10 +193,10 @@ static size_t wanted(struct stream_socket *socket)
 /* Something that was received can be handed out now. */
 static bool has_whole_frame(struct stream_socket *socket)
 {
-    size_t size = 0, have = bytes_size(&socket->in);
+    size_t size = 0, have = socket_bytes_size(&socket->in.bytes);
 
     if (socket->has_ended || socket->frame_size > 0 || have == 0) return false;
-    return channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) != 0 || (size > 0 && size <= have);
+    return channel_frame_size(socket->channel, slice_of(socket->in.bytes.data + socket->in.bytes.start, have), &size) != 0 || (size > 0 && size <= have);
 }
 
 /* Once per turn: whoever sends much has its turn again in the next one. */
@@ -236,16 +208,16 @@ static void receive(struct stream_socket *socket)
     hand_out(socket);
     if (socket->has_ended || socket->frame_size > 0) return;
     room = wanted(socket);
-    if (bytes_reserve(&socket->in, room) != 0) {
+    if (socket_bytes_reserve(&socket->in.bytes, room, 2 * RECEIVE_BYTES) != 0) {
         end(socket, "out of memory");
         return;
     }
     do {
-        size = recv(socket->io.fd, socket->in.data + socket->in.end, room, 0);
+        size = recv(socket->io.fd, socket->in.bytes.data + socket->in.bytes.end, room, 0);
     } while (size < 0 && errno == EINTR);
     if (size > 0) {
         socket->stats.received_bytes += (uint64_t)size;
-        socket->in.end += (size_t)size;
+        socket->in.bytes.end += (size_t)size;
         hand_out(socket);
     } else if (size == 0) {
         end(socket, "the connection ended without a goodbye");
@@ -264,7 +236,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         receive(socket);
         socket->is_reading = false;
         if (has_whole_frame(socket)) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more than one turn's */
-        if (bytes_size(&socket->in) == 0 && socket->in.data != NULL) bytes_emptied(&socket->in);
+        if (socket_bytes_size(&socket->in.bytes) == 0 && socket->in.bytes.data != NULL) emptied(&socket->in);
         rewatch(socket);
     }
     if ((events & EV_WRITE) != 0 && !socket->has_ended) {
@@ -283,8 +255,8 @@ void stream_socket_free(struct stream_socket *socket)
     ev_clear_pending(socket->loop, &socket->io);
     close(socket->io.fd);
     channel_free(socket->channel);
-    free(socket->in.data);
-    free(socket->out.data);
+    free(socket->in.bytes.data);
+    free(socket->out.bytes.data);
     free(socket);
 }
 
@@ -313,9 +285,9 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
-static void bytes_take(struct bytes *bytes, uint8_t *data, size_t size)
+static struct kept take(uint8_t *data, size_t size)
 {
-    *bytes = (struct bytes){.data = data, .end = size, .capacity = size};
+    return (struct kept){.bytes = {.data = data, .end = size, .capacity = size}};
 }
 
 int stream_socket_new(struct ev_loop *loop, struct link_remains *remains, const struct stream_socket_hooks *hooks, void *user,
@@ -331,15 +303,15 @@ int stream_socket_new(struct ev_loop *loop, struct link_remains *remains, const 
     socket->hooks = hooks;
     socket->user = user;
     socket->channel = remains->channel;
-    bytes_take(&socket->in, remains->received, remains->received_size);
-    bytes_take(&socket->out, remains->unsent, remains->unsent_size);
+    socket->in = take(remains->received, remains->received_size);
+    socket->out = take(remains->unsent, remains->unsent_size);
     tune(remains->fd);
     ev_io_init(&socket->io, on_io, remains->fd, 0);
     ev_timer_init(&socket->ending, on_ending, 0., 0.);
     socket->io.data = socket->ending.data = socket;
     *remains = (struct link_remains){.fd = -1};
     rewatch(socket);
-    if (bytes_size(&socket->in) > 0) ev_feed_event(loop, &socket->io, EV_READ);
+    if (socket_bytes_size(&socket->in.bytes) > 0) ev_feed_event(loop, &socket->io, EV_READ);
     *ret_socket = socket;
     return 0;
 }

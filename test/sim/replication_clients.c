@@ -274,18 +274,13 @@ static void taken(struct replication_clients *clients, struct replication_produc
 static void refused(struct replication_clients *clients, struct replication_producer *producer, int error)
 {
     SIM_SOMETIMES_IF(error == MESH_ENOT_ENOUGH_REPLICAS, "too few replicas were in sync for a batch");
-    SIM_SOMETIMES_IF(error == MESH_ETIMEDOUT, "a broker did not know what became of a batch");
+    SIM_SOMETIMES_IF(error == MESH_EUNCOMMITTED, "a broker did not know what became of a batch");
     if (error == MESH_EOUT_OF_ORDER_SEQUENCE || error == MESH_EPRODUCER_FENCED) {
         SIM_SOMETIMES("a producer had to begin anew");
         give_up(clients, producer);
         return;
     }
-    if (error == MESH_ETIMEDOUT && !producer->is_idempotent) {
-        clients->unknown++;
-        producer->is_busy = false;
-        return;
-    }
-    if (error == MESH_ESTORAGE && !producer->is_idempotent) {
+    if ((error == MESH_EUNCOMMITTED || error == MESH_ESTORAGE) && !producer->is_idempotent) {
         clients->unknown++;
         producer->is_busy = false;
         return;

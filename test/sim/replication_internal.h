@@ -7,12 +7,13 @@
 #define REPLICATION_RETRY_MS     100
 #define REPLICATION_DISK_WAIT_MS 2000
 #define REPLICATION_ALTERS_MAX   256
+#define REPLICATION_REPORT_COOKIE (UINT64_C(1) << 62) /* in the cookies of reports */
 
 struct replication_ack {
     uint64_t request, base_offset, end_offset, ticket;
     int32_t leader_epoch;
     uint32_t cut_count;
-    bool waits, is_async, is_idempotent, is_duplicate;
+    bool waits, is_async, is_duplicate;
 };
 
 struct replication_process {
@@ -22,6 +23,9 @@ struct replication_process {
     struct replication_store store;
     struct replica_board board;
     struct list_node replicas, redo, altering, acking;
+    struct list_node reports_due, reports_told;
+    uint64_t reports_term, reports_again_ms, report_cookie;
+    bool is_reporting;
     struct list_node follows, leads; /* replication_streams.c */
     const struct image *image;       /* a reference; NULL: none yet */
     bool has_news;
@@ -66,6 +70,12 @@ void replication_refuse_waiting(struct replication_replica *replica, int error);
 void replication_alters_add(struct replication_replica *replica);
 void replication_alters_send(struct replication_process *process);
 void replication_alters_answered(struct replication_process *process, const struct node_output *answer);
+
+/* ---- replication_reports.c ---- */
+void replication_reports_consider(struct replication_replica *replica, bool is_late);
+void replication_reports_hear_of_coordinator(struct replication_process *process, uint64_t term);
+void replication_reports_answered(struct replication_process *process, const struct node_output *answer);
+void replication_reports_send(struct replication_process *process);
 
 /* ---- replication_streams.c ---- */
 void replication_streams_init(struct replication_process *process);

@@ -106,6 +106,7 @@ static int look_for_loss(void *user, const struct image_topic *topic)
 
     for (uint32_t p = 0; image_topic_partition(topic, p, &facts); p++) {
         count_complete(search, &facts, &whole, &lost);
+        if (lost > 0 && image_topic_mode(topic) == TOPIC_MODE_QUORUM && whole <= facts.replica_count / 2) return 1;
         if (lost > 0 && (whole == 0 || lost >= image_min_insync(topic, image_partition_factor(&facts)))) return 1;
     }
     return 0;

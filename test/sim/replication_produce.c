@@ -40,7 +40,6 @@ static void wait_for(struct replication_replica *replica, const struct record_ba
         .cut_count = replica->cut_count,
         .waits = roles_waits_for_others(&replica->replica, acks),
         .is_async = replica->replica.partition.config.is_async && (!is_duplicate || plog_written_offset(replica->plog) >= (uint64_t)record_batch_last_offset(header) + 1),
-        .is_idempotent = header->producer_id >= 0,
         .is_duplicate = is_duplicate,
     };
 }
@@ -91,11 +90,6 @@ void replication_produce(struct replication_process *process, const struct uuid 
 
 /* ---- acknowledgements ---- */
 
-static int unknown(const struct replication_ack *ack)
-{
-    return ack->is_idempotent ? MESH_ENOT_LEADER : MESH_ETIMEDOUT;
-}
-
 static void say(struct replication_replica *replica, const struct replication_ack *ack, int error)
 {
     struct replication_answer what = {ack->request, error, ack->base_offset, ack->leader_epoch, ack->is_duplicate};
@@ -104,7 +98,7 @@ static void say(struct replication_replica *replica, const struct replication_ac
         what.error = MESH_EUNKNOWN_TOPIC;
     } else if (ack->cut_count != replica->cut_count) {
         SIM_SOMETIMES("a log was cut while somebody waited for an acknowledgement");
-        what.error = unknown(ack);
+        what.error = MESH_EUNCOMMITTED;
     } else if (error == 0 && plog_durable_offset(replica->plog) < ack->end_offset &&
                !(ack->is_async && plog_written_offset(replica->plog) >= ack->end_offset) &&
                replica->replica.partition.high_watermark < ack->end_offset) {
@@ -128,7 +122,7 @@ static void settle(struct replication_replica *replica, bool committed_only, int
         struct replication_ack ack = replica->acks[i];
 
         if (is_ready(replica, &ack) && (ack.waits || !committed_only)) say(replica, &ack, 0);
-        else if (error != 0 && ack.waits) say(replica, &ack, ack.is_idempotent ? error : MESH_ETIMEDOUT);
+        else if (error != 0 && ack.waits) say(replica, &ack, error);
         else replica->acks[kept++] = ack;
     }
     replica->ack_count = kept;

@@ -203,21 +203,22 @@ static void committed(struct replication_replica *replica)
     replication_acknowledge_committed(replica);
 }
 
-static void run_todo(struct replication_replica *replica, uint32_t todo)
+static void run_todo(struct replication_replica *replica, uint32_t todo, bool is_late)
 {
     struct replica *core = &replica->replica;
 
     if (replica->plog == NULL) return;
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0 && !core->is_cutting) REPLICATION_HOOK(replica->process, committed, replica);
     replication_acknowledge_committed(replica); /* before anybody is refused */
-    if ((todo & REPLICA_TODO_LED) != 0) replication_refuse_waiting(replica, MESH_ENOT_LEADER);
-    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(core)) replication_refuse_waiting(replica, MESH_ENOT_ENOUGH_REPLICAS);
+    if ((todo & REPLICA_TODO_LED) != 0) replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
+    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(core)) replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
     if ((todo & REPLICA_TODO_CUT) != 0 && core->is_cutting) cut(replica);
     if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(core) && core->partition.is_starting && !core->is_cutting) begin_epoch(replica);
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0) committed(replica);
     if ((todo & REPLICA_TODO_ALTER) != 0) replication_alters_add(replica);
     if ((todo & REPLICA_TODO_FOLLOW) != 0 && core->role == REPLICA_FOLLOWER && !replication_follow(replica))
         replication_redo(replica, REPLICA_TODO_FOLLOW, REPLICATION_RETRY_MS);
+    if ((todo & REPLICA_TODO_REPORT) != 0) replication_reports_consider(replica, is_late);
 }
 
 static void run_redo(struct replication_process *process)
@@ -239,7 +240,7 @@ static void run_redo(struct replication_process *process)
             continue;
         }
         replica->redo = 0;
-        run_todo(replica, todo);
+        run_todo(replica, todo, true);
     }
 }
 
@@ -249,7 +250,7 @@ static void run_board(struct replication_process *process)
     uint32_t todo;
 
     while ((replica = replica_board_next(&process->board, &todo)) != NULL)
-        run_todo(replication_of(replica), todo);
+        run_todo(replication_of(replica), todo, false);
 }
 
 /* ---- the turn ---- */
@@ -283,6 +284,7 @@ static void turn(void *user)
     replication_streams_send(process);
     run_board(process);
     replication_alters_send(process);
+    replication_reports_send(process);
     replication_store_tick(&process->store, has_news);
     replication_store_begin(&process->store, STORE_LANE_SYNC);
     replication_store_begin(&process->store, STORE_LANE_BACKGROUND);
@@ -296,6 +298,7 @@ static uint64_t due_us(void *user)
 
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
+    if (!process->is_reporting && !list_is_empty(&process->reports_told) && process->reports_again_ms < due_ms) due_ms = process->reports_again_ms;
     if (due_ms <= process->now_ms) due_ms = process->now_ms + 1;
     at_us = due_ms > SIM_NEVER / 1000 ? SIM_NEVER : due_ms * 1000;
     if (store_us < at_us) at_us = store_us;
@@ -364,6 +367,9 @@ static int start(void *context, struct metadata_process *metadata, void **ret_te
     list_init(&process->redo);
     list_init(&process->altering);
     list_init(&process->acking);
+    list_init(&process->reports_due);
+    list_init(&process->reports_told);
+    process->reports_again_ms = UINT64_MAX;
     replication_streams_init(process);
     err = replication_store_open(&process->store, process->host, &process->config->store, on_plog_change, process);
     if (err != 0) {
@@ -388,7 +394,8 @@ static void published(void *user, const struct image *image)
 static void answered(void *user, const struct node_output *answer)
 {
     set_clock(user);
-    replication_alters_answered(user, answer);
+    if ((answer->cookie & REPLICATION_REPORT_COOKIE) != 0) replication_reports_answered(user, answer);
+    else replication_alters_answered(user, answer);
 }
 
 static void bytes(void *user, uint64_t stream, struct slice what)

@@ -24,7 +24,7 @@ struct replication_replica {
     uint32_t cut_count;
     uint16_t redo; /* todo bits of replica.h that could not be done yet */
     uint64_t redo_ms;
-    struct list_node redo_link, alter_link, acks_link;
+    struct list_node redo_link, alter_link, acks_link, report_link;
     struct replication_ack *acks; /* owned */
     uint32_t ack_count, ack_capacity;
     void *watched; /* the observer's */
@@ -33,7 +33,7 @@ struct replication_replica {
 /* What became of a produced batch. */
 struct replication_answer {
     uint64_t request;
-    int error; /* MESH_ETIMEDOUT: nobody knows */
+    int error; /* MESH_EUNCOMMITTED: nobody knows */
     uint64_t base_offset;
     int32_t leader_epoch;
     bool is_duplicate;

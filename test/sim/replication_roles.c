@@ -52,6 +52,7 @@ static void open_log(struct replication_process *process, const struct image_top
     list_init(&replica->redo_link);
     list_init(&replica->alter_link);
     list_init(&replica->acks_link);
+    list_init(&replica->report_link);
     topic_config_to_plog(topic, &plog_config);
     MESH_ASSERT(store_open_log(process->store.store, &id, &plog_config, recovered, &replica->plog) == 0);
     plog_set_user(replica->plog, replica);
@@ -71,6 +72,7 @@ static void forget(struct replication_replica *replica)
     REPLICATION_HOOK(replica->process, removing, replica);
     list_remove(&replica->redo_link);
     list_remove(&replica->alter_link);
+    list_remove(&replica->report_link);
     replication_refuse_waiting(replica, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&replica->replica);
     replica->plog = NULL;
@@ -201,6 +203,7 @@ void replication_install_image(struct replication_process *process)
     process->is_registered = is_registered;
     if (is_registered) process->board.broker_epoch = broker->epoch;
     if (all_anew) process->installed_index = 0;
+    replication_reports_hear_of_coordinator(process, image_applied_term(image));
     if (broker == NULL) return; /* whose logs these are is not known yet */
     open_recovered(process);
     update_all(process, all_anew);

@@ -193,29 +193,57 @@ static void show(struct replication_watch *watch, struct watch_partition *partit
 
 /* ---- who may be elected ---- */
 
-static void check_member(struct replication_watch *watch, struct watch_partition *partition, const struct replication_replica *leader, int32_t node_id)
+/* The replica of that broker, if it lives and is registered in this life: of others nobody makes a leader. NULL: it does not. */
+static const struct watch_log *living(const struct replication_watch *watch, const struct watch_partition *partition, int32_t node_id, uint32_t *ret_host)
 {
     const struct image_broker *broker = image_find_broker(metadata_watch_image(watch->metadata), node_id);
     const struct watch_log *log;
-    const struct replication_replica *replica;
-    struct partition_positions positions;
-    uint64_t held, high_watermark = leader->replica.partition.high_watermark;
-    uint32_t host;
 
-    if (broker == NULL) return;
-    host = consensus_host_of(&broker->broker_id);
-    log = &partition->logs[host];
-    replica = log->replica;
-    /* Of whom nothing runs, or who is not registered in this life, nobody makes a leader. */
-    if (!log->is_open || replica->plog == NULL || !replication_process_is_registered(replica->process)) return;
-    if (replica->replica.is_cutting || metadata_process_boot(replication_process_metadata(replica->process)) != broker->boot) return;
-    replication_replica_positions(replica, &positions);
-    held = leader->replica.partition.config.is_async ? positions.written : positions.durable;
-    if (held < high_watermark)
-        sim_fail(watch->sim, "S5 who may be elected holds what is committed", "p%u: h%u holds %llu of %llu that h%u commits in epoch %d", place(watch, partition),
-                 host, (ull)held, (ull)high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
-    else if (high_watermark > positions.start)
+    if (broker == NULL) return NULL;
+    *ret_host = consensus_host_of(&broker->broker_id);
+    log = &partition->logs[*ret_host];
+    if (!log->is_open || log->replica->plog == NULL || !replication_process_is_registered(log->replica->process)) return NULL;
+    if (log->replica->replica.is_cutting || metadata_process_boot(replication_process_metadata(log->replica->process)) != broker->boot) return NULL;
+    return log;
+}
+
+/* What is committed, and it does not have. */
+static bool lacks(const struct replication_replica *leader, const struct replication_replica *member)
+{
+    struct partition_positions positions;
+
+    replication_replica_positions(member, &positions);
+    return (leader->replica.partition.config.is_async ? positions.written : positions.durable) < leader->replica.partition.high_watermark;
+}
+
+static void check_member(struct replication_watch *watch, struct watch_partition *partition, const struct replication_replica *leader, int32_t node_id)
+{
+    uint64_t high_watermark = leader->replica.partition.high_watermark;
+    uint32_t host;
+    const struct watch_log *log = living(watch, partition, node_id, &host);
+
+    if (log == NULL) return;
+    if (lacks(leader, log->replica))
+        sim_fail(watch->sim, "S5 who may be elected holds what is committed", "p%u: h%u has %llu, and not all durably, of %llu that h%u commits in epoch %d",
+                 place(watch, partition), host, (ull)log->end, (ull)high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
+    else if (high_watermark > plog_start_offset(log->replica->plog))
         show(watch, partition, host, leader->replica.partition.leader_epoch, log, high_watermark - 1, high_watermark);
+}
+
+/* Mode quorum: a majority has it, so whoever is chosen out of a majority does. */
+static void check_majority(struct replication_watch *watch, const struct replication_replica *leader, const struct image_partition *facts)
+{
+    struct watch_partition *partition = partition_of(leader);
+    uint32_t lacking = 0, host;
+
+    for (uint32_t i = 0; i < facts->replica_count; i++) {
+        const struct watch_log *log = living(watch, partition, facts->replicas[i], &host);
+
+        lacking += log != NULL && lacks(leader, log->replica);
+    }
+    if (facts->replica_count - lacking <= facts->replica_count / 2)
+        sim_fail(watch->sim, "S5 a majority holds what is committed", "p%u: %u of %u do not hold %llu that h%u commits in epoch %d", place(watch, partition), lacking,
+                 facts->replica_count, (ull)leader->replica.partition.high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
 }
 
 static void check_members(struct replication_watch *watch, const struct replication_replica *leader)
@@ -229,6 +257,10 @@ static void check_members(struct replication_watch *watch, const struct replicat
 
     if (topic == NULL || !image_topic_partition(topic, partition->number, &facts)) return;
     if (facts.leader_epoch != core->partition.leader_epoch) return;
+    if (core->partition.config.mode == PARTITION_MODE_QUORUM) {
+        check_majority(watch, leader, &facts);
+        return;
+    }
     members = facts.isr | facts.elr;
     for (uint32_t i = 0; i < facts.replica_count; i++)
         if ((members >> i & 1) != 0) check_member(watch, partition, leader, facts.replicas[i]);

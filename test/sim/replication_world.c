@@ -186,9 +186,10 @@ static uint64_t healed(void *user)
 static void draw_topics(struct world *world, struct random *random)
 {
     static const char *const min_insync[] = {NULL, "1", "2", "3"};
+    static const char *const mode[] = {NULL, "quorum", "sync-double-write", "quorum"};
     static const char *const segment_bytes[] = {"1MiB", "1MiB", "2MiB"};
     struct replication_mesh *mesh = &world->mesh;
-    uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS;
+    uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS, modes = (uint32_t)random_below(random, 2);
 
     bool has_wipes = (world->disk_faults >> METADATA_FAULT_WIPE & 1) != 0; /* then every topic is to survive one */
 
@@ -198,6 +199,7 @@ static void draw_topics(struct world *world, struct random *random)
 
         *topic = (struct replication_topic){.replicas = 1 + (int32_t)random_below(random, hosts < 4 ? hosts : 4)};
         if (random_below(random, 3) > 0) topic->replicas = hosts < 3 ? (int32_t)hosts : 3;
+        if (modes != 0) topic->mode = mode[random_below(random, 4)];
         if (has_wipes && topic->replicas == 1) topic->replicas = 2;
         topic->min_insync = min_insync[has_wipes ? random_below(random, 2) * 2 : random_below(random, 4)];
         if (topic->min_insync != NULL && topic->min_insync[0] - '0' > topic->replicas) topic->min_insync = NULL;

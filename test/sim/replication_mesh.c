@@ -169,8 +169,7 @@ static void ask_for(struct replication_mesh *mesh, struct replication_topic *top
 {
     struct {
         const char *key, *value;
-    } settings[] = {{"mode", topic->mode}, {"flush", topic->flush}, {"min.insync", topic->min_insync}, {"segment.bytes", topic->segment_bytes},
-                    {"retention.bytes", topic->retention_bytes}};
+    } settings[] = {{"mode", topic->mode}, {"flush", topic->flush}, {"min.insync", topic->min_insync}};
     struct message_config configs[sizeof(settings) / sizeof(settings[0])];
     struct message_topic_create form = {.replication_factor = topic->replicas, .configs = configs};
 

@@ -9,7 +9,6 @@
 
 struct replication_topic {
     const char *mode, *flush, *min_insync; /* NULL: the default */
-    const char *segment_bytes, *retention_bytes;
     int32_t replicas;
     uint32_t partitions, name; /* name: of metadata_clients */
 };

@@ -92,7 +92,7 @@ void replication_produce(struct replication_process *process, const struct uuid 
 
 static void say(struct replication_replica *replica, const struct replication_ack *ack, int error)
 {
-    struct replication_answer what = {ack->request, error, ack->base_offset, ack->leader_epoch, ack->is_duplicate};
+    struct replication_answer what = {ack->request, error, ack->base_offset, ack->leader_epoch, ack->is_duplicate, ack->waits};
 
     if (replica->plog == NULL) {
         what.error = MESH_EUNKNOWN_TOPIC;

@@ -36,7 +36,7 @@ struct replication_answer {
     int error; /* MESH_EUNCOMMITTED: nobody knows */
     uint64_t base_offset;
     int32_t leader_epoch;
-    bool is_duplicate;
+    bool is_duplicate, is_committed; /* committed: that was waited for */
 };
 
 /* What the world wants to know; all are set. */
@@ -58,6 +58,8 @@ struct replication_config {
     uint32_t replica_defects; /* 1 << each of partition/switches.h */
     uint64_t alter_timeout_us;
     uint32_t lag_max_ms;
+    uint32_t segment_bytes; /* smaller than a topic may want them; 0: as it wants */
+    int64_t retention_bytes; /* likewise */
     const struct replication_hooks *hooks;
     void *user;
 };

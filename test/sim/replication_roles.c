@@ -35,6 +35,14 @@ static void set_defects(struct replication_replica *replica)
 #endif
 }
 
+static void plog_config_of(const struct replication_process *process, const struct image_topic *topic, struct plog_config *ret_config)
+{
+    topic_config_to_plog(topic, ret_config);
+    if (process->config->segment_bytes == 0) return;
+    ret_config->segment_bytes = process->config->segment_bytes;
+    ret_config->retention_bytes = process->config->retention_bytes;
+}
+
 /* Takes `recovered`. */
 static void open_log(struct replication_process *process, const struct image_topic *topic, uint32_t number, struct plog_recovered *recovered)
 {
@@ -53,7 +61,7 @@ static void open_log(struct replication_process *process, const struct image_top
     list_init(&replica->alter_link);
     list_init(&replica->acks_link);
     list_init(&replica->report_link);
-    topic_config_to_plog(topic, &plog_config);
+    plog_config_of(process, topic, &plog_config);
     MESH_ASSERT(store_open_log(process->store.store, &id, &plog_config, recovered, &replica->plog) == 0);
     plog_set_user(replica->plog, replica);
     roles_config(topic, number, &config);
@@ -110,7 +118,7 @@ static void update(struct replication_replica *replica, const struct image_topic
     image_topic_unref(replica->topic);
     replica->topic = image_topic_ref(topic);
     if (drop_if_moved(replica, topic)) return;
-    topic_config_to_plog(topic, &plog_config);
+    plog_config_of(replica->process, topic, &plog_config);
     roles_config(topic, replica->number, &config);
     replica_set_config(&replica->replica, &config);
     assign(replica);

@@ -4,7 +4,10 @@
  * The truth of a partition is what was below anybody's high watermark at any time. S1, S4: who begins to lead has all of it that was committed in
  * earlier epochs. S2, S3: whoever shows an offset shows the same record. S5: every member of the ISR and the ELR that lives holds what its leader
  * commits, durably where the topic wants that. S6: what the coordinator counts as in sync the leader counts. S7: one leader in an epoch. S8: a high
- * watermark falls with a declared cut only. S9: a producer's batch is there once. S17: a log goes with its topic, or when it was moved. */
+ * watermark falls with a declared cut only. S9: a producer's batch is there once. S17: a log goes with its topic, or when it was moved.
+ *
+ * What flush=async does not promise is excused, but only from the moment on in which a log came back with less than it had: then the truth is what the
+ * next leader has. */
 #ifndef SIM_REPLICATION_WATCH_H
 #define SIM_REPLICATION_WATCH_H
 
@@ -39,6 +42,7 @@ struct watch_partition {
     struct watch_log logs[CONSENSUS_HOSTS_MAX];
     uint8_t leader_of[REPLICATION_EPOCHS_MAX]; /* host + 1 */
     bool is_gone;                              /* its topic was deleted */
+    bool is_excused;                           /* flush=async: a machine lost what it had acknowledged and not synced; that much may be missing */
     uint32_t told_epoch;                       /* partition epoch that the trace has */
 };
 

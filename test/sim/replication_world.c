@@ -186,8 +186,7 @@ static uint64_t healed(void *user)
 static void draw_topics(struct world *world, struct random *random)
 {
     static const char *const min_insync[] = {NULL, "1", "2", "3"};
-    static const char *const mode[] = {NULL, "quorum", "sync-double-write", "quorum"};
-    static const char *const segment_bytes[] = {"1MiB", "1MiB", "2MiB"};
+    static const char *const mode[] = {NULL, "quorum", "sync-double-write", "async"};
     struct replication_mesh *mesh = &world->mesh;
     uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS, modes = (uint32_t)random_below(random, 2);
 
@@ -203,7 +202,6 @@ static void draw_topics(struct world *world, struct random *random)
         if (has_wipes && topic->replicas == 1) topic->replicas = 2;
         topic->min_insync = min_insync[has_wipes ? random_below(random, 2) * 2 : random_below(random, 4)];
         if (topic->min_insync != NULL && topic->min_insync[0] - '0' > topic->replicas) topic->min_insync = NULL;
-        topic->segment_bytes = segment_bytes[random_below(random, 3)];
         topic->partitions = some < left && mesh->topic_count < REPLICATION_TOPICS_MAX ? some : left;
         topic->name = metadata_clients_new_name(&mesh->metadata.clients);
         left -= topic->partitions;
@@ -224,6 +222,10 @@ static void draw_options(struct world *world, struct random *random)
     mesh->config.store.disk_min_us = random_below(random, 300);
     mesh->config.store.disk_mean_us = random_below(random, UINT64_C(200) << random_below(random, 8));
     mesh->config.lag_max_ms = (uint32_t)(500u << random_below(random, 5));
+    if (random_below(random, 2) == 0) {
+        mesh->config.segment_bytes = (uint32_t)(1000 + random_below(random, 4000));
+        mesh->config.retention_bytes = random_below(random, 2) == 0 ? -1 : (int64_t)mesh->config.segment_bytes * (int64_t)(1 + random_below(random, 3));
+    }
     mesh->config.replica_defects = replica_defects;
     mesh->clients.lost_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 50000);
     mesh->clients.acks_ppm[0] = random_below(random, 3) == 0 ? 100000 : 0;

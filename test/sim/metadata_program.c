@@ -34,6 +34,7 @@ struct metadata_process {
     uint64_t gossip_us, published;
     const struct image *image, *before; /* published last, and the one before; references */
     void *tenant;
+    bool has_asked; /* the tenant, since the node was drained */
     bool is_restore_due, has_left;
     int error;             /* of the disk; nothing is stored any more */
     uint64_t failed_store; /* the first that was not done; 0: none was waiting */
@@ -273,7 +274,8 @@ static uint64_t tenant_turn(struct metadata_process *process)
 
     if (process->tenant == NULL) return SIM_NEVER;
     tenant->turn(process->tenant);
-    drain(process);
+    if (process->has_asked) drain(process);
+    process->has_asked = false;
     return tenant->due_us(process->tenant);
 }
 
@@ -297,6 +299,7 @@ void metadata_process_drain(struct metadata_process *process)
 int metadata_process_request(struct metadata_process *process, enum node_op op, struct slice body, uint64_t timeout_us, uint64_t cookie)
 {
     MESH_ASSERT((cookie & METADATA_TENANT_COOKIE) != 0);
+    process->has_asked = true;
     return node_request(process->node, sim_host_now_us(process->host), op, body, timeout_us, cookie);
 }
 

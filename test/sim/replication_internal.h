@@ -33,7 +33,11 @@ struct replication_process {
     bool is_registered, is_incomplete;
     int32_t node_id;
     uint64_t now_ms, redo_ms, incomplete_ms;
+    bool is_stirred; /* something happened that a turn has to look at; otherwise it is wanted at due_us */
+    bool is_turned;  /* due_us is to be found anew */
+    uint64_t due_us;
     bool has_appended;
+    bool is_store_touched; /* since its last turn: only then there may be jobs for it */
     uint32_t hurry; /* turns in a row after which another one was wanted at once */
     struct buffer packet, bytes, scratch;
     /* The ALTER under way. */

@@ -69,6 +69,7 @@ void replication_produce(struct replication_process *process, const struct uuid 
     int64_t append_time_ms;
     int err = MESH_ENOT_LEADER;
 
+    process->is_stirred = true;
     node_get_status(metadata_process_node(process->metadata), &status);
     if (replica != NULL && status.is_serving)
         err = partition_leader_prepare(&replica->replica.partition, batch, size, leader_epoch, acks, sim_host_wall_us(process->host) / 1000, &header,

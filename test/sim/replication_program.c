@@ -114,7 +114,10 @@ static int copy_extent(const struct plog_extent *extent, struct buffer *to)
 int replication_read_log(const struct replication_replica *replica, uint64_t offset, uint64_t limit, uint32_t bytes_max, struct buffer *to)
 {
     struct plog_view view;
-    int err = plog_read(replica->plog, offset, limit, bytes_max, &view);
+    int err;
+
+    replica->process->is_store_touched = replica->process->is_stirred = true; /* it may want the disk */
+    err = plog_read(replica->plog, offset, limit, bytes_max, &view);
 
     if (err != 0) return err;
     for (uint32_t i = 0; i < view.extent_count && err == 0; i++)
@@ -189,6 +192,7 @@ static void cut(struct replication_replica *replica)
 
     replica_get_cut(&replica->replica, &what);
     replica->cut_count++;
+    replica->process->is_store_touched = true;
     REPLICATION_HOOK(replica->process, cutting, replica, &what);
     err = what.is_reset ? plog_restart(replica->plog, what.offset, on_cut, replica) : plog_truncate(replica->plog, what.offset, on_cut, replica);
     if (err == 0 || err == MESH_ESTORAGE) return;
@@ -257,6 +261,7 @@ static void run_board(struct replication_process *process)
 
 static void set_clock(struct replication_process *process)
 {
+    process->is_stirred = true;
     process->now_ms = sim_host_now_us(process->host) / 1000;
     process->board.now_ms = process->now_ms;
     replication_store_set_clock(&process->store);
@@ -267,8 +272,11 @@ static void turn(void *user)
     struct replication_process *process = user;
     bool has_news;
 
+    if (!process->is_stirred && sim_host_now_us(process->host) < process->due_us) return; /* it was the node's event */
     set_clock(process);
-    replication_store_run(&process->store);
+    process->is_stirred = false;
+    process->is_turned = true;
+    if (replication_store_run(&process->store) || process->has_news) process->is_store_touched = true;
     if (process->has_news) replication_install_image(process);
     replica_board_tick(&process->board, process->now_ms);
     run_redo(process);
@@ -277,34 +285,47 @@ static void turn(void *user)
     run_board(process);
     has_news = process->has_appended;
     process->has_appended = false;
-    store_end_turn(process->store.store, process->now_ms, sim_host_wall_us(process->host) / 1000);
-    replication_store_begin(&process->store, STORE_LANE_SYNC);
+    if (has_news || process->is_store_touched) {
+        process->is_store_touched = true;
+        store_end_turn(process->store.store, process->now_ms, sim_host_wall_us(process->host) / 1000);
+        replication_store_begin(&process->store, STORE_LANE_SYNC);
+    }
     replication_acknowledge(process);
     run_board(process);
     replication_streams_send(process);
     run_board(process);
     replication_alters_send(process);
     replication_reports_send(process);
-    replication_store_tick(&process->store, has_news);
+    if (!replication_store_tick(&process->store, has_news) && !process->is_store_touched && !process->has_appended) return;
+    process->is_store_touched = process->has_appended; /* by what came after the store's turn: the next one has it */
     replication_store_begin(&process->store, STORE_LANE_SYNC);
     replication_store_begin(&process->store, STORE_LANE_BACKGROUND);
     replication_store_begin(&process->store, STORE_LANE_READ);
 }
 
-static uint64_t due_us(void *user)
+static uint64_t find_due_us(struct replication_process *process)
 {
-    struct replication_process *process = user;
     uint64_t due_ms = replication_streams_due_ms(process), store_us = replication_store_due_us(&process->store), at_us;
 
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
     if (!process->is_reporting && !list_is_empty(&process->reports_told) && process->reports_again_ms < due_ms) due_ms = process->reports_again_ms;
+    if (process->has_appended) due_ms = process->now_ms; /* since the store's turn */
     if (due_ms <= process->now_ms) due_ms = process->now_ms + 1;
     at_us = due_ms > SIM_NEVER / 1000 ? SIM_NEVER : due_ms * 1000;
     if (store_us < at_us) at_us = store_us;
     process->hurry = at_us <= sim_host_now_us(process->host) ? process->hurry + 1 : 0;
     if (process->hurry > HURRY_MAX) sim_fail(sim_host_sim(process->host), "L8 nobody spins", "h%u has no rest", sim_host_index(process->host));
     return at_us;
+}
+
+static uint64_t due_us(void *user)
+{
+    struct replication_process *process = user;
+
+    if (process->is_turned) process->due_us = find_due_us(process);
+    process->is_turned = false;
+    return process->due_us;
 }
 
 /* ---- life ---- */
@@ -388,7 +409,7 @@ static void published(void *user, const struct image *image)
 
     image_unref(process->image);
     process->image = image_ref(image);
-    process->has_news = true;
+    process->has_news = process->is_stirred = true;
 }
 
 static void answered(void *user, const struct node_output *answer)
@@ -410,6 +431,18 @@ static void arrived(void *user, uint64_t stream, struct slice first)
     replication_streams_arrived(user, stream, first);
 }
 
+static void opened(void *user, uint64_t stream)
+{
+    set_clock(user);
+    replication_streams_opened(user, stream);
+}
+
+static void writable(void *user, uint64_t stream)
+{
+    set_clock(user);
+    replication_streams_writable(user, stream);
+}
+
 static void closed(void *user, uint64_t stream)
 {
     set_clock(user);
@@ -424,7 +457,7 @@ const struct metadata_tenant replication_tenant = {.start = start,
                                                    .due_us = due_us,
                                                    .owns = replication_streams_owns,
                                                    .stream_arrived = arrived,
-                                                   .stream_opened = replication_streams_opened,
+                                                   .stream_opened = opened,
                                                    .stream_bytes = bytes,
-                                                   .stream_writable = replication_streams_writable,
+                                                   .stream_writable = writable,
                                                    .stream_closed = closed};

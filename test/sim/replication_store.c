@@ -120,12 +120,14 @@ bool replication_store_run(struct replication_store *store)
     return has_ended;
 }
 
-void replication_store_tick(struct replication_store *store, bool has_news)
+bool replication_store_tick(struct replication_store *store, bool has_news)
 {
     uint64_t now = now_ms(store);
 
     if (has_news && store->tick_ms > now + TICK_TRAFFIC_MS) store->tick_ms = now + TICK_TRAFFIC_MS;
-    if (now >= store->tick_ms) store->tick_ms = store_tick(store->store, now, wall_ms(store));
+    if (now < store->tick_ms) return false;
+    store->tick_ms = store_tick(store->store, now, wall_ms(store));
+    return true;
 }
 
 uint64_t replication_store_due_us(const struct replication_store *store)

@@ -230,8 +230,8 @@ static void draw_options(struct world *world, struct random *random)
     mesh->clients.lost_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 50000);
     mesh->clients.acks_ppm[0] = random_below(random, 3) == 0 ? 100000 : 0;
     mesh->clients.acks_ppm[1] = random_below(random, 2) == 0 ? 200000 : 0;
-    world->produce_mean_us = UINT64_C(50000) << random_below(random, 5);
-    world->consume_mean_us = UINT64_C(20000) << random_below(random, 4);
+    world->produce_mean_us = UINT64_C(100000) << random_below(random, 5);
+    world->consume_mean_us = UINT64_C(50000) << random_below(random, 4);
     world->disk_faults = (uint32_t)random_next(random) & (uint32_t)random_next(random) & ((1u << METADATA_FAULT_KINDS) - 1);
 }
 

@@ -80,6 +80,14 @@ class ReplicatedMesh(many_brokers.Mesh):
                 member.process.wait(many_brokers.PATIENCE_S)
         self.members = members
 
+    def rest_until_quiet(self):
+        """Until all brokers together need less than 2 % of a core for two seconds."""
+        end, busy = time.monotonic() + many_brokers.PATIENCE_S, 1.0
+        while busy > 0.02 and time.monotonic() < end:
+            before, begin = self.all_cpu_s(), time.monotonic()
+            self.rest(2)
+            busy = (self.all_cpu_s() - before) / (time.monotonic() - begin)
+
     def all_cpu_s(self):
         return sum(member.cpu_s() for member in self.members)
 

@@ -187,7 +187,7 @@ static int take_sound(struct repair_job *repair)
     if (repair->hole.is_condemned) return 0;
     repair->block.size = 0;
     while (repair->offset < repair->reach && repair->position - begin < CHECK_BYTES_MAX) {
-        struct slice at = slice_of(repair->block.data + used, repair->block.size - used);
+        struct slice at = used == repair->block.size ? slice_of(NULL, 0) : slice_of(repair->block.data + used, repair->block.size - used);
         struct record_batch_header header;
         int err = at.size == 0 ? MESH_EAGAIN : record_batch_parse_header(at, &header);
         if (err == MESH_EAGAIN || (err == 0 && header.size > at.size)) {

@@ -179,7 +179,7 @@ static int lose_one(const struct image *image, int32_t node_id, const struct dec
     if (bit == 0) result->error = MESH_EUNKNOWN_TOPIC;
     if (bit != 0 && now.generations[__builtin_ctz(bit)] != lost->generation) return 0; /* a late copy of what was done */
     if (bit != 0 && !can_do_without(topic, &now, bit)) result->error = MESH_ENOT_ENOUGH_REPLICAS;
-    if (result->error != 0) return 0;
+    if (result->error != 0 || COORDINATOR_DEFECT(LOSS_IGNORED)) return 0;
     next = now;
     next.isr &= ~bit;
     next.elr &= ~bit;

@@ -16,6 +16,7 @@ enum coordinator_defect {
     COORDINATOR_DEFECT_NO_ELR,               /* 9: nobody is eligible but the ISR, whose last member therefore stays in it, gone or not, */
     COORDINATOR_DEFECT_UNCLEAN_STOP_TRUSTED, /* 9: and is trusted when it is back, though it lost what it had not flushed */
     COORDINATOR_DEFECT_FENCED_MAY_JOIN,      /* 10: a broker without a session, or about to stop, joins ISRs and holds the high watermark back */
+    COORDINATOR_DEFECT_LOSS_IGNORED,         /* 21: a replica whose disk lost records stays what it was, and wins elections (NATS 7549) */
     COORDINATOR_DEFECT_ANYBODY_LEADS,        /* 25: when the ISR is gone whoever is up leads, and nobody hears of it */
     COORDINATOR_DEFECT_SEAL_UNCOUNTED,       /* quorum: the first report decides, majority or not */
     COORDINATOR_DEFECT_EPOCH_KEPT,           /* S7: another leader under the same epoch, and nobody who looks at what follows what */

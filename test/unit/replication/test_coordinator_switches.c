@@ -19,6 +19,7 @@ static const struct {
     {COORDINATOR_DEFECT_UNCLEAN_STOP_TRUSTED, "replicas=3,flush=async", "fence 1; unclean 2; unclean 3; unfence 2", "none - - 23 123", "2 2 3 - 123"},
     {COORDINATOR_DEFECT_FENCED_MAY_JOIN, "replicas=3", "fence 2; isr 123", "!BUSY", "1 123 - - 123"},
     {COORDINATOR_DEFECT_FENCED_MAY_JOIN, "replicas=3", "drain 2; isr 123", "!BUSY", "1 123 - - 123"},
+    {COORDINATOR_DEFECT_LOSS_IGNORED, "replicas=3", "lost 2; fence 1", "3 3 1 - 123", "2 23 - - 123"},
     {COORDINATOR_DEFECT_ANYBODY_LEADS, "replicas=3,min.insync=1", "isr 1; fence 1", "none - 1 - 123", "2 2 - - 123"},
     {COORDINATOR_DEFECT_SEAL_UNCOUNTED, "replicas=3,mode=quorum", "fence 1; report 2 0 3; recover", "none 23 1 - 123 sealed", "2 2 13 - 123"},
 };

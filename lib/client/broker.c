@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "client/client.h"
+#include "client/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ void broker_note_attempt(struct broker *broker)
 void broker_note_failure(struct broker *broker)
 {
     if (!has_ready(broker)) set_reach(broker, BROKER_UNREACHED);
+    topic_look_for_brokers(broker->client);
 }
 
 /* ---- brokers ---- */
@@ -159,15 +161,26 @@ int broker_relay_connection(struct broker *broker, enum connection_lane lane, st
     return broker_connection(broker, CONNECTION_RELAY, lane, ret_connection);
 }
 
+/* Each client prefers others, always the same while they are reached: a dead leader's clients do not all fall upon one broker. */
+static uint64_t relay_rank(const struct mesh_client *client, const struct broker *broker)
+{
+    uint64_t mixed = (client->relay_salt ^ (uint32_t)broker->node_id) * 0x9e3779b97f4a7c15u;
+
+    return (mixed ^ (mixed >> 29)) * 0xbf58476d1ce4e5b9u;
+}
+
 struct broker *broker_find_relay(struct mesh_client *client, const struct broker *instead)
 {
+    struct broker *best = NULL;
+
     list_for_each(node, &client->brokers)
     {
         struct broker *broker = container_of(node, struct broker, node);
-        if (broker != instead && broker->reach == BROKER_REACHED) return broker;
+        if (broker == instead || broker->reach != BROKER_REACHED) continue;
+        if (best == NULL || relay_rank(client, broker) > relay_rank(client, best)) best = broker;
     }
-    (void)broker_any_ready(client);
-    return NULL;
+    if (best == NULL) (void)broker_any_ready(client);
+    return best;
 }
 
 void broker_probe(struct broker *broker)
@@ -201,6 +214,19 @@ static enum connection_state best_state(struct broker *broker)
     return best;
 }
 
+/* One of its connections for commands may wait for the end of its backoff while another could be tried. */
+static void try_broker(struct broker *broker)
+{
+    struct connection *connection = NULL;
+
+    list_for_each(node, &broker->connections)
+    {
+        struct connection *other = container_of(node, struct connection, node);
+        if (other->lane == CONNECTION_REQUESTS && other->state == CONNECTION_CLOSED) connection = other;
+    }
+    if (connection != NULL || broker_connection(broker, -1, CONNECTION_REQUESTS, &connection) == 0) connection_want(connection);
+}
+
 struct connection *broker_any_ready(struct mesh_client *client)
 {
     struct connection *doubted = NULL;
@@ -217,15 +243,14 @@ struct connection *broker_any_ready(struct mesh_client *client)
             if (doubted == NULL) doubted = ready;
         }
         if (state == CONNECTION_CONNECTING || state == CONNECTION_GREETING) is_trying = true;
-        if (state == CONNECTION_CLOSED && idle == NULL) idle = broker;
+        if (state == CONNECTION_CLOSED && (idle == NULL || broker->tried_ms < idle->tried_ms)) idle = broker;
         if (state == CONNECTION_BACKOFF) connection_want(find_connection(broker, -1, CONNECTION_REQUESTS));
     }
     if (doubted != NULL && (idle == NULL || is_trying) && client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) return doubted;
     if (idle == NULL) return NULL;
     if (!is_trying || client->now_ms >= client->seed_started_ms + NEXT_SEED_AFTER_MS) {
-        struct connection *connection = NULL;
-        client->seed_started_ms = client->now_ms; /* without memory for it, too: tried again then */
-        if (broker_connection(idle, -1, CONNECTION_REQUESTS, &connection) == 0) connection_want(connection);
+        client->seed_started_ms = idle->tried_ms = client->now_ms; /* without memory for it, too: tried again then */
+        try_broker(idle);
     }
     client_arm(client, &client->seed_timer, client->seed_started_ms + NEXT_SEED_AFTER_MS);
     return NULL;

@@ -29,6 +29,7 @@ struct broker {
     struct address address;
     struct address advertised; /* host "": none was heard of, or it is the same */
     enum broker_reach reach;
+    uint64_t tried_ms;        /* when broker_any_ready() chose it last; 0: never */
     bool is_relayed;          /* others are used in its place: it is probed */
     struct timer reach_timer; /* an attempt has taken BROKER_RELAY_AFTER_MS */
     struct list_node connections;

@@ -63,6 +63,7 @@ int mesh_client_new(const char *brokers, struct mesh_client **ret_client)
     list_init(&client->to_flush);
     random_system_bytes(&seed, sizeof(seed));
     random_init(&client->random, seed);
+    client->relay_salt = random_next(&client->random);
     client_add_pump(client, &client->call_pump, call_pump_run);
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (client->epoll_fd < 0) {

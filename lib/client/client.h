@@ -35,6 +35,7 @@ struct mesh_client {
     struct timer_heap timers;
     size_t timer_count; /* timers that exist, armed or not */
     struct random random;
+    uint64_t relay_salt; /* broker_find_relay() */
     int timeout_ms;
     int refused_timeout_ms; /* -1: timeout_ms */
     char name[CLIENT_NAME_SIZE];

@@ -48,6 +48,7 @@ struct assignment {
     int error;       /* to be told by the next poll, 0: none */
     uint64_t retry_ms;
     uint32_t failures;
+    int32_t leader_epoch; /* as of its route */
 };
 
 struct fetch_session {

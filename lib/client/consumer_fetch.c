@@ -255,6 +255,20 @@ static void give_up_left(struct mesh_consumer *consumer)
     }
 }
 
+/* Another leader is asked at once, whatever came of asking the one before. */
+static void note_leader(struct assignment *assignment)
+{
+    const struct topic *topic = assignment->topic;
+    int32_t epoch = topic->is_known && assignment->partition < topic->partition_count ? topic->partitions[assignment->partition].leader_epoch : -1;
+    bool is_new = epoch > assignment->leader_epoch;
+
+    assignment->leader_epoch = epoch;
+    if (!is_new || assignment->retry_ms == 0) return;
+    assignment->retry_ms = 0;
+    assignment->failures = 0;
+    assignment_update(assignment);
+}
+
 /* Topics that are gone stop their assignments; changed routes are noticed. */
 static void look_at_topics(struct mesh_consumer *consumer)
 {
@@ -277,6 +291,7 @@ static void look_at_topics(struct mesh_consumer *consumer)
         if (consumer->reach_seen != consumer->client->reach_generation) topic_refresh(assignment->topic); /* the leader may be another one */
         if (topic_is_missing(assignment->topic) && !assignment->is_stopped)
             assignment_stop(assignment, MESH_EUNKNOWN_TOPIC);
+        note_leader(assignment);
     }
     consumer->reach_seen = consumer->client->reach_generation;
     route_idle(consumer);

@@ -155,6 +155,11 @@ static void keep_brokers_fresh(struct mesh_client *client)
     if (client->cluster_asked_ms == 0 || client->now_ms >= client->cluster_asked_ms + TOPIC_AGE_MAX_MS) ask_cluster(client);
 }
 
+void topic_look_for_brokers(struct mesh_client *client)
+{
+    if (client->cluster_asked_ms != 0 && client->now_ms >= client->cluster_asked_ms + TOPIC_LOOK_MS) ask_cluster(client);
+}
+
 /* ---- refreshing ---- */
 
 /* What is no number says nothing. */

@@ -13,6 +13,7 @@
 #define TOPIC_NAME_MAX         249
 #define TOPIC_UNKNOWN_GRACE_MS 1000   /* a new topic may not have reached every broker yet */
 #define TOPIC_HASTE_MS         3000   /* answers so close to each other were asked for because of errors */
+#define TOPIC_LOOK_MS          5000   /* between looks for the address of a broker that is not reached */
 #define TOPIC_AGE_MAX_MS       300000 /* routes older than this are asked for again */
 
 struct topic_partition {
@@ -56,6 +57,9 @@ void topic_keep_fresh(struct topic *topic);
 
 /* True when brokers have kept answering that there is no such topic. */
 bool topic_is_missing(const struct topic *topic);
+
+/* A broker cannot be reached: asks whether it is somewhere else by now, unless that was asked a moment ago. */
+void topic_look_for_brokers(struct mesh_client *client);
 
 /* Waits until the routes are known. Errors: MESH_EUNKNOWN_TOPIC, MESH_EUNREACHABLE, MESH_ETIMEDOUT, ... */
 int topic_wait_known(struct topic *topic, uint64_t deadline_ms);

@@ -358,12 +358,10 @@ static void serve_list_offsets(struct fake_broker *broker, struct slice message,
 
 static void describe_broker(const struct fake_broker *broker, struct message_broker *to)
 {
-    const char *colon = strchr(broker->address, ':');
-
     *to = (struct message_broker){.node_id = broker->node_id,
                                   .host = (char *)(uintptr_t) "127.0.0.1",
                                   .shard_count = broker->shard_count,
-                                  .port = (uint32_t)strtoul(colon + 1, NULL, 10)};
+                                  .port = atomic_load(&broker->port)};
 }
 
 static void serve_cluster(struct fake_broker *broker, struct answer *answer)
@@ -626,12 +624,25 @@ static void *run(void *user)
     return NULL;
 }
 
+/* 0: where the system likes. */
+static void listen_at(struct fake_broker *broker, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    socklen_t size = sizeof(address);
+    int on = 1;
+
+    broker->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(broker->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* inherited: the port can be taken again */
+    MESH_ASSERT(bind(broker->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    MESH_ASSERT(listen(broker->listen_fd, 64) == 0);
+    MESH_ASSERT(getsockname(broker->listen_fd, (struct sockaddr *)&address, &size) == 0);
+    atomic_store(&broker->port, ntohs(address.sin_port));
+    snprintf(broker->address, sizeof(broker->address), "127.0.0.1:%u", ntohs(address.sin_port));
+}
+
 struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count)
 {
     struct fake_broker *broker = calloc(1, sizeof(*broker));
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int on = 1;
 
     MESH_ASSERT(broker != NULL && partition_count <= FAKE_PARTITIONS_MAX);
     broker->topic = topic;
@@ -642,12 +653,7 @@ struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count)
     broker->topic_id.bytes[0] = 42;
     broker->next_producer_id = 100;
     broker->wake_fd = eventfd(0, EFD_CLOEXEC);
-    broker->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(broker->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* inherited: the port can be taken again */
-    MESH_ASSERT(bind(broker->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
-    MESH_ASSERT(listen(broker->listen_fd, 64) == 0);
-    MESH_ASSERT(getsockname(broker->listen_fd, (struct sockaddr *)&address, &size) == 0);
-    snprintf(broker->address, sizeof(broker->address), "127.0.0.1:%u", ntohs(address.sin_port));
+    listen_at(broker, 0);
     return broker;
 }
 
@@ -693,14 +699,13 @@ void fake_broker_hide(struct fake_broker *broker)
 
 void fake_broker_show(struct fake_broker *broker)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
+    listen_at(broker, (uint16_t)atomic_load(&broker->port));
+    fake_broker_start(broker);
+}
 
-    address.sin_port = htons((uint16_t)strtoul(strchr(broker->address, ':') + 1, NULL, 10));
-    broker->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(broker->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    MESH_ASSERT(bind(broker->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
-    MESH_ASSERT(listen(broker->listen_fd, 64) == 0);
+void fake_broker_show_elsewhere(struct fake_broker *broker)
+{
+    listen_at(broker, 0);
     fake_broker_start(broker);
 }
 

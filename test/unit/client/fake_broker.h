@@ -97,7 +97,8 @@ struct fake_broker {
     fake_script *script;
     void *script_user;
 
-    char address[32];       /* "127.0.0.1:port"; any thread, after start */
+    char address[32];       /* "127.0.0.1:port"; the test's, after start */
+    atomic_uint port;       /* the same; any thread */
     atomic_uint frames[16]; /* by operation; any thread */
     atomic_ullong produced_records;
     atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */
@@ -126,6 +127,7 @@ void fake_broker_fall_behind(struct fake_broker *broker);
 /* Nobody listens at its port any more, until it is shown again. */
 void fake_broker_hide(struct fake_broker *broker);
 void fake_broker_show(struct fake_broker *broker);
+void fake_broker_show_elsewhere(struct fake_broker *broker); /* at another port, which the others tell */
 
 struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count);
 void fake_broker_start(struct fake_broker *broker);

@@ -374,6 +374,30 @@ START_TEST(a_leader_that_falls_silent_is_left_as_soon_as_another_leads)
 END_TEST
 
 /* One broker takes nothing; records that may go anywhere do not wait for it, those that are for it do. */
+/* It comes back at another port, as in a container: the others tell where. */
+START_TEST(a_leader_that_moves_to_another_address_is_found)
+{
+    uint64_t start_ms;
+    unsigned before;
+
+    forget();
+    assign_all();
+    one_each();
+    fake_broker_hide(mesh.brokers[1]);
+    one_each(); /* through another */
+    fake_broker_show_elsewhere(mesh.brokers[1]);
+    before = atomic_load(&mesh.brokers[1]->frames[FRAME_OP_PRODUCE]);
+    start_ms = clock_monotonic_ms();
+    while (atomic_load(&mesh.brokers[1]->frames[FRAME_OP_PRODUCE]) == before) {
+        ck_assert_uint_lt(clock_monotonic_ms() - start_ms, 20000);
+        one_each();
+        ck_assert_int_eq(mesh_client_poll(client, 20), 0);
+    }
+    printf("at its new address after %llu ms\n", (unsigned long long)(clock_monotonic_ms() - start_ms));
+    expect_all();
+}
+END_TEST
+
 START_TEST(records_without_a_key_go_to_partitions_that_accept)
 {
     uint64_t start_ms;
@@ -420,6 +444,25 @@ START_TEST(when_every_given_address_is_gone_the_others_do)
     ck_assert_int_eq(mesh_status_get(client, &status), 0);
     mesh_status_free(status);
     expect_all();
+}
+END_TEST
+
+/* Only the broker that was given has been talked to, through two connections, one of which nobody wants now. */
+START_TEST(a_broker_that_is_gone_does_not_keep_the_others_from_being_tried)
+{
+    uint64_t start_ms;
+
+    forget();
+    send_next(0);
+    ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+    fake_broker_hide(mesh.brokers[0]);
+    start_ms = clock_monotonic_ms();
+    while (clock_monotonic_ms() < start_ms + 30 * (uint64_t)_i)
+        ck_assert_int_eq(mesh_client_poll(client, 5), 0);
+    fake_mesh_lead(&mesh, 0, 2);
+    send_next(0);
+    ck_assert_int_eq(mesh_producer_flush(producer, 10000), 0);
+    ck_assert_uint_eq(delivered, 2);
 }
 END_TEST
 
@@ -480,8 +523,10 @@ int main(void)
     tcase_add_test(tcase, a_reader_goes_the_same_ways);
     tcase_add_test(tcase, offsets_are_found_out_through_another);
     tcase_add_loop_test(tcase, a_leader_that_falls_silent_is_left_as_soon_as_another_leads, 0, 2);
+    tcase_add_test(tcase, a_leader_that_moves_to_another_address_is_found);
     tcase_add_loop_test(tcase, records_without_a_key_go_to_partitions_that_accept, 0, 2);
     tcase_add_test(tcase, when_every_given_address_is_gone_the_others_do);
+    tcase_add_loop_test(tcase, a_broker_that_is_gone_does_not_keep_the_others_from_being_tried, 0, 3);
     tcase_add_loop_test(tcase, whatever_happens_nothing_is_lost_doubled_or_out_of_order, 0, 8);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -107,6 +107,7 @@ void move_plan_count(struct move_plan *plan, const struct image_topic *topic)
         for (uint32_t j = 0; j < now.replica_count; j++) {
             struct mover *mover = now.removing >> j & 1 ? NULL : move_plan_find(plan, now.replicas[j]);
             if (mover != NULL) mover->hosted++;
+            if (mover != NULL && j == 0) mover->preferred++; /* also of a move: those that stay come first */
         }
         plan->is_troubled = plan->is_troubled || is_missing_any(plan, &now);
         if ((now.adding | now.removing) == 0) continue;

@@ -12,6 +12,7 @@ struct mover {
     bool is_gone;
     uint64_t hosted; /* replicas when all moves have ended */
     uint64_t copies; /* under way, to it or from it as their leader */
+    uint64_t preferred; /* partitions that it is the first replica of, when all moves have ended */
 };
 
 struct move_plan {
@@ -41,7 +42,8 @@ uint32_t move_plan_zone_mates(const struct move_plan *plan, const struct mover *
 bool move_plan_begin(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, const int32_t *list,
                      uint32_t count, bool is_queued);
 
-/* One replica to the emptiest broker, if that makes the brokers more even. */
+/* One replica to the emptiest broker, if that makes the brokers more even, as their preferred leader if that does, too; else another replica as the
+ * preferred leader. */
 bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, bool is_queued);
 /* Most and least of the usable brokers; false: there are fewer than two. */
 bool move_plan_extremes(const struct move_plan *plan, uint64_t *ret_most, uint64_t *ret_least, uint64_t *ret_average);

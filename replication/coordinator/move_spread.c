@@ -48,6 +48,45 @@ static struct mover *emptiest(const struct move_plan *plan, const struct body_pa
     return best;
 }
 
+/* The one at `at` comes first, if the brokers then lead more evenly: that they do follows later, gently (decide_balance()). */
+static bool prefer(const struct move_plan *plan, int32_t *list, uint32_t at)
+{
+    const struct mover *first = move_plan_find(plan, list[0]), *other = move_plan_find(plan, list[at]);
+    int32_t node_id = list[at];
+
+    if (at == 0 || first == NULL || other == NULL || first->preferred < other->preferred + 2) return false;
+    list[at] = list[0];
+    list[0] = node_id;
+    return true;
+}
+
+static bool begin(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, const int32_t *list, bool is_queued)
+{
+    struct mover *before = move_plan_find(plan, state->replicas[0]), *after = move_plan_find(plan, list[0]);
+
+    if (!move_plan_begin(plan, topic, state, list, state->replica_count, is_queued)) return false;
+    if (before != NULL) before->preferred--;
+    if (after != NULL) after->preferred++;
+    return true;
+}
+
+/* Another of the replicas as the preferred leader: nothing is copied. */
+static bool reorder_one(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, bool is_queued)
+{
+    int32_t list[IMAGE_REPLICAS_MAX];
+    const struct mover *best = NULL;
+    uint32_t at = 0;
+
+    for (uint32_t i = 1; i < state->replica_count; i++) {
+        const struct mover *mover = move_plan_find(plan, state->replicas[i]);
+        if (mover == NULL || !mover->is_usable || (best != NULL && mover->preferred >= best->preferred)) continue;
+        best = mover;
+        at = i;
+    }
+    memcpy(list, state->replicas, state->replica_count * sizeof(list[0]));
+    return prefer(plan, list, at) && begin(plan, topic, state, list, is_queued);
+}
+
 bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, bool is_queued)
 {
     struct mover *to = emptiest(plan, state), *best = NULL;
@@ -60,10 +99,11 @@ bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topi
         best = from; /* of equals the later: the first one is the preferred leader */
         at = i;
     }
-    if (best == NULL) return false;
+    if (best == NULL) return reorder_one(plan, topic, state, is_queued);
     memcpy(list, state->replicas, state->replica_count * sizeof(list[0]));
     list[at] = to->node_id;
-    return move_plan_begin(plan, topic, state, list, state->replica_count, is_queued);
+    (void)prefer(plan, list, at);
+    return begin(plan, topic, state, list, is_queued);
 }
 
 static int count_topic(void *user, const struct image_topic *topic)

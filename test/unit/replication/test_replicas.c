@@ -310,6 +310,31 @@ START_TEST(replicas_are_spread_in_peace_and_a_few_at_a_time)
 }
 END_TEST
 
+START_TEST(who_gets_replicas_leads_its_share_of_them)
+{
+    struct history *history = history_new_mesh(3, "abc");
+    struct uuid newcomer = history_uuid(history);
+    uint64_t first[5] = {0};
+    struct image *next = NULL;
+    struct image_partition partition;
+    struct decision decision;
+
+    history_create_topic(history, "t", 8, 3);
+    history_register_broker(history, &newcomer, 1, "d");
+    decision_init(&decision);
+    ck_assert_int_eq(decide_topic_balance(history->image, &image_find_topic_by_name(history->image, "t")->topic_id, NULL, &decision), 0);
+    ck_assert_int_eq(decision_preview(history->image, &decision, &next), 0);
+    for (uint32_t i = 0; image_topic_partition(image_find_topic_by_name(next, "t"), i, &partition); i++)
+        first[partition.replicas[0]]++;
+    ck_assert_uint_eq(image_replica_count(next, 4), 6);
+    for (int32_t node_id = 1; node_id <= 4; node_id++)
+        ck_assert_msg(first[node_id] >= 1 && first[node_id] <= 3, "broker %d is the first of %lu", node_id, first[node_id]);
+    image_unref(next);
+    decision_deinit(&decision);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(a_balance_of_all_topics_sees_them_together)
 {
     struct history *history = history_new_mesh(1, "a");
@@ -390,6 +415,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_majority_decides, 0, sizeof(quorum_stories) / sizeof(quorum_stories[0]));
     tcase_add_loop_test(tcase, replicas_move, 0, sizeof(move_stories) / sizeof(move_stories[0]));
     tcase_add_test(tcase, replicas_are_spread_in_peace_and_a_few_at_a_time);
+    tcase_add_test(tcase, who_gets_replicas_leads_its_share_of_them);
     tcase_add_test(tcase, a_balance_of_all_topics_sees_them_together);
     tcase_add_loop_test(tcase, what_is_wrong_is_said, 0, sizeof(facts_cases) / sizeof(facts_cases[0]));
     suite_add_tcase(suite, tcase);

@@ -18,10 +18,11 @@ void sim_frame_put(struct buffer *to, uint32_t type, struct slice payload)
 
 int sim_frame_take(struct slice bytes, size_t size_max, size_t *at, uint32_t *ret_type, struct slice *ret_payload)
 {
-    const uint8_t *header = bytes.data + *at;
+    const uint8_t *header;
     uint32_t size, type;
 
     if (bytes.size - *at < SIM_FRAME_HEADER) return 0;
+    header = bytes.data + *at;
     size = le_load32(header);
     type = le_load32(header + 4);
     if (size > size_max || sim_mix(size, type) != le_load64(header + 8)) return -1;

@@ -246,10 +246,12 @@ void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
 
 struct raft_brief raft_get_brief(const struct raft *raft)
 {
+    bool is_mute = raft->damaged_until == RAFT_SET_BACK;
+
     return (struct raft_brief){
         .role = raft->role,
-        .is_voter = raft->is_voter || raft->is_old_voter,
-        .is_learner = raft->is_learner,
+        .is_voter = (raft->is_voter || raft->is_old_voter) && !is_mute,
+        .is_learner = raft->is_learner && !is_mute,
         .is_leader_ready = is_leader_ready(raft),
         .term = raft->term,
         .last = last_index(raft),

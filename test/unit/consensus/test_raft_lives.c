@@ -61,6 +61,7 @@ START_TEST(what_the_disk_does_not_remember_sets_it_back)
     ck_assert_int_eq(rig_status(&rig).damaged_until == RAFT_SET_BACK, verdicts[_i].is_set_back);
     ck_assert_uint_eq(rig.damaged_until, rig_status(&rig).damaged_until); /* and it is on the disk */
     ck_assert(rig_status(&rig).is_voter == !verdicts[_i].is_set_back);
+    ck_assert(raft_get_brief(rig.raft).is_voter == !verdicts[_i].is_set_back); /* the user takes what is committed elsewhere */
     rig_free(&rig);
 }
 END_TEST

@@ -51,6 +51,7 @@ struct broker {
     _Atomic uint64_t boot; /* identity.boot, for other threads than the control loop */
     _Atomic int32_t node_id; /* 0: not known yet. Set on the control loop before the first image that has it is published */
     atomic_uint_fast64_t connection_count; /* of all shards, against connections.max */
+    atomic_uint_fast64_t moved_bytes; /* by all shards, but for followers that catch up (replicas/pace.h) */
 };
 
 #endif

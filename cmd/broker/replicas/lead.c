@@ -206,13 +206,24 @@ static uint64_t others_moved(const struct shard *shard)
     return shard->metrics.produced_bytes + shard->metrics.fetched_bytes + counts->received_bytes + counts->sent_bytes - counts->sent_late_bytes;
 }
 
+/* The shards' turns meet in one number, which nobody waits for. */
+static void tell_moved(struct shard *shard)
+{
+    uint64_t moved = others_moved(shard), news = moved - shard->replicas.moved_told;
+
+    if (news == 0) return;
+    shard->replicas.moved_told = moved;
+    atomic_fetch_add_explicit(&shard->broker->moved_bytes, news, memory_order_relaxed);
+}
+
 static void speak_paced(struct lead *lead)
 {
     struct shard *shard = lead->shard;
     struct replicas *replicas = &shard->replicas;
     uint64_t late_before = replicas->counts.sent_late_bytes;
 
-    lead->source.late_bytes = pace_allowance(&replicas->pace, shard->now_ms, others_moved(shard));
+    lead->source.late_bytes =
+        pace_allowance(&replicas->pace, shard->now_ms, others_moved(shard), atomic_load_explicit(&shard->broker->moved_bytes, memory_order_relaxed));
     speak(lead);
     pace_spend(&replicas->pace, replicas->counts.sent_late_bytes - late_before);
     if (source_is_held_back(&lead->source)) replicas_wake_at(replicas, pace_next_ms(&replicas->pace));
@@ -220,6 +231,7 @@ static void speak_paced(struct lead *lead)
 
 void leads_send(struct shard *shard)
 {
+    tell_moved(shard);
     list_for_each(node, &shard->replicas.leads)
     {
         struct lead *lead = container_of(node, struct lead, node);

@@ -41,6 +41,7 @@ struct replicas {
     struct alter_request *alter; /* the one under way */
     struct replica_reports reports;
     struct pace pace; /* of what goes to followers that are not in sync */
+    uint64_t moved_told; /* of broker->moved_bytes: this shard's part */
     struct buffer packet;     /* to a leader, being written; holds nothing between turns */
     struct packet outgoing;   /* to a follower, likewise */
     ev_timer timer;

@@ -24,8 +24,8 @@ START_TEST(the_share_follows_the_load)
     struct pace pace = {0};
     int64_t got;
 
-    ck_assert_int_eq(pace_allowance(&pace, 1000, 5 * MIB), INT64_MAX);
-    got = pace_allowance(&pace, 1000 + window_cases[_i].elapsed_ms, 5 * MIB + window_cases[_i].moved);
+    ck_assert_int_eq(pace_allowance(&pace, 1000, 5 * MIB, 5 * MIB), INT64_MAX);
+    got = pace_allowance(&pace, 1000 + window_cases[_i].elapsed_ms, 5 * MIB + window_cases[_i].moved, 5 * MIB + window_cases[_i].moved);
     if (window_cases[_i].want == INT64_MAX || window_cases[_i].want == PACE_FLOOR) ck_assert_int_eq(got, window_cases[_i].want);
     ck_assert_int_ge(got, window_cases[_i].want - 150); /* whole bytes per millisecond */
     if (window_cases[_i].want != INT64_MAX) ck_assert_int_le(got, window_cases[_i].want + 150);
@@ -37,16 +37,26 @@ START_TEST(what_is_spent_is_gone_until_the_next_window)
     struct pace pace = {0};
 
     pace_spend(&pace, 10);
-    (void)pace_allowance(&pace, 1000, 0);
+    (void)pace_allowance(&pace, 1000, 0, 0);
     pace_spend(&pace, 100 * MIB); /* no limit: nothing is counted */
-    ck_assert_int_eq(pace_allowance(&pace, 1049, MIB), INT64_MAX);
-    ck_assert_int_eq(pace_allowance(&pace, 1050, MIB), PACE_FLOOR);
+    ck_assert_int_eq(pace_allowance(&pace, 1049, MIB, MIB), INT64_MAX);
+    ck_assert_int_eq(pace_allowance(&pace, 1050, MIB, MIB), PACE_FLOOR);
     pace_spend(&pace, PACE_FLOOR - 1);
-    ck_assert_int_eq(pace_allowance(&pace, 1060, 2 * MIB), 1);
+    ck_assert_int_eq(pace_allowance(&pace, 1060, 2 * MIB, 2 * MIB), 1);
     pace_spend(&pace, 70000); /* one piece more than was left */
-    ck_assert_int_eq(pace_allowance(&pace, 1099, 2 * MIB), 0);
+    ck_assert_int_eq(pace_allowance(&pace, 1099, 2 * MIB, 2 * MIB), 0);
     ck_assert_uint_eq(pace_next_ms(&pace), 1100);
-    ck_assert_int_gt(pace_allowance(&pace, 1100, 2 * MIB), 0);
+    ck_assert_int_gt(pace_allowance(&pace, 1100, 2 * MIB, 2 * MIB), 0);
+}
+END_TEST
+
+START_TEST(work_on_another_shard_is_work)
+{
+    struct pace pace = {0};
+
+    (void)pace_allowance(&pace, 1000, 0, 0);
+    ck_assert_int_eq(pace_allowance(&pace, 1050, 0, 100 * MIB), PACE_FLOOR);
+    ck_assert_int_eq(pace_allowance(&pace, 1100, 0, 100 * MIB), INT64_MAX);
 }
 END_TEST
 
@@ -57,6 +67,7 @@ int main(void)
 
     suite_add_tcase(suite, tcase);
     tcase_add_loop_test(tcase, the_share_follows_the_load, 0, sizeof(window_cases) / sizeof(window_cases[0]));
+    tcase_add_test(tcase, work_on_another_shard_is_work);
     tcase_add_test(tcase, what_is_spent_is_gone_until_the_next_window);
     return run_suite(suite);
 }

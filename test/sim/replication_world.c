@@ -115,7 +115,7 @@ static void push(void *user, uint64_t argument)
         if (clients->producers[i].is_busy) continue;
         while (place < world->mesh.watch->partition_count && is_done(world, place))
             place++;
-        if (place == world->mesh.watch->partition_count) return;
+        if (place == world->mesh.watch->partition_count) break; /* what is under way may come to nothing: look again */
         replication_clients_produce(clients, i, place++, PATIENCE_US);
     }
     sim_at(world->sim, sim_now_us(world->sim) + SIM_SECOND / 10, push, world, argument);

@@ -369,7 +369,9 @@ START_TEST(a_leader_that_goes_is_told_and_one_that_returns_is_used)
     /* An error that may be tried again, or the empty answer of a broker that stops. */
     (void)raw_fetch_results(&client, waiting, &result, 1, NULL);
     ck_assert(result.error == 0 || mesh_error_is_retriable(result.error));
-    ck_assert_int_eq(produce(far, 1, 10).error, MESH_EUNREACHABLE);
+    /* The coordinator sees its process end, and takes the leadership from it: sooner or later than this is asked. */
+    result.error = produce(far, 1, 10).error;
+    ck_assert(result.error == MESH_EUNREACHABLE || result.error == MESH_ENOT_LEADER);
     start_there();
     wait_for_link();
     ck_assert_int_eq(raw_list_offsets(&direct, &topic_id, far, -1).offset, 2); /* one before, one now */

@@ -147,10 +147,21 @@ static void doubt(struct delivery_queue *queue, struct producer_batch *batch, in
 }
 
 /* A batch has come back from its flight. */
+static void next_epoch(struct delivery_queue *queue)
+{
+    queue->wants_epoch = false;
+    if (queue->producer_id < 0 || queue->producer_epoch == INT16_MAX)
+        queue->producer_id = -1; /* none is left: another id */
+    else
+        delivery_queue_set_producer_id(queue, queue->producer_id, (int16_t)(queue->producer_epoch + 1));
+}
+
 static void landed(struct delivery_queue *queue)
 {
     MESH_ASSERT(queue->in_flight > 0);
-    if (--queue->in_flight == 0) queue->is_draining = false;
+    if (--queue->in_flight > 0) return;
+    queue->is_draining = false;
+    if (queue->wants_epoch) next_epoch(queue);
 }
 
 static bool is_first_unresolved(const struct delivery_queue *queue, const struct producer_batch *batch)
@@ -197,12 +208,6 @@ static void note_refusal(struct delivery_queue *queue, int error)
         queue->refusal = error;
 }
 
-/* Rules 4 and 5: the sequence cannot go on; the next sending waits for a new id. */
-static void abandon_producer_id(struct delivery_queue *queue)
-{
-    queue->producer_id = -1;
-}
-
 void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch *batch,
                              const struct produce_result *result, uint64_t now_ms, uint32_t wait_ms)
 {
@@ -223,11 +228,11 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     case DELIVERY_UNCLEAR: doubt(queue, batch, result->error, now_ms, wait_ms); break;
     case DELIVERY_NEW_ID:
         batch->maybe_stored = false;
-        abandon_producer_id(queue);
+        queue->wants_epoch = true;
         requeue(queue, batch, false, now_ms, wait_ms);
         break;
     case DELIVERY_FORGOTTEN:
-        abandon_producer_id(queue);
+        queue->producer_id = -1; /* rule 5: the next sending waits for a new one */
         queue->forgotten = result->error;
         if (batch->maybe_stored)
             fail(queue, batch, result->error, true);

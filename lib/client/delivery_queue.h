@@ -14,7 +14,8 @@
  * after a backoff.
  * 4. OUT_OF_ORDER_SEQUENCE for a batch with an unresolved one before it: just that one's failure seen from
  * behind; sent again. For the first unresolved batch: one before it was given up and never stored, so neither
- * is this one; the partition goes on under a new producer id, from sequence 0.
+ * is this one; the partition goes on with the next epoch of its producer id, from sequence 0. Not under another id: an attempt of old may
+ * still be on its way, and only a newer epoch of the same id keeps it out.
  * 5. UNKNOWN_PRODUCER, PRODUCER_FENCED: the broker has lost its memory of us. A batch that may have been
  * stored by an earlier attempt is UNKNOWN (sending it under a new id could store it twice); the others go on
  * under a new id.
@@ -37,6 +38,7 @@ struct delivery_queue {
     int16_t producer_epoch;
     int32_t next_sequence;
     bool is_draining;  /* rule 3 */
+    bool wants_epoch;  /* rule 4: the next one, once nothing is in flight */
     uint32_t failures; /* in a row */
     uint64_t retry_ms; /* nothing is sent before */
     int forgotten;     /* the error with which the broker said that it knows our id no more; 0: it did not */

@@ -106,6 +106,11 @@ static struct fake_window *window_of(struct fake_partition *partition, int64_t p
 static int check_sequence(struct fake_window *window, const struct record_batch_header *header,
                           uint64_t *ret_offset, bool *ret_duplicate)
 {
+    if (header->producer_epoch < window->producer_epoch) return MESH_EPRODUCER_FENCED;
+    if (header->producer_epoch > window->producer_epoch && header->base_sequence == 0) {
+        window->batch_count = 0;
+        window->next_sequence = -1;
+    }
     for (uint32_t i = 0; i < window->batch_count; i++) {
         if (window->batches[i].first_sequence != header->base_sequence ||
             window->batches[i].count != header->record_count)
@@ -128,6 +133,7 @@ static void remember(struct fake_window *window, const struct record_batch_heade
     window->batches[window->batch_count].first_sequence = header->base_sequence;
     window->batches[window->batch_count].count = header->record_count;
     window->batches[window->batch_count++].base_offset = base_offset;
+    window->producer_epoch = header->producer_epoch;
     window->next_sequence =
         (int32_t)(((uint32_t)header->base_sequence + (uint32_t)header->record_count) & INT32_MAX);
 }

@@ -49,6 +49,7 @@ typedef enum fake_action fake_script(void *user, struct fake_broker *broker, enu
 
 struct fake_window {
     int64_t producer_id;
+    int16_t producer_epoch;
     int32_t next_sequence;
     struct {
         int32_t first_sequence, count;

@@ -51,6 +51,7 @@ static void open_log(struct replication_process *process, const struct image_top
     struct partition_positions positions;
     struct partition_config config;
     struct plog_config plog_config;
+    struct image_partition facts;
 
     MESH_ASSERT(replica != NULL);
     replica->process = process;
@@ -64,6 +65,7 @@ static void open_log(struct replication_process *process, const struct image_top
     plog_config_of(process, topic, &plog_config);
     MESH_ASSERT(store_open_log(process->store.store, &id, &plog_config, recovered, &replica->plog) == 0);
     plog_set_user(replica->plog, replica);
+    if (image_topic_partition(topic, number, &facts) && facts.replica_count > 1) plog_set_high_watermark(replica->plog, plog_high_watermark(replica->plog));
     roles_config(topic, number, &config);
     replication_replica_positions(replica, &positions);
     replica_init(&replica->replica, &process->board, process->node_id, &config, &positions, plog_high_watermark(replica->plog));

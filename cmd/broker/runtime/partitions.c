@@ -91,6 +91,13 @@ void shard_partition_positions(const struct shard_partition *partition, struct p
     if (!replica_leads(&partition->replica) && plog_find_damage(plog, 0, &damage)) cap(ret_positions, damage.from);
 }
 
+static bool is_replicated(const struct image_topic *topic, uint32_t number)
+{
+    struct image_partition facts;
+
+    return image_topic_partition(topic, number, &facts) && facts.replica_count > 1;
+}
+
 /* Opens the log of a partition that is already in the table, and fills in the rest. */
 static int partition_open_log(struct shard *shard, struct shard_partition *partition, struct plog_recovered *recovered)
 {
@@ -105,6 +112,8 @@ static int partition_open_log(struct shard *shard, struct shard_partition *parti
     err = store_open_log(shard->store, &id, &plog_config, recovered, &partition->plog);
     if (err != 0) return err;
     plog_set_user(partition->plog, partition);
+    /* What is not known to be committed is kept from the start on: retention would make it pass for committed by dropping what is before it. */
+    if (is_replicated(topic, partition->number)) plog_set_high_watermark(partition->plog, plog_high_watermark(partition->plog));
     roles_config(topic, partition->number, &config);
     shard_partition_positions(partition, &positions);
     replica_init(&partition->replica, &shard->replicas.board, shard->broker->node_id, &config, &positions, plog_high_watermark(partition->plog));

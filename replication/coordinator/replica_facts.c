@@ -95,7 +95,7 @@ static void tell(const struct replica_count *so, const struct kind *kind, struct
 size_t replica_problems(const struct replica_facts *facts, struct replica_problem problems[REPLICA_PROBLEMS_MAX])
 {
     static const struct kind lost = {"without a complete replica", "nobody leads them: whoever is elected may lack acknowledged records",
-                                     "bring back the brokers that held them; else accept the loss: mesh recover TOPIC/PARTITION, or set unclean"};
+                                     "bring back the brokers that held them; else accept the loss: mesh topic alter NAME --set unclean=balanced"};
     static const struct kind sealed = {"waiting for a majority of their replicas", "mode=quorum elects by what a majority reports",
                                        "start brokers that hold them, until it is a majority"};
     static const struct kind away = {"without a leader", "nothing can be written to them or read from them",

@@ -18,7 +18,7 @@ struct replica_facts {
     struct replica_count offline;          /* nobody leads, so nothing is written or read; each is one of the next three: */
     struct replica_count away;             /* brokers that hold complete replicas are not up */
     struct replica_count sealed;           /* mode quorum: a majority has yet to report */
-    struct replica_count lost;             /* no complete replica is left: only `mesh recover`, or the setting `unclean`, gives it a leader */
+    struct replica_count lost;             /* no complete replica is left: only the setting `unclean` gives it a leader */
     struct replica_count refusing;         /* led, but |ISR| < min.insync: acks=all is refused */
     struct replica_count at_risk;          /* led, and |ISR| is min.insync while there should be more replicas: one more failure and it refuses, or is offline */
     struct replica_count under_replicated; /* led, and a replica is missing from the ISR (newcomers of a move are not missing) */

@@ -146,7 +146,7 @@ static void doubt(struct delivery_queue *queue, struct producer_batch *batch, in
         fail(queue, batch, error, true);
 }
 
-/* A batch has come back from its flight. */
+/* Rule 4. */
 static void next_epoch(struct delivery_queue *queue)
 {
     queue->wants_epoch = false;
@@ -156,6 +156,7 @@ static void next_epoch(struct delivery_queue *queue)
         delivery_queue_set_producer_id(queue, queue->producer_id, (int16_t)(queue->producer_epoch + 1));
 }
 
+/* A batch has come back from its flight. */
 static void landed(struct delivery_queue *queue)
 {
     MESH_ASSERT(queue->in_flight > 0);

@@ -291,7 +291,15 @@ static void step(struct damaged *damaged)
     }
     damaged->known_count = plog_damage_count(partition->plog);
     if (damaged->is_busy || damaged->next_ms > damaged->shard->now_ms || damaged->shard->replicas.healing.busy >= BUSY_MAX) return;
-    if (partition->replica.is_cutting || gives_up(damaged, &range)) return;
+    if (plog_error(partition->plog) != 0) { /* it takes nothing any more: what is fetched would be in vain */
+        later(damaged, RETRY_MAX_MS);
+        return;
+    }
+    if (partition->replica.is_cutting) {
+        later(damaged, RETRY_MIN_MS);
+        return;
+    }
+    if (gives_up(damaged, &range)) return;
     damaged->is_busy = true;
     damaged->shard->replicas.healing.busy++;
     if (damaged->checked_from != range.from) {
@@ -314,7 +322,9 @@ void heal_run(struct shard *shard)
         const struct damaged *damaged = container_of(node, struct damaged, node);
 
         if (!damaged->is_busy && healing->busy < BUSY_MAX) replicas_wake_at(&shard->replicas, damaged->next_ms);
-        if (damaged->lost != LOST_TOLD && healing->request == NULL) replicas_wake_at(&shard->replicas, damaged->tell_ms);
+        /* Before the broker is registered nothing can be told; the image that shows it begins a turn. */
+        if (damaged->lost != LOST_TOLD && healing->request == NULL && shard->replicas.is_registered)
+            replicas_wake_at(&shard->replicas, damaged->tell_ms);
     }
 }
 

@@ -157,6 +157,17 @@ static int encode(struct lost_request *request)
     return err;
 }
 
+/* Without memory: whoever is due now is due again in a while, not in the next turn, which would begin at once. */
+static void tell_later(struct shard *shard)
+{
+    list_for_each(node, &shard->replicas.healing.all)
+    {
+        struct damaged *damaged = container_of(node, struct damaged, node);
+
+        if (damaged->lost != LOST_TOLD && damaged->tell_ms <= shard->now_ms) damaged->tell_ms = shard->now_ms + LOST_RETRY_MS;
+    }
+}
+
 void lost_send(struct shard *shard)
 {
     struct healing *healing = &shard->replicas.healing;
@@ -169,8 +180,12 @@ void lost_send(struct shard *shard)
         const struct damaged *damaged = container_of(node, struct damaged, node);
         is_due = is_due || (damaged->lost != LOST_TOLD && damaged->tell_ms <= shard->now_ms);
     }
-    request = is_due ? calloc(1, sizeof(*request)) : NULL;
-    if (request == NULL) return; /* without memory: the next turn */
+    if (!is_due) return;
+    request = calloc(1, sizeof(*request));
+    if (request == NULL) {
+        tell_later(shard);
+        return;
+    }
     request->shard = shard;
     gather(shard, request);
     if (request->count == 0) {

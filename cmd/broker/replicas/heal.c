@@ -126,7 +126,7 @@ static void on_repaired(void *user, int error)
         is_idle(damaged);
         if (error == 0) {
             damaged->failures = damaged->misfits = 0;
-            later(damaged, 0);
+            replicas_wake_at(&damaged->shard->replicas, damaged->next_ms); /* the pace of fetching holds */
         } else {
             damaged->misfits += error == MESH_ECORRUPT;
             if (replicas_may_log(damaged->shard))
@@ -168,8 +168,8 @@ static void take_answer(struct heal_fetch *fetch)
     if (err == 0) {
         shard->metrics.healing.fetched_bytes += call->attachment.size;
         damaged->fetched_bytes += call->attachment.size;
-        mend(damaged, fetch->from, call->attachment);
         damaged->next_ms = shard->now_ms + call->attachment.size / BYTES_PER_MS;
+        mend(damaged, fetch->from, call->attachment); /* at the end: what fails at once waits for longer */
         return;
     }
     is_idle(damaged);

@@ -206,16 +206,20 @@ static void on_leader_said(struct forward_call *call)
 
 /* ---- the vote ---- */
 
-static void condemn(struct comparison *comparison)
+/* False: the range is not damage now (not on file yet, a truncation is under way): it is compared again in a while. */
+static bool condemn(struct comparison *comparison)
 {
     struct shard_partition *partition = comparison->partition;
     int err = plog_condemn(partition->plog, comparison->from, comparison->to);
+    bool is_damage = plog_damage_count(partition->plog) > 0; /* there was none when the vote began: is_void() */
 
+    if (is_damage) shard_on_plog_change(comparison->shard, partition->plog);
+    if (!is_damage && !replicas_may_log(comparison->shard)) return false;
     log_error("records here are sound, but not those that the other replicas have: they are replaced topic=%s partition=%u offset=%" PRIu64
               " next_offset=%" PRIu64 "%s%s",
               partition->topic->topic->name, partition->number, comparison->from, comparison->to, err == 0 ? "" : " error=",
               err == 0 ? "" : mesh_strerror(err));
-    if (err == 0) shard_on_plog_change(comparison->shard, partition->plog);
+    return is_damage;
 }
 
 static void on_doubt_told(struct forward_call *call)
@@ -230,11 +234,11 @@ static void decide(struct comparison *comparison)
 {
     struct shard_partition *partition = comparison->partition;
     enum judge_verdict verdict = judge_range(comparison->voices, comparison->voice_count);
+    bool is_condemned = verdict == JUDGE_SELF && condemn(comparison);
 
-    if (verdict == JUDGE_SELF || verdict == JUDGE_LEADER) comparison->shard->metrics.healing.divergences++;
-    if (verdict == JUDGE_SELF) condemn(comparison);
+    if (is_condemned || verdict == JUDGE_LEADER) comparison->shard->metrics.healing.divergences++;
     if (verdict != JUDGE_LEADER || comparison->is_doubted) {
-        end(comparison, verdict == JUDGE_SELF || verdict == JUDGE_EQUAL ? 0 : RETRY_MS);
+        end(comparison, is_condemned || verdict == JUDGE_EQUAL ? 0 : RETRY_MS);
         return;
     }
     log_error("the leader's records are sound, but not those that the other replicas have: it is told topic=%s partition=%u offset=%" PRIu64

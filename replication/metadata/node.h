@@ -106,7 +106,8 @@ enum node_member_state { NODE_MEMBER_ALIVE, NODE_MEMBER_SUSPECT, NODE_MEMBER_DEA
 void node_member(struct node *node, uint64_t now_us, const struct uuid *broker, enum node_member_state state);
 /* This broker saw itself that the process has ended: its link was reset, and nobody listens where it was. Unlike gossip that is first-hand: the
  * coordinator ends the session at once, voters miss it as a leader at once, and a coordinator elected meanwhile waits no session for it. It is
- * over when there is a link again. Wrong, it costs an election. */
+ * over when there is a link again, or when gossip comes to find the broker alive: who started again need not have a link to everybody. Wrong, it
+ * costs an election. */
 void node_peer_gone(struct node *node, uint64_t now_us, const struct uuid *broker);
 /* The place up to which `broker` says to know committed entries; `chain` is the first 8 bytes of the hash there, little endian (node_frontier()). */
 struct node_frontier {

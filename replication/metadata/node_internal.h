@@ -67,7 +67,7 @@ struct peer {
     uint64_t wanted_mark;       /* node->want_mark when it was found to be needed last */
     enum node_member_state state;
     bool has_state;             /* gossip spoke of it */
-    bool is_gone;               /* node_peer_gone(), until it has a link again */
+    bool is_gone;               /* node_peer_gone(), until it has a link again or gossip finds it alive */
     struct node_frontier frontier;
     bool has_here;
     uint32_t depth;

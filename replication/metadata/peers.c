@@ -125,6 +125,7 @@ void node_member(struct node *node, uint64_t now_us, const struct uuid *broker, 
     if (peer == NULL) return;
     peer->has_state = true;
     peer->state = state;
+    if (state == NODE_MEMBER_ALIVE) peer->is_gone = false; /* a change: it says more than it said when its process had ended */
 }
 
 void node_peer_gone(struct node *node, uint64_t now_us, const struct uuid *broker)

@@ -184,6 +184,45 @@ START_TEST(a_coordinator_whose_end_was_seen_is_replaced_and_fenced_at_once)
 }
 END_TEST
 
+struct fence_watch {
+    size_t old, broker;
+};
+
+static bool is_fenced_by_the_next(struct node_mesh *of, void *user)
+{
+    const struct fence_watch *watch = user;
+    int coordinator = node_mesh_coordinator(of);
+
+    return coordinator >= 0 && (size_t)coordinator != watch->old && broker_at((size_t)coordinator, watch->broker)->is_fenced;
+}
+
+/* The next coordinator saw the end of a process; that its broker has started again it knows from gossip only. */
+START_TEST(who_has_started_again_is_not_fenced_for_the_end_of_its_process)
+{
+    struct fence_watch watch = {.broker = 4};
+    struct raft_server server;
+
+    story_begin(5);
+    story_found(3);
+    watch.old = (size_t)node_mesh_coordinator(mesh);
+    server = node_mesh_server(mesh, watch.broker);
+    for (size_t i = 0; i < 3; i++) {
+        if (i == watch.old) continue;
+        node_mesh_cut(mesh, i, watch.broker, true);
+        node_mesh_run(mesh, SECOND / 10);
+        node_peer_gone(node_mesh_node(mesh, i), node_mesh_now(mesh), &server.broker);
+        ck_assert(!node_hears(node_mesh_node(mesh, i), &server.broker));
+        node_member(node_mesh_node(mesh, i), node_mesh_now(mesh), &server.broker, NODE_MEMBER_ALIVE);
+        ck_assert(node_hears(node_mesh_node(mesh, i), &server.broker));
+    }
+    node_mesh_kill(mesh, watch.old);
+    node_mesh_see_end(mesh, watch.old);
+    ck_assert(!node_mesh_run_until(mesh, is_fenced_by_the_next, &watch, 2 * SECOND));
+    ck_assert_int_ge(node_mesh_coordinator(mesh), 0);
+    story_end();
+}
+END_TEST
+
 /* Its voters have missed it since it fell silent, not only since one of them was elected. */
 START_TEST(a_coordinator_that_falls_silent_has_one_session_and_no_more)
 {
@@ -269,6 +308,7 @@ int main(void)
     tcase_add_test(tcase, a_new_coordinator_gives_everybody_a_full_session);
     tcase_add_test(tcase, whose_end_was_seen_is_fenced_at_once);
     tcase_add_test(tcase, a_coordinator_whose_end_was_seen_is_replaced_and_fenced_at_once);
+    tcase_add_test(tcase, who_has_started_again_is_not_fenced_for_the_end_of_its_process);
     tcase_add_test(tcase, a_coordinator_that_falls_silent_has_one_session_and_no_more);
     tcase_add_test(tcase, a_coordinator_of_one_that_slept_fences_nobody);
     tcase_add_test(tcase, a_broken_disk_silences_one_broker_only);

@@ -17,7 +17,7 @@
 /* Whether the disk went back in time, or is a copy, and who knows. On the disk: never renumber. */
 enum identity_past {
     IDENTITY_PAST_WHOLE = 0,
-    IDENTITY_PAST_SET_BACK = 1, /* found in this life: the mesh is to be told, and the next start takes another dir_id (renewal.c) */
+    IDENTITY_PAST_SET_BACK = 1, /* found in this life: the mesh is to be told, and the next start takes another dir_id (renewal.c says when not) */
     IDENTITY_PAST_TOLD = 2,     /* the same, and the mesh has been told */
     IDENTITY_PAST_RENEWED = 3,  /* it has another dir_id, and the mesh is to be told */
 };

@@ -59,8 +59,8 @@ int metadata_open_identity(struct fs *fs, struct identity *ret_identity, char me
 
 /* A broker whose directory was found to be set back or copied in its last life goes on as another server of consensus: on a disk with another
  * uuid (in its last bytes: the records on it stay its own, as far as the mesh trusts them), with an empty log, which it gets from the others. The coordinator takes it in as a
- * learner, and gives it the vote of what it was. Nothing is done to any other directory. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM, with a
- * sentence in `message`. */
+ * learner, and gives it the vote of what it was. Where gossip alone found it, and its log names no other voter, nobody else has to hold that log: it is
+ * kept. Nothing is done to any other directory. Errors: MESH_EIO, MESH_EFULL, MESH_ENOMEM, and as metadata_prepare(), with a sentence in `message`. */
 int metadata_renew_if_set_back(struct fs *fs, struct identity *identity, bool *ret_is_renewed, char message[METADATA_MESSAGE_SIZE]);
 
 /* Makes an empty log for a broker that is about to belong to a mesh; from then on its absence is damage. Harmless where there is one.

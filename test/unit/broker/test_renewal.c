@@ -4,6 +4,7 @@
 #include "cmd/broker/metadata/founding_file.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/metadata/recovery_file.h"
+#include "replication/consensus/config_codec.h"
 #include "replication/consensus/store.h"
 #include "replication/coordinator/record.h"
 #include "support/fs_mem.h"
@@ -52,15 +53,59 @@ static struct identity make_member(uint64_t damaged_until)
     return identity;
 }
 
+/* Its log then says who votes. */
+static void append_config(const struct identity *identity, uint64_t index, const struct raft_config *config)
+{
+    const struct raft_recovered *recovered;
+    struct buffer body = BUFFER_INIT;
+    struct raft_entry entry = {.index = index, .term = 3, .type = RAFT_ENTRY_CONFIG};
+    uint8_t previous[RAFT_CHAIN_SIZE] = {0};
+    struct raft_store *store;
+
+    ck_assert_int_eq(raft_config_encode(&body, config), 0);
+    entry.body = buffer_slice(&body);
+    ck_assert_int_eq(open_store(identity, &store, &recovered), 0);
+    ck_assert_uint_eq(recovered->entry_count + 1, index);
+    if (index > 1) memcpy(previous, recovered->entries[index - 2].chain, sizeof(previous));
+    metadata_chain(previous, &entry, entry.chain);
+    ck_assert_int_eq(raft_store_append(store, &entry, 1), 0);
+    raft_store_close(store);
+    buffer_deinit(&body);
+}
+
 /* A member, found to be set back in its last life. */
 static struct identity make_set_back(void)
 {
     return make_member(RAFT_SET_BACK);
 }
 
+static const struct raft_server other = {.broker = {{8}}, .dir = {{9}}};
+
+static struct raft_config alone(const struct identity *identity)
+{
+    return (struct raft_config){.voters = {{identity->broker_id, identity->dir_id}}, .voter_count = 1, .learners = {other}, .learner_count = 1};
+}
+
+/* A member of a mesh in which another broker votes too. */
 static struct identity make_whole(void)
 {
-    return make_member(0);
+    struct identity identity = make_member(0);
+    struct raft_config config = alone(&identity);
+
+    append_config(&identity, 1, &config);
+    config = (struct raft_config){.voters = {config.voters[0], other}, .voter_count = 2};
+    append_config(&identity, 2, &config);
+    return identity;
+}
+
+/* The same, and gossip has found in its last life that it was set back. */
+static struct identity make_set_back_by_gossip(bool is_told)
+{
+    struct identity identity = make_whole();
+
+    ck_assert_int_eq(identity_set_back(fs, &identity, 70), 0);
+    if (is_told) ck_assert_int_eq(identity_set_told(fs, &identity), 0);
+    return identity;
 }
 
 /* As a start does it. */
@@ -113,10 +158,8 @@ START_TEST(what_was_found_in_this_life_is_told_once)
         struct identity before, after;
 
         fs_mem_reset(mem, 1);
-        before = make_whole();
-        ck_assert_int_eq(identity_set_back(fs, &before, 70), 0);
-        ck_assert(before.boot == 70 && identity_is_to_tell(&before));
-        if (is_told) ck_assert_int_eq(identity_set_told(fs, &before), 0);
+        before = make_set_back_by_gossip(is_told);
+        ck_assert(before.boot == 70);
         ck_assert(identity_is_to_tell(&before) == !is_told);
         ck_assert(renewed(&before, &after));
         ck_assert_uint_eq(after.boot, 71);
@@ -125,6 +168,39 @@ START_TEST(what_was_found_in_this_life_is_told_once)
 }
 END_TEST
 
+/* Nobody else has to hold the log of the only voter: it would be lost, and the mesh without any. */
+START_TEST(the_log_of_the_only_voter_is_kept)
+{
+    for (int way = 0; way < 4; way++) {
+        const bool is_told = way % 2 != 0, is_joint = way / 2 != 0;
+        const struct raft_recovered *recovered;
+        struct identity before, after;
+        struct raft_config config;
+        struct raft_store *store;
+        bool is_renewed = true;
+
+        fs_mem_reset(mem, 1);
+        before = make_member(0);
+        config = alone(&before);
+        append_config(&before, 1, &config);
+        if (is_joint) { /* it may have been on its way to the others: the old set decides too */
+            config = (struct raft_config){.voters = {config.voters[0], other}, .voter_count = 2, .old_voters = {config.voters[0]}, .old_voter_count = 1};
+            append_config(&before, 2, &config);
+        }
+        ck_assert_int_eq(identity_set_back(fs, &before, 70), 0);
+        if (is_told) ck_assert_int_eq(identity_set_told(fs, &before), 0);
+        ck_assert_int_eq(metadata_open_identity(fs, &after, message), 0);
+        ck_assert_int_eq(metadata_renew_if_set_back(fs, &after, &is_renewed, message), 0);
+        ck_assert(!is_renewed && uuid_equal(&after.dir_id, &before.dir_id));
+        ck_assert_int_eq(identity_is_to_tell(&after), !is_told); /* its records are distrusted all the same */
+        ck_assert_int_eq(open_store(&after, &store, &recovered), 0);
+        ck_assert(recovered->term == 3 && recovered->damaged_until == 0 && recovered->entry_count == (is_joint ? 2 : 1));
+        raft_store_close(store);
+    }
+}
+END_TEST
+
+/* Whoever found it: consensus, or gossip, and then whether the mesh had heard of it or not. */
 START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -132,7 +208,7 @@ START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
         bool is_renewed;
 
         fs_mem_reset(mem, nth);
-        before = make_set_back();
+        before = _i == 0 ? make_set_back() : make_set_back_by_gossip(_i == 2);
         fs_mem_crash_at(mem, nth);
         if (metadata_open_identity(fs, &after, message) == 0) (void)metadata_renew_if_set_back(fs, &after, &is_renewed, message);
         if (!fs_mem_is_crashed(mem)) return;
@@ -166,7 +242,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, it_goes_on_as_another_server_with_its_name_and_its_records);
     tcase_add_test(tcase, what_was_found_in_this_life_is_told_once);
-    tcase_add_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again);
+    tcase_add_test(tcase, the_log_of_the_only_voter_is_kept);
+    tcase_add_loop_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again, 0, 3);
     tcase_add_test(tcase, others_are_left_alone);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -29,6 +29,7 @@ struct scrub {
     struct scrub_cursor *at;    /* the one that the step which runs belongs to */
     bool is_running;
     /* of the step that runs */
+    struct plog *stepping; /* its log; NULL: deleted meanwhile */
     struct plog_id id;
     uint64_t segment_base;
     uint32_t position;
@@ -187,13 +188,14 @@ static void scrub_complete(struct store *store, struct store_job *base)
 {
     struct scrub *scrub = container_of(base, struct scrub, job);
     struct scrub_cursor *cursor = scrub->at;
-    struct plog *plog = cursor->plog;
+    struct plog *plog = scrub->stepping;
     struct segment_file *segment;
 
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
     scrub->is_running = false;
     store->stats.scrubbed_bytes += scrub->checked_bytes;
-    if (plog == NULL) return; /* deleted meanwhile */
+    scrub->stepping = NULL;
+    if (plog == NULL || plog != cursor->plog) return; /* deleted meanwhile; the cursor may stand in another log by now */
     if (plog->cut_count != scrub->cut_count || plog->truncation != NULL) return; /* these bytes may be gone */
     segment = segment_at(plog, scrub->segment_base);
     if (scrub->is_damaged && plog_hole_at(plog, scrub->expected) == NULL) {
@@ -268,8 +270,9 @@ static struct segment_file *choose(struct store *store, struct scrub *scrub)
 static void describe_step(struct scrub *scrub, const struct segment_file *segment)
 {
     const struct scrub_cursor *cursor = scrub->at;
-    const struct plog *plog = cursor->plog;
+    struct plog *plog = cursor->plog;
 
+    scrub->stepping = plog;
     scrub->id = plog->id;
     scrub->segment_base = segment->base_offset;
     scrub->position = cursor->position;
@@ -317,6 +320,7 @@ void store_scrub_forget(struct store *store, const struct plog *plog)
     struct scrub *scrub = store->scrub;
 
     if (scrub == NULL) return;
+    if (scrub->stepping == plog) scrub->stepping = NULL;
     if (scrub->detour.plog == plog) scrub->detour.plog = NULL;
     if (scrub->pass.plog != plog) return;
     /* The pass goes on with the log before this one, which then moves to the one after it. */

@@ -395,6 +395,36 @@ START_TEST(what_is_doubted_is_looked_at_at_once)
 }
 END_TEST
 
+/* A log is deleted while it is looked at, and then another one is doubted: what is found belongs to the one that is gone. */
+START_TEST(what_is_found_in_a_deleted_log_is_not_said_of_another)
+{
+    struct store_job *job;
+
+    set_up();
+    rig.options.scrub_first_ms = 3600000;
+    rig_open(&rig, 2);
+    for (int i = 0; i < 2; i++)
+        rig_fill(&rig, rig.logs[i], BATCHES, 1, 100);
+    rig_pump(&rig);
+    rig_stop(&rig);
+    rig_open(&rig, 2);
+    rig_wait(&rig, 2000);
+    do_harm(HARM_BODY, 3);
+    plog_suspect(rig.logs[0], base_of(3) + 5);
+    job = store_next_job(rig.store, STORE_LANE_BACKGROUND);
+    ck_assert_ptr_nonnull(job);
+    store_job_run(job);
+    plog_delete(rig.logs[0]);
+    plog_suspect(rig.logs[1], 0);
+    store_job_complete(rig.store, job);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[1]), 0);
+    rig_wait(&rig, 200); /* and it is looked at from where it is doubted */
+    ck_assert_uint_eq(plog_damage_count(rig.logs[1]), 0);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* A log can be cut to where its damage begins, or into it: the ordinary way of replication brings the rest again. */
 START_TEST(a_log_is_cut_where_its_damage_begins)
 {
@@ -496,6 +526,7 @@ static Suite *suite(void)
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
+    tcase_add_test(tests, what_is_found_in_a_deleted_log_is_not_said_of_another);
     tcase_add_loop_test(tests, a_log_is_cut_where_its_damage_begins, 0, HARM_COUNT);
     tcase_add_loop_test(tests, a_power_cut_at_any_moment_of_a_repair_loses_nothing_that_was_sound, 0, 3);
     tcase_add_loop_test(tests, a_disk_that_fails_during_a_repair_leaves_the_damage_in_the_register, 0, 2);

@@ -159,10 +159,12 @@ int decide_alter_partitions(const struct image *image, const struct decide_alter
 
 /* ---- replicas that lost records ---- */
 
+/* Who is in none of the sets begins anew too: its new generation makes those wishes for an ISR with it void that are still on their way. */
 static bool can_do_without(const struct image_topic *topic, const struct body_partition *state, uint32_t bit)
 {
     uint32_t others = (state->isr | state->elr) & ~bit;
 
+    if (((state->isr | state->elr | state->last_known_elr) & bit) == 0) return true; /* nobody counts on it */
     if (image_topic_mode(topic) == TOPIC_MODE_QUORUM) return (uint32_t)__builtin_popcount(others) >= rules_majority(state);
     return others != 0;
 }

@@ -71,8 +71,8 @@ struct decide_replicas_lost {
 
 /* Recovery, a read or the scrubber found that these replicas lack records that they should have: each leaves ISR, ELR and last known ELR, begins
  * anew as another generation, and no longer leads; it is in sync again when a leader has seen it catch up. Per partition: 0, MESH_EUNKNOWN_TOPIC,
- * MESH_ENOT_ENOUGH_REPLICAS (no other complete replica is known, in mode quorum not a majority of them: it stays what it is, and serves what it
- * has). Errors of the whole: as above. */
+ * MESH_ENOT_ENOUGH_REPLICAS (it is in one of these, and no other complete replica is known, in mode quorum not a majority of them: it stays
+ * what it is, and serves what it has). Errors of the whole: as above. */
 int decide_replicas_lost(const struct image *image, const struct decide_replicas_lost *request, const struct decide_facts *facts,
                          struct decision *decision, struct decide_result *ret_results);
 

@@ -290,6 +290,7 @@ static void step(struct damaged *damaged)
         return;
     }
     damaged->known_count = plog_damage_count(partition->plog);
+    lost_look_again(damaged); /* before anything is cut because nobody counts on it */
     if (damaged->is_busy || damaged->next_ms > damaged->shard->now_ms || damaged->shard->replicas.healing.busy >= BUSY_MAX) return;
     if (plog_error(partition->plog) != 0) { /* it takes nothing any more: what is fetched would be in vain */
         later(damaged, RETRY_MAX_MS);

@@ -10,7 +10,7 @@ struct heal_fetch;
 enum lost_state {
     LOST_UNTOLD,
     LOST_ALONE, /* the coordinator knows no other complete replica: it stays what it is; asked again now and then */
-    LOST_TOLD,  /* nobody counts on it any more, or nobody did */
+    LOST_TOLD,  /* nobody counts on it, the coordinator says; or it is the only replica */
 };
 
 /* One partition with damage. */
@@ -20,6 +20,7 @@ struct damaged {
     struct shard_partition *partition;
     enum lost_state lost;
     uint64_t tell_ms;      /* when the coordinator is to be told; UINT64_MAX: it is being told, or was */
+    uint32_t told_epoch;   /* the partition's when the coordinator had been told */
     uint64_t found_ms;
     uint32_t known_count;  /* ranges that were logged */
     bool is_busy;          /* a fetch or a repair is under way */
@@ -34,6 +35,9 @@ struct damaged {
 
 /* ---- lost.c ---- */
 
+/* It was told, but an image that is no older than the answer shows somebody who counts on it (it was elected though it is not complete, or was the
+ * only replica): it is to be told again. */
+void lost_look_again(struct damaged *damaged);
 void lost_send(struct shard *shard);
 void lost_free(struct shard *shard);
 

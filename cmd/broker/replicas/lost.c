@@ -17,6 +17,7 @@
 struct lost_entry {
     struct shard_partition *partition; /* its pending count holds it */
     struct decide_lost lost;
+    bool was_counted_on; /* as far as was known here */
 };
 
 struct lost_request {
@@ -47,14 +48,16 @@ static void tell_alone(struct damaged *damaged)
     damaged->lost = LOST_ALONE;
 }
 
-static void take_result(struct damaged *damaged, int error)
+static void take_result(struct damaged *damaged, const struct decide_result *result, bool was_counted_on)
 {
     uint64_t now_ms = damaged->shard->now_ms;
+    int error = result->error;
 
     if (error == MESH_ENOT_ENOUGH_REPLICAS) tell_alone(damaged);
     else damaged->lost = error == 0 ? LOST_TOLD : LOST_UNTOLD;
     damaged->tell_ms = error == 0 ? UINT64_MAX : now_ms + (error == MESH_ENOT_ENOUGH_REPLICAS ? LOST_ALONE_MS : LOST_RETRY_MS);
-    if (error == 0)
+    if (error == 0) damaged->told_epoch = result->partition_epoch;
+    if (error == 0 && was_counted_on)
         log_warn("a replica with damaged records has left the in-sync replicas until it is mended topic=%s partition=%u",
                  damaged->partition->topic->topic->name, damaged->partition->number);
     replicas_wake_at(&damaged->shard->replicas, damaged->tell_ms);
@@ -67,9 +70,12 @@ static void request_home(struct mail *mail)
 
     healing->request = NULL;
     for (uint32_t i = 0; i < request->count; i++) {
-        struct shard_partition *partition = request->entries[i].partition;
+        const struct lost_entry *entry = &request->entries[i];
+        struct shard_partition *partition = entry->partition;
+        struct decide_result result = {.error = request->error};
 
-        if (partition->damaged != NULL) take_result(partition->damaged, request->error != 0 ? request->error : request->results[i].error);
+        if (request->error == 0) result = request->results[i];
+        if (partition->damaged != NULL) take_result(partition->damaged, &result, entry->was_counted_on);
         shard_partition_release(partition);
     }
     request_free(request);
@@ -100,8 +106,9 @@ static void request_arrives(struct mail *mail)
 
 /* ---- asking ---- */
 
-/* 0: somebody may count on it; MESH_ENOTFOUND: nobody does. Its generation is that of now. */
-static int describe(const struct damaged *damaged, struct decide_lost *ret_lost)
+/* 0; MESH_ENOTFOUND: it is the only replica, nobody is to be told; MESH_EAGAIN: not known yet. Also when this image shows nobody who counts on it:
+ * an ISR with it may be decided and not be here yet. Only the coordinator knows; what it writes down makes late wishes for that void. */
+static int describe(const struct damaged *damaged, struct lost_entry *ret_entry, uint32_t *ret_partition_epoch)
 {
     const struct shard_partition *partition = damaged->partition;
     struct image_partition facts;
@@ -109,11 +116,24 @@ static int describe(const struct damaged *damaged, struct decide_lost *ret_lost)
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return MESH_EAGAIN;
     for (uint32_t i = 0; i < facts.replica_count; i++) {
         if (facts.replicas[i] != damaged->shard->broker->node_id) continue;
-        *ret_lost = (struct decide_lost){
+        ret_entry->lost = (struct decide_lost){
             .topic_id = partition->topic->metrics.topic_id, .partition = partition->number, .generation = image_partition_generation(&facts, i)};
-        return ((facts.isr | facts.elr | facts.last_known_elr) >> i & 1) != 0 && facts.replica_count > 1 ? 0 : MESH_ENOTFOUND;
+        ret_entry->was_counted_on = ((facts.isr | facts.elr | facts.last_known_elr) >> i & 1) != 0;
+        *ret_partition_epoch = facts.partition_epoch;
+        return facts.replica_count > 1 ? 0 : MESH_ENOTFOUND;
     }
     return MESH_EAGAIN;
+}
+
+void lost_look_again(struct damaged *damaged)
+{
+    struct lost_entry entry;
+    uint32_t partition_epoch;
+
+    if (damaged->lost != LOST_TOLD || describe(damaged, &entry, &partition_epoch) != 0) return;
+    if (!entry.was_counted_on || partition_epoch < damaged->told_epoch) return;
+    damaged->lost = LOST_UNTOLD;
+    damaged->tell_ms = damaged->shard->now_ms;
 }
 
 static int by_place(const void *a, const void *b)
@@ -131,10 +151,11 @@ static void gather(struct shard *shard, struct lost_request *request)
     {
         struct damaged *damaged = container_of(node, struct damaged, node);
         struct lost_entry *entry = &request->entries[request->count];
+        uint32_t partition_epoch;
         int err;
 
         if (request->count == LOST_MAX || damaged->tell_ms > shard->now_ms || damaged->lost == LOST_TOLD) continue;
-        err = describe(damaged, &entry->lost);
+        err = describe(damaged, entry, &partition_epoch);
         if (err == MESH_ENOTFOUND) damaged->lost = LOST_TOLD;
         damaged->tell_ms = err == MESH_EAGAIN ? shard->now_ms + LOST_RETRY_MS : UINT64_MAX; /* else the answer says */
         if (err != 0) continue;

@@ -98,6 +98,9 @@ static const struct story lost_stories[] = {
     {"abc", "replicas=3", "lost 2 = 1 13 - - 123; isr 123 = 1 123 - - 123"},
     {"abc", "replicas=3", "lost 1 = 2 23 - - 123; lost 2 = 3 3 - - 123; lost 3 = !NOT_ENOUGH_REPLICAS; isr 13 = 3 13 - - 123"},
     {"abc", "replicas=3", "isr 1; fence 2 = 1 1 23 - 123; fence 3; lost 1 = none - 23 - 123; unfence 3 = 3 3 2 - 123"},
+    /* nobody counts on replica 1: nothing is refused, though no complete one is known */
+    {"abc", "replicas=3,flush=async", "fence 1 = 2 23 - - 123; unclean 2 = 3 3 - 2 123; unclean 3 = none - - 23 123; lost 1 = none - - 23 123; "
+                                      "lost 2 = !NOT_ENOUGH_REPLICAS"},
     {"abc", "replicas=1", "lost 1 = !NOT_ENOUGH_REPLICAS; lost 2 = !UNKNOWN_TOPIC"},
     {"abc", "replicas=3,mode=quorum", "lost 2 = 1 13 - - 123; lost 3 = !NOT_ENOUGH_REPLICAS; isr 123 = 1 123 - - 123; lost 1 = none 23 - - 123 sealed"},
 };

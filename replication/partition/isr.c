@@ -1,5 +1,6 @@
 /* partition/isr.c - who is in sync: lag clocks, what is asked of the coordinator, and what becomes of the answers (R7, R8). */
 #include "replication/partition/replica_peers.h"
+#include "replication/partition/source.h"
 
 static bool is_in_isr(const struct replica *replica, const struct replica_peer *peer)
 {
@@ -99,6 +100,13 @@ void replica_isr_tick(struct replica *replica)
     replica_isr_consider(replica);
 }
 
+/* Who counts holds the high watermark from then on, so its data must not go on waiting among those of the late. */
+static void sort_peers(struct replica *replica)
+{
+    for (size_t i = 0; i < replica_peer_count(replica); i++)
+        source_sort(&replica->peers->at[i]);
+}
+
 /* ---- asking ---- */
 
 static void say_member(struct replica_alter *alter, int32_t node_id, uint64_t broker_epoch, uint64_t generation)
@@ -128,6 +136,7 @@ bool replica_alter_begin(struct replica *replica, struct replica_alter *ret_alte
     /* What was proposed before and may yet be done goes on to count (R7). */
     replica->proposed = replica->is_uncertain ? replica->proposed | wanted : wanted;
     replica->is_altering = true;
+    sort_peers(replica);
     return true;
 }
 
@@ -148,6 +157,7 @@ void replica_isr_settle(struct replica *replica, uint16_t isr, uint32_t partitio
         replica_due(replica, REPLICA_TODO_BELOW_MIN);
     for (size_t i = 0; i < replica_peer_count(replica); i++) /* who joined has a clock from now on */
         if (replica->peers->at[i].is_behind) replica_lag_begin(replica, &replica->peers->at[i]);
+    sort_peers(replica);
     replica_advance(replica);
 }
 
@@ -178,6 +188,7 @@ void replica_alter_done(struct replica *replica, const struct replica_alter *alt
         if (!replica->is_uncertain || REPLICA_DEFECT(replica, ROLLS_BACK_BLINDLY)) {
             replica->proposed = 0;
             replica->is_uncertain = false;
+            sort_peers(replica);
             replica_advance(replica);
         }
         break;

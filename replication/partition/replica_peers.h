@@ -24,6 +24,7 @@ struct replica_peer {
     bool has_acked : 1;
     bool is_behind : 1;
     bool is_queued : 1;   /* link is in the source's list of those with data */
+    bool is_late : 1;     /* while is_queued: that list is the one of those that do not count */
     bool is_waiting : 1;  /* for the log, which could not be read */
     bool is_mark_due : 1; /* high watermark or log start have changed since it was told */
 };

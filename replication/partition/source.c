@@ -75,9 +75,9 @@ static struct stream_message message_to(const struct replica *replica, enum stre
 
 /* ---- the leader's side of a replica ---- */
 
-static struct list_node *queue_of(const struct replica_peer *peer, bool is_in_sync)
+static struct list_node *queue_of(const struct replica_peer *peer)
 {
-    return is_in_sync ? &peer->source->data : &peer->source->late;
+    return peer->is_late ? &peer->source->late : &peer->source->data;
 }
 
 void source_wake(struct replica_peer *peer)
@@ -87,11 +87,22 @@ void source_wake(struct replica_peer *peer)
     if (peer->source == NULL || peer->is_queued) return;
     if (has_data) {
         list_remove(&peer->link);
-        list_push_back(queue_of(peer, replica_peer_is_counted(replica_of_peer(peer), peer)), &peer->link);
+        peer->is_late = !replica_peer_is_counted(replica_of_peer(peer), peer);
+        list_push_back(queue_of(peer), &peer->link);
         peer->is_queued = true;
     } else if (peer->is_mark_due && list_is_empty(&peer->link)) {
         list_push_back(&peer->source->marks, &peer->link);
     }
+}
+
+void source_sort(struct replica_peer *peer)
+{
+    bool is_late = !replica_peer_is_counted(replica_of_peer(peer), peer);
+
+    if (peer->source == NULL || !peer->is_queued || peer->is_late == is_late) return;
+    peer->is_late = is_late;
+    list_remove(&peer->link);
+    list_push_back(queue_of(peer), &peer->link);
 }
 
 void source_leave(struct replica_peer *peer, enum stream_reason reason)
@@ -344,14 +355,23 @@ static int put_marks(struct source *source, struct buffer *packet)
     return 0;
 }
 
+/* Where those in sync leave no credits beyond the reserve, turns are counted in bytes: many small pieces must not make room for large
+ * ones that use the reserve up. */
+static bool is_late_turn(const struct source *source)
+{
+    if (list_is_empty(&source->late) || source->late_bytes <= 0) return false;
+    if (list_is_empty(&source->data)) return wants_late(source);
+    if (wants_late(source)) return source->turn % STREAM_LATE_TURN == STREAM_LATE_TURN - 1;
+    return source->in_sync_bytes >= (STREAM_LATE_TURN - 1) * STREAM_PIECE;
+}
+
 /* Whose turn it is; NULL: nobody's now. Whoever is in sync goes first, but those that are not get on all the same. */
 static struct replica_peer *next_peer(struct source *source, bool *ret_is_late)
 {
-    bool may_be_late = wants_late(source) && source->late_bytes > 0;
     struct list_node *queue = &source->data;
 
     if (source->credit <= 0) return NULL;
-    *ret_is_late = may_be_late && (list_is_empty(&source->data) || source->turn % STREAM_LATE_TURN == STREAM_LATE_TURN - 1);
+    *ret_is_late = is_late_turn(source);
     if (*ret_is_late) queue = &source->late;
     if (list_is_empty(queue)) return NULL;
     source->turn++;
@@ -404,6 +424,7 @@ int source_send(struct source *source, const struct source_read *read, uint32_t 
     peer->sent = next_offset;
     peer->is_mark_due = false;
     source->credit -= size;
+    source->in_sync_bytes = read->is_late ? 0 : source->in_sync_bytes + size;
     if (read->is_late && source->late_bytes != INT64_MAX) source->late_bytes -= size;
     source_wake(peer);
     return 0;

@@ -10,7 +10,7 @@
  *       send packet
  *
  * Partitions take turns; those whose follower is in the ISR, and somebody may wait for, come first. The others get what they leave, one piece of
- * STREAM_LATE_TURN at least, as far as the owner's allowance (late_bytes) goes. Memory: a pointer per slot, and answers that wait (STREAM_CONTROL_MAX and one packet's). Belongs to the
+ * STREAM_LATE_TURN at least (of as many bytes, where only STREAM_LATE_CREDIT is left), as far as the owner's allowance (late_bytes) goes. Memory: a pointer per slot, and answers that wait (STREAM_CONTROL_MAX and one packet's). Belongs to the
  * shard of its replicas. */
 #ifndef PARTITION_SOURCE_H
 #define PARTITION_SOURCE_H
@@ -35,10 +35,11 @@ struct source {
     const struct source_ops *ops;
     void *user;
     int32_t node_id;             /* the follower's broker */
-    struct list_node data;       /* peers that something is to be sent to, in turns; in the ISR */
+    struct list_node data;       /* peers that something is to be sent to, in turns; in the maximal ISR */
     struct list_node late;       /* likewise; not in it */
     int64_t late_bytes;          /* what may be sent to those now; the owner sets it. INT64_MAX, as at first: as much as there are credits for */
     uint32_t turn;
+    uint64_t in_sync_bytes;      /* sent to those in sync since one that is not had a piece */
     struct list_node marks;      /* peers that only the high watermark is to be told */
     struct replica_peer **slots; /* owned array; NULL: not attached */
     uint32_t slot_count, slot_capacity;
@@ -81,6 +82,7 @@ void source_skip(struct source *source, const struct source_read *read, int erro
 
 /* For the leader's side of a replica. */
 void source_wake(struct replica_peer *peer);                               /* there may be something to say */
+void source_sort(struct replica_peer *peer);                               /* whether it counts may have changed */
 void source_leave(struct replica_peer *peer, enum stream_reason reason);   /* it is not served any more; harmless when it is not */
 void source_move(struct replica_peer *from, struct replica_peer *to);      /* the same peer at another place */
 

@@ -139,15 +139,14 @@ static int add_state(const struct uuid *broker_id, uint32_t flags, struct decisi
     return err != 0 ? err : decision_add_uuid(decision, METADATA_BROKER_STATE, broker_id);
 }
 
-/* The broker's new state, and what follows for its partitions, in one entry. */
-static int change_state(const struct image *image, const struct image_broker *broker, uint32_t flags,
-                        const struct decide_facts *facts, struct leader_walk *walk)
+/* What follows for its partitions from the state that it has then. */
+static int walk_as(const struct image *image, const struct image_broker *broker, uint32_t flags, const struct decide_facts *facts,
+                   struct leader_walk *walk)
 {
     struct elector elector;
     struct elector_broker *concerned;
-    int err = add_state(&broker->broker_id, flags, walk->decision);
+    int err = elector_init(&elector, image, facts);
 
-    if (err == 0) err = elector_init(&elector, image, facts);
     if (err != 0) return err;
     concerned = elector_find(&elector, broker->node_id);
     concerned->is_fenced = (flags & BODY_BROKER_FENCED) != 0;
@@ -157,6 +156,15 @@ static int change_state(const struct image *image, const struct image_broker *br
     err = leader_walk(image, walk);
     elector_deinit(&elector);
     return err;
+}
+
+/* The broker's new state, and what follows for its partitions, in one entry. */
+static int change_state(const struct image *image, const struct image_broker *broker, uint32_t flags,
+                        const struct decide_facts *facts, struct leader_walk *walk)
+{
+    int err = add_state(&broker->broker_id, flags, walk->decision);
+
+    return err != 0 ? err : walk_as(image, broker, flags, facts, walk);
 }
 
 int decide_broker_fence(const struct image *image, const struct uuid *broker_id, const struct decide_facts *facts,
@@ -189,7 +197,8 @@ int decide_broker_drain(const struct image *image, const struct uuid *broker_id,
     const struct image_broker *broker;
     int err = find_broker(image, broker_id, decision, &broker);
 
-    if (err != 0 || broker->is_fenced || broker->is_draining) return err;
+    if (err != 0 || broker->is_fenced) return err;
+    if (broker->is_draining) return walk_as(image, broker, BODY_BROKER_DRAINING, facts, &walk);
     return change_state(image, broker, BODY_BROKER_DRAINING, facts, &walk);
 }
 

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define AGAIN_US 10000 /* when a decision could not be proposed now */
+#define AGAIN_US      10000   /* when a decision could not be proposed now */
+#define DRAIN_MORE_US 1000000 /* how often it is looked whether others can lead what a failed disk's broker still leads */
 
 /* Everybody has a full session from the day on which a new coordinator comes, but for whom this broker has missed itself: a process that it saw
  * end, and the coordinator before, which it heard last as a voter. */
@@ -23,6 +24,7 @@ void node_sessions_begin(struct node *node)
     }
     node->sessions_due_us = node->voters_due_us = node->now_us;
     node->coordinating_since_us = node->now_us;
+    node->drain_more_index = node->drain_more_us = 0;
     node_balance_begin(node);
 }
 
@@ -222,6 +224,55 @@ static struct session *find_session(struct node *node, const struct image_broker
     return &peer->session;
 }
 
+static bool is_given_up(const struct node *node, const struct image_broker *broker)
+{
+    const struct peer *peer = node_peer_find(node, &broker->broker_id);
+
+    if (broker->is_fenced || !broker->is_draining) return false;
+    if (peer == NULL) return uuid_equal(&broker->broker_id, &node->options.self.broker) && node->has_disk_failed;
+    return peer->session.boot == broker->boot && peer->session.has_disk_failed;
+}
+
+static int drain_again(struct node *node, const struct image *image, const struct image_broker *broker, bool *ret_changes)
+{
+    struct decide_facts facts;
+    struct decision decision;
+    int err;
+
+    decision_init(&decision);
+    node_facts_init(node, image, &facts);
+    err = decide_broker_drain(image, &broker->broker_id, &facts, &decision);
+    *ret_changes = err == 0 && decision.change_count != 0;
+    if (*ret_changes) err = node_decisions_propose(node, &decision);
+    node_facts_deinit(&facts);
+    decision_deinit(&decision);
+    return err;
+}
+
+/* When its disk failed nobody else was in sync with some partitions, perhaps, and it went on leading them; others have joined since. Who gave a
+ * partition up does not join it again, so this comes to an end; an image that was looked at in vain is not looked at again. */
+static bool drain_more(struct node *node, const struct image *image)
+{
+    uint64_t index = image_applied_index(image);
+    bool is_due = index != node->drain_more_index && node->now_us >= node->drain_more_us;
+    bool has_any = false, changes = false;
+    int err = 0;
+
+    for (size_t i = 0; i < image_broker_count(image) && err == 0; i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+
+        if (!is_given_up(node, broker)) continue;
+        has_any = true;
+        if (is_due) err = drain_again(node, image, broker, &changes);
+        if (err == 0 && changes) break;
+    }
+    if (!has_any) return false;
+    if (is_due) node->drain_more_us = node->now_us + DRAIN_MORE_US;
+    if (is_due && err == 0 && !changes) node->drain_more_index = index;
+    node->sessions_due_us = earlier(node->sessions_due_us, node->drain_more_us > node->now_us ? node->drain_more_us : node->now_us + DRAIN_MORE_US);
+    return err == 0 && changes;
+}
+
 bool node_sessions_run(struct node *node)
 {
     struct image *image;
@@ -245,7 +296,7 @@ bool node_sessions_run(struct node *node)
         if (session != NULL && !broker->is_fenced && session->deadline_us > node->now_us)
             node->sessions_due_us = earlier(node->sessions_due_us, session->deadline_us);
     }
-    return false;
+    return drain_more(node, image);
 }
 
 /* Where others have sessions, time is looked at often enough to tell their silence from this process's own sleep (node_enter()). */

@@ -263,6 +263,7 @@ struct node {
 
     uint64_t voters_due_us, sessions_due_us, balance_due_us, moves_due_us, recover_due_us;
     uint64_t coordinating_since_us;
+    uint64_t drain_more_index, drain_more_us; /* fences.c: the image that was looked at last, and not before when the next one is */
     struct balance balance;
     struct movement movement;
     struct reports *reports;      /* of this coordinator's time; NULL: none yet */

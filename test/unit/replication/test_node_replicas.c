@@ -155,6 +155,37 @@ START_TEST(a_leader_changes_its_isr_from_wherever_it_leads)
 }
 END_TEST
 
+static bool is_given_up(struct node_mesh *of, void *user)
+{
+    (void)of;
+    return state().leader != *(int32_t *)user;
+}
+
+/* Nobody else was in sync when the leader's disk failed; the coordinator's own, too. */
+START_TEST(a_failed_disk_is_left_as_soon_as_others_can_lead)
+{
+    uint64_t index;
+    int32_t leader;
+
+    begin(3);
+    create("isr", 3);
+    ck_assert_int_eq(alter(true), 0);
+    leader = state().leader;
+    node_set_disk_failed(node_mesh_node(mesh, host_of(leader)), node_mesh_now(mesh));
+    node_mesh_run(mesh, 5 * SECOND);
+    ck_assert(image_find_broker(image(), leader)->is_draining);
+    ck_assert_int_eq(state().leader, leader);
+    ck_assert_int_eq(alter(false), 0);
+    ck_assert(node_mesh_run_until(mesh, is_given_up, &leader, 2 * SECOND));
+    ck_assert_int_ne(state().leader, IMAGE_NO_LEADER);
+    node_mesh_run(mesh, 2 * SECOND);
+    index = image_applied_index(image());
+    node_mesh_run(mesh, 8 * SECOND);
+    ck_assert_uint_eq(image_applied_index(image()), index); /* and then nothing more */
+    story_end();
+}
+END_TEST
+
 START_TEST(nonsense_about_replicas_is_answered_as_such)
 {
     static const enum node_op ops[] = {NODE_OP_ALTER_PARTITIONS, NODE_OP_REPLICAS_LOST, NODE_OP_REPORT, NODE_OP_RECOVER, NODE_OP_MOVE, NODE_OP_TOPIC_BALANCE};
@@ -271,6 +302,7 @@ int main(void)
     TCase *tcase = tcase_create("node_replicas");
 
     tcase_add_test(tcase, a_leader_changes_its_isr_from_wherever_it_leads);
+    tcase_add_test(tcase, a_failed_disk_is_left_as_soon_as_others_can_lead);
     tcase_add_test(tcase, nonsense_about_replicas_is_answered_as_such);
     tcase_add_test(tcase, a_sealed_partition_gets_its_leader_by_reports);
     tcase_add_test(tcase, a_broker_that_is_gone_is_replaced);

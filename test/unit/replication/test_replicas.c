@@ -30,6 +30,8 @@ static const struct story alter_stories[] = {
     /* another life or replica than the one that caught up does not join (4.2 rows 7, 8), nor does who is away or about to stop (row 10) */
     {"abc", "replicas=3", "fence 2 = 1 13 - - 123; isr 123 = !BUSY; unfence 2; isr 123 = 1 123 - - 123"},
     {"abc", "replicas=3", "drain 2 = 1 13 - - 123; isr 123 = !BUSY; isr 1 = 1 1 3 - 123"},
+    /* drained again, it gives up what others have become able to lead; nothing else changes */
+    {"abc", "replicas=2,min.insync=1", "isr 1 = 1 1 - - 12; drain 1 = 1 1 - - 12; isr 12 = 1 12 - - 12; drain 1 = 2 2 - - 12; drain 1 = 2 2 - - 12"},
     {"abc", "replicas=3", "restart 2 = 1 13 - - 123; unfence 2; former 12 = !BUSY; isr 123 = 1 123 - - 123"},
     /* whoever is not there any more cannot stay */
     {"abc", "replicas=3", "retire 3 = 1 12 - - 123; isr 123 = !BUSY; isr 12 = 1 12 - - 123"},

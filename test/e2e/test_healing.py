@@ -150,13 +150,14 @@ class Healing(Replication):
 
     def test_what_most_replicas_have_is_right_whoever_leads(self):
         brokers = self.filled()
+        size = len(self.stored(brokers[0]))  # what is behind it when all stop, the beginning of an epoch, may not be committed
         for broker in brokers:
             broker.process.send_signal(signal.SIGTERM)
         for broker in brokers:
             broker.wait()
         self.forge(*brokers[:2])
-        right = self.stored(brokers[0])
-        self.assertNotEqual(right, self.stored(brokers[2]))
+        right = self.stored(brokers[0])[:size]
+        self.assertNotEqual(right, self.stored(brokers[2])[:size])
         for broker in brokers:
             broker.launch()
         for broker in brokers:

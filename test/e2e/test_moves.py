@@ -82,8 +82,8 @@ class Moves(MeshCase):
         """All have `factor` replicas, all in sync, and can be asked."""
         return lambda: all(len(p["replicas"]) == len(p["isr"]) == factor and p["problem"] is None for p in self.partitions(broker, topic))
 
-    def begin(self, count, topic, partitions, replicas, *settings):
-        brokers = self.launch_together(count, options=QUIET)
+    def begin(self, count, topic, partitions, replicas, *settings, options=QUIET):
+        brokers = self.launch_together(count, options=options)
         self.wait_coordinator(brokers)
         self.until("all are registered", lambda: len(self.status(brokers[0])["brokers"]) == count, *brokers)
         self.mesh("topic", "create", topic, "--partitions", partitions, "--replicas", replicas, *settings, broker=brokers[0])
@@ -184,7 +184,7 @@ class Moves(MeshCase):
         load.finish(*brokers)
 
     def test_moving_by_command(self):
-        brokers = self.begin(3, "orders", 2, 1)
+        brokers = self.begin(3, "orders", 2, 1, options=())  # nothing is spread meanwhile
         self.mesh("produce", "orders", "--partition", 0, stdin=b"some\nrecords\n")
         self.mesh("topic", "alter", "orders", "--set", "replicas=1")
         facts = self.mesh("topic", "move", "orders", "--to", "b1,b2", "--json", code=None)

@@ -50,7 +50,6 @@ struct link {
     struct link_queue queue;
     struct link_parts parts;
     bool has_said_goodbye; /* its frame is in `out`, the last one */
-    bool is_detached;      /* socket and channel are somebody else's now */
     struct link_stats stats;
     struct channel_failure_detail failure;
     enum link_end end;
@@ -349,7 +348,6 @@ int link_detach(struct link *link, struct link_remains *ret_remains)
         return err;
     }
     end(link, LINK_END_CLOSED, "taken over"); /* stops watching, and frees it from the loop */
-    link->is_detached = true;
     link->fd = -1;
     link->channel = NULL;
     link->in.start = link->in.end = 0;
@@ -544,7 +542,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         return;
     case STATE_OPEN: return;
     case STATE_ENDED:
-        if (!link->is_detached) link->hooks->down(link->user, link, link->end, link->reason);
+        link->hooks->down(link->user, link, link->end, link->reason);
         release(link);
         return;
     }

@@ -86,8 +86,8 @@ struct link_remains {
 };
 void link_remains_free(struct link_remains *remains); /* closes and frees all of it */
 
-/* Of a link with may_detach, inside up(), and before anything was sent: takes the link apart. It frees itself later, without down(). Errors: MESH_ENOMEM (nothing
- * happened). */
+/* Of a link with may_detach, inside up(), and before anything was sent: takes the link apart. What is left of it ends like any other, by down() soon, unless it
+ * is abandoned before. Errors: MESH_ENOMEM (nothing happened). */
 int link_detach(struct link *link, struct link_remains *ret_remains);
 
 bool link_is_up(const struct link *link);

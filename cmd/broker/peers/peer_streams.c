@@ -19,6 +19,7 @@ struct handshake {
     uint64_t tag;
     uint16_t shard;
     bool is_dialled;
+    bool is_answered; /* what is left of the link is on its way out */
 };
 
 /* ---- the preamble ---- */
@@ -59,12 +60,10 @@ static void forget(struct handshake *handshake)
 static void answer(struct handshake *handshake, const struct peer_stream *stream, const char *reason)
 {
     struct peers *peers = handshake->peers;
-    uint64_t tag = handshake->tag;
-    bool is_dialled = handshake->is_dialled;
 
-    forget(handshake);
-    if (is_dialled)
-        peers->streams.hooks->opened(peers->streams.user, tag, stream, reason);
+    handshake->is_answered = true;
+    if (handshake->is_dialled)
+        peers->streams.hooks->opened(peers->streams.user, handshake->tag, stream, reason);
     else if (stream != NULL)
         peers->streams.hooks->arrived(peers->streams.user, stream);
 }
@@ -105,8 +104,11 @@ static void on_down(void *user, struct link *link, enum link_end end, const char
 {
     struct handshake *handshake = link_mark(link);
 
-    tell_failure(user, link, end, reason);
-    answer(handshake, NULL, reason);
+    if (!handshake->is_answered) {
+        tell_failure(user, link, end, reason);
+        answer(handshake, NULL, reason);
+    }
+    forget(handshake);
 }
 
 static const struct link_hooks hooks = {on_up, on_receive, on_down};

@@ -288,6 +288,10 @@ static void on_rejected(struct raft *raft, const struct message *message, struct
 {
     uint64_t previous = message->position.index, hint = message->hint_index;
 
+    if (previous > last_index(raft)) {
+        raft->messages_dropped++; /* nothing was sent that begins behind the end of a log that only grows */
+        return;
+    }
     if (message->sequence <= peer->turned_sequence || peer->state == PEER_SNAPSHOT) return; /* about an older message */
     if (previous <= peer->match) {
         if (message->sequence <= peer->match_sequence) return;

@@ -467,6 +467,36 @@ START_TEST(a_forced_server_leads_alone_in_a_term_that_nobody_can_have_voted_in)
 }
 END_TEST
 
+/* ---- lies ---- */
+
+/* Nobody refuses what was not sent: a search that followed such a word would begin behind the end of the leader's own log. */
+START_TEST(a_rejection_of_what_was_never_sent_leads_nowhere)
+{
+    const uint64_t beyond[] = {1000, 1, RAFT_NEVER / 2, RAFT_NEVER};
+
+    for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+        struct message rejection;
+        uint64_t last, dropped;
+        rig_init(&rig, 0, 0, 0);
+        rig_elect(&rig, false);
+        last = rig_status(&rig).last.index;
+        dropped = rig_status(&rig).messages_dropped;
+        rejection = rig_message(B, MESSAGE_APPEND_RESPONSE, rig_status(&rig).term);
+        rejection.flags = MESSAGE_REJECTED;
+        rejection.sequence = rig_last(&rig, MESSAGE_APPEND)->sequence;
+        rejection.position.index = beyond[i] > RAFT_NEVER - last ? beyond[i] : last + beyond[i];
+        rejection.hint_index = rejection.position.index - 1;
+        rejection.hint_term = rejection.term;
+        rig_hear(&rig, &rejection);
+        rig_tick(&rig, 100 * NET_MS);
+        ck_assert_uint_eq(rig_status(&rig).messages_dropped, dropped + 1);
+        ck_assert_int_eq(rig_status(&rig).role, RAFT_LEADER);
+        ck_assert_uint_le(rig_last(&rig, MESSAGE_APPEND)->position.index, last);
+        rig_free(&rig);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raft rules");
@@ -491,6 +521,7 @@ int main(void)
     tcase_add_test(tcase, long_differences_are_found_in_few_steps);
     tcase_add_test(tcase, what_lost_its_log_is_repaired_without_a_write_and_reported);
     tcase_add_test(tcase, a_snapshot_comes_sideways);
+    tcase_add_test(tcase, a_rejection_of_what_was_never_sent_leads_nowhere);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

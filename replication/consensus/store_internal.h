@@ -20,6 +20,7 @@ struct store_writer {
     struct fs_file *file;
     struct store_snapshot_head head; /* size and crc so far */
     struct store_check check;
+    uint64_t synced;                 /* bytes of it that a sync has seen, while it is received */
     bool is_sealed;                  /* complete and synced; nothing is added any more */
     uint32_t pending;                /* bytes in `chunk` */
     uint8_t chunk[STORE_CHUNK_SIZE];

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SYNC_EVERY (1u << 20) /* bytes of one that is received */
+
 /* ---- writing aside ---- */
 
 void store_writer_free(struct raft_store *store, struct store_writer **writer, const char *name)
@@ -335,6 +337,18 @@ static int begin_or_go_on(struct raft_store *store, const struct raft_position *
     return 0;
 }
 
+/* What has come is synced now and then, so that the last chunk, and a vote behind it, does not wait for all of it. */
+static int sync_received(struct raft_store *store)
+{
+    struct store_writer *writer = store->received;
+    int err;
+
+    if (writer->head.size - writer->synced < SYNC_EVERY) return 0;
+    err = store_sync(store, writer->file);
+    if (err == 0) writer->synced = writer->head.size;
+    return err;
+}
+
 int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_position *position, const struct raft_config *config,
                               uint64_t offset, struct slice bytes, uint64_t total, bool is_last)
 {
@@ -348,6 +362,7 @@ int raft_store_snapshot_chunk(struct raft_store *store, const struct raft_positi
     if (err != 0) return err;
     skip = store->received->head.size - offset; /* taken before space ran out */
     if (skip < bytes.size) err = judge(store, writer_add(store, store->received, slice_of(bytes.data + skip, bytes.size - (size_t)skip)));
+    if (err == 0 && !is_last) err = sync_received(store);
     if (err != 0 || !is_last) return err;
     err = store->received->head.size == total ? judge(store, install(store, store->received, STORE_PATH_RECEIVED)) : MESH_ECORRUPT;
     if (err == MESH_EFULL) return err; /* the same may be tried again */

@@ -16,6 +16,7 @@
 #define APPEND_BYTES_MAX     (4u << 20) /* of one run of appends */
 #define SNAPSHOT_PART_BYTES  (1u << 20) /* written and synced, and CHECK_BYTES read, in one piece: a vote waits for no more */
 #define SNAPSHOT_CHECK_BYTES (4u << 20)
+#define SNAPSHOT_LOAD_BYTES  (256u << 10) /* of one that is to be restored */
 #define SNAPSHOT_READ_MAX    (1u << 20)
 #define SPARE_BYTES          4096 /* entries of one job that find a place when there is no memory */
 
@@ -33,13 +34,13 @@ struct job {
     struct raft_config config;
     uint64_t offset, total;
     bool is_last;
-    bool is_more; /* TAKE: it has begun, and is to go on */
+    bool is_more; /* TAKE, RESTORE: it has begun, and is to go on */
     struct slice chunk; /* behind the job; RECOVERY: its bytes */
     bool is_spare;      /* its memory is the disk's */
     const struct image *image; /* referenced */
     struct image *restored;    /* RESTORE's result */
     uint64_t read, index, size; /* READ; index: RESTORE, too */
-    struct buffer result;       /* READ; TAKE: the image's bytes */
+    struct buffer result;       /* READ; TAKE, RESTORE: the image's bytes */
     int error;
 };
 
@@ -48,10 +49,12 @@ struct disk {
     struct raft_store *store; /* the lane's while is_busy */
     struct lane lane;
     struct mail mail; /* under way while is_busy */
-    /* An image becomes bytes on a thread of its own, which touches no disk: that takes as long as the image is large. */
+    /* An image becomes bytes, and bytes an image, on a thread of its own, which touches no disk: that takes as long as the image is large. */
     struct lane encoder;
-    struct mail encoding;
-    struct job *encoded; /* at the encoder; NULL: none */
+    struct mail encoding, decoding;
+    struct job *encoded, *decoded; /* at the encoder; NULL: none */
+    struct list_node to_restore;   /* wait until the RESTORE before them is told: of several the last answer counts (node_restored()) */
+    bool is_restoring;
     struct list_node waiting, running;
     struct raft_entry *run; /* the entries of all running jobs */
     size_t run_count, run_capacity;
@@ -104,27 +107,49 @@ static int read_snapshot(struct raft_store *store, struct job *job)
     return err;
 }
 
+/* Up to bytes_max more of the snapshot at `index`, which `bytes` has the beginning of. MESH_ENOTFOUND: there is no such one (any more). */
+static int load_part(struct raft_store *store, uint64_t index, uint64_t bytes_max, struct buffer *bytes, bool *ret_is_whole)
+{
+    struct raft_position position;
+    struct raft_config config;
+    uint64_t total, left;
+    size_t size = 0;
+    int err = raft_store_snapshot_info(store, &position, &config, &total);
+
+    if (err == 0 && index != position.index) err = MESH_ENOTFOUND;
+    if (err == 0) err = buffer_reserve(bytes, (size_t)total - bytes->size);
+    if (err != 0) return err;
+    left = total - bytes->size;
+    if (left != 0)
+        err = raft_store_snapshot_read(store, index, bytes->size, bytes->data + bytes->size, (size_t)(left < bytes_max ? left : bytes_max), &size);
+    if (err == 0 && left != 0 && size == 0) err = MESH_ECORRUPT;
+    if (err != 0) return err;
+    bytes->size += size;
+    *ret_is_whole = bytes->size == total;
+    return 0;
+}
+
 int disk_load_image(struct raft_store *store, uint64_t index, struct image **ret_image)
 {
     struct buffer bytes = BUFFER_INIT;
-    struct raft_position position;
-    struct raft_config config;
-    uint64_t total;
-    int err = raft_store_snapshot_info(store, &position, &config, &total);
+    bool is_whole = false;
+    int err = 0;
 
     *ret_image = NULL;
-    if (err == MESH_ENOTFOUND && index == 0) return 0;
-    if (err == 0 && index != position.index) err = MESH_ENOTFOUND;
-    if (err == 0) err = buffer_reserve(&bytes, (size_t)total);
-    while (err == 0 && bytes.size < total) {
-        size_t size = 0;
-
-        err = raft_store_snapshot_read(store, position.index, bytes.size, bytes.data + bytes.size, (size_t)(total - bytes.size), &size);
-        if (err == 0 && size == 0) err = MESH_ECORRUPT;
-        bytes.size += size;
-    }
+    while (err == 0 && !is_whole)
+        err = load_part(store, index, UINT64_MAX, &bytes, &is_whole);
     if (err == 0) err = image_decode(buffer_slice(&bytes), ret_image);
     buffer_deinit(&bytes);
+    return err == MESH_ENOTFOUND && index == 0 ? 0 : err;
+}
+
+/* The next piece of the snapshot that is to be restored. The log stands still until it is, but a vote is not to wait for it. */
+static int restore_piece(struct raft_store *store, struct job *job)
+{
+    bool is_whole = false;
+    int err = load_part(store, job->index, SNAPSHOT_LOAD_BYTES, &job->result, &is_whole);
+
+    job->is_more = err == 0 && !is_whole;
     return err;
 }
 
@@ -145,7 +170,7 @@ static int run_job(struct disk *disk, struct job *job)
     case JOB_READ: return read_snapshot(disk->store, job);
     case JOB_RESTORE: break;
     }
-    return disk_load_image(disk->store, job->index, &job->restored);
+    return restore_piece(disk->store, job);
 }
 
 static void come_home(struct mail *mail);
@@ -285,6 +310,8 @@ static void tell(struct disk *disk, struct job *job)
     case JOB_READ: hooks->snapshot_read(user, job->read, job->error, &snapshot); break;
     case JOB_RESTORE:
         job->restored = NULL;
+        disk->is_restoring = !list_is_empty(&disk->to_restore);
+        if (disk->is_restoring) list_push_back(&disk->waiting, list_pop_front(&disk->to_restore));
         hooks->restored(user, job->error, restored);
         break;
     }
@@ -345,6 +372,47 @@ static void go_on_later(struct disk *disk)
     tell_refused(disk);
 }
 
+static int start_encoder(struct disk *disk)
+{
+    if (disk->encoder.is_started) return 0;
+    return lane_start(&disk->encoder, "encoder") == 0 ? 0 : MESH_ENOMEM;
+}
+
+static void decoded(struct mail *mail)
+{
+    struct disk *disk = container_of(mail, struct disk, decoding);
+    struct job *job = disk->decoded;
+
+    if (disk->is_closing) return;
+    disk->decoded = NULL;
+    tell(disk, job);
+    job_free(disk, job);
+    start_next(disk);
+}
+
+static void decode(struct mail *mail)
+{
+    struct disk *disk = container_of(mail, struct disk, decoding);
+    struct job *job = disk->decoded;
+
+    job->error = image_decode(buffer_slice(&job->result), &job->restored);
+    disk->decoding.deliver = decoded;
+    mailbox_post(disk->options.home, &disk->decoding);
+}
+
+/* The bytes of a snapshot are read: an image elsewhere. False: it has failed, or there is no thread for it. */
+static bool decode_elsewhere(struct disk *disk, struct job *job)
+{
+    if (job->type != JOB_RESTORE || job->error != 0) return false;
+    job->error = start_encoder(disk);
+    if (job->error != 0) return false;
+    list_pop_front(&disk->running);
+    disk->decoded = job;
+    disk->decoding.deliver = decode;
+    lane_post(&disk->encoder, &disk->decoding);
+    return true;
+}
+
 static void come_home(struct mail *mail)
 {
     struct disk *disk = container_of(mail, struct disk, mail);
@@ -365,7 +433,7 @@ static void come_home(struct mail *mail)
         return;
     }
     if (is_final(first) && disk->error == 0) disk->error = error;
-    finish_running(disk);
+    if (!decode_elsewhere(disk, first)) finish_running(disk);
     if (is_store && error == 0) set_full(disk, false);
     start_next(disk);
     tell_refused(disk);
@@ -489,11 +557,11 @@ static void encode(struct mail *mail)
 int disk_take_snapshot(struct disk *disk, const struct image *image, const struct raft_position *position, const struct raft_config *config)
 {
     struct job *job;
-    int err = 0;
+    int err;
 
     MESH_ASSERT(disk->encoded == NULL); /* one at a time (node.h) */
-    if (!disk->encoder.is_started) err = lane_start(&disk->encoder, "encoder");
-    if (err != 0) return MESH_ENOMEM;
+    err = start_encoder(disk);
+    if (err != 0) return err;
     err = job_new(disk, JOB_TAKE, 0, 0, &job);
     if (err != 0) return err;
     list_remove(&job->node);
@@ -527,6 +595,11 @@ int disk_restore(struct disk *disk, uint64_t index)
 
     if (err != 0) return err;
     job->index = index;
+    if (disk->is_restoring) {
+        list_remove(&job->node);
+        list_push_back(&disk->to_restore, &job->node);
+    }
+    disk->is_restoring = true;
     start_next(disk);
     return 0;
 }
@@ -565,6 +638,7 @@ int disk_new(const struct disk_options *options, struct raft_store *store, struc
         disk->options = *options;
         list_init(&disk->waiting);
         list_init(&disk->running);
+        list_init(&disk->to_restore);
         ev_timer_init(&disk->retry, on_retry, 0, RETRY_SECONDS);
         disk->retry.data = disk;
         disk->spare = malloc(sizeof(struct job) + SPARE_BYTES);
@@ -598,6 +672,8 @@ void disk_free(struct disk *disk)
     lane_stop(&disk->encoder);
     (void)mailbox_drain(disk->options.home); /* its mail */
     if (disk->encoded != NULL) job_free(disk, disk->encoded);
+    if (disk->decoded != NULL) job_free(disk, disk->decoded);
+    drop_jobs(disk, &disk->to_restore);
     drop_jobs(disk, &disk->running);
     drop_jobs(disk, &disk->waiting);
     raft_store_close(disk->store);

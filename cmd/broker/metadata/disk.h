@@ -1,7 +1,7 @@
 /* metadata/disk.h - the store of consensus behind a thread of its own, so that the control loop waits for no disk.
  *
- * Jobs are done in the order in which they are asked for, but for a snapshot that is made here: it is encoded elsewhere, and written in pieces that let
- * votes and entries pass, since they are waited for and it is not. What belongs together goes to the disk with one sync (entries that
+ * Jobs are done in the order in which they are asked for, but for whole snapshots: one that is made here is encoded elsewhere and written in pieces, one that
+ * is restored is read in pieces and decoded elsewhere. Votes and entries pass between the pieces, since they are waited for. What belongs together goes to the disk with one sync (entries that
  * were asked for while another job ran). Everything is copied or referenced: nothing that is handed in needs to stay. A full disk
  * is waited for, with a look twice a second; any other failure is final. Belongs to the control loop; hooks run there, never inside
  * a call. */

@@ -58,7 +58,16 @@ extern "C" {
     X(EWRONG_MESH, 42, 0, "the address belongs to another mesh")                                              \
     X(EUNKNOWN_PRODUCER, 43, 0, "producer id not known here")                                                 \
     X(ENO_COORDINATOR, 44, 1, "the mesh has no coordinator now: reads work, changes do not")                  \
-    X(EUNCOMMITTED, 45, 1, "the record was taken, and then too few replicas followed: it may be kept or not")
+    X(EUNCOMMITTED, 45, 1, "the record was taken, and then too few replicas followed: it may be kept or not") \
+    X(EUNKNOWN_MEMBER, 46, 0, "the group does not know this member: join again")                              \
+    X(ESTALE_GENERATION, 47, 0, "the generation is over, or the partition was claimed in another one")         \
+    X(ENOT_OWNER, 48, 0, "another member claims the partition, or none does")                                 \
+    X(EFENCED_INSTANCE, 49, 0, "another member has taken over this instance id")                              \
+    X(EINVALID_GROUP, 50, 0, "illegal group name")                                                            \
+    X(EINVALID_SESSION_TIMEOUT, 51, 0, "session timeout out of the accepted range")                           \
+    X(EMETADATA_TOO_LARGE, 52, 0, "the text beside a committed offset is too long")                           \
+    X(EGROUP_NOT_EMPTY, 53, 0, "the group has members or claims")                                             \
+    X(EINVALID_PATTERN, 54, 0, "the pattern of topics is not acceptable")
 
 enum mesh_error {
     MESH_OK = 0,

@@ -1,0 +1,46 @@
+/* groups/cell_table.h - the committed offsets of a group partition: from (line, partition) to a cell of 40 bytes.
+ *
+ * A *line* is the number that groups.c gives to a group's topic, so that no cell repeats a name or a uuid. Cells lie in pages of 64 that never
+ * move; an open-addressing index of 4-byte numbers finds them. Together at most 50 bytes per cell once there are some hundred, and no
+ * allocation for a cell that is there already. Owned by one loop. */
+#ifndef GROUPS_CELL_TABLE_H
+#define GROUPS_CELL_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct cell {
+    uint64_t offset;        /* the next to be consumed */
+    uint64_t version_lsn;   /* place of the record that committed it */
+    uint32_t version_epoch; /* leader epoch of that record */
+    uint32_t line;
+    uint32_t partition;
+    int32_t record_epoch;  /* leader epoch of the record before `offset`, -1: unknown */
+    uint32_t committed_s;  /* wall clock, seconds: for expiry and for people */
+    uint32_t metadata;     /* 1 + number of the text, 0: none; the user's */
+};
+
+struct cell_table {
+    struct cell **pages; /* owned */
+    uint32_t *index;     /* owned; numbers of cells plus 1, 0: free */
+    uint32_t page_count, page_room;
+    uint32_t index_size; /* a power of two, or 0 */
+    uint32_t count;      /* cells in use */
+    uint32_t free;       /* 1 + number of a free cell (its line is the next one), 0: none */
+    uint32_t top;        /* cells ever taken from pages */
+};
+
+void cell_table_init(struct cell_table *table);
+void cell_table_deinit(struct cell_table *table);
+
+/* NULL: there is none. The pointer holds until that cell is removed. */
+struct cell *cell_table_find(const struct cell_table *table, uint32_t line, uint32_t partition);
+
+/* The cell, added with zeros when it is not there. NULL: no memory, nothing changed. */
+struct cell *cell_table_add(struct cell_table *table, uint32_t line, uint32_t partition);
+
+void cell_table_remove(struct cell_table *table, struct cell *cell);
+
+size_t cell_table_bytes(const struct cell_table *table); /* memory in use, for figures */
+
+#endif

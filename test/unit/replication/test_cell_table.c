@@ -1,0 +1,118 @@
+/* The table of committed offsets against a plain array, and what it costs. */
+#include "replication/groups/cell_table.h"
+
+#include "base/random.h"
+#include "support/failing_alloc.h"
+#include "support/run_suite.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define LINES      8
+#define PARTITIONS 512
+
+START_TEST(it_agrees_with_a_plain_array)
+{
+    static uint64_t want[LINES][PARTITIONS];
+    struct cell_table table;
+    struct random random;
+    uint32_t count = 0;
+
+    memset(want, 0, sizeof(want));
+    random_init(&random, (uint64_t)_i);
+    cell_table_init(&table);
+    for (int step = 0; step < 30000; step++) {
+        uint32_t line = (uint32_t)random_below(&random, LINES), partition = (uint32_t)random_below(&random, PARTITIONS);
+        struct cell *cell = cell_table_find(&table, line, partition);
+
+        /* Check tells its parent of each assertion: too slow for each step. */
+        if ((cell == NULL ? 0 : cell->offset) != want[line][partition] || table.count != count) ck_abort_msg("step %d", step);
+        /* Waves: mostly adding, then mostly removing. */
+        if (random_below(&random, 3) != (step / 5000) % 2 * 2u) {
+            if (want[line][partition] == 0) count++;
+            want[line][partition] = (uint64_t)step + 1;
+            cell = cell_table_add(&table, line, partition);
+            if (cell == NULL) ck_abort();
+            cell->offset = (uint64_t)step + 1;
+        } else if (cell != NULL) {
+            cell_table_remove(&table, cell);
+            want[line][partition] = 0;
+            count--;
+        }
+    }
+    for (uint32_t line = 0; line < LINES; line++)
+        for (uint32_t partition = 0; partition < PARTITIONS; partition++)
+            if ((cell_table_find(&table, line, partition) != NULL) != (want[line][partition] != 0)) ck_abort();
+    cell_table_deinit(&table);
+}
+END_TEST
+
+START_TEST(a_cell_takes_less_than_60_bytes)
+{
+    struct cell_table table;
+    double worst = 0; /* just after the index has grown */
+
+    cell_table_init(&table);
+    for (uint32_t i = 0; i < 200000; i++) {
+        if (cell_table_add(&table, i / 10, i % 10) == NULL) ck_abort();
+        if (i >= 1000 && (double)cell_table_bytes(&table) / (i + 1) > worst) worst = (double)cell_table_bytes(&table) / (i + 1);
+    }
+    ck_assert_msg(worst < 60, "%f bytes", worst);
+    cell_table_deinit(&table);
+}
+END_TEST
+
+START_TEST(what_is_freed_is_used_again)
+{
+    struct cell_table table;
+    size_t bytes;
+
+    cell_table_init(&table);
+    for (uint32_t i = 0; i < 5000; i++)
+        if (cell_table_add(&table, 0, i) == NULL) ck_abort();
+    bytes = cell_table_bytes(&table);
+    for (uint32_t round = 1; round < 10; round++)
+        for (uint32_t i = 0; i < 5000; i++) {
+            cell_table_remove(&table, cell_table_find(&table, round - 1, i));
+            if (cell_table_add(&table, round, i) == NULL) ck_abort();
+        }
+    ck_assert_uint_eq(cell_table_bytes(&table), bytes);
+    cell_table_deinit(&table);
+}
+END_TEST
+
+START_TEST(without_memory_nothing_changes)
+{
+    struct cell_table table;
+    bool has_failed = false;
+
+    cell_table_init(&table);
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct cell *cell;
+
+        failing_alloc_arm(1);
+        cell = cell_table_add(&table, 7, i);
+        if (failing_alloc_disarm()) {
+            has_failed = true;
+            if (cell != NULL || cell_table_find(&table, 7, i) != NULL || table.count != i) ck_abort();
+            cell = cell_table_add(&table, 7, i);
+        }
+        if (cell == NULL) ck_abort();
+    }
+    ck_assert(has_failed);
+    cell_table_deinit(&table);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cell_table");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_loop_test(tcase, it_agrees_with_a_plain_array, 0, 8);
+    tcase_add_test(tcase, a_cell_takes_less_than_60_bytes);
+    tcase_add_test(tcase, what_is_freed_is_used_again);
+    tcase_add_test(tcase, without_memory_nothing_changes);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

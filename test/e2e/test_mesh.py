@@ -5,8 +5,9 @@ import signal
 import socket
 import time
 
+from addresses import free_addresses
 from harness import main
-from mesh_case import PATIENCE_S, MeshCase, QUICK, free_addresses
+from mesh_case import PATIENCE_S, MeshCase, QUICK
 
 
 class Mesh(MeshCase):

@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 
+from addresses import free_addresses
 from harness import Broker, main
-from mesh_case import MeshCase, QUICK, free_addresses
+from mesh_case import MeshCase, QUICK
 
 SMALL = ["--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=67108864", "--shards", "1"]
 HASTY = ["--set", "election.ms=100"]  # where many elections are needed

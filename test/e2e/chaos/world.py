@@ -7,11 +7,12 @@ import os
 import random
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import threading
 import time
+
+from addresses import free_addresses
 
 DISK_MIB = 640  # of each broker: two shards' journals, and what a round writes
 SETTINGS = ["--shards", "2", "--set", "election.ms=600", "--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=134217728"]
@@ -298,13 +299,3 @@ class World:
         if self.wire is not None:
             self.wire.close()
         self.events.close()
-
-
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = ["127.0.0.1:%d" % each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses

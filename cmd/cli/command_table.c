@@ -324,7 +324,7 @@ const struct command_spec command_table[COMMAND_COUNT] = {
     {COMMAND_STATUS, "status", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Say what is healthy, what is not, and what to do",
      "Shows the brokers, the partitions' health and every known problem with its remedy. Of each broker: its part in the coordination (coordinator, voter, learner, "
-     "witness, or observer, who only follows) and its state (serving; fenced: without a session with the coordinator; leaving). "
+     "witness, or observer, who only follows) and its state (serving; fenced: without a session with the coordinator; leaving; disk failed). "
      "The exit code is 0 whenever a broker answered.",
      "mesh status\nmesh status --json",
      NO_OPTIONS, CLIENT},

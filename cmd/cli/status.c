@@ -31,6 +31,7 @@ static const char *role_of(const struct mesh_status_info *status, const struct m
 static const char *state_of(const struct mesh_broker_info *broker)
 {
     if (broker->is_fenced) return "fenced";
+    if (broker->has_bad_disk) return "disk failed";
     return broker->is_draining ? "leaving" : "serving";
 }
 

@@ -32,6 +32,7 @@ static void fill_brokers(struct mesh_status *status)
         to->is_fenced = from->is_fenced;
         to->is_draining = from->is_draining;
         to->is_witness = from->is_witness;
+        to->has_bad_disk = from->has_bad_disk;
     }
 }
 

@@ -135,7 +135,7 @@ struct message_broker {
     struct uuid broker_id;
     char *name, *host, *zone;
     uint32_t port, shard_count;
-    bool is_fenced, is_draining, is_witness;
+    bool is_fenced, is_draining, is_witness, has_bad_disk;
 };
 struct message_cluster_response {
     struct uuid cluster_id;

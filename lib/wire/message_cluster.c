@@ -22,6 +22,7 @@ static struct message_broker *brokers_from_wire(struct conversion *conversion,
         to[i].is_fenced = from[i]->is_fenced;
         to[i].is_draining = from[i]->is_draining;
         to[i].is_witness = from[i]->is_witness;
+        to[i].has_bad_disk = from[i]->has_bad_disk;
     }
     return to;
 }
@@ -43,6 +44,7 @@ static Mesh__Wire__Broker **brokers_to_wire(struct conversion *conversion, const
         to[i]->is_fenced = from[i].is_fenced;
         to[i]->is_draining = from[i].is_draining;
         to[i]->is_witness = from[i].is_witness;
+        to[i]->has_bad_disk = from[i].has_bad_disk;
     }
     return to;
 }

@@ -130,8 +130,9 @@ int decide_broker_unfence(const struct image *image, const struct uuid *broker_i
                           struct decision *decision);
 
 /* It is about to stop: it gets nothing new, and gives up the leadership and ISR of all partitions where another in-sync replica can take over.
- * The rest goes with its session, or when it is drained again and others can by now: then nothing changes but that. Errors: MESH_ENOTFOUND. */
-int decide_broker_drain(const struct image *image, const struct uuid *broker_id, const struct decide_facts *facts,
+ * The rest goes with its session, or when it is drained again and others can by now: then nothing changes but that. has_bad_disk: it goes because
+ * its disk has failed, which people are told of. Errors: MESH_ENOTFOUND. */
+int decide_broker_drain(const struct image *image, const struct uuid *broker_id, bool has_bad_disk, const struct decide_facts *facts,
                         struct decision *decision);
 
 /* Removes it for good: its uuid is refused from then on. Its replicas stay named until their partitions move or are deleted. Errors:

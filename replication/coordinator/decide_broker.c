@@ -114,7 +114,8 @@ int decide_broker_register(const struct image *image, const struct decide_broker
         body.flags |= BODY_BROKER_FENCED; /* only decide_broker_unfence() ends that */
         if (known != NULL) err = begin_life(image, request, known, decision);
     } else if (!is_new_life) {
-        body.flags |= (known->is_fenced ? BODY_BROKER_FENCED : 0) | (known->is_draining ? BODY_BROKER_DRAINING : 0);
+        body.flags |= (known->is_fenced ? BODY_BROKER_FENCED : 0) | (known->is_draining ? BODY_BROKER_DRAINING : 0) |
+                      (known->has_bad_disk ? BODY_BROKER_BAD_DISK : 0);
     }
     if (err == 0) err = body_encode_broker(decision_body(decision), &body);
     return err != 0 ? err : decision_add_uuid(decision, METADATA_BROKER_REGISTERED, &request->broker_id);
@@ -190,7 +191,7 @@ int decide_broker_unfence(const struct image *image, const struct uuid *broker_i
     return change_state(image, broker, 0, facts, &walk);
 }
 
-int decide_broker_drain(const struct image *image, const struct uuid *broker_id, const struct decide_facts *facts,
+int decide_broker_drain(const struct image *image, const struct uuid *broker_id, bool has_bad_disk, const struct decide_facts *facts,
                         struct decision *decision)
 {
     struct leader_walk walk = {.kind = LEADER_WALK_DRAIN, .reason = IMAGE_ELECTION_DRAINED, .decision = decision};
@@ -198,8 +199,8 @@ int decide_broker_drain(const struct image *image, const struct uuid *broker_id,
     int err = find_broker(image, broker_id, decision, &broker);
 
     if (err != 0 || broker->is_fenced) return err;
-    if (broker->is_draining) return walk_as(image, broker, BODY_BROKER_DRAINING, facts, &walk);
-    return change_state(image, broker, BODY_BROKER_DRAINING, facts, &walk);
+    if (broker->is_draining && (broker->has_bad_disk || !has_bad_disk)) return walk_as(image, broker, BODY_BROKER_DRAINING, facts, &walk);
+    return change_state(image, broker, BODY_BROKER_DRAINING | (has_bad_disk ? BODY_BROKER_BAD_DISK : 0), facts, &walk);
 }
 
 /* ---- removal ---- */

@@ -54,6 +54,7 @@ struct image_broker {
     uint64_t epoch;   /* index of the entry that registered it last: requests of its former lives are refused by it */
     bool is_fenced;   /* it has no session: leads nothing, is in no ISR, gets nothing */
     bool is_draining; /* it is going in an orderly way: gets nothing, gives up what others can take */
+    bool has_bad_disk; /* why it is draining: its disk has failed */
     bool is_witness;  /* votes, hosts nothing */
 };
 

@@ -32,7 +32,7 @@ static int put_slots(struct codec_writer *writer, const struct broker_slot *slot
             .port = broker->port,
             .shard_count = broker->shard_count,
             .flags = (broker->is_fenced ? BODY_BROKER_FENCED : 0) | (broker->is_draining ? BODY_BROKER_DRAINING : 0) |
-                     (broker->is_witness ? BODY_BROKER_WITNESS : 0),
+                     (broker->has_bad_disk ? BODY_BROKER_BAD_DISK : 0) | (broker->is_witness ? BODY_BROKER_WITNESS : 0),
             .name = slice_of_string(broker->name),
             .host = slice_of_string(broker->host),
             .zone = slice_of_string(broker->zone),

@@ -36,6 +36,7 @@ static int broker_object_new(const struct body_broker *broker, const struct uuid
         .epoch = epoch,
         .is_fenced = (broker->flags & BODY_BROKER_FENCED) != 0,
         .is_draining = (broker->flags & BODY_BROKER_DRAINING) != 0,
+        .has_bad_disk = (broker->flags & BODY_BROKER_BAD_DISK) != 0,
         .is_witness = (broker->flags & BODY_BROKER_WITNESS) != 0,
     };
     object->broker.name = copy_string(&at, broker->name);

@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 
-#define BROKER_FLAGS (BODY_BROKER_FENCED | BODY_BROKER_DRAINING | BODY_BROKER_WITNESS)
+#define BROKER_FLAGS (BODY_BROKER_FENCED | BODY_BROKER_DRAINING | BODY_BROKER_WITNESS | BODY_BROKER_BAD_DISK)
 
 /* What a changed partition says besides: these parts follow. */
 #define PARTITION_REPLICAS 1u

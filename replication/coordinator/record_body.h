@@ -24,6 +24,7 @@ struct body_broker {
 #define BODY_BROKER_FENCED   1u
 #define BODY_BROKER_DRAINING 2u
 #define BODY_BROKER_WITNESS  4u
+#define BODY_BROKER_BAD_DISK 8u /* only with DRAINING: that is why */
 
 /* `count` consecutive new partitions with the same replicas; the first replica leads, all are in sync. */
 struct body_placement {
@@ -101,7 +102,7 @@ bool body_partition_next(struct codec_reader *reader, struct body_partition *ret
 int body_encode_producer_ids(struct buffer *to, const struct body_producer_ids *ids);
 int body_decode_producer_ids(struct slice body, struct body_producer_ids *ret_ids);
 
-int body_encode_broker_state(struct buffer *to, uint32_t flags); /* BODY_BROKER_FENCED, _DRAINING */
+int body_encode_broker_state(struct buffer *to, uint32_t flags); /* BODY_BROKER_FENCED, _DRAINING, _BAD_DISK */
 int body_decode_broker_state(struct slice body, uint32_t *ret_flags);
 
 int body_encode_tombstones_dropped(struct buffer *to, uint64_t index); /* those of entries up to and including index */

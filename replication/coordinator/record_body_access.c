@@ -1,6 +1,8 @@
 /* coordinator/record_body_access.c - bodies about sessions, users, ACLs and answered requests (record_body.h). */
 #include "replication/coordinator/record_body.h"
 
+#define STATE_FLAGS (BODY_BROKER_FENCED | BODY_BROKER_DRAINING | BODY_BROKER_BAD_DISK)
+
 int body_encode_broker_state(struct buffer *to, uint32_t flags)
 {
     struct codec_writer writer = body_start(to);
@@ -16,8 +18,9 @@ int body_decode_broker_state(struct slice body, uint32_t *ret_flags)
     int err = body_open(body, &reader);
 
     if (err != 0) return err;
-    flags = (uint32_t)codec_get_bounded(&reader, BODY_BROKER_FENCED | BODY_BROKER_DRAINING);
+    flags = (uint32_t)codec_get_bounded(&reader, STATE_FLAGS);
     err = body_close(&reader);
+    if (err == 0 && (flags & ~STATE_FLAGS) != 0) err = MESH_ECORRUPT;
     if (err == 0) *ret_flags = flags;
     return err;
 }

@@ -203,7 +203,7 @@ static int fulfil(struct node *node, const struct image *image, const struct ima
     decision_init(&decision);
     node_facts_init(node, image, &facts);
     err = wish == WISH_FENCE   ? decide_broker_fence(image, &broker->broker_id, &facts, &decision)
-          : wish == WISH_DRAIN ? decide_broker_drain(image, &broker->broker_id, &facts, &decision)
+          : wish == WISH_DRAIN ? decide_broker_drain(image, &broker->broker_id, true, &facts, &decision)
                                : decide_broker_unfence(image, &broker->broker_id, &facts, &decision);
     if (err == 0 && decision.change_count != 0) err = node_decisions_propose(node, &decision);
     if (err == 0) {
@@ -241,7 +241,7 @@ static int drain_again(struct node *node, const struct image *image, const struc
 
     decision_init(&decision);
     node_facts_init(node, image, &facts);
-    err = decide_broker_drain(image, &broker->broker_id, &facts, &decision);
+    err = decide_broker_drain(image, &broker->broker_id, true, &facts, &decision);
     *ret_changes = err == 0 && decision.change_count != 0;
     if (*ret_changes) err = node_decisions_propose(node, &decision);
     node_facts_deinit(&facts);

@@ -312,7 +312,7 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_TOPIC_DELETE: return topic_delete(image, operation->body, decision, answer);
     case NODE_OP_PRODUCER_IDS: return producer_ids(image, &operation->origin, operation->body, decision, answer);
     case NODE_OP_REGISTER: return broker_register(node, image, operation, facts, decision);
-    case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, facts, decision);
+    case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, false, facts, decision);
     case NODE_OP_BROKER_RETIRE: return broker_retire(image, operation->body, facts, decision);
     case NODE_OP_ELECT_LEADER: return elect_leader(image, operation->body, facts, decision);
     case NODE_OP_ALTER_PARTITIONS:

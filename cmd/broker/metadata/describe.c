@@ -203,6 +203,7 @@ static int describe_brokers(struct arena *arena, const struct image *image,
         brokers[i].is_fenced = broker->is_fenced;
         brokers[i].is_draining = broker->is_draining;
         brokers[i].is_witness = broker->is_witness;
+        brokers[i].has_bad_disk = broker->has_bad_disk;
         if (brokers[i].name == NULL || brokers[i].host == NULL || brokers[i].zone == NULL) return MESH_ENOMEM;
     }
     *ret_brokers = brokers;

@@ -166,6 +166,26 @@ static int fenced_brokers(struct arena *arena, const struct image *image, const 
                                 "it ends by itself once the coordinator hears them: look at their logs, and at the network between them and the coordinator");
 }
 
+/* Without others to take over nobody is given up: then the broker itself tells what failed. */
+static int bad_disks(struct arena *arena, const struct image *image, struct message_status_response *status)
+{
+    char names[NAMES_SIZE] = "";
+    unsigned count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+
+        if (!broker->has_bad_disk) continue;
+        count++;
+        add_name(names, broker->name);
+    }
+    if (count == 0) return 0;
+    return describe_add_problem(arena, status, arena_printf(arena, "the disk of %u broker%s has failed: %s", count, count == 1 ? "" : "s", names),
+                                "a write or sync failed there: what others can take over they have taken over, the mesh tolerates fewer failures",
+                                "look for disk errors in that machine's system log, replace the disk if needed, then restart the broker: it fetches what it lacks "
+                                "from the others");
+}
+
 /* ---- directories that were set back or copied ---- */
 
 static int set_back_self(struct arena *arena, const struct describe_facts *facts, struct message_status_response *status)
@@ -231,6 +251,7 @@ int describe_mesh_problems(struct arena *arena, const struct image *image, const
     if (err == 0 && facts->coordinator < 0) err = no_coordinator(arena, facts, status);
     if (err == 0) err = voters_promise(arena, image, facts, status);
     if (err == 0) err = fenced_brokers(arena, image, facts, status);
+    if (err == 0) err = bad_disks(arena, image, status);
     if (err == 0) err = replicas_are_missing(arena, replicas, status);
     return err;
 }

@@ -302,8 +302,9 @@ struct mesh_broker_info {
     const char *name, *host, *zone;
     uint16_t port;
     int is_fenced;   /* it has no session with the coordinator: leads nothing */
-    int is_draining; /* it is being stopped */
+    int is_draining; /* it is being stopped, or has_bad_disk */
     int is_witness;  /* votes, keeps no records */
+    int has_bad_disk; /* its disk has failed: it gives up what others can take */
 };
 struct mesh_voter_info {
     char id[37];     /* of the broker */

@@ -361,6 +361,32 @@ START_TEST(problems_of_the_coordination_are_said_with_a_remedy)
 }
 END_TEST
 
+START_TEST(a_broker_whose_disk_failed_is_named_with_the_cure)
+{
+    struct describe_facts facts = {.coordinator = 1, .disk_free_bytes = 1, .version = "", .member_state = scripted_state, .member_user = "000"};
+    struct message_status_response status;
+    struct arena arena = ARENA_INIT;
+    struct decision decision;
+    struct uuid id;
+
+    history = history_new_mesh(3, "aaa");
+    set_voters(3);
+    id = image_find_broker(history->image, 2)->broker_id;
+    decision_init(&decision);
+    ck_assert_int_eq(decide_broker_drain(history->image, &id, true, NULL, &decision), 0);
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+    ck_assert_int_eq(describe_status(&arena, history->image, &facts, &status), 0);
+    ck_assert_uint_eq(status.problem_count, 1);
+    ck_assert_str_eq(status.problems[0].what, "the disk of 1 broker has failed: broker");
+    ck_assert_ptr_nonnull(strstr(status.problems[0].remedy, "replace the disk"));
+    for (size_t i = 0; i < status.broker_count; i++)
+        ck_assert(status.brokers[i].has_bad_disk == (status.brokers[i].node_id == 2));
+    arena_deinit(&arena);
+    history_free(history);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -378,6 +404,7 @@ int main(void)
     tcase_add_test(tcase, what_cannot_be_done_now_is_said);
     tcase_add_loop_test(tcase, problems_are_said_with_a_remedy, 0, ROWS(status_cases));
     tcase_add_loop_test(tcase, problems_of_the_coordination_are_said_with_a_remedy, 0, ROWS(mesh_cases));
+    tcase_add_test(tcase, a_broker_whose_disk_failed_is_named_with_the_cure);
     tcase_set_timeout(tcase, 100);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -236,7 +236,7 @@ static int act_on_broker(struct replica_stage *stage, const char *verb, int32_t 
 
     if (strcmp(verb, "fence") == 0) return decide_broker_fence(image, &id, NULL, &stage->decision);
     if (strcmp(verb, "unfence") == 0) return decide_broker_unfence(image, &id, NULL, &stage->decision);
-    if (strcmp(verb, "drain") == 0) return decide_broker_drain(image, &id, NULL, &stage->decision);
+    if (strcmp(verb, "drain") == 0) return decide_broker_drain(image, &id, false, NULL, &stage->decision);
     if (strcmp(verb, "retire") == 0) return decide_broker_retire(image, &retire, &stage->decision);
     if (strcmp(verb, "restart") == 0) return restart(stage, node_id, false, false);
     if (strcmp(verb, "unclean") == 0) return restart(stage, node_id, true, false);

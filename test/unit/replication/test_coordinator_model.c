@@ -68,7 +68,7 @@ static void change_broker(void)
     case 2:
     case 3:
     case 4: err = decide_broker_unfence(history->image, &ids[i], NULL, &decision); break;
-    case 5: err = decide_broker_drain(history->image, &ids[i], NULL, &decision); break;
+    case 5: err = decide_broker_drain(history->image, &ids[i], false, NULL, &decision); break;
     case 6: err = flip(6) ? decide_broker_retire(history->image, &retire, &decision) : 0; break;
     default: break;
     }

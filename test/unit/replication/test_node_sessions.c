@@ -79,12 +79,14 @@ START_TEST(whose_disk_fails_leads_nothing_until_it_is_started_again)
         ck_assert(node_mesh_run_until(mesh, is_draining, &wish, SECOND));
         node_mesh_run(mesh, 5 * SECOND);
         ck_assert(broker_at(coordinator, broker)->is_draining); /* its heartbeats do not bring it back */
+        ck_assert(broker_at(coordinator, broker)->has_bad_disk);
         node_mesh_kill(mesh, broker);
         node_mesh_run(mesh, 4 * SECOND);
         node_mesh_start(mesh, broker);
         wish.is_fenced = false;
         ck_assert(node_mesh_run_until(mesh, is_draining, &wish, 2 * SECOND));
         ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+        ck_assert(!broker_at(coordinator, broker)->has_bad_disk);
     }
     node_set_disk_failed(node_mesh_node(mesh, coordinator), node_mesh_now(mesh));
     ck_assert(node_mesh_run_until(mesh, is_draining, &(struct fence_wish){coordinator, coordinator, true}, SECOND));

@@ -50,7 +50,7 @@ static void drain(int32_t node_id)
 {
     struct uuid id = id_of(node_id);
 
-    ck_assert_int_eq(decide_broker_drain(history->image, &id, NULL, &decision), 0);
+    ck_assert_int_eq(decide_broker_drain(history->image, &id, false, NULL, &decision), 0);
     history_commit(history, &decision);
 }
 
@@ -199,6 +199,20 @@ START_TEST(partitions_follow_rule_r9)
         epoch = now.leader_epoch;
         leader = now.leader;
     }
+}
+END_TEST
+
+START_TEST(why_a_broker_drains_is_remembered)
+{
+    struct uuid id = id_of(2);
+
+    for (int step = 0; step < 3; step++) { /* it is stopped, its disk fails, it is stopped */
+        ck_assert_int_eq(decide_broker_drain(history->image, &id, step == 1, NULL, &decision), 0);
+        history_commit(history, &decision);
+        ck_assert(image_find_broker(history->image, 2)->has_bad_disk == (step > 0));
+    }
+    restart(2, false, false, false);
+    ck_assert(!image_find_broker(history->image, 2)->has_bad_disk);
 }
 END_TEST
 
@@ -761,6 +775,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, partitions_follow_rule_r9, 0, ROWS(stories));
+    tcase_add_test(tcase, why_a_broker_drains_is_remembered);
     tcase_add_test(tcase, a_session_that_ends_is_one_entry_for_all_partitions);
     tcase_add_loop_test(tcase, the_best_of_the_eligible_is_elected_and_the_scores_are_kept, 0, ROWS(score_cases));
     tcase_add_test(tcase, an_election_can_be_asked_for);

@@ -182,7 +182,7 @@ START_TEST(who_is_new_slow_ill_or_leaving_does_not_vote_yet)
         decision_init(&decision);
         ck_assert_int_eq(decide_broker_unfence(history->image, &servers[1].broker, NULL, &decision), 0);
         history_commit(history, &decision);
-        ck_assert_int_eq(decide_broker_drain(history->image, &servers[1].broker, NULL, &decision), 0);
+        ck_assert_int_eq(decide_broker_drain(history->image, &servers[1].broker, false, NULL, &decision), 0);
         history_commit(history, &decision);
         decision_deinit(&decision);
     }

@@ -116,6 +116,7 @@ static struct message_broker *fill_brokers(struct fill *fill, size_t *ret_count)
         brokers[i].is_fenced = fill_bool(fill);
         brokers[i].is_draining = fill_bool(fill);
         brokers[i].is_witness = fill_bool(fill);
+        brokers[i].has_bad_disk = fill_bool(fill);
     }
     return brokers;
 }

@@ -91,8 +91,8 @@ static void fill_brokers(struct message_broker brokers[BROKER_COUNT])
     static char alpha[] = "alpha", beta[] = "beta", alpha_host[] = "10.0.0.1", beta_host[] = "beta.example",
                 zone_a[] = "a", zone_b[] = "b";
 
-    brokers[0] = (struct message_broker){1, uuid_from(0xb0), alpha, alpha_host, zone_a, 9092, 4, false, false, false};
-    brokers[1] = (struct message_broker){300, uuid_from(0xc0), beta, beta_host, zone_b, 19092, 2, false, false, false};
+    brokers[0] = (struct message_broker){1, uuid_from(0xb0), alpha, alpha_host, zone_a, 9092, 4, false, false, false, false};
+    brokers[1] = (struct message_broker){300, uuid_from(0xc0), beta, beta_host, zone_b, 19092, 2, false, false, false, false};
 }
 
 static void encode_cluster_response(struct buffer *to)
@@ -138,6 +138,14 @@ static void encode_status_voters_response(struct buffer *to)
         {uuid_from(0xc0), 300, (char[]){"beta"}, false, true},
     };
     struct message_status_response message = {.coordinator = 1, .brokers = &broker, .broker_count = 1, .voters = voters, .voter_count = 2};
+
+    ck_assert_int_eq(message_encode_status_response(to, &message), 0);
+}
+
+static void encode_status_bad_disk_response(struct buffer *to)
+{
+    struct message_broker broker = {.node_id = 300, .name = (char[]){"beta"}, .port = 9092, .is_draining = true, .has_bad_disk = true};
+    struct message_status_response message = {.coordinator = 1, .brokers = &broker, .broker_count = 1};
 
     ck_assert_int_eq(message_encode_status_response(to, &message), 0);
 }
@@ -564,6 +572,7 @@ static const struct golden_case {
     {"status_request", 0, FRAME_OP_STATUS, 11, 0, encode_nothing, recode_nothing},
     {"status_response", 1, FRAME_OP_STATUS, 11, 0, encode_status_response, recode_status_response},
     {"status_voters_response", 1, FRAME_OP_STATUS, 20, 0, encode_status_voters_response, recode_status_response},
+    {"status_bad_disk_response", 1, FRAME_OP_STATUS, 21, 0, encode_status_bad_disk_response, recode_status_response},
     {"ping_request", 0, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
     {"ping_response", 1, FRAME_OP_PING, UINT32_MAX, 0, encode_nothing, recode_nothing},
     {"members_request", 0, FRAME_OP_MEMBERS, 13, 0, encode_nothing, recode_nothing},

@@ -34,8 +34,8 @@ FAULTS = {
     "bad-disk": ("disk", 2, 1, (0, 0)),  # syncs fail; it is as it is until somebody restarts the broker
     "full-disk": ("small", 3, 1, (1, 10)),
     "clock": ("clock", 4, 1, (1, 20)),
-    "flip": ("heals", 4, 1, (0, 0)),
-    "wipe": ("replaces", 1, 1, (0, 0)),
+    "flip": ("", 4, 1, (0, 0)),
+    "wipe": ("replaces", 1, 1, (0.5, 4)),
     "isolate": ("wire", 6, 1, (1, 12)),
     "isolate-in": ("wire", 4, 1, (1, 12)),   # it speaks and does not hear
     "isolate-out": ("wire", 4, 1, (1, 12)),  # it hears and is not heard
@@ -73,7 +73,7 @@ class Contract:
     """Whether the faults were more than is promised to be survived: so many copies of a record ruined that it may be gone.
 
     An acknowledged record is on the disks of min.insync replicas at least. Kills, sleeps and power cuts ruin nothing that was synced. A copy is
-    ruined by a flipped bit or a wiped disk, and counts again when the mesh said that all replicas are complete."""
+    ruined by a flipped bit or a wiped disk, and counts again when all replicas are in sync and equal."""
 
     def __init__(self, min_insync):
         self.min_insync, self.ruined, self.is_exceeded = min_insync, set(), False
@@ -98,6 +98,8 @@ class Nemesis:
         self.faults = {}  # serial -> (from, to, words): what is wrong with links now
         self.findings = []
         self.sick = None
+        self.wiped = []  # identities that are gone for good
+        self.has_wiped = False
 
     def next_at(self):
         return self.queue[0][0] if self.queue else None
@@ -187,7 +189,7 @@ class Nemesis:
 
     def begin_bad_disk(self, step):
         """At most one at a time, and not one more than the promises allow to be away."""
-        if self.sick is None:
+        if self.sick is None and not self.has_wiped:
             self.sick = self.world.machines[step.targets[0]]
             self.sick.fail_syncs(1 + step.number % 3)
 
@@ -229,10 +231,21 @@ class Nemesis:
         pass
 
     def begin_wipe(self, step):
+        """One in a round: it was a voter, perhaps, and the others of three have to stay a majority until it is replaced."""
         for machine in self.machines(step):
-            if self.contract.may_ruin(machine.number):
+            if self.contract.may_ruin(machine.number) and self.sick is None and not self.has_wiped:
+                self.has_wiped = True
                 self.contract.ruin(machine.number)
-                machine.wipe()
+                self.wiped += filter(None, [machine.wipe()])
+
+    def remove_the_wiped(self):
+        """Who has lost a disk for good comes back as another broker, and an operator removes the old one. Returns what stands against it, or None."""
+        while self.wiped:
+            code, _, err = self.world.mesh("remove", self.wiped[0], "--timeout", "5s")
+            if code != 0:
+                return err
+            self.world.note(f"{self.wiped.pop(0)} is removed")
+        return None
 
     # ---- links ----
 

@@ -6,6 +6,7 @@ import threading
 
 from history import History
 from nemesis import Contract, Nemesis, plan
+from stored import differing
 
 HEAL_SECONDS = 150  # a limit is for what hangs; how long it took is told
 RATE = 120          # records a second of each producer
@@ -49,6 +50,7 @@ class Recorder:
 class TopicUnderTest:
     def __init__(self, world, folder, name, partitions, settings=(), replicas=REPLICAS):
         self.world, self.name, self.partitions, self.replicas = world, name, partitions, replicas
+        self.may_lose = "unclean=proactive" in settings
         self.folder = os.path.join(folder, name)
         os.mkdir(self.folder)
         self.create = ["topic", "create", name, "--partitions", partitions, "--replicas", replicas, "--set", "segment.bytes=1048576"]
@@ -121,8 +123,10 @@ class Round:
         self.topics = [TopicUnderTest(world, self.folder, f"isr-{number}", generator.choice((2, 5, 8)))]
         if generator.random() < 0.3:
             self.topics.append(TopicUnderTest(world, self.folder, f"double-{number}", 3, ["mode=sync-double-write"], 2))
-        if "quorum" in abilities and generator.random() < 0.5:
+        if generator.random() < 0.5:
             self.topics.append(TopicUnderTest(world, self.folder, f"quorum-{number}", 2, ["mode=quorum"]))
+        if "loses" in abilities and generator.random() < 0.4:
+            self.topics.append(TopicUnderTest(world, self.folder, f"risky-{number}", 3, ["min.insync=1", "unclean=proactive"]))
         self.seed = generator.getrandbits(16)
         self.contract = Contract(2)
         self.findings = []
@@ -198,6 +202,7 @@ class Round:
 
     def settle(self, nemesis):
         took = {}
+        self.until("who lost a disk for good is removed", nemesis.remove_the_wiped)
         for topic in self.topics:
             watch = AckWatch(topic)
             took[topic] = self.until(f"{topic.name}: every partition takes records again", lambda watch=watch: f"not from {sorted(watch.look())}" if watch.look() else None)
@@ -206,7 +211,6 @@ class Round:
         for topic in self.topics:
             took_all = took[topic] + self.until(f"{topic.name}: all replicas are in sync", self.each_broker(topic))
             self.world.note(f"{topic.name}: writable after {took[topic]:.1f} s, in sync after {took_all:.1f} s")
-        self.contract.healed()
 
     def end(self):
         for topic in self.topics:
@@ -219,6 +223,10 @@ class Round:
                 recorder.release()
             for recorder in topic.consumers:
                 self.complain(recorder.wait(60))
+            took = self.until(f"{topic.name}: all replicas are equal", lambda topic=topic: differing(self.world.machines, topic))
+            self.world.note(f"{topic.name}: equal after {took:.1f} s")
+        self.contract.healed()
+        for topic in self.topics:
             self.judge(topic)
 
     def complain(self, text):
@@ -236,17 +244,22 @@ class Round:
         self.until(f"{topic.name}: all is committed", look)
 
     def judge(self, topic):
-        history = History()
+        history, told = History(), set()
+        for machine in self.world.machines:
+            told |= machine.told_losses().get(topic.name, set())
+        may_lose = topic.may_lose or self.contract.is_exceeded
+        if told and not may_lose:
+            self.findings.append(f"{topic.name}: partitions {sorted(told)} are said to have lost records, though no fault was more than is promised to be survived")
         for recorder in topic.producers:
             history.read_producer(recorder.lines(), recorder.name)
         for recorder in topic.consumers:
-            history.read_consumer(recorder.lines(), recorder.name)
+            history.read_consumer(recorder.lines(), recorder.name, told if may_lose else frozenset())
         finals = []
         for number in range(len(self.world.machines)):
             recorder = Recorder(self.world, topic.folder, f"all-b{number}", ["until", self.world.addresses[number], topic.name, ",".join(map(str, topic.ends))])
             self.complain(recorder.wait(90))
             finals.append((recorder.name, history.read_consumer(recorder.lines(), recorder.name)))
-        history.check(self.contract.is_exceeded)
+        history.check(told if may_lose else frozenset())
         history.check_homes()
         for name, seen in finals:
             history.check_complete(seen, topic.ends, name)

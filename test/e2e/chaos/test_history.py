@@ -2,7 +2,7 @@
 """The checker notices what it is there for: each kind of lie is planted in a history that is sound without it."""
 import unittest
 
-from history import History
+from history import History, told_losses
 
 HASH = "00000000000000aa"
 
@@ -27,12 +27,12 @@ SOUND_READS = ["n\n", read(1, 0), read(2, 1), read(3, 2), read(5, 3, epoch=2)]
 
 
 class Checker(unittest.TestCase):
-    def judge(self, acks=SOUND_ACKS, reads=SOUND_READS, others=(), kind="idempotent", level=-1, sent=4, excused=False, ends=(6,)):
+    def judge(self, acks=SOUND_ACKS, reads=SOUND_READS, others=(), kind="idempotent", level=-1, sent=4, excused=(), forgotten=(), ends=(6,)):
         history = History()
         history.read_producer(producer_lines(told=acks, sent=sent, kind=kind, acks=level))
         seen = history.read_consumer(reads, "first")
         if others:
-            history.read_consumer(others, "second")
+            history.read_consumer(others, "second", forgotten)
         history.check(excused)
         history.check_homes()
         history.check_complete(seen, ends, "first")
@@ -45,7 +45,18 @@ class Checker(unittest.TestCase):
     def test_loss(self):
         self.assertEqual(self.judge(reads=SOUND_READS[:-1], ends=(5,)), {"lost"})
         self.assertIn("lost", self.judge(reads=[*SOUND_READS[:2], *SOUND_READS[3:]]))
-        self.assertEqual(self.judge(reads=SOUND_READS[:-1], ends=(5,), excused=True), set())
+
+    def test_loss_is_excused_only_where_the_mesh_has_told_it(self):
+        log = ["ERROR acknowledged records may be lost: no complete replica was left, and this one leads now, with what it has topic=t partition=0 epoch=4 end=5\n"]
+        self.assertEqual(told_losses(log), {"t": {0}})
+        self.assertEqual(told_losses(["WARN a replica has left topic=t partition=0 epoch=4\n"]), {})
+        self.assertEqual(self.judge(reads=SOUND_READS[:-1], ends=(5,), excused=told_losses(log)["t"]), set())
+        self.assertEqual(self.judge(reads=SOUND_READS[:-1], ends=(5,), excused={1}), {"lost"})
+
+    def test_what_was_read_before_a_loss_is_forgotten_and_nothing_else(self):
+        changed = ["n\n", read(2, 1, digest="00000000000000ab"), read(2, 7), "e 5 0 3 OFFSET_OUT_OF_RANGE\n", "bad 0 2 rubbish\n"]
+        self.assertEqual(self.judge(others=changed, forgotten={0}), set())
+        self.assertEqual(self.judge(others=changed, forgotten={1}), {"changed", "changed bytes", "disappeared", "read order"})
 
     def test_loss_of_what_only_the_leader_had_promised_is_no_loss(self):
         self.assertEqual(self.judge(reads=SOUND_READS[:-1], ends=(5,), level=1), set())

@@ -2,20 +2,22 @@
 
 Nothing here outlives the process: with namespaces, it runs in process, mount and network namespaces of its own (run.py), and the kernel takes
 all of that away with it; without, brokers are ended by their handles, or by the sweeper of the end-to-end tests."""
+import errno
 import json
 import os
 import random
-import shutil
 import signal
 import struct
 import subprocess
 import threading
 import time
 
+import history
 from addresses import free_addresses
 
 DISK_MIB = 640  # of each broker: two shards' journals, and what a round writes
-SETTINGS = ["--shards", "2", "--set", "election.ms=600", "--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=134217728"]
+SETTINGS = ["--shards", "2", "--set", "election.ms=600", "--set", "disk.free.bytes.min=16777216", "--set", "journal.bytes.max=134217728",
+            "--set", "scrub.first.ms=2000", "--set", "scrub.rest.ms=5000"]  # damage is found within a round
 
 
 class Trouble(Exception):
@@ -144,6 +146,11 @@ class Machine:
             return f"{self.name} ended by itself with {self.process.returncode}; the end of its log:\n{self.log_end()}"
         return None
 
+    def told_losses(self):
+        """{topic: partitions} that this broker has said may have lost acknowledged records."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return history.told_losses(file)
+
     def log_end(self, lines=25):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return "".join(file.readlines()[-lines:])
@@ -203,15 +210,41 @@ class Machine:
         size = st.f_bavail * st.f_frsize - left_kib * 1024
         if self.disk.is_small and size > 0:
             with open(os.path.join(self.disk.top, "ballast"), "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:  # the broker has written meanwhile: it is as full as can be
+                    if error.errno != errno.ENOSPC:
+                        raise
 
     def empty(self):
         if os.path.exists(os.path.join(self.disk.top, "ballast")):
             os.unlink(os.path.join(self.disk.top, "ballast"))
 
     def wipe(self):
+        """Its disk is replaced by an empty one. Returns the identity that is gone with it, or None when it had none yet."""
         self.kill()
-        shutil.rmtree(self.disk.data, ignore_errors=True)
+        try:
+            with open(os.path.join(self.disk.data, "ready.json"), encoding="utf-8") as file:
+                broker = json.load(file)["broker"]
+        except (OSError, ValueError):
+            broker = None
+        if self.disk.lossy is not None:
+            self.disk.lossy.tell("cut")
+        for directory, folders, names in os.walk(self.disk.data, topdown=False):
+            for name in names:
+                os.unlink(os.path.join(directory, name))
+            for name in folders:
+                os.rmdir(os.path.join(directory, name))
+            self.sync(directory)  # a later power cut brings nothing back
+        os.rmdir(self.disk.data)
+        self.sync(os.path.dirname(self.disk.data))
+        return broker
+
+    @staticmethod
+    def sync(directory):
+        fd = os.open(directory, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
 
     def set_clock(self, shift_ms):
         if not os.path.exists(self.clock_path):

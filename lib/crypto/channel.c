@@ -3,6 +3,12 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "crypto/crypto.h"
+
+uint8_t channel_ciphers_here(void)
+{
+    return crypto_has_aes() ? CHANNEL_AES256_GCM | CHANNEL_AES128_GCM : 0;
+}
 
 int channel_new(const struct channel_options *options, struct channel **ret_channel)
 {
@@ -20,8 +26,8 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
     channel->own.wall_ms = options->wall_ms;
     channel->own.boot = options->boot;
     channel->own.is_initiator = options->is_initiator;
-    channel->own.has_aes = options->has_aes;
-    if (options->has_aes && (gcm_new(true, &channel->sending.gcm) != 0 || gcm_new(false, &channel->receiving.gcm) != 0)) {
+    channel->own.ciphers = CHANNEL_XCHACHA20_POLY1305 | options->ciphers;
+    if (options->ciphers != 0 && (gcm_new(true, &channel->sending.gcm) != 0 || gcm_new(false, &channel->receiving.gcm) != 0)) {
         channel_free(channel);
         return MESH_ENOMEM;
     }
@@ -56,7 +62,7 @@ void channel_fail(struct channel *channel, enum channel_failure failure)
     channel->failure.failure = failure;
     channel->state = CHANNEL_FAILED;
     channel->receiving.is_open = false;
-    sodium_memzero(channel->receiving.key, sizeof channel->receiving.key);
+    sodium_memzero(channel->receiving.secret, sizeof channel->receiving.secret);
     gcm_free(channel->receiving.gcm);
     channel->receiving.gcm = NULL;
     channel_forget_handshake(channel);

@@ -29,13 +29,17 @@
 #define CHANNEL_PAYLOAD_MAX       (16u << 20) /* bytes of a frame's payload */
 #define CHANNEL_FRAME_END         0 /* type of the last frame: an end without it was forced by somebody */
 
-enum channel_cipher { CHANNEL_XCHACHA20_POLY1305 = 1, CHANNEL_AES256_GCM = 2 };
+/* Members of a set, which is on the wire: never renumber. */
+enum channel_cipher { CHANNEL_XCHACHA20_POLY1305 = 1, CHANNEL_AES256_GCM = 2, CHANNEL_AES128_GCM = 4 };
+
+/* What this machine has hardware for. */
+uint8_t channel_ciphers_here(void);
 
 struct channel;
 
 struct channel_options {
     bool is_initiator;
-    bool has_aes;                        /* crypto_has_aes(); false to do without it */
+    uint8_t ciphers;                     /* beside XChaCha20-Poly1305, which everybody has: channel_ciphers_here(), or fewer */
     const struct keyring *keyring;       /* kept until the handshake is over */
     const struct identity_key *identity; /* kept until the handshake is over */
     struct uuid cluster_id;              /* zero: belongs to no mesh yet, fits every other */

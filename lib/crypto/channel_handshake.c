@@ -161,7 +161,7 @@ static void write_message_1(struct channel *channel, struct channel_step *step)
     le_store32(message + AT_1_KEY_ID, in_use->id);
     memcpy(message + AT_1_EPHEMERAL, channel->own.public, CHANNEL_KEY_SIZE);
     mix_message_1(channel, message, in_use);
-    le_store32(message + AT_1_SEALED, CHANNEL_XCHACHA20_POLY1305 | (channel->own.has_aes ? CHANNEL_AES256_GCM : 0u));
+    le_store32(message + AT_1_SEALED, channel->own.ciphers);
     transcript_encrypt(&channel->own.transcript, message + AT_1_SEALED, OFFER_SIZE);
     channel->failure.own_key_id = in_use->id;
     channel->stage = STAGE_AWAIT_2;
@@ -191,6 +191,18 @@ static bool reads_zeros(const uint8_t *bytes, size_t size)
     return sodium_is_zero(bytes, size) == 1;
 }
 
+static bool is_one_of(enum channel_cipher cipher, uint8_t ciphers)
+{
+    return (cipher == CHANNEL_XCHACHA20_POLY1305 || cipher == CHANNEL_AES256_GCM || cipher == CHANNEL_AES128_GCM) && (cipher & ciphers) != 0;
+}
+
+/* The fastest: all are as strong as the handshake (README.md). Brokers that do not know the third have it in no offer, and choose without it. */
+static enum channel_cipher choose_cipher(uint8_t ciphers)
+{
+    if ((ciphers & CHANNEL_AES128_GCM) != 0) return CHANNEL_AES128_GCM;
+    return (ciphers & CHANNEL_AES256_GCM) != 0 ? CHANNEL_AES256_GCM : CHANNEL_XCHACHA20_POLY1305;
+}
+
 static enum channel_failure read_identity(struct channel *channel, uint8_t *sealed)
 {
     uint8_t bytes[TRANSCRIPT_HASH_SIZE + ID_SIGNED_SIZE], before[TRANSCRIPT_HASH_SIZE];
@@ -213,8 +225,7 @@ static enum channel_failure read_identity(struct channel *channel, uint8_t *seal
     peer.cipher = (enum channel_cipher)sealed[AT_ID_CIPHER];
     peer.version = CHANNEL_VERSION;
     if (!channel->own.is_initiator && peer.cipher != channel->peer.cipher) return CHANNEL_FAILURE_MALFORMED;
-    if (peer.cipher != CHANNEL_XCHACHA20_POLY1305 && !(peer.cipher == CHANNEL_AES256_GCM && channel->own.has_aes))
-        return CHANNEL_FAILURE_MALFORMED; /* not one that was offered */
+    if (!is_one_of(peer.cipher, channel->own.ciphers)) return CHANNEL_FAILURE_MALFORMED; /* not one that was offered */
     channel->peer = peer;
     channel->has_peer = true;
     return CHANNEL_FAILURE_NONE;
@@ -279,8 +290,7 @@ static enum channel_failure answer_message_1(struct channel *channel, uint8_t *m
     if (!transcript_decrypt(&channel->own.transcript, offer, OFFER_SIZE)) return CHANNEL_FAILURE_FORGED;
     if ((offer[0] & CHANNEL_XCHACHA20_POLY1305) == 0 || !reads_zeros(offer + 1, OFFER_SIZE - 1))
         return CHANNEL_FAILURE_MALFORMED;
-    channel->peer.cipher = channel->own.has_aes && (offer[0] & CHANNEL_AES256_GCM) != 0 ? CHANNEL_AES256_GCM
-                                                                                        : CHANNEL_XCHACHA20_POLY1305;
+    channel->peer.cipher = choose_cipher(channel->own.ciphers & offer[0]);
     write_header(step->out, TYPE_2, SIZE_2);
     memcpy(step->out + AT_2_EPHEMERAL, channel->own.public, CHANNEL_KEY_SIZE);
     if (!mix_message_2(channel, step->out, message + AT_1_EPHEMERAL)) return CHANNEL_FAILURE_FORGED;

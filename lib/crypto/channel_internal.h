@@ -17,8 +17,8 @@
 
 /* Frames in one direction. Touched by one thread. */
 struct channel_direction {
-    struct gcm *gcm; /* owned; with `key`, if that is the cipher. NULL: this end has no AES, or the channel has failed */
-    uint8_t key[CHANNEL_KEY_SIZE];
+    struct gcm *gcm; /* owned; with what `secret` gives, if the cipher is AES. NULL: this end has none, or the channel has failed */
+    uint8_t secret[CHANNEL_KEY_SIZE]; /* the key; AES-128-GCM: key and mask of the nonces */
     enum channel_cipher cipher;
     uint64_t counter;           /* of the next frame; goes on when the key changes */
     uint64_t key_frames, key_bytes; /* sealed under this key */
@@ -38,7 +38,8 @@ struct channel {
         uint8_t secret[CHANNEL_KEY_SIZE], public[CHANNEL_KEY_SIZE]; /* ephemeral */
         uint64_t wall_ms;
         uint32_t boot;
-        bool is_initiator, has_aes;
+        uint8_t ciphers;
+        bool is_initiator;
     } own;
     enum channel_stage stage;
     enum channel_state state;

@@ -9,7 +9,7 @@
  * system has no randomness to give, like random_system_bytes(). */
 void crypto_init(void);
 
-/* Whether AES-256-GCM runs in hardware here. Constant for a process, after crypto_init(). */
+/* Whether AES-GCM runs in hardware here. Constant for a process, after crypto_init(). */
 bool crypto_has_aes(void);
 
 /* Overwrites what was secret; no compiler leaves it out. */

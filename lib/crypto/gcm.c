@@ -10,22 +10,27 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum gcm_kind { GCM_128, GCM_256, GCM_KINDS };
+
+/* Which of the two is used is known when there is a key, and nothing may fail any more then: both are there until it comes. */
 struct gcm {
-    EVP_CIPHER_CTX *context; /* owned */
+    EVP_CIPHER_CTX *contexts[GCM_KINDS]; /* owned */
+    EVP_CIPHER_CTX *context;             /* the one that is used; NULL: no key yet */
     bool seals;
 };
 
 /* The machine's openssl.cnf is nobody's business here; and threads may still seal while the process exits. Looked up once, when the first link needs
  * it: a broker alone never touches OpenSSL. */
-static EVP_CIPHER *find_cipher(void)
+static EVP_CIPHER *find_cipher(enum gcm_kind kind)
 {
-    static _Atomic(EVP_CIPHER *) found;
-    EVP_CIPHER *cipher = atomic_load(&found), *none = NULL;
+    static const char *const names[] = {[GCM_128] = "AES-128-GCM", [GCM_256] = "AES-256-GCM"};
+    static _Atomic(EVP_CIPHER *) found[GCM_KINDS];
+    EVP_CIPHER *cipher = atomic_load(&found[kind]), *none = NULL;
 
     if (cipher != NULL) return cipher;
     (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
-    cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    if (cipher == NULL || atomic_compare_exchange_strong(&found, &none, cipher)) return cipher;
+    cipher = EVP_CIPHER_fetch(NULL, names[kind], NULL);
+    if (cipher == NULL || atomic_compare_exchange_strong(&found[kind], &none, cipher)) return cipher;
     EVP_CIPHER_free(cipher); /* another thread was quicker */
     return none;
 }
@@ -33,12 +38,16 @@ static EVP_CIPHER *find_cipher(void)
 int gcm_new(bool seals, struct gcm **ret_gcm)
 {
     struct gcm *gcm = calloc(1, sizeof(*gcm));
-    EVP_CIPHER *cipher = find_cipher();
 
-    if (gcm == NULL || cipher == NULL) goto fail;
+    if (gcm == NULL) goto fail;
     gcm->seals = seals;
-    gcm->context = EVP_CIPHER_CTX_new();
-    if (gcm->context == NULL || EVP_CipherInit_ex2(gcm->context, cipher, NULL, NULL, seals, NULL) != 1) goto fail;
+    for (enum gcm_kind kind = 0; kind < GCM_KINDS; kind++) {
+        EVP_CIPHER *cipher = find_cipher(kind);
+
+        gcm->contexts[kind] = EVP_CIPHER_CTX_new();
+        if (cipher == NULL || gcm->contexts[kind] == NULL) goto fail;
+        if (EVP_CipherInit_ex2(gcm->contexts[kind], cipher, NULL, NULL, seals, NULL) != 1) goto fail;
+    }
     *ret_gcm = gcm;
     return 0;
 fail:
@@ -49,14 +58,22 @@ fail:
 void gcm_free(struct gcm *gcm)
 {
     if (gcm == NULL) return;
-    EVP_CIPHER_CTX_free(gcm->context); /* wipes */
+    for (enum gcm_kind kind = 0; kind < GCM_KINDS; kind++)
+        EVP_CIPHER_CTX_free(gcm->contexts[kind]); /* wipes */
     free(gcm);
 }
 
-void gcm_set_key(struct gcm *gcm, const uint8_t key[GCM_KEY_SIZE])
+void gcm_set_key(struct gcm *gcm, struct slice key)
 {
-    int done = EVP_CipherInit_ex2(gcm->context, NULL, key, NULL, gcm->seals, NULL);
+    enum gcm_kind kind = key.size == 16 ? GCM_128 : GCM_256, other = kind == GCM_128 ? GCM_256 : GCM_128;
+    int done;
 
+    MESH_ASSERT(key.size == 16 || key.size == GCM_KEY_SIZE_MAX);
+    gcm->context = gcm->contexts[kind];
+    MESH_ASSERT(gcm->context != NULL); /* of the first key's size */
+    EVP_CIPHER_CTX_free(gcm->contexts[other]);
+    gcm->contexts[other] = NULL;
+    done = EVP_CipherInit_ex2(gcm->context, NULL, key.data, NULL, gcm->seals, NULL);
     MESH_ASSERT(done == 1);
 }
 

@@ -1,4 +1,4 @@
-/* crypto/gcm.h - AES-256-GCM over pieces of memory, by OpenSSL.
+/* crypto/gcm.h - AES-GCM, with keys of 128 or 256 bits, over pieces of memory, by OpenSSL.
  *
  * libsodium's takes one piece and is two to three times as slow; records between brokers are sealed from where they lie in the log's memory, and
  * sealing was a third of all CPU of replication. The expanded key lies in OpenSSL's memory, which is wiped when it is given back and not locked.
@@ -11,9 +11,9 @@
 
 #include <stdbool.h>
 
-#define GCM_KEY_SIZE   32
-#define GCM_NONCE_SIZE 12
-#define GCM_TAG_SIZE   16
+#define GCM_KEY_SIZE_MAX 32
+#define GCM_NONCE_SIZE   12
+#define GCM_TAG_SIZE     16
 
 struct gcm;
 
@@ -21,8 +21,8 @@ struct gcm;
 int gcm_new(bool seals, struct gcm **ret_gcm);
 void gcm_free(struct gcm *gcm); /* accepts NULL; wipes */
 
-/* Before the first use, and whenever the key changes. */
-void gcm_set_key(struct gcm *gcm, const uint8_t key[GCM_KEY_SIZE]);
+/* Before the first use, and whenever the key changes. Of 16 or 32 bytes; of as many as the first one. */
+void gcm_set_key(struct gcm *gcm, struct slice key);
 
 /* Writes the sealed pieces, one behind the other, and the tag to `to`. A piece may lie where it is written to. */
 void gcm_seal(struct gcm *gcm, const uint8_t nonce[GCM_NONCE_SIZE], struct slice header, const struct slice *pieces, size_t count, uint8_t *to);

@@ -502,7 +502,7 @@ static int run(struct join *join)
         .hooks = &hooks,
         .user = join,
         .source = options->source,
-        .channel = {.has_aes = crypto_has_aes(),
+        .channel = {.ciphers = channel_ciphers_here(),
                     .keyring = options->keyring,
                     .identity = options->identity,
                     .boot = options->boot},

@@ -253,7 +253,7 @@ void peers_fill_link_options(struct peers *peers, const struct link_hooks *link_
         .hooks = link_hooks,
         .user = peers,
         .source = options->listen,
-        .channel = {.has_aes = crypto_has_aes(),
+        .channel = {.ciphers = channel_ciphers_here(),
                     .keyring = options->keyring,
                     .identity = options->identity,
                     .cluster_id = options->cluster_id,

@@ -201,7 +201,7 @@ static void let_liar_join(void)
     make_identity(&liar.identity, &liar.keyring, 3);
     options = (struct link_options){.loop = loop,
                                     .hooks = &hooks,
-                                    .channel = {.has_aes = crypto_has_aes(),
+                                    .channel = {.ciphers = channel_ciphers_here(),
                                                 .keyring = liar.keyring,
                                                 .identity = &liar.identity,
                                                 .boot = 1,

@@ -99,7 +99,7 @@ static void side_init(struct side *side, uint8_t number)
         .loop = loop,
         .hooks = &hooks,
         .user = side,
-        .channel = {.has_aes = crypto_has_aes(), .keyring = side->keyring, .identity = &side->identity, .boot = number,
+        .channel = {.ciphers = channel_ciphers_here(), .keyring = side->keyring, .identity = &side->identity, .boot = number,
                     .cluster_id = {{7}}, .wall_ms = (uint64_t)clock_wall_ms()},
     };
 }

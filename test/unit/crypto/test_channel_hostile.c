@@ -10,7 +10,7 @@ static struct rig rig;
 static void set_up(void)
 {
     rig_init(&rig);
-    rig.options[INITIATOR].has_aes = rig.options[RESPONDER].has_aes = crypto_has_aes();
+    rig.options[INITIATOR].ciphers = rig.options[RESPONDER].ciphers = channel_ciphers_here();
 }
 
 static void tear_down(void)

@@ -55,6 +55,7 @@ struct plog {
     uint64_t touch_ticket;
     uint32_t touch_slot;
     uint32_t recent_bytes; /* in the ticket before */
+    uint64_t unmarked_bytes, marked_ms; /* direct: since the journal was told how far the log is durable, and when that was */
     uint32_t direct_run_count;
     uint8_t quiet_tickets; /* in direct mode, with little data */
     bool is_writing;       /* a write-behind job holds runs of it */

@@ -13,6 +13,7 @@
 #define READ_JOBS_MAX              4
 #define CHUNK_BYTES_MIN            (8u << 10)
 #define DIRECT_ENTER_BYTES_DEFAULT (256u << 10)
+#define MARK_BYTES_DEFAULT         (16u << 20) /* two of the largest sync jobs */
 #define JOURNAL_FILE_BYTES_MIN     (64u << 10)
 #define FILES_MIN                  64
 #define FILES_MAX                  16384
@@ -34,6 +35,7 @@ void store_options_init(struct store_options *options, struct fs *fs, uint32_t i
         .manifest_generation = 1,
         .chunk_bytes = CHUNK_BYTES_DEFAULT,
         .direct_enter_bytes = DIRECT_ENTER_BYTES_DEFAULT,
+        .mark_bytes = MARK_BYTES_DEFAULT,
     };
 }
 
@@ -76,6 +78,7 @@ static void check_options(struct store_options *options)
     if (options->journal_file_bytes > journal_file_max) options->journal_file_bytes = journal_file_max;
     if (options->chunk_bytes == 0) options->chunk_bytes = CHUNK_BYTES_DEFAULT;
     if (options->direct_enter_bytes == 0) options->direct_enter_bytes = DIRECT_ENTER_BYTES_DEFAULT;
+    if (options->mark_bytes == 0) options->mark_bytes = MARK_BYTES_DEFAULT;
     if (options->chunk_bytes < CHUNK_BYTES_MIN) options->chunk_bytes = CHUNK_BYTES_MIN;
     options->chunk_bytes = (uint32_t)chunk_round_up(options->chunk_bytes);
     options->journal_file_bytes &= ~(uint32_t)(FS_BLOCK_SIZE - 1);

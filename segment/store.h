@@ -61,6 +61,7 @@ struct store_options {
     uint32_t chunk_bytes;         /* one piece of memory; 0: the default. Tests make it small */
     uint32_t direct_enter_bytes;  /* a log that brings this much in one ticket goes direct; a fourth: back. 0:
                                      the default */
+    uint32_t mark_bytes;          /* of a direct log between two marks of how far it is durable; 0: the default */
     uint32_t delete_step_bytes;   /* removed between two pauses, a file at least; 0: the default */
     uint64_t scrub_first_ms;      /* from the store's opening to the scrubber's first pass; 0: the default, a minute */
     uint64_t scrub_rest_ms;       /* between two passes; 0: the default, a week */

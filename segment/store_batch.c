@@ -12,6 +12,8 @@
  * the one that it begins, and a frame of marks. */
 #define APPEND_OVERHEAD (4u * FS_BLOCK_SIZE)
 
+#define MARK_MS 250 /* a direct log that goes on is marked at least this often */
+
 struct sync_batch *store_batch_new(struct store *store)
 {
     struct list_node *node = list_pop_front(&store->spare_batches);
@@ -157,29 +159,46 @@ int store_begin_entry(struct store *store, const struct journal_entry_header *he
     return 0;
 }
 
-/* Tells the journal how far each direct log was durable before this batch. */
+/* Whether the journal is told now how far a direct log is durable. What it says costs a durable write of its own, as long as the
+ * sync of a small batch: every batch would pay it, to make the few bytes fewer that a damaged disk can take from a log in a crash. */
+static bool is_mark_due(const struct store *store, const struct plog *plog, bool has_frame)
+{
+    return has_frame || plog->unmarked_bytes >= store->options.mark_bytes || store->now_ms - plog->marked_ms >= MARK_MS;
+}
+
+static bool add_mark(struct store *store, struct plog *plog)
+{
+    const struct segment_file *segment = plog->segments[plog_find_segment(plog, plog->synced_offset - 1)];
+    struct journal_entry_header mark;
+    uint32_t position;
+
+    if (segment->synced_offset != plog->synced_offset) return true; /* a hole ends there, no batch */
+    mark = (struct journal_entry_header){
+        .type = JOURNAL_ENTRY_MARK,
+        .topic_id = plog->id.topic_id,
+        .partition = plog->id.partition,
+        .base_offset = plog->synced_offset,
+        .next_offset = plog->synced_offset,
+        .segment_base_offset = segment->base_offset,
+        .segment_position = segment->synced,
+    };
+    if (store_begin_entry(store, &mark, 0, NULL, &position) != 0) return false;
+    plog->unmarked_bytes = 0;
+    plog->marked_ms = store->now_ms;
+    return true;
+}
+
+/* Tells the journal how far direct logs were durable before this batch. */
 static void add_marks(struct store *store)
 {
     struct sync_batch *batch = store->forming;
 
     for (uint32_t i = 0; i < batch->touch_count && batch->direct_count > 0; i++) {
-        const struct plog *plog = batch->touches[i].plog;
-        const struct segment_file *segment;
-        struct journal_entry_header mark;
-        uint32_t position;
+        struct plog *plog = batch->touches[i].plog;
+        bool has_frame = batch->frame_count > 0 || store->writer.has_frame;
         if (!batch->touches[i].is_direct || plog->synced_offset == plog->start_offset) continue;
-        segment = plog->segments[plog_find_segment(plog, plog->synced_offset - 1)];
-        if (segment->synced_offset != plog->synced_offset) continue; /* a hole ends there, no batch */
-        mark = (struct journal_entry_header){
-            .type = JOURNAL_ENTRY_MARK,
-            .topic_id = plog->id.topic_id,
-            .partition = plog->id.partition,
-            .base_offset = plog->synced_offset,
-            .next_offset = plog->synced_offset,
-            .segment_base_offset = segment->base_offset,
-            .segment_position = segment->synced,
-        };
-        if (store_begin_entry(store, &mark, 0, NULL, &position) != 0) return; /* a hint less */
+        plog->unmarked_bytes += batch->touches[i].bytes;
+        if (is_mark_due(store, plog, has_frame) && !add_mark(store, plog)) return; /* a hint less */
     }
 }
 

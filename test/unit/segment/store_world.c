@@ -56,6 +56,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
     };
     if (shape->large_value_size > 0) shape->options.journal_file_bytes = 256u << 10;
     if (shape->large_value_size > 0) shape->options.journal_bytes_max = draw(random, 3, 6) * (256u << 10);
+    /* A mark for each batch in a third of the worlds; in the others they come by time. */
+    if (shape->log_count % 3 == 0) shape->options.mark_bytes = 1;
     /* Half of the worlds remove files in small steps. Not drawn: the other choices of a seed stay what they were. */
     if (shape->log_count % 2 == 0) shape->options.delete_step_bytes = shape->options.chunk_bytes;
 }

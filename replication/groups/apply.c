@@ -1,0 +1,253 @@
+/* The records that say what happened. Each is a fact that an honest leader found legal; here is checked again what would make two claimants
+ * of one partition, or let somebody else's commit in. */
+#include "replication/groups/state.h"
+#include "replication/groups/switches.h"
+
+#include "base/assert.h"
+
+/* Where the state is being restored, what its images have not told yet is unknown, and will be told as it is then. */
+static int unknown(const struct groups *groups)
+{
+    return groups->is_restoring ? 0 : MESH_ECORRUPT;
+}
+
+static int apply_created(struct groups *groups, const struct group_record *record)
+{
+    struct group *group;
+    int err;
+
+    if (groups_find(groups, record->group) != NULL) return MESH_ECORRUPT;
+    err = state_add_group(groups, record->group, &group);
+    if (err != 0) return err;
+    group->protocol = record->protocol;
+    group->empty_since_ms = record->time_ms;
+    return 0;
+}
+
+static int apply_joined(struct groups *groups, struct group *group, const struct group_record *record)
+{
+    const struct group_member *known = group_find_member(groups, group, record->info.id);
+    struct group_member *member;
+    int err;
+
+    err = state_set_member(groups, group, &record->info, known != NULL ? known->joined_in : group->generation, &member);
+    group->empty_since_ms = 0;
+    group->is_unassigned = true;
+    return err;
+}
+
+static int apply_left(struct groups *groups, struct group *group, struct group_member *member, const struct group_record *record)
+{
+#ifdef MESH_TEST_SWITCHES
+    if (GROUP_DEFECT(groups, CLAIMS_OUTLIVE_MEMBERS) && member->claims > 0) return 0;
+#endif
+    state_drop_member(groups, member);
+    state_tidy_lines(groups, group);
+    if (group->member_count == 0) group->empty_since_ms = record->time_ms;
+    group->is_unassigned = true;
+    return 0;
+}
+
+/* numbers[i]: 1 + number of the member at place i of the record; 0 where a restored state does not know it. numbers[0] is nobody. */
+static int resolve_members(const struct groups *groups, const struct group *group, const struct group_record *record, uint32_t *numbers)
+{
+    struct slice names = record->members, name;
+
+    numbers[0] = 0;
+    for (uint32_t i = 1; group_names_next(&names, &name); i++) {
+        const struct group_member *member = group_find_member(groups, group, name);
+        if (member == NULL && !groups->is_restoring) return MESH_ECORRUPT;
+        numbers[i] = member == NULL ? 0 : member->number + 1;
+    }
+    return 0;
+}
+
+static void clear_targets(struct groups *groups, struct group *group)
+{
+    for (struct group_line *line = group->lines; line != NULL; line = line->next)
+        for (uint32_t i = 0; i < line->slot_count && line->targets > 0; i++)
+            state_set_target(groups, line, i, 0);
+}
+
+static int apply_assigned(struct groups *groups, struct group *group, const struct group_record *record)
+{
+    uint32_t numbers[GROUP_MEMBERS_MAX + 1];
+    struct group_items_reader items = group_items_read(record);
+    struct group_item item;
+    int err = resolve_members(groups, group, record, numbers);
+
+    if (err != 0) return err;
+    if (record->generation <= group->generation) return MESH_ECORRUPT;
+    group->generation = record->generation;
+    group->strategy = record->strategy;
+    group->is_unassigned = false;
+    clear_targets(groups, group);
+    while (group_items_next(&items, &item)) {
+        struct group_line *line;
+
+        err = state_add_line(groups, group, &item.topic, &line);
+        if (err == 0) err = state_grow_slots(line, item.partition + item.run);
+        if (err != 0) return err;
+        for (uint32_t i = 0; i < item.run; i++)
+            state_set_target(groups, line, item.partition + i, numbers[item.target]);
+    }
+    state_tidy_lines(groups, group);
+    return 0;
+}
+
+static int apply_claimed(struct groups *groups, struct group *group, struct group_member *member, const struct group_record *record)
+{
+    struct group_items_reader items = group_items_read(record);
+    struct group_item item;
+
+    if (record->generation != group->generation) return unknown(groups);
+    while (group_items_next(&items, &item)) {
+        struct group_line *line = state_find_line(groups, group, &item.topic);
+        struct group_slot *slot = line == NULL || item.partition >= line->slot_count ? NULL : &line->slots[item.partition];
+
+        if (slot == NULL && groups->is_restoring) continue;
+        if (slot == NULL || slot->target != member->number + 1) return MESH_ECORRUPT;
+        if (slot->owner != 0 && slot->owner != member->number + 1 && !GROUP_DEFECT(groups, RELEASE_NOT_AWAITED)) return MESH_ECORRUPT;
+        state_set_owner(groups, line, item.partition, member->number + 1, group->generation);
+    }
+    return 0;
+}
+
+static int apply_released(struct groups *groups, struct group *group, struct group_member *member, const struct group_record *record)
+{
+    struct group_items_reader items = group_items_read(record);
+    struct group_item item;
+
+    while (group_items_next(&items, &item)) {
+        struct group_line *line = state_find_line(groups, group, &item.topic);
+
+        if (line == NULL || item.partition >= line->slot_count || line->slots[item.partition].owner != member->number + 1) {
+            if (groups->is_restoring) continue;
+            return MESH_ECORRUPT;
+        }
+        state_set_owner(groups, line, item.partition, 0, 0);
+    }
+    state_tidy_lines(groups, group);
+    return 0;
+}
+
+/* The second look at a commit: the partition is the member's own, or nobody's where nobody in particular commits. */
+static bool may_commit(const struct groups *groups, const struct group_line *line, uint32_t partition, const struct group_member *member)
+{
+    uint32_t owner = line != NULL && partition < line->slot_count ? line->slots[partition].owner : 0;
+
+    if (groups->is_restoring || GROUP_DEFECT(groups, ZOMBIES_COMMIT)) return true;
+    if (member != NULL && member->group->protocol == GROUP_PROTOCOL_CLASSIC) return true;
+    return owner == (member == NULL ? 0 : member->number + 1);
+}
+
+static int apply_offsets(struct groups *groups, struct group *group, struct group_member *member, uint32_t epoch, uint64_t lsn,
+                         const struct group_record *record)
+{
+    struct group_items_reader items = group_items_read(record);
+    struct group_line *line = NULL;
+    struct group_item item;
+    bool is_reset = record->kind == GROUP_RESET;
+    int err = 0;
+
+    while (err == 0 && group_items_next(&items, &item)) {
+        if (line == NULL || !uuid_equal(&line->topic, &item.topic)) err = state_add_line(groups, group, &item.topic, &line);
+        if (err != 0) return err;
+        if (!is_reset && !may_commit(groups, line, item.partition, member)) return MESH_ECORRUPT;
+        /* Who claims it goes on from the new place, and only once it has claimed it again: what it had under way is not committed any more. */
+        if (is_reset && item.partition < line->slot_count) state_set_owner(groups, line, item.partition, 0, 0);
+        item.version_epoch = epoch;
+        item.version_lsn = lsn;
+        item.committed_s = (uint32_t)(record->time_ms / 1000);
+        if (GROUP_DEFECT(groups, LARGEST_OFFSET_WINS)) {
+            const struct cell *cell = cell_table_find(&groups->cells, line->number, item.partition);
+            if (cell != NULL && cell->offset > item.offset) continue;
+        }
+        err = state_set_cell(groups, line, &item);
+    }
+    if (is_reset) group->reset_epoch++;
+    return err;
+}
+
+static int apply_cells_deleted(struct groups *groups, struct group *group, const struct group_record *record)
+{
+    struct group_items_reader items = group_items_read(record);
+    struct group_item item;
+
+    while (group_items_next(&items, &item)) {
+        struct group_line *line = state_find_line(groups, group, &item.topic);
+        struct cell *cell = line == NULL ? NULL : cell_table_find(&groups->cells, line->number, item.partition);
+
+        if (cell != NULL) state_drop_cell(groups, line, cell);
+    }
+    state_tidy_lines(groups, group);
+    return 0;
+}
+
+static void apply_fenced(struct groups *groups)
+{
+    for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
+        struct group *group = (struct group *)node;
+
+        group->generation += FENCE_STEP;
+        for (struct group_member *member = group->first; member != NULL; member = member->next)
+            state_clear_claims(groups, member);
+    }
+}
+
+/* Of one group; `member` is NULL where the record names none. */
+static int apply_to_group(struct groups *groups, struct group *group, struct group_member *member, uint32_t epoch, uint64_t lsn,
+                          const struct group_record *record)
+{
+    switch (record->kind) {
+    case GROUP_JOINED: return apply_joined(groups, group, record);
+    case GROUP_LEFT: return apply_left(groups, group, member, record);
+    case GROUP_ASSIGNED: return apply_assigned(groups, group, record);
+    case GROUP_CLAIMED: return apply_claimed(groups, group, member, record);
+    case GROUP_RELEASED: return apply_released(groups, group, member, record);
+    case GROUP_COMMITTED:
+        if (GROUP_DEFECT(groups, OFFSETS_BY_CHECKPOINT)) return 0;
+        return apply_offsets(groups, group, member, epoch, lsn, record);
+    case GROUP_RESET: return apply_offsets(groups, group, NULL, epoch, lsn, record);
+    case GROUP_CELLS_DELETED: return apply_cells_deleted(groups, group, record);
+    case GROUP_DELETED:
+        if (group->member_count > 0) return unknown(groups);
+        state_drop_group(groups, group);
+        return 0;
+    default: return MESH_ECORRUPT;
+    }
+}
+
+static int apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record)
+{
+    struct group_member *member = NULL;
+    struct group *group;
+
+    if (record->kind >= GROUP_CHECKPOINT_BEGAN) return restore_apply(groups, lsn, record);
+    if (groups->is_passing) return 0;
+    if (record->kind == GROUP_CREATED) return apply_created(groups, record);
+    if (record->kind == GROUP_FENCED) {
+        apply_fenced(groups);
+        return 0;
+    }
+    group = (struct group *)groups_find(groups, record->group);
+    if (group == NULL) return unknown(groups);
+    if (record->kind != GROUP_JOINED && record->kind != GROUP_RESET && record->member.size > 0) {
+        member = (struct group_member *)group_find_member(groups, group, record->member);
+        if (member == NULL) return unknown(groups);
+    }
+    return apply_to_group(groups, group, member, epoch, lsn, record);
+}
+
+int groups_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, struct slice bytes)
+{
+    struct group_record record;
+    int err = groups->broken;
+
+    if (err == 0) err = group_record_decode(bytes, &record);
+    if (err == 0 && lsn < groups->next_lsn) err = MESH_ECORRUPT;
+    if (err == 0) err = apply(groups, epoch, lsn, &record);
+    groups->broken = err;
+    if (err == 0) groups->next_lsn = lsn + 1;
+    return err;
+}

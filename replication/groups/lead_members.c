@@ -1,0 +1,219 @@
+#include "replication/groups/lead_internal.h"
+
+#include "replication/coordinator/topic_name.h"
+#include "replication/groups/pattern.h"
+
+int lead_find_member(struct group_lead *lead, struct slice name, struct slice id, struct slice instance, struct group_member **ret_member)
+{
+    const struct group *group = groups_find(lead->groups, name);
+    const struct group_member *member = group == NULL ? NULL : group_find_member(lead->groups, group, id);
+
+    if (lead->broken != 0) return lead->broken;
+    if (member != NULL) {
+        if (instance.size > 0 && !slice_equal(instance, member->info.instance)) return MESH_EFENCED_INSTANCE;
+        *ret_member = (struct group_member *)member;
+        return 0;
+    }
+    for (member = group == NULL || instance.size == 0 ? NULL : group->first; member != NULL; member = member->next)
+        if (slice_equal(instance, member->info.instance)) return MESH_EFENCED_INSTANCE;
+    return MESH_EUNKNOWN_MEMBER;
+}
+
+int lead_add_group(struct group_lead *lead, struct slice name, uint64_t wall_ms, struct group **ret_group)
+{
+    struct group *group = (struct group *)groups_find(lead->groups, name);
+    int err = group_name_check(name);
+
+    if (err != 0) return err;
+    if (group == NULL) {
+        if (groups_count(lead->groups) >= lead->limits.groups_max) return MESH_EFULL;
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_CREATED, .group = name, .time_ms = wall_ms});
+        if (err != 0) return err;
+        group = (struct group *)groups_find(lead->groups, name);
+    }
+    *ret_group = group;
+    return 0;
+}
+
+static bool is_text(struct slice text, size_t size_max)
+{
+    return text.size <= size_max && (text.size == 0 || memchr(text.data, 0, text.size) == NULL);
+}
+
+/* The list of names is the caller's: it is walked as a decoder walks, for it may come from afar. */
+static int check_names(const struct group_member_info *info)
+{
+    struct codec_reader reader = codec_reader_of(info->names);
+
+    if (info->name_count > GROUP_NAMES_MAX) return MESH_EINVAL;
+    for (uint32_t i = 0; i < info->name_count; i++) {
+        char name[TOPIC_NAME_SIZE_MAX + 1], message[160];
+        struct slice text = codec_get_string(&reader, TOPIC_NAME_SIZE_MAX);
+
+        if (reader.is_bad) return MESH_EINVALID_TOPIC;
+        memcpy(name, text.data, text.size);
+        name[text.size] = '\0';
+        if (topic_name_check(name, message, sizeof(message)) != 0 || topic_name_is_internal(name)) return MESH_EINVALID_TOPIC;
+    }
+    return codec_reader_is_done(&reader) ? 0 : MESH_EINVALID_TOPIC;
+}
+
+static int check_info(const struct group_lead *lead, const struct group_member_info *info)
+{
+    const struct slice texts[] = {info->instance, info->client, info->host, info->zone};
+    struct group_pattern pattern;
+    int err;
+
+    if (info->id.size == 0 || !is_text(info->id, GROUP_NAME_SIZE_MAX)) return MESH_EINVAL;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (!is_text(texts[i], GROUP_NAME_SIZE_MAX)) return MESH_EINVAL;
+    if (info->session_timeout_ms < lead->limits.session_timeout_min_ms || info->session_timeout_ms > lead->limits.session_timeout_max_ms)
+        return MESH_EINVALID_SESSION_TIMEOUT;
+    if (info->processing_limit_ms == 0 || info->processing_limit_ms > lead->limits.processing_limit_max_ms) return MESH_EINVAL;
+    if ((unsigned)info->strategy >= GROUP_STRATEGIES) return MESH_EINVAL;
+    if (info->pattern.size > 0 && info->name_count > 0) return MESH_EINVAL;
+    if (info->pattern.size == 0) return check_names(info);
+    err = group_pattern_init(&pattern, info->pattern);
+    if (err == 0) group_pattern_deinit(&pattern);
+    return err;
+}
+
+/* What it wants is the same as before: nothing is to be assigned anew. */
+static bool wants_the_same(const struct group_member_info *a, const struct group_member_info *b)
+{
+    return a->strategy == b->strategy && slice_equal(a->zone, b->zone) && slice_equal(a->pattern, b->pattern) && slice_equal(a->names, b->names);
+}
+
+static bool says_the_same(const struct group_member_info *a, const struct group_member_info *b)
+{
+    return wants_the_same(a, b) && slice_equal(a->instance, b->instance) && slice_equal(a->client, b->client) && slice_equal(a->host, b->host) &&
+           a->session_timeout_ms == b->session_timeout_ms && a->processing_limit_ms == b->processing_limit_ms;
+}
+
+static struct group_member *find_instance(const struct group *group, struct slice instance)
+{
+    struct group_member *member = instance.size == 0 ? NULL : group->first;
+
+    while (member != NULL && !slice_equal(member->info.instance, instance))
+        member = member->next;
+    return member;
+}
+
+static int find_or_add_group(struct group_lead *lead, struct slice name, uint64_t wall_ms, struct group **ret_group)
+{
+    int err = lead_add_group(lead, name, wall_ms, ret_group);
+
+    if (err == 0 && (*ret_group)->protocol != GROUP_PROTOCOL_MESH) err = MESH_EGROUP_NOT_EMPTY;
+    return err;
+}
+
+int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, struct slice name, const struct group_member_info *info,
+                    struct group_reply *ret_reply)
+{
+    struct group_record record = {.kind = GROUP_JOINED, .group = name, .info = *info};
+    struct group_member *member, *before;
+    struct group *group;
+    bool has_changed;
+    int err = lead->broken;
+
+    if (err == 0) err = group_name_check(name);
+    if (err == 0) err = check_info(lead, info);
+    if (err == 0) err = find_or_add_group(lead, name, wall_ms, &group);
+    if (err != 0) return err;
+    member = (struct group_member *)group_find_member(lead->groups, group, info->id);
+    before = find_instance(group, info->instance);
+    /* An id that has an instance keeps it: else two members would be one. */
+    if (member != NULL && before != NULL && before != member) return MESH_EFENCED_INSTANCE;
+    record.info.replaces = member == NULL && before != NULL ? before->info.id : slice_of(NULL, 0);
+    if (member == NULL) member = before;
+    if (member == NULL && group->member_count >= lead->limits.members_max) return MESH_EFULL;
+    has_changed = member == NULL || !wants_the_same(&member->info, info);
+    if (member == NULL || record.info.replaces.size > 0 || !says_the_same(&member->info, info)) {
+        err = lead_emit(lead, &record);
+        if (err != 0) return err;
+        member = (struct group_member *)group_find_member(lead->groups, group, info->id);
+    }
+    if (has_changed) lead_mark(lead, group);
+    member->heard_ms = now_ms;
+    member->looked_at = 0;
+    err = lead_watch(lead, member, now_ms);
+    lead_reply(lead, group, ret_reply);
+    ret_reply->has_work = lead_has_work(lead, member);
+    return err;
+}
+
+/* ---- heartbeats ---- */
+
+/* Something is to be released, or free to be claimed. A look at all partitions only after a change. */
+bool lead_has_work(struct group_lead *lead, struct group_member *member)
+{
+    (void)lead;
+    if (member->looked_at == member->group->changes + 1) return member->has_work;
+    member->looked_at = member->group->changes + 1;
+    member->has_work = false;
+    if (member->targets == 0 && member->claims == 0) return false;
+    for (const struct group_line *line = member->group->lines; line != NULL; line = line->next)
+        for (uint32_t i = 0; i < line->slot_count; i++) {
+            const struct group_slot *slot = &line->slots[i];
+            bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
+
+            if (is_mine == is_meant || (is_meant && slot->owner != 0)) continue;
+            member->has_work = true;
+            return true;
+        }
+    return false;
+}
+
+void lead_heard(struct group_lead *lead, struct group_member *member, uint64_t now_ms)
+{
+    member->heard_ms = now_ms;
+    if (member->watched_ms == 0 && lead_watch(lead, member, now_ms) != 0) lead->broken = MESH_ENOMEM;
+}
+
+int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, struct slice name, struct slice id, struct slice instance, struct group_reply *ret_reply)
+{
+    struct group_member *member;
+    int err = lead_find_member(lead, name, id, instance, &member);
+
+    if (err != 0) return err;
+    lead_heard(lead, member, now_ms);
+    lead_reply(lead, member->group, ret_reply);
+    ret_reply->has_work = lead_has_work(lead, member);
+    return 0;
+}
+
+int group_lead_leave(struct group_lead *lead, uint64_t wall_ms, struct slice name, struct slice id, struct slice instance, struct group_reply *ret_reply)
+{
+    struct group_member *member;
+    struct group *group;
+    int err = lead_find_member(lead, name, id, instance, &member);
+
+    if (err != 0) return err;
+    group = member->group;
+    err = lead_emit(lead, &(struct group_record){.kind = GROUP_LEFT, .group = name, .member = id, .time_ms = wall_ms});
+    if (err != 0) return err;
+    lead_mark(lead, group);
+    lead_reply(lead, group, ret_reply);
+    return 0;
+}
+
+bool group_lead_work(struct group_lead *lead, struct slice name, struct slice id, struct group_cursor *cursor, struct group_work *ret_work)
+{
+    const struct group *group = groups_find(lead->groups, name);
+    const struct group_member *member = group == NULL ? NULL : group_find_member(lead->groups, group, id);
+    const struct group_line *line = member == NULL ? NULL : cursor->line == NULL ? group->lines : cursor->line;
+
+    for (; line != NULL; line = line->next, cursor->partition = 0)
+        for (; cursor->partition < line->slot_count; cursor->partition++) {
+            const struct group_slot *slot = &line->slots[cursor->partition];
+            bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
+
+            if (!is_mine && !is_meant) continue;
+            ret_work->kind = is_mine ? is_meant ? GROUP_WORK_HOLD : GROUP_WORK_RELEASE : slot->owner == 0 ? GROUP_WORK_CLAIM : GROUP_WORK_WAIT;
+            ret_work->topic = line->topic;
+            ret_work->partition = cursor->partition++;
+            cursor->line = line;
+            return true;
+        }
+    return false;
+}

@@ -1,0 +1,142 @@
+/* groups/state.h - inside the state, for the files of this folder alone. */
+#ifndef GROUPS_STATE_H
+#define GROUPS_STATE_H
+
+#include "base/map.h"
+#include "replication/groups/cell_table.h"
+#include "replication/groups/groups.h"
+
+#define FENCE_STEP 65536 /* generations that a fence skips: more than a lost tail of the log can have given away */
+
+/* One partition as a group with members sees it. Members by number plus 1, 0: nobody. */
+struct group_slot {
+    uint32_t target;
+    uint32_t owner;      /* who has claimed it and not released it */
+    uint32_t claimed_in; /* generation of the claim */
+};
+
+/* A topic of a group: named here once, and by number in each cell. It lives while it has cells, targets or claims. */
+struct group_line {
+    struct map_node node; /* in groups->lines */
+    struct group *group;
+    struct group_line *next; /* of the group */
+    struct uuid topic;
+    uint32_t number;
+    uint32_t cell_count;
+    uint32_t partition_end; /* behind the highest partition that has had a cell */
+    uint32_t slot_count;
+    uint32_t targets, claims;  /* slots that have one */
+    struct group_slot *slots;  /* owned; NULL: none */
+    uint32_t imaged_in;        /* the leader's alone: number of the checkpoint that has its cells, or saw it begin */
+};
+
+struct group_member {
+    struct map_node node; /* in groups->members */
+    struct group *group;
+    struct group_member *next; /* of the group, in the order of joining */
+    uint32_t number;
+    uint32_t joined_in;
+    uint32_t targets, claims;
+    struct buffer bytes;           /* its IMAGE_MEMBER record */
+    struct group_member_info info; /* borrows from bytes */
+    /* The leader's alone, no part of the state (lead.h). */
+    uint64_t heard_ms;
+    uint64_t release_by_ms; /* 0: nothing is asked back */
+    uint64_t watched_ms;    /* when it is looked at next; 0: not yet */
+    uint64_t looked_at;     /* the group's count of changes when has_work was found */
+    bool has_work, is_told_slow;
+};
+
+struct group {
+    struct map_node node; /* in groups->by_name */
+    struct group_line *lines;
+    struct group_member *first, *last;
+    enum group_protocol protocol;
+    enum group_strategy strategy;
+    uint32_t generation, reset_epoch, member_count, line_count, cell_count;
+    uint64_t empty_since_ms;
+    bool is_unassigned; /* members came or went since the last generation: a new leader looks whether one is owed. Not in images: a look costs little */
+    uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
+    /* The leader's alone. */
+    uint32_t imaged_in; /* number of the checkpoint that has its image, or saw it begin */
+    bool is_dirty;
+    struct group *next_dirty;
+    uint32_t name_size;
+    uint8_t name[];
+};
+
+struct group_text {
+    uint8_t *data; /* owned */
+    uint32_t size, room;
+    uint32_t next_free; /* 1 + number */
+};
+
+/* Numbers for things, given again once they are free. */
+struct group_numbers {
+    void **things; /* NULL: free */
+    uint32_t *free;
+    uint32_t top, room, free_count;
+};
+
+struct groups {
+    struct map by_name, lines, members;
+    struct group_numbers line_numbers, member_numbers;
+    struct cell_table cells;
+    struct group_text *texts;
+    uint32_t text_count, text_room, text_free;
+    uint64_t next_lsn;
+    bool is_passing;     /* the log starts late, and its checkpoint has not begun */
+    bool is_restoring;   /* ... and has not ended: what is unknown is passed over */
+    bool is_checkpointing;
+    uint32_t checkpoint; /* number of the one that is being written, or was last */
+    uint64_t checkpoint_lsn, log_start, log_start_end;
+    bool has_log_start;
+    int broken; /* the error after which nothing works */
+#ifdef MESH_TEST_SWITCHES
+    uint64_t defects;
+#endif
+};
+
+static inline struct slice group_name(const struct group *group)
+{
+    return slice_of(group->name, group->name_size);
+}
+
+static inline struct group_member *group_member_of_number(const struct groups *groups, uint32_t number_plus_1)
+{
+    return number_plus_1 == 0 ? NULL : groups->member_numbers.things[number_plus_1 - 1];
+}
+
+/* ---- state.c: things come and go ---- */
+
+int state_add_group(struct groups *groups, struct slice name, struct group **ret_group); /* MESH_ENOMEM */
+void state_drop_group(struct groups *groups, struct group *group);                        /* with all that it has */
+void state_drop_all(struct groups *groups);
+
+struct group_line *state_find_line(const struct groups *groups, const struct group *group, const struct uuid *topic); /* NULL: none */
+int state_add_line(struct groups *groups, struct group *group, const struct uuid *topic, struct group_line **ret_line);  /* or the one that is there */
+int state_grow_slots(struct group_line *line, uint32_t count);
+void state_tidy_lines(struct groups *groups, struct group *group); /* drops slots and lines that nothing needs */
+
+/* A member as `info` says; where one has this id, or the id that info replaces, it becomes that one. */
+int state_set_member(struct groups *groups, struct group *group, const struct group_member_info *info, uint32_t joined_in, struct group_member **ret_member);
+void state_drop_member(struct groups *groups, struct group_member *member);
+void state_clear_claims(struct groups *groups, struct group_member *member);
+
+void state_set_target(struct groups *groups, struct group_line *line, uint32_t partition, uint32_t target);
+void state_set_owner(struct groups *groups, struct group_line *line, uint32_t partition, uint32_t owner, uint32_t claimed_in);
+
+int state_set_cell(struct groups *groups, struct group_line *line, const struct group_item *item);
+void state_drop_cell(struct groups *groups, struct group_line *line, struct cell *cell);
+struct slice state_metadata(const struct groups *groups, const struct cell *cell);
+
+/* ---- hash.c ---- */
+
+uint64_t state_group_hash(const struct groups *groups, const struct group *group); /* but for its cells */
+uint64_t state_cells_hash(const struct groups *groups, const struct group *group);
+
+/* ---- restore.c: records of checkpoints ---- */
+
+int restore_apply(struct groups *groups, uint64_t lsn, const struct group_record *record);
+
+#endif

@@ -238,11 +238,11 @@ START_TEST(votes_pass_a_snapshot_that_is_restored)
     desk.is_restored = false;
     before = desk.stored;
     ck_assert_int_eq(disk_restore(desk.disk, 1), 0);
-    ask(); /* behind it; and each that comes home asks for another */
+    ask(); /* behind its first piece */
     run();
     ck_assert_uint_eq(desk.restored_count, 1);
     ck_assert_int_eq(desk.restored[0].error, 0);
-    ck_assert_uint_ge(desk.restored[0].stored - before, 2);
+    ck_assert_uint_ge(desk.restored[0].stored - before, 1);
     check_equal(desk.restored[0].image, history->image);
     history_free(history);
 }
@@ -293,6 +293,7 @@ int main(void)
     Suite *suite = suite_create("metadata disk");
     TCase *tcase = tcase_create("disk");
 
+    tcase_set_timeout(tcase, 30); /* on a machine that has more to do */
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, votes_pass_a_snapshot_that_is_being_made);
     tcase_add_test(tcase, an_end_meets_a_snapshot_at_any_point);

@@ -35,6 +35,8 @@ void founding_change(struct founding *founding)
 static void store(struct founding *founding)
 {
     if (founding->is_storing || founding->wanted_version == founding->stored_version || founding->has_failed) return;
+    founding_note_heard(founding);
+    founding_stamps_add(&founding->wanted.stamps, random_next(&founding->random));
     founding->storing = founding->wanted;
     founding->storing_version = founding->wanted_version;
     founding->is_storing = founding->is_store_out = true;
@@ -60,6 +62,7 @@ void founding_become_member(struct founding *founding, const struct founding_val
     wanted->value = *value;
     wanted->accepted = (struct founding_ballot){0};
     wanted->known_count = 0;
+    wanted->is_set_back = false; /* it has no say in the founding any more; what consensus may have said is the lives' affair */
     founding_change(founding);
 }
 
@@ -328,6 +331,7 @@ static bool make_message(struct founding *founding, uint64_t now_us, enum foundi
     message->promised = is_member ? message->promised : stored->promised;
     message->accepted = is_member ? message->accepted : stored->accepted;
     message->value = stored->value;
+    message->stamps = stored->stamps;
     message->expect = is_member ? 0 : founding->expect;
     if (kind == FOUNDING_PREPARE || kind == FOUNDING_ACCEPT) {
         if (is_member || drive->stage != (kind == FOUNDING_PREPARE ? FOUNDING_PREPARING : FOUNDING_ACCEPTING)) return false;
@@ -413,6 +417,7 @@ void founding_get_status(const struct founding *founding, uint64_t now_us, struc
         .is_done = founding->is_done,
         .has_failed = founding->has_failed,
         .is_proposing = founding->drive.stage != FOUNDING_IDLE,
+        .is_set_back = founding->wanted.is_set_back,
         .present = founding_present(founding, now_us),
         .needed = founding->expect != 0 ? founding_needed(founding) : 0,
         .dropped = founding->dropped,

@@ -104,6 +104,7 @@ bool founding_next_output(struct founding *founding, uint64_t now_us, struct fou
 
 struct founding_status {
     bool is_done, has_failed, is_proposing;
+    bool is_set_back; /* its disk: it founds nothing any more, and still joins a mesh that it hears of */
     unsigned present, needed; /* brokers that could found, this one included, and how many it takes */
     uint64_t dropped;         /* messages */
     uint64_t proposals;       /* that it made */

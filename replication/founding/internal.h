@@ -27,6 +27,12 @@ struct founding_peer {
     struct uuid marker;
     struct founding_ballot promised, accepted;
     struct founding_value value;
+    /* Whether its disk is the one that others knew (stamps.h). */
+    struct founding_stamps stamps;          /* that it told us; none: it has not spoken since this process began */
+    struct founding_stamp heard;            /* the newest that anybody heard */
+    bool is_astray;                         /* it was set back, or copied: it never counts again */
+    bool is_told_more;                      /* some that were heard could not be judged by its stamps, and are not kept */
+    uint64_t listed_us;                     /* what others told of it before this was judged by nothing */
 };
 
 /* A proposal that this broker drives. */
@@ -100,6 +106,8 @@ unsigned founding_present(const struct founding *founding, uint64_t now_us); /* 
 unsigned founding_needed(const struct founding *founding);
 void founding_ask_all(struct founding *founding);
 void founding_fill_mentions(const struct founding *founding, uint64_t now_us, struct founding_message *message);
+
+void founding_note_heard(struct founding *founding); /* what was heard of stamps, into the state that is to be stored */
 
 /* willing.c */
 enum founding_refusal founding_refusal(const struct founding *founding, uint64_t now_us);

@@ -2,7 +2,7 @@
 
 #include "replication/founding/parts.h"
 
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2 /* 1: without stamps. Still said by who founds nothing: brokers of either version find a mesh */
 
 static void put_address(struct codec_writer *writer, const struct net_address *address)
 {
@@ -32,8 +32,9 @@ static bool has_value(const struct founding_message *message)
 int founding_message_encode(const struct founding_message *message, struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
+    bool has_stamps = message->phase != FOUNDING_MEMBER && message->expect != 0;
 
-    codec_put_varint(&writer, MESSAGE_VERSION);
+    codec_put_varint(&writer, has_stamps ? MESSAGE_VERSION : 1);
     codec_put_varint(&writer, message->kind);
     raft_put_server(&writer, &message->sender);
     put_address(&writer, &message->address);
@@ -53,7 +54,9 @@ int founding_message_encode(const struct founding_message *message, struct buffe
         put_address(&writer, &mention->address);
         codec_put_varint(&writer, mention->expect);
         codec_put_varint(&writer, mention->age_ms);
+        if (has_stamps) founding_put_stamp(&writer, &mention->stamp);
     }
+    if (has_stamps) founding_put_stamps(&writer, &message->stamps);
     return writer.error;
 }
 
@@ -75,7 +78,7 @@ int founding_message_decode(struct slice from, struct founding_message *ret_mess
 
     memset(message, 0, sizeof(*message));
     if (!reader.is_bad && version > MESSAGE_VERSION) return MESH_EVERSION;
-    if (version != MESSAGE_VERSION || from.size > FOUNDING_MESSAGE_MAX) return MESH_EPROTO;
+    if (version == 0 || from.size > FOUNDING_MESSAGE_MAX) return MESH_EPROTO;
     message->kind = (enum founding_kind)codec_get_bounded(&reader, FOUNDING_ACCEPT);
     message->sender = founding_get_server(&reader);
     message->address = get_address(&reader);
@@ -95,7 +98,10 @@ int founding_message_decode(struct slice from, struct founding_message *ret_mess
         mention->address = get_address(&reader);
         mention->expect = (uint32_t)codec_get_bounded(&reader, FOUNDING_EXPECT_MAX);
         mention->age_ms = (uint32_t)codec_get_bounded(&reader, FOUNDING_AGE_NEVER);
+        if (version > 1) mention->stamp = founding_get_stamp(&reader);
     }
+    if (version > 1) message->stamps = founding_get_stamps(&reader);
+    if (version > 1 && (message->phase == FOUNDING_MEMBER || message->expect == 0)) return MESH_EPROTO; /* who founds nothing has no stamps */
     if (!codec_reader_is_done(&reader) || message->kind == 0 || !is_sound(message)) return MESH_EPROTO;
     return 0;
 }

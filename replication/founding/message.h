@@ -8,7 +8,7 @@
 #include "base/net_address.h"
 #include "replication/founding/state.h"
 
-#define FOUNDING_MESSAGE_MAX 10240 /* bytes */
+#define FOUNDING_MESSAGE_MAX 12288 /* bytes */
 
 enum founding_kind {
     FOUNDING_TELL = 1, /* the state, no more */
@@ -26,6 +26,7 @@ enum founding_refusal {
     FOUNDING_REFUSES_DIFFERENT,     /* others expect another number */
     FOUNDING_REFUSES_OTHERS_MARKED, /* somebody else's marker says that a mesh exists */
     FOUNDING_REFUSES_CROWD,         /* more disks than can be remembered */
+    FOUNDING_REFUSES_SET_BACK,      /* its disk lacks what others have heard of it */
     FOUNDING_REFUSALS,
 };
 
@@ -35,6 +36,7 @@ struct founding_mention {
     struct net_address address; /* none: not known */
     uint32_t expect;
     uint32_t age_ms; /* since it was heard; FOUNDING_AGE_NEVER: long ago or never */
+    struct founding_stamp stamp; /* the newest that was heard of it */
 };
 #define FOUNDING_AGE_NEVER UINT32_MAX
 
@@ -47,6 +49,7 @@ struct founding_message {
     enum founding_refusal refusal;
     struct founding_ballot promised, accepted;
     struct founding_value value;    /* accepted, or of a MEMBER */
+    struct founding_stamps stamps;  /* of the state that this says */
     struct uuid marker;             /* REFUSES_MARKED: the mesh that the marker names */
     struct founding_ballot ballot;  /* PREPARE, ACCEPT */
     struct founding_value proposal; /* ACCEPT */

@@ -42,7 +42,16 @@ void founding_remember_known(struct founding *founding)
         if (peer == NULL) continue;
         peer->expect = founding->stored.expect;
         peer->is_counted = true;
+        peer->heard = founding->stored.heard[i];
     }
+}
+
+void founding_note_heard(struct founding *founding)
+{
+    struct founding_state *wanted = &founding->wanted;
+
+    for (size_t i = 0; i < wanted->known_count; i++)
+        wanted->heard[i] = founding_find_peer(founding, &wanted->known[i])->heard;
 }
 
 /* One process at one address: who was there before is gone, until it is heard again. */
@@ -73,6 +82,51 @@ static bool is_older(const struct founding_peer *peer, const struct founding_mes
     return order < 0 || (order == 0 && founding_ballot_compare(&message->accepted, &peer->accepted) < 0);
 }
 
+/* ---- disks that were set back (stamps.h) ---- */
+
+/* Others have heard it speak of a state that it does not remember. Which promises it forgot nobody can tell: it makes no more. */
+static void judge_self(struct founding *founding, const struct founding_stamp *heard)
+{
+    if (founding->wanted.phase == FOUNDING_MEMBER || founding->wanted.is_set_back || FOUNDING_DEFECT(founding, SET_BACK_VOTES)) return;
+    if (founding_stamps_judge(&founding->stored.stamps, heard) == FOUNDING_BOND_HELD) return;
+    founding->wanted.is_set_back = true;
+    founding_change(founding);
+}
+
+/* It was set back, or copied. The stamp that shows it is what others are told from now on, and the disk itself. */
+static void give_up_on(struct founding_peer *peer, const struct founding_stamp *heard)
+{
+    if (peer->is_astray) return;
+    peer->is_astray = true;
+    peer->heard = *heard;
+}
+
+/* Somebody heard that stamp of it. What its own ones cannot judge yet, it has to hold when it speaks the next time. */
+static void judge_peer(struct founding_peer *peer, const struct founding_stamp *heard)
+{
+    enum founding_bond bond = founding_stamps_judge(&peer->stamps, heard);
+    bool is_pending = peer->heard.number > peer->stamps.number;
+
+    if (bond == FOUNDING_BOND_BROKEN || (heard->number == peer->heard.number && heard->nonce != peer->heard.nonce)) give_up_on(peer, heard);
+    if (bond != FOUNDING_BOND_AHEAD || heard->number == peer->heard.number || peer->is_astray) return;
+    if (is_pending) peer->is_told_more = true; /* one of the two is kept */
+    if (heard->number > peer->heard.number) peer->heard = *heard;
+}
+
+/* False: what it says is older than what is known of it. The message is late, or its disk was set back. */
+static bool hear_stamps(struct founding_peer *peer, uint64_t now_us, const struct founding_stamps *stamps)
+{
+    enum founding_bond bond = founding_stamps_judge(stamps, &peer->heard);
+
+    if (bond == FOUNDING_BOND_BROKEN) give_up_on(peer, &peer->heard);
+    if (bond != FOUNDING_BOND_HELD || peer->is_astray) return false;
+    if (peer->listed_us == 0 || peer->is_told_more) peer->listed_us = now_us;
+    peer->is_told_more = false;
+    peer->stamps = *stamps;
+    peer->heard = founding_stamps_newest(stamps);
+    return true;
+}
+
 static void hear_sender(struct founding *founding, uint64_t now_us, const struct net_address *source,
                         const struct founding_message *message)
 {
@@ -82,11 +136,13 @@ static void hear_sender(struct founding *founding, uint64_t now_us, const struct
     if (peer == NULL) return;
     peer->address = address_of(message, source);
     peer->expect = message->expect;
-    peer->heard_us = peer->told_us = now_us;
+    peer->heard_us = now_us;
     peer->refusal = message->refusal;
     peer->marker = message->marker;
     replace_others_at(founding, peer);
     count(founding, peer, message->expect);
+    if (!hear_stamps(peer, now_us, &message->stamps) && !FOUNDING_DEFECT(founding, SET_BACK_VOTES)) return;
+    peer->told_us = now_us;
     if (message->promised.round > founding->round_max) founding->round_max = message->promised.round;
     if (message->phase == FOUNDING_MEMBER || is_older(peer, message)) return;
     peer->promised = message->promised;
@@ -100,9 +156,11 @@ static void hear_of(struct founding *founding, uint64_t now_us, const struct fou
     uint64_t heard_us = mention->age_ms != FOUNDING_AGE_NEVER && age_us < now_us ? now_us - age_us : 0;
     struct founding_peer *peer;
 
+    if (raft_server_equal(&mention->server, &founding->options.self)) judge_self(founding, &mention->stamp);
     if (mention->expect == 0 || raft_server_equal(&mention->server, &founding->options.self)) return;
     peer = find_or_add(founding, &mention->server);
     if (peer == NULL) return;
+    judge_peer(peer, &mention->stamp);
     if (peer->expect == 0 && peer->told_us == 0) peer->expect = mention->expect;
     if (heard_us > peer->heard_us) {
         peer->heard_us = heard_us;
@@ -184,6 +242,7 @@ void founding_fill_mentions(const struct founding *founding, uint64_t now_us, st
         uint64_t age_ms = peer->heard_us == 0 || is_astray ? FOUNDING_AGE_NEVER : (now_us - peer->heard_us) / 1000;
         if (peer->expect == 0 && !is_astray) continue;
         mention->server = peer->server;
+        mention->stamp = peer->heard;
         mention->address = peer->address;
         mention->expect = is_astray ? founding->expect : peer->expect;
         mention->age_ms = age_ms < FOUNDING_AGE_NEVER ? (uint32_t)age_ms : FOUNDING_AGE_NEVER;

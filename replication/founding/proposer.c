@@ -10,35 +10,57 @@
 #define SETTLE_US  500000   /* enough promises wait so long for the rest: more to choose founders from */
 #define BACKOFF_US 1000000  /* after meeting a higher ballot, half of it by chance */
 
-/* ---- counting: only what disks hold that are there now ----
+/* ---- counting: only what disks hold that are there now, and that forgot nothing ----
  *
- * What a disk once said stays true, but it may be gone, and its broker here with a new one: both would count. */
+ * What a disk once said stays true, but it may be gone, and its broker here with a new one: both would count. And whoever counts has heard of each
+ * of those counted what the others know of it (rule 10): each has spoken since it could be judged. */
+
+struct count {
+    unsigned disks;
+    uint64_t told_us, listed_us; /* the earliest, the latest */
+};
 
 static bool counts(const struct founding *founding, const struct founding_peer *peer, uint64_t now_us)
 {
+    if (!FOUNDING_DEFECT(founding, SET_BACK_VOTES) &&
+        (peer->is_astray || peer->refusal == FOUNDING_REFUSES_SET_BACK || peer->heard.number > peer->stamps.number))
+        return false;
     return peer->is_counted && peer->told_us != 0 && peer->told_us + founding->options.alive_us > now_us;
+}
+
+static void count_in(struct count *count, const struct founding_peer *peer)
+{
+    count->disks++;
+    if (peer->told_us < count->told_us) count->told_us = peer->told_us;
+    if (peer->listed_us > count->listed_us) count->listed_us = peer->listed_us;
+}
+
+static unsigned sum_of(const struct founding *founding, const struct count *count)
+{
+    (void)founding;
+    return count->told_us >= count->listed_us || FOUNDING_DEFECT(founding, SET_BACK_VOTES) ? count->disks : 0;
 }
 
 static unsigned count_promises(const struct founding *founding, uint64_t now_us, const struct founding_ballot *ballot)
 {
-    unsigned count = founding_ballot_equal(&founding->stored.promised, ballot);
+    struct count count = {founding_ballot_equal(&founding->stored.promised, ballot), UINT64_MAX, 0};
 
     for (size_t i = 0; i < founding->peer_count; i++) {
         const struct founding_peer *peer = &founding->peers[i];
-        count += counts(founding, peer, now_us) && founding_ballot_equal(&peer->promised, ballot);
+        if (counts(founding, peer, now_us) && founding_ballot_equal(&peer->promised, ballot)) count_in(&count, peer);
     }
-    return count;
+    return sum_of(founding, &count);
 }
 
 static unsigned count_acceptances(const struct founding *founding, uint64_t now_us, const struct founding_ballot *ballot)
 {
-    unsigned count = founding_ballot_equal(&founding->stored.accepted, ballot);
+    struct count count = {founding_ballot_equal(&founding->stored.accepted, ballot), UINT64_MAX, 0};
 
     for (size_t i = 0; i < founding->peer_count; i++) {
         const struct founding_peer *peer = &founding->peers[i];
-        count += counts(founding, peer, now_us) && founding_ballot_equal(&peer->accepted, ballot);
+        if (counts(founding, peer, now_us) && founding_ballot_equal(&peer->accepted, ballot)) count_in(&count, peer);
     }
-    return count;
+    return sum_of(founding, &count);
 }
 
 /* A value that enough disks accepted in one ballot is chosen, whoever proposed it, and whoever counts. */
@@ -249,6 +271,10 @@ static bool founds_by_timeout(struct founding *founding, uint64_t now_us)
 void founding_drive(struct founding *founding, uint64_t now_us)
 {
     if (founding->wanted.phase == FOUNDING_MEMBER || founding->expect == 0) return;
+    if (founding->wanted.is_set_back) { /* what it holds may be less than what it said */
+        founding->drive.stage = FOUNDING_IDLE;
+        return;
+    }
     if (learn(founding, now_us)) return;
     if (founding_refusal(founding, now_us) != FOUNDING_WILLING) {
         founding->drive.stage = FOUNDING_IDLE;

@@ -3,7 +3,7 @@
 #include "base/codec.h"
 #include "replication/founding/parts.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2 /* 1: without stamps */
 
 int founding_server_compare(const struct raft_server *a, const struct raft_server *b)
 {
@@ -106,8 +106,12 @@ int founding_state_encode(const struct founding_state *state, struct buffer *to)
     founding_put_ballot(&writer, &state->accepted);
     if (has_value(state)) founding_put_value(&writer, &state->value);
     codec_put_varint(&writer, state->known_count);
-    for (size_t i = 0; i < state->known_count; i++)
+    for (size_t i = 0; i < state->known_count; i++) {
         raft_put_server(&writer, &state->known[i]);
+        founding_put_stamp(&writer, &state->heard[i]);
+    }
+    founding_put_stamps(&writer, &state->stamps);
+    codec_put_varint(&writer, state->is_set_back);
     return writer.error;
 }
 
@@ -129,15 +133,21 @@ int founding_state_decode(struct slice from, struct founding_state *ret_state)
     uint64_t version = codec_get_varint(&reader);
 
     if (!reader.is_bad && version > STATE_VERSION) return MESH_EVERSION;
-    if (version != STATE_VERSION) return MESH_ECORRUPT;
+    if (version == 0) return MESH_ECORRUPT;
     state.phase = (enum founding_phase)codec_get_bounded(&reader, FOUNDING_MEMBER);
     state.expect = (uint32_t)codec_get_bounded(&reader, FOUNDING_EXPECT_MAX);
     state.promised = founding_get_ballot(&reader);
     state.accepted = founding_get_ballot(&reader);
     if (!reader.is_bad && has_value(&state)) state.value = founding_get_value(&reader);
     state.known_count = codec_get_bounded(&reader, FOUNDING_SERVERS_MAX - 1);
-    for (size_t i = 0; i < state.known_count && !reader.is_bad; i++)
+    for (size_t i = 0; i < state.known_count && !reader.is_bad; i++) {
         state.known[i] = founding_get_server(&reader);
+        if (version > 1) state.heard[i] = founding_get_stamp(&reader);
+    }
+    if (version > 1) {
+        state.stamps = founding_get_stamps(&reader);
+        state.is_set_back = codec_get_bounded(&reader, 1) != 0;
+    }
     if (!codec_reader_is_done(&reader) || !is_sound(&state)) return MESH_ECORRUPT;
     *ret_state = state;
     return 0;

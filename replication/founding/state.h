@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "replication/consensus/entry.h"
+#include "replication/founding/stamps.h"
 
 #define FOUNDING_EXPECT_MAX   100 /* brokers that are expected at a first boot */
 #define FOUNDING_SERVERS_MAX  128 /* that may take part, wiped disks included; more: nothing is founded */
@@ -37,6 +38,9 @@ struct founding_state {
     struct founding_value value;               /* the accepted one; of a MEMBER: its mesh */
     size_t known_count;                        /* other disks that ever took part with this expect */
     struct raft_server known[FOUNDING_SERVERS_MAX - 1];
+    struct founding_stamp heard[FOUNDING_SERVERS_MAX - 1]; /* the newest that was heard of each of them, as of this store */
+    struct founding_stamps stamps;                         /* of this state, and of those before it */
+    bool is_set_back; /* others had heard of stamps that this disk does not hold: it takes no part any more */
 };
 
 int founding_server_compare(const struct raft_server *a, const struct raft_server *b);

@@ -19,6 +19,7 @@ enum founding_defect {
     FOUNDING_DEFECT_MEMBER_IGNORED,   /* a founder founds, whoever tells it of a mesh */
     FOUNDING_DEFECT_MARKER_IGNORED,   /* the second place is written and not read */
     FOUNDING_DEFECT_MORE_ARE_WELCOME, /* more brokers than expected found as well */
+    FOUNDING_DEFECT_SET_BACK_VOTES,   /* a disk that was set back to an older state goes on as if nothing were missing */
     FOUNDING_DEFECT_LEADER_ONLY,      /* a proposal is driven by its proposer alone, dead or not */
     FOUNDING_DEFECT_COUNT,
 };

@@ -41,6 +41,7 @@ enum founding_refusal founding_refusal(const struct founding *founding, uint64_t
     if (founding->is_barred) return FOUNDING_REFUSES_MARKED;
     if (founding->is_changed) return FOUNDING_REFUSES_CHANGED;
     if (founding->expect == 0 || founding->options.mode == FOUNDING_SERVE) return FOUNDING_WILLING;
+    if (founding->wanted.is_set_back) return FOUNDING_REFUSES_SET_BACK;
     if (founding->is_crowded) return FOUNDING_REFUSES_CROWD;
     if (find_marked(founding, now_us) != NULL && !FOUNDING_DEFECT(founding, MARKER_IGNORED)) return FOUNDING_REFUSES_OTHERS_MARKED;
     if (find_different(founding, now_us) != NULL) return FOUNDING_REFUSES_DIFFERENT;
@@ -125,6 +126,11 @@ static struct founding_line say_refusal(struct founding *founding, uint64_t now_
     case FOUNDING_REFUSES_CROWD:
         snprintf(line.text, sizeof(line.text), "founds nothing: more than %d disks take part", FOUNDING_SERVERS_MAX);
         set_cure(&line, "found the mesh with fewer brokers; the others join without --expect");
+        break;
+    case FOUNDING_REFUSES_SET_BACK:
+        snprintf(line.text, sizeof(line.text), "founds nothing: others have heard from this disk what its directory does not hold. The directory was set back to an "
+                                               "older state, or copied");
+        set_cure(&line, "it joins as soon as one of the others belongs to a mesh. If it is to found with them, start it with an empty directory");
         break;
     case FOUNDING_REFUSES_OTHERS_MARKED:
         peer = find_marked(founding, now_us);

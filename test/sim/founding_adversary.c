@@ -73,6 +73,45 @@ static void turn(void *user, uint64_t argument)
         if (is_wiped[i]) sim_host_start(sim_host_at(adversary->sim, i));
 }
 
+/* ---- a directory of before ---- */
+
+static void back_up(struct founding_adversary *adversary, uint32_t host)
+{
+    const struct founding_seen *seen = &adversary->watch->seen[host];
+
+    if (adversary->has_backup[host] || !adversary->watch->takes_part[host] || seen->state.phase != FOUNDING_BLANK) return;
+    if (seen->state.stamps.number == 0) return;
+    sim_host_back_up_disk(sim_host_at(adversary->sim, host));
+    adversary->has_backup[host] = true;
+    adversary->backups[host] = seen->state.stamps;
+}
+
+/* One of those that know the mesh is set back, and the others of them are cut off; the deaf hear again. */
+static void turn_back(void *user, uint64_t argument)
+{
+    struct founding_adversary *adversary = user;
+    uint32_t count = sim_host_count(adversary->sim), back = UINT32_MAX;
+    bool is_knowing[FOUNDING_HOSTS_MAX] = {false};
+
+    (void)argument;
+    if (adversary->kind != FOUNDING_ADVERSARY_RESTORES || is_late(adversary)) return;
+    for (uint32_t i = 0; i < count; i++)
+        is_knowing[i] = knows_value(adversary->watch, i);
+    for (uint32_t i = 0; i < count && back == UINT32_MAX; i++) {
+        if (is_knowing[i] && adversary->has_backup[i] && founding_watch_restore(adversary->watch, i, &adversary->backups[i])) back = i;
+    }
+    if (back == UINT32_MAX) return;
+    SIM_SOMETIMES("the adversary sets a founder back and hides the others");
+    sim_trace(adversary->sim, sim_host_at(adversary->sim, back), "is set back by the adversary");
+    sim_host_kill(sim_host_at(adversary->sim, back), SIM_STOP_POWER);
+    sim_host_restore_disk(sim_host_at(adversary->sim, back));
+    is_knowing[back] = false;
+    for (uint32_t from = 0; from < count; from++)
+        for (uint32_t to = 0; to < count; to++)
+            set_cut(adversary, from, to, is_knowing[from] != is_knowing[to]);
+    sim_host_start(sim_host_at(adversary->sim, back));
+}
+
 static void forget(struct founding_adversary *adversary, uint32_t host)
 {
     const struct founding_state *state = &adversary->watch->seen[host].state;
@@ -82,7 +121,8 @@ static void forget(struct founding_adversary *adversary, uint32_t host)
         deafen(adversary, founding_host_of(&state->promised.proposer.broker));
     } else if (adversary->stage == 1 && state->phase == FOUNDING_MEMBER) {
         adversary->stage = 2;
-        sim_at(adversary->sim, sim_now_us(adversary->sim) + TURN_US, turn, adversary, 0);
+        sim_at(adversary->sim, sim_now_us(adversary->sim) + TURN_US,
+               adversary->kind == FOUNDING_ADVERSARY_RESTORES ? turn_back : turn, adversary, 0);
     }
 }
 
@@ -145,13 +185,15 @@ void founding_adversary_begin(struct founding_adversary *adversary)
     adversary->stage = 0;
     adversary->buried = UINT32_MAX;
     memset(adversary->cuts, 0, sizeof(adversary->cuts));
+    memset(adversary->has_backup, 0, sizeof(adversary->has_backup));
     if (adversary->kind == FOUNDING_ADVERSARY_BURIES) sim_at(adversary->sim, 1, keep_buried, adversary, 0);
 }
 
 void founding_adversary_event(struct founding_adversary *adversary, struct sim_host *host)
 {
     if (adversary->kind == FOUNDING_ADVERSARY_NONE || is_late(adversary)) return;
-    if (adversary->kind == FOUNDING_ADVERSARY_FORGETS) forget(adversary, sim_host_index(host));
+    if (adversary->kind == FOUNDING_ADVERSARY_RESTORES) back_up(adversary, sim_host_index(host));
+    if (adversary->kind == FOUNDING_ADVERSARY_FORGETS || adversary->kind == FOUNDING_ADVERSARY_RESTORES) forget(adversary, sim_host_index(host));
     if (adversary->kind == FOUNDING_ADVERSARY_BURIES) bury(adversary, sim_host_index(host));
     if (adversary->kind == FOUNDING_ADVERSARY_PARTS && adversary->stage == 0) part(adversary);
 }

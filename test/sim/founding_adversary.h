@@ -12,6 +12,8 @@ enum founding_adversary_kind {
     FOUNDING_ADVERSARY_FORGETS,
     /* The proposer dies for good as soon as somebody has promised it anything. */
     FOUNDING_ADVERSARY_BURIES,
+    /* As FORGETS, but one that knows comes back with a directory of before it promised anything, beside those that heard nothing. */
+    FOUNDING_ADVERSARY_RESTORES,
     /* Brokers, one too many, are parted in two halves as soon as all have heard of all. */
     FOUNDING_ADVERSARY_PARTS,
 };
@@ -25,6 +27,8 @@ struct founding_adversary {
     unsigned stage;
     uint32_t spared;  /* is not buried; UINT32_MAX: nobody is spared */
     uint32_t buried;  /* UINT32_MAX: nobody */
+    bool has_backup[FOUNDING_HOSTS_MAX];
+    struct founding_stamps backups[FOUNDING_HOSTS_MAX]; /* what they hold */
     bool cuts[FOUNDING_HOSTS_MAX][FOUNDING_HOSTS_MAX];
 };
 

@@ -88,6 +88,7 @@ static void check_proposal(struct founding_watch *watch, uint32_t host, const st
 static bool is_unchanged(const struct founding_state *a, const struct founding_state *b)
 {
     return a->phase == b->phase && a->expect == b->expect && a->known_count == b->known_count &&
+           a->stamps.number == b->stamps.number && a->is_set_back == b->is_set_back &&
            founding_ballot_equal(&a->promised, &b->promised) && founding_ballot_equal(&a->accepted, &b->accepted);
 }
 
@@ -97,6 +98,9 @@ static void look(struct founding_watch *watch, uint32_t host, const struct found
 
     if (is_unchanged(&seen->state, state)) return;
     check_kept(watch, host, &seen->state, state);
+    if (state->is_set_back && !seen->was_set_back)
+        sim_fail(watch->sim, "S13 a good disk is not taken for an old one", "h%u believes that it was set back", host);
+    SIM_SOMETIMES_IF(state->is_set_back && !seen->state.is_set_back, "a founder finds that its disk was set back");
     SIM_SOMETIMES_IF(state->phase == FOUNDING_MEMBER && seen->state.phase == FOUNDING_PROMISED && seen->state.accepted.round == 0,
                      "a broker that only promised hears of the mesh");
     seen->state = *state;
@@ -114,8 +118,10 @@ void founding_watch_started(void *user, struct sim_host *host, struct founding_p
     const struct founding_state *state = founding_get_state(founding_process_core(process));
 
     SIM_SOMETIMES_IF(seen->has_started && state->phase == FOUNDING_PROMISED, "a broker that promised comes back");
-    if (!seen->has_started || !raft_server_equal(&seen->server, server)) seen->state = (struct founding_state){.phase = FOUNDING_BLANK};
+    if (!raft_server_equal(&seen->server, server)) seen->was_set_back = false;
+    if (!seen->has_started || !raft_server_equal(&seen->server, server) || seen->begins_anew) seen->state = (struct founding_state){.phase = FOUNDING_BLANK};
     seen->has_started = true;
+    seen->begins_anew = false;
     seen->server = *server;
     seen->is_done = false;
     look(watch, sim_host_index(host), state);
@@ -185,6 +191,7 @@ static bool may_wipe(struct founding_watch *watch, uint32_t host, const struct u
     /* Its promise is known to others, and a new disk that promises from another address would be one more. */
     if (watch->are_moving && (seen->state.promised.round != 0 || seen->state.phase == FOUNDING_MEMBER)) return false;
     if (survivors_veto(watch, host)) return true;
+    if (watch->has_restored) return false; /* who remembers is needed */
     if (watch->keeps_markers && !uuid_is_zero(marker)) return true;
     if (seen->wipes > 0 || watch->wipes >= (watch->expect - 1) / 2) return false; /* a minority, each once */
     return !has_accepted(seen) || all_know_all(watch, host);
@@ -204,5 +211,30 @@ bool founding_watch_wipe(struct founding_watch *watch, uint32_t host, const stru
     seen->wipes++;
     watch->wipes += watch->takes_part[host];
     seen->state = (struct founding_state){.phase = FOUNDING_BLANK};
+    return true;
+}
+
+/* ---- disks that may be set back ---- */
+
+static bool remembers_more(const struct founding_seen *seen, const struct raft_server *of, const struct founding_stamps *backup)
+{
+    const struct founding_state *state = &seen->state;
+
+    if (state->phase == FOUNDING_MEMBER) return true; /* who asks it hears of the mesh */
+    for (size_t i = 0; i < state->known_count; i++)
+        if (raft_server_equal(&state->known[i], of)) return founding_stamps_judge(backup, &state->heard[i]) == FOUNDING_BOND_AHEAD;
+    return false;
+}
+
+bool founding_watch_restore(struct founding_watch *watch, uint32_t host, const struct founding_stamps *backup)
+{
+    unsigned remember = 0;
+
+    if (watch->has_restored || watch->wipes != 0 || watch->seen[host].wipes != 0) return false;
+    for (uint32_t i = 0; i < FOUNDING_HOSTS_MAX; i++)
+        remember += i != host && watch->takes_part[i] && watch->seen[i].has_started && remembers_more(&watch->seen[i], &watch->seen[host].server, backup);
+    if (remember < watch->expect - watch->expect / 2) return false;
+    watch->has_restored = true;
+    watch->seen[host].was_set_back = watch->seen[host].begins_anew = true;
     return true;
 }

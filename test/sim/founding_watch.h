@@ -23,6 +23,7 @@ struct founding_watch {
         struct founding_state state;  /* as it last stood on the disk for sure */
         unsigned wipes;
         bool is_done;
+        bool was_set_back, begins_anew; /* its directory; and is to be read as it is now */
     } seen[FOUNDING_HOSTS_MAX];
     struct founding_value mesh; /* the one there is; zero: none yet */
     uint64_t founded_us;        /* when the first knew */
@@ -30,6 +31,7 @@ struct founding_watch {
     size_t proposal_count;
     unsigned wipes; /* of disks that took part */
     bool do_all_know_all; /* founding_watch_wipe() */
+    bool has_restored;    /* some disk was set back */
 };
 
 void founding_watch_reset(struct founding_watch *watch, struct sim *sim);
@@ -43,5 +45,9 @@ bool founding_watch_knows(const struct founding_watch *watch, uint32_t host, uin
 
 /* Whether the disk of this host may be wiped now. If so, it counts as wiped: do it. */
 bool founding_watch_wipe(struct founding_watch *watch, uint32_t host, const struct uuid *marker);
+
+/* Whether the disk of this host may be set back to a state with these stamps: so many others remember, on their disks, that it said more since
+ * that no majority is without one of them. If so, it counts as set back: do it. */
+bool founding_watch_restore(struct founding_watch *watch, uint32_t host, const struct founding_stamps *backup);
 
 #endif

@@ -132,7 +132,7 @@ static struct core look_at_core(struct world *world)
         founding_get_status(founding_process_core(process), sim_host_now_us(host), &status);
         core.size++;
         core.members += founding_get_state(founding_process_core(process))->phase == FOUNDING_MEMBER;
-        core.ready += world->watch.takes_part[i];
+        core.ready += world->watch.takes_part[i] && !status.is_set_back;
         core.is_barred |= !uuid_is_zero(&world->configs[i].marker);
         if (status.needed > core.needed) core.needed = status.needed;
     }
@@ -263,13 +263,14 @@ static void observe(void *user, struct sim_host *host)
 
 static void draw_adversary(struct world *world, struct random *random)
 {
+    static const enum founding_adversary_kind kinds[] = {FOUNDING_ADVERSARY_FORGETS, FOUNDING_ADVERSARY_BURIES, FOUNDING_ADVERSARY_RESTORES};
     const struct sim_plan *plan = world->plan;
     enum founding_adversary_kind kind = FOUNDING_ADVERSARY_NONE;
 
     if (world->flavour == EXTRA)
         kind = random_below(random, 2) == 0 ? FOUNDING_ADVERSARY_PARTS : FOUNDING_ADVERSARY_NONE;
     else if (random_below(random, 3) == 0)
-        kind = random_below(random, 2) == 0 ? FOUNDING_ADVERSARY_FORGETS : FOUNDING_ADVERSARY_BURIES;
+        kind = kinds[random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
     world->adversary = (struct founding_adversary){.sim = world->sim,
                                                    .watch = &world->watch,
                                                    .configs = world->configs,
@@ -319,7 +320,8 @@ static void end(void *user)
 
 #define KIND(name)     (UINT64_C(1) << SIM_FAULT_##name)
 #define ALL_KINDS      ((UINT64_C(1) << SIM_FAULT_KINDS) - 1)
-/* Messages go by links in the product, whatever their size; a disk that is set back to an older copy breaks promises unseen (README). */
+/* Messages go by links in the product, whatever their size. A disk is set back to an older copy by the adversary, when somebody can know: when nobody
+ * can, promises are broken unseen (README). */
 #define PLAIN_KINDS    (ALL_KINDS & ~(KIND(MTU) | KIND(BACKUP)))
 /* With one founder too many, two halves that never hear of each other cannot tell. */
 #define EXTRA_KINDS    (KIND(DUPLICATE) | KIND(REPLAY) | KIND(REORDER) | KIND(DELAY) | KIND(DRIFT) | KIND(SLACK) | KIND(WALL))

@@ -26,6 +26,7 @@ static const struct {
     {"the answer of a member is ignored", &founding_world, DEFECT(MEMBER_IGNORED), 50, "L5"},
     {"the marker is ignored", &founding_marker_world, DEFECT(MARKER_IGNORED), 100, "S13"},
     {"more than expected found too", &founding_extra_world, DEFECT(MORE_ARE_WELCOME) | DEFECT(WIPED_VOTES), 50, "S13"},
+    {"a disk that was set back votes", &founding_world, DEFECT(SET_BACK_VOTES), 1000, "S13"},
     {"a dead proposer blocks", &founding_world, DEFECT(LEADER_ONLY), 1000, "L5"},
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))

@@ -127,6 +127,7 @@ void founding_mesh_start(struct founding_mesh *mesh, unsigned number)
     struct founding_mesh_broker *broker = &mesh->brokers[number];
     struct net_address seeds[MESH_SIZE_MAX];
 
+    broker->options.seed += 0x100; /* no two starts draw the same */
     ck_assert_int_eq(founding_new(&broker->options, broker->has_disk ? &broker->disk : NULL, mesh->now_us, &broker->founding), 0);
     for (unsigned i = 0; i < mesh->size; i++)
         seeds[i] = address_of(i);

@@ -247,6 +247,117 @@ START_TEST(all_restart_in_the_midst_of_it)
 }
 END_TEST
 
+/* ---- disks that go back in time ---- */
+
+/* A directory from before its broker promised anything; meanwhile it has promised, and another one has heard that. */
+static struct founding_state promise_and_remember(unsigned broker)
+{
+    struct founding_state before;
+
+    mesh.brokers[0].is_disk_slow = true; /* the one that will propose */
+    founding_mesh_start_all(&mesh);
+    founding_mesh_run(&mesh, SECOND / 10);
+    before = mesh.brokers[broker].disk;
+    ck_assert_uint_eq(before.phase, FOUNDING_BLANK);
+    ck_assert_uint_ge(before.known_count, 1);
+    run_until_proposed();
+    founding_mesh_run(&mesh, SECOND); /* all ask each other again */
+    ck_assert_uint_eq(mesh.brokers[broker].disk.phase, FOUNDING_PROMISED);
+    return before;
+}
+
+static void set_back(unsigned broker, const struct founding_state *before)
+{
+    founding_mesh_kill(&mesh, broker);
+    mesh.brokers[broker].disk = *before;
+    founding_mesh_start(&mesh, broker);
+}
+
+/* Whoever heard more of it tells it so: from then on it promises nothing, also when it starts alone the next time. It hears of a mesh like everybody. */
+START_TEST(disk_that_was_set_back_founds_nothing)
+{
+    struct founding_state before;
+
+    founding_mesh_init(&mesh, 3, 3);
+    before = promise_and_remember(1);
+    founding_mesh_kill(&mesh, 0);
+    set_back(1, &before);
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(0);
+    check_said(1, "others have heard from this disk what its directory does not hold");
+    check_said(1, "start it with an empty directory");
+    ck_assert(mesh.brokers[1].disk.is_set_back);
+    ck_assert_uint_eq(mesh.brokers[1].disk.phase, FOUNDING_BLANK);
+    founding_mesh_kill(&mesh, 2);
+    founding_mesh_kill(&mesh, 1);
+    founding_mesh_start(&mesh, 1);
+    founding_mesh_run(&mesh, 10 * SECOND);
+    ck_assert(mesh.brokers[1].disk.is_set_back);
+    mesh.brokers[0].is_disk_slow = false;
+    founding_mesh_start(&mesh, 0);
+    founding_mesh_start(&mesh, 2); /* these two are enough */
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(3);
+}
+END_TEST
+
+/* With an empty directory it is another disk, as any that was wiped. */
+START_TEST(disk_that_was_set_back_begins_anew)
+{
+    struct founding_state before;
+
+    founding_mesh_init(&mesh, 3, 3);
+    before = promise_and_remember(1);
+    founding_mesh_kill(&mesh, 0);
+    set_back(1, &before);
+    founding_mesh_run(&mesh, 5 * SECOND);
+    founding_mesh_kill(&mesh, 1);
+    founding_mesh_wipe(&mesh, 1);
+    founding_mesh_start(&mesh, 1);
+    founding_mesh_run(&mesh, 30 * SECOND);
+    check_one(0); /* four disks took part: it takes three */
+    mesh.brokers[0].is_disk_slow = false;
+    founding_mesh_start(&mesh, 0);
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(3);
+}
+END_TEST
+
+/* Who heard of it only from others does not count it either, before it has spoken for itself. */
+START_TEST(rumour_of_a_later_state_is_enough)
+{
+    struct founding_state before;
+
+    founding_mesh_init(&mesh, 5, 5);
+    before = promise_and_remember(1);
+    founding_mesh_kill(&mesh, 0);
+    founding_mesh_kill(&mesh, 4);
+    mesh.blocked[2] |= 1u << 1; /* of those left, 3 alone can tell it; and 2 knows it by what 3 says */
+    mesh.blocked[1] |= 1u << 2;
+    set_back(1, &before);
+    founding_mesh_run(&mesh, 60 * SECOND);
+    check_one(0);
+    ck_assert(mesh.brokers[1].disk.is_set_back);
+}
+END_TEST
+
+/* The state is the same as when it last spoke: nothing is missing. */
+START_TEST(disk_that_lost_nothing_goes_on)
+{
+    founding_mesh_init(&mesh, 3, 3);
+    founding_mesh_start_all(&mesh);
+    run_until_proposed();
+    founding_mesh_kill(&mesh, 0);
+    for (int i = 0; i < 40; i++) { /* more starts and stores than stamps are kept */
+        founding_mesh_kill(&mesh, 1 + (unsigned)i % 2);
+        founding_mesh_start(&mesh, 1 + (unsigned)i % 2);
+        founding_mesh_run(&mesh, SECOND / 10);
+    }
+    founding_mesh_run(&mesh, 30 * SECOND);
+    check_one(2);
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 START_TEST(different_numbers_are_refused_and_both_named)
@@ -528,6 +639,10 @@ int main(void)
     tcase_add_test(tcase, dead_proposer_is_replaced);
     tcase_add_test(tcase, promises_to_the_dead_do_not_block);
     tcase_add_loop_test(tcase, all_restart_in_the_midst_of_it, 0, 7);
+    tcase_add_test(tcase, disk_that_was_set_back_founds_nothing);
+    tcase_add_test(tcase, disk_that_was_set_back_begins_anew);
+    tcase_add_test(tcase, rumour_of_a_later_state_is_enough);
+    tcase_add_test(tcase, disk_that_lost_nothing_goes_on);
     tcase_add_test(tcase, different_numbers_are_refused_and_both_named);
     tcase_add_test(tcase, more_than_expected_found_nothing);
     tcase_add_test(tcase, promise_binds_to_its_number);

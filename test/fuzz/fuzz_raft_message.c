@@ -1,8 +1,9 @@
 /* Fuzzes what a server of consensus does with messages of other members, whatever they say: it stays whole, its term never falls,
  * what is committed never does, and what it says can be read.
  *
- * The input is a list of events: kind (1 byte), size (2 bytes, little endian), and for a message that many bytes.
- * Server 0 of four is played: it votes with 1 and 2; 3 learns. */
+ * The input is a list of events: kind (1 byte), a number (2 bytes, little endian: the size, the time, the servers that are meant), and
+ * for a message that many bytes. Server 0 of four is played: it votes with 1 and 2; 3 learns. The driver may be told to do anything
+ * that a driver may, at any time; only the others lie. */
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "replication/consensus/message.h"
@@ -12,7 +13,28 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum event { EVENT_MESSAGE, EVENT_TICK, EVENT_STORED, EVENT_PROPOSE, EVENT_KINDS };
+enum event {
+    EVENT_MESSAGE,
+    EVENT_TICK,
+    EVENT_STORED,
+    EVENT_PROPOSE,
+    EVENT_COMPACT,
+    EVENT_READ,
+    EVENT_TRANSFER,
+    EVENT_GONE,
+    EVENT_CHANGE,
+    EVENT_REFUSE,
+    EVENT_KINDS
+};
+
+/* The server, and what its driver knows. */
+struct player {
+    struct raft *raft;
+    uint64_t now_us;
+    uint64_t store;     /* the newest that was given out */
+    bool is_chunk;      /* it is a chunk of a snapshot */
+    uint64_t delivered; /* the last index of a COMMIT or RESTORE */
+};
 
 static struct raft_server server(unsigned i)
 {
@@ -37,56 +59,107 @@ static void chain(const uint8_t previous[RAFT_CHAIN_SIZE], const struct raft_ent
     memcpy(ret_chain, lanes, sizeof(lanes));
 }
 
-static uint64_t drain(struct raft *raft, uint64_t now_us, uint64_t store)
+static void note_store(struct player *player, const struct raft_output *output)
+{
+    if (output->store == 0) return;
+    MESH_ASSERT(output->store > player->store);
+    player->store = output->store;
+    player->is_chunk = output->type == RAFT_OUTPUT_STORE_CHUNK;
+}
+
+static void note_delivered(struct player *player, const struct raft_output *output)
+{
+    if (output->type == RAFT_OUTPUT_RESTORE) {
+        MESH_ASSERT(output->position.index > player->delivered);
+        player->delivered = output->position.index;
+    }
+    for (size_t i = 0; i < output->entry_count && output->type == RAFT_OUTPUT_COMMIT; i++) {
+        MESH_ASSERT(output->entries[i].index == player->delivered + 1);
+        player->delivered++;
+    }
+}
+
+static void drain(struct player *player)
 {
     struct raft_output output;
     struct message message;
-    uint64_t last = 0;
 
-    while (raft_next_output(raft, now_us, &output)) {
+    while (raft_next_output(player->raft, player->now_us, &output)) {
         if (output.type == RAFT_OUTPUT_SEND) MESH_ASSERT(message_decode(output.message, &message) == 0);
-        if (output.store != 0) {
-            MESH_ASSERT(output.store > store);
-            store = output.store;
-        }
         if (output.type == RAFT_OUTPUT_SNAPSHOT_READ) {
             struct raft_server to = output.to;
-            raft_snapshot_bytes(raft, now_us, &to, output.index, output.offset, slice_of("snapshot", 8), 8 + output.offset, 0);
+            raft_snapshot_bytes(player->raft, player->now_us, &to, output.index, output.offset, slice_of("snapshot", 8), 8 + output.offset, 0);
         }
-        for (size_t i = 0; i < output.entry_count && output.type == RAFT_OUTPUT_COMMIT; i++) {
-            MESH_ASSERT(output.entries[i].index > last);
-            last = output.entries[i].index;
-        }
+        note_store(player, &output);
+        note_delivered(player, &output);
     }
-    return store;
+}
+
+/* Returns how many bytes behind the event belong to it. */
+static size_t play_message(struct player *player, const uint8_t *data, size_t size)
+{
+    struct message message;
+
+    if (message_decode(slice_of(data, size), &message) != 0) message.from = server(1);
+    raft_receive(player->raft, player->now_us, &message.from, slice_of(data, size));
+    return size;
+}
+
+/* Two bits of the number for each server: voter, learner, neither. */
+static void play_change(struct player *player, unsigned number)
+{
+    struct raft_config config;
+
+    memset(&config, 0, sizeof(config));
+    for (unsigned i = 0; i < 6; i++, number >>= 2) {
+        if ((number & 3) == 1) config.voters[config.voter_count++] = server(i);
+        if ((number & 3) == 2) config.learners[config.learner_count++] = server(i);
+    }
+    (void)raft_change_config(player->raft, player->now_us, &config);
+}
+
+static void play_driver(struct player *player, enum event event, unsigned number)
+{
+    struct raft_server other = server(number & 3);
+    uint64_t index, term;
+
+    switch (event) {
+    case EVENT_TICK:
+        player->now_us += number * UINT64_C(1000);
+        raft_tick(player->raft, player->now_us);
+        break;
+    case EVENT_STORED: raft_stored(player->raft, player->now_us, player->store); break;
+    case EVENT_PROPOSE: (void)raft_propose(player->raft, player->now_us, slice_of("proposed", 8), &index, &term); break;
+    case EVENT_COMPACT: raft_compact(player->raft, player->now_us, player->delivered); break;
+    case EVENT_READ: (void)raft_read(player->raft, player->now_us, number); break;
+    case EVENT_TRANSFER: (void)raft_transfer(player->raft, player->now_us, &other); break;
+    case EVENT_GONE: raft_server_gone(player->raft, player->now_us, &other); break;
+    case EVENT_CHANGE: play_change(player, number); break;
+    case EVENT_REFUSE:
+        if (player->is_chunk) raft_chunk_refused(player->raft, player->now_us, player->store);
+        break;
+    default: break;
+    }
 }
 
 static void play(struct raft *raft, const uint8_t *data, size_t size)
 {
-    uint64_t now_us = 1000000, store = drain(raft, now_us, 0), index, term;
+    struct player player = {.raft = raft, .now_us = 1000000};
     struct raft_status before, after;
-    struct message message;
 
+    drain(&player);
     while (size >= 3) {
         enum event event = (enum event)(data[0] % EVENT_KINDS);
-        size_t length = le_load16(data + 1);
+        size_t number = le_load16(data + 1), used = 0;
         data += 3, size -= 3;
         raft_get_status(raft, &before);
-        switch (event) {
-        case EVENT_MESSAGE:
-            if (length > size) length = size;
-            if (message_decode(slice_of(data, length), &message) != 0) message.from = server(1);
-            raft_receive(raft, now_us, &message.from, slice_of(data, length));
-            data += length, size -= length;
-            break;
-        case EVENT_TICK:
-            now_us += length * 1000;
-            raft_tick(raft, now_us);
-            break;
-        case EVENT_STORED: raft_stored(raft, now_us, store); break;
-        default: (void)raft_propose(raft, now_us, slice_of("proposed", 8), &index, &term);
+        if (event == EVENT_MESSAGE) {
+            used = play_message(&player, data, number < size ? number : size);
+        } else {
+            play_driver(&player, event, (unsigned)number);
         }
-        store = drain(raft, now_us, store);
+        data += used, size -= used;
+        drain(&player);
         raft_get_status(raft, &after);
         MESH_ASSERT(after.term >= before.term && after.committed.index >= before.committed.index);
         MESH_ASSERT(after.last.index >= after.committed.index && after.durable_index <= after.last.index);

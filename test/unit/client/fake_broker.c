@@ -553,6 +553,7 @@ static bool handle_input(struct fake_broker *broker, struct fake_connection *con
         at += (size_t)FRAME_HEADER_SIZE + header.message_size + header.attachment_size;
     }
     flush_out(connection);
+    atomic_fetch_add(&broker->answered, 1);
     buffer_consume(&connection->in, at);
     return true;
 }

@@ -101,6 +101,7 @@ struct fake_broker {
     char address[32];       /* "127.0.0.1:port"; the test's, after start */
     atomic_uint port;       /* the same; any thread */
     atomic_uint frames[16]; /* by operation; any thread */
+    atomic_uint answered;   /* reads from a connection whose frames' answers are on their way; any thread */
     atomic_ullong produced_records;
     atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */
     int seen_leaders[FAKE_PARTITIONS_MAX], seen_epochs[FAKE_PARTITIONS_MAX];

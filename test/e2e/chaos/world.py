@@ -188,7 +188,15 @@ class Machine:
             self.kill()
             return f"{self.name} did not stop within {seconds} s; the end of its log:\n{self.log_end()}"
         self.state = "down"
+        if code == -signal.SIGTERM and not self.was_ready():
+            return None  # it was still starting: a start that is given up recovers like one that was killed
         return None if code == 0 else f"{self.name} ended with {code}; the end of its log:\n{self.log_end()}"
+
+    def was_ready(self):
+        """In its present life."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            life = file.read().rpartition("--- ")[2]
+        return "mesh: ready on" in life
 
     def power_cut(self, seed=None):
         self.kill()

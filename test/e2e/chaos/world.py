@@ -122,6 +122,7 @@ class Machine:
         self.name, self.state, self.process = f"b{number}", "down", None
         self.log_path = os.path.join(world.folder, "logs", f"{self.name}.log")
         self.starts = 0
+        self.has_bad_disk = False  # its next syncs fail, or some have
         self.clock_path = os.path.join(world.folder, f"{self.name}.clock")
         self.set_clock(0)
 
@@ -140,9 +141,12 @@ class Machine:
         self.state = "up"
 
     def check_running(self):
-        """A broker that ends by itself is a finding, whatever was done to it."""
+        """A broker that ends by itself is a finding, whatever was done to it; but one that cannot start from its disk has to say so and end."""
         if self.state == "up" and self.process.poll() is not None:
             self.state = "down"
+            if self.has_bad_disk and self.process.returncode == 1 and not self.was_ready():
+                self.world.note(f"{self.name} did not start: its disk has failed")
+                return None
             return f"{self.name} ended by itself with {self.process.returncode}; the end of its log:\n{self.log_end()}"
         return None
 
@@ -200,6 +204,7 @@ class Machine:
 
     def power_cut(self, seed=None):
         self.kill()
+        self.has_bad_disk = False
         if self.disk.lossy is None:
             return "nothing was lost: no FUSE"
         return self.disk.lossy.tell("cut" if seed is None else f"cut {seed}")
@@ -210,6 +215,7 @@ class Machine:
 
     def fail_syncs(self, count):
         if self.disk.lossy is not None:
+            self.has_bad_disk = True
             self.disk.lossy.tell(f"fail {count}")
 
     def fill(self, left_kib):

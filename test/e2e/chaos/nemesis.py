@@ -35,7 +35,7 @@ FAULTS = {
     "full-disk": ("small", 3, 1, (1, 10)),
     "clock": ("clock", 4, 1, (1, 20)),
     "flip": ("", 4, 1, (0, 0)),
-    "wipe": ("replaces", 1, 1, (0.5, 4)),
+    "wipe": ("", 1, 1, (0.5, 4)),
     "isolate": ("wire", 6, 1, (1, 12)),
     "isolate-in": ("wire", 4, 1, (1, 12)),   # it speaks and does not hear
     "isolate-out": ("wire", 4, 1, (1, 12)),  # it hears and is not heard

@@ -125,7 +125,7 @@ class Round:
             self.topics.append(TopicUnderTest(world, self.folder, f"double-{number}", 3, ["mode=sync-double-write"], 2))
         if generator.random() < 0.5:
             self.topics.append(TopicUnderTest(world, self.folder, f"quorum-{number}", 2, ["mode=quorum"]))
-        if "loses" in abilities and generator.random() < 0.4:
+        if generator.random() < 0.4:
             self.topics.append(TopicUnderTest(world, self.folder, f"risky-{number}", 3, ["min.insync=1", "unclean=proactive"]))
         self.seed = generator.getrandbits(16)
         self.contract = Contract(2)

@@ -292,11 +292,12 @@ static void refreshed(struct call *call, int err, struct slice message)
 /* The node id of whom to ask; -1: whoever answers. */
 static int32_t choose_whom_to_ask(const struct topic *topic)
 {
+    bool is_unknown = topic->unknown_since_ms != 0; /* whoever said so may not have been let into its mesh yet, and know of nothing */
     uint32_t count = 0, turn;
 
-    if (topic->unchanged < OTHERS_FROM_LOOK) return -1;
+    if (!is_unknown && topic->unchanged < OTHERS_FROM_LOOK) return -1;
     list_for_each(node, &topic->client->brokers) count += container_of(node, struct broker, node)->node_id >= 0;
-    turn = count > 0 ? topic->unchanged % count : 0;
+    turn = count > 0 ? (is_unknown ? topic->failures : topic->unchanged) % count : 0;
     list_for_each(node, &topic->client->brokers)
     {
         const struct broker *broker = container_of(node, struct broker, node);

@@ -23,11 +23,17 @@ static struct mesh_consumer *consumer;
 static atomic_int mute; /* index of a broker that takes connections and says nothing, or -1 */
 static atomic_int refusing; /* index of a broker that stores nothing for want of replicas, or -1 */
 
+static atomic_int blank;    /* index of a broker that knows of no topic: it has not been let into the mesh yet; or -1 */
+
 static enum fake_action keep_mute(void *user, struct fake_broker *broker, enum frame_op op, int *error)
 {
     int index = atomic_load(&mute);
 
     (void)user;
+    if (op == FRAME_OP_TOPIC_DESCRIBE && atomic_load(&blank) >= 0 && mesh.brokers[atomic_load(&blank)] == broker) {
+        *error = MESH_EUNKNOWN_TOPIC;
+        return FAKE_REFUSE;
+    }
     if (op == FRAME_OP_PRODUCE && atomic_load(&refusing) >= 0 && mesh.brokers[atomic_load(&refusing)] == broker) {
         *error = MESH_ENOT_ENOUGH_REPLICAS;
         return FAKE_FAIL_EACH;
@@ -41,6 +47,7 @@ static void set_up(void)
 {
     atomic_store(&mute, -1);
     atomic_store(&refusing, -1);
+    atomic_store(&blank, -1);
     fake_mesh_start(&mesh, BROKERS, PARTITIONS, keep_mute, NULL);
     ck_assert_int_eq(mesh_client_new(mesh.brokers[0]->address, &client), 0);
     ck_assert_int_eq(mesh_producer_new(client, "t", &producer), 0);
@@ -231,6 +238,21 @@ START_TEST(who_is_behind_is_not_the_only_one_asked)
     ck_assert_int_eq(mesh_producer_flush(producer, 20000), 0);
     ck_assert_uint_lt(clock_monotonic_ms() - begin_ms, 10000);
     expect_all();
+}
+END_TEST
+
+/* A broker that begins anew with an empty disk answers before its mesh has let it in. */
+START_TEST(who_knows_of_nothing_is_not_the_only_one_asked)
+{
+    forget();
+    assign_all();
+    one_each();
+    expect_all();
+    atomic_store(&blank, 0);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        fake_mesh_lead(&mesh, i, 1 + i % 2);
+    one_each();
+    expect_all(); /* and none of them failed: on_delivery() */
 }
 END_TEST
 
@@ -519,6 +541,7 @@ int main(void)
     tcase_add_test(tcase, leaders_that_move_are_followed_without_a_storm);
     tcase_add_test(tcase, a_wrong_map_is_asked_for_seldom);
     tcase_add_test(tcase, who_is_behind_is_not_the_only_one_asked);
+    tcase_add_test(tcase, who_knows_of_nothing_is_not_the_only_one_asked);
     tcase_add_loop_test(tcase, a_leader_out_of_reach_is_used_through_another_and_directly_again_soon, 0, 4);
     tcase_add_test(tcase, a_reader_goes_the_same_ways);
     tcase_add_test(tcase, offsets_are_found_out_through_another);

@@ -434,8 +434,11 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     draw_options(world, &random);
     draw_workload(world, &random);
     consensus_faults_reset(&world->faults, &world->mesh, draw_disk_faults(&random));
-    for (uint32_t i = 0; i < count; i++)
-        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, (int64_t)random_below(&random, SIM_SECOND));
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t wall_offset_us = (int64_t)random_below(&random, SIM_SECOND);
+
+        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, wall_offset_us);
+    }
     consensus_mesh_start_all(&world->mesh);
     sim_at(sim, SIM_SECOND, work, world, 0);
 }

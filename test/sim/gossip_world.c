@@ -283,8 +283,10 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     world->faults = (struct gossip_faults){.sim = sim, .watch = world->watch, .dns = &world->dns, .has_twins = world->config.keys == NULL};
     for (uint32_t i = 0; i < sim_host_count(sim); i++) {
         struct sim_host *host = sim_host_at(sim, i);
+        int64_t wall_offset_us = (int64_t)random_below(random, SIM_SECOND); /* one draw a statement: arguments are evaluated in any order */
+
         sim_host_set_program(host, &gossip_program, &world->config);
-        sim_host_set_clock(host, random_below(random, 1000000) * SIM_SECOND, (int64_t)random_below(random, SIM_SECOND));
+        sim_host_set_clock(host, random_below(random, 1000000) * SIM_SECOND, wall_offset_us);
         sim_host_start(host);
     }
     sim_at(sim, SIM_SECOND, work, world, 0);

@@ -154,13 +154,14 @@ void metadata_mesh_flip(struct metadata_mesh *mesh, uint32_t host, const char *p
     struct fs_mem *disk = sim_host_disk(sim_host_at(mesh->sim, host));
     struct raft_server server = metadata_mesh_server(mesh, host);
     struct files files = {.prefix = prefix};
-    unsigned which;
+    unsigned which, bit;
 
     fs_mem_each_file(disk, add_file, &files);
     if (files.count == 0) return;
     which = (unsigned)random_below(random, files.count);
     metadata_watch_damaged(mesh->watch, &server);
-    fs_mem_flip_bit(disk, files.paths[which], random_below(random, files.sizes[which]), (unsigned)random_below(random, 8));
+    bit = (unsigned)random_below(random, 8);
+    fs_mem_flip_bit(disk, files.paths[which], random_below(random, files.sizes[which]), bit);
 }
 
 struct loss {

@@ -63,7 +63,7 @@ static uint32_t draw_below(struct world *world, uint32_t limit)
 static void ask(struct world *world, struct metadata_process *process)
 {
     struct metadata_clients *clients = &world->mesh.clients;
-    uint32_t draw = draw_below(world, 10), name;
+    uint32_t draw = draw_below(world, 10), name, partitions;
     bool is_crowded = clients->alive_count > ALIVE_MAX;
 
     if (draw < 4 && !is_crowded) {
@@ -73,7 +73,8 @@ static void ask(struct world *world, struct metadata_process *process)
         name = clients->topics[draw_below(world, clients->topic_count)].name;
         metadata_clients_ask(clients, process, METADATA_ASK_DELETE, name, 1, world->timeout_us);
     } else if (draw < 8 && clients->name_count > 0) {
-        metadata_clients_ask(clients, process, METADATA_ASK_ALTER, draw_below(world, clients->name_count), 2 + draw_below(world, 3), world->timeout_us);
+        partitions = 2 + draw_below(world, 3);
+        metadata_clients_ask(clients, process, METADATA_ASK_ALTER, draw_below(world, clients->name_count), partitions, world->timeout_us);
     } else {
         metadata_clients_ask(clients, process, METADATA_ASK_PRODUCER_IDS, 0, 1 + draw_below(world, 1000), world->timeout_us);
     }
@@ -296,7 +297,9 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     metadata_mesh_reset(&world->mesh, founders);
     draw_options(world, &random);
     for (uint32_t i = 0; i < count; i++) {
-        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, (int64_t)random_below(&random, SIM_SECOND));
+        int64_t wall_offset_us = (int64_t)random_below(&random, SIM_SECOND);
+
+        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, wall_offset_us);
         /* Founders at once, the others some time later: they join blank. */
         sim_at(sim, i < founders ? 0 : random_below(&random, plan->heal_us), start_host, world, i);
     }

@@ -102,6 +102,19 @@ int metadata_clients_ask(struct metadata_clients *clients, struct metadata_proce
     return (int)clients->request_count - 1;
 }
 
+void metadata_clients_send(struct metadata_clients *clients, struct metadata_process *process, enum node_op op, struct slice body, uint64_t timeout_us)
+{
+    int err;
+
+    if (clients->request_count == METADATA_REQUESTS_MAX) return;
+    clients->requests[clients->request_count] = (struct metadata_request){.kind = METADATA_ASK_OTHER};
+    err = node_request(metadata_process_node(process), sim_host_now_us(metadata_process_host(process)), op, body, timeout_us, clients->request_count);
+    MESH_ASSERT(err == 0 || err == MESH_EBUSY);
+    sim_trace(clients->sim, metadata_process_host(process), "is asked, request %u: operation %d", clients->request_count, (int)op);
+    clients->request_count++;
+    metadata_process_drain(process);
+}
+
 /* ---- images ---- */
 
 static void check_counts(struct metadata_clients *clients, uint32_t number)
@@ -227,6 +240,7 @@ static void check_done(struct metadata_clients *clients, struct metadata_process
     if (answer->index > metadata_process_published(process))
         sim_fail(clients->sim, "an answer follows the image that shows it", "index %llu is answered, %llu is published",
                  (unsigned long long)answer->index, (unsigned long long)metadata_process_published(process));
+    if (request->kind == METADATA_ASK_OTHER) return;
     if (request->kind == METADATA_ASK_PRODUCER_IDS) {
         request->first_id = answer->first_id;
         clients->ids_given += answer->id_count;

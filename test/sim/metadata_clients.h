@@ -14,7 +14,7 @@ struct message_topic_create;
 #define METADATA_REQUESTS_MAX 4096
 #define METADATA_TOPICS_MAX   2048
 
-enum metadata_ask { METADATA_ASK_CREATE, METADATA_ASK_ALTER, METADATA_ASK_DELETE, METADATA_ASK_PRODUCER_IDS, METADATA_ASK_KINDS };
+enum metadata_ask { METADATA_ASK_CREATE, METADATA_ASK_ALTER, METADATA_ASK_DELETE, METADATA_ASK_PRODUCER_IDS, METADATA_ASK_OTHER, METADATA_ASK_KINDS };
 
 struct metadata_name {
     uint32_t creates, void_creates, came, deletes, void_deletes, gone; /* void: refused, nothing was done */
@@ -54,6 +54,8 @@ void metadata_clients_reset(struct metadata_clients *clients, struct sim *sim);
 /* Asks the broker; `name` is for all but producer ids. Returns the request's number, or -1: refused at once, or too many. */
 int metadata_clients_ask(struct metadata_clients *clients, struct metadata_process *process, enum metadata_ask kind, uint32_t name, uint32_t count,
                          uint64_t timeout_us);
+/* Anything else; of its answer only the error is kept. Nothing when too much was asked already. */
+void metadata_clients_send(struct metadata_clients *clients, struct metadata_process *process, enum node_op op, struct slice body, uint64_t timeout_us);
 uint32_t metadata_clients_new_name(struct metadata_clients *clients); /* METADATA_NAMES_MAX: there are too many */
 const struct image_topic *metadata_clients_topic(const struct image *image, uint32_t name); /* NULL: there is none */
 

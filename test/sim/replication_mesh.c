@@ -1,6 +1,7 @@
 #include "sim/replication_mesh.h"
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "sim/consensus_program.h" /* consensus_server() */
 #include "sim/sim_sometimes.h"
 #include "wire/message.h"
@@ -69,7 +70,7 @@ static void observe(void *user, struct sim_host *host)
     struct replication_mesh *mesh = user;
 
     metadata_watch_event(mesh->metadata.watch, host);
-    if (sim_is_traced(mesh->sim)) replication_watch_tell(mesh->watch, host);
+    replication_watch_image(mesh->watch, host);
     if (sim_host_process(host) == NULL) replication_watch_stopped(mesh->watch, sim_host_index(host));
 }
 
@@ -112,13 +113,36 @@ static int look_for_loss(void *user, const struct image_topic *topic)
     return 0;
 }
 
-/* What min.insync promises to survive: one disk fewer, of those that hold everything. */
+/* Its disk is damaged, or gone and its broker not registered with the new one yet: whatever the coordinator decides until then, it counts on a
+ * replica that may not be there. */
+static bool is_doubtful(const struct replication_mesh *mesh, const struct image *image, uint32_t host)
+{
+    struct raft_server present = metadata_mesh_server(&mesh->metadata, host);
+    const struct image_broker *broker = image_find_broker_by_uuid(image, &present.broker);
+
+    return metadata_watch_is_damaged(mesh->metadata.watch, &present) || (broker != NULL && !uuid_equal(&broker->dir_id, &present.dir));
+}
+
+bool replication_mesh_is_in_doubt(struct replication_mesh *mesh)
+{
+    const struct image *image = metadata_watch_image(mesh->metadata.watch);
+
+    for (uint32_t host = 0; image != NULL && host < sim_host_count(mesh->sim); host++)
+        if (is_doubtful(mesh, image, host)) return true;
+    return false;
+}
+
+/* What min.insync promises to survive: one disk fewer, of those that hold everything; one at a time, and none while a topic is being made, perhaps on
+ * the only broker that is up. */
 static bool may_lose(void *user, uint32_t host)
 {
     struct replication_mesh *mesh = user;
     struct loss_search search = {mesh, metadata_watch_image(mesh->metadata.watch), host};
 
-    return search.image == NULL || image_each_topic(search.image, look_for_loss, &search) == 0;
+    if (!replication_mesh_has_topics(mesh)) return false;
+    for (uint32_t other = 0; other < sim_host_count(mesh->sim); other++)
+        if (other != host && is_doubtful(mesh, search.image, other)) return false;
+    return image_each_topic(search.image, look_for_loss, &search) == 0;
 }
 
 /* ---- the mesh ---- */
@@ -153,6 +177,7 @@ void replication_mesh_reset(struct replication_mesh *mesh, uint32_t founders, ui
     replication_watch_reset(mesh->watch, mesh->sim, mesh->metadata.watch);
     replication_clients_reset(&mesh->clients, mesh->sim, mesh->watch, producers);
     mesh->topic_count = 0;
+    mesh->has_losses = mesh->is_healed = false;
     sim_set_observer(mesh->sim, observe, mesh);
 }
 
@@ -169,7 +194,7 @@ static void ask_for(struct replication_mesh *mesh, struct replication_topic *top
 {
     struct {
         const char *key, *value;
-    } settings[] = {{"mode", topic->mode}, {"flush", topic->flush}, {"min.insync", topic->min_insync}};
+    } settings[] = {{"mode", topic->mode}, {"flush", topic->flush}, {"min.insync", topic->min_insync}, {"unclean", topic->unclean}};
     struct message_config configs[sizeof(settings) / sizeof(settings[0])];
     struct message_topic_create form = {.replication_factor = topic->replicas, .configs = configs};
 
@@ -184,20 +209,40 @@ static void ask_for(struct replication_mesh *mesh, struct replication_topic *top
     mesh->metadata.clients.form = NULL;
 }
 
+/* A topic that no broker would ever make is a mistake of the world: nothing would be tried on it. */
+static void check_refusals(struct replication_mesh *mesh)
+{
+    const struct metadata_clients *clients = &mesh->metadata.clients;
+
+    for (uint32_t i = 0; i < clients->request_count; i++) {
+        if (clients->requests[i].error == MESH_EINVALID_CONFIG)
+            sim_fail(mesh->sim, "topics are such as can be made", "topic-%u is refused", clients->requests[i].name);
+    }
+}
+
 bool replication_mesh_make_topics(struct replication_mesh *mesh)
 {
     const struct image *image = metadata_watch_image(mesh->metadata.watch);
     struct random *random = sim_random(mesh->sim, SIM_RANDOM_WORKLOAD);
     bool are_there = true;
 
+    check_refusals(mesh);
     for (uint32_t i = 0; i < mesh->topic_count; i++) {
         struct sim_host *host = sim_host_at(mesh->sim, (uint32_t)random_below(random, sim_host_count(mesh->sim)));
 
         if (metadata_clients_topic(image, mesh->topics[i].name) != NULL) continue;
         are_there = false;
+        if (!mesh->is_healed && replication_mesh_is_in_doubt(mesh)) continue; /* it might be on that disk alone */
         if (sim_host_is_awake(host)) ask_for(mesh, &mesh->topics[i], sim_host_process(host));
     }
     return are_there;
+}
+
+bool replication_mesh_has_topics(const struct replication_mesh *mesh)
+{
+    for (uint32_t i = 0; i < mesh->topic_count; i++)
+        if (metadata_clients_topic(metadata_watch_image(mesh->metadata.watch), mesh->topics[i].name) == NULL) return false;
+    return true;
 }
 
 bool replication_mesh_facts(struct replication_mesh *mesh, const struct watch_partition *partition, const struct image_topic **ret_topic,
@@ -266,9 +311,15 @@ const char *replication_mesh_unrest(struct replication_mesh *mesh)
         struct image_partition facts;
         const char *difference;
 
+        difference = replication_watch_leftover(mesh->watch, partition);
+        if (difference != NULL) return difference;
         if (!replication_mesh_facts(mesh, partition, &topic, &facts)) continue;
         if (replication_mesh_leader(mesh, partition) == METADATA_NOBODY) {
             snprintf(text, sizeof(text), "p%u has no leader (epoch %d, leader %d, isr %x, elr %x)", p, facts.leader_epoch, facts.leader, facts.isr, facts.elr);
+            return text;
+        }
+        if ((facts.adding | facts.removing) != 0) {
+            snprintf(text, sizeof(text), "p%u still moves (adding %x, removing %x, isr %x)", p, facts.adding, facts.removing, facts.isr);
             return text;
         }
         if (facts.isr != (1u << facts.replica_count) - 1) {

@@ -8,7 +8,7 @@
 #define REPLICATION_TOPICS_MAX 16
 
 struct replication_topic {
-    const char *mode, *flush, *min_insync; /* NULL: the default */
+    const char *mode, *flush, *min_insync, *unclean; /* NULL: the default */
     int32_t replicas;
     uint32_t partitions, name; /* name: of metadata_clients */
 };
@@ -21,6 +21,8 @@ struct replication_mesh {
     struct replication_config config;
     struct replication_topic topics[REPLICATION_TOPICS_MAX];
     uint32_t topic_count;
+    bool has_losses; /* disks may be lost: every topic is to survive that of one */
+    bool is_healed;
 };
 
 void replication_mesh_init(struct replication_mesh *mesh, struct sim *sim);
@@ -33,6 +35,8 @@ struct replication_process *replication_mesh_process(struct replication_mesh *me
 
 /* Asks for the topics that are not there. True: all are. */
 bool replication_mesh_make_topics(struct replication_mesh *mesh);
+bool replication_mesh_has_topics(const struct replication_mesh *mesh);
+bool replication_mesh_is_in_doubt(struct replication_mesh *mesh); /* somebody's disk is damaged or gone, and not replaced yet */
 
 /* What the newest metadata say; false: there is no such topic. */
 bool replication_mesh_facts(struct replication_mesh *mesh, const struct watch_partition *partition, const struct image_topic **ret_topic,

@@ -119,6 +119,8 @@ static void settle(struct replication_replica *replica, bool committed_only, int
 {
     uint32_t kept = 0, count = replica->ack_count;
 
+    /* The high watermark may have risen since the board was looked at. */
+    if (replica->plog != NULL && !replica->replica.is_cutting) REPLICATION_HOOK(replica->process, committed, replica);
     for (uint32_t i = 0; i < count; i++) {
         struct replication_ack ack = replica->acks[i];
 

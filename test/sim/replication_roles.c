@@ -79,11 +79,11 @@ static void forget(struct replication_replica *replica)
 {
     struct plog *plog = replica->plog;
 
+    replication_refuse_waiting(replica, MESH_EUNKNOWN_TOPIC);
     REPLICATION_HOOK(replica->process, removing, replica);
     list_remove(&replica->redo_link);
     list_remove(&replica->alter_link);
     list_remove(&replica->report_link);
-    replication_refuse_waiting(replica, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&replica->replica);
     replica->plog = NULL;
     plog_delete(plog);

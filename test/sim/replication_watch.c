@@ -38,7 +38,7 @@ void replication_watch_reset(struct replication_watch *watch, struct sim *sim, s
     watch->sim = sim;
     watch->metadata = metadata;
     watch->partition_count = 0;
-    watch->told_index = 0;
+    watch->seen_index = 0;
     watch->appended = watch->committed = watch->elections = watch->cuts = watch->resets = 0;
 }
 
@@ -112,7 +112,8 @@ static struct watch_partition *partition_get(struct replication_watch *watch, co
     partition = &watch->partitions[watch->partition_count++];
     partition->topic_id = replica->topic_id;
     partition->number = replica->number;
-    partition->is_gone = partition->is_excused = false;
+    partition->is_gone = partition->is_excused = partition->is_given_up = false;
+    partition->reset_epoch = 0;
     partition->told_epoch = UINT32_MAX;
     log_reset(&partition->truth);
     for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++)
@@ -244,20 +245,35 @@ static void check_member(struct replication_watch *watch, struct watch_partition
         show(watch, partition, host, leader->replica.partition.leader_epoch, log, high_watermark - 1, high_watermark);
 }
 
-/* Mode quorum: a majority has it, so whoever is chosen out of a majority does. */
+/* Mode quorum: a majority has it. While replicas come and go the leader counts as of the metadata that it has, and no majority that could choose the next one
+ * lacks it: those that come do not choose. */
 static void check_majority(struct replication_watch *watch, const struct replication_replica *leader, const struct image_partition *facts)
 {
     struct watch_partition *partition = partition_of(leader);
-    uint32_t lacking = 0, host;
+    uint32_t choosing = (facts->isr | facts->elr) & ~facts->adding, factor = image_partition_factor(facts), lacking = 0, host;
+    bool is_settled = facts->partition_epoch == leader->replica.partition_epoch && facts->adding == 0;
 
     for (uint32_t i = 0; i < facts->replica_count; i++) {
         const struct watch_log *log = living(watch, partition, facts->replicas[i], &host);
 
-        lacking += log != NULL && lacks(leader, log->replica);
+        lacking += log != NULL && (choosing >> i & 1) != 0 && lacks(leader, log->replica);
     }
-    if (facts->replica_count - lacking <= facts->replica_count / 2)
+    if (lacking > factor / 2 || (is_settled && factor - lacking <= factor / 2))
         sim_fail(watch->sim, "S5 a majority holds what is committed", "p%u: %u of %u do not hold %llu that h%u commits in epoch %d", place(watch, partition), lacking,
-                 facts->replica_count, (ull)leader->replica.partition.high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
+                 factor, (ull)leader->replica.partition.high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
+}
+
+/* The leader counts these replicas of the newest metadata; those that it was assigned by may name others, or in another order. */
+static bool counts_all(const struct replication_replica *leader, const struct image_partition *newest, uint32_t members)
+{
+    uint32_t counted = leader->replica.isr | leader->replica.proposed, found = 0;
+    struct image_partition own;
+
+    if (!image_topic_partition(leader->topic, leader->number, &own) || own.replica_count != leader->replica.member_count) return true;
+    for (uint32_t i = 0; i < newest->replica_count; i++)
+        for (uint32_t k = 0; k < own.replica_count; k++)
+            if (own.replicas[k] == newest->replicas[i] && (counted >> k & 1) != 0) found |= 1u << i;
+    return (members & ~found) == 0;
 }
 
 static void check_members(struct replication_watch *watch, const struct replication_replica *leader)
@@ -278,14 +294,38 @@ static void check_members(struct replication_watch *watch, const struct replicat
     members = facts.isr | facts.elr;
     for (uint32_t i = 0; i < facts.replica_count; i++)
         if ((members >> i & 1) != 0) check_member(watch, partition, leader, facts.replicas[i]);
-    if (facts.replica_count != core->member_count || facts.is_queued) return;
-    if ((uint32_t)__builtin_popcount(facts.isr) < core->partition.config.min_insync) return;
-    if ((members & ~(uint32_t)(core->isr | core->proposed)) != 0)
+    if (facts.is_queued || (uint32_t)__builtin_popcount(facts.isr) < core->partition.config.min_insync) return;
+    if (!counts_all(leader, &facts, members))
         sim_fail(watch->sim, "S6 the leader counts whom the coordinator counts", "p%u: h%u counts %x and %x, the coordinator %x and %x", place(watch, partition),
                  host_of(leader), core->isr, core->proposed, facts.isr, facts.elr);
 }
 
 /* ---- hooks ---- */
+
+/* UINT32_MAX: that broker keeps none. */
+static uint32_t index_of(const struct image_partition *facts, const struct replication_replica *replica)
+{
+    for (uint32_t i = 0; i < facts->replica_count; i++)
+        if (facts->replicas[i] == replication_process_node_id(replica->process)) return i;
+    return UINT32_MAX;
+}
+
+/* A replica that was taken away and given back is another one. */
+static bool is_this(const struct image_partition *facts, const struct replication_replica *replica)
+{
+    uint32_t i = index_of(facts, replica);
+
+    return i != UINT32_MAX && image_partition_generation(facts, i) == replica->replica.generation;
+}
+
+/* The newest metadata say that it is kept there. */
+static bool is_kept(const struct replication_watch *watch, const struct replication_replica *replica)
+{
+    const struct image_topic *topic = image_find_topic(metadata_watch_image(watch->metadata), &replica->topic_id);
+    struct image_partition facts;
+
+    return topic != NULL && image_topic_partition(topic, replica->number, &facts) && index_of(&facts, replica) != UINT32_MAX;
+}
 
 /* What is in the log now, read from the disk. */
 static void read_log(struct replication_watch *watch, struct replication_replica *replica, struct watch_log *log)
@@ -302,6 +342,10 @@ static void read_log(struct replication_watch *watch, struct replication_replica
         err = replication_read_log(replica, offset, end, 1u << 20, &watch->scratch);
         if (err != 0 || watch->scratch.size == 0) {
             if (sim_host_is_dying(replication_process_host(replica->process))) return;
+            if (!is_kept(watch, replica)) {
+                SIM_SOMETIMES("a log that was about to go came back with less");
+                return;
+            }
             sim_fail(watch->sim, "a good log can be read", "p%u: h%u cannot read %llu: %d", place(watch, partition_of(replica)), host_of(replica), (ull)offset, err);
             return;
         }
@@ -412,16 +456,6 @@ void replication_watch_committed(struct replication_watch *watch, struct replica
     if (replica_leads(&replica->replica) && !partition_of(replica)->is_excused) check_members(watch, replica);
 }
 
-/* A replica that was taken away and given back is another one. */
-static bool is_this(const struct image_partition *facts, const struct replication_replica *replica)
-{
-    for (uint32_t i = 0; i < facts->replica_count; i++) {
-        if (facts->replicas[i] != replication_process_node_id(replica->process)) continue;
-        return image_partition_generation(facts, i) == replica->replica.generation;
-    }
-    return false;
-}
-
 void replication_watch_removing(struct replication_watch *watch, struct replication_replica *replica)
 {
     const struct image *image = metadata_watch_image(watch->metadata);
@@ -445,30 +479,49 @@ void replication_watch_stopped(struct replication_watch *watch, uint32_t host)
 
 /* ---- traces ---- */
 
-static void tell_partition(struct replication_watch *watch, struct sim_host *host, struct watch_partition *partition)
+static void tell_partition(struct replication_watch *watch, struct sim_host *host, struct watch_partition *partition, const struct image_topic *topic,
+                           const struct image_partition *facts)
 {
-    const struct image_topic *topic = image_find_topic(metadata_watch_image(watch->metadata), &partition->topic_id);
     char replicas[64] = "";
-    struct image_partition facts;
     size_t at = 0;
 
-    if (topic == NULL || !image_topic_partition(topic, partition->number, &facts) || facts.partition_epoch == partition->told_epoch) return;
-    partition->told_epoch = facts.partition_epoch;
-    for (uint32_t i = 0; i < facts.replica_count && at < sizeof(replicas); i++)
-        at += (size_t)snprintf(replicas + at, sizeof(replicas) - at, " %d", facts.replicas[i]);
+    if (facts->partition_epoch == partition->told_epoch) return;
+    partition->told_epoch = facts->partition_epoch;
+    for (uint32_t i = 0; i < facts->replica_count && at < sizeof(replicas); i++)
+        at += (size_t)snprintf(replicas + at, sizeof(replicas) - at, " %d", facts->replicas[i]);
     sim_trace(watch->sim, host, "p%u %s-%u: partition epoch %u, leader %d of epoch %d, replicas%s, isr %x, elr %x, last known %x, adding %x, removing %x",
-              place(watch, partition), topic->name, partition->number, facts.partition_epoch, facts.leader, facts.leader_epoch, replicas, facts.isr, facts.elr,
-              facts.last_known_elr, facts.adding, facts.removing);
+              place(watch, partition), topic->name, partition->number, facts->partition_epoch, facts->leader, facts->leader_epoch, replicas, facts->isr, facts->elr,
+              facts->last_known_elr, facts->adding, facts->removing);
 }
 
-void replication_watch_tell(struct replication_watch *watch, struct sim_host *host)
+/* Somebody leads who may lack records. */
+static void check_loss(struct replication_watch *watch, struct watch_partition *partition, const struct image_topic *topic, const struct image_partition *facts)
+{
+    if (facts->reset_epoch == partition->reset_epoch) return;
+    partition->reset_epoch = facts->reset_epoch;
+    partition->is_excused = true;
+    if (partition->is_given_up) SIM_SOMETIMES("an operator accepted a loss");
+    else if (image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC) SIM_SOMETIMES("a partition was led again with a loss, as it was set to");
+    else sim_fail(watch->sim, "S1 nothing is lost unasked", "p%u: somebody leads it in epoch %d who may lack records", place(watch, partition), facts->leader_epoch);
+}
+
+void replication_watch_image(struct replication_watch *watch, struct sim_host *host)
 {
     const struct image *image = metadata_watch_image(watch->metadata);
+    bool is_traced = sim_is_traced(watch->sim);
 
-    if (image == NULL || image_applied_index(image) == watch->told_index) return;
-    watch->told_index = image_applied_index(image);
-    for (uint32_t p = 0; p < watch->partition_count; p++)
-        tell_partition(watch, host, &watch->partitions[p]);
+    if (image == NULL || image_applied_index(image) == watch->seen_index) return;
+    for (uint32_t p = 0; p < watch->partition_count; p++) {
+        struct watch_partition *partition = &watch->partitions[p];
+        const struct image_topic *topic = partition->is_gone ? NULL : image_find_topic(image, &partition->topic_id);
+        struct image_partition facts;
+
+        if (topic == NULL) partition->is_gone = true;
+        if (topic == NULL || topic->changed_index <= watch->seen_index || !image_topic_partition(topic, partition->number, &facts)) continue;
+        check_loss(watch, partition, topic, &facts);
+        if (is_traced) tell_partition(watch, host, partition, topic, &facts);
+    }
+    watch->seen_index = image_applied_index(image);
 }
 
 /* ---- readers ---- */
@@ -503,6 +556,20 @@ uint64_t replication_watch_read(struct replication_watch *watch, struct watch_pa
 }
 
 /* ---- agreement ---- */
+
+const char *replication_watch_leftover(struct replication_watch *watch, struct watch_partition *partition)
+{
+    static _Thread_local char text[80];
+
+    for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++) {
+        const struct watch_log *log = &partition->logs[h];
+
+        if (!log->is_open || is_kept(watch, log->replica)) continue;
+        snprintf(text, sizeof(text), "h%u has a log of p%u, which is not kept there", h, place(watch, partition));
+        return text;
+    }
+    return NULL;
+}
 
 const char *replication_watch_difference(struct replication_watch *watch, struct watch_partition *partition)
 {

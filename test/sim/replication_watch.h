@@ -7,14 +7,15 @@
  * watermark falls with a declared cut only. S9: a producer's batch is there once. S17: a log goes with its topic, or when it was moved.
  *
  * What flush=async does not promise is excused, but only from the moment on in which a log came back with less than it had: then the truth is what the
- * next leader has. */
+ * next leader has. So is what an election of a replica that is not complete loses; one is allowed where records are not synced before they are
+ * acknowledged, or when an operator asked for it, and the metadata must say that it happened (reset epoch). */
 #ifndef SIM_REPLICATION_WATCH_H
 #define SIM_REPLICATION_WATCH_H
 
 #include "sim/metadata_watch.h"
 #include "sim/replication_program.h"
 
-#define REPLICATION_PARTITIONS_MAX 64
+#define REPLICATION_PARTITIONS_MAX 96 /* those of topics that were deleted among them */
 #define REPLICATION_EPOCHS_MAX     4096
 
 /* A batch of one log, or of the truth. */
@@ -43,13 +44,15 @@ struct watch_partition {
     uint8_t leader_of[REPLICATION_EPOCHS_MAX]; /* host + 1 */
     bool is_gone;                              /* its topic was deleted */
     bool is_excused;                           /* flush=async: a machine lost what it had acknowledged and not synced; that much may be missing */
+    bool is_given_up;                          /* an operator said that its losses are to be accepted */
+    uint32_t reset_epoch;                      /* losses that the metadata admit */
     uint32_t told_epoch;                       /* partition epoch that the trace has */
 };
 
 struct replication_watch {
     struct sim *sim;
     struct metadata_watch *metadata;
-    uint64_t told_index; /* of the metadata, that the trace has */
+    uint64_t seen_index; /* of the metadata, that was looked at */
     struct watch_partition partitions[REPLICATION_PARTITIONS_MAX];
     uint32_t partition_count;
     struct buffer scratch;
@@ -72,8 +75,8 @@ void replication_watch_committed(struct replication_watch *watch, struct replica
 void replication_watch_removing(struct replication_watch *watch, struct replication_replica *replica);
 void replication_watch_stopped(struct replication_watch *watch, uint32_t host); /* no process runs there any more */
 
-/* What the newest metadata say, for traces. */
-void replication_watch_tell(struct replication_watch *watch, struct sim_host *host);
+/* The newest metadata, if they are new: topics that went, losses that are admitted; traces tell them. A loss is admitted only where one was to be expected. */
+void replication_watch_image(struct replication_watch *watch, struct sim_host *host);
 
 /* Somebody read these committed batches from `offset` on. Returns the offset behind them. */
 uint64_t replication_watch_read(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, uint64_t offset, struct slice batches);
@@ -83,5 +86,8 @@ const struct watch_batch *watch_log_find(const struct watch_log *log, uint64_t o
 
 /* L4: the replicas that run have equal logs; those that are open are read. NULL or what differs. */
 const char *replication_watch_difference(struct replication_watch *watch, struct watch_partition *partition);
+
+/* A log whose topic was deleted, or that was moved away, and is still there; or NULL. */
+const char *replication_watch_leftover(struct replication_watch *watch, struct watch_partition *partition);
 
 #endif

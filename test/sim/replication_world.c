@@ -1,7 +1,7 @@
 #include "sim/replication_world.h"
 
 #include "base/assert.h"
-#include "sim/replication_mesh.h"
+#include "sim/replication_operator.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdio.h>
@@ -23,6 +23,8 @@ struct world {
     bool has_mesh;
     uint32_t disk_faults;
     uint64_t produce_mean_us, consume_mean_us;
+    uint64_t move_mean_us, delete_mean_us, recover_mean_us; /* the operator's; 0: never */
+    bool is_rash;
     uint64_t acknowledged_before[REPLICATION_PARTITIONS_MAX]; /* healing */
 };
 
@@ -64,10 +66,12 @@ static void again(struct world *world, uint64_t mean_us, sim_control_fn *control
 static void produce(void *user, uint64_t argument)
 {
     struct world *world = user;
-    uint32_t count = world->mesh.watch->partition_count;
+    uint32_t count = world->mesh.watch->partition_count, place;
 
     if (sim_now_us(world->sim) >= world->plan->heal_us) return;
-    if (count > 0) replication_clients_produce(&world->mesh.clients, (uint32_t)argument, (uint32_t)random_below(workload(world), count), PATIENCE_US);
+    place = count == 0 ? 0 : (uint32_t)random_below(workload(world), count);
+    if (count > 0 && !world->mesh.watch->partitions[place].is_gone)
+        replication_clients_produce(&world->mesh.clients, (uint32_t)argument, place, PATIENCE_US);
     again(world, world->produce_mean_us, produce, argument);
 }
 
@@ -84,7 +88,48 @@ static void make_topics(void *user, uint64_t argument)
 {
     struct world *world = user;
 
-    if (!replication_mesh_make_topics(&world->mesh)) sim_at(world->sim, sim_now_us(world->sim) + TOPICS_US, make_topics, world, argument);
+    if (!replication_mesh_make_topics(&world->mesh) || world->delete_mean_us > 0) sim_at(world->sim, sim_now_us(world->sim) + TOPICS_US, make_topics, world, argument);
+}
+
+/* ---- the operator ---- */
+
+static bool is_healed(const struct world *world)
+{
+    return sim_now_us(world->sim) >= world->plan->heal_us;
+}
+
+static void move(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    if (is_healed(world)) return;
+    replication_operator_move(&world->mesh, workload(world));
+    again(world, world->move_mean_us, move, argument);
+}
+
+static void delete_topic(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    if (is_healed(world)) return;
+    replication_operator_delete(&world->mesh, workload(world));
+    again(world, world->delete_mean_us, delete_topic, argument);
+}
+
+/* Also after healing: what an operator has to do is not done by itself. */
+static void recover(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    replication_operator_recover(&world->mesh, workload(world), world->is_rash && !is_healed(world));
+    again(world, is_healed(world) ? SIM_SECOND : world->recover_mean_us, recover, argument);
+}
+
+static void start_operator(struct world *world)
+{
+    if (world->move_mean_us > 0) again(world, 3 * SIM_SECOND + world->move_mean_us, move, 0);
+    if (world->delete_mean_us > 0) again(world, 3 * SIM_SECOND + world->delete_mean_us, delete_topic, 0);
+    if (world->recover_mean_us > 0) again(world, 3 * SIM_SECOND + world->recover_mean_us, recover, 0);
 }
 
 static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
@@ -126,8 +171,9 @@ static const char *unrest(struct world *world)
     static _Thread_local char text[80];
     const char *why = metadata_mesh_unrest(&world->mesh.metadata, NULL, NULL);
 
-    if (why == NULL && replication_clients_busy(&world->mesh.clients) > 0) why = "a producer waits";
+    if (why == NULL && !replication_mesh_has_topics(&world->mesh)) why = "a topic is not made";
     if (why == NULL) why = replication_mesh_unrest(&world->mesh);
+    if (why == NULL && replication_clients_busy(&world->mesh.clients) > 0) why = "a producer waits";
     for (uint32_t p = 0; p < world->mesh.watch->partition_count && why == NULL; p++) {
         if (is_done(world, p)) continue;
         snprintf(text, sizeof(text), "what was produced to p%u after healing is not acknowledged", p);
@@ -174,6 +220,8 @@ static uint64_t healed(void *user)
     for (uint32_t i = 0; i < sim_host_count(world->sim); i++)
         replication_mesh_heal(&world->mesh, i);
     world->mesh.clients.lost_ppm = 0;
+    world->mesh.is_healed = true;
+    if (world->recover_mean_us == 0) recover(world, 0);
     memcpy(world->acknowledged_before, world->mesh.clients.acknowledged_of, sizeof(world->acknowledged_before));
     make_topics(world, 0);
     sim_at(world->sim, at_us, push, world, 0);
@@ -183,27 +231,55 @@ static uint64_t healed(void *user)
 
 /* ---- the run ---- */
 
+/* What goes together (coordinator/durability.h). May disks be lost, then every topic is to survive that of one. */
+static void draw_topic(struct random *random, uint32_t hosts, bool has_modes, bool has_losses, struct replication_topic *topic)
+{
+    static const char *const unclean[] = {NULL, NULL, "balanced", "proactive"};
+    static const char *const min_insync[] = {NULL, "1", "2", "3"};
+    enum topic_mode mode = has_modes ? (enum topic_mode)random_below(random, 4) : TOPIC_MODE_ISR;
+
+    topic->replicas = 1 + (int32_t)random_below(random, hosts < 4 ? hosts : 4);
+    if (random_below(random, 3) > 0) topic->replicas = hosts < 3 ? (int32_t)hosts : 3;
+    if (has_losses && topic->replicas == 1) topic->replicas = 2;
+    if (has_losses && mode == TOPIC_MODE_ASYNC) mode = TOPIC_MODE_ISR;
+    switch (mode) {
+    case TOPIC_MODE_ISR:
+        topic->min_insync = min_insync[has_losses ? random_below(random, 2) * 2 : random_below(random, 4)];
+        if (topic->min_insync != NULL && topic->min_insync[0] - '0' > topic->replicas) topic->min_insync = NULL;
+        if (has_modes && !has_losses && random_below(random, 3) == 0) {
+            topic->flush = "async";
+            topic->unclean = unclean[random_below(random, 4)];
+        }
+        break;
+    case TOPIC_MODE_ASYNC:
+        topic->mode = "async";
+        topic->unclean = unclean[random_below(random, 4)];
+        break;
+    case TOPIC_MODE_SYNC_DOUBLE_WRITE:
+        topic->mode = "sync-double-write";
+        topic->replicas = 2;
+        break;
+    case TOPIC_MODE_QUORUM:
+        topic->mode = "quorum";
+        if (has_losses && topic->replicas == 2) topic->replicas = 3; /* a majority of two is both */
+        break;
+    }
+}
+
 static void draw_topics(struct world *world, struct random *random)
 {
-    static const char *const min_insync[] = {NULL, "1", "2", "3"};
-    static const char *const mode[] = {NULL, "quorum", "sync-double-write", "async"};
     struct replication_mesh *mesh = &world->mesh;
-    uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS, modes = (uint32_t)random_below(random, 2);
+    uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS;
+    bool has_modes = random_below(random, 2) != 0;
 
-    bool has_wipes = (world->disk_faults >> METADATA_FAULT_WIPE & 1) != 0; /* then every topic is to survive one */
-
+    mesh->has_losses = (world->disk_faults & (1u << METADATA_FAULT_WIPE | 1u << METADATA_FAULT_FLIP)) != 0;
     while (left > 0 && mesh->topic_count < REPLICATION_TOPICS_MAX) {
         struct replication_topic *topic = &mesh->topics[mesh->topic_count++];
         uint32_t some = 1 + (uint32_t)random_below(random, 8);
 
-        *topic = (struct replication_topic){.replicas = 1 + (int32_t)random_below(random, hosts < 4 ? hosts : 4)};
-        if (random_below(random, 3) > 0) topic->replicas = hosts < 3 ? (int32_t)hosts : 3;
-        if (modes != 0) topic->mode = mode[random_below(random, 4)];
-        if (has_wipes && topic->replicas == 1) topic->replicas = 2;
-        topic->min_insync = min_insync[has_wipes ? random_below(random, 2) * 2 : random_below(random, 4)];
-        if (topic->min_insync != NULL && topic->min_insync[0] - '0' > topic->replicas) topic->min_insync = NULL;
+        *topic = (struct replication_topic){.name = metadata_clients_new_name(&mesh->metadata.clients)};
+        draw_topic(random, hosts, has_modes, mesh->has_losses, topic);
         topic->partitions = some < left && mesh->topic_count < REPLICATION_TOPICS_MAX ? some : left;
-        topic->name = metadata_clients_new_name(&mesh->metadata.clients);
         left -= topic->partitions;
     }
 }
@@ -235,6 +311,15 @@ static void draw_options(struct world *world, struct random *random)
     world->disk_faults = (uint32_t)random_next(random) & (uint32_t)random_next(random) & ((1u << METADATA_FAULT_KINDS) - 1);
 }
 
+/* What people do; some of it in some worlds. */
+static void draw_operator(struct world *world, struct random *random)
+{
+    world->move_mean_us = random_below(random, 2) == 0 ? 0 : SIM_SECOND << random_below(random, 4);
+    world->delete_mean_us = random_below(random, 3) > 0 ? 0 : (4 * SIM_SECOND) << random_below(random, 3);
+    world->recover_mean_us = random_below(random, 2) == 0 ? 0 : (2 * SIM_SECOND) << random_below(random, 3);
+    world->is_rash = random_below(random, 4) == 0;
+}
+
 static void start_host(void *user, uint64_t argument)
 {
     struct world *world = user;
@@ -257,14 +342,18 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     replication_mesh_reset(&world->mesh, count, producers);
     draw_options(world, &random);
     draw_topics(world, &random);
+    draw_operator(world, &random);
     for (uint32_t i = 0; i < count; i++) {
-        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, (int64_t)random_below(&random, SIM_SECOND));
+        int64_t wall_offset_us = (int64_t)random_below(&random, SIM_SECOND);
+
+        sim_host_set_clock(sim_host_at(sim, i), random_below(&random, 1000000) * SIM_SECOND, wall_offset_us);
         sim_at(sim, 0, start_host, world, i);
     }
     sim_at(sim, 2 * SIM_SECOND, make_topics, world, 0);
     for (uint32_t i = 0; i < producers; i++)
         sim_at(sim, 3 * SIM_SECOND, produce, world, i);
     sim_at(sim, 3 * SIM_SECOND, consume, world, 0);
+    start_operator(world);
 }
 
 static void end(void *user)

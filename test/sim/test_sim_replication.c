@@ -20,15 +20,15 @@ static const struct {
     const char *invariant;         /* how its name begins */
     uint64_t seed;
 } noticed[] = {
-    {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 5},
+    {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 10},
     {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 17},
-    {"4.2-6 proposed not counted", REPLICA(PROPOSED_NOT_COUNTED), 0, "S", 7},
+    {"4.2-6 proposed not counted", REPLICA(PROPOSED_NOT_COUNTED), 0, "S", 11},
     {"4.2-9 no ELR", 0, COORDINATOR(NO_ELR), "", 7},
     {"4.2-11 adopts before it cuts", REPLICA(ADOPTS_BEFORE_CUT), 0, "S", 2},
-    {"4.2-15 shrinks alone", REPLICA(SHRINKS_ALONE), 0, "S", 2},
+    {"4.2-15 shrinks alone", REPLICA(SHRINKS_ALONE), 0, "S", 3},
     {"4.2-19 idle is not repaired", REPLICA(IDLE_NOT_REPAIRED), 0, "L", 2},
     {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3},
-    {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 10},
+    {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9},
 };
 #define SEEDS   100
 #define NOTICED (sizeof(noticed) / sizeof(noticed[0]))

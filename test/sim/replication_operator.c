@@ -1,0 +1,117 @@
+#include "sim/replication_operator.h"
+
+#include "base/assert.h"
+#include "sim/sim_sometimes.h"
+
+#define TIMEOUT_US (2 * SIM_SECOND)
+
+/* NULL: the one that was drawn is not up. */
+static struct metadata_process *draw_process(struct replication_mesh *mesh, struct random *random)
+{
+    struct sim_host *host = sim_host_at(mesh->sim, (uint32_t)random_below(random, sim_host_count(mesh->sim)));
+
+    return sim_host_is_awake(host) ? sim_host_process(host) : NULL;
+}
+
+static void ask(struct replication_mesh *mesh, struct random *random, enum node_op op, struct buffer *body)
+{
+    struct metadata_process *process = draw_process(mesh, random);
+
+    if (process != NULL) metadata_clients_send(&mesh->metadata.clients, process, op, buffer_slice(body), TIMEOUT_US);
+    buffer_deinit(body);
+}
+
+static struct watch_partition *draw_partition(struct replication_mesh *mesh, struct random *random)
+{
+    uint32_t count = mesh->watch->partition_count;
+
+    return count == 0 ? NULL : &mesh->watch->partitions[random_below(random, count)];
+}
+
+/* ---- moves ---- */
+
+/* How many replicas it is to have. Modes that need a certain number keep theirs; so does whatever is to survive the loss of a disk. */
+static uint32_t draw_count(struct replication_mesh *mesh, struct random *random, const struct image_topic *topic, const struct image_partition *facts)
+{
+    uint32_t factor = image_partition_factor(facts), hosts = sim_host_count(mesh->sim);
+
+    if (image_topic_mode(topic) == TOPIC_MODE_ISR && !mesh->has_losses && random_below(random, 3) == 0) return 1 + (uint32_t)random_below(random, hosts);
+    return factor < hosts ? factor : hosts;
+}
+
+/* As many brokers as are wanted, in an order of chance; of mode quorum all replicas but one stay. */
+static void draw_replicas(struct replication_mesh *mesh, struct random *random, const struct image_topic *topic, const struct image_partition *facts,
+                          struct decide_move *move)
+{
+    uint32_t hosts = sim_host_count(mesh->sim);
+    int32_t nodes[CONSENSUS_HOSTS_MAX];
+
+    for (uint32_t i = 0; i < hosts; i++)
+        nodes[i] = (int32_t)i + 1; /* node ids are given from 1 on; who is not registered is refused */
+    for (uint32_t i = hosts; i-- > 1;) {
+        uint32_t k = (uint32_t)random_below(random, i + 1);
+        int32_t other = nodes[k];
+
+        nodes[k] = nodes[i];
+        nodes[i] = other;
+    }
+    move->count = draw_count(mesh, random, topic, facts);
+    for (uint32_t i = 0; i < move->count; i++)
+        move->replicas[i] = image_topic_mode(topic) == TOPIC_MODE_QUORUM && i > 0 ? facts->replicas[i] : nodes[i];
+}
+
+void replication_operator_move(struct replication_mesh *mesh, struct random *random)
+{
+    struct watch_partition *partition = draw_partition(mesh, random);
+    struct buffer body = BUFFER_INIT;
+    const struct image_topic *topic;
+    struct image_partition facts;
+    struct decide_move move;
+
+    if (partition == NULL || !replication_mesh_facts(mesh, partition, &topic, &facts)) return;
+    move = (struct decide_move){.topic_id = partition->topic_id, .partition = partition->number};
+    if ((facts.adding | facts.removing) == 0 || random_below(random, 2) == 0) draw_replicas(mesh, random, topic, &facts, &move);
+    else SIM_SOMETIMES("a move was to be taken back");
+    MESH_ASSERT(node_encode_moves(&body, &move, 1) == 0);
+    ask(mesh, random, NODE_OP_MOVE, &body);
+}
+
+/* ---- topics ---- */
+
+void replication_operator_delete(struct replication_mesh *mesh, struct random *random)
+{
+    const struct replication_topic *topic = &mesh->topics[random_below(random, mesh->topic_count)];
+    struct metadata_process *process = draw_process(mesh, random);
+
+    if (process == NULL || !replication_mesh_has_topics(mesh) || replication_mesh_is_in_doubt(mesh)) return;
+    if (mesh->watch->partition_count + topic->partitions > REPLICATION_PARTITIONS_MAX) return; /* the observer remembers all of them */
+    metadata_clients_ask(&mesh->metadata.clients, process, METADATA_ASK_DELETE, topic->name, topic->partitions, TIMEOUT_US);
+}
+
+/* ---- losses ---- */
+
+static bool is_lost(const struct image_topic *topic, const struct image_partition *facts)
+{
+    return facts->leader == IMAGE_NO_LEADER && (facts->isr | facts->elr) == 0 && image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC;
+}
+
+static void recover(struct replication_mesh *mesh, struct random *random, struct watch_partition *partition)
+{
+    struct buffer body = BUFFER_INIT;
+
+    partition->is_given_up = true;
+    MESH_ASSERT(node_encode_recover(&body, &partition->topic_id, partition->number, 0) == 0);
+    ask(mesh, random, NODE_OP_RECOVER, &body);
+}
+
+void replication_operator_recover(struct replication_mesh *mesh, struct random *random, bool is_rash)
+{
+    for (uint32_t p = 0; p < mesh->watch->partition_count; p++) {
+        struct watch_partition *partition = &mesh->watch->partitions[p];
+        const struct image_topic *topic;
+        struct image_partition facts;
+
+        if (!replication_mesh_facts(mesh, partition, &topic, &facts) || facts.leader != IMAGE_NO_LEADER) continue;
+        if (is_lost(topic, &facts) || (is_rash && random_below(random, 4) == 0)) recover(mesh, random, partition);
+    }
+}

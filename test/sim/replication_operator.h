@@ -1,0 +1,18 @@
+/* sim/replication_operator.h - whoever runs the simulated mesh: deletes topics and makes them anew, moves replicas, and accepts a loss where no complete
+ * replica is left. Asks whichever broker is up, and may be refused: that changes nothing. */
+#ifndef SIM_REPLICATION_OPERATOR_H
+#define SIM_REPLICATION_OPERATOR_H
+
+#include "sim/replication_mesh.h"
+
+/* A partition, drawn with this chance, becomes replicas on other brokers, sometimes more or fewer; or what moves goes back. */
+void replication_operator_move(struct replication_mesh *mesh, struct random *random);
+
+/* A topic goes; the caller makes it anew, under its old name. Nothing happens while one is missing, or a disk is doubtful. */
+void replication_operator_delete(struct replication_mesh *mesh, struct random *random);
+
+/* Leaders are chosen for partitions that have none and whose complete replicas are lost: of topics that do not sync what they acknowledge. `is_rash`: of
+ * any partition without a leader, whoever may come back; the observer excuses what is lost then. */
+void replication_operator_recover(struct replication_mesh *mesh, struct random *random, bool is_rash);
+
+#endif

@@ -171,12 +171,11 @@ static void replace_peers(struct replica *replica, struct replica_peers *peers)
 }
 
 /* Whatever a former life has acknowledged counts no longer (KIP-903, KIP-966). */
-static void refresh_peer(struct replica *replica, struct replica_peer *peer, const struct replica_member *member, uint8_t index)
+static void refresh_peer(struct replica *replica, struct replica_peer *peer, const struct replica_member *member)
 {
     bool is_same = peer->broker_epoch == member->broker_epoch &&
                    (peer->generation == member->generation || REPLICA_DEFECT(replica, GENERATION_IGNORED));
 
-    peer->index = index;
     peer->is_eligible = member->is_eligible;
     peer->broker_epoch = member->broker_epoch;
     peer->generation = member->generation;
@@ -193,7 +192,36 @@ static void refresh_facts(struct replica *replica, const struct replica_assignme
         struct replica_peer *peer = &replica->peers->at[i];
         int index = find_member(assignment, peer->node_id);
 
-        if (index >= 0) refresh_peer(replica, peer, &assignment->members[index], (uint8_t)index);
+        if (index >= 0) refresh_peer(replica, peer, &assignment->members[index]);
+    }
+}
+
+/* A leader's mask, over the members of this assignment instead of those before. */
+static uint16_t renumbered(const struct replica *replica, uint16_t mask, const struct replica_assignment *assignment)
+{
+    int place = find_member(assignment, replica->partition.self);
+    uint16_t now = (uint16_t)((mask >> replica->self_index & 1u) << place);
+
+    for (size_t i = 0; i < replica_peer_count(replica); i++) {
+        const struct replica_peer *peer = &replica->peers->at[i];
+
+        place = find_member(assignment, peer->node_id);
+        if (place >= 0) now |= (uint16_t)((mask >> peer->index & 1u) << place);
+    }
+    return now;
+}
+
+/* The members are others, or stand in another order. An answer to an ALTER may have told their partition epoch before: then nothing else settles what the
+ * masks mean. */
+static void renumber(struct replica *replica, const struct replica_assignment *assignment)
+{
+    if (!replica_leads(replica)) return;
+    replica->isr = renumbered(replica, replica->isr, assignment);
+    replica->proposed = renumbered(replica, replica->proposed, assignment);
+    for (size_t i = 0; i < replica_peer_count(replica); i++) {
+        int place = find_member(assignment, replica->peers->at[i].node_id);
+
+        if (place >= 0) replica->peers->at[i].index = (uint8_t)place;
     }
 }
 
@@ -285,6 +313,7 @@ int replica_assign(struct replica *replica, const struct replica_assignment *ass
         peers = peers_new(replica, assignment);
         if (peers == NULL) return MESH_ENOMEM;
     }
+    if (!is_new) renumber(replica, assignment);
     replica->member_count = assignment->member_count;
     replica->self_index = (uint8_t)self;
     replica->generation = assignment->members[self].generation;

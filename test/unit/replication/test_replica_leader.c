@@ -554,6 +554,33 @@ START_TEST(replicas_change_and_who_stays_keeps_its_place)
 }
 END_TEST
 
+/* The answer to an ALTER tells a partition epoch whose image comes later, and says that the members stand in another order. */
+START_TEST(masks_follow_the_members_however_these_are_numbered)
+{
+    struct replica_member first;
+    struct replica_alter alter;
+
+    lead(1, 1);
+    follow(2, 1); /* is to join */
+    ck_assert(replica_alter_begin(replica_of_rig(), &alter));
+    replica_alter_done(replica_of_rig(), &alter, REPLICA_ALTER_DONE, 4);
+    ck_assert_uint_eq(replica_of_rig()->isr, 3);
+    ck_assert_uint_eq(high_watermark(), 5);
+    first = rig.members[0];
+    rig.members[0] = rig.members[2]; /* 3, 2, 1 */
+    rig.members[2] = first;
+    rig_assign(&rig, 1, 1, 3, 7); /* older than the answer */
+    ck_assert_uint_eq(replica_of_rig()->isr, 3);
+    rig_assign(&rig, 1, 1, 4, 6);
+    ck_assert_uint_eq(replica_of_rig()->isr, 6);
+    ck_assert(replica_peer_is_counted(replica_of_rig(), &replica_of_rig()->peers->at[1]));
+    rig_append(&rig, 0, 1);
+    rig_sync(&rig);
+    ck_assert_uint_eq(high_watermark(), 5); /* 2 does not have it */
+    end();
+}
+END_TEST
+
 START_TEST(a_receipt_counts_who_holds_and_who_has_synced)
 {
     struct replica_receipt receipt;
@@ -728,6 +755,7 @@ static Suite *suite_new(void)
     tcase_add_test(tcase, a_new_life_begins_with_nothing);
     tcase_add_test(tcase, who_lost_what_it_acknowledged_is_sent_away);
     tcase_add_test(tcase, replicas_change_and_who_stays_keeps_its_place);
+    tcase_add_test(tcase, masks_follow_the_members_however_these_are_numbered);
     tcase_add_test(tcase, a_receipt_counts_who_holds_and_who_has_synced);
     tcase_add_test(tcase, late_facts_change_nothing_but_lives);
     tcase_add_test(tcase, a_sealed_epoch_gets_its_leader_later);

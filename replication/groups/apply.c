@@ -32,7 +32,6 @@ static int apply_joined(struct groups *groups, struct group *group, const struct
 
     err = state_set_member(groups, group, &record->info, known != NULL ? known->joined_in : group->generation, &member);
     group->empty_since_ms = 0;
-    group->is_unassigned = true;
     return err;
 }
 
@@ -44,7 +43,6 @@ static int apply_left(struct groups *groups, struct group *group, struct group_m
     state_drop_member(groups, member);
     state_tidy_lines(groups, group);
     if (group->member_count == 0) group->empty_since_ms = record->time_ms;
-    group->is_unassigned = true;
     return 0;
 }
 
@@ -80,7 +78,6 @@ static int apply_assigned(struct groups *groups, struct group *group, const stru
     if (record->generation <= group->generation) return MESH_ECORRUPT;
     group->generation = record->generation;
     group->strategy = record->strategy;
-    group->is_unassigned = false;
     clear_targets(groups, group);
     while (group_items_next(&items, &item)) {
         struct group_line *line;

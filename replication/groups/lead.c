@@ -26,7 +26,9 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
 
     group->is_dirty = false;
     group->imaged_in = lead->groups->checkpoint;
-    if (group->is_unassigned || GROUP_DEFECT(lead->groups, FAILOVER_REBALANCES)) lead_mark(lead, group); /* owed by the leader before */
+    /* The leader before may have died between a join, or a topic's growth, and the generation that it would have brought. A look that finds all as it
+     * should be writes nothing. */
+    if (group->member_count > 0) lead_mark(lead, group);
     for (struct group_member *member = group->first; member != NULL && err == 0; member = member->next) {
         member->looked_at = 0;
         member->watched_ms = 0;
@@ -51,6 +53,7 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     lead->epoch = epoch;
     lead->next_lsn = lead->first_lsn = log_end;
     /* A checkpoint that was under way is begun again when there is reason. */
+    lead->assigns_anew = GROUP_DEFECT(groups, FAILOVER_REBALANCES);
     lead->bytes_since_checkpoint = groups->has_log_start ? 0 : limits->checkpoint_bytes_min / 2;
     if (is_unclean) err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED});
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL && err == 0; node = map_iterate(&groups->by_name, node))

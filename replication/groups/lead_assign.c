@@ -290,7 +290,7 @@ static int assign(struct group_lead *lead, struct group *group, uint64_t now_ms)
     int err = list_members(&plan);
 
     if (err == 0) err = list_wants(lead, &plan);
-    if (GROUP_DEFECT(lead->groups, FAILOVER_REBALANCES) && err == 0)
+    if (lead->assigns_anew && err == 0)
         for (uint32_t t = 0; t < plan.topic_count; t++)
             memset(plan.topics[t].owners, 0, plan.topics[t].partition_count * sizeof(uint32_t));
     if (err == 0) err = assign_partitions(strategy, plan.wants, plan.member_count, plan.topics, plan.topic_count);
@@ -316,5 +316,6 @@ int lead_assign_dirty(struct group_lead *lead, uint64_t now_ms)
         /* More than one record holds: it stays as it was, and the next change tries again. */
         if (err != 0 && err != MESH_ETOOLARGE && err != MESH_EFULL) return err;
     }
+    lead->assigns_anew = false;
     return 0;
 }

@@ -28,6 +28,7 @@ struct group_lead {
     uint64_t expiry_due_ms;
     uint64_t bytes_since_checkpoint;
     bool is_checkpointing;
+    bool assigns_anew; /* the defect FAILOVER_REBALANCES */
     int broken;
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;

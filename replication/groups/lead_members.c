@@ -209,7 +209,8 @@ bool group_lead_work(struct group_lead *lead, struct slice name, struct slice id
             bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
 
             if (!is_mine && !is_meant) continue;
-            ret_work->kind = is_mine ? is_meant ? GROUP_WORK_HOLD : GROUP_WORK_RELEASE : slot->owner == 0 ? GROUP_WORK_CLAIM : GROUP_WORK_WAIT;
+            ret_work->kind = is_mine ? is_meant ? GROUP_WORK_HOLD : GROUP_WORK_RELEASE : GROUP_WORK_WAIT;
+            if (!is_mine && (slot->owner == 0 || GROUP_DEFECT(lead->groups, RELEASE_NOT_AWAITED))) ret_work->kind = GROUP_WORK_CLAIM;
             ret_work->topic = line->topic;
             ret_work->partition = cursor->partition++;
             cursor->line = line;

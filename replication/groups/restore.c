@@ -35,7 +35,6 @@ static int apply_image(struct groups *groups, const struct group_record *record)
     group->generation = record->generation;
     group->reset_epoch = record->reset_epoch;
     group->empty_since_ms = record->time_ms;
-    group->is_unassigned = true;
     return 0;
 }
 

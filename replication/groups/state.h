@@ -55,7 +55,6 @@ struct group {
     enum group_strategy strategy;
     uint32_t generation, reset_epoch, member_count, line_count, cell_count;
     uint64_t empty_since_ms;
-    bool is_unassigned; /* members came or went since the last generation: a new leader looks whether one is owed. Not in images: a look costs little */
     uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
     /* The leader's alone. */
     uint32_t imaged_in; /* number of the checkpoint that has its image, or saw it begin */

@@ -107,18 +107,29 @@ static void note(void *arg, const struct group_event *event)
 
 static void lead(struct group_rig *rig, bool is_unclean)
 {
+#ifdef MESH_TEST_SWITCHES
+    /* A defect of who follows: the leader has its own commits. */
+    if (rig->defect == GROUP_DEFECT_OFFSETS_BY_CHECKPOINT) groups_bring_back(rig->replicas[rig->leader], GROUP_DEFECT_NONE);
+#endif
     MESH_ASSERT(group_lead_new(rig->replicas[rig->leader], &rig->catalog, &rig->limits, rig->epoch, rig->log_end, is_unclean, rig->now_ms, &rig->lead) == 0);
 }
 
 void rig_init(struct group_rig *rig)
 {
+    rig_init_with(rig, GROUP_DEFECT_NONE);
+}
+
+void rig_init_with(struct group_rig *rig, enum group_defect defect)
+{
     memset(rig, 0, sizeof(*rig));
+    rig->defect = defect;
     rig->catalog = (struct group_catalog){find, find_by_name, next, zone_number, log_end, rig};
     group_limits_init(&rig->limits);
     rig->ends = GROUP_LOG_END_UNKNOWN;
     rig->now_ms = 1000;
     rig->wall_ms = 1700000000000;
     rig->epoch = 1;
+    rig->processing_limit_ms = 60000;
     for (int i = 0; i < RIG_REPLICAS; i++)
         fresh(rig, i);
     lead(rig, false);
@@ -269,7 +280,7 @@ int rig_join_as(struct group_rig *rig, const char *group, const struct rig_membe
                                      .zone = text(member->zone),
                                      .pattern = text(member->pattern),
                                      .session_timeout_ms = 10000,
-                                     .processing_limit_ms = 60000,
+                                     .processing_limit_ms = rig->processing_limit_ms,
                                      .strategy = member->strategy};
     struct buffer names = BUFFER_INIT;
     int err;

@@ -37,7 +37,8 @@ struct group_rig {
     size_t topic_count;
     uint64_t ends; /* what log_end() answers */
     uint64_t now_ms, wall_ms, deadline_ms;
-    enum group_defect defect, follower_defect;
+    uint32_t processing_limit_ms; /* of who joins */
+    enum group_defect defect; /* of every replica that is made from now on; rig_init_with() */
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;
     uint32_t events[4]; /* by kind */
@@ -46,11 +47,12 @@ struct group_rig {
 };
 
 void rig_init(struct group_rig *rig); /* broker 0 leads; no topics; everything is replicated at once */
+void rig_init_with(struct group_rig *rig, enum group_defect defect);
 void rig_deinit(struct group_rig *rig);
 void rig_topic(struct group_rig *rig, const char *name, uint32_t partition_count); /* new, or another count */
 struct uuid rig_topic_id(const struct group_rig *rig, const char *name);
 
-/* The outbox goes to the log of the leader; followers apply up to `lag` records less than all (0: all). */
+/* The outbox goes to the leader's log; a follower applies what lies below `upto`. */
 void rig_append(struct group_rig *rig);
 void rig_follow(struct group_rig *rig, int replica, uint64_t upto);
 void rig_replicate(struct group_rig *rig); /* append, everybody follows */

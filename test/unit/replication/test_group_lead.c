@@ -495,6 +495,18 @@ START_TEST(an_unclean_election_fences_all_claims)
 }
 END_TEST
 
+/* Found by test_group_model: what the old leader had heard of topics was soft, and died with it. */
+START_TEST(a_topic_that_grew_just_before_a_failover_is_assigned)
+{
+    rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    rig_topic(&rig, "orders", 6);
+    rig_failover(&rig, 1, false);
+    rig_settle(&rig);
+    ck_assert_uint_eq(held_of("a"), 6);
+}
+END_TEST
+
 /* Offsets, members, claims, resets: and the log starts at a checkpoint, while commits go on between its pieces. */
 START_TEST(a_log_may_start_at_a_checkpoint)
 {
@@ -554,6 +566,7 @@ int main(void)
     tcase_add_test(tcase, a_group_that_is_long_empty_is_forgotten);
     tcase_add_test(tcase, a_failover_loads_nothing_and_rebalances_nobody);
     tcase_add_test(tcase, a_release_that_was_asked_for_is_asked_for_by_the_next_leader);
+    tcase_add_test(tcase, a_topic_that_grew_just_before_a_failover_is_assigned);
     tcase_add_test(tcase, an_unclean_election_fences_all_claims);
     tcase_add_test(tcase, a_log_may_start_at_a_checkpoint);
     suite_add_tcase(suite, tcase);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RUNS  150
+#define RUNS  60
 #define STEPS 1500
 
 static struct group_model_result total;

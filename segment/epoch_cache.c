@@ -175,6 +175,14 @@ void epoch_cache_truncate_start(struct epoch_cache *cache, uint64_t offset)
     shrink(cache);
 }
 
+void epoch_cache_restart(struct epoch_cache *cache, uint64_t offset, int32_t epoch)
+{
+    epoch_cache_deinit(cache);
+    if (epoch < 0 || offset == 0) return;
+    cache->entries.one = (struct epoch_entry){.start_offset = offset - 1, .epoch = epoch};
+    cache->count = 1;
+}
+
 /* ---- the snapshot ---- */
 
 int epoch_cache_encode(const struct epoch_cache *cache, struct buffer *to)

@@ -68,6 +68,9 @@ void epoch_cache_truncate_end(struct epoch_cache *cache, uint64_t offset);
  * A log that retention has emptied still knows what its last record was: a follower's history, and a quorum's choice, hang on that. */
 void epoch_cache_truncate_start(struct epoch_cache *cache, uint64_t offset);
 
+/* The log is empty and goes on at offset, behind a record of this epoch; -1: of none, or it is not known. */
+void epoch_cache_restart(struct epoch_cache *cache, uint64_t offset, int32_t epoch);
+
 /* Appends the snapshot. Errors: MESH_ENOMEM (*to is unchanged). */
 int epoch_cache_encode(const struct epoch_cache *cache, struct buffer *to);
 

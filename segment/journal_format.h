@@ -40,10 +40,20 @@ struct journal_entry_header {
     uint32_t partition;
     uint64_t base_offset, next_offset;
     uint64_t segment_base_offset; /* the segment file that base_offset belongs to, and where in it */
-    uint32_t segment_position;
+    uint32_t segment_position;    /* RESTART: journal_restart_position() */
     uint32_t size;       /* bytes of batches that follow */
     uint32_t prefix_crc; /* CRC-32C over the first RECORD_BATCH_CRC_START bytes of each batch, in order */
 };
+
+/* A RESTART belongs to no place in a segment. It says the epoch of the record before its offset there (-1: none, or not known). */
+static inline uint32_t journal_restart_position(int32_t epoch)
+{
+    return (uint32_t)epoch + 1;
+}
+static inline int32_t journal_restart_epoch(const struct journal_entry_header *header)
+{
+    return header->segment_position > INT32_MAX ? -1 : (int32_t)header->segment_position - 1;
+}
 
 void journal_frame_encode(const struct journal_frame_header *header, uint8_t to[JOURNAL_FRAME_HEADER_SIZE]);
 

@@ -276,6 +276,11 @@ int32_t plog_last_epoch(const struct plog *plog)
     return epoch_cache_last_epoch(&plog->epochs);
 }
 
+int32_t plog_epoch_at(const struct plog *plog, uint64_t offset)
+{
+    return epoch_cache_epoch_at(&plog->epochs, offset);
+}
+
 uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch)
 {
     uint64_t end_offset = epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);

@@ -56,6 +56,14 @@ void plog_truncation_cancel(struct plog *plog)
 
 /* ---- records ---- */
 
+static uint32_t position_of(const struct plog_truncation *truncation, enum journal_entry_type type)
+{
+    const struct segment_file *segment = plog_active_segment(truncation->plog);
+
+    if (type == JOURNAL_ENTRY_RESTART) return journal_restart_position(truncation->restart_epoch);
+    return segment != NULL && type == JOURNAL_ENTRY_RESET ? segment->size : 0;
+}
+
 /* Puts a record for this step into the forming batch. When there is no memory for it now, the next step tries
  * again. */
 static void add_record(struct plog_truncation *truncation, enum journal_entry_type type)
@@ -71,7 +79,7 @@ static void add_record(struct plog_truncation *truncation, enum journal_entry_ty
         .base_offset = offset,
         .next_offset = offset,
         .segment_base_offset = segment != NULL ? segment->base_offset : offset,
-        .segment_position = segment != NULL && type == JOURNAL_ENTRY_RESET ? segment->size : 0,
+        .segment_position = position_of(truncation, type),
     };
     uint32_t position;
 
@@ -149,7 +157,7 @@ static void cut_books(struct plog *plog, uint64_t offset)
 }
 
 /* The log holds nothing any more and goes on elsewhere. */
-static void restart_books(struct plog *plog, uint64_t offset)
+static void restart_books(struct plog *plog, uint64_t offset, int32_t epoch)
 {
     plog->cut_count++;
     plog->start_offset = plog->end_offset = offset;
@@ -159,7 +167,7 @@ static void restart_books(struct plog *plog, uint64_t offset)
     while (plog->hole_count > 0)
         plog_drop_hole(plog, plog->hole_count - 1);
     plog->was_restarted = true;
-    epoch_cache_deinit(&plog->epochs);
+    epoch_cache_restart(&plog->epochs, offset, epoch);
     producer_table_deinit(&plog->producers);
     plog->store->is_manifest_stale = true;
     plog_notify(plog);
@@ -203,7 +211,7 @@ static int cut_memory(struct plog_truncation *truncation, struct truncate_job *j
     }
     if (truncation->is_restart) {
         cut_books(plog, plog->start_offset);
-        restart_books(plog, truncation->restart_offset);
+        restart_books(plog, truncation->restart_offset, truncation->restart_epoch);
         return 0;
     }
     cut_segment(plog, plog_active_segment(plog), truncation->cut);
@@ -464,7 +472,7 @@ int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *
     return 0;
 }
 
-int plog_restart(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user)
+int plog_restart(struct plog *plog, uint64_t offset, int32_t epoch, plog_done_fn *done, void *user)
 {
     struct plog_truncation *truncation;
     int err;
@@ -476,8 +484,9 @@ int plog_restart(struct plog *plog, uint64_t offset, plog_done_fn *done, void *u
     if (err != 0) return err;
     truncation->is_restart = true;
     truncation->restart_offset = offset;
+    truncation->restart_epoch = offset == 0 ? -1 : epoch;
     if (plog->segment_count == 0) { /* nothing to cut: the log has no file */
-        restart_books(plog, offset);
+        restart_books(plog, offset, truncation->restart_epoch);
         truncation->step = TRUNCATION_RESET;
     }
     start_truncation(truncation);

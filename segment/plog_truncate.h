@@ -17,6 +17,7 @@ struct plog_truncation {
     enum truncation_step step;
     uint64_t offset;
     uint64_t restart_offset; /* is_restart: where the emptied log goes on */
+    int32_t restart_epoch;   /* is_restart: of the record before that; -1: none, or not known */
     uint64_t ticket;       /* of the record under way; 0: it has not found room yet */
     struct plog_place cut; /* where in the segment that then is the last one */
     plog_done_fn *done;

@@ -193,13 +193,14 @@ static void cut_to_reset(struct work *work, const struct journal_entry_header *r
 }
 
 /* The log was emptied, durably, before the record was written: what the files hold is newer. */
-static void begin_anew(struct work *work, uint64_t offset)
+static void begin_anew(struct work *work, const struct journal_entry_header *restart)
 {
     struct manifest_log *log = work->log;
+    uint64_t offset = restart->base_offset;
 
     log->segment_count = log->hole_count = 0;
     log->start_offset = log->end_offset = log->acked_offset = log->high_watermark = offset;
-    epoch_cache_deinit(&log->epochs);
+    epoch_cache_restart(&log->epochs, offset, journal_restart_epoch(restart));
     producer_table_deinit(&log->producers);
 }
 
@@ -256,7 +257,7 @@ static void apply_resets(struct work *work)
     if (last == 0) return;
     work->first_entry = last - 1;
     work->has_reset = true;
-    if (restart > 0 && is_news(&entries[restart - 1])) begin_anew(work, entries[restart - 1].entry.header.base_offset);
+    if (restart > 0 && is_news(&entries[restart - 1])) begin_anew(work, &entries[restart - 1].entry.header);
     if (last != restart && is_news(&entries[last - 1])) cut_to_reset(work, &entries[last - 1].entry.header);
 }
 

@@ -135,10 +135,12 @@ uint64_t store_last_ticket(const struct store *store);
 
 /* ---- leader epochs ---- */
 
-/* Epoch of the batch before the log's end, also when retention has taken it; -1: there was none since the log began or was restarted. And
+/* Epoch of the batch before the log's end, also when retention has taken it; -1: there was none, or a restart did not say. And
  * the end offset of the largest epoch <= asked (KIP-101, KIP-279): its epoch in *ret_epoch (-1: none is known) and the end offset returned. */
 int32_t plog_last_epoch(const struct plog *plog);
 uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *ret_epoch);
+/* Of the record at `offset`, which may be the one before the log's start; -1: not known. */
+int32_t plog_epoch_at(const struct plog *plog, uint64_t offset);
 
 /* ---- read ---- */
 
@@ -197,10 +199,11 @@ typedef void plog_done_fn(void *user, int error);
 int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
 
 /* Drops everything the log holds, and has it go on at `offset`, wherever that is: its leader no longer has what would come next here.
+ * `epoch` is that of the record before it, and is the log's last epoch from then on; -1: there is none, or it is not known.
  * Otherwise like plog_truncate(); a crash in between leaves the old log, or one that is empty, at 0,
  * at its old start, or at `offset`. Errors: MESH_ESTORAGE,
  * MESH_EAGAIN (a truncation is under way), MESH_ENOMEM. */
-int plog_restart(struct plog *plog, uint64_t offset, plog_done_fn *done, void *user);
+int plog_restart(struct plog *plog, uint64_t offset, int32_t epoch, plog_done_fn *done, void *user);
 
 /* ---- turning the crank ---- */
 

@@ -14,7 +14,7 @@ struct replica_report {
     int32_t node_id;
     uint64_t broker_epoch; /* the life that reports */
     int32_t leader_epoch;  /* of the partition in the image that it reports from */
-    int32_t last_epoch;    /* leader epoch of its last record; -1: its log is empty */
+    int32_t last_epoch;    /* leader epoch of its last record; -1: there never was one, or it is not known */
     int64_t end;           /* its durable log end */
 };
 

@@ -3,14 +3,25 @@
 #include "replication/partition/replica_peers.h"
 #include "replication/partition/sink.h"
 
-static enum replica_cut_verdict begin_cut(struct replica *replica, uint64_t offset, bool is_reset, bool is_committed)
+static enum replica_cut_verdict begin_cut(struct replica *replica, uint64_t offset)
 {
     MESH_ASSERT(!replica->is_cutting);
     replica->epoch_start = offset;
     replica->is_cutting = true;
-    replica->is_cut_reset = is_reset;
-    replica->is_cut_committed = is_committed;
+    replica->is_cut_reset = false;
+    replica->is_cut_committed = offset < replica->partition.high_watermark;
     replica_due(replica, REPLICA_TODO_CUT);
+    return REPLICA_CUT_BEGINS;
+}
+
+/* The epoch of the record before goes along: an empty log that does not know it would look older than it is to whoever chooses a leader by
+ * (last epoch, end). */
+static enum replica_cut_verdict begin_anew(struct replica *replica, struct replica_log_start start, bool is_committed)
+{
+    begin_cut(replica, start.offset);
+    replica->is_cut_reset = true;
+    replica->is_cut_committed = is_committed;
+    replica->cut_epoch = start.epoch;
     return REPLICA_CUT_BEGINS;
 }
 
@@ -22,27 +33,27 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 /* The common history ends at the latest where the epoch ends that both have, in either log (KIP-279). An epoch that is known here but
  * has no record ends at the log's end: cutting there drops the epoch, and that is progress too (KAFKA-10706). */
 enum replica_cut_verdict replica_diverged(struct replica *replica, struct replica_epoch_end end, struct replica_epoch_end ours,
-                                          int32_t last_epoch, uint64_t leader_log_start)
+                                          int32_t last_epoch, struct replica_log_start start)
 {
     const struct partition *partition = &replica->partition;
     uint64_t offset = smaller(smaller(end.offset, ours.offset), partition->log_end);
 
     if (end.epoch < 0 || end.epoch > last_epoch) return REPLICA_CUT_NOTHING; /* that is no epoch to compare by */
     if (REPLICA_DEFECT(replica, ONE_ROUND)) offset = smaller(end.offset, partition->log_end);
-    if (offset < partition->log_start) return begin_cut(replica, leader_log_start, true, offset < partition->high_watermark);
+    if (offset < partition->log_start) return begin_anew(replica, start, offset < partition->high_watermark);
     if (offset == partition->log_end && last_epoch <= end.epoch) return REPLICA_CUT_NOTHING;
     if (offset == partition->log_end && REPLICA_DEFECT(replica, EMPTY_EPOCH_STAYS)) return REPLICA_CUT_AGAIN;
-    return begin_cut(replica, offset, false, offset < partition->high_watermark);
+    return begin_cut(replica, offset);
 }
 
 /* Nothing of what is here is wanted, or can be compared. In an orderly life that is all below what the leader keeps. */
-enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, uint64_t leader_log_start)
+enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, struct replica_log_start start)
 {
     const struct partition *partition = &replica->partition;
 
-    if (last_epoch < 0 && partition->log_start == partition->log_end && partition->log_end == leader_log_start)
+    if (last_epoch == start.epoch && partition->log_start == partition->log_end && partition->log_end == start.offset)
         return REPLICA_CUT_NOTHING;
-    return begin_cut(replica, leader_log_start, true, leader_log_start < partition->high_watermark);
+    return begin_anew(replica, start, start.offset < partition->high_watermark);
 }
 
 bool replica_is_following(const struct replica *replica)
@@ -53,7 +64,7 @@ bool replica_is_following(const struct replica *replica)
 bool replica_give_up(struct replica *replica, uint64_t offset)
 {
     if (replica->role != REPLICA_FOLLOWER || replica->is_cutting) return false;
-    begin_cut(replica, offset, false, offset < replica->partition.high_watermark);
+    begin_cut(replica, offset);
     if (replica->slot != NULL) sink_gives_up(replica->slot);
     return true;
 }
@@ -61,7 +72,8 @@ bool replica_give_up(struct replica *replica, uint64_t offset)
 void replica_get_cut(const struct replica *replica, struct replica_cut *ret_cut)
 {
     MESH_ASSERT(replica->is_cutting);
-    *ret_cut = (struct replica_cut){replica->epoch_start, replica->is_cut_reset, replica->is_cut_committed};
+    *ret_cut = (struct replica_cut){replica->epoch_start, replica->is_cut_reset ? replica->cut_epoch : -1, replica->is_cut_reset,
+                                    replica->is_cut_committed};
 }
 
 void replica_cut_done(struct replica *replica, const struct partition_positions *positions)

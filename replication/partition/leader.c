@@ -242,12 +242,14 @@ static enum stream_reason check_identity(struct replica *replica, const struct r
 }
 
 /* R2. What ends before ours begins is not wanted; and where no epoch is known to both, nothing can be compared: then the follower begins
- * anew, which loses nothing that this leader has. */
+ * anew, which loses nothing that this leader has. So does one that has nothing and does not know behind which epoch it begins, unless that
+ * is not known here either: then it knows it. */
 static enum replica_answer compare_histories(const struct partition *partition, const struct stream_message *attach,
-                                             struct replica_epoch_end end)
+                                             struct replica_epoch_end end, int32_t start_epoch)
 {
     if (attach->log_end < partition->log_start) return REPLICA_RESET;
-    if (attach->last_epoch < 0 && attach->log_start == attach->log_end && attach->log_end <= partition->log_end) return REPLICA_ACCEPTED;
+    if (attach->last_epoch < 0 && attach->log_start == attach->log_end && attach->log_end == partition->log_start && start_epoch < 0)
+        return REPLICA_ACCEPTED;
     if (end.epoch < 0 || attach->last_epoch < 0) return REPLICA_RESET;
     return end.epoch < attach->last_epoch || end.offset < attach->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
 }
@@ -265,14 +267,14 @@ static bool has_lost(struct replica *replica, struct replica_peer *peer, const s
 }
 
 void replica_judge_attach(struct replica *replica, int32_t node_id, const struct stream_message *attach,
-                          struct replica_epoch_end end, struct replica_judgement *ret_judgement)
+                          struct replica_epoch_end end, int32_t start_epoch, struct replica_judgement *ret_judgement)
 {
     struct replica_peer *peer = find_peer(replica, node_id);
     enum stream_reason reason = check_identity(replica, peer, attach);
 
     *ret_judgement = (struct replica_judgement){REPLICA_REJECTED, reason, NULL};
     if (reason != STREAM_REASON_NONE) return;
-    ret_judgement->answer = compare_histories(&replica->partition, attach, end);
+    ret_judgement->answer = compare_histories(&replica->partition, attach, end, start_epoch);
     if (REPLICA_DEFECT(replica, UNRECONCILED_COUNTED) && attach->durable <= replica->partition.log_end)
         replica_peer_acked(replica, peer, attach->written, attach->durable);
     if (ret_judgement->answer != REPLICA_ACCEPTED) return;

@@ -46,6 +46,13 @@ static void put_leader_state(struct codec_writer *writer, const struct stream_me
     codec_put_varint(writer, message->log_start);
 }
 
+/* To whom may have to begin anew there. */
+static void put_leader_start(struct codec_writer *writer, const struct stream_message *message)
+{
+    put_leader_state(writer, message);
+    codec_put_zigzag(writer, message->start_epoch);
+}
+
 static void put_body(struct codec_writer *writer, const struct stream_message *message)
 {
     switch (message->type) {
@@ -61,10 +68,10 @@ static void put_body(struct codec_writer *writer, const struct stream_message *m
         put_leader_state(writer, message);
         codec_put_varint(writer, message->size);
         break;
-    case STREAM_MARK:
-    case STREAM_RESET: put_leader_state(writer, message); break;
+    case STREAM_MARK: put_leader_state(writer, message); break;
+    case STREAM_RESET: put_leader_start(writer, message); break;
     case STREAM_DIVERGED:
-        put_leader_state(writer, message);
+        put_leader_start(writer, message);
         codec_put_zigzag(writer, message->last_epoch);
         codec_put_varint(writer, message->end_offset);
         break;
@@ -104,7 +111,7 @@ static uint64_t get_offset(struct codec_reader *reader)
     return codec_get_bounded(reader, STREAM_OFFSET_MAX);
 }
 
-static int32_t get_last_epoch(struct codec_reader *reader)
+static int32_t get_epoch_or_none(struct codec_reader *reader)
 {
     int32_t epoch = codec_get_int32(reader);
 
@@ -122,7 +129,7 @@ static void get_attach(struct codec_reader *reader, struct stream_message *messa
     message->log_end = get_offset(reader);
     message->written = get_offset(reader);
     message->durable = get_offset(reader);
-    message->last_epoch = get_last_epoch(reader);
+    message->last_epoch = get_epoch_or_none(reader);
     if (message->log_start > message->log_end || message->written > message->log_end || message->durable > message->written)
         reader->is_bad = true;
     if (message->last_epoch > message->leader_epoch) reader->is_bad = true;
@@ -134,6 +141,14 @@ static void get_leader_state(struct codec_reader *reader, struct stream_message 
     message->high_watermark = get_offset(reader);
     message->log_start = get_offset(reader);
     if (message->log_start > message->high_watermark) reader->is_bad = true;
+}
+
+static void get_leader_start(struct codec_reader *reader, struct stream_message *message)
+{
+    get_leader_state(reader, message);
+    message->start_epoch = get_epoch_or_none(reader);
+    if (message->start_epoch > message->leader_epoch) reader->is_bad = true;
+    if (message->log_start == 0 && message->start_epoch != -1) reader->is_bad = true; /* nothing is before the first record */
 }
 
 /* The rest of the batches is in packets to come: then this packet ends with what there is of them. */
@@ -175,11 +190,11 @@ static void get_body(struct codec_reader *reader, struct stream_message *message
         get_leader_state(reader, message);
         get_batches(reader, message);
         break;
-    case STREAM_MARK:
-    case STREAM_RESET: get_leader_state(reader, message); break;
+    case STREAM_MARK: get_leader_state(reader, message); break;
+    case STREAM_RESET: get_leader_start(reader, message); break;
     case STREAM_DIVERGED:
-        get_leader_state(reader, message);
-        message->last_epoch = get_last_epoch(reader);
+        get_leader_start(reader, message);
+        message->last_epoch = get_epoch_or_none(reader);
         message->end_offset = get_offset(reader);
         if (message->last_epoch < 0 || message->last_epoch > message->leader_epoch) reader->is_bad = true;
         break;

@@ -9,7 +9,7 @@
 #include "base/codec.h"
 #include "base/uuid.h"
 
-#define STREAM_PACKET_VERSION 1
+#define STREAM_PACKET_VERSION 2
 #define STREAM_PACKET_MAX     (16u << 20) /* bytes, with its version: what a frame of the channel can carry */
 #define STREAM_DATA_MAX       (65u << 20) /* bytes of batches behind one DATA: one batch may be as long as a topic allows, 64 MiB */
 #define STREAM_HEAD_MAX       96u         /* bytes that any message takes without its batches, at most */
@@ -26,7 +26,7 @@ enum stream_message_type {
     STREAM_DATA = 16,     /* batches, in order, from the follower's end on */
     STREAM_MARK = 17,     /* high watermark and log start, without data; answers an ATTACH that has nothing to catch up with */
     STREAM_DIVERGED = 18, /* the follower's log leaves the leader's: cut, and attach again */
-    STREAM_RESET = 19,    /* nothing of the follower's log is wanted, or can be compared: empty it, begin at log_start, attach again */
+    STREAM_RESET = 19,    /* nothing of the follower's log is wanted, or can be compared: empty it, begin at log_start, behind a record of start_epoch, attach again */
     STREAM_REJECT = 20,   /* the ATTACH cannot be served, or no longer */
     STREAM_MORE = 21,     /* the next bytes of a batch that did not fit into its DATA's packet */
 };
@@ -67,6 +67,7 @@ struct stream_message {
     uint64_t log_end;                  /* ATTACH */
     uint64_t written, durable;         /* ATTACH, ACK: durable <= written <= the end */
     int32_t last_epoch;                /* ATTACH: of its last batch, -1: it has none. DIVERGED: >= 0, see end_offset */
+    int32_t start_epoch;               /* DIVERGED, RESET: of the record before log_start, which is not there any more; -1: none, or not known */
     uint64_t high_watermark;           /* DATA, MARK, DIVERGED, RESET: the leader's */
     uint64_t end_offset;               /* DIVERGED: where last_epoch, the largest <= the follower's, ends in the leader's log */
     uint64_t credit;                   /* CREDIT: bytes, > 0 */

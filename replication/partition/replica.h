@@ -91,6 +91,7 @@ struct replica {
     bool is_cut_committed : 1;   /* ... below the high watermark: what was committed once is lost here */
     bool wants_confirmation : 1; /* quorum: the coordinator waits for an ALTER, though it should change nothing */
     bool has_confirmed : 1;      /* ... which was asked for */
+    int32_t cut_epoch;           /* is_cut_reset: of the record before epoch_start; -1: none, or not known */
 #ifdef MESH_TEST_SWITCHES
     uint32_t defects;
 #endif
@@ -203,6 +204,7 @@ void replica_alter_done(struct replica *replica, const struct replica_alter *alt
 
 struct replica_cut {
     uint64_t offset; /* the log is to end here (rounded down to a batch), or to be empty and begin here */
+    int32_t epoch; /* is_reset: of the record before `offset`, which the log is to remember; -1: none, or not known */
     bool is_reset;
     bool is_committed; /* below the high watermark: an event to be told, data that were acknowledged may be lost */
 };

@@ -62,13 +62,18 @@ struct replica_judgement {
     enum stream_reason reason; /* rejected */
     struct replica_peer *peer; /* accepted */
 };
-/* `end`: of the largest epoch <= attach->last_epoch in this log. */
+/* `end`: of the largest epoch <= attach->last_epoch in this log; `start_epoch`: of the record before its start. */
 struct replica_epoch_end {
     int32_t epoch;
     uint64_t offset;
 };
+/* Where the leader's log begins, and behind a record of which epoch; -1: of none, or it is not known. */
+struct replica_log_start {
+    uint64_t offset;
+    int32_t epoch;
+};
 void replica_judge_attach(struct replica *replica, int32_t node_id, const struct stream_message *attach,
-                          struct replica_epoch_end end, struct replica_judgement *ret_judgement);
+                          struct replica_epoch_end end, int32_t start_epoch, struct replica_judgement *ret_judgement);
 /* It follows from now on, or holds more than before. Not less: the source has seen to that. */
 void replica_peer_acked(struct replica *replica, struct replica_peer *peer, uint64_t written, uint64_t durable);
 
@@ -85,9 +90,9 @@ enum replica_cut_verdict { REPLICA_CUT_BEGINS, REPLICA_CUT_NOTHING, REPLICA_CUT_
 /* The leader's history leaves ours after `end` (ours: of the largest epoch <= end.epoch in this log). NOTHING: there is nothing to
  * cut, so the leader cannot be telling the truth. */
 enum replica_cut_verdict replica_diverged(struct replica *replica, struct replica_epoch_end end, struct replica_epoch_end ours,
-                                          int32_t last_epoch, uint64_t leader_log_start);
+                                          int32_t last_epoch, struct replica_log_start start);
 void replica_consider_report(struct replica *replica);
-enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, uint64_t leader_log_start);
+enum replica_cut_verdict replica_must_reset(struct replica *replica, int32_t last_epoch, struct replica_log_start start);
 void replica_adopt(struct replica *replica, uint64_t high_watermark, uint64_t leader_log_start); /* never before a cut is done (R3) */
 
 #endif

@@ -18,7 +18,7 @@
 struct sink_ops {
     void (*identify)(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition);
     /* Of the record before its log's end, also when that one was trimmed away (a quorum's choice hangs on it); -1: there never was one,
-     * or not since the log was emptied. */
+     * or it is not known since the log was emptied. */
     int32_t (*last_epoch)(void *user, const struct replica *replica);
     uint64_t (*epoch_end)(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch); /* as in source.h */
 };

@@ -161,6 +161,11 @@ static int begin_cut(struct sink *sink, struct sink_slot *slot, enum replica_cut
     return 0;
 }
 
+static struct replica_log_start start_of(const struct stream_message *message)
+{
+    return (struct replica_log_start){message->log_start, message->start_epoch};
+}
+
 static int take_diverged(struct sink *sink, const struct stream_message *message)
 {
     const struct replica_epoch_end theirs = {message->last_epoch, message->end_offset};
@@ -177,7 +182,7 @@ static int take_diverged(struct sink *sink, const struct stream_message *message
 #endif
     ours.offset = sink->ops->epoch_end(sink->user, slot->replica, theirs.epoch, &ours.epoch);
     return begin_cut(sink, slot,
-                     replica_diverged(slot->replica, theirs, ours, sink->ops->last_epoch(sink->user, slot->replica), message->log_start));
+                     replica_diverged(slot->replica, theirs, ours, sink->ops->last_epoch(sink->user, slot->replica), start_of(message)));
 }
 
 static int take_reset(struct sink *sink, const struct stream_message *message)
@@ -187,7 +192,7 @@ static int take_reset(struct sink *sink, const struct stream_message *message)
 
     if (err != 0 || slot == NULL) return err;
     if (slot->state != SINK_SLOT_ATTACHING && slot->state != SINK_SLOT_FOLLOWING) return lie(sink, STREAM_LIE_UNASKED);
-    return begin_cut(sink, slot, replica_must_reset(slot->replica, sink->ops->last_epoch(sink->user, slot->replica), message->log_start));
+    return begin_cut(sink, slot, replica_must_reset(slot->replica, sink->ops->last_epoch(sink->user, slot->replica), start_of(message)));
 }
 
 static int take_reject(struct sink *sink, const struct stream_message *message)

@@ -171,7 +171,8 @@ static void answer_attach(struct source *source, struct replica *replica, const 
     struct stream_message message = message_to(replica, STREAM_REJECT, attach->slot, attach->session);
 
     end.offset = source->ops->epoch_end(source->user, replica, attach->last_epoch, &end.epoch);
-    replica_judge_attach(replica, source->node_id, attach, end, &judgement);
+    message.start_epoch = source->ops->start_epoch(source->user, replica);
+    replica_judge_attach(replica, source->node_id, attach, end, message.start_epoch, &judgement);
     switch (judgement.answer) {
     case REPLICA_ACCEPTED:
         bind_peer(source, judgement.peer, attach);
@@ -322,6 +323,7 @@ static void send_reset(struct source *source, struct replica_peer *peer)
 {
     struct stream_message message = message_to(replica_of_peer(peer), STREAM_RESET, peer->slot, peer->session);
 
+    message.start_epoch = source->ops->start_epoch(source->user, replica_of_peer(peer));
     forget_peer(source, peer);
     say(source, &message);
 }

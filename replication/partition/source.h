@@ -27,6 +27,8 @@ struct source_ops {
     /* Where the largest epoch <= `epoch` ends in its log: as plog_epoch_end_offset(), where the record before the log's start counts, though
      * it was trimmed away. */
     uint64_t (*epoch_end)(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
+    /* Of the record before replica->partition.log_start, as far as the log remembers it; -1: none, or it does not. */
+    int32_t (*start_epoch)(void *user, const struct replica *replica);
     /* The follower gave up a partition: DAMAGED (what came from here), STORAGE (its own). May be NULL. */
     void (*complained)(void *user, struct replica *replica, int32_t node_id, enum stream_reason reason);
 };

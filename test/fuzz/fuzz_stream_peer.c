@@ -42,6 +42,12 @@ static uint64_t epoch_end(void *user, const struct replica *replica, int32_t epo
     return world->last_epoch_start;
 }
 
+static int32_t start_epoch(void *user, const struct replica *replica)
+{
+    (void)user;
+    return replica->partition.log_start == 0 ? -1 : 1;
+}
+
 static void identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition)
 {
     (void)user;
@@ -56,7 +62,7 @@ static int32_t last_epoch(void *user, const struct replica *replica)
     return ((struct world *)user)->last_epoch;
 }
 
-static const struct source_ops source_ops = {find, epoch_end, NULL};
+static const struct source_ops source_ops = {find, epoch_end, start_epoch, NULL};
 static const struct sink_ops sink_ops = {identify, last_epoch, epoch_end};
 
 static void say_positions(struct world *world)
@@ -82,9 +88,12 @@ static void cut(struct world *world)
 
     replica_get_cut(&world->replica, &what);
     MESH_ASSERT(what.is_reset || (what.offset >= world->start && what.offset <= world->end));
+    MESH_ASSERT(what.is_reset || what.epoch == -1);
     world->end = what.offset;
-    if (what.is_reset) world->start = what.offset;
-    if (what.is_reset || world->end <= world->last_epoch_start) {
+    if (what.is_reset) {
+        world->start = world->last_epoch_start = what.offset;
+        world->last_epoch = what.epoch;
+    } else if (world->end <= world->last_epoch_start) {
         world->last_epoch = world->end > world->start ? 1 : -1;
         world->last_epoch_start = world->start;
     }

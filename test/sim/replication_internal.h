@@ -60,6 +60,7 @@ static inline struct replication_replica *replication_of(const struct replica *r
 void replication_redo(struct replication_replica *replica, uint32_t todo, uint64_t after_ms);
 uint64_t replication_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
 int32_t replication_last_epoch(void *user, const struct replica *replica);
+int32_t replication_start_epoch(void *user, const struct replica *replica);
 void replication_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition);
 
 /* ---- replication_roles.c ---- */

@@ -85,6 +85,14 @@ int32_t replication_last_epoch(void *user, const struct replica *replica)
     return plog_last_epoch(replication_of(replica)->plog);
 }
 
+int32_t replication_start_epoch(void *user, const struct replica *replica)
+{
+    uint64_t start = replica->partition.log_start;
+
+    (void)user;
+    return start == 0 ? -1 : plog_epoch_at(replication_of(replica)->plog, start - 1);
+}
+
 void replication_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition)
 {
     (void)user;
@@ -194,7 +202,7 @@ static void cut(struct replication_replica *replica)
     replica->cut_count++;
     replica->process->is_store_touched = true;
     REPLICATION_HOOK(replica->process, cutting, replica, &what);
-    err = what.is_reset ? plog_restart(replica->plog, what.offset, on_cut, replica) : plog_truncate(replica->plog, what.offset, on_cut, replica);
+    err = what.is_reset ? plog_restart(replica->plog, what.offset, what.epoch, on_cut, replica) : plog_truncate(replica->plog, what.offset, on_cut, replica);
     if (err == 0 || err == MESH_ESTORAGE) return;
     replication_redo(replica, REPLICA_TODO_CUT, err == MESH_EAGAIN ? 1 : REPLICATION_DISK_WAIT_MS);
 }

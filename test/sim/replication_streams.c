@@ -287,7 +287,7 @@ static void complained(void *user, struct replica *replica, int32_t node_id, enu
     sim_trace(sim_host_sim(process->host), process->host, "broker %d gave a partition up: %s", node_id, stream_reason_text(reason));
 }
 
-static const struct source_ops source_ops = {find, replication_epoch_end, complained};
+static const struct source_ops source_ops = {find, replication_epoch_end, replication_start_epoch, complained};
 
 static void serve(struct lead *lead, const struct source_read *read, struct buffer *packet)
 {

@@ -17,12 +17,12 @@ void replica_log_deinit(struct replica_log *log)
     memset(log, 0, sizeof(*log));
 }
 
-void replica_log_empty(struct replica_log *log, uint64_t start)
+void replica_log_empty(struct replica_log *log, uint64_t start, int32_t floor_epoch)
 {
     log->first = log->count = log->stale_count = 0;
     log->start = log->end = log->written = log->durable = start;
     log->high_watermark = start;
-    log->floor_epoch = -1;
+    log->floor_epoch = floor_epoch;
 }
 
 void replica_log_append(struct replica_log *log, const struct record_batch_header *header, const uint8_t *bytes)

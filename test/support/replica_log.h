@@ -28,7 +28,7 @@ struct replica_log {
 
 void replica_log_init(struct replica_log *log);
 void replica_log_deinit(struct replica_log *log);
-void replica_log_empty(struct replica_log *log, uint64_t start); /* keeps the memory */
+void replica_log_empty(struct replica_log *log, uint64_t start, int32_t floor_epoch); /* keeps the memory */
 
 void replica_log_append(struct replica_log *log, const struct record_batch_header *header, const uint8_t *bytes);
 void replica_log_cut(struct replica_log *log, uint64_t offset); /* everything that is left is durable if it was */

@@ -520,7 +520,7 @@ static void begin(struct replica_mesh *mesh)
         broker->needed = broker->applied = 0;
         for (int p = 0; p < mesh->partition_count; p++) {
             broker->logs[p].high_watermark = 0;
-            replica_log_empty(&broker->logs[p], 0);
+            replica_log_empty(&broker->logs[p], 0, -1);
         }
         mesh_broker_boot(mesh, b);
         broker->is_registered = true;

@@ -47,6 +47,12 @@ static uint64_t epoch_end(void *user, const struct replica *replica, int32_t epo
     return replica_log_epoch_end(log_of(replica), epoch, ret_epoch);
 }
 
+static int32_t start_epoch(void *user, const struct replica *replica)
+{
+    (void)user;
+    return log_of(replica)->floor_epoch;
+}
+
 static struct replica *find(void *user, const struct uuid *topic_id, uint32_t partition)
 {
     struct mesh_broker *broker = user;
@@ -56,7 +62,7 @@ static struct replica *find(void *user, const struct uuid *topic_id, uint32_t pa
 }
 
 static const struct sink_ops sink_ops = {identify, last_epoch, epoch_end};
-static const struct source_ops source_ops = {find, epoch_end, NULL};
+static const struct source_ops source_ops = {find, epoch_end, start_epoch, NULL};
 
 /* ---- life ---- */
 
@@ -141,7 +147,7 @@ static void begin_anew(struct replica_mesh *mesh, int b, int p)
 
     mesh_trace(mesh, "b%d p%d: begins anew", b, p);
     replica_deinit(&broker->replicas[p]);
-    replica_log_empty(&broker->logs[p], 0);
+    replica_log_empty(&broker->logs[p], 0, -1);
     broker->cuts[p]++;
     replica_boot(mesh, b, p);
 }
@@ -261,7 +267,7 @@ void mesh_broker_cut_done(struct replica_mesh *mesh, int b, int p)
     replica_get_cut(&broker->replicas[p], &cut);
     broker->cuts[p]++;
     if (cut.is_reset)
-        replica_log_empty(log, cut.offset);
+        replica_log_empty(log, cut.offset, cut.epoch);
     else
         replica_log_cut(log, cut.offset);
     log->written = log->end;

@@ -36,7 +36,7 @@ static void wipe(struct replica_mesh *mesh, int b)
     crash(mesh, b, false);
     mesh->brokers[b].is_wiped = true;
     for (int p = 0; p < mesh->partition_count; p++)
-        replica_log_empty(&mesh->brokers[b].logs[p], 0);
+        replica_log_empty(&mesh->brokers[b].logs[p], 0, -1);
 }
 
 /* Where only the kernel has what counts, a machine that dies loses some of it: as much as a wiped disk, and as rarely. */

@@ -261,7 +261,7 @@ static void complained(void *user, struct replica *replica, int32_t node_id, enu
              partition->number, node_id);
 }
 
-static const struct source_ops ops = {find, replicas_epoch_end, complained};
+static const struct source_ops ops = {find, replicas_epoch_end, replicas_start_epoch, complained};
 
 /* One stream per follower's shard: of two the newer one counts. */
 static void end_older(struct lead *lead)

@@ -27,6 +27,14 @@ int32_t replicas_last_epoch(void *user, const struct replica *replica)
     return plog_last_epoch(partition_of(replica)->plog);
 }
 
+int32_t replicas_start_epoch(void *user, const struct replica *replica)
+{
+    uint64_t start = replica->partition.log_start;
+
+    (void)user;
+    return start == 0 ? -1 : plog_epoch_at(partition_of(replica)->plog, start - 1);
+}
+
 void replicas_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition)
 {
     const struct shard_partition *partition = partition_of(replica);
@@ -236,7 +244,7 @@ static void cut(struct shard *shard, struct shard_partition *partition)
     records = now->log_end - (what.is_reset ? now->log_start : what.offset);
     partition->cut_count++;
     partition->pending++;
-    err = what.is_reset ? plog_restart(partition->plog, what.offset, on_cut, partition)
+    err = what.is_reset ? plog_restart(partition->plog, what.offset, what.epoch, on_cut, partition)
                         : plog_truncate(partition->plog, what.offset, on_cut, partition);
     if (err == 0) {
         shard->replicas.counts.cuts++;
@@ -285,6 +293,7 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
     }
     if ((todo & REPLICA_TODO_ALTER) != 0) alters_add(shard, partition);
     if ((todo & REPLICA_TODO_REPORT) != 0) replica_reports_consider(shard, partition, false);
+    if ((todo & REPLICA_TODO_FOLLOW) != 0) compare_want(shard, partition);
     if ((todo & REPLICA_TODO_FOLLOW) != 0 && replica->role == REPLICA_FOLLOWER && !follow_add(shard, partition))
         replicas_redo(shard, partition, REPLICA_TODO_FOLLOW, REPLICAS_RETRY_MS);
 }

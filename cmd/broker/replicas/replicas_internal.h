@@ -64,6 +64,7 @@ void replica_reports_free(struct shard *shard);
 /* The histories of logs, for sinks and sources; user is the shard. */
 uint64_t replicas_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
 int32_t replicas_last_epoch(void *user, const struct replica *replica);
+int32_t replicas_start_epoch(void *user, const struct replica *replica);
 void replicas_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition);
 
 #endif

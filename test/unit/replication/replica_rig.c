@@ -32,6 +32,13 @@ static uint64_t epoch_end(void *user, const struct replica *replica, int32_t epo
     return replica_log_epoch_end(&rig->logs[number_of(rig, replica)], epoch, ret_epoch);
 }
 
+static int32_t start_epoch(void *user, const struct replica *replica)
+{
+    struct replica_rig *rig = user;
+
+    return rig->logs[number_of(rig, replica)].floor_epoch;
+}
+
 static struct replica *find(void *user, const struct uuid *topic_id, uint32_t partition)
 {
     struct replica_rig *rig = user;
@@ -40,7 +47,7 @@ static struct replica *find(void *user, const struct uuid *topic_id, uint32_t pa
 }
 
 static const struct sink_ops sink_ops = {identify, last_epoch, epoch_end};
-static const struct source_ops source_ops = {find, epoch_end, NULL};
+static const struct source_ops source_ops = {find, epoch_end, start_epoch, NULL};
 
 /* ---- life ---- */
 
@@ -67,7 +74,7 @@ void rig_init(struct replica_rig *rig, enum partition_mode mode, int members, ui
     rig->board.broker_epoch = 101;
     for (int p = 0; p < RIG_PARTITIONS; p++) {
         replica_log_init(&rig->logs[p]);
-        replica_log_empty(&rig->logs[p], 0);
+        replica_log_empty(&rig->logs[p], 0, -1);
         replica_init(&rig->replicas[p], &rig->board, 1, &rig->config, &nothing, 0);
     }
     for (int node = 1; node <= RIG_MEMBERS; node++)
@@ -152,7 +159,7 @@ void rig_assign(struct replica_rig *rig, int32_t leader, int32_t leader_epoch, u
     rig_turn(rig);
 }
 
-static void start_epoch(struct replica_rig *rig, int p)
+static void begin_epoch(struct replica_rig *rig, int p)
 {
     struct buffer bytes = BUFFER_INIT;
     struct record_batch_header header;
@@ -175,7 +182,7 @@ void rig_turn(struct replica_rig *rig)
         int p = number_of(rig, replica);
 
         rig->todo[p] |= todo;
-        if (todo & REPLICA_TODO_EPOCH_START) start_epoch(rig, p);
+        if (todo & REPLICA_TODO_EPOCH_START) begin_epoch(rig, p);
         if (todo & REPLICA_TODO_FOLLOW) ck_assert_int_eq(sink_add(&rig->sink, replica), 0);
         if (todo & REPLICA_TODO_TRIM) {
             replica_log_trim(&rig->logs[p], replica->leader_log_start);
@@ -221,7 +228,7 @@ void rig_cut(struct replica_rig *rig, int p)
 
     replica_get_cut(&rig->replicas[p], &cut);
     if (cut.is_reset)
-        replica_log_empty(&rig->logs[p], cut.offset);
+        replica_log_empty(&rig->logs[p], cut.offset, cut.epoch);
     else
         replica_log_cut(&rig->logs[p], cut.offset);
     replica_log_positions(&rig->logs[p], &positions);

@@ -103,11 +103,14 @@ static const struct {
     {0, 0, 16, 1, STREAM_DIVERGED, 1, 15},
     {0, 0, 16, 2, STREAM_DIVERGED, 1, 15}, /* an epoch that is unknown here */
     {0, 0, 30, 3, STREAM_DIVERGED, 3, 20},
-    {12, 0, 11, 0, STREAM_RESET, 0, 12},   /* what it wants next is gone */
+    {12, 0, 11, 0, STREAM_RESET, 1, 12},   /* what it wants next is gone */
     {12, 0, 12, 1, STREAM_DATA, 0, 0},
-    {12, 0, 12, 0, STREAM_RESET, 0, 12},   /* no epoch in common is known any more */
-    {12, 12, 12, -1, STREAM_DATA, 0, 0},
-    {0, 25, 25, -1, STREAM_RESET, 0, 0},   /* empty, and begins behind our end */
+    {12, 0, 12, 0, STREAM_RESET, 1, 12},   /* no epoch in common is known any more */
+    {12, 12, 12, -1, STREAM_RESET, 1, 12}, /* empty, and does not know behind which epoch: then it will */
+    {12, 12, 12, 1, STREAM_DATA, 0, 0},    /* empty, and knows */
+    {12, 14, 14, -1, STREAM_RESET, 1, 12},
+    {0, 15, 15, -1, STREAM_RESET, -1, 0},
+    {0, 25, 25, -1, STREAM_RESET, -1, 0},   /* empty, and begins behind our end */
 };
 
 START_TEST(histories_are_compared_by_epochs)
@@ -139,7 +142,10 @@ START_TEST(histories_are_compared_by_epochs)
         ck_assert_int_eq(rig.heard[0].last_epoch, history_cases[_i].want_epoch);
         ck_assert_uint_eq(rig.heard[0].end_offset, history_cases[_i].want_offset);
     }
-    if (history_cases[_i].want == STREAM_RESET) ck_assert_uint_eq(rig.heard[0].log_start, history_cases[_i].want_offset);
+    if (history_cases[_i].want == STREAM_RESET) {
+        ck_assert_uint_eq(rig.heard[0].log_start, history_cases[_i].want_offset);
+        ck_assert_int_eq(rig.heard[0].start_epoch, history_cases[_i].want_epoch);
+    }
     end();
 }
 END_TEST

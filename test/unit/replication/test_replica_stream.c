@@ -33,7 +33,7 @@ static void follow(const int *records, int epochs, uint64_t high_watermark)
 
 static struct stream_message from_leader(enum stream_message_type type)
 {
-    return (struct stream_message){.type = type, .session = slot_of_rig()->session, .leader_epoch = 4, .high_watermark = 100};
+    return (struct stream_message){.type = type, .session = slot_of_rig()->session, .leader_epoch = 4, .high_watermark = 100, .start_epoch = -1};
 }
 
 /* ---- attaching ---- */
@@ -144,6 +144,8 @@ START_TEST(a_diverged_log_is_cut_where_both_agree)
     diverged.last_epoch = cut_cases[_i].epoch;
     diverged.end_offset = cut_cases[_i].end;
     diverged.log_start = 9;
+    diverged.high_watermark = 9;
+    diverged.start_epoch = 0;
     err = rig_lead(&rig, diverged, no_bytes);
     if (cut_cases[_i].want == LIES) {
         ck_assert_int_eq(err, MESH_EPROTO);
@@ -156,6 +158,7 @@ START_TEST(a_diverged_log_is_cut_where_both_agree)
     replica_get_cut(replica_of_rig(), &cut);
     ck_assert_uint_eq(cut.offset, cut_cases[_i].want_offset);
     ck_assert_int_eq(cut.is_reset, cut_cases[_i].want == RESETS);
+    ck_assert_int_eq(cut.epoch, cut_cases[_i].want == RESETS ? 0 : -1);
     ck_assert_uint_eq(replica_of_rig()->partition.high_watermark, cut_cases[_i].trim); /* nothing is adopted before */
     rig_hear_follower(&rig);
     ck_assert_uint_eq(rig.heard_count, 0); /* nor said */
@@ -177,13 +180,21 @@ START_TEST(a_reset_takes_the_watermark_along)
 
     follow(records, 1, 6);
     reset = from_leader(STREAM_RESET);
-    reset.log_start = 30;
+    reset.log_start = reset.high_watermark = 30;
+    reset.start_epoch = 3;
     ck_assert_int_eq(rig_lead(&rig, reset, no_bytes), 0);
     replica_get_cut(replica_of_rig(), &cut);
     ck_assert(cut.is_reset && !cut.is_committed); /* what it has, nobody keeps any more */
     rig_cut(&rig, 0);
     ck_assert_uint_eq(replica_of_rig()->partition.high_watermark, 30);
     ck_assert_uint_eq(replica_of_rig()->partition.log_start, 30);
+    rig_hear_follower(&rig);
+    ck_assert_int_eq(rig.heard[0].type, STREAM_ATTACH); /* it is empty, and knows behind which record */
+    ck_assert_uint_eq(rig.heard[0].log_end, 30);
+    ck_assert_int_eq(rig.heard[0].last_epoch, 3);
+    reset.session = rig.heard[0].session;
+    ck_assert_int_eq(rig_lead(&rig, reset, no_bytes), MESH_EPROTO); /* that would change nothing */
+    ck_assert_int_eq(rig.sink.lie, STREAM_LIE_NO_CUT);
     rig_deinit(&rig);
 }
 END_TEST
@@ -444,7 +455,7 @@ static const struct {
     {"no such session", {.type = STREAM_MARK, .session = 2, .leader_epoch = 4}, 0, 0, STREAM_LIE_SESSION},
     {"an acknowledgement", {.type = STREAM_ACK, .leader_epoch = 4}, 0, 0, STREAM_LIE_DIRECTION},
     {"a piece of nothing", {.type = STREAM_MORE}, 0, 0, STREAM_LIE_PIECES},
-    {"two divergences", {.type = STREAM_DIVERGED, .leader_epoch = 4, .last_epoch = 2, .end_offset = 3}, 0, 0, STREAM_LIE_NO_CUT},
+    {"two divergences", {.type = STREAM_DIVERGED, .leader_epoch = 4, .start_epoch = -1, .last_epoch = 2, .end_offset = 3}, 0, 0, STREAM_LIE_NO_CUT},
 };
 
 START_TEST(a_leader_that_lies_is_named)
@@ -537,9 +548,9 @@ END_TEST
 START_TEST(garbage_is_a_lie)
 {
     rig_init(&rig, PARTITION_MODE_ISR, 3, 1);
-    ck_assert_int_eq(source_receive(&rig.sources[2], slice_of("\1\2\3", 3)), MESH_EPROTO);
+    ck_assert_int_eq(source_receive(&rig.sources[2], slice_of("\2\2\3", 3)), MESH_EPROTO);
     ck_assert_int_eq(rig.sources[2].lie, STREAM_LIE_MALFORMED);
-    ck_assert_int_eq(source_receive(&rig.sources[2], slice_of("\2", 1)), MESH_EPROTO);
+    ck_assert_int_eq(source_receive(&rig.sources[2], slice_of("\1", 1)), MESH_EPROTO);
     ck_assert_int_eq(rig.sources[2].lie, STREAM_LIE_VERSION);
     for (int i = 0; i <= STREAM_LIE_COUNT; i++)
         ck_assert_uint_gt(strlen(stream_lie_text((enum stream_lie)i)), 5);

@@ -236,7 +236,7 @@ static bool asks_the_same_again(enum replica_defect defect)
     lead(defect, PARTITION_MODE_ISR, 7);
     rig_assign(&rig, 2, 2, 2, 7);
     replica_of_rig()->partition.log_end = 4;
-    return replica_diverged(replica_of_rig(), end, ours, 1, 0) == REPLICA_CUT_AGAIN;
+    return replica_diverged(replica_of_rig(), end, ours, 1, (struct replica_log_start){0, -1}) == REPLICA_CUT_AGAIN;
 }
 
 static const struct {

@@ -262,6 +262,7 @@ START_TEST(who_falls_behind_the_logs_start_is_reset)
     rig_hear(&rig, 2);
     ck_assert_int_eq(rig.heard[0].type, STREAM_RESET);
     ck_assert_uint_eq(rig.heard[0].log_start, 3);
+    ck_assert_int_eq(rig.heard[0].start_epoch, replica_log_last_epoch(&rig.logs[0]));
     rig_deinit(&rig);
 }
 END_TEST

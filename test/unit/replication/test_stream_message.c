@@ -32,9 +32,10 @@ static const struct {
     {{.type = STREAM_DATA, HEAD, .high_watermark = 300, .log_start = 10, .size = 3, .bytes = {(const uint8_t *)"xyz", 3}},
      "10ac020705ac020a03"},
     {{.type = STREAM_MARK, HEAD, .high_watermark = 300, .log_start = 10}, "11ac020705ac020a"},
-    {{.type = STREAM_DIVERGED, HEAD, .high_watermark = 300, .log_start = 10, .last_epoch = 3, .end_offset = 20},
-     "12ac020705ac020a0614"},
-    {{.type = STREAM_RESET, HEAD, .high_watermark = 300, .log_start = 10}, "13ac020705ac020a"},
+    {{.type = STREAM_DIVERGED, HEAD, .high_watermark = 300, .log_start = 10, .start_epoch = 2, .last_epoch = 3, .end_offset = 20},
+     "12ac020705ac020a040614"},
+    {{.type = STREAM_RESET, HEAD, .high_watermark = 300, .log_start = 10, .start_epoch = 2}, "13ac020705ac020a04"},
+    {{.type = STREAM_RESET, HEAD, .high_watermark = 300, .log_start = 10, .start_epoch = -1}, "13ac020705ac020a01"},
     {{.type = STREAM_REJECT, HEAD, .reason = STREAM_REASON_NOT_LEADER}, "14ac02070503"},
     {{.type = STREAM_MORE, .slot = 300, .session = 7, .bytes = {(const uint8_t *)"xyz", 3}}, "15ac020703"},
 };
@@ -53,7 +54,7 @@ START_TEST(bytes_are_as_they_have_always_been)
     char text[256] = "";
 
     encode(&golden[_i].message, &bytes);
-    ck_assert_uint_eq(bytes.data[0], 1);
+    ck_assert_uint_eq(bytes.data[0], 2);
     for (size_t i = 1; i < bytes.size - golden[_i].message.bytes.size; i++)
         snprintf(text + 2 * (i - 1), 3, "%02x", bytes.data[i]);
     ck_assert_str_eq(text, golden[_i].bytes);
@@ -112,8 +113,10 @@ START_TEST(what_is_cut_is_refused)
         bool is_begun_data = message->type == STREAM_DATA && size >= bytes.size - message->bytes.size;
         ck_assert_int_eq(read_all(slice_of(bytes.data, size)), is_begun_data ? 0 : MESH_EPROTO);
     }
-    bytes.data[0] = 2;
-    ck_assert_int_eq(read_all(buffer_slice(&bytes)), MESH_EVERSION);
+    for (int version = 0; version <= 3; version++) {
+        bytes.data[0] = (uint8_t)version;
+        if (version != STREAM_PACKET_VERSION) ck_assert_int_eq(read_all(buffer_slice(&bytes)), MESH_EVERSION);
+    }
     buffer_deinit(&bytes);
 }
 END_TEST
@@ -132,8 +135,12 @@ static const struct stream_message nonsense[] = {
     {.type = STREAM_DATA, HEAD, .high_watermark = 3, .log_start = 3, .size = 0},
     {.type = STREAM_DATA, HEAD, .high_watermark = 3, .log_start = 3, .size = STREAM_DATA_MAX + 1},
     {.type = STREAM_MORE, .slot = 1, .session = 1},
-    {.type = STREAM_DIVERGED, HEAD, .last_epoch = 6},
-    {.type = STREAM_DIVERGED, HEAD, .last_epoch = -1},
+    {.type = STREAM_DIVERGED, HEAD, .start_epoch = -1, .last_epoch = 6},
+    {.type = STREAM_DIVERGED, HEAD, .start_epoch = -1, .last_epoch = -1},
+    {.type = STREAM_DIVERGED, HEAD, .high_watermark = 3, .log_start = 3, .start_epoch = 6, .last_epoch = 3},
+    {.type = STREAM_RESET, HEAD, .high_watermark = 3, .log_start = 3, .start_epoch = 6},
+    {.type = STREAM_RESET, HEAD, .high_watermark = 3, .log_start = 3, .start_epoch = -2},
+    {.type = STREAM_RESET, HEAD, .high_watermark = 3, .log_start = 0, .start_epoch = 2},
     {.type = STREAM_ATTACH, HEAD, .log_start = 5, .log_end = 4, .last_epoch = -1},
     {.type = STREAM_ATTACH, HEAD, .log_end = 4, .written = 5, .last_epoch = -1},
     {.type = STREAM_ATTACH, HEAD, .log_end = 4, .written = 3, .durable = 4, .last_epoch = -1},

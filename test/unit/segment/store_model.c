@@ -152,11 +152,12 @@ void model_truncate(struct model_log *log, uint64_t offset)
         remember_producer(log, &log->batches[i].header);
 }
 
-void model_restart(struct model_log *log, uint64_t offset)
+void model_restart(struct model_log *log, uint64_t offset, int32_t epoch)
 {
     model_truncate(log, 0);
     log->batch_count = 0;
     log->base = log->start = log->durable_end = offset;
+    log->base_epoch = offset == 0 ? -1 : epoch;
 }
 
 uint64_t model_round_down(const struct model_log *log, uint64_t offset)
@@ -327,7 +328,7 @@ uint32_t model_count_unserved(const struct model_log *log, struct plog *plog, bo
 void model_check_epochs(const struct model_log *log, struct plog *plog, const char *where)
 {
     uint64_t start = plog_start_offset(plog), end = plog_end_offset(plog);
-    int32_t previous = -1, found;
+    int32_t previous = log->base == 0 ? -1 : log->base_epoch, found;
 
     for (uint32_t i = 0; i < log->batch_count; i++) {
         const struct model_batch *batch = &log->batches[i];

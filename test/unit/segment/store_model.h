@@ -42,6 +42,7 @@ struct model_log {
     uint64_t truncate_to;
     bool is_restarting;   /* all batches may be gone, and the log empty at truncate_to */
     uint64_t base;        /* where it began: 0, or where it was restarted */
+    int32_t base_epoch, restart_epoch; /* of the record before `base` (unless that is 0), before `truncate_to`; -1: not known */
     bool was_truncated; /* windows of producers may be shorter than the log would allow */
     int32_t epoch;      /* of the next batch */
     uint32_t batch_count;
@@ -69,7 +70,7 @@ void model_append(struct model_log *log, uint64_t ticket); /* what model_draw() 
 
 /* Forgets batches from offset on, and what producers knew by them. */
 void model_truncate(struct model_log *log, uint64_t offset);
-void model_restart(struct model_log *log, uint64_t offset); /* forgets all */
+void model_restart(struct model_log *log, uint64_t offset, int32_t epoch); /* forgets all */
 uint64_t model_round_down(const struct model_log *log,
                           uint64_t offset); /* to the start of a batch, or the end */
 

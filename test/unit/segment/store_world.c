@@ -308,7 +308,7 @@ static void truncated(void *user, int error)
         return;
     }
     log->model.is_restarting = false;
-    if (is_restart) model_restart(&log->model, log->model.truncate_to);
+    if (is_restart) model_restart(&log->model, log->model.truncate_to, log->model.restart_epoch);
     else model_truncate(&log->model, log->model.truncate_to);
     must(plog_end_offset(log->plog) == model_end(&log->model) || log->model.batch_count == 0,
          "%s: log %s: truncated to %lu, not %lu", world->where, log->model.name, plog_end_offset(log->plog),
@@ -324,9 +324,10 @@ static void step_restart(struct world *world, struct world_log *log)
     model_copy(&before, &log->model);
     log->model.is_truncating = log->model.is_restarting = true;
     log->model.truncate_to = random_below(&world->random, model_end(&log->model) + 100);
+    log->model.restart_epoch = log->model.truncate_to % 4 == 0 ? -1 : log->model.epoch;
     log->model.durable_end = 0;
     arm(world);
-    err = plog_restart(log->plog, log->model.truncate_to, truncated, log);
+    err = plog_restart(log->plog, log->model.truncate_to, log->model.restart_epoch, truncated, log);
     disarm(world);
     if (err == 0) return;
     if (err != MESH_EAGAIN) expect_only_faults(world, err, "plog_restart");
@@ -477,10 +478,13 @@ bool world_drain(struct world *world)
 /* ---- checks ---- */
 
 /* A restart that was cut short leaves the old log, or an empty one: at its new place, at the old one, or at 0. */
-static void settle_restart(struct model_log *model, uint64_t start, uint64_t end)
+static void settle_restart(struct model_log *model, const struct plog *plog)
 {
+    uint64_t start = plog_start_offset(plog), end = plog_end_offset(plog);
+    bool is_at_old_place = start == model->base && (start != model->truncate_to || plog_last_epoch(plog) == model->base_epoch);
+
     if (model->is_restarting && start == end && (start == 0 || start == model->base || start == model->truncate_to))
-        model_restart(model, start);
+        model_restart(model, start, is_at_old_place ? model->base_epoch : model->restart_epoch);
     model->is_restarting = false;
 }
 
@@ -491,7 +495,7 @@ static void check_recovered_log(struct world *world, struct world_log *log)
 
     must(end >= model->durable_end, "%s: log %s ends at %lu: %lu was acknowledged", world->where, model->name,
          end, model->durable_end);
-    settle_restart(model, start, end);
+    settle_restart(model, log->plog);
     must(start <= model->start, "%s: log %s [%lu, %lu) starts later than %lu; base %lu end %lu restarting %d to %lu", world->where, model->name, start, end,
          model->start, model->base, model_end(model), model->is_restarting, model->truncate_to);
     must(start <= end && end <= model_end(model), "%s: log %s is [%lu, %lu) of %lu", world->where,
@@ -525,7 +529,7 @@ void world_check_durable(struct world *world)
         must(plog_end_offset(log->plog) >= log->model.durable_end,
              "%s: log %s ends at %lu: %lu was acknowledged", world->where, log->model.name,
              plog_end_offset(log->plog), log->model.durable_end);
-        settle_restart(&log->model, plog_start_offset(log->plog), plog_end_offset(log->plog));
+        settle_restart(&log->model, log->plog);
         must(plog_start_offset(log->plog) <= log->model.start, "%s: log %s starts at %lu, not %lu",
              world->where, log->model.name, plog_start_offset(log->plog), log->model.start);
         model_check_durable(&log->model, log->plog, world->where);

@@ -430,6 +430,8 @@ END_TEST
 START_TEST(a_restarted_log_is_empty_and_goes_on_elsewhere)
 {
     static const uint64_t places[] = {5000, 40, 0};
+    static const int32_t epochs[] = {2, -1, 1}; /* of the record before: before the first there is none */
+    static const int32_t want[] = {2, -1, -1};
     int done;
 
     rig.config.segment_bytes = 100000;
@@ -439,8 +441,8 @@ START_TEST(a_restarted_log_is_empty_and_goes_on_elsewhere)
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         rig_fill(&rig, rig.logs[0], 100, 2, 500);
         done = 1;
-        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], note_done, &done), 0);
-        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], note_done, &done), MESH_EAGAIN);
+        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], epochs[i], note_done, &done), 0);
+        ck_assert_int_eq(plog_restart(rig.logs[0], places[i], epochs[i], note_done, &done), MESH_EAGAIN);
         ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 1), MESH_EAGAIN);
         rig_pump(&rig);
         ck_assert_int_eq(done, 0);
@@ -448,9 +450,11 @@ START_TEST(a_restarted_log_is_empty_and_goes_on_elsewhere)
         ck_assert_uint_eq(plog_end_offset(rig.logs[0]), places[i]);
         ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), places[i]);
         ck_assert_uint_eq(plog_size_bytes(rig.logs[0]), 0);
-        ck_assert_int_eq(plog_last_epoch(rig.logs[0]), -1);
+        ck_assert_int_eq(plog_last_epoch(rig.logs[0]), want[i]);
         rig_crash(&rig); /* empty */
         rig_open(&rig, 2);
+        ck_assert_int_eq(plog_last_epoch(rig.logs[0]), want[i]);
+        if (want[i] >= 0) ck_assert_int_eq(plog_epoch_at(rig.logs[0], places[i] - 1), want[i]);
         ck_assert_uint_eq(plog_start_offset(rig.logs[0]), places[i]);
         ck_assert_uint_eq(plog_end_offset(rig.logs[0]), places[i]);
         rig_fill(&rig, rig.logs[0], 10, 1, 500);

@@ -90,7 +90,7 @@ struct segment_write {
 
 /* Writes it: whole blocks past the page cache when there are enough of them, straight from memory where that
  * is aligned like the file and through `staging` (SEGMENT_STAGING_SIZE bytes, FS_BLOCK_SIZE aligned) where
- * not; the ragged ends through the page cache. Not durable until write->file is synced. */
+ * not; the ragged ends through the page cache. Not durable until write->file is synced. MESH_EFULL: what of it found room was given back. */
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging);
 void segment_write_deinit(struct segment_write *write);
 

@@ -166,6 +166,13 @@ static int write_past_cache(struct fs *fs, struct segment_write *write, struct s
     return err;
 }
 
+/* A part of it may have found room: that is given back, so that what frees space (a manifest, before files are removed) finds some. */
+static int give_back(struct segment_write *write, int error)
+{
+    if (error == MESH_EFULL && write->file != NULL) (void)write->file->fs->ops->truncate(write->file, write->position);
+    return error;
+}
+
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging)
 {
     struct source source = {write->iov, write->iov_count, 0};
@@ -178,8 +185,8 @@ int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *stagi
     while (segment_tries_again(err, &tries));
     if (err != 0) return err;
     if (!write->is_buffered && size >= SEGMENT_PAST_CACHE_MIN + 2 * FS_BLOCK_SIZE)
-        return write_past_cache(fs, write, &source, staging);
-    return write_buffered(write->file, &source, size, write->position);
+        return give_back(write, write_past_cache(fs, write, &source, staging));
+    return give_back(write, write_buffered(write->file, &source, size, write->position));
 }
 
 void segment_write_deinit(struct segment_write *write)

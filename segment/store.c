@@ -137,6 +137,7 @@ void store_close(struct store *store)
     if (store == NULL) return;
     for (int lane = 0; lane < STORE_LANE_COUNT; lane++)
         MESH_ASSERT(!store->is_lane_busy[lane]);
+    store_drop_parked_sync(store);
     store_drop_warm_jobs(store);
     store_queue_forming(store);
     if (store->forming != NULL) list_push_back(&store->queued_batches, &store->forming->link);

@@ -1,5 +1,6 @@
 /* Logs with flush=async: at the end of each turn their bytes go to the segment files through the page cache,
- * right on the loop; the kernel has them then. A later job syncs them (store_checkpoint.c). */
+ * right on the loop; the kernel has them then. A later job syncs them (store_checkpoint.c). What finds no space or no memory stays where it
+ * is, and is written at the end of a later turn. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -31,6 +32,7 @@ static int write_some(struct plog *plog)
     err = segment_write_run(store->fs, &write, NULL);
     file_cache_install(&store->files, segment, write.file, NULL, store->now_ms);
     if (err != 0) return err;
+    store_write_done(store);
     segment->is_created = true;
     store->stats.segment_written_bytes += end - write.position;
     plog->unsynced_bytes += end - write.position;
@@ -50,7 +52,12 @@ static void write_log(struct plog *plog)
 
     while (err == 0 && plog->runs.written_count < plog->runs.count)
         err = write_some(plog);
-    if (err != 0) plog_poison(plog, err);
+    if (store_may_write_again(err) && !store->is_draining) {
+        store->async_retry_ms = store_write_refused(store, err);
+        list_push_back(&store->async_logs, &plog->async_link);
+    } else if (err != 0) {
+        plog_poison(plog, err);
+    }
     /* The page cache has them now; the chunk is used again at once. */
     while (plog->runs.count > 0 && err == 0)
         plog_drop_first_run(plog);
@@ -60,17 +67,29 @@ static void write_log(struct plog *plog)
     store_due_changed(plog);
 }
 
+static bool mark_unclean(struct store *store)
+{
+    int err = store_mark_unclean(store);
+
+    if (store_may_write_again(err) && !store->is_draining)
+        store->async_retry_ms = store_write_refused(store, err);
+    else if (err != 0)
+        store_fail_journal(store, MESH_ESTORAGE);
+    return err == 0;
+}
+
 void store_write_async(struct store *store)
 {
-    struct list_node *node;
+    struct list_node logs, *node;
     struct chunk *chunk = store->async_chunk;
 
     if (list_is_empty(&store->async_logs)) return;
-    if (store_mark_unclean(store) != 0) {
-        store_fail_journal(store, MESH_ESTORAGE);
-        return;
-    }
-    while ((node = list_pop_front(&store->async_logs)) != NULL) {
+    if (store->now_ms < store->async_retry_ms && !store->is_draining) return; /* what was refused a moment ago is one of them */
+    if (!mark_unclean(store)) return;
+    list_init(&logs);
+    while ((node = list_pop_front(&store->async_logs)) != NULL)
+        list_push_back(&logs, node);
+    while ((node = list_pop_front(&logs)) != NULL) {
         struct plog *plog = container_of(node, struct plog, async_link);
         if (plog->error == 0) write_log(plog);
     }

@@ -55,7 +55,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try
          * again. */
         store->is_manifest_stale = true;
-        store->write_retry_ms = store->now_ms + 1000;
+        store->write_retry_ms = store->now_ms + WRITE_RETRY_MS;
     }
     if (job->is_final || (store->is_draining && job->error != 0))
         store_finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
@@ -100,7 +100,7 @@ static struct store_job *start_manifest(struct store *store)
 static bool nothing_gathers(const struct store *store)
 {
     return store->forming == NULL && list_is_empty(&store->queued_batches) &&
-           !store->is_lane_busy[STORE_LANE_SYNC] && list_is_empty(&store->async_logs) &&
+           !store->is_lane_busy[STORE_LANE_SYNC] && store->parked_sync == NULL && list_is_empty(&store->async_logs) &&
            list_is_empty(&store->truncations) && (list_is_empty(&store->deletions) || store->error != 0);
 }
 
@@ -114,6 +114,12 @@ static uint64_t journal_bound(const struct store *store)
     list_for_each(node, &files->used_files) used++;
     if (used <= 1 || used < files->count_max / 2) return 0;
     return journal_files_oldest_bound(files);
+}
+
+/* Nothing can be written behind, and what is to be removed waits for a manifest: one that voids nothing of the journal will do. */
+static bool must_make_room(const struct store *store)
+{
+    return store->is_full_found && !store->is_draining && store_has_waiting_deletion(store);
 }
 
 static bool begin(struct store *store)
@@ -136,7 +142,7 @@ static bool begin(struct store *store)
         }
     } else if (store_is_truncating_files(store)) {
         return false; /* the manifest must not be ahead of the files */
-    } else if (!store->is_checkpoint_due && !is_idle && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
+    } else if (!store->is_checkpoint_due && !is_idle && !must_make_room(store) && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
         bound = journal_bound(store);
         if (bound == 0) return false;
     }
@@ -164,6 +170,7 @@ struct store_job *store_checkpoint_job(struct store *store)
 
     if (store->now_ms < store->write_retry_ms) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
+    if (must_make_room(store) && !store->checkpoint.is_final) store->checkpoint.bound = store->live_sequence - 1;
     if (store->checkpoint.phase == CHECKPOINT_WRITE) {
         if (store_has_unwritten(store, store->checkpoint.bound)) return store_write_behind_job(store, true);
         store->checkpoint.phase = CHECKPOINT_SYNC;

@@ -22,6 +22,7 @@
 #define IDLE_CHECKPOINT_MS  2000  /* without appends: all is written, synced, and in the manifest */
 #define IDLE_RELEASE_MS     10000 /* without appends: memory and files are given back */
 #define FREE_PROBE_MS       500
+#define WRITE_RETRY_MS      1000 /* a write that was refused for want of space or memory is done again */
 
 /* ---- jobs ---- */
 
@@ -105,7 +106,6 @@ struct store {
     bool is_marked; /* the "not stopped cleanly" marker is durable */
     int error;      /* the journal is poisoned */
     uint64_t grow_retry_ms;
-    uint32_t grow_failures; /* in a row, for want of space */
     /* jobs */
     bool is_lane_busy[STORE_LANE_COUNT];
     struct list_node read_queue;  /* store_job.link, waiting */
@@ -127,7 +127,11 @@ struct store {
     uint64_t unmanifested_bytes;
     uint64_t manifest_sequence; /* counts this run's manifests */
     uint64_t durable_manifest_sequence;
-    uint64_t write_retry_ms; /* after MESH_EFULL */
+    uint64_t write_retry_ms; /* after MESH_EFULL: write-behind and checkpoints */
+    uint64_t async_retry_ms; /* likewise: async logs */
+    bool is_full_found;      /* a write was refused for want of space, and has not been done since */
+    struct store_job *parked_sync; /* keeps the sync lane, and is done again: what it writes had no space or no memory */
+    uint64_t parked_until_ms;
     uint64_t last_behind_ms; /* when write-behind last began */
     /* space */
     int64_t space_left; /* bytes that may still be accepted; estimated between probes */
@@ -155,6 +159,13 @@ void store_yield_memory(struct store *store);
 uint8_t *store_staging(struct store *store, enum store_lane lane); /* NULL: out of memory */
 void store_space_probed(struct store *store, uint64_t free_bytes);
 bool store_has_space(struct store *store, uint64_t size); /* for that and for the first journal file */
+bool store_may_write_again(int error); /* it was refused for want of space or memory: no reason to give the file up */
+/* Returns when to do that. Where space is missing nothing is accepted until a write has been done. */
+uint64_t store_write_refused(struct store *store, int error);
+static inline void store_write_done(struct store *store)
+{
+    store->is_full_found = false;
+}
 
 /* store_batch.c */
 /* The largest batch that a group log takes: the frames of one ticket lie in one journal file. */
@@ -175,6 +186,7 @@ struct sync_batch *store_batch_new(struct store *store);
 
 /* store_sync.c */
 struct store_job *store_next_sync_job(struct store *store);
+void store_drop_parked_sync(struct store *store); /* the store is closed over it */
 /* No log of the store accepts appends from now on, and what was not durable fails. error: MESH_ESTORAGE,
  * MESH_EFULL. */
 void store_fail_journal(struct store *store, int error);

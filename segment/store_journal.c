@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #define GROW_RETRY_MS 1000
-#define GROW_TRIES    3
 
 struct prepare_job {
     struct store_job job;
@@ -67,15 +66,15 @@ static void prepare_job_run(struct store_job *base)
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
 }
 
-/* There is no space for one more file. Files that are in use can be emptied instead; when there is none, what
- * gathered waits a moment, and then fails rather than hang. */
+/* There is no space for one more file. Files that are in use can be emptied instead; when there is none, what gathered waits until there is
+ * space, and who stops does not wait. */
 static void grow_later(struct store *store, int error)
 {
     store->grow_retry_ms = store->now_ms + GROW_RETRY_MS;
     store->space_left = 0;
     if (!list_is_empty(&store->journal.used_files))
         store->is_checkpoint_due = true;
-    else if (store->is_draining || ++store->grow_failures >= GROW_TRIES)
+    else if (store->is_draining)
         store_fail_journal(store, error);
 }
 
@@ -90,11 +89,9 @@ static void prepare_job_complete(struct store *store, struct store_job *base)
     }
     journal_files_prepared(&store->journal, job->journal_file, job->error, job->preparation.fill_bytes);
     fs_unref(job->preparation.file);
-    if (job->error == 0)
-        store->grow_failures = 0;
-    else if (job->error == MESH_EFULL || job->error == MESH_ENOMEM)
+    if (store_may_write_again(job->error))
         grow_later(store, job->error);
-    else
+    else if (job->error != 0)
         store_fail_journal(store, MESH_ESTORAGE);
     free(job);
 }

@@ -137,10 +137,23 @@ void store_space_probed(struct store *store, uint64_t free_bytes)
         store->space_left = free_bytes - taken > (uint64_t)limit ? limit : (int64_t)(free_bytes - taken);
 }
 
+bool store_may_write_again(int error)
+{
+    return error == MESH_EFULL || error == MESH_ENOMEM;
+}
+
+uint64_t store_write_refused(struct store *store, int error)
+{
+    if (error == MESH_EFULL) store->is_full_found = true;
+    return store->now_ms + WRITE_RETRY_MS;
+}
+
 bool store_has_space(struct store *store, uint64_t size)
 {
     uint64_t free_bytes;
 
+    /* Whatever the disk says of its space (a quota says nothing of it): what is accepted already comes first. */
+    if (store->is_full_found && store->pending_bytes > 0) return false;
     /* Without a journal file nothing becomes durable: accept nothing that would then wait for one in vain. */
     if (!journal_files_has_any(&store->journal)) size += store->options.journal_file_bytes;
     if (store->space_left >= (int64_t)size) return true;

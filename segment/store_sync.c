@@ -1,6 +1,9 @@
 /* The sync job: makes one batch of group commit durable. Frames of journaled logs go to the journal in one
  * durable write; bytes of direct logs go to their segments, and one fdatasync each. Only one such job runs at
- * a time. A job that is only a small journal write needs no thread: begin() and end(). */
+ * a time. A job that is only a small journal write needs no thread: begin() and end().
+ *
+ * What finds no space or no memory in a segment file is not given up: the job is parked with just that, keeps the lane, so that later bytes of
+ * the log stay behind it, and runs again. Other logs of its batch are done with at once. */
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,6 +24,7 @@ struct direct_write {
     uint32_t run_count;
     uint64_t end_offset;
     bool sync_names, sync_parents;
+    bool is_refused; /* for want of space or memory, it or one before it of the same log */
     int error;
 };
 
@@ -39,7 +43,8 @@ struct sync_job {
     struct iovec *iovs;
     uint32_t iov_count, iov_capacity;
     uint8_t *staging;
-    int journal_error;
+    int mark_error, journal_error;
+    bool is_journaled; /* the frames are durable: only the rest is done again */
     uint64_t start_ns, duration_ns;
 };
 
@@ -86,6 +91,7 @@ static void run_direct(struct sync_job *job, struct direct_write *direct)
     struct fs *fs = job->job.fs;
 
     direct->error = segment_write_run(fs, &direct->write, job->staging);
+    direct->is_refused = store_may_write_again(direct->error); /* of a failed sync nobody knows what it has dropped */
     if (direct->error == 0) direct->error = direct->write.file->fs->ops->sync(direct->write.file);
     if (direct->error == 0 && direct->sync_names)
         direct->error = segment_sync_names(fs, direct->write.id, direct->sync_parents);
@@ -97,17 +103,19 @@ static void sync_job_run(struct store_job *base)
     struct fs *fs = base->fs;
 
     job->start_ns = clock_monotonic_ns();
-    job->journal_error =
-        job->mark ? store_write_marker(fs, job->store_index, job->generation, job->nonce) : 0;
-    if (job->journal_error == 0 && job->batch->frame_count > 0) job->journal_error = write_frames(job);
+    job->mark_error = job->mark ? store_write_marker(fs, job->store_index, job->generation, job->nonce) : 0;
+    job->journal_error = job->mark_error;
+    if (job->journal_error == 0 && job->batch->frame_count > 0 && !job->is_journaled) job->journal_error = write_frames(job);
     for (uint32_t i = 0; i < job->write_count; i++) {
         struct direct_write *direct = &job->writes[i];
         /* A log that failed in one segment does not go on in the next one. */
-        if (i > 0 && job->writes[i - 1].plog == direct->plog && job->writes[i - 1].error != 0)
+        if (i > 0 && job->writes[i - 1].plog == direct->plog && job->writes[i - 1].error != 0) {
             direct->error = job->writes[i - 1].error;
-        else if (job->journal_error != 0)
+            direct->is_refused = job->writes[i - 1].is_refused;
+        } else if (job->journal_error != 0) {
             direct->error = job->journal_error;
-        else
+            direct->is_refused = false;
+        } else
             run_direct(job, direct);
     }
     job->duration_ns = clock_monotonic_ns() - job->start_ns;
@@ -145,9 +153,10 @@ static bool sync_job_end(struct store_job *base, int error)
 
 /* ---- complete: the loop ---- */
 
-static void fail_log(struct plog *plog, int error)
+/* A log that failed or was deleted meanwhile may have given up the memory of what is to be written. */
+static bool is_wanted(const struct plog *plog)
 {
-    plog_poison(plog, error);
+    return plog->error == 0 && !plog->is_deleted;
 }
 
 static void complete_direct(struct store *store, struct direct_write *direct)
@@ -157,11 +166,12 @@ static void complete_direct(struct store *store, struct direct_write *direct)
 
     file_cache_install(&store->files, segment, direct->write.file, direct->write.direct, store->now_ms);
     direct->write.file = direct->write.direct = NULL;
-    if (plog->error != 0) return;
+    if (!is_wanted(plog)) return;
     if (direct->error != 0) {
-        fail_log(plog, direct->error);
+        plog_poison(plog, direct->error);
         return;
     }
+    store_write_done(store);
     segment->is_created = true;
     if (direct->sync_names) segment->is_name_durable = true;
     if (direct->sync_parents) plog->is_parents_durable = true;
@@ -180,15 +190,14 @@ static void complete_direct(struct store *store, struct direct_write *direct)
     plog_raise_synced(plog); /* not past an older segment that waits for its sync since write-behind */
 }
 
-static void complete_touch(struct store *store, struct batch_touch *touch, int journal_error)
+static void complete_touch(const struct batch_touch *touch, int journal_error)
 {
     struct plog *plog = touch->plog;
 
-    if (journal_error == 0 && plog->error == 0 && touch->end_offset > plog->durable_offset) {
+    if (journal_error == 0 && is_wanted(plog) && touch->end_offset > plog->durable_offset) {
         plog->durable_offset = touch->end_offset < plog->end_offset ? touch->end_offset : plog->end_offset;
         plog_notify(plog);
     }
-    (void)store;
     plog_job_unref(plog);
 }
 
@@ -202,24 +211,106 @@ static void sync_job_free(struct sync_job *job)
     free(job);
 }
 
+/* ---- parking: the loop ---- */
+
+static bool is_refused(const struct sync_job *job, const struct plog *plog)
+{
+    for (uint32_t i = 0; i < job->write_count; i++)
+        if (job->writes[i].plog == plog && job->writes[i].is_refused) return true;
+    return false;
+}
+
+/* Writes that are done leave the job, and so do the logs that wait for nothing in it. */
+static void keep_refused(struct sync_job *job)
+{
+    struct sync_batch *batch = job->batch;
+    uint32_t writes = 0, touches = 0;
+
+    for (uint32_t i = 0; i < batch->touch_count; i++) {
+        if (is_refused(job, batch->touches[i].plog))
+            batch->touches[touches++] = batch->touches[i];
+        else
+            complete_touch(&batch->touches[i], 0);
+    }
+    batch->touch_count = touches;
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        if (job->writes[i].is_refused)
+            job->writes[writes++] = job->writes[i];
+        else
+            segment_write_deinit(&job->writes[i].write);
+    }
+    job->write_count = writes;
+}
+
+/* False: there is nothing in it that may be done again, or nobody waits for that any more. */
+static bool park(struct store *store, struct sync_job *job)
+{
+    bool is_any = store_may_write_again(job->mark_error);
+
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        struct direct_write *direct = &job->writes[i];
+        direct->is_refused = direct->is_refused && is_wanted(direct->plog);
+        is_any = is_any || direct->is_refused;
+    }
+    if (!is_any || store->is_draining || (job->journal_error != 0 && job->mark_error == 0)) return false;
+    if (job->mark_error != 0) {
+        store->parked_until_ms = store_write_refused(store, job->mark_error);
+    } else {
+        for (uint32_t i = 0; i < job->write_count; i++)
+            if (!job->writes[i].is_refused) complete_direct(store, &job->writes[i]);
+        keep_refused(job);
+        for (uint32_t i = 0; i < job->write_count; i++)
+            store->parked_until_ms = store_write_refused(store, job->writes[i].error);
+    }
+    store->parked_sync = &job->job;
+    return true;
+}
+
+/* Its turn again; NULL: not yet. */
+static struct store_job *unpark(struct store *store)
+{
+    struct sync_job *job = container_of(store->parked_sync, struct sync_job, job);
+
+    if (store->now_ms < store->parked_until_ms && !store->is_draining) return NULL;
+    if (job->mark_error == 0) {
+        for (uint32_t i = 0; i < job->write_count; i++)
+            job->writes[i].is_refused = is_wanted(job->writes[i].plog);
+        keep_refused(job);
+    }
+    if (job->write_count > 0) {
+        job->staging = store_staging(store, STORE_LANE_SYNC);
+        if (job->staging == NULL) return NULL;
+    }
+    store->parked_sync = NULL;
+    store->is_lane_busy[STORE_LANE_SYNC] = true;
+    return &job->job;
+}
+
+static void note_journaled(struct store *store, struct sync_job *job)
+{
+    if (job->mark) store->is_marked = true;
+    job->mark = false;
+    if (job->is_journaled || job->batch->frame_count == 0) return;
+    job->is_journaled = true;
+    store->durable_sequence = job->last_sequence;
+    store->stats.journal_sync_count++;
+}
+
 static void sync_job_complete(struct store *store, struct store_job *base)
 {
     struct sync_job *job = container_of(base, struct sync_job, job);
     struct sync_batch *batch = job->batch;
 
     store->is_lane_busy[STORE_LANE_SYNC] = false;
-    if (job->mark && job->journal_error == 0) store->is_marked = true;
-    if (job->journal_error == 0 && batch->frame_count > 0) {
-        store->durable_sequence = job->last_sequence;
-        store->stats.journal_sync_count++;
-    }
+    if (job->journal_error == 0) note_journaled(store, job);
     histogram_record(store->sync_histogram, job->duration_ns);
+    if (park(store, job)) return;
     for (uint32_t i = 0; i < job->write_count; i++)
         complete_direct(store, &job->writes[i]);
     store->durable_ticket = batch->ticket;
     store->is_manifest_stale = true;
     for (uint32_t i = 0; i < batch->touch_count; i++)
-        complete_touch(store, &batch->touches[i], job->journal_error);
+        complete_touch(&batch->touches[i], job->journal_error);
     store_batch_free(store, batch);
     if (job->journal_error != 0) store_fail_journal(store, MESH_ESTORAGE);
     sync_job_free(job);
@@ -355,7 +446,9 @@ struct store_job *store_next_sync_job(struct store *store)
     struct sync_batch *batch;
     struct sync_job *job;
 
-    if (store->is_lane_busy[STORE_LANE_SYNC] || store->error != 0) return NULL;
+    if (store->is_lane_busy[STORE_LANE_SYNC]) return NULL;
+    if (store->parked_sync != NULL) return unpark(store);
+    if (store->error != 0) return NULL;
     batch = ready_batch(store);
     if (batch == NULL) return NULL;
     job = calloc(1, sizeof(*job));
@@ -379,6 +472,19 @@ struct store_job *store_next_sync_job(struct store *store)
     job->job.end = sync_job_end;
     store->is_lane_busy[STORE_LANE_SYNC] = true;
     return &job->job;
+}
+
+void store_drop_parked_sync(struct store *store)
+{
+    struct sync_job *job;
+
+    if (store->parked_sync == NULL) return;
+    job = container_of(store->parked_sync, struct sync_job, job);
+    store->parked_sync = NULL;
+    for (uint32_t i = 0; i < job->batch->touch_count; i++)
+        plog_job_unref(job->batch->touches[i].plog);
+    store_batch_free(store, job->batch);
+    sync_job_free(job);
 }
 
 void store_fail_journal(struct store *store, int error)

@@ -51,8 +51,8 @@ static void complete_write(struct store *store, struct behind_write *behind)
     file_cache_install(&store->files, segment, behind->write.file, behind->write.direct, store->now_ms);
     behind->write.file = behind->write.direct = NULL;
     if (plog->error != 0) return;
-    if (behind->error == MESH_EFULL || behind->error == MESH_ENOMEM) {
-        store->write_retry_ms = store->now_ms + 1000; /* the journal has it; the same write is tried again */
+    if (store_may_write_again(behind->error)) {
+        store->write_retry_ms = store_write_refused(store, behind->error); /* the journal has it; the same write is tried again */
         if (store->is_draining)
             store_finish_drain(store, behind->error); /* by the recovery of the next start */
         return;
@@ -61,6 +61,7 @@ static void complete_write(struct store *store, struct behind_write *behind)
         plog_poison(plog, behind->error);
         return;
     }
+    store_write_done(store);
     segment->is_created = true;
     segment_file_set_written(segment, behind->write.end, behind->end_offset);
     for (uint32_t i = 0; i < behind->run_count; i++)
@@ -162,7 +163,7 @@ static int add_log(struct write_behind_job *job, struct plog *plog)
     if (plog->is_writing || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
     /* A sync job that is out may hold the runs of a direct log. One that waits for journal space must not be
      * waited for: what the journal holds of such a log is written here, what is direct stays for it. */
-    if (plog->direct_run_count > 0 && plog->store->is_lane_busy[STORE_LANE_SYNC]) return 0;
+    if (plog->direct_run_count > 0 && (plog->store->is_lane_busy[STORE_LANE_SYNC] || plog->store->parked_sync != NULL)) return 0;
     for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
         struct run *run = run_queue_at(&plog->runs, i);
         if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX)
@@ -219,7 +220,7 @@ bool store_has_unwritten(const struct store *store, uint64_t bound)
 static bool is_due(const struct store *store)
 {
     if (store->pending_bytes == 0) return false;
-    if (store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 2) return true;
+    if (store->is_full_found || store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 2) return true;
     list_for_each(node, &store->dirty_chunks)
     {
         const struct chunk *chunk = container_of(node, struct chunk, link);

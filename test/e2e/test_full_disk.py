@@ -68,6 +68,54 @@ class FullDisk(Case):
         broker.start()
         self.assertEqual(self.mesh("consume", "keep", "--until-end").out, b"kept\n" * 1000 + b"after\n")
 
+    def take_all_space(self):
+        """Somebody else does; returns the path of what he has it in."""
+        path = self.path("disk", "filler")
+        with open(path, "wb") as file:
+            try:
+                while True:
+                    file.write(b"\0" * 65536)
+                    file.flush()
+            except OSError:
+                pass
+        return path
+
+    def test_space_that_others_took_and_gave_back_needs_no_restart(self):
+        broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "1"])
+        chunk = b"".join(b"%0999d\n" % n for n in range(8_000))  # 8 MB
+        topics = ("group", "async")
+        self.mesh("topic", "create", "group", "--set", "segment.bytes=8388608")
+        self.mesh("topic", "create", "async", "--set", "segment.bytes=8388608", "--set", "flush=async")
+        for topic in topics:
+            self.mesh("produce", topic, stdin=chunk)
+        producers = [self.spawn("produce", topic, "--timeout", "60s", stdin=subprocess.PIPE, stderr=subprocess.PIPE) for topic in topics]
+        for producer in producers:
+            producer.stdin.write(chunk[:1_000_000])
+            producer.stdin.flush()
+        filler = self.take_all_space()  # while they write
+        refused = self.mesh("produce", "group", "--json", "--timeout", "2s", stdin=chunk, code=None)
+        self.assertEqual(refused.code, 1, str(refused))
+        self.assertNotEqual(refused.json["error"]["name"], "STORAGE", str(refused))
+        self.assertTrue(self.mesh("status", "--json").json["problems"], "status names the full disk")
+        os.unlink(filler)
+        for producer in producers:
+            producer.stdin.write(chunk[1_000_000:])
+            self.finish(producer)
+        for topic in topics:
+            self.mesh("produce", topic, "--timeout", "30s", stdin=b"after\n")
+            out = self.mesh("consume", topic, "--until-end").out
+            rest = [line for line in out.split(b"\n")[:-1]]
+            self.assertEqual(rest[-1], b"after")
+            lines = chunk.split(b"\n")[:-1]
+            self.assertEqual(rest[:8_000], lines)
+            self.assertEqual(set(rest[8_000:-1]) - set(lines), set())
+            self.assertGreaterEqual(len(rest), 16_001)  # all that was acknowledged; of what was refused, perhaps some
+        self.assertEqual(self.mesh("status", "--json").json["problems"], [])
+        self.assertEqual(broker.stop(), 0, broker.log())
+        broker.start()
+        for topic in topics:
+            self.assertEqual(self.mesh("consume", topic, "--from", "offset:-1", "--until-end").out, b"after\n")
+
     def test_broker_that_died_on_a_full_disk_starts_again(self):
         broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "1"])
         self.mesh("topic", "create", "fill", "--set", "segment.bytes=8388608")

@@ -48,20 +48,139 @@ START_TEST(appends_are_refused_when_the_journal_would_find_no_space)
 }
 END_TEST
 
-START_TEST(what_waits_for_a_journal_file_in_vain_fails_and_leaves_no_litter)
+START_TEST(what_waits_for_a_journal_file_gets_it_when_there_is_room_again)
 {
     unsigned journal_files = 0;
 
     rig_open(&rig, 1);
     ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
     fs_mem_set_capacity(disk, 100u << 10); /* somebody else was faster */
-    rig_wait(&rig, 5000);
-    ck_assert_int_eq(plog_error(rig.logs[0]), MESH_EFULL);
-    ck_assert_uint_ge(store_durable_ticket(rig.store), 1); /* the ticket is over, and it failed */
+    rig_wait(&rig, 60000);
+    ck_assert_int_eq(plog_error(rig.logs[0]), 0);
     ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 0);
     ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), MESH_EFULL);
     fs_mem_each_file(disk, count_journal_file, &journal_files);
-    ck_assert_uint_eq(journal_files, 0);
+    ck_assert_uint_eq(journal_files, 0); /* no litter */
+    fs_mem_set_capacity(disk, UINT64_MAX);
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 1);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+    rig_stop(&rig);
+}
+END_TEST
+
+/* Somebody else takes the space that was there when records were accepted, and gives it back. Nobody has to restart anything: what was accepted
+ * becomes durable then, nothing is accepted before, and what was durable is served all the time. */
+static const struct {
+    enum plog_flush flush;
+    uint64_t direct_enter_bytes;
+    size_t value_size;
+} refusals[] = {
+    {PLOG_FLUSH_GROUP, 40000, 30000},    /* direct */
+    {PLOG_FLUSH_GROUP, 1u << 30, 30000}, /* through the journal */
+    {PLOG_FLUSH_ASYNC, 1u << 30, 30000},
+};
+
+static void fill_until_durable(void)
+{
+    for (int i = 0; i < 6; i++) {
+        rig_fill(&rig, rig.logs[0], 4, 1, refusals[0].value_size);
+        rig_fill(&rig, rig.logs[1], 1, 1, 100);
+        rig_pump(&rig);
+    }
+    rig_wait(&rig, 2500); /* all of it is in its file */
+}
+
+START_TEST(what_found_no_space_is_written_when_there_is_some_again)
+{
+    uint64_t before, small;
+
+    rig.options.direct_enter_bytes = refusals[_i].direct_enter_bytes;
+    rig.options.memory_bytes_max = 8u << 20;
+    rig.config.flush = refusals[_i].flush;
+    rig.config.flush_interval_ms = 500;
+    rig_open(&rig, 2);
+    fill_until_durable();
+    rig_fill(&rig, rig.logs[0], 4, 1, refusals[_i].value_size); /* the way that it takes is known now */
+    rig_pump(&rig);
+    rig_wait(&rig, 1000);
+    before = plog_durable_offset(rig.logs[0]);
+    small = plog_durable_offset(rig.logs[1]);
+    ck_assert_uint_eq(before, 28);
+    for (int i = 0; i < 8; i++) {
+        rig_fill(&rig, rig.logs[0], 4, 1, refusals[_i].value_size);
+        rig_fill(&rig, rig.logs[1], 1, 1, 100);
+        if (i == 0) fs_mem_set_capacity(disk, fs_mem_used_bytes(disk) + 4096);
+    }
+    rig_wait(&rig, 20000);
+    ck_assert_int_eq(plog_error(rig.logs[0]), 0);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), MESH_EFULL);
+    if (refusals[_i].flush == PLOG_FLUSH_ASYNC) ck_assert_uint_lt(plog_written_offset(rig.logs[0]), before + 32);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, before, 100000), 28);
+    fs_mem_set_capacity(disk, UINT64_MAX);
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), before + 32);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[1]), small + 8);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), before + 33);
+    rig_crash(&rig);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(rig.report.holes, 0);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, before + 33, 100000), 61);
+}
+END_TEST
+
+/* ... and a crash meanwhile takes only what was never durable. */
+START_TEST(a_crash_while_something_waits_for_space_loses_nothing_durable)
+{
+    uint64_t before;
+
+    rig.options.direct_enter_bytes = 40000;
+    rig_open(&rig, 2);
+    fill_until_durable();
+    rig_fill(&rig, rig.logs[0], 4, 1, 30000);
+    rig_pump(&rig);
+    before = plog_durable_offset(rig.logs[0]);
+    rig_fill(&rig, rig.logs[0], 4, 1, 30000);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk));
+    rig_wait(&rig, 5000);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), before);
+    rig_crash(&rig);
+    fs_mem_set_capacity(disk, UINT64_MAX);
+    rig_open(&rig, 2);
+    ck_assert_uint_eq(rig.report.holes, 0);
+    ck_assert_uint_ge(plog_end_offset(rig.logs[0]), before);
+    rig_fill(&rig, rig.logs[0], 4, 1, 30000);
+    rig_stop(&rig);
+}
+END_TEST
+
+/* Removing is what frees space: it waits neither for a write that has none, nor for anything that would be written behind. */
+START_TEST(what_is_deleted_makes_room_for_what_waits)
+{
+    struct plog *full;
+
+    rig.options.direct_enter_bytes = 40000;
+    rig_open(&rig, 2);
+    full = rig.logs[0];
+    for (int i = 0; i < 20; i++) {
+        rig_fill(&rig, rig.logs[1], 4, 1, 30000);
+        rig_pump(&rig);
+    }
+    fill_until_durable();
+    rig_fill(&rig, full, 4, 1, 30000);
+    rig_pump(&rig);
+    rig_fill(&rig, full, 4, 1, 30000);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk) + 8192); /* for a manifest */
+    rig_wait(&rig, 5000);
+    ck_assert_uint_lt(plog_durable_offset(full), plog_end_offset(full));
+    plog_delete(rig.logs[1]);
+    rig.logs[1] = NULL;
+    rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_durable_offset(full), plog_end_offset(full));
+    ck_assert_int_eq(rig_append(&rig, full, 1, 100), 0);
+    rig_stop(&rig);
 }
 END_TEST
 
@@ -195,7 +314,10 @@ static Suite *limits_suite(void)
 
     tcase_add_checked_fixture(full, set_up, tear_down);
     tcase_add_test(full, appends_are_refused_when_the_journal_would_find_no_space);
-    tcase_add_test(full, what_waits_for_a_journal_file_in_vain_fails_and_leaves_no_litter);
+    tcase_add_test(full, what_waits_for_a_journal_file_gets_it_when_there_is_room_again);
+    tcase_add_loop_test(full, what_found_no_space_is_written_when_there_is_some_again, 0, sizeof(refusals) / sizeof(refusals[0]));
+    tcase_add_test(full, a_crash_while_something_waits_for_space_loses_nothing_durable);
+    tcase_add_test(full, what_is_deleted_makes_room_for_what_waits);
     tcase_add_test(full, a_drain_on_a_full_disk_ends);
     tcase_add_test(full, a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers);
     tcase_add_test(full, journal_files_shrink_to_a_small_limit);

@@ -1,11 +1,11 @@
-/* replicas/compare.c - see the header. One comparison of a shard at a time: a window of a few MiB by its digest; where that differs, halves of it until
- * little is left; then every replica is asked about that. */
+/* replicas/compare.c - see the header. One comparison of a shard at a time; what is looked at next is compare_plan.h's. */
 #include "cmd/broker/replicas/compare.h"
 
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/forward/call.h"
+#include "cmd/broker/replicas/compare_plan.h"
 #include "cmd/broker/replicas/heal_read.h"
 #include "cmd/broker/replicas/judge.h"
 #include "cmd/broker/replicas/replicas_internal.h"
@@ -17,23 +17,15 @@
 #define BYTES_PER_MS   (2u << 10) /* 2 MiB/s are read for it here, and as much at each leader that is asked */
 #define STEP_MS_MIN    20
 #define RETRY_MS       2000 /* after what could not be read or asked */
-#define SMALL_BYTES    (64u << 10) /* a range of that is not split any more */
+#define LOOK_MAX       64   /* partitions that wait for their leader are looked at in one turn */
+#define FAILURES_MAX   8    /* in a row: then the window is passed over, so that it does not keep the others from being compared */
 #define ASK_TIMEOUT_MS 10000
-
-enum phase {
-    COMPARE_WINDOW,       /* digest of what comes next */
-    COMPARE_SPLIT,        /* digest of the first half of a range that differs */
-    COMPARE_SPLIT_FIRST,  /* its first batch, which is more than half of it */
-    COMPARE_VOTE,         /* digest of the range that every replica is asked about */
-};
 
 struct comparison {
     struct shard *shard;
     struct shard_partition *partition; /* its pending count holds it */
     int32_t leader_epoch;
-    enum phase phase;
-    uint64_t from, to;  /* what is looked at */
-    uint64_t split;     /* the end of its first part */
+    struct compare_plan plan;
     uint64_t bytes;     /* that were read for all of this */
     bool is_doubted;    /* here, by another replica */
     struct heal_read local;
@@ -46,7 +38,8 @@ struct comparison {
     uint32_t voice_count, asked;
 };
 
-static void advance(struct comparison *comparison);
+static void carry_out(struct comparison *comparison, struct compare_step step);
+static void vote(struct comparison *comparison);
 
 /* ---- the end ---- */
 
@@ -98,15 +91,15 @@ static void on_read(struct heal_read *read)
     comparison->bytes += read->answer.bytes;
     heal_read_deinit(read);
     if (is_void(comparison)) end(comparison, 0);
-    else advance(comparison);
+    else carry_out(comparison, compare_plan_read(&comparison->plan, read->error, read->answer.next_offset, read->answer.bytes));
 }
 
-static void read_here(struct comparison *comparison, enum heal_kind kind, uint64_t to, uint32_t bytes_max)
+static void read_here(struct comparison *comparison, uint64_t to, uint32_t bytes_max)
 {
-    comparison->local.request = (struct heal_request){.kind = kind,
+    comparison->local.request = (struct heal_request){.kind = HEAL_DIGEST,
                                                       .topic_id = comparison->partition->topic->metrics.topic_id,
                                                       .partition = comparison->partition->number,
-                                                      .from = comparison->from,
+                                                      .from = comparison->plan.from,
                                                       .to = to,
                                                       .bytes_max = bytes_max};
     comparison->local.done = on_read;
@@ -114,8 +107,8 @@ static void read_here(struct comparison *comparison, enum heal_kind kind, uint64
     heal_read_start(comparison->shard, &comparison->local);
 }
 
-/* 0: the digest is in *ret_answer, of the whole range. */
-static int take_answer(struct comparison *comparison, uint64_t to, struct heal_answer *ret_answer)
+/* 0: what it said is in *ret_answer. */
+static int take_answer(struct comparison *comparison, struct heal_answer *ret_answer)
 {
     struct forward_call *call = &comparison->call;
     int err = call->error;
@@ -123,7 +116,6 @@ static int take_answer(struct comparison *comparison, uint64_t to, struct heal_a
     if (err == 0) err = heal_answer_decode(call->message, ret_answer);
     free(call->answer);
     call->answer = NULL;
-    if (err == 0 && ret_answer->next_offset != to) err = MESH_EOFFSET_OUT_OF_RANGE;
     return err;
 }
 
@@ -135,7 +127,7 @@ static bool ask(struct comparison *comparison, int32_t node_id, enum heal_kind k
     struct heal_request request = {.kind = kind,
                                    .topic_id = comparison->partition->topic->metrics.topic_id,
                                    .partition = comparison->partition->number,
-                                   .from = comparison->from,
+                                   .from = comparison->plan.from,
                                    .to = to,
                                    .bytes_max = HEAL_DIGEST_BYTES_MAX};
 
@@ -155,19 +147,6 @@ static bool ask(struct comparison *comparison, int32_t node_id, enum heal_kind k
 
 /* ---- windows and halves ---- */
 
-static void split(struct comparison *comparison)
-{
-    uint64_t middle = comparison->from + (comparison->to - comparison->from) / 2;
-
-    if (middle == comparison->from || comparison->local.answer.bytes <= SMALL_BYTES) {
-        comparison->phase = COMPARE_VOTE;
-        read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
-        return;
-    }
-    comparison->phase = COMPARE_SPLIT;
-    read_here(comparison, HEAL_DIGEST, middle, HEAL_DIGEST_BYTES_MAX);
-}
-
 static bool is_equal(const struct comparison *comparison, const struct heal_answer *answer)
 {
     return memcmp(answer->digest, comparison->local.answer.digest, HEAL_DIGEST_SIZE) == 0;
@@ -176,32 +155,28 @@ static bool is_equal(const struct comparison *comparison, const struct heal_answ
 static void on_leader_said(struct forward_call *call)
 {
     struct comparison *comparison = container_of(call, struct comparison, call);
-    struct heal_answer answer;
-    int err = take_answer(comparison, comparison->split, &answer);
+    struct heal_answer answer = {0};
+    int err = take_answer(comparison, &answer);
 
-    if (is_void(comparison)) {
-        end(comparison, 0);
-        return;
-    }
-    if (err != 0) {
-        uint64_t start = comparison->partition->replica.leader_log_start; /* what the leader keeps no more is nothing to compare */
+    if (is_void(comparison)) end(comparison, 0);
+    else carry_out(comparison, compare_plan_heard(&comparison->plan, err, answer.next_offset, err == 0 && is_equal(comparison, &answer)));
+}
 
-        if (start > comparison->partition->compared_offset) comparison->partition->compared_offset = start;
-        end(comparison, RETRY_MS);
-        return;
+/* Batches lie otherwise there, or it cannot read them now. */
+static void stuck(struct comparison *comparison)
+{
+    struct shard_partition *partition = comparison->partition;
+    uint64_t from = partition->compared_offset, reach = comparison->plan.reach;
+
+    if (partition->compare_failures < FAILURES_MAX) partition->compare_failures++;
+    if (partition->compare_failures == FAILURES_MAX && !comparison->is_doubted && reach > from) {
+        partition->compare_failures = 0;
+        partition->compared_offset = reach;
+        log_warn("records could not be compared with the leader's, and are passed over until the next time topic=%s partition=%u offset=%" PRIu64
+                 " next_offset=%" PRIu64,
+                 partition->topic->topic->name, partition->number, from, reach);
     }
-    if (!is_equal(comparison, &answer)) {
-        comparison->to = comparison->split;
-        split(comparison);
-    } else if (comparison->phase == COMPARE_WINDOW) {
-        comparison->partition->compared_offset = comparison->split;
-        end(comparison, 0);
-    } else { /* it is the other half */
-        comparison->from = comparison->split;
-        comparison->phase = COMPARE_VOTE;
-        if (comparison->to - comparison->from > 1) split(comparison);
-        else read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
-    }
+    end(comparison, RETRY_MS);
 }
 
 /* ---- the vote ---- */
@@ -210,14 +185,14 @@ static void on_leader_said(struct forward_call *call)
 static bool condemn(struct comparison *comparison)
 {
     struct shard_partition *partition = comparison->partition;
-    int err = plog_condemn(partition->plog, comparison->from, comparison->to);
+    int err = plog_condemn(partition->plog, comparison->plan.from, comparison->plan.to);
     bool is_damage = plog_damage_count(partition->plog) > 0; /* there was none when the vote began: is_void() */
 
     if (is_damage) shard_on_plog_change(comparison->shard, partition->plog);
     if (!is_damage && !replicas_may_log(comparison->shard)) return false;
     log_error("records here are sound, but not those that the other replicas have: they are replaced topic=%s partition=%u offset=%" PRIu64
               " next_offset=%" PRIu64 "%s%s",
-              partition->topic->topic->name, partition->number, comparison->from, comparison->to, err == 0 ? "" : " error=",
+              partition->topic->topic->name, partition->number, comparison->plan.from, comparison->plan.to, err == 0 ? "" : " error=",
               err == 0 ? "" : mesh_strerror(err));
     return is_damage;
 }
@@ -243,8 +218,8 @@ static void decide(struct comparison *comparison)
     }
     log_error("the leader's records are sound, but not those that the other replicas have: it is told topic=%s partition=%u offset=%" PRIu64
               " next_offset=%" PRIu64 " leader=%d",
-              partition->topic->topic->name, partition->number, comparison->from, comparison->to, partition->replica.partition.leader);
-    if (!ask(comparison, partition->replica.partition.leader, HEAL_DOUBT, comparison->to, on_doubt_told)) end(comparison, RETRY_MS);
+              partition->topic->topic->name, partition->number, comparison->plan.from, comparison->plan.to, partition->replica.partition.leader);
+    if (!ask(comparison, partition->replica.partition.leader, HEAL_DOUBT, comparison->plan.to, on_doubt_told)) end(comparison, RETRY_MS);
 }
 
 static void on_voted(struct forward_call *call)
@@ -253,13 +228,13 @@ static void on_voted(struct forward_call *call)
     struct judge_voice *voice = &comparison->voices[comparison->asked];
     struct heal_answer answer;
 
-    if (take_answer(comparison, comparison->to, &answer) == 0) {
+    if (take_answer(comparison, &answer) == 0 && answer.next_offset == comparison->plan.to) {
         voice->is_known = true;
         memcpy(voice->digest, answer.digest, HEAL_DIGEST_SIZE);
     }
     comparison->asked++;
     if (is_void(comparison)) end(comparison, 0);
-    else advance(comparison);
+    else vote(comparison);
 }
 
 static void begin_vote(struct comparison *comparison)
@@ -274,7 +249,7 @@ static void begin_vote(struct comparison *comparison)
 
         *voice = (struct judge_voice){.is_self = facts.replicas[i] == comparison->shard->broker->node_id,
                                       .is_leader = facts.replicas[i] == partition->replica.partition.leader};
-        voice->is_known = voice->is_self && comparison->local.answer.next_offset == comparison->to;
+        voice->is_known = voice->is_self && comparison->local.answer.next_offset == comparison->plan.to;
         if (voice->is_self) memcpy(voice->digest, comparison->local.answer.digest, HEAL_DIGEST_SIZE);
         comparison->nodes[i] = facts.replicas[i];
     }
@@ -286,40 +261,33 @@ static void vote(struct comparison *comparison)
     if (comparison->voice_count == 0) begin_vote(comparison);
     while (comparison->asked < comparison->voice_count) {
         if (!comparison->voices[comparison->asked].is_self &&
-            ask(comparison, comparison->nodes[comparison->asked], HEAL_DIGEST, comparison->to, on_voted))
+            ask(comparison, comparison->nodes[comparison->asked], HEAL_DIGEST, comparison->plan.to, on_voted))
             return;
         comparison->asked++;
     }
     decide(comparison);
 }
 
-/* ---- what was read here ---- */
+/* ---- what is next ---- */
 
-static void advance(struct comparison *comparison)
+static void carry_out(struct comparison *comparison, struct compare_step step)
 {
-    const struct heal_read *local = &comparison->local;
+    struct shard_partition *partition = comparison->partition;
 
-    /* The first batch is more than half: it is looked at alone. */
-    if (comparison->phase == COMPARE_SPLIT && local->error == MESH_EOFFSET_OUT_OF_RANGE) {
-        comparison->phase = COMPARE_SPLIT_FIRST;
-        read_here(comparison, HEAL_DIGEST, comparison->to, 1);
+    switch (step.act) {
+    case COMPARE_READ: read_here(comparison, step.to, step.is_one ? 1 : HEAL_DIGEST_BYTES_MAX); return;
+    case COMPARE_ASK:
+        if (!ask(comparison, partition->replica.partition.leader, HEAL_DIGEST, step.to, on_leader_said)) end(comparison, RETRY_MS);
         return;
-    }
-    if (local->error != 0) {
-        end(comparison, RETRY_MS); /* damage is the scrubber's to find, which was sent there */
+    case COMPARE_JUDGE: vote(comparison); return;
+    case COMPARE_EQUAL:
+        partition->compared_offset = step.to;
+        partition->compare_failures = 0;
+        end(comparison, 0);
         return;
+    case COMPARE_LATER: end(comparison, RETRY_MS); return;
+    case COMPARE_STUCK: stuck(comparison); return;
     }
-    if (comparison->phase == COMPARE_VOTE) {
-        vote(comparison);
-        return;
-    }
-    comparison->split = local->answer.next_offset;
-    if (comparison->phase == COMPARE_SPLIT_FIRST && comparison->split >= comparison->to) {
-        comparison->phase = COMPARE_VOTE; /* it is one batch */
-        vote(comparison);
-        return;
-    }
-    if (!ask(comparison, comparison->partition->replica.partition.leader, HEAL_DIGEST, comparison->split, on_leader_said)) end(comparison, RETRY_MS);
 }
 
 /* ---- the beginning ---- */
@@ -348,27 +316,48 @@ void compare_doubted(struct shard *shard, const struct heal_request *request)
     comparison = comparison_new(shard, partition);
     if (comparison == NULL) return;
     comparison->is_doubted = true;
-    comparison->phase = COMPARE_VOTE;
-    comparison->from = request->from;
-    comparison->to = request->to;
-    read_here(comparison, HEAL_DIGEST, comparison->to, HEAL_DIGEST_BYTES_MAX);
+    carry_out(comparison, compare_plan_vote(&comparison->plan, request->from, request->to));
 }
 
-/* The next window of a partition. False: there is nothing to compare in it now. */
-static bool begin(struct shard *shard, struct shard_partition *partition)
+/* The next window of a partition. False: there is nothing to compare in it now; *ret_is_later: but there may be soon. */
+static bool begin(struct shard *shard, struct shard_partition *partition, bool *ret_is_later)
 {
-    uint64_t start = plog_start_offset(partition->plog), committed = partition->replica.partition.high_watermark;
+    const struct replica *replica = &partition->replica;
+    uint64_t start = plog_start_offset(partition->plog), committed = replica->partition.high_watermark;
     struct comparison *comparison;
 
+    /* What the leader keeps no more is nothing to compare. */
+    if (start < replica->leader_log_start) start = replica->leader_log_start;
     if (partition->compared_offset < start) partition->compared_offset = start;
-    if (!replica_is_following(&partition->replica) || plog_damage_count(partition->plog) > 0 || partition->compared_offset >= committed) return false;
+    *ret_is_later = false;
+    if (replica->role != REPLICA_FOLLOWER || partition->compared_offset >= committed) return false;
+    *ret_is_later = true;
+    if (!replica_is_following(replica) || plog_damage_count(partition->plog) > 0) return false;
     comparison = comparison_new(shard, partition);
     if (comparison == NULL) return false;
-    comparison->phase = COMPARE_WINDOW;
-    comparison->from = partition->compared_offset;
-    comparison->to = committed;
-    read_here(comparison, HEAL_DIGEST, committed, HEAL_DIGEST_BYTES_MAX);
+    carry_out(comparison, compare_plan_window(&comparison->plan, partition->compared_offset, committed));
     return true;
+}
+
+/* Whose leader is away, or who is being mended, keeps its place in the queue: the others are looked at first, and all of them again in a while. */
+static void begin_one(struct shard *shard)
+{
+    struct comparing *comparing = &shard->replicas.comparing;
+    struct list_node *node, *first_later = NULL;
+    bool is_later = false;
+
+    for (int looked = 0; looked < LOOK_MAX && comparing->current == NULL && shard->now_ms >= comparing->next_ms; looked++) {
+        node = list_pop_front(&comparing->queue);
+        if (node == NULL) break;
+        if (node == first_later) {
+            list_push_front(&comparing->queue, node);
+            break;
+        }
+        if (begin(shard, container_of(node, struct shard_partition, compare_link), &is_later) || !is_later) continue;
+        list_push_back(&comparing->queue, node);
+        if (first_later == NULL) first_later = node;
+    }
+    if (comparing->current == NULL && first_later != NULL && shard->now_ms >= comparing->next_ms) comparing->next_ms = shard->now_ms + RETRY_MS;
 }
 
 static void begin_pass(struct shard *shard)
@@ -387,15 +376,13 @@ static void begin_pass(struct shard *shard)
 void compare_run(struct shard *shard)
 {
     struct comparing *comparing = &shard->replicas.comparing;
-    struct list_node *node;
 
     if (comparing->next_ms == 0) { /* the first turn */
         comparing->next_ms = shard->now_ms + shard->broker->settings.scrub_first_ms;
         comparing->pass_ms = comparing->next_ms + shard->broker->settings.scrub_rest_ms;
     }
     if (shard->now_ms >= comparing->pass_ms) begin_pass(shard);
-    while (comparing->current == NULL && shard->now_ms >= comparing->next_ms && (node = list_pop_front(&comparing->queue)) != NULL)
-        (void)begin(shard, container_of(node, struct shard_partition, compare_link));
+    if (comparing->current == NULL && shard->now_ms >= comparing->next_ms) begin_one(shard);
     if (comparing->current == NULL && !list_is_empty(&comparing->queue)) replicas_wake_at(&shard->replicas, comparing->next_ms);
 }
 

@@ -25,7 +25,7 @@ struct comparing {
 void compare_init(struct shard *shard);
 void compare_deinit(struct shard *shard);
 
-/* More is committed of what this broker follows. */
+/* It follows from now on, or more is committed of what it follows. */
 void compare_want(struct shard *shard, struct shard_partition *partition);
 void compare_forget(struct shard *shard, struct shard_partition *partition); /* it is about to go */
 /* Another replica says that the range differs here, though this one leads. */

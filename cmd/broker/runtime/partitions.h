@@ -33,6 +33,7 @@ struct shard_partition {
     bool was_replicated; /* in this run: its log keeps a high watermark */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
+    uint8_t compare_failures; /* in a row; replicas/compare.c */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
     struct list_node compare_link; /* replicas/compare.c */
     uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */

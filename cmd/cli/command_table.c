@@ -290,13 +290,14 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Records are copied first; when the new replicas are in sync, the others go, in one step: nothing is less safe meanwhile, and records come and go as ever. "
      "Some copies are made at a time (the setting moves.per.broker), the others wait for their turn.\n\n"
      "On a terminal it shows how far it is. Ctrl-C only stops watching: the move goes on, also when brokers stop and come back. How many replicas a topic has is "
-     "its setting: mesh topic alter NAME --set replicas=N.",
+     "its setting: mesh topic alter NAME --set replicas=N. What was placed so stays there, unless a broker of it is gone for good: only 'mesh topic balance' "
+     "and another move take it elsewhere.",
      "mesh topic move orders/2 --to b1,b2,b4\nmesh topic move orders --to b1,b2,b4 --no-wait\nmesh topic move orders --cancel",
      OPTIONS(topic_move_options), CLIENT},
     {COMMAND_TOPIC_BALANCE, "topic balance", "[TOPIC]", 0, 1, OPERAND_TOPIC, OPERAND_NONE,
      "Spread replicas evenly over the brokers",
      "Moves as few replicas as it takes to give all brokers as many, of one topic or of all together. A mesh does this by itself, gently, a while after a broker has joined, "
-     "when the brokers are far apart; this does it now, and to the end. Watching is as with 'mesh topic move'.",
+     "when the brokers are far apart, but for what somebody has placed with 'mesh topic move'; this does it now, for all, and to the end. Watching is as with 'mesh topic move'.",
      "mesh topic balance --dry-run\nmesh topic balance orders",
      OPTIONS(topic_balance_options), CLIENT},
     {COMMAND_PRODUCE, "produce", "TOPIC [FILE]...", 1, SIZE_MAX, OPERAND_TOPIC, OPERAND_FILE,

@@ -85,7 +85,8 @@ static int move_one(const struct image *image, const struct decide_move *move, s
         return decision_refuse(decision, MESH_EINVALID_REPLICATION, "old and new replicas of %s/%u are more than %d: move fewer at a time",
                                topic->name, move->partition, IMAGE_REPLICAS_MAX);
     rules_finish_move(elector, topic, &next, false);
-    if (next.replica_count == now.replica_count && next.adding == now.adding && next.removing == now.removing &&
+    next.is_pinned = true; /* also where it is, if a move was cancelled */
+    if (next.is_pinned == now.is_pinned && next.replica_count == now.replica_count && next.adding == now.adding && next.removing == now.removing &&
         memcmp(next.replicas, now.replicas, now.replica_count * sizeof(int32_t)) == 0)
         return 0; /* it is so already */
     return changes_put(changes, topic, &next);

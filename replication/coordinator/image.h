@@ -71,6 +71,7 @@ struct image_partition {
     uint32_t adding;          /* likewise: a move adds it; it counts for the replication factor once all of them are in sync */
     uint32_t removing;        /* likewise: goes when those that are added are in sync */
     bool is_queued;           /* the move waits for its turn: the adding ones do not follow yet */
+    bool is_pinned;           /* a person said where it is: it is not spread elsewhere by itself */
     bool is_sealing;          /* mode quorum: nobody leads; every replica that sees it refuses earlier epochs and reports (decide_recover.c) */
     uint32_t reset_epoch;     /* raised by every election that may have lost acknowledged records; 0: there was none */
     const uint32_t *generation_words; /* image_partition_generation() */

@@ -15,6 +15,7 @@
 
 #define STATE_QUEUED  1u
 #define STATE_SEALING 2u
+#define STATE_PINNED  4u
 
 /* ---- writing ---- */
 
@@ -53,6 +54,7 @@ static bool same_but_number(const struct body_partition *a, const struct body_pa
            a->partition_epoch == b->partition_epoch && a->isr == b->isr &&
            a->elr == b->elr && a->last_known_elr == b->last_known_elr && a->adding == b->adding &&
            a->removing == b->removing && a->is_queued == b->is_queued && a->is_sealing == b->is_sealing &&
+           a->is_pinned == b->is_pinned &&
            a->reset_epoch == b->reset_epoch && a->replica_count == b->replica_count &&
            memcmp(a->generations, b->generations, a->replica_count * sizeof(uint64_t)) == 0 &&
            memcmp(a->replicas, b->replicas, a->replica_count * sizeof(int32_t)) == 0;
@@ -71,7 +73,8 @@ static void put_state(struct codec_writer *writer, const struct body_partition *
     codec_put_varint(writer, state->last_known_elr);
     codec_put_varint(writer, state->adding);
     codec_put_varint(writer, state->removing);
-    codec_put_varint(writer, (state->is_queued ? STATE_QUEUED : 0) | (state->is_sealing ? STATE_SEALING : 0));
+    codec_put_varint(writer, (state->is_queued ? STATE_QUEUED : 0) | (state->is_sealing ? STATE_SEALING : 0) |
+                                 (state->is_pinned ? STATE_PINNED : 0));
     codec_put_varint(writer, state->reset_epoch);
 }
 
@@ -229,9 +232,10 @@ static int get_state(struct codec_reader *reader, const struct image *image, str
     ret_state->last_known_elr = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
     ret_state->adding = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
     ret_state->removing = (uint32_t)codec_get_bounded(reader, UINT16_MAX);
-    flags = (uint32_t)codec_get_bounded(reader, STATE_QUEUED | STATE_SEALING);
+    flags = (uint32_t)codec_get_bounded(reader, STATE_QUEUED | STATE_SEALING | STATE_PINNED);
     ret_state->is_queued = (flags & STATE_QUEUED) != 0;
     ret_state->is_sealing = (flags & STATE_SEALING) != 0;
+    ret_state->is_pinned = (flags & STATE_PINNED) != 0;
     ret_state->reset_epoch = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
     ret_state->fresh = 0;
     return reader->is_bad || !body_partition_is_sound(ret_state) ? MESH_ECORRUPT : 0;

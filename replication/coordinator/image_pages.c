@@ -23,6 +23,7 @@ struct partition {
 #define FLAG_QUEUED  1u
 #define FLAG_SEALING 2u
 #define FLAG_MORE    4u /* MORE_WORDS stand in the pool */
+#define FLAG_PINNED  8u
 
 /* In the pool: a partition's node ids, then low and high word of each generation, then what few partitions have: the masks of a move
  * in one word, and the reset epoch. */
@@ -221,6 +222,7 @@ int image_pages_set(struct image_pages *pages, const struct body_partition *stat
     partition->partition_epoch = state->partition_epoch;
     partition->replica_count = (uint8_t)state->replica_count;
     partition->flags = (uint8_t)((state->is_queued ? FLAG_QUEUED : 0) | (state->is_sealing ? FLAG_SEALING : 0) |
+                                 (state->is_pinned ? FLAG_PINNED : 0) |
                                  (has_more(state) ? FLAG_MORE : 0));
     partition->isr = (uint16_t)state->isr;
     partition->elr = (uint16_t)state->elr;
@@ -256,6 +258,7 @@ void image_pages_get(const struct image_pages *pages, uint32_t partition,
     ret_partition->generation_words = generation_words(ret_partition->replicas, found->replica_count);
     ret_partition->is_queued = (found->flags & FLAG_QUEUED) != 0;
     ret_partition->is_sealing = (found->flags & FLAG_SEALING) != 0;
+    ret_partition->is_pinned = (found->flags & FLAG_PINNED) != 0;
     get_more(found, ret_partition);
 }
 
@@ -279,6 +282,7 @@ void image_pages_load(const struct image_pages *pages, uint32_t partition, struc
     ret_state->removing = found.removing;
     ret_state->is_queued = found.is_queued;
     ret_state->is_sealing = found.is_sealing;
+    ret_state->is_pinned = found.is_pinned;
     ret_state->reset_epoch = found.reset_epoch;
     ret_state->fresh = 0;
     ret_state->election.reason = IMAGE_ELECTION_NONE;

@@ -335,7 +335,7 @@ static int step_topic(void *user, const struct image_topic *topic)
         if (!is_moving && quick.leader == IMAGE_NO_LEADER) continue;
         image_pages_load(topic->pages, i, &next);
         has_changed = is_moving ? go_on(plan, topic, &next) : maintain(plan, topic, &next);
-        if (!has_changed && !is_moving && plan->is_spreading) has_changed = move_plan_spread_one(plan, topic, &next, false);
+        if (!has_changed && !is_moving && !quick.is_pinned && plan->is_spreading) has_changed = move_plan_spread_one(plan, topic, &next, false);
         if (!has_changed) continue;
         plan->budget--;
         err = changes_put(&plan->changes, topic, &next);
@@ -390,6 +390,8 @@ int decide_moves(const struct image *image, const struct decide_moves *request, 
     is_quiet = request->now_us - movement->quiet_since_us >= quiet_us;
     plan.is_spreading = is_time_to_spread(movement, &plan, is_quiet);
     err = image_each_topic(image, step_topic, &plan);
+    /* All that could be moved stays where it was put: there is no point in looking again before something else changes. */
+    if (err == 0 && !plan.is_pending && decision->change_count == 0) plan.is_spreading = movement->is_spreading = false;
     movement->is_pending = plan.is_pending || plan.is_spreading;
     is_settled = err == 0 && is_quiet && !movement->is_pending && decision->change_count == 0;
     movement->settled_index = is_settled ? image_applied_index(image) : 0;

@@ -122,6 +122,7 @@ static int balance_topic(void *user, const struct image_topic *topic)
         image_pages_load(topic->pages, i, &next);
         if (next.leader == IMAGE_NO_LEADER || (next.adding | next.removing) != 0) continue;
         if (!move_plan_spread_one(plan, topic, &next, true)) continue;
+        next.is_pinned = false; /* who asks for this leaves the place to the mesh again */
         plan->budget--;
         err = changes_put(&plan->changes, topic, &next);
     }

@@ -13,8 +13,9 @@
 #define PARTITION_MOVE     16u
 #define PARTITION_QUEUED   32u /* of the move; nothing follows */
 #define PARTITION_SEALING  64u /* nothing follows */
+#define PARTITION_PINNED   256u /* nothing follows */
 #define PARTITION_RESET    128u
-#define PARTITION_FLAGS    255u
+#define PARTITION_FLAGS    511u
 
 struct codec_writer body_start(struct buffer *to)
 {
@@ -207,6 +208,7 @@ static uint32_t parts_of(const struct body_partition *partition)
     if (partition->adding != 0 || partition->removing != 0) flags |= PARTITION_MOVE;
     if (partition->is_queued) flags |= PARTITION_QUEUED;
     if (partition->is_sealing) flags |= PARTITION_SEALING;
+    if (partition->is_pinned) flags |= PARTITION_PINNED;
     if (partition->reset_epoch != 0) flags |= PARTITION_RESET;
     return flags;
 }
@@ -266,6 +268,7 @@ bool body_partition_next(struct codec_reader *reader, struct body_partition *ret
     ret_partition->removing = flags & PARTITION_MOVE ? (uint32_t)codec_get_bounded(reader, UINT16_MAX) : 0;
     ret_partition->is_queued = (flags & PARTITION_QUEUED) != 0;
     ret_partition->is_sealing = (flags & PARTITION_SEALING) != 0;
+    ret_partition->is_pinned = (flags & PARTITION_PINNED) != 0;
     ret_partition->reset_epoch = flags & PARTITION_RESET ? (uint32_t)codec_get_bounded(reader, UINT32_MAX) : 0;
     ret_partition->election.reason = IMAGE_ELECTION_NONE;
     if (flags & PARTITION_ELECTION) body_get_election(reader, IMAGE_REPLICAS_MAX, &ret_partition->election);

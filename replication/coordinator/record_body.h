@@ -61,6 +61,7 @@ struct body_partition {
     uint32_t adding, removing;                /* likewise: a move under way; in a change that says nothing of it: none */
     bool is_queued;                           /* the move has not begun */
     bool is_sealing;                          /* nobody leads; reports are awaited */
+    bool is_pinned;                           /* a person said where it is */
     uint32_t reset_epoch;                     /* never falls; in a change: 0: as it is */
     uint32_t fresh;                           /* in a change: replicas that stay and yet begin anew (their disk was lost) */
     struct body_election election;

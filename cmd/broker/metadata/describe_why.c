@@ -148,6 +148,7 @@ static void explain_placement(const struct image *image, const struct image_topi
         say_brokers(sentence, image, partition, partition->removing);
         say(sentence, " when the others are in sync");
     }
+    if (partition->is_pinned) say(sentence, "; somebody placed it there, so it is moved only on request");
     if (wanted > factor) say(sentence, "; the topic asks for %u replicas, and no other broker could be given one", wanted);
 }
 

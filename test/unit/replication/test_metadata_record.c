@@ -194,7 +194,7 @@ START_TEST(bodies_cut_anywhere_are_corrupt)
                                  .host = slice_of_string("host"),
                                  .zone = slice_of_string("")};
     struct body_partition partitions[2] = {
-        {.partition = 0, .leader = 1, .replica_count = 1, .replicas = {1}, .isr = 1},
+        {.partition = 0, .leader = 1, .replica_count = 1, .replicas = {1}, .isr = 1, .is_pinned = true},
         {.partition = 99999,
          .leader = -1,
          .leader_epoch = INT32_MAX,
@@ -223,6 +223,7 @@ START_TEST(bodies_cut_anywhere_are_corrupt)
     ck_assert_int_eq(body_decode_partitions(buffer_slice(&bytes), &reader), 0);
     ck_assert(body_partition_next(&reader, &partitions[0]));
     ck_assert_uint_eq(partitions[0].election.reason, IMAGE_ELECTION_NONE);
+    ck_assert(partitions[0].is_pinned);
     ck_assert(body_partition_next(&reader, &partitions[1]));
     ck_assert_int_eq(partitions[1].leader_epoch, INT32_MAX);
     ck_assert_uint_eq(partitions[1].elr, 1);

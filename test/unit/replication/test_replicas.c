@@ -315,6 +315,83 @@ START_TEST(replicas_are_spread_in_peace_and_a_few_at_a_time)
 }
 END_TEST
 
+/* Somebody says that all eight partitions are to be where they are. */
+static void place(struct history *history)
+{
+    const struct image_topic *topic = image_find_topic_by_name(history->image, "t");
+    struct decide_move moves[8];
+    struct image_partition partition;
+    struct decision decision;
+
+    for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
+        moves[i] = (struct decide_move){.topic_id = topic->topic_id, .partition = i, .count = partition.replica_count};
+        memcpy(moves[i].replicas, partition.replicas, partition.replica_count * sizeof(int32_t));
+    }
+    decision_init(&decision);
+    ck_assert_int_eq(decide_move(history->image, moves, 8, NULL, &decision), 0);
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+}
+
+static uint32_t count_pinned(const struct image *image)
+{
+    struct image_partition partition;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; image_topic_partition(image_find_topic_by_name(image, "t"), i, &partition); i++)
+        count += partition.is_pinned;
+    return count;
+}
+
+START_TEST(what_a_person_placed_is_not_spread)
+{
+    struct history *history = history_new_mesh(3, "abc");
+    struct uuid newcomer = history_uuid(history);
+    struct movement movement = MOVEMENT_INIT;
+    struct buffer bytes = BUFFER_INIT;
+    struct image *again = NULL;
+    struct decision decision;
+
+    history_create_topic(history, "t", 8, 2);
+    history_register_broker(history, &newcomer, 1, "d");
+    place(history);
+    ck_assert_uint_eq(count_pinned(history->image), 8);
+    for (uint64_t seconds = 1; seconds < 1000; seconds += 50)
+        ck_assert_uint_eq(look_at_moves(history->image, &movement, seconds, 0), 0);
+    ck_assert(!movement.is_pending && movement.settled_index == image_applied_index(history->image)); /* nor is it looked at again */
+
+    ck_assert_int_eq(image_encode(history->image, &bytes), 0);
+    ck_assert_int_eq(image_decode(buffer_slice(&bytes), &again), 0);
+    ck_assert_uint_eq(count_pinned(again), 8);
+    image_unref(again);
+    buffer_deinit(&bytes);
+
+    decision_init(&decision); /* who asks the mesh to choose gets its choice, and leaves the place to it */
+    ck_assert_int_eq(decide_topic_balance(history->image, &image_find_topic_by_name(history->image, "t")->topic_id, NULL, &decision), 0);
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+    ck_assert_uint_gt(image_replica_count(history->image, 4), 0);
+    ck_assert_uint_lt(count_pinned(history->image), 8);
+    history_free(history);
+}
+END_TEST
+
+/* Copies matter more than places. */
+START_TEST(what_a_person_placed_is_replaced_where_a_broker_is_gone)
+{
+    struct history *history = history_new_mesh(3, "abc");
+    struct movement movement = MOVEMENT_INIT;
+
+    history_create_topic(history, "t", 8, 2);
+    place(history);
+    fence(history, 1);
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 1000, 0), 0);
+    ck_assert_uint_gt(look_at_moves(history->image, &movement, 1001, 1), 0);
+    ck_assert_uint_eq(count_pinned(history->image), 8);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(who_gets_replicas_leads_its_share_of_them)
 {
     struct history *history = history_new_mesh(3, "abc");
@@ -420,6 +497,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_majority_decides, 0, sizeof(quorum_stories) / sizeof(quorum_stories[0]));
     tcase_add_loop_test(tcase, replicas_move, 0, sizeof(move_stories) / sizeof(move_stories[0]));
     tcase_add_test(tcase, replicas_are_spread_in_peace_and_a_few_at_a_time);
+    tcase_add_test(tcase, what_a_person_placed_is_not_spread);
+    tcase_add_test(tcase, what_a_person_placed_is_replaced_where_a_broker_is_gone);
     tcase_add_test(tcase, who_gets_replicas_leads_its_share_of_them);
     tcase_add_test(tcase, a_balance_of_all_topics_sees_them_together);
     tcase_add_loop_test(tcase, what_is_wrong_is_said, 0, sizeof(facts_cases) / sizeof(facts_cases[0]));

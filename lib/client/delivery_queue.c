@@ -69,6 +69,7 @@ void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t produc
     queue->producer_id = producer_id;
     queue->producer_epoch = producer_epoch;
     queue->next_sequence = 0;
+    queue->has_unknown = false;
     list_for_each(node, &queue->batches)
     {
         struct producer_batch *batch = batch_of(node);
@@ -118,8 +119,9 @@ static void fail(struct delivery_queue *queue, struct producer_batch *batch, int
 {
     const struct produce_result result = {.error = error, .leader_epoch = -1, .append_time_ms = -1};
 
-    resolve(queue, batch, batch->maybe_stored || maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED,
-            &result);
+    maybe_stored = maybe_stored || batch->maybe_stored;
+    if (maybe_stored && batch->has_sequence) queue->has_unknown = true;
+    resolve(queue, batch, maybe_stored ? MESH_DELIVERY_UNKNOWN : MESH_DELIVERY_FAILED, &result);
 }
 
 /* Back to waiting, before whatever waits behind it; rule 3. */
@@ -228,8 +230,11 @@ void delivery_queue_answered(struct delivery_queue *queue, struct producer_batch
     case DELIVERY_RETRY: requeue(queue, batch, false, now_ms, wait_ms); break;
     case DELIVERY_UNCLEAR: doubt(queue, batch, result->error, now_ms, wait_ms); break;
     case DELIVERY_NEW_ID:
-        batch->maybe_stored = false;
         queue->wants_epoch = true;
+        if (queue->has_unknown)
+            queue->forgotten = result->error; /* what was not answered once may arrive yet, behind the one that was given up */
+        else
+            batch->maybe_stored = false;
         requeue(queue, batch, false, now_ms, wait_ms);
         break;
     case DELIVERY_FORGOTTEN:

@@ -15,7 +15,8 @@
  * 4. OUT_OF_ORDER_SEQUENCE for a batch with an unresolved one before it: just that one's failure seen from
  * behind; sent again. For the first unresolved batch: one before it was given up and never stored, so neither
  * is this one; the partition goes on with the next epoch of its producer id, from sequence 0. Not under another id: an attempt of old may
- * still be on its way, and only a newer epoch of the same id keeps it out.
+ * still be on its way, and only a newer epoch of the same id keeps it out, once it is there. Before, if the one that was given up is UNKNOWN, it may
+ * still arrive, and an attempt of old behind it: whoever has one that was never answered is UNKNOWN, too, rather than sent again.
  * 5. UNKNOWN_PRODUCER, PRODUCER_FENCED: the broker has lost its memory of us. A batch that may have been
  * stored by an earlier attempt is UNKNOWN (sending it under a new id could store it twice); the others go on
  * under a new id.
@@ -39,6 +40,7 @@ struct delivery_queue {
     int32_t next_sequence;
     bool is_draining;  /* rule 3 */
     bool wants_epoch;  /* rule 4: the next one, once nothing is in flight */
+    bool has_unknown;  /* a batch of this epoch was given up, and may be stored yet */
     uint32_t failures; /* in a row */
     uint64_t retry_ms; /* nothing is sent before */
     int forgotten;     /* the error with which the broker said that it knows our id no more; 0: it did not */

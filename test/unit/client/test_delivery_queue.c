@@ -139,14 +139,12 @@ START_TEST(a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_epoch)
 
     delivery_queue_set_producer_id(&queue, 9, 0);
     delivery_queue_take(&queue);
-    delivery_queue_take(&queue);
     delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 1000, 10);
-    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 1000, 10);
     delivery_queue_give_up(&queue, a, MESH_ETIMEDOUT); /* its time is up */
     expect(a, MESH_DELIVERY_UNKNOWN, MESH_ETIMEDOUT);
     ck_assert_ptr_eq(delivery_queue_take(&queue), b); /* under the old id: perhaps a was stored */
     ck_assert_int_eq(b->base_sequence, 4);
-    answer(b, MESH_EOUT_OF_ORDER_SEQUENCE); /* it was not, and so b was not either */
+    answer(b, MESH_EOUT_OF_ORDER_SEQUENCE); /* it was not, and so b was not either, of which this was the only attempt */
     ck_assert(!delivery_queue_needs_producer_id(&queue));
     ck_assert_ptr_eq(delivery_queue_take(&queue), b);
     ck_assert_int_eq(b->producer_id, 9); /* the same, so that what is still on its way is fenced by the newer epoch */
@@ -158,6 +156,31 @@ START_TEST(a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_epoch)
     answer(b, 0), answer(c, 0);
     expect(b, MESH_DELIVERED, 0);
     expect(c, MESH_DELIVERED, 0);
+}
+END_TEST
+
+/* The first attempts of both may be on their way still, and be stored before anything of the new epoch is there. */
+START_TEST(behind_an_unknown_batch_nothing_is_sent_anew_that_was_never_answered)
+{
+    struct producer_batch *a = push(4), *b = push(1), *c = push(1), *d = push(1);
+
+    delivery_queue_set_producer_id(&queue, 9, 0);
+    delivery_queue_take(&queue), delivery_queue_take(&queue), delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 1000, 10);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 1000, 10);
+    delivery_queue_lost(&queue, c, MESH_ECLOSED, false, 1000, 10);
+    delivery_queue_give_up(&queue, a, MESH_ETIMEDOUT);
+    expect(a, MESH_DELIVERY_UNKNOWN, MESH_ETIMEDOUT);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), b);
+    answer(b, MESH_EOUT_OF_ORDER_SEQUENCE);
+    expect(b, MESH_DELIVERY_UNKNOWN, MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c); /* it was never sent before */
+    ck_assert_int_eq(c->producer_epoch, 1);
+    ck_assert_int_eq(c->base_sequence, 0);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), d);
+    answer(c, 0), answer(d, 0);
+    expect(c, MESH_DELIVERED, 0);
+    expect(d, MESH_DELIVERED, 0);
 }
 END_TEST
 
@@ -339,8 +362,15 @@ START_TEST(each_error_has_its_outcome)
 }
 END_TEST
 
-/* A broker that stores by sequence, a network that loses: whatever happens, nothing is stored twice, what is
- * DELIVERED is stored, what is FAILED is not, and the stored records are in order. */
+/* A broker that stores by sequence, a network that loses, and keeps what it seemed to lose for a while: whatever happens, nothing is stored
+ * twice, what is DELIVERED is stored, what is FAILED is not, and the stored records are in order. */
+struct attempt {
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    uint32_t records, id;
+};
+
 struct model_broker {
     int64_t producer_id;
     int16_t producer_epoch;
@@ -354,35 +384,75 @@ struct model_broker {
     uint32_t stored_count;
 };
 
-static int model_store(struct model_broker *broker, const struct producer_batch *batch, uint32_t id)
+static int model_store(struct model_broker *broker, const struct attempt *attempt)
 {
-    if (broker->producer_id == batch->producer_id && batch->producer_epoch < broker->producer_epoch) return MESH_EPRODUCER_FENCED;
-    if (broker->producer_id != batch->producer_id || broker->producer_epoch != batch->producer_epoch) {
-        if (batch->base_sequence != 0) return MESH_EUNKNOWN_PRODUCER;
-        broker->producer_id = batch->producer_id;
-        broker->producer_epoch = batch->producer_epoch;
+    if (broker->producer_id == attempt->producer_id && attempt->producer_epoch < broker->producer_epoch) return MESH_EPRODUCER_FENCED;
+    if (broker->producer_id != attempt->producer_id || broker->producer_epoch != attempt->producer_epoch) {
+        if (attempt->base_sequence != 0) return MESH_EUNKNOWN_PRODUCER;
+        broker->producer_id = attempt->producer_id;
+        broker->producer_epoch = attempt->producer_epoch;
         broker->next_sequence = 0;
         broker->window_count = 0;
     }
     for (int i = 0; i < broker->window_count; i++)
-        if (broker->window[i].sequence == batch->base_sequence) return 0;
-    if (batch->base_sequence != broker->next_sequence) return MESH_EOUT_OF_ORDER_SEQUENCE;
+        if (broker->window[i].sequence == attempt->base_sequence) return 0;
+    if (attempt->base_sequence != broker->next_sequence) return MESH_EOUT_OF_ORDER_SEQUENCE;
     if (broker->window_count == 5)
         memmove(broker->window, broker->window + 1,
                 sizeof(broker->window[0]) * (size_t)--broker->window_count);
-    broker->window[broker->window_count].sequence = batch->base_sequence;
-    broker->window[broker->window_count++].id = id;
-    broker->next_sequence += (int32_t)batch_record_count(batch);
-    broker->stored[broker->stored_count++] = id;
+    broker->window[broker->window_count].sequence = attempt->base_sequence;
+    broker->window[broker->window_count++].id = attempt->id;
+    broker->next_sequence += (int32_t)attempt->records;
+    broker->stored[broker->stored_count++] = attempt->id;
     return 0;
 }
 
 struct flight {
     struct producer_batch *batch;
-    uint32_t id;
+    struct attempt attempt;
+    bool is_slow; /* the broker has not seen it yet */
     int error;
-    bool is_answered;
 };
+
+#define LATE_MAX 64
+
+/* What the broker gets long after its connection has ended. */
+struct late {
+    struct attempt at[LATE_MAX];
+    uint32_t count;
+};
+
+static void late_put(struct late *late, const struct attempt *attempt)
+{
+    if (late->count < LATE_MAX) late->at[late->count++] = *attempt;
+}
+
+/* In the order in which it was sent: it waits in one place. */
+static void late_arrive(struct late *late, struct model_broker *broker, struct random *random)
+{
+    while (late->count > 0 && random_below(random, 3) != 0) {
+        model_store(broker, &late->at[0]);
+        memmove(late->at, late->at + 1, sizeof(late->at[0]) * --late->count);
+    }
+}
+
+static struct flight flight_of(struct producer_batch *batch, uint32_t id)
+{
+    return (struct flight){
+        .batch = batch,
+        .attempt = {batch->producer_id, batch->producer_epoch, batch->base_sequence, batch_record_count(batch), id},
+    };
+}
+
+/* What was sent before it on the same connection arrives before it. */
+static void arrive_up_to(struct flight *flights, uint32_t last, struct model_broker *broker)
+{
+    for (uint32_t i = 0; i <= last; i++) {
+        if (!flights[i].is_slow) continue;
+        flights[i].error = model_store(broker, &flights[i].attempt);
+        flights[i].is_slow = false;
+    }
+}
 
 START_TEST(random_losses_never_store_twice_nor_lie)
 {
@@ -391,9 +461,11 @@ START_TEST(random_losses_never_store_twice_nor_lie)
     uint32_t ids[600] = {0}, flight_count = 0, pushed = 0, next_id = 0;
     struct producer_batch *batches[600];
     enum mesh_delivery_status fates[600];
+    struct late late = {.count = 0};
     struct random random;
     uint64_t now_ms = 0;
     int64_t producer_id = 0;
+    bool is_slow = false;
     uint32_t told = 0;
 
     random_init(&random, (uint64_t)_i + 1);
@@ -411,13 +483,18 @@ START_TEST(random_losses_never_store_twice_nor_lie)
             batch = delivery_queue_take(&queue);
             for (next_id = 0; batches[next_id] != batch || ids[next_id] == UINT32_MAX; next_id++) {
             }
-            flights[flight_count++] =
-                (struct flight){batch, next_id, model_store(&broker, batch, next_id), false};
+            flights[flight_count] = flight_of(batch, next_id);
+            is_slow = flight_count == 0 ? random_below(&random, 4) == 0 : is_slow || random_below(&random, 8) == 0;
+            flights[flight_count].is_slow = is_slow;
+            if (!is_slow) flights[flight_count].error = model_store(&broker, &flights[flight_count].attempt);
+            flight_count++;
         }
+        if (random_below(&random, 4) == 0) late_arrive(&late, &broker, &random);
         switch (random_below(&random, 8)) {
         case 0: /* the connection goes, and every answer with it; some requests too */
             while (flight_count > 0) {
                 struct flight *flight = &flights[0];
+                if (flight->is_slow && random_below(&random, 4) != 0) late_put(&late, &flight->attempt);
                 delivery_queue_lost(&queue, flight->batch, MESH_ECLOSED, true, now_ms, 3);
                 memmove(flights, flights + 1, sizeof(flights[0]) * --flight_count);
             }
@@ -431,7 +508,10 @@ START_TEST(random_losses_never_store_twice_nor_lie)
         default: /* an answer, not always the oldest */
             if (flight_count > 0) {
                 uint32_t at = (uint32_t)random_below(&random, flight_count);
-                const struct produce_result result = {.error = flights[at].error, .append_time_ms = -1};
+                struct produce_result result = {.append_time_ms = -1};
+
+                arrive_up_to(flights, at, &broker);
+                result.error = flights[at].error;
                 delivery_queue_answered(&queue, flights[at].batch, &result, now_ms, 3);
                 memmove(flights + at, flights + at + 1, sizeof(flights[0]) * (flight_count - at - 1));
                 flight_count--;
@@ -467,6 +547,7 @@ static Suite *suite(void)
     tcase_add_test(c, at_most_five_are_in_flight_and_answers_in_any_order_are_told_in_order);
     tcase_add_test(c, after_a_failure_all_come_back_before_anything_goes_again_in_order);
     tcase_add_test(c, a_sequence_broken_by_a_lost_batch_goes_on_under_a_new_epoch);
+    tcase_add_test(c, behind_an_unknown_batch_nothing_is_sent_anew_that_was_never_answered);
     tcase_add_test(c, a_forgotten_producer_never_stores_a_batch_twice);
     tcase_add_test(c, a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new_id_either);
     tcase_add_test(c, what_never_left_is_failed_and_what_may_have_arrived_is_unknown);

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""A member with a valid key that lies on its replication streams (liar.c): it is disconnected by name, nothing is lost, and the rest goes on."""
+import os
+import time
+from urllib.request import urlopen
+
+from harness import main, text_lines
+from mesh_case import MeshCase
+
+LIAR = os.environ.get("MESH_LIAR", os.path.join(os.path.dirname(os.environ.get("MESH_BINARY", "")), "..", "..", "test", "e2e", "mesh_liar"))
+
+# What the others say when they end the stream.
+FOLLOWERS = {
+    "ack-ahead": "acknowledges what was never sent",
+    "ack-falls": "acknowledges less than before",
+    "ack-epoch": "speaks in another leader epoch",
+    "credit": "grants absurd ones",
+    "direction": "only the other end may say",
+}
+LEADERS = {
+    "data-order": "do not follow the log's end",
+    "data-epoch": "of epochs above its own",
+    "leader-epoch": "speaks in another leader epoch",
+}
+
+
+class Liars(MeshCase):
+    def partition(self, broker, number=0):
+        return self.mesh("topic", "describe", "orders", "--json", broker=broker).json["partitions"][number]
+
+    def node_of(self, broker, seen_from):
+        uuid = broker.ready.split("broker=")[1].split()[0]
+        return next(row["node_id"] for row in self.status(seen_from)["brokers"] if row["broker"] == uuid)
+
+    def lies_heard(self, *brokers):
+        heard = 0
+        for broker in brokers:
+            with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
+                heard += sum(float(line.split()[-1]) for line in answer.read().decode().splitlines() if line.startswith("mesh_replica_lies_total"))
+        return heard
+
+    def tell(self, lie):
+        with open(self.path("lie.new"), "w", encoding="ascii") as file:
+            file.write(lie)
+        os.rename(self.path("lie.new"), self.path("lie"))
+
+    def be_honest(self):
+        os.unlink(self.path("lie"))
+
+    def start(self, leader):
+        """Three brokers, the last one a liar that is honest still; all lead from `leader`'s place. Returns the honest ones and the liar."""
+        brokers = self.launch_together(3, env={"MESH_LIE": self.path("lie")}, prefix=[LIAR])  # without a file all are honest
+        honest, liar = brokers[:2], brokers[2]
+        for broker in honest:  # and these are the real program
+            broker.stop()
+            broker.prefix = []
+            broker.start()
+        self.wait_coordinator(brokers)
+        self.until("three brokers are up", lambda: all(row["state"] == "up" for row in self.status(honest[0])["brokers"]) and len(self.status(honest[0])["brokers"]) == 3,
+                   *brokers)
+        first = brokers[leader]
+        self.mesh("topic", "create", "orders", "--replicas", 3, broker=honest[0])
+        order = [first, *(broker for broker in brokers if broker is not first)]
+        self.mesh("topic", "move", "orders/0", "--to", ",".join(str(self.node_of(broker, honest[0])) for broker in order), broker=honest[0])
+        self.until("it leads that is to", lambda: self.partition(honest[0])["leader"] == self.node_of(first, honest[0])
+                   and len(self.partition(honest[0])["isr"]) == 3, *brokers)
+        return honest, liar
+
+    def consumed(self, broker):
+        self.until("its end is known", lambda: self.partition(broker)["problem"] is None, broker)
+        return self.mesh("consume", "orders", "--until-end", broker=broker).out.split(b"\n")[:-1]
+
+    def test_follower_that_lies_is_sent_away_and_the_rest_goes_on(self):
+        honest, liar = self.start(leader=0)
+        lines = text_lines(100 * (len(FOLLOWERS) + 3))
+        sent = 100
+        self.mesh("produce", "orders", stdin=b"\n".join(lines[:sent]) + b"\n", broker=honest[1])
+        heard = 0
+        for lie, name in FOLLOWERS.items():
+            self.tell(lie)
+            producer = self.spawn("produce", "orders", "--batch-bytes", "1000", stdin=-1, env=self.command_environment(honest[1]))
+            producer.stdin.write(b"\n".join(lines[sent:sent + 100]) + b"\n")
+            producer.stdin.flush()
+            sent += 100
+            line = honest[0].wait_line("a replication stream was ended")
+            while line is not None and name not in line:
+                line = honest[0].wait_line("a replication stream was ended")
+            self.assertIsNotNone(line, f"{lie}: {honest[0].log()}")
+            self.assertIn(f"follower={self.node_of(liar, honest[0])}", line)
+            self.finish(producer)  # all of it acknowledged, by the other two
+            now = self.lies_heard(honest[0])
+            self.assertGreater(now, heard)
+            heard = now
+        self.assertEqual(self.consumed(honest[1]), lines[:sent])
+        for lie in ("attach-ahead", "attach-epoch"):  # what cannot be compared, and what is of no epoch yet, is not served
+            self.tell(lie)
+            liar.kill()
+            liar.start()
+            self.mesh("produce", "orders", stdin=b"\n".join(lines[sent:sent + 100]) + b"\n", broker=honest[1])
+            sent += 100
+            self.assertNotIn(self.node_of(liar, honest[0]), self.partition(honest[0])["isr"])
+        self.be_honest()
+        liar.kill()
+        liar.start()
+        self.until("who is honest again is in sync again", lambda: len(self.partition(honest[0])["isr"]) == 3, *honest, liar)
+        self.assertEqual(self.consumed(honest[0]), lines[:sent])
+        honest[0].stop()
+        self.until("another leads", lambda: self.partition(honest[1])["leader"] not in (None, -1) and self.partition(honest[1])["problem"] is None, honest[1])
+        self.assertEqual(self.consumed(honest[1]), lines[:sent])
+
+    def test_leader_that_lies_is_left_by_its_followers(self):
+        honest, liar = self.start(leader=2)
+        lines = text_lines(200)
+        self.mesh("produce", "orders", stdin=b"\n".join(lines[:100]) + b"\n", broker=honest[0])
+        end = self.partition(honest[0])["high_watermark"]
+        for lie, name in LEADERS.items():
+            self.tell(lie)
+            heard = self.lies_heard(*honest)
+            refused = self.mesh("produce", "orders", "--timeout", "2s", stdin=b"lie\n", broker=honest[0], code=None)
+            self.assertNotEqual(refused.code, 0, "nobody else holds it")
+            line = honest[0].wait_line("a replication stream was ended")
+            while line is not None and name not in line:
+                line = honest[0].wait_line("a replication stream was ended")
+            self.assertIsNotNone(line, f"{lie}: {honest[0].log()}")
+            self.assertIn(f"leader={self.node_of(liar, honest[0])}", line)
+            self.assertGreater(self.lies_heard(*honest), heard)
+        liar.kill()
+        begin = time.monotonic()
+        self.until("an honest one leads", lambda: self.partition(honest[0])["leader"] in [self.node_of(broker, honest[0]) for broker in honest], *honest)
+        print(f"led by an honest broker {time.monotonic() - begin:.1f} s after the liar died", flush=True)
+        self.mesh("produce", "orders", stdin=b"\n".join(lines[100:]) + b"\n", broker=honest[0])
+        self.assertGreaterEqual(self.partition(honest[0])["high_watermark"], end + 100)
+        out = self.consumed(honest[1])
+        self.assertEqual([line for line in out if line != b"lie"], lines)
+        self.be_honest()
+        liar.start()
+        self.until("who is honest again is in sync again", lambda: len(self.partition(honest[0])["isr"]) == 3, *honest, liar)
+        self.assertEqual(self.consumed(honest[0]), out)
+
+
+if __name__ == "__main__":
+    main()

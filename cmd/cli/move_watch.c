@@ -21,8 +21,7 @@ struct watched {
 
 /* ---- looking ---- */
 
-/* What is said of a partition that cannot be asked just now is what was said last. */
-static void look_at_partition(const struct mesh_partition_info *partition, struct watched *watched)
+bool move_copied(const struct mesh_partition_info *partition, uint64_t *ret_total, uint64_t *ret_copied)
 {
     uint64_t total = 0, missing = 0;
     bool is_moving = false;
@@ -35,12 +34,22 @@ static void look_at_partition(const struct mesh_partition_info *partition, struc
         total += partition->size_bytes;
         missing += replica->missing_records < 0 || partition->is_queued ? partition->size_bytes : replica->missing_bytes;
     }
-    watched->is_over = !is_moving;
+    *ret_total = total;
+    *ret_copied = missing < total ? total - missing : 0;
+    return is_moving;
+}
+
+/* What is said of a partition that cannot be asked just now is what was said last. */
+static void look_at_partition(const struct mesh_partition_info *partition, struct watched *watched)
+{
+    uint64_t total, copied;
+
+    watched->is_over = !move_copied(partition, &total, &copied);
     watched->is_queued = partition->is_queued != 0;
     if (watched->is_over) watched->copied_bytes = watched->total_bytes;
     if (watched->is_over || partition->error != 0) return;
     watched->total_bytes = total;
-    watched->copied_bytes = missing < total ? total - missing : 0;
+    watched->copied_bytes = copied;
 }
 
 /* The moves of one topic from `first` on; returns where those of the next begin. A topic that is gone moves no more. */

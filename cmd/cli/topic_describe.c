@@ -1,6 +1,7 @@
 /* mesh topic describe */
 #include "cmd/cli/commands.h"
 #include "cmd/cli/json_writer.h"
+#include "cmd/cli/move_watch.h"
 #include "cmd/cli/session.h"
 #include "cmd/cli/standard_output.h"
 #include "cmd/cli/table.h"
@@ -144,21 +145,12 @@ static void cell_replicas(struct table *table, const struct mesh_partition_info 
 static int append_move(const struct mesh_partition_info *partition, struct buffer *state)
 {
     char volume[TERMINAL_FIGURE_SIZE];
-    uint64_t total = 0, missing = 0;
-    bool is_moving = false;
+    uint64_t total, copied;
 
-    for (size_t i = 0; i < partition->replica_count; i++) {
-        const struct mesh_replica_info *replica = &partition->details[i];
-
-        is_moving = is_moving || replica->is_adding || replica->is_removing;
-        if (!replica->is_adding) continue;
-        total += partition->size_bytes;
-        missing += replica->missing_records < 0 ? partition->size_bytes : replica->missing_bytes;
-    }
-    if (!is_moving) return 0;
+    if (!move_copied(partition, &total, &copied)) return 0;
     if (partition->is_queued) return buffer_append_string(state, "a move waits for its turn");
     if (total == 0) return buffer_append_string(state, "moving");
-    return buffer_printf(state, "moving: %.0f %% of %s copied", 100. * (double)(total - (missing < total ? missing : total)) / (double)total,
+    return buffer_printf(state, "moving: %.0f %% of %s copied", 100. * (double)copied / (double)total,
                          terminal_bytes(total, volume));
 }
 

@@ -10,11 +10,19 @@ static uint64_t position_of(const struct replica *replica, uint64_t written, uin
     return replica->partition.config.is_async || REPLICA_DEFECT(replica, UNDURABLE_COUNTED) ? written : durable;
 }
 
-uint64_t replica_position_of(const struct replica *replica, int32_t node_id)
+/* NULL: nothing was heard of it in this epoch. */
+static const struct replica_peer *find_heard(const struct replica *replica, int32_t node_id)
 {
     for (size_t i = 0; i < replica_peer_count(replica); i++)
-        if (replica->peers->at[i].node_id == node_id && replica->peers->at[i].has_acked) return replica->peers->at[i].written;
-    return 0;
+        if (replica->peers->at[i].node_id == node_id && replica->peers->at[i].has_acked) return &replica->peers->at[i];
+    return NULL;
+}
+
+uint64_t replica_position_of(const struct replica *replica, int32_t node_id)
+{
+    const struct replica_peer *peer = find_heard(replica, node_id);
+
+    return peer == NULL ? 0 : peer->written;
 }
 
 uint64_t replica_own_position(const struct replica *replica)
@@ -140,19 +148,17 @@ void replica_get_receipt(const struct replica *replica, uint64_t end_offset, str
 
 bool replica_member_end(const struct replica *replica, int32_t node_id, uint64_t *ret_end)
 {
+    const struct replica_peer *peer;
+
     if (!replica_leads(replica)) return false;
     if (node_id == replica->partition.self) {
         *ret_end = replica->partition.log_end;
         return true;
     }
-    for (size_t i = 0; i < replica_peer_count(replica); i++) {
-        const struct replica_peer *peer = &replica->peers->at[i];
-
-        if (peer->node_id != node_id || !peer->has_acked) continue;
-        *ret_end = peer->written;
-        return true;
-    }
-    return false;
+    peer = find_heard(replica, node_id);
+    if (peer == NULL) return false;
+    *ret_end = peer->written;
+    return true;
 }
 
 void replica_get_lag(const struct replica *replica, struct replica_lag *ret_lag)

@@ -479,6 +479,7 @@ START_TEST(random_losses_never_store_twice_nor_lie)
         }
         if (delivery_queue_needs_producer_id(&queue))
             delivery_queue_set_producer_id(&queue, producer_id++, 0);
+        if (random_below(&random, 4) == 0) late_arrive(&late, &broker, &random);
         while (delivery_queue_can_send(&queue, now_ms) && flight_count < 5) {
             batch = delivery_queue_take(&queue);
             for (next_id = 0; batches[next_id] != batch || ids[next_id] == UINT32_MAX; next_id++) {
@@ -489,7 +490,6 @@ START_TEST(random_losses_never_store_twice_nor_lie)
             if (!is_slow) flights[flight_count].error = model_store(&broker, &flights[flight_count].attempt);
             flight_count++;
         }
-        if (random_below(&random, 4) == 0) late_arrive(&late, &broker, &random);
         switch (random_below(&random, 8)) {
         case 0: /* the connection goes, and every answer with it; some requests too */
             while (flight_count > 0) {

@@ -5,7 +5,7 @@ import time
 from urllib.request import urlopen
 
 from harness import main, text_lines
-from mesh_case import MeshCase
+from mesh_case import QUICK, MeshCase, free_addresses
 
 LIAR = os.environ.get("MESH_LIAR", os.path.join(os.path.dirname(os.environ.get("MESH_BINARY", "")), "..", "..", "test", "e2e", "mesh_liar"))
 
@@ -25,8 +25,8 @@ LEADERS = {
 
 
 class Liars(MeshCase):
-    def partition(self, broker, number=0):
-        return self.mesh("topic", "describe", "orders", "--json", broker=broker).json["partitions"][number]
+    def partition(self, broker, number=None):
+        return self.mesh("topic", "describe", "orders", "--json", broker=broker).json["partitions"][self.number if number is None else number]
 
     def node_of(self, broker, seen_from):
         uuid = broker.ready.split("broker=")[1].split()[0]
@@ -48,37 +48,38 @@ class Liars(MeshCase):
         os.unlink(self.path("lie"))
 
     def start(self, leader):
-        """Three brokers, the last one a liar that is honest still; all lead from `leader`'s place. Returns the honest ones and the liar."""
-        brokers = self.launch_together(3, env={"MESH_LIE": self.path("lie")}, prefix=[LIAR])  # without a file all are honest
+        """Three brokers, the last one a liar that is honest still, and a partition that the one numbered `leader` leads. Returns the honest ones and the liar."""
+        addresses = free_addresses(3)
+        lying = {"prefix": [LIAR], "env": {"MESH_LIE": self.path("lie")}}
+        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses, options=["--expect", "3", "--name", f"b{i}", *QUICK],
+                                   **(lying if i == 2 else {})) for i in range(3)]
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.wait_ready(broker)
+        self.broker = brokers[0]
         honest, liar = brokers[:2], brokers[2]
-        for broker in honest:  # and these are the real program
-            broker.stop()
-            broker.prefix = []
-            broker.start()
         self.wait_coordinator(brokers)
-        self.until("three brokers are up", lambda: all(row["state"] == "up" for row in self.status(honest[0])["brokers"]) and len(self.status(honest[0])["brokers"]) == 3,
-                   *brokers)
-        first = brokers[leader]
-        self.mesh("topic", "create", "orders", "--replicas", 3, broker=honest[0])
-        order = [first, *(broker for broker in brokers if broker is not first)]
-        self.mesh("topic", "move", "orders/0", "--to", ",".join(str(self.node_of(broker, honest[0])) for broker in order), broker=honest[0])
-        self.until("it leads that is to", lambda: self.partition(honest[0])["leader"] == self.node_of(first, honest[0])
-                   and len(self.partition(honest[0])["isr"]) == 3, *brokers)
+        self.until("three brokers serve", lambda: [row["state"] for row in self.status(honest[0])["brokers"]] == ["serving"] * 3, *brokers)
+        self.mesh("topic", "create", "orders", "--replicas", 3, "--partitions", 3, broker=honest[0])  # each of them leads one
+        nodes = [self.node_of(broker, honest[0]) for broker in brokers]
+        self.until("all lead and are in sync", lambda: all(len(self.partition(honest[0], i)["isr"]) == 3 for i in range(3)), *brokers)
+        self.number = next(i for i in range(3) if self.partition(honest[0], i)["leader"] == nodes[leader])
         return honest, liar
 
     def consumed(self, broker):
         self.until("its end is known", lambda: self.partition(broker)["problem"] is None, broker)
-        return self.mesh("consume", "orders", "--until-end", broker=broker).out.split(b"\n")[:-1]
+        return self.mesh("consume", "orders", "--partition", self.number, "--until-end", broker=broker).out.split(b"\n")[:-1]
 
     def test_follower_that_lies_is_sent_away_and_the_rest_goes_on(self):
         honest, liar = self.start(leader=0)
-        lines = text_lines(100 * (len(FOLLOWERS) + 3))
+        lines = text_lines(100 * (len(FOLLOWERS) + 4))
         sent = 100
-        self.mesh("produce", "orders", stdin=b"\n".join(lines[:sent]) + b"\n", broker=honest[1])
+        self.mesh("produce", "orders", "--partition", self.number, stdin=b"\n".join(lines[:sent]) + b"\n", broker=honest[1])
         heard = 0
         for lie, name in FOLLOWERS.items():
             self.tell(lie)
-            producer = self.spawn("produce", "orders", "--batch-bytes", "1000", stdin=-1, env=self.command_environment(honest[1]))
+            producer = self.spawn("produce", "orders", "--partition", str(self.number), "--batch-bytes", "1024", "--acks", "1", stdin=-1, env=self.command_environment(honest[1]))
             producer.stdin.write(b"\n".join(lines[sent:sent + 100]) + b"\n")
             producer.stdin.flush()
             sent += 100
@@ -87,16 +88,18 @@ class Liars(MeshCase):
                 line = honest[0].wait_line("a replication stream was ended")
             self.assertIsNotNone(line, f"{lie}: {honest[0].log()}")
             self.assertIn(f"follower={self.node_of(liar, honest[0])}", line)
-            self.finish(producer)  # all of it acknowledged, by the other two
+            self.finish(producer)
             now = self.lies_heard(honest[0])
             self.assertGreater(now, heard)
             heard = now
+        self.mesh("produce", "orders", "--partition", self.number, stdin=b"\n".join(lines[sent:sent + 100]) + b"\n", broker=honest[1])
+        sent += 100  # acknowledged by the other two
         self.assertEqual(self.consumed(honest[1]), lines[:sent])
         for lie in ("attach-ahead", "attach-epoch"):  # what cannot be compared, and what is of no epoch yet, is not served
             self.tell(lie)
             liar.kill()
             liar.start()
-            self.mesh("produce", "orders", stdin=b"\n".join(lines[sent:sent + 100]) + b"\n", broker=honest[1])
+            self.mesh("produce", "orders", "--partition", self.number, stdin=b"\n".join(lines[sent:sent + 100]) + b"\n", broker=honest[1])
             sent += 100
             self.assertNotIn(self.node_of(liar, honest[0]), self.partition(honest[0])["isr"])
         self.be_honest()
@@ -111,12 +114,12 @@ class Liars(MeshCase):
     def test_leader_that_lies_is_left_by_its_followers(self):
         honest, liar = self.start(leader=2)
         lines = text_lines(200)
-        self.mesh("produce", "orders", stdin=b"\n".join(lines[:100]) + b"\n", broker=honest[0])
+        self.mesh("produce", "orders", "--partition", self.number, stdin=b"\n".join(lines[:100]) + b"\n", broker=honest[0])
         end = self.partition(honest[0])["high_watermark"]
         for lie, name in LEADERS.items():
             self.tell(lie)
             heard = self.lies_heard(*honest)
-            refused = self.mesh("produce", "orders", "--timeout", "2s", stdin=b"lie\n", broker=honest[0], code=None)
+            refused = self.mesh("produce", "orders", "--partition", self.number, "--timeout", "2s", stdin=b"lie\n", broker=honest[0], code=None)
             self.assertNotEqual(refused.code, 0, "nobody else holds it")
             line = honest[0].wait_line("a replication stream was ended")
             while line is not None and name not in line:
@@ -128,7 +131,7 @@ class Liars(MeshCase):
         begin = time.monotonic()
         self.until("an honest one leads", lambda: self.partition(honest[0])["leader"] in [self.node_of(broker, honest[0]) for broker in honest], *honest)
         print(f"led by an honest broker {time.monotonic() - begin:.1f} s after the liar died", flush=True)
-        self.mesh("produce", "orders", stdin=b"\n".join(lines[100:]) + b"\n", broker=honest[0])
+        self.mesh("produce", "orders", "--partition", self.number, stdin=b"\n".join(lines[100:]) + b"\n", broker=honest[0])
         self.assertGreaterEqual(self.partition(honest[0])["high_watermark"], end + 100)
         out = self.consumed(honest[1])
         self.assertEqual([line for line in out if line != b"lie"], lines)

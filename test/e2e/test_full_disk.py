@@ -71,11 +71,10 @@ class FullDisk(Case):
     def take_all_space(self):
         """Somebody else does; returns the path of what he has it in."""
         path = self.path("disk", "filler")
-        with open(path, "wb") as file:
+        with open(path, "wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"\0" * 65536)
-                    file.flush()
             except OSError:
                 pass
         return path

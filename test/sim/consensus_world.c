@@ -30,6 +30,7 @@ struct world {
     uint32_t pushed;
 };
 
+static struct consensus_load stated_load;
 static uint64_t core_defects;
 static unsigned driver_defects;
 static uint32_t only_kinds;
@@ -37,6 +38,11 @@ static uint32_t only_kinds;
 void consensus_world_set_faults(uint32_t kinds)
 {
     only_kinds = kinds;
+}
+
+void consensus_world_set_load(const struct consensus_load *load)
+{
+    stated_load = load != NULL ? *load : (struct consensus_load){0};
 }
 
 void consensus_world_set_defects(uint64_t core, unsigned driver)
@@ -228,6 +234,23 @@ static void work(void *user, uint64_t argument)
     sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, world->work_mean_us), work, world, 0);
 }
 
+/* Many at once, as when somebody creates a hundred topics. */
+static void burst(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    struct random *random = sim_random(world->sim, SIM_RANDOM_WORKLOAD);
+    uint32_t host;
+
+    (void)argument;
+    if (sim_now_us(world->sim) >= world->plan->heal_us) return;
+    for (uint32_t i = 0; i < stated_load.burst; i++) {
+        host = draw_speaker(world);
+        if (host == CONSENSUS_NOBODY) break;
+        consensus_clients_propose(&world->mesh.clients, consensus_mesh_process(&world->mesh, host), draw_below(world, VALUE_PADDING));
+    }
+    sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, stated_load.burst_every_us), burst, world, 0);
+}
+
 static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
 {
     struct world *world = user;
@@ -406,6 +429,7 @@ static void draw_workload(struct world *world, struct random *random)
     world->transfer_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 50000);
     world->mesh.clients.loses_answers = random_below(random, 2) == 0;
     world->snapshot_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 100000);
+    if (stated_load.mean_us != 0) world->work_mean_us = stated_load.mean_us;
 }
 
 static uint32_t draw_disk_faults(struct random *random)
@@ -441,6 +465,7 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     }
     consensus_mesh_start_all(&world->mesh);
     sim_at(sim, SIM_SECOND, work, world, 0);
+    if (stated_load.burst != 0) sim_at(sim, SIM_SECOND, burst, world, 0);
 }
 
 static void end(void *user)

@@ -65,6 +65,16 @@ class ReplicatedMesh(many_brokers.Mesh):
         leaders = collections.Counter(p["leader"] for p in self.partitions(name))
         return self.by_node_id()[leaders.most_common(1)[0][0]]
 
+    def coordinator(self):
+        """Waits until a broker that has just started knows it, too."""
+        many_brokers.wait_until(lambda: mesh_writes.coordinator(self.members), "a coordinator is known", self.members[0].process)
+        return mesh_writes.coordinator(self.members)
+
+    def led_by(self, name, member):
+        """How many of its partitions."""
+        members = self.by_node_id()
+        return sum(members.get(p["leader"]) is member for p in self.partitions(name))
+
     def hosts(self, name):
         """The members that hold its first partition."""
         members = self.by_node_id()

@@ -307,7 +307,7 @@ static Suite *suite_new(void)
     TCase *tcase = tcase_create("defects");
 
     suite_add_tcase(suite, tcase);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 280);
     tcase_add_loop_test(tcase, the_defect_is_noticed, 0, CASE_COUNT);
     tcase_add_loop_test(tcase, the_story_ends_badly_with_the_defect_only, 0, STORY_COUNT);
     tcase_add_test(tcase, every_defect_has_its_case);

@@ -327,10 +327,10 @@ static size_t character_size(const uint8_t *at, const uint8_t *end)
 
 int group_name_check(struct slice name)
 {
-    const uint8_t *at = name.data, *end = name.data + name.size;
+    const uint8_t *at = name.data, *end;
 
     if (name.size == 0 || name.size > GROUP_NAME_SIZE_MAX) return MESH_EINVALID_GROUP;
-    while (at < end) {
+    for (end = at + name.size; at < end;) {
         size_t size = character_size(at, end);
         if (size == 0) return MESH_EINVALID_GROUP;
         at += size;

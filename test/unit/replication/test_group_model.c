@@ -50,8 +50,8 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    Suite *suite = suite_create("group_model");
-    TCase *tcase = tcase_create("all");
+    Suite *suite;
+    TCase *tcase;
 
     if (argc > 1) {
         uint64_t first = strtoull(argv[1], NULL, 10), runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, bad = 0;
@@ -63,6 +63,8 @@ int main(int argc, char **argv)
                total.zombie_commits_refused, total.slow, total.expired, total.resets, total.generations);
         return bad != 0;
     }
+    suite = suite_create("group_model");
+    tcase = tcase_create("all");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, groups_keep_their_promises);
     suite_add_tcase(suite, tcase);

@@ -25,8 +25,8 @@ void replica_lag_update(struct replica *replica, struct replica_peer *peer)
 {
     uint64_t position = replica_peer_position(replica, peer);
 
-    if (peer->has_acked && peer->is_behind && position >= peer->lag_offset) peer->is_behind = false;
-    if (!peer->has_acked || position < replica->partition.log_end) replica_lag_begin(replica, peer);
+    if (replica_peer_stands(peer) && peer->is_behind && position >= peer->lag_offset) peer->is_behind = false;
+    if (!replica_peer_stands(peer) || position < replica->partition.log_end) replica_lag_begin(replica, peer);
 }
 
 static uint64_t lag_deadline(const struct replica *replica, const struct replica_peer *peer)

@@ -10,11 +10,11 @@ static uint64_t position_of(const struct replica *replica, uint64_t written, uin
     return replica->partition.config.is_async || REPLICA_DEFECT(replica, UNDURABLE_COUNTED) ? written : durable;
 }
 
-/* NULL: nothing was heard of it in this epoch. */
+/* NULL: nothing was heard of it in this epoch, or it has taken that back. */
 static const struct replica_peer *find_heard(const struct replica *replica, int32_t node_id)
 {
     for (size_t i = 0; i < replica_peer_count(replica); i++)
-        if (replica->peers->at[i].node_id == node_id && replica->peers->at[i].has_acked) return &replica->peers->at[i];
+        if (replica->peers->at[i].node_id == node_id && replica_peer_stands(&replica->peers->at[i])) return &replica->peers->at[i];
     return NULL;
 }
 
@@ -58,7 +58,7 @@ static bool isr_position(const struct replica *replica, uint64_t *ret_position)
         uint64_t theirs = replica_peer_position(replica, peer);
 
         if (!replica_peer_is_counted(replica, peer)) continue;
-        if (!peer->has_acked) return false;
+        if (!replica_peer_stands(peer)) return false;
         if (theirs < position) position = theirs;
     }
     *ret_position = position;
@@ -78,7 +78,7 @@ static bool quorum_position(const struct replica *replica, uint64_t *ret_positio
         uint64_t position = replica_peer_position(replica, peer);
         size_t at = count;
 
-        if (!peer->has_acked) continue;
+        if (!replica_peer_stands(peer)) continue;
         for (; at > 0 && held[at - 1] < position; at--)
             held[at] = held[at - 1];
         held[at] = position;
@@ -140,7 +140,7 @@ void replica_get_receipt(const struct replica *replica, uint64_t end_offset, str
     for (size_t i = 0; i < replica_peer_count(replica); i++) {
         const struct replica_peer *peer = &replica->peers->at[i];
 
-        if (!peer->has_acked) continue;
+        if (!replica_peer_stands(peer)) continue;
         ret_receipt->held += peer->written >= end_offset;
         ret_receipt->synced += peer->durable >= end_offset;
     }
@@ -260,16 +260,20 @@ static enum replica_answer compare_histories(const struct partition *partition, 
     return end.epoch < attach->last_epoch || end.offset < attach->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
 }
 
-/* A member of the ISR that holds less than it said: what may be committed on its word is not given up by taking the word back. It
- * counts as lagging until it is out of the ISR, and then begins like any other. */
-static bool has_lost(struct replica *replica, struct replica_peer *peer, const struct stream_message *attach)
+/* It holds less than it said in this epoch. */
+static bool has_lost(const struct replica *replica, const struct replica_peer *peer, const struct stream_message *attach)
 {
-    uint64_t stated = position_of(replica, attach->written, attach->durable);
+    return peer->has_acked && position_of(replica, attach->written, attach->durable) < replica_peer_position(replica, peer);
+}
 
-    if (!peer->has_acked || !replica_peer_is_counted(replica, peer)) return false;
-    if (stated >= replica_peer_position(replica, peer)) return false;
+/* Its word is remembered (has_lost), but nothing is committed on it; and its clock runs, though it may miss nothing by that word. A stream
+ * that it is attached to is older than what made it doubted. */
+void replica_peer_doubted(struct replica *replica, struct replica_peer *peer)
+{
+    if (!peer->has_acked) return;
+    source_leave(peer, STREAM_REASON_LEFT);
+    peer->is_doubted = true;
     replica_lag_begin(replica, peer);
-    return true;
 }
 
 void replica_judge_attach(struct replica *replica, int32_t node_id, const struct stream_message *attach,
@@ -277,14 +281,19 @@ void replica_judge_attach(struct replica *replica, int32_t node_id, const struct
 {
     struct replica_peer *peer = find_peer(replica, node_id);
     enum stream_reason reason = check_identity(replica, peer, attach);
+    bool lost;
 
     *ret_judgement = (struct replica_judgement){REPLICA_REJECTED, reason, NULL};
     if (reason != STREAM_REASON_NONE) return;
     ret_judgement->answer = compare_histories(&replica->partition, attach, end, start_epoch);
     if (REPLICA_DEFECT(replica, UNRECONCILED_COUNTED) && attach->durable <= replica->partition.log_end)
         replica_peer_acked(replica, peer, attach->written, attach->durable);
+    lost = has_lost(replica, peer, attach);
+    if (lost) replica_peer_doubted(replica, peer);
     if (ret_judgement->answer != REPLICA_ACCEPTED) return;
-    if (has_lost(replica, peer, attach)) {
+    /* What may be committed on the word of a member of the ISR is not given up by taking the word back. It lags until it is out of the ISR, and then
+     * begins like any other. */
+    if (lost && replica_peer_is_counted(replica, peer)) {
         *ret_judgement = (struct replica_judgement){REPLICA_REJECTED, STREAM_REASON_LOST, NULL};
         return;
     }
@@ -296,6 +305,7 @@ void replica_peer_acked(struct replica *replica, struct replica_peer *peer, uint
     peer->written = written;
     peer->durable = durable;
     peer->has_acked = true;
+    peer->is_doubted = false;
     replica_lag_update(replica, peer);
     replica_advance(replica);
     if (!((replica->isr >> peer->index) & 1)) replica_isr_consider(replica);

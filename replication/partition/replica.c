@@ -181,7 +181,7 @@ static void refresh_peer(struct replica *replica, struct replica_peer *peer, con
     peer->generation = member->generation;
     if (is_same) return;
     source_leave(peer, STREAM_REASON_STALE_REPLICA);
-    peer->has_acked = false;
+    peer->has_acked = peer->is_doubted = false;
     peer->written = peer->durable = 0;
     if (!replica->partition.is_starting) replica_lag_begin(replica, peer);
 }

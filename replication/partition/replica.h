@@ -157,10 +157,10 @@ bool replica_end_is_known(const struct replica *replica);
 /* Where a record has to be for an acknowledgement: 0: at the high watermark; otherwise at the leader's own position. */
 uint64_t replica_own_position(const struct replica *replica);
 
-/* How far the follower on that broker has written the log, as far as it has said in this epoch; 0: it has not. */
+/* How far the follower on that broker has written the log, as far as it has said in this epoch; 0: it has not, or has taken it back. */
 uint64_t replica_position_of(const struct replica *replica, int32_t node_id);
 /* How far a replica goes, as its leader knows: what it has written, by its last word in this epoch. False: this is not the leader, or nothing was
- * heard of it yet. */
+ * heard of it yet, or it has taken that back. */
 bool replica_member_end(const struct replica *replica, int32_t node_id, uint64_t *ret_end);
 
 struct replica_receipt {

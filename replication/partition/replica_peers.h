@@ -22,6 +22,7 @@ struct replica_peer {
     uint8_t index; /* among the members */
     bool is_eligible : 1;
     bool has_acked : 1;
+    bool is_doubted : 1;  /* its log failed, or it stated less: what it acknowledged does not count until it is attached again */
     bool is_behind : 1;
     bool is_queued : 1;   /* link is in the source's list of those with data */
     bool is_late : 1;     /* while is_queued: that list is the one of those that do not count */
@@ -43,6 +44,11 @@ static inline struct replica *replica_of_peer(struct replica_peer *peer)
 static inline size_t replica_peer_count(const struct replica *replica)
 {
     return replica->peers == NULL ? 0 : replica->peers->count;
+}
+
+static inline bool replica_peer_stands(const struct replica_peer *peer)
+{
+    return peer->has_acked && !peer->is_doubted;
 }
 
 /* ---- replica.c ---- */
@@ -74,6 +80,7 @@ struct replica_log_start {
 };
 void replica_judge_attach(struct replica *replica, int32_t node_id, const struct stream_message *attach,
                           struct replica_epoch_end end, int32_t start_epoch, struct replica_judgement *ret_judgement);
+void replica_peer_doubted(struct replica *replica, struct replica_peer *peer); /* it may hold less than it said */
 /* It follows from now on, or holds more than before. Not less: the source has seen to that. */
 void replica_peer_acked(struct replica *replica, struct replica_peer *peer, uint64_t written, uint64_t durable);
 

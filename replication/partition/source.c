@@ -251,6 +251,7 @@ static int take_detach(struct source *source, const struct stream_message *detac
 
     if (err != 0 || peer == NULL) return err;
     forget_peer(source, peer);
+    if (detach->reason == STREAM_REASON_STORAGE) replica_peer_doubted(replica_of_peer(peer), peer);
     if (source->ops->complained != NULL && detach->reason != STREAM_REASON_LEFT)
         source->ops->complained(source->user, replica_of_peer(peer), source->node_id, detach->reason);
     return 0;

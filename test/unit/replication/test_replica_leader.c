@@ -514,27 +514,6 @@ START_TEST(a_new_life_begins_with_nothing)
 }
 END_TEST
 
-START_TEST(who_lost_what_it_acknowledged_is_sent_away)
-{
-    struct replica_alter alter;
-
-    lead(7, 2);
-    follow(2, 1);
-    follow(3, 1);
-    ck_assert_int_eq(rig_attach(&rig, 3, 2, 1, 0, 3), 0);
-    rig_hear(&rig, 3);
-    ck_assert_int_eq(rig.heard[rig.heard_count - 1].reason, STREAM_REASON_LOST);
-    rig_tick(&rig, 11000); /* and it leaves the ISR, although nothing is written */
-    ck_assert(replica_alter_begin(replica_of_rig(), &alter));
-    ck_assert_int_eq(alter.isr_count, 2);
-    replica_alter_done(replica_of_rig(), &alter, REPLICA_ALTER_DONE, 2);
-    ck_assert_int_eq(rig_attach(&rig, 3, 3, 1, 0, 3), 0);
-    rig_hear(&rig, 3);
-    ck_assert_int_eq(rig.heard[0].type, STREAM_DATA);
-    end();
-}
-END_TEST
-
 START_TEST(replicas_change_and_who_stays_keeps_its_place)
 {
     lead(7, 2);
@@ -759,7 +738,6 @@ static Suite *suite_new(void)
     tcase_add_test(tcase, who_misses_something_for_too_long_is_to_leave);
     tcase_add_test(tcase, who_keeps_up_with_a_stream_is_not_late);
     tcase_add_test(tcase, a_new_life_begins_with_nothing);
-    tcase_add_test(tcase, who_lost_what_it_acknowledged_is_sent_away);
     tcase_add_test(tcase, replicas_change_and_who_stays_keeps_its_place);
     tcase_add_test(tcase, masks_follow_the_members_however_these_are_numbered);
     tcase_add_test(tcase, a_receipt_counts_who_holds_and_who_has_synced);

@@ -69,7 +69,6 @@ void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t produc
     queue->producer_id = producer_id;
     queue->producer_epoch = producer_epoch;
     queue->next_sequence = 0;
-    queue->has_unknown = false;
     list_for_each(node, &queue->batches)
     {
         struct producer_batch *batch = batch_of(node);
@@ -82,6 +81,7 @@ void delivery_queue_set_producer_id(struct delivery_queue *queue, int64_t produc
         batch->encoded = slice_of(NULL, 0);
     }
     queue->forgotten = 0;
+    queue->has_unknown = false; /* what is given up above was of the old id or epoch */
 }
 
 struct producer_batch *delivery_queue_take(struct delivery_queue *queue)

@@ -227,6 +227,31 @@ START_TEST(a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new
 }
 END_TEST
 
+/* What was given up because the old id is not known any more says nothing about the new one. */
+START_TEST(a_new_id_begins_without_the_doubts_of_the_old_one)
+{
+    struct producer_batch *a = push(1), *b = push(1), *c = push(1);
+
+    delivery_queue_set_producer_id(&queue, 9, 0);
+    delivery_queue_take(&queue), delivery_queue_take(&queue);
+    delivery_queue_lost(&queue, a, MESH_ECLOSED, true, 0, 0);
+    delivery_queue_lost(&queue, b, MESH_ECLOSED, true, 0, 0);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), a);
+    answer(a, MESH_EUNKNOWN_PRODUCER);
+    delivery_queue_set_producer_id(&queue, 10, 0);
+    expect(a, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
+    expect(b, MESH_DELIVERY_UNKNOWN, MESH_EUNKNOWN_PRODUCER);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c);
+    delivery_queue_lost(&queue, c, MESH_ECLOSED, true, 0, 0);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c);
+    answer(c, MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_ptr_eq(delivery_queue_take(&queue), c);
+    ck_assert_int_eq(c->producer_epoch, 1);
+    answer(c, 0);
+    expect(c, MESH_DELIVERED, 0);
+}
+END_TEST
+
 START_TEST(what_never_left_is_failed_and_what_may_have_arrived_is_unknown)
 {
     struct producer_batch *a = push(1), *b = push(1), *c = push(1);
@@ -550,6 +575,7 @@ static Suite *suite(void)
     tcase_add_test(c, behind_an_unknown_batch_nothing_is_sent_anew_that_was_never_answered);
     tcase_add_test(c, a_forgotten_producer_never_stores_a_batch_twice);
     tcase_add_test(c, a_forgotten_producer_s_waiting_batches_are_not_sent_again_under_a_new_id_either);
+    tcase_add_test(c, a_new_id_begins_without_the_doubts_of_the_old_one);
     tcase_add_test(c, what_never_left_is_failed_and_what_may_have_arrived_is_unknown);
     tcase_add_test(c, without_sequences_what_may_be_stored_is_unknown_at_once_and_not_sent_again);
     tcase_add_test(c, another_leader_is_tried_at_once);

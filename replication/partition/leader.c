@@ -249,14 +249,15 @@ static enum stream_reason check_identity(struct replica *replica, const struct r
 
 /* R2. What ends before ours begins is not wanted; and where no epoch is known to both, nothing can be compared: then the follower begins
  * anew, which loses nothing that this leader has. So does one that has nothing and does not know behind which epoch it begins, unless that
- * is not known here either: then it knows it. */
+ * is not known here either: then it knows it. Who has nothing, begins where we do and knows the epoch that we do not know keeps it. */
 static enum replica_answer compare_histories(const struct partition *partition, const struct stream_message *attach,
                                              struct replica_epoch_end end, int32_t start_epoch)
 {
     if (attach->log_end < partition->log_start) return REPLICA_RESET;
-    if (attach->last_epoch < 0 && attach->log_start == attach->log_end && attach->log_end == partition->log_start && start_epoch < 0)
-        return REPLICA_ACCEPTED;
-    if (end.epoch < 0 || attach->last_epoch < 0) return REPLICA_RESET;
+    if (end.epoch < 0 || attach->last_epoch < 0) {
+        bool begins_here = attach->log_start == attach->log_end && attach->log_end == partition->log_start;
+        return begins_here && start_epoch < 0 ? REPLICA_ACCEPTED : REPLICA_RESET;
+    }
     return end.epoch < attach->last_epoch || end.offset < attach->log_end ? REPLICA_DIVERGED : REPLICA_ACCEPTED;
 }
 

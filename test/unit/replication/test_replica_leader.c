@@ -113,30 +113,36 @@ static const struct {
     {0, 25, 25, -1, STREAM_RESET, -1, 0},   /* empty, and begins behind our end */
 };
 
-START_TEST(histories_are_compared_by_epochs)
+static void attach_with(uint64_t start, uint64_t end_offset, int32_t last_epoch)
 {
-    const int records[] = {10, 5, 0, 5};
     struct stream_message attach = {.type = STREAM_ATTACH,
                                     .session = 1,
                                     .leader_epoch = 4,
                                     .broker_epoch = 102,
                                     .generation = 202,
-                                    .log_start = history_cases[_i].start,
-                                    .log_end = history_cases[_i].end,
-                                    .written = history_cases[_i].end,
-                                    .durable = history_cases[_i].end,
-                                    .last_epoch = history_cases[_i].last_epoch};
+                                    .log_start = start,
+                                    .log_end = end_offset,
+                                    .written = end_offset,
+                                    .durable = end_offset,
+                                    .last_epoch = last_epoch};
+
+    memset(&attach.topic_id, 9, sizeof(attach.topic_id));
+    ck_assert_int_eq(rig_say(&rig, 2, &(struct stream_message){.type = STREAM_CREDIT, .credit = 100000}), 0);
+    ck_assert_int_eq(rig_say(&rig, 2, &attach), 0);
+    rig_hear(&rig, 2);
+    ck_assert_uint_eq(rig.heard_count, 1);
+}
+
+START_TEST(histories_are_compared_by_epochs)
+{
+    const int records[] = {10, 5, 0, 5};
 
     begin(PARTITION_MODE_ISR, 3, 2);
     rig_fill(&rig, 0, records, 4, 20);
     rig_assign(&rig, 1, 4, 1, 7);
     replica_log_trim(&rig.logs[0], history_cases[_i].trim);
     rig_sync(&rig);
-    memset(&attach.topic_id, 9, sizeof(attach.topic_id));
-    ck_assert_int_eq(rig_say(&rig, 2, &(struct stream_message){.type = STREAM_CREDIT, .credit = 100000}), 0);
-    ck_assert_int_eq(rig_say(&rig, 2, &attach), 0);
-    rig_hear(&rig, 2);
-    ck_assert_uint_eq(rig.heard_count, 1);
+    attach_with(history_cases[_i].start, history_cases[_i].end, history_cases[_i].last_epoch);
     ck_assert_int_eq(rig.heard[0].type, history_cases[_i].want);
     if (history_cases[_i].want == STREAM_DIVERGED) {
         ck_assert_int_eq(rig.heard[0].last_epoch, history_cases[_i].want_epoch);
@@ -146,6 +152,34 @@ START_TEST(histories_are_compared_by_epochs)
         ck_assert_uint_eq(rig.heard[0].log_start, history_cases[_i].want_offset);
         ck_assert_int_eq(rig.heard[0].start_epoch, history_cases[_i].want_epoch);
     }
+    end();
+}
+END_TEST
+
+/* The leader's log begins at 12, behind a record of an epoch that it does not know; its first is of epoch 4. Who is empty there and knows
+ * that epoch must not be told to forget it: it would look older than it is. */
+static const struct {
+    uint64_t start, end;
+    int32_t last_epoch;
+    enum stream_message_type want;
+} unknown_start_cases[] = {
+    {12, 12, 1, STREAM_DATA},
+    {12, 12, -1, STREAM_DATA},
+    {10, 12, 1, STREAM_RESET}, /* it has records, of which nobody can say whether they are ours */
+    {13, 13, 1, STREAM_RESET},
+    {11, 11, 1, STREAM_RESET},
+    {13, 13, 4, STREAM_MARK},
+};
+
+START_TEST(who_has_nothing_keeps_an_epoch_that_the_leader_does_not_know)
+{
+    begin(PARTITION_MODE_QUORUM, 3, 2);
+    replica_log_empty(&rig.logs[0], 12, -1);
+    rig_fill(&rig, 0, NULL, 0, 12);
+    rig_assign(&rig, 1, 4, 1, 7);
+    rig_sync(&rig);
+    attach_with(unknown_start_cases[_i].start, unknown_start_cases[_i].end, unknown_start_cases[_i].last_epoch);
+    ck_assert_int_eq(rig.heard[0].type, unknown_start_cases[_i].want);
     end();
 }
 END_TEST
@@ -725,6 +759,7 @@ static Suite *suite_new(void)
     tcase_add_loop_test(tcase, who_asks_must_speak_of_the_same_epoch_and_life, 0, COUNT(identity_cases));
     tcase_add_test(tcase, who_does_not_lead_says_so);
     tcase_add_loop_test(tcase, histories_are_compared_by_epochs, 0, COUNT(history_cases));
+    tcase_add_loop_test(tcase, who_has_nothing_keeps_an_epoch_that_the_leader_does_not_know, 0, COUNT(unknown_start_cases));
     tcase_add_test(tcase, an_epoch_begins_with_a_record_of_its_own);
     tcase_add_test(tcase, a_single_replica_needs_none);
     tcase_add_loop_test(tcase, the_high_watermark_is_what_all_of_the_isr_holds, 0, COUNT(watermark_cases));

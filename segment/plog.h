@@ -66,6 +66,7 @@ struct plog {
     bool was_restarted;     /* in this run: a manifest names it, however empty it is */
     int error;
     uint32_t job_references;
+    uint32_t touch_references; /* those of them that batches hold: of its segments they need none that is all synced */
     uint64_t unsynced_bytes; /* async: since the last sync */
     uint64_t last_append_ms, last_sync_ms;
     struct list_node log_link;      /* store->logs */

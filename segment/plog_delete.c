@@ -214,7 +214,7 @@ int plog_remove_segments(struct plog *plog, uint32_t count)
     struct store *store = plog->store;
     struct delete_job *job;
 
-    MESH_ASSERT(count < plog->segment_count && plog->job_references == 0);
+    MESH_ASSERT(count < plog->segment_count && plog->job_references == plog->touch_references);
     job = delete_job_new(plog, count, false);
     if (job == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < count; i++) {

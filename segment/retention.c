@@ -126,7 +126,9 @@ static bool retain(struct plog *plog)
            (is_past(plog, plog->segments[count]) || is_trimmed(plog, plog->segments[count]) || is_over(plog, bytes_left, plog->segments[count])))
         bytes_left -= plog->segments[count++]->size;
     if (count == 0) return true;
-    if (plog->job_references > 0 || plog->truncation != NULL) return false;
+    /* A batch that waits to be synced, or for space, keeps no segment: what it has to write makes its own one unsettled. It may be waiting
+     * for just the space that is freed here. */
+    if (plog->job_references > plog->touch_references || plog->truncation != NULL) return false;
     for (uint32_t i = 0; i < count; i++)
         if (!is_settled(plog->segments[i])) return false;
     drop_tail_cache(plog, plog->segments[count]->base_offset);

@@ -144,7 +144,7 @@ void store_close(struct store *store)
     while ((node = list_pop_front(&store->queued_batches)) != NULL) {
         struct sync_batch *batch = container_of(node, struct sync_batch, link);
         for (uint32_t i = 0; i < batch->touch_count; i++)
-            plog_job_unref(batch->touches[i].plog);
+            plog_touch_unref(batch->touches[i].plog);
         store_batch_free(store, batch);
     }
     store_repairs_deinit(store);

@@ -108,10 +108,18 @@ int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret
         plog->touch_ticket = batch->ticket;
         plog->touch_slot = batch->touch_count++;
         plog->job_references++;
+        plog->touch_references++;
         batch->touches[plog->touch_slot] = (struct batch_touch){plog, plog->end_offset, 0, false};
     }
     *ret_touch = &batch->touches[plog->touch_slot];
     return 0;
+}
+
+void plog_touch_unref(struct plog *plog)
+{
+    MESH_ASSERT(plog->touch_references > 0);
+    plog->touch_references--;
+    plog_job_unref(plog);
 }
 
 int store_seal_frame(struct store *store)
@@ -224,7 +232,7 @@ bool store_drop_empty_forming(struct store *store)
     store->forming = NULL;
     for (uint32_t i = 0; i < batch->touch_count; i++) {
         batch->touches[i].plog->touch_ticket = 0;
-        plog_job_unref(batch->touches[i].plog);
+        plog_touch_unref(batch->touches[i].plog);
     }
     store_batch_free(store, batch);
     return true;

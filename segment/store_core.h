@@ -43,7 +43,7 @@ struct store_job {
 
 /* What one ticket brought to one log. */
 struct batch_touch {
-    struct plog *plog; /* held by job_references */
+    struct plog *plog; /* held by job_references and touch_references */
     uint64_t end_offset;
     uint32_t bytes;
     bool is_direct;
@@ -174,6 +174,7 @@ uint32_t store_batch_size_max(const struct store *store);
  * MESH_ENOMEM. */
 int store_begin_append(struct store *store, uint32_t size);
 int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret_touch);
+void plog_touch_unref(struct plog *plog); /* as plog_job_unref() */
 int store_begin_entry(struct store *store, const struct journal_entry_header *header, size_t size,
                       struct run *run, uint32_t *ret_position);
 int store_seal_frame(struct store *store); /* of the forming batch, if one is open */

@@ -188,6 +188,7 @@ static void complete_direct(struct store *store, struct direct_write *direct)
     }
     plog->filed_offset = direct->end_offset;
     plog_raise_synced(plog); /* not past an older segment that waits for its sync since write-behind */
+    store_due_changed(plog); /* a log that stays direct has no other job after which retention looks at its size */
 }
 
 static void complete_touch(const struct batch_touch *touch, int journal_error)
@@ -198,7 +199,7 @@ static void complete_touch(const struct batch_touch *touch, int journal_error)
         plog->durable_offset = touch->end_offset < plog->end_offset ? touch->end_offset : plog->end_offset;
         plog_notify(plog);
     }
-    plog_job_unref(plog);
+    plog_touch_unref(plog);
 }
 
 static void sync_job_free(struct sync_job *job)
@@ -259,8 +260,10 @@ static bool park(struct store *store, struct sync_job *job)
         for (uint32_t i = 0; i < job->write_count; i++)
             if (!job->writes[i].is_refused) complete_direct(store, &job->writes[i]);
         keep_refused(job);
-        for (uint32_t i = 0; i < job->write_count; i++)
+        for (uint32_t i = 0; i < job->write_count; i++) {
             store->parked_until_ms = store_write_refused(store, job->writes[i].error);
+            store_due_changed(job->writes[i].plog); /* removing may be what makes room */
+        }
     }
     store->parked_sync = &job->job;
     return true;
@@ -482,7 +485,7 @@ void store_drop_parked_sync(struct store *store)
     job = container_of(store->parked_sync, struct sync_job, job);
     store->parked_sync = NULL;
     for (uint32_t i = 0; i < job->batch->touch_count; i++)
-        plog_job_unref(job->batch->touches[i].plog);
+        plog_touch_unref(job->batch->touches[i].plog);
     store_batch_free(store, job->batch);
     sync_job_free(job);
 }
@@ -498,7 +501,7 @@ void store_fail_journal(struct store *store, int error)
         struct sync_batch *batch = container_of(node, struct sync_batch, link);
         store->durable_ticket = batch->ticket;
         for (uint32_t i = 0; i < batch->touch_count; i++)
-            plog_job_unref(batch->touches[i].plog);
+            plog_touch_unref(batch->touches[i].plog);
         store_batch_free(store, batch);
     }
     list_for_each(log, &store->logs) plog_notify(container_of(log, struct plog, log_link));

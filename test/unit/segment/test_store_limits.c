@@ -184,6 +184,61 @@ START_TEST(what_is_deleted_makes_room_for_what_waits)
 }
 END_TEST
 
+/* ... and so does retention, of the very log that waits. It is looked at although the log's time is far away, and nothing but direct writes was
+ * ever done to it. */
+START_TEST(what_retention_frees_makes_room_for_what_waits)
+{
+    struct plog *full;
+    uint64_t start, end;
+
+    rig.options.direct_enter_bytes = 40000;
+    rig.config.segment_bytes = 200000;
+    rig.config.retention_bytes = 700000;
+    rig.config.retention_ms = 7ll * 24 * 3600 * 1000;
+    rig_open(&rig, 1);
+    full = rig.logs[0];
+    for (int i = 0; i < 8; i++) {
+        rig_fill(&rig, full, 4, 1, 30000);
+        rig_pump(&rig);
+    }
+    rig_fill(&rig, full, 20, 1, 30000);
+    start = plog_start_offset(full);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk) + 8192); /* for a manifest */
+    rig_pump(&rig);
+    end = plog_end_offset(full);
+    ck_assert_uint_eq(start, 0);
+    ck_assert_uint_lt(plog_durable_offset(full), end);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_gt(plog_start_offset(full), start);
+    ck_assert_uint_eq(plog_durable_offset(full), end);
+    ck_assert_int_eq(rig_append(&rig, full, 1, 100), 0);
+    rig_wait(&rig, 1000);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(rig.report.holes, 0);
+    start = plog_start_offset(rig.logs[0]);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), end + 1);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], start, end + 1, 100000), end + 1 - start);
+}
+END_TEST
+
+/* The retention by size of a log that is written directly all the time. */
+START_TEST(a_direct_log_is_kept_to_its_size)
+{
+    rig.options.direct_enter_bytes = 40000;
+    rig.config.segment_bytes = 200000;
+    rig.config.retention_bytes = 1000000;
+    rig.config.retention_ms = 7ll * 24 * 3600 * 1000;
+    rig_open(&rig, 1);
+    for (int i = 0; i < 30; i++) {
+        rig_fill(&rig, rig.logs[0], 4, 1, 30000);
+        rig_wait(&rig, 100);
+    }
+    ck_assert_uint_lt(plog_size_bytes(rig.logs[0]), 1400000);
+    rig_stop(&rig);
+}
+END_TEST
+
 START_TEST(a_drain_on_a_full_disk_ends)
 {
     rig_open(&rig, 1);
@@ -318,6 +373,8 @@ static Suite *limits_suite(void)
     tcase_add_loop_test(full, what_found_no_space_is_written_when_there_is_some_again, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(full, a_crash_while_something_waits_for_space_loses_nothing_durable);
     tcase_add_test(full, what_is_deleted_makes_room_for_what_waits);
+    tcase_add_test(full, what_retention_frees_makes_room_for_what_waits);
+    tcase_add_test(full, a_direct_log_is_kept_to_its_size);
     tcase_add_test(full, a_drain_on_a_full_disk_ends);
     tcase_add_test(full, a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers);
     tcase_add_test(full, journal_files_shrink_to_a_small_limit);

@@ -18,9 +18,9 @@ static void assign(struct replication_replica *replica)
     struct roles_assignment role;
     struct image_partition facts;
 
+    if (!process->is_registered) return;
     if (!image_topic_partition(replica->topic, replica->number, &facts)) return;
     if (!roles_describe(process->image, &facts, process->node_id, &role)) return;
-    if (!roles_may_assign(&role.assignment, process->is_registered)) return;
     MESH_ASSERT(replica_assign(&replica->replica, &role.assignment) == 0);
 }
 

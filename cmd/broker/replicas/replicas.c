@@ -82,13 +82,13 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     struct roles_assignment role;
     struct image_partition facts;
 
+    if (!shard->replicas.is_registered) return;
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
     if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
-    if (!roles_may_assign(&role.assignment, shard->replicas.is_registered)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
     if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
     replicas_note_isr(shard, partition, epoch_before, isr_before);
-    if (!shard->replicas.is_registered || !replica_leads(&partition->replica)) return;
+    if (!replica_leads(&partition->replica)) return;
     if (partition->replica.partition.leader_epoch != epoch_before) tell_loss(shard, partition);
 }
 

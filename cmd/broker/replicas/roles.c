@@ -67,11 +67,6 @@ bool roles_is_kept(const struct image_partition *facts, int32_t self)
     return false;
 }
 
-bool roles_may_assign(const struct replica_assignment *assignment, bool is_registered)
-{
-    return is_registered || assignment->member_count == 1;
-}
-
 static enum partition_mode mode_of(const struct image_topic *topic)
 {
     switch (image_topic_mode(topic)) {

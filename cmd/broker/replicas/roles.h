@@ -24,9 +24,6 @@ struct roles_assignment {
 bool roles_describe(const struct image *image, const struct image_partition *facts, int32_t self, struct roles_assignment *ret_assignment);
 bool roles_is_kept(const struct image_partition *facts, int32_t self); /* the same answer */
 
-/* A partition with a single replica has nobody to agree with: it needs no registration to be what it is. */
-bool roles_may_assign(const struct replica_assignment *assignment, bool is_registered);
-
 /* What the topic's settings mean for one partition. */
 void roles_config(const struct image_topic *topic, uint32_t partition, struct partition_config *ret_config);
 

@@ -83,7 +83,7 @@ void store_write_async(struct store *store)
     struct list_node logs, *node;
     struct chunk *chunk = store->async_chunk;
 
-    if (list_is_empty(&store->async_logs)) return;
+    if (list_is_empty(&store->async_logs) || store->error != 0) return; /* of a failed store nothing is written any more */
     if (store->now_ms < store->async_retry_ms && !store->is_draining) return; /* what was refused a moment ago is one of them */
     if (!mark_unclean(store)) return;
     list_init(&logs);

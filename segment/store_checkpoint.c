@@ -100,8 +100,8 @@ static struct store_job *start_manifest(struct store *store)
 static bool nothing_gathers(const struct store *store)
 {
     return store->forming == NULL && list_is_empty(&store->queued_batches) &&
-           !store->is_lane_busy[STORE_LANE_SYNC] && store->parked_sync == NULL && list_is_empty(&store->async_logs) &&
-           list_is_empty(&store->truncations) && (list_is_empty(&store->deletions) || store->error != 0);
+           !store->is_lane_busy[STORE_LANE_SYNC] && store->parked_sync == NULL && list_is_empty(&store->truncations) &&
+           ((list_is_empty(&store->async_logs) && list_is_empty(&store->deletions)) || store->error != 0);
 }
 
 /* A journal that is half full is the time to begin: the other half is written while this one is emptied. */

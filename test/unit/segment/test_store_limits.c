@@ -252,6 +252,20 @@ START_TEST(a_drain_on_a_full_disk_ends)
 }
 END_TEST
 
+START_TEST(a_drain_that_cannot_say_that_it_wrote_ends)
+{
+    rig.config.flush = PLOG_FLUSH_ASYNC;
+    rig_open(&rig, 1);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk));
+    store_drain(rig.store);
+    for (int i = 0; i < 100 && !store_is_drained(rig.store); i++)
+        rig_wait(&rig, 100);
+    ck_assert(store_is_drained(rig.store));
+    ck_assert_int_eq(store_drain_error(rig.store), MESH_ESTORAGE);
+}
+END_TEST
+
 START_TEST(a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers)
 {
     rig_open(&rig, 1);
@@ -376,6 +390,7 @@ static Suite *limits_suite(void)
     tcase_add_test(full, what_retention_frees_makes_room_for_what_waits);
     tcase_add_test(full, a_direct_log_is_kept_to_its_size);
     tcase_add_test(full, a_drain_on_a_full_disk_ends);
+    tcase_add_test(full, a_drain_that_cannot_say_that_it_wrote_ends);
     tcase_add_test(full, a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers);
     tcase_add_test(full, journal_files_shrink_to_a_small_limit);
     suite_add_tcase(suite, full);

@@ -133,7 +133,7 @@ static bool sync_job_begin(struct store_job *base, struct sync_queue *queue)
     uint64_t size;
     int count;
 
-    if (job->mark || job->write_count > 0 || job->batch->frame_count == 0) return false;
+    if (job->mark || job->write_count > 0 || job->batch->frame_count == 0 || job->is_journaled) return false;
     if (job->journal_bytes > BEGIN_BYTES_MAX) return false;
     count = gather_frames(job->batch, &next, iov, &size);
     if (next < job->batch->frame_count) return false;
@@ -275,6 +275,8 @@ static struct store_job *unpark(struct store *store)
     struct sync_job *job = container_of(store->parked_sync, struct sync_job, job);
 
     if (store->now_ms < store->parked_until_ms && !store->is_draining) return NULL;
+    /* It is the first job of a run that marks, and a log becomes direct by what a job before took of it. */
+    MESH_ASSERT(job->mark_error == 0 || job->write_count == 0);
     if (job->mark_error == 0) {
         for (uint32_t i = 0; i < job->write_count; i++)
             job->writes[i].is_refused = is_wanted(job->writes[i].plog);

@@ -184,6 +184,38 @@ START_TEST(what_is_deleted_makes_room_for_what_waits)
 }
 END_TEST
 
+/* The journal has its part since the first time; the place of that may be another's by now. */
+START_TEST(frames_of_a_write_that_nobody_waits_for_any_more_are_not_written_again)
+{
+    struct plog *full;
+    struct store_job *job;
+
+    rig.options.direct_enter_bytes = 40000;
+    rig_open(&rig, 2);
+    full = rig.logs[0];
+    fill_until_durable();
+    rig_fill(&rig, full, 4, 1, 30000);
+    rig_pump(&rig);
+    rig_fill(&rig, full, 4, 1, 30000);
+    rig_fill(&rig, rig.logs[1], 1, 1, 100);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk));
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    ck_assert_uint_lt(plog_durable_offset(full), plog_end_offset(full));
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[1]), plog_end_offset(rig.logs[1]));
+    plog_delete(full);
+    rig.logs[0] = NULL;
+    rig.now_ms += 2000;
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    job = store_next_job(rig.store, STORE_LANE_SYNC);
+    ck_assert_ptr_nonnull(job);
+    ck_assert(!store_job_begin(job, NULL));
+    store_job_run(job);
+    store_job_complete(rig.store, job);
+    fs_mem_set_capacity(disk, UINT64_MAX);
+    rig_stop(&rig);
+}
+END_TEST
+
 /* ... and so does retention, of the very log that waits. It is looked at although the log's time is far away, and nothing but direct writes was
  * ever done to it. */
 START_TEST(what_retention_frees_makes_room_for_what_waits)
@@ -387,6 +419,7 @@ static Suite *limits_suite(void)
     tcase_add_loop_test(full, what_found_no_space_is_written_when_there_is_some_again, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(full, a_crash_while_something_waits_for_space_loses_nothing_durable);
     tcase_add_test(full, what_is_deleted_makes_room_for_what_waits);
+    tcase_add_test(full, frames_of_a_write_that_nobody_waits_for_any_more_are_not_written_again);
     tcase_add_test(full, what_retention_frees_makes_room_for_what_waits);
     tcase_add_test(full, a_direct_log_is_kept_to_its_size);
     tcase_add_test(full, a_drain_on_a_full_disk_ends);

@@ -12,7 +12,7 @@
  * the one that it begins, and a frame of marks. */
 #define APPEND_OVERHEAD (4u * FS_BLOCK_SIZE)
 
-#define MARK_MS 250 /* a direct log that goes on is marked at least this often */
+#define MARK_MS 250 /* the next batch of a direct log brings a mark then; one that falls silent waits for a manifest */
 
 struct sync_batch *store_batch_new(struct store *store)
 {

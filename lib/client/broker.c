@@ -256,6 +256,20 @@ struct connection *broker_any_ready(struct mesh_client *client)
     return NULL;
 }
 
+bool broker_try_given(struct mesh_client *client)
+{
+    bool is_any_untried = false;
+
+    list_for_each(node, &client->brokers)
+    {
+        struct broker *broker = container_of(node, struct broker, node);
+        if (!broker->is_seed || broker->node_id >= 0) continue;
+        if (broker->reach == BROKER_UNTRIED) is_any_untried = true;
+        if (best_state(broker) == CONNECTION_CLOSED) try_broker(broker);
+    }
+    return is_any_untried;
+}
+
 bool broker_is_any_ready(struct mesh_client *client)
 {
     list_for_each(node, &client->brokers)

@@ -67,6 +67,10 @@ void broker_note_failure(struct broker *broker);
  * connection in doubt is taken only when there is no other to be had. */
 struct connection *broker_any_ready(struct mesh_client *client);
 
+/* Whoever answered may know of nothing: attempts begin at all given addresses of which it is not known who is there. True: what becomes of
+ * one of them was open until now, which it is for BROKER_RELAY_AFTER_MS at most. */
+bool broker_try_given(struct mesh_client *client);
+
 /* Whether it is silent on one of its connections: then it is likely to be on the others. */
 bool broker_is_doubted(const struct broker *broker);
 

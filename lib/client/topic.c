@@ -270,19 +270,21 @@ static void refreshed(struct call *call, int err, struct slice message)
 {
     struct topic *topic = call->user;
     struct mesh_client *client = topic->client;
+    bool is_early; /* it says little while a given address has not been tried: the grace begins when all have, and until then looks are quick */
 
     topic->refresh = NULL;
     if (err == 0) err = take_answer(topic, message);
+    is_early = err == MESH_EUNKNOWN_TOPIC && broker_try_given(client);
     topic->error = err;
     topic->refreshed_ms = client->now_ms;
     if (err != MESH_EUNKNOWN_TOPIC)
         topic->unknown_since_ms = 0;
-    else if (topic->unknown_since_ms == 0)
+    else if (is_early || topic->unknown_since_ms == 0)
         topic->unknown_since_ms = client->now_ms;
     if (err == MESH_EUNKNOWN_TOPIC) topic->is_known = false;
     if (err == 0) topic->failures = 0;
     topic->retry_ms = client->now_ms + refresh_pause_ms(topic);
-    if (err != 0) topic->failures++;
+    if (err != 0 && !is_early) topic->failures++;
     if (err == 0) keep_brokers_fresh(client);
     topic->generation++;
     call_free(call);

@@ -36,7 +36,7 @@ struct topic {
     uint32_t unchanged;  /* answers in a row that brought nothing new */
 
     int error;                 /* the last answer: 0, MESH_EUNKNOWN_TOPIC, ... */
-    uint64_t unknown_since_ms; /* the first of the answers in a row that did not know it; 0: known */
+    uint64_t unknown_since_ms; /* the first of the answers in a row that did not know it, once all given addresses were tried; 0: known */
     struct call *refresh;      /* under way, or NULL */
     uint64_t refreshed_ms, retry_ms;
     uint32_t failures;

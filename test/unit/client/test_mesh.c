@@ -256,6 +256,38 @@ START_TEST(who_knows_of_nothing_is_not_the_only_one_asked)
 }
 END_TEST
 
+static uint64_t produce_by(const char *addresses, int want)
+{
+    const struct mesh_record record = {.value = "x", .value_size = 1, .partition = 1};
+    struct mesh_producer *other_producer;
+    struct mesh_client *other;
+    struct mesh_receipt receipt;
+    uint64_t start_ms = clock_monotonic_ms();
+
+    ck_assert_int_eq(mesh_client_new(addresses, &other), 0);
+    ck_assert_int_eq(mesh_producer_new(other, "t", &other_producer), 0);
+    ck_assert_int_eq(mesh_produce(other_producer, &record, &receipt), want);
+    mesh_producer_free(other_producer);
+    mesh_client_free(other);
+    return clock_monotonic_ms() - start_ms;
+}
+
+/* Nor is it to whoever has never asked another: the given addresses are all that it knows. */
+START_TEST(who_knows_of_nothing_is_not_the_only_given_one_asked)
+{
+    char addresses[100];
+
+    atomic_store(&blank, 0);
+    snprintf(addresses, sizeof(addresses), "%s,%s", mesh.brokers[0]->address, mesh.brokers[1]->address);
+    produce_by(addresses, 0);
+    atomic_store(&mute, 1);
+    ck_assert_uint_lt(produce_by(addresses, MESH_EUNKNOWN_TOPIC), 10000); /* who says nothing is not waited for for ever */
+    fake_broker_hide(mesh.brokers[1]);
+    ck_assert_uint_lt(produce_by(addresses, MESH_EUNKNOWN_TOPIC), 10000);
+    fake_broker_show(mesh.brokers[1]);
+}
+END_TEST
+
 /* ---- who cannot be reached ---- */
 
 enum trouble { REFUSED, SILENT };
@@ -542,6 +574,7 @@ int main(void)
     tcase_add_test(tcase, a_wrong_map_is_asked_for_seldom);
     tcase_add_test(tcase, who_is_behind_is_not_the_only_one_asked);
     tcase_add_test(tcase, who_knows_of_nothing_is_not_the_only_one_asked);
+    tcase_add_test(tcase, who_knows_of_nothing_is_not_the_only_given_one_asked);
     tcase_add_loop_test(tcase, a_leader_out_of_reach_is_used_through_another_and_directly_again_soon, 0, 4);
     tcase_add_test(tcase, a_reader_goes_the_same_ways);
     tcase_add_test(tcase, offsets_are_found_out_through_another);

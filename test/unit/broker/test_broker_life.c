@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "broker_fixture.h"
+#include "cmd/broker/membership.h"
 #include "cmd/broker/runtime/shard.h"
 #include "raw_client.h"
 #include "support/run_suite.h"
@@ -235,6 +236,16 @@ START_TEST(a_broker_that_is_opened_and_not_served_leaves_nothing_behind)
 }
 END_TEST
 
+/* The image with this broker's registration reaches the shards a moment after the control loop has it. */
+static void await_leaders(struct raw_client *client, const struct uuid *topic, uint32_t count)
+{
+    uint32_t tries = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        while (raw_list_offsets(client, topic, i, -1).error != 0)
+            ck_assert_uint_lt(tries++, 100000);
+}
+
 /* Fetches of connections on either shard wait on both, and batches on their way between them, when the broker ends as after a
  * crash: each must come home to something that is still there. (The sanitizers see more here than the eye.) */
 START_TEST(requests_between_shards_end_with_the_broker)
@@ -254,9 +265,11 @@ START_TEST(requests_between_shards_end_with_the_broker)
     for (uint32_t i = 0; i < 8; i++)
         entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20};
     for (uint32_t i = 0; i < 2; i++)
-        ck_assert_int_eq(shard_start(broker->shards[i]), 0); /* but nobody runs the control loop */
+        ck_assert_int_eq(shard_start(broker->shards[i]), 0);
+    ck_assert_int_eq(membership_wait(broker), 0); /* its partitions have leaders; nobody runs the control loop from here on */
     for (int32_t i = 0; i < 2; i++) {
         raw_hello(&clients[i], broker->port, i);
+        await_leaders(&clients[i], &topic, 8);
         raw_fetch_send(&clients[i], &options, entries, 8);
         raw_ping(&clients[i]);
     }

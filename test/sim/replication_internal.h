@@ -40,6 +40,7 @@ struct replication_process {
     bool is_store_touched; /* since its last turn: only then there may be jobs for it */
     uint32_t hurry; /* turns in a row after which another one was wanted at once */
     struct buffer packet, bytes, scratch;
+    void *guest; /* NULL: none */
     /* The ALTER under way. */
     uint64_t alter_cookie;
     uint32_t alter_count; /* 0: none */
@@ -50,6 +51,11 @@ struct replication_process {
 };
 
 #define REPLICATION_HOOK(process, name, ...) (process)->config->hooks->name((process)->config->user, __VA_ARGS__)
+
+#define REPLICATION_GUEST(process, name, ...)                                                                        \
+    do {                                                                                                             \
+        if ((process)->guest != NULL) (process)->config->guest->name((process)->guest, __VA_ARGS__);                 \
+    } while (0)
 
 static inline struct replication_replica *replication_of(const struct replica *replica)
 {

@@ -89,6 +89,39 @@ void replication_produce(struct replication_process *process, const struct uuid 
     if (err != 0) refuse(process, request, err);
 }
 
+/* ---- the guest's ---- */
+
+static int append_own(struct replication_replica *replica, const struct record_batch_header *header, const uint8_t *batch)
+{
+    struct replication_process *process = replica->process;
+    uint64_t ticket;
+    int err = plog_append(replica->plog, header, batch, sim_host_wall_us(process->host) / 1000, &ticket);
+
+    if (err != 0) return err;
+    process->has_appended = true;
+    REPLICATION_HOOK(process, appended, replica, header);
+    replica_leader_appended(&replica->replica, header);
+    return 0;
+}
+
+int replication_append(struct replication_replica *replica, uint8_t *batch, size_t size)
+{
+    struct record_batch_header header;
+    int64_t append_time_ms;
+    int err = partition_leader_prepare(&replica->replica.partition, batch, size, replica->replica.partition.leader_epoch, 1,
+                                       sim_host_wall_us(replica->process->host) / 1000, &header, &append_time_ms);
+
+    return err != 0 ? err : append_own(replica, &header, batch);
+}
+
+int replication_append_control(struct replication_replica *replica, const uint8_t *batch)
+{
+    struct record_batch_header header;
+
+    MESH_ASSERT(replica_leads(&replica->replica) && record_batch_parse_header(slice_of(batch, RECORD_BATCH_HEADER_SIZE), &header) == 0);
+    return append_own(replica, &header, batch);
+}
+
 /* ---- acknowledgements ---- */
 
 static void say(struct replication_replica *replica, const struct replication_ack *ack, int error)

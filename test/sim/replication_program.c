@@ -47,6 +47,16 @@ int32_t replication_process_node_id(const struct replication_process *process)
     return process->node_id;
 }
 
+void *replication_process_guest(const struct replication_process *process)
+{
+    return process->guest;
+}
+
+uint64_t replication_process_now_ms(const struct replication_process *process)
+{
+    return process->now_ms;
+}
+
 bool replication_process_has_failed(const struct replication_process *process)
 {
     struct store_stats stats;
@@ -191,6 +201,7 @@ static void on_cut(void *user, int error)
     if (replica->plog == NULL || error != 0) return; /* deleted meanwhile, or its disk failed: it is not used any more */
     replication_replica_positions(replica, &positions);
     replica_cut_done(&replica->replica, &positions);
+    REPLICATION_GUEST(replica->process, stirred, replica);
 }
 
 static void cut(struct replication_replica *replica)
@@ -201,6 +212,7 @@ static void cut(struct replication_replica *replica)
     replica_get_cut(&replica->replica, &what);
     replica->cut_count++;
     replica->process->is_store_touched = true;
+    REPLICATION_GUEST(replica->process, cutting, replica);
     REPLICATION_HOOK(replica->process, cutting, replica, &what);
     err = what.is_reset ? plog_restart(replica->plog, what.offset, what.epoch, on_cut, replica) : plog_truncate(replica->plog, what.offset, on_cut, replica);
     if (err == 0 || err == MESH_ESTORAGE) return;
@@ -213,6 +225,13 @@ static void committed(struct replication_replica *replica)
     if (replica->was_replicated) plog_set_high_watermark(replica->plog, replica->replica.partition.high_watermark);
     REPLICATION_HOOK(replica->process, committed, replica);
     replication_acknowledge_committed(replica);
+    REPLICATION_GUEST(replica->process, committed, replica);
+}
+
+static void trim(struct replication_replica *replica)
+{
+    replica->process->is_store_touched = true;
+    plog_trim(replica->plog, replica->replica.leader_log_start);
 }
 
 static void run_todo(struct replication_replica *replica, uint32_t todo, bool is_late)
@@ -222,11 +241,18 @@ static void run_todo(struct replication_replica *replica, uint32_t todo, bool is
     if (replica->plog == NULL) return;
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0 && !core->is_cutting) REPLICATION_HOOK(replica->process, committed, replica);
     replication_acknowledge_committed(replica); /* before anybody is refused */
-    if ((todo & REPLICA_TODO_LED) != 0) replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
-    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(core)) replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
+    if ((todo & REPLICA_TODO_LED) != 0) {
+        replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
+        REPLICATION_GUEST(replica->process, ceased, replica);
+    }
+    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(core)) {
+        replication_refuse_waiting(replica, MESH_EUNCOMMITTED);
+        REPLICATION_GUEST(replica->process, below_min, replica);
+    }
     if ((todo & REPLICA_TODO_CUT) != 0 && core->is_cutting) cut(replica);
     if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(core) && core->partition.is_starting && !core->is_cutting) begin_epoch(replica);
     if ((todo & REPLICA_TODO_HIGH_WATERMARK) != 0) committed(replica);
+    if ((todo & REPLICA_TODO_TRIM) != 0) trim(replica);
     if ((todo & REPLICA_TODO_ALTER) != 0) replication_alters_add(replica);
     if ((todo & REPLICA_TODO_FOLLOW) != 0 && core->role == REPLICA_FOLLOWER && !replication_follow(replica))
         replication_redo(replica, REPLICA_TODO_FOLLOW, REPLICATION_RETRY_MS);
@@ -275,6 +301,11 @@ static void set_clock(struct replication_process *process)
     replication_store_set_clock(&process->store);
 }
 
+void replication_process_stir(struct replication_process *process)
+{
+    set_clock(process);
+}
+
 static void turn(void *user)
 {
     struct replication_process *process = user;
@@ -290,6 +321,8 @@ static void turn(void *user)
     run_redo(process);
     run_board(process);
     replication_streams_run(process); /* afterwards: who changes its epoch leaves a stream and comes back to it */
+    run_board(process);
+    if (process->guest != NULL) process->config->guest->turn(process->guest);
     run_board(process);
     has_news = process->has_appended;
     process->has_appended = false;
@@ -317,6 +350,7 @@ static uint64_t find_due_us(struct replication_process *process)
 
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
+    if (process->guest != NULL && process->config->guest->due_ms(process->guest) < due_ms) due_ms = process->config->guest->due_ms(process->guest);
     if (!process->is_reporting && !list_is_empty(&process->reports_told) && process->reports_again_ms < due_ms) due_ms = process->reports_again_ms;
     if (process->has_appended) due_ms = process->now_ms; /* since the store's turn */
     if (due_ms <= process->now_ms) due_ms = process->now_ms + 1;
@@ -347,12 +381,15 @@ static void on_plog_change(void *user, struct plog *plog)
     if (replica == NULL || replica->plog == NULL) return;
     replication_replica_positions(replica, &positions);
     replica_set_positions(&replica->replica, &positions);
+    REPLICATION_GUEST(replica->process, stirred, replica);
 }
 
 static void stop(void *user)
 {
     struct replication_process *process = user;
 
+    if (process->guest != NULL) process->config->guest->stop(process->guest);
+    process->guest = NULL;
     replication_streams_free(process);
     list_for_each_safe(node, &process->replicas)
     {
@@ -407,6 +444,7 @@ static int start(void *context, struct metadata_process *metadata, void **ret_te
     }
     SIM_SOMETIMES_IF(process->store.report.torn_tails > 0, "a torn tail of a log was cut");
     set_clock(process);
+    if (process->config->guest != NULL) process->guest = process->config->guest->start(process->config->guest_context, process);
     *ret_tenant = process;
     return 0;
 }

@@ -52,6 +52,22 @@ struct replication_hooks {
     void (*refused)(void *user, struct replication_process *process, int error);                      /* a log takes nothing any more */
 };
 
+/* Who else acts in a broker's turns, over logs that are kept there: the world "groups" has its group partitions so. Each call is at the place
+ * where cmd/broker calls its own groups. All are set. */
+struct replication_guest {
+    void *(*start)(void *context, struct replication_process *process);
+    void (*stop)(void *guest);
+    void (*opened)(void *guest, struct replication_replica *replica);  /* its log is what recovery left */
+    void (*stirred)(void *guest, struct replication_replica *replica); /* its log has more, or can be read further */
+    void (*cutting)(void *guest, struct replication_replica *replica); /* before */
+    void (*ceased)(void *guest, struct replication_replica *replica);  /* it leads no longer */
+    void (*below_min)(void *guest, struct replication_replica *replica);
+    void (*committed)(void *guest, struct replication_replica *replica); /* the high watermark has risen */
+    void (*closing)(void *guest, struct replication_replica *replica);   /* before its log goes */
+    void (*turn)(void *guest);                                           /* before the store's turn: what it appends is synced with the rest */
+    uint64_t (*due_ms)(void *guest);                                     /* of the host's clock; UINT64_MAX: it wants no turn */
+};
+
 /* What hosts are told before they start; belongs to the world. */
 struct replication_config {
     struct replication_store_options store;
@@ -62,6 +78,8 @@ struct replication_config {
     int64_t retention_bytes; /* likewise */
     const struct replication_hooks *hooks;
     void *user;
+    const struct replication_guest *guest; /* NULL: none */
+    void *guest_context;
 };
 
 extern const struct metadata_tenant replication_tenant; /* its context: a struct replication_config */
@@ -74,12 +92,20 @@ bool replication_process_is_registered(const struct replication_process *process
 struct replication_replica *replication_process_find(struct replication_process *process, const struct uuid *topic_id, uint32_t partition);
 struct list_node *replication_process_replicas(struct replication_process *process); /* of struct replication_replica */
 int32_t replication_process_node_id(const struct replication_process *process);
+void *replication_process_guest(const struct replication_process *process); /* NULL: none */
+uint64_t replication_process_now_ms(const struct replication_process *process); /* of this turn, monotonic */
+void replication_process_stir(struct replication_process *process);             /* the guest was asked something: a turn is due */
 bool replication_process_has_failed(const struct replication_process *process); /* its store, or a log of it, takes nothing until the next start */
 
 /* Appends a batch, in place, if this broker leads. The answer is a call of the hook, now or later. The caller then calls
  * metadata_process_drain(). */
 void replication_produce(struct replication_process *process, const struct uuid *topic_id, uint32_t partition, int32_t leader_epoch, int32_t acks,
                          uint64_t request, uint8_t *batch, size_t size);
+
+/* The guest's own batch, in place, to a log that this broker leads. Errors: partition_leader_prepare()'s, plog_append()'s; then nothing is appended. */
+int replication_append(struct replication_replica *replica, uint8_t *batch, size_t size);
+/* The same, of a control batch that is placed already: of a type that the replicas know. */
+int replication_append_control(struct replication_replica *replica, const uint8_t *batch);
 
 /* Reads committed batches from `offset` on, at most bytes_max or one, into *to. *ret_high_watermark is set if the offset may be asked for. Errors: as a
  * broker's fetch; MESH_EAGAIN: later. */

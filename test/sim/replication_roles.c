@@ -72,6 +72,7 @@ static void open_log(struct replication_process *process, const struct image_top
     set_defects(replica);
     list_push_back(&process->replicas, &replica->link);
     REPLICATION_HOOK(process, opened, replica);
+    REPLICATION_GUEST(process, opened, replica);
     assign(replica);
 }
 
@@ -80,6 +81,7 @@ static void forget(struct replication_replica *replica)
     struct plog *plog = replica->plog;
 
     replication_refuse_waiting(replica, MESH_EUNKNOWN_TOPIC);
+    REPLICATION_GUEST(replica->process, closing, replica);
     REPLICATION_HOOK(replica->process, removing, replica);
     list_remove(&replica->redo_link);
     list_remove(&replica->alter_link);

@@ -105,6 +105,7 @@ static int append(struct follow *follow, const struct sink_event *event)
     process->has_appended = true;
     REPLICATION_HOOK(process, appended, replica, &event->header);
     sink_taken(&follow->sink);
+    REPLICATION_GUEST(process, stirred, replica);
     return 0;
 }
 

@@ -34,6 +34,8 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
         member->watched_ms = 0;
         member->release_by_ms = 0;
         member->heard_ms = now_ms;
+        member->sequence = 0;
+        member->lives[0] = member->lives[1] = 0;
         if (!GROUP_DEFECT(lead->groups, TIMERS_FORGOTTEN)) err = lead_watch(lead, member, now_ms);
     }
     return err != 0 || group->member_count == 0 ? err : lead_ask_back(lead, group, now_ms);
@@ -148,6 +150,11 @@ bool group_lead_next_record(const struct group_lead *lead, size_t *cursor, struc
     *ret_record = slice_of(lead->outbox.data + *cursor + 4, le_load32(lead->outbox.data + *cursor));
     *cursor += 4 + ret_record->size;
     return true;
+}
+
+size_t group_lead_outbox_size(const struct group_lead *lead)
+{
+    return lead->outbox.size;
 }
 
 void group_lead_appended(struct group_lead *lead, uint64_t log_end)

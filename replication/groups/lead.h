@@ -10,7 +10,10 @@
  *
  * The protocol (of KIP-848's kind): a member joins, and sends heartbeats. When an answer says has_work it asks for its work (group_lead_work): partitions to
  * release - it ends what it has begun, commits, releases - and to claim - then it consumes from the offset that the claim's answer tells. No
- * partition is for claiming while another member holds it. Partitions that stay are never touched (KIP-429). */
+ * partition is for claiming while another member holds it. Partitions that stay are never touched (KIP-429).
+ *
+ * Requests may be late: a copy that somebody held back can arrive after what came later was acknowledged. So whatever a member changes says which leader
+ * epoch the member knows, and carries a number that only rises (struct group_caller): of each member what is newest counts, and nothing older. */
 #ifndef GROUPS_LEAD_H
 #define GROUPS_LEAD_H
 
@@ -62,15 +65,29 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
                    bool is_unclean, uint64_t now_ms, struct group_lead **ret_lead);
 void group_lead_free(struct group_lead *lead); /* accepts NULL; the state is the caller's */
 
-/* ---- the outbox ---- */
+/* ---- the outbox ----
+ * It only grows, until all of it is in the log. Its owner may append it in parts, over several turns, while further requests are judged: the cursor
+ * stays good all the time, and group_lead_appended() comes once nothing is left of it. */
 
 /* Place that the first record of the outbox has to get. */
 uint64_t group_lead_first_lsn(const struct group_lead *lead);
 bool group_lead_next_record(const struct group_lead *lead, size_t *cursor, struct slice *ret_record); /* *cursor is 0 first */
-/* They are in the log, which now ends at log_end (further on, if a control record follows them). */
+size_t group_lead_outbox_size(const struct group_lead *lead); /* bytes, with those that are in the log already: the owner bounds it */
+/* All of it is in the log, which now ends at log_end (further on, if control records follow). */
 void group_lead_appended(struct group_lead *lead, uint64_t log_end);
 
 /* ---- members ---- */
+
+/* Who asks. A member that asks for a change (all but heartbeats) says what it knows of the leader, so that what was sent to one before is refused, and
+ * numbers its requests, so that late copies are. Errors of each such request, before anything is done:
+ * MESH_ESTALE_EPOCH: sent to another leader's time, or without knowing the leader's epoch where that is asked for (all but the first join of a member
+ * that is not static, and consumers outside of groups): take the epoch from this answer, and ask again for what is wanted *now*.
+ * MESH_EOUT_OF_ORDER_SEQUENCE: this or a later one of the same member has been judged: done, or overtaken. */
+struct group_caller {
+    struct slice group, member, instance; /* instance as it joined, or empty */
+    uint32_t epoch_plus_one;              /* 1 + leader epoch that the last answer told; 0: none was heard */
+    uint64_t sequence;                    /* from 1 on; larger than in every changing request that this member has sent before */
+};
 
 struct group_reply {
     uint32_t generation;
@@ -79,18 +96,19 @@ struct group_reply {
 };
 
 /* A member joins, or changes what it wants, or is another life of a static one (KIP-345: info.instance is set; the life before is fenced, and nothing
- * is assigned anew). info.id is chosen by who asks, and never used again; info.replaces is ignored.
+ * is assigned anew). info.id is chosen by who asks, and never used again; info.replaces is ignored. Of the caller's names only the group is looked at.
  * Errors: MESH_EINVALID_GROUP, MESH_EINVALID_SESSION_TIMEOUT, MESH_EINVAL (id, limit, names and a pattern at once), MESH_EINVALID_PATTERN,
- * MESH_EINVALID_TOPIC (a name that no topic may have, or an internal one), MESH_EFULL, MESH_EGROUP_NOT_EMPTY (of the classic protocol), MESH_ENOMEM. */
-int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, struct slice group, const struct group_member_info *info,
+ * MESH_EINVALID_TOPIC (a name that no topic may have, or an internal one), MESH_EFULL, MESH_EGROUP_NOT_EMPTY (of the classic protocol),
+ * MESH_EFENCED_INSTANCE (another life has taken this one's place), MESH_ENOMEM. */
+int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, const struct group_caller *caller, const struct group_member_info *info,
                     struct group_reply *ret_reply);
 
-/* A member is there. `instance` as it joined, or empty.
+/* A member is there. Neither epoch nor number is looked at: a late one lengthens a session, which harms nobody.
  * Errors: MESH_EUNKNOWN_MEMBER (join with another id: what was claimed is lost), MESH_EFENCED_INSTANCE (end: another life has taken over). */
-int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, struct slice group, struct slice member, struct slice instance, struct group_reply *ret_reply);
+int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, struct group_reply *ret_reply);
 
 /* Errors: as of a heartbeat. */
-int group_lead_leave(struct group_lead *lead, uint64_t wall_ms, struct slice group, struct slice member, struct slice instance, struct group_reply *ret_reply);
+int group_lead_leave(struct group_lead *lead, uint64_t wall_ms, const struct group_caller *caller, struct group_reply *ret_reply);
 
 enum group_work_kind {
     GROUP_WORK_HOLD,    /* go on */
@@ -121,12 +139,12 @@ struct group_claim {
 
 /* `generation` is that of the last answer. Claiming what one holds already is good, and tells the offset again.
  * Errors: as of a heartbeat; MESH_ESTALE_GENERATION (ask for the work again), MESH_ETOOLARGE, MESH_ENOMEM. */
-int group_lead_claim(struct group_lead *lead, uint64_t now_ms, struct slice group, struct slice member, struct slice instance, uint32_t generation,
-                     struct group_claim *claims, size_t count, struct group_reply *ret_reply);
+int group_lead_claim(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, uint32_t generation, struct group_claim *claims, size_t count,
+                     struct group_reply *ret_reply);
 
 /* claims[].error: MESH_ENOT_OWNER where it was not this member's. */
-int group_lead_release(struct group_lead *lead, uint64_t now_ms, struct slice group, struct slice member, struct slice instance, struct group_claim *claims,
-                       size_t count, struct group_reply *ret_reply);
+int group_lead_release(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, struct group_claim *claims, size_t count,
+                       struct group_reply *ret_reply);
 
 /* ---- offsets ---- */
 
@@ -140,9 +158,10 @@ struct group_commit_cell {
 };
 
 struct group_commit {
-    struct slice group, member, instance; /* member empty: a consumer outside of groups, which then has to have no members */
-    uint32_t generation;                  /* the last that the member has seen; GROUP_GENERATION_NONE without a member */
-    uint32_t reset_epoch;                 /* without a member: that of when it read its offsets, or GROUP_RESET_EPOCH_ANY */
+    struct group_caller caller; /* member empty: a consumer outside of groups, which then has to have no members; its epoch and number are not
+                                 * looked at: what fences it is the reset epoch */
+    uint32_t generation;        /* the last that the member has seen; GROUP_GENERATION_NONE without a member */
+    uint32_t reset_epoch;       /* without a member: that of when it read its offsets, or GROUP_RESET_EPOCH_ANY */
     struct group_commit_cell *cells;
     size_t cell_count;
 };
@@ -157,9 +176,11 @@ uint64_t group_lead_barrier(const struct group_lead *lead);
 
 /* An operator sets offsets: all of them or, where one is refused, none. Where partitions are claimed the claims end if is_forced (their owners are told
  * to claim again and go on from the new place), else it is refused. is_dry: says what would be.
- * Errors: MESH_ENOTFOUND (no such group), MESH_EGROUP_NOT_EMPTY (claimed), and in cells[].error what a commit's say; then the first of these. */
+ * Errors: MESH_ENOTFOUND (no such group), MESH_ESTALE_GENERATION (set by somebody else since, or this is a late copy), MESH_EGROUP_NOT_EMPTY (claimed), and in
+ * cells[].error what a commit's say; then the first of these. */
 struct group_reset {
     struct slice group, who;
+    uint32_t reset_epoch; /* of the dry run before (group_view), or GROUP_RESET_EPOCH_ANY */
     bool is_forced, is_dry;
     struct group_commit_cell *cells;
     size_t cell_count;

@@ -39,13 +39,13 @@ static void tell_offset(const struct group_lead *lead, const struct group *group
     claim->record_epoch = committed.record_epoch;
 }
 
-int group_lead_claim(struct group_lead *lead, uint64_t now_ms, struct slice name, struct slice id, struct slice instance, uint32_t generation,
-                     struct group_claim *claims, size_t count, struct group_reply *ret_reply)
+int group_lead_claim(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, uint32_t generation, struct group_claim *claims, size_t count,
+                     struct group_reply *ret_reply)
 {
-    struct group_record record = {.kind = GROUP_CLAIMED, .group = name, .member = id};
+    struct group_record record = {.kind = GROUP_CLAIMED, .group = caller->group, .member = caller->member};
     struct group_items_writer writer;
     struct group_member *member;
-    int err = lead_find_member(lead, name, id, instance, &member);
+    int err = lead_find_changer(lead, caller, &member);
 
     if (err != 0) return err;
     lead_heard(lead, member, now_ms);
@@ -67,13 +67,13 @@ int group_lead_claim(struct group_lead *lead, uint64_t now_ms, struct slice name
     return 0;
 }
 
-int group_lead_release(struct group_lead *lead, uint64_t now_ms, struct slice name, struct slice id, struct slice instance, struct group_claim *claims, size_t count,
+int group_lead_release(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, struct group_claim *claims, size_t count,
                        struct group_reply *ret_reply)
 {
-    struct group_record record = {.kind = GROUP_RELEASED, .group = name, .member = id};
+    struct group_record record = {.kind = GROUP_RELEASED, .group = caller->group, .member = caller->member};
     struct group_items_writer writer;
     struct group_member *member;
-    int err = lead_find_member(lead, name, id, instance, &member);
+    int err = lead_find_changer(lead, caller, &member);
 
     if (err != 0) return err;
     lead_heard(lead, member, now_ms);
@@ -144,10 +144,10 @@ static int judge_right(const struct group_lead *lead, const struct committer *co
 /* A consumer outside of groups. What it commits first makes the group; what is all refused makes none. */
 static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct group_commit *commit, struct committer *committer)
 {
-    const struct group *group = groups_find(lead->groups, commit->group);
+    const struct group *group = groups_find(lead->groups, commit->caller.group);
     struct group *added;
     bool is_good = false;
-    int err = group_name_check(commit->group);
+    int err = group_name_check(commit->caller.group);
 
     if (err != 0) return err;
     if (commit->generation != GROUP_GENERATION_NONE) return MESH_ESTALE_GENERATION;
@@ -158,7 +158,7 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
         is_good = judge_cell(lead, committer, &commit->cells[i]) == 0;
     }
     if (is_good) {
-        err = lead_add_group(lead, commit->group, wall_ms, &added);
+        err = lead_add_group(lead, commit->caller.group, wall_ms, &added);
         if (err != 0) return err;
         group = added;
     }
@@ -173,8 +173,8 @@ static int find_committer(struct group_lead *lead, uint64_t now_ms, uint64_t wal
     int err;
 
     *committer = (struct committer){.generation = commit->generation};
-    if (commit->member.size == 0) return find_nobody(lead, wall_ms, commit, committer);
-    err = lead_find_member(lead, commit->group, commit->member, commit->instance, &member);
+    if (commit->caller.member.size == 0) return find_nobody(lead, wall_ms, commit, committer);
+    err = lead_find_changer(lead, &commit->caller, &member);
     if (err != 0) return err;
     lead_heard(lead, member, now_ms);
     committer->member = member;
@@ -186,7 +186,7 @@ static int find_committer(struct group_lead *lead, uint64_t now_ms, uint64_t wal
 
 int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, struct group_commit *commit, struct group_reply *ret_reply)
 {
-    struct group_record record = {.kind = GROUP_COMMITTED, .group = commit->group, .member = commit->member, .time_ms = wall_ms};
+    struct group_record record = {.kind = GROUP_COMMITTED, .group = commit->caller.group, .member = commit->caller.member, .time_ms = wall_ms};
     struct group_items_writer writer;
     struct committer committer;
     int err = lead->broken;
@@ -246,6 +246,7 @@ int group_lead_reset(struct group_lead *lead, uint64_t wall_ms, struct group_res
     if (group == NULL) return MESH_ENOTFOUND;
     if (reset->who.size > GROUP_NAME_SIZE_MAX || memchr(reset->who.data == NULL ? (const uint8_t *)"" : reset->who.data, 0, reset->who.size) != NULL)
         return MESH_EINVAL;
+    if (reset->reset_epoch != GROUP_RESET_EPOCH_ANY && reset->reset_epoch != group->reset_epoch) return MESH_ESTALE_GENERATION;
     err = judge_reset(lead, group, reset);
     if (err != 0) return err;
     writer = lead_items(lead, GROUP_ITEMS_OFFSETS);

@@ -47,7 +47,10 @@ void lead_tell(struct group_lead *lead, const struct group_event *event);
 /* ---- lead_members.c ---- */
 
 /* The member that speaks. Errors: MESH_EUNKNOWN_MEMBER, MESH_EFENCED_INSTANCE. */
-int lead_find_member(struct group_lead *lead, struct slice group, struct slice member, struct slice instance, struct group_member **ret_member);
+int lead_find_member(struct group_lead *lead, const struct group_caller *caller, struct group_member **ret_member);
+/* The member that asks for a change: this is not a late copy of what it asked for before. Errors: besides, MESH_ESTALE_EPOCH,
+ * MESH_EOUT_OF_ORDER_SEQUENCE. */
+int lead_find_changer(struct group_lead *lead, const struct group_caller *caller, struct group_member **ret_member);
 int lead_add_group(struct group_lead *lead, struct slice name, uint64_t wall_ms, struct group **ret_group);
 bool lead_has_work(struct group_lead *lead, struct group_member *member);
 void lead_heard(struct group_lead *lead, struct group_member *member, uint64_t now_ms);

@@ -3,10 +3,11 @@
 #include "replication/coordinator/topic_name.h"
 #include "replication/groups/pattern.h"
 
-int lead_find_member(struct group_lead *lead, struct slice name, struct slice id, struct slice instance, struct group_member **ret_member)
+int lead_find_member(struct group_lead *lead, const struct group_caller *caller, struct group_member **ret_member)
 {
-    const struct group *group = groups_find(lead->groups, name);
-    const struct group_member *member = group == NULL ? NULL : group_find_member(lead->groups, group, id);
+    const struct group *group = groups_find(lead->groups, caller->group);
+    const struct group_member *member = group == NULL ? NULL : group_find_member(lead->groups, group, caller->member);
+    struct slice instance = caller->instance;
 
     if (lead->broken != 0) return lead->broken;
     if (member != NULL) {
@@ -17,6 +18,35 @@ int lead_find_member(struct group_lead *lead, struct slice name, struct slice id
     for (member = group == NULL || instance.size == 0 ? NULL : group->first; member != NULL; member = member->next)
         if (slice_equal(instance, member->info.instance)) return MESH_EFENCED_INSTANCE;
     return MESH_EUNKNOWN_MEMBER;
+}
+
+static int check_epoch(const struct group_lead *lead, const struct group_caller *caller)
+{
+    (void)lead; /* but for its switches */
+    if (GROUP_DEFECT(lead->groups, LATE_COPIES_COUNT)) return 0;
+    return caller->epoch_plus_one == lead->epoch + 1 ? 0 : MESH_ESTALE_EPOCH;
+}
+
+/* Noted whatever becomes of the request: a copy of it is as late then. Clients of the classic protocol number nothing; one connection orders them, and
+ * generations fence them. */
+static int check_sequence(const struct group_lead *lead, struct group_member *member, uint64_t sequence)
+{
+    (void)lead; /* but for its switches */
+    if (member->group->protocol == GROUP_PROTOCOL_CLASSIC || GROUP_DEFECT(lead->groups, LATE_COPIES_COUNT)) return 0;
+    if (sequence <= member->sequence) return MESH_EOUT_OF_ORDER_SEQUENCE;
+    member->sequence = sequence;
+    return 0;
+}
+
+int lead_find_changer(struct group_lead *lead, const struct group_caller *caller, struct group_member **ret_member)
+{
+    struct group_member *member;
+    int err = lead_find_member(lead, caller, &member);
+
+    if (err == 0 && member->group->protocol == GROUP_PROTOCOL_MESH) err = check_epoch(lead, caller);
+    if (err == 0) err = check_sequence(lead, member, caller->sequence);
+    if (err == 0) *ret_member = member;
+    return err;
 }
 
 int lead_add_group(struct group_lead *lead, struct slice name, uint64_t wall_ms, struct group **ret_group)
@@ -107,31 +137,64 @@ static int find_or_add_group(struct group_lead *lead, struct slice name, uint64_
     return err;
 }
 
-int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, struct slice name, const struct group_member_info *info,
+static uint64_t life_hash(struct slice id)
+{
+    return map_hash_bytes(id.data, id.size) | 1;
+}
+
+/* A copy of a join by a life whose place another one has taken since. */
+static bool is_former_life(const struct group_member *member, struct slice id)
+{
+    uint64_t hash = life_hash(id);
+
+    return member->lives[0] == hash || member->lives[1] == hash;
+}
+
+/* Which member this becomes: *ret_member is NULL for a new one; *ret_replaced the id whose place it takes, or empty. */
+static int judge_join(struct group_lead *lead, const struct group *group, const struct group_caller *caller, const struct group_member_info *info,
+                      struct group_member **ret_member, struct slice *ret_replaced)
+{
+    struct group_member *member = (struct group_member *)group_find_member(lead->groups, group, info->id), *before = find_instance(group, info->instance);
+
+    *ret_replaced = slice_of(NULL, 0);
+    /* An id that has an instance keeps it: else two members would be one. */
+    if (member != NULL && before != NULL && before != member) return MESH_EFENCED_INSTANCE;
+    if (member != NULL && check_epoch(lead, caller) != 0) return MESH_ESTALE_EPOCH;
+    if (member == NULL && before != NULL) {
+        if (is_former_life(before, info->id)) return MESH_EFENCED_INSTANCE;
+        *ret_replaced = before->info.id;
+    }
+    if (member == NULL && before == NULL && group->member_count >= lead->limits.members_max) return MESH_EFULL;
+    *ret_member = member != NULL ? member : before;
+    return member == NULL ? 0 : check_sequence(lead, member, caller->sequence);
+}
+
+int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, const struct group_caller *caller, const struct group_member_info *info,
                     struct group_reply *ret_reply)
 {
-    struct group_record record = {.kind = GROUP_JOINED, .group = name, .info = *info};
-    struct group_member *member, *before;
+    struct group_record record = {.kind = GROUP_JOINED, .group = caller->group, .info = *info};
+    struct group_member *member;
     struct group *group;
     bool has_changed;
     int err = lead->broken;
 
-    if (err == 0) err = group_name_check(name);
+    if (err == 0) err = group_name_check(caller->group);
     if (err == 0) err = check_info(lead, info);
-    if (err == 0) err = find_or_add_group(lead, name, wall_ms, &group);
+    /* Who is new and has no name takes nothing from anybody, so nobody asks what it knows. */
+    if (err == 0 && (info->instance.size > 0 || caller->epoch_plus_one != 0)) err = check_epoch(lead, caller);
+    if (err == 0) err = find_or_add_group(lead, caller->group, wall_ms, &group);
+    if (err == 0) err = judge_join(lead, group, caller, info, &member, &record.info.replaces);
     if (err != 0) return err;
-    member = (struct group_member *)group_find_member(lead->groups, group, info->id);
-    before = find_instance(group, info->instance);
-    /* An id that has an instance keeps it: else two members would be one. */
-    if (member != NULL && before != NULL && before != member) return MESH_EFENCED_INSTANCE;
-    record.info.replaces = member == NULL && before != NULL ? before->info.id : slice_of(NULL, 0);
-    if (member == NULL) member = before;
-    if (member == NULL && group->member_count >= lead->limits.members_max) return MESH_EFULL;
     has_changed = member == NULL || !wants_the_same(&member->info, info);
     if (member == NULL || record.info.replaces.size > 0 || !says_the_same(&member->info, info)) {
+        uint64_t replaced = record.info.replaces.size == 0 ? 0 : life_hash(record.info.replaces);
+
         err = lead_emit(lead, &record);
         if (err != 0) return err;
         member = (struct group_member *)group_find_member(lead->groups, group, info->id);
+        member->sequence = caller->sequence;
+        if (replaced != 0) member->lives[1] = member->lives[0];
+        if (replaced != 0) member->lives[0] = replaced;
     }
     if (has_changed) lead_mark(lead, group);
     member->heard_ms = now_ms;
@@ -170,10 +233,10 @@ void lead_heard(struct group_lead *lead, struct group_member *member, uint64_t n
     if (member->watched_ms == 0 && lead_watch(lead, member, now_ms) != 0) lead->broken = MESH_ENOMEM;
 }
 
-int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, struct slice name, struct slice id, struct slice instance, struct group_reply *ret_reply)
+int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, const struct group_caller *caller, struct group_reply *ret_reply)
 {
     struct group_member *member;
-    int err = lead_find_member(lead, name, id, instance, &member);
+    int err = lead_find_member(lead, caller, &member);
 
     if (err != 0) return err;
     lead_heard(lead, member, now_ms);
@@ -182,15 +245,15 @@ int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, struct slice 
     return 0;
 }
 
-int group_lead_leave(struct group_lead *lead, uint64_t wall_ms, struct slice name, struct slice id, struct slice instance, struct group_reply *ret_reply)
+int group_lead_leave(struct group_lead *lead, uint64_t wall_ms, const struct group_caller *caller, struct group_reply *ret_reply)
 {
     struct group_member *member;
     struct group *group;
-    int err = lead_find_member(lead, name, id, instance, &member);
+    int err = lead_find_changer(lead, caller, &member);
 
     if (err != 0) return err;
     group = member->group;
-    err = lead_emit(lead, &(struct group_record){.kind = GROUP_LEFT, .group = name, .member = id, .time_ms = wall_ms});
+    err = lead_emit(lead, &(struct group_record){.kind = GROUP_LEFT, .group = caller->group, .member = caller->member, .time_ms = wall_ms});
     if (err != 0) return err;
     lead_mark(lead, group);
     lead_reply(lead, group, ret_reply);

@@ -44,7 +44,9 @@ struct group_member {
     uint64_t release_by_ms; /* 0: nothing is asked back */
     uint64_t watched_ms;    /* when it is looked at next; 0: not yet */
     uint64_t looked_at;     /* the group's count of changes when has_work was found */
-    bool has_work, is_told_slow;
+    uint64_t sequence;      /* of the last request that was judged in this epoch */
+    uint64_t lives[2];      /* hashes of the last ids whose place this one took; 0: none */
+    bool has_work;
 };
 
 struct group {

@@ -56,13 +56,14 @@ static void join(struct group_lead *lead, uint32_t group)
     struct group_reply reply;
     uint64_t deadline;
     char name[32];
-    struct slice of = slice_of(name, name_of(group, name));
+    struct group_caller caller = {.group = slice_of(name, name_of(group, name)), .member = info.id, .epoch_plus_one = 2, .sequence = 1};
 
-    must(group_lead_join(lead, 1, 1, of, &info, &reply));
+    must(group_lead_join(lead, 1, 1, &caller, &info, &reply));
+    caller.sequence++;
     must(group_lead_tick(lead, 1, 1, NULL, NULL, &deadline));
     for (uint32_t i = 0; i < partition_count; i++)
         claims[i] = (struct group_claim){.topic = {{1}}, .partition = i};
-    must(group_lead_claim(lead, 1, of, info.id, slice_of(NULL, 0), 1, claims, partition_count, &reply));
+    must(group_lead_claim(lead, 1, &caller, 1, claims, partition_count, &reply));
     free(claims);
 }
 
@@ -104,7 +105,7 @@ int main(int argc, char **argv)
     while ((uint64_t)(clock() - began) < seconds * CLOCKS_PER_SEC) {
         for (int turn = 0; turn < 100; turn++, commits++) {
             char name[32];
-            struct group_commit commit = {slice_of(name, name_of((uint32_t)(commits % group_count), name)), slice_of("m", 1), {NULL, 0}, 1, GROUP_RESET_EPOCH_ANY, requests, batch};
+            struct group_commit commit = {{slice_of(name, name_of((uint32_t)(commits % group_count), name)), slice_of("m", 1), {NULL, 0}, 2, commits + 3}, 1, GROUP_RESET_EPOCH_ANY, requests, batch};
             struct group_reply reply;
 
             for (uint32_t i = 0; i < batch; i++)

@@ -11,6 +11,7 @@
 #define PARTITIONS 16
 #define CELLS      (TOPICS * PARTITIONS)
 #define PENDING    256
+#define LATE       16
 
 struct version {
     uint32_t epoch;
@@ -26,6 +27,18 @@ struct actor {
     bool believes[CELLS];        /* it consumes this, as far as it knows */
     bool is_exclusive[CELLS];    /* and nobody has the right to doubt it: the observer's */
     uint64_t next[CELLS];
+    uint64_t sequence, judged; /* of its requests: the last, and the last that was good */
+    uint32_t epoch;            /* that it has heard of */
+};
+
+/* A copy of what a member asked for, which somebody holds back. */
+struct late {
+    char id[16];
+    struct group_caller caller; /* but for its names */
+    int actor;
+    uint32_t generation, cell;
+    uint64_t offset;
+    bool is_commit; /* else a release */
 };
 
 enum pending_kind { PENDING_CLAIM, PENDING_COMMIT, PENDING_RESET };
@@ -46,6 +59,7 @@ struct model {
     struct random random;
     struct actor actors[MEMBERS];
     struct version acked[CELLS];
+    struct late late[LATE];
     struct pending pending[PENDING];
     size_t pending_count;
     uint32_t serial, partitions[TOPICS];
@@ -178,6 +192,47 @@ static void lag(struct model *model)
     deliver(model);
 }
 
+/* ---- what members ask for ---- */
+
+static struct group_caller caller_of(struct model *model, struct actor *actor)
+{
+    (void)model;
+    return (struct group_caller){.group = group_g, .member = id_of(actor), .epoch_plus_one = actor->epoch + 1, .sequence = ++actor->sequence};
+}
+
+static void hold_back(struct model *model, int index, const struct late *late)
+{
+    struct late *place = &model->late[below(model, LATE)];
+
+    if (below(model, 4) != 0) return;
+    *place = *late;
+    place->actor = index;
+    memcpy(place->id, model->actors[index].id, sizeof(place->id));
+}
+
+/* It counts once at most, and not after what the same member was told since. */
+static void deliver_late(struct model *model)
+{
+    struct late late = model->late[below(model, LATE)];
+    struct actor *actor = &model->actors[late.actor];
+    struct uuid topic = topic_of(model, late.cell);
+    struct group_commit_cell cell = {.topic = topic, .partition = late.cell % PARTITIONS, .offset = late.offset};
+    struct group_claim claim = {.topic = topic, .partition = late.cell % PARTITIONS};
+    struct group_commit commit;
+    struct group_reply reply;
+    int err;
+
+    if (late.caller.sequence == 0 || strcmp(late.id, actor->id) != 0) return;
+    late.caller.group = group_g;
+    late.caller.member = slice_of_string(late.id);
+    commit = (struct group_commit){late.caller, late.generation, GROUP_RESET_EPOCH_ANY, &cell, 1};
+    err = late.is_commit ? group_lead_commit(model->rig.lead, model->rig.now_ms, model->rig.wall_ms, &commit, &reply)
+                         : group_lead_release(model->rig.lead, model->rig.now_ms, &late.caller, &claim, 1, &reply);
+    if (err == 0) err = late.is_commit ? cell.error : claim.error;
+    model->result->late_refused += err == MESH_ESTALE_EPOCH || err == MESH_EOUT_OF_ORDER_SEQUENCE;
+    if (err == 0 && late.caller.sequence <= actor->judged) violate(model, "a late copy of %s's counts in partition %u", actor->id, late.cell);
+}
+
 /* ---- what members do ---- */
 
 static void forget_all(struct actor *actor)
@@ -193,6 +248,8 @@ static void join(struct model *model, struct actor *actor)
     snprintf(actor->id, sizeof(actor->id), "m%u", model->serial++);
     forget_all(actor); /* answers to the life before are for another id */
     actor->is_alive = rig_join_as(&model->rig, "g", &(struct rig_member){.id = actor->id, .names = "t0 t1 t2"}, &reply) == 0;
+    actor->epoch = model->rig.epoch;
+    actor->sequence = actor->judged = model->rig.sequence;
     if (actor->is_alive) actor->generation = reply.generation;
 }
 
@@ -202,6 +259,7 @@ static void work(struct model *model, int index)
     struct actor *actor = &model->actors[index];
     struct group_claim claims[CELLS], releases[CELLS];
     struct group_cursor cursor = {0};
+    struct group_caller caller;
     struct group_reply reply;
     struct group_work todo;
     size_t claim_count = 0, release_count = 0;
@@ -218,9 +276,14 @@ static void work(struct model *model, int index)
         /* A hold that it knows nothing of: the answer to its claim was lost. */
         if (todo.kind == GROUP_WORK_CLAIM || (todo.kind == GROUP_WORK_HOLD && !actor->believes[cell])) claims[claim_count++] = claim;
     }
-    if (release_count > 0) group_lead_release(model->rig.lead, model->rig.now_ms, group_g, id_of(actor), slice_of(NULL, 0), releases, release_count, &reply);
+    caller = caller_of(model, actor);
+    if (release_count > 0 && group_lead_release(model->rig.lead, model->rig.now_ms, &caller, releases, release_count, &reply) == 0) actor->judged = caller.sequence;
+    for (size_t i = 0; i < release_count; i++)
+        hold_back(model, index, &(struct late){.caller = caller, .cell = cell_of(model, &releases[i].topic, releases[i].partition)});
     if (claim_count == 0) return;
-    if (group_lead_claim(model->rig.lead, model->rig.now_ms, group_g, id_of(actor), slice_of(NULL, 0), actor->generation, claims, claim_count, &reply) != 0) return;
+    caller = caller_of(model, actor);
+    if (group_lead_claim(model->rig.lead, model->rig.now_ms, &caller, actor->generation, claims, claim_count, &reply) != 0) return;
+    actor->judged = caller.sequence;
     for (size_t i = 0; i < claim_count; i++) {
         uint32_t cell = cell_of(model, &claims[i].topic, claims[i].partition);
         struct version version = committed(model, cell), acked = model->acked[cell];
@@ -242,7 +305,7 @@ static void commit(struct model *model, int index)
     struct actor *actor = &model->actors[index];
     struct group_commit_cell cells[CELLS];
     uint32_t numbers[CELLS];
-    struct group_commit request = {group_g, id_of(actor), slice_of(NULL, 0), actor->generation, GROUP_RESET_EPOCH_ANY, cells, 0};
+    struct group_commit request = {caller_of(model, actor), actor->generation, GROUP_RESET_EPOCH_ANY, cells, 0};
     struct group_reply reply;
 
     for (uint32_t cell = 0; cell < CELLS; cell++) {
@@ -255,6 +318,10 @@ static void commit(struct model *model, int index)
         cells[request.cell_count++] = (struct group_commit_cell){.topic = topic_of(model, cell), .partition = cell % PARTITIONS, .offset = actor->next[cell]};
     }
     if (request.cell_count == 0 || group_lead_commit(model->rig.lead, model->rig.now_ms, model->rig.wall_ms, &request, &reply) != 0) return;
+    actor->judged = request.caller.sequence;
+    for (size_t i = 0; i < request.cell_count; i++)
+        hold_back(model, index,
+                  &(struct late){.caller = request.caller, .generation = actor->generation, .cell = numbers[i], .offset = cells[i].offset, .is_commit = true});
     for (size_t i = 0; i < request.cell_count; i++) {
         struct version version = {model->rig.epoch, reply.barrier - 1, cells[i].offset, true};
 
@@ -273,17 +340,20 @@ static void commit(struct model *model, int index)
 static void act(struct model *model, int index)
 {
     struct actor *actor = &model->actors[index];
+    struct group_caller caller;
     struct group_reply reply;
     int err;
 
     if (!actor->is_alive || model->rig.now_ms < actor->stalled_until_ms) return;
     if (below(model, 3) == 0) commit(model, index); /* before it hears what has changed */
-    err = group_lead_heartbeat(model->rig.lead, model->rig.now_ms, group_g, id_of(actor), slice_of(NULL, 0), &reply);
+    caller = caller_of(model, actor);
+    err = group_lead_heartbeat(model->rig.lead, model->rig.now_ms, &caller, &reply);
     if (err != 0) {
         join(model, actor);
         return;
     }
     actor->generation = reply.generation;
+    actor->epoch = model->rig.epoch;
     if (below(model, 4) != 0) work(model, index);
 }
 
@@ -305,7 +375,7 @@ static void reset(struct model *model)
 {
     uint32_t cell = (uint32_t)below(model, CELLS);
     struct group_commit_cell to = {.topic = topic_of(model, cell), .partition = cell % PARTITIONS, .offset = below(model, 1000), .record_epoch = -1};
-    struct group_reset request = {group_g, slice_of_string("op"), true, false, &to, 1};
+    struct group_reset request = {group_g, slice_of_string("op"), GROUP_RESET_EPOCH_ANY, true, false, &to, 1};
     struct group_reply reply;
 
     if (group_lead_reset(model->rig.lead, model->rig.wall_ms, &request, &reply) != 0) return;
@@ -351,11 +421,12 @@ static void grow(struct model *model)
 static void leave(struct model *model, int index)
 {
     struct actor *actor = &model->actors[index];
+    struct group_caller caller = caller_of(model, actor);
     struct group_reply reply;
 
     if (!actor->is_alive) return;
     end_claims(model, index);
-    group_lead_leave(model->rig.lead, model->rig.wall_ms, group_g, id_of(actor), slice_of(NULL, 0), &reply);
+    group_lead_leave(model->rig.lead, model->rig.wall_ms, &caller, &reply);
     actor->is_alive = false;
     forget_all(actor);
 }
@@ -372,6 +443,7 @@ static void step(struct model *model)
     int index = (int)below(model, MEMBERS);
     struct actor *actor = &model->actors[index];
 
+    if (below(model, 8) == 0) deliver_late(model);
     switch (below(model, 40)) {
     case 0:
         if (!actor->is_alive) join(model, actor);

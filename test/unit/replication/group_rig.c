@@ -273,6 +273,11 @@ static struct slice text(const char *string)
     return string == NULL ? slice_of(NULL, 0) : slice_of_string(string);
 }
 
+struct group_caller rig_caller(struct group_rig *rig, const char *group, const char *id)
+{
+    return (struct group_caller){.group = text(group), .member = text(id), .epoch_plus_one = rig->epoch + 1, .sequence = ++rig->sequence};
+}
+
 int rig_join_as(struct group_rig *rig, const char *group, const struct rig_member *member, struct group_reply *ret_reply)
 {
     struct group_member_info info = {.id = text(member->id),
@@ -282,6 +287,7 @@ int rig_join_as(struct group_rig *rig, const char *group, const struct rig_membe
                                      .session_timeout_ms = 10000,
                                      .processing_limit_ms = rig->processing_limit_ms,
                                      .strategy = member->strategy};
+    struct group_caller caller = rig_caller(rig, group, member->id);
     struct buffer names = BUFFER_INIT;
     int err;
 
@@ -293,7 +299,7 @@ int rig_join_as(struct group_rig *rig, const char *group, const struct rig_membe
         at += size + (at[size] == ' ');
     }
     info.names = buffer_slice(&names);
-    err = group_lead_join(rig->lead, rig->now_ms, rig->wall_ms, text(group), &info, ret_reply);
+    err = group_lead_join(rig->lead, rig->now_ms, rig->wall_ms, &caller, &info, ret_reply);
     buffer_deinit(&names);
     return err;
 }
@@ -309,7 +315,9 @@ int rig_join(struct group_rig *rig, const char *group, const char *id, const cha
 
 int rig_beat(struct group_rig *rig, const char *group, const char *id, struct group_reply *ret_reply)
 {
-    return group_lead_heartbeat(rig->lead, rig->now_ms, text(group), text(id), text(NULL), ret_reply);
+    struct group_caller caller = rig_caller(rig, group, id);
+
+    return group_lead_heartbeat(rig->lead, rig->now_ms, &caller, ret_reply);
 }
 
 uint32_t rig_work(struct group_rig *rig, const char *group, const char *id)
@@ -318,6 +326,7 @@ uint32_t rig_work(struct group_rig *rig, const char *group, const char *id)
     size_t claim_count = 0, release_count = 0;
     struct group_cursor cursor = {0};
     struct group_work work;
+    struct group_caller caller;
     struct group_reply reply;
     uint32_t held = 0;
 
@@ -328,10 +337,10 @@ uint32_t rig_work(struct group_rig *rig, const char *group, const char *id)
         if (work.kind == GROUP_WORK_CLAIM) claims[claim_count++] = claim;
         if (work.kind == GROUP_WORK_RELEASE) releases[release_count++] = claim;
     }
-    if (release_count > 0)
-        MESH_ASSERT(group_lead_release(rig->lead, rig->now_ms, text(group), text(id), text(NULL), releases, release_count, &reply) == 0);
-    if (claim_count > 0)
-        MESH_ASSERT(group_lead_claim(rig->lead, rig->now_ms, text(group), text(id), text(NULL), rig_generation(rig, group), claims, claim_count, &reply) == 0);
+    caller = rig_caller(rig, group, id);
+    if (release_count > 0) MESH_ASSERT(group_lead_release(rig->lead, rig->now_ms, &caller, releases, release_count, &reply) == 0);
+    caller = rig_caller(rig, group, id);
+    if (claim_count > 0) MESH_ASSERT(group_lead_claim(rig->lead, rig->now_ms, &caller, rig_generation(rig, group), claims, claim_count, &reply) == 0);
     for (size_t i = 0; i < claim_count; i++)
         held += claims[i].error == 0;
     rig_replicate(rig);
@@ -360,8 +369,9 @@ void rig_work_all(struct group_rig *rig, const char *group)
 int rig_claim(struct group_rig *rig, const char *group, const char *id, const char *topic, uint32_t partition, uint64_t *ret_offset)
 {
     struct group_claim claim = {.topic = rig_topic_id(rig, topic), .partition = partition};
+    struct group_caller caller = rig_caller(rig, group, id);
     struct group_reply reply;
-    int err = group_lead_claim(rig->lead, rig->now_ms, text(group), text(id), text(NULL), rig_generation(rig, group), &claim, 1, &reply);
+    int err = group_lead_claim(rig->lead, rig->now_ms, &caller, rig_generation(rig, group), &claim, 1, &reply);
 
     rig_replicate(rig);
     if (ret_offset != NULL) *ret_offset = claim.offset;
@@ -371,8 +381,9 @@ int rig_claim(struct group_rig *rig, const char *group, const char *id, const ch
 int rig_release(struct group_rig *rig, const char *group, const char *id, const char *topic, uint32_t partition)
 {
     struct group_claim claim = {.topic = rig_topic_id(rig, topic), .partition = partition};
+    struct group_caller caller = rig_caller(rig, group, id);
     struct group_reply reply;
-    int err = group_lead_release(rig->lead, rig->now_ms, text(group), text(id), text(NULL), &claim, 1, &reply);
+    int err = group_lead_release(rig->lead, rig->now_ms, &caller, &claim, 1, &reply);
 
     rig_replicate(rig);
     return err != 0 ? err : claim.error;
@@ -381,7 +392,7 @@ int rig_release(struct group_rig *rig, const char *group, const char *id, const 
 int rig_commit(struct group_rig *rig, const char *group, const char *id, uint32_t generation, const char *topic, uint32_t partition, uint64_t offset)
 {
     struct group_commit_cell cell = {.topic = rig_topic_id(rig, topic), .partition = partition, .offset = offset, .record_epoch = -1};
-    struct group_commit commit = {text(group), text(id), text(NULL), generation, GROUP_RESET_EPOCH_ANY, &cell, 1};
+    struct group_commit commit = {rig_caller(rig, group, id), generation, GROUP_RESET_EPOCH_ANY, &cell, 1};
     struct group_reply reply;
     int err = group_lead_commit(rig->lead, rig->now_ms, rig->wall_ms, &commit, &reply);
 
@@ -392,7 +403,7 @@ int rig_commit(struct group_rig *rig, const char *group, const char *id, uint32_
 int rig_reset(struct group_rig *rig, const char *group, const char *topic, uint32_t partition, uint64_t offset, bool is_forced, bool is_dry)
 {
     struct group_commit_cell cell = {.topic = rig_topic_id(rig, topic), .partition = partition, .offset = offset, .record_epoch = -1};
-    struct group_reset reset = {text(group), text("operator"), is_forced, is_dry, &cell, 1};
+    struct group_reset reset = {text(group), text("operator"), GROUP_RESET_EPOCH_ANY, is_forced, is_dry, &cell, 1};
     struct group_reply reply;
     int err = group_lead_reset(rig->lead, rig->wall_ms, &reset, &reply);
 

@@ -41,6 +41,7 @@ struct group_rig {
     enum group_defect defect; /* of every replica that is made from now on; rig_init_with() */
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;
+    uint64_t sequence;  /* of the last request of any member */
     uint32_t events[4]; /* by kind */
     struct group_event last_event;
     const char *violation; /* a replica that could not follow */
@@ -71,6 +72,9 @@ void rig_restart(struct group_rig *rig, int replica);
 bool rig_trim(struct group_rig *rig);
 
 /* ---- short forms for stories ---- */
+
+/* Who knows the leader, and has not asked for this before. */
+struct group_caller rig_caller(struct group_rig *rig, const char *group, const char *id);
 
 struct rig_member {
     const char *id, *instance, *zone, *names, *pattern; /* names: separated by spaces */

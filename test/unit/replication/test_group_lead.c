@@ -26,6 +26,14 @@ static uint32_t held_of(const char *id)
     return rig_work(&rig, "g", id);
 }
 
+static int leave(const char *id)
+{
+    struct group_caller caller = rig_caller(&rig, "g", id);
+    struct group_reply reply;
+
+    return group_lead_leave(rig.lead, rig.wall_ms, &caller, &reply);
+}
+
 /* ---- members ---- */
 
 START_TEST(a_lone_member_gets_all)
@@ -85,7 +93,7 @@ START_TEST(who_leaves_frees_what_it_held)
     rig_join(&rig, "g", "a", "orders");
     rig_join(&rig, "g", "b", "orders");
     rig_work_all(&rig, "g");
-    ck_assert_int_eq(group_lead_leave(rig.lead, rig.wall_ms, slice_of_string("g"), slice_of_string("a"), slice_of(NULL, 0), &reply), 0);
+    ck_assert_int_eq(leave("a"), 0);
     rig_settle(&rig);
     ck_assert_uint_eq(held_of("b"), 4);
     ck_assert_int_eq(rig_beat(&rig, "g", "a", &reply), MESH_EUNKNOWN_MEMBER);
@@ -149,7 +157,7 @@ END_TEST
 START_TEST(a_static_member_restarts_without_a_rebalance)
 {
     struct group_reply reply;
-    struct slice g = slice_of_string("g"), instance = slice_of_string("i");
+    struct group_caller caller;
     uint32_t generation;
 
     ck_assert_int_eq(rig_join_as(&rig, "g", &(struct rig_member){.id = "a1", .instance = "i", .names = "orders"}, &reply), 0);
@@ -163,7 +171,9 @@ START_TEST(a_static_member_restarts_without_a_rebalance)
     ck_assert(reply.has_work);
     claim_is("orders", 0, "a2/-");
     /* The life before is fenced, and is told so where it says who it was. */
-    ck_assert_int_eq(group_lead_heartbeat(rig.lead, rig.now_ms, g, slice_of_string("a1"), instance, &reply), MESH_EFENCED_INSTANCE);
+    caller = rig_caller(&rig, "g", "a1");
+    caller.instance = slice_of_string("i");
+    ck_assert_int_eq(group_lead_heartbeat(rig.lead, rig.now_ms, &caller, &reply), MESH_EFENCED_INSTANCE);
     ck_assert_int_eq(rig_commit(&rig, "g", "a1", generation, "orders", 0, 4), MESH_EUNKNOWN_MEMBER);
     ck_assert_uint_eq(held_of("a2"), 2);
     ck_assert_uint_eq(rig_offset(&rig, 1, "g", "orders", 0), 3);
@@ -238,10 +248,11 @@ START_TEST(a_bad_join_changes_nothing)
                                      .name_count = bad_joins[_i].names[0] != '\0',
                                      .session_timeout_ms = bad_joins[_i].session_ms,
                                      .processing_limit_ms = bad_joins[_i].limit_ms};
+    struct group_caller caller = rig_caller(&rig, bad_joins[_i].group, "");
     struct group_reply reply;
     uint64_t end = rig.log_end;
 
-    ck_assert_int_eq(group_lead_join(rig.lead, 1, 1, slice_of_string(bad_joins[_i].group), &info, &reply), bad_joins[_i].want);
+    ck_assert_int_eq(group_lead_join(rig.lead, 1, 1, &caller, &info, &reply), bad_joins[_i].want);
     rig_settle(&rig);
     ck_assert_uint_eq(rig.log_end, end);
 }
@@ -282,7 +293,6 @@ END_TEST
 /* A member that lost a partition and got it back: what it sent before is not its word of now. */
 START_TEST(a_late_commit_of_an_earlier_claim_is_refused)
 {
-    struct group_reply reply;
     uint32_t before;
 
     rig_join(&rig, "g", "a", "orders");
@@ -292,7 +302,7 @@ START_TEST(a_late_commit_of_an_earlier_claim_is_refused)
     rig_work_all(&rig, "g");
     claim_is("orders", 2, "b/b");
     ck_assert_int_eq(rig_commit(&rig, "g", "b", 2, "orders", 2, 500), 0);
-    ck_assert_int_eq(group_lead_leave(rig.lead, rig.wall_ms, slice_of_string("g"), slice_of_string("b"), slice_of(NULL, 0), &reply), 0);
+    ck_assert_int_eq(leave("b"), 0);
     rig_settle(&rig);
     held_of("a");
     claim_is("orders", 2, "a/a");
@@ -320,11 +330,13 @@ START_TEST(each_bad_cell_has_its_error_and_the_good_are_committed)
     };
     const int want[] = {0,          MESH_EUNKNOWN_TOPIC, MESH_EUNKNOWN_TOPIC, MESH_EOFFSET_OUT_OF_RANGE, MESH_EOFFSET_OUT_OF_RANGE, MESH_EMETADATA_TOO_LARGE,
                         MESH_EINVAL, MESH_ENOT_OWNER,     0};
-    struct group_commit commit = {slice_of_string("g"), slice_of_string("a"), slice_of(NULL, 0), 1, GROUP_RESET_EPOCH_ANY, cells, 9};
+    struct group_commit commit = {.generation = 1, .cells = cells, .cell_count = 9};
     struct group_offset offset;
     struct group_reply reply;
 
     rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    commit.caller = rig_caller(&rig, "g", "a");
     held_of("a");
     rig.ends = 1000;
     ck_assert_int_eq(group_lead_commit(rig.lead, rig.now_ms, rig.wall_ms, &commit, &reply), 0);
@@ -354,12 +366,118 @@ START_TEST(consumers_outside_of_groups_commit_where_there_are_no_members)
 }
 END_TEST
 
+/* ---- late copies ---- */
+
+static int commit_as(struct group_caller caller, uint64_t offset)
+{
+    struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .partition = 0, .offset = offset, .record_epoch = -1};
+    struct group_commit commit = {caller, 1, GROUP_RESET_EPOCH_ANY, &cell, 1};
+    struct group_reply reply;
+    int err = group_lead_commit(rig.lead, rig.now_ms, rig.wall_ms, &commit, &reply);
+
+    rig_replicate(&rig);
+    return err != 0 ? err : cell.error;
+}
+
+START_TEST(a_late_copy_counts_no_more)
+{
+    struct group_claim claim = {.topic = rig_topic_id(&rig, "orders"), .partition = 0};
+    struct group_caller commit, release;
+    struct group_reply reply;
+
+    rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    commit = rig_caller(&rig, "g", "a");
+    ck_assert_int_eq(commit_as(commit, 10), 0);
+    ck_assert_int_eq(commit_as(commit, 10), MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_int_eq(rig_commit(&rig, "g", "a", 1, "orders", 0, 20), 0);
+    ck_assert_int_eq(commit_as(commit, 10), MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_uint_eq(rig_offset(&rig, 1, "g", "orders", 0), 20);
+    /* Released and claimed again: the release's copy is of the claim before. */
+    release = rig_caller(&rig, "g", "a");
+    ck_assert_int_eq(group_lead_release(rig.lead, rig.now_ms, &release, &claim, 1, &reply), 0);
+    ck_assert_int_eq(rig_claim(&rig, "g", "a", "orders", 0, NULL), 0);
+    ck_assert_int_eq(group_lead_release(rig.lead, rig.now_ms, &release, &claim, 1, &reply), MESH_EOUT_OF_ORDER_SEQUENCE);
+    claim_is("orders", 0, "a/a");
+}
+END_TEST
+
+START_TEST(what_was_sent_to_a_leader_before_counts_no_more)
+{
+    struct group_caller old, blind;
+
+    rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    old = rig_caller(&rig, "g", "a");
+    old.sequence += 100; /* the new leader has met no number */
+    rig_failover(&rig, 1, false);
+    ck_assert_int_eq(commit_as(old, 10), MESH_ESTALE_EPOCH);
+    blind = rig_caller(&rig, "g", "a");
+    blind.epoch_plus_one = 0;
+    ck_assert_int_eq(commit_as(blind, 10), MESH_ESTALE_EPOCH);
+    ck_assert_int_eq(rig_commit(&rig, "g", "a", 1, "orders", 0, 20), 0);
+    old.epoch_plus_one = rig.epoch + 1;
+    old.sequence = rig.sequence;
+    ck_assert_int_eq(commit_as(old, 10), MESH_EOUT_OF_ORDER_SEQUENCE);
+    ck_assert_uint_eq(rig_offset(&rig, 1, "g", "orders", 0), 20);
+}
+END_TEST
+
+static int join_instance(struct group_caller caller, const char *id)
+{
+    struct group_member_info info = {.id = slice_of_string(id),
+                                     .instance = slice_of_string("i"),
+                                     .names = slice_of("\6orders", 7),
+                                     .name_count = 1,
+                                     .session_timeout_ms = 10000,
+                                     .processing_limit_ms = 1000};
+    struct group_reply reply;
+    int err = group_lead_join(rig.lead, rig.now_ms, rig.wall_ms, &caller, &info, &reply);
+
+    rig_settle(&rig);
+    return err;
+}
+
+/* A join takes a static member's place: a late one would end the life that came after it. */
+START_TEST(a_late_join_fences_nobody)
+{
+    struct group_caller first = rig_caller(&rig, "g", ""), blind = first;
+
+    blind.epoch_plus_one = 0;
+    ck_assert_int_eq(join_instance(blind, "a1"), MESH_ESTALE_EPOCH);
+    ck_assert_uint_eq(groups_count(rig.replicas[0]), 0);
+    ck_assert_int_eq(join_instance(first, "a1"), 0);
+    ck_assert_int_eq(join_instance(rig_caller(&rig, "g", ""), "a2"), 0);
+    ck_assert_int_eq(join_instance(first, "a1"), MESH_EFENCED_INSTANCE);
+    ck_assert_int_eq(join_instance(rig_caller(&rig, "g", ""), "a3"), 0);
+    ck_assert_int_eq(join_instance(first, "a1"), MESH_EFENCED_INSTANCE);
+    rig_failover(&rig, 1, false);
+    ck_assert_int_eq(join_instance(first, "a1"), MESH_ESTALE_EPOCH);
+    ck_assert_uint_eq(held_of("a3"), 4);
+}
+END_TEST
+
+START_TEST(a_late_reset_counts_no_more)
+{
+    struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .partition = 0, .offset = 7, .record_epoch = -1};
+    struct group_reset reset = {.group = slice_of_string("g"), .reset_epoch = 0, .cells = &cell, .cell_count = 1};
+    struct group_reply reply;
+
+    ck_assert_int_eq(rig_commit(&rig, "g", "", GROUP_GENERATION_NONE, "orders", 0, 100), 0);
+    ck_assert_int_eq(group_lead_reset(rig.lead, rig.wall_ms, &reset, &reply), 0);
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 0, 50, false, false), 0);
+    ck_assert_int_eq(group_lead_reset(rig.lead, rig.wall_ms, &reset, &reply), MESH_ESTALE_GENERATION);
+    rig_replicate(&rig);
+    ck_assert_uint_eq(rig_offset(&rig, 1, "g", "orders", 0), 50);
+}
+END_TEST
+
 /* ---- operators ---- */
 
 START_TEST(a_reset_holds_against_what_was_under_way)
 {
     struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .partition = 0, .offset = 900, .record_epoch = -1};
-    struct group_commit late = {slice_of_string("h"), slice_of(NULL, 0), slice_of(NULL, 0), GROUP_GENERATION_NONE, 0, &cell, 1};
+    struct group_commit late = {{.group = slice_of_string("h")}, GROUP_GENERATION_NONE, 0, &cell, 1};
     struct group_reply reply;
     uint64_t offset;
 
@@ -406,7 +524,7 @@ START_TEST(offsets_and_groups_are_deleted_when_nobody_uses_them)
     ck_assert_int_eq(group_lead_delete_offsets(rig.lead, g, claims, 1, &reply), 0);
     ck_assert_int_eq(claims[0].error, MESH_EGROUP_NOT_EMPTY);
     ck_assert_int_eq(group_lead_delete(rig.lead, g, &reply), MESH_EGROUP_NOT_EMPTY);
-    ck_assert_int_eq(group_lead_leave(rig.lead, rig.wall_ms, g, slice_of_string("a"), slice_of(NULL, 0), &reply), 0);
+    ck_assert_int_eq(leave("a"), 0);
     ck_assert_int_eq(group_lead_delete(rig.lead, g, &reply), 0);
     rig_settle(&rig);
     ck_assert_uint_eq(groups_count(rig.replicas[1]), 0);
@@ -561,6 +679,10 @@ int main(void)
     tcase_add_test(tcase, a_late_commit_of_an_earlier_claim_is_refused);
     tcase_add_test(tcase, each_bad_cell_has_its_error_and_the_good_are_committed);
     tcase_add_test(tcase, consumers_outside_of_groups_commit_where_there_are_no_members);
+    tcase_add_test(tcase, a_late_copy_counts_no_more);
+    tcase_add_test(tcase, what_was_sent_to_a_leader_before_counts_no_more);
+    tcase_add_test(tcase, a_late_join_fences_nobody);
+    tcase_add_test(tcase, a_late_reset_counts_no_more);
     tcase_add_test(tcase, a_reset_holds_against_what_was_under_way);
     tcase_add_test(tcase, offsets_and_groups_are_deleted_when_nobody_uses_them);
     tcase_add_test(tcase, a_group_that_is_long_empty_is_forgotten);

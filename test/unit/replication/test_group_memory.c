@@ -39,9 +39,17 @@ static uint16_t zone_number(void *arg, struct slice zone)
 
 static const struct group_catalog catalog = {find, find_by_name, next, zone_number, NULL, NULL};
 
+static struct group_caller caller_of(const char *id)
+{
+    static uint64_t sequence;
+
+    return (struct group_caller){.group = TEXT("g"), .member = TEXT(id), .epoch_plus_one = 2, .sequence = ++sequence};
+}
+
 static int join(struct group_lead *lead, const char *id, const char *pattern)
 {
     struct group_member_info info = {.id = TEXT(id), .pattern = TEXT(pattern), .session_timeout_ms = 10000, .processing_limit_ms = 1000};
+    struct group_caller caller = caller_of(id);
     struct group_reply reply;
     uint64_t deadline;
     int err;
@@ -50,7 +58,7 @@ static int join(struct group_lead *lead, const char *id, const char *pattern)
         info.names = slice_of("\6orders", 7);
         info.name_count = 1;
     }
-    err = group_lead_join(lead, 1, 1, TEXT("g"), &info, &reply);
+    err = group_lead_join(lead, 1, 1, &caller, &info, &reply);
     return err != 0 ? err : group_lead_tick(lead, 1, 1, NULL, NULL, &deadline);
 }
 
@@ -58,7 +66,8 @@ static int claim_and_commit(struct group_lead *lead, const char *id)
 {
     struct group_claim claims[40];
     struct group_commit_cell cells[40];
-    struct group_commit commit = {TEXT("g"), TEXT(id), {NULL, 0}, 2, GROUP_RESET_EPOCH_ANY, cells, 0};
+    struct group_caller caller = caller_of(id);
+    struct group_commit commit = {caller, 2, GROUP_RESET_EPOCH_ANY, cells, 0};
     struct group_cursor cursor = {0};
     struct group_work work;
     struct group_reply reply;
@@ -70,7 +79,8 @@ static int claim_and_commit(struct group_lead *lead, const char *id)
         claims[count++] = (struct group_claim){.topic = work.topic, .partition = work.partition};
     }
     commit.cell_count = count;
-    err = group_lead_claim(lead, 1, TEXT("g"), TEXT(id), slice_of(NULL, 0), 2, claims, count, &reply);
+    err = group_lead_claim(lead, 1, &caller, 2, claims, count, &reply);
+    commit.caller = caller_of(id);
     return err != 0 ? err : group_lead_commit(lead, 1, 1, &commit, &reply);
 }
 

@@ -5,6 +5,7 @@
 
 #include "support/run_suite.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +21,7 @@ static bool run(uint64_t seed)
     uint32_t *to = &total.failovers;
 
     group_model_run(seed, STEPS, GROUP_DEFECT_NONE, &result);
-    for (size_t i = 0; i < 11; i++)
+    for (size_t i = 0; i < sizeof(result) / sizeof(uint32_t) - offsetof(struct group_model_result, failovers) / sizeof(uint32_t); i++)
         to[i] += from[i];
     if (result.violation[0] != '\0') printf("seed %llu: %s\n", (unsigned long long)seed, result.violation);
     return result.violation[0] == '\0';
@@ -45,6 +46,7 @@ START_TEST(groups_keep_their_promises)
     ck_assert_uint_gt(total.expired, 0);
     ck_assert_uint_gt(total.resets, 0);
     ck_assert_uint_gt(total.generations, 0);
+    ck_assert_uint_gt(total.late_refused, 0);
 }
 END_TEST
 
@@ -58,9 +60,10 @@ int main(int argc, char **argv)
 
         for (uint64_t seed = first; seed < first + runs; seed++)
             bad += !run(seed);
-        printf("%llu runs, %llu bad: %u failovers (%u calm), %u restarts, %u trims, %u claims, %u commits, %u refused, %u slow, %u expired, %u resets, %u generations\n",
+        printf("%llu runs, %llu bad: %u failovers (%u calm), %u restarts, %u trims, %u claims, %u commits, %u refused, %u slow, %u expired, %u resets, %u generations, %u late copies refused\n",
                (unsigned long long)runs, (unsigned long long)bad, total.failovers, total.calm_failovers, total.restarts, total.trims, total.claims, total.commits,
-               total.zombie_commits_refused, total.slow, total.expired, total.resets, total.generations);
+               total.zombie_commits_refused, total.slow, total.expired, total.resets, total.generations,
+               total.late_refused);
         return bad != 0;
     }
     suite = suite_create("group_model");

@@ -16,6 +16,7 @@ static const char *const names[GROUP_DEFECT_COUNT] = {
     [GROUP_DEFECT_ZOMBIES_COMMIT] = "zombies commit",
     [GROUP_DEFECT_LARGEST_OFFSET_WINS] = "the largest offset wins",
     [GROUP_DEFECT_FAILOVER_REBALANCES] = "a failover rebalances",
+    [GROUP_DEFECT_LATE_COPIES_COUNT] = "late copies count",
 };
 
 START_TEST(the_defect_is_noticed)

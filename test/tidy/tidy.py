@@ -38,7 +38,7 @@ OURS = re.compile(r"^(base|wire|crypto|client|mesh|segment|gossip|replication|cm
 # Cores decide; they touch no socket, file, clock, random source or log.
 CORES = {
     "libmesh_partition.a", "libmesh_coordinator.a", "libmesh_metadata.a", "libmesh_wire.a", "libmesh_crypto.a", "libmesh_gossip.a",
-    "libmesh_consensus_base.a", "libmesh_consensus.a", "libmesh_founding.a", "libmesh_recover.a", "libmesh_groups.a",
+    "libmesh_consensus_base.a", "libmesh_consensus.a", "libmesh_founding.a", "libmesh_recover.a", "libmesh_groups.a", "libmesh_spread.a",
 }
 FORBIDDEN_IN_CORES = re.compile(
     r"^(ev_.*|read|write|pread|pwrite|pwritev.*|preadv.*|open|openat|close|socket|send|sendmsg|recv|recvmsg|connect|accept4?|"
@@ -136,8 +136,8 @@ def check_cores():
 
 # What brings defects back for tests may not be in what is shipped.
 SHIPPED = {"mesh", "libmesh.so", "libmesh.a", "libmesh_gossip.a", "libmesh_founding.a", "libmesh_consensus.a",
-           "libmesh_consensus_store.a", "libmesh_partition.a", "libmesh_groups.a"}
-SWITCHES = re.compile(r"\b((gossip|founding|groups|raft|raft_store|replica)_bring_back)\b")
+           "libmesh_consensus_store.a", "libmesh_partition.a", "libmesh_groups.a", "libmesh_spread.a"}
+SWITCHES = re.compile(r"\b((gossip|founding|groups|spread|raft|raft_store|replica)_bring_back)\b")
 
 
 def check_switches():

@@ -44,6 +44,17 @@ enum frame_op {
     FRAME_OP_RECOVER = 18,
     FRAME_OP_TOPIC_MOVE = 19,
     FRAME_OP_TOPIC_BALANCE = 20,
+    FRAME_OP_GROUP_JOIN = 21, /* consumer groups: message_group.h */
+    FRAME_OP_GROUP_HEARTBEAT = 22,
+    FRAME_OP_GROUP_CLAIM = 23,
+    FRAME_OP_GROUP_RELEASE = 24,
+    FRAME_OP_GROUP_COMMIT = 25,
+    FRAME_OP_GROUP_OFFSETS = 26,
+    FRAME_OP_GROUP_LEAVE = 27,
+    FRAME_OP_GROUP_RESET = 28,
+    FRAME_OP_GROUP_DELETE = 29,
+    FRAME_OP_GROUP_LIST = 30,
+    FRAME_OP_GROUP_DESCRIBE = 31,
     FRAME_OP_HEAL = 32, /* between brokers only: cmd/broker/replicas/heal_message.h */
 };
 

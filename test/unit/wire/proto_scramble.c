@@ -82,6 +82,7 @@ static void add_decoy(struct scramble *scramble, const ProtobufCFieldDescriptor 
     static const uint8_t bytes[16] = "sixteen letters!";
     struct random *random = scramble->random;
 
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) return; /* what it says would be merged with the later one */
     if (is_length_delimited(field->type)) {
         size_t size =
             field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(bytes) : random_below(random, sizeof(bytes));

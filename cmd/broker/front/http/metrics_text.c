@@ -129,6 +129,17 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_RECOVER] = "recover",
     [FRAME_OP_TOPIC_MOVE] = "topic_move",
     [FRAME_OP_TOPIC_BALANCE] = "topic_balance",
+    [FRAME_OP_GROUP_JOIN] = "group_join",
+    [FRAME_OP_GROUP_HEARTBEAT] = "group_heartbeat",
+    [FRAME_OP_GROUP_CLAIM] = "group_claim",
+    [FRAME_OP_GROUP_RELEASE] = "group_release",
+    [FRAME_OP_GROUP_COMMIT] = "group_commit",
+    [FRAME_OP_GROUP_OFFSETS] = "group_offsets",
+    [FRAME_OP_GROUP_LEAVE] = "group_leave",
+    [FRAME_OP_GROUP_RESET] = "group_reset",
+    [FRAME_OP_GROUP_DELETE] = "group_delete",
+    [FRAME_OP_GROUP_LIST] = "group_list",
+    [FRAME_OP_GROUP_DESCRIBE] = "group_describe",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

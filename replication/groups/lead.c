@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define CONTROL_BATCH_BYTES 100 /* about */
+
 void group_limits_init(struct group_limits *limits)
 {
     *limits = (struct group_limits){
@@ -36,6 +38,7 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
         member->heard_ms = now_ms;
         member->sequence = 0;
         member->lives[0] = member->lives[1] = 0;
+        lead_note_session(lead, member);
         if (!GROUP_DEFECT(lead->groups, TIMERS_FORGOTTEN)) err = lead_watch(lead, member, now_ms);
     }
     return err != 0 || group->member_count == 0 ? err : lead_ask_back(lead, group, now_ms);
@@ -76,6 +79,13 @@ void group_lead_free(struct group_lead *lead)
     buffer_deinit(&lead->members);
     free(lead->watches);
     free(lead);
+}
+
+void lead_note_session(struct group_lead *lead, const struct group_member *member)
+{
+    uint32_t session_ms = member->info.session_timeout_ms;
+
+    if (lead->groups->members.count == 1 || lead->session_min_ms == 0 || session_ms < lead->session_min_ms) lead->session_min_ms = session_ms;
 }
 
 /* ---- records ---- */
@@ -160,6 +170,8 @@ size_t group_lead_outbox_size(const struct group_lead *lead)
 void group_lead_appended(struct group_lead *lead, uint64_t log_end)
 {
     MESH_ASSERT(log_end >= lead->next_lsn);
+    /* Control batches fill the log, too: without these a partition that is proved for years would never be trimmed. */
+    lead->bytes_since_checkpoint += (log_end - lead->next_lsn) * CONTROL_BATCH_BYTES;
     buffer_clear(&lead->outbox);
     lead->next_lsn = lead->first_lsn = log_end;
 }
@@ -167,4 +179,14 @@ void group_lead_appended(struct group_lead *lead, uint64_t log_end)
 bool group_lead_is_due(const struct group_lead *lead)
 {
     return lead->dirty != NULL || lead_wants_checkpoint(lead);
+}
+
+bool group_lead_is_broken(const struct group_lead *lead)
+{
+    return lead->broken != 0;
+}
+
+uint32_t group_lead_session_min_ms(const struct group_lead *lead)
+{
+    return lead->groups->members.count == 0 ? 0 : lead->session_min_ms;
 }

@@ -212,5 +212,9 @@ void group_lead_catalog_changed(struct group_lead *lead);
 int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, void (*told)(void *arg, const struct group_event *event), void *arg,
                     uint64_t *ret_deadline_ms);
 bool group_lead_is_due(const struct group_lead *lead); /* something was decided that a tick has to follow up */
+bool group_lead_is_broken(const struct group_lead *lead); /* memory was short in the middle of a change: it and the state are of no use any more */
+
+/* Not longer than the shortest session of any member; 0: there are no members. */
+uint32_t group_lead_session_min_ms(const struct group_lead *lead);
 
 #endif

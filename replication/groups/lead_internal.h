@@ -29,6 +29,7 @@ struct group_lead {
     uint64_t bytes_since_checkpoint;
     bool is_checkpointing;
     bool assigns_anew; /* the defect FAILOVER_REBALANCES */
+    uint32_t session_min_ms; /* of the members since there were none; who left meanwhile may have had it */
     int broken;
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;
@@ -43,6 +44,8 @@ struct group_items_writer lead_items(struct group_lead *lead, enum group_item_fo
 int lead_emit_items(struct group_lead *lead, struct group_record *record, struct group_items_writer *writer);
 void lead_reply(const struct group_lead *lead, const struct group *group, struct group_reply *ret_reply);
 void lead_tell(struct group_lead *lead, const struct group_event *event);
+
+void lead_note_session(struct group_lead *lead, const struct group_member *member);
 
 /* ---- lead_members.c ---- */
 

@@ -197,6 +197,7 @@ int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
         if (replaced != 0) member->lives[0] = replaced;
     }
     if (has_changed) lead_mark(lead, group);
+    lead_note_session(lead, member);
     member->heard_ms = now_ms;
     member->looked_at = 0;
     err = lead_watch(lead, member, now_ms);

@@ -78,6 +78,7 @@ struct group_part {
     const struct group_terms *terms;
     struct groups *state;      /* NULL: none, or thrown away: it begins anew from the log's start */
     struct group_lead *lead;   /* NULL: does not lead */
+    uint32_t lead_epoch;       /* its own */
     enum group_part_phase phase;
     int stopped_by;            /* STOPPED: MESH_ECORRUPT or MESH_EVERSION */
     uint64_t stopped_at;       /* ... and the offset */

@@ -1,0 +1,479 @@
+/* One replica of a group partition beside a log in memory: following it, leading, answers that wait, proofs, trimming. */
+#include "cmd/broker/groups/group_turn.h"
+
+#include "support/run_suite.h"
+
+#include <stdio.h>
+
+static const struct uuid topic_id = {{7}};
+static const struct group_topic topic = {{{7}}, {(const uint8_t *)"orders", 6}, 4, NULL};
+
+static bool find(void *arg, const struct uuid *id, struct group_topic *ret_topic)
+{
+    (void)arg;
+    *ret_topic = topic;
+    return uuid_equal(id, &topic_id);
+}
+
+static bool find_by_name(void *arg, struct slice name, struct group_topic *ret_topic)
+{
+    (void)arg;
+    *ret_topic = topic;
+    return slice_equal(name, topic.name);
+}
+
+static bool next(void *arg, size_t *cursor, struct group_topic *ret_topic)
+{
+    (void)arg;
+    *ret_topic = topic;
+    return (*cursor)++ == 0;
+}
+
+static uint16_t zone_number(void *arg, struct slice zone)
+{
+    (void)arg;
+    (void)zone;
+    return 1;
+}
+
+static struct record_batch_builder builder;
+static struct group_terms terms;
+static struct group_part leader, follower;
+static struct group_facts facts;
+static struct buffer batches; /* the log, from log_start on */
+static uint64_t sequence, deadline;
+
+struct answer {
+    struct group_waiter waiter;
+    int error; /* 1: none yet */
+};
+
+static struct answer answer;
+
+static void answered(struct group_waiter *waiter, int error)
+{
+    container_of(waiter, struct answer, waiter)->error = error;
+}
+
+static void setup(void)
+{
+    record_batch_builder_init(&builder);
+    batches = (struct buffer)BUFFER_INIT;
+    terms = (struct group_terms){.catalog = {find, find_by_name, next, zone_number, NULL, NULL}, .builder = &builder};
+    group_limits_init(&terms.limits);
+    group_part_init(&leader, &terms);
+    group_part_init(&follower, &terms);
+    facts = (struct group_facts){.now_ms = 100000, .wall_ms = 1700000000000, .epoch = 3, .may_lead = true, .coordinator_age_ms = GROUP_PART_NO_PROOF};
+    sequence = 0;
+}
+
+static void teardown(void)
+{
+    group_part_deinit(&leader, MESH_ESHUTDOWN);
+    group_part_deinit(&follower, MESH_ESHUTDOWN);
+    record_batch_builder_deinit(&builder);
+    buffer_deinit(&batches);
+}
+
+/* ---- the log ---- */
+
+static void append(struct slice batch, uint32_t records)
+{
+    size_t at = batches.size;
+
+    ck_assert_int_eq(buffer_append(&batches, batch.data, batch.size), 0);
+    record_batch_set_base_offset(batches.data + at, (int64_t)facts.log_end);
+    record_batch_set_leader_epoch(batches.data + at, (int32_t)facts.epoch);
+    facts.log_end += records;
+}
+
+static void append_control(int16_t type)
+{
+    struct buffer batch = BUFFER_INIT;
+
+    ck_assert_int_eq(record_batch_build_control(&batch, -1, -1, type, (int32_t)facts.epoch, 1), 0);
+    append(buffer_slice(&batch), 1);
+    buffer_deinit(&batch);
+}
+
+static void send(struct group_part *part)
+{
+    struct slice batch;
+
+    while (group_part_next_batch(part, &facts, &batch) == 0 && batch.size > 0) {
+        append(batch, part->batch_records);
+        group_part_appended(part, &facts, facts.log_end);
+    }
+    if (!group_part_wants_proof(part, &facts)) return;
+    append_control(GROUP_PART_CONTROL_PROOF);
+    group_part_proof_appended(part, &facts, facts.log_end);
+}
+
+static void follow(struct group_part *part)
+{
+    uint64_t from;
+
+    if (group_part_wants_log(part, &facts, &from)) ck_assert_int_eq(group_part_take(part, &facts, buffer_slice(&batches)), 0);
+}
+
+static void commit_all(struct group_part *part)
+{
+    facts.high_watermark = facts.log_end;
+    group_part_committed(part, &facts);
+}
+
+static void turn(struct group_part *part)
+{
+    follow(part);
+    group_part_turn(part, &facts, &deadline);
+    send(part);
+}
+
+/* ---- requests ---- */
+
+static void await(struct group_part *part, const struct group_reply *reply, uint32_t session_ms)
+{
+    answer = (struct answer){{.barrier = reply->barrier, .received_ms = facts.now_ms, .due_ms = facts.now_ms + 5000, .session_ms = session_ms, .done = answered}, 1};
+    list_init(&answer.waiter.node);
+    group_part_wait(part, &facts, &answer.waiter);
+}
+
+static struct group_caller caller_of(const char *id)
+{
+    return (struct group_caller){.group = slice_of_string("g"), .member = slice_of_string(id), .epoch_plus_one = facts.epoch + 1, .sequence = ++sequence};
+}
+
+static void join(struct group_part *part, const char *id)
+{
+    struct group_member_info info = {.id = slice_of_string(id), .names = slice_of("\6orders", 7), .name_count = 1, .session_timeout_ms = 10000, .processing_limit_ms = 1000};
+    struct group_caller caller = caller_of(id);
+    struct group_reply reply;
+
+    ck_assert_int_eq(group_part_ready(part, &facts, true), 0);
+    ck_assert_int_eq(group_lead_join(part->lead, facts.now_ms, facts.wall_ms, &caller, &info, &reply), 0);
+    await(part, &reply, 10000);
+}
+
+static void beat(struct group_part *part, const char *id)
+{
+    struct group_caller caller = caller_of(id);
+    struct group_reply reply;
+
+    ck_assert_int_eq(group_part_ready(part, &facts, false), 0);
+    ck_assert_int_eq(group_lead_heartbeat(part->lead, facts.now_ms, &caller, &reply), 0);
+    await(part, &reply, 10000);
+}
+
+static void lead_with_a_member(void)
+{
+    append_control(2);
+    turn(&leader);
+    ck_assert_ptr_nonnull(leader.lead);
+    join(&leader, "a");
+    turn(&leader);
+    commit_all(&leader);
+    ck_assert_int_eq(answer.error, 0);
+}
+
+/* ---- stories ---- */
+
+START_TEST(an_answer_leaves_when_all_have_it)
+{
+    append_control(2);
+    ck_assert_int_eq(group_part_ready(&leader, &facts, true), MESH_EAGAIN);
+    turn(&leader);
+    join(&leader, "a");
+    ck_assert_int_eq(answer.error, 1);
+    turn(&leader);
+    ck_assert_int_eq(answer.error, 1);
+    facts.high_watermark = facts.log_end - 2; /* the generation after it is not its own matter, but the join is */
+    group_part_committed(&leader, &facts);
+    ck_assert_int_eq(answer.error, 1);
+    commit_all(&leader);
+    ck_assert_int_eq(answer.error, 0);
+    follow(&follower);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+    ck_assert_uint_eq(follower.applied, facts.log_end);
+}
+END_TEST
+
+START_TEST(who_ceases_tells_nobody_more_than_an_error)
+{
+    lead_with_a_member();
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 0);
+    join(&leader, "b");
+    group_part_cease(&leader);
+    ck_assert_int_eq(answer.error, MESH_EUNCOMMITTED);
+    ck_assert_ptr_null(leader.state); /* the log has not what b asked for */
+    facts.may_lead = false;
+    turn(&leader);
+    ck_assert_uint_eq(groups_hash(leader.state), (follow(&follower), groups_hash(follower.state)));
+    ck_assert_int_eq(group_part_ready(&leader, &facts, false), MESH_ENOT_LEADER);
+}
+END_TEST
+
+START_TEST(a_follower_that_begins_to_lead_loads_nothing)
+{
+    lead_with_a_member();
+    follow(&follower);
+    group_part_cease(&leader);
+    ck_assert_ptr_nonnull(leader.state);
+    facts.epoch = 4;
+    append_control(2);
+    turn(&follower);
+    ck_assert_ptr_nonnull(follower.lead);
+    ck_assert_uint_eq(follower.rebuilds, 1);
+    /* Nothing was committed in this epoch: what it says proves nothing, until the control batch that asks for it is. */
+    facts.high_watermark = facts.log_end - 1;
+    beat(&follower, "a");
+    ck_assert_int_eq(answer.error, 1);
+    turn(&follower);
+    commit_all(&follower);
+    ck_assert_int_eq(answer.error, 0);
+    follow(&leader);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+}
+END_TEST
+
+START_TEST(a_proof_is_renewed_where_there_is_nothing_to_append)
+{
+    uint64_t end;
+
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+    end = facts.log_end;
+    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 0);
+    turn(&leader);
+    ck_assert_uint_eq(deadline, facts.now_ms + 2500); /* a quarter of the session */
+    ck_assert_uint_eq(facts.log_end, end);
+    facts.now_ms = deadline;
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 0);
+    turn(&leader);
+    ck_assert_uint_eq(facts.log_end, end + 1);
+    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 2500);
+    /* The others are silent: what is older than half a session is no proof. */
+    facts.now_ms += 5100;
+    turn(&leader);
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 1);
+    ck_assert_uint_eq(facts.log_end, end + 1); /* one is under way */
+    commit_all(&leader);
+    ck_assert_int_eq(answer.error, 1); /* it says only what held when it was appended */
+    turn(&leader);
+    commit_all(&leader);
+    ck_assert_int_eq(answer.error, 0);
+}
+END_TEST
+
+START_TEST(a_single_replica_proves_nothing)
+{
+    uint64_t end;
+
+    facts.is_alone = true;
+    turn(&leader);
+    join(&leader, "a");
+    turn(&leader);
+    commit_all(&leader);
+    ck_assert_int_eq(answer.error, 0);
+    end = facts.log_end;
+    facts.now_ms += 9000;
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 0);
+    turn(&leader);
+    ck_assert_uint_eq(facts.log_end, end);
+}
+END_TEST
+
+START_TEST(below_min_the_coordinator_is_the_proof)
+{
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+    facts.is_below_min = true;
+    ck_assert_int_eq(group_part_ready(&leader, &facts, true), MESH_ENOT_ENOUGH_REPLICAS);
+    facts.now_ms += 9000;
+    turn(&leader);
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 1);
+    facts.coordinator_age_ms = 200;
+    turn(&leader);
+    ck_assert_int_eq(answer.error, 0);
+    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 2200);
+    /* Nobody is expelled by the outage of others. */
+    facts.now_ms += 60000;
+    turn(&leader);
+    ck_assert_ptr_nonnull(group_find_member(leader.state, groups_find(leader.state, slice_of_string("g")), slice_of_string("a")));
+}
+END_TEST
+
+START_TEST(what_too_few_replicas_have_is_unknown)
+{
+    lead_with_a_member();
+    join(&leader, "b");
+    turn(&leader);
+    ck_assert_int_eq(answer.error, 1);
+    facts.is_below_min = true;
+    group_part_below_min(&leader, &facts);
+    ck_assert_int_eq(answer.error, MESH_EUNCOMMITTED);
+    ck_assert_ptr_nonnull(leader.lead);
+}
+END_TEST
+
+START_TEST(time_is_up_for_who_waits)
+{
+    lead_with_a_member();
+    join(&leader, "b");
+    turn(&leader);
+    facts.now_ms += 5000;
+    turn(&leader);
+    ck_assert_int_eq(answer.error, MESH_ETIMEDOUT);
+    ck_assert_uint_eq(leader.waiting_count, 0);
+}
+END_TEST
+
+START_TEST(a_cut_takes_the_state)
+{
+    lead_with_a_member();
+    follow(&follower);
+    group_part_cut(&follower);
+    ck_assert_ptr_null(follower.state);
+    follow(&follower);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+    ck_assert_uint_eq(follower.rebuilds, 2);
+}
+END_TEST
+
+START_TEST(who_arrives_before_the_lead_waits_for_it)
+{
+    struct answer early = {{.received_ms = facts.now_ms, .due_ms = facts.now_ms + 60000, .done = answered}, 1};
+
+    list_init(&early.waiter.node);
+    ck_assert(group_part_await(&leader, &facts, &early.waiter));
+    append_control(2);
+    turn(&leader);
+    ck_assert_int_eq(early.error, 0);
+    early.error = 1;
+    early.waiter.due_ms = facts.now_ms + 60000;
+    ck_assert(group_part_await(&follower, &facts, &early.waiter));
+    facts.may_lead = false;
+    turn(&follower);
+    ck_assert_int_eq(early.error, MESH_ENOT_LEADER);
+    early.error = 1;
+    facts.may_lead = true;
+    facts.log_start = 5; /* and what lies there cannot be read */
+    facts.log_end = 9;
+    early.waiter.due_ms = facts.now_ms + 60000;
+    ck_assert(group_part_await(&follower, &facts, &early.waiter));
+    group_part_turn(&follower, &facts, &deadline);
+    ck_assert_uint_eq(deadline, facts.now_ms + GROUP_PART_ARRIVAL_MS);
+    facts.now_ms = deadline;
+    group_part_turn(&follower, &facts, &deadline);
+    ck_assert_int_eq(early.error, MESH_ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(what_no_leader_wrote_stops_the_replica)
+{
+    struct record record = {.timestamp_ms = 1, .value = slice_of_string("nonsense"), .key_is_null = true};
+    static const struct record_batch_producer nobody = {-1, -1, -1};
+    struct slice batch;
+
+    ck_assert_int_eq(record_batch_builder_add(&builder, &record), 0);
+    ck_assert_int_eq(record_batch_builder_finish(&builder, &nobody, 0, RECORD_COMPRESSION_NONE, NULL, &batch), 0);
+    append(batch, 1);
+    uint64_t from;
+    ck_assert(group_part_wants_log(&leader, &facts, &from));
+    ck_assert_int_ne(group_part_take(&leader, &facts, buffer_slice(&batches)), 0);
+    ck_assert_int_eq(leader.phase, GROUP_PART_STOPPED);
+    ck_assert(!group_part_wants_log(&leader, &facts, &from));
+    ck_assert_int_eq(group_part_ready(&leader, &facts, false), MESH_ENOT_LEADER);
+    turn(&leader);
+    ck_assert_ptr_null(leader.lead);
+}
+END_TEST
+
+START_TEST(damage_is_waited_for)
+{
+    uint64_t from;
+
+    lead_with_a_member();
+    batches.data[batches.size - 3] ^= 1;
+    ck_assert(group_part_wants_log(&follower, &facts, &from));
+    ck_assert_int_eq(group_part_take(&follower, &facts, buffer_slice(&batches)), MESH_EAGAIN);
+    batches.data[batches.size - 3] ^= 1;
+    follow(&follower);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+}
+END_TEST
+
+START_TEST(a_log_is_trimmed_once_its_checkpoint_is_committed)
+{
+    uint64_t start;
+
+    terms.limits.checkpoint_bytes_min = 200;
+    lead_with_a_member();
+    for (int i = 0; i < 40; i++) {
+        char id[8];
+
+        snprintf(id, sizeof(id), "m%d", i);
+        join(&leader, id);
+        commit_all(&leader);
+        turn(&leader);
+        if (leader.state != NULL && groups_log_may_start(leader.state, &start, &(uint64_t){0})) break;
+        commit_all(&leader);
+    }
+    ck_assert(!group_part_may_trim(&leader, &facts, &start));
+    commit_all(&leader);
+    ck_assert(group_part_may_trim(&leader, &facts, &start));
+    ck_assert_uint_gt(start, 0);
+    ck_assert(!group_part_may_trim(&leader, &facts, &start)); /* said once */
+}
+END_TEST
+
+START_TEST(a_full_log_refuses_changes_and_ends_no_session)
+{
+    struct slice batch;
+
+    lead_with_a_member();
+    join(&leader, "b");
+    ck_assert_int_eq(group_part_next_batch(&leader, &facts, &batch), 0);
+    ck_assert_uint_gt(batch.size, 0);
+    group_part_not_appended(&leader, &facts);
+    ck_assert_int_eq(group_part_ready(&leader, &facts, true), MESH_EFULL);
+    ck_assert_int_eq(group_part_ready(&leader, &facts, false), 0);
+    facts.now_ms += 60000;
+    group_part_turn(&leader, &facts, &deadline);
+    ck_assert_ptr_nonnull(group_find_member(leader.state, groups_find(leader.state, slice_of_string("g")), slice_of_string("a")));
+    send(&leader);
+    ck_assert_int_eq(group_part_ready(&leader, &facts, true), 0);
+    follow(&follower);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("group_turn");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, an_answer_leaves_when_all_have_it);
+    tcase_add_test(tcase, who_ceases_tells_nobody_more_than_an_error);
+    tcase_add_test(tcase, a_follower_that_begins_to_lead_loads_nothing);
+    tcase_add_test(tcase, a_proof_is_renewed_where_there_is_nothing_to_append);
+    tcase_add_test(tcase, a_single_replica_proves_nothing);
+    tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
+    tcase_add_test(tcase, what_too_few_replicas_have_is_unknown);
+    tcase_add_test(tcase, time_is_up_for_who_waits);
+    tcase_add_test(tcase, a_cut_takes_the_state);
+    tcase_add_test(tcase, who_arrives_before_the_lead_waits_for_it);
+    tcase_add_test(tcase, what_no_leader_wrote_stops_the_replica);
+    tcase_add_test(tcase, damage_is_waited_for);
+    tcase_add_test(tcase, a_log_is_trimmed_once_its_checkpoint_is_committed);
+    tcase_add_test(tcase, a_full_log_refuses_changes_and_ends_no_session);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -19,7 +19,7 @@
 
 static const struct table_field route_fields[] = {
     ONE(message_group_route, leader, TABLE_MINUS_ONE32),
-    ONE(message_group_route, epoch, TABLE_UINT32),
+    ONE(message_group_route, epoch, TABLE_MINUS_ONE32),
     ONE(message_group_route, shard, TABLE_UINT32),
     ONE(message_group_route, proof_age_ms, TABLE_UINT32),
 };
@@ -84,7 +84,7 @@ static bool fit(const struct message_group_partitions *topics, size_t topic_coun
 
 #define HEAD(type)                                                                                            \
     ONE(type, head.group, TABLE_BYTES), ONE(type, head.forwards, TABLE_BOOL), ONE(type, head.member, TABLE_BYTES), ONE(type, head.instance, TABLE_BYTES), \
-        ONE(type, head.epoch, TABLE_UINT32), ONE(type, head.sequence, TABLE_UINT64), ONE(type, head.timeout_ms, TABLE_UINT32)
+        ONE(type, head.epoch, TABLE_MINUS_ONE32), ONE(type, head.sequence, TABLE_UINT64), ONE(type, head.timeout_ms, TABLE_UINT32)
 #define HEAD_FIELDS 7
 
 static const struct table_field group_join_fields[] = {
@@ -263,7 +263,7 @@ MESSAGE_GROUP_MAP(DEFINE_CONVERSIONS)
 int message_group_peek(struct slice request, struct message_group_head *ret_head)
 {
     const uint8_t *at = request.data, *end = proto_end(request);
-    struct message_group_head head = {.group = {NULL, 0}};
+    struct message_group_head head = {.epoch = -1};
 
     while (at < end) {
         struct slice *text = NULL;
@@ -292,7 +292,10 @@ int message_group_peek(struct slice request, struct message_group_head *ret_head
         if (text != NULL) at = content_end;
         switch (tag >> 3) {
         case 2: head.forwards = number != 0; break;
-        case 5: head.epoch = (uint32_t)number; break;
+        case 5:
+            if ((uint32_t)number > INT32_MAX) return MESH_EPROTO;
+            head.epoch = (int32_t)number - 1;
+            break;
         case 6: head.sequence = number; break;
         case 7: head.timeout_ms = (uint32_t)number; break;
         }

@@ -28,7 +28,7 @@ struct message_group_head {
     bool forwards;           /* to the leader of the group's partition, where this broker is not; else MESH_ENOT_LEADER and a route */
     struct slice member;     /* id, chosen by the member and never used again; empty: a consumer outside of groups */
     struct slice instance;   /* as it joined, or empty */
-    uint32_t epoch;          /* of the group's partition, from the newest answer's route; 0: not known yet (join, heartbeat, outside of groups) */
+    int32_t epoch;           /* of the group's partition, from the newest answer's route; -1: not known yet (the first join, heartbeats, outside of groups) */
     uint64_t sequence;       /* rises with each changing request of a member, also when one is sent again; a late copy is refused by it */
     uint32_t timeout_ms;     /* for the answer; 0: the broker's own */
 };
@@ -36,7 +36,7 @@ struct message_group_head {
 /* Where the group's partition is led, in every answer of its leader. */
 struct message_group_route {
     int32_t leader;          /* node id; -1: not known */
-    uint32_t epoch;          /* 0: not known */
+    int32_t epoch;           /* leader epoch; -1: not known */
     uint32_t shard;          /* of the leader: where to connect to (hint) */
     uint32_t proof_age_ms;   /* so long ago it was certain that nobody else led: a member's lease counts from there */
 };

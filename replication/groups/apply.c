@@ -11,7 +11,7 @@ static int unknown(const struct groups *groups)
     return groups->is_restoring ? 0 : MESH_ECORRUPT;
 }
 
-static int apply_created(struct groups *groups, const struct group_record *record)
+static int apply_created(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record)
 {
     struct group *group;
     int err;
@@ -21,6 +21,7 @@ static int apply_created(struct groups *groups, const struct group_record *recor
     if (err != 0) return err;
     group->protocol = record->protocol;
     group->empty_since_ms = record->time_ms;
+    change_group(groups, group, epoch, lsn);
     return 0;
 }
 
@@ -161,12 +162,13 @@ static int apply_offsets(struct groups *groups, struct group *group, struct grou
             if (cell != NULL && cell->offset > item.offset) continue;
         }
         err = state_set_cell(groups, line, &item);
+        if (err == 0 && groups->change_log != NULL) change_cell(groups, cell_table_find(&groups->cells, line->number, item.partition));
     }
     if (is_reset) group->reset_epoch++;
     return err;
 }
 
-static int apply_cells_deleted(struct groups *groups, struct group *group, const struct group_record *record)
+static int apply_cells_deleted(struct groups *groups, struct group *group, uint32_t epoch, uint64_t lsn, const struct group_record *record)
 {
     struct group_items_reader items = group_items_read(record);
     struct group_item item;
@@ -175,18 +177,21 @@ static int apply_cells_deleted(struct groups *groups, struct group *group, const
         struct group_line *line = state_find_line(groups, group, &item.topic);
         struct cell *cell = line == NULL ? NULL : cell_table_find(&groups->cells, line->number, item.partition);
 
-        if (cell != NULL) state_drop_cell(groups, line, cell);
+        if (cell == NULL) continue;
+        change_cell_gone(groups, line, item.partition, epoch, lsn);
+        state_drop_cell(groups, line, cell);
     }
     state_tidy_lines(groups, group);
     return 0;
 }
 
-static void apply_fenced(struct groups *groups)
+static void apply_fenced(struct groups *groups, uint32_t epoch, uint64_t lsn)
 {
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
         struct group *group = (struct group *)node;
 
         group->generation += FENCE_STEP;
+        change_group(groups, group, epoch, lsn);
         for (struct group_member *member = group->first; member != NULL; member = member->next)
             state_clear_claims(groups, member);
     }
@@ -196,6 +201,9 @@ static void apply_fenced(struct groups *groups)
 static int apply_to_group(struct groups *groups, struct group *group, struct group_member *member, uint32_t epoch, uint64_t lsn,
                           const struct group_record *record)
 {
+    /* Claims and commits are the cells' and the members' matter: who looks at groups from afar is not told of them. */
+    if (record->kind == GROUP_JOINED || record->kind == GROUP_LEFT || record->kind == GROUP_ASSIGNED || record->kind == GROUP_RESET)
+        change_group(groups, group, epoch, lsn);
     switch (record->kind) {
     case GROUP_JOINED: return apply_joined(groups, group, record);
     case GROUP_LEFT: return apply_left(groups, group, member, record);
@@ -206,9 +214,10 @@ static int apply_to_group(struct groups *groups, struct group *group, struct gro
         if (GROUP_DEFECT(groups, OFFSETS_BY_CHECKPOINT)) return 0;
         return apply_offsets(groups, group, member, epoch, lsn, record);
     case GROUP_RESET: return apply_offsets(groups, group, NULL, epoch, lsn, record);
-    case GROUP_CELLS_DELETED: return apply_cells_deleted(groups, group, record);
+    case GROUP_CELLS_DELETED: return apply_cells_deleted(groups, group, epoch, lsn, record);
     case GROUP_DELETED:
         if (group->member_count > 0) return unknown(groups);
+        change_group_gone(groups, group, epoch, lsn);
         state_drop_group(groups, group);
         return 0;
     default: return MESH_ECORRUPT;
@@ -220,11 +229,11 @@ static int apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const stru
     struct group_member *member = NULL;
     struct group *group;
 
-    if (record->kind >= GROUP_CHECKPOINT_BEGAN) return restore_apply(groups, lsn, record);
+    if (record->kind >= GROUP_CHECKPOINT_BEGAN) return restore_apply(groups, epoch, lsn, record);
     if (groups->is_passing) return 0;
-    if (record->kind == GROUP_CREATED) return apply_created(groups, record);
+    if (record->kind == GROUP_CREATED) return apply_created(groups, epoch, lsn, record);
     if (record->kind == GROUP_FENCED) {
-        apply_fenced(groups);
+        apply_fenced(groups, epoch, lsn);
         return 0;
     }
     group = (struct group *)groups_find(groups, record->group);

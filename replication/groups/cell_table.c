@@ -132,6 +132,19 @@ void cell_table_remove(struct cell_table *table, struct cell *cell)
     table->count--;
 }
 
+uint32_t cell_table_number(const struct cell_table *table, const struct cell *cell)
+{
+    return table->index[place_of(table, cell->line, cell->partition)] - 1;
+}
+
+/* A free cell says nothing of itself: it is one that the index does not name. */
+const struct cell *cell_table_at(const struct cell_table *table, uint32_t number)
+{
+    const struct cell *cell = number < table->top ? cell_of(table, number) : NULL;
+
+    return cell != NULL && cell_table_find(table, cell->line, cell->partition) == cell ? cell : NULL;
+}
+
 size_t cell_table_bytes(const struct cell_table *table)
 {
     return table->page_count * (PAGE_CELLS * sizeof(struct cell)) + table->page_room * sizeof(struct cell *) + table->index_size * sizeof(uint32_t);

@@ -41,6 +41,14 @@ struct cell *cell_table_add(struct cell_table *table, uint32_t line, uint32_t pa
 
 void cell_table_remove(struct cell_table *table, struct cell *cell);
 
+/* Numbers stay while a cell does: below cell_table_top(), which only rises. NULL: no cell has it now. */
+uint32_t cell_table_number(const struct cell_table *table, const struct cell *cell);
+const struct cell *cell_table_at(const struct cell_table *table, uint32_t number);
+static inline uint32_t cell_table_top(const struct cell_table *table)
+{
+    return table->top;
+}
+
 size_t cell_table_bytes(const struct cell_table *table); /* memory in use, for figures */
 
 #endif

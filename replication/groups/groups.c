@@ -42,6 +42,9 @@ void groups_free(struct groups *groups)
     for (uint32_t i = 0; i < groups->text_count; i++)
         free(groups->texts[i].data);
     free(groups->texts);
+    change_log_free(groups);
+    free(groups->group_numbers.things);
+    free(groups->group_numbers.free);
     free(groups->member_numbers.things);
     free(groups->member_numbers.free);
     free(groups->line_numbers.things);

@@ -94,6 +94,54 @@ struct group_cursor {
 };
 bool group_next_partition(const struct groups *groups, const struct group *group, struct group_cursor *cursor, struct uuid *ret_topic, uint32_t *ret_partition);
 
+/* ---- walking over turns ----
+ * *place is 0 first, and stays good while records are applied between two calls: what is there all the time is met once; what comes or goes meanwhile, maybe. */
+
+struct group_cell_view {
+    const struct group *group;
+    struct uuid topic;
+    uint32_t partition;
+    struct group_offset offset;
+};
+bool groups_next_cell(const struct groups *groups, uint32_t *place, struct group_cell_view *ret_cell); /* false at the end */
+const struct group *groups_next_at(const struct groups *groups, uint32_t *place);                      /* NULL at the end */
+
+/* Epoch and place of the record that changed a group last: itself, its members or its generation. As far as this replica knows: where it began at a checkpoint,
+ * that of the group's image there. */
+void group_changed_at(const struct group *group, uint32_t *ret_epoch, uint64_t *ret_lsn);
+
+/* ---- changes, for who tells others of them (the leader's owner) ---- */
+
+#define GROUPS_GONE_MAX 4096 /* deletions that nobody has asked for yet; beyond, everything has to be told anew */
+
+enum groups_change_kind {
+    GROUPS_CHANGE_CELL,
+    GROUPS_CHANGE_CELL_GONE,
+    GROUPS_CHANGE_GROUP,
+    GROUPS_CHANGE_GROUP_GONE, /* with all its offsets */
+};
+
+struct groups_change {
+    enum groups_change_kind kind;
+    struct slice name;          /* of the group; all slices live until the next record is applied or the next change asked for */
+    const struct group *group;  /* CELL, GROUP */
+    struct uuid topic;          /* CELL, CELL_GONE */
+    uint32_t partition;         /* likewise */
+    struct group_offset offset; /* CELL */
+    uint32_t epoch;             /* version: of the record that changed it last */
+    uint64_t lsn;
+};
+
+/* Begins to note what changes (no change is told of before), or ends to; memory is taken as things change, 4 bytes and a bit each. Errors: MESH_ENOMEM. */
+int groups_watch_changes(struct groups *groups, bool is_on);
+
+/* Something that changed since it was told last and whose latest change lies before `below` (the high watermark): each once, as it is by then. What changes
+ * again before the high watermark gets there waits for that. False: nothing more. */
+bool groups_next_change(struct groups *groups, uint64_t below, struct groups_change *ret_change);
+
+/* True, once: some changes were not noted (many deletions, no memory): walk over everything. */
+bool groups_changes_lost(struct groups *groups);
+
 size_t groups_offset_bytes(const struct groups *groups); /* memory of committed offsets, for figures */
 
 #endif

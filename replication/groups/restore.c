@@ -16,7 +16,7 @@ static int apply_began(struct groups *groups, uint64_t lsn)
     return 0;
 }
 
-static int apply_image(struct groups *groups, const struct group_record *record)
+static int apply_image(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record)
 {
     struct group *group = (struct group *)groups_find(groups, record->group);
     int err;
@@ -35,6 +35,7 @@ static int apply_image(struct groups *groups, const struct group_record *record)
     group->generation = record->generation;
     group->reset_epoch = record->reset_epoch;
     group->empty_since_ms = record->time_ms;
+    change_group(groups, group, epoch, lsn);
     return 0;
 }
 
@@ -103,7 +104,7 @@ static int apply_ended(struct groups *groups, uint64_t lsn, const struct group_r
     return 0;
 }
 
-int restore_apply(struct groups *groups, uint64_t lsn, const struct group_record *record)
+int restore_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record)
 {
     struct group_member *member;
     struct group *group;
@@ -111,7 +112,7 @@ int restore_apply(struct groups *groups, uint64_t lsn, const struct group_record
     if (record->kind == GROUP_CHECKPOINT_BEGAN) return apply_began(groups, lsn);
     if (groups->is_passing) return 0;
     if (record->kind == GROUP_CHECKPOINT_ENDED) return apply_ended(groups, lsn, record);
-    if (record->kind == GROUP_IMAGE) return apply_image(groups, record);
+    if (record->kind == GROUP_IMAGE) return apply_image(groups, epoch, lsn, record);
     group = (struct group *)groups_find(groups, record->group);
     if (group == NULL) return MESH_ECORRUPT;
     if (record->kind == GROUP_IMAGE_CELLS) return apply_image_cells(groups, group, record);

@@ -41,7 +41,12 @@ int state_add_group(struct groups *groups, struct slice name, struct group **ret
     memcpy(group->name, name.data, name.size);
     group->name_size = (uint32_t)name.size;
     group->imaged_in = groups->checkpoint;
+    if (take_number(&groups->group_numbers, group, &group->number) != 0) {
+        free(group);
+        return MESH_ENOMEM;
+    }
     if (map_insert(&groups->by_name, &group->node, map_hash_bytes(name.data, name.size)) != 0) {
+        give_number(&groups->group_numbers, group->number);
         free(group);
         return MESH_ENOMEM;
     }
@@ -67,6 +72,7 @@ void state_drop_group(struct groups *groups, struct group *group)
     state_tidy_lines(groups, group);
     MESH_ASSERT(group->lines == NULL);
     map_remove(&groups->by_name, &group->node);
+    give_number(&groups->group_numbers, group->number);
     free(group);
 }
 

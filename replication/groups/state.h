@@ -58,6 +58,11 @@ struct group {
     uint32_t generation, reset_epoch, member_count, line_count, cell_count;
     uint64_t empty_since_ms;
     uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
+    uint32_t number;
+    uint32_t changed_epoch;
+    uint64_t changed_lsn;
+    bool is_noted;            /* in the change log, as next_noted of another, or its first or last */
+    struct group *next_noted;
     /* The leader's alone. */
     uint32_t imaged_in; /* number of the checkpoint that has its image, or saw it begin */
     bool is_dirty;
@@ -81,7 +86,8 @@ struct group_numbers {
 
 struct groups {
     struct map by_name, lines, members;
-    struct group_numbers line_numbers, member_numbers;
+    struct group_numbers group_numbers, line_numbers, member_numbers;
+    struct change_log *change_log; /* owned; NULL: nobody watches (changes.c) */
     struct cell_table cells;
     struct group_text *texts;
     uint32_t text_count, text_room, text_free;
@@ -131,6 +137,14 @@ int state_set_cell(struct groups *groups, struct group_line *line, const struct 
 void state_drop_cell(struct groups *groups, struct group_line *line, struct cell *cell);
 struct slice state_metadata(const struct groups *groups, const struct cell *cell);
 
+/* ---- changes.c: noted only while somebody watches; a group's version always ---- */
+
+void change_group(struct groups *groups, struct group *group, uint32_t epoch, uint64_t lsn);
+void change_cell(struct groups *groups, const struct cell *cell);
+void change_cell_gone(struct groups *groups, const struct group_line *line, uint32_t partition, uint32_t epoch, uint64_t lsn);
+void change_group_gone(struct groups *groups, struct group *group, uint32_t epoch, uint64_t lsn);
+void change_log_free(struct groups *groups);
+
 /* ---- hash.c ---- */
 
 uint64_t state_group_hash(const struct groups *groups, const struct group *group); /* but for its cells */
@@ -138,6 +152,6 @@ uint64_t state_cells_hash(const struct groups *groups, const struct group *group
 
 /* ---- restore.c: records of checkpoints ---- */
 
-int restore_apply(struct groups *groups, uint64_t lsn, const struct group_record *record);
+int restore_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record);
 
 #endif

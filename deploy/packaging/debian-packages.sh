@@ -1,7 +1,7 @@
 # Sourced: install_debian_packages [build|test]: makes sure that what Debian 12 ships and we need is installed.
 # Quiet when nothing is missing. Needs root only when something is.
 
-debian_build_packages="gcc cmake ninja-build pkg-config libc6-dev libev-dev libsodium-dev libssl-dev libprotobuf-c-dev
+debian_build_packages="gcc cmake ninja-build pkg-config python3-minimal libc6-dev libev-dev libsodium-dev libssl-dev libprotobuf-c-dev
  protobuf-c-compiler libisal-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libjansson-dev libhttp-parser-dev libc-ares-dev"
 debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base"
 

@@ -144,8 +144,9 @@ static int choose_factor(const struct image *image, const struct decide_topic_cr
 }
 
 /* A wish for more replicas than there are brokers is kept with the topic. What its minimum would be is fixed with it: nobody who asks for three
- * copies shall be told that a record is kept because there is one. */
-static int keep_wish(struct body_topic *body, int32_t factor, int32_t placed, struct decision *decision)
+ * copies shall be told that a record is kept because there is one. But the mesh's own topics have to work on a mesh of one: their minimum grows with their
+ * replicas. */
+static int keep_wish(struct body_topic *body, int32_t factor, int32_t placed, bool is_internal, struct decision *decision)
 {
     if (placed == factor) return 0;
     if (durability_config(body, TOPIC_CONFIG_MODE) == TOPIC_MODE_QUORUM)
@@ -153,7 +154,7 @@ static int keep_wish(struct body_topic *body, int32_t factor, int32_t placed, st
                                "mode=quorum needs its %d brokers when the topic is made, and %d %s up", factor, placed,
                                placed == 1 ? "is" : "are");
     durability_set(body, TOPIC_CONFIG_REPLICAS, factor);
-    if (durability_config(body, TOPIC_CONFIG_MIN_INSYNC) == 0) durability_set(body, TOPIC_CONFIG_MIN_INSYNC, factor / 2 + 1);
+    if (!is_internal && durability_config(body, TOPIC_CONFIG_MIN_INSYNC) == 0) durability_set(body, TOPIC_CONFIG_MIN_INSYNC, factor / 2 + 1);
     return 0;
 }
 
@@ -185,7 +186,7 @@ int decide_topic_create(const struct image *image, const struct decide_topic_cre
         err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
     if (err != 0) return err;
     placed = factor < brokers ? factor : brokers;
-    err = keep_wish(&body, factor, placed, decision);
+    err = keep_wish(&body, factor, placed, request->is_internal, decision);
     if (err == 0) err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)placed, request->facts, &body, decision);
     if (err == 0) err = decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
     if (err == 0) durability_warn(&body, factor, placed, decision);
@@ -286,7 +287,7 @@ static int alter(const struct image *image, const struct image_topic *topic, con
 
     if (added != 0 && placed == 0)
         return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host more partitions");
-    err = added == 0 ? 0 : keep_wish(body, (int32_t)factor, (int32_t)placed, decision);
+    err = added == 0 ? 0 : keep_wish(body, (int32_t)factor, (int32_t)placed, false, decision);
     if (err == 0) err = place_and_encode(image, topic, added, placed, request->facts, body, decision);
     if (err == 0) err = decision_add_uuid(decision, METADATA_TOPIC_ALTERED, &topic->topic_id);
     if (err == 0) err = durability_settle(topic, body, decision);

@@ -1,6 +1,8 @@
 /* coordinator/replica_facts.c - see replica_facts.h. */
 #include "replication/coordinator/replica_facts.h"
 
+#include "replication/coordinator/topic_name.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +19,12 @@ static void count(struct replica_count *to, const struct image_topic *topic, uin
     snprintf(to->first + used, sizeof(to->first) - used, "%s%s/%u", used == 0 ? "" : ", ", topic->name, partition);
 }
 
+/* The mesh's own topics take what there is: nobody is told to add brokers for them. */
+static uint32_t wanted_replicas(const struct image_topic *topic)
+{
+    return topic_name_is_internal(topic->name) ? 0 : (uint32_t)image_topic_config(topic, TOPIC_CONFIG_REPLICAS);
+}
+
 static void count_offline(const struct image_topic *topic, uint32_t i, const struct image_partition *partition, struct replica_facts *facts)
 {
     bool is_empty = (partition->isr | partition->elr) == 0;
@@ -30,7 +38,7 @@ static void count_offline(const struct image_topic *topic, uint32_t i, const str
 static void count_led(const struct image_topic *topic, uint32_t i, const struct image_partition *partition, struct replica_facts *facts)
 {
     uint32_t factor = image_partition_factor(partition), in_sync = bits_in(partition->isr), min = image_min_insync(topic, factor);
-    uint32_t wanted = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_REPLICAS);
+    uint32_t wanted = wanted_replicas(topic);
     bool is_missing_one = bits_in(partition->isr & ~partition->adding) < factor, is_short = wanted > factor || is_missing_one;
 
     count(&facts->refusing, topic, i, in_sync < min);
@@ -41,7 +49,7 @@ static void count_led(const struct image_topic *topic, uint32_t i, const struct 
 
 void replica_facts_of_topic(const struct image_topic *topic, struct replica_facts *facts)
 {
-    uint32_t wanted = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_REPLICAS);
+    uint32_t wanted = wanted_replicas(topic);
     bool is_async = image_topic_mode(topic) == TOPIC_MODE_ASYNC;
     struct image_partition partition;
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "replication/coordinator/groups_topic.h"
 
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ void node_options_init(struct node_options *options)
         .voter_gone_us = 60000000,
         .moves_per_broker = 2,
         .spread_quiet_us = DECIDE_SPREAD_QUIET_US,
+        .groups_topic_partitions = GROUPS_TOPIC_PARTITIONS,
         .replace_us = 600000000,
         .unclean_wait_us = 5000000,
         .recover_retry_us = 500000,

@@ -67,6 +67,7 @@ struct node_options {
     uint32_t moves_per_broker;           /* copies of partitions that a broker takes part in at a time; 2. 0: nothing is moved or replaced by itself */
     uint64_t spread_quiet_us;            /* so long after the last session began or ended, replicas are spread evenly; 1 min */
     uint64_t replace_us;                 /* a broker that is silent for so long is gone: its replicas are made anew elsewhere; 10 min */
+    int32_t groups_topic_partitions;     /* of the topic of consumer groups; 64. Less in simulations only */
     uint32_t unclean_wait_us;            /* unclean=proactive waits so long for further reports; 5 s */
     uint32_t recover_retry_us, recover_resume_us; /* recover/recover.h; 500 ms, 5 s */
     uint32_t leave_us;                   /* a controlled shutdown that takes longer ends anyway; 5 s */
@@ -176,6 +177,7 @@ enum node_op {
     NODE_OP_RECOVER = 12,         /* body: node_encode_recover(); an operator accepts the loss */
     NODE_OP_MOVE = 13,            /* body: node_encode_moves() */
     NODE_OP_TOPIC_BALANCE = 14,   /* body: node_encode_balance() */
+    NODE_OP_GROUPS_TOPIC = 20,    /* no body: the topic of consumer groups is to be there (coordinator/groups_topic.h); answered with its id, also where it was */
     NODE_OP_USER_SET = 16,    /* body: node_encode_user(): a new user, or other verifiers for one that is there */
     NODE_OP_USER_REMOVE = 17, /* body: node_encode_user_name() */
     NODE_OP_ACL_ADD = 18,     /* body: node_encode_acl(). Done also when it is there already */

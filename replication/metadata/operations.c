@@ -3,6 +3,7 @@
 
 #include "base/codec.h"
 #include "base/error.h"
+#include "replication/coordinator/groups_topic.h"
 #include "wire/message.h"
 
 #include <stdio.h>
@@ -154,6 +155,15 @@ static int topic_create(struct node *node, const struct image *image, struct sli
     message_deinit_topic_create(&request);
     arena_deinit(&defaults.texts);
     return err;
+}
+
+static int groups_topic(struct node *node, const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision,
+                        struct answer *answer)
+{
+    struct uuid topic_id = fresh_uuid(node);
+
+    if (body.size != 0) return MESH_EPROTO;
+    return decide_groups_topic(image, &topic_id, node->options.groups_topic_partitions, facts, decision, &answer->topic_id);
 }
 
 static void name_topic(const struct image *image, const char *name, struct answer *answer)
@@ -310,6 +320,7 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_ALTER: return topic_alter(image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_DELETE: return topic_delete(image, operation->body, decision, answer);
+    case NODE_OP_GROUPS_TOPIC: return groups_topic(node, image, operation->body, facts, decision, answer);
     case NODE_OP_PRODUCER_IDS: return producer_ids(image, &operation->origin, operation->body, decision, answer);
     case NODE_OP_REGISTER: return broker_register(node, image, operation, facts, decision);
     case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, false, facts, decision);

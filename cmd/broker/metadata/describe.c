@@ -4,6 +4,8 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/coordinator/topic_name.h"
 
 #include <stdlib.h>
 
@@ -155,7 +157,7 @@ static int describe_all(struct description *description, const struct image *ima
     if (err != 0) return err;
     err = reserve_topics(description, count);
     for (size_t i = 0; i < count && err == 0; i++)
-        err = add_topic(description, image, topics[i]);
+        if (!topic_name_is_internal(topics[i]->name)) err = add_topic(description, image, topics[i]);
     free(topics);
     return err;
 }
@@ -295,7 +297,7 @@ int describe_status(struct arena *arena, const struct image *image, const struct
     struct message_status_response status = {
         .cluster_id = *image_cluster_id(image),
         .coordinator = facts->coordinator,
-        .topics_total = (uint32_t)image_topic_count(image),
+        .topics_total = (uint32_t)groups_topic_others(image),
         .uptime_ms = facts->uptime_ms,
         .stored_bytes = facts->stored_bytes,
         .disk_free_bytes = facts->disk_free_bytes,

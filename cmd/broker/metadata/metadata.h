@@ -105,6 +105,8 @@ typedef void metadata_topic_fn(void *user, int error, const char *message, const
 
 /* Errors by done(): as decide_topic_create() etc., and those of node_request(). */
 void metadata_topic_create(struct metadata *metadata, const struct message_topic_create *request, metadata_topic_fn *done, void *user);
+/* The topic of consumer groups is to be there (coordinator/groups_topic.h); where it is already, that is no error. */
+void metadata_groups_topic(struct metadata *metadata, metadata_topic_fn *done, void *user);
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done, void *user);
 void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done, void *user);
 

@@ -134,6 +134,14 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
     ask(metadata, request, NODE_OP_TOPIC_CREATE, &body, message_encode_topic_create(&body, create));
 }
 
+void metadata_groups_topic(struct metadata *metadata, metadata_topic_fn *done, void *user)
+{
+    struct metadata_request *request = topic_request(done, user);
+    struct buffer body = BUFFER_INIT;
+
+    if (request != NULL) ask(metadata, request, NODE_OP_GROUPS_TOPIC, &body, 0);
+}
+
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *alter, metadata_topic_fn *done, void *user)
 {
     struct metadata_request *request;

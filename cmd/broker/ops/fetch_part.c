@@ -111,6 +111,7 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
     int err = shard_partition_get(shard, &entry->request.topic_id, entry->request.partition, &partition);
 
     *result = (struct fetch_result){.next_offset = entry->request.offset, .leader_epoch = -1};
+    if (err == 0 && partition->topic->is_internal) err = MESH_EINVALID_TOPIC;
     if (err != 0) return err;
     result->high_watermark = partition->replica.partition.high_watermark;
     result->log_start = partition->replica.partition.log_start;

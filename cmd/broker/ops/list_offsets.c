@@ -59,6 +59,7 @@ static void call_run(struct list_offsets_call *call)
     int err = shard_partition_get(call->shard, &call->entry.topic_id, call->entry.partition, &call->partition);
 
     *result = (struct list_offsets_result){.offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
+    if (err == 0 && call->partition->topic->is_internal) err = MESH_EINVALID_TOPIC;
     if (err == 0) err = partition_check_leader(&call->partition->replica.partition, PARTITION_EPOCH_ANY);
     if (err != 0) {
         result->error = err;

@@ -115,7 +115,9 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
     int64_t append_time_ms;
     int err = MESH_ENOT_LEADER; /* what the image says that it leads counts once the coordinator knows of this start */
 
-    if (atomic_load_explicit(&shard->broker->is_serving, memory_order_relaxed))
+    if (partition->topic->is_internal)
+        err = MESH_EINVALID_TOPIC;
+    else if (atomic_load_explicit(&shard->broker->is_serving, memory_order_relaxed))
         err = partition_leader_prepare(&partition->replica.partition, batch, entry->batch_size, entry->leader_epoch, terms->acks,
                                        shard->now_wall_ms, &header, &append_time_ms);
 

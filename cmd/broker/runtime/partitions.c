@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/replicas/replicas.h"
+#include "replication/coordinator/topic_name.h"
 #include "segment/healing.h"
 #include "cmd/broker/replicas/roles.h"
 
@@ -43,6 +44,7 @@ static int topic_get(struct shard *shard, const struct uuid *topic_id, struct sh
             return err;
         }
         topic->topic = image_topic_ref(image_topic);
+        topic->is_internal = topic_name_is_internal(image_topic->name);
         list_init(&topic->partitions);
     }
     *ret_topic = topic;

@@ -16,6 +16,7 @@ struct shard_topic {
     struct metrics_topic metrics; /* topic_id in it is the key; stored_bytes is summed when asked for */
     const struct image_topic *topic; /* referenced */
     struct list_node partitions;
+    bool is_internal; /* the mesh's own: clients neither produce nor fetch */
     bool is_missing; /* the newest image neither has it nor says that it was deleted */
 };
 

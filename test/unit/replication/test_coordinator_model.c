@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "coordinator_model.h"
 #include "replication/coordinator/decide_replicas.h"
+#include "replication/coordinator/groups_topic.h"
 #include "support/run_suite.h"
 
 #include <stdio.h>
@@ -131,6 +132,22 @@ static int alter_topic(const char *name, struct decision *decision)
     return decide_topic_alter(history->image, &alter, decision);
 }
 
+/* The mesh's own: it may be made, found, and neither altered nor deleted. */
+static int change_groups_topic(struct decision *decision)
+{
+    struct uuid fresh = history_uuid(history), id;
+    int err = decide_groups_topic(history->image, &fresh, 3, NULL, decision, &id);
+    struct decision refused;
+
+    ck_assert(err != 0 || decision->change_count > 0 || uuid_equal(&id, &image_find_topic_by_name(history->image, GROUPS_TOPIC_NAME)->topic_id));
+    decision_init(&refused);
+    ck_assert_int_ne(alter_topic(GROUPS_TOPIC_NAME, &refused), 0);
+    ck_assert_int_ne(decide_topic_delete(history->image, GROUPS_TOPIC_NAME, &refused), 0);
+    ck_assert_uint_eq(refused.change_count, 0);
+    decision_deinit(&refused);
+    return err;
+}
+
 static void change_topics(int step)
 {
     char name[32];
@@ -139,7 +156,8 @@ static void change_topics(int step)
 
     any_topic(name);
     decision_init(&decision);
-    err = step % 7 == 0 ? decide_topic_delete(history->image, name, &decision)
+    err = flip(40)        ? change_groups_topic(&decision)
+          : step % 7 == 0 ? decide_topic_delete(history->image, name, &decision)
           : flip(3)     ? alter_topic(name, &decision)
                         : create_topic(name, &decision);
     refused_seen += err != 0;

@@ -1,7 +1,9 @@
 /* The coordinator's decisions: what each request answers, and in which words. */
 #include "base/error.h"
 #include "metadata_history.h"
+#include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/placement.h"
+#include "replication/coordinator/replica_facts.h"
 #include "support/failing_alloc.h"
 #include "support/run_suite.h"
 
@@ -119,6 +121,42 @@ START_TEST(a_config_given_twice_is_refused_and_defaults_of_the_broker_are_record
     ck_assert_int_eq(image_topic_config(topic, TOPIC_CONFIG_RETENTION_MS), 86400000);
     ck_assert_int_eq(image_topic_config(topic, TOPIC_CONFIG_FLUSH), TOPIC_FLUSH_ASYNC);
     ck_assert_uint_eq(topic->config_count, 2);
+    decision_deinit(&decision);
+    history_free(history);
+}
+END_TEST
+
+START_TEST(the_topic_of_groups_works_on_a_mesh_of_one_and_is_found_the_second_time)
+{
+    struct history *history = history_new_mesh(1, "");
+    struct uuid first = history_uuid(history), second = history_uuid(history), id;
+    struct replica_problem problems[REPLICA_PROBLEMS_MAX];
+    const struct image_topic *topic;
+    struct image_partition partition;
+    struct replica_facts facts;
+    struct decision decision;
+
+    decision_init(&decision);
+    ck_assert_int_eq(decide_groups_topic(history->image, &first, GROUPS_TOPIC_PARTITIONS, NULL, &decision, &id), 0);
+    ck_assert(uuid_equal(&id, &first));
+    history_commit(history, &decision);
+    decision_deinit(&decision);
+    topic = image_find_topic_by_name(history->image, GROUPS_TOPIC_NAME);
+    ck_assert_uint_eq(topic->partition_count, GROUPS_TOPIC_PARTITIONS);
+    ck_assert(image_topic_partition(topic, 63, &partition));
+    ck_assert_uint_eq(partition.replica_count, 1);
+    ck_assert_int_eq(image_topic_config(topic, TOPIC_CONFIG_REPLICAS), GROUPS_TOPIC_REPLICAS); /* as brokers come */
+    ck_assert_uint_eq(image_min_insync(topic, image_partition_factor(&partition)), 1);         /* and until then one is enough */
+    ck_assert_uint_eq(image_min_insync(topic, 3), 2);
+    replica_facts_collect(history->image, &facts);
+    ck_assert_uint_eq(replica_problems(&facts, problems), 0); /* nobody misses anything */
+    ck_assert_uint_eq(groups_topic_others(history->image), 0);
+    decision_init(&decision);
+    ck_assert_int_eq(decide_groups_topic(history->image, &second, GROUPS_TOPIC_PARTITIONS, NULL, &decision, &id), 0);
+    ck_assert(uuid_equal(&id, &first));
+    ck_assert_uint_eq(decision.change_count, 0);
+    ck_assert_int_eq(decide_topic_delete(history->image, GROUPS_TOPIC_NAME, &decision), MESH_EINVALID_TOPIC);
+    ck_assert_uint_eq(decision.change_count, 0);
     decision_deinit(&decision);
     history_free(history);
 }
@@ -463,6 +501,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, creating_a_topic_is_answered, 0, ROWS(create_cases));
     tcase_add_test(tcase, a_config_given_twice_is_refused_and_defaults_of_the_broker_are_recorded);
+    tcase_add_test(tcase, the_topic_of_groups_works_on_a_mesh_of_one_and_is_found_the_second_time);
     tcase_add_test(tcase, a_mesh_without_brokers_says_so);
     tcase_add_loop_test(tcase, altering_a_topic_is_answered, 0, ROWS(alter_cases));
     tcase_add_test(tcase, a_topic_is_deleted_once_and_its_name_is_free_again);

@@ -163,6 +163,21 @@ START_TEST(what_was_so_already_is_not_made_so_later)
 }
 END_TEST
 
+START_TEST(the_topic_of_groups_is_made_once_whoever_asks)
+{
+    begin_coordinator();
+    ck_assert_int_eq(ask_error(100, 100, NODE_OP_TOPIC_CREATE, creation("__mesh_groups")), MESH_EINVALID_TOPIC);
+    ck_assert_int_eq(ask_error(101, 100, NODE_OP_GROUPS_TOPIC, slice_of("x", 1)), MESH_EPROTO);
+    ck_assert(!has_topic("__mesh_groups"));
+    ck_assert_int_eq(ask_error(102, 100, NODE_OP_GROUPS_TOPIC, slice_of(NULL, 0)), 0);
+    ck_assert(has_topic("__mesh_groups"));
+    ck_assert_int_eq(ask_error(103, 100, NODE_OP_GROUPS_TOPIC, slice_of(NULL, 0)), 0);
+    ck_assert_int_eq(ask_error(104, 100, NODE_OP_TOPIC_DELETE, deletion("__mesh_groups")), MESH_EINVALID_TOPIC);
+    ck_assert(has_topic("__mesh_groups"));
+    end_coordinator();
+}
+END_TEST
+
 START_TEST(what_was_done_is_done_once)
 {
     begin_coordinator();
@@ -382,6 +397,7 @@ int main(void)
 
     tcase_add_test(tcase, what_was_refused_stays_refused);
     tcase_add_test(tcase, what_was_so_already_is_not_made_so_later);
+    tcase_add_test(tcase, the_topic_of_groups_is_made_once_whoever_asks);
     tcase_add_test(tcase, what_was_done_is_done_once);
     tcase_add_test(tcase, what_leaves_no_id_is_decided_once_too);
     tcase_add_test(tcase, a_copy_of_another_term_is_not_decided);

@@ -7,6 +7,8 @@
 #include "cmd/broker/front/http/metrics_peers.h"
 #include "cmd/broker/front/http/metrics_replicas.h"
 #include "cmd/broker/front/http/metrics_writer.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/coordinator/topic_name.h"
 #include "wire/frame.h"
 
 #include <stddef.h>
@@ -246,7 +248,7 @@ static int build_topic_table(const struct metrics_input *input, struct topic_tab
         const struct metrics_shard *shard = input->set->shards[i];
         for (size_t j = 0; j < shard->topic_count; j++) {
             const struct image_topic *topic = image_find_topic(input->image, &shard->topics[j].topic_id);
-            if (topic != NULL)
+            if (topic != NULL && !topic_name_is_internal(topic->name))
                 table->rows[table->count++] = (struct topic_row){topic->name, shard->topics[j]};
         }
     }
@@ -301,7 +303,7 @@ static void write_broker(struct metrics_writer *writer, const struct metrics_inp
     METRICS_WRITE(writer, "\"} 1\n");
     metrics_single(writer, "mesh_ready", "gauge", "1 when the broker is recovered and serves.", input->is_ready);
     metrics_single(writer, "mesh_brokers", "gauge", "Registered brokers.", (double)image_broker_count(input->image));
-    metrics_single(writer, "mesh_topics", "gauge", "Topics of the mesh.", (double)image_topic_count(input->image));
+    metrics_single(writer, "mesh_topics", "gauge", "Topics of the mesh.", (double)groups_topic_others(input->image));
     metrics_single(writer, "mesh_partitions", "gauge", "Partitions of the mesh.",
            (double)image_partition_count(input->image));
     metrics_single(writer, "mesh_metadata_applied_index", "gauge", "Number of the last metadata record applied.",

@@ -3,6 +3,7 @@
 #include "cmd/broker/front/http/views.h"
 
 #include "base/error.h"
+#include "replication/coordinator/topic_name.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -67,6 +68,16 @@ static size_t upper_bound(const struct image_topic **topics, size_t count, const
     return low;
 }
 
+/* The mesh's own topics are shown by name only. Returns how many are left. */
+static size_t drop_internal(const struct image_topic **topics, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!topic_name_is_internal(topics[i]->name)) topics[kept++] = topics[i];
+    return kept;
+}
+
 int view_topics(const struct image *image, const char *after, uint32_t limit, struct buffer *to)
 {
     const struct image_topic **topics;
@@ -78,6 +89,7 @@ int view_topics(const struct image *image, const char *after, uint32_t limit, st
         json_decref(rows);
         return err;
     }
+    count = drop_internal(topics, count);
     first = upper_bound(topics, count, after);
     end = count - first > limit ? first + limit : count;
     for (size_t i = first; i < end; i++)

@@ -33,7 +33,7 @@ struct spread_line {
 struct spread_group {
     struct map_node node; /* in cells->groups */
     struct spread_line *lines;
-    struct spread_version version, gone; /* of the latest row about it, and of its latest end */
+    struct spread_version version, gone; /* of the latest row about it, and of its latest end, which came before that */
     bool has_row, has_gone;
     enum group_protocol protocol;
     uint32_t generation, reset_epoch, member_count, gone_s;
@@ -65,7 +65,7 @@ static struct slice name_of(const struct spread_group *group)
 
 static bool is_there(const struct spread_group *group)
 {
-    return group->cell_count != 0 || (group->has_row && (!group->has_gone || spread_version_compare(group->version, group->gone) > 0));
+    return group->cell_count != 0 || group->has_row;
 }
 
 static struct spread_version version_of(const struct cell *cell)
@@ -323,6 +323,7 @@ fail:
 static void merge_group(struct spread_group *group, const struct spread_row *row)
 {
     if (group->has_row && spread_version_compare(row->version, group->version) <= 0 && !SPREAD_DEFECT(LAST_HEARD_WINS)) return;
+    if (group->has_gone && spread_version_compare(row->version, group->gone) <= 0) return;
     group->has_row = true;
     group->version = row->version;
     group->protocol = row->protocol;
@@ -366,7 +367,8 @@ static void end_group(struct spread_cells *cells, struct spread_group *group, co
     group->gone = row->version;
     group->gone_s = row->time_s;
     sweep_group(cells, group, is_from_before, group);
-    if (SPREAD_DEFECT(GRAVES_FORGOTTEN)) group->has_gone = group->has_row = false;
+    if (group->has_row && spread_version_compare(group->version, group->gone) <= 0) group->has_row = false;
+    if (SPREAD_DEFECT(GRAVES_FORGOTTEN)) group->has_gone = false;
 }
 
 int spread_cells_merge(struct spread_cells *cells, const struct spread_row *row)
@@ -411,9 +413,8 @@ void spread_cells_purge(struct spread_cells *cells, uint32_t before_s)
 
         next = map_iterate(&cells->groups, node);
         sweep_group(cells, group, is_old_grave, &before_s);
-        if (!group->has_gone || group->gone_s >= before_s) continue;
-        if (is_there(group)) group->has_gone = group->has_row && spread_version_compare(group->version, group->gone) < 0;
-        else if (group->lines == NULL) drop_group(cells, group);
+        if (group->has_gone && group->gone_s < before_s) group->has_gone = false;
+        if (!group->has_row && !group->has_gone && group->lines == NULL) drop_group(cells, group);
     }
 }
 

@@ -42,24 +42,27 @@ void spread_feed_place(struct spread_feed *feed, uint64_t now_ms, uint32_t parti
 int spread_feed_peer_up(struct spread_feed *feed, uint64_t now_ms, const struct uuid *peer); /* MESH_ENOMEM: as if it were not */
 void spread_feed_peer_down(struct spread_feed *feed, uint64_t now_ms, const struct uuid *peer);
 
-/* SUBSCRIBE, UNSUBSCRIBE, ROUND, PIECE and RECOVER; other kinds are the caller's (MESH_EINVAL). What does not fit the time or the sender is dropped.
- * Errors: MESH_EPROTO, MESH_EVERSION, MESH_ENOMEM (told again when asked again, which happens by itself). */
-int spread_feed_receive(struct spread_feed *feed, uint64_t now_ms, const struct uuid *peer, struct slice message);
+/* SUBSCRIBE, UNSUBSCRIBE, ROUND, PIECE and RECOVER; other kinds are the caller's, and nothing happens. What does not fit the time or the sender is dropped.
+ * Errors: MESH_ENOMEM (told again when asked again, which happens by itself). */
+int spread_feed_receive(struct spread_feed *feed, uint64_t now_ms, const struct uuid *peer, const struct spread_message *message);
 
-/* A watched partition: what changed below the high watermark, which was at `from` when this was said last, and is at `to`. is_first: watching has begun,
- * `from` is `to`. has_gap: not all that changed is known; subscribers start over. Errors: MESH_ENOMEM (as has_gap). */
+/* What SPREAD_OUTPUT_SEND asked for did not get onto the link to this peer: what it subscribes to is told from the start. */
+void spread_feed_lost(struct spread_feed *feed, const struct uuid *peer);
+
+/* A watched partition: what changed below the high watermark, which is at `to` now, since this was said last; said only when something did.
+ * is_first: watching has begun, nothing is told. has_gap: not all that changed is known, and subscribers start over. Errors: MESH_ENOMEM (as has_gap). */
 struct spread_round {
     uint32_t partition, epoch;
-    uint64_t from, to;
+    uint64_t to;
     bool is_first, has_gap;
     struct slice rows;
 };
 int spread_feed_round(struct spread_feed *feed, const struct spread_round *round);
 
-/* The answer to SPREAD_OUTPUT_WALK. Errors: MESH_ENOMEM (the walk begins anew). */
-int spread_feed_walked(struct spread_feed *feed, uint32_t partition, uint32_t walk, struct slice rows, bool is_last);
+/* The answer to SPREAD_OUTPUT_WALK. Errors: MESH_ENOMEM (the walk begins anew with the next tick). */
+int spread_feed_walked(struct spread_feed *feed, uint64_t now_ms, uint32_t partition, uint32_t walk, struct slice rows, bool is_last);
 
-void spread_feed_tick(struct spread_feed *feed, uint64_t now_ms, uint32_t wall_s);
+void spread_feed_tick(struct spread_feed *feed, uint64_t now_ms);
 /* When a tick is due: UINT64_MAX while nothing waits and nothing is behind. */
 uint64_t spread_feed_due_ms(const struct spread_feed *feed);
 
@@ -68,7 +71,7 @@ uint64_t spread_feed_due_ms(const struct spread_feed *feed);
 enum spread_output_kind {
     SPREAD_OUTPUT_SEND,  /* `bytes` to `peer` */
     SPREAD_OUTPUT_LINK,  /* a link to `peer` is wanted (is_on), or no more */
-    SPREAD_OUTPUT_WATCH, /* rounds of `partition`, led in `epoch`, are wanted (is_on), or no more */
+    SPREAD_OUTPUT_WATCH, /* rounds of `partition`, led in `epoch`, are wanted (is_on), or no more; leadership ends it by itself */
     SPREAD_OUTPUT_WALK,  /* the next piece of all that `partition` has below its high watermark. is_on: the first of walk number `walk` */
 };
 
@@ -87,6 +90,9 @@ bool spread_feed_next_output(struct spread_feed *feed, uint64_t now_ms, struct s
 
 /* What was heard of a partition; NULL: nothing. It outlives its leader, and is replaced once the next one has told all. */
 const struct spread_cells *spread_feed_cells(const struct spread_feed *feed, uint32_t partition);
+
+/* This broker's replica has it all, or it was written into it: what was heard is of no more use. */
+void spread_feed_forget(struct spread_feed *feed, uint32_t partition);
 
 /* How old that may be at most, as far as can be known here. UINT64_MAX: nothing was heard. */
 uint64_t spread_feed_age_ms(const struct spread_feed *feed, uint64_t now_ms, uint32_t partition);

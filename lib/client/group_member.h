@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONSUMER_MEMBER_CELLS_MAX   20000      /* in one request; what is more goes with the next */
+#define CONSUMER_MEMBER_CELLS_MAX   100000     /* in one request, as brokers take; what is more goes with the next */
 #define CONSUMER_MEMBER_OFFSET_NONE UINT64_MAX /* nothing was committed */
 #define CONSUMER_MEMBER_NEVER       UINT64_MAX /* no deadline */
 
@@ -65,7 +65,7 @@ struct consumer_member_request {
     uint32_t epoch;      /* of the leader, as last heard; 0: not known (JOIN and WORK only) */
     uint32_t generation;
     uint32_t timeout_ms; /* unanswered for so long it is to be answered with MESH_ETIMEDOUT */
-    const struct consumer_member_cell *cells; /* borrowed until it is answered */
+    const struct consumer_member_cell *cells; /* borrowed until the next call: encode them at once */
     size_t cell_count;
 };
 

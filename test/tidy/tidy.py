@@ -40,7 +40,7 @@ OURS = re.compile(r"^(base|wire|kafka|crypto|client|mesh|segment|gossip|replicat
 # Cores decide; they touch no socket, file, clock, random source or log.
 CORES = {
     "libmesh_partition.a", "libmesh_coordinator.a", "libmesh_metadata.a", "libmesh_wire.a", "libmesh_kafka.a", "libmesh_crypto.a", "libmesh_gossip.a",
-    "libmesh_consensus_base.a", "libmesh_consensus.a", "libmesh_founding.a", "libmesh_recover.a", "libmesh_groups.a", "libmesh_spread.a",
+    "libmesh_consensus_base.a", "libmesh_consensus.a", "libmesh_founding.a", "libmesh_recover.a", "libmesh_groups.a", "libmesh_spread.a", "libmesh_member.a",
 }
 FORBIDDEN_IN_CORES = re.compile(
     r"^(ev_.*|read|write|pread|pwrite|pwritev.*|preadv.*|open|openat|close|socket|send|sendmsg|recv|recvmsg|connect|accept4?|"

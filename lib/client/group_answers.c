@@ -7,7 +7,7 @@
 
 static const struct backoff member_backoff = {40, 500};
 
-void member_fail(struct consumer_member *member, int error)
+static void fail(struct consumer_member *member, int error)
 {
     member_drop_all(member);
     member->is_joined = false;
@@ -21,7 +21,7 @@ static void forget_membership(struct consumer_member *member)
     member_drop_all(member);
     member->is_joined = member->must_sync = member->wants_work = member->is_waiting = false;
     member->generation = member->worked_generation = 0;
-    member->lease_until_ms = 0;
+    member->lease_until_ms = member->informed_ms = 0;
     member_new_id(member);
 }
 
@@ -37,6 +37,12 @@ static void extend_lease(struct consumer_member *member, uint64_t sent_ms, uint3
 
     if (until_ms < proof_age_ms || until_ms - proof_age_ms <= member->lease_until_ms) return;
     member->lease_until_ms = until_ms - proof_age_ms;
+}
+
+/* What the leader asked for before sent_ms is known: it told all, or that there is nothing new. */
+static void note_informed(struct consumer_member *member, uint64_t sent_ms)
+{
+    if (sent_ms > member->informed_ms) member->informed_ms = sent_ms;
 }
 
 /* Answers may pass one another, and come from a leader of before: what is older is not learned. */
@@ -122,6 +128,7 @@ static int on_work(struct consumer_member *member, uint64_t now_ms, const struct
     }
     drop_unseen(member);
     member->must_sync = member->wants_work = false;
+    note_informed(member, member->sent_ms);
     member->worked_generation = answer->generation;
     member->worked_ms = now_ms;
     return 0;
@@ -237,14 +244,14 @@ static void on_error(struct consumer_member *member, uint64_t now_ms, const stru
         return;
     }
     if (is_final(member, error)) {
-        member_fail(member, error);
+        fail(member, error);
         return;
     }
     try_later(member, now_ms);
     if (error == MESH_EUNKNOWN_MEMBER) forget_membership(member);
     if (error == MESH_ESTALE_GENERATION) member->must_sync = true;
-    /* Another leads by now. Who, any answer tells: the next request asks, and nothing is changed by a guess. */
-    if (error == MESH_ESTALE_EPOCH) member->epoch = answer->epoch > member->epoch ? answer->epoch : 0;
+    /* Another leads by now. Where the answer does not say in which epoch, a heartbeat asks; a leader of before says nothing new. */
+    if (error == MESH_ESTALE_EPOCH && (answer->epoch > member->epoch || answer->epoch == 0)) member->epoch = answer->epoch;
 }
 
 void consumer_member_answered(struct consumer_member *member, uint64_t now_ms, uint64_t sequence, const struct consumer_member_answer *answer)
@@ -261,6 +268,7 @@ void consumer_member_answered(struct consumer_member *member, uint64_t now_ms, u
         member->asked[i]->is_sent = false;
     }
     member->cell_count = 0;
+    member_finish_tickets(member);
 }
 
 void consumer_member_heard(struct consumer_member *member, uint64_t now_ms, uint64_t sent_ms, struct slice id, const struct consumer_member_answer *answer)
@@ -269,7 +277,10 @@ void consumer_member_heard(struct consumer_member *member, uint64_t now_ms, uint
     if (answer->error == 0) {
         learn(member, answer);
         extend_lease(member, sent_ms, answer->proof_age_ms);
-        if (is_worth_asking(member, now_ms, answer)) member->wants_work = true;
+        if (is_worth_asking(member, now_ms, answer))
+            member->wants_work = true;
+        else if (!answer->has_work)
+            note_informed(member, sent_ms);
         return;
     }
     /* Perhaps it was a leader of before that does not know the member: only an answer to a request decides. */

@@ -50,17 +50,24 @@ void consumer_member_free(struct consumer_member *member)
 
 /* ---- which request is next ---- */
 
+/* Something that was let go is to be committed before it is released. What else is dirty waits: it gets dirty again all the time. */
+static bool is_letting_go_dirty(const struct consumer_member *member)
+{
+    list_for_each(node, &member->parts[PART_LETTING_GO])
+        if (container_of(node, struct part, node)->is_dirty) return true;
+    return false;
+}
+
 static bool is_commit_wanted(struct consumer_member *member, uint64_t now_ms)
 {
     if (member->dirty_count == 0) return false;
-    if (member->ticket > member->done_ticket || member->is_leaving || member->counts[PART_LETTING_GO] > 0) return true;
+    if (member->ticket > member->done_ticket || member->is_leaving || is_letting_go_dirty(member)) return true;
     if (member->terms.commit_interval_ms == 0) return false;
     if (member->commit_due_ms == 0) member->commit_due_ms = now_ms + member->terms.commit_interval_ms;
     return now_ms >= member->commit_due_ms;
 }
 
-/* Tickets for which there is nothing to send. */
-static void finish_tickets(struct consumer_member *member)
+void member_finish_tickets(struct consumer_member *member)
 {
     if (member->ticket == member->done_ticket || member->dirty_count > 0 || member->is_under_way) return;
     member->done_ticket = member->ticket;
@@ -71,15 +78,17 @@ static void finish_tickets(struct consumer_member *member)
 /* False: nothing is to be sent. In order: to be a member; to know where one stands; to commit before anything is released; then the rest. */
 static bool choose(struct consumer_member *member, uint64_t now_ms, enum consumer_member_request_kind *ret_kind)
 {
-    finish_tickets(member);
+    member_finish_tickets(member);
     if (member->is_leaving && !member->is_joined) {
         member->end = MEMBER_LEFT_DONE;
         return false;
     }
-    if (!member->is_joined || member->wants_join)
+    if (!member->is_joined)
         *ret_kind = CONSUMER_MEMBER_JOIN;
     else if (member->epoch == 0 || member->must_sync)
         *ret_kind = CONSUMER_MEMBER_WORK;
+    else if (member->wants_join)
+        *ret_kind = CONSUMER_MEMBER_JOIN;
     else if (is_commit_wanted(member, now_ms))
         *ret_kind = CONSUMER_MEMBER_COMMIT;
     else if (member->is_leaving && (member->leaves_for_good || !member->terms.is_static))
@@ -218,7 +227,7 @@ uint64_t consumer_member_deadline_ms(const struct consumer_member *member)
 uint64_t consumer_member_commit(struct consumer_member *member)
 {
     member->ticket++;
-    finish_tickets(member);
+    member_finish_tickets(member);
     return member->ticket;
 }
 
@@ -244,7 +253,8 @@ void consumer_member_leave(struct consumer_member *member, bool for_good)
 
 bool consumer_member_may_handle(const struct consumer_member *member, uint64_t now_ms)
 {
-    return member->is_joined && member->end == 0 && now_ms < member->lease_until_ms;
+    return member->is_joined && member->end == 0 && now_ms < member->lease_until_ms &&
+           now_ms < member->informed_ms + (uint64_t)member->terms.processing_limit_ms * 9 / 10;
 }
 
 struct consumer_member_view consumer_member_view(const struct consumer_member *member)

@@ -12,7 +12,9 @@
  *
  * **The lease.** An answer proves that nobody else was given what is claimed here before the request was sent (less what the answer's proof is old), plus
  * the session. After nine tenths of it nothing more may be handed out (consumer_member_may_handle()) until another answer has come: the leader
- * may have given everything away. What was claimed is kept meanwhile, for it may turn out that nothing was. Owned by one thread. */
+ * may have given everything away. What was claimed is kept meanwhile, for it may turn out that nothing was. And what is asked back is taken away after the
+ * limit that the member has declared: so nothing may be handed out, either, when it is unknown for nine tenths of that what is asked back. Owned by one
+ * thread. */
 #ifndef CLIENT_GROUP_MEMBER_H
 #define CLIENT_GROUP_MEMBER_H
 
@@ -29,6 +31,7 @@
 
 struct consumer_member_terms {
     uint32_t session_timeout_ms;
+    uint32_t processing_limit_ms; /* what is asked back is taken away after so long */
     uint32_t commit_interval_ms; /* what was stored is committed so often; 0: only when asked */
     bool is_static;              /* it has an instance name: closing does not leave, its next life takes over */
 };

@@ -50,6 +50,7 @@ struct consumer_member {
     bool is_leaving, leaves_for_good;
     uint32_t epoch, generation, worked_generation, heartbeat_ms;
     uint64_t worked_ms, lease_until_ms;
+    uint64_t informed_ms; /* what was asked back before is known */
     uint64_t sequence;
     uint32_t failures;
     uint64_t retry_ms; /* nothing is sent before */
@@ -93,9 +94,9 @@ void part_may_stay(struct consumer_member *member, struct part *part);
 void part_refused(struct consumer_member *member, struct part *part, int error);
 void part_clean(struct consumer_member *member, struct part *part); /* what is stored is acknowledged, or given up */
 
-/* ---- group_answers.c ---- */
+/* ---- group_member.c ---- */
 
 void member_new_id(struct consumer_member *member);
-void member_fail(struct consumer_member *member, int error);
+void member_finish_tickets(struct consumer_member *member); /* those for which there is nothing to send */
 
 #endif

@@ -67,7 +67,7 @@ int feed_block_new(const struct spread_message *message, struct feed_block **ret
         if (block == NULL) err = MESH_ENOMEM;
     }
     if (err == 0) {
-        block->to = message->to;
+        block->from = block->to = block->number = 0;
         block->size = bytes.size;
         memcpy(block->data, bytes.data, bytes.size);
         list_init(&block->node);

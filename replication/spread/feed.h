@@ -50,11 +50,12 @@ int spread_feed_receive(struct spread_feed *feed, uint64_t now_ms, const struct 
 void spread_feed_lost(struct spread_feed *feed, const struct uuid *peer);
 
 /* A watched partition: what changed below the high watermark, which is at `to` now, since this was said last; said only when something did.
- * is_first: watching has begun, nothing is told. has_gap: not all that changed is known, and subscribers start over. Errors: MESH_ENOMEM (as has_gap). */
+ * is_first: watching has begun, nothing is told. is_part: the rest of this round follows (a message has its limits), and `to` comes with the last part.
+ * has_gap: not all that changed is known, and subscribers start over. Errors: MESH_ENOMEM (as has_gap). */
 struct spread_round {
     uint32_t partition, epoch;
     uint64_t to;
-    bool is_first, has_gap;
+    bool is_first, is_part, has_gap;
     struct slice rows;
 };
 int spread_feed_round(struct spread_feed *feed, const struct spread_round *round);

@@ -76,6 +76,7 @@ static void settle(struct spread_feed *feed, uint64_t now_ms, struct feed_hearer
 {
     hear->phase = FEED_FOLLOWING;
     hear->has_position = true;
+    hear->parts = hear->position_epoch == epoch && hear->position == position ? hear->parts : 0;
     hear->position_epoch = epoch;
     hear->position = position;
     hear->heard_ms = now_ms;
@@ -125,13 +126,20 @@ static int hear_piece(struct spread_feed *feed, uint64_t now_ms, uint32_t partit
     return 0;
 }
 
+/* Does it begin where this broker is, or before? The later parts of a round are of use only behind the earlier ones. */
+static bool is_next(const struct feed_hearer *hear, const struct spread_message *message)
+{
+    if (!hear->has_position || hear->position_epoch != message->epoch || message->from > hear->position) return false;
+    if (message->from == hear->position) return message->piece <= hear->parts;
+    return message->piece == 0 || message->to <= hear->position;
+}
+
 static int hear_round(struct spread_feed *feed, uint64_t now_ms, uint32_t partition, const struct spread_message *message)
 {
     struct feed_hearer *hear = &feed->partitions[partition].hear;
-    bool is_next = hear->has_position && hear->position_epoch == message->epoch && message->from <= hear->position;
 
     if (hear->incoming != NULL) return 0; /* a walk has begun: what it does not tell comes after it */
-    if (!is_next && !(SPREAD_DEFECT(GAPS_PASSED_OVER) && hear->cells != NULL)) {
+    if (!is_next(hear, message) && !(SPREAD_DEFECT(GAPS_PASSED_OVER) && hear->cells != NULL)) {
         if (hear->phase == FEED_FOLLOWING) hear_ask(feed, partition);
         return 0;
     }
@@ -144,6 +152,7 @@ static int hear_round(struct spread_feed *feed, uint64_t now_ms, uint32_t partit
     }
     feed->stats.rounds_heard++;
     settle(feed, now_ms, hear, message->epoch, message->to);
+    if (message->from == message->to && message->rows.size != 0 && message->piece == hear->parts) hear->parts++;
     return 0;
 }
 

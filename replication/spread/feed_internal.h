@@ -9,7 +9,7 @@
 /* A message as it is sent. */
 struct feed_block {
     struct list_node node;
-    uint64_t to; /* ROUND */
+    uint64_t from, to, number; /* ROUND; numbers are this teller's */
     size_t size;
     uint8_t data[];
 };
@@ -28,10 +28,10 @@ struct feed_peer {
 struct feed_subscriber {
     struct list_node node;
     struct feed_peer *peer;
-    bool is_walking;      /* it is told everything, and is at `piece`; else what changes, and is at `position` */
-    bool is_to_be_greeted; /* so that it knows it was heard */
+    bool is_walking;       /* it is told everything, and is at `piece`; else what changes, from round `next` on */
+    bool is_to_be_greeted; /* so that it knows it was heard, at `position` */
     uint32_t piece;
-    uint64_t position;
+    uint64_t next, position;
 };
 
 /* A partition that this broker leads. */
@@ -40,10 +40,11 @@ struct feed_teller {
     bool is_watch_asked, is_ready; /* ready: rounds come */
     struct list_node ring;         /* rounds from `start` to `at` */
     size_t ring_bytes;
-    uint64_t start, at;
+    uint64_t start, at, next_number;
+    uint32_t parts; /* of the round that begins at `at` */
     struct list_node pieces; /* of the walk */
     uint32_t walk, piece_count;
-    uint64_t walk_at, walk_used_ms;
+    uint64_t walk_at, walk_number, walk_used_ms;
     bool has_walk, is_walk_asked, is_walk_complete, is_walk_broken;
 };
 
@@ -61,6 +62,7 @@ struct feed_hearer {
     struct feed_peer *leader; /* NULL: none */
     bool has_position;
     uint32_t position_epoch, next_piece, newest_s, purged_s;
+    uint32_t parts; /* of the round that begins at `position`: heard */
     uint64_t position, asked_ms, heard_ms;
     struct spread_cells *cells, *incoming; /* owned; NULL: nothing */
 };

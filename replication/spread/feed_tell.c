@@ -68,6 +68,16 @@ static void restart_walk(struct feed_teller *tell)
     }
 }
 
+/* Of the first round that begins at `position` or behind it. */
+static uint64_t number_from(const struct feed_teller *tell, uint64_t position)
+{
+    list_for_each(node, &tell->ring) {
+        const struct feed_block *block = container_of(node, struct feed_block, node);
+        if (block->from >= position) return block->number;
+    }
+    return tell->next_number;
+}
+
 int tell_subscribe(struct spread_feed *feed, uint32_t partition, struct feed_peer *peer, const struct spread_message *message)
 {
     struct feed_partition *at = &feed->partitions[partition];
@@ -85,6 +95,7 @@ int tell_subscribe(struct spread_feed *feed, uint32_t partition, struct feed_pee
     start_over(subscriber);
     if (tell->is_ready && message->has_position && tell->start <= message->to && message->to <= tell->at) {
         subscriber->is_walking = false;
+        subscriber->next = number_from(tell, message->to);
         subscriber->position = message->to;
         subscriber->is_to_be_greeted = true;
     }
@@ -117,6 +128,7 @@ static void begin_ring(struct spread_feed *feed, struct feed_teller *tell, uint6
     free_blocks(&tell->ring);
     tell->ring_bytes = 0;
     tell->start = tell->at = at;
+    tell->parts = 0;
     list_for_each(node, &tell->subscribers) {
         struct feed_subscriber *subscriber = container_of(node, struct feed_subscriber, node);
         if (!subscriber->is_walking) feed->stats.starts_over++;
@@ -130,31 +142,33 @@ static void shorten_ring(struct spread_feed *feed, struct feed_teller *tell)
     while (tell->ring_bytes > feed->options.ring_bytes_max && tell->ring.next->next != &tell->ring) {
         struct feed_block *block = container_of(list_pop_front(&tell->ring), struct feed_block, node);
         tell->ring_bytes -= block->size;
-        tell->start = block->to;
+        tell->start = block->from == block->to ? block->to + 1 : block->to; /* a part: who is there has not all of the round */
         free(block);
     }
     list_for_each(node, &tell->subscribers) {
         struct feed_subscriber *subscriber = container_of(node, struct feed_subscriber, node);
-        if (subscriber->is_walking || subscriber->position >= tell->start) continue;
+        if (subscriber->is_walking || subscriber->next >= container_of(tell->ring.next, struct feed_block, node)->number) continue;
         feed->stats.starts_over++;
         start_over(subscriber);
     }
-    if (tell->has_walk && tell->walk_at < tell->start) restart_walk(tell);
+    if (tell->has_walk && tell->walk_number < container_of(tell->ring.next, struct feed_block, node)->number) restart_walk(tell);
 }
 
 int spread_feed_round(struct spread_feed *feed, const struct spread_round *round)
 {
     struct feed_partition *at = &feed->partitions[round->partition];
     struct feed_teller *tell = &at->tell;
-    struct spread_message message = {.kind = SPREAD_ROUND, .partition = round->partition, .epoch = round->epoch, .from = tell->at, .to = round->to,
-                                     .rows = round->rows};
+    uint64_t to = round->is_part ? tell->at : round->to;
+    struct spread_message message = {.kind = SPREAD_ROUND, .partition = round->partition, .epoch = round->epoch, .from = tell->at, .to = to,
+                                     .piece = tell->parts, .rows = round->rows};
     struct feed_block *block;
     int err;
 
     if (at->role != SPREAD_LED || at->epoch != round->epoch || !tell->is_watch_asked) return 0;
     if (!tell->is_ready && !round->is_first) return 0; /* of an earlier watch */
+    if (round->is_part && round->rows.size == 0) return 0;
     feed_touch(feed, round->partition);
-    if (round->is_first || round->has_gap || round->to < tell->at) {
+    if (round->is_first || round->has_gap || to < tell->at) {
         tell->is_ready = true;
         begin_ring(feed, tell, round->to);
         return 0;
@@ -164,10 +178,13 @@ int spread_feed_round(struct spread_feed *feed, const struct spread_round *round
         begin_ring(feed, tell, round->to);
         return err;
     }
-    block->to = round->to;
+    block->from = tell->at;
+    block->to = to;
+    block->number = tell->next_number++;
     list_push_back(&tell->ring, &block->node);
     tell->ring_bytes += block->size;
-    tell->at = round->to;
+    tell->at = to;
+    tell->parts = round->is_part ? tell->parts + 1 : 0;
     shorten_ring(feed, tell);
     return 0;
 }
@@ -238,7 +255,7 @@ static bool send_piece(struct spread_feed *feed, uint64_t now_ms, struct feed_te
     subscriber->piece++;
     if (tell->is_walk_complete && subscriber->piece == tell->piece_count) {
         subscriber->is_walking = false;
-        subscriber->position = tell->walk_at;
+        subscriber->next = tell->walk_number;
     }
     return true;
 }
@@ -247,10 +264,10 @@ static bool send_round(struct spread_feed *feed, struct feed_teller *tell, struc
 {
     list_for_each(node, &tell->ring) {
         const struct feed_block *block = container_of(node, struct feed_block, node);
-        if (block->to <= subscriber->position) continue;
+        if (block->number < subscriber->next) continue;
         send_block(feed, subscriber, block, ret_output);
         feed->stats.rounds_told++;
-        subscriber->position = block->to;
+        subscriber->next = block->number + 1;
         subscriber->is_to_be_greeted = false;
         return true;
     }
@@ -301,6 +318,7 @@ static bool ask_walk(struct spread_feed *feed, uint32_t partition, struct spread
         tell->has_walk = true;
         tell->walk++;
         tell->walk_at = tell->at;
+        tell->walk_number = tell->next_number;
     }
     tell->is_walk_asked = true;
     ret_output->walk = tell->walk;

@@ -225,6 +225,7 @@ int spread_message_encode(const struct spread_message *message, struct buffer *t
     } else if (message->kind == SPREAD_ROUND) {
         codec_put_varint(&writer, message->from);
         codec_put_varint(&writer, message->to - message->from);
+        codec_put_varint(&writer, message->piece);
     } else if (message->kind == SPREAD_PIECE || message->kind == SPREAD_RECOVERED) {
         codec_put_varint(&writer, message->piece);
         codec_put_varint(&writer, message->is_last);
@@ -248,6 +249,7 @@ static void get_fields(struct codec_reader *reader, struct spread_message *messa
     } else if (message->kind == SPREAD_ROUND) {
         message->from = codec_get_varint(reader);
         message->to = message->from + codec_get_bounded(reader, UINT64_MAX - message->from);
+        message->piece = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
     } else if (message->kind == SPREAD_PIECE || message->kind == SPREAD_RECOVERED) {
         message->piece = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
         message->is_last = codec_get_bounded(reader, 1) != 0;

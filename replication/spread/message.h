@@ -105,7 +105,7 @@ bool spread_ends_next(struct spread_ends_reader *reader, struct spread_end *ret_
 enum spread_message_kind {
     SPREAD_SUBSCRIBE = 1, /* to the leader of a group partition: tell me of it from here on */
     SPREAD_UNSUBSCRIBE,
-    SPREAD_ROUND,     /* what changed between two places of the log */
+    SPREAD_ROUND,     /* what changed between two places of the log, or a part of it, where both are the first */
     SPREAD_PIECE,     /* of all that there is: pieces 0, 1, ... of one walk, the last one is marked */
     SPREAD_RECOVER,   /* every replica was lost: what have you heard? */
     SPREAD_RECOVERED, /* pieces likewise, of what a broker had heard */
@@ -119,7 +119,7 @@ struct spread_message {
     uint32_t epoch;      /* of its leader, as the sender knows it */
     bool has_position;   /* SUBSCRIBE: everything below `to` is known from this epoch's leader */
     uint64_t from, to;   /* ROUND: places. PIECE: `to` is where its rounds go on. SUBSCRIBE: `to` */
-    uint32_t piece;      /* PIECE, RECOVERED: its number */
+    uint32_t piece;      /* PIECE, RECOVERED: its number. ROUND: parts of it that came before */
     bool is_last;        /* PIECE, RECOVERED */
     uint64_t age_ms;     /* RECOVERED: since the sender was told last */
     struct slice rows;   /* ROUND, PIECE, RECOVERED; ENDS: ends */

@@ -155,9 +155,11 @@ void rig_round(struct rig *rig, uint32_t partition)
     struct rig_partition *at = &rig->partitions[partition];
     struct spread_round round = {.partition = partition, .epoch = at->epoch, .to = at->lsn, .rows = buffer_slice(&at->rows)};
 
-    if (at->is_watched && at->has_changed) {
+    if (at->is_watched && (at->has_changed || at->is_parted)) {
         MESH_ASSERT(at->writer.writer.error == 0);
         round.has_gap = random_below(&rig->random, 50) == 0;
+        round.is_part = !round.has_gap && random_below(&rig->random, 3) == 0;
+        at->is_parted = round.is_part;
         MESH_ASSERT(spread_feed_round(rig->nodes[at->leader].feed, &round) == 0);
     }
     buffer_clear(&at->rows);
@@ -200,6 +202,7 @@ static void rig_watch(struct rig *rig, uint32_t partition, bool is_on)
     struct spread_round round = {.partition = partition, .epoch = at->epoch, .to = at->lsn, .is_first = true};
 
     at->is_watched = is_on;
+    at->is_parted = false;
     if (!is_on) return;
     buffer_clear(&at->rows);
     at->writer = spread_rows_write(&at->rows);
@@ -251,7 +254,7 @@ void rig_lead(struct rig *rig, uint32_t partition, uint32_t leader)
 
     at->leader = leader;
     at->epoch++;
-    at->is_watched = at->is_walking = false;
+    at->is_watched = at->is_walking = at->is_parted = false;
     rig_place(rig, partition);
 }
 

@@ -29,7 +29,7 @@ struct rig_partition {
     struct spread_rows_writer writer;
     uint32_t leader, epoch;
     uint64_t lsn;
-    bool is_watched, is_walking, has_changed;
+    bool is_watched, is_walking, has_changed, is_parted;
     uint32_t walk, piece;
     bool is_held[RIG_NODES];
 };

@@ -37,7 +37,7 @@ static const struct {
     {"subscribe", {.kind = SPREAD_SUBSCRIBE, .partition = 63, .epoch = 9}},
     {"subscribe from", {.kind = SPREAD_SUBSCRIBE, .partition = 0, .epoch = INT32_MAX, .has_position = true, .to = 1234567890123}},
     {"unsubscribe", {.kind = SPREAD_UNSUBSCRIBE, .partition = 1, .epoch = 2}},
-    {"round", {.kind = SPREAD_ROUND, .partition = 5, .epoch = 7, .from = 1000, .to = 1002}},
+    {"round", {.kind = SPREAD_ROUND, .partition = 5, .epoch = 7, .from = 1000, .to = 1002, .piece = 1}},
     {"piece", {.kind = SPREAD_PIECE, .partition = 5, .epoch = 7, .piece = 3, .to = UINT64_MAX}},
     {"last piece", {.kind = SPREAD_PIECE, .partition = 5, .epoch = 7, .piece = 4, .is_last = true, .to = 1000}},
     {"recover", {.kind = SPREAD_RECOVER, .partition = 5, .epoch = 8}},

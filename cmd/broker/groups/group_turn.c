@@ -127,7 +127,7 @@ static void fail(struct group_part *part, const struct group_facts *facts, int e
 
 bool group_part_wants_log(struct group_part *part, const struct group_facts *facts, uint64_t *ret_from)
 {
-    if (part->phase == GROUP_PART_STOPPED || part->lead != NULL) return false;
+    if (part->phase == GROUP_PART_STOPPED || part->lead != NULL || facts->is_cutting) return false;
     if (part->retry_ms != 0 && facts->now_ms < part->retry_ms) return false;
     /* The log was emptied, or gave up what is not read yet. */
     if (part->state != NULL && (part->applied < facts->log_start || part->applied > facts->log_end)) drop_state(part);

@@ -1,6 +1,8 @@
 /* replicas/follow.c - the shards of other brokers that replicas here follow: a stream to each, and what comes of it. */
 #include "cmd/broker/replicas/replicas_internal.h"
 
+#include "cmd/broker/groups/groups.h"
+
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -51,6 +53,7 @@ static void append(struct follow *follow, const struct sink_event *event, int *r
     shard->appended++;
     shard->replicas.counts.received_bytes += event->batch.size;
     sink_taken(&follow->sink);
+    groups_stirred(shard, partition);
 }
 
 static void tell_damage(struct follow *follow, const struct sink_event *event)

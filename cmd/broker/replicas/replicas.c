@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/groups/groups.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "segment/healing.h"
@@ -226,6 +227,7 @@ static void on_cut(void *user, int error)
     if (error == 0) {
         shard_partition_positions(partition, &positions);
         replica_cut_done(&partition->replica, &positions);
+        groups_stirred(container_of(partition->replica.board, struct replicas, board)->shard, partition);
     } else {
         log_error("a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
                   partition->number, mesh_strerror(error));
@@ -240,6 +242,7 @@ static void cut(struct shard *shard, struct shard_partition *partition)
     uint64_t records;
     int err;
 
+    groups_cut(shard, partition);
     replica_get_cut(&partition->replica, &what);
     records = now->log_end - (what.is_reset ? now->log_start : what.offset);
     partition->cut_count++;
@@ -270,6 +273,7 @@ static void committed(struct shard *shard, struct shard_partition *partition)
     if (!list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     compare_want(shard, partition);
     produce_acknowledge_committed(shard, partition);
+    groups_committed(shard, partition);
 }
 
 static void run_todo(struct shard *shard, struct shard_partition *partition, uint32_t todo)
@@ -278,11 +282,14 @@ static void run_todo(struct shard *shard, struct shard_partition *partition, uin
 
     produce_acknowledge_committed(shard, partition); /* before anybody is refused */
     if ((todo & REPLICA_TODO_LED) != 0) {
+        groups_ceased(shard, partition);
         produce_refuse_waiting(shard, partition, MESH_EUNCOMMITTED);
         fetch_wake(shard, &partition->waiters);
     }
-    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(replica))
+    if ((todo & REPLICA_TODO_BELOW_MIN) != 0 && replica_leads(replica)) {
+        groups_below_min(shard, partition);
         produce_refuse_waiting(shard, partition, MESH_EUNCOMMITTED);
+    }
     if ((todo & REPLICA_TODO_CUT) != 0 && replica->is_cutting) cut(shard, partition);
     if ((todo & REPLICA_TODO_EPOCH_START) != 0 && replica_leads(replica) && replica->partition.is_starting && !replica->is_cutting)
         begin_epoch(shard, partition);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/groups/groups.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "replication/coordinator/topic_name.h"
@@ -121,6 +122,7 @@ static int partition_open_log(struct shard *shard, struct shard_partition *parti
     replica_init(&partition->replica, &shard->replicas.board, shard->broker->node_id, &config, &positions, plog_high_watermark(partition->plog));
     list_push_back(&partition->topic->partitions, &partition->link);
     partition->topic->metrics.partition_count++;
+    groups_opened(shard, partition);
     replicas_assign(shard, partition);
     return 0;
 }
@@ -233,6 +235,7 @@ void shard_partition_release(struct shard_partition *partition)
 /* Takes the partition out of every table. Whoever still waits for it finds plog == NULL. */
 static void partition_detach(struct shard *shard, struct shard_partition *partition)
 {
+    groups_closing(shard, partition);
     replicas_forget(shard, partition);
     map_remove(&shard->partitions, &partition->node);
     list_remove(&partition->link);
@@ -328,6 +331,7 @@ void shard_install_image(struct shard *shard, const struct image *image)
         }
     }
     replicas_install_image(shard);
+    groups_image(shard);
 }
 
 /* ---- positions ---- */
@@ -360,6 +364,7 @@ void shard_on_plog_change(void *user, struct plog *plog)
     shard_partition_positions(partition, &positions);
     replica_set_positions(&partition->replica, &positions);
     heal_look(shard, partition);
+    groups_stirred(shard, partition);
     if (partition->has_cold_readers && !list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     partition->has_cold_readers = false;
 }

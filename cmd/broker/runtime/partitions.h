@@ -39,6 +39,7 @@ struct shard_partition {
     struct list_node compare_link; /* replicas/compare.c */
     uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
+    struct group_replica *group; /* groups/; NULL: it is no group partition */
     struct ack_queue acks;                  /* that wait for the high watermark */
     struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */
     struct replica replica;

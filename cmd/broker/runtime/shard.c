@@ -55,6 +55,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     if (sync_queue_new(&shard->sync_queue) != 0) shard->sync_queue = NULL; /* the lane does all */
     shard_turn_init(shard);
     replicas_init(shard);
+    groups_init(shard);
     err = lobby_open(shard);
     if (err != 0) goto fail;
     err = store_open(store_options, &shard->store);
@@ -91,6 +92,7 @@ static void on_abandon(struct mail *mail)
 {
     struct shard_stop *stop = container_of(mail, struct shard_stop, mail);
 
+    groups_stop(stop->shard); /* while there is somebody to take the answers */
     stop->shard->is_finished = true;
 }
 
@@ -127,6 +129,7 @@ void shard_free(struct shard *shard)
     shard_halt(shard);
     if (shard->loop != NULL) connections_deinit(shard);
     complete_jobs(shard);
+    groups_deinit(shard);
     replicas_deinit(shard);
     shard_partitions_deinit(shard);
     store_close(shard->store);

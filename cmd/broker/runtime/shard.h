@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/front/connections.h"
+#include "cmd/broker/groups/groups.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "cmd/broker/runtime/ack_queue.h"
 #include "cmd/broker/runtime/metrics.h"
@@ -55,6 +56,7 @@ struct shard {
     struct ack_queue acks_synced, acks_written;
     struct list_node acks_committing, acks_resting; /* partitions; partitions.h */
     struct replicas replicas;
+    struct shard_groups groups;
     struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
     struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
 

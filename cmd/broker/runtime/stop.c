@@ -42,6 +42,7 @@ void shard_stop_drain(struct mail *mail)
     struct shard *shard = stop->shard;
 
     shard->is_draining = true;
+    groups_stop(shard);
     replicas_stop(shard); /* leadership was handed over before; what is not committed by now stays unknown */
     store_drain(shard->store);
     ev_timer_init(&shard->farewell, stop_on_farewell, FAREWELL_SECONDS, 0.);
@@ -78,6 +79,7 @@ void shard_stop_give_up(struct mail *mail)
     if (!has_cause && shard->connections.pending > 0)
         log_error("requests are not answered shard=%u count=%llu", shard->index,
                   (unsigned long long)shard->connections.pending);
+    groups_stop(shard);
     if (!shard->is_drained) shard->drain_error = MESH_ETIMEDOUT;
     shard->is_finished = true;
 }

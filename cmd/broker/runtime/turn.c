@@ -238,6 +238,7 @@ static void turn_end(struct shard *shard)
     produce_retry_remote(shard);
     connections_resume(shard);
     replicas_run(shard);
+    groups_run(shard);
     if (shard->is_store_full) connections_relieve(shard);
     was_store_full = shard->is_store_full;
     shard->is_store_full = false;

@@ -1,0 +1,137 @@
+/* groups/requests.c - requests to group partitions that this shard leads. */
+#include "cmd/broker/groups/groups_internal.h"
+
+static void end(struct group_request *request, int error)
+{
+    struct shard_partition *partition = request->partition;
+
+    if (error != 0) request->shard->groups.counts.refused++;
+    request->done(request, error);
+    if (partition != NULL) shard_partition_release(partition);
+}
+
+/* What is told leaves: the answer, or the error that was found. */
+static void on_answer(struct group_waiter *waiter, int error)
+{
+    struct group_request *request = container_of(waiter, struct group_request, waiter);
+
+    end(request, error != 0 ? error : request->error);
+}
+
+static void judge(struct shard *shard, struct group_request *request, const struct group_facts *facts)
+{
+    struct group_replica *replica = request->partition->group;
+    struct group_part *part = &replica->part;
+    struct group_judging judging = {.lead = part->lead,
+                                    .state = part->state,
+                                    .now_ms = facts->now_ms,
+                                    .wall_ms = facts->wall_ms,
+                                    .barrier = group_lead_barrier(part->lead)};
+
+    request->error = request->judge(request, &judging);
+    groups_due(shard, replica);
+    if (request->error == MESH_ENOMEM || group_lead_is_broken(part->lead)) { /* it may be half done, and goes with the lead */
+        end(request, group_lead_is_broken(part->lead) ? MESH_EUNCOMMITTED : MESH_ENOMEM);
+        return;
+    }
+    request->waiter.barrier = judging.barrier;
+    request->waiter.session_ms = request->error == 0 ? judging.session_ms : 0;
+    request->waiter.done = on_answer;
+    group_part_wait(part, facts, &request->waiter);
+}
+
+static void arrive(struct group_request *request);
+
+static void on_lead(struct group_waiter *waiter, int error)
+{
+    struct group_request *request = container_of(waiter, struct group_request, waiter);
+
+    if (error == 0)
+        arrive(request);
+    else
+        end(request, error == MESH_ETIMEDOUT ? MESH_EAGAIN : error); /* nothing was done */
+}
+
+static void arrive(struct group_request *request)
+{
+    struct group_replica *replica = request->partition->group;
+    struct group_facts facts;
+    int err = replica == NULL ? MESH_ENOT_LEADER : 0;
+
+    if (err == 0) {
+        groups_facts(request->shard, replica, &facts);
+        err = group_part_ready(&replica->part, &facts, request->is_change);
+    }
+    if (err == MESH_EAGAIN) {
+        request->waiter.done = on_lead;
+        request->waiter.due_ms = request->waiter.received_ms + request->timeout_ms;
+        groups_due(request->shard, replica);
+        if (group_part_await(&replica->part, &facts, &request->waiter)) {
+            groups_look_at(request->shard, replica, request->waiter.due_ms);
+            return;
+        }
+        err = MESH_EBUSY;
+    }
+    request->waiter.due_ms = request->waiter.received_ms + request->timeout_ms;
+    if (err != 0)
+        end(request, err);
+    else
+        judge(request->shard, request, &facts);
+}
+
+void groups_request(struct shard *shard, struct group_request *request)
+{
+    struct uuid topic_id;
+    int err = MESH_ENOT_LEADER;
+
+    request->shard = shard;
+    request->partition = NULL;
+    request->error = 0;
+    request->waiter = (struct group_waiter){.received_ms = shard->now_ms};
+    list_init(&request->waiter.node);
+    shard->groups.counts.requests++;
+    if (shard->is_stopping || shard->groups.is_stopping)
+        err = MESH_ESHUTDOWN;
+    else if (groups_find_topic(shard->image, &topic_id))
+        err = shard_partition_get(shard, &topic_id, request->number, &request->partition);
+    if (err != 0) {
+        request->partition = NULL;
+        end(request, err);
+        return;
+    }
+    request->partition->pending++;
+    if (request->partition->group == NULL) groups_opened(shard, request->partition); /* memory was short then */
+    arrive(request);
+}
+
+uint32_t groups_proof_age_ms(const struct group_request *request)
+{
+    const struct group_replica *replica = request->partition == NULL ? NULL : request->partition->group;
+    struct group_facts facts;
+    uint64_t age_ms;
+
+    if (replica == NULL || replica->part.lead == NULL) return UINT32_MAX;
+    groups_facts(request->shard, replica, &facts);
+    age_ms = group_part_proof_age_ms(&replica->part, &facts, request->waiter.received_ms);
+    return age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;
+}
+
+int32_t groups_epoch(const struct group_request *request)
+{
+    const struct group_replica *replica = request->partition == NULL ? NULL : request->partition->group;
+
+    return replica == NULL || replica->part.lead == NULL ? -1 : (int32_t)replica->part.lead_epoch;
+}
+
+const struct groups *groups_state_of(struct shard *shard, uint32_t number, bool *ret_leads)
+{
+    struct shard_partition *partition;
+    struct uuid topic_id;
+
+    if (!groups_find_topic(shard->image, &topic_id)) return NULL;
+    partition = shard_partition_find(shard, &topic_id, number);
+    if (partition == NULL || partition->group == NULL || partition->group->part.state == NULL) return NULL;
+    if (partition->group->part.applied < plog_end_offset(partition->plog)) return NULL;
+    *ret_leads = partition->group->part.lead != NULL;
+    return partition->group->part.state;
+}

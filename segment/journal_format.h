@@ -31,7 +31,7 @@ enum journal_entry_type {
     JOURNAL_ENTRY_MARK = 2,     /* the log was durable in its segments up to base_offset */
     JOURNAL_ENTRY_TRUNCATE = 3, /* the log is about to be cut to end at base_offset */
     JOURNAL_ENTRY_RESET = 4,    /* it has been, durably: earlier entries of the log are void */
-    JOURNAL_ENTRY_RESTART = 5,  /* likewise, and the log holds nothing now and goes on at base_offset */
+    JOURNAL_ENTRY_RESTART = 5,  /* likewise, and the log holds nothing now and goes on at base_offset; or it begins */
 };
 
 struct journal_entry_header {

@@ -171,6 +171,7 @@ void plog_free(struct plog *plog)
     list_remove(&plog->async_link);
     list_remove(&plog->flush_link);
     store->stats.log_count--;
+    if (plog->is_deleted) store->dying_count--;
     free(plog);
 }
 

@@ -64,6 +64,7 @@ struct plog {
     bool is_repairing; /* a job mends a hole (plog_repair.c) */
     bool keeps_uncommitted; /* retention stops at high_watermark */
     bool was_restarted;     /* in this run: a manifest names it, however empty it is */
+    bool is_fresh;          /* opened without a past, and the journal has not been told so: see plog_append.c */
     int error;
     uint32_t job_references;
     uint32_t touch_references; /* those of them that batches hold: of its segments they need none that is all synced */

@@ -25,6 +25,19 @@ static int switch_flush_mode(struct plog *plog)
     return 0;
 }
 
+/* A log that was opened without a past may have had one under the same name, in manifests that are still there and in the journal. A
+ * RESTART voids all of it, and has to be durable with the log's first records at the latest; by then the former files are gone for good,
+ * as what recovery finds after a RESTART belongs to the log. Async records do not wait for the journal: the log waits once. */
+static int check_fresh(struct plog *plog)
+{
+    int err;
+
+    if (store_is_name_taken(plog->store, &plog->id)) return MESH_EBUSY;
+    if (plog->config.flush != PLOG_FLUSH_ASYNC) return 0;
+    err = plog_restart(plog, plog->end_offset, -1, NULL, NULL);
+    return err != 0 ? err : MESH_EAGAIN;
+}
+
 static int check(struct plog *plog, const struct record_batch_header *header)
 {
     if (plog_error(plog) != 0) return plog_error(plog);
@@ -35,6 +48,10 @@ static int check(struct plog *plog, const struct record_batch_header *header)
         return MESH_EINVAL;
     MESH_ASSERT((uint64_t)header->base_offset == plog->end_offset);
     if (!store_has_space(plog->store, header->size)) return MESH_EFULL;
+    if (plog->is_fresh) {
+        int err = check_fresh(plog);
+        if (err != 0) return err;
+    }
     return plog->flush != plog->config.flush ? switch_flush_mode(plog) : 0;
 }
 
@@ -203,6 +220,30 @@ static int place_in_frame(struct plog *plog, const struct segment_file *segment,
     return err != 0 ? err : run_queue_reserve(&plog->runs);
 }
 
+/* In the ticket of the first records, before them. That ticket takes the journal's way: a log goes direct for what it brought before. */
+static int tell_fresh(struct plog *plog)
+{
+    struct store *store = plog->store;
+    struct journal_entry_header entry = {
+        .type = JOURNAL_ENTRY_RESTART,
+        .topic_id = plog->id.topic_id,
+        .partition = plog->id.partition,
+        .base_offset = plog->end_offset,
+        .next_offset = plog->end_offset,
+        .segment_base_offset = plog->end_offset,
+        .segment_position = journal_restart_position(-1),
+    };
+    uint32_t position;
+    int err = store_begin_entry(store, &entry, 0, NULL, &position);
+
+    if (err != 0) return err;
+    store->forming->has_records = true;
+    store->is_manifest_stale = true;
+    plog->was_restarted = true;
+    plog->is_fresh = false;
+    return 0;
+}
+
 static int find_place(struct plog *plog, struct segment_file *segment,
                       const struct record_batch_header *header, struct append_place *place)
 {
@@ -215,10 +256,11 @@ static int find_place(struct plog *plog, struct segment_file *segment,
         err = async_room(store, header->size, &place->chunk);
         return err != 0 ? err : prepare_run(plog, place, segment, 0);
     }
-    err = store_begin_append(store, header->size);
+    err = store_begin_append(store, header->size + (plog->is_fresh ? FS_BLOCK_SIZE : 0)); /* its RESTART may get a frame of its own */
     ticket = store->next_ticket;
     is_first_touch = plog->touch_ticket != ticket;
     if (err == 0) err = store_touch(store, plog, &place->touch);
+    if (err == 0 && plog->is_fresh) err = tell_fresh(plog);
     if (err != 0) return err;
     if (!choose_direct(plog, place->touch, is_first_touch))
         return place_in_frame(plog, segment, header, place);

@@ -31,6 +31,7 @@ struct delete_job {
     uint64_t step_bytes;    /* UINT64_MAX: no steps */
     uint64_t removed_bytes; /* by this step */
     bool is_done;
+    bool has_failed; /* something of it may be there yet */
     uint64_t manifest_sequence; /* the first manifest that knows of the removal */
 };
 
@@ -40,11 +41,12 @@ static int collect_name(void *user, const char *name, bool is_dir)
     return buffer_append(user, name, strlen(name) + 1);
 }
 
-static void remove_directory(struct fs *fs, const struct plog_id *id)
+/* Errors: what is in it may be there yet, or come back with a power cut. */
+static int remove_directory(struct fs *fs, const struct plog_id *id)
 {
     struct buffer names = BUFFER_INIT;
     char directory[FS_PATH_MAX], path[FS_PATH_MAX];
-    int err;
+    int err, unlink_err = 0;
 
     segment_directory_path(id, directory);
     err = fs->ops->list(fs, directory, collect_name, &names);
@@ -54,17 +56,18 @@ static void remove_directory(struct fs *fs, const struct plog_id *id)
         memcpy(path, directory, strlen(directory));
         path[strlen(directory)] = '/';
         memcpy(path + strlen(directory) + 1, name, strlen(name) + 1);
-        fs->ops->unlink(fs, path);
+        if (unlink_err == 0) unlink_err = fs->ops->unlink(fs, path);
+        else fs->ops->unlink(fs, path);
     }
     buffer_deinit(&names);
-    if (err != 0) return; /* most often: it never had a directory */
-    fs->ops->rmdir(fs, directory);
+    if (err != 0) return err == MESH_ENOTFOUND ? 0 : err; /* most often: it never had a directory */
+    if (fs->ops->rmdir(fs, directory) != 0) {
+        err = fs->ops->sync_dir(fs, directory);
+        return unlink_err != 0 ? unlink_err : err;
+    }
     segment_topic_path(&id->topic_id, path);
     /* The last partition takes the topic's directory along; for the others this fails, as it should. */
-    if (fs->ops->rmdir(fs, path) == 0)
-        fs->ops->sync_dir(fs, "topics");
-    else
-        fs->ops->sync_dir(fs, path);
+    return fs->ops->sync_dir(fs, fs->ops->rmdir(fs, path) == 0 ? "topics" : path);
 }
 
 static void delete_job_run(struct store_job *base)
@@ -80,7 +83,7 @@ static void delete_job_run(struct store_job *base)
     }
     job->is_done = job->next == job->count;
     if (job->is_done && job->is_whole)
-        remove_directory(base->fs, &job->id);
+        job->has_failed = remove_directory(base->fs, &job->id) != 0;
     else
         segment_sync_names(base->fs, &job->id, false);
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
@@ -103,12 +106,15 @@ static void delete_job_complete(struct store *store, struct store_job *base)
     uint64_t step_bytes = step_bytes_of(store);
 
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
+    store->deleting = NULL;
     store->deleted_bytes += job->removed_bytes;
     if (store->deleted_bytes >= step_bytes) {
         store->delete_due_ms = store->now_ms + store->deleted_bytes / step_bytes * STEP_PAUSE_MS;
         store->deleted_bytes = 0;
     }
-    if (job->is_done)
+    if (job->is_done && job->has_failed)
+        list_push_back(&store->failed_deletions, &job->job.link);
+    else if (job->is_done)
         delete_job_free(job);
     else
         list_push_front(&store->deletions, &job->job.link);
@@ -157,6 +163,7 @@ struct store_job *store_delete_job(struct store *store)
     if (store_deletion_due(store) > store->now_ms) return NULL;
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
     job = delete_job_of(list_pop_front(&store->deletions));
+    store->deleting = &job->id;
     job->step_bytes = store->is_draining ? UINT64_MAX : step_bytes_of(store) - store->deleted_bytes;
     return &job->job;
 }
@@ -180,6 +187,27 @@ void store_deletions_deinit(struct store *store)
 
     while ((node = list_pop_front(&store->deletions)) != NULL)
         delete_job_free(delete_job_of(node));
+    while ((node = list_pop_front(&store->failed_deletions)) != NULL)
+        delete_job_free(delete_job_of(node));
+}
+
+static bool is_same(const struct plog_id *a, const struct plog_id *b)
+{
+    return a->partition == b->partition && uuid_equal(&a->topic_id, &b->topic_id);
+}
+
+bool store_is_name_taken(const struct store *store, const struct plog_id *id)
+{
+    if (store->deleting != NULL && is_same(store->deleting, id)) return true;
+    list_for_each(node, &store->deletions) if (is_same(&delete_job_of(node)->id, id)) return true;
+    list_for_each(node, &store->failed_deletions) if (is_same(&delete_job_of(node)->id, id)) return true;
+    if (store->dying_count == 0) return false;
+    list_for_each(node, &store->logs)
+    {
+        const struct plog *plog = container_of(node, struct plog, log_link);
+        if (plog->is_deleted && is_same(&plog->id, id)) return true;
+    }
+    return false;
 }
 
 void plog_job_unref(struct plog *plog)
@@ -189,15 +217,20 @@ void plog_job_unref(struct plog *plog)
 
     MESH_ASSERT(plog->job_references > 0);
     if (--plog->job_references > 0 || !plog->is_deleted) return;
-    /* Without memory for the job the files stay; recovery finds them, and the metadata does not know them. */
-    job = plog->end_offset > 0 || plog->segment_count > 0 ? delete_job_new(plog, plog->segment_count, true) : NULL;
-    if (job != NULL) queue(store, job);
+    if (plog->end_offset > 0 || plog->segment_count > 0) {
+        job = delete_job_new(plog, plog->segment_count, true);
+        /* Without memory for the job the files stay, and the log with them, which keeps its name from being used; recovery finds them, and
+         * the metadata does not know them. */
+        if (job == NULL) return;
+        queue(store, job);
+    }
     plog_free(plog);
 }
 
 void plog_delete(struct plog *plog)
 {
     plog->is_deleted = true;
+    plog->store->dying_count++;
     plog->user = NULL;
     plog_truncation_cancel(plog);
     list_remove(&plog->notify_link);

@@ -167,6 +167,7 @@ static void restart_books(struct plog *plog, uint64_t offset, int32_t epoch)
     while (plog->hole_count > 0)
         plog_drop_hole(plog, plog->hole_count - 1);
     plog->was_restarted = true;
+    plog->is_fresh = false;
     epoch_cache_restart(&plog->epochs, offset, epoch);
     producer_table_deinit(&plog->producers);
     plog->store->is_manifest_stale = true;
@@ -479,6 +480,7 @@ int plog_restart(struct plog *plog, uint64_t offset, int32_t epoch, plog_done_fn
 
     if (plog_error(plog) != 0) return MESH_ESTORAGE;
     if (plog->truncation != NULL) return MESH_EAGAIN;
+    if (plog->is_fresh && store_is_name_taken(plog->store, &plog->id)) return MESH_EBUSY;
     store_write_async(plog->store);
     err = truncation_new(plog, done, user, &truncation);
     if (err != 0) return err;

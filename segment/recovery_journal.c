@@ -41,7 +41,7 @@ static int add_entry(void *user, const struct journal_entry *entry)
         journal->capacity = capacity;
     }
     journal->entries[journal->count++] = (struct recovery_entry){
-        *entry, journal->readers[journal->reader_count - 1], journal->reading->last_frame};
+        *entry, journal->readers[journal->reader_count - 1], journal->reading->marker.generation, journal->reading->last_frame};
     return 0;
 }
 

@@ -609,14 +609,25 @@ static int tidy_files(struct work *work)
     return err;
 }
 
-/* A manifest was written when the journal held records of this log already, and does not name it: it was
- * deleted. */
+/* A manifest was written when the journal held records of this log already, and does not name it (older ones may): it was deleted.
+ * Unless it began anew after that manifest: a restart voids what came before. */
 static bool was_deleted(const struct work *work)
 {
     const struct recovery_log *in = work->in;
+    uint32_t restart = find_reset(work, true);
+    const struct recovery_entry *first = &in->entries[restart > 0 ? restart - 1 : 0];
 
-    return in->recovered->generation == 0 && in->entry_count > 0 &&
-           in->entries[0].entry.sequence <= in->entries[0].manifest_frame;
+    return in->entry_count > 0 && in->recovered->generation < first->generation && !is_news(first);
+}
+
+/* What its deletion had not come to: under the same name a log may begin at 0 again. */
+static int remove_files(struct work *work)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; i < work->on_disk_count && err == 0; i++)
+        err = segment_remove(work->fs, &work->log->id, work->on_disk[i]);
+    return err;
 }
 
 /* A snapshot knows batches that were not durable yet; where they are lost, older ones belong into the windows
@@ -650,7 +661,7 @@ static int recover(struct work *work)
 
     if (was_deleted(work) || (is_absent && work->in->is_superseded)) {
         work->in->recovered->is_gone = true;
-        return 0;
+        return remove_files(work);
     }
     if (err == MESH_ENOTFOUND) err = 0;
     work->was_empty = log->segment_count == 0;

@@ -11,7 +11,8 @@
 struct recovery_entry {
     struct journal_entry entry;
     struct journal_reader *reader; /* where its batches are read */
-    uint64_t manifest_frame;       /* newest frame that the manifest of the log's store knew of */
+    uint64_t generation;           /* of the run that wrote it */
+    uint64_t manifest_frame;       /* newest frame that the manifest of the log's store and that run knew of; 0: there is none */
 };
 
 struct recovery_log {

@@ -57,6 +57,7 @@ static void init_lists(struct store *store)
     list_init(&store->spare_batches);
     list_init(&store->truncations);
     list_init(&store->deletions);
+    list_init(&store->failed_deletions);
     list_init(&store->repairs);
     list_init(&store->flush_logs);
     list_init(&store->unsynced_logs);
@@ -235,6 +236,7 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
         plog->store = store;
         plog->id = *id;
         plog->flush = config->flush;
+        plog->is_fresh = recovered == NULL;
         store->stats.log_count++;
         list_push_back(&store->logs, &plog->log_link);
         err = due_heap_reserve(&store->due, store->stats.log_count);

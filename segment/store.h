@@ -87,8 +87,8 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
                    struct plog_recovered *recovered, struct plog **ret_plog);
 void plog_set_config(struct plog *plog, const struct plog_config *config);
 
-/* Forgets the log and deletes its files in the background, durably. The topic's uuid never returns. `plog` is
- * invalid afterwards; views of it stay valid. */
+/* Forgets the log and deletes its files in the background, durably. `plog` is invalid afterwards; views of it stay valid. The log
+ * may be opened again at once, without a past (a replica that comes back), and takes nothing until the files are gone. */
 void plog_delete(struct plog *plog);
 
 const struct plog_id *plog_id(const struct plog *plog);
@@ -114,7 +114,8 @@ int plog_error(const struct plog *plog);
  * The bytes are copied. *ret_ticket: durable when store_durable_ticket() >= it (group), or for async logs
  * written when store_end_turn() returns. header describes batch. Errors: MESH_EFULL (disk or journal; nothing
  * changed), MESH_EAGAIN (memory is full until running jobs finish: stop reading from clients and retry after
- * store_job_complete()), MESH_ESTORAGE, MESH_ENOMEM. */
+ * store_job_complete()), MESH_EBUSY (files of a deleted log of this name are not gone yet: retry some time later), MESH_ESTORAGE,
+ * MESH_ENOMEM. */
 int plog_append(struct plog *plog, const struct record_batch_header *header, const uint8_t *batch,
                 int64_t now_wall_ms, uint64_t *ret_ticket);
 
@@ -202,7 +203,7 @@ int plog_truncate(struct plog *plog, uint64_t offset, plog_done_fn *done, void *
  * `epoch` is that of the record before it, and is the log's last epoch from then on; -1: there is none, or it is not known.
  * Otherwise like plog_truncate(); a crash in between leaves the old log, or one that is empty, at 0,
  * at its old start, or at `offset`. Errors: MESH_ESTORAGE,
- * MESH_EAGAIN (a truncation is under way), MESH_ENOMEM. */
+ * MESH_EAGAIN (a truncation is under way), MESH_EBUSY (as plog_append()), MESH_ENOMEM. */
 int plog_restart(struct plog *plog, uint64_t offset, int32_t epoch, plog_done_fn *done, void *user);
 
 /* ---- turning the crank ---- */

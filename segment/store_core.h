@@ -112,6 +112,9 @@ struct store {
     uint32_t read_jobs;           /* out */
     struct list_node truncations; /* plog_truncation.link */
     struct list_node deletions;   /* waiting delete jobs */
+    struct list_node failed_deletions; /* whose files could not be removed: their logs' names stay taken */
+    const struct plog_id *deleting;    /* of the delete job that is out; NULL: none */
+    uint32_t dying_count;              /* deleted logs that are still held */
     struct list_node repairs;     /* waiting repair jobs */
     uint64_t deleted_bytes, delete_due_ms; /* since the last pause, and until when it lasts */
     struct list_node flush_logs;  /* async logs due for a sync */
@@ -232,6 +235,8 @@ struct store_job *store_delete_job(struct store *store);
 bool store_has_waiting_deletion(const struct store *store); /* for a manifest */
 uint64_t store_deletion_due(const struct store *store);       /* ms; UINT64_MAX: nothing that time brings */
 void store_deletions_deinit(struct store *store);
+/* A deleted log of that name has files yet, or a job that may make some: nothing may be written under it. */
+bool store_is_name_taken(const struct store *store, const struct plog_id *id);
 void plog_job_unref(struct plog *plog); /* of job_references; a deleted log ends with the last one */
 
 /* plog_repair.c */

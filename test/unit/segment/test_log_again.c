@@ -1,0 +1,244 @@
+/* A log is deleted, and one of the same name begins (a replica that was moved away comes back). The power fails at every operation on the
+ * way: what the new life acknowledged is there, and nothing of the life before is taken for it.
+ *
+ * Lives are told apart by the number of records in their batches. */
+#include "store_rig.h"
+
+#include "base/error.h"
+#include "support/fs_mem.h"
+#include "support/run_suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OLD_RECORDS 3 /* in a batch */
+#define NEW_RECORDS 1
+#define OLD_BATCHES 25
+#define OLD_END     (OLD_BATCHES * OLD_RECORDS) /* a new life does not get that far here */
+
+enum past { JOURNAL_ONLY, RECOVERED, CLEAN, EARLIER_RUN, PASTS };
+
+static struct rig live, copy;
+static struct fs_mem *disk, *copy_disk;
+static uint64_t acked, written; /* of the new life */
+static uint64_t seed;
+static unsigned point_count, old_count, new_count;
+
+static uint64_t least_kept(enum fs_mem_loss loss)
+{
+    return loss == FS_MEM_LOSE_NOTHING && written > acked ? written : acked;
+}
+
+static void check_life(enum fs_mem_loss loss)
+{
+    const struct plog *plog = copy.logs[0];
+    uint64_t end = plog_end_offset(plog);
+    unsigned batches;
+
+    if (end == OLD_END && least_kept(loss) == 0) { /* the deletion has not happened, or was under way: some of its files may be gone */
+        old_count++;
+        return;
+    }
+    ck_assert_msg(strstr(copy.events, "damage") == NULL, "%s", copy.events);
+    ck_assert_uint_ge(end, least_kept(loss));
+    ck_assert_uint_eq(plog_start_offset(plog), 0);
+    batches = rig_check(&copy, copy.logs[0], 0, end, 1 << 20);
+    if (end > 0 && batches == end / OLD_RECORDS) { /* as much of it as an async log had on the disk */
+        ck_assert_uint_eq(least_kept(loss), 0);
+        old_count++;
+        return;
+    }
+    ck_assert_uint_eq(batches, end / NEW_RECORDS);
+    new_count += end > 0;
+}
+
+static void cut_power(void *user, enum fs_mem_op_type type, const char *path, uint64_t position, uint64_t size)
+{
+    (void)user;
+    (void)path;
+    (void)position;
+    (void)size;
+    if (type == FS_MEM_OP_READ) return;
+    point_count++;
+    for (int loss = 0; loss < FS_MEM_LOSE_MODES; loss++) {
+        fs_mem_copy_crashed(disk, copy_disk, (enum fs_mem_loss)loss, ++seed);
+        rig_open(&copy, 2);
+        check_life((enum fs_mem_loss)loss);
+        ck_assert_uint_eq(plog_end_offset(copy.logs[1]), 5);
+        ck_assert_uint_eq(rig_check(&copy, copy.logs[1], 0, 5, 1 << 20), 5);
+        rig_crash(&copy);
+    }
+}
+
+static void note_acked(void)
+{
+    if (plog_durable_offset(live.logs[0]) > acked) acked = plog_durable_offset(live.logs[0]);
+    if (plog_written_offset(live.logs[0]) > written) written = plog_written_offset(live.logs[0]);
+}
+
+/* What the machine has before the deletion; log 1 stays. */
+static void live_before(enum past past)
+{
+    rig_open(&live, 2);
+    rig_fill(&live, live.logs[1], 5, 1, 100);
+    rig_fill(&live, live.logs[0], OLD_BATCHES, OLD_RECORDS, 1000);
+    rig_pump(&live);
+    if (past == JOURNAL_ONLY) return;
+    rig_wait(&live, 3000);
+    if (past == CLEAN) rig_stop(&live);
+    else rig_crash(&live);
+    rig_open(&live, 2);
+    ck_assert_uint_eq(plog_end_offset(live.logs[0]), OLD_END);
+}
+
+static void begin_anew(void)
+{
+    struct plog_id id = rig_id(0);
+
+    plog_delete(live.logs[0]);
+    ck_assert_int_eq(store_open_log(live.store, &id, &live.config, NULL, &live.logs[0]), 0);
+}
+
+static void live_on(unsigned batches)
+{
+    for (unsigned i = 0; i < batches; i++) {
+        int err = rig_append(&live, live.logs[0], NEW_RECORDS, 700);
+        for (int tries = 0; (err == MESH_EBUSY || err == MESH_EAGAIN) && tries < 200; tries++) {
+            rig_wait(&live, 100);
+            err = rig_append(&live, live.logs[0], NEW_RECORDS, 700);
+        }
+        ck_assert_msg(err == 0, "append: %s", mesh_strerror(err));
+        if (i % 4 != 0) continue;
+        store_end_turn(live.store, live.now_ms, live.now_wall_ms);
+        note_acked();
+        rig_pump(&live);
+        note_acked();
+    }
+    rig_wait(&live, 3000); /* a manifest */
+    note_acked();
+}
+
+static void set_up(void)
+{
+    disk = fs_mem_new(7);
+    copy_disk = fs_mem_new_fork(disk);
+    rig_init(&live, fs_mem_fs(disk));
+    live.options.journal_file_bytes = 256u << 10;
+    live.options.journal_bytes_max = 1u << 20;
+    live.options.delete_step_bytes = 12000; /* a file at a time */
+    live.config.segment_bytes = 12000;
+    rig_init(&copy, fs_mem_fs(copy_disk));
+    copy.options = live.options;
+    copy.options.fs = copy.fs;
+    copy.config = live.config;
+    acked = written = 0;
+    seed = 1;
+    point_count = old_count = new_count = 0;
+}
+
+static void tear_down(void)
+{
+    rig_deinit(&live);
+    rig_deinit(&copy);
+    fs_mem_free(copy_disk);
+    fs_mem_free(disk);
+}
+
+static void run(enum past past)
+{
+    live_before(past);
+    if (past == EARLIER_RUN) { /* manifest/recovered names the old life still when the new one begins */
+        plog_delete(live.logs[0]);
+        rig_stop(&live);
+        fs_mem_set_observer(disk, cut_power, NULL);
+            rig_open(&live, 2);
+        ck_assert_uint_eq(plog_end_offset(live.logs[0]), 0);
+    } else {
+        fs_mem_set_observer(disk, cut_power, NULL);
+        begin_anew();
+    }
+    live_on(60);
+    ck_assert_uint_eq(acked, 60);
+    fs_mem_set_observer(disk, NULL, NULL);
+    ck_assert(past == EARLIER_RUN || old_count > 0);
+    ck_assert_uint_gt(point_count, 50);
+    ck_assert_uint_gt(new_count, 50);
+    rig_crash(&live);
+    rig_open(&live, 2);
+    ck_assert_uint_eq(rig_check(&live, live.logs[0], 0, 60, 1 << 20), 60);
+}
+
+START_TEST(a_new_life_is_not_mixed_with_the_old_one)
+{
+    run((enum past)_i);
+}
+END_TEST
+
+START_TEST(nor_that_of_an_async_log)
+{
+    live.config.flush = copy.config.flush = PLOG_FLUSH_ASYNC;
+    run((enum past)_i);
+}
+END_TEST
+
+START_TEST(a_name_is_taken_until_its_files_are_gone)
+{
+    live_before(CLEAN);
+    begin_anew();
+    ck_assert_int_eq(rig_append(&live, live.logs[0], 1, 100), MESH_EBUSY);
+    ck_assert_int_eq(plog_restart(live.logs[0], 100, 2, NULL, NULL), MESH_EBUSY);
+    rig_pump(&live);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], 1, 100), MESH_EBUSY); /* a file was removed, others wait */
+    rig_wait(&live, 5000);
+    ck_assert_int_eq(plog_restart(live.logs[0], 100, 2, NULL, NULL), 0);
+    rig_pump(&live);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], 1, 100), 0);
+    ck_assert_uint_eq(plog_end_offset(live.logs[0]), 101);
+}
+END_TEST
+
+/* What cannot be removed keeps the name: the new log's bytes would lie before the old one's. */
+START_TEST(a_name_stays_taken_where_files_cannot_be_removed)
+{
+    live_before(CLEAN);
+    begin_anew();
+    fs_mem_fail(disk, 1u << FS_MEM_OP_UNLINK, 1, MESH_EIO, true);
+    rig_wait(&live, 20000);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], 1, 100), MESH_EBUSY);
+    rig_fill(&live, live.logs[1], 1, 1, 100);
+}
+END_TEST
+
+/* Of a third life, the journal and a manifest know two before. */
+START_TEST(lives_follow_each_other)
+{
+    live_before(RECOVERED);
+    for (unsigned life = 0; life < 3; life++) {
+        begin_anew();
+        live_on(10 + life);
+    }
+    begin_anew();
+    fs_mem_set_observer(disk, cut_power, NULL);
+    written = acked = 0;
+    live_on(40);
+    ck_assert_uint_eq(acked, 40);
+    fs_mem_set_observer(disk, NULL, NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("log_again");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, a_new_life_is_not_mixed_with_the_old_one, 0, PASTS);
+    tcase_add_loop_test(tcase, nor_that_of_an_async_log, 0, PASTS);
+    tcase_add_test(tcase, a_name_is_taken_until_its_files_are_gone);
+    tcase_add_test(tcase, a_name_stays_taken_where_files_cannot_be_removed);
+    tcase_add_test(tcase, lives_follow_each_other);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -300,6 +300,19 @@ static void check_members(struct replication_watch *watch, const struct replicat
                  host_of(leader), core->isr, core->proposed, facts.isr, facts.elr);
 }
 
+/* ---- losses ---- */
+
+/* Somebody leads who may lack records, as the metadata admit. */
+static void check_loss(struct replication_watch *watch, struct watch_partition *partition, const struct image_topic *topic, const struct image_partition *facts)
+{
+    if (facts->reset_epoch <= partition->reset_epoch) return; /* known; or an image that is behind */
+    partition->reset_epoch = facts->reset_epoch;
+    partition->is_excused = true;
+    if (partition->is_given_up) SIM_SOMETIMES("an operator accepted a loss");
+    else if (image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC) SIM_SOMETIMES("a partition was led again with a loss, as it was set to");
+    else sim_fail(watch->sim, "S1 nothing is lost unasked", "p%u: somebody leads it in epoch %d who may lack records", place(watch, partition), facts->leader_epoch);
+}
+
 /* ---- hooks ---- */
 
 /* UINT32_MAX: that broker keeps none. */
@@ -416,9 +429,12 @@ void replication_watch_leads(struct replication_watch *watch, struct replication
     const struct watch_log *truth = &partition->truth;
     int32_t epoch = replica->replica.partition.leader_epoch;
     uint32_t host = host_of(replica), count = truth->count;
+    struct image_partition facts;
     uint64_t end;
 
     sim_trace(watch->sim, replication_process_host(replica->process), "leads p%u in epoch %d from %llu", place(watch, partition), epoch, (ull)log->end);
+    /* It leads in the event that brought it the metadata; the observer looks at those after it. */
+    if (image_topic_partition(replica->topic, replica->number, &facts)) check_loss(watch, partition, replica->topic, &facts);
     watch->elections++;
     if (epoch < REPLICATION_EPOCHS_MAX) {
         if (partition->leader_of[epoch] != 0 && partition->leader_of[epoch] != host + 1)
@@ -492,17 +508,6 @@ static void tell_partition(struct replication_watch *watch, struct sim_host *hos
     sim_trace(watch->sim, host, "p%u %s-%u: partition epoch %u, leader %d of epoch %d, replicas%s, isr %x, elr %x, last known %x, adding %x, removing %x",
               place(watch, partition), topic->name, partition->number, facts->partition_epoch, facts->leader, facts->leader_epoch, replicas, facts->isr, facts->elr,
               facts->last_known_elr, facts->adding, facts->removing);
-}
-
-/* Somebody leads who may lack records. */
-static void check_loss(struct replication_watch *watch, struct watch_partition *partition, const struct image_topic *topic, const struct image_partition *facts)
-{
-    if (facts->reset_epoch == partition->reset_epoch) return;
-    partition->reset_epoch = facts->reset_epoch;
-    partition->is_excused = true;
-    if (partition->is_given_up) SIM_SOMETIMES("an operator accepted a loss");
-    else if (image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC) SIM_SOMETIMES("a partition was led again with a loss, as it was set to");
-    else sim_fail(watch->sim, "S1 nothing is lost unasked", "p%u: somebody leads it in epoch %d who may lack records", place(watch, partition), facts->leader_epoch);
 }
 
 void replication_watch_image(struct replication_watch *watch, struct sim_host *host)

@@ -615,9 +615,11 @@ static bool was_deleted(const struct work *work)
 {
     const struct recovery_log *in = work->in;
     uint32_t restart = find_reset(work, true);
-    const struct recovery_entry *first = &in->entries[restart > 0 ? restart - 1 : 0];
+    const struct recovery_entry *first;
 
-    return in->entry_count > 0 && in->recovered->generation < first->generation && !is_news(first);
+    if (in->entry_count == 0) return false;
+    first = &in->entries[restart > 0 ? restart - 1 : 0];
+    return in->recovered->generation < first->generation && !is_news(first);
 }
 
 /* What its deletion had not come to: under the same name a log may begin at 0 again. */

@@ -152,7 +152,7 @@ static void run(enum past past)
         plog_delete(live.logs[0]);
         rig_stop(&live);
         fs_mem_set_observer(disk, cut_power, NULL);
-            rig_open(&live, 2);
+        rig_open(&live, 2);
         ck_assert_uint_eq(plog_end_offset(live.logs[0]), 0);
     } else {
         fs_mem_set_observer(disk, cut_power, NULL);

@@ -240,8 +240,18 @@ static int make_directories(struct fs *fs, uint32_t store_index)
     if (err != 0 && err != MESH_EEXISTS) return err;
     journal_directory_path(store_index, path);
     err = fs->ops->mkdir(fs, path);
-    if (err != 0 && err != MESH_EEXISTS) return err;
-    err = fs->ops->sync_dir(fs, "journal");
+    return err == MESH_EEXISTS ? 0 : err;
+}
+
+/* That a directory is there does not say that it is durable: who made it may have been killed, or refused, before. */
+static int sync_directories(struct fs *fs, uint32_t store_index)
+{
+    char path[FS_PATH_MAX];
+    int err;
+
+    journal_directory_path(store_index, path);
+    err = fs->ops->sync_dir(fs, path);
+    if (err == 0) err = fs->ops->sync_dir(fs, "journal");
     return err != 0 ? err : fs->ops->sync_dir(fs, ".");
 }
 
@@ -274,8 +284,7 @@ static int open_file(struct fs *fs, struct journal_preparation *preparation)
     if (err == 0) err = fs->ops->size(preparation->file, &size);
     if (err == 0 && size < file_bytes) err = fs->ops->allocate(preparation->file, 0, file_bytes);
     if (err == 0 && size < file_bytes) err = fs->ops->sync(preparation->file);
-    journal_directory_path(preparation->store_index, path);
-    return err == 0 ? fs->ops->sync_dir(fs, path) : err;
+    return err == 0 ? sync_directories(fs, preparation->store_index) : err;
 }
 
 /* A file that could not be completed holds nothing: it would only take space that is already short. */

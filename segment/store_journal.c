@@ -30,10 +30,7 @@ int store_write_marker(struct fs *fs, uint32_t store_index, uint64_t generation,
     int err = fs->ops->mkdir(fs, "manifest");
 
     if (err != 0 && err != MESH_EEXISTS) return err;
-    if (err == 0)
-        err = fs->ops->sync_dir(fs, ".");
-    else
-        err = 0;
+    err = fs->ops->sync_dir(fs, "."); /* who made it may have been killed, or refused, before it was durable */
     manifest_encode_marker(&marker, bytes);
     manifest_path(store_index, MANIFEST_PATH_MARKER, path);
     if (err == 0) {

@@ -284,6 +284,49 @@ START_TEST(a_drain_on_a_full_disk_ends)
 }
 END_TEST
 
+/* Appends one batch more, waits for it, and no longer, and is then without power. */
+static void acknowledge_and_lose_power(void)
+{
+    uint64_t end = plog_end_offset(rig.logs[0]) + 1;
+
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+    for (int i = 0; i < 100 && plog_durable_offset(rig.logs[0]) < end; i++)
+        rig_wait(&rig, 100);
+    ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), end);
+    rig_crash(&rig);
+    fs_mem_reboot(disk, FS_MEM_LOSE_UNSYNCED);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_end_offset(rig.logs[0]), end);
+}
+
+/* A process made directories, and did not come to making them durable: the disk was full, or it ended there. It, or the next one, finds them made. */
+static void leave_undurable(uint64_t nth, int err, uint64_t disk_seed)
+{
+    fs_mem_reset(disk, disk_seed);
+    rig_open(&rig, 1);
+    fs_mem_fail(disk, 1u << FS_MEM_OP_SYNC_DIR, nth, err, false);
+    if (err == MESH_EIO) {
+        ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+        rig_wait(&rig, 1000);
+        rig_crash(&rig);
+        fs_mem_fail(disk, 0, 0, 0, false);
+        rig_open(&rig, 1);
+    }
+    acknowledge_and_lose_power();
+    rig_crash(&rig);
+}
+
+START_TEST(what_could_not_be_made_durable_is_before_anything_relies_on_it)
+{
+    for (uint64_t nth = 1; nth <= 8; nth++) {
+        for (uint64_t disk_seed = 1; disk_seed <= 8; disk_seed++) {
+            leave_undurable(nth, MESH_EFULL, disk_seed);
+            leave_undurable(nth, MESH_EIO, disk_seed);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_drain_that_cannot_say_that_it_wrote_ends)
 {
     rig.config.flush = PLOG_FLUSH_ASYNC;
@@ -426,6 +469,7 @@ static Suite *limits_suite(void)
     tcase_add_test(full, what_retention_frees_makes_room_for_what_waits);
     tcase_add_test(full, a_direct_log_is_kept_to_its_size);
     tcase_add_test(full, a_drain_on_a_full_disk_ends);
+    tcase_add_test(full, what_could_not_be_made_durable_is_before_anything_relies_on_it);
     tcase_add_test(full, a_drain_that_cannot_say_that_it_wrote_ends);
     tcase_add_test(full, a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers);
     tcase_add_test(full, journal_files_shrink_to_a_small_limit);

@@ -121,6 +121,7 @@ int decide_topic_balance(const struct image *image, const struct uuid *topic_id,
 /* What the coordinator moves by itself, a step at a time (move_plan.c):
  * - moves whose new broker is gone are made without it, keeping one that was to go; those that can end, end; queued ones get their turn
  * - replicas on brokers that were removed, or are gone (facts), are replaced; partitions get as many replicas as the setting `replicas` says
+ * - partitions of the mesh's own whose replicas were all removed with their brokers begin anew, empty, with the loss on record (reason UNCLEAN)
  * - when none of that is left, no session has begun or ended for a minute, and no replica that may come back is missing from an ISR, replicas are
  *   spread: from the broker with most to the one with least while they are 10 % of the average apart (and two replicas), until it is 5 %
  * A broker takes part in at most moves_per_broker copies at a time, as the one that gets it or as the leader that it comes from. */

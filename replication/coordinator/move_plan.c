@@ -6,6 +6,7 @@
 #include "replication/coordinator/decide_replicas.h"
 #include "replication/coordinator/image_pages.h"
 #include "replication/coordinator/partition_rules.h"
+#include "replication/coordinator/topic_name.h"
 
 #include <stdlib.h>
 
@@ -332,10 +333,12 @@ static int step_topic(void *user, const struct image_topic *topic)
 
     for (uint32_t i = 0; err == 0 && plan->budget != 0 && image_topic_partition(topic, i, &quick); i++) {
         bool is_moving = (quick.adding | quick.removing) != 0, has_changed;
-        if (!is_moving && quick.leader == IMAGE_NO_LEADER) continue;
+        if (!is_moving && quick.leader == IMAGE_NO_LEADER && !topic_name_is_internal(topic->name)) continue;
         image_pages_load(topic->pages, i, &next);
-        has_changed = is_moving ? go_on(plan, topic, &next) : maintain(plan, topic, &next);
-        if (!has_changed && !is_moving && !quick.is_pinned && plan->is_spreading) has_changed = move_plan_spread_one(plan, topic, &next, false);
+        if (quick.leader == IMAGE_NO_LEADER && move_plan_refound(plan, topic, &next)) has_changed = true;
+        else if (is_moving) has_changed = go_on(plan, topic, &next);
+        else has_changed = quick.leader != IMAGE_NO_LEADER && maintain(plan, topic, &next);
+        if (!has_changed && !is_moving && quick.leader != IMAGE_NO_LEADER && !quick.is_pinned && plan->is_spreading) has_changed = move_plan_spread_one(plan, topic, &next, false);
         if (!has_changed) continue;
         plan->budget--;
         err = changes_put(&plan->changes, topic, &next);

@@ -45,6 +45,10 @@ bool move_plan_begin(struct move_plan *plan, const struct image_topic *topic, st
 /* One replica to the emptiest broker, if that makes the brokers more even, as their preferred leader if that does, too; else another replica as the
  * preferred leader. */
 bool move_plan_spread_one(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state, bool is_queued);
+/* A partition of the mesh's own whose replicas were on brokers that were all removed from the mesh, with unclean=balanced: nobody will ever have its records
+ * again, and what it is for can begin anew without them (replication/spread knows what was in it). It gets new, empty replicas, a leader, and the loss on
+ * record. False: that is not so, or no broker has room. Topics of users wait for their operator: their records are not to be had elsewhere. */
+bool move_plan_refound(struct move_plan *plan, const struct image_topic *topic, struct body_partition *state);
 /* Most and least of the usable brokers; false: there are fewer than two. */
 bool move_plan_extremes(const struct move_plan *plan, uint64_t *ret_most, uint64_t *ret_least, uint64_t *ret_average);
 

@@ -1,6 +1,7 @@
 #include "replica_story.h"
 
 #include "base/error.h"
+#include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
 
 #include <check.h>
@@ -14,7 +15,7 @@
 
 static const struct image_topic *topic_of(const struct replica_stage *stage)
 {
-    return image_find_topic_by_name(stage->history->image, "t");
+    return image_find_topic_by_name(stage->history->image, stage->topic_name);
 }
 
 struct image_partition replica_stage_partition(const struct replica_stage *stage)
@@ -33,17 +34,12 @@ static const struct image_broker *broker_of(const struct replica_stage *stage, i
     return broker;
 }
 
-void replica_stage_open(struct replica_stage *stage, const char *zones, const char *settings)
+static void create_topic(struct replica_stage *stage, const char *settings)
 {
     char copy[256], *save = NULL;
     struct decide_config configs[SETTINGS_MAX];
-    struct decide_topic_create create = {.name = "t", .partition_count = 1, .configs = configs};
-    struct image_partition partition;
+    struct decide_topic_create create = {.name = stage->topic_name, .partition_count = 1, .configs = configs};
 
-    *stage = (struct replica_stage){.movement = MOVEMENT_INIT, .now_us = TEN_MINUTES_US};
-    stage->history = history_new_mesh((int)strlen(zones), zones);
-    decision_init(&stage->decision);
-    ck_assert_int_eq(reports_new(&stage->reports), 0);
     snprintf(copy, sizeof(copy), "%s", settings);
     for (char *pair = strtok_r(copy, ",", &save); pair != NULL; pair = strtok_r(NULL, ",", &save)) {
         char *value = strchr(pair, '=');
@@ -52,6 +48,24 @@ void replica_stage_open(struct replica_stage *stage, const char *zones, const ch
     }
     create.topic_id = history_uuid(stage->history);
     ck_assert_msg(decide_topic_create(stage->history->image, &create, &stage->decision) == 0, "%s", stage->decision.message);
+}
+
+void replica_stage_open(struct replica_stage *stage, const char *zones, const char *settings)
+{
+    bool is_internal = strcmp(settings, "groups") == 0;
+    struct image_partition partition;
+    struct uuid id, unused;
+
+    *stage = (struct replica_stage){.movement = MOVEMENT_INIT, .now_us = TEN_MINUTES_US, .topic_name = is_internal ? GROUPS_TOPIC_NAME : "t"};
+    stage->history = history_new_mesh((int)strlen(zones), zones);
+    decision_init(&stage->decision);
+    ck_assert_int_eq(reports_new(&stage->reports), 0);
+    if (is_internal) {
+        id = history_uuid(stage->history);
+        ck_assert_int_eq(decide_groups_topic(stage->history->image, &id, 1, NULL, &stage->decision, &unused), 0);
+    } else {
+        create_topic(stage, settings);
+    }
     history_commit(stage->history, &stage->decision);
     partition = replica_stage_partition(stage);
     for (uint32_t i = 0; i < partition.replica_count; i++)

@@ -17,12 +17,13 @@
 #include "metadata_history.h"
 #include "replication/coordinator/decide_replicas.h"
 
-/* zones: one letter for each broker. settings: "replicas=3,min.insync=2,...", which make the topic. */
+/* zones: one letter for each broker. settings: "replicas=3,min.insync=2,...", which make the topic; "groups": it is the topic of groups. */
 void replica_story(const char *zones, const char *settings, const char *script);
 
 /* The same in pieces, for tests that look at more. */
 struct replica_stage {
     struct history *history;
+    const char *topic_name;
     struct decision decision;
     struct movement movement;
     struct reports *reports;

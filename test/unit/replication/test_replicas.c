@@ -244,6 +244,14 @@ static const struct story move_stories[] = {
     {"abcd", "replicas=3", "retire 1 = 2 23 - - 123; tick = 2 23 - - 4+231-; isr 234 = 2 234 - - 423"},
     {"abac", "replicas=2", "retire 2; tick = 1 1 - - 14+2-; isr 14 = 1 14 - - 14"},
     {"ab", "replicas=2", "retire 2; tick = 1 1 - - 12"}, /* nobody is there to take it */
+    /* groups live on where every replica was removed: who has heard of their offsets can tell them */
+    {"abcdef", "groups", "retire 1; retire 2; retire 3 = none - - - 123; tick = 4 4 - - 456 reset1; isr 456 = 4 456 - - 456 reset1"},
+    {"abcd", "groups", "retire 1; retire 2; retire 3; tick = 4 4 - - 4 reset1"},
+    {"abcdef", "groups", "fence 4; drain 5; retire 1; retire 2; retire 3; tick = 6 6 - - 6 reset1"},
+    {"abcd", "groups", "fence 1; fence 2; fence 3; gone 1; gone 2; gone 3; tick = none - 23 - 123; unfence 3 = 3 3 2 - 123"}, /* silent is not removed */
+    {"abcd", "groups", "fence 1; retire 2; retire 3; tick = none - - - 123; unfence 1; report 1 1 9; recover = 1 1 - - 123 reset1"},
+    {"abc", "groups", "retire 1; retire 2; retire 3; tick = none - - - 123"}, /* nobody is left */
+    {"abcd", "replicas=3,unclean=balanced", "retire 1; retire 2; retire 3; tick = none - - - 123"}, /* a user's records are worth waiting for */
     /* the replication factor is raised and lowered, and a wish is met */
     {"abcd", "replicas=1", "set replicas=3; tick = 1 1 - - 12+3+; isr 12 = 1 12 - - 12+3+; isr 123 = 1 123 - - 123; set replicas=2; tick = 1 12 - - 12"},
     {"ab", "replicas=3", "tick = 1 12 - - 12; set replicas=1 = !INVALID_CONFIG"},

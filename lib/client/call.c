@@ -17,7 +17,7 @@ static void finish(struct call *call, int err, struct slice message)
     call->done(call, err, message);
 }
 
-static void finish_failed(struct call *call, int err)
+static void finish_failed_with(struct call *call, int err, struct slice message)
 {
     struct mesh_client *client = call->client;
     char problems[CLIENT_ERROR_SIZE / 2];
@@ -32,7 +32,12 @@ static void finish_failed(struct call *call, int err)
     } else {
         client_fail(client, err, "%s", call->last_text[0] ? call->last_text : mesh_strerror(err));
     }
-    finish(call, err, slice_of(NULL, 0));
+    finish(call, err, message);
+}
+
+static void finish_failed(struct call *call, int err)
+{
+    finish_failed_with(call, err, slice_of(NULL, 0));
 }
 
 /* Tries again after a pause, or gives up when that would come too late. */
@@ -108,6 +113,12 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
         wait_for_connection(call);
         return;
     }
+    if (call->request.connection != NULL && call->is_single) { /* the answer may depend on others: the connection is good */
+        connection_doubt(call->request.connection);
+        leave_request(call);
+        finish_failed(call, MESH_ETIMEDOUT);
+        return;
+    }
     if (call->request.connection != NULL) {
         /* Whoever holds the answer back for so long is given up; the request fails with it. */
         snprintf(call->last_text, sizeof(call->last_text), "the broker did not answer in time");
@@ -142,6 +153,10 @@ static int answered(struct request *request, const struct frame_header *header, 
              error.message != NULL && error.message[0] ? error.message : mesh_strerror(error.error));
     err = error.error < 0 ? error.error : MESH_EPROTO;
     message_deinit_error(&error);
+    if (call->is_single) {
+        finish_failed_with(call, err, message);
+        return 0;
+    }
     /* For a coordinator the broker itself has waited long enough; whether to ask again is for people. */
     if (mesh_error_is_retriable(err) && err != MESH_EUNKNOWN_TOPIC && err != MESH_ENO_COORDINATOR)
         retry(call, err);
@@ -159,7 +174,7 @@ static void failed(struct request *request, int error, bool was_sent)
         retry(call, error);
         return;
     }
-    if (was_sent && !call->is_repeatable)
+    if (was_sent && !call->is_repeatable && !call->is_single)
         snprintf(call->last_text, sizeof(call->last_text),
                  "the connection was lost before the answer came: the change may or may not have been made");
     finish_failed(call, error);

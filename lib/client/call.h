@@ -20,6 +20,7 @@ struct call {
     struct buffer message;
     int32_t node_id; /* the broker that must answer; -1: any */
     bool is_repeatable;
+    bool is_single; /* once sent it is never sent again: its owner repeats it in other words. A refusal is done()'s, with its message */
     uint32_t attempts;
     uint32_t patience_ms; /* 0: none but the deadline. Unanswered for so long it is asked of another broker, then twice as long */
     uint64_t deadline_ms;
@@ -29,7 +30,7 @@ struct call {
     int last_error;          /* of the last attempt, 0 before */
     char last_text[256];
 
-    /* err 0: `message` is the answer, borrowed. Else the client's error text is set. The call ends with this;
+    /* err 0: `message` is the answer, borrowed (is_single: also a refusal's, or nothing). Else the client's error text is set. The call ends with this;
      * the owner frees it, here or later. */
     void (*done)(struct call *call, int err, struct slice message);
     void *user;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define CLIENT_EVENTS_MAX         64
@@ -54,6 +55,7 @@ int mesh_client_new(const char *brokers, struct mesh_client **ret_client)
     if (client == NULL) return MESH_ENOMEM;
     client->timeout_ms = CLIENT_TIMEOUT_DEFAULT_MS;
     client->refused_timeout_ms = -1;
+    client->wake_fd = -1;
     client->now_ms = clock_monotonic_ms();
     list_init(&client->brokers);
     list_init(&client->topics);
@@ -89,6 +91,7 @@ void mesh_client_free(struct mesh_client *client)
     list_for_each_safe(node, &client->topics) topic_free(container_of(node, struct topic, node));
     list_for_each_safe(node, &client->calls) call_free(container_of(node, struct call, node));
     list_for_each_safe(node, &client->brokers) broker_free(container_of(node, struct broker, node));
+    if (client->wake_fd >= 0) close(client->wake_fd);
     if (client->epoll_fd >= 0) close(client->epoll_fd);
     timer_heap_deinit(&client->timers);
     free(client);
@@ -229,6 +232,34 @@ uint64_t client_deadline(struct mesh_client *client, int timeout_ms)
     return timeout_ms < 0 ? TIMER_NEVER : client->now_ms + (uint64_t)timeout_ms;
 }
 
+int client_be_wakeable(struct mesh_client *client)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+
+    if (client->wake_fd >= 0) return 0;
+    client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (client->wake_fd < 0) return client_fail(client, MESH_EIO, "an eventfd could not be made: %s", strerror(errno));
+    if (epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, client->wake_fd, &event) == 0) return 0;
+    close(client->wake_fd);
+    client->wake_fd = -1;
+    return client_fail(client, MESH_EIO, "epoll_ctl: %s", strerror(errno));
+}
+
+void client_wake(struct mesh_client *client)
+{
+    const uint64_t one = 1;
+
+    if (write(client->wake_fd, &one, sizeof(one)) < 0) return; /* it is awake already: the counter is full */
+}
+
+static void woken(struct mesh_client *client)
+{
+    uint64_t count;
+
+    if (read(client->wake_fd, &count, sizeof(count)) < 0) return;
+    client_mark_all(client);
+}
+
 static int wait_ms(const struct mesh_client *client, uint64_t deadline_ms)
 {
     uint64_t next_ms = timer_heap_next_ms(&client->timers);
@@ -264,7 +295,10 @@ int client_step(struct mesh_client *client, uint64_t deadline_ms)
     client->is_dispatching = true;
     /* A connection is freed only with its client, so the pointers stay good whatever the handlers do. */
     for (int i = 0; i < count; i++)
-        connection_event(events[i].data.ptr, events[i].events);
+        if (events[i].data.ptr == client)
+            woken(client);
+        else
+            connection_event(events[i].data.ptr, events[i].events);
     run_timers(client);
     client_pump(client);
     client->is_dispatching = false;

@@ -31,6 +31,7 @@ struct pump {
 
 struct mesh_client {
     int epoll_fd;
+    int wake_fd; /* an eventfd, -1: nobody needs one */
     uint64_t now_ms; /* monotonic, as of the current turn */
     struct timer_heap timers;
     size_t timer_count; /* timers that exist, armed or not */
@@ -81,6 +82,10 @@ int client_step(struct mesh_client *client, uint64_t deadline_ms);
 
 /* Turns until is_done(user). Errors: MESH_ETIMEDOUT, and as client_step(). */
 int client_run(struct mesh_client *client, bool (*is_done)(void *user), void *user, uint64_t deadline_ms);
+
+/* From then on client_wake() may be called, by any thread: a turn begins, and every pump runs. Errors: MESH_EIO. */
+int client_be_wakeable(struct mesh_client *client);
+void client_wake(struct mesh_client *client);
 
 /* now + timeout_ms on a fresh clock; -1: TIMER_NEVER. */
 uint64_t client_deadline(struct mesh_client *client, int timeout_ms);

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "client/backoff.h"
 #include "client/connection.h"
+#include "client/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ int mesh_consumer_new(struct mesh_client *client, struct mesh_consumer **ret_con
 }
 
 /* Accepts NULL. */
-static void remove_assignment(struct assignment *assignment)
+void consumer_remove(struct assignment *assignment)
 {
     if (assignment == NULL) return;
     assignment->consumer->routes_seen =
@@ -52,6 +53,7 @@ static void remove_assignment(struct assignment *assignment)
     map_remove(&assignment->consumer->by_partition, &assignment->map_node);
     list_remove(&assignment->node);
     list_remove(&assignment->state_node);
+    list_remove(&assignment->polled_node);
     assignment_clear_error(assignment);
     assignment->consumer = NULL;
     assignment->generation++;
@@ -74,11 +76,12 @@ void mesh_consumer_free(struct mesh_consumer *consumer)
     struct list_node *node;
 
     if (consumer == NULL) return;
+    group_free(consumer->group);
     consumer_release_polled(consumer);
     consumer_forget_fetches(consumer);
     consumer_forget_offset_calls(consumer);
     list_for_each_safe(at, &consumer->assignments)
-        remove_assignment(container_of(at, struct assignment, node));
+        consumer_remove(container_of(at, struct assignment, node));
     while ((node = list_pop_front(&consumer->sessions)) != NULL)
         free(container_of(node, struct fetch_session, node));
     if (consumer->scratch != NULL) list_push_back(&consumer->scratch_idle, &consumer->scratch->node);
@@ -226,7 +229,7 @@ static uint64_t hash_of(const char *topic, int32_t partition)
     return map_hash_bytes(topic, strlen(topic)) ^ ((uint64_t)(uint32_t)partition * 0x9e3779b97f4a7c15u);
 }
 
-static struct assignment *find(const struct mesh_consumer *consumer, const char *topic, int32_t partition)
+struct assignment *consumer_find(const struct mesh_consumer *consumer, const char *topic, int32_t partition)
 {
     if (topic == NULL || partition < 0) return NULL;
     for (struct map_node *node = map_find(&consumer->by_partition, hash_of(topic, partition)); node != NULL;
@@ -257,12 +260,11 @@ static void start_at(struct assignment *assignment, int64_t offset, int64_t reso
     assignment_rewind(assignment, offset >= 0 ? offset : -1);
 }
 
-static int assign_one(struct mesh_consumer *consumer, struct topic *topic, int32_t partition, int64_t offset,
-                      int64_t resolve_ms)
+int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t partition, int64_t offset, int64_t resolve_ms)
 {
     struct assignment *assignment;
 
-    if (find(consumer, topic->name, partition) != NULL)
+    if (consumer_find(consumer, topic->name, partition) != NULL)
         return client_fail(consumer->client, MESH_EEXISTS, "partition %d of topic \"%s\" is assigned already",
                            partition, topic->name);
     assignment = calloc(1, sizeof(*assignment));
@@ -277,7 +279,9 @@ static int assign_one(struct mesh_consumer *consumer, struct topic *topic, int32
     assignment->partition = (uint32_t)partition;
     assignment->reference_count = 1;
     assignment->high_watermark = -1;
+    assignment->polled_epoch = -1;
     list_init(&assignment->state_node);
+    list_init(&assignment->polled_node);
     list_push_back(&consumer->assignments, &assignment->node);
     start_at(assignment, offset, resolve_ms);
     return 0;
@@ -288,10 +292,10 @@ static int assign_range(struct mesh_consumer *consumer, struct topic *topic, int
                         int64_t offset, int64_t resolve_ms)
 {
     for (int32_t i = 0; i < count; i++) {
-        int err = assign_one(consumer, topic, first + i, offset, resolve_ms);
+        int err = consumer_add(consumer, topic, first + i, offset, resolve_ms);
         if (err == 0) continue;
         while (i-- > 0)
-            remove_assignment(find(consumer, topic->name, first + i));
+            consumer_remove(consumer_find(consumer, topic->name, first + i));
         return err;
     }
     return 0;
@@ -302,7 +306,8 @@ static int assign(struct mesh_consumer *consumer, const char *name, int32_t part
 {
     struct mesh_client *client = consumer->client;
     struct topic *topic = NULL;
-    int err = topic_ref(client, name, &topic);
+    int err = consumer->group == NULL ? topic_ref(client, name, &topic)
+                                      : client_fail(client, MESH_EINVAL, "the consumer is subscribed: its group assigns partitions");
 
     if (err != 0) return err;
     err = topic_wait_known(topic, client_deadline(client, client->timeout_ms));
@@ -339,7 +344,7 @@ static bool are_resolved(void *user)
     struct time_wait *wait = user;
 
     for (int32_t i = wait->first; i < wait->first + wait->count; i++) {
-        struct assignment *assignment = find(wait->consumer, wait->topic, i);
+        struct assignment *assignment = consumer_find(wait->consumer, wait->topic, i);
         if (assignment != NULL && !assignment->is_resolved && !assignment->is_stopped) return false;
     }
     return true;
@@ -357,47 +362,49 @@ int mesh_consumer_assign_time(struct mesh_consumer *consumer, const char *topic,
     if (err != 0) return err;
     err = client_run(client, are_resolved, &wait, client_deadline(client, client->timeout_ms));
     for (int32_t i = wait.first; i < wait.first + wait.count && err == 0; i++) {
-        struct assignment *assignment = find(consumer, topic, i);
+        struct assignment *assignment = consumer_find(consumer, topic, i);
         if (assignment != NULL) err = assignment->error;
     }
     if (err == 0) return 0;
     for (int32_t i = wait.first; i < wait.first + wait.count; i++)
-        remove_assignment(find(consumer, topic, i));
+        consumer_remove(consumer_find(consumer, topic, i));
     return client_fail(client, err, "the offsets of topic \"%s\" at that time could not be found: %s", topic,
                        mesh_strerror(err));
 }
 
 int mesh_consumer_unassign(struct mesh_consumer *consumer, const char *topic, int32_t partition)
 {
-    struct assignment *assignment = find(consumer, topic, partition);
+    struct assignment *assignment = consumer_find(consumer, topic, partition);
 
+    if (consumer->group != NULL) return client_fail(consumer->client, MESH_EINVAL, "the consumer is subscribed: its group assigns partitions");
     if (partition < 0 && topic != NULL) {
         list_for_each_safe(node, &consumer->assignments)
         {
             assignment = container_of(node, struct assignment, node);
-            if (strcmp(assignment->topic->name, topic) == 0) remove_assignment(assignment);
+            if (strcmp(assignment->topic->name, topic) == 0) consumer_remove(assignment);
         }
         return 0;
     }
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
-    remove_assignment(assignment);
+    consumer_remove(assignment);
     return 0;
 }
 
 int mesh_consumer_seek(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
 {
-    struct assignment *assignment = find(consumer, topic, partition);
+    struct assignment *assignment = consumer_find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     if (offset < MESH_OFFSET_BEGINNING)
         return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
     start_at(assignment, offset, offset);
+    if (consumer->group != NULL && offset >= 0) group_note_polled(assignment, -1); /* going back is committed, too */
     return 0;
 }
 
 int mesh_consumer_pause(struct mesh_consumer *consumer, const char *topic, int32_t partition)
 {
-    struct assignment *assignment = find(consumer, topic, partition);
+    struct assignment *assignment = consumer_find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     assignment->is_paused = true;
@@ -407,7 +414,7 @@ int mesh_consumer_pause(struct mesh_consumer *consumer, const char *topic, int32
 
 int mesh_consumer_resume(struct mesh_consumer *consumer, const char *topic, int32_t partition)
 {
-    struct assignment *assignment = find(consumer, topic, partition);
+    struct assignment *assignment = consumer_find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     assignment->is_paused = assignment->is_stopped = false;
@@ -419,7 +426,7 @@ int mesh_consumer_resume(struct mesh_consumer *consumer, const char *topic, int3
 int mesh_consumer_position(const struct mesh_consumer *consumer, const char *topic, int32_t partition,
                            int64_t *ret_offset)
 {
-    const struct assignment *assignment = find(consumer, topic, partition);
+    const struct assignment *assignment = consumer_find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     *ret_offset = assignment->is_resolved ? assignment->position : assignment->resolve_ms;
@@ -429,7 +436,7 @@ int mesh_consumer_position(const struct mesh_consumer *consumer, const char *top
 int mesh_consumer_high_watermark(const struct mesh_consumer *consumer, const char *topic, int32_t partition,
                                  int64_t *ret_offset)
 {
-    const struct assignment *assignment = find(consumer, topic, partition);
+    const struct assignment *assignment = consumer_find(consumer, topic, partition);
 
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     *ret_offset = assignment->high_watermark;

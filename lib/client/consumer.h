@@ -49,6 +49,12 @@ struct assignment {
     uint64_t retry_ms;
     uint32_t failures;
     int32_t leader_epoch; /* as of its route */
+
+    /* Of a subscribed consumer (client/group.h). */
+    struct uuid topic_id;
+    uint32_t claimed_in;          /* generation */
+    struct list_node polled_node; /* in the group's list of those to be stored */
+    int32_t polled_epoch;         /* of the last record that was handed out, -1: none yet */
 };
 
 struct fetch_session {
@@ -65,6 +71,9 @@ struct scratch {
 
 struct mesh_consumer {
     struct mesh_client *client;
+    struct consumer_group *group; /* owned; NULL: not subscribed */
+    mesh_rebalance_fn *rebalance;
+    void *rebalance_user;
     struct pump pump;
     struct timer timer;
     size_t fetch_bytes_max, fetch_bytes_min;
@@ -106,6 +115,10 @@ struct mesh_consumer {
 };
 
 /* consumer.c */
+struct assignment *consumer_find(const struct mesh_consumer *consumer, const char *topic, int32_t partition); /* NULL: none */
+void consumer_remove(struct assignment *assignment);                                                         /* accepts NULL */
+/* At an offset, or where resolve_ms says. Errors: MESH_EEXISTS, MESH_ENOMEM. */
+int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t partition, int64_t offset, int64_t resolve_ms);
 void assignment_unref(struct assignment *assignment); /* accepts NULL */
 /* Puts it into the list of its state. */
 void assignment_update(struct assignment *assignment);

@@ -2,6 +2,8 @@
 #include "client/consumer.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "client/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +183,7 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
         end_batch(consumer);
         return partition_error(assignment, MESH_ECORRUPT);
     }
+    if (consumer->group != NULL) group_note_polled(assignment, consumer->iterator.header.leader_epoch);
     if (polled->count == polled->max) return PROGRESS_FULL;
     end_batch(consumer);
     return PROGRESS;
@@ -196,7 +199,10 @@ static void finish_region(struct fetch *fetch, struct fetch_region *region)
     int64_t reached = is_empty ? region->next_offset : region->reached;
 
     if (!is_stale(region)) {
-        if (reached > assignment->position) assignment->position = reached;
+        if (reached > assignment->position) {
+            assignment->position = reached; /* behind control batches */
+            if (assignment->consumer->group != NULL) group_note_polled(assignment, -1);
+        }
         /* The broker promised more than it sent: what was asked for since begins too far on. */
         if (!is_empty && region->next_offset > reached) assignment_rewind(assignment, assignment->position);
     }
@@ -315,13 +321,44 @@ static int read_ready(struct mesh_consumer *consumer, struct polled *polled)
     return polled->count == 0 && consumer->error_count > 0 ? tell_error(consumer) : 0;
 }
 
+/* Before records are looked for: what the group has brought about. *ret_may_read: whether what is claimed may be handed out now. */
+static int turn_group(struct mesh_consumer *consumer, bool *ret_may_read)
+{
+    struct consumer_group *group = consumer->group;
+    int err = 0;
+
+    *ret_may_read = true;
+    if (group == NULL) return 0;
+    if (group->options.delivery == GROUP_AT_LEAST_ONCE) group_store_polled(group); /* whoever polls again has handled them */
+    /* With records always at hand nothing else would make the client take a turn. */
+    if (clock_monotonic_ms() >= group->turned_ms + GROUP_TURN_MS && !consumer->client->is_dispatching) {
+        err = client_step(consumer->client, 0);
+        group->turned_ms = consumer->client->now_ms;
+    }
+    if (err == 0) err = group_turn(group);
+    *ret_may_read = !group->is_turning && consumer_member_may_handle(group->member, consumer->client->now_ms);
+    return err;
+}
+
+/* Records are about to be returned. At most once: not before they are committed; where that fails they are never returned. */
+static int hand_out(struct mesh_consumer *consumer)
+{
+    struct consumer_group *group = consumer->group;
+
+    if (group == NULL) return 0;
+    group->polled_ms = clock_monotonic_ms();
+    if (group->options.delivery != GROUP_AT_MOST_ONCE) return 0;
+    group_store_polled(group);
+    return group_commit_wait(group, client_deadline(consumer->client, consumer->client->timeout_ms));
+}
+
 int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *records, size_t record_max,
                        int timeout_ms, size_t *ret_count)
 {
     struct mesh_client *client = consumer->client;
     struct polled polled = {records, 0, record_max};
     uint64_t deadline_ms = 0;
-    bool has_waited = false;
+    bool has_waited = false, may_read;
 
     *ret_count = 0;
     if (record_max == 0)
@@ -330,8 +367,10 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
         int err;
         consumer_release_polled(
             consumer); /* what the last poll lent; a round without records lends nothing */
-        err = read_ready(consumer, &polled);
-        *ret_count = polled.count;
+        err = turn_group(consumer, &may_read);
+        if (err == 0 && may_read) err = read_ready(consumer, &polled);
+        if (err == 0 && polled.count > 0) err = hand_out(consumer);
+        if (err == 0) *ret_count = polled.count;
         if (err != 0 || polled.count > 0) return err;
         if (!has_waited) deadline_ms = client_deadline(client, timeout_ms);
         if (has_waited && client->now_ms >= deadline_ms) return 0;

@@ -65,7 +65,7 @@ struct consumer_member_request {
     enum consumer_member_request_kind kind;
     uint64_t sequence;   /* its number, too */
     struct slice member; /* id */
-    uint32_t epoch;      /* of the leader, as last heard; 0: not known (JOIN and WORK only) */
+    uint32_t epoch;      /* 1 + that of the leader, as last heard; 0: not known (JOIN and WORK only) */
     uint32_t generation;
     uint32_t timeout_ms; /* unanswered for so long it is to be answered with MESH_ETIMEDOUT */
     const struct consumer_member_cell *cells; /* borrowed until the next call: encode them at once */
@@ -97,7 +97,7 @@ struct consumer_member_item {
 
 struct consumer_member_answer {
     int error; /* the broker's, or of the way there (MESH_ETIMEDOUT, MESH_EUNREACHABLE, ...): then nothing else counts but epoch */
-    uint32_t epoch; /* 0: not told */
+    uint32_t epoch; /* 1 + that of the leader; 0: not told */
     uint32_t generation;
     uint32_t proof_age_ms;
     uint32_t heartbeat_ms; /* of a JOIN: how often to beat; 0: not told */
@@ -143,6 +143,9 @@ struct consumer_member_change {
 
 /* In the order in which they came about. False: none. */
 bool consumer_member_next_change(struct consumer_member *member, struct consumer_member_change *ret_change);
+
+/* COMMITTED alone, before all else: for who waits for a commit in the middle of something. False: none. */
+bool consumer_member_next_commit(struct consumer_member *member, struct consumer_member_change *ret_change);
 
 /* Whether what is claimed may be handed out to be handled, at this very moment. */
 bool consumer_member_may_handle(const struct consumer_member *member, uint64_t now_ms);

@@ -185,15 +185,19 @@ static bool next_refusal(struct consumer_member *member, struct consumer_member_
     return true;
 }
 
+bool consumer_member_next_commit(struct consumer_member *member, struct consumer_member_change *ret_change)
+{
+    if (member->told_ticket >= member->done_ticket) return false;
+    member->told_ticket = member->done_ticket;
+    *ret_change = (struct consumer_member_change){.kind = CONSUMER_MEMBER_COMMITTED, .ticket = member->done_ticket, .error = member->done_error};
+    member->done_error = 0;
+    return true;
+}
+
 bool consumer_member_next_change(struct consumer_member *member, struct consumer_member_change *ret_change)
 {
     if (next_refusal(member, ret_change) || next_part_change(member, ret_change)) return true;
-    if (member->told_ticket < member->done_ticket) {
-        member->told_ticket = member->done_ticket;
-        *ret_change = (struct consumer_member_change){.kind = CONSUMER_MEMBER_COMMITTED, .ticket = member->done_ticket, .error = member->done_error};
-        member->done_error = 0;
-        return true;
-    }
+    if (consumer_member_next_commit(member, ret_change)) return true;
     if (member->end == 0 || member->is_end_told) return false;
     member->is_end_told = true;
     *ret_change = (struct consumer_member_change){.kind = member->end == MEMBER_LEFT_DONE ? CONSUMER_MEMBER_LEFT : CONSUMER_MEMBER_FAILED,

@@ -13,6 +13,7 @@
 
 #include <mesh/error.h>
 #include <mesh/export.h>
+#include <mesh/group.h>
 
 #include <stddef.h>
 #include <stdint.h>

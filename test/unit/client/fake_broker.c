@@ -422,6 +422,10 @@ static bool serve(struct fake_broker *broker, const struct frame_header *header,
         refuse(answer, error);
         return true;
     }
+    if (header->op >= FRAME_OP_GROUP_JOIN && header->op <= FRAME_OP_GROUP_DESCRIBE && broker->serve_group != NULL) {
+        if (!broker->serve_group(broker->group_user, header->op, message, &answer->message)) answer->flags = FRAME_FLAG_ERROR;
+        return true;
+    }
     switch (header->op) {
     case FRAME_OP_HELLO: serve_hello(broker, message, answer); break;
     case FRAME_OP_CLUSTER: serve_cluster(broker, answer); break;
@@ -508,7 +512,7 @@ static bool handle_frame(struct fake_broker *broker, struct fake_connection *con
 
     MESH_ASSERT(frame_verify(frame, header) == 0);
     if (!is_again) {
-        atomic_fetch_add(&broker->frames[header->op & 15], 1);
+        atomic_fetch_add(&broker->frames[header->op & 63], 1);
         if (broker->script != NULL) action = broker->script(broker->script_user, broker, header->op, &error);
     }
     if (action == FAKE_CLOSE) return false;

@@ -47,6 +47,9 @@ struct fake_mesh;
 /* Called in the broker's thread for each frame; may set *error. */
 typedef enum fake_action fake_script(void *user, struct fake_broker *broker, enum frame_op op, int *error);
 
+/* In the broker's thread: an answer to an operation of groups. False: it is a refusal. */
+typedef bool fake_group_serve(void *user, enum frame_op op, struct slice message, struct buffer *to);
+
 struct fake_window {
     int64_t producer_id;
     int16_t producer_epoch;
@@ -97,10 +100,12 @@ struct fake_broker {
     bool is_null;                     /* produce: acknowledged, nothing kept */
     fake_script *script;
     void *script_user;
+    fake_group_serve *serve_group; /* NULL: it knows no groups */
+    void *group_user;
 
     char address[32];       /* "127.0.0.1:port"; the test's, after start */
     atomic_uint port;       /* the same; any thread */
-    atomic_uint frames[16]; /* by operation; any thread */
+    atomic_uint frames[64]; /* by operation; any thread */
     atomic_uint answered;   /* reads from a connection whose frames' answers are on their way; any thread */
     atomic_ullong produced_records;
     atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */

@@ -1,0 +1,538 @@
+/* Subscribed consumers against a scripted broker whose groups are decided as real ones are (fake_groups.h). */
+#include "fake_broker.h"
+#include "fake_groups.h"
+
+#include <mesh/mesh.h>
+
+#include "support/run_suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PARTITIONS 4
+#define TOTAL      100 /* records of each partition */
+#define PATIENCE   5000
+
+static struct fake_broker *broker;
+static struct fake_groups groups;
+static const char *liveness = "thread";
+
+struct plan {
+    enum frame_op op;
+    enum fake_action action;
+    int error;
+    atomic_int count;
+};
+static struct plan plan;
+
+static enum fake_action follow_plan(void *user, struct fake_broker *unused, enum frame_op op, int *error)
+{
+    struct plan *p = user;
+
+    (void)unused;
+    if (op != p->op || atomic_fetch_sub(&p->count, 1) <= 0) return FAKE_SERVE;
+    *error = p->error;
+    return p->action;
+}
+
+/* ---- a consumer of the application, and what it has seen ---- */
+
+struct app {
+    struct mesh_client *client;
+    struct mesh_consumer *consumer;
+    bool is_mine[PARTITIONS];
+    int assigned, revoked, lost;
+    int64_t first[PARTITIONS], next[PARTITIONS]; /* offsets, -1: none */
+    unsigned total;
+    int64_t begins_at; /* where callbacks say to begin; -1: nothing is said */
+};
+
+static void on_rebalance(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance)
+{
+    struct app *app = user;
+
+    ck_assert_ptr_eq(consumer, app->consumer);
+    for (size_t i = 0; i < mesh_rebalance_count(rebalance); i++) {
+        const char *topic;
+        int32_t partition;
+        int64_t offset;
+
+        ck_assert_int_eq(mesh_rebalance_get(rebalance, i, &topic, &partition, &offset), 0);
+        ck_assert_str_eq(topic, "t");
+        switch (mesh_rebalance_kind(rebalance)) {
+        case MESH_REBALANCE_ASSIGNED:
+            ck_assert(!app->is_mine[partition]);
+            app->is_mine[partition] = true;
+            app->assigned++;
+            if (app->begins_at >= 0) ck_assert_int_eq(mesh_rebalance_set_offset(rebalance, i, app->begins_at), 0);
+            break;
+        case MESH_REBALANCE_REVOKED: app->revoked++; /* fallthrough */
+        case MESH_REBALANCE_LOST:
+            app->lost += mesh_rebalance_kind(rebalance) == MESH_REBALANCE_LOST;
+            ck_assert(app->is_mine[partition]);
+            app->is_mine[partition] = false;
+            break;
+        }
+    }
+}
+
+/* `settings`: pairs of keys and values, NULL at the end. */
+static int subscribe_with(struct app *app, const char *const *settings, const char *pattern)
+{
+    const char *const topics[] = {"t"};
+    struct mesh_group_options *options = NULL;
+    int err;
+
+    ck_assert_int_eq(mesh_group_options_new(&options), 0);
+    ck_assert_int_eq(mesh_group_options_set(options, "group", "g"), 0);
+    ck_assert_int_eq(mesh_group_options_set(options, "session.ms", "2000"), 0);
+    ck_assert_int_eq(mesh_group_options_set(options, "commit.interval.ms", "50"), 0);
+    ck_assert_int_eq(mesh_group_options_set(options, "liveness", liveness), 0);
+    for (; *settings != NULL; settings += 2)
+        ck_assert_int_eq(mesh_group_options_set(options, settings[0], settings[1]), 0);
+    err = pattern != NULL ? mesh_consumer_subscribe_pattern(app->consumer, options, pattern) : mesh_consumer_subscribe(app->consumer, options, topics, 1);
+    mesh_group_options_free(options);
+    return err;
+}
+
+static const char *const none[] = {NULL};
+
+static void open_app(struct app *app)
+{
+    memset(app, 0, sizeof(*app));
+    app->begins_at = -1;
+    for (int p = 0; p < PARTITIONS; p++)
+        app->first[p] = app->next[p] = -1;
+    ck_assert_int_eq(mesh_client_new(broker->address, &app->client), 0);
+    ck_assert_int_eq(mesh_client_set_timeout_ms(app->client, PATIENCE), 0);
+    ck_assert_int_eq(mesh_consumer_new(app->client, &app->consumer), 0);
+    mesh_consumer_on_rebalance(app->consumer, on_rebalance, app);
+}
+
+static void close_app(struct app *app)
+{
+    mesh_consumer_free(app->consumer);
+    mesh_client_free(app->client);
+}
+
+/* One poll of at most `max` records. */
+static int poll(struct app *app, size_t max, int timeout_ms)
+{
+    struct mesh_consumed records[TOTAL];
+    size_t count = 0;
+    int err = mesh_consumer_poll(app->consumer, records, max, timeout_ms, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        int32_t p = records[i].partition;
+
+        ck_assert(app->is_mine[p]);
+        if (app->first[p] < 0) app->first[p] = records[i].offset;
+        ck_assert(app->next[p] < 0 || app->next[p] == records[i].offset);
+        app->next[p] = records[i].offset + 1;
+        app->total++;
+    }
+    return err;
+}
+
+static void poll_until(struct app *app, unsigned total)
+{
+    for (int i = 0; i < 1000 && app->total < total; i++)
+        ck_assert_int_eq(poll(app, 10, 100), 0);
+    ck_assert_uint_ge(app->total, total);
+}
+
+static void set_up(void)
+{
+    char texts[TOTAL][16];
+    const char *values[TOTAL];
+
+    broker = fake_broker_new("t", PARTITIONS);
+    fake_groups_init(&groups, broker);
+    broker->script = follow_plan;
+    broker->script_user = &plan;
+    plan = (struct plan){0};
+    for (int i = 0; i < TOTAL; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "%d", i);
+        values[i] = texts[i];
+    }
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        for (int batch = 0; batch < TOTAL; batch += 10)
+            fake_broker_append(broker, p, values + batch, 10, RECORD_COMPRESSION_NONE);
+    fake_broker_start(broker);
+}
+
+static void stop(void)
+{
+    fake_broker_stop(broker);
+}
+
+static void tear_down(void)
+{
+    fake_broker_free(broker);
+    fake_groups_deinit(&groups);
+}
+
+/* ---- stories ---- */
+
+START_TEST(what_was_handled_is_committed_at_the_end)
+{
+    struct app app;
+
+    liveness = _i == 0 ? "thread" : "poll";
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, PARTITIONS * TOTAL);
+    ck_assert_int_eq(app.assigned, PARTITIONS);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(app.consumer), 0);
+    close_app(&app);
+    stop();
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(fake_groups_committed(&groups, "g", p), TOTAL);
+    ck_assert_uint_eq(atomic_load(&groups.served[FRAME_OP_GROUP_LEAVE]), 1);
+    liveness = "thread";
+}
+END_TEST
+
+START_TEST(the_next_consumer_goes_on_where_the_last_one_stood)
+{
+    struct app first, second;
+
+    open_app(&first);
+    ck_assert_int_eq(subscribe_with(&first, none, NULL), 0);
+    poll_until(&first, 100);
+    ck_assert_int_eq(mesh_consumer_commit(first.consumer), 0);
+    close_app(&first);
+    open_app(&second);
+    ck_assert_int_eq(subscribe_with(&second, none, NULL), 0);
+    poll_until(&second, PARTITIONS * TOTAL - first.total);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(second.first[p], first.next[p] < 0 ? 0 : first.next[p] == TOTAL ? -1 : first.next[p]);
+    close_app(&second);
+    stop();
+}
+END_TEST
+
+START_TEST(what_the_last_poll_returned_comes_again_after_a_crash)
+{
+    struct app first, second;
+
+    open_app(&first);
+    ck_assert_int_eq(subscribe_with(&first, none, NULL), 0);
+    poll_until(&first, 10);
+    close_app(&first); /* in the middle of handling */
+    open_app(&second);
+    ck_assert_int_eq(subscribe_with(&second, none, NULL), 0);
+    poll_until(&second, PARTITIONS * TOTAL);
+    close_app(&second);
+    stop();
+}
+END_TEST
+
+START_TEST(at_most_once_commits_before_it_returns)
+{
+    static const char *const settings[] = {"delivery", "at-most-once", NULL};
+    struct app first, second;
+
+    open_app(&first);
+    ck_assert_int_eq(subscribe_with(&first, settings, NULL), 0);
+    while (first.total == 0)
+        ck_assert_int_eq(poll(&first, 10, 100), 0);
+    close_app(&first); /* before anything is handled */
+    open_app(&second);
+    ck_assert_int_eq(subscribe_with(&second, settings, NULL), 0);
+    poll_until(&second, PARTITIONS * TOTAL - first.total);
+    ck_assert_int_eq(poll(&second, 10, 50), 0);
+    ck_assert_uint_eq(second.total, PARTITIONS * TOTAL - first.total);
+    close_app(&second);
+    stop();
+}
+END_TEST
+
+START_TEST(offsets_stored_by_hand_are_all_that_counts)
+{
+    static const char *const settings[] = {"delivery", "manual", NULL};
+    struct app app;
+    int64_t committed = 0;
+    uint64_t token = 0;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
+    poll_until(&app, PARTITIONS * TOTAL);
+    ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 2, 33, "by hand"), 0);
+    ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 9, 33, NULL), MESH_ENOT_OWNER);
+    ck_assert_int_eq(mesh_consumer_commit(app.consumer), 0);
+    ck_assert_int_eq(mesh_consumer_committed(app.consumer, "t", 2, &committed), 0);
+    ck_assert_int_eq(committed, 33);
+    ck_assert_int_eq(mesh_consumer_committed(app.consumer, "t", 1, &committed), 0);
+    ck_assert_int_eq(committed, -1);
+    ck_assert_int_eq(mesh_consumer_fencing_token(app.consumer, "t", 2, &token), 0);
+    ck_assert_uint_gt(token, 0);
+    close_app(&app);
+    stop();
+    ck_assert_int_eq(fake_groups_committed(&groups, "g", 2), 33);
+    ck_assert_int_eq(fake_groups_committed(&groups, "g", 1), -1);
+}
+END_TEST
+
+START_TEST(two_share_and_one_takes_over)
+{
+    struct app a, b;
+
+    open_app(&a);
+    ck_assert_int_eq(subscribe_with(&a, none, NULL), 0);
+    while (a.assigned < PARTITIONS)
+        ck_assert_int_eq(poll(&a, 1, 20), 0);
+    open_app(&b);
+    ck_assert_int_eq(subscribe_with(&b, none, NULL), 0);
+    for (int i = 0; i < 1000 && b.assigned < PARTITIONS / 2; i++) {
+        ck_assert_int_eq(poll(&a, 1, 5), 0);
+        ck_assert_int_eq(poll(&b, 1, 5), 0);
+    }
+    ck_assert_int_eq(b.assigned, PARTITIONS / 2);
+    ck_assert_int_eq(a.revoked, PARTITIONS / 2);
+    ck_assert_int_eq(a.lost, 0);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert(a.is_mine[p] != b.is_mine[p]);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(a.consumer), 0);
+    memset(a.is_mine, 0, sizeof(a.is_mine));
+    for (int i = 0; i < 1000 && b.assigned < PARTITIONS; i++)
+        ck_assert_int_eq(poll(&b, 1, 5), 0);
+    for (int p = 0; p < PARTITIONS; p++) /* at least once, and nothing twice: it was all released in order */
+        if (b.first[p] >= 0 && a.next[p] >= 0) ck_assert_int_eq(b.first[p], a.next[p]);
+    close_app(&b);
+    close_app(&a);
+    stop();
+}
+END_TEST
+
+START_TEST(a_failover_of_the_groups_leader_is_not_noticed)
+{
+    struct app app;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    for (unsigned part = 1; part <= 8; part++) {
+        poll_until(&app, part * PARTITIONS * TOTAL / 8);
+        atomic_store(&groups.fail_over, 1);
+    }
+    ck_assert_int_eq(mesh_consumer_commit(app.consumer), 0);
+    ck_assert_int_eq(app.assigned, PARTITIONS);
+    ck_assert_int_eq(app.lost + app.revoked, 0);
+    close_app(&app);
+    stop();
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(fake_groups_committed(&groups, "g", p), TOTAL);
+}
+END_TEST
+
+/* Requests fail in every way; nothing is lost, and nothing is told twice within a consumer's claim. */
+static const struct {
+    enum frame_op op;
+    enum fake_action action;
+    int error;
+} troubles[] = {
+    {FRAME_OP_GROUP_JOIN, FAKE_CLOSE, 0},
+    {FRAME_OP_GROUP_JOIN, FAKE_SERVE_AND_CLOSE, 0},
+    {FRAME_OP_GROUP_JOIN, FAKE_REFUSE, MESH_ENO_COORDINATOR},
+    {FRAME_OP_GROUP_HEARTBEAT, FAKE_CLOSE, 0},
+    {FRAME_OP_GROUP_HEARTBEAT, FAKE_REFUSE, MESH_ENOT_LEADER},
+    {FRAME_OP_GROUP_CLAIM, FAKE_SERVE_AND_CLOSE, 0},
+    {FRAME_OP_GROUP_CLAIM, FAKE_REFUSE, MESH_EUNCOMMITTED},
+    {FRAME_OP_GROUP_COMMIT, FAKE_SERVE_AND_CLOSE, 0},
+    {FRAME_OP_GROUP_COMMIT, FAKE_CLOSE, 0},
+    {FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_ENOT_ENOUGH_REPLICAS},
+    {FRAME_OP_GROUP_COMMIT, FAKE_SERVE_CUT, 0},
+    {FRAME_OP_GROUP_COMMIT, FAKE_BAD_CRC, 0},
+    {FRAME_OP_GROUP_COMMIT, FAKE_GARBAGE, 0},
+};
+START_TEST(trouble_on_the_way_is_gone_through)
+{
+    struct app app;
+
+    plan = (struct plan){.op = troubles[_i].op, .action = troubles[_i].action, .error = troubles[_i].error, .count = 3};
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, PARTITIONS * TOTAL);
+    ck_assert_int_eq(mesh_consumer_commit(app.consumer), 0);
+    close_app(&app);
+    stop();
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(fake_groups_committed(&groups, "g", p), TOTAL);
+}
+END_TEST
+
+START_TEST(a_member_that_is_expelled_begins_again)
+{
+    struct app app;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, 100);
+    plan = (struct plan){.op = FRAME_OP_GROUP_COMMIT, .action = FAKE_REFUSE, .error = MESH_EUNKNOWN_MEMBER, .count = 1};
+    for (int i = 0; i < 1000 && app.lost < PARTITIONS; i++) {
+        ck_assert_int_eq(poll(&app, 1, 5), 0);
+        mesh_consumer_commit_async(app.consumer, NULL, NULL);
+    }
+    ck_assert_int_eq(app.lost, PARTITIONS);
+    for (int p = 0; p < PARTITIONS; p++)
+        app.next[p] = -1;
+    for (int i = 0; i < 3000 && app.assigned < 2 * PARTITIONS; i++) /* its first life is dead once its session is over */
+        ck_assert_int_eq(poll(&app, 1, 5), 0);
+    ck_assert_int_eq(app.assigned, 2 * PARTITIONS);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+START_TEST(an_instance_that_comes_back_is_the_same_member)
+{
+    static const char *const settings[] = {"instance", "one", NULL};
+    struct app a, b;
+    int err = 0;
+
+    open_app(&a);
+    ck_assert_int_eq(subscribe_with(&a, settings, NULL), 0);
+    poll_until(&a, 40);
+    ck_assert_int_eq(mesh_consumer_commit(a.consumer), 0);
+    open_app(&b); /* while its former life is still there */
+    ck_assert_int_eq(subscribe_with(&b, settings, NULL), 0);
+    while (b.assigned < PARTITIONS)
+        ck_assert_int_eq(poll(&b, 1, 20), 0);
+    for (int i = 0; i < 1000 && err == 0; i++)
+        err = poll(&a, 1, 20);
+    ck_assert_int_eq(err, MESH_EFENCED_INSTANCE);
+    close_app(&a);
+    close_app(&b);
+    stop();
+}
+END_TEST
+
+START_TEST(heartbeats_go_on_while_a_handler_works)
+{
+    struct app app;
+    struct mesh_membership_info info;
+    unsigned before;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, 10);
+    before = atomic_load(&groups.served[FRAME_OP_GROUP_HEARTBEAT]);
+    while (atomic_load(&groups.served[FRAME_OP_GROUP_HEARTBEAT]) < before + 5)
+        continue; /* the handler does not call the library */
+    ck_assert_int_eq(mesh_consumer_membership(app.consumer, &info), 0);
+    ck_assert_int_eq(info.is_joined, 1);
+    ck_assert_uint_eq(info.partitions, PARTITIONS);
+    ck_assert_str_eq(info.group, "g");
+    poll_until(&app, PARTITIONS * TOTAL);
+    ck_assert_int_eq(app.lost, 0);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+START_TEST(the_application_says_where_to_begin)
+{
+    struct app app;
+
+    open_app(&app);
+    app.begins_at = 90;
+    ck_assert_int_eq(subscribe_with(&app, none, "t.*|x"), 0);
+    poll_until(&app, PARTITIONS * 10);
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(app.first[p], 90);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+START_TEST(without_an_offset_it_begins_as_it_was_told_to)
+{
+    static const char *const latest[] = {"start", "latest", NULL}, *const error[] = {"start", "error", NULL};
+    struct app app;
+    int err = 0;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, _i == 0 ? latest : error, NULL), 0);
+    while (app.assigned < PARTITIONS && err == 0)
+        err = poll(&app, 10, 20);
+    for (int i = 0; i < 20 && err == 0; i++)
+        err = poll(&app, 10, 5);
+    ck_assert_int_eq(err, _i == 0 ? 0 : MESH_ENOTFOUND);
+    ck_assert_uint_eq(app.total, 0);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+START_TEST(what_brokers_object_to_is_told_by_poll)
+{
+    static const char *const settings[] = {"session.ms", "5", NULL};
+    struct app app;
+    int err = 0;
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
+    for (int i = 0; i < 100 && err == 0; i++)
+        err = poll(&app, 10, 100);
+    ck_assert_int_eq(err, MESH_EINVALID_SESSION_TIMEOUT);
+    ck_assert_int_eq(poll(&app, 10, 0), MESH_EINVALID_SESSION_TIMEOUT);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+START_TEST(what_cannot_be_is_refused)
+{
+    struct mesh_group_options *options = NULL;
+    const char *const topics[] = {"t"};
+    struct app app;
+    uint64_t token;
+
+    open_app(&app);
+    ck_assert_int_eq(mesh_group_options_new(&options), 0);
+    ck_assert_int_eq(mesh_consumer_subscribe(app.consumer, options, topics, 1), MESH_EINVAL); /* no group */
+    ck_assert_int_eq(mesh_group_options_set(options, "colour", "red"), MESH_EINVALID_CONFIG);
+    ck_assert_int_eq(mesh_group_options_set(options, "delivery", "twice"), MESH_EINVALID_CONFIG);
+    ck_assert_int_eq(mesh_group_options_set(options, "session.ms", "-5"), MESH_EINVALID_CONFIG);
+    ck_assert_int_eq(mesh_group_options_set(options, "group", "g"), 0);
+    ck_assert_int_eq(mesh_consumer_subscribe(app.consumer, options, topics, 0), MESH_EINVAL);
+    ck_assert_int_eq(mesh_consumer_commit(app.consumer), MESH_EINVAL);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(app.consumer), MESH_EINVAL);
+    ck_assert_int_eq(mesh_consumer_fencing_token(app.consumer, "t", 0, &token), MESH_ENOT_OWNER);
+    ck_assert_int_eq(mesh_consumer_assign(app.consumer, "t", 0, 0), 0);
+    ck_assert_int_eq(mesh_consumer_subscribe(app.consumer, options, topics, 1), MESH_EINVAL);
+    ck_assert_int_eq(mesh_consumer_unassign(app.consumer, "t", 0), 0);
+    ck_assert_int_eq(mesh_consumer_subscribe(app.consumer, options, topics, 1), 0);
+    ck_assert_int_eq(mesh_consumer_assign(app.consumer, "t", 0, 0), MESH_EINVAL);
+    ck_assert_int_eq(mesh_group_options_set(options, "group", "other"), 0);
+    ck_assert_int_eq(mesh_consumer_subscribe(app.consumer, options, topics, 1), MESH_EINVAL);
+    mesh_group_options_free(options);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("group client");
+    TCase *tcase = tcase_create("stories");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, what_was_handled_is_committed_at_the_end, 0, 2);
+    tcase_add_test(tcase, the_next_consumer_goes_on_where_the_last_one_stood);
+    tcase_add_test(tcase, what_the_last_poll_returned_comes_again_after_a_crash);
+    tcase_add_test(tcase, at_most_once_commits_before_it_returns);
+    tcase_add_test(tcase, offsets_stored_by_hand_are_all_that_counts);
+    tcase_add_test(tcase, two_share_and_one_takes_over);
+    tcase_add_test(tcase, a_failover_of_the_groups_leader_is_not_noticed);
+    tcase_add_loop_test(tcase, trouble_on_the_way_is_gone_through, 0, sizeof(troubles) / sizeof(troubles[0]));
+    tcase_add_test(tcase, a_member_that_is_expelled_begins_again);
+    tcase_add_test(tcase, an_instance_that_comes_back_is_the_same_member);
+    tcase_add_test(tcase, heartbeats_go_on_while_a_handler_works);
+    tcase_add_test(tcase, the_application_says_where_to_begin);
+    tcase_add_loop_test(tcase, without_an_offset_it_begins_as_it_was_told_to, 0, 2);
+    tcase_add_test(tcase, what_brokers_object_to_is_told_by_poll);
+    tcase_add_test(tcase, what_cannot_be_is_refused);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -245,18 +245,18 @@ TABLE(group_describe_response, message_group_describe_response, group_describe_r
 #define DEFINE_CONVERSIONS(suffix, type)                                                                      \
     int message_encode_##suffix(struct buffer *to, const struct type *message)                               \
     {                                                                                                         \
-        return table_encode(&suffix##_table, message, MESSAGE_GROUP_LISTS_BYTES_MAX, to);                     \
+        return message_table_encode(&suffix##_table, message, MESSAGE_GROUP_LISTS_BYTES_MAX, to);                     \
     }                                                                                                         \
     int message_decode_##suffix(struct slice from, struct type *ret_message)                                 \
     {                                                                                                         \
         struct type message;                                                                                  \
-        int err = table_decode(&suffix##_table, from, MESSAGE_GROUP_LISTS_BYTES_MAX, &message);               \
+        int err = message_table_decode(&suffix##_table, from, MESSAGE_GROUP_LISTS_BYTES_MAX, &message);               \
         if (err == 0) *ret_message = message;                                                                 \
         return err;                                                                                           \
     }                                                                                                         \
     void message_deinit_##suffix(struct type *message)                                                        \
     {                                                                                                         \
-        table_deinit(&suffix##_table, message);                                                               \
+        message_table_deinit(&suffix##_table, message);                                                               \
     }
 MESSAGE_GROUP_MAP(DEFINE_CONVERSIONS)
 

@@ -174,7 +174,7 @@ static void write_message(struct encoding *encoding, const struct table *table, 
         write_field(encoding, &table->fields[i], i + 1, message);
 }
 
-int table_encode(const struct table *table, const void *message, size_t lists_bytes_max, struct buffer *to)
+int message_table_encode(const struct table *table, const void *message, size_t lists_bytes_max, struct buffer *to)
 {
     struct encoding encoding = {0};
     size_t size = size_of_message(&encoding, table, message);
@@ -399,7 +399,7 @@ static int decode_message(struct decoding *decoding, const struct table *table, 
     return err;
 }
 
-int table_decode(const struct table *table, struct slice from, size_t lists_bytes_max, void *message)
+int message_table_decode(const struct table *table, struct slice from, size_t lists_bytes_max, void *message)
 {
     struct decoding decoding = {lists_bytes_max};
     int err;
@@ -408,11 +408,11 @@ int table_decode(const struct table *table, struct slice from, size_t lists_byte
     memset(message, 0, table->size);
     begin_message(table, message);
     err = decode_message(&decoding, table, from.data, proto_end(from), message);
-    if (err != 0) table_deinit(table, message);
+    if (err != 0) message_table_deinit(table, message);
     return err;
 }
 
-void table_deinit(const struct table *table, void *message)
+void message_table_deinit(const struct table *table, void *message)
 {
     for (unsigned i = 0; i < table->field_count; i++) {
         const struct table_field *field = &table->fields[i];
@@ -422,7 +422,7 @@ void table_deinit(const struct table *table, void *message)
         list = values_of(field, message);
         if (field->kind == TABLE_MESSAGE)
             for (size_t j = 0; j < *count_of(field, message); j++)
-                table_deinit(field->table, list + j * field->table->size);
+                message_table_deinit(field->table, list + j * field->table->size);
         free(list);
     }
     memset(message, 0, table->size);

@@ -40,9 +40,9 @@ struct table {
 };
 
 /* As message_encode_X() and message_decode_X(). lists_bytes_max: memory of all lists of a decoded message; no encoder makes what would need more. */
-int table_encode(const struct table *table, const void *message, size_t lists_bytes_max, struct buffer *to);
+int message_table_encode(const struct table *table, const void *message, size_t lists_bytes_max, struct buffer *to);
 /* On failure nothing of *message has to be released. */
-int table_decode(const struct table *table, struct slice from, size_t lists_bytes_max, void *message);
-void table_deinit(const struct table *table, void *message); /* leaves zeros */
+int message_table_decode(const struct table *table, struct slice from, size_t lists_bytes_max, void *message);
+void message_table_deinit(const struct table *table, void *message); /* leaves zeros */
 
 #endif

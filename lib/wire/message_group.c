@@ -138,6 +138,7 @@ static const struct table_field group_reset_fields[] = {
     ONE(message_group_reset, is_forced, TABLE_BOOL),
     ONE(message_group_reset, is_dry, TABLE_BOOL),
     INNERS(message_group_reset, topics, topic_count, &partitions_table),
+    ONE(message_group_reset, reset_epoch, TABLE_MINUS_ONE64),
 };
 DEFINE_FIT(group_reset, message_group_reset)
 TABLE(group_reset, message_group_reset, group_reset_fits)

@@ -121,6 +121,7 @@ struct message_group_reset {
     struct message_group_head head;
     struct slice who;          /* asked for it, for people */
     bool is_forced, is_dry;    /* claims on these partitions end; only say what would be */
+    int64_t reset_epoch;       /* that a dry run before has answered: nobody has set offsets since; -1: any */
     struct message_group_partitions *topics;
     size_t topic_count;
 };

@@ -6,11 +6,14 @@
 #include "base/error.h"
 #include "cmd/broker/forward/describe.h"
 #include "cmd/broker/forward/forward_internal.h"
+#include "cmd/broker/groups/serve.h"
+#include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/ops/list_offsets.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/replicas/heal_read.h"
 #include "cmd/broker/runtime/shard.h"
+#include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
 
 #include <stdlib.h>
@@ -34,11 +37,13 @@ struct forward_serve {
     struct list_node fetches; /* the fetch, while it runs */
     struct fetch_records *records; /* to be copied, in order */
     struct heal_read heal;
+    struct groups_serve group;
     struct description description; /* while its figures are gathered */
     struct buffer head;       /* the answer: frame header and message */
     uint8_t *body;            /* owned; its attachment */
     size_t body_size;
     int error;                /* the answer is an error frame */
+    bool is_unanswered;       /* there is nothing to say */
 };
 
 /* ---- the end ---- */
@@ -57,6 +62,7 @@ static void serve_free(struct forward_serve *serve)
         fetch_records_free(records);
     }
     description_deinit(&serve->description);
+    buffer_deinit(&serve->group.answer);
     buffer_deinit(&serve->head);
     free(serve->body);
     free(serve->bytes);
@@ -166,7 +172,7 @@ static void serve_home(struct mail *mail)
     struct forward_serve *serve = container_of(mail, struct forward_serve, mail);
     struct forward_peer *peer = serve->peer;
     struct forward *forward = peer->forward;
-    bool is_answered = serve->op != FRAME_OP_PRODUCE || serve->produce.terms.acks != 0;
+    bool is_answered = !serve->is_unanswered && (serve->op != FRAME_OP_PRODUCE || serve->produce.terms.acks != 0);
 
     if (serve->op == FRAME_OP_FETCH || serve->op == FRAME_OP_HEAL) count_records(forward, serve);
     if (serve->error != 0 && encode_error(&serve->head, serve->op, serve->id, serve->error) != 0) is_answered = false;
@@ -446,6 +452,47 @@ static int start_heal(struct forward_serve *serve)
     return 0;
 }
 
+/* ---- groups ---- */
+
+/* An error is an answer here, too: it says where the group's partition is led. */
+static void on_group(struct groups_serve *group)
+{
+    struct forward_serve *serve = container_of(group, struct forward_serve, group);
+    int err = group->answer.size == 0 ? MESH_ENOMEM : head_start(serve);
+
+    if (err == 0) err = buffer_append(&serve->head, group->answer.data, group->answer.size);
+    if (err == 0) head_finish(serve);
+    if (err != 0) serve->is_unanswered = true; /* it may have been done: the other end's time runs out */
+    go_home(serve);
+}
+
+static int start_group(struct forward_serve *serve)
+{
+    struct message_group_head head;
+    int err = message_group_peek(serve->message, &head);
+
+    if (err != 0) return err;
+    serve->group.op = serve->op;
+    serve->group.message = serve->message;
+    serve->group.done = on_group;
+    groups_serve_start(serve->shard, &serve->group, group_partition_of(head.group), head.timeout_ms);
+    return 0;
+}
+
+/* Its partition, if the topic is known here. */
+static int find_group(const struct forward *forward, struct slice message, struct uuid *ret_topic_id, uint32_t *ret_partition)
+{
+    const struct image_topic *topic = image_find_topic_by_name(metadata_image(forward->control->metadata), GROUPS_TOPIC_NAME);
+    struct message_group_head head;
+    int err = message_group_peek(message, &head);
+
+    if (err != 0) return err;
+    if (topic == NULL) return MESH_EAGAIN;
+    *ret_topic_id = topic->topic_id;
+    *ret_partition = group_partition_of(head.group);
+    return 0;
+}
+
 /* ---- descriptions ---- */
 
 /* Control loop. */
@@ -500,6 +547,9 @@ static void serve_arrives(struct mail *mail)
     case FRAME_OP_LIST_OFFSETS: err = start_offsets(serve); break;
     case FRAME_OP_TOPIC_DESCRIBE: err = start_describe(serve); break;
     case FRAME_OP_HEAL: err = start_heal(serve); break;
+    default:
+        if (groups_serve_knows(serve->op)) err = start_group(serve);
+        break;
     }
     if (err != 0) fail(serve, err);
 }
@@ -546,6 +596,8 @@ static int find_shard(const struct forward *forward, const struct frame_header *
         }
     } else if (header->op == FRAME_OP_TOPIC_DESCRIBE && header->attachment_size == 0) {
         err = 0; /* any will do */
+    } else if (groups_serve_knows(header->op) && header->attachment_size == 0) {
+        err = find_group(forward, message, &topic_id, &partition);
     }
     if (forward->control->shard_count == 0) err = MESH_EBUSY; /* it is starting, and has none yet */
     if (err == 0) *ret_shard = forward->control->shards[image_shard_of(&topic_id, partition, forward->control->shard_count)];

@@ -65,6 +65,18 @@ void native_respond_error(struct connection *connection, uint16_t op, uint32_t c
     if (respond(connection, &header, buffer_slice(scratch)) != 0) connection_close(connection);
 }
 
+void native_respond_refusal(struct connection *connection, uint16_t op, uint32_t correlation_id, struct slice message)
+{
+    struct frame_header header = {.flags = FRAME_FLAG_RESPONSE | FRAME_FLAG_ERROR,
+                                  .op = op,
+                                  .correlation_id = correlation_id,
+                                  .message_size = (uint32_t)message.size};
+
+    if (connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_CLOSING) return;
+    connection->shard->metrics.request_errors[op < METRICS_OP_COUNT ? op : 0]++;
+    if (respond(connection, &header, message) != 0) connection_close(connection);
+}
+
 /* A frame that cannot be believed: nothing after it can be either. */
 static enum serve native_refuse_frame(struct connection *connection, const struct frame_header *header, int error,
                                       const char *text)
@@ -110,6 +122,17 @@ static enum serve native_dispatch(const struct native_request *request)
         return native_refuse_frame(connection, header, MESH_EPROTO, "a second hello");
     case FRAME_OP_LIST_OFFSETS: return native_list_offsets(request);
     case FRAME_OP_PING: return native_ping(request);
+    case FRAME_OP_GROUP_JOIN:
+    case FRAME_OP_GROUP_HEARTBEAT:
+    case FRAME_OP_GROUP_CLAIM:
+    case FRAME_OP_GROUP_RELEASE:
+    case FRAME_OP_GROUP_COMMIT:
+    case FRAME_OP_GROUP_OFFSETS:
+    case FRAME_OP_GROUP_LEAVE:
+    case FRAME_OP_GROUP_RESET:
+    case FRAME_OP_GROUP_DELETE:
+    case FRAME_OP_GROUP_LIST:
+    case FRAME_OP_GROUP_DESCRIBE: return native_groups(request);
     case FRAME_OP_CLUSTER:
     case FRAME_OP_TOPIC_CREATE:
     case FRAME_OP_TOPIC_DELETE:

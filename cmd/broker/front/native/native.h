@@ -22,12 +22,15 @@ enum serve native_hello(const struct native_request *request);
 enum serve native_produce(const struct native_request *request);
 enum serve native_fetch(const struct native_request *request);
 enum serve native_list_offsets(const struct native_request *request);
+enum serve native_groups(const struct native_request *request);
 enum serve native_admin(const struct native_request *request); /* whatever the control loop answers */
 
 /* Queue an answer. When memory runs out the connection is closed: an answer may not be lost silently. */
 void native_respond(struct connection *connection, uint16_t op, uint32_t correlation_id, struct slice message);
 void native_respond_error(struct connection *connection, uint16_t op, uint32_t correlation_id, int error,
                           const char *text);
+/* The same, of a message that begins as an error's does. */
+void native_respond_refusal(struct connection *connection, uint16_t op, uint32_t correlation_id, struct slice message);
 
 /* Forgets a produce request that waits in the middle; for connections that close. */
 struct produce_call;

@@ -1,0 +1,271 @@
+/* broker/ops/groups.c - where the group's partition is led: on this shard, on another one, at another broker; or nowhere yet.
+ *
+ * A call holds a copy of the request, in memory of its home shard's pool, until it has its answer. It is sent on again, once, when a leader says that it
+ * is none and the image has changed since: nothing was done then. Nothing else is repeated here: what may be done twice, only the asker knows. */
+#include "cmd/broker/ops/groups.h"
+
+#include "base/error.h"
+#include "cmd/broker/forward/call.h"
+#include "cmd/broker/forward/forward.h"
+#include "cmd/broker/groups/serve.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/runtime/shard.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/coordinator/image.h"
+
+#include <stdlib.h>
+
+struct groups_call {
+    struct mail mail;
+    struct shard *home;
+    struct produce_room room; /* of home's pool; holds this very struct */
+    groups_done_fn *done;
+    void *owner;
+    uint64_t tag;
+    struct message_group_head head; /* borrows from `bytes` */
+    struct uuid topic_id;
+    uint32_t number;      /* of the group's partition */
+    uint64_t image_index; /* by which it was sent on */
+    bool was_sent_again, was_topic_asked;
+    int error;            /* of making the topic */
+    uint16_t op;
+    struct groups_serve serve;
+    struct forward_call forward;
+    size_t size;
+    uint8_t bytes[]; /* room for a frame's header, and the message */
+};
+
+/* ---- the end ---- */
+
+static void call_finish(struct groups_call *call, struct slice answer)
+{
+    struct shard *home = call->home;
+    struct produce_room room = call->room;
+
+    call->done(call->owner, call->tag, answer);
+    buffer_deinit(&call->serve.answer);
+    free(call->forward.answer);
+    produce_room_release(home, &room);
+}
+
+static void call_refuse(struct groups_call *call, int error, const char *text)
+{
+    groups_answer_error(call->home->image, call->number, error, text, &call->serve.answer);
+    call_finish(call, buffer_slice(&call->serve.answer));
+}
+
+static void call_route(struct groups_call *call);
+
+/* Whether it is worth another try: nothing was done, and another leader may be known by now. */
+static bool is_to_be_sent_again(const struct groups_call *call, int error)
+{
+    return error == MESH_ENOT_LEADER && !call->was_sent_again && image_applied_index(call->home->image) != call->image_index;
+}
+
+static void call_answered(struct groups_call *call, struct slice answer)
+{
+    if (!is_to_be_sent_again(call, groups_answer_peek(answer))) {
+        call_finish(call, answer);
+        return;
+    }
+    call->was_sent_again = true;
+    free(call->forward.answer);
+    call->forward.answer = NULL;
+    call_route(call);
+}
+
+/* ---- here ---- */
+
+static void serve_home(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+
+    call_answered(call, buffer_slice(&call->serve.answer));
+}
+
+static void on_served(struct groups_serve *serve)
+{
+    struct groups_call *call = container_of(serve, struct groups_call, serve);
+
+    call->mail.deliver = serve_home;
+    if (serve->request.shard == call->home)
+        serve_home(&call->mail);
+    else
+        shard_post(call->home, &call->mail);
+}
+
+/* On the partition's shard. */
+static void serve_arrives(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+    struct broker *broker = call->home->broker;
+
+    groups_serve_start(broker->shards[image_shard_of(&call->topic_id, call->number, broker->shard_count)], &call->serve, call->number,
+                       call->head.timeout_ms);
+}
+
+static void call_serve(struct groups_call *call)
+{
+    struct broker *broker = call->home->broker;
+    struct shard *shard = broker->shards[image_shard_of(&call->topic_id, call->number, broker->shard_count)];
+
+    call->serve.op = call->op;
+    call->serve.message = slice_of(call->bytes + FRAME_HEADER_SIZE, call->size);
+    call->serve.done = on_served;
+    call->mail.deliver = serve_arrives;
+    if (shard == call->home)
+        serve_arrives(&call->mail);
+    else
+        shard_post(shard, &call->mail);
+}
+
+/* ---- elsewhere ---- */
+
+static void on_forwarded(struct forward_call *forward)
+{
+    struct groups_call *call = container_of(forward, struct groups_call, forward);
+
+    if (forward->error != 0)
+        call_refuse(call, forward->error, mesh_strerror(forward->error));
+    else if (forward->message.size == 0) /* something was done; what, is not said */
+        call_refuse(call, MESH_ETIMEDOUT, mesh_strerror(MESH_ETIMEDOUT));
+    else
+        call_answered(call, forward->message);
+}
+
+static uint32_t timeout_of(const struct groups_call *call)
+{
+    uint32_t timeout_ms = call->head.timeout_ms == 0 ? GROUPS_TIMEOUT_MS : call->head.timeout_ms;
+
+    return (timeout_ms < GROUPS_TIMEOUT_MS_MAX ? timeout_ms : GROUPS_TIMEOUT_MS_MAX) + FORWARD_SLACK_MS;
+}
+
+static void call_forward(struct groups_call *call, const struct uuid *broker)
+{
+    call->forward = (struct forward_call){.broker = *broker,
+                                          .op = call->op,
+                                          .expects_answer = true,
+                                          .timeout_ms = timeout_of(call),
+                                          .head = call->bytes,
+                                          .message_size = call->size,
+                                          .done = on_forwarded};
+    forward_submit(call->home, &call->forward);
+}
+
+/* ---- nowhere yet ---- */
+
+static void topic_home(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+
+    if (call->error != 0)
+        call_refuse(call, call->error, mesh_strerror(call->error));
+    else
+        call_route(call);
+}
+
+/* Control loop. The image that has the topic is on its way to the shard, in front of this mail. */
+static void on_topic(void *user, int error, const char *message, const struct image_topic *topic)
+{
+    struct groups_call *call = user;
+
+    (void)message;
+    (void)topic;
+    call->error = error;
+    call->mail.deliver = topic_home;
+    shard_post(call->home, &call->mail);
+}
+
+static void topic_arrives(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+    struct control *control = &call->home->broker->control;
+
+    if (control->is_ready)
+        metadata_groups_topic(control->metadata, on_topic, call);
+    else
+        on_topic(call, MESH_EBUSY, "the broker is starting", NULL);
+}
+
+static void call_without_topic(struct groups_call *call)
+{
+    if (call->op == FRAME_OP_GROUP_JOIN || call->op == FRAME_OP_GROUP_COMMIT) {
+        if (call->was_topic_asked) {
+            call_refuse(call, MESH_EAGAIN, "the topic of consumer groups is not known here yet");
+            return;
+        }
+        call->was_topic_asked = true;
+        call->mail.deliver = topic_arrives;
+        mailbox_post(&call->home->broker->control.mailbox, &call->mail);
+        return;
+    }
+    if (call->head.epoch >= 0) /* somebody has led it: this broker is behind */
+        call_refuse(call, MESH_EAGAIN, "the topic of consumer groups is not known here yet");
+    else if (call->op == FRAME_OP_GROUP_HEARTBEAT || call->op == FRAME_OP_GROUP_LEAVE || call->op == FRAME_OP_GROUP_CLAIM || call->op == FRAME_OP_GROUP_RELEASE)
+        call_refuse(call, MESH_EUNKNOWN_MEMBER, mesh_strerror(MESH_EUNKNOWN_MEMBER));
+    else
+        call_refuse(call, MESH_ENOTFOUND, "there is no such group");
+}
+
+/* ---- the way ---- */
+
+/* By the home shard's image. */
+static void call_route(struct groups_call *call)
+{
+    const struct image *image = call->home->image;
+    const struct image_topic *topic = image_find_topic_by_name(image, GROUPS_TOPIC_NAME);
+    const struct image_broker *leader;
+    struct image_partition facts;
+
+    if (topic == NULL) {
+        call_without_topic(call);
+        return;
+    }
+    call->topic_id = topic->topic_id;
+    call->image_index = image_applied_index(image);
+    leader = image_topic_partition(topic, call->number, &facts) && facts.leader != IMAGE_NO_LEADER ? image_find_broker(image, facts.leader) : NULL;
+    if (leader == NULL)
+        call_refuse(call, MESH_EAGAIN, "the group's partition has no leader at the moment");
+    else if (facts.leader == call->home->broker->node_id)
+        call_serve(call);
+    else if (!call->head.forwards)
+        call_refuse(call, MESH_ENOT_LEADER, mesh_strerror(MESH_ENOT_LEADER));
+    else
+        call_forward(call, &leader->broker_id);
+}
+
+static int refuse_at_once(struct shard *shard, int error, groups_done_fn *done, void *owner, uint64_t tag)
+{
+    struct buffer answer = BUFFER_INIT;
+
+    groups_answer_error(shard->image, GROUP_PARTITIONS, error, mesh_strerror(error), &answer);
+    done(owner, tag, buffer_slice(&answer));
+    buffer_deinit(&answer);
+    return 0;
+}
+
+int groups_submit(struct shard *shard, uint16_t op, struct slice message, groups_done_fn *done, void *owner, uint64_t tag)
+{
+    struct groups_call *call;
+    struct message_group_head head;
+    struct produce_room room;
+    int err = message_group_peek(message, &head);
+
+    if (err == 0) err = group_name_check(head.group);
+    if (err != 0) return refuse_at_once(shard, err, done, owner, tag);
+    if (!produce_room_acquire(shard, sizeof(*call) + FRAME_HEADER_SIZE + message.size, &room)) return MESH_EAGAIN;
+    call = (struct groups_call *)(void *)room.buffer->data;
+    *call = (struct groups_call){.home = shard,
+                                 .room = room,
+                                 .done = done,
+                                 .owner = owner,
+                                 .tag = tag,
+                                 .op = op,
+                                 .number = group_partition_of(head.group),
+                                 .size = message.size};
+    if (message.size > 0) memcpy(call->bytes + FRAME_HEADER_SIZE, message.data, message.size);
+    (void)message_group_peek(slice_of(call->bytes + FRAME_HEADER_SIZE, message.size), &call->head);
+    call_route(call);
+    return 0;
+}

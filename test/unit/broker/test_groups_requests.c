@@ -1,0 +1,235 @@
+/* Requests about consumer groups, frame by frame, to two brokers of one mesh: whichever is asked, the leader of the group's partition answers. */
+#include "base/error.h"
+#include "broker_fixture.h"
+#include "cmd/broker/peers/seed.h"
+#include "group_client.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/groups/groups.h"
+#include "support/run_suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PARTITIONS 4
+
+static struct broker_fixture here, there;
+static struct raw_client client, direct; /* direct: to `there` */
+static struct uuid topic_id;
+static struct seed seed;
+static char key_path[128];
+
+static void setup(void)
+{
+    int32_t leaders[PARTITIONS];
+    char address[64];
+
+    broker_fixture_init(&here);
+    broker_fixture_init(&there);
+    broker_fixture_start(&here);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", here.port);
+    ck_assert_int_eq(seed_parse(address, &seed), 0);
+    snprintf(key_path, sizeof(key_path), "%s/key", here.data_dir);
+    there.options.seeds = &seed;
+    there.options.seed_count = 1;
+    there.options.key_places.option = key_path;
+    there.options.name = "there";
+    broker_fixture_start(&there);
+    raw_hello(&client, here.port, -1);
+    raw_hello(&direct, there.port, -1);
+    topic_id = raw_topic_create(&client, "orders", PARTITIONS, NULL, NULL);
+    while (!raw_topic_leaders(&direct, "orders", leaders, PARTITIONS)) {
+    }
+}
+
+static void teardown(void)
+{
+    raw_close(&client);
+    raw_close(&direct);
+    broker_fixture_deinit(&there);
+    broker_fixture_deinit(&here);
+}
+
+/* A group that lives in a partition led by broker `leader` (1: here, 2: there). */
+static const char *group_led_by(int32_t leader, char name[32])
+{
+    int32_t leaders[GROUPS_TOPIC_PARTITIONS];
+
+    while (!raw_topic_leaders(&client, GROUPS_TOPIC_NAME, leaders, GROUPS_TOPIC_PARTITIONS)) {
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, 32, "group-%d", i);
+        if (leaders[group_partition_of(slice_of_string(name))] == leader) return name;
+    }
+    ck_abort_msg("nothing is led by broker %d", leader);
+}
+
+/* One member's life: joins, gets everything, commits, gives it back, leaves. */
+static void live(struct raw_client *raw, const char *group)
+{
+    uint32_t partitions[PARTITIONS];
+    struct group_client member;
+
+    group_client_init(&member, raw, group, "m1");
+    ck_assert_int_eq(group_client_join(&member, "orders"), 0);
+    ck_assert_int_ge(member.response.route.epoch, 0);
+    ck_assert_uint_gt(member.response.heartbeat_ms, 0);
+    group_client_await_work(&member, MESSAGE_GROUP_CLAIM, &topic_id, partitions, PARTITIONS);
+    ck_assert_int_eq(group_client_change(&member, FRAME_OP_GROUP_CLAIM, &topic_id, partitions, PARTITIONS), 0);
+    ck_assert_uint_eq(member.response.topics[0].partition_count, PARTITIONS);
+    for (int i = 0; i < PARTITIONS; i++) {
+        ck_assert_int_eq(member.response.topics[0].errors[i], 0);
+        ck_assert_int_eq(member.response.topics[0].offsets[i], -1);
+    }
+    ck_assert_int_eq(group_client_commit(&member, &topic_id, 2, 0), 0);
+    ck_assert_uint_eq(member.response.topic_count, 0); /* nothing was refused */
+    ck_assert_int_eq(group_client_offsets(&member, &topic_id, 2), 0);
+    ck_assert_int_eq(member.response.topics[0].offsets[0], 0);
+    ck_assert_int_eq(group_client_offsets(&member, NULL, 0), 0);
+    ck_assert_uint_eq(member.response.topics[0].partition_count, 1);
+    ck_assert_uint_eq(member.response.topics[0].partitions[0], 2);
+    ck_assert_int_eq(group_client_change(&member, FRAME_OP_GROUP_RELEASE, &topic_id, partitions, 1), 0);
+    ck_assert_int_eq(group_client_change(&member, FRAME_OP_GROUP_LEAVE, NULL, NULL, 0), 0);
+    ck_assert_int_eq(group_client_heartbeat(&member, false), MESH_EUNKNOWN_MEMBER);
+    group_client_deinit(&member);
+}
+
+START_TEST(the_first_join_makes_the_topic_and_any_broker_is_the_entry)
+{
+    char near[32], far[32];
+
+    live(&client, "first"); /* there is no topic of groups yet */
+    live(&client, group_led_by(1, near));
+    live(&client, group_led_by(2, far));
+    live(&direct, "near to the one, far from the other");
+}
+END_TEST
+
+START_TEST(who_does_not_ask_to_be_sent_on_hears_where_to_go)
+{
+    struct message_group_heartbeat heartbeat = {.head = {.member = slice_of_string("m1"), .epoch = -1}};
+    struct buffer bytes = BUFFER_INIT;
+    struct message_group_response response;
+    struct raw_frame frame;
+    char name[32];
+
+    live(&client, "first");
+    heartbeat.head.group = slice_of_string(group_led_by(2, name));
+    ck_assert_int_eq(message_encode_group_heartbeat(&bytes, &heartbeat), 0);
+    raw_send(&client, FRAME_OP_GROUP_HEARTBEAT, buffer_slice(&bytes), slice_of(NULL, 0));
+    ck_assert(raw_receive(&client, &frame));
+    ck_assert_int_eq(frame.error, MESH_ENOT_LEADER);
+    ck_assert_int_eq(message_decode_group_response(buffer_slice(&frame.message), &response), 0);
+    ck_assert_int_eq(response.route.leader, 2);
+    ck_assert_int_ge(response.route.epoch, 0);
+    message_deinit_group_response(&response);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
+START_TEST(two_members_share_what_one_gives_back)
+{
+    struct group_client first, second;
+    uint32_t all[PARTITIONS], half[PARTITIONS / 2];
+
+    group_client_init(&first, &client, "shared", "m1");
+    group_client_init(&second, &direct, "shared", "m2");
+    ck_assert_int_eq(group_client_join(&first, "orders"), 0);
+    group_client_await_work(&first, MESSAGE_GROUP_CLAIM, &topic_id, all, PARTITIONS);
+    ck_assert_int_eq(group_client_change(&first, FRAME_OP_GROUP_CLAIM, &topic_id, all, PARTITIONS), 0);
+    ck_assert_int_eq(group_client_join(&second, "orders"), 0);
+    group_client_await_work(&second, MESSAGE_GROUP_WAIT, &topic_id, half, PARTITIONS / 2);
+    ck_assert_int_eq(group_client_change(&second, FRAME_OP_GROUP_CLAIM, &topic_id, half, PARTITIONS / 2), 0);
+    ck_assert_int_eq(second.response.topics[0].errors[0], MESH_EBUSY);
+    group_client_await_work(&first, MESSAGE_GROUP_RELEASE, &topic_id, half, PARTITIONS / 2);
+    ck_assert_int_eq(group_client_commit(&first, &topic_id, half[0], 0), 0);
+    ck_assert_int_eq(group_client_change(&first, FRAME_OP_GROUP_RELEASE, &topic_id, half, PARTITIONS / 2), 0);
+    group_client_await_work(&second, MESSAGE_GROUP_CLAIM, &topic_id, half, PARTITIONS / 2);
+    ck_assert_int_eq(group_client_change(&second, FRAME_OP_GROUP_CLAIM, &topic_id, half, PARTITIONS / 2), 0);
+    ck_assert_int_eq(second.response.topics[0].errors[0], 0);
+    /* What it has given away is not its own to commit. */
+    ck_assert_int_eq(group_client_commit(&first, &topic_id, half[0], 0), 0);
+    ck_assert_int_eq(first.response.topics[0].errors[0], MESH_ENOT_OWNER);
+    group_client_deinit(&first);
+    group_client_deinit(&second);
+}
+END_TEST
+
+START_TEST(operators_set_offsets_and_delete)
+{
+    struct group_client nobody;
+
+    group_client_init(&nobody, &client, "set", NULL);
+    ck_assert_int_eq(group_client_commit(&nobody, &topic_id, 1, 0), 0);
+    ck_assert_int_eq(group_client_reset(&nobody, &topic_id, 3, 0, false, true), 0);
+    ck_assert_int_eq(nobody.response.topics[0].offsets_before[0], -1);
+    ck_assert_int_eq(nobody.response.topics[0].offsets[0], 0);
+    ck_assert_int_eq(group_client_offsets(&nobody, &topic_id, 3), 0);
+    ck_assert_uint_eq(nobody.response.topic_count, 0); /* it was a dry run */
+    ck_assert_int_eq(group_client_reset(&nobody, &topic_id, 3, 0, false, false), 0);
+    ck_assert_int_eq(group_client_offsets(&nobody, &topic_id, 3), 0);
+    ck_assert_int_eq(nobody.response.topics[0].offsets[0], 0);
+    ck_assert_int_eq(group_client_change(&nobody, FRAME_OP_GROUP_DELETE, NULL, NULL, 0), 0);
+    ck_assert_int_eq(group_client_offsets(&nobody, NULL, 0), MESH_ENOTFOUND);
+    group_client_deinit(&nobody);
+}
+END_TEST
+
+START_TEST(the_topic_of_groups_is_nobodys_to_read_or_write)
+{
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    struct fetch_result result;
+    struct buffer records = BUFFER_INIT;
+    struct raw_frame frame;
+    struct message_topic_describe describe = {.all = true};
+    struct message_topic_response topics;
+    struct buffer bytes = BUFFER_INIT;
+    int32_t leaders[GROUPS_TOPIC_PARTITIONS];
+    struct fetch_entry entry = {.leader_epoch = -1, .bytes_max = 1000};
+    char *name = (char[]){GROUPS_TOPIC_NAME};
+
+    live(&client, "first");
+    while (!raw_topic_leaders(&client, GROUPS_TOPIC_NAME, leaders, GROUPS_TOPIC_PARTITIONS)) {
+    }
+    ck_assert_int_eq(message_encode_topic_describe(&bytes, &describe), 0);
+    raw_expect(&client, raw_send(&client, FRAME_OP_TOPIC_DESCRIBE, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&frame.message), &topics), 0);
+    ck_assert_uint_eq(topics.topic_count, 1); /* it is not listed */
+    message_deinit_topic_response(&topics);
+    raw_frame_deinit(&frame);
+    buffer_clear(&bytes);
+    describe = (struct message_topic_describe){.names = &name, .name_count = 1};
+    ck_assert_int_eq(message_encode_topic_describe(&bytes, &describe), 0);
+    raw_expect(&client, raw_send(&client, FRAME_OP_TOPIC_DESCRIBE, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&frame.message), &topics), 0);
+    entry.topic_id = topics.topics[0].topic_id;
+    message_deinit_topic_response(&topics);
+    raw_frame_deinit(&frame);
+    while (leaders[entry.partition] != 1)
+        entry.partition++;
+    ck_assert_int_eq(raw_produce(&client, &entry.topic_id, entry.partition, &batch).error, MESH_EINVALID_TOPIC);
+    ck_assert_uint_eq(raw_fetch_results(&client, raw_fetch_send(&client, &(struct raw_fetch){0, 1, 1000}, &entry, 1), &result, 1, &records), 1);
+    ck_assert_int_eq(result.error, MESH_EINVALID_TOPIC);
+    ck_assert_int_eq(raw_list_offsets(&client, &entry.topic_id, entry.partition, -1).error, MESH_EINVALID_TOPIC);
+    buffer_deinit(&bytes);
+    buffer_deinit(&records);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("requests about groups");
+    TCase *tcase = tcase_create("requests about groups");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, the_first_join_makes_the_topic_and_any_broker_is_the_entry);
+    tcase_add_test(tcase, who_does_not_ask_to_be_sent_on_hears_where_to_go);
+    tcase_add_test(tcase, two_members_share_what_one_gives_back);
+    tcase_add_test(tcase, operators_set_offsets_and_delete);
+    tcase_add_test(tcase, the_topic_of_groups_is_nobodys_to_read_or_write);
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -57,6 +57,7 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     lead->limits = *limits;
     lead->epoch = epoch;
     lead->next_lsn = lead->first_lsn = log_end;
+    lead->began_ms = now_ms;
     /* A checkpoint that was under way is begun again when there is reason. */
     lead->assigns_anew = GROUP_DEFECT(groups, FAILOVER_REBALANCES);
     lead->bytes_since_checkpoint = groups->has_log_start ? 0 : limits->checkpoint_bytes_min / 2;

@@ -197,9 +197,9 @@ int group_lead_delete(struct group_lead *lead, struct slice group, struct group_
 
 /* What is worth a line in the event log. Slices live for the call. */
 struct group_event {
-    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED } kind;
+    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED, GROUP_EVENT_TOO_LARGE } kind;
     struct slice group, member; /* SLOW: what it holds was taken from it at the end of its own limit; EXPIRED: nothing heard of it */
-    uint32_t generation;        /* ASSIGNED */
+    uint32_t generation;        /* ASSIGNED; TOO_LARGE: it stays, for what there is to be assigned does not fit a record */
     uint32_t partitions;        /* SLOW: taken away. ASSIGNED: that change hands */
 };
 
@@ -208,6 +208,8 @@ void group_lead_catalog_changed(struct group_lead *lead);
 
 /* Ends sessions, takes away what is overdue, assigns, forgets, writes a piece of a checkpoint. To be called when *ret_deadline_ms (monotonic; UINT64_MAX:
  * never) has come, and after requests of a turn where group_lead_is_due(). told: called for each event, may be NULL.
+ * What is much (a topic that a hundred thousand groups want) is done in parts, tick by tick. Offsets expire by the wall clock, but not faster than time passes: a clock
+ * that is set forward expires nothing.
  * Errors: MESH_ENOMEM (after which the lead is of no use). */
 int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, void (*told)(void *arg, const struct group_event *event), void *arg,
                     uint64_t *ret_deadline_ms);

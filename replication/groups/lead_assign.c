@@ -9,22 +9,31 @@
 
 #include <stdlib.h>
 
+#define ASSIGN_WORK_MAX 20000 /* members and partitions in one tick, about: a new topic may concern every group */
+
 void lead_mark(struct group_lead *lead, struct group *group)
 {
     if (group->is_dirty) return;
     group->is_dirty = true;
-    group->next_dirty = lead->dirty;
-    lead->dirty = group;
+    group->next_dirty = NULL;
+    if (lead->dirty_last == NULL)
+        lead->dirty = group;
+    else
+        lead->dirty_last->next_dirty = group;
+    lead->dirty_last = group;
 }
 
 void lead_unmark(struct group_lead *lead, struct group *group)
 {
-    struct group **at = &lead->dirty;
+    struct group **at = &lead->dirty, *before = NULL;
 
     if (!group->is_dirty) return;
-    while (*at != group)
-        at = &(*at)->next_dirty;
+    while (*at != group) {
+        before = *at;
+        at = &before->next_dirty;
+    }
     *at = group->next_dirty;
+    if (lead->dirty_last == group) lead->dirty_last = before;
     group->is_dirty = false;
 }
 
@@ -282,7 +291,8 @@ int lead_ask_back(struct group_lead *lead, struct group *group, uint64_t now_ms)
     return 0;
 }
 
-static int assign(struct group_lead *lead, struct group *group, uint64_t now_ms)
+/* *work: about how much there was to look at. */
+static int assign(struct group_lead *lead, struct group *group, uint64_t now_ms, uint32_t *work)
 {
     struct plan plan = {.arena = ARENA_INIT, .group = group, .by_id = MAP_INIT};
     enum group_strategy strategy = vote(group);
@@ -299,6 +309,9 @@ static int assign(struct group_lead *lead, struct group *group, uint64_t now_ms)
     if (err == 0 && moves > 0)
         lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_ASSIGNED, .group = group_name(group), .generation = group->generation, .partitions = moves});
     if (err == 0) err = lead_ask_back(lead, group, now_ms); /* also after a failover, when nothing moved */
+    *work += plan.member_count;
+    for (uint32_t t = 0; t < plan.topic_count; t++)
+        *work += plan.topics[t].partition_count;
     map_deinit(&plan.by_id);
     arena_deinit(&plan.arena);
     return err;
@@ -306,16 +319,18 @@ static int assign(struct group_lead *lead, struct group *group, uint64_t now_ms)
 
 int lead_assign_dirty(struct group_lead *lead, uint64_t now_ms)
 {
-    while (lead->dirty != NULL) {
+    uint32_t work = 0;
+
+    while (lead->dirty != NULL && work < ASSIGN_WORK_MAX) {
         struct group *group = lead->dirty;
         int err = 0;
 
-        lead->dirty = group->next_dirty;
-        group->is_dirty = false;
-        if (group->member_count > 0 && group->protocol == GROUP_PROTOCOL_MESH) err = assign(lead, group, now_ms);
-        /* More than one record holds: it stays as it was, and the next change tries again. */
+        lead_unmark(lead, group);
+        if (group->member_count > 0 && group->protocol == GROUP_PROTOCOL_MESH) err = assign(lead, group, now_ms, &work);
         if (err != 0 && err != MESH_ETOOLARGE && err != MESH_EFULL) return err;
+        /* More than one record holds: it stays as it was, and the next change tries again. */
+        if (err != 0) lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_TOO_LARGE, .group = group_name(group), .generation = group->generation});
     }
-    lead->assigns_anew = false;
+    if (lead->dirty == NULL) lead->assigns_anew = false;
     return 0;
 }

@@ -22,10 +22,11 @@ struct group_lead {
     struct buffer outbox;  /* le32 size, record */
     struct buffer items;   /* of the record in the making */
     struct buffer members; /* of the record in the making */
-    struct group *dirty;   /* to be assigned */
+    struct group *dirty, *dirty_last; /* to be assigned, in order */
     struct lead_watch *watches; /* a heap, the earliest first */
     size_t watch_count, watch_room;
     uint64_t expiry_due_ms;
+    uint64_t began_ms, began_wall_ms; /* the latter of the first tick; 0: there was none */
     uint64_t bytes_since_checkpoint;
     bool is_checkpointing;
     bool assigns_anew; /* the defect FAILOVER_REBALANCES */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define EXPIRY_INTERVAL_MS (10 * 60 * 1000)
+#define CLOCK_SLACK_MS     (60 * 60 * 1000) /* that clocks may differ; and a lead that is younger forgets nothing */
 
 /* ---- the heap of members to look at ----
  * A heartbeat moves nothing here: who comes up too early is put back for when its session would end now. */
@@ -152,6 +153,14 @@ static int forget(struct group_lead *lead, uint64_t wall_ms)
     return err;
 }
 
+/* The wall clock, as far as it has not been set forward since this lead began. */
+static uint64_t believed(const struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
+{
+    uint64_t passed = lead->began_wall_ms + (now_ms - lead->began_ms) + CLOCK_SLACK_MS;
+
+    return wall_ms < passed ? wall_ms : passed;
+}
+
 int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, void (*told)(void *arg, const struct group_event *event), void *arg,
                     uint64_t *ret_deadline_ms)
 {
@@ -161,9 +170,10 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     lead->told_arg = arg;
     if (err == 0) err = look_at_members(lead, now_ms, wall_ms);
     if (err == 0) err = lead_assign_dirty(lead, now_ms);
+    if (lead->began_wall_ms == 0) lead->began_wall_ms = wall_ms;
     if (err == 0 && lead->limits.retention_ms > 0 && now_ms >= lead->expiry_due_ms) {
         lead->expiry_due_ms = now_ms + EXPIRY_INTERVAL_MS;
-        err = forget(lead, wall_ms);
+        if (now_ms - lead->began_ms >= (lead->limits.retention_ms < CLOCK_SLACK_MS ? lead->limits.retention_ms : CLOCK_SLACK_MS)) err = forget(lead, believed(lead, now_ms, wall_ms));
     }
     if (err == 0) err = lead_checkpoint(lead);
     lead->told = NULL;
@@ -173,6 +183,6 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     }
     *ret_deadline_ms = lead->limits.retention_ms > 0 ? lead->expiry_due_ms : UINT64_MAX;
     if (lead->watch_count > 0 && lead->watches[0].due_ms < *ret_deadline_ms) *ret_deadline_ms = lead->watches[0].due_ms;
-    if (lead_wants_checkpoint(lead)) *ret_deadline_ms = now_ms;
+    if (lead->dirty != NULL || lead_wants_checkpoint(lead)) *ret_deadline_ms = now_ms;
     return 0;
 }

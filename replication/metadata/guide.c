@@ -58,7 +58,7 @@ static void adopt(struct node *node, uint64_t term, const struct raft_server *le
     }
     node->leader_term = term;
     node->leader = *leader;
-    node->pulse_us = 0;
+    node->pulse_us = node->current_us = 0;
     node->heartbeat_due_us = 0;
     node->requests_are_due = node->wants_are_due = true;
     if (!uuid_is_zero(&leader->broker)) node_guide_tell(node, is_self);

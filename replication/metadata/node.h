@@ -310,6 +310,10 @@ struct node_status {
 };
 void node_get_status(const struct node *node, struct node_status *ret_status);
 
+/* When the image here was last known to be as new as the coordinator's: that answered a heartbeat then, or this is it. 0: not since it is known. A
+ * coordinator may have been replaced for election_max_us and not know it. */
+uint64_t node_current_us(const struct node *node);
+
 const struct image *node_image(const struct node *node);        /* the newest that was made; borrowed until the next event */
 const struct raft_config *node_config(const struct node *node); /* who votes, as committed */
 void node_raft_status(const struct node *node, struct raft_status *ret_status);

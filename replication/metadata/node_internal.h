@@ -229,6 +229,7 @@ struct node {
     struct uuid former;          /* who coordinated before */
     uint64_t former_heard_us;    /* when raft heard it last; 0: it did not */
     uint64_t pulse_us;           /* the coordinator's last answer to a heartbeat; 0: none of this one */
+    uint64_t current_us;         /* the last of them that found the image here as new as the coordinator's; 0: none */
     uint64_t heartbeat_due_us, hurried_epoch; /* heartbeat_due_us 0: at once */
     bool is_leader_turn;         /* this event is a word of the leader that coordinates: an answer to it leaves now */
     size_t ask_turn;

@@ -189,7 +189,9 @@ void node_sessions_on_pulse(struct node *node, struct peer *peer, const struct n
     node_pull_know(node, message->committed);
     peer->committed = message->committed;
     node_guide_hint(node, peer, message->term, &message->leader);
-    if (message->is_coordinator && uuid_equal(&peer->id, &node->leader.broker)) node->pulse_us = node->now_us;
+    if (!message->is_coordinator || !uuid_equal(&peer->id, &node->leader.broker)) return;
+    node->pulse_us = node->now_us;
+    if (image_applied_index(node->image) >= message->committed) node->current_us = node->now_us;
 }
 
 uint64_t node_sessions_due_us(const struct node *node)

@@ -42,6 +42,14 @@ void node_get_status(const struct node *node, struct node_status *ret_status)
     ret_status->is_serving = !node->has_failed && node->restores == 0 && node_sessions_is_this_life(node) && !ret_status->is_fenced;
 }
 
+uint64_t node_current_us(const struct node *node)
+{
+    struct raft_brief raft = raft_get_brief(node->raft);
+
+    if (node->has_failed) return 0;
+    return raft.role == RAFT_LEADER && raft.is_leader_ready ? node->now_us : node->current_us;
+}
+
 const struct image *node_image(const struct node *node)
 {
     return node->image;

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/metadata/metadata.h"
 #include "replication/coordinator/groups_topic.h"
 
 #include <stdlib.h>
@@ -15,6 +16,15 @@ static bool is_unclean(const struct shard *shard, const struct shard_partition *
     const struct image_election *election = image_election(shard->image, &partition->topic->metrics.topic_id, partition->number);
 
     return election != NULL && election->reason == IMAGE_ELECTION_UNCLEAN && election->leader_epoch == partition->replica.partition.leader_epoch;
+}
+
+/* The image here named the leader then, and the coordinator had no newer one. */
+static uint64_t coordinator_age_ms(const struct shard *shard)
+{
+    uint64_t current_ms = metadata_current_us(shard->broker->control.metadata) / 1000;
+
+    if (current_ms == 0) return GROUP_PART_NO_PROOF;
+    return shard->now_ms > current_ms ? shard->now_ms - current_ms : 0;
 }
 
 void groups_facts(struct shard *shard, const struct group_replica *replica, struct group_facts *ret_facts)
@@ -36,6 +46,7 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
         .is_below_min = role->partition.config.mode == PARTITION_MODE_ISR && role->partition.isr_count < role->partition.config.min_insync,
         .coordinator_age_ms = GROUP_PART_NO_PROOF,
     };
+    if (ret_facts->is_below_min) ret_facts->coordinator_age_ms = coordinator_age_ms(shard);
     ret_facts->is_unclean = ret_facts->may_lead && is_unclean(shard, partition);
 }
 

@@ -45,6 +45,11 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
         if (may_log(groups))
             log_info("a group was assigned anew group=%.*s generation=%u partitions=%u", shown(event->group), group, event->generation, event->partitions);
         break;
+    case GROUP_EVENT_TOO_LARGE:
+        if (may_log(groups))
+            log_error("a group cannot be assigned: it has more partitions than one record holds, and keeps what it has group=%.*s generation=%u", shown(event->group), group,
+                      event->generation);
+        break;
     case GROUP_EVENT_DELETED:
         groups->counts.deleted++;
         if (may_log(groups)) log_info("a group without members is forgotten, its offsets have expired group=%.*s", shown(event->group), group);

@@ -171,6 +171,7 @@ void metadata_drive(struct metadata *metadata)
         tell(metadata);
     }
     metadata->is_driving = false;
+    atomic_store_explicit(&metadata->current_us, node_current_us(metadata->node), memory_order_relaxed);
     arm(metadata);
 }
 
@@ -595,6 +596,11 @@ bool metadata_is_leaving(const struct metadata *metadata)
 uint64_t metadata_session_lost_us(const struct metadata *metadata)
 {
     return metadata->session_lost_us;
+}
+
+uint64_t metadata_current_us(const struct metadata *metadata)
+{
+    return atomic_load_explicit(&metadata->current_us, memory_order_relaxed);
 }
 
 bool metadata_is_disk_busy(const struct metadata *metadata)

@@ -91,6 +91,8 @@ int metadata_error(const struct metadata *metadata);
 bool metadata_is_leaving(const struct metadata *metadata); /* somebody waits for metadata_leave() */
 /* Since when no coordinator has answered (clock_monotonic); 0: one answers, or none has since the start. */
 uint64_t metadata_session_lost_us(const struct metadata *metadata);
+/* node_current_us(), as of the last event. Any thread. */
+uint64_t metadata_current_us(const struct metadata *metadata);
 bool metadata_is_disk_busy(const struct metadata *metadata);
 
 /* Leadership and coordination are handed over, as far as there is somebody to take them; then done(), once, also in metadata_close(). */

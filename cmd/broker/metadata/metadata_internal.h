@@ -50,6 +50,7 @@ struct metadata {
     struct node_status status;
     char failure[NODE_TEXT_SIZE];
     uint64_t session_lost_us; /* metadata_session_lost_us() */
+    _Atomic uint64_t current_us; /* metadata_current_us() */
     struct list_node requests, answered;
     metadata_left_fn *left;
     void *left_user;

@@ -1,5 +1,6 @@
 /* Groups on the shards of whole brokers: three of them in this process, a group partition on each, its leader stopped. Requests are put to the shard that leads, as
  * the door will. */
+#include "base/clock.h"
 #include "broker_fixture.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/groups/groups.h"
@@ -13,18 +14,20 @@
 
 #include <stdio.h>
 
-#define BROKERS    3
-#define PARTITIONS 4
+#define BROKERS_MAX 3
+#define PARTITIONS  4
 
-static struct broker_fixture brokers[BROKERS];
+static struct broker_fixture brokers[BROKERS_MAX];
+static int broker_count;
 static struct seed seed;
 static char key_path[128];
-static struct raw_client clients[BROKERS];
+static struct raw_client clients[BROKERS_MAX];
 static struct uuid orders, groups_topic;
 static int32_t leaders[GROUPS_TOPIC_PARTITIONS];
 static char group_name[32];
 static uint32_t number; /* the group's partition */
 static uint64_t sequence;
+static int32_t epoch_known;
 
 /* ---- the mesh ---- */
 
@@ -52,7 +55,7 @@ static void make_topic(struct mail *mail)
 /* Until every partition has a leader that all its replicas follow, as far as each broker knows. */
 static void wait_for_leaders(void)
 {
-    for (int b = 0; b < BROKERS; b++) {
+    for (int b = 0; b < broker_count; b++) {
         bool is_known = false;
 
         while (!is_known && brokers[b].is_running) {
@@ -76,40 +79,52 @@ static void start(int b)
     raw_hello(&clients[b], brokers[b].port, -1);
 }
 
-/* A group that is led by a broker that may be stopped. */
-static void choose_group(void)
+/* A group that is led by the first broker, or by one that may be stopped. */
+static void choose_group(bool is_first)
 {
     int i = 0;
 
     do {
         snprintf(group_name, sizeof(group_name), "group-%d", i++);
         number = group_partition_of(slice_of_string(group_name));
-    } while (leaders[number] == 1);
+    } while ((leaders[number] == 1) != is_first);
 }
 
-static void setup(void)
+static void set_up(int count, bool is_first)
 {
     struct make make = {.mail.deliver = make_topic};
     char address[64];
 
+    broker_count = count;
+    epoch_known = -1;
     start(0);
     snprintf(address, sizeof(address), "127.0.0.1:%u", brokers[0].port);
     ck_assert_int_eq(seed_parse(address, &seed), 0);
     snprintf(key_path, sizeof(key_path), "%s/key", brokers[0].data_dir);
-    start(1);
-    start(2);
+    for (int b = 1; b < count; b++)
+        start(b);
     orders = raw_topic_create(&clients[0], "orders", PARTITIONS, NULL, NULL);
     sem_init(&make.done, 0, 0);
     mailbox_post(&brokers[0].broker->control.mailbox, &make.mail);
     sem_wait(&make.done);
     sem_destroy(&make.done);
     wait_for_leaders();
-    choose_group();
+    choose_group(is_first);
+}
+
+static void set_up_three(void)
+{
+    set_up(3, false);
+}
+
+static void set_up_two(void)
+{
+    set_up(2, true);
 }
 
 static void teardown(void)
 {
-    for (int b = 0; b < BROKERS; b++) {
+    for (int b = 0; b < broker_count; b++) {
         raw_close(&clients[b]);
         broker_fixture_deinit(&brokers[b]);
     }
@@ -162,8 +177,6 @@ static void ask_arrives(struct mail *mail)
 
     groups_request(ask->shard, &ask->request);
 }
-
-static int32_t epoch_known;
 
 static int ask_broker(int b, struct ask *ask, bool is_change)
 {
@@ -295,7 +308,6 @@ START_TEST(a_group_lives_through_the_end_of_its_leader)
     int was = leader();
     uint32_t generation;
 
-    epoch_known = -1;
     ck_assert_int_eq(join("a"), 0);
     generation = claim_all("a", PARTITIONS);
     ck_assert_int_eq(commit(leader(), "a", generation, 7), 0);
@@ -303,7 +315,7 @@ START_TEST(a_group_lives_through_the_end_of_its_leader)
     ck_assert_int_eq(commit(leader(), "b", generation, 9), MESH_EUNKNOWN_MEMBER);
     ck_assert_int_eq(commit(leader(), "", GROUP_GENERATION_NONE, 9), MESH_EUNKNOWN_MEMBER);
     /* A follower applies what its log gets, and answers nobody. */
-    for (int b = 0; b < BROKERS; b++) {
+    for (int b = 0; b < broker_count; b++) {
         while (look_into(b).offset != 5) {
         }
         if (b != was) ck_assert_int_eq(commit(b, "a", generation, 8), MESH_ENOT_LEADER);
@@ -331,14 +343,40 @@ START_TEST(a_group_lives_through_the_end_of_its_leader)
 }
 END_TEST
 
+/* Two hold what is committed, so nothing is while one is gone. But who consumes goes on: the coordinator proves that nobody else leads. */
+START_TEST(who_consumes_goes_on_while_nothing_can_be_committed)
+{
+    struct ask beat = {.error = MESH_EAGAIN};
+    uint32_t generation;
+    int err = 0;
+
+    ck_assert_int_eq(join("a"), 0);
+    generation = claim_all("a", PARTITIONS);
+    ck_assert_int_eq(broker_fixture_stop(&brokers[1]), 0);
+    while (err != MESH_ENOT_ENOUGH_REPLICAS) {
+        err = commit(0, "a", generation, 7);
+        ck_assert(err == 0 || err == MESH_EUNCOMMITTED || err == MESH_ENOT_ENOUGH_REPLICAS || err == MESH_ESTALE_EPOCH || err == MESH_ENOT_LEADER);
+    }
+    beat = (struct ask){.judge = judge_heartbeat, .caller.member = slice_of_string("a")};
+    ck_assert_int_eq(ask_broker(0, &beat, false), 0);
+    ck_assert_uint_le(beat.proof_age_ms, 5000);
+    ck_assert_uint_le((uint64_t)clock_monotonic_ns() / 1000 - metadata_current_us(brokers[0].broker->control.metadata), 3000000);
+    ck_assert_uint_eq(beat.claim_count, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("groups_driver");
-    TCase *tcase = tcase_create("all");
+    TCase *three = tcase_create("three"), *two = tcase_create("two");
 
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, a_group_lives_through_the_end_of_its_leader);
-    suite_add_tcase(suite, tcase);
+    tcase_set_timeout(three, 60);
+    tcase_add_checked_fixture(three, set_up_three, teardown);
+    tcase_add_test(three, a_group_lives_through_the_end_of_its_leader);
+    suite_add_tcase(suite, three);
+    tcase_set_timeout(two, 60);
+    tcase_add_checked_fixture(two, set_up_two, teardown);
+    tcase_add_test(two, who_consumes_goes_on_while_nothing_can_be_committed);
+    suite_add_tcase(suite, two);
     return run_suite(suite);
 }

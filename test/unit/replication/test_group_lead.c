@@ -4,6 +4,8 @@
 
 #include "support/run_suite.h"
 
+#include <stdio.h>
+
 static struct group_rig rig;
 
 static void setup(void)
@@ -547,6 +549,47 @@ END_TEST
 
 /* ---- failover and checkpoints ---- */
 
+START_TEST(a_clock_that_is_set_forward_forgets_nothing)
+{
+    rig_commit(&rig, "g", "", GROUP_GENERATION_NONE, "orders", 0, 5);
+    rig_tick(&rig, 2 * 3600 * 1000);
+    rig.wall_ms += 30ull * 24 * 3600 * 1000;
+    rig_tick(&rig, 20 * 60 * 1000);
+    rig_tick(&rig, 20 * 60 * 1000);
+    ck_assert_uint_eq(groups_count(rig.replicas[0]), 1);
+}
+END_TEST
+
+/* One tick does not do them all, and the next ones do. */
+START_TEST(many_groups_are_assigned_in_parts)
+{
+    uint64_t deadline;
+    int assigned = 0;
+
+    rig_topic(&rig, "wide", 4000);
+    for (int i = 0; i < 12; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "g%d", i);
+        ck_assert_int_eq(rig_join_as(&rig, name, &(struct rig_member){.id = "a", .names = "wide"}, &(struct group_reply){0}), 0);
+    }
+    ck_assert_int_eq(group_lead_tick(rig.lead, rig.now_ms, rig.wall_ms, NULL, NULL, &deadline), 0);
+    for (int i = 0; i < 12; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "g%d", i);
+        assigned += rig_generation(&rig, name) == 1;
+    }
+    ck_assert_int_ge(assigned, 1);
+    ck_assert_int_lt(assigned, 12);
+    ck_assert_uint_eq(deadline, rig.now_ms);
+    ck_assert(group_lead_is_due(rig.lead));
+    rig_settle(&rig);
+    ck_assert_uint_eq(rig_generation(&rig, "g0"), 1);
+    ck_assert_uint_eq(rig_generation(&rig, "g11"), 1);
+}
+END_TEST
+
 START_TEST(a_failover_loads_nothing_and_rebalances_nobody)
 {
     struct group_reply reply;
@@ -686,6 +729,8 @@ int main(void)
     tcase_add_test(tcase, a_reset_holds_against_what_was_under_way);
     tcase_add_test(tcase, offsets_and_groups_are_deleted_when_nobody_uses_them);
     tcase_add_test(tcase, a_group_that_is_long_empty_is_forgotten);
+    tcase_add_test(tcase, a_clock_that_is_set_forward_forgets_nothing);
+    tcase_add_test(tcase, many_groups_are_assigned_in_parts);
     tcase_add_test(tcase, a_failover_loads_nothing_and_rebalances_nobody);
     tcase_add_test(tcase, a_release_that_was_asked_for_is_asked_for_by_the_next_leader);
     tcase_add_test(tcase, a_topic_that_grew_just_before_a_failover_is_assigned);

@@ -15,6 +15,7 @@
 #include "cmd/broker/runtime/producer_ids.h"
 #include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/spread.h"
 #include "cmd/broker/runtime/status.h"
 #include "cmd/broker/start.h"
 
@@ -178,6 +179,7 @@ static int open_control(struct broker *broker)
     http_options_init(&http_options);
     status_http_source(control, &source);
     err = http_server_new(control->loop, &http_options, &source, &control->http);
+    if (err == 0) err = spread_open(control, &control->spread);
     return err != 0 ? err : lane_start(&broker->read_lane, "read");
 }
 
@@ -301,6 +303,7 @@ void broker_free(struct broker *broker)
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_free(broker->shards[i]);
     free(broker->shards);
+    spread_free(broker->control.spread);
     forward_free(broker->control.forward);
     streams_free(broker->control.streams);
     producer_ids_free(broker->control.producer_ids);

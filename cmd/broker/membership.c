@@ -12,6 +12,7 @@
 #include "cmd/broker/peers/remembered.h"
 #include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/control_loop.h"
+#include "cmd/broker/spread/spread.h"
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -205,6 +206,7 @@ static void publish(void *user, const struct image *image)
     if (self == NULL) return;
     if (broker->node_id != self->node_id) broker->node_id = broker->control.node_id = self->node_id;
     control_publish_image(&broker->control, image);
+    spread_image(broker->control.spread, image);
 }
 
 /* Consensus may find out that the disk forgot something after the broker was registered as one that forgot nothing. */
@@ -369,6 +371,8 @@ int membership_wait(struct broker *broker)
 
     if (err != 0) return err;
     forward_attach(broker->control.forward, broker->control.peers); /* there are shards to ask now */
+    spread_attach(broker->control.spread, broker->control.peers);
+    spread_image(broker->control.spread, metadata_image(broker->control.metadata));
     ev_timer_init(&patience, on_patience, PATIENCE_SECONDS, 0.);
     patience.data = broker;
     ev_timer_start(broker->control.loop, &patience);
@@ -385,6 +389,7 @@ int membership_wait(struct broker *broker)
 void membership_stop(struct broker *broker)
 {
     forward_detach(broker->control.forward);
+    spread_detach(broker->control.spread);
     if (broker->control.metadata != NULL) metadata_connect(broker->control.metadata, NULL);
     peers_close(broker->control.peers);
     broker->control.peers = NULL;

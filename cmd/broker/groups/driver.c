@@ -1,5 +1,6 @@
 /* groups/driver.c - the replicas of group partitions of a shard, and their part of a turn. */
 #include "cmd/broker/groups/groups_internal.h"
+#include "cmd/broker/spread/spread.h"
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -286,6 +287,7 @@ void groups_committed(struct shard *shard, struct shard_partition *partition)
     partition->pending++;
     groups_facts(shard, replica, &facts);
     group_part_committed(&replica->part, &facts);
+    spread_committed(shard, partition);
     if (group_part_may_trim(&replica->part, &facts, &start)) {
         plog_trim(partition->plog, start);
         shard->is_tick_wanted = true;

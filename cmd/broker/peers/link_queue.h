@@ -25,6 +25,7 @@ enum link_type {
     LINK_TYPE_FORWARD = 6,   /* what clients want of a partition that is led elsewhere: ops/forward.h */
     LINK_TYPE_FOUNDING = 7,  /* between brokers that belong to no mesh yet: join.h */
     LINK_TYPE_SELF = 8,      /* the first message each way: link_self.h */
+    LINK_TYPE_SPREAD = 9,    /* committed offsets on their way to every broker: replication/spread */
     LINK_TYPE_COUNT,
 };
 

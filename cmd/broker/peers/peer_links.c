@@ -171,7 +171,8 @@ static void on_frame(void *user, struct link *link, uint8_t type, struct slice p
         return;
     case LINK_TYPE_CONSENSUS:
     case LINK_TYPE_METADATA:
-    case LINK_TYPE_FORWARD: peer_users_receive(peers, peer_link, type, payload); return;
+    case LINK_TYPE_FORWARD:
+    case LINK_TYPE_SPREAD: peer_users_receive(peers, peer_link, type, payload); return;
     default: return; /* of a newer mesh */
     }
 }

@@ -19,7 +19,7 @@ struct peer_user_hooks {
     void (*receive)(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice message);
 };
 
-/* One user for each of LINK_TYPE_CONSENSUS, METADATA and FORWARD, for good; up() comes for links that are up already, from the loop.
+/* One user for each of LINK_TYPE_CONSENSUS, METADATA, FORWARD and SPREAD, for good; up() comes for links that are up already, from the loop.
  * up and down may be NULL. `hooks` is kept. */
 void peers_set_user(struct peers *peers, enum link_type type, const struct peer_user_hooks *hooks, void *user);
 

@@ -17,6 +17,7 @@ struct metadata;
 struct producer_ids;
 struct http_server;
 struct forward;
+struct spread;
 struct streams;
 struct peers;
 struct shard;
@@ -30,6 +31,7 @@ struct control {
     struct http_server *http;
     struct peers *peers; /* NULL before this broker is a member, and after its end */
     struct forward *forward; /* likewise; it outlives `peers` a little */
+    struct spread *spread;   /* likewise */
     struct streams *streams; /* replicas/streams.h */
     _Atomic uint64_t forwarded_bytes; /* of records that were fetched elsewhere and are not sent to clients yet; any thread */
     struct shard **shards;

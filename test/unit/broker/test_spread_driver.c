@@ -1,0 +1,258 @@
+/* Four whole brokers in this process, three replicas of each group partition: the fourth hears of every committed offset, within seconds, and goes on
+ * hearing of them when a leader ends. */
+#include "broker_fixture.h"
+#include "cmd/broker/broker_private.h"
+#include "cmd/broker/groups/groups.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/peers/seed.h"
+#include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/spread_internal.h"
+#include "raw_client.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/coordinator/image.h"
+#include "support/run_suite.h"
+
+#include <stdio.h>
+
+#define BROKERS 4
+#define GROUPS  12
+
+static struct broker_fixture brokers[BROKERS];
+static struct seed seed;
+static char key_path[128];
+static struct raw_client clients[BROKERS];
+static struct uuid orders, groups_topic;
+static int32_t leaders[GROUPS_TOPIC_PARTITIONS];
+
+/* ---- the mesh ---- */
+
+struct errand {
+    struct mail mail;
+    sem_t done;
+    int broker;
+    struct slice group;
+    uint32_t partition;
+    uint64_t offset; /* UINT64_MAX: nothing is known */
+    bool is_elsewhere;
+    struct spread_stats stats;
+};
+
+static void run_on_control(struct errand *errand, int broker, mail_fn *run)
+{
+    errand->mail.deliver = run;
+    errand->broker = broker;
+    sem_init(&errand->done, 0, 0);
+    mailbox_post(&brokers[broker].broker->control.mailbox, &errand->mail);
+    sem_wait(&errand->done);
+    sem_destroy(&errand->done);
+}
+
+static void topic_made(void *user, int error, const char *message, const struct image_topic *topic)
+{
+    (void)message;
+    ck_assert_int_eq(error, 0);
+    groups_topic = topic->topic_id;
+    sem_post(user);
+}
+
+static void make_topic(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+
+    metadata_groups_topic(brokers[0].broker->control.metadata, topic_made, &errand->done);
+}
+
+static void wait_for_leaders(void)
+{
+    for (int b = 0; b < BROKERS; b++) {
+        bool is_known = false;
+
+        while (!is_known && brokers[b].is_running) {
+            is_known = raw_topic_leaders(&clients[b], GROUPS_TOPIC_NAME, leaders, GROUPS_TOPIC_PARTITIONS);
+            for (int i = 0; is_known && i < GROUPS_TOPIC_PARTITIONS; i++)
+                is_known = leaders[i] > 0 && brokers[leaders[i] - 1].is_running;
+        }
+    }
+}
+
+static void start(int b)
+{
+    broker_fixture_init(&brokers[b]);
+    if (b > 0) {
+        brokers[b].options.seeds = &seed;
+        brokers[b].options.seed_count = 1;
+        brokers[b].options.key_places.option = key_path;
+    }
+    broker_fixture_start(&brokers[b]);
+    raw_hello(&clients[b], brokers[b].port, -1);
+}
+
+static void setup(void)
+{
+    struct errand make = {.offset = 0};
+    char address[64];
+
+    start(0);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", brokers[0].port);
+    ck_assert_int_eq(seed_parse(address, &seed), 0);
+    snprintf(key_path, sizeof(key_path), "%s/key", brokers[0].data_dir);
+    for (int b = 1; b < BROKERS; b++)
+        start(b);
+    orders = raw_topic_create(&clients[0], "orders", 8, NULL, NULL);
+    run_on_control(&make, 0, make_topic);
+    wait_for_leaders();
+}
+
+static void teardown(void)
+{
+    for (int b = 0; b < BROKERS; b++) {
+        raw_close(&clients[b]);
+        broker_fixture_deinit(&brokers[b]);
+    }
+}
+
+/* ---- commits, by nobody in particular, at the leader ---- */
+
+struct commit {
+    struct mail mail;
+    struct group_request request;
+    struct shard *shard;
+    sem_t done;
+    struct slice group;
+    uint32_t partition;
+    uint64_t offset;
+    int error;
+};
+
+static int on_judge(struct group_request *request, struct group_judging *judging)
+{
+    struct commit *ask = container_of(request, struct commit, request);
+    struct group_commit_cell cell = {.topic = orders, .partition = ask->partition, .offset = ask->offset, .record_epoch = -1};
+    struct group_commit commit = {.caller = {.group = ask->group}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = &cell,
+                                  .cell_count = 1};
+    struct group_reply reply;
+    int err = group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
+
+    if (err == 0) judging->barrier = reply.barrier;
+    return err != 0 ? err : cell.error;
+}
+
+static void on_done(struct group_request *request, int error)
+{
+    struct commit *ask = container_of(request, struct commit, request);
+
+    ask->error = error;
+    sem_post(&ask->done);
+}
+
+static void commit_arrives(struct mail *mail)
+{
+    struct commit *ask = container_of(mail, struct commit, mail);
+
+    groups_request(ask->shard, &ask->request);
+}
+
+static const char *name_of(int group)
+{
+    static char name[16];
+
+    snprintf(name, sizeof(name), "group-%d", group);
+    return name;
+}
+
+static void commit(int group, uint32_t partition, uint64_t offset)
+{
+    struct commit ask = {.mail.deliver = commit_arrives, .group = slice_of_string(name_of(group)), .partition = partition, .offset = offset};
+    uint32_t number = group_partition_of(ask.group);
+
+    do {
+        struct broker *broker = brokers[leaders[number] - 1].broker;
+        ask.shard = broker->shards[image_shard_of(&groups_topic, number, broker->shard_count)];
+        ask.request = (struct group_request){.judge = on_judge, .done = on_done, .number = number, .timeout_ms = 10000, .is_change = true};
+        ask.mail.deliver = commit_arrives;
+        sem_init(&ask.done, 0, 0);
+        mailbox_post(&ask.shard->mailbox, &ask.mail);
+        sem_wait(&ask.done);
+        sem_destroy(&ask.done);
+        if (ask.error == MESH_ENOT_LEADER) wait_for_leaders();
+    } while (ask.error == MESH_ENOT_LEADER || ask.error == MESH_EAGAIN || ask.error == MESH_ENOT_ENOUGH_REPLICAS || ask.error == MESH_EUNCOMMITTED);
+    ck_assert_int_eq(ask.error, 0);
+}
+
+/* ---- what a broker heard ---- */
+
+static void look(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct spread *spread = brokers[errand->broker].broker->control.spread;
+    uint32_t number = group_partition_of(errand->group);
+    const struct spread_cells *cells = spread_feed_cells(spread->feed, number);
+    const struct spread_group *group = cells == NULL ? NULL : spread_cells_find(cells, errand->group);
+    struct spread_row row;
+
+    errand->is_elsewhere = spread->here_ms[number] == 0;
+    errand->offset = group != NULL && spread_group_committed(cells, group, &orders, errand->partition, &row) ? row.offset : UINT64_MAX;
+    spread_get_stats(spread, &errand->stats);
+    sem_post(&errand->done);
+}
+
+/* Every broker without a replica has heard of it. How many there are. */
+static int wait_until_heard(int group, uint32_t partition, uint64_t offset)
+{
+    int elsewhere = 0;
+
+    for (int b = 0; b < BROKERS; b++) {
+        struct errand errand = {.group = slice_of_string(name_of(group)), .partition = partition};
+
+        if (!brokers[b].is_running) continue;
+        do {
+            run_on_control(&errand, b, look);
+        } while (errand.is_elsewhere && errand.offset != offset);
+        elsewhere += errand.is_elsewhere;
+    }
+    return elsewhere;
+}
+
+START_TEST(every_broker_hears_of_every_committed_offset)
+{
+    int victim, elsewhere = 0;
+
+    for (int group = 0; group < GROUPS; group++)
+        commit(group, 0, (uint64_t)group);
+    for (int group = 0; group < GROUPS; group++)
+        elsewhere += wait_until_heard(group, 0, (uint64_t)group);
+    ck_assert_int_eq(elsewhere, GROUPS); /* one of four has no replica */
+    /* Seeking back is heard of like any other commit, and so is a group's second partition. */
+    commit(5, 0, 1000);
+    commit(5, 7, 3);
+    wait_until_heard(5, 0, 1000);
+    commit(5, 0, 2);
+    wait_until_heard(5, 0, 2);
+    wait_until_heard(5, 7, 3);
+    /* A leader ends: who leads next tells everything once more. */
+    victim = leaders[group_partition_of(slice_of_string(name_of(5)))] - 1;
+    if (victim == 0) victim = leaders[group_partition_of(slice_of_string(name_of(6)))] - 1;
+    if (victim == 0) return;
+    raw_close(&clients[victim]);
+    ck_assert_int_eq(broker_fixture_stop(&brokers[victim]), 0);
+    wait_for_leaders();
+    for (int group = 0; group < GROUPS; group++)
+        commit(group, 1, (uint64_t)group + 100);
+    for (int group = 0; group < GROUPS; group++)
+        wait_until_heard(group, 1, (uint64_t)group + 100);
+    broker_fixture_start(&brokers[victim]);
+    raw_hello(&clients[victim], brokers[victim].port, -1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("spread_driver");
+    TCase *tcase = tcase_create("all");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, every_broker_hears_of_every_committed_offset);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -6,7 +6,7 @@
 
 void spread_feed_options_init(struct spread_feed_options *options)
 {
-    *options = (struct spread_feed_options){.ring_bytes_max = 1u << 20, .link_bytes = 1u << 20, .cache_bytes_max = 256u << 20, .silence_ms = 2000,
+    *options = (struct spread_feed_options){.ring_bytes_max = 1u << 20, .link_bytes = 1u << 20, .cache_bytes_max = 256u << 20, .silence_ms = 1000,
                                             .tombstones_s = 3600};
 }
 

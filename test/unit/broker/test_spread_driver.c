@@ -105,8 +105,10 @@ static void setup(void)
 
 static void teardown(void)
 {
+    for (int b = 0; b < BROKERS; b++) /* all at once: the last ones would wait for a coordinator */
+        if (brokers[b].is_running) broker_fixture_stop_begin(&brokers[b]);
     for (int b = 0; b < BROKERS; b++) {
-        raw_close(&clients[b]);
+        if (brokers[b].is_running) raw_close(&clients[b]);
         broker_fixture_deinit(&brokers[b]);
     }
 }
@@ -240,8 +242,6 @@ START_TEST(every_broker_hears_of_every_committed_offset)
         commit(group, 1, (uint64_t)group + 100);
     for (int group = 0; group < GROUPS; group++)
         wait_until_heard(group, 1, (uint64_t)group + 100);
-    broker_fixture_start(&brokers[victim]);
-    raw_hello(&clients[victim], brokers[victim].port, -1);
 }
 END_TEST
 

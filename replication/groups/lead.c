@@ -18,6 +18,7 @@ void group_limits_init(struct group_limits *limits)
         .cells_max = 4000000,
         .retention_ms = 7ull * 24 * 60 * 60 * 1000,
         .checkpoint_bytes_min = 1024 * 1024,
+        .checkpoint_piece_bytes = 256 * 1024,
     };
 }
 

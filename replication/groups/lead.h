@@ -52,6 +52,7 @@ struct group_limits {
     uint32_t cells_max;           /* committed offsets of this partition */
     uint64_t retention_ms;        /* offsets of a group that has been empty for so long are forgotten; 0: never */
     uint64_t checkpoint_bytes_min; /* of records since the last checkpoint, before there is another */
+    uint32_t checkpoint_piece_bytes; /* of one, about, in each tick */
 };
 
 void group_limits_init(struct group_limits *limits); /* the defaults */

@@ -4,7 +4,6 @@
 #include "base/assert.h"
 
 #define LEAD_LINE_BYTES (256 * 1024) /* of a topic's targets and claims in one record, beside the ids */
-#define PIECE_BYTES (256 * 1024) /* of one tick, about */
 #define CELL_BYTES  60           /* of a committed offset in a checkpoint, at most, without metadata */
 
 /* The next one is due when the log has grown by as much as a checkpoint takes, so writing them never costs more than what they replace. */
@@ -106,7 +105,7 @@ static int write_cells(struct group_lead *lead, const struct group *group, const
 static int write_piece(struct group_lead *lead, bool *ret_is_done)
 {
     struct groups *groups = lead->groups;
-    uint64_t enough = lead->bytes_since_checkpoint + PIECE_BYTES;
+    uint64_t enough = lead->bytes_since_checkpoint + lead->limits.checkpoint_piece_bytes;
 
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
         struct group *group = (struct group *)node;

@@ -129,6 +129,7 @@ bool group_part_wants_log(struct group_part *part, const struct group_facts *fac
 {
     if (part->phase == GROUP_PART_STOPPED || part->lead != NULL || facts->is_cutting) return false;
     if (part->retry_ms != 0 && facts->now_ms < part->retry_ms) return false;
+    if (GROUP_PART_DEFECT(part, CUT_KEEPS_STATE) && part->applied > facts->log_end) part->applied = facts->log_end;
     /* The log was emptied, or gave up what is not read yet. */
     if (part->state != NULL && (part->applied < facts->log_start || part->applied > facts->log_end)) drop_state(part);
     if (part->state == NULL) {
@@ -263,6 +264,7 @@ static uint64_t proof_due_ms(const struct group_part *part, const struct group_f
 {
     uint32_t session_ms = group_lead_session_min_ms(part->lead);
 
+    if (GROUP_PART_DEFECT(part, LEASE_UNPROVED)) return GROUP_PART_NEVER;
     if (session_ms == 0 || facts->is_alone || facts->is_below_min || part->is_full || part->marks[0].end != 0) return GROUP_PART_NEVER;
     if (group_lead_outbox_size(part->lead) > 0) return GROUP_PART_NEVER;
     return part->is_proof_wanted || part->proved_ms == 0 ? facts->now_ms : part->proved_ms + session_ms / 4;

@@ -16,6 +16,7 @@ const size_t command_client_option_count = COUNT_OF(command_client_options);
 
 const struct command_group command_groups[] = {
     {"topic", "Create, list, describe, alter, delete, move and balance topics"},
+    {"group", "Consumer groups: list, describe, lag, reset and delete"},
     {"key", "The secret that makes a broker one of the mesh"},
     {"bench", "Measure how fast a broker is, from here"},
 };
@@ -122,6 +123,9 @@ static const struct option_spec consume_options[] = {
     {"partition", OPTION_INTEGER, "N", "Read this partition only", "all", NULL, 0, INT32_MAX, false},
     {"count", OPTION_INTEGER, "N", "Stop after N records", "never", NULL, 0, INT64_MAX, false},
     {"until-end", OPTION_FLAG, NULL, "Stop after the last record that was there at the start", NULL, NULL, 0, 0, false},
+    {"group", OPTION_TEXT, "GROUP", "Share the topic with the other consumers of this group, and go on where it stands", NULL, NULL, 0, 0, false},
+    {"instance", OPTION_TEXT, "NAME", "With --group: a name that keeps its partitions over a restart", NULL, NULL, 0, 0, false},
+    {"pattern", OPTION_FLAG, NULL, "With --group: TOPIC is an extended regular expression for whole names of topics", NULL, NULL, 0, 0, false},
     {"format", OPTION_CHOICE, "FORMAT", "How to write records: lines, raw, length-prefixed, json or files; see 'mesh help formats'", "lines", "lines|raw|length-prefixed|json|files", 0, 0, false},
     {"keys", OPTION_FLAG, NULL, "Write the key and the delimiter before each value", NULL, NULL, 0, 0, false},
     {"key-delimiter", OPTION_BYTES, "TEXT", "What --keys writes between key and value", "\\t", NULL, 0, 0, false},
@@ -131,6 +135,24 @@ static const struct option_spec consume_options[] = {
     {"json-summary", OPTION_FLAG, NULL, "Print one JSON object of facts to standard error at the end", NULL, NULL, 0, 0, false},
     {"quiet", OPTION_FLAG, NULL, "Show no progress and no summary", NULL, NULL, 0, 0, false},
     {"verbose", OPTION_FLAG, NULL, "Print the summary even when standard error is no terminal", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec group_list_options[] = {
+    {"names", OPTION_FLAG, NULL, "Print the names only", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec group_reset_options[] = {
+    {"topic", OPTION_TEXT, "TOPIC", "The topic whose offsets are set", NULL, NULL, 0, 0, false},
+    {"partition", OPTION_INTEGER, "N", "Of this partition only", "all", NULL, 0, INT32_MAX, false},
+    {"to", OPTION_TEXT, "WHERE", "Where the group goes on: earliest, latest, offset:N, shift:N (shift:-N goes back) or time:T", NULL, NULL, 0, 0, false},
+    {"dry-run", OPTION_FLAG, NULL, "Only show what would be", NULL, NULL, 0, 0, false},
+    {"force", OPTION_FLAG, NULL, "Also while members consume these partitions: they go on from there by themselves", NULL, NULL, 0, 0, false},
+    {"yes", OPTION_FLAG, NULL, "Do not ask", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec group_delete_options[] = {
+    {"topic", OPTION_TEXT, "TOPIC", "Forget only what was committed of this topic", NULL, NULL, 0, 0, false},
+    {"if-exists", OPTION_FLAG, NULL, "Succeed when there is no such group", NULL, NULL, 0, 0, false},
 };
 
 /* What all three benchmarks share comes first in each. */
@@ -229,6 +251,35 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Shows every broker as the asked one sees it: alive, suspect (it has not answered, and may still say otherwise), dead or left.",
      "mesh members\nmesh members --watch\nmesh members --json",
      OPTIONS(members_options), CLIENT},
+    {COMMAND_GROUP_LIST, "group list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "List consumer groups",
+     "Lists every consumer group with its members and how many offsets it has committed, as the asked broker knows it: every broker does.",
+     "mesh group list\nmesh group list --json",
+     OPTIONS(group_list_options), CLIENT},
+    {COMMAND_GROUP_DESCRIBE, "group describe", "GROUP", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Show a group's members and where it stands",
+     "Shows the members, and of each partition what is committed, where it ends, how many records lie between (the lag), and who consumes it; "
+     "'a -> b' stands for a partition that goes from one to another.",
+     "mesh group describe billing\nmesh group describe billing --json",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_GROUP_LAG, "group lag", "[GROUP]", 0, 1, OPERAND_NONE, OPERAND_NONE,
+     "Say how far groups are behind",
+     "Shows for a group, or for all, how many records it has not handled yet, and on how many of its partitions it is behind. A - stands for what is not known.",
+     "mesh group lag\nmesh group lag billing --json",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_GROUP_RESET, "group reset", "GROUP", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Set where a group goes on",
+     "Sets the committed offsets of a topic's partitions. It shows first what is and what would be, and asks; --yes does not ask, --dry-run only shows. While members consume "
+     "these partitions it is refused, unless --force: then they go on from there by themselves.",
+     "mesh group reset billing --topic orders --to earliest --dry-run\n"
+     "mesh group reset billing --topic orders --to time:-1h --yes\n"
+     "mesh group reset billing --topic orders --partition 2 --to shift:-100",
+     OPTIONS(group_reset_options), CLIENT},
+    {COMMAND_GROUP_DELETE, "group delete", "GROUP", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Forget a group",
+     "Forgets a group that has no members, with all that it has committed, or what it has committed of one topic. There is no way back.",
+     "mesh group delete billing\nmesh group delete billing --topic orders",
+     OPTIONS(group_delete_options), CLIENT},
     {COMMAND_KEY_SHOW, "key show", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Print the cluster key of this machine",
      "Prints the key that brokers of this user have, for a machine that is to join. Whoever has it can join: treat it like a password.",
@@ -316,11 +367,15 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Read records to standard output",
      "Writes a topic's records to standard output, in order within each partition, and waits for more. --until-end or --count end it; with "
      "--timeout it ends with exit code 4 when no record has come for so long. Without --timeout it waits for ever.\n\n"
+     "With --group consumers that name the same group share the partitions, and each record goes to one of them. Where the group stands is committed after "
+     "records were written; after a crash the last of them may come again. --from then says where a partition begins of which the group has committed "
+     "nothing: beginning or end.\n\n"
      "--json is the same as --format json. A reader that goes away (as 'head' does) ends it quietly.",
      "mesh consume orders  # all, then what comes\n"
      "mesh consume orders --from end\n"
      "mesh consume orders --from offset:-10 --until-end\n"
-     "mesh consume orders --from time:-1h --json | jq .value",
+     "mesh consume orders --from time:-1h --json | jq .value\n"
+     "mesh consume orders --group billing  # any number of them",
      OPTIONS(consume_options), CLIENT},
     {COMMAND_STATUS, "status", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Say what is healthy, what is not, and what to do",

@@ -14,6 +14,8 @@
 #include "cmd/cli/standard_output.h"
 #include "cmd/cli/terminal.h"
 
+#include <mesh/group.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,6 +138,15 @@ static void look_at_positions(struct consume *consume)
     }
 }
 
+/* What was written out counts as handled: also what the last poll returned. */
+static int commit(struct consume *consume)
+{
+    const char *group = arguments_text(consume->arguments, "group", NULL);
+    int err = group == NULL ? 0 : mesh_consumer_commit(consume->consumer);
+
+    return err == 0 ? EXIT_DONE : (int)session_fail(&consume->session, err, "committing for group '%s'", group);
+}
+
 static int report_partition_error(struct consume *consume, int err)
 {
     char cause[512]; /* the client's sentence does not outlive the next call */
@@ -166,21 +177,30 @@ static int poll_wait_ms(const struct consume *consume)
     return INTERRUPT_LOOK_MS;
 }
 
+/* No more than are wanted: what a group's consumer is given counts as handled. */
+static size_t records_of_poll(const struct consume *consume)
+{
+    uint64_t left = consume->count_max - consume->records;
+
+    return consume->count_max > 0 && left < RECORDS_PER_POLL ? (size_t)left : RECORDS_PER_POLL;
+}
+
 static int consume_all(struct consume *consume)
 {
     static struct mesh_consumed records[RECORDS_PER_POLL];
+    int err, code = EXIT_DONE;
     size_t count;
-    int err;
 
     consume->last_record_ns = clock_monotonic_ns();
     while (!is_done(consume)) {
-        err = mesh_consumer_poll(consume->consumer, records, RECORDS_PER_POLL, poll_wait_ms(consume), &count);
+        err = mesh_consumer_poll(consume->consumer, records, records_of_poll(consume), poll_wait_ms(consume), &count);
         if (err != 0) {
             (void)write_out(consume); /* what came before is whole */
             return report_partition_error(consume, err);
         }
         err = take_records(consume, records, count);
-        if (err == 0 && count == 0) err = write_out(consume);
+        /* In a group what a poll returned counts as handled when the next one begins: it has to be out by then. */
+        if (err == 0 && (count == 0 || arguments_has(consume->arguments, "group"))) err = write_out(consume);
         if (err == MESH_ECLOSED) return EXIT_DONE;
         if (err != 0) return (int)failure_output(err, "writing records");
         if (count == 0) {
@@ -194,6 +214,8 @@ static int consume_all(struct consume *consume)
     }
     err = write_out(consume);
     if (err != 0 && err != MESH_ECLOSED) return (int)failure_output(err, "writing records");
+    if (err == 0) code = commit(consume);
+    if (code != EXIT_DONE) return code;
     return interrupt_signal() != 0 ? EXIT_SIGNAL + interrupt_signal() : EXIT_DONE;
 }
 
@@ -343,12 +365,49 @@ static int plan_and_assign(struct consume *consume)
     return EXIT_DONE;
 }
 
+static int subscribe_as(struct consume *consume, struct mesh_group_options *options)
+{
+    const struct arguments *arguments = consume->arguments;
+    int err = mesh_group_options_set(options, "group", arguments_text(arguments, "group", ""));
+
+    if (err == 0) err = mesh_group_options_set(options, "instance", arguments_text(arguments, "instance", ""));
+    if (err == 0) err = mesh_group_options_set(options, "start", consume->start.kind == START_END ? "latest" : "earliest");
+    if (err != 0) return (int)failure_usage("consume", "the names of groups and instances have 1 to 255 bytes");
+    err = mesh_consumer_new(consume->session.client, &consume->consumer);
+    if (err == 0 && arguments_has(arguments, "no-verify")) err = mesh_consumer_set_verify(consume->consumer, 0);
+    if (err == 0 && arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe_pattern(consume->consumer, options, arguments->operands[0]);
+    if (err == 0 && !arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe(consume->consumer, options, arguments->operands, 1);
+    return err == 0 ? EXIT_DONE : (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);
+}
+
+static int subscribe(struct consume *consume)
+{
+    struct mesh_group_options *options = NULL;
+    int code;
+
+    if (mesh_group_options_new(&options) != 0) return (int)failure_report(false, MESH_ENOMEM, NULL, "consuming '%s'", consume->arguments->operands[0]);
+    code = subscribe_as(consume, options);
+    mesh_group_options_free(options);
+    return code;
+}
+
+/* What has no meaning beside what else was asked for. */
+static const char *fault_of(const struct arguments *arguments, const struct start_offset *start)
+{
+    if (!arguments_has(arguments, "group"))
+        return arguments_has(arguments, "instance") || arguments_has(arguments, "pattern") ? "--instance and --pattern have a meaning with --group only" : NULL;
+    if (arguments_has(arguments, "partition")) return "--partition has no meaning with --group: the group assigns partitions";
+    if (arguments_has(arguments, "until-end")) return "--until-end has no meaning with --group: others may read the rest; --timeout ends it when nothing comes";
+    if (start->kind != START_BEGINNING && start->kind != START_END) return "with --group --from is beginning or end; 'mesh group reset' sets where a group stands";
+    return NULL;
+}
+
 static int run(struct consume *consume)
 {
     uint64_t total = consume->count_max;
     int code = set_up_writer(consume);
 
-    if (code == EXIT_DONE) code = plan_and_assign(consume);
+    if (code == EXIT_DONE) code = arguments_has(consume->arguments, "group") ? subscribe(consume) : plan_and_assign(consume);
     if (code != EXIT_DONE) return code;
     interrupt_install();
     consume->start_ns = clock_monotonic_ns();
@@ -367,6 +426,7 @@ static int run(struct consume *consume)
 int command_consume(const struct arguments *arguments)
 {
     struct consume consume = {.arguments = arguments, .directory_fd = -1};
+    const char *fault;
     int code;
 
     if (arguments_has(arguments, "output") && format_of(arguments) != OUTPUT_FILES)
@@ -377,6 +437,8 @@ int command_consume(const struct arguments *arguments)
         return EXIT_DONE; /* nothing was asked for */
     (void)start_offset_parse(arguments_text(arguments, "from", "beginning"), clock_wall_ms(),
                              &consume.start); /* checked */
+    fault = fault_of(arguments, &consume.start);
+    if (fault != NULL) return (int)failure_usage("consume", fault);
     code = (int)session_open(arguments, &consume.session);
     if (code != EXIT_DONE) return code;
     consume.session.is_json =

@@ -130,19 +130,24 @@ int groups_describe(const struct groups *state, uint32_t number, const struct me
     return err;
 }
 
-int groups_judge_describe(struct groups_serve *serve, struct group_judging *judging)
+int groups_answer_describe(struct groups_serve *serve, const struct groups *state, enum message_group_source source)
 {
     struct message_group_describe_response response;
     struct message_group_describe request;
     int err = message_decode_group_describe(serve->message, &request);
 
     if (err != 0) return err;
-    err = groups_describe(judging->state, serve->request.number, &request, &response);
+    err = groups_describe(state, serve->request.number, &request, &response);
     if (err == 0) {
-        response.source = MESSAGE_GROUP_FROM_LEADER;
+        response.source = source;
         err = message_encode_group_describe_response(&serve->answer, &response);
         message_deinit_group_describe_response(&response);
     }
     message_deinit_group_describe(&request);
     return err;
+}
+
+int groups_judge_describe(struct groups_serve *serve, struct group_judging *judging)
+{
+    return groups_answer_describe(serve, judging->state, MESSAGE_GROUP_FROM_LEADER);
 }

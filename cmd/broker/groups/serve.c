@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/groups/serve_internal.h"
+#include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
@@ -107,6 +108,39 @@ void groups_serve_start(struct shard *shard, struct groups_serve *serve, uint32_
     };
     buffer_clear(&serve->answer);
     groups_request(shard, request);
+}
+
+/* ---- out of a replica ---- */
+
+static const struct groups *committed_state(struct shard *shard, uint32_t number, bool may_be_ahead, bool *ret_leads)
+{
+    const struct groups *state = groups_state_of(shard, number, ret_leads);
+    const struct shard_partition *partition;
+    struct uuid topic_id;
+
+    if (state == NULL || !groups_find_topic(shard->image, &topic_id)) return NULL;
+    partition = shard_partition_find(shard, &topic_id, number);
+    return may_be_ahead || partition->replica.partition.high_watermark >= groups_next_lsn(state) ? state : NULL;
+}
+
+bool groups_serve_local(struct shard *shard, struct groups_serve *serve, uint32_t number, bool may_be_ahead)
+{
+    bool leads = false;
+    const struct groups *state = committed_state(shard, number, may_be_ahead, &leads);
+    struct message_group_response part = {.route = route_of(shard->image, number)};
+    int err;
+
+    if (state == NULL) return false;
+    serve->request = (struct group_request){.shard = shard, .number = number};
+    buffer_clear(&serve->answer);
+    if (serve->op == FRAME_OP_GROUP_DESCRIBE)
+        err = groups_answer_describe(serve, state, leads ? MESSAGE_GROUP_FROM_LEADER : MESSAGE_GROUP_FROM_REPLICA);
+    else
+        err = groups_answer_offsets(serve, state);
+    if (err == 0) err = message_encode_group_response(&serve->answer, &part);
+    if (err != 0) groups_answer_error(shard->image, number, err, mesh_strerror(err), &serve->answer);
+    serve->done(serve);
+    return true;
 }
 
 /* ---- what the judges share ---- */

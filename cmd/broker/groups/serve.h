@@ -30,6 +30,10 @@ bool groups_serve_knows(uint16_t op);
 /* On the shard that image_shard_of() names for the group's partition (`number`). */
 void groups_serve_start(struct shard *shard, struct groups_serve *serve, uint32_t number, uint32_t timeout_ms);
 
+/* The same of DESCRIBE and OFFSETS, out of the replica that this shard keeps, whoever leads. False: there is none, or not all that it has is committed yet
+ * (unless may_be_ahead), so the leader has to be asked; done() is not called then. */
+bool groups_serve_local(struct shard *shard, struct groups_serve *serve, uint32_t number, bool may_be_ahead);
+
 /* An answer of those who have no lead to ask: an error, with the route that the image knows. Leaves `to` empty when there is no memory. */
 void groups_answer_error(const struct image *image, uint32_t number, int error, const char *text, struct buffer *to);
 

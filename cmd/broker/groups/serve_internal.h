@@ -11,6 +11,10 @@ groups_judge_fn groups_judge_claim, groups_judge_release;                       
 groups_judge_fn groups_judge_commit, groups_judge_offsets, groups_judge_reset, groups_judge_delete; /* serve_offsets.c */
 groups_judge_fn groups_judge_describe;                                                  /* describe.c */
 
+/* The same out of any state. */
+int groups_answer_offsets(struct groups_serve *serve, const struct groups *state);                                     /* serve_offsets.c */
+int groups_answer_describe(struct groups_serve *serve, const struct groups *state, enum message_group_source source); /* describe.c */
+
 /* What a request's head says, as the lead wants it. */
 struct group_caller groups_caller(const struct message_group_head *head);
 
@@ -44,11 +48,9 @@ void groups_list_add_described(struct groups_lists *lists, const struct uuid *to
 struct group_claim *groups_claims_of(const struct message_group_change *change, size_t *ret_count);
 void groups_list_refused_claims(struct groups_lists *lists, const struct group_claim *claims, size_t count);
 
-/* serve_offsets.c: what an OFFSETS request asks for, from a state; slices of the lists borrow from it. Errors: MESH_ENOTFOUND. */
-#define GROUPS_OFFSETS_MAX        50000      /* in an answer that tells all */
-#define GROUPS_METADATA_BYTES_MAX (2u << 20) /* likewise */
-int groups_offsets_answer(const struct groups *state, const struct message_group_offsets *request, struct message_group_response *response,
-                          struct groups_lists *lists);
+/* An OFFSETS answer that tells all. */
+#define GROUPS_OFFSETS_MAX        50000      /* partitions */
+#define GROUPS_METADATA_BYTES_MAX (2u << 20)
 
 void groups_lists_deinit(struct groups_lists *lists);
 

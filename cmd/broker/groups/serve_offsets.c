@@ -125,8 +125,8 @@ static void list_asked(const struct groups *state, const struct group *group, co
     }
 }
 
-int groups_offsets_answer(const struct groups *state, const struct message_group_offsets *request, struct message_group_response *response,
-                          struct groups_lists *lists)
+static int list_offsets(const struct groups *state, const struct message_group_offsets *request, struct message_group_response *response,
+                        struct groups_lists *lists)
 {
     const struct group *group = groups_find(state, request->head.group);
 
@@ -140,7 +140,7 @@ int groups_offsets_answer(const struct groups *state, const struct message_group
     return 0;
 }
 
-int groups_judge_offsets(struct groups_serve *serve, struct group_judging *judging)
+int groups_answer_offsets(struct groups_serve *serve, const struct groups *state)
 {
     struct message_group_response response = {.route = {.leader = -1, .epoch = -1}};
     struct groups_lists lists = {.topics = NULL};
@@ -148,10 +148,15 @@ int groups_judge_offsets(struct groups_serve *serve, struct group_judging *judgi
     int err = message_decode_group_offsets(serve->message, &request);
 
     if (err != 0) return err;
-    err = groups_offsets_answer(judging->state, &request, &response, &lists);
+    err = list_offsets(state, &request, &response, &lists);
     if (err == 0) err = answer(serve, &response, &lists);
     message_deinit_group_offsets(&request);
     return err;
+}
+
+int groups_judge_offsets(struct groups_serve *serve, struct group_judging *judging)
+{
+    return groups_answer_offsets(serve, judging->state);
 }
 
 /* ---- operators ---- */

@@ -28,6 +28,9 @@ struct groups_call {
     uint32_t number;      /* of the group's partition */
     uint64_t image_index; /* by which it was sent on */
     bool was_sent_again, was_topic_asked;
+    bool is_local;        /* what a replica here knows is good enough; false once it was asked */
+    bool may_be_ahead;    /* nobody leads: what it has is the best there is */
+    bool has_answer;
     int error;            /* of making the topic */
     uint16_t op;
     struct groups_serve serve;
@@ -103,6 +106,54 @@ static void serve_arrives(struct mail *mail)
 
     groups_serve_start(broker->shards[image_shard_of(&call->topic_id, call->number, broker->shard_count)], &call->serve, call->number,
                        call->head.timeout_ms);
+}
+
+static void local_home(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+
+    if (call->has_answer)
+        call_finish(call, buffer_slice(&call->serve.answer));
+    else
+        call_route(call);
+}
+
+static void on_served_locally(struct groups_serve *serve)
+{
+    container_of(serve, struct groups_call, serve)->has_answer = true;
+}
+
+/* On the partition's shard. */
+static void local_arrives(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+    struct broker *broker = call->home->broker;
+    struct shard *shard = broker->shards[image_shard_of(&call->topic_id, call->number, broker->shard_count)];
+
+    (void)groups_serve_local(shard, &call->serve, call->number, call->may_be_ahead);
+    call->mail.deliver = local_home;
+    if (shard == call->home)
+        local_home(&call->mail);
+    else
+        shard_post(call->home, &call->mail);
+}
+
+/* Where there is no replica, or one that is ahead of what is committed, the leader is asked after all. */
+static void call_serve_locally(struct groups_call *call)
+{
+    struct broker *broker = call->home->broker;
+    struct shard *shard = broker->shards[image_shard_of(&call->topic_id, call->number, broker->shard_count)];
+
+    call->is_local = false;
+    call->head.forwards = true;
+    call->serve.op = call->op;
+    call->serve.message = slice_of(call->bytes + FRAME_HEADER_SIZE, call->size);
+    call->serve.done = on_served_locally;
+    call->mail.deliver = local_arrives;
+    if (shard == call->home)
+        local_arrives(&call->mail);
+    else
+        shard_post(shard, &call->mail);
 }
 
 static void call_serve(struct groups_call *call)
@@ -225,7 +276,10 @@ static void call_route(struct groups_call *call)
     call->topic_id = topic->topic_id;
     call->image_index = image_applied_index(image);
     leader = image_topic_partition(topic, call->number, &facts) && facts.leader != IMAGE_NO_LEADER ? image_find_broker(image, facts.leader) : NULL;
-    if (leader == NULL)
+    call->may_be_ahead = leader == NULL;
+    if (call->is_local)
+        call_serve_locally(call);
+    else if (leader == NULL)
         call_refuse(call, MESH_EAGAIN, "the group's partition has no leader at the moment");
     else if (facts.leader == call->home->broker->node_id)
         call_serve(call);
@@ -233,6 +287,24 @@ static void call_route(struct groups_call *call)
         call_refuse(call, MESH_ENOT_LEADER, mesh_strerror(MESH_ENOT_LEADER));
     else
         call_forward(call, &leader->broker_id);
+}
+
+/* Both messages say so; what cannot be read is refused where it is served. */
+static bool asks_locally(uint16_t op, struct slice message)
+{
+    struct message_group_describe describe;
+    struct message_group_offsets offsets;
+    bool is_local = false;
+
+    if (op == FRAME_OP_GROUP_DESCRIBE && message_decode_group_describe(message, &describe) == 0) {
+        is_local = describe.is_local;
+        message_deinit_group_describe(&describe);
+    }
+    if (op == FRAME_OP_GROUP_OFFSETS && message_decode_group_offsets(message, &offsets) == 0) {
+        is_local = offsets.is_local;
+        message_deinit_group_offsets(&offsets);
+    }
+    return is_local;
 }
 
 static int refuse_at_once(struct shard *shard, int error, groups_done_fn *done, void *owner, uint64_t tag)
@@ -262,6 +334,7 @@ int groups_submit(struct shard *shard, uint16_t op, struct slice message, groups
                                  .owner = owner,
                                  .tag = tag,
                                  .op = op,
+                                 .is_local = asks_locally(op, message),
                                  .number = group_partition_of(head.group),
                                  .size = message.size};
     if (message.size > 0) memcpy(call->bytes + FRAME_HEADER_SIZE, message.data, message.size);

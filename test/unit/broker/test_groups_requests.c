@@ -176,6 +176,124 @@ START_TEST(operators_set_offsets_and_delete)
 }
 END_TEST
 
+/* The named group as `raw`'s broker tells it; to be deinit'ed with *frame. */
+static int describe(struct raw_client *raw, const char *name, bool is_local, bool with_lag, struct raw_frame *frame, struct message_group_describe_response *ret)
+{
+    struct message_group_describe request = {
+        .head = {.group = slice_of_string(name), .forwards = true, .epoch = -1}, .is_local = is_local, .with_lag = with_lag, .after_partition = -1};
+    struct buffer bytes = BUFFER_INIT;
+
+    ck_assert_int_eq(message_encode_group_describe(&bytes, &request), 0);
+    raw_send(raw, FRAME_OP_GROUP_DESCRIBE, buffer_slice(&bytes), slice_of(NULL, 0));
+    buffer_deinit(&bytes);
+    ck_assert(raw_receive(raw, frame));
+    ck_assert_int_eq(message_decode_group_describe_response(buffer_slice(&frame->message), ret), 0);
+    ck_assert_int_eq(ret->error, frame->error);
+    return ret->error;
+}
+
+START_TEST(any_broker_describes_a_group_with_its_lag)
+{
+    struct raw_client *const clients[] = {&client, &direct};
+    struct buffer batch = raw_batch(5, 10, -1, -1, raw_now_ms());
+    struct message_group_describe_response response;
+    int32_t leaders[PARTITIONS];
+    struct group_client member;
+    uint32_t partitions[PARTITIONS], led_here = 0;
+    struct raw_frame frame;
+    char name[32];
+
+    ck_assert(raw_topic_leaders(&client, "orders", leaders, PARTITIONS));
+    while (leaders[led_here] != 1)
+        led_here++;
+    ck_assert_int_eq(raw_produce(&client, &topic_id, led_here, &batch).error, 0);
+    live(&client, "first");
+    group_client_init(&member, &client, group_led_by(2, name), "m1");
+    ck_assert_int_eq(group_client_join(&member, "orders"), 0);
+    group_client_await_work(&member, MESSAGE_GROUP_CLAIM, &topic_id, partitions, PARTITIONS);
+    ck_assert_int_eq(group_client_change(&member, FRAME_OP_GROUP_CLAIM, &topic_id, partitions, PARTITIONS), 0);
+    ck_assert_int_eq(group_client_commit(&member, &topic_id, led_here, 2), 0);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(describe(clients[i % 2], name, i < 2, true, &frame, &response), 0);
+        ck_assert_uint_eq(response.row.state, MESSAGE_GROUP_STABLE);
+        ck_assert_uint_eq(response.member_count, 1);
+        ck_assert_uint_eq(response.members[0].claims, PARTITIONS);
+        ck_assert(slice_equal(response.members[0].id, slice_of_string("m1")));
+        ck_assert_uint_eq(response.topic_count, 1);
+        ck_assert(slice_equal(response.topics[0].topic_name, slice_of_string("orders")));
+        ck_assert_uint_eq(response.topics[0].partition_count, PARTITIONS);
+        for (uint32_t j = 0; j < PARTITIONS; j++) {
+            bool is_committed = response.topics[0].partitions[j] == led_here;
+
+            ck_assert_int_eq(response.topics[0].owners[j], 0);
+            ck_assert_int_eq(response.topics[0].offsets[j], is_committed ? 2 : -1);
+            ck_assert_int_eq(response.topics[0].high_watermarks[j], is_committed ? 5 : 0);
+        }
+        message_deinit_group_describe_response(&response);
+        raw_frame_deinit(&frame);
+    }
+    ck_assert_int_eq(describe(&client, "no such group", true, true, &frame, &response), MESH_ENOTFOUND);
+    message_deinit_group_describe_response(&response);
+    raw_frame_deinit(&frame);
+    group_client_deinit(&member);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+/* The names that a page has, and whether there are more. */
+static bool list(const char *after, uint32_t limit, char names[8][32], size_t *ret_count)
+{
+    struct message_group_list request = {.after = slice_of_string(after), .limit = limit, .partition = -1};
+    struct message_group_list_response response;
+    struct buffer bytes = BUFFER_INIT;
+    struct raw_frame frame;
+    bool has_more;
+
+    ck_assert_int_eq(message_encode_group_list(&bytes, &request), 0);
+    raw_expect(&client, raw_send(&client, FRAME_OP_GROUP_LIST, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_group_list_response(buffer_slice(&frame.message), &response), 0);
+    *ret_count = response.row_count;
+    has_more = response.has_more;
+    for (size_t i = 0; i < response.row_count && i < 8; i++)
+        snprintf(names[i], 32, "%.*s", (int)response.rows[i].name.size, (const char *)response.rows[i].name.data);
+    message_deinit_group_list_response(&response);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&bytes);
+    return has_more;
+}
+
+START_TEST(groups_are_listed_by_name_in_pages)
+{
+    static const char *const groups[] = {"delta", "alpha", "echo", "charlie", "bravo"};
+    char names[8][32], last[32] = "";
+    struct group_client nobody;
+    size_t count;
+
+    ck_assert(!list("", 0, names, &count));
+    ck_assert_uint_eq(count, 0); /* there is not even a topic of them */
+    for (size_t i = 0; i < 5; i++) {
+        group_client_init(&nobody, &client, groups[i], NULL);
+        ck_assert_int_eq(group_client_commit(&nobody, &topic_id, 0, 0), 0);
+        group_client_deinit(&nobody);
+    }
+    /* Replicas here follow those that are led there. */
+    do
+        ck_assert(!list("", 0, names, &count));
+    while (count < 5);
+    ck_assert_str_eq(names[0], "alpha");
+    ck_assert_str_eq(names[4], "echo");
+    ck_assert(list("", 2, names, &count));
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(names[1], "bravo");
+    memcpy(last, names[1], sizeof(last));
+    ck_assert(list(last, 2, names, &count));
+    ck_assert_str_eq(names[0], "charlie");
+    ck_assert_str_eq(names[1], "delta");
+    ck_assert(!list("delta", 2, names, &count));
+    ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
 START_TEST(the_topic_of_groups_is_nobodys_to_read_or_write)
 {
     struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
@@ -228,6 +346,8 @@ int main(void)
     tcase_add_test(tcase, who_does_not_ask_to_be_sent_on_hears_where_to_go);
     tcase_add_test(tcase, two_members_share_what_one_gives_back);
     tcase_add_test(tcase, operators_set_offsets_and_delete);
+    tcase_add_test(tcase, any_broker_describes_a_group_with_its_lag);
+    tcase_add_test(tcase, groups_are_listed_by_name_in_pages);
     tcase_add_test(tcase, the_topic_of_groups_is_nobodys_to_read_or_write);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);

@@ -5,6 +5,7 @@
  * has the offsets of partitions that are led here. */
 #include "base/error.h"
 #include "cmd/broker/front/native/admin.h"
+#include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/producer_ids.h"
@@ -319,6 +320,40 @@ static void serve_keys(struct admin_call *call)
                                    : NULL);
 }
 
+/* ---- groups ---- */
+
+static void on_groups(void *user, int err, struct slice answer)
+{
+    struct admin_call *call = user;
+
+    if (err == 0) err = buffer_append(&call->response, answer.data, answer.size);
+    admin_answer(call, err, NULL);
+}
+
+static void serve_group_list(struct admin_call *call)
+{
+    struct message_group_list request;
+    int err = message_decode_group_list(buffer_slice(&call->request), &request);
+
+    if (err == 0) {
+        err = groups_query_list(call->control, &request, on_groups, call);
+        message_deinit_group_list(&request);
+    }
+    if (err != 0) admin_answer(call, err, NULL);
+}
+
+static void serve_group_describe(struct admin_call *call)
+{
+    struct message_group_describe request;
+    int err = message_decode_group_describe(buffer_slice(&call->request), &request);
+
+    if (err == 0) {
+        err = groups_query_describe(call->control, &request, on_groups, call);
+        message_deinit_group_describe(&request);
+    }
+    if (err != 0) admin_answer(call, err, NULL);
+}
+
 /* Before the coordinator knows of this broker it could be given no partition: who came before the ready line asks again. */
 static bool is_too_early(const struct admin_call *call)
 {
@@ -349,6 +384,8 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_RECOVER: serve_recover(call); break;
     case FRAME_OP_TOPIC_MOVE: serve_move(call); break;
     case FRAME_OP_TOPIC_BALANCE: serve_balance(call); break;
+    case FRAME_OP_GROUP_LIST: serve_group_list(call); break;
+    case FRAME_OP_GROUP_DESCRIBE: serve_group_describe(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;
     }

@@ -1,4 +1,4 @@
-/* broker/front/native/groups.c - requests about consumer groups: to their leaders, or to what this broker knows by itself.
+/* broker/front/native/groups.c - requests about consumer groups: to their leaders, or to the control loop, which gathers.
  *
  * The bytes of requests and answers go through as they are. An answer that tells an error is marked as one, so that who knows nothing of groups understands it. */
 #include "base/error.h"
@@ -50,26 +50,20 @@ static enum serve submit(const struct native_request *request)
     return connection->state == CONNECTION_CLOSED ? SERVE_GONE : SERVE_MORE;
 }
 
-/* What this broker knows by itself is gathered by the control loop. */
-static bool is_local(const struct native_request *request)
+/* Lists, and how far topics go, are gathered by the control loop. */
+static bool is_for_control(const struct native_request *request)
 {
     struct message_group_describe describe;
-    struct message_group_offsets offsets;
-    bool is_local = false;
+    bool with_lag;
 
     if (request->header.op == FRAME_OP_GROUP_LIST) return true;
-    if (request->header.op == FRAME_OP_GROUP_DESCRIBE && message_decode_group_describe(request->message, &describe) == 0) {
-        is_local = describe.is_local;
-        message_deinit_group_describe(&describe);
-    }
-    if (request->header.op == FRAME_OP_GROUP_OFFSETS && message_decode_group_offsets(request->message, &offsets) == 0) {
-        is_local = offsets.is_local;
-        message_deinit_group_offsets(&offsets);
-    }
-    return is_local;
+    if (request->header.op != FRAME_OP_GROUP_DESCRIBE || message_decode_group_describe(request->message, &describe) != 0) return false;
+    with_lag = describe.with_lag;
+    message_deinit_group_describe(&describe);
+    return with_lag;
 }
 
 enum serve native_groups(const struct native_request *request)
 {
-    return is_local(request) ? native_admin(request) : submit(request);
+    return is_for_control(request) ? native_admin(request) : submit(request);
 }

@@ -185,7 +185,7 @@ static int apply_cells_deleted(struct groups *groups, struct group *group, uint3
     return 0;
 }
 
-static void apply_fenced(struct groups *groups, uint32_t epoch, uint64_t lsn)
+void apply_fence(struct groups *groups, uint32_t epoch, uint64_t lsn)
 {
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
         struct group *group = (struct group *)node;
@@ -233,7 +233,7 @@ static int apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const stru
     if (groups->is_passing) return 0;
     if (record->kind == GROUP_CREATED) return apply_created(groups, epoch, lsn, record);
     if (record->kind == GROUP_FENCED) {
-        apply_fenced(groups, epoch, lsn);
+        apply_fence(groups, epoch, lsn);
         return 0;
     }
     group = (struct group *)groups_find(groups, record->group);

@@ -52,7 +52,7 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     int err = 0;
 
     if (lead == NULL) return MESH_ENOMEM;
-    MESH_ASSERT(log_end >= groups->next_lsn && !groups->is_restoring);
+    MESH_ASSERT(log_end >= groups->next_lsn && groups->broken == 0);
     lead->groups = groups;
     lead->catalog = catalog;
     lead->limits = *limits;
@@ -62,7 +62,11 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     /* A checkpoint that was under way is begun again when there is reason. */
     lead->assigns_anew = GROUP_DEFECT(groups, FAILOVER_REBALANCES);
     lead->bytes_since_checkpoint = groups->has_log_start ? 0 : limits->checkpoint_bytes_min / 2;
-    if (is_unclean) err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED});
+    lead->is_salvaged = groups->is_salvaging = groups->is_restoring;
+    if (lead->is_salvaged)
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_SALVAGED});
+    else if (is_unclean)
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED});
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL && err == 0; node = map_iterate(&groups->by_name, node))
         err = take_over(lead, (struct group *)node, now_ms);
     if (err != 0) {

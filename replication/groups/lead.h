@@ -60,7 +60,9 @@ void group_limits_init(struct group_limits *limits); /* the defaults */
 struct group_lead;
 
 /* Takes over: `groups` holds every record of the partition's log, which ends at groups_next_lsn() or, with control records, at
- * log_end. is_unclean: records that were once acknowledged may be missing (an unclean election): no generation of before counts any more.
+ * log_end. is_unclean: records that were once acknowledged may be missing (an unclean election): no generation of before counts any more. So it is where
+ * the state is not whole, because the log lost the end of its checkpoint: what there is goes on, and is told to the others in a new checkpoint; the event
+ * SALVAGED says so.
  * `groups` and `catalog` are borrowed. Errors: MESH_ENOMEM. */
 int group_lead_new(struct groups *groups, const struct group_catalog *catalog, const struct group_limits *limits, uint32_t epoch, uint64_t log_end,
                    bool is_unclean, uint64_t now_ms, struct group_lead **ret_lead);
@@ -198,10 +200,10 @@ int group_lead_delete(struct group_lead *lead, struct slice group, struct group_
 
 /* What is worth a line in the event log. Slices live for the call. */
 struct group_event {
-    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED, GROUP_EVENT_TOO_LARGE } kind;
+    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED, GROUP_EVENT_TOO_LARGE, GROUP_EVENT_SALVAGED } kind;
     struct slice group, member; /* SLOW: what it holds was taken from it at the end of its own limit; EXPIRED: nothing heard of it */
     uint32_t generation;        /* ASSIGNED; TOO_LARGE: it stays, for what there is to be assigned does not fit a record */
-    uint32_t partitions;        /* SLOW: taken away. ASSIGNED: that change hands */
+    uint32_t partitions;        /* SLOW: taken away. ASSIGNED: that change hands. SALVAGED (of no group in particular): groups that are left */
 };
 
 /* Topics came, went or grew: groups are looked at in the next tick. */

@@ -11,7 +11,7 @@ bool lead_wants_checkpoint(const struct group_lead *lead)
 {
     uint64_t size = (uint64_t)lead->groups->cells.count * CELL_BYTES;
 
-    return lead->is_checkpointing || lead->bytes_since_checkpoint > (size > lead->limits.checkpoint_bytes_min ? size : lead->limits.checkpoint_bytes_min);
+    return lead->is_checkpointing || lead->is_salvaged || lead->bytes_since_checkpoint > (size > lead->limits.checkpoint_bytes_min ? size : lead->limits.checkpoint_bytes_min);
 }
 
 static uint32_t place_of(uint32_t *places, uint32_t number_plus_1, uint32_t count)
@@ -139,7 +139,7 @@ int lead_checkpoint(struct group_lead *lead)
     if (err == 0) err = write_piece(lead, &is_done);
     if (err != 0 || !is_done) return err;
     err = lead_emit(lead, &(struct group_record){.kind = GROUP_CHECKPOINT_ENDED, .hash = groups_count(lead->groups)});
-    lead->is_checkpointing = false;
+    lead->is_checkpointing = lead->is_salvaged = false;
     lead->bytes_since_checkpoint = 0;
     return err;
 }

@@ -29,6 +29,7 @@ struct group_lead {
     uint64_t began_ms, began_wall_ms; /* the latter of the first tick; 0: there was none */
     uint64_t bytes_since_checkpoint;
     bool is_checkpointing;
+    bool is_salvaged; /* the state is what was left of a checkpoint: the next one is due at once, and the truth */
     bool assigns_anew; /* the defect FAILOVER_REBALANCES */
     uint32_t session_min_ms; /* of the members since there were none; who left meanwhile may have had it */
     int broken;

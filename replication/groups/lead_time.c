@@ -161,6 +161,16 @@ static uint64_t believed(const struct group_lead *lead, uint64_t now_ms, uint64_
     return wall_ms < passed ? wall_ms : passed;
 }
 
+/* What was left of a checkpoint does not say since when a group is empty whose members it had not told yet. */
+static void begin_salvaged(struct group_lead *lead, uint64_t wall_ms)
+{
+    for (struct map_node *node = map_iterate(&lead->groups->by_name, NULL); node != NULL; node = map_iterate(&lead->groups->by_name, node)) {
+        struct group *group = (struct group *)node;
+        if (group->member_count == 0 && group->empty_since_ms == 0) group->empty_since_ms = wall_ms;
+    }
+    lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_SALVAGED, .partitions = (uint32_t)groups_count(lead->groups)});
+}
+
 int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, void (*told)(void *arg, const struct group_event *event), void *arg,
                     uint64_t *ret_deadline_ms)
 {
@@ -170,6 +180,7 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     lead->told_arg = arg;
     if (err == 0) err = look_at_members(lead, now_ms, wall_ms);
     if (err == 0) err = lead_assign_dirty(lead, now_ms);
+    if (lead->began_wall_ms == 0 && lead->is_salvaged) begin_salvaged(lead, wall_ms);
     if (lead->began_wall_ms == 0) lead->began_wall_ms = wall_ms;
     if (err == 0 && lead->limits.retention_ms > 0 && now_ms >= lead->expiry_due_ms) {
         lead->expiry_due_ms = now_ms + EXPIRY_INTERVAL_MS;

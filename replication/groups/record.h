@@ -35,6 +35,7 @@ enum group_record_kind {
     GROUP_IMAGE_TOPIC,     /* targets and claims */
     GROUP_IMAGE_CELLS,
     GROUP_CHECKPOINT_ENDED,
+    GROUP_SALVAGED,        /* the log had lost the end of the checkpoint that it starts at: what its leader has of it is told in the next one */
     GROUP_RECORD_KINDS,
 };
 

@@ -104,12 +104,29 @@ static int apply_ended(struct groups *groups, uint64_t lsn, const struct group_r
     return 0;
 }
 
+/* What its leader could not know nobody can: all others forget what they have, too, and begin at its next checkpoint. */
+static int apply_salvaged(struct groups *groups, uint32_t epoch, uint64_t lsn)
+{
+    bool is_own = groups->is_salvaging;
+
+    groups->is_salvaging = false;
+    groups->is_checkpointing = false;
+    groups->has_log_start = false;
+    groups->is_passing = groups->is_restoring = !is_own;
+    if (is_own)
+        apply_fence(groups, epoch, lsn);
+    else
+        state_drop_all(groups);
+    return 0;
+}
+
 int restore_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const struct group_record *record)
 {
     struct group_member *member;
     struct group *group;
 
     if (record->kind == GROUP_CHECKPOINT_BEGAN) return apply_began(groups, lsn);
+    if (record->kind == GROUP_SALVAGED) return apply_salvaged(groups, epoch, lsn);
     if (groups->is_passing) return 0;
     if (record->kind == GROUP_CHECKPOINT_ENDED) return apply_ended(groups, lsn, record);
     if (record->kind == GROUP_IMAGE) return apply_image(groups, epoch, lsn, record);

@@ -95,6 +95,7 @@ struct groups {
     bool is_passing;     /* the log starts late, and its checkpoint has not begun */
     bool is_restoring;   /* ... and has not ended: what is unknown is passed over */
     bool is_checkpointing;
+    bool is_salvaging;   /* the next record is a SALVAGED of this replica's own: what is here is what the log has */
     uint32_t checkpoint; /* number of the one that is being written, or was last */
     uint64_t checkpoint_lsn, log_start, log_start_end;
     bool has_log_start;
@@ -149,6 +150,10 @@ void change_log_free(struct groups *groups);
 
 uint64_t state_group_hash(const struct groups *groups, const struct group *group); /* but for its cells */
 uint64_t state_cells_hash(const struct groups *groups, const struct group *group);
+
+/* ---- apply.c ---- */
+
+void apply_fence(struct groups *groups, uint32_t epoch, uint64_t lsn); /* no generation and no claim of before counts any more */
 
 /* ---- restore.c: records of checkpoints ---- */
 

@@ -28,7 +28,6 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
     struct shard_groups *groups = user;
     const char *group = (const char *)event->group.data, *member = (const char *)event->member.data;
 
-    (void)part;
     switch (event->kind) {
     case GROUP_EVENT_EXPIRED:
         groups->counts.expired++;
@@ -49,6 +48,10 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
         if (may_log(groups))
             log_error("a group cannot be assigned: it has more partitions than one record holds, and keeps what it has group=%.*s generation=%u", shown(event->group), group,
                       event->generation);
+        break;
+    case GROUP_EVENT_SALVAGED:
+        log_error("the log of a partition of consumer groups lost the end of its checkpoint: groups and offsets that were not in the rest are gone partition=%u groups=%u",
+                  replica_of_part(part)->partition->number, event->partitions);
         break;
     case GROUP_EVENT_DELETED:
         groups->counts.deleted++;

@@ -191,8 +191,7 @@ int group_part_take(struct group_part *part, const struct group_facts *facts, st
 
 static bool is_ready_to_lead(const struct group_part *part, const struct group_facts *facts)
 {
-    return part->lead == NULL && facts->may_lead && part->phase == GROUP_PART_TAILING && part->state != NULL && part->applied == facts->log_end &&
-           groups_is_whole(part->state);
+    return part->lead == NULL && facts->may_lead && part->phase == GROUP_PART_TAILING && part->state != NULL && part->applied == facts->log_end;
 }
 
 static void begin(struct group_part *part, const struct group_facts *facts)

@@ -122,6 +122,11 @@ static void set_up_two(void)
     set_up(2, true);
 }
 
+static void set_up_one(void)
+{
+    set_up(1, true);
+}
+
 static void teardown(void)
 {
     for (int b = 0; b < broker_count; b++) {
@@ -365,10 +370,35 @@ START_TEST(who_consumes_goes_on_while_nothing_can_be_committed)
 }
 END_TEST
 
+/* Nobody has a copy in memory: the logs are read from the disk. */
+START_TEST(a_mesh_of_one_remembers_its_groups)
+{
+    struct ask beat;
+    uint32_t generation;
+
+    ck_assert_int_eq(join("a"), 0);
+    generation = claim_all("a", PARTITIONS);
+    for (uint64_t offset = 1; offset <= 40; offset++)
+        ck_assert_int_eq(commit(0, "a", generation, offset), 0);
+    raw_close(&clients[0]);
+    ck_assert_int_eq(broker_fixture_stop(&brokers[0]), 0);
+    broker_fixture_start(&brokers[0]);
+    raw_hello(&clients[0], brokers[0].port, -1);
+    beat = (struct ask){.judge = judge_heartbeat, .caller.member = slice_of_string("a")};
+    while (ask_broker(0, &beat, false) == MESH_ENOT_LEADER)
+        beat = (struct ask){.judge = judge_heartbeat, .caller.member = slice_of_string("a")};
+    ck_assert_int_eq(beat.error, 0);
+    ck_assert_uint_eq(beat.proof_age_ms, 0);
+    ck_assert_uint_eq(beat.reply.generation, generation);
+    ck_assert_uint_eq(look_into(0).offset, 40);
+    ck_assert_int_eq(commit(0, "a", generation, 41), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("groups_driver");
-    TCase *three = tcase_create("three"), *two = tcase_create("two");
+    TCase *three = tcase_create("three"), *two = tcase_create("two"), *one = tcase_create("one");
 
     tcase_set_timeout(three, 60);
     tcase_add_checked_fixture(three, set_up_three, teardown);
@@ -378,5 +408,9 @@ int main(void)
     tcase_add_checked_fixture(two, set_up_two, teardown);
     tcase_add_test(two, who_consumes_goes_on_while_nothing_can_be_committed);
     suite_add_tcase(suite, two);
+    tcase_set_timeout(one, 60);
+    tcase_add_checked_fixture(one, set_up_one, teardown);
+    tcase_add_test(one, a_mesh_of_one_remembers_its_groups);
+    suite_add_tcase(suite, one);
     return run_suite(suite);
 }

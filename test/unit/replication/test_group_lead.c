@@ -701,6 +701,47 @@ START_TEST(a_log_may_start_at_a_checkpoint)
 }
 END_TEST
 
+/* A log that starts at a checkpoint, and has lost its end: who has to lead it goes on with the rest, and all agree on that in the end. */
+START_TEST(what_is_left_of_a_checkpoint_goes_on)
+{
+    struct group_reply reply;
+    uint64_t start, end;
+
+    group_lead_free(rig.lead);
+    rig.limits.checkpoint_bytes_min = 3000;
+    ck_assert_int_eq(group_lead_new(rig.replicas[0], &rig.catalog, &rig.limits, 1, rig.log_end, false, rig.now_ms, &rig.lead), 0);
+    rig_join(&rig, "g", "a", "orders");
+    rig_work_all(&rig, "g");
+    for (uint32_t i = 0; i < 200 && !rig_trim(&rig); i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "h%u", i);
+        ck_assert_int_eq(rig_commit(&rig, name, "", GROUP_GENERATION_NONE, "orders", i % 4, i), 0);
+        rig_beat(&rig, "g", "a", &reply);
+        rig_tick(&rig, 1);
+    }
+    ck_assert(groups_log_may_start(rig.replicas[0], &start, &end));
+    /* Replica 2 has an empty disk and gets the log but for the checkpoint's end; the others are gone. */
+    groups_free(rig.replicas[2]);
+    ck_assert_int_eq(groups_new(rig.log_start, &rig.replicas[2]), 0);
+    rig.applied[2] = rig.log_start;
+    rig_follow(&rig, 2, end - 20);
+    ck_assert(!groups_is_whole(rig.replicas[2]));
+    rig_failover(&rig, 2, true);
+    ck_assert(groups_is_whole(rig.replicas[2]));
+    rig_tick(&rig, 0);
+    ck_assert_uint_eq(rig.events[GROUP_EVENT_SALVAGED], 1);
+    rig_settle(&rig);
+    ck_assert_uint_gt(groups_count(rig.replicas[2]), 0);
+    ck_assert(groups_is_whole(rig.replicas[0]));
+    ck_assert(rig_replicas_agree(&rig));
+    ck_assert_int_eq(rig_commit(&rig, "new", "", GROUP_GENERATION_NONE, "orders", 0, 7), 0);
+    rig_restart(&rig, 1);
+    rig_failover(&rig, 1, false);
+    ck_assert_uint_eq(rig_offset(&rig, 1, "new", "orders", 0), 7);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("group_lead");
@@ -736,6 +777,7 @@ int main(void)
     tcase_add_test(tcase, a_topic_that_grew_just_before_a_failover_is_assigned);
     tcase_add_test(tcase, an_unclean_election_fences_all_claims);
     tcase_add_test(tcase, a_log_may_start_at_a_checkpoint);
+    tcase_add_test(tcase, what_is_left_of_a_checkpoint_goes_on);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -64,6 +64,7 @@ static const struct {
      ITEMS(GROUP_ITEMS_CLAIMS, claim_items)},
     {"image cells", {.kind = GROUP_IMAGE_CELLS, .group = TEXT("g")}, ITEMS(GROUP_ITEMS_CELLS, cell_items)},
     {"checkpoint ended", {.kind = GROUP_CHECKPOINT_ENDED, .hash = 1}, 0, NULL, 0},
+    {"salvaged", {.kind = GROUP_SALVAGED}, 0, NULL, 0},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -193,7 +194,7 @@ static const struct {
     BYTES("\0\14", MESH_ECORRUPT),                /* version 0 */
     BYTES("\2\14", MESH_EVERSION),
     BYTES("\1\0", MESH_ECORRUPT),
-    BYTES("\1\22", MESH_EVERSION),                /* a kind from the future */
+    BYTES("\1\23", MESH_EVERSION),                /* a kind from the future */
     BYTES("\1\13\0", MESH_ECORRUPT),              /* something behind the last field */
     BYTES("\1\12\0\0", MESH_ECORRUPT),            /* a group without a name */
     BYTES("\1\12\1\n\0", MESH_ECORRUPT),          /* a name of one line feed */

@@ -6,6 +6,7 @@
 #include "base/fs_whole.h"
 #include "crypto/crypto.h"
 #include "sim/gossip_program.h"
+#include "sim/gossip_sodium.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static void make_key(struct gossip_keys *keys)
 
 void gossip_keys_reset(struct gossip_keys *keys, struct sim *sim)
 {
+    gossip_sodium_forget();
     memset(keys, 0, sizeof(*keys));
     keys->sim = sim;
     random_init(&keys->random, random_next(sim_random(sim, SIM_RANDOM_WORLD)));

@@ -26,7 +26,7 @@ void consensus_clients_started(struct consensus_clients *clients, struct consens
 
 /* ---- writes ---- */
 
-int consensus_clients_propose(struct consensus_clients *clients, struct consensus_process *process, size_t padding)
+static int propose(struct consensus_clients *clients, struct consensus_process *process, size_t padding)
 {
     struct consensus_client *client = client_of(clients, process);
     uint8_t command[CONSENSUS_COMMAND_MAX];
@@ -42,8 +42,24 @@ int consensus_clients_propose(struct consensus_clients *clients, struct consensu
         client->proposals[client->count].index = index;
         client->proposals[client->count++].term = term;
     }
+    consensus_process_drain_more(process);
+    return err;
+}
+
+int consensus_clients_propose(struct consensus_clients *clients, struct consensus_process *process, size_t padding)
+{
+    int err = propose(clients, process, padding);
+
     consensus_process_drain(process);
     return err;
+}
+
+void consensus_clients_propose_many(struct consensus_clients *clients, struct consensus_process *process, unsigned count,
+                                    size_t padding_max, struct random *random)
+{
+    while (count-- > 0)
+        propose(clients, process, (size_t)random_below(random, padding_max));
+    consensus_process_drain(process);
 }
 
 void consensus_clients_applied(struct consensus_clients *clients, struct consensus_process *process)

@@ -31,6 +31,10 @@ void consensus_clients_reset(struct consensus_clients *clients, struct sim *sim,
 /* 0 or raft_propose()'s error. */
 int consensus_clients_propose(struct consensus_clients *clients, struct consensus_process *process, size_t padding);
 
+/* Many in one turn, as when somebody creates a hundred topics; paddings are drawn. */
+void consensus_clients_propose_many(struct consensus_clients *clients, struct consensus_process *process, unsigned count,
+                                    size_t padding_max, struct random *random);
+
 /* A new read, or (a context that was asked before) the same one again. Returns its context; 0: refused. */
 uint64_t consensus_clients_read(struct consensus_clients *clients, struct consensus_process *process, uint64_t context);
 /* It is not answered, as far as who asked knows. It may be asked again once there is nothing under way. */

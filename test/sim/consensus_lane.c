@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define TOGETHER_MAX  3     /* jobs done before one end is told */
+#define ALONE_ONE_IN  4     /* of the lanes' turns that bundle nothing */
 #define FULL_RETRY_US 50000 /* a full disk is tried again */
 
 void consensus_lane_init(struct consensus_lane *lane, struct sim_host *host, struct raft_store *store)
@@ -35,6 +36,8 @@ void consensus_lane_deinit(struct consensus_lane *lane)
 {
     free_all(&lane->waiting);
     free_all(&lane->done);
+    free(lane->run);
+    lane->run = NULL;
 }
 
 /* ---- jobs come ---- */
@@ -164,6 +167,31 @@ static void do_read(struct consensus_lane *lane, struct consensus_job *job)
     job->bytes.size = size;
 }
 
+/* How many appends follow each other from this one on, each right behind the one before: they become one append, with one sync, as in the
+ * broker (metadata/disk.c). Their entries are in lane->run. */
+static size_t form_run(struct consensus_lane *lane, const struct consensus_job *first, size_t jobs_max)
+{
+    const struct consensus_job *job = first;
+    size_t jobs = 0;
+
+    lane->run_count = 0;
+    for (;;) {
+        size_t count = lane->run_count + job->entry_count;
+        if (count > lane->run_capacity) {
+            lane->run = realloc(lane->run, 2 * count * sizeof(lane->run[0]));
+            MESH_ASSERT(lane->run != NULL);
+            lane->run_capacity = 2 * count;
+        }
+        memcpy(lane->run + lane->run_count, job->entries, job->entry_count * sizeof(job->entries[0]));
+        lane->run_count = count;
+        lane->run_committed = job->committed;
+        jobs++;
+        if (jobs == jobs_max || job->node.next == &lane->waiting) return jobs;
+        job = container_of(job->node.next, struct consensus_job, node);
+        if (job->type != CONSENSUS_JOB_ENTRIES || job->entries[0].index != lane->run[count - 1].index + 1) return jobs;
+    }
+}
+
 static int do_job(struct consensus_lane *lane, struct consensus_job *job)
 {
     switch (job->type) {
@@ -172,8 +200,8 @@ static int do_job(struct consensus_lane *lane, struct consensus_job *job)
         if (job->forced_term != 0) raft_store_note_forced(lane->store, job->forced_term);
         return raft_store_set_state(lane->store, job->term, &job->voted_for, job->damaged_until);
     case CONSENSUS_JOB_ENTRIES:
-        if (job->committed > 0) raft_store_note_committed(lane->store, job->committed);
-        return raft_store_append(lane->store, job->entries, job->entry_count);
+        if (lane->run_committed > 0) raft_store_note_committed(lane->store, lane->run_committed);
+        return raft_store_append(lane->store, lane->run, lane->run_count);
     case CONSENSUS_JOB_CHUNK:
         job->error = raft_store_snapshot_chunk(lane->store, &job->position, &job->config, job->offset, buffer_slice(&job->bytes),
                                                job->total, job->is_last);
@@ -186,16 +214,35 @@ static int do_job(struct consensus_lane *lane, struct consensus_job *job)
     return MESH_EINVAL;
 }
 
+/* The next job that waits, or a run of appends. */
+static int do_next(struct consensus_lane *lane, size_t run_max)
+{
+    struct consensus_job *first = container_of(lane->waiting.next, struct consensus_job, node);
+    size_t jobs = first->type == CONSENSUS_JOB_ENTRIES ? form_run(lane, first, run_max) : 1;
+    struct list_node *node = &first->node;
+    int err;
+
+    for (size_t i = 0; i < jobs; i++, node = node->next)
+        lane->doing(lane->user, container_of(node, struct consensus_job, node), false);
+    err = do_job(lane, first);
+    if (err != 0) return err;
+    for (size_t i = 0; i < jobs; i++) {
+        struct consensus_job *job = container_of(lane->waiting.next, struct consensus_job, node);
+        if (job->error == 0) lane->doing(lane->user, job, true);
+        list_remove(&job->node);
+        list_push_back(&lane->done, &job->node);
+    }
+    return 0;
+}
+
 /* Does the next jobs. A full disk is waited for: an append that found no room changed nothing. */
 static int do_some(struct consensus_lane *lane)
 {
     uint64_t together = 1 + random_below(sim_host_random(lane->host), TOGETHER_MAX);
+    size_t run_max = !lane->is_bundling || random_below(sim_host_random(lane->host), ALONE_ONE_IN) == 0 ? 1 : SIZE_MAX;
 
     while (together-- > 0 && !list_is_empty(&lane->waiting)) {
-        struct consensus_job *job = container_of(lane->waiting.next, struct consensus_job, node);
-        int err;
-        lane->doing(lane->user, job, false);
-        err = do_job(lane, job);
+        int err = do_next(lane, run_max);
         if (err == MESH_EFULL && raft_store_error(lane->store) == 0) {
             SIM_SOMETIMES("a full disk was waited for");
             if (!list_is_empty(&lane->done)) break;
@@ -203,9 +250,6 @@ static int do_some(struct consensus_lane *lane)
             return 0;
         }
         if (err != 0) return err;
-        if (job->error == 0) lane->doing(lane->user, job, true);
-        list_remove(&job->node);
-        list_push_back(&lane->done, &job->node);
     }
     wait_for_disk(lane);
     lane->is_telling = true;

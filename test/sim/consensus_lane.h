@@ -42,7 +42,11 @@ struct consensus_lane {
     struct raft_store *store;
     uint64_t min_us, mean_us; /* how long it takes */
     struct list_node waiting, done;
+    struct raft_entry *run; /* of all appends that are one */
+    size_t run_count, run_capacity;
+    uint64_t run_committed;
     uint64_t due_us;
+    bool is_bundling;                               /* appends that wait in a row are mostly one */
     bool is_telling;                                /* what is done is told at due_us; otherwise the next is done then */
     void (*doing)(void *user, const struct consensus_job *job, bool is_done); /* right before, and after it went well */
     void *user;

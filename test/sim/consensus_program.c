@@ -242,17 +242,18 @@ static void drain(struct consensus_process *process)
         raft_store_failed(process->raft, sim_host_now_us(process->host), process->error);
         take_outputs(process);
     }
-    consensus_links_flush(&process->links);
     serve_reads(process);
     if (process->config->snapshot_every > 0 &&
         process->machine.at.index >= process->snapshot_index + process->config->snapshot_every)
         consensus_process_snapshot(process);
 }
 
-static void arm(struct consensus_process *process)
+/* What was sent in this turn leaves together, as in the broker (peers/link.c). */
+static void end_turn(struct consensus_process *process)
 {
     uint64_t due_us = raft_due_us(process->raft), lane_us = consensus_lane_due_us(&process->lane);
 
+    consensus_links_flush(&process->links);
     if (lane_us < due_us && process->error == 0) due_us = lane_us;
     sim_set_timer(process->host, due_us);
 }
@@ -260,7 +261,12 @@ static void arm(struct consensus_process *process)
 void consensus_process_drain(struct consensus_process *process)
 {
     drain(process);
-    arm(process);
+    end_turn(process);
+}
+
+void consensus_process_drain_more(struct consensus_process *process)
+{
+    drain(process);
 }
 
 /* ---- the disk ---- */
@@ -397,6 +403,7 @@ static int open_all(struct consensus_process *process, char *message, size_t mes
     consensus_lane_init(&process->lane, process->host, process->store);
     process->lane.min_us = config->disk_min_us;
     process->lane.mean_us = config->disk_mean_us;
+    process->lane.is_bundling = true;
     process->lane.doing = doing;
     process->lane.user = process;
     return has_snapshot ? load_snapshot(process) : 0;
@@ -458,7 +465,7 @@ static void stream_bytes(void *user, uint64_t stream, struct slice bytes)
     struct consensus_process *process = user;
 
     consensus_links_bytes(&process->links, stream, bytes);
-    arm(process);
+    end_turn(process);
 }
 
 static void stream_writable(void *user, uint64_t stream)
@@ -491,7 +498,7 @@ static void timer(void *user)
         raft_tick(process->raft, now_us);
         drain(process);
     }
-    arm(process);
+    end_turn(process);
 }
 
 const struct sim_program consensus_program = {.name = "consensus",

@@ -62,6 +62,9 @@ uint64_t consensus_process_sent(const struct consensus_process *process); /* mes
 /* The world acted on the core: carry out what it wants done. */
 void consensus_process_drain(struct consensus_process *process);
 
+/* The same, within a turn that goes on: what is sent leaves at its end, with consensus_process_drain(). */
+void consensus_process_drain_more(struct consensus_process *process);
+
 /* A snapshot now, if there is anything to be taken. */
 void consensus_process_snapshot(struct consensus_process *process);
 

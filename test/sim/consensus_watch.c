@@ -476,7 +476,10 @@ void consensus_watch_doing(struct consensus_watch *watch, struct consensus_proce
         server->vote = job->voted_for;
         break;
     case CONSENSUS_JOB_ENTRIES:
-        server->changing_from = is_done ? UINT64_MAX : job->entries[0].index;
+        if (is_done)
+            server->changing_from = UINT64_MAX;
+        else if (job->entries[0].index < server->changing_from) /* the first one of a run */
+            server->changing_from = job->entries[0].index;
         for (size_t i = 0; is_done && i < job->entry_count; i++)
             shadow_append(&server->durable, &job->entries[i]);
         break;

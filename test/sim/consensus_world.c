@@ -234,7 +234,7 @@ static void work(void *user, uint64_t argument)
     sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, world->work_mean_us), work, world, 0);
 }
 
-/* Many at once, as when somebody creates a hundred topics. */
+/* Many at once. */
 static void burst(void *user, uint64_t argument)
 {
     struct world *world = user;
@@ -243,11 +243,9 @@ static void burst(void *user, uint64_t argument)
 
     (void)argument;
     if (sim_now_us(world->sim) >= world->plan->heal_us) return;
-    for (uint32_t i = 0; i < stated_load.burst; i++) {
-        host = draw_speaker(world);
-        if (host == CONSENSUS_NOBODY) break;
-        consensus_clients_propose(&world->mesh.clients, consensus_mesh_process(&world->mesh, host), draw_below(world, VALUE_PADDING));
-    }
+    host = draw_speaker(world);
+    if (host != CONSENSUS_NOBODY)
+        consensus_clients_propose_many(&world->mesh.clients, consensus_mesh_process(&world->mesh, host), stated_load.burst, VALUE_PADDING, random);
     sim_at(world->sim, sim_now_us(world->sim) + sim_random_exponential(random, stated_load.burst_every_us), burst, world, 0);
 }
 

@@ -1,7 +1,10 @@
 /* A mesh with lib/crypto below: its key is replaced while packets fly, and nothing is lost to that. */
 #include "sim/gossip_keys.h"
 #include "sim/gossip_mesh.h"
+#include "sim/gossip_sodium.h"
 #include "support/run_suite.h"
+
+#include <sodium.h>
 
 #define SIZE 6
 
@@ -103,6 +106,62 @@ START_TEST(wiped_disk_is_another_broker)
 }
 END_TEST
 
+/* ---- what is computed once (gossip_sodium.h) is what libsodium says ---- */
+
+static void fill(uint8_t *to, size_t size, uint8_t with)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] = (uint8_t)(with + 31 * i);
+}
+
+/* A signature that was made here is good, and no other one is: neither with a bit flipped, nor of another message or key. */
+START_TEST(remembered_signature_vouches_for_nothing_else)
+{
+    uint8_t seed[32], public_key[32], secret_key[64], other_key[32], other_secret[64], message[64], signature[64];
+
+    fill(seed, sizeof(seed), 1);
+    crypto_sign_seed_keypair(public_key, secret_key, seed);
+    fill(seed, sizeof(seed), 2);
+    crypto_sign_seed_keypair(other_key, other_secret, seed);
+    fill(message, sizeof(message), 3);
+    crypto_sign_detached(signature, NULL, message, sizeof(message), secret_key);
+    ck_assert_int_eq(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
+    ck_assert_int_ne(crypto_sign_verify_detached(signature, message, sizeof(message), other_key), 0);
+    ck_assert_int_ne(crypto_sign_verify_detached(signature, message, sizeof(message) - 1, public_key), 0);
+    for (size_t bit = 0; bit < 8 * sizeof(signature); bit += 37) {
+        signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_int_ne(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
+        signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        message[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_assert_int_ne(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0);
+        message[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    gossip_sodium_forget();
+    ck_assert_int_eq(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0); /* by libsodium, */
+    ck_assert_int_eq(crypto_sign_verify_detached(signature, message, sizeof(message), public_key), 0); /* and by memory */
+}
+END_TEST
+
+START_TEST(agreement_is_the_same_from_both_sides)
+{
+    uint8_t a[32], b[32], a_public[32], b_public[32], shared[32], remembered[32], computed[32];
+    static const uint8_t small_order[32];
+
+    fill(a, sizeof(a), 5);
+    fill(b, sizeof(b), 77);
+    crypto_scalarmult_base(a_public, a);
+    crypto_scalarmult_base(b_public, b);
+    ck_assert_int_eq(crypto_scalarmult(shared, a, b_public), 0);
+    ck_assert_int_eq(crypto_scalarmult(remembered, b, a_public), 0);
+    ck_assert_mem_eq(shared, remembered, sizeof(shared));
+    gossip_sodium_forget();
+    ck_assert_int_eq(crypto_scalarmult(computed, b, a_public), 0);
+    ck_assert_mem_eq(computed, remembered, sizeof(computed));
+    ck_assert_int_ne(crypto_scalarmult(computed, a, small_order), 0);
+    ck_assert_int_ne(crypto_scalarmult(computed, a, small_order), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sim_sealed");
@@ -114,6 +173,10 @@ int main(void)
     tcase_add_test(tcase, rotation_waits_for_who_is_away);
     tcase_add_test(tcase, hasty_rotation_is_noticed);
     tcase_add_test(tcase, wiped_disk_is_another_broker);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("sodium");
+    tcase_add_test(tcase, remembered_signature_vouches_for_nothing_else);
+    tcase_add_test(tcase, agreement_is_the_same_from_both_sides);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -75,6 +75,10 @@ static inline const uint8_t *varint_decode(const uint8_t *from, const uint8_t *e
 {
     uint64_t v = 0;
 
+    if (from < end && *from < 0x80) { /* most are one byte */
+        *ret_v = *from;
+        return from + 1;
+    }
     for (unsigned shift = 0; shift < 64 && from < end; shift += 7) {
         uint8_t byte = *from++;
         if (shift == 63 && byte > 1) return NULL;

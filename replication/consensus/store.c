@@ -58,11 +58,12 @@ void store_forget_recovered(struct raft_store *store)
 {
     struct store_recovered *recovered = &store->recovered;
 
+    if (recovered->is_forgotten) return; /* each append asks */
     for (size_t i = 0; i < recovered->file_count; i++)
         free(recovered->files[i]);
     free(recovered->files);
     free(recovered->entries);
-    *recovered = (struct store_recovered){.raft = {.term = 0}};
+    *recovered = (struct store_recovered){.raft = {.term = 0}, .is_forgotten = true};
 }
 
 int raft_store_open(struct fs *fs, const char *directory, const struct raft_server *self, raft_chain_fn *chain,

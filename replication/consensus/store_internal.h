@@ -33,6 +33,7 @@ struct store_recovered {
     size_t entry_capacity;
     uint8_t **files; /* whole segments: the entries' bodies lie in them */
     size_t file_count;
+    bool is_forgotten;
 };
 
 /* What is in the file of lives. */

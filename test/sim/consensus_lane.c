@@ -52,9 +52,10 @@ static void wait_for_disk(struct consensus_lane *lane)
 
 static struct consensus_job *add_job(struct consensus_lane *lane, enum consensus_job_type type)
 {
-    struct consensus_job *job = calloc(1, sizeof(*job));
+    struct consensus_job *job = malloc(sizeof(*job));
 
     MESH_ASSERT(job != NULL);
+    memset(job, 0, offsetof(struct consensus_job, config));
     job->type = type;
     list_push_back(&lane->waiting, &job->node);
     if (lane->due_us == SIM_NEVER) wait_for_disk(lane);

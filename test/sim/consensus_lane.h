@@ -29,12 +29,12 @@ struct consensus_job {
     size_t entry_count;
     struct buffer bytes;
     struct raft_position position;
-    struct raft_config config;
     uint64_t offset, size, total, index;
     uint64_t context;   /* of a read, for whoever ordered it */
     uint64_t committed; /* ENTRIES: what may be noted with them */
     bool is_last;
     int error; /* of what may fail without loss: a read; a chunk that is refused; a snapshot that is not needed any more */
+    struct raft_config config; /* of what has one; large, and not cleared for what has none */
 };
 
 struct consensus_lane {

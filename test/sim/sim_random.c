@@ -35,40 +35,46 @@ uint64_t sim_random_exponential(struct random *random, uint64_t mean)
     return (uint64_t)(minus_log(x | 1) * (double)mean);
 }
 
-/* Whole groups of four words, each lane for itself, so that no multiplication waits for the one before it. */
-static uint64_t hash_lanes(uint64_t hash, const uint8_t *from, size_t groups)
+/* Two words at once: the halves of a product of 128 bits, so that each bit of either word reaches every bit of the result. */
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    uint64_t a = hash, b = hash + 1, c = hash + 2, d = hash + 3, words[4];
+    unsigned __int128 product = (unsigned __int128)(a ^ 0x9fb21c651e98df25u) * (b ^ 0xa0761d6478bd642fu);
 
-    for (; groups > 0; groups--, from += sizeof(words)) {
-        memcpy(words, from, sizeof(words));
-        a = sim_mix(a, words[0]);
-        b = sim_mix(b, words[1]);
-        c = sim_mix(c, words[2]);
-        d = sim_mix(d, words[3]);
-    }
-    return sim_mix(sim_mix(a, b) ^ c, d);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t word_at(const uint8_t *from)
+{
+    uint64_t word;
+
+    memcpy(&word, from, sizeof(word));
+    return word;
+}
+
+/* Up to 16 bytes; of 8 and more the two words overlap. */
+static uint64_t hash_rest(uint64_t hash, const uint8_t *from, size_t size)
+{
+    uint64_t word = 0;
+
+    if (size >= 8) return fold(word_at(from) ^ hash, word_at(from + size - 8));
+    if (size > 0) memcpy(&word, from, size);
+    return fold(word ^ hash, size);
 }
 
 uint64_t sim_hash_bytes(uint64_t hash, const void *data, size_t size)
 {
     const uint8_t *from = data;
-    uint64_t word;
+    uint64_t other;
 
     hash = sim_mix(hash, size);
-    if (size >= 32) {
-        hash = hash_lanes(hash, from, size / 32);
-        from += size & ~(size_t)31;
-        size &= 31;
+    if (size > 32) { /* two lanes, so that no multiplication waits for the one before it */
+        for (other = hash + 1; size > 32; from += 32, size -= 32) {
+            hash = fold(word_at(from) ^ hash, word_at(from + 8));
+            other = fold(word_at(from + 16) ^ other, word_at(from + 24));
+        }
+        hash ^= other;
     }
-    for (; size >= 8; from += 8, size -= 8) {
-        memcpy(&word, from, 8);
-        hash = sim_mix(hash, word);
-    }
-    if (size > 0) {
-        word = 0;
-        memcpy(&word, from, size);
-        hash = sim_mix(hash, word);
-    }
-    return hash;
+    for (; size > 16; from += 16, size -= 16)
+        hash = fold(word_at(from) ^ hash, word_at(from + 8));
+    return hash_rest(hash, from, size);
 }

@@ -51,6 +51,10 @@ void raft_store_note_forced(struct raft_store *store, uint64_t term);
 int raft_store_was_set_back(struct fs *fs, const char *directory, const struct uuid *broker, bool *ret_was_set_back);
 int raft_store_give_up(struct fs *fs, const char *directory, const struct raft_server *successor);
 
+/* Before it is given up: all that such a store has goes to the directory `aside` (made if need be), but for its state, of which that gets a copy.
+ * Interrupted, it is to be called again. Needs next to no space. */
+int raft_store_set_aside(struct fs *fs, const char *directory, const char *aside);
+
 /* Term, vote and the mark of a hole: one record with version and CRC, kept twice, each copy synced before the next. A mark stays until it is
  * set to 0, also over a restart after the hole itself was overwritten: recovery then tells it as damaged_until. (Recovery writes it when it
  * finds a hole: half of a hole may be filled at the next crash, and what was acknowledged stay forgotten.) With 0, what is left in the hole goes. */

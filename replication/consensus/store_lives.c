@@ -160,6 +160,40 @@ static int find_other(void *user, const char *name, bool is_dir)
     return 0;
 }
 
+static int copy_state(struct raft_store *from, struct raft_store *to)
+{
+    char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
+    struct buffer bytes = BUFFER_INIT;
+    int err = fs_read_whole(from->fs, store_path(from, path, STORE_PATH_STATE), 2 * STORE_BLOCK_SIZE, &bytes);
+
+    if (err == 0)
+        err = fs_replace(to->fs, to->directory, store_path(to, path, STORE_PATH_STATE), store_path(to, temporary, STORE_PATH_STATE ".new"),
+                         buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+    return err;
+}
+
+int raft_store_set_aside(struct fs *fs, const char *directory, const char *aside)
+{
+    struct raft_store from, to;
+    char name[FS_PATH_MAX], path[FS_PATH_MAX], new_path[FS_PATH_MAX];
+    int err;
+
+    borrow(&from, fs, directory);
+    borrow(&to, fs, aside);
+    err = fs->ops->mkdir(fs, aside);
+    if (err == MESH_EEXISTS) err = 0;
+    if (err == 0) err = fs->ops->sync_dir(fs, ".");
+    if (err == 0) err = copy_state(&from, &to);
+    do {
+        name[0] = '\0';
+        if (err == 0) err = fs->ops->list(fs, directory, find_other, name);
+        if (err == 0 && name[0] != '\0') err = fs->ops->rename(fs, store_path(&from, path, name), store_path(&to, new_path, name));
+    } while (err == 0 && name[0] != '\0');
+    if (err == 0) err = store_sync_directory(&to); /* first where they are, then where they were */
+    return err == 0 ? store_sync_directory(&from) : err;
+}
+
 int raft_store_give_up(struct fs *fs, const char *directory, const struct raft_server *successor)
 {
     struct raft_store store;

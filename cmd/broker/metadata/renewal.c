@@ -26,6 +26,7 @@ static void find_config(const struct raft_recovered *recovered, struct raft_conf
     }
 }
 
+/* Whether this broker has the only vote, or had it until a change that may not be committed. */
 static bool is_alone(const struct raft_server *voters, uint8_t count, const struct uuid *broker)
 {
     for (uint8_t i = 0; i < count; i++) {
@@ -61,6 +62,39 @@ static int mark_if_others_vote(struct fs *fs, const struct identity *identity, b
     return err;
 }
 
+static int is_there(void *user, const char *name, bool is_dir)
+{
+    (void)user, (void)name, (void)is_dir;
+    return 0;
+}
+
+/* Consensus found it, so the log is given up; but where nobody else had a vote, nobody else had to hold it. It is kept beside the new one: what the
+ * others have of the metadata goes on, by `mesh recover`, and should that be nothing it is not lost either. Begun once, it is done to its end. */
+static int set_aside_if_alone(struct fs *fs, const struct identity *identity)
+{
+    const struct raft_server self = {identity->broker_id, identity->dir_id};
+    const struct raft_recovered *recovered;
+    char aside[sizeof(METADATA_STORE_DIRECTORY) + UUID_STRING_SIZE], id[UUID_STRING_SIZE], message[METADATA_MESSAGE_SIZE];
+    struct raft_store_report report;
+    struct raft_store *store;
+    struct raft_config config = {.voter_count = 0};
+    int err;
+
+    snprintf(aside, sizeof(aside), METADATA_STORE_DIRECTORY "-%s", uuid_format(&identity->dir_id, id));
+    if (fs->ops->list(fs, aside, is_there, NULL) != 0) {
+        err = raft_store_open(fs, METADATA_STORE_DIRECTORY, &self, metadata_chain, &store, &recovered, &report, message, sizeof(message));
+        if (err != 0) return 0; /* set aside before, and renewed; or nothing that could be read */
+        find_config(recovered, &config);
+        raft_store_close(store);
+        if (!is_alone(config.voters, config.voter_count, &self.broker) && !is_alone(config.old_voters, config.old_voter_count, &self.broker)) return 0;
+    }
+    err = raft_store_set_aside(fs, METADATA_STORE_DIRECTORY, aside);
+    if (err == 0)
+        log_warn("no other broker had a vote: the metadata log that is given up is kept in DIR/%s until you remove it. The others go on with what they have: "
+                 "'mesh recover' says how", aside);
+    return err;
+}
+
 int metadata_renew_if_set_back(struct fs *fs, struct identity *identity, bool *ret_is_renewed, char message[METADATA_MESSAGE_SIZE])
 {
     struct raft_server successor = {identity->broker_id, identity->dir_id};
@@ -74,8 +108,9 @@ int metadata_renew_if_set_back(struct fs *fs, struct identity *identity, bool *r
     if (!was_set_back && (identity->past == IDENTITY_PAST_SET_BACK || identity->past == IDENTITY_PAST_TOLD))
         err = mark_if_others_vote(fs, identity, &was_set_back, message);
     if (err != 0 || !was_set_back) return err;
+    err = set_aside_if_alone(fs, identity);
     random_system_bytes(successor.dir.bytes + RAFT_DIR_FIXED_BYTES, UUID_SIZE - RAFT_DIR_FIXED_BYTES);
-    err = founding_file_remove(fs);
+    if (err == 0) err = founding_file_remove(fs);
     if (err == 0) err = identity_renew(fs, identity, &successor.dir);
     if (err == 0) err = raft_store_give_up(fs, METADATA_STORE_DIRECTORY, &successor);
     if (err != 0) {

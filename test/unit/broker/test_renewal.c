@@ -10,6 +10,8 @@
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
 
+#include <stdio.h>
+
 static struct fs_mem *mem;
 static struct fs *fs;
 static char message[METADATA_MESSAGE_SIZE];
@@ -84,6 +86,38 @@ static const struct raft_server other = {.broker = {{8}}, .dir = {{9}}};
 static struct raft_config alone(const struct identity *identity)
 {
     return (struct raft_config){.voters = {{identity->broker_id, identity->dir_id}}, .voter_count = 1, .learners = {other}, .learner_count = 1};
+}
+
+/* Marked by consensus, and the only voter. */
+static struct identity make_set_back_alone(void)
+{
+    const struct raft_server nobody = {.broker = {{0}}};
+    const struct raft_recovered *recovered;
+    struct identity identity = make_member(0);
+    struct raft_config config = alone(&identity);
+    struct raft_store *store;
+
+    append_config(&identity, 1, &config);
+    ck_assert_int_eq(open_store(&identity, &store, &recovered), 0);
+    ck_assert_int_eq(raft_store_set_state(store, 3, &nobody, RAFT_SET_BACK), 0);
+    raft_store_close(store);
+    return identity;
+}
+
+/* The log that was given up, as it was. */
+static void check_kept(const struct identity *before)
+{
+    const struct raft_server self = {before->broker_id, before->dir_id};
+    const struct raft_recovered *recovered;
+    char aside[64], id[UUID_STRING_SIZE];
+    struct raft_store_report report;
+    struct raft_store *store;
+
+    snprintf(aside, sizeof(aside), "consensus-%s", uuid_format(&before->dir_id, id));
+    ck_assert_msg(raft_store_open(fs, aside, &self, metadata_chain, &store, &recovered, &report, message, sizeof(message)) == 0, "%s", message);
+    ck_assert(recovered->term == 3 && recovered->damaged_until == RAFT_SET_BACK && recovered->entry_count == 1);
+    ck_assert_int_eq(recovered->entries[0].type, RAFT_ENTRY_CONFIG);
+    raft_store_close(store);
 }
 
 /* A member of a mesh in which another broker votes too. */
@@ -200,7 +234,32 @@ START_TEST(the_log_of_the_only_voter_is_kept)
 }
 END_TEST
 
-/* Whoever found it: consensus, or gossip, and then whether the mesh had heard of it or not. */
+static int note_aside(void *user, const char *name, bool is_dir)
+{
+    if (is_dir && strncmp(name, "consensus-", 10) == 0) *(unsigned *)user += 1;
+    return 0;
+}
+
+/* Given up it is, because somebody was told what it forgot; lost it is not, because nobody else had to hold it. Where others vote, it goes. */
+START_TEST(what_the_only_voter_gives_up_is_kept_aside)
+{
+    struct identity before = make_set_back_alone(), after;
+    unsigned count = 0;
+
+    ck_assert(renewed(&before, &after));
+    check_kept(&before);
+    before = after;
+    ck_assert_int_eq(metadata_open_identity(fs, &after, message), 0);
+    ck_assert(uuid_equal(&after.dir_id, &before.dir_id));
+    fs_mem_reset(mem, 2);
+    before = make_set_back_by_gossip(false);
+    ck_assert(renewed(&before, &after));
+    ck_assert_int_eq(fs->ops->list(fs, ".", note_aside, &count), 0);
+    ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+/* Whoever found it: consensus, or gossip, and then whether the mesh had heard of it or not; or consensus, and it is the only voter. */
 START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -208,12 +267,13 @@ START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
         bool is_renewed;
 
         fs_mem_reset(mem, nth);
-        before = _i == 0 ? make_set_back() : make_set_back_by_gossip(_i == 2);
+        before = _i == 0 ? make_set_back() : _i == 3 ? make_set_back_alone() : make_set_back_by_gossip(_i == 2);
         fs_mem_crash_at(mem, nth);
         if (metadata_open_identity(fs, &after, message) == 0) (void)metadata_renew_if_set_back(fs, &after, &is_renewed, message);
         if (!fs_mem_is_crashed(mem)) return;
         fs_mem_reboot(mem, FS_MEM_LOSE_ANY);
         (void)renewed(&before, &after);
+        if (_i == 3) check_kept(&before);
     }
 }
 END_TEST
@@ -243,7 +303,8 @@ int main(void)
     tcase_add_test(tcase, it_goes_on_as_another_server_with_its_name_and_its_records);
     tcase_add_test(tcase, what_was_found_in_this_life_is_told_once);
     tcase_add_test(tcase, the_log_of_the_only_voter_is_kept);
-    tcase_add_loop_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again, 0, 3);
+    tcase_add_test(tcase, what_the_only_voter_gives_up_is_kept_aside);
+    tcase_add_loop_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again, 0, 4);
     tcase_add_test(tcase, others_are_left_alone);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "replication/consensus/message.h"
+#include "sim/consensus_configs.h"
 #include "sim/consensus_shadow.h"
 #include "sim/consensus_trace.h"
 #include "sim/sim_sometimes.h"
@@ -494,36 +495,6 @@ void consensus_watch_doing(struct consensus_watch *watch, struct consensus_proce
 
 /* ---- configurations ---- */
 
-static bool has_server(const struct raft_server *servers, uint8_t count, const struct raft_server *server)
-{
-    for (uint8_t i = 0; i < count; i++) {
-        if (raft_server_equal(&servers[i], server)) return true;
-    }
-    return false;
-}
-
-static unsigned missing(const struct raft_server *from, uint8_t from_count, const struct raft_server *in, uint8_t in_count)
-{
-    unsigned count = 0;
-
-    for (uint8_t i = 0; i < from_count; i++)
-        count += !has_server(in, in_count, &from[i]);
-    return count;
-}
-
-/* One voter more or less, or over a joint configuration: then any two majorities meet. */
-static bool are_neighbours(const struct raft_config *a, const struct raft_config *b)
-{
-    if (a->old_voter_count == 0 && b->old_voter_count == 0)
-        return missing(a->voters, a->voter_count, b->voters, b->voter_count) +
-                   missing(b->voters, b->voter_count, a->voters, a->voter_count) <=
-               1;
-    if (a->old_voter_count == 0)
-        return a->voter_count == b->old_voter_count && missing(a->voters, a->voter_count, b->old_voters, b->old_voter_count) == 0;
-    return b->old_voter_count == 0 && a->voter_count == b->voter_count &&
-           missing(a->voters, a->voter_count, b->voters, b->voter_count) == 0;
-}
-
 /* The leader has appended a configuration. */
 static void check_change(struct consensus_watch *watch, struct view *view, uint64_t index, const struct raft_status *status)
 {
@@ -534,7 +505,7 @@ static void check_change(struct consensus_watch *watch, struct view *view, uint6
     if (view->config_index > status->committed.index && view->config_index < index)
         consensus_watch_fail(watch, "one configuration change at a time", "h%u appends one at %llu; that at %llu is not committed",
                              host_of(view->process), (unsigned long long)index, (unsigned long long)view->config_index);
-    if (view->config.voter_count > 0 && !are_neighbours(&view->config, config))
+    if (view->config.voter_count > 0 && !consensus_configs_are_neighbours(&view->config, config))
         consensus_watch_fail(watch, "quorums of neighbouring configurations meet", "h%u: %u voters, then %u (old %u)",
                              host_of(view->process), view->config.voter_count, config->voter_count, config->old_voter_count);
     view->config_index = index;
@@ -662,6 +633,20 @@ static void check_majority(struct consensus_watch *watch, struct view *view, con
                          (unsigned long long)entry->index, now, config->voter_count, before, config->old_voter_count);
 }
 
+/* An answer waits until the term that it was given in is durable. Meanwhile a later leader may have replaced what it is about: it was true when it
+ * was given, which is what counts (whoever leads in a later term was voted for after that), and it is told apart by entries of terms above its own. */
+static bool is_of_replaced(const struct view *view, const struct message *message)
+{
+    uint64_t index = message->match < view->log.last ? message->match : view->log.last;
+
+    return index >= view->log.first && view->log.entries[index].term > message->term;
+}
+
+static bool is_durable(const struct view *view, const struct message *message)
+{
+    return message->match <= view->log.last && shadow_holds(&view->server->durable, message->match, view->log.entries[message->match].mark);
+}
+
 /* What others will rely on is on the disk: the term, the vote, the entries that are said to be there. */
 static void check_message(struct consensus_watch *watch, struct view *view, const struct raft_output *output)
 {
@@ -682,8 +667,8 @@ static void check_message(struct consensus_watch *watch, struct view *view, cons
     if (is_vote_given && message.term == server->term && !raft_server_equal(&server->vote, &output->to))
         consensus_watch_fail(watch, "18 what is said is durable", "h%u gives a vote of term %llu that is not durable",
                              host_of(view->process), (unsigned long long)message.term);
-    if (message.type == MESSAGE_APPEND_RESPONSE && message.match > 0 && message.match >= view->log.first &&
-        (message.match > view->log.last || !shadow_holds(&server->durable, message.match, view->log.entries[message.match].mark)))
+    if (message.type == MESSAGE_APPEND_RESPONSE && message.match > 0 && message.match >= view->log.first && !is_of_replaced(view, &message) &&
+        !is_durable(view, &message))
         consensus_watch_fail(watch, "20 what is acknowledged is durable", "h%u acknowledges %llu; its disk ends at %llu",
                              host_of(view->process), (unsigned long long)message.match, (unsigned long long)server->durable.last);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define PURGE_EVERY_S 600
+#define ASKS_MAX      5 /* doublings of the time until a question is asked again */
 #define WALK_PATIENCE 5 /* times as long as an answer: pieces of many partitions share a link */
 
 static void drop_incoming(struct feed_hearer *hear)
@@ -52,6 +53,7 @@ int hear_follow(struct spread_feed *feed, uint64_t now_ms, uint32_t partition, c
     if (hear->phase == FEED_FOLLOWING) hear->heard_ms = now_ms;
     drop_incoming(hear);
     hear->leader = peer;
+    hear->asks = 0;
     hear->phase = FEED_IDLE;
     hear_ask(feed, partition);
     if (before != NULL) {
@@ -75,6 +77,7 @@ void hear_down(struct spread_feed *feed, uint64_t now_ms, uint32_t partition)
 static void settle(struct spread_feed *feed, uint64_t now_ms, struct feed_hearer *hear, uint32_t epoch, uint64_t position)
 {
     hear->phase = FEED_FOLLOWING;
+    hear->asks = 0;
     hear->has_position = true;
     hear->parts = hear->position_epoch == epoch && hear->position == position ? hear->parts : 0;
     hear->position_epoch = epoch;
@@ -174,14 +177,17 @@ int hear_receive(struct spread_feed *feed, uint64_t now_ms, uint32_t partition, 
 
 static uint64_t patience_ends_ms(const struct spread_feed *feed, const struct feed_hearer *hear)
 {
-    return hear->asked_ms + (uint64_t)feed->options.silence_ms * (hear->incoming == NULL ? 1 : WALK_PATIENCE);
+    return hear->asked_ms + (uint64_t)feed->options.silence_ms * (hear->incoming == NULL ? 1u << hear->asks : WALK_PATIENCE);
 }
 
 void hear_tick(struct spread_feed *feed, uint64_t now_ms, uint32_t partition)
 {
     struct feed_hearer *hear = &feed->partitions[partition].hear;
 
-    if (hear->phase == FEED_ASKED && now_ms >= patience_ends_ms(feed, hear)) hear_ask(feed, partition);
+    if (hear->phase == FEED_ASKED && now_ms >= patience_ends_ms(feed, hear)) {
+        hear_ask(feed, partition);
+        if (hear->asks < ASKS_MAX) hear->asks++; /* a leader that cannot tell is asked more and more rarely */
+    }
     if (hear->phase == FEED_ASK) feed_touch(feed, partition);
 }
 

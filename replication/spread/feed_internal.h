@@ -61,7 +61,7 @@ struct feed_hearer {
     enum feed_phase phase;
     struct feed_peer *leader; /* NULL: none */
     bool has_position;
-    uint32_t position_epoch, next_piece, newest_s, purged_s;
+    uint32_t position_epoch, next_piece, newest_s, purged_s, asks;
     uint32_t parts; /* of the round that begins at `position`: heard */
     uint64_t position, asked_ms, heard_ms;
     struct spread_cells *cells, *incoming; /* owned; NULL: nothing */

@@ -1,5 +1,6 @@
 /* groups/driver.c - the replicas of group partitions of a shard, and their part of a turn. */
 #include "cmd/broker/groups/groups_internal.h"
+#include "cmd/broker/spread/rescue.h"
 #include "cmd/broker/spread/spread.h"
 
 #include "base/assert.h"
@@ -49,6 +50,8 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
     };
     if (ret_facts->is_below_min) ret_facts->coordinator_age_ms = coordinator_age_ms(shard);
     ret_facts->is_unclean = ret_facts->may_lead && is_unclean(shard, partition);
+    /* What others have heard of the offsets that were lost is the first thing that such a leader writes. */
+    if (ret_facts->is_unclean && !rescue_is_ready(shard, replica->partition, ret_facts->epoch)) ret_facts->may_lead = false;
 }
 
 /* ---- when ---- */
@@ -184,6 +187,7 @@ static void run(struct shard *shard, struct group_replica *replica)
     groups_facts(shard, replica, &facts);
     groups_tail(shard, replica, &facts);
     group_part_turn(&replica->part, &facts, &deadline_ms);
+    if (facts.is_unclean && replica->part.lead != NULL) rescue_apply(shard, replica);
     append_outbox(shard, replica, &facts);
     if (replica->part.phase == GROUP_PART_STOPPED && !replica->is_told_stopped) groups_tell_stopped(shard, replica);
     if (replica->part.lead != NULL && group_lead_is_due(replica->part.lead) && !facts.is_below_min && !replica->part.is_full) groups_due(shard, replica);

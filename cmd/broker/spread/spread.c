@@ -135,6 +135,7 @@ static void on_down(void *user, const struct uuid *peer)
     struct spread *spread = user;
 
     spread_feed_peer_down(spread->feed, spread_now_ms(spread), peer);
+    rescue_peer_down(spread, peer);
     spread_drive(spread);
 }
 
@@ -147,6 +148,7 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
     (void)dir_id;
     if (err == MESH_EPROTO) spread->refused++;
     if (err != 0) return; /* a newer version's: it does without the answer */
+    if (message.kind == SPREAD_RECOVERED) rescue_receive(spread, peer, &message);
     (void)spread_feed_receive(spread->feed, spread_now_ms(spread), peer, &message); /* without memory it is asked for again */
     spread_drive(spread);
 }
@@ -171,6 +173,7 @@ int spread_open(struct control *control, struct spread **ret_spread)
         free(spread);
         return err;
     }
+    list_init(&spread->rescues);
     ev_timer_init(&spread->timer, on_timer, 0., 0.);
     spread->timer.data = spread;
     *ret_spread = spread;
@@ -187,12 +190,16 @@ void spread_detach(struct spread *spread)
 {
     if (spread == NULL) return;
     ev_timer_stop(spread->control->loop, &spread->timer);
+    rescue_end_all(spread);
     spread->peers = NULL;
 }
 
 void spread_free(struct spread *spread)
 {
     if (spread == NULL) return;
+    for (uint32_t i = 0; i < spread->control->shard_count; i++)
+        for (uint32_t j = 0; j < GROUP_PARTITIONS; j++)
+            spread_cells_free(spread->shards[i].rescues[j].heard);
     spread_feed_free(spread->feed);
     free(spread->shards);
     free(spread);

@@ -4,6 +4,7 @@
 
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/spread/spread.h"
+#include "base/list.h"
 #include "replication/spread/collect.h"
 
 #define SPREAD_HEARD_KEPT_MS 60000 /* what was heard of a partition stays so long after this broker got a replica of it */
@@ -21,12 +22,21 @@ struct spread_watch {
     struct spread_walk walk;
 };
 
+/* A partition that lost its replicas (rescue.h). Its shard's alone. */
+struct spread_rescue {
+    enum { SPREAD_RESCUE_NONE, SPREAD_RESCUE_ASKED, SPREAD_RESCUE_HEARD, SPREAD_RESCUE_DONE } state;
+    uint32_t epoch, tellers;
+    uint64_t age_ms;
+    struct spread_cells *heard; /* owned */
+};
+
 /* Of one shard, whose thread alone touches it. */
 struct spread_shard {
     struct spread *spread;
     struct shard *shard;
     struct uuid topic_id; /* of the groups' topic, as of the last order */
     struct spread_watch watches[GROUP_PARTITIONS];
+    struct spread_rescue rescues[GROUP_PARTITIONS];
     uint32_t on; /* watches that are */
     ev_timer timer;
     bool is_timer_ready;
@@ -60,6 +70,7 @@ struct spread {
     struct uuid topic_id;        /* zero: there is no such topic */
     uint8_t roles[GROUP_PARTITIONS]; /* enum spread_role */
     uint64_t here_ms[GROUP_PARTITIONS]; /* since when a replica is here; 0: none is */
+    struct list_node rescues;    /* questions that wait for answers */
     ev_timer timer;
     uint64_t refused;
 };
@@ -67,6 +78,12 @@ struct spread {
 /* Takes what the feed wants done, and sets the timer. After every event of the feed. */
 void spread_drive(struct spread *spread);
 uint64_t spread_now_ms(const struct spread *spread);
+
+/* ---- rescue.c ---- */
+
+void rescue_receive(struct spread *spread, const struct uuid *peer, const struct spread_message *message);
+void rescue_peer_down(struct spread *spread, const struct uuid *peer);
+void rescue_end_all(struct spread *spread);
 
 /* ---- spread_shards.c ---- */
 

@@ -147,6 +147,7 @@ static void watch_arrives(struct spread_shard *at, const struct spread_order *or
 {
     struct spread_watch *watch = &at->watches[order->partition];
     struct group_replica *replica = leading(at, order->partition, watch->epoch);
+    struct shard_partition *unused;
 
     if (watch->is_on) at->on--;
     if (!order->is_on && replica != NULL && watch->state == replica->part.state) groups_watch_changes(replica->part.state, false);
@@ -154,6 +155,7 @@ static void watch_arrives(struct spread_shard *at, const struct spread_order *or
     *watch = (struct spread_watch){.is_on = order->is_on, .epoch = order->epoch};
     if (!order->is_on) return;
     at->on++;
+    (void)shard_partition_get(at->shard, &at->topic_id, order->partition, &unused); /* an empty log is opened by its first use; else nobody leads it */
     look(at, order->partition);
 }
 

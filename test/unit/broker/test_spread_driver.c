@@ -245,6 +245,119 @@ START_TEST(every_broker_hears_of_every_committed_offset)
 }
 END_TEST
 
+/* ---- every replica is lost ---- */
+
+static void count_voters(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    const struct image *image = metadata_image(brokers[errand->broker].broker->control.metadata);
+
+    errand->offset = image_raft_config(image)->voter_count;
+    sem_post(&errand->done);
+}
+
+static void was_removed(void *user, int error, const char *message, const struct message_remove_response *response)
+{
+    struct errand *errand = user;
+
+    (void)message;
+    (void)response;
+    errand->offset = (uint64_t)-error;
+    sem_post(&errand->done);
+}
+
+static void remove_first(struct mail *mail)
+{
+    static char id[UUID_STRING_SIZE];
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct message_remove_request request = {.broker = uuid_format(&brokers[0].broker_id, id), .accepts_loss = true};
+
+    metadata_remove(brokers[errand->broker].broker->control.metadata, &request, was_removed, errand);
+}
+
+struct peek {
+    struct mail mail;
+    struct shard *shard;
+    sem_t done;
+    struct slice group;
+    uint64_t offset;
+};
+
+static void peek_arrives(struct mail *mail)
+{
+    struct peek *peek = container_of(mail, struct peek, mail);
+    bool leads = false;
+    const struct groups *groups = groups_state_of(peek->shard, group_partition_of(peek->group), &leads);
+    const struct group *group = groups == NULL || !leads ? NULL : groups_find(groups, peek->group);
+    struct group_offset offset;
+
+    peek->offset = group != NULL && group_committed(groups, group, &orders, 0, &offset) ? offset.offset : UINT64_MAX;
+    sem_post(&peek->done);
+}
+
+static uint64_t peek(int group)
+{
+    struct peek peek = {.mail.deliver = peek_arrives, .group = slice_of_string(name_of(group))};
+    uint32_t number = group_partition_of(peek.group);
+    struct broker *broker = brokers[leaders[number] - 1].broker;
+
+    peek.shard = broker->shards[image_shard_of(&groups_topic, number, broker->shard_count)];
+    sem_init(&peek.done, 0, 0);
+    mailbox_post(&peek.shard->mailbox, &peek.mail);
+    sem_wait(&peek.done);
+    sem_destroy(&peek.done);
+    return peek.offset;
+}
+
+/* All groups live on the first broker alone, whose coordinator moves nothing. */
+static void setup_alone(void)
+{
+    struct errand errand = {.offset = 0};
+    char address[64];
+
+    broker_fixture_init(&brokers[0]);
+    broker_fixture_set(&brokers[0], "moves.per.broker", "0");
+    broker_fixture_start(&brokers[0]);
+    raw_hello(&clients[0], brokers[0].port, -1);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", brokers[0].port);
+    ck_assert_int_eq(seed_parse(address, &seed), 0);
+    snprintf(key_path, sizeof(key_path), "%s/key", brokers[0].data_dir);
+    orders = raw_topic_create(&clients[0], "orders", 8, NULL, NULL);
+    run_on_control(&errand, 0, make_topic);
+    for (int b = 1; b < BROKERS; b++)
+        start(b);
+    wait_for_leaders();
+    while (errand.offset < 3)
+        run_on_control(&errand, 1, count_voters);
+}
+
+START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
+{
+    struct errand errand = {.offset = 1};
+
+    for (int group = 0; group < GROUPS; group++)
+        commit(group, 0, (uint64_t)group + 50);
+    commit(3, 0, 7); /* seeks back */
+    commit(4, 1, 9);
+    wait_until_heard(3, 0, 7);
+    wait_until_heard(4, 1, 9);
+    for (int group = 0; group < GROUPS; group++)
+        ck_assert_int_eq(wait_until_heard(group, 0, group == 3 ? 7 : (uint64_t)group + 50), BROKERS - 1);
+    raw_close(&clients[0]);
+    ck_assert_int_eq(broker_fixture_stop(&brokers[0]), 0);
+    while (errand.offset != 0)
+        run_on_control(&errand, 1, remove_first);
+    wait_for_leaders();
+    for (int group = 0; group < GROUPS; group++) {
+        while (peek(group) == UINT64_MAX) { /* its leader asks the others first */
+        }
+        ck_assert_uint_eq(peek(group), group == 3 ? 7 : (uint64_t)group + 50);
+    }
+    commit(3, 0, 8);
+    ck_assert_uint_eq(peek(3), 8);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("spread_driver");
@@ -253,6 +366,11 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, every_broker_hears_of_every_committed_offset);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("alone");
+    tcase_set_timeout(tcase, 90);
+    tcase_add_checked_fixture(tcase, setup_alone, teardown);
+    tcase_add_test(tcase, what_was_heard_is_recovered_where_every_replica_is_lost);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

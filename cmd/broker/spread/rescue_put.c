@@ -1,0 +1,82 @@
+/* spread/rescue_put.c - what was heard of groups becomes records of whoever leads them now. */
+#include "cmd/broker/spread/rescue.h"
+
+#include "base/error.h"
+
+#define CELLS_MAX 1000 /* of one record */
+
+struct put {
+    struct group_lead *lead;
+    const struct groups *state;
+    uint64_t now_ms, wall_ms;
+    struct group_commit_cell cells[CELLS_MAX];
+    size_t count;
+    uint32_t put; /* cells */
+};
+
+/* A later version here was committed after what was heard. */
+static bool is_newer(const struct put *put, const struct group *group, const struct spread_row *row)
+{
+    struct group_offset offset;
+
+    if (group == NULL || !group_committed(put->state, group, &row->topic, row->partition, &offset)) return true;
+    return spread_version_compare(row->version, (struct spread_version){offset.version_epoch, offset.version_lsn}) > 0;
+}
+
+static int flush(struct put *put, struct slice name)
+{
+    const struct group *group = groups_find(put->state, name);
+    struct group_reply reply;
+    int err;
+
+    if (put->count == 0) return 0;
+    if (group != NULL && group_view_of(group).member_count != 0) {
+        struct group_reset reset = {.group = name, .who = slice_of_string("recovered from other brokers"), .is_forced = true, .reset_epoch = GROUP_RESET_EPOCH_ANY,
+                                    .cells = put->cells, .cell_count = put->count};
+        err = group_lead_reset(put->lead, put->wall_ms, &reset, &reply);
+    } else {
+        struct group_commit commit = {.caller = {.group = name}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = put->cells,
+                                      .cell_count = put->count};
+        err = group_lead_commit(put->lead, put->now_ms, put->wall_ms, &commit, &reply);
+    }
+    for (size_t i = 0; i < put->count; i++)
+        put->put += err == 0 && put->cells[i].error == 0;
+    put->count = 0;
+    return err == MESH_ENOMEM ? err : 0; /* a topic that is gone by now, or a limit that was lowered, holds up nobody else */
+}
+
+static int put_group(struct put *put, const struct spread_cells *heard, const struct spread_group *from)
+{
+    struct slice name = spread_group_view_of(from).name;
+    const struct group *group = groups_find(put->state, name);
+    struct spread_cursor cursor = {NULL, 0};
+    struct spread_row row;
+    int err = 0;
+
+    while (err == 0 && spread_group_next_cell(heard, from, &cursor, &row)) {
+        if (!is_newer(put, group, &row)) continue;
+        put->cells[put->count++] = (struct group_commit_cell){.topic = row.topic, .partition = row.partition, .offset = row.offset,
+                                                              .record_epoch = row.record_epoch, .metadata = row.metadata};
+        if (put->count < CELLS_MAX) continue;
+        err = flush(put, name);
+        group = groups_find(put->state, name);
+    }
+    return err == 0 ? flush(put, name) : err;
+}
+
+int rescue_put(struct group_lead *lead, const struct groups *state, const struct spread_cells *heard, uint64_t now_ms, uint64_t wall_ms, uint32_t *ret_groups,
+               uint32_t *ret_cells)
+{
+    struct put put = {.lead = lead, .state = state, .now_ms = now_ms, .wall_ms = wall_ms};
+    uint32_t groups = 0;
+    int err = 0;
+
+    for (const struct spread_group *from = spread_cells_next(heard, NULL); err == 0 && from != NULL; from = spread_cells_next(heard, from)) {
+        uint32_t before = put.put;
+        err = put_group(&put, heard, from);
+        groups += put.put != before;
+    }
+    *ret_groups = groups;
+    *ret_cells = put.put;
+    return err;
+}

@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
     static const struct sim_world *const worlds[] = {&gossip_world,         &gossip_sealed_world,  &consensus_world,
                                                      &founding_world,       &founding_extra_world, &founding_marker_world, &metadata_world,
-                                                     &replication_world,    &groups_world};
+                                                     &replication_world,    &replication_rot_world, &groups_world};
 
     return sim_main(argc, argv, worlds, sizeof(worlds) / sizeof(worlds[0]));
 }

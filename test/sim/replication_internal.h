@@ -8,12 +8,28 @@
 #define REPLICATION_DISK_WAIT_MS 2000
 #define REPLICATION_ALTERS_MAX   256
 #define REPLICATION_REPORT_COOKIE (UINT64_C(1) << 62) /* in the cookies of reports */
+#define REPLICATION_LOST_COOKIE   (UINT64_C(1) << 61) /* likewise, of what tells of damage */
+#define REPLICATION_LOST_MAX      64                  /* in one request */
+#define REPLICATION_FRAME_HEAL    16                  /* on a stream between brokers: a piece is asked for */
 
 struct replication_ack {
     uint64_t request, base_offset, end_offset, ticket;
     int32_t leader_epoch;
     uint32_t cut_count;
     bool waits, is_async, is_duplicate;
+};
+
+/* Damaged replicas, and the one piece that is fetched. */
+struct replication_heal {
+    struct list_node damaged; /* of struct replication_replica */
+    uint64_t stream;          /* 0: none */
+    bool is_open;
+    struct replication_replica *fetching;
+    uint64_t from, until_ms;
+    struct buffer in, out;
+    uint64_t cookie;
+    uint32_t lost_count; /* 0: the coordinator is not being told */
+    struct replication_replica *lost[REPLICATION_LOST_MAX];
 };
 
 struct replication_process {
@@ -41,6 +57,7 @@ struct replication_process {
     uint32_t hurry; /* turns in a row after which another one was wanted at once */
     struct buffer packet, bytes, scratch;
     void *guest; /* NULL: none */
+    struct replication_heal heal;
     /* The ALTER under way. */
     uint64_t alter_cookie;
     uint32_t alter_count; /* 0: none */
@@ -87,6 +104,21 @@ void replication_reports_consider(struct replication_replica *replica, bool is_l
 void replication_reports_hear_of_coordinator(struct replication_process *process, uint64_t term);
 void replication_reports_answered(struct replication_process *process, const struct node_output *answer);
 void replication_reports_send(struct replication_process *process);
+
+/* ---- replication_heal.c ---- */
+void replication_heal_init(struct replication_process *process);
+void replication_heal_free(struct replication_process *process);
+void replication_heal_look(struct replication_replica *replica); /* its log has news */
+void replication_heal_forget(struct replication_replica *replica); /* damage.is_known: it is about to go */
+void replication_heal_run(struct replication_process *process);
+uint64_t replication_heal_due_ms(const struct replication_process *process);
+void replication_heal_answered(struct replication_process *process, const struct node_output *answer);
+void replication_heal_serve(struct replication_process *process, struct slice message, struct buffer *out);
+bool replication_heal_owns(const struct replication_process *process, uint64_t stream);
+void replication_heal_opened(struct replication_process *process);
+void replication_heal_bytes(struct replication_process *process, struct slice bytes);
+void replication_heal_writable(struct replication_process *process);
+void replication_heal_closed(struct replication_process *process);
 
 /* ---- replication_streams.c ---- */
 void replication_streams_init(struct replication_process *process);

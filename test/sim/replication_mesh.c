@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "sim/consensus_program.h" /* consensus_server() */
+#include "sim/replication_rot.h"
 #include "sim/sim_sometimes.h"
 #include "wire/message.h"
 
@@ -55,6 +56,7 @@ static void lied(void *user, struct replication_process *process, int32_t node_i
     struct replication_mesh *mesh = user;
 
     if (sim_host_is_dying(replication_process_host(process))) return;
+    if (mesh->has_rot) return; /* what it sends may have been damaged where it lay */
     sim_fail(mesh->sim, "nobody lies", "h%u ends the stream to broker %d: %s", sim_host_index(replication_process_host(process)), node_id, lie);
 }
 
@@ -177,7 +179,7 @@ void replication_mesh_reset(struct replication_mesh *mesh, uint32_t founders, ui
     replication_watch_reset(mesh->watch, mesh->sim, mesh->metadata.watch);
     replication_clients_reset(&mesh->clients, mesh->sim, mesh->watch, producers);
     mesh->topic_count = 0;
-    mesh->has_losses = mesh->is_healed = false;
+    mesh->has_losses = mesh->has_rot = mesh->is_healed = false;
     sim_set_observer(mesh->sim, observe, mesh);
 }
 
@@ -330,5 +332,5 @@ const char *replication_mesh_unrest(struct replication_mesh *mesh)
         difference = replication_watch_difference(mesh->watch, partition);
         if (difference != NULL) return difference;
     }
-    return NULL;
+    return mesh->has_rot ? replication_rot_remains(mesh) : NULL;
 }

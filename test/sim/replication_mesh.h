@@ -22,6 +22,7 @@ struct replication_mesh {
     struct replication_topic topics[REPLICATION_TOPICS_MAX];
     uint32_t topic_count;
     bool has_losses; /* disks may be lost: every topic is to survive that of one */
+    bool has_rot; /* replication_rot.h */
     bool is_healed;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "segment/healing.h"
 #include "sim/replication_internal.h"
 #include "sim/sim_sometimes.h"
 
@@ -80,7 +81,13 @@ void replication_replica_positions(const struct replication_replica *replica, st
 {
     const struct plog *plog = replica->plog;
 
+    struct plog_damage damage;
+
     *ret_positions = (struct partition_positions){plog_start_offset(plog), plog_end_offset(plog), plog_written_offset(plog), plog_durable_offset(plog)};
+    if (replica_leads(&replica->replica) || !plog_find_damage(plog, 0, &damage)) return;
+    if (damage.from < ret_positions->start) damage.from = ret_positions->start; /* as cmd/broker/runtime/partitions.c */
+    if (ret_positions->written > damage.from) ret_positions->written = damage.from;
+    if (ret_positions->durable > damage.from) ret_positions->durable = damage.from;
 }
 
 uint64_t replication_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch)
@@ -320,6 +327,8 @@ static void turn(void *user)
     replica_board_tick(&process->board, process->now_ms);
     run_redo(process);
     run_board(process);
+    replication_heal_run(process);
+    run_board(process);
     replication_streams_run(process); /* afterwards: who changes its epoch leaves a stream and comes back to it */
     run_board(process);
     if (process->guest != NULL) process->config->guest->turn(process->guest);
@@ -350,6 +359,7 @@ static uint64_t find_due_us(struct replication_process *process)
 
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
+    if (replication_heal_due_ms(process) < due_ms) due_ms = replication_heal_due_ms(process);
     if (process->guest != NULL && process->config->guest->due_ms(process->guest) < due_ms) due_ms = process->config->guest->due_ms(process->guest);
     if (!process->is_reporting && !list_is_empty(&process->reports_told) && process->reports_again_ms < due_ms) due_ms = process->reports_again_ms;
     if (process->has_appended) due_ms = process->now_ms; /* since the store's turn */
@@ -381,6 +391,7 @@ static void on_plog_change(void *user, struct plog *plog)
     if (replica == NULL || replica->plog == NULL) return;
     replication_replica_positions(replica, &positions);
     replica_set_positions(&replica->replica, &positions);
+    replication_heal_look(replica);
     REPLICATION_GUEST(replica->process, stirred, replica);
 }
 
@@ -391,6 +402,7 @@ static void stop(void *user)
     if (process->guest != NULL) process->config->guest->stop(process->guest);
     process->guest = NULL;
     replication_streams_free(process);
+    replication_heal_free(process);
     list_for_each_safe(node, &process->replicas)
     {
         struct replication_replica *replica = container_of(node, struct replication_replica, link);
@@ -437,6 +449,7 @@ static int start(void *context, struct metadata_process *metadata, void **ret_te
     list_init(&process->reports_told);
     process->reports_again_ms = UINT64_MAX;
     replication_streams_init(process);
+    replication_heal_init(process);
     err = replication_store_open(&process->store, process->host, &process->config->store, on_plog_change, process);
     if (err != 0) {
         stop(process);
@@ -461,7 +474,8 @@ static void published(void *user, const struct image *image)
 static void answered(void *user, const struct node_output *answer)
 {
     set_clock(user);
-    if ((answer->cookie & REPLICATION_REPORT_COOKIE) != 0) replication_reports_answered(user, answer);
+    if ((answer->cookie & REPLICATION_LOST_COOKIE) != 0) replication_heal_answered(user, answer);
+    else if ((answer->cookie & REPLICATION_REPORT_COOKIE) != 0) replication_reports_answered(user, answer);
     else replication_alters_answered(user, answer);
 }
 

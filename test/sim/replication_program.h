@@ -11,6 +11,24 @@
 
 struct replication_process;
 
+enum replication_lost {
+    REPLICATION_LOST_UNTOLD,
+    REPLICATION_LOST_ALONE, /* no other complete replica is known */
+    REPLICATION_LOST_TOLD,
+};
+
+/* What is known of a damaged log (replication_heal.c). */
+struct replication_damage {
+    struct list_node link; /* in the process's heal.damaged, while is_known */
+    bool is_known;
+    bool is_busy; /* a fetch or a repair is under way */
+    enum replication_lost lost;
+    uint64_t tell_ms, found_ms, next_ms;
+    uint32_t told_epoch;
+    uint64_t checked_from; /* where what is sound was taken back already; UINT64_MAX: nowhere */
+    uint32_t source, failures, misfits, told_count;
+};
+
 /* One partition's log and replica in one process. */
 struct replication_replica {
     struct list_node link; /* in the process's table; stays until the process ends */
@@ -27,6 +45,7 @@ struct replication_replica {
     struct list_node redo_link, alter_link, acks_link, report_link;
     struct replication_ack *acks; /* owned */
     uint32_t ack_count, ack_capacity;
+    struct replication_damage damage;
     void *watched; /* the observer's */
 };
 
@@ -68,10 +87,17 @@ struct replication_guest {
     uint64_t (*due_ms)(void *guest);                                     /* of the host's clock; UINT64_MAX: it wants no turn */
 };
 
+/* Mistakes that a driver could make. */
+enum replication_driver_defect {
+    REPLICATION_DRIVER_NEVER_MENDS = 1,   /* L7: damage is told, and stays */
+    REPLICATION_DRIVER_GIVES_UP_LATE = 2, /* L8: what is damaged and not committed is cut away when it is the turn of the next piece: its replica is counted on again before */
+};
+
 /* What hosts are told before they start; belongs to the world. */
 struct replication_config {
     struct replication_store_options store;
     uint32_t replica_defects; /* 1 << each of partition/switches.h */
+    uint32_t driver_defects;  /* 1 << each of enum replication_driver_defect */
     uint64_t alter_timeout_us;
     uint32_t lag_max_ms;
     uint32_t segment_bytes; /* smaller than a topic may want them; 0: as it wants */

@@ -86,6 +86,7 @@ static void forget(struct replication_replica *replica)
     list_remove(&replica->redo_link);
     list_remove(&replica->alter_link);
     list_remove(&replica->report_link);
+    if (replica->damage.is_known) replication_heal_forget(replica);
     replica_deinit(&replica->replica);
     replica->plog = NULL;
     plog_delete(plog);

@@ -41,7 +41,9 @@ int replication_store_open(struct replication_store *store, struct sim_host *hos
                                 .memory_bytes_max = options->memory_bytes_max,
                                 .journal_bytes_max = options->journal_bytes_max,
                                 .journal_file_bytes = options->journal_file_bytes,
-                                .chunk_bytes = options->chunk_bytes};
+                                .chunk_bytes = options->chunk_bytes,
+                                .scrub_first_ms = options->scrub_first_ms,
+                                .scrub_rest_ms = options->scrub_rest_ms};
     int err;
 
     *store = (struct replication_store){.host = host, .options = options};

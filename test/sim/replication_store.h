@@ -13,6 +13,7 @@ struct replication_store_options {
     uint64_t disk_min_us, disk_mean_us; /* how long a job takes */
     uint64_t memory_bytes_max, journal_bytes_max;
     uint32_t journal_file_bytes, chunk_bytes;
+    uint64_t scrub_first_ms, scrub_rest_ms; /* 0: the store's own */
 };
 void replication_store_options_init(struct replication_store_options *options);
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "replication/partition/sink.h"
 #include "replication/partition/source.h"
+#include "segment/healing.h"
 #include "sim/replication_internal.h"
 #include "sim/sim_frame.h"
 #include "sim/sim_sometimes.h"
@@ -284,7 +285,7 @@ static void complained(void *user, struct replica *replica, int32_t node_id, enu
 {
     struct replication_process *process = user;
 
-    (void)replica;
+    if (reason == STREAM_REASON_DAMAGED) plog_suspect(replication_of(replica)->plog, replica_position_of(replica, node_id));
     sim_trace(sim_host_sim(process->host), process->host, "broker %d gave a partition up: %s", node_id, stream_reason_text(reason));
 }
 
@@ -371,6 +372,11 @@ static bool lead_receive(struct lead *lead, uint32_t type, struct slice payload)
 {
     int err;
 
+    if (type == REPLICATION_FRAME_HEAL && !lead->is_greeted) {
+        replication_heal_serve(lead->process, payload, &lead->pipe.out);
+        pipe_flush(lead->process, &lead->pipe);
+        return true;
+    }
     if (!lead->is_greeted) return type == FRAME_HELLO && take_hello(lead, payload);
     if (type != FRAME_PACKET) return type == FRAME_ALIVE;
     err = source_receive(&lead->source, payload);
@@ -464,7 +470,7 @@ static struct lead *lead_of(struct replication_process *process, uint64_t stream
 
 bool replication_streams_owns(void *tenant, uint64_t stream)
 {
-    return follow_of(tenant, stream) != NULL || lead_of(tenant, stream) != NULL;
+    return follow_of(tenant, stream) != NULL || lead_of(tenant, stream) != NULL || replication_heal_owns(tenant, stream);
 }
 
 void replication_streams_arrived(void *tenant, uint64_t stream, struct slice first)
@@ -486,6 +492,7 @@ void replication_streams_opened(void *tenant, uint64_t stream)
     struct follow *follow = follow_of(tenant, stream);
 
     if (follow != NULL) follow_opened(follow);
+    else if (replication_heal_owns(tenant, stream)) replication_heal_opened(tenant);
 }
 
 void replication_streams_bytes(void *tenant, uint64_t stream, struct slice bytes)
@@ -499,6 +506,8 @@ void replication_streams_bytes(void *tenant, uint64_t stream, struct slice bytes
     } else if (lead != NULL) {
         MESH_ASSERT(buffer_append(&lead->pipe.in, bytes.data, bytes.size) == 0);
         lead_read(lead);
+    } else if (replication_heal_owns(tenant, stream)) {
+        replication_heal_bytes(tenant, bytes);
     }
 }
 
@@ -509,6 +518,7 @@ void replication_streams_writable(void *tenant, uint64_t stream)
 
     if (follow != NULL) pipe_flush(tenant, &follow->pipe);
     if (lead != NULL) pipe_flush(tenant, &lead->pipe);
+    if (replication_heal_owns(tenant, stream)) replication_heal_writable(tenant);
 }
 
 void replication_streams_closed(void *tenant, uint64_t stream)
@@ -518,6 +528,7 @@ void replication_streams_closed(void *tenant, uint64_t stream)
 
     if (follow != NULL) follow_ended(follow, false);
     if (lead != NULL) lead_free(lead);
+    if (replication_heal_owns(tenant, stream)) replication_heal_closed(tenant);
 }
 
 void replication_streams_init(struct replication_process *process)

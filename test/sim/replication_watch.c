@@ -114,6 +114,7 @@ static struct watch_partition *partition_get(struct replication_watch *watch, co
     partition->number = replica->number;
     partition->is_gone = partition->is_excused = partition->is_given_up = false;
     partition->reset_epoch = 0;
+    partition->rotten = 0;
     partition->told_epoch = UINT32_MAX;
     log_reset(&partition->truth);
     for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX; h++)
@@ -237,7 +238,7 @@ static void check_member(struct replication_watch *watch, struct watch_partition
     uint32_t host;
     const struct watch_log *log = living(watch, partition, node_id, &host);
 
-    if (log == NULL) return;
+    if (log == NULL || watch_is_rotten(partition, host)) return; /* it may not know yet, nor the coordinator */
     if (lacks(leader, log->replica))
         sim_fail(watch->sim, "S5 who may be elected holds what is committed", "p%u: h%u has %llu, and not all durably, of %llu that h%u commits in epoch %d",
                  place(watch, partition), host, (ull)log->end, (ull)high_watermark, host_of(leader), leader->replica.partition.leader_epoch);
@@ -340,6 +341,13 @@ static bool is_kept(const struct replication_watch *watch, const struct replicat
     return topic != NULL && image_topic_partition(topic, replica->number, &facts) && index_of(&facts, replica) != UINT32_MAX;
 }
 
+static void cut_log(struct watch_log *log, uint64_t offset)
+{
+    log->count = log_index(log, offset);
+    if (log->count > 0) log->end = log->batches[log->count - 1].base + log->batches[log->count - 1].count;
+    else log->end = offset;
+}
+
 /* What is in the log now, read from the disk. */
 static void read_log(struct replication_watch *watch, struct replication_replica *replica, struct watch_log *log)
 {
@@ -383,7 +391,8 @@ void replication_watch_opened(struct replication_watch *watch, struct replicatio
     known_end = log->end;
     log->is_open = true;
     log->replica = replica;
-    read_log(watch, replica, log);
+    if (watch_is_rotten(partition, host_of(replica))) cut_log(log, plog_end_offset(replica->plog));
+    else read_log(watch, replica, log);
     log->seen = replica->replica.partition.high_watermark;
     if (replica->replica.partition.config.is_async && log->end < known_end) {
         SIM_SOMETIMES("a log of an async topic lost what was not synced");
@@ -409,7 +418,9 @@ void replication_watch_cutting(struct replication_watch *watch, struct replicati
 {
     struct watch_log *log = log_of(replica);
 
-    if (partition_of(replica)->is_excused && cut->offset < log->seen) log->seen = cut->offset;
+    bool is_excused = partition_of(replica)->is_excused || watch_is_rotten(partition_of(replica), host_of(replica)); /* what does not fit comes anew */
+
+    if (is_excused && cut->offset < log->seen) log->seen = cut->offset;
     else if (cut->is_committed || (!cut->is_reset && cut->offset < log->seen))
         sim_fail(watch->sim, "S3 nothing that was committed is cut", "p%u: h%u is to cut at %llu; %llu is committed there", place(watch, partition_of(replica)),
                  host_of(replica), (ull)cut->offset, (ull)log->seen);
@@ -417,9 +428,8 @@ void replication_watch_cutting(struct replication_watch *watch, struct replicati
     SIM_SOMETIMES_IF(cut->is_reset, "a follower began anew where its leader's log begins");
     watch->cuts++;
     watch->resets += cut->is_reset;
-    log->count = cut->is_reset ? 0 : log_index(log, cut->offset);
-    if (log->count > 0) log->end = log->batches[log->count - 1].base + log->batches[log->count - 1].count;
-    else log->end = cut->offset;
+    if (cut->is_reset) log->count = 0;
+    cut_log(log, cut->offset);
 }
 
 void replication_watch_leads(struct replication_watch *watch, struct replication_replica *replica)
@@ -541,11 +551,13 @@ uint64_t replication_watch_read(struct replication_watch *watch, struct watch_pa
 
         if (record_batch_parse_header(slice_of(batches.data + at, batches.size - at), &header) != 0 || header.size > batches.size - at ||
             record_batch_verify(slice_of(batches.data + at, header.size), &header) != 0) {
+            if (watch_is_rotten(partition, host)) return offset; /* it refuses them, and asks again later */
             sim_fail(watch->sim, "S16 nothing corrupt is served", "p%u: h%u serves damaged bytes at %llu", place(watch, partition), host, (ull)offset);
             return offset;
         }
         batch = batch_of(&header);
         known = watch_log_find(&partition->truth, batch.base);
+        if (known != NULL && watch_is_rotten(partition, host)) batch.epoch = known->epoch; /* no sum covers it; readers do not look at it */
         if (partition->is_excused) {
             offset = batch.base + batch.count;
             continue;

@@ -44,6 +44,7 @@ struct watch_partition {
     uint8_t leader_of[REPLICATION_EPOCHS_MAX]; /* host + 1 */
     bool is_gone;                              /* its topic was deleted */
     bool is_excused;                           /* flush=async: a machine lost what it had acknowledged and not synced; that much may be missing */
+    uint8_t rotten;                            /* host + 1 whose files were damaged (replication_rot.h); 0: nobody's */
     bool is_given_up;                          /* an operator said that its losses are to be accepted */
     uint32_t reset_epoch;                      /* losses that the metadata admit */
     uint32_t told_epoch;                       /* partition epoch that the trace has */
@@ -58,6 +59,12 @@ struct replication_watch {
     struct buffer scratch;
     uint64_t appended, committed, elections, cuts, resets;
 };
+
+/* What is on its disk is not all that it wrote: it is known by what it appended, and not by what it holds. */
+static inline bool watch_is_rotten(const struct watch_partition *partition, uint32_t host)
+{
+    return partition->rotten == host + 1;
+}
 
 struct replication_watch *replication_watch_new(void);
 void replication_watch_free(struct replication_watch *watch); /* accepts NULL */

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "sim/replication_operator.h"
+#include "sim/replication_rot.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdio.h>
@@ -25,14 +26,21 @@ struct world {
     uint64_t produce_mean_us, consume_mean_us;
     uint64_t move_mean_us, delete_mean_us, recover_mean_us; /* the operator's; 0: never */
     bool is_rash;
+    bool is_rotting;      /* the world "replication-rot" */
+    uint64_t rot_mean_us;
     uint64_t acknowledged_before[REPLICATION_PARTITIONS_MAX]; /* healing */
 };
 
-static uint32_t replica_defects;
+static uint32_t replica_defects, driver_defects;
 
 void replication_world_set_defects(uint32_t replica)
 {
     replica_defects = replica;
+}
+
+void replication_world_set_driver_defects(uint32_t driver)
+{
+    driver_defects = driver;
 }
 
 static void *make(void)
@@ -40,6 +48,14 @@ static void *make(void)
     struct world *world = calloc(1, sizeof(*world));
 
     MESH_ASSERT(world != NULL);
+    return world;
+}
+
+static void *make_rotting(void)
+{
+    struct world *world = make();
+
+    world->is_rotting = true;
     return world;
 }
 
@@ -125,8 +141,18 @@ static void recover(void *user, uint64_t argument)
     again(world, is_healed(world) ? SIM_SECOND : world->recover_mean_us, recover, argument);
 }
 
+static void rot(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    if (is_healed(world)) return;
+    replication_rot_strike(&world->mesh, workload(world));
+    again(world, world->rot_mean_us, rot, argument);
+}
+
 static void start_operator(struct world *world)
 {
+    if (world->is_rotting) again(world, 3 * SIM_SECOND + world->rot_mean_us, rot, 0);
     if (world->move_mean_us > 0) again(world, 3 * SIM_SECOND + world->move_mean_us, move, 0);
     if (world->delete_mean_us > 0) again(world, 3 * SIM_SECOND + world->delete_mean_us, delete_topic, 0);
     if (world->recover_mean_us > 0) again(world, 3 * SIM_SECOND + world->recover_mean_us, recover, 0);
@@ -270,7 +296,7 @@ static void draw_topics(struct world *world, struct random *random)
 {
     struct replication_mesh *mesh = &world->mesh;
     uint32_t hosts = sim_host_count(world->sim), left = PARTITIONS;
-    bool has_modes = random_below(random, 2) != 0;
+    bool has_modes = random_below(random, 2) != 0 && !world->is_rotting;
 
     mesh->has_losses = (world->disk_faults & (1u << METADATA_FAULT_WIPE | 1u << METADATA_FAULT_FLIP)) != 0;
     while (left > 0 && mesh->topic_count < REPLICATION_TOPICS_MAX) {
@@ -303,6 +329,7 @@ static void draw_options(struct world *world, struct random *random)
         mesh->config.retention_bytes = random_below(random, 2) == 0 ? -1 : (int64_t)mesh->config.segment_bytes * (int64_t)(1 + random_below(random, 3));
     }
     mesh->config.replica_defects = replica_defects;
+    mesh->config.driver_defects = driver_defects;
     mesh->clients.lost_ppm = random_below(random, 2) == 0 ? 0 : (uint32_t)random_below(random, 50000);
     mesh->clients.acks_ppm[0] = random_below(random, 3) == 0 ? 100000 : 0;
     mesh->clients.acks_ppm[1] = random_below(random, 2) == 0 ? 200000 : 0;
@@ -318,6 +345,18 @@ static void draw_operator(struct world *world, struct random *random)
     world->delete_mean_us = random_below(random, 3) > 0 ? 0 : (4 * SIM_SECOND) << random_below(random, 3);
     world->recover_mean_us = random_below(random, 2) == 0 ? 0 : (2 * SIM_SECOND) << random_below(random, 3);
     world->is_rash = random_below(random, 4) == 0;
+}
+
+/* Damage that is not found yet is as good as a lost disk: one thing at a time. Who moves replicas away may move the last good copy, who accepts
+ * losses gets them; modes that lose or that choose by majority have rules of their own for what may be damaged. */
+static void draw_rot(struct world *world, struct random *random)
+{
+    world->rot_mean_us = (SIM_SECOND / 8) << random_below(random, 5);
+    world->move_mean_us = 0;
+    world->is_rash = false;
+    world->mesh.has_rot = true;
+    world->mesh.config.store.scrub_first_ms = 500 + random_below(random, 4000);
+    world->mesh.config.store.scrub_rest_ms = 500 + random_below(random, 4000);
 }
 
 static void start_host(void *user, uint64_t argument)
@@ -341,8 +380,10 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     producers = 2 + (uint32_t)random_below(&random, REPLICATION_PRODUCERS_MAX - 1);
     replication_mesh_reset(&world->mesh, count, producers);
     draw_options(world, &random);
+    if (world->is_rotting) world->disk_faults &= ~(1u << METADATA_FAULT_WIPE | 1u << METADATA_FAULT_FLIP);
     draw_topics(world, &random);
     draw_operator(world, &random);
+    if (world->is_rotting) draw_rot(world, &random);
     for (uint32_t i = 0; i < count; i++) {
         int64_t wall_offset_us = (int64_t)random_below(&random, SIM_SECOND);
 
@@ -364,7 +405,10 @@ static void end(void *user)
     SIM_SOMETIMES_IF(world->mesh.watch->elections > 100, "there were more than a hundred elections");
 }
 
-static const char *const files[] = {"replication_", NULL};
+/* States of damage and healing are of the world that has them. */
+static const char *const files[] = {"replication_a",  "replication_c", "replication_mesh", "replication_o", "replication_p", "replication_reports",
+                                    "replication_roles", "replication_s", "replication_w",    NULL};
+static const char *const rot_files[] = {"replication_heal", "replication_rot", NULL};
 
 /* Disks are the world's own; frontiers are smaller than any MTU. */
 #define KINDS (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
@@ -379,3 +423,14 @@ const struct sim_world replication_world = {.name = "replication",
                                             .fault = apply_fault,
                                             .healed = healed,
                                             .end = end};
+
+const struct sim_world replication_rot_world = {.name = "replication-rot",
+                                                .about = "the same, and bits of segment files flip at rest: found, refused, and mended from others",
+                                                .files = rot_files,
+                                                .limits = {3, 6, 20 * SIM_SECOND, 60 * SIM_SECOND, KINDS, true, true},
+                                                .make = make_rotting,
+                                                .free = free_world,
+                                                .begin = begin,
+                                                .fault = apply_fault,
+                                                .healed = healed,
+                                                .end = end};

@@ -2,6 +2,7 @@
  * when a defect is brought back. A test that cannot fail proves nothing. (Rule by rule: test_replica_switches.) */
 #include "replication/coordinator/switches.h"
 #include "replication/partition/switches.h"
+#include "sim/replication_program.h"
 #include "sim/replication_world.h"
 #include "sim/sim_world.h"
 #include "support/run_suite.h"
@@ -12,6 +13,7 @@
 
 #define REPLICA(which)     (UINT32_C(1) << REPLICA_DEFECT_##which)
 #define COORDINATOR(which) (UINT32_C(1) << COORDINATOR_DEFECT_##which)
+#define DRIVER(which)      (UINT32_C(1) << REPLICATION_DRIVER_##which)
 
 /* Defects that some seed of the world notices: the one named here, or another one of 1..SEEDS. */
 static const struct {
@@ -19,23 +21,35 @@ static const struct {
     uint32_t replica, coordinator; /* 1 << each of partition/switches.h, of coordinator/switches.h */
     const char *invariant;         /* how its name begins */
     uint64_t seed;
+    uint32_t driver; /* 1 << each of enum replication_driver_defect */
+    bool has_rot;    /* a seed of the world "replication-rot" */
 } noticed[] = {
-    {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 10},
-    {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 17},
-    {"4.2-6 proposed not counted", REPLICA(PROPOSED_NOT_COUNTED), 0, "S", 11},
-    {"4.2-9 no ELR", 0, COORDINATOR(NO_ELR), "", 7},
-    {"4.2-11 adopts before it cuts", REPLICA(ADOPTS_BEFORE_CUT), 0, "S", 2},
-    {"4.2-15 shrinks alone", REPLICA(SHRINKS_ALONE), 0, "S", 3},
-    {"4.2-19 idle is not repaired", REPLICA(IDLE_NOT_REPAIRED), 0, "L", 2},
-    {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3},
-    {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9},
+    {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 10, 0, false},
+    {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 17, 0, false},
+    {"4.2-6 proposed not counted", REPLICA(PROPOSED_NOT_COUNTED), 0, "S", 11, 0, false},
+    {"4.2-9 no ELR", 0, COORDINATOR(NO_ELR), "", 7, 0, false},
+    {"4.2-11 adopts before it cuts", REPLICA(ADOPTS_BEFORE_CUT), 0, "S", 2, 0, false},
+    {"4.2-15 shrinks alone", REPLICA(SHRINKS_ALONE), 0, "S", 3, 0, false},
+    {"4.2-19 idle is not repaired", REPLICA(IDLE_NOT_REPAIRED), 0, "L", 2, 0, false},
+    {"4.2-21 damage changes nothing", 0, COORDINATOR(LOSS_IGNORED), "L", 2, 0, true},
+    {"4.2-32 damage stays", 0, 0, "L", 1, DRIVER(NEVER_MENDS), true},
+    {"4.2-32 damage is given up late", 0, 0, "L8", 3, DRIVER(GIVES_UP_LATE), true},
+    {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3, 0, false},
+    {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9, 0, false},
 };
 #define SEEDS   100
 #define NOTICED (sizeof(noticed) / sizeof(noticed[0]))
 
-static bool notices(struct sim_runner *runner, struct sim_plan *plan, uint64_t seed, const char *invariant, struct sim_result *ret_result)
+static const struct sim_world *world_of(size_t which)
 {
-    sim_plan_draw(plan, seed, &replication_world.limits);
+    return noticed[which].has_rot ? &replication_rot_world : &replication_world;
+}
+
+static bool notices(struct sim_runner *runner, struct sim_plan *plan, uint64_t seed, size_t which, struct sim_result *ret_result)
+{
+    const char *invariant = noticed[which].invariant;
+
+    sim_plan_draw(plan, seed, &world_of(which)->limits);
     sim_runner_run(runner, plan, ret_result);
     return ret_result->failure != NULL && strncmp(ret_result->failure, invariant, strlen(invariant)) == 0;
 }
@@ -50,14 +64,16 @@ static uint64_t find_seed(size_t which, struct sim_result *ret_result)
 
     ck_assert_ptr_nonnull(plan);
     replication_world_set_defects(noticed[which].replica);
+    replication_world_set_driver_defects(noticed[which].driver);
     coordinator_defects = noticed[which].coordinator;
-    runner = sim_runner_new(&replication_world);
-    is_noticed = seed != 0 && notices(runner, plan, seed, noticed[which].invariant, ret_result);
+    runner = sim_runner_new(world_of(which));
+    is_noticed = seed != 0 && notices(runner, plan, seed, which, ret_result);
     for (uint64_t other = 1; !is_noticed && other <= most; other++) {
-        is_noticed = notices(runner, plan, other, noticed[which].invariant, ret_result);
+        is_noticed = notices(runner, plan, other, which, ret_result);
         seed = other;
     }
     replication_world_set_defects(0);
+    replication_world_set_driver_defects(0);
     coordinator_defects = 0;
     sim_runner_free(runner);
     free(plan);

@@ -262,7 +262,10 @@ static void tell_mended(struct damaged *damaged)
 
 /* What is not committed comes over the ordinary stream, once it is cut away; and so does what pieces did not fit. Only of a replica on which nobody
  * counts: one that is cut may have acknowledged more than it has left. And only when the leader has said what is committed: what was
- * kept of that over a restart is old. */
+ * kept of that over a restart is old.
+ *
+ * At once then, whatever else waits: where the damage begins at the high watermark the replica has all that is committed, and its leader takes it
+ * into the ISR again as it is. There it would hold the high watermark back, and nobody has a committed piece for it. */
 static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
 {
     struct replica *replica = &damaged->partition->replica;
@@ -278,6 +281,12 @@ static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
     return true;
 }
 
+/* The log's own job is under way, and ends by itself; a piece that comes too late fits nowhere. */
+static bool is_repairing(const struct damaged *damaged)
+{
+    return damaged->is_busy && damaged->fetch == NULL;
+}
+
 static void step(struct damaged *damaged)
 {
     struct shard_partition *partition = damaged->partition;
@@ -291,6 +300,7 @@ static void step(struct damaged *damaged)
     }
     damaged->known_count = plog_damage_count(partition->plog);
     lost_look_again(damaged); /* before anything is cut because nobody counts on it */
+    if (!is_repairing(damaged) && plog_error(partition->plog) == 0 && gives_up(damaged, &range)) return;
     if (damaged->is_busy || damaged->next_ms > damaged->shard->now_ms || damaged->shard->replicas.healing.busy >= BUSY_MAX) return;
     if (plog_error(partition->plog) != 0) { /* it takes nothing any more: what is fetched would be in vain */
         later(damaged, RETRY_MAX_MS);
@@ -300,7 +310,6 @@ static void step(struct damaged *damaged)
         later(damaged, RETRY_MIN_MS);
         return;
     }
-    if (gives_up(damaged, &range)) return;
     damaged->is_busy = true;
     damaged->shard->replicas.healing.busy++;
     if (damaged->checked_from != range.from) {

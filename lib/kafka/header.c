@@ -1,48 +1,19 @@
 /* kafka/header.c - see header.h. */
 #include "kafka/header.h"
 
-#include "base/bytes.h"
-#include "base/error.h"
 #include "kafka/messages.h"
+#include "kafka/reader.h"
 
-/* Tags of a header that we know nothing of. */
-static int skip_tags(struct slice bytes, size_t *ret_size)
-{
-    const uint8_t *at = bytes.data, *end = bytes.data + bytes.size;
-    int64_t last_tag = -1;
-    uint64_t count, tag, size;
-
-    at = varint_decode(at, end, &count);
-    if (at == NULL || count > KAFKA_TAG_COUNT_MAX) return MESH_EPROTO;
-    while (count-- > 0) {
-        at = varint_decode(at, end, &tag);
-        if (at == NULL || tag > UINT32_MAX || (int64_t)tag <= last_tag) return MESH_EPROTO;
-        last_tag = (int64_t)tag;
-        at = varint_decode(at, end, &size);
-        if (at == NULL || size > (size_t)(end - at)) return MESH_EPROTO;
-        at += size;
-    }
-    *ret_size = (size_t)(at - bytes.data);
-    return 0;
-}
-
-/* client_id and tags, behind the fixed part. */
+/* client_id, which is never compact, and tags; behind the fixed part. */
 static int decode_rest(struct slice bytes, bool is_flexible, struct kafka_request_header *header)
 {
-    size_t used = 2, tags = 0;
-    int16_t length;
-    int err = 0;
+    struct kafka_reader reader = kafka_reader_of(bytes, false);
+    int err = kafka_read_slice(&reader, true, true, &header->client_id);
 
-    if (bytes.size < used) return MESH_EPROTO;
-    length = (int16_t)be_load16(bytes.data);
-    if (length < -1 || (length > 0 && (size_t)length > bytes.size - used)) return MESH_EPROTO;
-    header->client_id = length < 0 ? slice_of(NULL, 0) : slice_of(bytes.data + used, (size_t)length);
-    used += header->client_id.size;
-    if (is_flexible) err = skip_tags(slice_of(bytes.data + used, bytes.size - used), &tags);
-    if (err != 0) return err;
-    used += tags;
-    header->message = slice_of(bytes.data + used, bytes.size - used);
-    return 0;
+    reader.is_flexible = is_flexible;
+    if (err == 0) err = kafka_skip_tags(&reader);
+    header->message = slice_of(reader.at, kafka_bytes_left(&reader));
+    return err;
 }
 
 int kafka_request_header_decode(struct slice request, struct kafka_request_header *ret_header)

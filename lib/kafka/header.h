@@ -22,7 +22,7 @@ struct kafka_request_header {
     struct slice message; /* what follows the header */
 };
 
-/* Reads a request behind its size. Errors: MESH_EPROTO (malformed; nothing is written), MESH_EUNSUPPORTED (key or version is not in the
+/* Reads a request behind its size. Errors: MESH_EPROTO, MESH_ETOOLARGE (malformed; nothing is written), MESH_EUNSUPPORTED (key or version is not in the
  * schema: key, version and correlation_id are written, api is NULL for an unknown key, the rest is not). */
 int kafka_request_header_decode(struct slice request, struct kafka_request_header *ret_header);
 

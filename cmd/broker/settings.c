@@ -77,6 +77,9 @@ static const struct setting setting_table[] = {
     {{"groups.cache.bytes.max", "bytes", 0, TIB, 256 * MIB,
       "Memory for committed offsets of consumer groups that are not replicated here; beyond, others are asked."},
      FIELD(groups_cache_bytes_max)},
+    {{"kafka.topics.create", "count", 0, 1, 1,
+      "1: a topic that a client of Kafka's protocol names and that is not there is made, with the mesh's defaults; 0: it is not."},
+     FIELD(kafka_create_topics)},
     {{"topic.partitions", "count", 1, 100000, 1, "Partitions of a topic created without a number."},
      FIELD(topic_partitions)},
 };

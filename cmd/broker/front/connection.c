@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/front/accept.h"
+#include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/native/native.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/runtime/shard.h"
@@ -88,6 +89,7 @@ static void connection_cancel_requests(struct connection *connection)
 {
     uint32_t entry_count;
 
+    kafka_close(connection);
     native_produce_abandon(connection->produce_call);
     connection->produce_call = NULL;
     connection->produced_entries = 0;
@@ -158,7 +160,8 @@ bool connection_is_over_limit(const struct connection *connection)
     const struct settings *settings = &connection->shard->broker->settings;
 
     return connection->out.bytes + connection->out.struct_bytes > settings->connection_memory_bytes_max ||
-           connection->pending >= settings->connection_requests_max || connection->heavy >= CONNECTION_HEAVY_MAX;
+           connection->pending >= settings->connection_requests_max || connection->heavy >= CONNECTION_HEAVY_MAX ||
+           kafka_is_busy(connection);
 }
 
 void connection_begin(struct connection *connection, uint32_t weight)

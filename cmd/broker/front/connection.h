@@ -1,7 +1,8 @@
 /* broker/front/connection.h - one client connection on its shard.
  *
  *   SNIFF --native magic--> HELLO --hello--> OPEN --malformed frame--> CLOSING (flush, then close)
- *     '--http verb--> handed to the control loop        '--hello for another shard--> moved, OPEN there
+ *     |--http verb--> handed to the control loop        '--hello for another shard--> moved, OPEN there
+ *     '--anything else: Kafka--> OPEN
  *
  * An idle connection is this struct and a descriptor: no buffer, no timer. A connection whose answers are not read, or
  * that has too many requests unanswered, is not read from. A closed connection stays in memory until the requests under
@@ -23,6 +24,7 @@
 struct shard;
 struct pool_buffer;
 struct produce_call;
+struct kafka_session;
 
 enum connection_state {
     CONNECTION_SNIFF,   /* nothing known */
@@ -51,6 +53,7 @@ struct connection {
     struct output out;
     uint64_t stall_since_ms;
     uint64_t wait_since_ms; /* without progress for lack of memory, else 0 */
+    struct kafka_session *kafka; /* of one that speaks Kafka's protocol; kafka/kafka.h. Its fetches are listed there */
     struct produce_call *produce_call; /* a produce request that waits for memory in the middle, */
     uint32_t produced_entries;         /* and how many of its entries are submitted */
     uint32_t in_need;     /* bytes of the frame at the start of `in`, once known, else 0 */

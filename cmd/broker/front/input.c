@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/front/handover.h"
+#include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/sniff.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -109,7 +110,7 @@ static void input_refuse_door(struct connection *connection, const char *what)
     connection_close(connection);
 }
 
-/* Decides the door: the state is then HELLO, still SNIFF (more bytes are needed) or CLOSED. */
+/* Decides the door: the state is then HELLO, OPEN (Kafka), still SNIFF (more bytes are needed) or CLOSED. */
 static void input_sniff(struct connection *connection)
 {
     switch (sniff(input_bytes(connection))) {
@@ -122,8 +123,7 @@ static void input_sniff(struct connection *connection)
         input_refuse_door(connection, "closed a connection that speaks TLS: this broker has no TLS door");
         break;
     case SNIFF_KAFKA:
-        input_refuse_door(connection, "closed a connection that speaks neither the native protocol nor HTTP: this "
-                                      "broker has no Kafka door");
+        if (kafka_open(connection) != 0) connection_close(connection);
         break;
     }
 }
@@ -145,10 +145,13 @@ static enum input_verdict input_serve(struct connection *connection)
 
     if (connection->state == CONNECTION_SNIFF) {
         input_sniff(connection);
-        if (connection->state != CONNECTION_HELLO)
+        if (connection->state != CONNECTION_HELLO && connection->state != CONNECTION_OPEN)
             return connection->state == CONNECTION_SNIFF ? INPUT_MORE : INPUT_STOP;
     }
-    serve = connection_serve_native(connection, in->data + in->start, in->end - in->start, &used, &need);
+    if (connection->kafka != NULL)
+        serve = connection_serve_kafka(connection, in->data + in->start, in->end - in->start, &used, &need);
+    else
+        serve = connection_serve_native(connection, in->data + in->start, in->end - in->start, &used, &need);
     if (serve == SERVE_GONE) return INPUT_STOP;
     in->start += (uint32_t)used;
     if (used > 0) {

@@ -1,0 +1,192 @@
+/* broker/front/kafka/admin.c - CREATE_TOPICS, DELETE_TOPICS: orders for the control loop, and what became of them. */
+#include "cmd/broker/front/kafka/errors.h"
+#include "cmd/broker/front/kafka/job.h"
+#include "cmd/broker/front/kafka/topics.h"
+
+#include "base/error.h"
+#include "cmd/broker/runtime/shard.h"
+#include "kafka/messages.h"
+
+#define ADMIN_TOPICS_MAX 10000 /* of one request */
+
+struct admin_state {
+    struct kafka_topic_job job;
+    int16_t *codes; /* of each order: what was known before it was given; then it was not */
+};
+
+static struct slice text_of(const char *text)
+{
+    return text == NULL ? slice_of(NULL, 0) : slice_of_string(text);
+}
+
+/* A name with a NUL behind it; a NUL inside ends it, and the name is then judged as that. NULL: no memory. */
+static char *copy_text(struct kafka_call *call, struct slice text)
+{
+    char *copy = arena_alloc(&call->arena, text.size + 1, 1);
+
+    if (copy != NULL && text.size > 0) memcpy(copy, text.data, text.size);
+    return copy;
+}
+
+static int new_orders(struct kafka_call *call, size_t count)
+{
+    struct admin_state *state = arena_alloc(&call->arena, 1, sizeof(*state));
+
+    if (state == NULL) return MESH_ENOMEM;
+    call->state = state;
+    state->job.orders = arena_alloc(&call->arena, count, sizeof(*state->job.orders));
+    state->codes = arena_alloc(&call->arena, count, sizeof(*state->codes));
+    return state->job.orders == NULL || state->codes == NULL ? MESH_ENOMEM : 0;
+}
+
+/* Begins the job, or ends the call when it could not be prepared. */
+static enum serve start(struct kafka_call *call, int err, kafka_finish_fn *home)
+{
+    struct connection *connection = call->connection;
+    struct admin_state *state = call->state;
+
+    if (err != 0) {
+        call->finish = kafka_call_fail;
+    } else {
+        state->job.job.home = home;
+        kafka_topic_job_start(&state->job, call);
+    }
+    kafka_call_leave(call);
+    return kafka_served(connection);
+}
+
+/* ---- create ---- */
+
+static void answer_create(struct kafka_call *call)
+{
+    const struct kafka_topic_job *job = &((struct admin_state *)call->state)->job;
+    struct kafka_create_topics_response response;
+
+    kafka_init(&kafka_create_topics_response_form, &response);
+    response.topics.count = (int32_t)job->count;
+    response.topics.items = kafka_new_items(&kafka_create_topics_response_topic_form, (int32_t)job->count, &call->arena);
+    for (uint32_t i = 0; i < job->count && response.topics.items != NULL; i++) {
+        const struct kafka_topic_order *order = &job->orders[i];
+        struct kafka_create_topics_response_topic *to = &response.topics.items[i];
+
+        to->name = slice_of_string(order->name);
+        to->error_code = kafka_code_of(order->error);
+        to->error_message = text_of(order->error != 0 ? order->message : NULL);
+        to->configs.count = -1; /* not told */
+        if (order->error != 0 || order->validate_only) continue;
+        to->topic_id = order->topic_id;
+        to->num_partitions = order->partitions_made;
+        to->replication_factor = (int16_t)order->replicas_made;
+    }
+    if (response.topics.items == NULL)
+        kafka_call_fail(call);
+    else
+        kafka_call_answer(call, &response);
+}
+
+static int order_create(struct kafka_call *call, const struct kafka_create_topics_request *asked, const struct kafka_create_topics_request_topic *topic,
+                        struct kafka_topic_order *order)
+{
+    order->name = copy_text(call, topic->name);
+    order->validate_only = asked->validate_only;
+    order->partition_count = topic->num_partitions == -1 ? 0 : topic->num_partitions;
+    order->replication_factor = topic->replication_factor == -1 ? 0 : topic->replication_factor;
+    order->config_count = (size_t)topic->configs.count;
+    order->configs = arena_alloc(&call->arena, order->config_count, sizeof(*order->configs));
+    if (order->name == NULL || order->configs == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < order->config_count; i++) {
+        order->configs[i].key = copy_text(call, topic->configs.items[i].name);
+        order->configs[i].value = copy_text(call, topic->configs.items[i].value);
+        if (order->configs[i].key == NULL || order->configs[i].value == NULL) return MESH_ENOMEM;
+    }
+    if (topic->assignments.count > 0) {
+        order->error = MESH_EINVALID_REPLICATION;
+        order->message = arena_strdup(&call->arena, "places are chosen by the mesh: ask for a number of partitions and replicas, and move them "
+                                                    "afterwards where that matters");
+    } else if (topic->num_partitions == 0 || topic->num_partitions < -1) {
+        order->error = MESH_EINVALID_PARTITIONS;
+        order->message = arena_strdup(&call->arena, "a topic has at least one partition");
+    }
+    return 0;
+}
+
+enum serve kafka_serve_create_topics(const struct kafka_request *request)
+{
+    struct kafka_create_topics_request asked;
+    struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
+    int err;
+
+    if (call == NULL) return SERVE_GONE;
+    err = kafka_request_decode(request, &call->arena, &asked);
+    if (err == 0 && asked.topics.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
+    if (err == 0) err = new_orders(call, (size_t)asked.topics.count);
+    for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
+        struct kafka_topic_job *job = &((struct admin_state *)call->state)->job;
+
+        err = order_create(call, &asked, &asked.topics.items[i], &job->orders[job->count++]);
+    }
+    return start(call, err, answer_create);
+}
+
+/* ---- delete ---- */
+
+static void answer_delete(struct kafka_call *call)
+{
+    const struct admin_state *state = call->state;
+    struct kafka_delete_topics_response response;
+
+    kafka_init(&kafka_delete_topics_response_form, &response);
+    response.responses.count = (int32_t)state->job.count;
+    response.responses.items = kafka_new_items(&kafka_delete_topics_response_topic_form, response.responses.count, &call->arena);
+    for (uint32_t i = 0; i < state->job.count && response.responses.items != NULL; i++) {
+        const struct kafka_topic_order *order = &state->job.orders[i];
+        struct kafka_delete_topics_response_topic *to = &response.responses.items[i];
+
+        to->name = text_of(order->name);
+        to->topic_id = order->topic_id;
+        to->error_code = state->codes[i] != 0 ? state->codes[i] : kafka_code_of(order->error);
+        to->error_message = text_of(order->error != 0 ? order->message : NULL);
+    }
+    if (response.responses.items == NULL)
+        kafka_call_fail(call);
+    else
+        kafka_call_answer(call, &response);
+}
+
+static int order_delete(struct kafka_call *call, struct slice name, const struct uuid *topic_id)
+{
+    struct admin_state *state = call->state;
+    const struct image *image = call->connection->shard->image;
+    const struct image_topic *topic = name.data == NULL ? kafka_topic_by_id(image, topic_id) : NULL;
+    struct kafka_topic_order *order = &state->job.orders[state->job.count];
+
+    order->is_delete = true;
+    order->topic_id = *topic_id;
+    if (name.data == NULL && topic == NULL) {
+        state->codes[state->job.count] = KAFKA_CODE_UNKNOWN_TOPIC_ID;
+        order->error = MESH_EUNKNOWN_TOPIC;
+    } else {
+        order->name = copy_text(call, topic != NULL ? slice_of_string(topic->name) : name);
+        if (order->name == NULL) return MESH_ENOMEM;
+    }
+    state->job.count++;
+    return 0;
+}
+
+enum serve kafka_serve_delete_topics(const struct kafka_request *request)
+{
+    static const struct uuid none;
+    struct kafka_delete_topics_request asked;
+    struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
+    int err;
+
+    if (call == NULL) return SERVE_GONE;
+    err = kafka_request_decode(request, &call->arena, &asked);
+    if (err == 0 && (int64_t)asked.topics.count + asked.topic_names.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
+    if (err == 0) err = new_orders(call, (size_t)(asked.topics.count + asked.topic_names.count));
+    for (int32_t i = 0; err == 0 && i < asked.topics.count; i++)
+        err = order_delete(call, asked.topics.items[i].name, &asked.topics.items[i].topic_id);
+    for (int32_t i = 0; err == 0 && i < asked.topic_names.count; i++)
+        err = order_delete(call, asked.topic_names.items[i], &none);
+    return start(call, err, answer_delete);
+}

@@ -1,0 +1,30 @@
+/* broker/front/kafka/errors.h - our errors as Kafka's codes. Pure. */
+#ifndef BROKER_FRONT_KAFKA_ERRORS_H
+#define BROKER_FRONT_KAFKA_ERRORS_H
+
+#include <stdint.h>
+
+/* Those that handlers name themselves; the rest is in the table. */
+enum kafka_code {
+    KAFKA_CODE_UNKNOWN = -1,
+    KAFKA_CODE_NONE = 0,
+    KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION = 3,
+    KAFKA_CODE_LEADER_NOT_AVAILABLE = 5,
+    KAFKA_CODE_NOT_LEADER = 6,
+    KAFKA_CODE_COORDINATOR_NOT_AVAILABLE = 15,
+    KAFKA_CODE_INVALID_TOPIC = 17,
+    KAFKA_CODE_INVALID_REQUIRED_ACKS = 21,
+    KAFKA_CODE_UNSUPPORTED_VERSION = 35,
+    KAFKA_CODE_INVALID_REPLICA_ASSIGNMENT = 39,
+    KAFKA_CODE_NOT_CONTROLLER = 41,
+    KAFKA_CODE_INVALID_REQUEST = 42,
+    KAFKA_CODE_FETCH_SESSION_ID_NOT_FOUND = 70,
+    KAFKA_CODE_INVALID_RECORD = 87,
+    KAFKA_CODE_UNKNOWN_TOPIC_ID = 100,
+    KAFKA_CODE_REBOOTSTRAP_REQUIRED = 129,
+};
+
+/* error: 0 or MESH_E... What may be tried again gets a code that clients try again; what may have been done, one that says so. */
+int16_t kafka_code_of(int error);
+
+#endif

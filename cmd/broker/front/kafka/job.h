@@ -1,0 +1,49 @@
+/* broker/front/kafka/job.h - the part of a call that the control loop does: it goes there and comes back by mail.
+ *
+ * While it is away the call's arena and state are the control loop's. */
+#ifndef BROKER_FRONT_KAFKA_JOB_H
+#define BROKER_FRONT_KAFKA_JOB_H
+
+#include "cmd/broker/front/kafka/kafka.h"
+#include "cmd/broker/runtime/control.h"
+
+struct kafka_job {
+    struct mail mail;
+    struct kafka_call *call;
+    struct shard *shard;
+    struct control *control;
+    void (*run)(struct kafka_job *job); /* on the control loop; ends in kafka_job_home(), there */
+    kafka_finish_fn *home;              /* on the shard, unless nobody wants to know; ends in kafka_call_done() */
+};
+
+/* Sends a job, which lies in the call's arena; it is one `out` of the call, and becomes its finish. run and home are set. */
+void kafka_job_start(struct kafka_job *job, struct kafka_call *call);
+void kafka_job_home(struct kafka_job *job);
+
+/* ---- changes of topics, one after the other; topic_jobs.c ---- */
+
+struct kafka_topic_order {
+    bool is_delete, validate_only;
+    char *name;
+    int32_t partition_count, replication_factor; /* 0: the mesh's default */
+    struct message_config *configs;
+    size_t config_count;
+    /* What became of it. */
+    int error;
+    char *message; /* NULL: none */
+    struct uuid topic_id;
+    int32_t partitions_made, replicas_made;
+};
+
+struct kafka_topic_job {
+    struct kafka_job job;
+    struct kafka_topic_order *orders; /* those with an error already are passed over */
+    uint32_t count, next;
+    bool is_out, is_running;
+    struct message_topic_response nothing; /* to be described, after everything */
+};
+
+/* Does the orders; home runs after every shard has seen what came of them. orders, count and job.home are set. */
+void kafka_topic_job_start(struct kafka_topic_job *topics, struct kafka_call *call);
+
+#endif

@@ -1,0 +1,89 @@
+/* broker/front/kafka/topic_jobs.c - topics made and deleted, on the control loop; see job.h. */
+#include "cmd/broker/front/kafka/job.h"
+
+#include "base/error.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/topic_defaults.h"
+
+static void run_orders(struct kafka_topic_job *topics);
+
+static void on_changed(void *user, int error, const char *message, const struct image_topic *topic)
+{
+    struct kafka_topic_job *topics = user;
+    struct kafka_topic_order *order = &topics->orders[topics->next];
+    struct image_partition first;
+
+    order->error = error;
+    if (message != NULL && message[0] != '\0') order->message = arena_strdup(&topics->job.call->arena, message);
+    if (error == 0 && topic != NULL) {
+        order->topic_id = topic->topic_id;
+        order->partitions_made = (int32_t)topic->partition_count;
+        if (image_topic_partition(topic, 0, &first)) order->replicas_made = (int32_t)image_partition_factor(&first);
+    }
+    topics->next++;
+    topics->is_out = false;
+    if (!topics->is_running) run_orders(topics);
+}
+
+static void create(struct kafka_topic_job *topics, struct kafka_topic_order *order)
+{
+    struct message_config configs[SETTINGS_TOPIC_DEFAULTS_MAX + TOPIC_CONFIG_COUNT];
+    struct message_topic_create request = {
+        .name = order->name,
+        .partition_count = order->partition_count,
+        .replication_factor = order->replication_factor,
+        .configs = order->configs,
+        .config_count = order->config_count,
+        .validate_only = order->validate_only,
+    };
+    struct message_topic_create filled = request;
+
+    filled.configs = configs;
+    if (!topic_defaults_fill(topics->job.control->settings, &request, configs, &filled.config_count)) filled = request;
+    metadata_topic_create(topics->job.control->metadata, &filled, on_changed, topics);
+}
+
+static void carry_out(struct kafka_topic_job *topics, struct kafka_topic_order *order)
+{
+    if (order->is_delete)
+        metadata_topic_delete(topics->job.control->metadata, &(struct message_topic_delete){.name = order->name}, on_changed, topics);
+    else
+        create(topics, order);
+}
+
+static void on_seen(void *user)
+{
+    kafka_job_home(&((struct kafka_topic_job *)user)->job);
+}
+
+/* An order may be answered within the call that gives it, or later. */
+static void run_orders(struct kafka_topic_job *topics)
+{
+    topics->is_running = true;
+    while (topics->next < topics->count && !topics->is_out) {
+        struct kafka_topic_order *order = &topics->orders[topics->next];
+
+        if (order->error == 0 && !topics->job.control->is_ready) order->error = MESH_ENO_COORDINATOR;
+        if (order->error != 0) {
+            topics->next++;
+            continue;
+        }
+        topics->is_out = true;
+        carry_out(topics, order);
+    }
+    topics->is_running = false;
+    if (topics->is_out) return;
+    /* Behind the newest image: whoever has the answer finds the topic on every shard. */
+    if (control_describe_local(topics->job.control, &topics->nothing, on_seen, topics) != 0) kafka_job_home(&topics->job);
+}
+
+static void run(struct kafka_job *job)
+{
+    run_orders(container_of(job, struct kafka_topic_job, job));
+}
+
+void kafka_topic_job_start(struct kafka_topic_job *topics, struct kafka_call *call)
+{
+    topics->job.run = run;
+    kafka_job_start(&topics->job, call);
+}

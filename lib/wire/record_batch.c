@@ -96,6 +96,7 @@ int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max,
     struct record_batch_header header;
     int err = record_batch_parse_header(bytes, &header);
 
+    if (err == MESH_EAGAIN) return MESH_ECORRUPT; /* there is no more to come; whoever appends would wait for memory instead */
     if (err != 0) return err;
     if (header.size != bytes.size) return MESH_ECORRUPT;
     /* Before the CRC: what is too large anyway should not cost a pass over its bytes. */

@@ -144,7 +144,8 @@ static const struct {
     size_t size;
 } door_cases[] = {
     {"\x16\x03\x01\x02\x00", 5},                         /* TLS */
-    {"\x00\x00\x00\x23\x00\x12\x00\x04\x00\x00", 10},    /* Kafka's ApiVersions */
+    {"\x00\x00\x00\x0a\x00\x63\x00\x00\x00\x00\x00\x01\xff\xff", 14}, /* Kafka's protocol, a request that nobody knows */
+    {"\x00\x00\x00\x07\x00\x12\x00\x00\x00\x00\x00", 11}, /* a request smaller than its header */
     {"SSH-2.0-OpenSSH", 15},
 };
 START_TEST(doors_that_are_not_there_close)

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""The Kafka door: what clients do, in the order in which they do it, and what nobody should."""
+import os
+import shutil
+import struct
+import subprocess
+
+import kafka_wire as wire
+from harness import COMMAND_SECONDS, environment, main, text_lines
+from mesh_case import MeshCase
+
+NOT_LEADER, UNKNOWN_TOPIC = 6, 3
+
+
+class Kafka(MeshCase):
+    def client(self, broker=None):
+        connection = self.connect(broker)
+        self.addCleanup(connection.close)
+        return wire.Client(connection)
+
+    def kcat(self, *words, stdin=b"", broker=None):
+        if shutil.which("kcat") is None:
+            if os.environ.get("MESH_TEST_TOOLS") == "all":
+                self.fail("kcat is not installed")
+            self.skipTest("kcat is not installed")
+        done = subprocess.run(["kcat", "-b", (broker or self.broker).address, *words], input=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=COMMAND_SECONDS, env=environment(), check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    # ---- a client of the wild ----
+
+    def test_kcat_gets_back_what_it_sent(self):
+        self.start_broker()
+        text = b"\n".join(text_lines(20_000)) + b"\n"
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            with self.subTest(codec=codec):
+                topic = f"t-{codec}"
+                self.kcat("-P", "-t", topic, "-z", codec, "-X", "enable.idempotence=true", stdin=text)
+                self.assertEqual(self.kcat("-C", "-t", topic, "-o", "beginning", "-e", "-q"), text)
+                self.assertEqual(self.mesh("consume", topic, "--until-end").out, text)  # one log, two doors
+        self.mesh("produce", "ours", stdin=text)
+        self.assertEqual(self.kcat("-C", "-t", "ours", "-o", "beginning", "-e", "-q"), text)
+
+    # ---- order ----
+
+    def test_answers_come_in_the_order_of_requests(self):
+        self.start_broker()
+        client = self.client()
+        client.metadata(["t"], create=True)
+        sent = []
+        for round_number in range(50):
+            sent.append(client.send(wire.PRODUCE, 7, client.produce_body("t", 0, wire.batch([b"%d" % round_number]))))
+            if round_number % 10 == 0:
+                sent.append(client.send(wire.API_VERSIONS, 0, b""))
+                sent.append(client.send(wire.FETCH, 7, client.fetch_body([("t", 0, 0)])))
+            if round_number % 10 == 5:
+                sent.append(client.send(wire.METADATA, 0, wire.array([])))
+        self.assertEqual([client.receive()[0] for _ in sent], sent)
+        values = []
+        while len(values) < 50:  # an answer has a part of so many small batches
+            error, [(_, _, code, high_watermark, records)] = client.fetch(("t", 0, len(values)))
+            self.assertEqual((error, code, high_watermark), (0, 0, 50))
+            self.assertNotEqual(records, b"")
+            values += wire.values_of(records)
+        self.assertEqual(values, [b"%d" % n for n in range(50)])
+
+    def test_a_long_poll_ends_when_records_come(self):
+        self.start_broker()
+        reader, writer = self.client(), self.client()
+        writer.metadata(["t"], create=True)
+        reader.send(wire.FETCH, 7, reader.fetch_body([("t", 0, 0)], wait_ms=60_000))
+        self.assertEqual(writer.produce("t", 0, wire.batch([b"news"])), (0, 0))
+        error, [(_, _, code, _, records)] = reader.fetch_answer(reader.receive()[1])
+        self.assertEqual((error, code, wire.values_of(records)), (0, 0, [b"news"]))
+
+    def test_who_leaves_in_the_middle_harms_nobody(self):
+        self.start_broker()
+        witness = self.client()
+        witness.metadata(["t"], create=True)
+        for cut in range(1, 60, 7):
+            leaver = self.client()
+            for _ in range(5):
+                leaver.send(wire.PRODUCE, 7, leaver.produce_body("t", 0, wire.batch([b"x"])))
+            leaver.send(wire.FETCH, 7, leaver.fetch_body([("t", 0, 1_000_000)], wait_ms=60_000))
+            leaver.connection.sendall((struct.pack(">ihhi", 200, 0, 7, 1) + b"\0" * 100)[:cut])
+            leaver.connection.close()
+        self.assertEqual(witness.produce("t", 0, wire.batch([b"still"]))[0], 0)
+
+    # ---- any broker ----
+
+    def test_any_broker_takes_and_gives_records(self):
+        brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        clients = [self.client(broker) for broker in brokers]
+        topics, nodes = clients[0].metadata(["t"], create=True)
+        self.assertEqual(topics["t"][0], 0)
+        self.assertEqual(len(nodes), 3)
+        self.until("all name the same leader",
+                   lambda: len({c.metadata(["t"])[0].get("t", (1, {}))[1].get(0) for c in clients} - {-1, None}) == 1 and
+                   all(c.metadata(["t"])[0]["t"][0] == 0 for c in clients), *brokers)
+        first = clients[0].produce("t", 0, wire.batch([b"0"]))[1]  # behind the record that begins the leader's epoch
+        for number, client in enumerate(clients[1:], 1):
+            self.assertEqual(client.produce("t", 0, wire.batch([b"%d" % number])), (0, first + number))
+        for client in clients:
+            error, [(_, _, code, _, records)] = client.fetch(("t", 0, first), wait_ms=1000)
+            self.assertEqual((error, code), (0, 0))
+            self.assertEqual(wire.values_of(records)[:1], [b"0"])
+            self.assertEqual(client.list_offsets("t", 0, -1), (0, -1, first + 3))
+            self.assertEqual(client.list_offsets("t", 0, -2), (0, -1, 0))
+            self.assertEqual(client.metadata()[1], nodes)
+
+    def test_kcat_reads_past_the_records_of_leaders_and_survives_a_kill(self):
+        brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        text = b"\n".join(text_lines(5_000)) + b"\n"
+        self.mesh("topic", "create", "t", "--partitions", "1", "--replicas", "3")
+        self.kcat("-P", "-t", "t", "-X", "enable.idempotence=true", stdin=text)
+        self.assertEqual(self.kcat("-C", "-t", "t", "-o", "beginning", "-e", "-q", broker=brokers[1]), text)
+        leader = self.client(brokers[1]).metadata(["t"])[0]["t"][1][0]
+        nodes = self.client(brokers[1]).metadata()[1]
+        address = "%s:%d" % nodes[leader]
+        killed = next(broker for broker in brokers if broker.address == address)
+        killed.kill()
+        rest = [broker for broker in brokers if broker is not killed]
+        self.kcat("-P", "-t", "t", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=60000", stdin=text, broker=rest[0])
+        self.assertEqual(self.kcat("-C", "-t", "t", "-o", "beginning", "-e", "-q", broker=rest[1]), text * 2)
+
+    # ---- what nobody should ----
+
+    def test_errors_are_told_in_the_protocols_words(self):
+        self.start_broker(options=["--set", "kafka.topics.create=0"])
+        client = self.client()
+        self.assertEqual(client.metadata(["t"], create=True)[0]["t"][0], UNKNOWN_TOPIC)
+        self.assertEqual(client.metadata(["no good/name"], create=True)[0]["no good/name"][0], 17)
+        self.mesh("topic", "create", "t")
+        good = wire.batch([b"x"])
+        for what, asked, want in (
+                ("an unknown topic", ("u", 0, good), UNKNOWN_TOPIC), ("an unknown partition", ("t", 7, good), UNKNOWN_TOPIC),
+                ("a partition below zero", ("t", -1, good), UNKNOWN_TOPIC), ("no records", ("t", 0, b""), 87),
+                ("a broken batch", ("t", 0, good[:-1] + b"y"), 2), ("half a batch", ("t", 0, good[:30]), 2),
+                ("two acks", ("t", 0, good, 2), 21)):
+            with self.subTest(what=what):
+                error = client.produce(*asked)[0]
+                self.assertIn(error, (want, 87) if want == 2 else (want,))
+        self.assertEqual(client.fetch(("t", 0, 99))[1][0][2], 1)
+        self.assertEqual(client.fetch(("t", 0, -5))[1][0][2], 1)
+        self.assertEqual(client.fetch(("u", 0, 0))[1][0][2], UNKNOWN_TOPIC)
+        self.assertEqual(client.fetch(("t", 0, 0), session=(77, 3)), (70, []))
+        self.assertEqual(client.list_offsets("u", 0, -1)[0], UNKNOWN_TOPIC)
+        self.assertEqual(client.list_offsets("t", 0, -3)[0], 35)
+        self.assertEqual(client.ask(wire.INIT_PRODUCER_ID, 0, wire.string("tx") + struct.pack(">i", 1000)).take("ih")[1], 35)
+        self.assertEqual(client.produce("t", 0, good), (0, 0))  # after all that
+
+    def test_old_and_future_clients_learn_what_is_offered(self):
+        self.start_broker()
+        for version in (6, 99, 32767):
+            answer = self.client().ask(wire.API_VERSIONS, version, b"anything")
+            self.assertEqual(answer.take("h"), 35)
+            self.assertIn((wire.API_VERSIONS, 0, 5), answer.array(lambda: answer.take("hhh")))
+        client = self.client()
+        self.assertEqual(client.ask(wire.API_VERSIONS, 0, b"").take("h"), 0)
+        # A produce request of version 2 carries an old message set: it is understood, and refused.
+        answer = client.ask(wire.PRODUCE, 2, struct.pack(">hi", -1, 1000) + wire.array([wire.string("t") + wire.array([struct.pack(">ii", 0, 1) + b"x"])]))
+        answer.take("i")
+        answer.string()
+        self.assertEqual(answer.take("iih")[2], 35)
+
+    def test_nonsense_ends_the_connection_and_no_other(self):
+        self.start_broker()
+        witness = self.client()
+        for what, data in (
+                ("an unknown request", struct.pack(">ihhi", 8, 99, 0, 1)), ("a future version", struct.pack(">ihhi", 8, 1, 99, 1)),
+                ("a request of two billion bytes", struct.pack(">ihhi", 0x7FFFFFFF, 3, 0, 1)), ("a size below zero", b"\xff\xff\xff\xff\0\0"),
+                ("an empty request", b"\0\0\0\0"), ("two billion topics", struct.pack(">ihhihi", 14, 3, 1, 1, -1, 0x7FFFFFFF)),
+                ("a count below null", struct.pack(">ihhihi", 14, 3, 1, 1, -1, -2)),
+                ("no client id", struct.pack(">ihhi", 8, 3, 1, 1)), ("bytes behind the end", struct.pack(">ihhihix", 15, 3, 1, 1, -1, 0))):
+            with self.subTest(what=what):
+                client = self.client()
+                client.connection.sendall(data)
+                self.assertTrue(client.is_closed())
+        self.assertEqual(witness.metadata()[0], {})
+        self.assert_serves()
+
+    def test_a_request_that_never_ends_is_closed(self):
+        self.start_broker(options=["--set", "connection.stall.ms=500"])
+        client = self.client()
+        client.connection.sendall(struct.pack(">ihh", 1000, 0, 7))
+        self.assertTrue(client.is_closed())
+
+    def test_a_stop_answers_what_was_begun(self):
+        self.start_broker()
+        client = self.client()
+        client.metadata(["t"], create=True)
+        sent = [client.send(wire.PRODUCE, 7, client.produce_body("t", 0, wire.batch([b"%d" % n]))) for n in range(20)]
+        client.receive()
+        self.assertEqual(self.broker.stop(), 0)
+        answered = 1
+        try:
+            while answered < len(sent):
+                self.assertEqual(client.produce_answer(client.receive()[1]), (0, answered))
+                answered += 1
+        except (EOFError, ConnectionResetError):
+            pass
+        self.broker.start()
+        again = self.client()
+        self.assertGreaterEqual(again.list_offsets("t", 0, -1)[2], answered)
+
+
+if __name__ == "__main__":
+    main()

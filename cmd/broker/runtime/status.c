@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/metrics_gather.h"
@@ -173,6 +174,16 @@ static void source_forward(void *user, struct forward_stats *ret_stats)
     forward_get_stats(control->forward, ret_stats);
 }
 
+static int source_groups(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user)
+{
+    return groups_query_list(user, request, done, done_user);
+}
+
+static int source_group(void *user, const struct message_group_describe *request, http_groups_fn *done, void *done_user)
+{
+    return groups_query_describe(user, request, done, done_user);
+}
+
 void status_http_source(struct control *control, struct http_source *ret_source)
 {
     *ret_source = (struct http_source){
@@ -184,6 +195,8 @@ void status_http_source(struct control *control, struct http_source *ret_source)
         .members = source_members,
         .peers = source_peers,
         .forward = source_forward,
+        .groups = source_groups,
+        .group = source_group,
         .start_wall_ms = clock_wall_ms(),
         .version = BROKER_VERSION,
     };

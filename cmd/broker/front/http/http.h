@@ -17,12 +17,17 @@ struct ev_loop;
 struct http_server;
 struct forward_stats;
 struct peers_stats;
+struct message_group_list;
+struct message_group_describe;
 
 /* `set` (owned by the caller of this function until it returns) is NULL when a shard did not answer: the
  * endpoint then says 503. */
 typedef void http_gathered_fn(void *user, const struct metrics_set *set);
 
 typedef void http_done_fn(void *user);
+
+/* Once, always later. error 0: an encoded answer, borrowed. */
+typedef void http_groups_fn(void *user, int error, struct slice answer);
 
 /* Where the answers come from; called on the control loop only. */
 struct http_source {
@@ -44,6 +49,9 @@ struct http_source {
     int (*members)(void *user, struct arena *arena, struct message_members_response *ret_members);
     bool (*peers)(void *user, struct peers_stats *ret_stats);
     void (*forward)(void *user, struct forward_stats *ret_stats); /* may be NULL */
+    /* The bytes of wire/message_group.h's answers, as cmd/broker/groups/query.h says. NULL: /v1/groups is not there. */
+    int (*groups)(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user);
+    int (*group)(void *user, const struct message_group_describe *request, http_groups_fn *done, void *done_user);
     int64_t start_wall_ms; /* for process_start_time_seconds */
     const char *version;
 };

@@ -5,6 +5,7 @@
 #include "cmd/broker/front/http/metrics_text.h"
 #include "cmd/broker/front/http/server.h"
 #include "cmd/broker/front/http/views.h"
+#include "cmd/broker/front/http/views_groups.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/peers.h"
 #include "replication/coordinator/topic_name.h"
@@ -24,7 +25,9 @@ static const char front_page[] =
     "  /v1/cluster       the brokers of the mesh (JSON)\n"
     "  /v1/members       who looks alive from here (JSON)\n"
     "  /v1/topics        the topics (JSON; ?limit=N&after=NAME for pages)\n"
-    "  /v1/topics/NAME   one topic with its settings and partitions (JSON; ?from=N for pages)\n";
+    "  /v1/topics/NAME   one topic with its settings and partitions (JSON; ?from=N for pages)\n"
+    "  /v1/groups        the consumer groups whose replicas are here (JSON; ?limit=N&after=NAME for pages)\n"
+    "  /v1/groups/NAME   one group with its members, offsets and lag (JSON)\n";
 
 struct http_exchange *http_exchange_new(struct http_server *server, const struct http_request *request,
                                         http_answered_fn *answered, void *user)
@@ -328,6 +331,80 @@ static void answer_topic(struct http_exchange *exchange, const char *name)
     }
 }
 
+/* ---- groups ---- */
+
+static void groups_listed(void *user, int error, struct slice answer_bytes)
+{
+    struct http_exchange *exchange = user;
+    struct message_group_list_response list;
+
+    if (!exchange_resumes(exchange)) return;
+    if (error == 0) error = message_decode_group_list_response(answer_bytes, &list);
+    if (error == 0) {
+        exchange->response.type = HTTP_TYPE_JSON;
+        error = view_groups(&list, &exchange->response.body);
+        message_deinit_group_list_response(&list);
+    }
+    answer(exchange, error);
+}
+
+/* A group that is not there is the asker's mistake; a leader that cannot be asked is nobody's. */
+static void group_described(void *user, int error, struct slice answer_bytes)
+{
+    struct http_exchange *exchange = user;
+    struct message_group_describe_response group;
+
+    if (!exchange_resumes(exchange)) return;
+    if (error == 0) error = message_decode_group_describe_response(answer_bytes, &group);
+    if (error == 0) {
+        exchange->response.type = HTTP_TYPE_JSON;
+        error = view_group(&group, &exchange->response.body);
+        message_deinit_group_describe_response(&group);
+        answer(exchange, error);
+    } else {
+        answer_json_error(exchange, error == MESH_ENOTFOUND || error == MESH_EINVALID_GROUP ? 404 : 503, error,
+                          error == MESH_ENOTFOUND ? "there is no such group; /v1/groups lists them" : mesh_strerror(error));
+    }
+}
+
+static void answer_groups(struct http_exchange *exchange, const char *rest)
+{
+    const struct http_source *source = source_of(exchange);
+    char after[VIEW_GROUP_NAME_MAX + 1] = "";
+    struct message_group_list request = {.partition = -1};
+    int err = http_target_parameter(exchange->request.target, "after", after, sizeof(after));
+
+    (void)rest;
+    if (!number_parameter(exchange, "limit", VIEW_GROUPS_DEFAULT, MESSAGE_GROUP_ROWS_MAX, &request.limit) || request.limit == 0) {
+        answer_json_error(exchange, 400, MESH_EINVAL, "limit is a number from 1 to 10000");
+        return;
+    }
+    if (err != 0 && err != MESH_ENOTFOUND) {
+        answer_json_error(exchange, 400, MESH_EINVALID_GROUP, "after is the name of a group");
+        return;
+    }
+    request.after = slice_of_string(after);
+    exchange->is_waiting = true;
+    err = source->groups == NULL ? MESH_EUNSUPPORTED : source->groups(source->user, &request, groups_listed, exchange);
+    if (err == 0) return;
+    exchange->is_waiting = false;
+    answer_json_error(exchange, 503, err, mesh_strerror(err));
+}
+
+static void answer_group(struct http_exchange *exchange, const char *name)
+{
+    const struct http_source *source = source_of(exchange);
+    struct message_group_describe request = {
+        .head = {.group = slice_of_string(name), .forwards = true, .epoch = -1}, .is_local = true, .with_lag = true, .after_partition = -1};
+    int err;
+
+    exchange->is_waiting = true;
+    err = source->group == NULL ? MESH_EUNSUPPORTED : source->group(source->user, &request, group_described, exchange);
+    if (err == 0) return;
+    exchange->is_waiting = false;
+    answer_json_error(exchange, 503, err, mesh_strerror(err));
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -338,6 +415,7 @@ static const struct {
     {"/metrics", answer_metrics},  {"/v1/status", answer_status},  {"/v1/cluster", answer_cluster},
     {"/v1/members", answer_members},
     {"/v1/topics", answer_topics}, {"/v1/topics/*", answer_topic},
+    {"/v1/groups", answer_groups}, {"/v1/groups/*", answer_group},
 };
 
 static bool route_matches(const char *route, const char *path, const char **ret_rest)
@@ -373,6 +451,6 @@ void http_exchange_start(struct http_exchange *exchange)
         return;
     }
     answer_text(exchange, 404,
-                "nothing is here; try /, /livez, /readyz, /metrics, /v1/status, /v1/cluster, /v1/topics or "
-                "/v1/topics/NAME");
+                "nothing is here; try /, /livez, /readyz, /metrics, /v1/status, /v1/cluster, /v1/topics, "
+                "/v1/topics/NAME, /v1/groups or /v1/groups/NAME");
 }

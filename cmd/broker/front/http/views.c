@@ -1,6 +1,7 @@
 /* front/http/views.c - see views.h. jansson builds and prints; packing steals its references also when it
  * fails, so one check at the end is enough. */
 #include "cmd/broker/front/http/views.h"
+#include "cmd/broker/front/http/views_internal.h"
 
 #include "base/error.h"
 #include "replication/coordinator/topic_name.h"
@@ -14,8 +15,7 @@ static int append_chunk(const char *bytes, size_t size, void *user)
     return buffer_append(user, bytes, size) == 0 ? 0 : -1;
 }
 
-/* Prints and drops root (taken; NULL when packing failed for want of memory). */
-static int print(json_t *root, struct buffer *to)
+int views_print(json_t *root, struct buffer *to)
 {
     int failed =
         root == NULL || json_dump_callback(root, append_chunk, to, JSON_COMPACT | JSON_ENCODE_ANY) != 0;
@@ -25,15 +25,14 @@ static int print(json_t *root, struct buffer *to)
     return buffer_append_string(to, "\n");
 }
 
-static json_t *uuid_json(const struct uuid *uuid)
+json_t *views_uuid(const struct uuid *uuid)
 {
     char text[UUID_STRING_SIZE];
 
     return json_string(uuid_format(uuid, text));
 }
 
-/* Appends value (taken) to array; on failure drops the array and returns NULL. Accepts NULL for both. */
-static json_t *append_or_drop(json_t *array, json_t *value)
+json_t *views_append(json_t *array, json_t *value)
 {
     if (array != NULL && value != NULL && json_array_append_new(array, value) == 0) return array;
     if (array == NULL) json_decref(value);
@@ -48,7 +47,7 @@ static json_t *topic_row(const struct image_topic *topic)
     struct image_partition first;
 
     if (!image_topic_partition(topic, 0, &first)) return NULL;
-    return json_pack("{s:s, s:o, s:I, s:I}", "name", topic->name, "id", uuid_json(&topic->topic_id),
+    return json_pack("{s:s, s:o, s:I, s:I}", "name", topic->name, "id", views_uuid(&topic->topic_id),
                      "partitions", (json_int_t)topic->partition_count, "replicas",
                      (json_int_t)first.replica_count);
 }
@@ -93,9 +92,9 @@ int view_topics(const struct image *image, const char *after, uint32_t limit, st
     first = upper_bound(topics, count, after);
     end = count - first > limit ? first + limit : count;
     for (size_t i = first; i < end; i++)
-        rows = append_or_drop(rows, topic_row(topics[i]));
+        rows = views_append(rows, topic_row(topics[i]));
     err = rows == NULL ? MESH_ENOMEM
-                       : print(json_pack("{s:o, s:I, s:s?}", "topics", rows, "total", (json_int_t)count,
+                       : views_print(json_pack("{s:o, s:I, s:s?}", "topics", rows, "total", (json_int_t)count,
                                          "next", end < count && end > first ? topics[end - 1]->name : NULL),
                                to);
     free(topics);
@@ -120,7 +119,7 @@ static json_t *overrides_json(const struct message_topic *topic)
     json_t *array = json_array();
 
     for (size_t i = 0; i < topic->config_count; i++) {
-        if (!topic->configs[i].is_default) array = append_or_drop(array, json_string(topic->configs[i].key));
+        if (!topic->configs[i].is_default) array = views_append(array, json_string(topic->configs[i].key));
     }
     return array;
 }
@@ -130,7 +129,7 @@ static json_t *ids_json(const int32_t *ids, size_t count)
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++)
-        array = append_or_drop(array, json_integer(ids[i]));
+        array = views_append(array, json_integer(ids[i]));
     return array;
 }
 
@@ -168,11 +167,11 @@ int view_topic(const struct message_topic *topic, uint32_t from, bool has_offset
 
     if (from < end && end - from > VIEW_PARTITIONS_DEFAULT) end = (size_t)from + VIEW_PARTITIONS_DEFAULT;
     for (size_t i = from; i < end; i++)
-        partitions = append_or_drop(partitions, partition_json(&topic->partitions[i], has_offsets));
+        partitions = views_append(partitions, partition_json(&topic->partitions[i], has_offsets));
     if (partitions == NULL) return MESH_ENOMEM;
     next = end < topic->partition_count && end > from ? json_integer((json_int_t)end) : json_null();
-    return print(json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "name", topic->name, "id",
-                           uuid_json(&topic->topic_id), "configs", configs_json(topic), "overrides",
+    return views_print(json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "name", topic->name, "id",
+                           views_uuid(&topic->topic_id), "configs", configs_json(topic), "overrides",
                            overrides_json(topic), "partitions", partitions, "partition_count",
                            (json_int_t)topic->partition_count, "next", next),
                  to);
@@ -182,7 +181,7 @@ int view_topic(const struct message_topic *topic, uint32_t from, bool has_offset
 
 static json_t *broker_json(const struct message_broker *broker)
 {
-    return json_pack("{s:o, s:I, s:s, s:s, s:I, s:s, s:I}", "broker", uuid_json(&broker->broker_id),
+    return json_pack("{s:o, s:I, s:s, s:s, s:I, s:s, s:I}", "broker", views_uuid(&broker->broker_id),
                      "node_id", (json_int_t)broker->node_id, "name", broker->name, "host", broker->host,
                      "port", (json_int_t)broker->port, "zone", broker->zone, "shards",
                      (json_int_t)broker->shard_count);
@@ -193,7 +192,7 @@ static json_t *brokers_json(const struct message_broker *brokers, size_t count)
     json_t *array = json_array();
 
     for (size_t i = 0; i < count; i++)
-        array = append_or_drop(array, broker_json(&brokers[i]));
+        array = views_append(array, broker_json(&brokers[i]));
     return array;
 }
 
@@ -201,14 +200,14 @@ static json_t *brokers_json(const struct message_broker *brokers, size_t count)
 static json_t *coordinator_json(int32_t node_id, const struct message_broker *brokers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (brokers[i].node_id == node_id) return uuid_json(&brokers[i].broker_id);
+        if (brokers[i].node_id == node_id) return views_uuid(&brokers[i].broker_id);
     }
     return json_null();
 }
 
 int view_cluster(const struct message_cluster_response *cluster, struct buffer *to)
 {
-    return print(json_pack("{s:o, s:o, s:o}", "cluster", uuid_json(&cluster->cluster_id), "coordinator",
+    return views_print(json_pack("{s:o, s:o, s:o}", "cluster", views_uuid(&cluster->cluster_id), "coordinator",
                            coordinator_json(cluster->coordinator, cluster->brokers, cluster->broker_count),
                            "brokers", brokers_json(cluster->brokers, cluster->broker_count)),
                  to);
@@ -219,7 +218,7 @@ static json_t *problems_json(const struct message_status_response *status)
     json_t *array = json_array();
 
     for (size_t i = 0; i < status->problem_count; i++)
-        array = append_or_drop(array,
+        array = views_append(array,
                                json_pack("{s:s, s:s, s:s}", "what", status->problems[i].what, "meaning",
                                          status->problems[i].meaning, "remedy", status->problems[i].remedy));
     return array;
@@ -237,8 +236,8 @@ int view_status(const struct message_status_response *status, struct buffer *to)
                                 (json_int_t)status->members_suspect, "dead", (json_int_t)status->members_dead, "left",
                                 (json_int_t)status->members_left);
 
-    return print(json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "cluster",
-                           uuid_json(&status->cluster_id), "coordinator",
+    return views_print(json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "cluster",
+                           views_uuid(&status->cluster_id), "coordinator",
                            coordinator_json(status->coordinator, status->brokers, status->broker_count),
                            "brokers", brokers_json(status->brokers, status->broker_count), "members", members, "topics",
                            (json_int_t)status->topics_total, "partitions", partitions, "problems",
@@ -258,7 +257,7 @@ static json_t *member_json(const struct message_member *member)
     if (member->host[0] != '\0')
         snprintf(address, sizeof(address), strchr(member->host, ':') ? "[%s]:%u" : "%s:%u", member->host, member->port);
     return json_pack("{s:s, s:o, s:s, s:s, s:I, s:s, s:s, s:I, s:o, s:o, s:b, s:b}", "name", member->name, "broker",
-                     uuid_json(&member->broker_id), "address", member->address, "state", states[member->state & 3],
+                     views_uuid(&member->broker_id), "address", member->address, "state", states[member->state & 3],
                      "incarnation", (json_int_t)member->incarnation, "zone", member->zone, "client_address", address,
                      "state_ms", (json_int_t)member->state_ms, "heard_ms_ago",
                      member->heard_ms < 0 ? json_null() : json_integer(member->heard_ms), "rtt_us",
@@ -271,11 +270,11 @@ int view_members(const struct message_members_response *members, struct buffer *
     json_t *array = json_array();
 
     for (size_t i = 0; i < members->member_count; i++)
-        array = append_or_drop(array, member_json(&members->members[i]));
-    return print(json_pack("{s:o, s:o}", "cluster", uuid_json(&members->cluster_id), "members", array), to);
+        array = views_append(array, member_json(&members->members[i]));
+    return views_print(json_pack("{s:o, s:o}", "cluster", views_uuid(&members->cluster_id), "members", array), to);
 }
 
 int view_error(int error, const char *message, struct buffer *to)
 {
-    return print(json_pack("{s:s, s:s}", "error", mesh_error_name(error), "message", message), to);
+    return views_print(json_pack("{s:s, s:s}", "error", mesh_error_name(error), "message", message), to);
 }

@@ -86,18 +86,22 @@ int kafka_produce_reader_init(struct kafka_produce_reader *reader, int version, 
 {
     struct kafka_produce_reader first;
     uint32_t entry_count = 0;
+    int32_t filled_count = 0;
     int err;
 
     *reader = (struct kafka_produce_reader){.bytes = kafka_reader_of(message, version >= PRODUCE_FLEXIBLE), .version = (int8_t)version};
     err = read_start(reader);
     if (err != 0) return err;
     first = *reader;
-    while ((err = step(reader)) == 1)
+    while ((err = step(reader)) == 1) {
         entry_count++;
+        filled_count += reader->entry.is_first;
+    }
     if (err == 0) err = kafka_skip_tags(&reader->bytes);
     if (err == 0 && kafka_bytes_left(&reader->bytes) > 0) err = MESH_EPROTO;
     *reader = first;
     reader->entry_count = entry_count;
+    reader->filled_count = filled_count;
     return err;
 }
 

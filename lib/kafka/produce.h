@@ -22,7 +22,8 @@ struct kafka_produce_reader {
     bool is_transactional; /* the request names a transaction */
     int16_t acks;
     int32_t timeout_ms;
-    int32_t topic_count;
+    int32_t topic_count;  /* as the request says */
+    int32_t filled_count; /* of those, with entries: of the rest there is nothing to answer */
     uint32_t entry_count;
     /* the walk's own */
     struct kafka_reader bytes;
@@ -37,7 +38,7 @@ int kafka_produce_reader_init(struct kafka_produce_reader *reader, int version, 
 /* false: no more. Cannot fail after init. */
 bool kafka_produce_reader_next(struct kafka_produce_reader *reader, struct kafka_produce_entry *ret_entry);
 
-/* The response, in the request's order: start; then for each entry a topic where it is the first of its topic, and a partition, where
+/* The response, in the request's order: start (topic_count: of those that follow); then for each entry a topic where it is the first of its topic, and a partition, where
  * *ret_at is the place for its result in the buffer; and the end. Errors: MESH_ENOMEM. */
 int kafka_produce_response_start(struct buffer *to, int version, int32_t topic_count);
 int kafka_produce_response_topic(struct buffer *to, int version, const struct kafka_produce_entry *first, bool is_first_topic);

@@ -150,7 +150,13 @@ class Kafka(MeshCase):
         self.assertEqual(client.list_offsets("u", 0, -1)[0], UNKNOWN_TOPIC)
         self.assertEqual(client.list_offsets("t", 0, -3)[0], 35)
         self.assertEqual(client.ask(wire.INIT_PRODUCER_ID, 0, wire.string("tx") + struct.pack(">i", 1000)).take("ih")[1], 35)
-        self.assertEqual(client.produce("t", 0, good), (0, 0))  # after all that
+        # A topic without partitions is nothing to answer; one that is named twice is told once too often.
+        body = wire.string(None) + struct.pack(">hi", -1, 30000) + wire.array(
+            [wire.string("empty") + wire.array([]), wire.string("t") + wire.array([struct.pack(">ii", 0, len(good)) + good])])
+        self.assertEqual(client.produce_answer(client.ask(wire.PRODUCE, 7, body)), (0, 0))
+        self.assertEqual(client.produce("t", 0, good), (0, 1))  # after all that
+        client.send(wire.METADATA, 1, wire.array([wire.string("t")] * 1000))
+        self.assertTrue(client.is_closed())
 
     def test_old_and_future_clients_learn_what_is_offered(self):
         self.start_broker()

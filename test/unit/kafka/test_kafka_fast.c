@@ -16,7 +16,11 @@
 static void same_entries(struct kafka_produce_reader *reader, const struct kafka_produce_request *request, int version)
 {
     struct kafka_produce_entry entry;
+    int32_t filled_count = 0;
 
+    for (int32_t t = 0; t < request->topics.count; t++)
+        filled_count += request->topics.items[t].partitions.count > 0;
+    ck_assert_int_eq(reader->filled_count, filled_count);
     ck_assert_int_eq(reader->acks, request->acks);
     ck_assert_int_eq(reader->timeout_ms, request->timeout_ms);
     ck_assert_int_eq(reader->topic_count, request->topics.count);

@@ -125,6 +125,7 @@ static int16_t why_missing(const struct metadata_state *state, struct slice name
 static int tell_named_topics(struct kafka_call *call, const struct image *image, struct kafka_metadata_response *response)
 {
     const struct metadata_state *state = call->state;
+    uint64_t partitions_left = image_partition_count(image); /* whoever names a topic over and over is not told of it as often */
     int err = 0;
 
     response->topics.count = state->asked.topics.count;
@@ -136,7 +137,9 @@ static int tell_named_topics(struct kafka_call *call, const struct image *image,
         bool is_by_id = asked->name.data == NULL;
         const struct image_topic *topic = is_by_id ? kafka_topic_by_id(image, &asked->topic_id) : kafka_topic_by_name(image, asked->name);
 
+        if (topic != NULL && topic->partition_count > partitions_left) return MESH_ETOOLARGE;
         if (topic != NULL) {
+            partitions_left -= topic->partition_count;
             err = tell_topic(call, image, topic, to);
             continue;
         }

@@ -114,14 +114,21 @@ static void submit_all(struct kafka_call *call, const struct kafka_list_offsets_
     }
 }
 
-static enum serve serve(const struct kafka_request *request, const struct kafka_list_offsets_request *asked)
+static uint32_t count_partitions(const struct kafka_list_offsets_request *asked)
 {
-    struct connection *connection = request->connection;
-    struct kafka_call *call;
     uint32_t count = 0;
 
     for (int32_t t = 0; t < asked->topics.count; t++)
         count += (uint32_t)asked->topics.items[t].partitions.count;
+    return count;
+}
+
+static enum serve serve(const struct kafka_request *request, const struct kafka_list_offsets_request *asked)
+{
+    struct connection *connection = request->connection;
+    uint32_t count = count_partitions(asked);
+    struct kafka_call *call;
+
     call = kafka_call_new(request, connection_weight(count), true, finish);
     if (call == NULL) return SERVE_GONE;
     if (prepare(call, asked, count) == 0)
@@ -138,10 +145,10 @@ enum serve kafka_serve_list_offsets(const struct kafka_request *request)
     struct kafka_list_offsets_request asked;
     enum serve result;
 
-    if (kafka_request_decode(request, &arena, &asked) == 0)
+    if (kafka_request_decode(request, &arena, &asked) == 0 && count_partitions(&asked) <= MESSAGE_ENTRIES_MAX)
         result = serve(request, &asked);
     else
-        result = kafka_refuse(request, "a request for offsets cannot be read");
+        result = kafka_refuse(request, "a request for offsets cannot be read, or asks for too many partitions");
     arena_deinit(&arena);
     return result;
 }

@@ -44,13 +44,13 @@ static int write_skeleton(struct kafka_call *call, struct kafka_produce_reader r
 {
     struct produce_state *state = call->state;
     struct kafka_produce_entry entry;
-    int err = kafka_produce_response_start(&call->bytes, call->version, reader.topic_count);
+    int err = kafka_produce_response_start(&call->bytes, call->version, reader.filled_count);
 
     for (uint32_t i = 0; err == 0 && kafka_produce_reader_next(&reader, &entry); i++) {
         if (entry.is_first) err = kafka_produce_response_topic(&call->bytes, call->version, &entry, i == 0);
         if (err == 0) err = kafka_produce_response_partition(&call->bytes, call->version, entry.partition, &state->places[i]);
     }
-    return err != 0 ? err : kafka_produce_response_end(&call->bytes, call->version, reader.topic_count);
+    return err != 0 ? err : kafka_produce_response_end(&call->bytes, call->version, reader.filled_count);
 }
 
 static struct kafka_call *call_begin(const struct kafka_request *request, const struct kafka_produce_reader *reader)
@@ -140,8 +140,8 @@ enum serve kafka_serve_produce(const struct kafka_request *request)
     struct kafka_call *call = request->session->waiting;
     struct kafka_produce_reader reader;
 
-    if (kafka_produce_reader_init(&reader, request->header.version, request->header.message) != 0)
-        return kafka_refuse(request, "a produce request cannot be read");
+    if (kafka_produce_reader_init(&reader, request->header.version, request->header.message) != 0 || reader.entry_count > MESSAGE_ENTRIES_MAX)
+        return kafka_refuse(request, "a produce request cannot be read, or has too many partitions");
     request->session->waiting = NULL;
     if (call == NULL) call = call_begin(request, &reader);
     return call == NULL ? SERVE_GONE : submit_entries(request, call, &reader);

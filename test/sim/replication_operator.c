@@ -90,8 +90,14 @@ void replication_operator_delete(struct replication_mesh *mesh, struct random *r
 
 /* ---- losses ---- */
 
-static bool is_lost(const struct image_topic *topic, const struct image_partition *facts)
+/* What waits for somebody to accept a loss. In mode quorum that is one whose losses were accepted before: of its replicas the one that was left counts
+ * until others have caught up with it, and stops that one before, then no majority can choose. */
+static bool is_lost(const struct watch_partition *partition, const struct image_topic *topic, const struct image_partition *facts)
 {
+    uint32_t complete = (uint32_t)__builtin_popcount(facts->isr | facts->elr);
+
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM)
+        return facts->leader == IMAGE_NO_LEADER && partition->is_given_up && complete <= image_partition_factor(facts) / 2;
     return facts->leader == IMAGE_NO_LEADER && (facts->isr | facts->elr) == 0 && image_topic_config(topic, TOPIC_CONFIG_FLUSH) == TOPIC_FLUSH_ASYNC;
 }
 
@@ -112,6 +118,6 @@ void replication_operator_recover(struct replication_mesh *mesh, struct random *
         struct image_partition facts;
 
         if (!replication_mesh_facts(mesh, partition, &topic, &facts) || facts.leader != IMAGE_NO_LEADER) continue;
-        if (is_lost(topic, &facts) || (is_rash && random_below(random, 4) == 0)) recover(mesh, random, partition);
+        if (is_lost(partition, topic, &facts) || (is_rash && random_below(random, 4) == 0)) recover(mesh, random, partition);
     }
 }

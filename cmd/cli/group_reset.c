@@ -57,88 +57,6 @@ static int parse_aim(const char *text, struct aim *ret_aim)
     return 0;
 }
 
-/* ---- where that is ---- */
-
-static int resolve_times(struct reset *reset)
-{
-    struct mesh_consumer *consumer = NULL;
-    int err = mesh_consumer_new(reset->session.client, &consumer);
-
-    for (size_t i = 0; i < reset->count && err == 0; i++) {
-        err = mesh_consumer_assign_time(consumer, reset->topic, reset->offsets[i].partition, reset->aim.value);
-        if (err == 0) err = mesh_consumer_position(consumer, reset->topic, reset->offsets[i].partition, &reset->offsets[i].offset);
-    }
-    mesh_consumer_free(consumer);
-    return err;
-}
-
-/* From where the group stands, as far as there are records. */
-static int resolve_shifts(struct reset *reset, const struct mesh_topic_info *topic)
-{
-    struct mesh_group_details *details;
-    const struct mesh_group_description *description;
-    int err = mesh_group_describe(reset->session.client, reset->group, &details);
-
-    if (err != 0) return err;
-    description = mesh_group_description(details);
-    for (size_t i = 0; i < reset->count; i++) {
-        const struct mesh_partition_info *partition = &topic->partitions[reset->offsets[i].partition];
-        int64_t from = partition->log_start, to;
-
-        for (size_t j = 0; j < description->partition_count; j++)
-            if (strcmp(description->partitions[j].topic, reset->topic) == 0 && description->partitions[j].partition == reset->offsets[i].partition &&
-                description->partitions[j].committed >= 0)
-                from = description->partitions[j].committed;
-        if (__builtin_add_overflow(from, reset->aim.value, &to)) to = reset->aim.value < 0 ? 0 : INT64_MAX;
-        if (to > partition->high_watermark) to = partition->high_watermark;
-        if (to < partition->log_start) to = partition->log_start;
-        reset->offsets[i].offset = to;
-    }
-    mesh_group_details_free(details);
-    return 0;
-}
-
-static int fill(struct reset *reset, const struct mesh_topic_info *topic)
-{
-    int32_t only = (int32_t)arguments_integer(reset->arguments, "partition", -1);
-
-    reset->offsets = calloc(topic->partition_count + 1, sizeof(*reset->offsets));
-    if (reset->offsets == NULL) return MESH_ENOMEM;
-    for (size_t i = 0; i < topic->partition_count; i++) {
-        const struct mesh_partition_info *partition = &topic->partitions[i];
-
-        if (only >= 0 && partition->partition != only) continue;
-        if (partition->error != 0 && reset->aim.kind != AIM_OFFSET) return partition->error;
-        reset->offsets[reset->count++] =
-            (struct mesh_group_offset){.topic = reset->topic,
-                                       .partition = partition->partition,
-                                       .offset = reset->aim.kind == AIM_OFFSET   ? reset->aim.value
-                                                 : reset->aim.kind == AIM_LATEST ? partition->high_watermark
-                                                                                 : partition->log_start};
-    }
-    return reset->count == 0 ? MESH_EUNKNOWN_TOPIC : 0;
-}
-
-static int resolve(struct reset *reset)
-{
-    struct mesh_topic_list *list;
-    const struct mesh_topic_info *topic;
-    int err = mesh_topic_describe(reset->session.client, reset->topic, &list);
-
-    if (err != 0) return (int)session_fail(&reset->session, err, "resetting group '%s'", reset->group);
-    topic = mesh_topic_list_get(list, 0);
-    err = fill(reset, topic);
-    if (err != 0) {
-        mesh_topic_list_free(list);
-        return (int)failure_report(reset->session.is_json, err, err == MESH_EUNKNOWN_TOPIC ? "there is no such partition" : NULL,
-                                   "resetting group '%s' for '%s'", reset->group, reset->topic);
-    }
-    if (reset->aim.kind == AIM_TIME) err = resolve_times(reset);
-    if (reset->aim.kind == AIM_SHIFT) err = resolve_shifts(reset, topic);
-    mesh_topic_list_free(list);
-    return err == 0 ? EXIT_DONE : (int)session_fail(&reset->session, err, "resetting group '%s'", reset->group);
-}
-
 /* ---- telling ---- */
 
 static int print_table(const struct reset *reset)
@@ -208,6 +126,82 @@ static int report_refusal(const struct reset *reset, int err)
     return (int)session_fail(&reset->session, err, "resetting group '%s'", reset->group);
 }
 
+/* ---- where that is ---- */
+
+static int resolve_times(struct reset *reset)
+{
+    struct mesh_consumer *consumer = NULL;
+    int err = mesh_consumer_new(reset->session.client, &consumer);
+
+    for (size_t i = 0; i < reset->count && err == 0; i++) {
+        err = mesh_consumer_assign_time(consumer, reset->topic, reset->offsets[i].partition, reset->aim.value);
+        if (err == 0) err = mesh_consumer_position(consumer, reset->topic, reset->offsets[i].partition, &reset->offsets[i].offset);
+    }
+    mesh_consumer_free(consumer);
+    return err;
+}
+
+/* From where the group stands, as far as there are records. Where that is, the leader says: a reset that is none. */
+static int resolve_shifts(struct reset *reset, const struct mesh_topic_info *topic)
+{
+    int err = mesh_group_reset(reset->session.client, reset->group, reset->offsets, reset->count, arguments_has(reset->arguments, "force"), 1);
+
+    if (err != 0) return err;
+    for (size_t i = 0; i < reset->count; i++) {
+        const struct mesh_partition_info *partition = &topic->partitions[reset->offsets[i].partition];
+        int64_t from = reset->offsets[i].before >= 0 ? reset->offsets[i].before : partition->log_start, to;
+
+        if (__builtin_add_overflow(from, reset->aim.value, &to)) to = reset->aim.value < 0 ? 0 : INT64_MAX;
+        if (to > partition->high_watermark) to = partition->high_watermark;
+        if (to < partition->log_start) to = partition->log_start;
+        reset->offsets[i].offset = to;
+    }
+    return 0;
+}
+
+static int fill(struct reset *reset, const struct mesh_topic_info *topic)
+{
+    int32_t only = (int32_t)arguments_integer(reset->arguments, "partition", -1);
+
+    reset->offsets = calloc(topic->partition_count + 1, sizeof(*reset->offsets));
+    if (reset->offsets == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < topic->partition_count; i++) {
+        const struct mesh_partition_info *partition = &topic->partitions[i];
+
+        if (only >= 0 && partition->partition != only) continue;
+        if (partition->error != 0 && reset->aim.kind != AIM_OFFSET) return partition->error;
+        reset->offsets[reset->count++] =
+            (struct mesh_group_offset){.topic = reset->topic,
+                                       .partition = partition->partition,
+                                       .offset = reset->aim.kind == AIM_OFFSET   ? reset->aim.value
+                                                 : reset->aim.kind == AIM_LATEST ? partition->high_watermark
+                                                                                 : partition->log_start};
+    }
+    return reset->count == 0 ? MESH_EUNKNOWN_TOPIC : 0;
+}
+
+static int resolve(struct reset *reset)
+{
+    struct mesh_topic_list *list;
+    const struct mesh_topic_info *topic;
+    int err = mesh_topic_describe(reset->session.client, reset->topic, &list);
+
+    if (err != 0) return (int)session_fail(&reset->session, err, "resetting group '%s'", reset->group);
+    topic = mesh_topic_list_get(list, 0);
+    err = fill(reset, topic);
+    if (err != 0) {
+        mesh_topic_list_free(list);
+        return (int)failure_report(reset->session.is_json, err, err == MESH_EUNKNOWN_TOPIC ? "there is no such partition" : NULL,
+                                   "resetting group '%s' for '%s'", reset->group, reset->topic);
+    }
+    if (reset->aim.kind == AIM_TIME) err = resolve_times(reset);
+    if (reset->aim.kind == AIM_SHIFT) err = resolve_shifts(reset, topic);
+    mesh_topic_list_free(list);
+    return err == 0 ? EXIT_DONE : report_refusal(reset, err);
+}
+
+/* ---- the command ---- */
+
 static bool has_consent(void)
 {
     char answer[16] = "";
@@ -215,8 +209,6 @@ static bool has_consent(void)
     fprintf(stderr, "\nSet these offsets? Type yes: ");
     return fgets(answer, sizeof(answer), stdin) != NULL && strcmp(answer, "yes\n") == 0;
 }
-
-/* ---- the command ---- */
 
 static int run(struct reset *reset)
 {

@@ -17,7 +17,7 @@
 
 #define GROUP_NAME_ROOM     256 /* bytes of a name, with its NUL */
 #define GROUP_TURN_MS       20  /* a poll that finds records ready takes a turn of the client all the same, so often */
-#define GROUP_DESCRIBE_MS   200 /* between questions for topics' names */
+#define GROUP_DESCRIBE_MS   40 /* between questions for topics' names */
 #define GROUP_FREE_MS       5000
 #define GROUP_LONGEST_MS    (24 * 3600 * 1000)
 

@@ -192,7 +192,7 @@ bool consumer_member_next_request(struct consumer_member *member, uint64_t now_m
     if (kind == CONSUMER_MEMBER_RELEASE) err = fill_cells(member, PART_LETTING_GO);
     if (err != 0) { /* no memory: nothing was put; again soon */
         member->trouble = err;
-        member->retry_ms = now_ms + MEMBER_REQUEST_MS_MIN;
+        member->retry_ms = now_ms + MEMBER_MEMORY_MS;
         return false;
     }
     member->is_under_way = true;

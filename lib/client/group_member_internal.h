@@ -11,6 +11,7 @@
 #define MEMBER_METADATA_MAX      4096         /* bytes beside an offset, as brokers take */
 #define MEMBER_METADATA_SUM_MAX  (2u << 20)   /* in one request */
 #define MEMBER_WORK_AGAIN_MS     1000         /* while partitions are on their way out the leader always has work to tell */
+#define MEMBER_MEMORY_MS         50           /* where there is no memory for a request */
 #define MEMBER_REQUEST_MS_MIN    1000
 #define MEMBER_REQUEST_MS_MAX    10000
 #define MEMBER_JOIN_MS           15000        /* the first join of a mesh waits for the topic of groups to be made */

@@ -22,6 +22,7 @@ void consumer_pulse_follow(struct consumer_pulse *pulse, uint64_t now_ms, const 
     pulse->is_waiting = view->is_waiting;
     if (view->heartbeat_ms > 0) pulse->interval_ms = view->heartbeat_ms;
     if (pulse->interval_ms > pulse->session_timeout_ms / 3) pulse->interval_ms = pulse->session_timeout_ms / 3;
+    if (pulse->interval_ms > CONSUMER_PULSE_MS_MAX) pulse->interval_ms = CONSUMER_PULSE_MS_MAX;
     if (size != pulse->id_size || memcmp(pulse->id, view->id.data, size) != 0) {
         if (size > 0) memcpy(pulse->id, view->id.data, size);
         pulse->id_size = size;

@@ -8,6 +8,7 @@
 #include "client/group_member.h"
 
 #define CONSUMER_PULSE_ID_MAX     64   /* bytes of a member's id */
+#define CONSUMER_PULSE_MS_MAX     2000 /* between heartbeats: they also tell that partitions are asked back, for which others wait */
 #define CONSUMER_PULSE_HURRY_MS   250  /* between heartbeats while others are to release what is waited for */
 #define CONSUMER_PULSE_RETRY_MS   200  /* after one that failed */
 

@@ -45,7 +45,6 @@ struct mesh_group_options;
  *   session.ms           a member of which nothing is heard for so long is taken for dead; 30000
  *   processing.ms        how long handling what one poll returned may take, at most, once others wait for its partition; 300000
  *   commit.interval.ms   5000; 0: only when a partition goes, at the end, and when asked
- *   broadcast            true: every consumer gets every partition, and has offsets of its own: "instance" is its name; false
  *   liveness             thread | poll: whether heartbeats have a thread, or are sent inside calls (then poll at least every third of
  *                        session.ms); thread */
 MESH_EXPORT int mesh_group_options_new(struct mesh_group_options **ret_options);
@@ -62,8 +61,9 @@ MESH_EXPORT int mesh_consumer_subscribe(struct mesh_consumer *consumer, const st
                                         size_t topic_count);
 /* To every topic, now and later, whose whole name fits an extended regular expression (without back references and counted repetition). */
 MESH_EXPORT int mesh_consumer_subscribe_pattern(struct mesh_consumer *consumer, const struct mesh_group_options *options, const char *pattern);
-/* Commits, releases everything and leaves, also under an instance name; waits for that, at most the client's timeout. mesh_consumer_free() does the same
- * for at most five seconds, but leaves an instance's partitions to its next life. */
+/* Commits, releases everything and leaves, also under an instance name; waits for that, at most the client's timeout. What was returned counts as handled.
+ * mesh_consumer_free() leaves as well, waiting five seconds at most; but what the last poll returned does not count as handled then - commit first - and
+ * an instance's partitions are left to its next life. */
 MESH_EXPORT int mesh_consumer_unsubscribe(struct mesh_consumer *consumer);
 
 /* ---- partitions come and go ---- */
@@ -83,7 +83,8 @@ MESH_EXPORT int mesh_rebalance_get(const struct mesh_rebalance *rebalance, size_
 MESH_EXPORT int mesh_rebalance_set_offset(struct mesh_rebalance *rebalance, size_t index, int64_t offset);
 
 /* Runs inside mesh_consumer_poll(), mesh_consumer_unsubscribe() or mesh_consumer_free(), between records, never while one is being handled by
- * the thread that polls. It may call mesh_consumer_store() and mesh_consumer_commit(). */
+ * the thread that polls. It may call mesh_consumer_store() and mesh_consumer_commit(). Nothing is told of partitions that go because the consumer
+ * itself leaves. */
 typedef void mesh_rebalance_fn(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance);
 MESH_EXPORT void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh_rebalance_fn *rebalance, void *user);
 
@@ -93,7 +94,7 @@ MESH_EXPORT void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh
  * commit.interval.ms. Errors: MESH_ENOT_OWNER, MESH_EMETADATA_TOO_LARGE, MESH_EINVAL, MESH_ENOMEM. */
 MESH_EXPORT int mesh_consumer_store(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t offset, const char *metadata);
 
-/* Commits what counts as handled, and waits until every replica of the group's partition that may lead next has it on its disk. Errors:
+/* Commits what counts as handled - in "at-least-once" all that polls have returned, also the last one - and waits until every replica of the group's partition that may lead next has it on its disk. Errors:
  * MESH_ENOT_OWNER (a partition was lost: what was handled of it may come again elsewhere), MESH_ETIMEDOUT (goes on in the background), ... */
 MESH_EXPORT int mesh_consumer_commit(struct mesh_consumer *consumer);
 typedef void mesh_commit_fn(void *user, int error); /* runs inside a call; once */
@@ -110,7 +111,7 @@ struct mesh_membership_info {
     int is_joined;
     uint32_t generation, partitions;
     int64_t lease_ms;   /* for so long what was handed out is nobody else's for sure; 0: it may be */
-    uint64_t slow;      /* how often a handler took longer than half of processing.ms while another member waited */
+    uint64_t slow;      /* how often the time from one poll that returned records to the next was more than half of processing.ms */
     int trouble;        /* why the last attempt to talk to the group's leader failed; 0: it did not */
 };
 MESH_EXPORT int mesh_consumer_membership(const struct mesh_consumer *consumer, struct mesh_membership_info *ret_info); /* MESH_EINVAL: not subscribed */

@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e"))
 import harness  # noqa: E402
 
-PRODUCE, CONSUME = os.environ["EXAMPLE_PRODUCE"], os.environ["EXAMPLE_CONSUME"]
+PRODUCE, CONSUME, GROUP = os.environ["EXAMPLE_PRODUCE"], os.environ["EXAMPLE_CONSUME"], os.environ["EXAMPLE_GROUP"]
 LINES = "".join(f"line {i}\n" for i in range(20000)).encode()
 
 
@@ -31,6 +31,12 @@ class Examples(unittest.TestCase):
         self.run_program([harness.MESH, "topic", "create", "orders", "--partitions", "1", "--broker", self.broker.address])
         self.assertEqual(self.run_program([PRODUCE, "orders"], LINES), b"20000 delivered, 0 failed, 0 unknown\n")
         self.assertEqual(self.run_program([CONSUME, "orders", "20000"]), LINES)
+
+    def test_a_group_goes_on_where_it_stands(self):
+        self.run_program([harness.MESH, "topic", "create", "orders", "--partitions", "1", "--broker", self.broker.address])
+        self.run_program([PRODUCE, "orders"], LINES)
+        parts = [self.run_program([GROUP, "orders", "billing", count]) for count in ("3000", "1", "16999")]
+        self.assertEqual(b"".join(parts), LINES)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+/* Every allocation of a subscribed consumer's life fails once: the call says so or gets over it; nothing crashes, leaks, hangs, or is skipped. */
+#include "fake_broker.h"
+#include "fake_groups.h"
+
+#include <mesh/mesh.h>
+
+#include "support/failing_alloc.h"
+#include "support/run_suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct fake_broker *broker;
+static struct fake_groups groups;
+static unsigned life; /* each has a group of its own: nobody waits for the session of one that ended badly */
+
+static void set_up(void)
+{
+    const char *values[] = {"a", "b", "c"};
+
+    broker = fake_broker_new("t", 2);
+    fake_groups_init(&groups, broker);
+    fake_broker_append(broker, 0, values, 3, RECORD_COMPRESSION_NONE);
+    fake_broker_append(broker, 1, values, 3, RECORD_COMPRESSION_NONE);
+    fake_broker_fork(broker);
+}
+
+static void tear_down(void)
+{
+    fake_broker_kill(broker);
+    fake_broker_free(broker);
+    fake_groups_deinit(&groups);
+}
+
+static void on_rebalance(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance)
+{
+    (void)consumer;
+    if (mesh_rebalance_kind(rebalance) == MESH_REBALANCE_ASSIGNED) *(size_t *)user += mesh_rebalance_count(rebalance);
+}
+
+static int subscribe(struct mesh_consumer *consumer, bool is_pattern, bool has_thread)
+{
+    const char *const topics[] = {"t"};
+    struct mesh_group_options *options = NULL;
+    char group[32];
+    int err = mesh_group_options_new(&options);
+
+    snprintf(group, sizeof(group), "g%u", life++);
+    if (err == 0) err = mesh_group_options_set(options, "group", group);
+    if (err == 0) err = mesh_group_options_set(options, "session.ms", "1000");
+    if (err == 0) err = mesh_group_options_set(options, "commit.interval.ms", "10");
+    if (err == 0) err = mesh_group_options_set(options, "liveness", has_thread ? "thread" : "poll");
+    if (err == 0) err = is_pattern ? mesh_consumer_subscribe_pattern(consumer, options, "t") : mesh_consumer_subscribe(consumer, options, topics, 1);
+    mesh_group_options_free(options);
+    return err;
+}
+
+static int consume(struct mesh_client *client, bool is_pattern, bool has_thread)
+{
+    struct mesh_consumer *consumer = NULL;
+    struct mesh_consumed records[4];
+    int64_t next[2] = {0, 0}, committed = 0;
+    size_t count = 1, total = 0, assigned = 0;
+    int err = mesh_consumer_new(client, &consumer);
+
+    if (err != 0) return err;
+    mesh_consumer_on_rebalance(consumer, on_rebalance, &assigned);
+    err = subscribe(consumer, is_pattern, has_thread);
+    while (err == 0 && count > 0 && total < 6) {
+        err = mesh_consumer_poll(consumer, records, 4, 5000, &count);
+        for (size_t i = 0; err == 0 && i < count; i++)
+            if (records[i].offset != next[records[i].partition]++) err = MESH_ECORRUPT;
+        total += count;
+    }
+    if (err == 0) err = total >= 6 && assigned == 2 ? mesh_consumer_commit(consumer) : MESH_ETIMEDOUT;
+    if (err == 0) err = mesh_consumer_committed(consumer, "t", 1, &committed);
+    if (err == 0 && committed != 3) err = MESH_ECORRUPT;
+    if (err == 0) err = mesh_consumer_unsubscribe(consumer);
+    mesh_consumer_free(consumer);
+    return err;
+}
+
+static int live(int which)
+{
+    struct mesh_client *client = NULL;
+    int err = mesh_client_new(broker->address, &client);
+
+    if (err != 0) return err;
+    mesh_client_set_timeout_ms(client, 3000);
+    err = consume(client, which == 1, which == 1);
+    mesh_client_free(client);
+    return err;
+}
+
+START_TEST(each_allocation_may_fail)
+{
+    int err;
+
+    failing_alloc_each(n)
+    {
+        failing_alloc_arm(n);
+        err = live(_i);
+        if (!failing_alloc_disarm()) break;
+        ck_assert_msg(err == 0 || err == MESH_ENOMEM || err == MESH_ECLOSED, "allocation %u: %s", n, mesh_strerror(err));
+        ck_assert_uint_lt(n, 1000);
+    }
+    ck_assert_int_eq(err, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client group memory");
+    TCase *tcase = tcase_create("memory");
+
+    tcase_set_timeout(tcase, 100);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, each_allocation_may_fail, 0, 2);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

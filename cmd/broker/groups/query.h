@@ -1,7 +1,8 @@
 /* groups/query.h - what people ask about groups, gathered on the control loop: lists out of the replicas that this broker keeps, and descriptions with lag.
  *
- * A list is what the replicas here hold, of the moment: it may run ahead of what is committed by what is being committed, and says of how many group partitions
- * it knows nothing. A description comes from a replica here that has everything committed, else from the group's leader; the ends of its topics are asked of their leaders. */
+ * A list is what the replicas here hold, of the moment, and what was heard of the other group partitions (age_ms): the former may run ahead of what is committed by
+ * what is being committed; it says of how many group partitions it knows nothing. A description comes from a replica here that has everything committed, else from
+ * the group's leader, and where none answers from what was heard; the ends of its topics are asked of their leaders. */
 #ifndef BROKER_GROUPS_QUERY_H
 #define BROKER_GROUPS_QUERY_H
 

@@ -7,6 +7,7 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/groups.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/heard.h"
 #include "replication/coordinator/image.h"
 #include "wire/frame.h"
 
@@ -101,9 +102,35 @@ static int describe_topics_of(struct groups_description *query)
     return err;
 }
 
+/* Nobody who has a replica answers: then what was heard is better than nothing, and says how old it is. */
+static void answer_as_heard(struct groups_description *query)
+{
+    struct message_group_describe_response response;
+    struct message_group_describe request;
+    struct buffer answer = BUFFER_INIT;
+    int err = groups_answer_peek(buffer_slice(&query->answer));
+
+    if (err == 0 || err == MESH_ENOTFOUND || err == MESH_EINVALID_GROUP) return;
+    if (message_decode_group_describe(buffer_slice(&query->request), &request) != 0) return;
+    err = heard_describe(query->control->spread, &request, &response);
+    if (err == 0) {
+        err = message_encode_group_describe_response(&answer, &response);
+        message_deinit_group_describe_response(&response);
+    }
+    message_deinit_group_describe(&request);
+    if (err != 0) {
+        buffer_deinit(&answer);
+        return;
+    }
+    buffer_deinit(&query->answer);
+    query->answer = answer;
+}
+
 static void answer_home(struct mail *mail)
 {
     struct groups_description *query = container_of(mail, struct groups_description, mail);
+
+    answer_as_heard(query);
 
     if (query->with_lag && groups_answer_peek(buffer_slice(&query->answer)) == 0 &&
         message_decode_group_describe_response(buffer_slice(&query->answer), &query->response) == 0 && describe_topics_of(query) == 0 &&

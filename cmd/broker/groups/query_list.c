@@ -6,6 +6,7 @@
 #include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/heard.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
 
@@ -31,6 +32,7 @@ struct groups_list {
     groups_query_fn *done;
     void *user;
     uint32_t remaining;
+    struct list_part heard; /* what no replica here has, but was heard; names are not copied */
     struct list_part parts[];
 };
 
@@ -145,6 +147,33 @@ static void part_arrives(struct mail *mail)
 
 /* ---- on the control loop ---- */
 
+/* Of the partitions that no replica here knows. */
+static uint64_t list_heard(struct groups_list *list, uint64_t known)
+{
+    struct list_part *part = &list->heard;
+    struct slice after = buffer_slice(&list->after);
+
+    part->list = list;
+    part->rows = calloc(list->limit, sizeof(part->rows[0]));
+    part->has_failed = part->rows == NULL;
+    for (uint32_t i = 0; !part->has_failed && i < GROUP_PARTITIONS; i++) {
+        bool is_wanted = (known >> i & 1) == 0 && (list->partition < 0 || i == (uint32_t)list->partition);
+        uint64_t age_ms;
+        const struct spread_cells *cells = is_wanted ? heard_of(list->control->spread, i, &age_ms) : NULL;
+
+        if (cells == NULL) continue;
+        known |= UINT64_C(1) << i;
+        for (const struct spread_group *group = spread_cells_next(cells, NULL); group != NULL; group = spread_cells_next(cells, group)) {
+            struct message_group_row row = {.name = spread_group_view_of(group).name};
+
+            if (compare_names(row.name, after) <= 0) continue;
+            row = heard_row_of(cells, group, i, age_ms);
+            keep(part, &row);
+        }
+    }
+    return known;
+}
+
 static int put_together(struct groups_list *list, struct message_group_list_response *response)
 {
     const struct image_topic *topic = image_find_topic_by_name(metadata_image(list->control->metadata), GROUPS_TOPIC_NAME);
@@ -157,11 +186,17 @@ static int put_together(struct groups_list *list, struct message_group_list_resp
         known |= list->parts[i].known;
         response->has_more = response->has_more || list->parts[i].has_more;
     }
+    known = list_heard(list, known);
+    if (list->heard.has_failed) return MESH_ENOMEM;
+    count += list->heard.count;
+    response->has_more = response->has_more || list->heard.has_more;
     response->rows = calloc(count > 0 ? count : 1, sizeof(response->rows[0]));
     if (response->rows == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < list->control->shard_count; i++)
         for (size_t j = 0; j < list->parts[i].count; j++)
             response->rows[response->row_count++] = list->parts[i].rows[j];
+    for (size_t j = 0; j < list->heard.count; j++)
+        response->rows[response->row_count++] = list->heard.rows[j];
     qsort(response->rows, count, sizeof(response->rows[0]), compare_rows);
     if (count > list->limit) {
         response->row_count = list->limit;
@@ -186,6 +221,7 @@ static void list_finish(struct groups_list *list)
         free(list->parts[i].rows);
         buffer_deinit(&list->parts[i].names);
     }
+    free(list->heard.rows);
     buffer_deinit(&list->after);
     free(list);
 }

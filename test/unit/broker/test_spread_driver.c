@@ -3,6 +3,7 @@
 #include "broker_fixture.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/groups/groups.h"
+#include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/seed.h"
 #include "cmd/broker/runtime/shard.h"
@@ -215,6 +216,54 @@ static int wait_until_heard(int group, uint32_t partition, uint64_t offset)
     return elsewhere;
 }
 
+/* ---- what any broker says by itself ---- */
+
+static void was_listed(void *user, int error, struct slice answer)
+{
+    struct message_group_list_response response;
+    struct errand *errand = user;
+
+    ck_assert_int_eq(error, 0);
+    ck_assert_int_eq(message_decode_group_list_response(answer, &response), 0);
+    for (size_t i = 1; i < response.row_count; i++)
+        ck_assert(!slice_equal(response.rows[i - 1].name, response.rows[i].name));
+    errand->offset = response.row_count + 1000 * (uint64_t)response.partitions_unknown;
+    message_deinit_group_list_response(&response);
+    sem_post(&errand->done);
+}
+
+static void list(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct message_group_list request = {.is_local = true, .partition = -1};
+
+    ck_assert_int_eq(groups_query_list(&brokers[errand->broker].broker->control, &request, was_listed, errand), 0);
+}
+
+static void was_described(void *user, int error, struct slice answer)
+{
+    struct message_group_describe_response response;
+    struct errand *errand = user;
+
+    errand->offset = UINT64_MAX;
+    if (error == 0 && message_decode_group_describe_response(answer, &response) == 0) {
+        if (response.source == MESSAGE_GROUP_FROM_CACHE && response.topic_count == 1) {
+            ck_assert(!response.has_members && response.row.cell_count == response.topics[0].partition_count && response.age_ms >= SPREAD_ROUND_MS);
+            errand->offset = (uint64_t)response.topics[0].offsets[0];
+        }
+        message_deinit_group_describe_response(&response);
+    }
+    sem_post(&errand->done);
+}
+
+static void describe(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct message_group_describe request = {.head = {.group = errand->group, .epoch = -1}, .is_local = true, .after_partition = -1};
+
+    ck_assert_int_eq(groups_query_describe(&brokers[errand->broker].broker->control, &request, was_described, errand), 0);
+}
+
 START_TEST(every_broker_hears_of_every_committed_offset)
 {
     int victim, elsewhere = 0;
@@ -224,6 +273,12 @@ START_TEST(every_broker_hears_of_every_committed_offset)
     for (int group = 0; group < GROUPS; group++)
         elsewhere += wait_until_heard(group, 0, (uint64_t)group);
     ck_assert_int_eq(elsewhere, GROUPS); /* one of four has no replica */
+    for (int b = 0; b < BROKERS; b++) {
+        struct errand errand = {.offset = 0};
+        do {
+            run_on_control(&errand, b, list);
+        } while (errand.offset != GROUPS); /* all of them, each once, and no partition unknown */
+    }
     /* Seeking back is heard of like any other commit, and so is a group's second partition. */
     commit(5, 0, 1000);
     commit(5, 7, 3);
@@ -345,6 +400,9 @@ START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
         ck_assert_int_eq(wait_until_heard(group, 0, group == 3 ? 7 : (uint64_t)group + 50), BROKERS - 1);
     raw_close(&clients[0]);
     ck_assert_int_eq(broker_fixture_stop(&brokers[0]), 0);
+    errand.group = slice_of_string("group-3");
+    while (errand.offset != 7) /* nobody leads it any more, and this broker says what it heard */
+        run_on_control(&errand, 2, describe);
     while (errand.offset != 0)
         run_on_control(&errand, 1, remove_first);
     wait_for_leaders();

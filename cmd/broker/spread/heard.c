@@ -1,0 +1,90 @@
+#include "cmd/broker/spread/heard.h"
+
+#include "base/error.h"
+#include "cmd/broker/groups/describe.h"
+#include "cmd/broker/groups/serve_internal.h"
+#include "cmd/broker/spread/spread_internal.h"
+
+const struct spread_cells *heard_of(const struct spread *spread, uint32_t partition, uint64_t *ret_age_ms)
+{
+    if (spread == NULL || partition >= GROUP_PARTITIONS || spread->here_ms[partition] != 0) return NULL; /* a replica knows better */
+    *ret_age_ms = spread_feed_age_ms(spread->feed, spread_now_ms(spread), partition);
+    return spread_feed_cells(spread->feed, partition);
+}
+
+static uint32_t topics_of(const struct spread_cells *cells, const struct spread_group *group)
+{
+    struct spread_cursor cursor = {NULL, 0};
+    const void *line = NULL;
+    struct spread_row row;
+    uint32_t count = 0;
+
+    while (spread_group_next_cell(cells, group, &cursor, &row)) {
+        count += cursor.line != line;
+        line = cursor.line;
+    }
+    return count;
+}
+
+struct message_group_row heard_row_of(const struct spread_cells *cells, const struct spread_group *group, uint32_t partition, uint64_t age_ms)
+{
+    struct spread_group_view view = spread_group_view_of(group);
+
+    return (struct message_group_row){
+        .name = view.name,
+        .state = view.member_count == 0 ? MESSAGE_GROUP_EMPTY : MESSAGE_GROUP_STABLE,
+        .protocol = view.protocol,
+        .generation = view.generation,
+        .reset_epoch = view.reset_epoch,
+        .member_count = view.member_count,
+        .topic_count = topics_of(cells, group),
+        .cell_count = view.cell_count,
+        .partition = partition,
+        .empty_since_ms = view.empty_since_ms,
+        .age_ms = age_ms,
+    };
+}
+
+static bool is_after(const struct message_group_describe *request, const struct spread_row *row, bool *is_behind)
+{
+    if (*is_behind || uuid_is_zero(&request->after_topic)) return true;
+    *is_behind = uuid_equal(&row->topic, &request->after_topic) && (int64_t)row->partition == request->after_partition;
+    return false;
+}
+
+static int describe_offsets(const struct spread_cells *cells, const struct spread_group *group, const struct message_group_describe *request,
+                            struct message_group_describe_response *response)
+{
+    uint32_t limit = request->limit == 0 || request->limit > GROUPS_DESCRIBE_LIMIT ? GROUPS_DESCRIBE_LIMIT : request->limit;
+    struct groups_lists lists = {.topics = NULL};
+    struct spread_cursor cursor = {NULL, 0};
+    bool is_behind = false;
+    struct spread_row row;
+
+    while (!response->has_more && spread_group_next_cell(cells, group, &cursor, &row)) {
+        struct group_offset offset = {row.offset, row.version.epoch, row.version.lsn, row.record_epoch, row.time_s, row.metadata};
+
+        if (!is_after(request, &row, &is_behind)) continue;
+        response->has_more = lists.partition_count == limit;
+        if (!response->has_more) groups_list_add_described(&lists, &row.topic, row.partition, &offset, -1, -1);
+    }
+    response->topics = lists.topics;
+    response->topic_count = lists.count;
+    return lists.has_failed ? MESH_ENOMEM : 0;
+}
+
+int heard_describe(const struct spread *spread, const struct message_group_describe *request, struct message_group_describe_response *ret_response)
+{
+    struct message_group_describe_response response = {.route = {.leader = -1, .epoch = -1}, .source = MESSAGE_GROUP_FROM_CACHE};
+    uint32_t number = group_partition_of(request->head.group);
+    const struct spread_cells *cells = heard_of(spread, number, &response.age_ms);
+    const struct spread_group *group = cells == NULL ? NULL : spread_cells_find(cells, request->head.group);
+    int err;
+
+    if (group == NULL) return MESH_ENOTFOUND;
+    response.row = heard_row_of(cells, group, number, response.age_ms);
+    err = describe_offsets(cells, group, request, &response);
+    if (err == 0) *ret_response = response;
+    else message_deinit_group_describe_response(&response);
+    return err;
+}

@@ -88,8 +88,10 @@ static int take_row(struct arena *arena, const struct message_group_row *row, st
 
 static int take_rows(struct mesh_groups *groups, const struct message_group_list_response *response)
 {
-    struct mesh_group_info *infos = grow(groups->infos, &groups->room, groups->count, response->row_count, sizeof(*infos));
+    struct mesh_group_info *infos;
 
+    if (response->row_count == 0) return 0;
+    infos = grow(groups->infos, &groups->room, groups->count, response->row_count, sizeof(*infos));
     if (infos == NULL) return MESH_ENOMEM;
     groups->infos = infos;
     for (size_t i = 0; i < response->row_count; i++) {
@@ -378,7 +380,7 @@ static void take_reset(const struct reset_lists *lists, const struct message_gro
 int mesh_group_reset(struct mesh_client *client, const char *group, struct mesh_group_offset *offsets, size_t offset_count, int is_forced, int is_dry)
 {
     struct message_group_reset reset = {
-        .head = head_of(group), .who = slice_of_string(client->name), .is_forced = is_forced != 0, .is_dry = is_dry != 0, .topic_count = offset_count};
+        .head = head_of(group), .who = slice_of_string(client->name), .reset_epoch = -1, .is_forced = is_forced != 0, .is_dry = is_dry != 0, .topic_count = offset_count};
     struct message_group_response response = {0};
     struct buffer answer = BUFFER_INIT;
     struct reset_lists lists;

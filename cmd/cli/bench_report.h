@@ -6,7 +6,7 @@
 #include "cmd/cli/bench.h"
 
 struct bench_result {
-    const char *name;         /* "produce", "consume", "latency" */
+    const char *name;         /* "produce", "consume", "latency", "groups" (whose records are offsets) */
     uint64_t records, bytes;  /* bytes of values */
     uint64_t failed, unknown; /* records */
     double seconds;

@@ -196,6 +196,12 @@ static const struct option_spec bench_latency_options[] = {
     {"end-to-end", OPTION_FLAG, NULL, "Measure until a second connection has consumed the record", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec bench_groups_options[] = {
+    BENCH_COMMON_OPTIONS,
+    {"groups", OPTION_INTEGER, "N", "How many groups commit side by side, each with a member and a thread of its own", "4", NULL, 1, 256, false},
+    {"seconds", OPTION_INTEGER, "N", "Stop after N seconds, or when --records offsets are committed", "10", NULL, 1, 86400, false},
+};
+
 #define CLIENT true
 #define OPTIONS(array) array, COUNT_OF(array)
 #define NO_OPTIONS NULL, 0
@@ -409,6 +415,13 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Sends one record, waits for its acknowledgement, and sends the next; prints the distribution of the times.",
      "mesh bench latency --records 10000 --record-size 100",
      OPTIONS(bench_latency_options), CLIENT},
+    {COMMAND_BENCH_GROUPS, "bench groups", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Measure committing offsets",
+     "Each group has one member that has all partitions of the topic and commits all of them at once, one commit after another; prints committed offsets per second "
+     "(as records) and the latency of commits. A commit is acknowledged when every replica of the group's partition that may lead next has it on its disk.",
+     "mesh bench groups --groups 8 --partitions 1000\n"
+     "mesh bench groups --groups 1 --partitions 1",
+     OPTIONS(bench_groups_options), CLIENT},
     {COMMAND_VERSION, "version", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Print the version",
      "Prints the version of this program.",

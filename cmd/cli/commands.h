@@ -33,6 +33,7 @@ int command_why(const struct arguments *arguments);
 int command_bench_produce(const struct arguments *arguments);
 int command_bench_consume(const struct arguments *arguments);
 int command_bench_latency(const struct arguments *arguments);
+int command_bench_groups(const struct arguments *arguments);
 int command_version(const struct arguments *arguments);
 int command_help(const struct arguments *arguments);
 

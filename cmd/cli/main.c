@@ -46,6 +46,7 @@ static int (*const runners[COMMAND_COUNT])(const struct arguments *) = {
     [COMMAND_BENCH_PRODUCE] = command_bench_produce,
     [COMMAND_BENCH_CONSUME] = command_bench_consume,
     [COMMAND_BENCH_LATENCY] = command_bench_latency,
+    [COMMAND_BENCH_GROUPS] = command_bench_groups,
     [COMMAND_VERSION] = command_version,
     [COMMAND_HELP] = command_help,
 };

@@ -23,6 +23,13 @@ class Bench(Case):
         self.assertEqual(figures, sorted(figures))
         self.assertGreater(figures[0], 0)
 
+    def test_groups_commit(self):
+        facts = self.bench("groups", "--groups", "2", "--partitions", "10", "--records", "1000", "--seconds", "30")
+        self.assertGreaterEqual(facts["records"], 1000)
+        self.assertEqual(facts["records"] % 10, 0, "each commit has all partitions")
+        self.assert_ordered(facts["latency_us"])
+        self.assertEqual(self.mesh("group", "list", "--json").json["groups"], [], "temporary groups are gone")
+
     def test_produce_flat_out(self):
         facts = self.bench("produce", "--records", "50000", "--record-size", "100", "--partitions", "4", "--warm-up", "1000")
         self.assertEqual((facts["records"], facts["bytes"], facts["replicas_synced"]), (50000, 5_000_000, 1))

@@ -10,12 +10,12 @@ import unittest
 from harness import Case, MESH, main
 
 COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list",
-            "topic describe", "topic alter", "topic delete", "produce", "consume", "status", "why",
-            "bench produce", "bench consume", "bench latency", "version", "help"]
+            "topic describe", "topic alter", "topic delete", "group list", "group describe", "group lag", "group reset", "group delete", "produce", "consume", "status", "why",
+            "bench produce", "bench consume", "bench latency", "bench groups", "version", "help"]
 CLIENT_COMMANDS = [("topic", "create", "t"), ("topic", "list"), ("topic", "describe", "t"), ("topic", "alter", "t", "--partitions", "2"),
                    ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("why", "t/0"), ("members",), ("leave",),
                    ("key", "list"), ("key", "rotate"), ("bench", "produce"),
-                   ("bench", "consume"), ("bench", "latency")]
+                   ("bench", "consume"), ("bench", "latency"), ("bench", "groups")]
 DOCS = os.environ.get("MESH_DOCS", "")
 
 
@@ -52,7 +52,7 @@ class Commands(Case):
             (("join", "host:0"), "'host:0' is no seed"),
             (("membres",), "did you mean 'members'?"),
             (("key", "rotat"), "did you mean 'key rotate'?"),
-            (("group", "list"), "there is no command 'group'"),
+            (("user", "list"), "there is no command 'user'"),
             (("topic",), "Commands:"),
             (("produce",), "an argument is missing"),
             (("produce", "t", "--partiton", "1"), "did you mean --partition?"),

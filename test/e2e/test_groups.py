@@ -48,8 +48,8 @@ class Groups(MeshCase):
     def leave(self, child):
         """In good order: what was written out is committed, and the others have its partitions at once."""
         child.send_signal(signal.SIGINT)
-        child.communicate(timeout=60)
-        self.assertEqual(child.returncode, 128 + signal.SIGINT)
+        said = child.communicate(timeout=60)[1]
+        self.assertEqual(child.returncode, 128 + signal.SIGINT, said.decode())
 
     def test_members_share_and_those_who_stay_take_over(self):
         self.mesh("topic", "create", "orders", "--partitions", "4")
@@ -106,6 +106,7 @@ class Groups(MeshCase):
         self.mesh("group", "delete", "g", code=1)
         self.mesh("group", "reset", "g", "--topic", "orders", "--to", "earliest", "--force", "--yes")
         self.until("it goes on from the beginning", lambda: self.read(out) == list(range(45, 50)) + list(range(50)), self.broker)
+        self.until("and commits that", lambda: self.committed() == 50, self.broker)
         self.leave(member)
         self.mesh("group", "delete", "g")
         self.assertEqual(self.mesh("group", "list", "--json").json["groups"], [])

@@ -28,6 +28,7 @@ struct committer {
     struct mesh_client *client;
     struct mesh_consumer *consumer;
     struct histogram latency; /* ns */
+    int32_t partitions;       /* that it reads: claimed, and told to the application */
     int err;
     char why[256];
 };
@@ -51,6 +52,15 @@ static void rest_ms(long ms)
 
 /* ---- one group ---- */
 
+static void rebalanced(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance)
+{
+    struct committer *committer = user;
+    int32_t count = (int32_t)mesh_rebalance_count(rebalance);
+
+    (void)consumer;
+    committer->partitions += mesh_rebalance_kind(rebalance) == MESH_REBALANCE_ASSIGNED ? count : -count;
+}
+
 static int subscribe(struct committer *committer)
 {
     const struct bench *bench = committer->all->bench;
@@ -63,6 +73,7 @@ static int subscribe(struct committer *committer)
     if (err == 0) err = mesh_group_options_set(options, "group", committer->group);
     if (err == 0) err = mesh_group_options_set(options, "delivery", "manual");
     if (err == 0) err = mesh_group_options_set(options, "commit.interval.ms", "0");
+    if (err == 0) mesh_consumer_on_rebalance(committer->consumer, rebalanced, committer);
     if (err == 0) err = mesh_consumer_subscribe(committer->consumer, options, &bench->topic, 1);
     mesh_group_options_free(options);
     return err;
@@ -73,14 +84,12 @@ static int await_all(struct committer *committer)
 {
     uint64_t give_up_ns = clock_monotonic_ns() + (uint64_t)committer->all->bench->session.timeout_ms * 1000000;
     struct mesh_consumed consumed[POLL_RECORDS];
-    struct mesh_membership_info info = {.partitions = 0};
     int err = 0;
 
-    while (err == 0 && info.partitions < (uint32_t)committer->all->partitions && interrupt_signal() == 0) {
+    while (err == 0 && committer->partitions < committer->all->partitions && interrupt_signal() == 0) {
         size_t count;
 
         err = mesh_consumer_poll(committer->consumer, consumed, POLL_RECORDS, POLL_MS, &count);
-        if (err == 0) err = mesh_consumer_membership(committer->consumer, &info);
         if (err == 0 && clock_monotonic_ns() >= give_up_ns) err = MESH_ETIMEDOUT;
     }
     return err;

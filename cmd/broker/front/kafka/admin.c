@@ -72,7 +72,7 @@ static void answer_create(struct kafka_call *call)
         to->name = slice_of_string(order->name);
         to->error_code = kafka_code_of(order->error);
         to->error_message = text_of(order->error != 0 ? order->message : NULL);
-        to->configs.count = -1; /* not told */
+        /* configs stay empty, not null: a Java client takes null for a broken answer. */
         if (order->error != 0 || order->validate_only) continue;
         to->topic_id = order->topic_id;
         to->num_partitions = order->partitions_made;

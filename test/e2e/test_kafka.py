@@ -42,6 +42,22 @@ class Kafka(MeshCase):
         self.mesh("produce", "ours", stdin=text)
         self.assertEqual(self.kcat("-C", "-t", "ours", "-o", "beginning", "-e", "-q"), text)
 
+    def test_topics_are_made_and_deleted(self):
+        self.start_broker()
+        client = self.client()
+        # Version 5: the header has tags, lengths are compact.
+        body = b"\0" + b"\x02" + b"\x02n" + struct.pack(">ih", 3, -1) + b"\x01" + b"\x01" + b"\0" + struct.pack(">i?", 30000, False) + b"\0"
+        answer = client.ask(wire.CREATE_TOPICS, 5, body)
+        self.assertEqual(answer.take("biBBshBihBBB"),
+                         (0, 0, 2, 2, b"n", 0, 0, 3, 1, 1, 0, 0))  # settings are empty (1), not null (0): a Java client fails on that
+        self.assertEqual(len(client.metadata(["n"])[0]["n"][1]), 3)
+        answer = client.ask(wire.CREATE_TOPICS, 5, body)
+        self.assertEqual(answer.take("biBBsh")[5], 36)
+        answer = client.ask(wire.DELETE_TOPICS, 1, wire.array([wire.string("n"), wire.string("never")]) + struct.pack(">i", 30000))
+        answer.take("i")
+        self.assertEqual(answer.array(lambda: (answer.string(), answer.take("h"))), [("n", 0), ("never", UNKNOWN_TOPIC)])
+        self.assertEqual(client.metadata()[0], {})
+
     # ---- order ----
 
     def test_answers_come_in_the_order_of_requests(self):

@@ -297,7 +297,8 @@ static int put_numbers(const struct table_field *field, const uint8_t *at, const
 {
     size_t stride = stride_of(field);
 
-    if (at == end) return 0; /* an empty part: there may be no list */
+    if (at == end) return 0;              /* an empty part: there may be no list */
+    if (value == NULL) return MESH_EPROTO; /* none of the list's numbers is whole */
     value += *count * stride;
     while (at < end) {
         uint64_t number = 0;

@@ -9,6 +9,7 @@
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/metrics_gather.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/spread.h"
 
 #include <stdlib.h>
 
@@ -174,6 +175,13 @@ static void source_forward(void *user, struct forward_stats *ret_stats)
     forward_get_stats(control->forward, ret_stats);
 }
 
+static void source_spread(void *user, struct spread_stats *ret_stats)
+{
+    const struct control *control = user;
+
+    spread_get_stats(control->spread, ret_stats);
+}
+
 static int source_groups(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user)
 {
     return groups_query_list(user, request, done, done_user);
@@ -195,6 +203,7 @@ void status_http_source(struct control *control, struct http_source *ret_source)
         .members = source_members,
         .peers = source_peers,
         .forward = source_forward,
+        .spread = source_spread,
         .groups = source_groups,
         .group = source_group,
         .start_wall_ms = clock_wall_ms(),

@@ -16,6 +16,7 @@
 struct ev_loop;
 struct http_server;
 struct forward_stats;
+struct spread_stats;
 struct peers_stats;
 struct message_group_list;
 struct message_group_describe;
@@ -49,6 +50,7 @@ struct http_source {
     int (*members)(void *user, struct arena *arena, struct message_members_response *ret_members);
     bool (*peers)(void *user, struct peers_stats *ret_stats);
     void (*forward)(void *user, struct forward_stats *ret_stats); /* may be NULL */
+    void (*spread)(void *user, struct spread_stats *ret_stats);   /* likewise */
     /* The bytes of wire/message_group.h's answers, as cmd/broker/groups/query.h says. NULL: /v1/groups is not there. */
     int (*groups)(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user);
     int (*group)(void *user, const struct message_group_describe *request, http_groups_fn *done, void *done_user);

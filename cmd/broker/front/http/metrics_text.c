@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/front/http/metrics_forward.h"
+#include "cmd/broker/front/http/metrics_spread.h"
 #include "cmd/broker/front/http/metrics_peers.h"
 #include "cmd/broker/front/http/metrics_replicas.h"
 #include "cmd/broker/front/http/metrics_writer.h"
@@ -356,5 +357,6 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
     metrics_replicas_write(&writer, input);
     if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
     if (input->forward != NULL) metrics_forward_write(&writer, input->forward);
+    if (input->spread != NULL) metrics_spread_write(&writer, input->spread);
     return writer.error;
 }

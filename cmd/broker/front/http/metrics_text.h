@@ -13,6 +13,7 @@
 #include "cmd/broker/runtime/metrics.h"
 
 struct forward_stats;
+struct spread_stats;
 struct peers_stats;
 
 struct metrics_input {
@@ -26,6 +27,7 @@ struct metrics_input {
     uint32_t http_connections;
     const struct peers_stats *peers; /* NULL: none yet */
     const struct forward_stats *forward; /* NULL: not asked */
+    const struct spread_stats *spread;   /* likewise */
 };
 
 /* Appends the whole exposition. Errors: MESH_ENOMEM. */

@@ -8,6 +8,7 @@
 #include "cmd/broker/front/http/views_groups.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/spread/spread.h"
 #include "replication/coordinator/topic_name.h"
 
 #include <errno.h>
@@ -149,6 +150,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     struct process_stats process;
     struct peers_stats peers;
     struct forward_stats forward;
+    struct spread_stats spread;
     bool has_peers;
 
     if (!exchange_resumes(exchange)) return;
@@ -161,6 +163,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     process_stats_read(&process);
     has_peers = source->peers != NULL && source->peers(source->user, &peers);
     if (source->forward != NULL) source->forward(source->user, &forward);
+    if (source->spread != NULL) source->spread(source->user, &spread);
     exchange->response.type = HTTP_TYPE_METRICS;
     struct metrics_input input = {
         .set = set,
@@ -173,6 +176,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
         .http_connections = exchange->server->connection_count,
         .peers = has_peers ? &peers : NULL,
         .forward = source->forward != NULL ? &forward : NULL,
+        .spread = source->spread != NULL ? &spread : NULL,
     };
     answer(exchange, metrics_text_write(&input, &exchange->response.body));
 }

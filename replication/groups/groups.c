@@ -162,6 +162,16 @@ bool group_next_partition(const struct groups *groups, const struct group *group
     return false;
 }
 
+size_t groups_member_count(const struct groups *groups)
+{
+    return groups->members.count;
+}
+
+size_t groups_offset_count(const struct groups *groups)
+{
+    return groups->cells.count;
+}
+
 size_t groups_offset_bytes(const struct groups *groups)
 {
     return cell_table_bytes(&groups->cells);

@@ -142,6 +142,8 @@ bool groups_next_change(struct groups *groups, uint64_t below, struct groups_cha
 /* True, once: some changes were not noted (many deletions, no memory): walk over everything. */
 bool groups_changes_lost(struct groups *groups);
 
+size_t groups_member_count(const struct groups *groups); /* of all groups */
+size_t groups_offset_count(const struct groups *groups);
 size_t groups_offset_bytes(const struct groups *groups); /* memory of committed offsets, for figures */
 
 #endif

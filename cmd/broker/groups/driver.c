@@ -321,8 +321,12 @@ void groups_opened(struct shard *shard, struct shard_partition *partition)
     groups_due(shard, replica);
 }
 
-static void replica_free(struct group_replica *replica, int error)
+static void replica_free(struct shard *shard, struct group_replica *replica, int error)
 {
+    struct metrics_groups *counts = &shard->groups.counts;
+
+    counts->rebuilds += replica->part.rebuilds; /* counters do not fall */
+    counts->rebuilt_records += replica->part.rebuilt_records;
     replica->partition->group = NULL;
     list_remove(&replica->link);
     list_remove(&replica->due_link);
@@ -332,8 +336,7 @@ static void replica_free(struct group_replica *replica, int error)
 
 void groups_closing(struct shard *shard, struct shard_partition *partition)
 {
-    (void)shard;
-    if (partition->group != NULL) replica_free(partition->group, MESH_EUNKNOWN_TOPIC);
+    if (partition->group != NULL) replica_free(shard, partition->group, MESH_EUNKNOWN_TOPIC);
 }
 
 void groups_image(struct shard *shard)
@@ -370,7 +373,7 @@ void groups_stop(struct shard *shard)
     groups->is_stopping = true;
     ev_timer_stop(shard->loop, &groups->timer);
     while (!list_is_empty(&groups->replicas))
-        replica_free(container_of(groups->replicas.next, struct group_replica, link), MESH_ESHUTDOWN);
+        replica_free(shard, container_of(groups->replicas.next, struct group_replica, link), MESH_ESHUTDOWN);
 }
 
 void groups_deinit(struct shard *shard)

@@ -8,6 +8,7 @@
 #include "cmd/broker/groups/group_turn.h"
 #include "cmd/broker/peers/log_limiter.h"
 #include "cmd/broker/runtime/mailbox.h"
+#include "cmd/broker/runtime/metrics.h"
 #include "segment/store.h"
 
 #include <ev.h>
@@ -30,10 +31,6 @@ struct group_replica {
     bool is_told_stopped;
 };
 
-struct groups_counts {
-    uint64_t requests, refused, records, batches, proofs, rebuilds, expired, slow, assigned, deleted, stopped;
-};
-
 struct shard_groups {
     struct shard *shard;
     struct list_node replicas, due;
@@ -50,7 +47,7 @@ struct shard_groups {
     uint64_t next_ms; /* the earliest deadline of a replica */
     ev_timer timer;
     struct log_limiter lines;
-    struct groups_counts counts;
+    struct metrics_groups counts; /* what only rises; groups_measure() adds what is now */
     bool is_stopping;
 };
 
@@ -61,6 +58,8 @@ void groups_stop(struct shard *shard);   /* who waits hears MESH_ESHUTDOWN; noth
 void groups_deinit(struct shard *shard); /* before the partitions go */
 void groups_image(struct shard *shard);  /* there is a new one */
 void groups_run(struct shard *shard);    /* in each turn, after replicas_run() */
+
+void groups_measure(struct shard *shard, struct metrics_groups *ret_metrics); /* for /metrics */
 
 /* Each is nothing to a partition that is no group partition. */
 void groups_opened(struct shard *shard, struct shard_partition *partition);  /* its log is what recovery left */
@@ -87,6 +86,7 @@ struct group_judging {
 struct group_request {
     struct group_waiter waiter;
     struct shard *shard;
+    uint64_t received_ns;
     struct shard_partition *partition; /* its pending count holds it */
     int error;                         /* judge()'s */
     /* The caller's, set before groups_request(): */

@@ -1,11 +1,14 @@
 /* groups/requests.c - requests to group partitions that this shard leads. */
 #include "cmd/broker/groups/groups_internal.h"
 
+#include "base/clock.h"
+
 static void end(struct group_request *request, int error)
 {
     struct shard_partition *partition = request->partition;
 
     if (error != 0) request->shard->groups.counts.refused++;
+    if (error == 0) histogram_record(&request->shard->metrics.group_answer_ns, clock_monotonic_ns() - request->received_ns);
     request->done(request, error);
     if (partition != NULL) shard_partition_release(partition);
 }
@@ -87,6 +90,7 @@ void groups_request(struct shard *shard, struct group_request *request)
     request->shard = shard;
     request->partition = NULL;
     request->error = 0;
+    request->received_ns = shard->now_ns;
     request->waiter = (struct group_waiter){.received_ms = shard->now_ms};
     list_init(&request->waiter.node);
     shard->groups.counts.requests++;

@@ -37,6 +37,17 @@ struct metrics_replicas {
     uint64_t losses; /* elections of leaders here that accepted a loss */
 };
 
+struct metrics_groups {
+    /* now: replicas of group partitions that are here; the rest of those that lead */
+    uint64_t replicas, leads, stopped; /* stopped: their log holds what cannot be followed */
+    uint64_t groups, members, offsets, offset_bytes, waiting, log_bytes;
+    /* counters */
+    uint64_t requests, refused; /* to leads here; that were answered with an error */
+    uint64_t records, batches, proofs; /* appended */
+    uint64_t rebuilds, rebuilt_records; /* states that were begun anew; records that were read */
+    uint64_t expired, slow, assigned, deleted;
+};
+
 struct metrics_shard {
     uint32_t shard;
     /* connections and bytes */
@@ -54,6 +65,7 @@ struct metrics_shard {
     uint64_t mailbox_messages, loop_turns;
     struct histogram produce_ack_ns; /* request parsed -> acknowledgement queued */
     struct histogram fetch_wait_ns;  /* request parsed -> response queued */
+    struct histogram group_answer_ns; /* a request to a group partition led here, from its coming to its answer */
     struct histogram sync_ns;        /* the store's write+sync jobs */
     struct metrics_healing {
         uint64_t damaged; /* now: replicas with damage */
@@ -61,6 +73,7 @@ struct metrics_shard {
     } healing; /* replicas/heal.c, compare.c */
     struct store_stats store;
     struct metrics_replicas replicas;
+    struct metrics_groups groups;
     struct metrics_topic *topics; /* owned; NULL when there are none */
     size_t topic_count;
 };

@@ -80,6 +80,7 @@ static struct metrics_shard *snapshot_new(struct shard *shard)
     snapshot->sync_ns = *store_sync_histogram(shard->store);
     store_get_stats(shard->store, &snapshot->store);
     replicas_measure(shard, &snapshot->replicas);
+    groups_measure(shard, &snapshot->groups);
     snapshot->topics = NULL;
     snapshot->topic_count = 0;
     if (shard->topics.count == 0) return snapshot;

@@ -27,6 +27,7 @@ static void shard_init_lists(struct shard *shard)
     list_init(&shard->acks_resting);
     histogram_init(&shard->metrics.produce_ack_ns);
     histogram_init(&shard->metrics.fetch_wait_ns);
+    histogram_init(&shard->metrics.group_answer_ns);
     for (int i = 0; i < STORE_LANE_COUNT; i++)
         shard->jobs[i].shard = shard;
 }

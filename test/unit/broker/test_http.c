@@ -98,6 +98,7 @@ static void set_up(void)
     history_create_topic(history, "orders", 3, 1);
     history_create_topic(history, "audit.log", 1, 1);
     histogram_init(&shard.produce_ack_ns);
+    histogram_init(&shard.group_answer_ns);
     histogram_init(&shard.fetch_wait_ns);
     histogram_init(&shard.sync_ns);
     start_server();

@@ -32,8 +32,10 @@ static void set_up(void)
         shards[i].connections = 3 + i;
         shards[i].requests[7] = 70 + i;
         shards[i].store.journal_sync_count = 12;
+        shards[i].groups = (struct metrics_groups){.leads = 3, .records = 8 + i};
         shards[i].replicas = (struct metrics_replicas){.lag_records_max = 16 + i, .losses = 2, .streams_in = 4};
         histogram_init(&shards[i].produce_ack_ns);
+        histogram_init(&shards[i].group_answer_ns);
         histogram_init(&shards[i].fetch_wait_ns);
         histogram_init(&shards[i].sync_ns);
         for (uint64_t ns = 1000; ns < 60ull * 1000 * 1000 * 1000; ns *= 3)
@@ -102,6 +104,8 @@ START_TEST(the_exposition_is_well_formed_and_has_the_numbers)
     ck_assert(value_of("mesh_requests_total{shard=\"1\",op=\"produce\"}") == 71);
     ck_assert(value_of("mesh_store_journal_syncs_total{shard=\"0\"}") == 12);
     ck_assert(value_of("mesh_replica_lag_records_max{shard=\"1\"}") == 17);
+    ck_assert(value_of("mesh_group_partitions_led{shard=\"0\"}") == 3);
+    ck_assert(value_of("mesh_group_records_total{shard=\"1\"}") == 9);
     ck_assert(value_of("mesh_replica_unclean_elections_total{shard=\"0\"}") == 2);
     ck_assert(value_of("mesh_replica_streams{shard=\"1\",direction=\"in\"}") == 4);
     ck_assert(value_of("mesh_partitions_offline") == 0);

@@ -6,6 +6,7 @@
 #include "cmd/broker/front/http/metrics_forward.h"
 #include "cmd/broker/front/http/metrics_spread.h"
 #include "cmd/broker/front/http/metrics_peers.h"
+#include "cmd/broker/front/http/metrics_groups.h"
 #include "cmd/broker/front/http/metrics_replicas.h"
 #include "cmd/broker/front/http/metrics_writer.h"
 #include "replication/coordinator/groups_topic.h"
@@ -351,10 +352,13 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
                     "From a parsed produce request to its acknowledgement.", SHARD(produce_ack_ns));
     write_histogram(&writer, input->set, "mesh_fetch_wait_seconds",
                     "From a parsed fetch request to its response.", SHARD(fetch_wait_ns));
+    write_histogram(&writer, input->set, "mesh_group_answer_seconds", "From a request to a consumer group that is led here to its answer, when it is committed.",
+                    SHARD(group_answer_ns));
     write_histogram(&writer, input->set, "mesh_journal_sync_seconds", "One durable write of the journal.",
                     SHARD(sync_ns));
     write_topics(&writer, input);
     metrics_replicas_write(&writer, input);
+    metrics_groups_write(&writer, input->set);
     if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
     if (input->forward != NULL) metrics_forward_write(&writer, input->forward);
     if (input->spread != NULL) metrics_spread_write(&writer, input->spread);

@@ -1,0 +1,51 @@
+/* front/http/metrics_groups.c - see metrics_groups.h. */
+#include "cmd/broker/front/http/metrics_groups.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define GROUPS(field) offsetof(struct metrics_groups, field)
+
+static const struct {
+    const char *name, *type, *help;
+    size_t offset; /* of a uint64_t in struct metrics_groups */
+} families[] = {
+    {"mesh_group_partitions", "gauge", "Partitions in which consumer groups live that are kept here.", GROUPS(replicas)},
+    {"mesh_group_partitions_led", "gauge", "Those that are led here: they answer for their groups.", GROUPS(leads)},
+    {"mesh_group_partitions_stopped", "gauge", "Those whose log holds what this broker cannot follow: they lead nothing.", GROUPS(stopped)},
+    {"mesh_groups_led", "gauge", "Consumer groups that are led here.", GROUPS(groups)},
+    {"mesh_group_members", "gauge", "Their members.", GROUPS(members)},
+    {"mesh_group_offsets", "gauge", "Their committed offsets.", GROUPS(offsets)},
+    {"mesh_group_offset_bytes", "gauge", "Memory of the committed offsets of all group partitions that are kept here.", GROUPS(offset_bytes)},
+    {"mesh_group_log_bytes", "gauge", "Bytes of the logs of group partitions that are led here.", GROUPS(log_bytes)},
+    {"mesh_group_waiting", "gauge", "Answers that wait until what they say is committed.", GROUPS(waiting)},
+    {"mesh_group_requests_total", "counter", "Requests to groups that are led here.", GROUPS(requests)},
+    {"mesh_group_refused_total", "counter", "Those that were answered with an error.", GROUPS(refused)},
+    {"mesh_group_records_total", "counter", "Records that they brought.", GROUPS(records)},
+    {"mesh_group_batches_total", "counter", "Batches in which those were appended.", GROUPS(batches)},
+    {"mesh_group_proofs_total", "counter", "Empty batches appended to prove that nobody else leads.", GROUPS(proofs)},
+    {"mesh_group_rebuilds_total", "counter", "Times that a state was read from its log anew.", GROUPS(rebuilds)},
+    {"mesh_group_applied_records_total", "counter", "Records that were read from logs and applied.", GROUPS(rebuilt_records)},
+    {"mesh_group_members_expired_total", "counter", "Members of which nothing was heard for all of their session.", GROUPS(expired)},
+    {"mesh_group_members_slow_total", "counter", "Times that a member held partitions beyond its own limit, and they were given on.", GROUPS(slow)},
+    {"mesh_group_assignments_total", "counter", "Generations of groups.", GROUPS(assigned)},
+    {"mesh_groups_expired_total", "counter", "Groups without members that were forgotten.", GROUPS(deleted)},
+};
+
+static uint64_t value_of(const struct metrics_groups *groups, size_t offset)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *)groups + offset, sizeof(value));
+    return value;
+}
+
+void metrics_groups_write(struct metrics_writer *writer, const struct metrics_set *set)
+{
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        metrics_family(writer, families[i].name, families[i].type, families[i].help);
+        for (size_t j = 0; j < set->shard_count; j++)
+            METRICS_WRITE(writer, "%s{shard=\"%u\"} %llu\n", families[i].name, set->shards[j]->shard,
+                          (unsigned long long)value_of(&set->shards[j]->groups, families[i].offset));
+    }
+}

@@ -1,0 +1,10 @@
+/* front/http/metrics_groups.h - what /metrics says of consumer groups whose partitions are kept on this broker's shards. */
+#ifndef FRONT_HTTP_METRICS_GROUPS_H
+#define FRONT_HTTP_METRICS_GROUPS_H
+
+#include "cmd/broker/front/http/metrics_text.h"
+#include "cmd/broker/front/http/metrics_writer.h"
+
+void metrics_groups_write(struct metrics_writer *writer, const struct metrics_set *set);
+
+#endif

@@ -41,6 +41,7 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
         .log_end = plog_end_offset(partition->plog),
         .high_watermark = role->partition.high_watermark,
         .epoch = (uint32_t)role->partition.leader_epoch,
+        .is_to_lead = replica_leads(role) && !shard->groups.is_stopping,
         .may_lead = replica_leads(role) && !role->partition.is_starting && !role->is_cutting && !shard->groups.is_stopping &&
                     atomic_load_explicit(&shard->broker->is_serving, memory_order_relaxed),
         .is_cutting = role->is_cutting,

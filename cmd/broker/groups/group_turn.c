@@ -276,7 +276,7 @@ void group_part_turn(struct group_part *part, const struct group_facts *facts, u
     if (part->lead != NULL && (!facts->may_lead || part->lead_epoch != facts->epoch)) group_part_cease(part);
     if (part->lead != NULL && group_lead_is_broken(part->lead)) fail(part, facts, MESH_ENOMEM);
     if (is_ready_to_lead(part, facts)) begin(part, facts);
-    if (part->lead == NULL && !facts->may_lead && part->arrival_count > 0) answer_arrivals(part, MESH_ENOT_LEADER);
+    if (part->lead == NULL && !facts->may_lead && !facts->is_to_lead && part->arrival_count > 0) answer_arrivals(part, MESH_ENOT_LEADER);
     if (part->lead != NULL) tick(part, facts);
     deadline = sooner(deadline, expire(&part->arrivals, &part->arrival_count, facts));
     deadline = sooner(deadline, expire(&part->waiting, &part->waiting_count, facts));
@@ -290,8 +290,8 @@ void group_part_turn(struct group_part *part, const struct group_facts *facts, u
 
 int group_part_ready(const struct group_part *part, const struct group_facts *facts, bool is_change)
 {
-    if (part->phase == GROUP_PART_STOPPED || !facts->may_lead) return MESH_ENOT_LEADER;
-    if (part->lead == NULL || part->lead_epoch != facts->epoch || group_lead_is_broken(part->lead)) return MESH_EAGAIN;
+    if (part->phase == GROUP_PART_STOPPED || (!facts->may_lead && !facts->is_to_lead)) return MESH_ENOT_LEADER;
+    if (!facts->may_lead || part->lead == NULL || part->lead_epoch != facts->epoch || group_lead_is_broken(part->lead)) return MESH_EAGAIN;
     if (part->waiting_count >= GROUP_PART_WAITING_MAX) return MESH_EBUSY;
     if (!is_change) return 0;
     if (facts->is_below_min) return MESH_ENOT_ENOUGH_REPLICAS;

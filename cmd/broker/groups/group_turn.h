@@ -38,6 +38,7 @@ struct group_facts {
     uint64_t log_start, log_end, high_watermark;
     uint32_t epoch;              /* leader epoch */
     bool may_lead;               /* the broker leads it, its epoch has begun in the log, nothing is being cut, and it serves */
+    bool is_to_lead;             /* ... or all of this is about to be: who asks may wait for it */
     bool is_cutting;             /* the log is about to lose its end, or is losing it: nothing of it counts */
     bool is_unclean;             /* this epoch's election accepted a loss */
     bool is_alone;               /* there is no other replica */

@@ -23,7 +23,7 @@
 #define FRAME_MAX        (4u << 20)
 #define TOLD_MAX         40 /* of one damage: every 10 s while it is the last complete replica, and otherwise once, or a few times */
 
-enum { FRAME_PIECE = 1 };
+enum { FRAME_PIECE = 1, FRAME_NO_PIECE = 2 /* none that fits */ };
 
 static struct replication_replica *of(struct list_node *node)
 {
@@ -220,6 +220,7 @@ void replication_heal_bytes(struct replication_process *process, struct slice by
     MESH_ASSERT(buffer_append(&heal->in, bytes.data, bytes.size) == 0);
     got = sim_frame_take(buffer_slice(&heal->in), FRAME_MAX, &at, &type, &payload);
     if (got == 0) return;
+    replica->damage.misfits += got > 0 && type == FRAME_NO_PIECE; /* where the damage ends was read from what is damaged, too */
     if (got < 0 || type != FRAME_PIECE || payload.size == 0) {
         fetch_failed(process);
         return;
@@ -256,13 +257,14 @@ void replication_heal_serve(struct replication_process *process, struct slice me
     if (replica != NULL) {
         limit = request.to < replica->replica.partition.high_watermark ? request.to : replica->replica.partition.high_watermark;
         err = request.from >= limit ? MESH_EOFFSET_OUT_OF_RANGE : replication_read_log(replica, request.from, limit, request.bytes_max, &process->bytes);
+        if (err == 0 && process->bytes.size == 0) err = MESH_EOFFSET_OUT_OF_RANGE;
         if (err == 0 && !is_sound(buffer_slice(&process->bytes))) {
             plog_suspect(replica->plog, request.from);
             err = MESH_ECORRUPT;
         }
     }
     if (err != 0 || replica == NULL) buffer_clear(&process->bytes); /* nothing: not from here */
-    sim_frame_put(out, FRAME_PIECE, buffer_slice(&process->bytes));
+    sim_frame_put(out, err == MESH_EOFFSET_OUT_OF_RANGE ? FRAME_NO_PIECE : FRAME_PIECE, buffer_slice(&process->bytes));
 }
 
 /* ---- telling the coordinator ---- */

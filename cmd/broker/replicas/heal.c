@@ -173,6 +173,7 @@ static void take_answer(struct heal_fetch *fetch)
         return;
     }
     is_idle(damaged);
+    damaged->misfits += err == MESH_EOFFSET_OUT_OF_RANGE; /* no batch of theirs begins and ends in the range: where it ends was read from what is damaged, too */
     failed(damaged);
     if (replicas_may_log(shard))
         log_warn("a replica could not bring what is damaged here topic=%s partition=%u offset=%" PRIu64 " from=%d error=\"%s\"", name_of(damaged),

@@ -110,8 +110,8 @@ static void drop_unseen(struct consumer_member *member)
         list_for_each_safe(node, &member->parts[state])
         {
             struct part *part = container_of(node, struct part, node);
-            if (!part->is_seen) member_drop_part(member, part, CONSUMER_MEMBER_LOST);
-            part->is_seen = false;
+            if (part->is_seen) part->is_seen = false;
+            else member_drop_part(member, part, CONSUMER_MEMBER_LOST); /* it may be gone afterwards */
         }
 }
 

@@ -1,6 +1,7 @@
 /* The frames of test/golden/native: what they mean, and that they are still written so. */
 #include "wire/frame.h"
 #include "wire/message.h"
+#include "wire/message_group.h"
 #include "wire/record_batch.h"
 
 #include "base/error.h"
@@ -29,6 +30,8 @@ static struct uuid uuid_from(uint8_t first)
         message_deinit_##suffix(&decoded);                                                                   \
     }
 MESSAGE_MAP(DEFINE_RECODE)
+DEFINE_RECODE(group_commit, message_group_commit)
+DEFINE_RECODE(group_response, message_group_response)
 
 /* ---- sessions ---- */
 
@@ -534,6 +537,40 @@ static void encode_list_offsets_forward(struct buffer *to)
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
 }
 
+/* ---- groups ---- */
+
+static void encode_group_commit(struct buffer *to)
+{
+    uint32_t partitions[] = {0, 5}, place = 1;
+    int64_t offsets[] = {100, 200};
+    int32_t epochs[] = {2, -1};
+    struct slice text = slice_of_string("a");
+    struct message_group_partitions topic = {
+        .topic_id = uuid_from(0x10), .partitions = partitions, .partition_count = 2, .offsets = offsets, .offset_count = 2, .record_epochs = epochs,
+        .record_epoch_count = 2, .metadata = &text, .metadata_count = 1, .metadata_places = &place, .metadata_place_count = 1};
+    struct message_group_commit commit = {
+        .head = {.group = slice_of_string("workers"), .forwards = true, .member = slice_of_string("m1"), .epoch = 3, .sequence = 300, .timeout_ms = 5000},
+        .generation = 7, .reset_epoch = -1, .topics = &topic, .topic_count = 1};
+
+    ck_assert_int_eq(message_encode_group_commit(to, &commit), 0);
+}
+
+static void encode_group_response(struct buffer *to)
+{
+    uint32_t partition = 5;
+    int error = MESH_ENOT_OWNER;
+    struct message_group_partitions topic = {.topic_id = uuid_from(0x10), .partitions = &partition, .partition_count = 1, .errors = &error, .error_count = 1};
+    struct message_group_response response = {.error = MESH_ESTALE_EPOCH,
+                                              .message = slice_of_string("stale"),
+                                              .route = {.leader = 2, .epoch = 4, .shard = 1, .proof_age_ms = 300},
+                                              .generation = 7,
+                                              .has_work = true,
+                                              .topics = &topic,
+                                              .topic_count = 1};
+
+    ck_assert_int_eq(message_encode_group_response(to, &response), 0);
+}
+
 /* ---- the files ---- */
 
 static const struct golden_case {
@@ -594,6 +631,8 @@ static const struct golden_case {
     {"topic_move_response", 1, FRAME_OP_TOPIC_MOVE, 23, 0, encode_moves_response, recode_moves_response},
     {"topic_balance_request", 0, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_topic_balance_request, recode_topic_balance},
     {"topic_balance_response", 1, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_moves_response, recode_moves_response},
+    {"group_commit_request", 0, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_commit, recode_group_commit},
+    {"group_response", 3, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_response, recode_group_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

@@ -14,7 +14,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SEED_COUNT 300
+#define SEED_COUNT 40
 #define SIZE_MAX_OF_STRUCTS 512
 
 union any_message {

@@ -550,8 +550,8 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    Suite *suite = suite_create("group members");
-    TCase *tcase = tcase_create("model");
+    Suite *suite;
+    TCase *tcase;
 
     if (argc > 1) {
         static struct model model;
@@ -563,6 +563,8 @@ int main(int argc, char **argv)
                (unsigned long long)model.handovers, (unsigned long long)model.losses, (unsigned long long)model.late, (unsigned long long)model.taken);
         return violation != NULL;
     }
+    suite = suite_create("group members");
+    tcase = tcase_create("model");
     tcase_add_test(tcase, members_share_a_group_through_all_trouble);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

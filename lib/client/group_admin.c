@@ -49,7 +49,7 @@ static void *grow(void *items, size_t *room, size_t used, size_t count, size_t s
     size_t wanted = *room == 0 ? 64 : *room;
     void *grown;
 
-    if (used + count <= *room) return items;
+    if (items != NULL && used + count <= *room) return items;
     while (wanted < used + count)
         wanted *= 2;
     grown = reallocarray(items, wanted, size);
@@ -377,33 +377,49 @@ static void take_reset(const struct reset_lists *lists, const struct message_gro
     }
 }
 
-int mesh_group_reset(struct mesh_client *client, const char *group, struct mesh_group_offset *offsets, size_t offset_count, int is_forced, int is_dry)
+/* One request. *reset_epoch: in, what it is meant for (-1: whatever it is); out, what it is by now. */
+static int reset_once(struct mesh_client *client, const char *group, const struct reset_lists *lists, struct mesh_group_offset *offsets, size_t count,
+                      bool is_forced, bool is_dry, int64_t *reset_epoch)
 {
-    struct message_group_reset reset = {
-        .head = head_of(group), .who = slice_of_string(client->name), .reset_epoch = -1, .is_forced = is_forced != 0, .is_dry = is_dry != 0, .topic_count = offset_count};
+    const struct message_group_reset reset = {.head = head_of(group),
+                                              .who = slice_of_string(client->name),
+                                              .is_forced = is_forced,
+                                              .is_dry = is_dry,
+                                              .reset_epoch = *reset_epoch,
+                                              .topics = lists->topics,
+                                              .topic_count = count};
     struct message_group_response response = {0};
     struct buffer answer = BUFFER_INIT;
-    struct reset_lists lists;
     struct call *call = NULL;
+    int err = begin(client, FRAME_OP_GROUP_RESET, &call);
+
+    if (err == 0) err = ask(call, message_encode_group_reset(&call->message, &reset), !is_dry, &answer);
+    if (err == 0) {
+        err = message_decode_group_response(buffer_slice(&answer), &response);
+        if (err == 0) err = response.error;
+        take_reset(lists, &response, offsets, count);
+        *reset_epoch = response.reset_epoch;
+        message_deinit_group_response(&response);
+        if (err != 0) fail(client, err, group);
+    }
+    buffer_deinit(&answer);
+    return err;
+}
+
+/* A change is preceded by a dry run, whose reset epoch it names: a copy that comes late then sets nothing. */
+int mesh_group_reset(struct mesh_client *client, const char *group, struct mesh_group_offset *offsets, size_t offset_count, int is_forced, int is_dry)
+{
+    struct reset_lists lists;
+    int64_t reset_epoch = -1;
     int err = make_reset_lists(client, offsets, offset_count, &lists);
 
     for (size_t i = 0; i < offset_count; i++) {
         offsets[i].before = -1;
         offsets[i].error = 0;
     }
-    if (err == 0) err = begin(client, FRAME_OP_GROUP_RESET, &call);
-    if (err != 0) goto end;
-    reset.topics = lists.topics;
-    err = ask(call, message_encode_group_reset(&call->message, &reset), is_dry == 0, &answer);
-    if (err != 0) goto end;
-    err = message_decode_group_response(buffer_slice(&answer), &response);
-    if (err == 0) err = response.error;
-    take_reset(&lists, &response, offsets, offset_count);
-    message_deinit_group_response(&response);
-    if (err != 0) fail(client, err, group);
-end:
+    if (err == 0) err = reset_once(client, group, &lists, offsets, offset_count, is_forced != 0, true, &reset_epoch);
+    if (err == 0 && !is_dry) err = reset_once(client, group, &lists, offsets, offset_count, is_forced != 0, false, &reset_epoch);
     free_reset_lists(&lists);
-    buffer_deinit(&answer);
     return err;
 }
 

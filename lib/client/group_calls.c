@@ -5,6 +5,7 @@
 #include "wire/message_group.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- heads and routes ---- */
 
@@ -181,6 +182,7 @@ static int make_lists(const struct consumer_group *group, bool has_offsets, stru
 static int encode_join(const struct consumer_group *group, const struct message_group_head *head, struct buffer *to)
 {
     const struct mesh_group_options *options = &group->options;
+    char host[GROUP_NAME_ROOM] = "";
     struct message_group_join join = {.head = *head,
                                       .client = slice_of_string(group->consumer->client->name),
                                       .zone = slice_of_string(options->zone),
@@ -191,6 +193,7 @@ static int encode_join(const struct consumer_group *group, const struct message_
                                       .processing_limit_ms = options->processing_ms};
     int err;
 
+    if (gethostname(host, sizeof(host) - 1) == 0) join.host = slice_of_string(host); /* for people */
     join.names = calloc(group->name_count + 1, sizeof(*join.names));
     if (join.names == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < group->name_count; i++)

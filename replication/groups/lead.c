@@ -57,7 +57,7 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     lead->catalog = catalog;
     lead->limits = *limits;
     lead->epoch = epoch;
-    lead->next_lsn = lead->first_lsn = log_end;
+    lead->next_lsn = lead->first_lsn = lead->settled_lsn = log_end;
     lead->began_ms = now_ms;
     /* A checkpoint that was under way is begun again when there is reason. */
     lead->assigns_anew = GROUP_DEFECT(groups, FAILOVER_REBALANCES);
@@ -96,6 +96,13 @@ void lead_note_session(struct group_lead *lead, const struct group_member *membe
 
 /* ---- records ---- */
 
+/* Whether who belongs to a group, and who owns or shall own what, may be another after it. Images repeat what is known, but where that was lost. */
+static bool is_settling(const struct group_lead *lead, enum group_record_kind kind)
+{
+    if (kind == GROUP_COMMITTED) return false;
+    return kind < GROUP_CHECKPOINT_BEGAN || kind == GROUP_SALVAGED || lead->is_salvaged;
+}
+
 int lead_emit(struct group_lead *lead, const struct group_record *record)
 {
     size_t at = lead->outbox.size, size;
@@ -121,6 +128,7 @@ int lead_emit(struct group_lead *lead, const struct group_record *record)
         return err;
     }
     lead->next_lsn++;
+    if (is_settling(lead, record->kind)) lead->settled_lsn = lead->next_lsn;
     return 0;
 }
 

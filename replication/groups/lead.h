@@ -95,7 +95,7 @@ struct group_caller {
 struct group_reply {
     uint32_t generation;
     bool has_work;    /* ask group_lead_work() */
-    uint64_t barrier; /* the answer leaves when the high watermark is here or behind it */
+    uint64_t barrier; /* the answer leaves when the high watermark is here or behind it; that of a heartbeat waits for no commits */
 };
 
 /* A member joins, or changes what it wants, or is another life of a static one (KIP-345: info.instance is set; the life before is fenced, and nothing

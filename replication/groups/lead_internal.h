@@ -19,6 +19,7 @@ struct group_lead {
     struct group_limits limits;
     uint32_t epoch;
     uint64_t next_lsn, first_lsn;
+    uint64_t settled_lsn; /* behind the last record that has to do with more than committed offsets */
     struct buffer outbox;  /* le32 size, record */
     struct buffer items;   /* of the record in the making */
     struct buffer members; /* of the record in the making */

@@ -242,6 +242,9 @@ int group_lead_heartbeat(struct group_lead *lead, uint64_t now_ms, const struct 
     if (err != 0) return err;
     lead_heard(lead, member, now_ms);
     lead_reply(lead, member->group, ret_reply);
+    /* It tells of no offset, and so rests on no commit: else what was under way when too few replicas were left would keep all members from being told
+     * that they are members still, until others come back. */
+    ret_reply->barrier = lead->settled_lsn;
     ret_reply->has_work = lead_has_work(lead, member);
     return 0;
 }

@@ -309,6 +309,41 @@ START_TEST(below_min_the_coordinator_is_the_proof)
 }
 END_TEST
 
+static void commit(struct group_part *part, const char *id, uint64_t offset)
+{
+    struct group_commit_cell cell = {.topic = topic_id, .offset = offset, .record_epoch = -1};
+    uint32_t generation = group_view_of(groups_find(part->state, slice_of_string("g"))).generation;
+    struct group_claim claim = {.topic = topic_id};
+    struct group_caller caller = caller_of(id);
+    struct group_commit asked = {.generation = generation, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = &cell, .cell_count = 1};
+    struct group_reply reply;
+
+    ck_assert_int_eq(group_lead_claim(part->lead, facts.now_ms, &caller, generation, &claim, 1, &reply), 0);
+    turn(part);
+    commit_all(part);
+    asked.caller = caller_of(id);
+    ck_assert_int_eq(group_lead_commit(part->lead, facts.now_ms, facts.wall_ms, &asked, &reply), 0);
+    ck_assert_int_eq(cell.error, 0);
+    turn(part);
+}
+
+START_TEST(below_min_what_is_under_way_keeps_no_member_waiting)
+{
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+    commit(&leader, "a", 7);
+    ck_assert_uint_gt(facts.log_end, facts.high_watermark);
+    facts.is_below_min = true;
+    facts.coordinator_age_ms = 200;
+    group_part_below_min(&leader, &facts);
+    facts.now_ms += 9000;
+    turn(&leader);
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 0);
+}
+END_TEST
+
 START_TEST(what_too_few_replicas_have_is_unknown)
 {
     lead_with_a_member();
@@ -466,6 +501,7 @@ int main(void)
     tcase_add_test(tcase, a_proof_is_renewed_where_there_is_nothing_to_append);
     tcase_add_test(tcase, a_single_replica_proves_nothing);
     tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
+    tcase_add_test(tcase, below_min_what_is_under_way_keeps_no_member_waiting);
     tcase_add_test(tcase, what_too_few_replicas_have_is_unknown);
     tcase_add_test(tcase, time_is_up_for_who_waits);
     tcase_add_test(tcase, a_cut_takes_the_state);

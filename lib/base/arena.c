@@ -76,6 +76,15 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     return text;
 }
 
+size_t arena_size(const struct arena *arena)
+{
+    size_t size = 0;
+
+    for (const struct arena_block *block = arena->blocks; block != NULL; block = block->next)
+        size += sizeof(*block) + block->capacity;
+    return size;
+}
+
 void arena_deinit(struct arena *arena)
 {
     while (arena->blocks != NULL) {

@@ -23,6 +23,9 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size);
 char *arena_strdup(struct arena *arena, const char *string);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Bytes that it has from the system. */
+size_t arena_size(const struct arena *arena);
+
 void arena_deinit(struct arena *arena); /* frees everything; the arena is empty again */
 
 #endif

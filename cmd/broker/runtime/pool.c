@@ -76,6 +76,17 @@ void pool_release(struct pool *pool, struct pool_buffer *buffer)
     pool->free[buffer->size_class] = buffer;
 }
 
+void pool_charge(struct pool *pool, size_t size)
+{
+    pool->used_bytes += size;
+}
+
+void pool_uncharge(struct pool *pool, size_t size)
+{
+    MESH_ASSERT(pool->used_bytes >= size);
+    pool->used_bytes -= size;
+}
+
 void pool_trim(struct pool *pool)
 {
     for (unsigned i = 0; i < POOL_CLASS_COUNT; i++) {

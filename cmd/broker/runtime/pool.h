@@ -26,7 +26,7 @@ struct pool_buffer {
 
 struct pool {
     struct pool_buffer *free[POOL_CLASS_COUNT];
-    size_t used_bytes; /* handed out, headers included */
+    size_t used_bytes; /* handed out, headers included, and charged */
     size_t free_bytes; /* kept for reuse */
     size_t bytes_max;  /* of used_bytes */
     uint64_t acquired; /* ever; to see whether anything happened since */
@@ -42,6 +42,10 @@ size_t pool_cost(size_t capacity);
  * is_urgent the limit does not count: for what ends something and so frees memory. */
 struct pool_buffer *pool_acquire(struct pool *pool, size_t capacity, bool is_urgent);
 void pool_release(struct pool *pool, struct pool_buffer *buffer); /* accepts NULL */
+
+/* Memory that a request holds elsewhere counts like a buffer that was acquired urgently. All of it is uncharged in the end. */
+void pool_charge(struct pool *pool, size_t size);
+void pool_uncharge(struct pool *pool, size_t size);
 
 /* Gives the free buffers back to the system. */
 void pool_trim(struct pool *pool);

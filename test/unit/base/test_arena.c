@@ -34,6 +34,19 @@ START_TEST(allocations_are_aligned_zeroed_and_apart)
 }
 END_TEST
 
+START_TEST(its_size_is_what_it_has_from_the_system)
+{
+    ck_assert_uint_eq(arena_size(&arena), 0);
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 100, 1));
+    ck_assert_uint_ge(arena_size(&arena), 100);
+    ck_assert_uint_le(arena_size(&arena), 4096);
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 1 << 20, 1));
+    ck_assert_uint_ge(arena_size(&arena), 100 + (1 << 20));
+    arena_deinit(&arena);
+    ck_assert_uint_eq(arena_size(&arena), 0);
+}
+END_TEST
+
 START_TEST(a_product_that_overflows_is_no_memory)
 {
     ck_assert_ptr_null(arena_alloc(&arena, SIZE_MAX / 2, 3));
@@ -75,6 +88,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, NULL, tear_down);
     tcase_add_test(tcase, allocations_are_aligned_zeroed_and_apart);
+    tcase_add_test(tcase, its_size_is_what_it_has_from_the_system);
     tcase_add_test(tcase, a_product_that_overflows_is_no_memory);
     tcase_add_test(tcase, texts_are_copied);
     tcase_add_test(tcase, a_failed_allocation_is_told_and_harms_nothing);

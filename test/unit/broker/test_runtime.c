@@ -95,6 +95,23 @@ START_TEST(the_pool_keeps_to_its_limit_except_for_what_is_urgent)
 }
 END_TEST
 
+START_TEST(what_is_charged_to_the_pool_leaves_less_for_others)
+{
+    struct pool_buffer *urgent;
+    struct pool pool;
+
+    pool_init(&pool, 100000);
+    pool_charge(&pool, 90000);
+    ck_assert_ptr_null(pool_acquire(&pool, 60000, false));
+    urgent = pool_acquire(&pool, 60000, true);
+    ck_assert_ptr_nonnull(urgent);
+    pool_release(&pool, urgent);
+    pool_uncharge(&pool, 90000);
+    pool_release(&pool, pool_acquire(&pool, 60000, false));
+    pool_deinit(&pool);
+}
+END_TEST
+
 START_TEST(the_hottest_buffer_is_used_first)
 {
     struct pool_buffer *a, *b;
@@ -223,6 +240,7 @@ int main(void)
     tcase_add_test(tcase, a_queue_that_cannot_grow_keeps_what_it_has);
     tcase_add_test(tcase, an_undone_push_leaves_no_trace);
     tcase_add_test(tcase, the_pool_keeps_to_its_limit_except_for_what_is_urgent);
+    tcase_add_test(tcase, what_is_charged_to_the_pool_leaves_less_for_others);
     tcase_add_test(tcase, the_hottest_buffer_is_used_first);
     tcase_add_loop_test(tcase, the_first_bytes_tell_the_door, 0, sizeof(sniff_cases) / sizeof(sniff_cases[0]));
     tcase_add_test(tcase, no_eight_bytes_leave_the_door_open);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The Kafka door: what clients do, in the order in which they do it, and what nobody should."""
 import os
+import re
 import shutil
 import struct
 import subprocess
+from urllib.request import urlopen
 
 import kafka_wire as wire
 from harness import COMMAND_SECONDS, environment, main, text_lines
@@ -102,6 +104,45 @@ class Kafka(MeshCase):
             leaver.connection.sendall((struct.pack(">ihhi", 200, 0, 7, 1) + b"\0" * 100)[:cut])
             leaver.connection.close()
         self.assertEqual(witness.produce("t", 0, wire.batch([b"still"]))[0], 0)
+
+    def test_what_cannot_be_read_ends_the_connection_after_the_answers_that_are_owed(self):
+        self.start_broker()
+        self.client().metadata(["t"], create=True)
+        for what, key, version in (("metadata", wire.METADATA, 1), ("topics made", wire.CREATE_TOPICS, 2), ("topics deleted", wire.DELETE_TOPICS, 1),
+                                   ("a fetch", wire.FETCH, 7), ("offsets", wire.LIST_OFFSETS, 1), ("records", wire.PRODUCE, 7)):
+            with self.subTest(what=what):
+                client = self.client()
+                sent = [client.send(wire.PRODUCE, 7, client.produce_body("t", 0, wire.batch([b"x"]))) for _ in range(5)]
+                client.send(key, version, struct.pack(">i", 0x7FFFFFFF))
+                client.send(wire.METADATA, 1, wire.array([]))
+                self.assertEqual([client.receive()[0] for _ in sent], sent)
+                self.assertTrue(client.is_closed())
+
+    def test_a_refusal_that_has_no_answer_ends_the_connection(self):
+        self.start_broker()
+        good = wire.batch([b"x"])
+        client = self.client()
+        client.metadata(["t"], create=True)
+        client.send(wire.PRODUCE, 7, client.produce_body("t", 0, good, acks=0))
+        self.assertEqual(client.produce("t", 0, good), (0, 1))
+        sent = client.send(wire.PRODUCE, 7, client.produce_body("t", 0, good))
+        client.send(wire.PRODUCE, 7, client.produce_body("gone", 0, good, acks=0))
+        self.assertEqual(client.receive()[0], sent)
+        self.assertTrue(client.is_closed())
+
+    def test_what_a_request_holds_while_it_waits_is_counted(self):
+        self.start_broker()
+        client = self.client()
+        client.metadata(["t"], create=True)
+        self.assertLess(self.buffered_bytes(), 1 << 20)
+        client.send(wire.FETCH, 7, client.fetch_body([("t", 0, 0)] * 15_000, wait_ms=60_000))
+        self.until("the poll counts", lambda: self.buffered_bytes() > 1 << 20, self.broker)
+        client.connection.close()
+        self.until("it does not count any more", lambda: self.buffered_bytes() < 1 << 20, self.broker)
+
+    def buffered_bytes(self):
+        with urlopen(f"http://{self.broker.address}/metrics", timeout=30) as answer:
+            return sum(map(int, re.findall(r"^mesh_buffered_bytes\{.*\} (\d+)$", answer.read().decode(), re.M)))
 
     # ---- any broker ----
 

@@ -39,6 +39,24 @@ static int new_orders(struct kafka_call *call, size_t count)
     return state->job.orders == NULL || state->codes == NULL ? MESH_ENOMEM : 0;
 }
 
+static enum serve refuse(const struct kafka_request *request, struct arena *arena)
+{
+    arena_deinit(arena);
+    return kafka_refuse(request, "a request about topics cannot be read, or names too many");
+}
+
+/* A call that takes the arena in which its request was decoded; NULL: no memory, and the connection is closed. */
+static struct kafka_call *call_with(const struct kafka_request *request, struct arena *arena)
+{
+    struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
+
+    if (call == NULL)
+        arena_deinit(arena);
+    else
+        call->arena = *arena;
+    return call;
+}
+
 /* Begins the job, or ends the call when it could not be prepared. */
 static enum serve start(struct kafka_call *call, int err, kafka_finish_fn *home)
 {
@@ -113,13 +131,15 @@ static int order_create(struct kafka_call *call, const struct kafka_create_topic
 enum serve kafka_serve_create_topics(const struct kafka_request *request)
 {
     struct kafka_create_topics_request asked;
-    struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
-    int err;
+    struct arena arena = ARENA_INIT;
+    struct kafka_call *call;
+    int err = kafka_request_decode(request, &arena, &asked);
 
-    if (call == NULL) return SERVE_GONE;
-    err = kafka_request_decode(request, &call->arena, &asked);
     if (err == 0 && asked.topics.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
-    if (err == 0) err = new_orders(call, (size_t)asked.topics.count);
+    if (err != 0) return refuse(request, &arena);
+    call = call_with(request, &arena);
+    if (call == NULL) return SERVE_GONE;
+    err = new_orders(call, (size_t)asked.topics.count);
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
         struct kafka_topic_job *job = &((struct admin_state *)call->state)->job;
 
@@ -177,13 +197,15 @@ enum serve kafka_serve_delete_topics(const struct kafka_request *request)
 {
     static const struct uuid none;
     struct kafka_delete_topics_request asked;
-    struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
-    int err;
+    struct arena arena = ARENA_INIT;
+    struct kafka_call *call;
+    int err = kafka_request_decode(request, &arena, &asked);
 
-    if (call == NULL) return SERVE_GONE;
-    err = kafka_request_decode(request, &call->arena, &asked);
     if (err == 0 && (int64_t)asked.topics.count + asked.topic_names.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
-    if (err == 0) err = new_orders(call, (size_t)(asked.topics.count + asked.topic_names.count));
+    if (err != 0) return refuse(request, &arena);
+    call = call_with(request, &arena);
+    if (call == NULL) return SERVE_GONE;
+    err = new_orders(call, (size_t)(asked.topics.count + asked.topic_names.count));
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++)
         err = order_delete(call, asked.topics.items[i].name, &asked.topics.items[i].topic_id);
     for (int32_t i = 0; err == 0 && i < asked.topic_names.count; i++)

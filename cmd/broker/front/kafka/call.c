@@ -6,11 +6,28 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "cmd/broker/ops/fetch.h"
+#include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
 
+static void set_charge(struct kafka_call *call, size_t size)
+{
+    struct pool *pool = &call->connection->shard->pool;
+
+    pool_charge(pool, size);
+    pool_uncharge(pool, call->charged_bytes);
+    if (call->session != NULL) call->session->charged_bytes += size - call->charged_bytes; /* modulo: the sum is what it is */
+    call->charged_bytes = size;
+}
+
+void kafka_call_charge(struct kafka_call *call)
+{
+    set_charge(call, sizeof(*call) + call->bytes.capacity + arena_size(&call->arena));
+}
+
 static void call_free(struct kafka_call *call)
 {
+    set_charge(call, 0); /* before the connection looks whether it may go on */
     for (uint32_t i = 0; i < call->cut_count; i++)
         fetch_records_free(call->cuts[i].records);
     if (call->session != NULL && call->is_exclusive) call->session->exclusive--;
@@ -49,7 +66,10 @@ struct kafka_call *kafka_call_new(const struct kafka_request *request, uint32_t 
 void kafka_call_leave(struct kafka_call *call)
 {
     MESH_ASSERT(call->out > 0 && !call->is_done);
-    if (--call->out > 0) return;
+    if (--call->out > 0) {
+        if (call->charged_bytes == 0) kafka_call_charge(call); /* the handler is through; a job has charged its call before it left */
+        return;
+    }
     if (call->session == NULL)
         call_free(call);
     else
@@ -104,6 +124,8 @@ void kafka_call_done(struct kafka_call *call)
 {
     MESH_ASSERT(call->session != NULL && call->out == 0);
     call->is_done = true;
+    if (call->cut_count == 0) arena_deinit(&call->arena); /* an answer that waits for its turn is its bytes */
+    if (call->session->calls.next != &call->link) kafka_call_charge(call);
     session_flush(call->connection);
 }
 
@@ -156,7 +178,10 @@ int kafka_open(struct connection *connection)
 
 bool kafka_is_busy(const struct connection *connection)
 {
-    return connection->kafka != NULL && connection->kafka->exclusive > 0;
+    const struct kafka_session *session = connection->kafka;
+
+    return session != NULL &&
+           (session->exclusive > 0 || session->charged_bytes > connection->shard->broker->settings.connection_memory_bytes_max);
 }
 
 /* Nobody wants the answer any more. What is under way comes back, and frees the call then. */

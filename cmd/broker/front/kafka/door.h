@@ -13,7 +13,7 @@ enum serve connection_serve_kafka(struct connection *connection, uint8_t *bytes,
 /* The connection ends: its fetches are canceled, answers that wait are dropped. Harmless without a session. */
 void kafka_close(struct connection *connection);
 
-/* Whether something is under way behind which nothing may be served yet. */
+/* Whether nothing may be served yet: something is under way behind which everything waits, or what waits holds too much memory. */
 bool kafka_is_busy(const struct connection *connection);
 
 #endif

@@ -87,7 +87,7 @@ enum serve connection_serve_kafka(struct connection *connection, uint8_t *bytes,
         *ret_need = 0;
         /* A broker that stops begins nothing new; a client that is cut off asks the next broker. */
         if (connection->shard->is_stopping && request.session->waiting == NULL) request.session->is_finishing = true;
-        if (request.session->is_finishing) return swallow(connection, size, ret_used);
+        if (request.session->is_finishing && request.session->waiting == NULL) return swallow(connection, size, ret_used);
         if (size - at < KAFKA_SIZE_SIZE) return SERVE_MORE;
         frame_size = be_load32(bytes + at);
         if (frame_size < KAFKA_REQUEST_SIZE_MIN || frame_size > size_max) {

@@ -23,6 +23,7 @@ void kafka_job_start(struct kafka_job *job, struct kafka_call *call)
     job->mail.deliver = job_arrives;
     call->finish = job->home;
     call->out++;
+    kafka_call_charge(call); /* from here on its memory is not ours to look at */
     mailbox_post(&job->control->mailbox, &job->mail);
 }
 

@@ -20,8 +20,9 @@ struct kafka_session {
     struct list_node calls;     /* in the order of their requests */
     struct list_node fetches;   /* that run, to cancel them */
     struct kafka_call *waiting; /* a produce call that waits for memory in the middle; in `calls` */
+    size_t charged_bytes;       /* of its calls */
     uint32_t exclusive;         /* calls that nothing may overtake or follow: all but produce */
-    bool is_finishing;          /* nothing more is served; the connection ends with the last answer */
+    bool is_finishing;          /* nothing more is served, but for what waits; the connection ends with the last answer */
 };
 
 /* Records inside an answer: behind the first `at` bytes of it. */
@@ -45,7 +46,8 @@ struct kafka_call {
     uint32_t weight; /* connection_begin()'s */
     uint32_t out;    /* operations under way, and the handler while it begins them */
     kafka_finish_fn *finish; /* when `out` comes to 0, unless nobody wants to know: completes the answer, and ends in kafka_call_done() */
-    struct arena arena;      /* what lives as long as the call */
+    size_t charged_bytes;    /* to the shard's pool: what it holds while it waits */
+    struct arena arena;      /* what lives until the call is done; with `cuts`, as long as the call */
     void *state;             /* the handler's, in the arena */
     struct buffer bytes;     /* the answer without its size: header, and message but for records */
     struct kafka_cut *cuts;  /* in the arena; by `at` */
@@ -87,6 +89,9 @@ struct kafka_call *kafka_call_new(const struct kafka_request *request, uint32_t 
 /* One of `out` ends. The call may be gone, and its connection closed, when this returns. */
 void kafka_call_leave(struct kafka_call *call);
 
+/* Charges what the call holds now to the shard's pool, until it is freed. Whoever lets it wait does so; while a job is away it is not called. */
+void kafka_call_charge(struct kafka_call *call);
+
 /* The answer is complete: it leaves when its turn has come. */
 void kafka_call_done(struct kafka_call *call);
 /* Encodes the answer, and done. */
@@ -103,7 +108,7 @@ static inline enum serve kafka_served(const struct connection *connection)
     return connection->state == CONNECTION_OPEN ? SERVE_MORE : SERVE_GONE;
 }
 
-/* Decodes the request's message into `arena`. Errors: as kafka_decode(). */
+/* Decodes the request's message into `arena`, before there is a call for it: what cannot be read is refused. Errors: as kafka_decode(). */
 int kafka_request_decode(const struct kafka_request *request, struct arena *arena, void *ret_message);
 
 /* A request that cannot be believed: nothing after it can be either. `text` begins a sentence in the log. */

@@ -225,14 +225,23 @@ static int keep_names(struct kafka_call *call)
 enum serve kafka_serve_metadata(const struct kafka_request *request)
 {
     struct connection *connection = request->connection;
-    struct kafka_call *call = kafka_call_new(request, 1, true, answer);
-    struct metadata_state *state;
-    int err = MESH_ENOMEM;
+    struct arena arena = ARENA_INIT;
+    struct metadata_state *state = arena_alloc(&arena, 1, sizeof(*state));
+    struct kafka_call *call;
+    int err;
 
-    if (call == NULL) return SERVE_GONE;
-    state = call->state = arena_alloc(&call->arena, 1, sizeof(*state));
-    if (state != NULL) err = kafka_request_decode(request, &call->arena, &state->asked);
-    if (err == 0) err = keep_names(call);
+    if (state == NULL || kafka_request_decode(request, &arena, &state->asked) != 0) {
+        arena_deinit(&arena);
+        return kafka_refuse(request, "a request for metadata cannot be read");
+    }
+    call = kafka_call_new(request, 1, true, answer);
+    if (call == NULL) {
+        arena_deinit(&arena);
+        return SERVE_GONE;
+    }
+    call->arena = arena;
+    call->state = state;
+    err = keep_names(call);
     if (err == 0 && may_create(call)) err = order_missing(call);
     if (err != 0) {
         call->finish = kafka_call_fail;

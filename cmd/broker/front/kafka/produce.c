@@ -9,6 +9,8 @@
 #include "cmd/broker/runtime/shard.h"
 #include "kafka/produce.h"
 
+#include <stdio.h>
+
 #define PRODUCE_MESSAGE_SETS 2 /* up to this version requests carry the old message formats */
 
 struct produce_state {
@@ -17,11 +19,24 @@ struct produce_state {
     size_t places[];    /* of each entry's result, in the answer */
 };
 
+/* Who wants no answer learns of a refusal by the end of the connection, after the answers that are owed: it asks for metadata again then. */
+static void end_silent(struct kafka_call *call, int16_t code)
+{
+    struct kafka_session *session = call->session;
+    char line[120];
+
+    if (session == NULL || session->is_finishing) return;
+    session->is_finishing = true;
+    snprintf(line, sizeof(line), "closes a connection of Kafka's protocol, whose records without acknowledgement were refused code=%d", code);
+    connection_complain(call->connection, line);
+}
+
 static void set_outcome(struct kafka_call *call, uint64_t entry, const struct kafka_produce_outcome *outcome)
 {
     const struct produce_state *state = call->state;
 
     kafka_produce_response_set(call->bytes.data + state->places[entry], call->version, outcome);
+    if (call->is_silent && outcome->error_code != KAFKA_CODE_NONE) end_silent(call, outcome->error_code);
 }
 
 static void on_done(void *owner, uint64_t tag, const struct produce_result *result)
@@ -127,9 +142,11 @@ static enum serve submit_entries(const struct kafka_request *request, struct kaf
         if (i < state->submitted) continue;
         if (submit(call, reader, &entry, i) == MESH_EAGAIN) {
             request->session->waiting = call;
+            kafka_call_charge(call);
             return SERVE_WAIT;
         }
         state->submitted++;
+        if (call->session == NULL) break; /* an answer that came meanwhile found no memory: the connection, and these bytes, are gone */
     }
     kafka_call_leave(call);
     return kafka_served(connection);

@@ -188,7 +188,6 @@ static void run(struct shard *shard, struct group_replica *replica)
     groups_facts(shard, replica, &facts);
     groups_tail(shard, replica, &facts);
     group_part_turn(&replica->part, &facts, &deadline_ms);
-    if (facts.is_unclean && replica->part.lead != NULL) rescue_apply(shard, replica);
     append_outbox(shard, replica, &facts);
     if (replica->part.phase == GROUP_PART_STOPPED && !replica->is_told_stopped) groups_tell_stopped(shard, replica);
     if (replica->part.lead != NULL && group_lead_is_due(replica->part.lead) && !facts.is_below_min && !replica->part.is_full) groups_due(shard, replica);
@@ -304,6 +303,14 @@ void groups_committed(struct shard *shard, struct shard_partition *partition)
     shard_partition_release(partition);
 }
 
+/* What others had heard of offsets that were lost comes before any request: whoever waited would be told that there are none. */
+static int begun(void *user, struct group_part *part, const struct group_facts *facts)
+{
+    struct shard_groups *groups = user;
+
+    return facts->is_unclean ? rescue_apply(groups->shard, container_of(part, struct group_replica, part)) : 0;
+}
+
 /* ---- life ---- */
 
 void groups_opened(struct shard *shard, struct shard_partition *partition)
@@ -357,7 +364,7 @@ void groups_init(struct shard *shard)
     list_init(&groups->replicas);
     list_init(&groups->due);
     record_batch_builder_init(&groups->builder);
-    groups->terms = (struct group_terms){.builder = &groups->builder, .told = groups_tell, .user = groups};
+    groups->terms = (struct group_terms){.builder = &groups->builder, .told = groups_tell, .begun = begun, .user = groups};
     groups_catalog_init(groups, &groups->terms.catalog);
     group_limits_init(&groups->terms.limits);
     groups->terms.limits.session_timeout_min_ms = (uint32_t)settings->groups_session_ms_min;

@@ -207,7 +207,9 @@ static void begin(struct group_part *part, const struct group_facts *facts)
     part->lead_epoch = facts->epoch;
     part->cursor = part->cursor_next = 0;
     part->tick_ms = facts->now_ms;
-    answer_arrivals(part, 0);
+    if (part->terms->begun != NULL) err = part->terms->begun(part->terms->user, part, facts);
+    if (err != 0) fail(part, facts, err);
+    else answer_arrivals(part, 0);
 }
 
 static void told(void *arg, const struct group_event *event)

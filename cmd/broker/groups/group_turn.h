@@ -73,6 +73,9 @@ struct group_terms {
     struct group_limits limits;
     struct record_batch_builder *builder;
     void (*told)(void *user, struct group_part *part, const struct group_event *event); /* NULL: nobody listens */
+    /* The lead has begun, and nobody was judged yet nor time looked at: what is put in now is its first records. NULL: nothing is. Errors: MESH_ENOMEM (the lead
+     * ends, and begins anew later). */
+    int (*begun)(void *user, struct group_part *part, const struct group_facts *facts);
     void *user;
 };
 

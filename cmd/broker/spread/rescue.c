@@ -182,7 +182,7 @@ bool rescue_is_ready(struct shard *shard, struct shard_partition *partition, uin
     return false;
 }
 
-void rescue_apply(struct shard *shard, struct group_replica *replica)
+int rescue_apply(struct shard *shard, struct group_replica *replica)
 {
     struct spread *spread = shard->broker->control.spread;
     struct shard_partition *partition = replica->partition;
@@ -190,13 +190,10 @@ void rescue_apply(struct shard *shard, struct group_replica *replica)
     uint32_t groups = 0, cells = 0;
     int err = 0;
 
-    if (slot == NULL || slot->state != SPREAD_RESCUE_HEARD || slot->epoch != replica->part.lead_epoch) return;
+    if (slot == NULL || slot->state != SPREAD_RESCUE_HEARD || slot->epoch != replica->part.lead_epoch) return 0;
     if (slot->heard != NULL)
         err = rescue_put(replica->part.lead, replica->part.state, slot->heard, shard->now_ms, (uint64_t)shard->now_wall_ms, &groups, &cells);
-    if (err != 0) {
-        group_part_cut(&replica->part); /* half of it may be in the state: from the log again, then all of it */
-        return;
-    }
+    if (err != 0) return err;
     slot->state = SPREAD_RESCUE_DONE;
     spread_cells_free(slot->heard);
     slot->heard = NULL;
@@ -207,4 +204,5 @@ void rescue_apply(struct shard *shard, struct group_replica *replica)
         log_error("every complete replica of a partition of groups was lost: offsets were recovered from what other brokers had heard, at most %llu ms old "
                   "partition=%u epoch=%u groups=%u offsets=%u brokers=%u",
                   (unsigned long long)slot->age_ms, partition->number, slot->epoch, groups, cells, slot->tellers);
+    return 0;
 }

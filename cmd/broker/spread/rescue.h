@@ -16,8 +16,9 @@
  * and the replica is looked at again when they have answered. */
 bool rescue_is_ready(struct shard *shard, struct shard_partition *partition, uint32_t epoch);
 
-/* The lead has begun: what was heard goes into it, once. */
-void rescue_apply(struct shard *shard, struct group_replica *replica);
+/* The lead has begun, and has judged nobody yet: what was heard goes into it, once. Errors: MESH_ENOMEM (half of it may be in the state: the lead is to begin
+ * anew from its log, then all of it goes in). */
+int rescue_apply(struct shard *shard, struct group_replica *replica);
 
 /* Puts into a lead what is in `heard` and is newer than what its state has. Groups that have members get it as a reset that ends claims, the others as commits by
  * nobody. The numbers of groups and offsets that were put in. Errors: MESH_ENOMEM (the lead is of no more use). */

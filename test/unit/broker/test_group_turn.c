@@ -410,6 +410,37 @@ START_TEST(who_arrives_before_the_lead_waits_for_it)
 }
 END_TEST
 
+static struct answer *waiting_then;
+static int begun_error, begun_calls;
+
+static int begins(void *user, struct group_part *part, const struct group_facts *at)
+{
+    (void)user;
+    ck_assert(part->lead != NULL && part->lead_epoch == at->epoch && waiting_then->error == 1); /* nobody was sent on */
+    begun_calls++;
+    return begun_error;
+}
+
+START_TEST(what_a_lead_begins_with_comes_before_whoever_waited)
+{
+    struct answer early = {{.received_ms = facts.now_ms, .due_ms = facts.now_ms + 60000, .done = answered}, 1};
+
+    terms.begun = begins;
+    waiting_then = &early;
+    begun_calls = 0;
+    begun_error = MESH_ENOMEM;
+    list_init(&early.waiter.node);
+    ck_assert(group_part_await(&leader, &facts, &early.waiter));
+    append_control(2);
+    turn(&leader);
+    ck_assert(begun_calls == 1 && leader.lead == NULL && early.error == 1 && deadline == facts.now_ms + GROUP_PART_RETRY_MS);
+    begun_error = 0;
+    facts.now_ms = deadline;
+    turn(&leader);
+    ck_assert(begun_calls == 2 && leader.lead != NULL && early.error == 0);
+}
+END_TEST
+
 START_TEST(what_no_leader_wrote_stops_the_replica)
 {
     struct record record = {.timestamp_ms = 1, .value = slice_of_string("nonsense"), .key_is_null = true};
@@ -506,6 +537,7 @@ int main(void)
     tcase_add_test(tcase, time_is_up_for_who_waits);
     tcase_add_test(tcase, a_cut_takes_the_state);
     tcase_add_test(tcase, who_arrives_before_the_lead_waits_for_it);
+    tcase_add_test(tcase, what_a_lead_begins_with_comes_before_whoever_waited);
     tcase_add_test(tcase, what_no_leader_wrote_stops_the_replica);
     tcase_add_test(tcase, damage_is_waited_for);
     tcase_add_test(tcase, a_log_is_trimmed_once_its_checkpoint_is_committed);

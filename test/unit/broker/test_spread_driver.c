@@ -114,9 +114,9 @@ static void teardown(void)
     }
 }
 
-/* ---- commits, by nobody in particular, at the leader ---- */
+/* ---- requests to leaders ---- */
 
-struct commit {
+struct ask {
     struct mail mail;
     struct group_request request;
     struct shard *shard;
@@ -127,32 +127,37 @@ struct commit {
     int error;
 };
 
-static int on_judge(struct group_request *request, struct group_judging *judging)
-{
-    struct commit *ask = container_of(request, struct commit, request);
-    struct group_commit_cell cell = {.topic = orders, .partition = ask->partition, .offset = ask->offset, .record_epoch = -1};
-    struct group_commit commit = {.caller = {.group = ask->group}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = &cell,
-                                  .cell_count = 1};
-    struct group_reply reply;
-    int err = group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
-
-    if (err == 0) judging->barrier = reply.barrier;
-    return err != 0 ? err : cell.error;
-}
-
 static void on_done(struct group_request *request, int error)
 {
-    struct commit *ask = container_of(request, struct commit, request);
+    struct ask *ask = container_of(request, struct ask, request);
 
     ask->error = error;
     sem_post(&ask->done);
 }
 
-static void commit_arrives(struct mail *mail)
+static void ask_arrives(struct mail *mail)
 {
-    struct commit *ask = container_of(mail, struct commit, mail);
+    struct ask *ask = container_of(mail, struct ask, mail);
 
     groups_request(ask->shard, &ask->request);
+}
+
+static void ask_leader(struct ask *ask, int (*judge)(struct group_request *request, struct group_judging *judging), bool is_change)
+{
+    uint32_t number = group_partition_of(ask->group);
+
+    do {
+        struct broker *broker = brokers[leaders[number] - 1].broker;
+        ask->shard = broker->shards[image_shard_of(&groups_topic, number, broker->shard_count)];
+        ask->request = (struct group_request){.judge = judge, .done = on_done, .number = number, .timeout_ms = 10000, .is_change = is_change};
+        ask->mail.deliver = ask_arrives;
+        sem_init(&ask->done, 0, 0);
+        mailbox_post(&ask->shard->mailbox, &ask->mail);
+        sem_wait(&ask->done);
+        sem_destroy(&ask->done);
+        if (ask->error == MESH_ENOT_LEADER) wait_for_leaders();
+    } while (ask->error == MESH_ENOT_LEADER || ask->error == MESH_EAGAIN || ask->error == MESH_ENOT_ENOUGH_REPLICAS || ask->error == MESH_EUNCOMMITTED);
+    ck_assert_int_eq(ask->error, 0);
 }
 
 static const char *name_of(int group)
@@ -163,23 +168,25 @@ static const char *name_of(int group)
     return name;
 }
 
+/* By nobody in particular. */
+static int on_commit(struct group_request *request, struct group_judging *judging)
+{
+    struct ask *ask = container_of(request, struct ask, request);
+    struct group_commit_cell cell = {.topic = orders, .partition = ask->partition, .offset = ask->offset, .record_epoch = -1};
+    struct group_commit commit = {.caller = {.group = ask->group}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = &cell,
+                                  .cell_count = 1};
+    struct group_reply reply;
+    int err = group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
+
+    if (err == 0) judging->barrier = reply.barrier;
+    return err != 0 ? err : cell.error;
+}
+
 static void commit(int group, uint32_t partition, uint64_t offset)
 {
-    struct commit ask = {.mail.deliver = commit_arrives, .group = slice_of_string(name_of(group)), .partition = partition, .offset = offset};
-    uint32_t number = group_partition_of(ask.group);
+    struct ask ask = {.group = slice_of_string(name_of(group)), .partition = partition, .offset = offset};
 
-    do {
-        struct broker *broker = brokers[leaders[number] - 1].broker;
-        ask.shard = broker->shards[image_shard_of(&groups_topic, number, broker->shard_count)];
-        ask.request = (struct group_request){.judge = on_judge, .done = on_done, .number = number, .timeout_ms = 10000, .is_change = true};
-        ask.mail.deliver = commit_arrives;
-        sem_init(&ask.done, 0, 0);
-        mailbox_post(&ask.shard->mailbox, &ask.mail);
-        sem_wait(&ask.done);
-        sem_destroy(&ask.done);
-        if (ask.error == MESH_ENOT_LEADER) wait_for_leaders();
-    } while (ask.error == MESH_ENOT_LEADER || ask.error == MESH_EAGAIN || ask.error == MESH_ENOT_ENOUGH_REPLICAS || ask.error == MESH_EUNCOMMITTED);
-    ck_assert_int_eq(ask.error, 0);
+    ask_leader(&ask, on_commit, true);
 }
 
 /* ---- what a broker heard ---- */
@@ -330,38 +337,23 @@ static void remove_first(struct mail *mail)
     metadata_remove(brokers[errand->broker].broker->control.metadata, &request, was_removed, errand);
 }
 
-struct peek {
-    struct mail mail;
-    struct shard *shard;
-    sem_t done;
-    struct slice group;
-    uint64_t offset;
-};
-
-static void peek_arrives(struct mail *mail)
+/* What a consumer would be told: a request that waits for the leader, as clients' do. */
+static int on_peek(struct group_request *request, struct group_judging *judging)
 {
-    struct peek *peek = container_of(mail, struct peek, mail);
-    bool leads = false;
-    const struct groups *groups = groups_state_of(peek->shard, group_partition_of(peek->group), &leads);
-    const struct group *group = groups == NULL || !leads ? NULL : groups_find(groups, peek->group);
+    struct ask *ask = container_of(request, struct ask, request);
+    const struct group *group = groups_find(judging->state, ask->group);
     struct group_offset offset;
 
-    peek->offset = group != NULL && group_committed(groups, group, &orders, 0, &offset) ? offset.offset : UINT64_MAX;
-    sem_post(&peek->done);
+    ask->offset = group != NULL && group_committed(judging->state, group, &orders, ask->partition, &offset) ? offset.offset : UINT64_MAX;
+    return 0;
 }
 
 static uint64_t peek(int group)
 {
-    struct peek peek = {.mail.deliver = peek_arrives, .group = slice_of_string(name_of(group))};
-    uint32_t number = group_partition_of(peek.group);
-    struct broker *broker = brokers[leaders[number] - 1].broker;
+    struct ask ask = {.group = slice_of_string(name_of(group))};
 
-    peek.shard = broker->shards[image_shard_of(&groups_topic, number, broker->shard_count)];
-    sem_init(&peek.done, 0, 0);
-    mailbox_post(&peek.shard->mailbox, &peek.mail);
-    sem_wait(&peek.done);
-    sem_destroy(&peek.done);
-    return peek.offset;
+    ask_leader(&ask, on_peek, false);
+    return ask.offset;
 }
 
 /* All groups live on the first broker alone, whose coordinator moves nothing. */
@@ -407,9 +399,7 @@ START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
         run_on_control(&errand, 1, remove_first);
     wait_for_leaders();
     for (int group = 0; group < GROUPS; group++) {
-        while (peek(group) == UINT64_MAX) { /* its leader asks the others first */
-        }
-        ck_assert_uint_eq(peek(group), group == 3 ? 7 : (uint64_t)group + 50);
+        ck_assert_uint_eq(peek(group), group == 3 ? 7 : (uint64_t)group + 50); /* its leader asked the others first */
     }
     commit(3, 0, 8);
     ck_assert_uint_eq(peek(3), 8);

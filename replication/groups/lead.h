@@ -169,8 +169,9 @@ struct group_commit {
     size_t cell_count;
 };
 
-/* Errors for the whole request: as of a heartbeat; MESH_EINVALID_GROUP, MESH_ESTALE_GENERATION, MESH_EFULL, MESH_ENOMEM. In cells[].error:
- * MESH_EUNKNOWN_TOPIC, MESH_EOFFSET_OUT_OF_RANGE, MESH_EMETADATA_TOO_LARGE, MESH_EINVAL, MESH_ENOT_OWNER, MESH_ESTALE_GENERATION (claimed again since).
+/* Errors for the whole request: as of a heartbeat; MESH_EINVALID_GROUP, MESH_ESTALE_GENERATION, MESH_EFULL (groups), MESH_ENOMEM. In cells[].error:
+ * MESH_EUNKNOWN_TOPIC, MESH_EOFFSET_OUT_OF_RANGE, MESH_EMETADATA_TOO_LARGE, MESH_EINVAL, MESH_ENOT_OWNER, MESH_ESTALE_GENERATION (claimed again since),
+ * MESH_EFULL (nothing was committed of it yet, and the partition of groups takes no more offsets).
  * What is good is committed, whatever else is in the request. A member that commits is alive. */
 int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, struct group_commit *commit, struct group_reply *ret_reply);
 

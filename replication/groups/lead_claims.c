@@ -141,6 +141,13 @@ static int judge_right(const struct group_lead *lead, const struct committer *co
     return slot->claimed_in > committer->generation ? MESH_ESTALE_GENERATION : 0;
 }
 
+/* Where no more offsets are taken, those that are known go on. */
+static bool has_room(const struct group_lead *lead, const struct committer *committer, uint32_t partition)
+{
+    if (lead->groups->cells.count < lead->limits.cells_max) return true;
+    return committer->line != NULL && cell_table_find(&lead->groups->cells, committer->line->number, partition) != NULL;
+}
+
 /* A consumer outside of groups. What it commits first makes the group; what is all refused makes none. */
 static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct group_commit *commit, struct committer *committer)
 {
@@ -155,7 +162,7 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
     if (commit->reset_epoch != GROUP_RESET_EPOCH_ANY && commit->reset_epoch != (group == NULL ? 0 : group->reset_epoch)) return MESH_ESTALE_GENERATION;
     for (size_t i = 0; i < commit->cell_count && group == NULL && !is_good; i++) {
         look_up(lead, committer, &commit->cells[i].topic);
-        is_good = judge_cell(lead, committer, &commit->cells[i]) == 0;
+        is_good = judge_cell(lead, committer, &commit->cells[i]) == 0 && has_room(lead, committer, commit->cells[i].partition);
     }
     if (is_good) {
         err = lead_add_group(lead, commit->caller.group, wall_ms, &added);
@@ -191,7 +198,6 @@ int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms
     struct committer committer;
     int err = lead->broken;
 
-    if (err == 0 && lead->groups->cells.count >= lead->limits.cells_max) err = MESH_EFULL;
     if (err == 0) err = find_committer(lead, now_ms, wall_ms, commit, &committer);
     if (err != 0) return err;
     writer = lead_items(lead, GROUP_ITEMS_OFFSETS);
@@ -201,6 +207,7 @@ int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms
         look_up(lead, &committer, &cell->topic);
         cell->error = judge_cell(lead, &committer, cell);
         if (cell->error == 0) cell->error = judge_right(lead, &committer, cell->partition);
+        if (cell->error == 0 && !has_room(lead, &committer, cell->partition)) cell->error = MESH_EFULL;
         if (cell->error != 0) continue;
         group_items_put(&writer, &(struct group_item){.topic = cell->topic,
                                                       .partition = cell->partition,

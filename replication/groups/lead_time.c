@@ -80,23 +80,27 @@ static int expire(struct group_lead *lead, struct group_member *member, uint64_t
                                                   .time_ms = wall_ms});
 }
 
-/* Takes from a member what it was to release, and has not within the limit that it declared itself. It stays a member. */
+/* Takes from a member what it was to release, and has not within the limit that it declared itself. It stays a member. What is more than a record
+ * should hold is looked for again at once. */
 static int take_back(struct group_lead *lead, struct group_member *member, uint64_t now_ms)
 {
     struct group_record record = {.kind = GROUP_RELEASED, .group = group_name(member->group), .member = member->info.id, .reason = GROUP_OVERDUE};
     struct group_items_writer writer = lead_items(lead, GROUP_ITEMS_PLAIN);
-    bool owes = false;
+    bool owes = false, is_all = true;
 
     for (const struct group_line *line = member->group->lines; line != NULL; line = line->next)
         for (uint32_t i = 0; i < line->slot_count; i++) {
             if (line->slots[i].owner != member->number + 1 || line->slots[i].target == member->number + 1) continue;
             owes = true;
-            if (now_ms >= member->release_by_ms && !GROUP_DEFECT(lead->groups, RELEASE_NOT_ENFORCED))
+            if (now_ms < member->release_by_ms || GROUP_DEFECT(lead->groups, RELEASE_NOT_ENFORCED)) continue;
+            if (lead->items.size < LEAD_ITEMS_BYTES)
                 group_items_put(&writer, &(struct group_item){.topic = line->topic, .partition = i});
+            else
+                is_all = false;
         }
     if (!owes) member->release_by_ms = 0;
     if (member->release_by_ms == 0 || now_ms < member->release_by_ms) return writer.writer.error;
-    member->release_by_ms = 0;
+    if (is_all) member->release_by_ms = 0;
     if (writer.count > 0)
         lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_SLOW, .group = record.group, .member = record.member, .partitions = writer.count});
     return lead_emit_items(lead, &record, &writer);

@@ -1,6 +1,6 @@
 /* Defects of consumer groups, others' and such as a driver could have, in whole brokers: the world passes with the code as it is, and some seed notices when one is
- * brought back. (Rule by rule: test_group_switches, test_group_turn; the log that is trimmed
- * before its checkpoint is committed, there alone.) */
+ * brought back. (Rule by rule: test_group_switches, test_group_turn. That a log is
+ * trimmed before its checkpoint is committed, test_group_turn_switches notices alone: a replica has to read its log anew just then.) */
 #include "sim/groups_program.h"
 #include "sim/groups_world.h"
 #include "support/run_suite.h"

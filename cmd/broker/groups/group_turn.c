@@ -50,18 +50,6 @@ static void answer_waiting(struct group_part *part, int error)
     answer_all(&part->proving, error);
 }
 
-void group_part_forget(struct group_part *part, struct group_waiter *waiter)
-{
-    bool is_arrival = false;
-
-    list_for_each(node, &part->arrivals) is_arrival = is_arrival || node == &waiter->node;
-    list_remove(&waiter->node);
-    if (is_arrival)
-        part->arrival_count--;
-    else
-        part->waiting_count--;
-}
-
 void group_part_deinit(struct group_part *part, int error)
 {
     answer_waiting(part, error);

@@ -134,9 +134,6 @@ bool group_part_await(struct group_part *part, const struct group_facts *facts, 
 /* An answer that may leave once `barrier` is committed. done() may be called at once. */
 void group_part_wait(struct group_part *part, const struct group_facts *facts, struct group_waiter *waiter);
 
-/* A waiter goes, unanswered. */
-void group_part_forget(struct group_part *part, struct group_waiter *waiter);
-
 /* How old the proof is for a request that came at received_ms, that no other leader had begun; 0 where it is younger than the request. */
 uint64_t group_part_proof_age_ms(const struct group_part *part, const struct group_facts *facts, uint64_t received_ms);
 

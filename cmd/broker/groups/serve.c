@@ -69,6 +69,7 @@ static int judge(struct group_request *request, struct group_judging *judging)
     struct message_group_response refusal = {.error = err, .message = slice_of_string(mesh_strerror(err)), .route = {.leader = -1, .epoch = -1}};
 
     if (err == 0 || serve->answer.size > 0) return 0;
+    judging->session_ms = 0; /* it prolongs no lease, so it waits for no proof of one: there may never be one, where there is no member */
     return message_encode_group_response(&serve->answer, &refusal);
 }
 

@@ -1,4 +1,5 @@
-/* One replica of a group partition beside a log in memory: following it, leading, answers that wait, proofs, trimming. */
+/* One replica of a group partition beside a log in memory: following it, leading, answers that wait, proofs, trimming.
+ * Run twice: as it is shipped, and where defects can be brought back (test_group_turn_switches). */
 #include "cmd/broker/groups/group_turn.h"
 
 #include "support/run_suite.h"
@@ -47,6 +48,12 @@ struct answer {
     struct group_waiter waiter;
     int error; /* 1: none yet */
 };
+
+#ifdef MESH_TEST_SWITCHES
+#define DEFECTS 2 /* the second run is with the defect */
+#else
+#define DEFECTS 1
+#endif
 
 static struct answer answer;
 
@@ -475,9 +482,10 @@ START_TEST(damage_is_waited_for)
 }
 END_TEST
 
-START_TEST(a_log_is_trimmed_once_its_checkpoint_is_committed)
+/* Joins until the log holds a checkpoint whose end is not committed yet. */
+static void begin_a_checkpoint(uint64_t *ret_start)
 {
-    uint64_t start;
+    uint64_t end;
 
     terms.limits.checkpoint_bytes_min = 200;
     lead_with_a_member();
@@ -488,14 +496,61 @@ START_TEST(a_log_is_trimmed_once_its_checkpoint_is_committed)
         join(&leader, id);
         commit_all(&leader);
         turn(&leader);
-        if (leader.state != NULL && groups_log_may_start(leader.state, &start, &(uint64_t){0})) break;
+        if (groups_log_may_start(leader.state, ret_start, &end)) break;
         commit_all(&leader);
     }
+    ck_assert_uint_gt(*ret_start, 0);
+    ck_assert_uint_lt(facts.high_watermark, end);
+}
+
+START_TEST(a_log_is_trimmed_once_its_checkpoint_is_committed)
+{
+    uint64_t start, begin = 0;
+
+    begin_a_checkpoint(&begin);
     ck_assert(!group_part_may_trim(&leader, &facts, &start));
     commit_all(&leader);
     ck_assert(group_part_may_trim(&leader, &facts, &start));
-    ck_assert_uint_gt(start, 0);
+    ck_assert_uint_eq(start, begin);
     ck_assert(!group_part_may_trim(&leader, &facts, &start)); /* said once */
+}
+END_TEST
+
+/* The leader is gone, and with it what was not committed; the next one has been started anew, and reads its log from where it begins. */
+static void lose_what_is_not_committed(uint64_t log_start)
+{
+    struct buffer kept = BUFFER_INIT;
+    struct record_batch_header header;
+
+    for (size_t at = 0; at < batches.size; at += header.size) {
+        uint64_t base;
+
+        ck_assert_int_eq(record_batch_parse_header(slice_of(batches.data + at, batches.size - at), &header), 0);
+        base = (uint64_t)header.base_offset;
+        if (base < log_start || base >= facts.high_watermark) continue;
+        ck_assert_int_eq(buffer_append(&kept, batches.data + at, header.size), 0);
+    }
+    buffer_deinit(&batches);
+    batches = kept;
+    facts.log_start = log_start;
+    facts.log_end = facts.high_watermark;
+}
+
+/* Why it is not trimmed sooner: with the switch, committed members are gone. */
+START_TEST(what_is_committed_outlives_the_leader_that_trims)
+{
+    uint64_t start, log_start = facts.log_start;
+    const struct group *group;
+
+    begin_a_checkpoint(&start);
+#ifdef MESH_TEST_SWITCHES
+    if (_i == 1) group_part_bring_back(&leader, GROUP_PART_DEFECT_TRIM_EARLY);
+#endif
+    if (group_part_may_trim(&leader, &facts, &start)) log_start = start;
+    lose_what_is_not_committed(log_start);
+    follow(&follower);
+    group = groups_find(follower.state, slice_of_string("g"));
+    ck_assert_int_eq(groups_is_whole(follower.state) && group != NULL && group_find_member(follower.state, group, slice_of_string("a")) != NULL, _i == 0);
 }
 END_TEST
 
@@ -541,6 +596,7 @@ int main(void)
     tcase_add_test(tcase, what_no_leader_wrote_stops_the_replica);
     tcase_add_test(tcase, damage_is_waited_for);
     tcase_add_test(tcase, a_log_is_trimmed_once_its_checkpoint_is_committed);
+    tcase_add_loop_test(tcase, what_is_committed_outlives_the_leader_that_trims, 0, DEFECTS);
     tcase_add_test(tcase, a_full_log_refuses_changes_and_ends_no_session);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -152,6 +152,22 @@ static void two_members_share_what_one_gives_back(void)
     group_client_deinit(&second);
 }
 
+/* A member is told a lease only with a proof that this is the leader; where there is no member nobody asks for one, and who is refused would wait for ever. */
+static void who_is_refused_waits_for_no_proof(void)
+{
+    struct group_client member;
+    char name[32];
+
+    group_client_init(&member, &client, group_led_by(2, "refused", name), "m1");
+    member.instance = "i1";
+    ck_assert_int_eq(group_client_heartbeat(&member, true), MESH_EUNKNOWN_MEMBER);
+    member.epoch = -1; /* an instance may take another's place, so it has to know which leader's time it is */
+    ck_assert_int_eq(group_client_join(&member, "orders"), MESH_ESTALE_EPOCH);
+    ck_assert_int_ge(member.epoch, 0);
+    ck_assert_int_eq(group_client_join(&member, "orders"), 0);
+    group_client_deinit(&member);
+}
+
 static void operators_set_offsets_and_delete(void)
 {
     struct group_client nobody;
@@ -382,6 +398,7 @@ START_TEST(groups_are_led_by_requests)
     any_broker_is_the_entry();
     who_does_not_ask_to_be_sent_on_hears_where_to_go();
     two_members_share_what_one_gives_back();
+    who_is_refused_waits_for_no_proof();
     operators_set_offsets_and_delete();
     any_broker_describes_a_group_with_its_lag();
     the_topic_of_groups_is_nobodys_to_read_or_write();

@@ -31,7 +31,7 @@ struct delete_job {
     uint64_t step_bytes;    /* UINT64_MAX: no steps */
     uint64_t removed_bytes; /* by this step */
     bool is_done;
-    bool has_failed; /* something of it may be there yet */
+    int error; /* something of it may be there yet */
     uint64_t manifest_sequence; /* the first manifest that knows of the removal */
 };
 
@@ -41,8 +41,8 @@ static int collect_name(void *user, const char *name, bool is_dir)
     return buffer_append(user, name, strlen(name) + 1);
 }
 
-/* Errors: what is in it may be there yet, or come back with a power cut. */
-static int remove_directory(struct fs *fs, const struct plog_id *id)
+/* Errors: what is in it may be there yet, or come back with a power cut. is_again: the directory may be gone already, but not durably. */
+static int remove_directory(struct fs *fs, const struct plog_id *id, bool is_again)
 {
     struct buffer names = BUFFER_INIT;
     char directory[FS_PATH_MAX], path[FS_PATH_MAX];
@@ -60,14 +60,16 @@ static int remove_directory(struct fs *fs, const struct plog_id *id)
         else fs->ops->unlink(fs, path);
     }
     buffer_deinit(&names);
-    if (err != 0) return err == MESH_ENOTFOUND ? 0 : err; /* most often: it never had a directory */
-    if (fs->ops->rmdir(fs, directory) != 0) {
+    if (err == MESH_ENOTFOUND && !is_again) return 0; /* most often: it never had a directory */
+    if (err != 0 && err != MESH_ENOTFOUND) return err;
+    if (err == 0 && fs->ops->rmdir(fs, directory) != 0) {
         err = fs->ops->sync_dir(fs, directory);
         return unlink_err != 0 ? unlink_err : err;
     }
     segment_topic_path(&id->topic_id, path);
-    /* The last partition takes the topic's directory along; for the others this fails, as it should. */
-    return fs->ops->sync_dir(fs, fs->ops->rmdir(fs, path) == 0 ? "topics" : path);
+    /* The last partition takes the topic's directory along; for the others this fails, as it should. Another shard's may have taken it just now. */
+    err = fs->ops->rmdir(fs, path) == 0 ? MESH_ENOTFOUND : fs->ops->sync_dir(fs, path);
+    return err == MESH_ENOTFOUND ? fs->ops->sync_dir(fs, "topics") : err;
 }
 
 static void delete_job_run(struct store_job *base)
@@ -83,7 +85,7 @@ static void delete_job_run(struct store_job *base)
     }
     job->is_done = job->next == job->count;
     if (job->is_done && job->is_whole)
-        job->has_failed = remove_directory(base->fs, &job->id) != 0;
+        job->error = remove_directory(base->fs, &job->id, job->error != 0);
     else
         segment_sync_names(base->fs, &job->id, false);
     if (base->fs->ops->free_bytes(base->fs, &base->free_bytes) != 0) base->free_bytes = UINT64_MAX;
@@ -100,6 +102,15 @@ static uint64_t step_bytes_of(const struct store *store)
     return store->options.delete_step_bytes > 0 ? store->options.delete_step_bytes : STEP_BYTES_DEFAULT;
 }
 
+/* It keeps the log's name. What failed for want of descriptors, memory or space is done again, behind the others; a stop does not wait for it. */
+static void put_back(struct store *store, struct delete_job *job)
+{
+    bool is_retried = store_may_write_again(job->error) && !store->is_draining;
+
+    list_push_back(is_retried ? &store->deletions : &store->failed_deletions, &job->job.link);
+    if (is_retried) store->delete_due_ms = store->now_ms + WRITE_RETRY_MS;
+}
+
 static void delete_job_complete(struct store *store, struct store_job *base)
 {
     struct delete_job *job = container_of(base, struct delete_job, job);
@@ -112,8 +123,8 @@ static void delete_job_complete(struct store *store, struct store_job *base)
         store->delete_due_ms = store->now_ms + store->deleted_bytes / step_bytes * STEP_PAUSE_MS;
         store->deleted_bytes = 0;
     }
-    if (job->is_done && job->has_failed)
-        list_push_back(&store->failed_deletions, &job->job.link);
+    if (job->is_done && job->error != 0)
+        put_back(store, job);
     else if (job->is_done)
         delete_job_free(job);
     else
@@ -217,7 +228,7 @@ void plog_job_unref(struct plog *plog)
 
     MESH_ASSERT(plog->job_references > 0);
     if (--plog->job_references > 0 || !plog->is_deleted) return;
-    if (plog->end_offset > 0 || plog->segment_count > 0) {
+    if (plog->end_offset > 0 || plog->segment_count > 0 || plog->error != 0) { /* a restart that failed left files */
         job = delete_job_new(plog, plog->segment_count, true);
         /* Without memory for the job the files stay, and the log with them, which keeps its name from being used; recovery finds them, and
          * the metadata does not know them. */

@@ -202,8 +202,8 @@ static int read_manifest(struct recovery *recovery, uint32_t index)
     if (err == 0) {
         if (header.generation > recovery->generation) recovery->generation = header.generation;
         if (index == MANIFEST_INDEX_RECOVERED) recovery->recovered_generation = header.generation;
-        note_frames(recovery, index, &header);
         err = take_logs(recovery, &header, body);
+        if (err == 0) note_frames(recovery, index, &header); /* what a manifest does not name counts as deleted: only if all of it was read */
     }
     buffer_deinit(&bytes);
     if (err != MESH_ECORRUPT) return err;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define OPEN_TRIES 9 /* with pauses of 1, 2, 4... ms: half a second in total */
+#define MAKE_TRIES 4
 
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment)
 {
@@ -138,9 +139,12 @@ int segment_open(struct fs *fs, const struct plog_id *id, uint64_t base_offset, 
     if (*io_file != NULL) return 0;
     segment_path(id, base_offset, SEGMENT_PATH_LOG, path);
     err = fs_open(fs, path, flags | (create ? FS_CREATE : 0u), io_file);
-    if (err != MESH_ENOTFOUND || !create) return err;
-    err = make_directories(fs, id);
-    return err != 0 ? err : fs_open(fs, path, flags | FS_CREATE, io_file);
+    /* The topic's directory may go between two steps, with a partition that another shard removes: then once more. */
+    for (unsigned tries = 0; create && err == MESH_ENOTFOUND && tries < MAKE_TRIES; tries++) {
+        err = make_directories(fs, id);
+        if (err == 0) err = fs_open(fs, path, flags | FS_CREATE, io_file);
+    }
+    return err;
 }
 
 int segment_sync_names(struct fs *fs, const struct plog_id *id, bool with_parents)

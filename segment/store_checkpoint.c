@@ -40,6 +40,13 @@ void store_finish_drain(struct store *store, int error)
     store->drain_error = error;
 }
 
+/* Whoever wanted it does not ask again: a deletion waits for it, and a log of its name for the deletion. */
+static void retry_later(struct store *store)
+{
+    store->is_checkpoint_due = true;
+    store->write_retry_ms = store->now_ms + WRITE_RETRY_MS;
+}
+
 static void manifest_job_complete(struct store *store, struct store_job *base)
 {
     struct manifest_job *job = container_of(base, struct manifest_job, job);
@@ -55,7 +62,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try
          * again. */
         store->is_manifest_stale = true;
-        store->write_retry_ms = store->now_ms + WRITE_RETRY_MS;
+        retry_later(store);
     }
     if (job->is_final || (store->is_draining && job->error != 0))
         store_finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
@@ -78,6 +85,7 @@ static struct store_job *start_manifest(struct store *store)
     }
     if (job == NULL) {
         store->checkpoint.phase = CHECKPOINT_NONE;
+        retry_later(store);
         if (store->checkpoint.is_final) store_finish_drain(store, MESH_ENOMEM);
         return NULL;
     }

@@ -210,6 +210,123 @@ START_TEST(a_name_stays_taken_where_files_cannot_be_removed)
 }
 END_TEST
 
+/* What failed for want of memory or space is done again; what was removed until then is made durable all the same. */
+START_TEST(a_name_is_free_again_after_a_removal_that_had_to_wait)
+{
+    static const enum fs_mem_op_type ops[] = {FS_MEM_OP_UNLINK, FS_MEM_OP_RMDIR, FS_MEM_OP_SYNC_DIR};
+
+    live_before(CLEAN);
+    begin_anew();
+    fs_mem_fail(disk, 1u << ops[_i], 1, MESH_ENOMEM, true);
+    rig_wait(&live, 10000);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], NEW_RECORDS, 100), ops[_i] == FS_MEM_OP_RMDIR ? 0 : MESH_EBUSY);
+    fs_mem_fail(disk, 0, 0, 0, false);
+    rig_wait(&live, 5000);
+    live_on(5);
+    rig_crash(&live);
+    fs_mem_reboot(disk, FS_MEM_LOSE_UNSYNCED);
+    rig_open(&live, 2);
+    ck_assert_str_eq(live.events, "");
+    ck_assert_uint_eq(rig_check(&live, live.logs[0], 0, acked, 1 << 20), acked);
+}
+END_TEST
+
+START_TEST(a_stop_does_not_wait_for_a_removal_that_fails)
+{
+    live_before(CLEAN);
+    begin_anew();
+    fs_mem_fail(disk, 1u << FS_MEM_OP_UNLINK, 1, MESH_ENOMEM, true);
+    rig_wait(&live, _i == 0 ? 0 : 3000);
+    fs_mem_fail(disk, 1u << FS_MEM_OP_UNLINK, 6, MESH_ENOMEM, true);
+    rig_stop(&live);
+}
+END_TEST
+
+/* The files that a restart was to remove are there yet, though the log does not count them any more. */
+START_TEST(a_name_is_taken_by_what_a_failed_restart_left)
+{
+    live_before(CLEAN);
+    ck_assert_int_eq(plog_restart(live.logs[0], 0, -1, NULL, NULL), 0);
+    fs_mem_fail(disk, 1u << FS_MEM_OP_UNLINK, 1, MESH_EIO, true);
+    rig_wait(&live, 3000);
+    ck_assert_int_eq(plog_error(live.logs[0]), MESH_ESTORAGE);
+    fs_mem_fail(disk, 0, 0, 0, false);
+    begin_anew();
+    ck_assert_int_eq(rig_append(&live, live.logs[0], NEW_RECORDS, 100), MESH_EBUSY);
+    rig_wait(&live, 5000);
+    live_on(20);
+    rig_crash(&live);
+    rig_open(&live, 2);
+    ck_assert_uint_eq(plog_end_offset(live.logs[0]), 20);
+}
+END_TEST
+
+/* ---- partitions of the same topic on other shards ---- */
+
+static const struct fs_ops *plain;
+
+static bool is_topic(const char *path)
+{
+    return strncmp(path, "topics/", 7) == 0 && strchr(path + 7, '/') == NULL;
+}
+
+/* Another one's last partition went at the same time, and took the topic's directory. */
+static int rmdir_late(struct fs *fs, const char *path)
+{
+    if (is_topic(path)) (void)plain->rmdir(fs, path);
+    return plain->rmdir(fs, path);
+}
+
+/* Another one's last partition goes right after, and takes the topic's directory, which has none yet. */
+static int mkdir_in_vain(struct fs *fs, const char *path)
+{
+    int err = plain->mkdir(fs, path);
+
+    if (is_topic(path) && point_count++ == 0) ck_assert_int_eq(plain->rmdir(fs, path), 0);
+    return err;
+}
+
+static void tamper(struct fs_ops *ops, int (*rmdir)(struct fs *fs, const char *path), int (*mkdir)(struct fs *fs, const char *path))
+{
+    plain = live.fs->ops;
+    *ops = *plain;
+    if (rmdir != NULL) ops->rmdir = rmdir;
+    if (mkdir != NULL) ops->mkdir = mkdir;
+    live.fs->ops = ops;
+}
+
+START_TEST(a_name_is_free_where_another_shard_removed_the_topic)
+{
+    struct fs_ops ops;
+
+    rig_open(&live, 1);
+    rig_fill(&live, live.logs[0], OLD_BATCHES, OLD_RECORDS, 1000);
+    rig_wait(&live, 3000);
+    tamper(&ops, rmdir_late, NULL);
+    begin_anew();
+    rig_wait(&live, 5000);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], NEW_RECORDS, 100), 0);
+    rig_crash(&live);
+    live.fs->ops = plain;
+}
+END_TEST
+
+START_TEST(a_first_file_finds_its_directory_though_another_shard_removed_the_topic)
+{
+    struct fs_ops ops;
+
+    rig_open(&live, 1);
+    tamper(&ops, NULL, mkdir_in_vain);
+    rig_fill(&live, live.logs[0], OLD_BATCHES, OLD_RECORDS, 1000);
+    rig_wait(&live, 3000);
+    ck_assert_uint_gt(point_count, 1);
+    ck_assert_int_eq(plog_error(live.logs[0]), 0);
+    ck_assert_uint_eq(rig_check(&live, live.logs[0], 0, OLD_END, 1 << 20), OLD_BATCHES);
+    rig_stop(&live);
+    live.fs->ops = plain;
+}
+END_TEST
+
 /* Of a third life, the journal and a manifest know two before. */
 START_TEST(lives_follow_each_other)
 {
@@ -238,6 +355,11 @@ int main(void)
     tcase_add_loop_test(tcase, nor_that_of_an_async_log, 0, PASTS);
     tcase_add_test(tcase, a_name_is_taken_until_its_files_are_gone);
     tcase_add_test(tcase, a_name_stays_taken_where_files_cannot_be_removed);
+    tcase_add_loop_test(tcase, a_name_is_free_again_after_a_removal_that_had_to_wait, 0, 3);
+    tcase_add_loop_test(tcase, a_stop_does_not_wait_for_a_removal_that_fails, 0, 2);
+    tcase_add_test(tcase, a_name_is_taken_by_what_a_failed_restart_left);
+    tcase_add_test(tcase, a_name_is_free_where_another_shard_removed_the_topic);
+    tcase_add_test(tcase, a_first_file_finds_its_directory_though_another_shard_removed_the_topic);
     tcase_add_test(tcase, lives_follow_each_other);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -83,7 +83,7 @@ static int set_aside_if_alone(struct fs *fs, const struct identity *identity)
     snprintf(aside, sizeof(aside), METADATA_STORE_DIRECTORY "-%s", uuid_format(&identity->dir_id, id));
     if (fs->ops->list(fs, aside, is_there, NULL) != 0) {
         err = raft_store_open(fs, METADATA_STORE_DIRECTORY, &self, metadata_chain, &store, &recovered, &report, message, sizeof(message));
-        if (err != 0) return 0; /* set aside before, and renewed; or nothing that could be read */
+        if (err != 0) return err == MESH_ECORRUPT ? 0 : err; /* set aside before, and renewed; or there is nothing to be read. Else it may be read later */
         find_config(recovered, &config);
         raft_store_close(store);
         if (!is_alone(config.voters, config.voter_count, &self.broker) && !is_alone(config.old_voters, config.old_voter_count, &self.broker)) return 0;

@@ -259,6 +259,29 @@ START_TEST(what_the_only_voter_gives_up_is_kept_aside)
 }
 END_TEST
 
+/* A start that cannot read it now does not give it up unread. */
+START_TEST(what_cannot_be_read_now_is_not_given_up)
+{
+    bool has_failed = true;
+
+    for (uint64_t nth = 1; has_failed; nth++) {
+        struct identity before, after;
+        bool is_renewed;
+
+        fs_mem_reset(mem, nth);
+        before = make_set_back_alone();
+        ck_assert_int_eq(metadata_open_identity(fs, &after, message), 0);
+        fs_mem_fail(mem, 1u << FS_MEM_OP_READ, nth, _i == 0 ? MESH_ENOMEM : MESH_EIO, false);
+        has_failed = metadata_renew_if_set_back(fs, &after, &is_renewed, message) != 0 || !is_renewed;
+        fs_mem_fail(mem, 0, 0, 0, false);
+        if (has_failed) ck_assert(renewed(&before, &after));
+        check_kept(&before);
+        ck_assert_uint_lt(nth, 50);
+        has_failed = has_failed || nth < 20;
+    }
+}
+END_TEST
+
 /* Whoever found it: consensus, or gossip, and then whether the mesh had heard of it or not; or consensus, and it is the only voter. */
 START_TEST(a_power_cut_anywhere_leaves_a_start_that_begins_again)
 {
@@ -304,6 +327,7 @@ int main(void)
     tcase_add_test(tcase, what_was_found_in_this_life_is_told_once);
     tcase_add_test(tcase, the_log_of_the_only_voter_is_kept);
     tcase_add_test(tcase, what_the_only_voter_gives_up_is_kept_aside);
+    tcase_add_loop_test(tcase, what_cannot_be_read_now_is_not_given_up, 0, 2);
     tcase_add_loop_test(tcase, a_power_cut_anywhere_leaves_a_start_that_begins_again, 0, 4);
     tcase_add_test(tcase, others_are_left_alone);
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,256 @@
+/* Every allocation of a broker that serves Kafka's protocol fails once: the request is answered or its connection closed, nobody waits for
+ * ever, and in the end nothing is left over. */
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "broker_fixture.h"
+#include "cmd/broker/broker_private.h"
+#include "cmd/broker/front/connections.h"
+#include "cmd/broker/runtime/shard.h"
+#include "kafka/header.h"
+#include "kafka/messages.h"
+#include "raw_client.h"
+#include "support/failing_alloc.h"
+#include "support/run_suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PARTITIONS      4
+#define SILENCE_MS      20000
+#define ALLOCATIONS_MAX 2000 /* a step that makes more makes no progress */
+#define ANSWER_MAX      (64u << 10)
+
+static struct broker_fixture fixture;
+static struct buffer batch;
+static size_t left_over; /* in the pools, when the broker had ended */
+
+static void on_served(struct broker_fixture *self)
+{
+    left_over = 0;
+    for (uint32_t i = 0; i < self->broker->shard_count; i++) {
+        connections_close_all(self->broker->shards[i]);
+        left_over += self->broker->shards[i]->pool.used_bytes;
+    }
+}
+
+static void setup(void)
+{
+    struct raw_client client;
+
+    failing_alloc_spare_this_thread();
+    broker_fixture_init(&fixture);
+    fixture.served = on_served;
+    broker_fixture_start(&fixture);
+    raw_hello(&client, fixture.port, 0);
+    raw_topic_create(&client, "t", PARTITIONS, NULL, NULL);
+    raw_close(&client);
+    batch = raw_batch(2, 1000, -1, -1, raw_now_ms());
+}
+
+static void teardown(void)
+{
+    buffer_deinit(&batch);
+    broker_fixture_deinit(&fixture);
+}
+
+/* ---- a client that takes what comes ---- */
+
+static void send_request(struct raw_client *client, int16_t key, int version, const void *message)
+{
+    struct buffer frame = BUFFER_INIT;
+
+    ck_assert_int_eq(kafka_request_encode(kafka_api_find(key), version, (int32_t)client->next_correlation_id++, slice_of_string("test"), message, &frame), 0);
+    raw_send_bytes(client, frame.data, frame.size);
+    buffer_deinit(&frame);
+}
+
+static bool receive_bytes(struct raw_client *client, uint8_t *to, size_t size)
+{
+    uint64_t begin_ms = clock_monotonic_ms();
+
+    if (recv(client->fd, to, size, MSG_WAITALL) == (ssize_t)size) return true;
+    ck_assert_msg(clock_monotonic_ms() - begin_ms < SILENCE_MS, "the broker says nothing");
+    return false;
+}
+
+/* The answer to the request of that correlation id, or an end. */
+static bool take_answer(struct raw_client *client, uint32_t correlation_id)
+{
+    static uint8_t answer[ANSWER_MAX];
+    uint32_t size;
+
+    if (!receive_bytes(client, answer, KAFKA_SIZE_SIZE)) return false;
+    size = be_load32(answer);
+    ck_assert(size >= 4 && size <= sizeof(answer));
+    if (!receive_bytes(client, answer, size)) return false;
+    ck_assert_uint_eq(be_load32(answer), correlation_id);
+    return true;
+}
+
+/* ---- the steps ---- */
+
+static void send_produce(struct raw_client *client, int16_t acks)
+{
+    struct kafka_produce_request_partition partitions[PARTITIONS];
+    struct kafka_produce_request_topic topics[] = {{.name = slice_of_string("t"), .partitions = {partitions, PARTITIONS}},
+                                                   {.name = slice_of_string("gone"), .partitions = {partitions, acks == 0 ? 0 : 1}}};
+    struct kafka_produce_request request = {.acks = acks, .timeout_ms = 30000, .topics = {topics, 2}};
+
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        partitions[i] = (struct kafka_produce_request_partition){i, buffer_slice(&batch)};
+    send_request(client, KAFKA_PRODUCE, 9, &request);
+}
+
+static void produce(struct raw_client *client)
+{
+    send_produce(client, -1); /* the first three overlap */
+    send_produce(client, 0);
+    send_produce(client, 1);
+    (void)(take_answer(client, 1) && take_answer(client, 3));
+}
+
+static void send_fetch(struct raw_client *client, int64_t offset, int32_t max_wait_ms)
+{
+    struct kafka_fetch_request_partition partitions[PARTITIONS] = {0};
+    struct kafka_fetch_request_topic topic = {.topic = slice_of_string("t"), .partitions = {partitions, PARTITIONS}};
+    struct kafka_fetch_request request;
+
+    kafka_init(&kafka_fetch_request_form, &request);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        kafka_init(&kafka_fetch_request_partition_form, &partitions[i]);
+        partitions[i].partition = i;
+        partitions[i].fetch_offset = offset;
+        partitions[i].partition_max_bytes = 4096;
+    }
+    request.max_wait_ms = max_wait_ms;
+    request.min_bytes = max_wait_ms > 0 ? INT32_MAX : 1;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    send_request(client, KAFKA_FETCH, 12, &request);
+}
+
+static void fetch(struct raw_client *client)
+{
+    send_fetch(client, 0, 0);
+    send_fetch(client, 0, 1);
+    (void)(take_answer(client, 1) && take_answer(client, 2));
+}
+
+/* Whoever leaves while records are waited for. */
+static void leave(struct raw_client *client)
+{
+    send_produce(client, -1);
+    send_fetch(client, 0, 60000);
+    take_answer(client, 1);
+}
+
+static void list_offsets(struct raw_client *client)
+{
+    struct kafka_list_offsets_request_partition partitions[] = {{0, -1, -1}, {1, -1, -2}, {2, -1, 1}, {3, -1, -3}};
+    struct kafka_list_offsets_request_topic topics[] = {{slice_of_string("t"), {partitions, PARTITIONS}}, {slice_of_string("gone"), {partitions, 1}}};
+    struct kafka_list_offsets_request request = {.replica_id = -1, .topics = {topics, 2}};
+
+    send_request(client, KAFKA_LIST_OFFSETS, 6, &request);
+    take_answer(client, 1);
+}
+
+static void metadata(struct raw_client *client)
+{
+    static unsigned made;
+    char name[32];
+    struct kafka_metadata_request_topic topics[] = {{.name = slice_of_string("t")}, {.name = slice_of(name, 0)}, {.name = slice_of_string("no name/")}};
+    struct kafka_metadata_request request = {.topics = {topics, 3}, .allow_auto_topic_creation = true};
+
+    snprintf(name, sizeof(name), "made-%u", made++);
+    topics[1].name = slice_of_string(name);
+    send_request(client, KAFKA_METADATA, 9, &request);
+    request.topics.count = -1;
+    send_request(client, KAFKA_METADATA, 9, &request);
+    (void)(take_answer(client, 1) && take_answer(client, 2));
+}
+
+static void administer(struct raw_client *client)
+{
+    struct kafka_create_topics_request_config config = {slice_of_string("retention.ms"), slice_of_string("3600000")};
+    struct kafka_create_topics_request_topic topics[] = {
+        {.name = slice_of_string("a"), .num_partitions = 2, .replication_factor = -1, .configs = {&config, 1}},
+        {.name = slice_of_string("b"), .num_partitions = 0, .replication_factor = 1}};
+    struct kafka_create_topics_request create = {.topics = {topics, 2}, .timeout_ms = 1000};
+    struct slice names[] = {slice_of_string("a"), slice_of_string("gone")};
+    struct kafka_delete_topics_request delete = {.topic_names = {names, 2}, .timeout_ms = 1000};
+
+    send_request(client, KAFKA_CREATE_TOPICS, 5, &create);
+    send_request(client, KAFKA_DELETE_TOPICS, 5, &delete);
+    (void)(take_answer(client, 1) && take_answer(client, 2));
+}
+
+static void ask(struct raw_client *client)
+{
+    struct kafka_init_producer_id_request producer = {.transaction_timeout_ms = 1, .producer_id = -1, .producer_epoch = -1};
+    struct kafka_describe_cluster_request cluster = {.endpoint_type = 1};
+    struct kafka_api_versions_request versions = {.client_software_name = slice_of_string("x"), .client_software_version = slice_of_string("1")};
+
+    send_request(client, KAFKA_API_VERSIONS, 3, &versions);
+    send_request(client, KAFKA_INIT_PRODUCER_ID, 4, &producer);
+    send_request(client, KAFKA_DESCRIBE_CLUSTER, 1, &cluster);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (!take_answer(client, i)) return;
+}
+
+/* ---- the walk ---- */
+
+/* stride: the metadata try again a second later; of the allocations behind the door's own, which test_metadata fails one by one, a sample. */
+#define DOOR_ALLOCATIONS 15
+static const struct {
+    void (*take)(struct raw_client *);
+    unsigned stride;
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {ask, 1}};
+
+static void take_step(void (*step)(struct raw_client *))
+{
+    struct raw_client client;
+
+    raw_connect(&client, fixture.port);
+    step(&client);
+    raw_close(&client);
+}
+
+static void expect_all_is_well(void)
+{
+    struct raw_client client;
+
+    raw_connect(&client, fixture.port);
+    send_produce(&client, -1);
+    send_fetch(&client, 0, 0);
+    ck_assert(take_answer(&client, 1));
+    ck_assert(take_answer(&client, 2));
+    raw_close(&client);
+}
+
+START_TEST(each_allocation_may_fail)
+{
+    for (unsigned n = 1;; n += n < DOOR_ALLOCATIONS ? 1 : steps[_i].stride) {
+        failing_alloc_arm(n);
+        take_step(steps[_i].take);
+        if (!failing_alloc_disarm()) break;
+        ck_assert_uint_lt(n, ALLOCATIONS_MAX);
+        expect_all_is_well();
+    }
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    ck_assert_uint_eq(left_over, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kafka memory");
+    TCase *tcase = tcase_create("memory");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300);
+    tcase_add_loop_test(tcase, each_allocation_may_fail, 0, (int)(sizeof(steps) / sizeof(steps[0])));
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -203,7 +203,6 @@ static void on_success(struct consumer_member *member, uint64_t now_ms, const st
     switch (member->kind) {
     case CONSUMER_MEMBER_JOIN:
         member->is_joined = true;
-        member->wants_join = false;
         member->wants_work = true;
         if (answer->heartbeat_ms > 0) member->heartbeat_ms = answer->heartbeat_ms;
         break;
@@ -248,6 +247,7 @@ static void on_error(struct consumer_member *member, uint64_t now_ms, const stru
         return;
     }
     try_later(member, now_ms);
+    if (member->kind == CONSUMER_MEMBER_JOIN && !member->is_leaving) member->wants_join = true;
     if (error == MESH_EUNKNOWN_MEMBER) forget_membership(member);
     if (error == MESH_ESTALE_GENERATION) member->must_sync = true;
     /* Another leads by now. Where the answer does not say in which epoch, a heartbeat asks; a leader of before says nothing new. */

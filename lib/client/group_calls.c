@@ -59,6 +59,7 @@ void group_decode_heartbeat(int err, struct slice message, struct consumer_membe
         return;
     }
     take_route(&response, ret_answer, ret_leader);
+    ret_answer->error = response.error;
     message_deinit_group_response(&response);
 }
 
@@ -311,6 +312,7 @@ static void answered(struct call *call, int err, struct slice message)
         take_refusal(message, &answer, &leader);
     }
     note_leader(group, err, leader);
+    if (err == 0) topic_keep_brokers_fresh(client); /* who waits for partitions has no topics, whose routes would bring that */
     answer.error = err;
     answer.work = work;
     answer.items = items;

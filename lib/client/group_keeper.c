@@ -5,6 +5,7 @@
 #include "client/broker.h"
 #include "client/call.h"
 #include "client/group.h"
+#include "client/topic.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -43,6 +44,7 @@ static void beaten(struct call *call, int err, struct slice message)
     keeper->call = NULL;
     consumer_pulse_answered(&keeper->pulse, keeper->client->now_ms, news.answer.error);
     call_free(call);
+    if (news.answer.error == 0) topic_keep_brokers_fresh(keeper->client); /* it has no topics, whose routes would bring that */
     pthread_mutex_lock(&keeper->mutex);
     *(news.answer.error == 0 ? &keeper->good : &keeper->bad) = news;
     *(news.answer.error == 0 ? &keeper->has_good : &keeper->has_bad) = true;

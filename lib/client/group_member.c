@@ -75,6 +75,14 @@ void member_finish_tickets(struct consumer_member *member)
     member->commit_error = 0;
 }
 
+/* Heartbeats prove the lease; where they do not get through, the member asks for itself: it may have been expelled, and nobody else would tell. */
+static uint64_t proof_due_ms(const struct consumer_member *member)
+{
+    uint64_t again_ms = member->sent_ms + member->terms.session_timeout_ms / 4, early_ms = member->terms.session_timeout_ms / 5;
+
+    return member->lease_until_ms > again_ms + early_ms ? member->lease_until_ms - early_ms : again_ms;
+}
+
 /* False: nothing is to be sent. In order: to be a member; to know where one stands; to commit before anything is released; then the rest. */
 static bool choose(struct consumer_member *member, uint64_t now_ms, enum consumer_member_request_kind *ret_kind)
 {
@@ -85,7 +93,7 @@ static bool choose(struct consumer_member *member, uint64_t now_ms, enum consume
     }
     if (!member->is_joined)
         *ret_kind = CONSUMER_MEMBER_JOIN;
-    else if (member->epoch == 0 || member->must_sync)
+    else if (member->epoch == 0 || member->must_sync || now_ms >= proof_due_ms(member))
         *ret_kind = CONSUMER_MEMBER_WORK;
     else if (member->wants_join)
         *ret_kind = CONSUMER_MEMBER_JOIN;
@@ -197,6 +205,7 @@ bool consumer_member_next_request(struct consumer_member *member, uint64_t now_m
     }
     member->is_under_way = true;
     member->kind = kind;
+    if (kind == CONSUMER_MEMBER_JOIN) member->wants_join = false; /* what is subscribed to meanwhile is joined for anew */
     member->sent_ms = now_ms;
     member->sequence++;
     *ret_request = (struct consumer_member_request){.kind = kind,
@@ -216,10 +225,11 @@ uint64_t consumer_member_deadline_ms(const struct consumer_member *member)
                      member->is_leaving || member->counts[PART_LETTING_GO] > 0 || member->counts[PART_CLAIMING] > 0 ||
                      member->ticket > member->done_ticket;
 
+    uint64_t due_ms = proof_due_ms(member);
+
     if (member->end != 0 || member->is_under_way) return CONSUMER_MEMBER_NEVER;
-    if (!is_wanted && (member->dirty_count == 0 || member->terms.commit_interval_ms == 0)) return CONSUMER_MEMBER_NEVER;
-    if (is_wanted || member->commit_due_ms < member->retry_ms) return member->retry_ms;
-    return member->commit_due_ms;
+    if (member->dirty_count > 0 && member->terms.commit_interval_ms > 0 && member->commit_due_ms < due_ms) due_ms = member->commit_due_ms;
+    return is_wanted || due_ms < member->retry_ms ? member->retry_ms : due_ms;
 }
 
 /* ---- what the application wants ---- */

@@ -149,8 +149,7 @@ static void ask_cluster(struct mesh_client *client)
     call_start(call, client->now_ms + (uint64_t)client->timeout_ms);
 }
 
-/* So that there is somewhere to go when every given address is gone. */
-static void keep_brokers_fresh(struct mesh_client *client)
+void topic_keep_brokers_fresh(struct mesh_client *client)
 {
     if (client->cluster_asked_ms == 0 || client->now_ms >= client->cluster_asked_ms + TOPIC_AGE_MAX_MS) ask_cluster(client);
 }
@@ -285,7 +284,7 @@ static void refreshed(struct call *call, int err, struct slice message)
     if (err == 0) topic->failures = 0;
     topic->retry_ms = client->now_ms + refresh_pause_ms(topic);
     if (err != 0 && !is_early) topic->failures++;
-    if (err == 0) keep_brokers_fresh(client);
+    if (err == 0) topic_keep_brokers_fresh(client);
     topic->generation++;
     call_free(call);
     client_mark_all(client);

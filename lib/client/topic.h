@@ -58,6 +58,9 @@ void topic_keep_fresh(struct topic *topic);
 /* True when brokers have kept answering that there is no such topic. */
 bool topic_is_missing(const struct topic *topic);
 
+/* Asks who the brokers are when that is not known, or old: so that there is somewhere to go when every given address is gone. */
+void topic_keep_brokers_fresh(struct mesh_client *client);
+
 /* A broker cannot be reached: asks whether it is somewhere else by now, unless that was asked a moment ago. */
 void topic_look_for_brokers(struct mesh_client *client);
 

@@ -263,6 +263,44 @@ START_TEST(the_lease_is_as_long_as_proven)
 }
 END_TEST
 
+START_TEST(who_hears_of_no_proof_asks_for_itself)
+{
+    begin();
+    own();
+    ck_assert_uint_eq(consumer_member_deadline_ms(member), now_ms + SESSION_MS * 7 / 10);
+    now_ms += SESSION_MS * 7 / 10 - 1;
+    expect_nothing();
+    now_ms++;
+    ck_assert(consumer_member_may_handle(member, now_ms)); /* there is time for an answer */
+    expect(CONSUMER_MEMBER_WORK);
+    reply(&(struct consumer_member_answer){.epoch = 3, .generation = 1, .proof_age_ms = SESSION_MS, .work_count = 1,
+                                           .work = (const struct consumer_member_work[]){{CONSUMER_MEMBER_HOLD, topic, 0}}});
+    expect_nothing(); /* it proved nothing, and would not at once, either */
+    ck_assert_uint_eq(consumer_member_deadline_ms(member), now_ms + SESSION_MS / 4);
+    now_ms += SESSION_MS / 4;
+    expect(CONSUMER_MEMBER_WORK);
+    reply_error(MESH_EUNKNOWN_MEMBER); /* it was expelled, and hears of it */
+    told(CONSUMER_MEMBER_LOST);
+    expect(CONSUMER_MEMBER_JOIN);
+    end();
+}
+END_TEST
+
+START_TEST(what_is_subscribed_to_during_a_join_is_joined_for)
+{
+    begin();
+    expect(CONSUMER_MEMBER_JOIN);
+    consumer_member_subscribe(member);
+    reply(&(struct consumer_member_answer){.epoch = 3, .generation = 1});
+    expect(CONSUMER_MEMBER_JOIN); /* to the other topics */
+    reply_error(MESH_EUNREACHABLE);
+    expect(CONSUMER_MEMBER_JOIN);
+    reply(&(struct consumer_member_answer){.epoch = 3, .generation = 2});
+    expect(CONSUMER_MEMBER_WORK);
+    end();
+}
+END_TEST
+
 START_TEST(what_may_be_asked_back_meanwhile_is_not_handed_out)
 {
     begin();
@@ -477,6 +515,8 @@ int main(void)
     tcase_add_test(tcase, who_is_not_known_begins_again_under_another_id);
     tcase_add_test(tcase, a_heartbeat_alone_takes_nothing_away);
     tcase_add_test(tcase, the_lease_is_as_long_as_proven);
+    tcase_add_test(tcase, who_hears_of_no_proof_asks_for_itself);
+    tcase_add_test(tcase, what_is_subscribed_to_during_a_join_is_joined_for);
     tcase_add_test(tcase, what_may_be_asked_back_meanwhile_is_not_handed_out);
     tcase_add_test(tcase, another_leader_is_learned_and_asked_anew);
     tcase_add_loop_test(tcase, some_joins_are_hopeless, 0, sizeof(join_errors) / sizeof(join_errors[0]));

@@ -155,7 +155,7 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
 {
     struct assignment *assignment = consumer->iterating;
     struct record record;
-    int got = 0, err;
+    int got = 0, err = 0;
 
     if (assignment->consumer == NULL || assignment->generation != consumer->iterating_generation ||
         assignment->is_paused) {
@@ -167,11 +167,6 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
     while (polled->count < polled->max && (got = record_iterator_next(&consumer->iterator, &record)) == 1) {
         if (record.offset < assignment->position) continue; /* the batch begins before the offset asked for */
         err = fill(consumer, &record, polled->max, &polled->records[polled->count]);
-        if (err == MESH_ENOMEM) { /* the iterator is beyond the record, the position is not: fetched again */
-            assignment_rewind(assignment, assignment->position);
-            end_batch(consumer);
-            return PROGRESS_DRY;
-        }
         if (err != 0) {
             got = err;
             break;
@@ -179,11 +174,17 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
         polled->count++;
         assignment->position = record.offset + 1;
     }
+    /* What comes before damage is handed out as well. */
+    if (consumer->group != NULL) group_note_polled(assignment, consumer->iterator.header.leader_epoch);
+    if (err == MESH_ENOMEM) { /* the iterator is beyond the record, the position is not: fetched again */
+        assignment_rewind(assignment, assignment->position);
+        end_batch(consumer);
+        return PROGRESS_DRY;
+    }
     if (got < 0) {
         end_batch(consumer);
         return partition_error(assignment, MESH_ECORRUPT);
     }
-    if (consumer->group != NULL) group_note_polled(assignment, consumer->iterator.header.leader_epoch);
     if (polled->count == polled->max) return PROGRESS_FULL;
     end_batch(consumer);
     return PROGRESS;
@@ -329,14 +330,14 @@ static int turn_group(struct mesh_consumer *consumer, bool *ret_may_read)
 
     *ret_may_read = true;
     if (group == NULL) return 0;
-    if (group->options.delivery == GROUP_AT_LEAST_ONCE) group_store_polled(group); /* whoever polls again has handled them */
+    if (group->options.delivery == GROUP_AT_LEAST_ONCE) (void)group_store_polled(group); /* whoever polls again has handled them; what is being lost is told */
     /* With records always at hand nothing else would make the client take a turn. */
     if (clock_monotonic_ms() >= group->turned_ms + GROUP_TURN_MS && !consumer->client->is_dispatching) {
         err = client_step(consumer->client, 0);
         group->turned_ms = consumer->client->now_ms;
     }
     if (err == 0) err = group_turn(group);
-    *ret_may_read = !group->is_turning && consumer_member_may_handle(group->member, consumer->client->now_ms);
+    *ret_may_read = consumer_member_may_handle(group->member, consumer->client->now_ms);
     return err;
 }
 
@@ -344,11 +345,13 @@ static int turn_group(struct mesh_consumer *consumer, bool *ret_may_read)
 static int hand_out(struct mesh_consumer *consumer)
 {
     struct consumer_group *group = consumer->group;
+    int err;
 
     if (group == NULL) return 0;
     group->polled_ms = clock_monotonic_ms();
     if (group->options.delivery != GROUP_AT_MOST_ONCE) return 0;
-    group_store_polled(group);
+    err = group_store_polled(group);
+    if (err != 0) return client_fail(consumer->client, err, "what was read is not this member's any more: %s", mesh_strerror(err));
     return group_commit_wait(group, client_deadline(consumer->client, consumer->client->timeout_ms));
 }
 
@@ -363,6 +366,7 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
     *ret_count = 0;
     if (record_max == 0)
         return client_fail(client, MESH_EINVAL, "there must be room for at least one record");
+    if (consumer->group != NULL && consumer->group->is_turning) return client_fail(client, MESH_EINVAL, "a callback of a group may not poll");
     for (;;) {
         int err;
         consumer_release_polled(

@@ -1,5 +1,6 @@
 #include "client/group.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/random.h"
 
@@ -58,7 +59,7 @@ int group_turn(struct consumer_group *group)
     struct mesh_client *client = group->consumer->client;
     int err;
 
-    if (group->is_turning) return 0; /* a callback polls: what came about is told afterwards */
+    MESH_ASSERT(!group->is_turning);
     client->now_ms = clock_monotonic_ms();
     if (group->polled_ms > 0 && client->now_ms - group->polled_ms > group->options.processing_ms / 2) group->slow++;
     group->polled_ms = 0;
@@ -90,6 +91,7 @@ static void destroy(struct consumer_group *group)
     struct mesh_client *client = group->consumer->client;
     struct list_node *node;
 
+    group->is_ending = true;
     group_keeper_free(group->keeper);
     group_forget_calls(group);
     group_committed_up_to(group, UINT64_MAX, MESH_ECANCELED);
@@ -131,6 +133,7 @@ static int leave(struct consumer_group *group, bool for_good, uint64_t deadline_
 void group_free(struct consumer_group *group)
 {
     if (group == NULL) return;
+    MESH_ASSERT(!group->is_turning); /* what called the callback goes on with the group */
     if (!group->consumer->client->is_dispatching) leave(group, false, client_deadline(group->consumer->client, GROUP_FREE_MS));
     destroy(group);
 }
@@ -186,24 +189,27 @@ static int copy_names(const char *const *topics, size_t count, char ***ret_names
 static int check(struct mesh_consumer *consumer, const struct mesh_group_options *options)
 {
     struct mesh_client *client = consumer->client;
+    const struct consumer_group *group = consumer->group;
 
     if (client->is_dispatching || (consumer->group != NULL && consumer->group->is_turning))
         return client_fail(client, MESH_EINVAL, "a callback may not subscribe");
     if (options == NULL || options->group[0] == '\0') return client_fail(client, MESH_EINVAL, "a subscription needs the name of a group");
-    if (consumer->group == NULL && !list_is_empty(&consumer->assignments))
+    if (group == NULL && !list_is_empty(&consumer->assignments))
         return client_fail(client, MESH_EINVAL, "the consumer has partitions of its own: it cannot be in a group, too");
-    if (consumer->group != NULL && (strcmp(consumer->group->options.group, options->group) != 0 ||
-                                    strcmp(consumer->group->options.instance, options->instance) != 0))
-        return client_fail(client, MESH_EINVAL, "the consumer is in group \"%s\" already: unsubscribe first", consumer->group->options.group);
+    if (group != NULL && group->failure == 0 &&
+        (strcmp(group->options.group, options->group) != 0 || strcmp(group->options.instance, options->instance) != 0))
+        return client_fail(client, MESH_EINVAL, "the consumer is in group \"%s\" already: unsubscribe first", group->options.group);
     return 0;
 }
 
 /* Takes the names and the pattern, also when it fails. */
 static int subscribe(struct mesh_consumer *consumer, const struct mesh_group_options *options, char **names, size_t count, char *pattern)
 {
-    bool is_new = consumer->group == NULL;
+    bool is_new;
     int err = 0;
 
+    if (consumer->group != NULL && consumer->group->failure != 0) destroy(consumer->group); /* nothing goes on with it */
+    is_new = consumer->group == NULL;
     if (is_new) err = make(consumer, options, &consumer->group);
     if (err != 0) {
         for (size_t i = 0; i < count; i++)
@@ -252,7 +258,7 @@ int mesh_consumer_unsubscribe(struct mesh_consumer *consumer)
 
     if (consumer->group == NULL) return client_fail(client, MESH_EINVAL, "the consumer is not subscribed");
     if (client->is_dispatching || consumer->group->is_turning) return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
-    if (consumer->group->options.delivery == GROUP_AT_LEAST_ONCE) group_store_polled(consumer->group);
+    if (consumer->group->options.delivery == GROUP_AT_LEAST_ONCE) (void)group_store_polled(consumer->group); /* not owned: it is being lost */
     err = leave(consumer->group, true, client_deadline(client, client->timeout_ms));
     destroy(consumer->group);
     return err;

@@ -58,6 +58,7 @@ struct group_items {
 struct group_waiter {
     struct list_node node;
     uint64_t ticket;
+    int error; /* what could not even be asked for; 0: all was */
     mesh_commit_fn *done;
     void *user;
 };
@@ -92,7 +93,8 @@ struct consumer_group {
     struct list_node polled;  /* assignments whose records the application has been given since they were stored */
     struct list_node waiters; /* commits that somebody waits for */
     uint64_t turned_ms;
-    bool is_turning; /* inside the application's callback */
+    bool is_turning; /* inside a callback of the application */
+    bool is_ending;
     bool has_left;
     int failure;       /* nothing goes on */
     uint64_t slow;
@@ -121,7 +123,7 @@ void group_forget_names(struct consumer_group *group);
 
 /* group_commit.c */
 void group_note_polled(struct assignment *assignment, int32_t record_epoch);
-void group_store_polled(struct consumer_group *group);
+int group_store_polled(struct consumer_group *group); /* MESH_ENOT_OWNER: some of it is not this member's any more; all else is stored */
 void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int error);
 int group_commit_wait(struct consumer_group *group, uint64_t deadline_ms);
 

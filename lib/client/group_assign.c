@@ -252,7 +252,9 @@ static void take_change(struct consumer_group *group, struct turn *turn, const s
         if (assignment != NULL) put(&turn->lost, &item);
         if (assignment != NULL) consumer_remove(assignment);
         break;
-    case CONSUMER_MEMBER_RESUMED: break; /* what is asked back is let go in the same turn */
+    case CONSUMER_MEMBER_RESUMED: /* where the application waited in its callback: it was told that this goes, so it comes back, from what is stored on */
+        if (assignment == NULL) put(&group->unnamed, &item);
+        break;
     case CONSUMER_MEMBER_RELEASED: break;
     case CONSUMER_MEMBER_REFUSED: break; /* whoever waits for a commit hears of it */
     case CONSUMER_MEMBER_COMMITTED: group_committed_up_to(group, change->ticket, change->error); break;

@@ -16,18 +16,20 @@ void group_note_polled(struct assignment *assignment, int32_t record_epoch)
     if (group != NULL && list_is_empty(&assignment->polled_node)) list_push_back(&group->polled, &assignment->polled_node);
 }
 
-void group_store_polled(struct consumer_group *group)
+int group_store_polled(struct consumer_group *group)
 {
     struct list_node *node;
+    int err = 0, failed;
 
     while ((node = list_pop_front(&group->polled)) != NULL) {
         struct assignment *assignment = container_of(node, struct assignment, polled_node);
 
         if (assignment->position < 0) continue;
-        /* NOT_OWNER: it is being lost, and the application will hear of it. */
-        (void)consumer_member_store(group->member, &assignment->topic_id, assignment->partition, (uint64_t)assignment->position, assignment->polled_epoch,
-                                    slice_of(NULL, 0));
+        failed = consumer_member_store(group->member, &assignment->topic_id, assignment->partition, (uint64_t)assignment->position, assignment->polled_epoch,
+                                       slice_of(NULL, 0));
+        if (err == 0) err = failed;
     }
+    return err;
 }
 
 /* ---- the application's own ---- */
@@ -68,25 +70,39 @@ int mesh_consumer_fencing_token(const struct mesh_consumer *consumer, const char
 
 /* ---- committing ---- */
 
-void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int error)
+static struct group_waiter *first_up_to(struct consumer_group *group, uint64_t ticket)
 {
-    list_for_each_safe(node, &group->waiters)
+    list_for_each(node, &group->waiters)
     {
         struct group_waiter *waiter = container_of(node, struct group_waiter, node);
+        if (waiter->ticket <= ticket) return waiter;
+    }
+    return NULL;
+}
 
-        if (waiter->ticket > ticket) continue;
+/* A callback may ask for commits, and wait for them: so the list is looked at from its beginning each time. */
+void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int error)
+{
+    struct group_waiter *waiter;
+    bool was_turning = group->is_turning;
+
+    while ((waiter = first_up_to(group, ticket)) != NULL) {
         list_remove(&waiter->node);
-        if (waiter->done != NULL) waiter->done(waiter->user, error);
+        group->is_turning = true;
+        if (waiter->done != NULL) waiter->done(waiter->user, error != 0 ? error : waiter->error);
+        group->is_turning = was_turning;
         free(waiter);
     }
 }
 
 static int ask(struct consumer_group *group, mesh_commit_fn *done, void *user)
 {
-    struct group_waiter *waiter = calloc(1, sizeof(*waiter));
+    struct group_waiter *waiter;
 
+    if (group->is_ending) return MESH_ECANCELED;
+    waiter = calloc(1, sizeof(*waiter));
     if (waiter == NULL) return MESH_ENOMEM;
-    if (group->options.delivery == GROUP_AT_LEAST_ONCE) group_store_polled(group);
+    if (group->options.delivery == GROUP_AT_LEAST_ONCE) waiter->error = group_store_polled(group); /* not this member's any more: not committed */
     waiter->ticket = consumer_member_commit(group->member);
     waiter->done = done;
     waiter->user = user;

@@ -10,6 +10,7 @@
  *                   partition goes and when the consumer closes. After a crash some records come again; none is left out.
  *   at-most-once    what a poll is about to return is committed before: after a crash some records are left out; none comes again.
  *   manual          counts as handled what mesh_consumer_store() says, and is committed by the mesh_consumer_commit...() calls.
+ * The thread is not there after fork(): a child leaves its parent's consumers and clients alone, also at its end, and makes its own.
  * Exactly once on your side: keep offsets with your results, and give them back in the callback (mesh_rebalance_set_offset()); write
  * mesh_consumer_fencing_token() beside them, and refuse writes with a smaller one.
  *
@@ -54,9 +55,10 @@ MESH_EXPORT int mesh_group_options_set(struct mesh_group_options *options, const
 
 /* ---- subscribing ---- */
 
-/* The consumer has no partitions yet, or is subscribed in the same group already: then to these topics instead. Topics need not exist yet. Options are
- * copied. Does not wait: what the brokers object to is told by the next poll (MESH_EINVALID_GROUP, MESH_EINVALID_SESSION_TIMEOUT,
- * MESH_EFENCED_INSTANCE, ...), after which the consumer is not subscribed any more. Errors: MESH_EINVAL, MESH_ENOMEM. */
+/* The consumer has no partitions yet, or is subscribed in the same group already: then to these topics instead, and its options stay as they are. Topics
+ * need not exist yet. Options are copied. Does not wait: what the brokers object to is told by the next poll (MESH_EINVALID_GROUP,
+ * MESH_EINVALID_SESSION_TIMEOUT, MESH_EFENCED_INSTANCE, ...), and by each after it: the consumer is no member any more, until it is subscribed again, in
+ * whatever group. Errors: MESH_EINVAL, MESH_ENOMEM. */
 MESH_EXPORT int mesh_consumer_subscribe(struct mesh_consumer *consumer, const struct mesh_group_options *options, const char *const *topics,
                                         size_t topic_count);
 /* To every topic, now and later, whose whole name fits an extended regular expression (without back references and counted repetition). */
@@ -83,7 +85,8 @@ MESH_EXPORT int mesh_rebalance_get(const struct mesh_rebalance *rebalance, size_
 MESH_EXPORT int mesh_rebalance_set_offset(struct mesh_rebalance *rebalance, size_t index, int64_t offset);
 
 /* Runs inside mesh_consumer_poll(), mesh_consumer_unsubscribe() or mesh_consumer_free(), between records, never while one is being handled by
- * the thread that polls. It may call mesh_consumer_store() and mesh_consumer_commit(). Nothing is told of partitions that go because the consumer
+ * the thread that polls. It may call mesh_consumer_store() and mesh_consumer_commit(); with this consumer it may not poll, subscribe or unsubscribe
+ * (MESH_EINVAL), and must not free it. Nothing is told of partitions that go because the consumer
  * itself leaves. */
 typedef void mesh_rebalance_fn(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance);
 MESH_EXPORT void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh_rebalance_fn *rebalance, void *user);
@@ -94,10 +97,11 @@ MESH_EXPORT void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh
  * commit.interval.ms. Errors: MESH_ENOT_OWNER, MESH_EMETADATA_TOO_LARGE, MESH_EINVAL, MESH_ENOMEM. */
 MESH_EXPORT int mesh_consumer_store(struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t offset, const char *metadata);
 
-/* Commits what counts as handled - in "at-least-once" all that polls have returned, also the last one - and waits until every replica of the group's partition that may lead next has it on its disk. Errors:
- * MESH_ENOT_OWNER (a partition was lost: what was handled of it may come again elsewhere), MESH_ETIMEDOUT (goes on in the background), ... */
+/* Commits what counts as handled - in "at-least-once" all that polls have returned, also the last one - and waits until every replica of the group's
+ * partition that may lead next has it on its disk. Errors: MESH_ENOT_OWNER (a partition was lost: what was handled of it may come again elsewhere), MESH_ETIMEDOUT (goes on in the background), ... */
 MESH_EXPORT int mesh_consumer_commit(struct mesh_consumer *consumer);
-typedef void mesh_commit_fn(void *user, int error); /* runs inside a call; once */
+/* Runs once, inside a call for the consumer; MESH_ECANCELED: the consumer ended first. It may and must not what a callback of a rebalance may and must not. */
+typedef void mesh_commit_fn(void *user, int error);
 MESH_EXPORT int mesh_consumer_commit_async(struct mesh_consumer *consumer, mesh_commit_fn *done, void *user); /* done may be NULL */
 
 /* The group's committed offset, as the leader of its partition has it; -1: none. Errors: MESH_EUNKNOWN_TOPIC, ... */

@@ -30,9 +30,19 @@ static enum fake_action follow_plan(void *user, struct fake_broker *unused, enum
     struct plan *p = user;
 
     (void)unused;
-    if (op != p->op || atomic_fetch_sub(&p->count, 1) <= 0) return FAKE_SERVE;
+    if (atomic_load(&p->count) <= 0 || op != p->op || atomic_fetch_sub(&p->count, 1) <= 0) return FAKE_SERVE;
     *error = p->error;
     return p->action;
+}
+
+/* While the broker runs: what it is to do is there before it looks. */
+static void plan_for(enum frame_op op, enum fake_action action, int error, int count)
+{
+    atomic_store(&plan.count, 0);
+    plan.op = op;
+    plan.action = action;
+    plan.error = error;
+    atomic_store(&plan.count, count);
 }
 
 /* ---- a consumer of the application, and what it has seen ---- */
@@ -349,7 +359,7 @@ START_TEST(trouble_on_the_way_is_gone_through)
 {
     struct app app;
 
-    plan = (struct plan){.op = troubles[_i].op, .action = troubles[_i].action, .error = troubles[_i].error, .count = 3};
+    plan_for(troubles[_i].op, troubles[_i].action, troubles[_i].error, 3);
     open_app(&app);
     ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
     poll_until(&app, PARTITIONS * TOTAL);
@@ -368,7 +378,7 @@ START_TEST(a_member_that_is_expelled_begins_again)
     open_app(&app);
     ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
     poll_until(&app, 100);
-    plan = (struct plan){.op = FRAME_OP_GROUP_COMMIT, .action = FAKE_REFUSE, .error = MESH_EUNKNOWN_MEMBER, .count = 1};
+    plan_for(FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_EUNKNOWN_MEMBER, 1);
     for (int i = 0; i < 1000 && app.lost < PARTITIONS; i++) {
         ck_assert_int_eq(poll(&app, 1, 5), 0);
         mesh_consumer_commit_async(app.consumer, NULL, NULL);
@@ -419,6 +429,8 @@ START_TEST(heartbeats_go_on_while_a_handler_works)
     before = atomic_load(&groups.served[FRAME_OP_GROUP_HEARTBEAT]);
     while (atomic_load(&groups.served[FRAME_OP_GROUP_HEARTBEAT]) < before + 5)
         continue; /* the handler does not call the library */
+    while (atomic_load(&broker->frames[FRAME_OP_CLUSTER]) < 2)
+        continue; /* the thread's client, too, knows of every broker */
     ck_assert_int_eq(mesh_consumer_membership(app.consumer, &info), 0);
     ck_assert_int_eq(info.is_joined, 1);
     ck_assert_uint_eq(info.partitions, PARTITIONS);
@@ -476,6 +488,8 @@ START_TEST(what_brokers_object_to_is_told_by_poll)
         err = poll(&app, 10, 100);
     ck_assert_int_eq(err, MESH_EINVALID_SESSION_TIMEOUT);
     ck_assert_int_eq(poll(&app, 10, 0), MESH_EINVALID_SESSION_TIMEOUT);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0); /* better */
+    poll_until(&app, 10);
     close_app(&app);
     stop();
 }
@@ -512,6 +526,175 @@ START_TEST(what_cannot_be_is_refused)
 }
 END_TEST
 
+/* ---- callbacks ---- */
+
+struct commits {
+    struct app *app;
+    int told, wrong;
+};
+
+static void on_commit(void *user, int error)
+{
+    struct commits *commits = user;
+
+    commits->wrong += error != 0;
+    if (commits->told++ > 0) return;
+    ck_assert_int_eq(mesh_consumer_commit(commits->app->consumer), 0); /* which tells the others */
+    ck_assert_int_eq(mesh_consumer_commit_async(commits->app->consumer, on_commit, commits), 0);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(commits->app->consumer), MESH_EINVAL);
+    ck_assert_int_eq(poll(commits->app, 1, 0), MESH_EINVAL);
+    ck_assert_int_eq(subscribe_with(commits->app, none, NULL), MESH_EINVAL);
+}
+
+START_TEST(a_callback_of_a_commit_may_commit)
+{
+    struct app app;
+    struct commits commits = {.app = &app};
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, 10);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(mesh_consumer_commit_async(app.consumer, on_commit, &commits), 0);
+    for (int i = 0; i < 1000 && commits.told < 6; i++)
+        ck_assert_int_eq(poll(&app, 1, 5), 0);
+    ck_assert_int_eq(commits.told, 6);
+    ck_assert_int_eq(commits.wrong, 0);
+    close_app(&app);
+    stop();
+}
+END_TEST
+
+static void commit_again(void *user, int error)
+{
+    struct commits *commits = user;
+
+    commits->told++;
+    commits->wrong += error != MESH_ECANCELED;
+    ck_assert_int_eq(mesh_consumer_commit_async(commits->app->consumer, commit_again, commits), MESH_ECANCELED);
+}
+
+START_TEST(the_end_takes_no_more_commits)
+{
+    struct app app;
+    struct commits commits = {.app = &app};
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    poll_until(&app, 10);
+    plan_for(FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_EFENCED_INSTANCE, 1);
+    for (int i = 0, err = 0; i < 1000 && err == 0; i++)
+        err = poll(&app, 1, 5);
+    ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 0, 1, NULL), MESH_ENOT_OWNER);
+    ck_assert_int_eq(mesh_consumer_commit_async(app.consumer, commit_again, &commits), 0);
+    close_app(&app);
+    ck_assert_int_eq(commits.told, 1);
+    ck_assert_int_eq(commits.wrong, 0);
+    stop();
+}
+END_TEST
+
+/* The member learns in other calls of the client that it was expelled; what was returned before cannot be committed any more. */
+START_TEST(what_was_lost_meanwhile_is_not_called_committed)
+{
+    struct app app;
+    struct mesh_membership_info info = {.partitions = 1};
+
+    open_app(&app);
+    ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
+    while (app.total == 0)
+        ck_assert_int_eq(poll(&app, 10, 100), 0);
+    plan_for(FRAME_OP_GROUP_HEARTBEAT, FAKE_REFUSE, MESH_EUNKNOWN_MEMBER, 1000000);
+    for (int i = 0; i < 1000 && info.partitions > 0; i++) {
+        ck_assert_int_eq(mesh_client_poll(app.client, 10), 0);
+        ck_assert_int_eq(mesh_consumer_membership(app.consumer, &info), 0);
+    }
+    ck_assert_uint_eq(info.partitions, 0);
+    ck_assert_int_eq(mesh_consumer_commit(app.consumer), MESH_ENOT_OWNER);
+    atomic_store(&plan.count, 0);
+    close_app(&app);
+    stop();
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(fake_groups_committed(&groups, "g", p), -1);
+}
+END_TEST
+
+/* ---- a partition that stays after all ---- */
+
+struct waits {
+    struct app *a, *b;
+};
+
+/* While the application is still busy with letting go, whoever was to have the partitions leaves. */
+static void wait_for_the_other(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance)
+{
+    struct waits *waits = user;
+    struct mesh_membership_info before, info;
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+
+    on_rebalance(waits->a, consumer, rebalance);
+    if (mesh_rebalance_kind(rebalance) != MESH_REBALANCE_REVOKED) return;
+    ck_assert_int_eq(mesh_consumer_membership(consumer, &before), 0);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(waits->b->consumer), 0);
+    do { /* until it is heard: with that the question what is to be done leaves */
+        ck_assert_int_eq(mesh_client_poll(waits->a->client, 10), 0);
+        ck_assert_int_eq(mesh_consumer_membership(consumer, &info), 0);
+    } while (info.generation == before.generation);
+    ck_assert_int_eq(mesh_rebalance_get(rebalance, 0, &topic, &partition, &offset), 0);
+    ck_assert_int_eq(mesh_consumer_store(consumer, topic, partition, offset, NULL), 0);
+    ck_assert_int_eq(mesh_consumer_commit(consumer), 0); /* after the answer to it */
+}
+
+START_TEST(what_stays_after_all_is_read_on)
+{
+    struct app a, b;
+    struct waits waits = {&a, &b};
+
+    open_app(&a);
+    open_app(&b);
+    mesh_consumer_on_rebalance(a.consumer, wait_for_the_other, &waits);
+    ck_assert_int_eq(subscribe_with(&a, none, NULL), 0);
+    while (a.assigned < PARTITIONS)
+        ck_assert_int_eq(poll(&a, 1, 20), 0);
+    ck_assert_int_eq(subscribe_with(&b, none, NULL), 0);
+    for (int i = 0; i < 1000 && a.revoked == 0; i++) {
+        ck_assert_int_eq(poll(&b, 1, 5), 0);
+        ck_assert_int_eq(poll(&a, 1, 5), 0);
+    }
+    ck_assert_int_gt(a.revoked, 0);
+    poll_until(&a, PARTITIONS * TOTAL); /* nothing twice: poll() looks */
+    ck_assert_int_eq(a.assigned, PARTITIONS + a.revoked);
+    close_app(&b);
+    close_app(&a);
+    stop();
+}
+END_TEST
+
+/* What comes before damage was committed before it is returned, too. */
+START_TEST(at_most_once_commits_what_comes_before_damage)
+{
+    static const char *const settings[] = {"delivery", "at-most-once", NULL};
+    struct buffer *log = &broker->partitions[0].log;
+    size_t batch_size = log->size / (TOTAL / 10), record_size = (batch_size - RECORD_BATCH_HEADER_SIZE) / 10;
+    struct app app;
+
+    fake_broker_stop(broker);
+    log->data[RECORD_BATCH_HEADER_SIZE + 3 * record_size] = 0x7e; /* the fourth's length: beyond the batch */
+    fake_broker_start(broker);
+    open_app(&app);
+    ck_assert_int_eq(mesh_consumer_set_verify(app.consumer, 0), 0);
+    ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
+    for (int i = 0; i < 1000 && app.next[0] < 3; i++)
+        (void)poll(&app, 10, 20);
+    ck_assert_int_eq(app.next[0], 3);
+    close_app(&app);
+    stop();
+    ck_assert_int_eq(fake_groups_committed(&groups, "g", 0), 3);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("group client");
@@ -533,6 +716,11 @@ int main(void)
     tcase_add_loop_test(tcase, without_an_offset_it_begins_as_it_was_told_to, 0, 2);
     tcase_add_test(tcase, what_brokers_object_to_is_told_by_poll);
     tcase_add_test(tcase, what_cannot_be_is_refused);
+    tcase_add_test(tcase, a_callback_of_a_commit_may_commit);
+    tcase_add_test(tcase, the_end_takes_no_more_commits);
+    tcase_add_test(tcase, what_was_lost_meanwhile_is_not_called_committed);
+    tcase_add_test(tcase, what_stays_after_all_is_read_on);
+    tcase_add_test(tcase, at_most_once_commits_what_comes_before_damage);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -321,6 +321,16 @@ static bool is_proved(const struct group_part *part, const struct group_facts *f
     return waiter->session_ms == 0 || group_part_proof_age_ms(part, facts, waiter->received_ms) <= waiter->session_ms / 2;
 }
 
+/* By barrier: what a heartbeat rests on lies before commits that came before it. */
+static void put_in_order(struct list_node *waiting, struct group_waiter *waiter)
+{
+    struct list_node *position = waiting;
+
+    while (position->previous != waiting && container_of(position->previous, struct group_waiter, node)->barrier > waiter->barrier)
+        position = position->previous;
+    list_insert_before(position, &waiter->node);
+}
+
 void group_part_wait(struct group_part *part, const struct group_facts *facts, struct group_waiter *waiter)
 {
     bool is_good = is_committed(part, facts, waiter);
@@ -329,7 +339,8 @@ void group_part_wait(struct group_part *part, const struct group_facts *facts, s
         waiter->done(waiter, 0);
         return;
     }
-    list_push_back(is_good ? &part->proving : &part->waiting, &waiter->node);
+    if (is_good) list_push_back(&part->proving, &waiter->node);
+    else put_in_order(&part->waiting, waiter);
     part->waiting_count++;
     part->is_proof_wanted = part->is_proof_wanted || is_good;
 }

@@ -351,6 +351,44 @@ START_TEST(below_min_what_is_under_way_keeps_no_member_waiting)
 }
 END_TEST
 
+/* A heartbeat rests on less than a commit that came before it: it does not stand in its queue. */
+START_TEST(a_heartbeat_overtakes_commits)
+{
+    struct group_commit_cell cell = {.topic = topic_id, .offset = 8, .record_epoch = -1};
+    struct group_commit asked = {.generation = 1, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = &cell, .cell_count = 1};
+    struct answer of_commit = {{.due_ms = facts.now_ms + 5000, .done = answered}, 1};
+    struct group_caller caller;
+    struct group_reply reply;
+
+    lead_with_a_member();
+    commit(&leader, "a", 7);
+    commit_all(&leader);
+    join(&leader, "b"); /* what the heartbeat rests on */
+    turn(&leader);
+    asked.caller = caller_of("a");
+    asked.generation = group_view_of(groups_find(leader.state, slice_of_string("g"))).generation;
+    ck_assert_int_eq(group_lead_commit(leader.lead, facts.now_ms, facts.wall_ms, &asked, &reply), 0);
+    of_commit.waiter.barrier = reply.barrier;
+    list_init(&of_commit.waiter.node);
+    group_part_wait(&leader, &facts, &of_commit.waiter);
+    turn(&leader);
+    ck_assert_int_eq(answer.error, 1); /* b's join */
+    caller = caller_of("a");
+    ck_assert_int_eq(group_lead_heartbeat(leader.lead, facts.now_ms, &caller, &reply), 0);
+    facts.high_watermark = reply.barrier - 1;
+    group_part_committed(&leader, &facts);
+    ck_assert_int_eq(answer.error, 0); /* b's; what it has to do is not known yet */
+    await(&leader, &reply, 0);
+    ck_assert_int_eq(answer.error, 1);
+    facts.high_watermark = reply.barrier;
+    group_part_committed(&leader, &facts);
+    ck_assert_int_eq(answer.error, 0);
+    ck_assert_int_eq(of_commit.error, 1);
+    commit_all(&leader);
+    ck_assert_int_eq(of_commit.error, 0);
+}
+END_TEST
+
 START_TEST(what_too_few_replicas_have_is_unknown)
 {
     lead_with_a_member();
@@ -588,6 +626,7 @@ int main(void)
     tcase_add_test(tcase, a_single_replica_proves_nothing);
     tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
     tcase_add_test(tcase, below_min_what_is_under_way_keeps_no_member_waiting);
+    tcase_add_test(tcase, a_heartbeat_overtakes_commits);
     tcase_add_test(tcase, what_too_few_replicas_have_is_unknown);
     tcase_add_test(tcase, time_is_up_for_who_waits);
     tcase_add_test(tcase, a_cut_takes_the_state);

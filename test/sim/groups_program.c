@@ -99,6 +99,7 @@ struct group_facts groups_facts(const struct groups_partition *partition)
         .log_end = plog_end_offset(plog),
         .high_watermark = core->partition.high_watermark,
         .epoch = (uint32_t)core->partition.leader_epoch,
+        .is_to_lead = replica_leads(core),
         .may_lead = replica_leads(core) && !core->partition.is_starting && !core->is_cutting && status.is_serving,
         .is_alone = core->member_count <= 1,
         .is_below_min = core->partition.isr_count < core->partition.config.min_insync,

@@ -23,6 +23,32 @@ static bool is_newer(const struct put *put, const struct group *group, const str
     return spread_version_compare(row->version, (struct spread_version){offset.version_epoch, offset.version_lsn}) > 0;
 }
 
+/* Leaves out what was refused. False: nothing was, or nothing else is left. */
+static bool leave_out_refused(struct put *put)
+{
+    size_t kept = 0, before = put->count;
+
+    for (size_t i = 0; i < before; i++)
+        if (put->cells[i].error == 0) put->cells[kept++] = put->cells[i];
+    put->count = kept;
+    return kept != 0 && kept != before;
+}
+
+/* A reset is done whole or not at all: what cannot be, of a topic that is gone by now, say, is left out. */
+static int reset(struct put *put, struct slice name)
+{
+    struct group_reset reset = {.group = name, .who = slice_of_string("recovered from other brokers"), .is_forced = true, .reset_epoch = GROUP_RESET_EPOCH_ANY,
+                                .cells = put->cells};
+    struct group_reply reply;
+    int err;
+
+    do {
+        reset.cell_count = put->count;
+        err = group_lead_reset(put->lead, put->wall_ms, &reset, &reply);
+    } while (err != 0 && err != MESH_ENOMEM && leave_out_refused(put));
+    return err;
+}
+
 static int flush(struct put *put, struct slice name)
 {
     const struct group *group = groups_find(put->state, name);
@@ -31,9 +57,7 @@ static int flush(struct put *put, struct slice name)
 
     if (put->count == 0) return 0;
     if (group != NULL && group_view_of(group).member_count != 0) {
-        struct group_reset reset = {.group = name, .who = slice_of_string("recovered from other brokers"), .is_forced = true, .reset_epoch = GROUP_RESET_EPOCH_ANY,
-                                    .cells = put->cells, .cell_count = put->count};
-        err = group_lead_reset(put->lead, put->wall_ms, &reset, &reply);
+        err = reset(put, name);
     } else {
         struct group_commit commit = {.caller = {.group = name}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = put->cells,
                                       .cell_count = put->count};

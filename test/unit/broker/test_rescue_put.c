@@ -81,6 +81,30 @@ START_TEST(members_that_are_left_begin_where_others_had_heard)
 }
 END_TEST
 
+START_TEST(what_cannot_be_put_in_holds_up_no_other_offset_of_members)
+{
+    ck_assert_int_eq(rig_join(&rig, "a", "m", "orders"), 0);
+    rig_work_all(&rig, "a");
+    hear("a", 1, rig.epoch + 1, 76);
+    hear("a", 2, rig.epoch + 1, 77);
+    hear("a", 99, rig.epoch + 1, 10); /* the topic has four partitions by now */
+    rescue();
+    ck_assert(put_groups == 1 && put_cells == 2);
+    ck_assert(offset_of("a", 1) == 76 && offset_of("a", 2) == 77);
+}
+END_TEST
+
+START_TEST(only_what_cannot_be_put_in_changes_nothing)
+{
+    ck_assert_int_eq(rig_join(&rig, "a", "m", "orders"), 0);
+    rig_work_all(&rig, "a");
+    hear("a", 99, rig.epoch + 1, 10);
+    rescue();
+    ck_assert(put_groups == 0 && put_cells == 0);
+    ck_assert_str_eq(rig_claim_text(&rig, "a", "orders", 2), "m/m");
+}
+END_TEST
+
 START_TEST(what_cannot_be_put_in_holds_up_nothing_else)
 {
     hear("a", 0, 1, 10);
@@ -102,6 +126,8 @@ int main(void)
     tcase_add_test(tcase, what_the_leader_has_in_a_later_version_stays);
     tcase_add_test(tcase, members_that_are_left_begin_where_others_had_heard);
     tcase_add_test(tcase, what_cannot_be_put_in_holds_up_nothing_else);
+    tcase_add_test(tcase, what_cannot_be_put_in_holds_up_no_other_offset_of_members);
+    tcase_add_test(tcase, only_what_cannot_be_put_in_changes_nothing);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

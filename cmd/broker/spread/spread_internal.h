@@ -68,7 +68,6 @@ struct spread {
     struct spread_feed *feed;
     struct spread_shard *shards; /* owned; one for each */
     struct uuid topic_id;        /* zero: there is no such topic */
-    uint8_t roles[GROUP_PARTITIONS]; /* enum spread_role */
     uint64_t here_ms[GROUP_PARTITIONS]; /* since when a replica is here; 0: none is */
     struct list_node rescues;    /* questions that wait for answers */
     ev_timer timer;

@@ -45,6 +45,11 @@ static struct group_replica *leading(const struct spread_shard *at, uint32_t num
     return replica != NULL && replica->part.lead != NULL && replica->part.lead_epoch == epoch ? replica : NULL;
 }
 
+static bool is_watched(const struct spread_watch *watch, const struct group_part *part)
+{
+    return watch->state == part->state && watch->rebuilds == part->rebuilds;
+}
+
 /* Watches the state, and says so once everything is committed that changed before: from then on rounds and walks together have all. */
 static int begin(struct spread_shard *at, uint32_t number, struct group_replica *replica)
 {
@@ -54,7 +59,7 @@ static int begin(struct spread_shard *at, uint32_t number, struct group_replica 
     struct buffer none = BUFFER_INIT;
     int err;
 
-    if (watch->state != part->state || watch->rebuilds != part->rebuilds) {
+    if (!is_watched(watch, part)) {
         watch->is_begun = false;
         err = groups_watch_changes(part->state, true);
         if (err != 0) return err;
@@ -97,6 +102,15 @@ static void arm(struct spread_shard *at, uint64_t at_ms)
     ev_timer_start(at->shard->loop, &at->timer);
 }
 
+/* A later epoch has begun: this one is led no more, nor will it be. */
+static bool is_over(const struct spread_shard *at, uint32_t number, uint32_t epoch)
+{
+    const struct image_topic *topic = image_find_topic(at->shard->image, &at->topic_id);
+    struct image_partition facts;
+
+    return topic != NULL && image_topic_partition(topic, number, &facts) && (uint32_t)facts.leader_epoch > epoch;
+}
+
 static void look(struct spread_shard *at, uint32_t number)
 {
     struct spread_watch *watch = &at->watches[number];
@@ -108,6 +122,10 @@ static void look(struct spread_shard *at, uint32_t number)
     if (err == 0) err = collect(at, number, replica);
     watch->is_pending = err != 0; /* it is not leading yet, or had no memory: later */
     if (err == MESH_ENOMEM) watch->state = NULL; /* what was taken out of the state and not told is told by a walk */
+    if (watch->is_pending && replica == NULL && is_over(at, number, watch->epoch)) {
+        *watch = (struct spread_watch){.is_on = false}; /* the feed knows, or will: it asks for the next epoch anew */
+        at->on--;
+    }
     if (watch->is_pending) arm(at, watch->next_ms);
 }
 
@@ -165,12 +183,14 @@ static void walk_arrives(struct spread_shard *at, struct spread_order *order)
     struct group_replica *replica = leading(at, order->partition, order->epoch);
 
     order->error = MESH_EAGAIN;
-    if (replica == NULL || !watch->is_on || !watch->is_begun || watch->state != replica->part.state) return; /* watching begins anew, and so does the walk */
-    if (order->is_on) watch->walk = (struct spread_walk){0};
-    order->error = spread_collect_piece(replica->part.state, replica->partition->replica.partition.high_watermark, &watch->walk, &order->rows, &order->is_last);
-    if (order->error == 0) return;
-    watch->state = NULL;
-    watch->is_pending = true;
+    if (!watch->is_on || watch->epoch != order->epoch) return; /* its feed has been told otherwise, or will be */
+    if (replica != NULL && watch->is_begun && is_watched(watch, &replica->part)) {
+        if (order->is_on) watch->walk = (struct spread_walk){0};
+        order->error = spread_collect_piece(replica->part.state, replica->partition->replica.partition.high_watermark, &watch->walk, &order->rows, &order->is_last);
+        if (order->error == 0) return;
+        watch->state = NULL;
+    }
+    watch->is_pending = true; /* watching begins anew, and so does the walk: the feed waits for that, also where nothing is committed any more */
     arm(at, watch->next_ms);
 }
 

@@ -4,13 +4,14 @@
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/groups/groups.h"
 #include "cmd/broker/groups/query.h"
-#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/metadata/metadata_internal.h"
 #include "cmd/broker/peers/seed.h"
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/spread/spread_internal.h"
 #include "raw_client.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
+#include "replication/metadata/node_internal.h"
 #include "support/run_suite.h"
 
 #include <stdio.h>
@@ -273,7 +274,7 @@ static void describe(struct mail *mail)
 
 START_TEST(every_broker_hears_of_every_committed_offset)
 {
-    int victim, elsewhere = 0;
+    int victim = 0, elsewhere = 0;
 
     for (int group = 0; group < GROUPS; group++)
         commit(group, 0, (uint64_t)group);
@@ -294,9 +295,9 @@ START_TEST(every_broker_hears_of_every_committed_offset)
     wait_until_heard(5, 0, 2);
     wait_until_heard(5, 7, 3);
     /* A leader ends: who leads next tells everything once more. */
-    victim = leaders[group_partition_of(slice_of_string(name_of(5)))] - 1;
-    if (victim == 0) victim = leaders[group_partition_of(slice_of_string(name_of(6)))] - 1;
-    if (victim == 0) return;
+    for (int group = 0; group < GROUPS && victim == 0; group++) /* the first coordinates, which is another story */
+        victim = leaders[group_partition_of(slice_of_string(name_of(group)))] - 1;
+    ck_assert_int_ne(victim, 0);
     raw_close(&clients[victim]);
     ck_assert_int_eq(broker_fixture_stop(&brokers[victim]), 0);
     wait_for_leaders();
@@ -356,6 +357,17 @@ static uint64_t peek(int group)
     return ask.offset;
 }
 
+/* A broker votes sooner than after ten seconds; the coordinator's own loop. */
+static void vote_soon(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct node_options *options = &brokers[errand->broker].broker->control.metadata->node->options;
+
+    options->voter_stable_us = 200000;
+    options->voters_interval_us = 100000;
+    sem_post(&errand->done);
+}
+
 /* All groups live on the first broker alone, whose coordinator moves nothing. */
 static void setup_alone(void)
 {
@@ -371,6 +383,7 @@ static void setup_alone(void)
     snprintf(key_path, sizeof(key_path), "%s/key", brokers[0].data_dir);
     orders = raw_topic_create(&clients[0], "orders", 8, NULL, NULL);
     run_on_control(&errand, 0, make_topic);
+    run_on_control(&errand, 0, vote_soon);
     for (int b = 1; b < BROKERS; b++)
         start(b);
     wait_for_leaders();

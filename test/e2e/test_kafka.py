@@ -60,6 +60,23 @@ class Kafka(MeshCase):
         self.assertEqual(answer.array(lambda: (answer.string(), answer.take("h"))), [("n", 0), ("never", UNKNOWN_TOPIC)])
         self.assertEqual(client.metadata()[0], {})
 
+    def test_a_topic_is_not_taken_for_another(self):
+        self.start_broker()
+        client = self.client()
+        topic = lambda name, partitions=1, replicas=1, value="3600000": (
+            wire.string(name) + struct.pack(">ih", partitions, replicas) + wire.array([]) + wire.array([wire.string("retention.ms") + wire.string(value)]))
+        for what, order, want in (("a name with a NUL", topic("t\0x"), 17), ("no replica", topic("t", replicas=0), 38),
+                                  ("fewer replicas than none", topic("t", replicas=-2), 38), ("no partition", topic("t", partitions=0), 37),
+                                  ("a value with a NUL", topic("t", value="3600000\0x"), 40), ("what is good", topic("t", value="3600000"), 0)):
+            with self.subTest(what=what):
+                answer = client.ask(wire.CREATE_TOPICS, 2, wire.array([order]) + struct.pack(">i?", 30000, False))
+                answer.take("i")
+                self.assertEqual(answer.array(lambda: (answer.string(), answer.take("h")))[0][1], want)
+        answer = client.ask(wire.DELETE_TOPICS, 1, wire.array([wire.string("t\0x")]) + struct.pack(">i", 30000))
+        answer.take("i")
+        self.assertEqual(answer.array(lambda: (answer.string(), answer.take("h")))[0][1], UNKNOWN_TOPIC)
+        self.assertEqual(list(client.metadata()[0]), ["t"])
+
     # ---- order ----
 
     def test_answers_come_in_the_order_of_requests(self):

@@ -19,13 +19,18 @@ static struct slice text_of(const char *text)
     return text == NULL ? slice_of(NULL, 0) : slice_of_string(text);
 }
 
-/* A name with a NUL behind it; a NUL inside ends it, and the name is then judged as that. NULL: no memory. */
+/* A text with a NUL behind it; one with a NUL inside would come out as another, shorter one: ask has_nul() first. NULL: no memory. */
 static char *copy_text(struct kafka_call *call, struct slice text)
 {
     char *copy = arena_alloc(&call->arena, text.size + 1, 1);
 
     if (copy != NULL && text.size > 0) memcpy(copy, text.data, text.size);
     return copy;
+}
+
+static bool has_nul(struct slice text)
+{
+    return text.size > 0 && memchr(text.data, '\0', text.size) != NULL;
 }
 
 static int new_orders(struct kafka_call *call, size_t count)
@@ -102,6 +107,32 @@ static void answer_create(struct kafka_call *call)
         kafka_call_answer(call, &response);
 }
 
+/* What the metadata could not judge as it was asked for. */
+static void judge_create(struct kafka_call *call, const struct kafka_create_topics_request_topic *topic, struct kafka_topic_order *order)
+{
+    const char *message = NULL;
+
+    for (int32_t i = 0; i < topic->configs.count; i++)
+        if (has_nul(topic->configs.items[i].name) || has_nul(topic->configs.items[i].value)) {
+            order->error = MESH_EINVALID_CONFIG;
+            message = "a setting of a topic has no NUL in it";
+        }
+    if (has_nul(topic->name)) {
+        order->error = MESH_EINVALID_TOPIC;
+        message = "the name of a topic has no NUL in it";
+    } else if (topic->assignments.count > 0) {
+        order->error = MESH_EINVALID_REPLICATION;
+        message = "places are chosen by the mesh: ask for a number of partitions and replicas, and move them afterwards where that matters";
+    } else if (topic->num_partitions == 0 || topic->num_partitions < -1) {
+        order->error = MESH_EINVALID_PARTITIONS;
+        message = "a topic has at least one partition";
+    } else if (topic->replication_factor == 0 || topic->replication_factor < -1) {
+        order->error = MESH_EINVALID_REPLICATION;
+        message = "a partition has at least one replica";
+    }
+    if (message != NULL) order->message = arena_strdup(&call->arena, message);
+}
+
 static int order_create(struct kafka_call *call, const struct kafka_create_topics_request *asked, const struct kafka_create_topics_request_topic *topic,
                         struct kafka_topic_order *order)
 {
@@ -117,14 +148,7 @@ static int order_create(struct kafka_call *call, const struct kafka_create_topic
         order->configs[i].value = copy_text(call, topic->configs.items[i].value);
         if (order->configs[i].key == NULL || order->configs[i].value == NULL) return MESH_ENOMEM;
     }
-    if (topic->assignments.count > 0) {
-        order->error = MESH_EINVALID_REPLICATION;
-        order->message = arena_strdup(&call->arena, "places are chosen by the mesh: ask for a number of partitions and replicas, and move them "
-                                                    "afterwards where that matters");
-    } else if (topic->num_partitions == 0 || topic->num_partitions < -1) {
-        order->error = MESH_EINVALID_PARTITIONS;
-        order->message = arena_strdup(&call->arena, "a topic has at least one partition");
-    }
+    judge_create(call, topic, order);
     return 0;
 }
 
@@ -188,6 +212,7 @@ static int order_delete(struct kafka_call *call, struct slice name, const struct
     } else {
         order->name = copy_text(call, topic != NULL ? slice_of_string(topic->name) : name);
         if (order->name == NULL) return MESH_ENOMEM;
+        if (topic == NULL && has_nul(name)) order->error = MESH_EUNKNOWN_TOPIC;
     }
     state->job.count++;
     return 0;

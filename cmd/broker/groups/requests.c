@@ -30,11 +30,14 @@ static void judge(struct shard *shard, struct group_request *request, const stru
                                     .now_ms = facts->now_ms,
                                     .wall_ms = facts->wall_ms,
                                     .barrier = group_lead_barrier(part->lead)};
+    uint64_t before = judging.barrier;
 
     request->error = request->judge(request, &judging);
     groups_due(shard, replica);
-    if (request->error == MESH_ENOMEM || group_lead_is_broken(part->lead)) { /* it may be half done, and goes with the lead */
-        end(request, group_lead_is_broken(part->lead) ? MESH_EUNCOMMITTED : MESH_ENOMEM);
+    if (request->error == MESH_ENOMEM || group_lead_is_broken(part->lead)) { /* half done, perhaps, and gone with the lead; or done, but for an answer */
+        bool is_done = group_lead_is_broken(part->lead) || group_lead_barrier(part->lead) != before;
+
+        end(request, is_done ? MESH_EUNCOMMITTED : MESH_ENOMEM);
         return;
     }
     request->waiter.barrier = judging.barrier;

@@ -61,14 +61,15 @@ int groups_answer_peek(struct slice answer)
 
 /* ---- one request ---- */
 
-/* A refusal is an answer, too: it leaves when what it rests on is committed. */
+/* A refusal is an answer, too: it leaves when what it rests on is committed. But where memory was short something may have been done, for all that: what
+ * is to be told then the driver knows. */
 static int judge(struct group_request *request, struct group_judging *judging)
 {
     struct groups_serve *serve = container_of(request, struct groups_serve, request);
     int err = ops[serve->op].judge(serve, judging);
     struct message_group_response refusal = {.error = err, .message = slice_of_string(mesh_strerror(err)), .route = {.leader = -1, .epoch = -1}};
 
-    if (err == 0 || serve->answer.size > 0) return 0;
+    if (err == 0 || err == MESH_ENOMEM) return err;
     judging->session_ms = 0; /* it prolongs no lease, so it waits for no proof of one: there may never be one, where there is no member */
     return message_encode_group_response(&serve->answer, &refusal);
 }

@@ -200,7 +200,7 @@ int groups_judge_reset(struct groups_serve *serve, struct group_judging *judging
     reset.cells = cells_of(request.topics, request.topic_count, &reset.cell_count);
     if (reset.cells != NULL) before = offsets_before(judging->state, &reset);
     err = before == NULL ? MESH_ENOMEM : group_lead_reset(judging->lead, judging->wall_ms, &reset, &reply);
-    if (before != NULL) {
+    if (err != MESH_ENOMEM) {
         response.error = err;
         if (err == 0) groups_take_reply(judging, &request.head, &reply, &response);
         if (err != 0) response.message = slice_of_string(mesh_strerror(err));

@@ -1,4 +1,4 @@
-/* spread/rescue.h - every complete replica of a group partition was lost: before whoever leads it now judges any request, it asks all brokers what they had
+/* spread/rescue.h - every complete replica of a group partition was lost: before whoever leads it now judges any request, it asks every broker that it has a link to what it had
  * heard, and puts what is newer than its own state into it, as the first records of its epoch.
  *
  * That is the last resort (PROTOCOLS 2.5.5): what was heard is older than what was committed by the last round, and the log says so. */

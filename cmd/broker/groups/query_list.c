@@ -95,6 +95,10 @@ static void list_state(struct list_part *part, const struct groups *state, uint3
         struct message_group_row row = {.name = group_view_of(group).name};
 
         if (compare_names(row.name, after) <= 0) continue;
+        if (part->count == part->list->limit && compare_rows(&row, &part->rows[0]) > 0) { /* a row costs a look at every partition of its group */
+            part->has_more = true;
+            continue;
+        }
         row = groups_row_of(state, group, number);
         keep(part, &row);
     }

@@ -313,11 +313,15 @@ void mesh_group_details_free(struct mesh_group_details *details)
 
 static int find_topic(struct mesh_client *client, const char *name, struct topic **ret_topic)
 {
-    int err = topic_ref(client, name, ret_topic);
+    struct topic *topic;
+    int err = topic_ref(client, name, &topic);
 
     if (err != 0) return err;
-    err = topic_wait_known(*ret_topic, client_deadline(client, client->timeout_ms));
-    if (err != 0) topic_unref(*ret_topic);
+    err = topic_wait_known(topic, client_deadline(client, client->timeout_ms));
+    if (err == 0)
+        *ret_topic = topic;
+    else
+        topic_unref(topic);
     return err;
 }
 
@@ -349,10 +353,7 @@ static int make_reset_lists(struct mesh_client *client, const struct mesh_group_
             topic = NULL;
             err = find_topic(client, offsets[i].topic, &topic);
         }
-        if (err != 0) {
-            topic = NULL;
-            break;
-        }
+        if (err != 0) break;
         to->partitions[i] = (uint32_t)offsets[i].partition;
         to->offsets[i] = offsets[i].offset;
         to->topics[i] = (struct message_group_partitions){

@@ -15,6 +15,8 @@ struct manifest_job {
     uint32_t store_index;
     bool is_clean, is_final;
     bool remove_marker;
+    bool mark, is_marked;
+    uint64_t generation, nonce; /* of the marker */
     uint64_t bound;
     uint64_t sequence;
     int error;
@@ -25,7 +27,10 @@ static void manifest_job_run(struct store_job *base)
     struct manifest_job *job = container_of(base, struct manifest_job, job);
     char path[FS_PATH_MAX];
 
-    job->error = manifest_write(base->fs, job->store_index, buffer_slice(&job->bytes));
+    /* What this run has appended and not written yet is in the logs' books: without a marker the next start would believe it. */
+    job->error = job->mark ? store_write_marker(base->fs, job->store_index, job->generation, job->nonce) : 0;
+    job->is_marked = job->mark && job->error == 0;
+    if (job->error == 0) job->error = manifest_write(base->fs, job->store_index, buffer_slice(&job->bytes));
     if (job->error == 0 && job->is_clean && job->remove_marker) {
         manifest_path(job->store_index, MANIFEST_PATH_MARKER, path);
         job->error = base->fs->ops->unlink(base->fs, path);
@@ -53,6 +58,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
 
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
     store->checkpoint.phase = CHECKPOINT_NONE;
+    if (job->is_marked) store->is_marked = true;
     if (job->error == 0) {
         store->durable_manifest_sequence = job->sequence;
         if (job->bound >= store->live_sequence) store->live_sequence = job->bound + 1;
@@ -95,6 +101,9 @@ static struct store_job *start_manifest(struct store *store)
     job->is_clean = is_clean;
     job->is_final = store->checkpoint.is_final;
     job->remove_marker = store->is_marked;
+    job->mark = !is_clean && !store->is_marked;
+    job->generation = store->writer.generation;
+    job->nonce = store->writer.nonce;
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
                                   .fs = store->fs,
                                   .run = manifest_job_run,

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "replication/consensus/message.h"
 #include "sim/consensus_configs.h"
+#include "sim/consensus_cuts.h"
 #include "sim/consensus_shadow.h"
 #include "sim/consensus_trace.h"
 #include "sim/sim_sometimes.h"
@@ -44,6 +45,7 @@ struct view {
     struct raft_server stored_vote;
     enum raft_role role;
     struct shadow_log log; /* in memory */
+    struct consensus_cuts cuts; /* of it */
     uint64_t config_index; /* of the last configuration that it appended as leader */
     struct raft_config config;
     struct raft_claim past[RAFT_PAST_MAX]; /* the lives before, as the disk had them at its start */
@@ -462,13 +464,23 @@ void consensus_watch_started(struct consensus_watch *watch, struct consensus_pro
               (unsigned long long)recovered->damaged_until);
 }
 
+/* A snapshot that does not continue the log replaces it. */
+static void install(struct view *view, const struct raft_position *position)
+{
+    struct raft_status status;
+
+    raft_get_status(consensus_process_raft(view->process), &status);
+    if (view->log.last > position->index) consensus_cuts_note(&view->cuts, status.term, position->index + 1, &view->log, &view->server->durable);
+    shadow_install(&view->log, position);
+}
+
 void consensus_watch_doing(struct consensus_watch *watch, struct consensus_process *process, const struct consensus_job *job,
                            bool is_done)
 {
     struct view *view = view_of(watch, process);
     struct server *server = view->server;
 
-    if (is_done && job->type == CONSENSUS_JOB_CHUNK && job->is_last) shadow_install(&view->log, &job->position);
+    if (is_done && job->type == CONSENSUS_JOB_CHUNK && job->is_last) install(view, &job->position);
     if (server->is_frozen) return;
     switch (job->type) {
     case CONSENSUS_JOB_STATE:
@@ -585,6 +597,7 @@ static void check_entries(struct consensus_watch *watch, struct view *view, cons
 
     if (output->entries[0].index <= view->log.last) {
         SIM_SOMETIMES("entries were replaced by others");
+        consensus_cuts_note(&view->cuts, status->term, output->entries[0].index, &view->log, &view->server->durable);
         if (is_leading)
             consensus_watch_fail(watch, "leader append-only", "h%u cuts its log at %llu in term %llu", host,
                                  (unsigned long long)output->entries[0].index, (unsigned long long)status->term);
@@ -633,15 +646,6 @@ static void check_majority(struct consensus_watch *watch, struct view *view, con
                          (unsigned long long)entry->index, now, config->voter_count, before, config->old_voter_count);
 }
 
-/* An answer waits until the term that it was given in is durable. Meanwhile a later leader may have replaced what it is about: it was true when it
- * was given, which is what counts (whoever leads in a later term was voted for after that), and it is told apart by entries of terms above its own. */
-static bool is_of_replaced(const struct view *view, const struct message *message)
-{
-    uint64_t index = message->match < view->log.last ? message->match : view->log.last;
-
-    return index >= view->log.first && view->log.entries[index].term > message->term;
-}
-
 static bool is_durable(const struct view *view, const struct message *message)
 {
     return message->match <= view->log.last && shadow_holds(&view->server->durable, message->match, view->log.entries[message->match].mark);
@@ -667,8 +671,8 @@ static void check_message(struct consensus_watch *watch, struct view *view, cons
     if (is_vote_given && message.term == server->term && !raft_server_equal(&server->vote, &output->to))
         consensus_watch_fail(watch, "18 what is said is durable", "h%u gives a vote of term %llu that is not durable",
                              host_of(view->process), (unsigned long long)message.term);
-    if (message.type == MESSAGE_APPEND_RESPONSE && message.match > 0 && message.match >= view->log.first && !is_of_replaced(view, &message) &&
-        !is_durable(view, &message))
+    if (message.type == MESSAGE_APPEND_RESPONSE && message.match > 0 && message.match >= view->log.first && !is_durable(view, &message) &&
+        !consensus_cuts_cover(&view->cuts, message.term, message.match))
         consensus_watch_fail(watch, "20 what is acknowledged is durable", "h%u acknowledges %llu; its disk ends at %llu",
                              host_of(view->process), (unsigned long long)message.match, (unsigned long long)server->durable.last);
 }
@@ -696,7 +700,7 @@ void consensus_watch_output(struct consensus_watch *watch, struct consensus_proc
         break;
     case RAFT_OUTPUT_RESTORE:
         SIM_SOMETIMES("a state was replaced by a leader's snapshot");
-        shadow_install(&view->log, &output->position);
+        install(view, &output->position);
         break;
     default: break;
     }

@@ -1,6 +1,7 @@
 /* Defects of consumer groups, others' and such as a driver could have, in whole brokers: the world passes with the code as it is, and some seed notices when one is
- * brought back. (Rule by rule: test_group_switches, test_group_turn. That a log is
- * trimmed before its checkpoint is committed, test_group_turn_switches notices alone: a replica has to read its log anew just then.) */
+ * brought back. (Rule by rule: test_group_switches, test_group_turn.
+ * test_group_turn_switches alone notices that a log is trimmed before its checkpoint is committed, where a replica has to read its log anew just then, and that
+ * a deposed leader keeps members alive: two of 350 seeds notice it, others after each change.) */
 #include "sim/groups_program.h"
 #include "sim/groups_world.h"
 #include "support/run_suite.h"
@@ -23,12 +24,11 @@ static const struct {
     {"NATS: who is gone keeps what it claimed", CORE(CLAIMS_OUTLIVE_MEMBERS), 0, "L9", 1},
     {"NATS: a new leader watches only members that it has heard", CORE(TIMERS_FORGOTTEN), 0, "L9", 5},
     {"a partition is claimed while another member has it", CORE(RELEASE_NOT_AWAITED), 0, "S", 1},
-    {"zombies commit", CORE(ZOMBIES_COMMIT), 0, "S10", 2},
+    {"zombies commit", CORE(ZOMBIES_COMMIT), 0, "S10", 13},
     {"the largest offset wins", CORE(LARGEST_OFFSET_WINS), 0, "", 2},
     {"a failover rebalances", CORE(FAILOVER_REBALANCES), 0, "G4", 1},
     {"late copies count", CORE(LATE_COPIES_COUNT), 0, "S", 2},
     {"answers leave before the high watermark is there", 0, PART(ANSWERS_EARLY), "S", 1},
-    {"a deposed leader keeps members alive", 0, PART(LEASE_UNPROVED), "S20", 123},
     {"the state keeps what was cut away", 0, PART(CUT_KEEPS_STATE), "G1", 1},
 };
 #define SEEDS   100

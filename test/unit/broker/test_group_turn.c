@@ -275,6 +275,25 @@ START_TEST(a_proof_is_renewed_where_there_is_nothing_to_append)
 }
 END_TEST
 
+/* Another leads and it does not know: nothing is committed any more. With the switch it tells a member that its lease goes on. */
+START_TEST(a_deposed_leader_prolongs_no_lease)
+{
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+#ifdef MESH_TEST_SWITCHES
+    if (_i == 1) group_part_bring_back(&leader, GROUP_PART_DEFECT_LEASE_UNPROVED);
+#endif
+    for (int i = 0; i < 2; i++) {
+        facts.now_ms += 3000;
+        turn(&leader);
+        beat(&leader, "a");
+        ck_assert_int_eq(answer.error, i == 0 || _i == 1 ? 0 : 1);
+        if (answer.error == 0) ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), _i == 1 ? 0 : 3000);
+    }
+}
+END_TEST
+
 START_TEST(a_single_replica_proves_nothing)
 {
     uint64_t end;
@@ -623,6 +642,7 @@ int main(void)
     tcase_add_test(tcase, who_ceases_tells_nobody_more_than_an_error);
     tcase_add_test(tcase, a_follower_that_begins_to_lead_loads_nothing);
     tcase_add_test(tcase, a_proof_is_renewed_where_there_is_nothing_to_append);
+    tcase_add_loop_test(tcase, a_deposed_leader_prolongs_no_lease, 0, DEFECTS);
     tcase_add_test(tcase, a_single_replica_proves_nothing);
     tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
     tcase_add_test(tcase, below_min_what_is_under_way_keeps_no_member_waiting);

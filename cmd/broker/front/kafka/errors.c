@@ -5,10 +5,12 @@
 
 #include <stddef.h>
 
-static const struct {
+struct code {
     int error;
     int16_t code;
-} codes[] = {
+};
+
+static const struct code codes[] = {
     {0, KAFKA_CODE_NONE},
     {MESH_EUNKNOWN_TOPIC, KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION},
     {MESH_EOFFSET_OUT_OF_RANGE, 1},
@@ -48,9 +50,52 @@ static const struct {
     {MESH_EINVALID_RECORD, KAFKA_CODE_INVALID_RECORD},
 };
 
+static const struct code group_codes[] = {
+    {0, KAFKA_CODE_NONE},
+    {MESH_EUNKNOWN_TOPIC, KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION},
+    {MESH_EOFFSET_OUT_OF_RANGE, 1},
+    {MESH_ETOOLARGE, 10},
+    {MESH_EMETADATA_TOO_LARGE, 12},
+    {MESH_EBUSY, 14},
+    {MESH_ENOMEM, 14},
+    /* Nothing was done, or nobody knows, and what is done twice does no harm: an offset, a join. */
+    {MESH_EAGAIN, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_EUNREACHABLE, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ECLOSED, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ETIMEDOUT, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_EUNCOMMITTED, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ENOT_ENOUGH_REPLICAS, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ENO_COORDINATOR, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ENOT_LEADER, KAFKA_CODE_NOT_COORDINATOR},
+    {MESH_ESHUTDOWN, KAFKA_CODE_NOT_COORDINATOR},
+    {MESH_ESTALE_EPOCH, KAFKA_CODE_NOT_COORDINATOR},
+    {MESH_ESTALE_GENERATION, 22},
+    {MESH_EINVALID_GROUP, KAFKA_CODE_INVALID_GROUP_ID},
+    {MESH_EUNKNOWN_MEMBER, 25},
+    {MESH_ENOT_OWNER, 25},
+    {MESH_EINVALID_SESSION_TIMEOUT, 26},
+    {MESH_EUNAUTHORIZED, 30},
+    {MESH_EINVAL, KAFKA_CODE_INVALID_REQUEST},
+    {MESH_EPROTO, KAFKA_CODE_INVALID_REQUEST},
+    {MESH_EFULL, 44},
+    {MESH_EGROUP_NOT_EMPTY, 68},
+    {MESH_ENOTFOUND, 69},
+    {MESH_EFENCED_INSTANCE, 82},
+};
+
+static int16_t look_up(const struct code *table, size_t count, int error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (table[i].error == error) return table[i].code;
+    return KAFKA_CODE_UNKNOWN;
+}
+
 int16_t kafka_code_of(int error)
 {
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        if (codes[i].error == error) return codes[i].code;
-    return KAFKA_CODE_UNKNOWN;
+    return look_up(codes, sizeof(codes) / sizeof(codes[0]), error);
+}
+
+int16_t kafka_group_code_of(int error)
+{
+    return look_up(group_codes, sizeof(group_codes) / sizeof(group_codes[0]), error);
 }

@@ -12,8 +12,10 @@ enum kafka_code {
     KAFKA_CODE_LEADER_NOT_AVAILABLE = 5,
     KAFKA_CODE_NOT_LEADER = 6,
     KAFKA_CODE_COORDINATOR_NOT_AVAILABLE = 15,
+    KAFKA_CODE_NOT_COORDINATOR = 16,
     KAFKA_CODE_INVALID_TOPIC = 17,
     KAFKA_CODE_INVALID_REQUIRED_ACKS = 21,
+    KAFKA_CODE_INVALID_GROUP_ID = 24,
     KAFKA_CODE_UNSUPPORTED_VERSION = 35,
     KAFKA_CODE_INVALID_REPLICA_ASSIGNMENT = 39,
     KAFKA_CODE_NOT_CONTROLLER = 41,
@@ -26,5 +28,8 @@ enum kafka_code {
 
 /* error: 0 or MESH_E... What may be tried again gets a code that clients try again; what may have been done, one that says so. */
 int16_t kafka_code_of(int error);
+
+/* The same of requests about groups: their clients look for the group's coordinator again where others ask for metadata. */
+int16_t kafka_group_code_of(int error);
 
 #endif

@@ -75,6 +75,9 @@ extern const size_t kafka_offer_count;
 kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offsets, kafka_serve_metadata, kafka_serve_api_versions,
     kafka_serve_init_producer_id, kafka_serve_create_topics, kafka_serve_delete_topics, kafka_serve_describe_cluster;
 
+/* Groups. */
+kafka_handler_fn kafka_serve_find_coordinator, kafka_serve_offset_commit, kafka_serve_offset_fetch;
+
 /* The answer to an api_versions request of a version that is not known: in the layout of version 0, with error 35. */
 enum serve kafka_refuse_api_versions(const struct kafka_request *request);
 

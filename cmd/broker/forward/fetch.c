@@ -157,6 +157,7 @@ void forward_fetch_send(struct fetch_part *part)
 struct forward_offsets {
     struct forward_call call;
     struct buffer head;
+    size_t count;
     list_offsets_done_fn *done;
     void *owner;
     uint64_t tag;
@@ -165,31 +166,28 @@ struct forward_offsets {
 static void offsets_home(struct forward_call *call)
 {
     struct forward_offsets *offsets = container_of(call, struct forward_offsets, call);
-    struct list_offsets_result result = {.error = call->error, .offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
+    struct list_offsets_result failure = {.error = call->error, .offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
     struct message_list_offsets_response body;
+    bool is_decoded;
 
-    if (result.error == MESH_ETIMEDOUT) result.error = MESH_EUNREACHABLE;
-    if (result.error == 0) result.error = message_decode_list_offsets_response(call->message, &body);
-    if (result.error == 0) {
-        if (body.result_count == 1)
-            result = body.results[0];
-        else
-            result.error = MESH_EPROTO;
-        message_deinit_list_offsets_response(&body);
-    }
-    offsets->done(offsets->owner, offsets->tag, &result);
+    if (failure.error == MESH_ETIMEDOUT) failure.error = MESH_EUNREACHABLE;
+    if (failure.error == 0) failure.error = message_decode_list_offsets_response(call->message, &body);
+    is_decoded = failure.error == 0;
+    if (is_decoded && body.result_count != offsets->count) failure.error = MESH_EPROTO;
+    for (size_t i = 0; i < offsets->count; i++)
+        offsets->done(offsets->owner, offsets->tag + i, failure.error == 0 ? &body.results[i] : &failure);
+    if (is_decoded) message_deinit_list_offsets_response(&body);
     free(call->answer);
     buffer_deinit(&offsets->head);
     free(offsets);
 }
 
-int forward_list_offsets(struct shard *shard, const struct uuid *leader, const struct list_offsets_entry *entry, list_offsets_done_fn *done,
-                         void *owner, uint64_t tag)
+int forward_list_offsets(struct shard *shard, const struct uuid *leader, struct list_offsets_entry *entries, size_t count, uint32_t timeout_ms,
+                         list_offsets_done_fn *done, void *owner, uint64_t tag)
 {
     static const uint8_t room[FRAME_HEADER_SIZE];
     struct forward_offsets *offsets = calloc(1, sizeof(*offsets));
-    struct list_offsets_entry copy = *entry;
-    struct message_list_offsets_request body = {.entries = &copy, .entry_count = 1};
+    struct message_list_offsets_request body = {.entries = entries, .entry_count = count};
 
     if (offsets == NULL) return MESH_ENOMEM;
     if (buffer_append(&offsets->head, room, sizeof(room)) != 0 || message_encode_list_offsets_request(&offsets->head, &body) != 0) {
@@ -197,13 +195,14 @@ int forward_list_offsets(struct shard *shard, const struct uuid *leader, const s
         free(offsets);
         return MESH_ENOMEM;
     }
+    offsets->count = count;
     offsets->done = done;
     offsets->owner = owner;
     offsets->tag = tag;
     offsets->call = (struct forward_call){.broker = *leader,
                                           .op = FRAME_OP_LIST_OFFSETS,
                                           .expects_answer = true,
-                                          .timeout_ms = FORWARD_READ_MS,
+                                          .timeout_ms = timeout_ms,
                                           .head = offsets->head.data,
                                           .message_size = offsets->head.size - FRAME_HEADER_SIZE,
                                           .done = offsets_home};

@@ -16,8 +16,9 @@ int forward_fetch_prepare(struct fetch_part *part);
 void forward_fetch_send(struct fetch_part *part);
 void forward_fetch_free(struct forward_fetch *fetch); /* of one that was not sent; accepts NULL */
 
-/* As list_offsets_submit(). */
-int forward_list_offsets(struct shard *shard, const struct uuid *leader, const struct list_offsets_entry *entry, list_offsets_done_fn *done,
-                         void *owner, uint64_t tag);
+/* As list_offsets_submit(), of partitions (at most MESSAGE_ENTRIES_MAX) that one broker leads: done() runs for each, in their order, with `tag` and the place added,
+ * and never inside the call. */
+int forward_list_offsets(struct shard *shard, const struct uuid *leader, struct list_offsets_entry *entries, size_t count, uint32_t timeout_ms,
+                         list_offsets_done_fn *done, void *owner, uint64_t tag);
 
 #endif

@@ -38,6 +38,8 @@ struct forward_serve {
     struct fetch_records *records; /* to be copied, in order */
     struct heal_read heal;
     struct groups_serve group;
+    struct list_offsets_result *offsets; /* owned */
+    size_t offset_count, offsets_remaining;
     struct description description; /* while its figures are gathered */
     struct buffer head;       /* the answer: frame header and message */
     uint8_t *body;            /* owned; its attachment */
@@ -64,6 +66,7 @@ static void serve_free(struct forward_serve *serve)
     description_deinit(&serve->description);
     buffer_deinit(&serve->group.answer);
     buffer_deinit(&serve->head);
+    free(serve->offsets);
     free(serve->body);
     free(serve->bytes);
     free(serve);
@@ -392,28 +395,44 @@ static int start_fetch(struct forward_serve *serve)
 
 /* ---- offsets ---- */
 
-static void on_offsets(void *owner, uint64_t tag, const struct list_offsets_result *result)
+static void answer_offsets(struct forward_serve *serve)
 {
-    struct forward_serve *serve = owner;
-    struct list_offsets_result copy = *result;
-    struct message_list_offsets_response body = {.results = &copy, .result_count = 1};
+    struct message_list_offsets_response body = {.results = serve->offsets, .result_count = serve->offset_count};
     int err = head_start(serve);
 
-    (void)tag;
     if (err == 0) err = message_encode_list_offsets_response(&serve->head, &body);
     if (err == 0) head_finish(serve);
     serve->error = err;
     go_home(serve);
 }
 
+static void on_offsets(void *owner, uint64_t tag, const struct list_offsets_result *result)
+{
+    struct forward_serve *serve = owner;
+
+    serve->offsets[tag] = *result;
+    if (--serve->offsets_remaining == 0) answer_offsets(serve);
+}
+
+/* Whatever shard has them; what finds no memory says so by itself. */
 static int start_offsets(struct forward_serve *serve)
 {
     struct message_list_offsets_request body;
     int err = message_decode_list_offsets_request(serve->message, &body);
 
     if (err != 0) return err;
-    err = body.entry_count == 1 ? list_offsets_submit(serve->shard, &body.entries[0], false, on_offsets, serve, 0) : MESH_EPROTO;
+    if (body.entry_count == 0) err = MESH_EPROTO;
+    if (err == 0) serve->offsets = calloc(body.entry_count, sizeof(serve->offsets[0]));
+    if (err == 0 && serve->offsets == NULL) err = MESH_ENOMEM;
+    serve->offset_count = body.entry_count;
+    serve->offsets_remaining = body.entry_count + 1;
+    for (size_t i = 0; i < body.entry_count && err == 0; i++) {
+        const struct list_offsets_result none = {.error = MESH_ENOMEM, .offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
+
+        if (list_offsets_submit(serve->shard, &body.entries[i], false, on_offsets, serve, i) != 0) on_offsets(serve, i, &none);
+    }
     message_deinit_list_offsets_request(&body);
+    if (err == 0 && --serve->offsets_remaining == 0) answer_offsets(serve);
     return err;
 }
 

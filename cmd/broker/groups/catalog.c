@@ -1,6 +1,7 @@
 /* groups/catalog.c - the topics of a metadata image, as the lead asks for them. */
 #include "cmd/broker/groups/groups_internal.h"
 
+#include "cmd/broker/groups/ends.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/topic_name.h"
 
@@ -125,14 +126,14 @@ static bool next(void *arg, size_t *cursor, struct group_topic *ret_topic)
 
 /* ---- ends ---- */
 
-/* Known for sure where this very shard leads the partition. What lies elsewhere is taken at the consumer's word: what it read was committed. */
+/* Known for sure where this very shard leads the partition, and where the request that is judged has asked for it. */
 static uint64_t log_end(void *arg, const struct uuid *topic, uint32_t partition)
 {
     struct shard_groups *groups = arg;
     const struct shard_partition *found = shard_partition_find(groups->shard, topic, partition);
 
-    if (found == NULL || !replica_leads(&found->replica) || !replica_end_is_known(&found->replica)) return GROUP_LOG_END_UNKNOWN;
-    return found->replica.partition.high_watermark;
+    if (found != NULL && replica_leads(&found->replica) && replica_end_is_known(&found->replica)) return found->replica.partition.high_watermark;
+    return groups->judged == NULL ? GROUP_LOG_END_UNKNOWN : groups_ends_answered(groups->judged, topic, partition);
 }
 
 /* ---- life ---- */

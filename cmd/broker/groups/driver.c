@@ -1,4 +1,5 @@
 /* groups/driver.c - the replicas of group partitions of a shard, and their part of a turn. */
+#include "cmd/broker/groups/ends.h"
 #include "cmd/broker/groups/groups_internal.h"
 #include "cmd/broker/spread/rescue.h"
 #include "cmd/broker/spread/spread.h"
@@ -363,6 +364,7 @@ void groups_init(struct shard *shard)
     *groups = (struct shard_groups){.shard = shard, .batches = BUFFER_INIT, .next_ms = UINT64_MAX};
     list_init(&groups->replicas);
     list_init(&groups->due);
+    list_init(&groups->questions);
     record_batch_builder_init(&groups->builder);
     groups->terms = (struct group_terms){.builder = &groups->builder, .told = groups_tell, .begun = begun, .user = groups};
     groups_catalog_init(groups, &groups->terms.catalog);
@@ -380,6 +382,7 @@ void groups_stop(struct shard *shard)
     if (groups->shard == NULL || groups->is_stopping) return;
     groups->is_stopping = true;
     ev_timer_stop(shard->loop, &groups->timer);
+    groups_ends_stop(shard);
     while (!list_is_empty(&groups->replicas))
         replica_free(shard, container_of(groups->replicas.next, struct group_replica, link), MESH_ESHUTDOWN);
 }
@@ -391,6 +394,7 @@ void groups_deinit(struct shard *shard)
     if (groups->shard == NULL) return;
     groups_stop(shard);
     groups_catalog_deinit(groups);
+    groups_ends_deinit(shard);
     record_batch_builder_deinit(&groups->builder);
     buffer_deinit(&groups->batches);
     groups->shard = NULL;

@@ -13,10 +13,12 @@
 
 #include <ev.h>
 
+struct groups_question;
 struct image;
 struct image_topic;
 struct shard;
 struct shard_partition;
+struct spread_ends;
 
 /* One replica of a group partition: shard_partition's `group`. */
 struct group_replica {
@@ -44,6 +46,10 @@ struct shard_groups {
     uint16_t *zones; /* of the partitions of the topic looked up last */
     uint32_t zone_room;
     uint64_t catalog_hash, catalog_due_ms; /* the hash of the topics that leads were told of; when it is compared again, 0: nothing is new */
+    struct list_node questions; /* about the ends of partitions (ends.h) */
+    uint32_t asking;            /* requests that ask, or wait behind one that does */
+    struct spread_ends *known_ends; /* owned: the answers; NULL: there was none */
+    const struct groups_question *judged; /* of the request that is being judged */
     uint64_t next_ms; /* the earliest deadline of a replica */
     ev_timer timer;
     struct log_limiter lines;
@@ -89,9 +95,11 @@ struct group_request {
     uint64_t received_ns;
     struct shard_partition *partition; /* its pending count holds it */
     int error;                         /* judge()'s */
+    struct groups_question *question;  /* owned (ends.h): which ends were asked for; NULL: none */
     /* The caller's, set before groups_request(): */
     int (*judge)(struct group_request *request, struct group_judging *judging); /* called once, or not at all; says what is to be answered */
     void (*done)(struct group_request *request, int error);                     /* once: judge()'s answer may leave, or an error instead of it */
+    struct slice group;  /* of a change: its name, which lives until done() */
     uint32_t number;     /* of the group partition */
     uint32_t timeout_ms; /* not 0 */
     bool is_change;      /* it may append records */

@@ -2,11 +2,13 @@
 #include "cmd/broker/groups/groups_internal.h"
 
 #include "base/clock.h"
+#include "cmd/broker/groups/ends.h"
 
-static void end(struct group_request *request, int error)
+void groups_end_request(struct group_request *request, int error)
 {
     struct shard_partition *partition = request->partition;
 
+    groups_ends_let_go(request);
     if (error != 0) request->shard->groups.counts.refused++;
     if (error == 0) histogram_record(&request->shard->metrics.group_answer_ns, clock_monotonic_ns() - request->received_ns);
     request->done(request, error);
@@ -18,7 +20,7 @@ static void on_answer(struct group_waiter *waiter, int error)
 {
     struct group_request *request = container_of(waiter, struct group_request, waiter);
 
-    end(request, error != 0 ? error : request->error);
+    groups_end_request(request, error != 0 ? error : request->error);
 }
 
 static void judge(struct shard *shard, struct group_request *request, const struct group_facts *facts)
@@ -32,12 +34,18 @@ static void judge(struct shard *shard, struct group_request *request, const stru
                                     .barrier = group_lead_barrier(part->lead)};
     uint64_t before = judging.barrier;
 
+    shard->groups.judged = request->question;
     request->error = request->judge(request, &judging);
+    shard->groups.judged = NULL;
+    if (request->error == GROUPS_JUDGE_AGAIN) { /* nothing was done, and it comes again */
+        groups_ends_sent(request);
+        return;
+    }
     groups_due(shard, replica);
     if (request->error == MESH_ENOMEM || group_lead_is_broken(part->lead)) { /* half done, perhaps, and gone with the lead; or done, but for an answer */
         bool is_done = group_lead_is_broken(part->lead) || group_lead_barrier(part->lead) != before;
 
-        end(request, is_done ? MESH_EUNCOMMITTED : MESH_ENOMEM);
+        groups_end_request(request, is_done ? MESH_EUNCOMMITTED : MESH_ENOMEM);
         return;
     }
     request->waiter.barrier = judging.barrier;
@@ -46,19 +54,17 @@ static void judge(struct shard *shard, struct group_request *request, const stru
     group_part_wait(part, facts, &request->waiter);
 }
 
-static void arrive(struct group_request *request);
-
 static void on_lead(struct group_waiter *waiter, int error)
 {
     struct group_request *request = container_of(waiter, struct group_request, waiter);
 
     if (error == 0)
-        arrive(request);
+        groups_arrive(request);
     else
-        end(request, error == MESH_ETIMEDOUT ? MESH_EAGAIN : error); /* nothing was done */
+        groups_end_request(request, error == MESH_ETIMEDOUT ? MESH_EAGAIN : error); /* nothing was done */
 }
 
-static void arrive(struct group_request *request)
+void groups_arrive(struct group_request *request)
 {
     struct group_replica *replica = request->partition->group;
     struct group_facts facts;
@@ -78,9 +84,10 @@ static void arrive(struct group_request *request)
         }
         err = MESH_EBUSY;
     }
+    if (err == 0 && request->is_change && groups_ends_wait(request, &err)) return;
     request->waiter.due_ms = request->waiter.received_ms + request->timeout_ms;
     if (err != 0)
-        end(request, err);
+        groups_end_request(request, err);
     else
         judge(request->shard, request, &facts);
 }
@@ -93,6 +100,7 @@ void groups_request(struct shard *shard, struct group_request *request)
     request->shard = shard;
     request->partition = NULL;
     request->error = 0;
+    request->question = NULL;
     request->received_ns = shard->now_ns;
     request->waiter = (struct group_waiter){.received_ms = shard->now_ms};
     list_init(&request->waiter.node);
@@ -103,12 +111,12 @@ void groups_request(struct shard *shard, struct group_request *request)
         err = shard_partition_get(shard, &topic_id, request->number, &request->partition);
     if (err != 0) {
         request->partition = NULL;
-        end(request, err);
+        groups_end_request(request, err);
         return;
     }
     request->partition->pending++;
     if (request->partition->group == NULL) groups_opened(shard, request->partition); /* memory was short then */
-    arrive(request);
+    groups_arrive(request);
 }
 
 uint32_t groups_proof_age_ms(const struct group_request *request)

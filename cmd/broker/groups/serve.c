@@ -1,6 +1,7 @@
 #include "cmd/broker/groups/serve.h"
 
 #include "base/error.h"
+#include "cmd/broker/groups/ends.h"
 #include "cmd/broker/groups/serve_internal.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/runtime/shard.h"
@@ -69,7 +70,7 @@ static int judge(struct group_request *request, struct group_judging *judging)
     int err = ops[serve->op].judge(serve, judging);
     struct message_group_response refusal = {.error = err, .message = slice_of_string(mesh_strerror(err)), .route = {.leader = -1, .epoch = -1}};
 
-    if (err == 0 || err == MESH_ENOMEM) return err;
+    if (err == 0 || err == MESH_ENOMEM || err == GROUPS_JUDGE_AGAIN) return err;
     judging->session_ms = 0; /* it prolongs no lease, so it waits for no proof of one: there may never be one, where there is no member */
     return message_encode_group_response(&serve->answer, &refusal);
 }
@@ -99,11 +100,14 @@ static void on_done(struct group_request *request, int error)
 void groups_serve_start(struct shard *shard, struct groups_serve *serve, uint32_t number, uint32_t timeout_ms)
 {
     struct group_request *request = &serve->request;
+    struct message_group_head head = {.group = {NULL, 0}};
 
+    if (ops[serve->op].is_change) (void)message_group_peek(serve->message, &head); /* what cannot be read is refused when it is judged */
     if (timeout_ms == 0) timeout_ms = GROUPS_TIMEOUT_MS;
     *request = (struct group_request){
         .judge = judge,
         .done = on_done,
+        .group = head.group,
         .number = number,
         .timeout_ms = timeout_ms < GROUPS_TIMEOUT_MS_MAX ? timeout_ms : GROUPS_TIMEOUT_MS_MAX,
         .is_change = ops[serve->op].is_change,

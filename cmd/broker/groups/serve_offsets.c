@@ -1,5 +1,6 @@
 /* groups/serve_offsets.c - offsets: committed, read, set by operators, forgotten. */
 #include "base/error.h"
+#include "cmd/broker/groups/ends.h"
 #include "cmd/broker/groups/serve_internal.h"
 
 #include <stdlib.h>
@@ -81,7 +82,8 @@ int groups_judge_commit(struct groups_serve *serve, struct group_judging *judgin
                                    .generation = number_or(request.generation, GROUP_GENERATION_NONE),
                                    .reset_epoch = number_or(request.reset_epoch, GROUP_RESET_EPOCH_ANY)};
     commit.cells = cells_of(request.topics, request.topic_count, &commit.cell_count);
-    err = commit.cells == NULL ? MESH_ENOMEM : group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
+    err = commit.cells == NULL ? MESH_ENOMEM : groups_ends_ask(&serve->request, commit.cells, commit.cell_count);
+    if (err == 0) err = group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
     if (err == 0) {
         groups_take_reply(judging, &request.head, &reply, &response);
         list_refused_cells(&lists, commit.cells, commit.cell_count);
@@ -198,9 +200,10 @@ int groups_judge_reset(struct groups_serve *serve, struct group_judging *judging
                                  .is_forced = request.is_forced,
                                  .is_dry = request.is_dry};
     reset.cells = cells_of(request.topics, request.topic_count, &reset.cell_count);
-    if (reset.cells != NULL) before = offsets_before(judging->state, &reset);
-    err = before == NULL ? MESH_ENOMEM : group_lead_reset(judging->lead, judging->wall_ms, &reset, &reply);
-    if (err != MESH_ENOMEM) {
+    err = reset.cells == NULL ? MESH_ENOMEM : groups_ends_ask(&serve->request, reset.cells, reset.cell_count);
+    if (err == 0) before = offsets_before(judging->state, &reset);
+    if (err == 0) err = before == NULL ? MESH_ENOMEM : group_lead_reset(judging->lead, judging->wall_ms, &reset, &reply);
+    if (before != NULL && err != MESH_ENOMEM) {
         response.error = err;
         if (err == 0) groups_take_reply(judging, &request.head, &reply, &response);
         if (err != 0) response.message = slice_of_string(mesh_strerror(err));

@@ -19,7 +19,7 @@ static struct uuid topic_id;
 static char group[16];
 static struct group_client member; /* of `group`: claims both partitions, has committed 1 in partition 0 */
 
-/* Where a partition ends is known for sure to the shard that leads it: the group lives there, too. */
+/* It lives on another shard than the partition that it consumes, which has to be asked where that ends. */
 static void choose_group(void)
 {
     struct message_topic_describe describe = {.names = (char *[]){(char[]){GROUPS_TOPIC_NAME}}, .name_count = 1};
@@ -41,7 +41,7 @@ static void choose_group(void)
     buffer_deinit(&bytes);
     for (int i = 0;; i++) {
         snprintf(group, sizeof(group), "g%d", i);
-        if (raw_shard_of(&groups_id, group_partition_of(slice_of_string(group))) == raw_shard_of(&topic_id, 0)) return;
+        if (raw_shard_of(&groups_id, group_partition_of(slice_of_string(group))) != raw_shard_of(&topic_id, 0)) return;
     }
 }
 

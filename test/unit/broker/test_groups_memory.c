@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "broker_fixture.h"
 #include "group_client.h"
+#include "replication/coordinator/groups_topic.h"
+#include "replication/groups/groups.h"
 #include "support/failing_alloc.h"
 #include "support/run_suite.h"
 
@@ -16,9 +18,32 @@
 
 static struct broker_fixture broker;
 static struct uuid topic_id;
+static char group[16]; /* does not live on the shard of the partition that it consumes: that has to be asked where it ends */
+
+static void choose_group(struct raw_client *raw)
+{
+    struct message_topic_describe describe = {.names = (char *[]){(char[]){GROUPS_TOPIC_NAME}}, .name_count = 1};
+    struct message_topic_response topics;
+    struct buffer bytes = BUFFER_INIT;
+    struct group_client nobody;
+    struct raw_frame frame;
+
+    group_client_init(&nobody, raw, "makes the topic", NULL);
+    ck_assert_int_eq(group_client_commit(&nobody, &topic_id, 0, 0), 0);
+    group_client_deinit(&nobody);
+    ck_assert_int_eq(message_encode_topic_describe(&bytes, &describe), 0);
+    raw_expect(raw, raw_send(raw, FRAME_OP_TOPIC_DESCRIBE, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(message_decode_topic_response(buffer_slice(&frame.message), &topics), 0);
+    for (int i = 0; i == 0 || raw_shard_of(&topics.topics[0].topic_id, group_partition_of(slice_of_string(group))) == raw_shard_of(&topic_id, 0); i++)
+        snprintf(group, sizeof(group), "g%d", i);
+    message_deinit_topic_response(&topics);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&bytes);
+}
 
 static void setup(void)
 {
+    struct buffer batch = raw_batch(ALLOCATIONS_MAX + 1, 1, -1, -1, raw_now_ms());
     struct raw_client raw;
 
     failing_alloc_spare_this_thread();
@@ -26,6 +51,9 @@ static void setup(void)
     broker_fixture_start(&broker);
     raw_hello(&raw, broker.port, -1);
     topic_id = raw_topic_create(&raw, "orders", 2, NULL, NULL);
+    ck_assert_int_eq(raw_produce(&raw, &topic_id, 0, &batch).error, 0);
+    buffer_deinit(&batch);
+    choose_group(&raw);
     raw_close(&raw);
 }
 
@@ -35,7 +63,7 @@ static void teardown(void)
 }
 
 /* What was committed, -1: nothing. */
-static int64_t committed(const char *group)
+static int64_t committed(const char *of)
 {
     struct raw_client raw;
     struct group_client nobody;
@@ -43,7 +71,7 @@ static int64_t committed(const char *group)
     int err;
 
     raw_hello(&raw, broker.port, -1);
-    group_client_init(&nobody, &raw, group, NULL);
+    group_client_init(&nobody, &raw, of, NULL);
     err = group_client_offsets(&nobody, &topic_id, 0);
     ck_assert_msg(err == 0 || err == MESH_ENOTFOUND, "%s", mesh_strerror(err));
     if (err == 0 && nobody.response.topic_count == 1) offset = nobody.response.topics[0].offsets[0];
@@ -75,7 +103,7 @@ static bool ask(struct raw_client *raw, uint16_t op, struct buffer *message, int
 }
 
 /* One offset of nobody in particular. 1: no answer. */
-static int commit(struct raw_client *raw, const char *group, int64_t offset)
+static int commit(struct raw_client *raw, int64_t offset)
 {
     uint32_t partition = 0;
     struct message_group_partitions list = {.topic_id = topic_id, .partitions = &partition, .partition_count = 1, .offsets = &offset, .offset_count = 1};
@@ -92,7 +120,7 @@ static int commit(struct raw_client *raw, const char *group, int64_t offset)
 /* Commits, and asks for what others see of it. */
 static void commit_step(unsigned n, int64_t *acknowledged)
 {
-    struct message_group_describe describe = {.head = {.group = slice_of_string("g"), .epoch = -1, .forwards = true}, .after_partition = -1};
+    struct message_group_describe describe = {.head = {.group = slice_of_string(group), .epoch = -1, .forwards = true}, .after_partition = -1};
     struct buffer bytes = BUFFER_INIT;
     struct raw_client raw;
     int32_t epoch;
@@ -101,14 +129,14 @@ static void commit_step(unsigned n, int64_t *acknowledged)
 
     raw_hello(&raw, broker.port, -1);
     failing_alloc_arm(n);
-    err = commit(&raw, "g", offset);
+    err = commit(&raw, offset);
     if (err != 1) {
         ck_assert_int_eq(message_encode_group_describe(&bytes, &describe), 0);
         (void)ask(&raw, FRAME_OP_GROUP_DESCRIBE, &bytes, &(int){0}, &epoch);
     }
     raw_close(&raw);
     if (err == 0) *acknowledged = offset;
-    if (err == MESH_ENOMEM) ck_assert_int_ne(committed("g"), offset);
+    if (err == MESH_ENOMEM) ck_assert_int_ne(committed(group), offset);
 }
 
 /* A member comes, is there, and leaves. */
@@ -145,17 +173,17 @@ START_TEST(each_allocation_of_a_commit_may_fail)
 {
     int64_t acknowledged = -1;
 
-    ck_assert_int_eq(committed("g"), -1);
+    ck_assert_int_eq(committed(group), -1);
     failing_alloc_each(n)
     {
         commit_step(n, &acknowledged);
         if (!failing_alloc_disarm()) break;
         ck_assert_uint_lt(n, ALLOCATIONS_MAX);
-        ck_assert_int_ge(committed("g"), acknowledged);
+        ck_assert_int_ge(committed(group), acknowledged);
     }
     ck_assert_int_eq(broker_fixture_stop(&broker), 0);
     broker_fixture_start(&broker);
-    ck_assert_int_ge(committed("g"), acknowledged);
+    ck_assert_int_ge(committed(group), acknowledged);
 }
 END_TEST
 

@@ -249,6 +249,122 @@ static void any_broker_describes_a_group_with_its_lag(void)
     buffer_deinit(&batch);
 }
 
+/* Produced to every partition at its leader, and how far each goes then. */
+static void produce_everywhere(int records, int64_t ends[PARTITIONS])
+{
+    struct raw_client *const clients[] = {&client, &direct};
+    struct buffer batch = raw_batch(records, 10, -1, -1, raw_now_ms());
+    int32_t leaders[PARTITIONS];
+
+    ck_assert(raw_topic_leaders(&client, "orders", leaders, PARTITIONS));
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        ck_assert_int_eq(raw_produce(clients[leaders[i] - 1], &topic_id, i, &batch).error, 0);
+        ends[i] = raw_list_offsets(clients[leaders[i] - 1], &topic_id, i, -1).offset;
+        ck_assert_int_ge(ends[i], records);
+    }
+    buffer_deinit(&batch);
+}
+
+/* One commit or reset of all partitions, and what became of each. */
+static int put_all(struct group_client *nobody, bool is_reset, const int64_t offsets[PARTITIONS], int errors[PARTITIONS])
+{
+    static const uint32_t partitions[PARTITIONS] = {0, 1, 2, 3};
+    struct message_group_partitions list = {.topic_id = topic_id, .partitions = (uint32_t *)(uintptr_t)partitions, .partition_count = PARTITIONS,
+                                            .offsets = (int64_t *)(uintptr_t)offsets, .offset_count = PARTITIONS};
+    struct message_group_commit commit = {.head = group_client_head(nobody, true), .generation = -1, .reset_epoch = -1, .topics = &list, .topic_count = 1};
+    struct message_group_reset reset = {.head = group_client_head(nobody, false), .who = slice_of_string("a test"), .reset_epoch = -1, .topics = &list, .topic_count = 1};
+    struct buffer bytes = BUFFER_INIT;
+    int err;
+
+    ck_assert_int_eq(is_reset ? message_encode_group_reset(&bytes, &reset) : message_encode_group_commit(&bytes, &commit), 0);
+    err = group_client_ask(nobody, is_reset ? FRAME_OP_GROUP_RESET : FRAME_OP_GROUP_COMMIT, buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+    memset(errors, 0, PARTITIONS * sizeof(errors[0]));
+    for (size_t i = 0; i < nobody->response.topic_count; i++)
+        for (size_t j = 0; j < nobody->response.topics[i].error_count; j++)
+            errors[nobody->response.topics[i].partitions[j]] = nobody->response.topics[i].errors[j];
+    return err;
+}
+
+static void check_committed(struct group_client *nobody, const int64_t want[PARTITIONS])
+{
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        ck_assert_int_eq(group_client_offsets(nobody, &topic_id, i), 0);
+        ck_assert_uint_eq(nobody->response.topic_count, want[i] >= 0);
+        if (want[i] >= 0) ck_assert_int_eq(nobody->response.topics[0].offsets[0], want[i]);
+    }
+}
+
+/* Groups on every shard of both brokers, partitions likewise. */
+static void what_lies_behind_an_end_is_refused_wherever_that_is(void)
+{
+    int64_t ends[PARTITIONS], beyond[PARTITIONS], last[PARTITIONS];
+    int errors[PARTITIONS];
+    char name[32];
+
+    for (int i = 0; i < 8; i++) {
+        struct group_client nobody;
+
+        produce_everywhere(2, ends);
+        for (int j = 0; j < PARTITIONS; j++)
+            beyond[j] = j % 2 == 0 ? ends[j] + 1 : ends[j];
+        snprintf(name, sizeof(name), "beyond-%d", i);
+        group_client_init(&nobody, i % 2 == 0 ? &client : &direct, name, NULL);
+        ck_assert_int_eq(put_all(&nobody, false, beyond, errors), 0);
+        for (int j = 0; j < PARTITIONS; j++)
+            ck_assert_int_eq(errors[j], j % 2 == 0 ? MESH_EOFFSET_OUT_OF_RANGE : 0);
+        check_committed(&nobody, (int64_t[]){-1, ends[1], -1, ends[3]});
+        ck_assert_int_eq(put_all(&nobody, false, ends, errors), 0); /* the last record of each was read */
+        for (int j = 0; j < PARTITIONS; j++)
+            ck_assert_int_eq(errors[j], 0);
+        ck_assert_int_eq(put_all(&nobody, true, beyond, errors), MESH_EOFFSET_OUT_OF_RANGE); /* all of it or nothing */
+        check_committed(&nobody, ends);
+        memcpy(last, ends, sizeof(last));
+        produce_everywhere(1, ends);
+        ck_assert_int_eq(put_all(&nobody, true, ends, errors), 0); /* what was known of them is no limit */
+        check_committed(&nobody, ends);
+        ck_assert_int_eq(put_all(&nobody, false, last, errors), 0);
+        check_committed(&nobody, last);
+        group_client_deinit(&nobody);
+    }
+}
+
+/* A commit that has to be asked about first is not overtaken by the next one of its group. */
+static void commits_of_a_group_keep_their_order(void)
+{
+    int64_t ends[PARTITIONS];
+    char name[32];
+
+    for (int i = 0; i < 8; i++) {
+        struct group_client nobody;
+        uint32_t sent[PARTITIONS * 2];
+
+        produce_everywhere(1, ends);
+        snprintf(name, sizeof(name), "in order-%d", i);
+        group_client_init(&nobody, &client, name, NULL);
+        for (uint32_t j = 0; j < PARTITIONS * 2; j++) {
+            uint32_t partition = j / 2;
+            int64_t offset = j % 2 == 0 ? ends[partition] : 0; /* it has gone back */
+            struct message_group_partitions list = {.topic_id = topic_id, .partitions = &partition, .partition_count = 1, .offsets = &offset, .offset_count = 1};
+            struct message_group_commit commit = {.head = group_client_head(&nobody, true), .generation = -1, .reset_epoch = -1, .topics = &list, .topic_count = 1};
+            struct buffer bytes = BUFFER_INIT;
+
+            ck_assert_int_eq(message_encode_group_commit(&bytes, &commit), 0);
+            sent[j] = raw_send(&client, FRAME_OP_GROUP_COMMIT, buffer_slice(&bytes), slice_of(NULL, 0));
+            buffer_deinit(&bytes);
+        }
+        for (uint32_t j = 0; j < PARTITIONS * 2; j++) {
+            struct raw_frame frame;
+
+            raw_expect(&client, sent[j], &frame);
+            ck_assert_int_eq(frame.error, 0);
+            raw_frame_deinit(&frame);
+        }
+        check_committed(&nobody, (int64_t[]){0, 0, 0, 0});
+        group_client_deinit(&nobody);
+    }
+}
+
 /* The names that a page has, and whether there are more. */
 static bool list(const char *after, uint32_t limit, char names[8][32], size_t *ret_count)
 {
@@ -401,6 +517,8 @@ START_TEST(groups_are_led_by_requests)
     who_is_refused_waits_for_no_proof();
     operators_set_offsets_and_delete();
     any_broker_describes_a_group_with_its_lag();
+    what_lies_behind_an_end_is_refused_wherever_that_is();
+    commits_of_a_group_keep_their_order();
     the_topic_of_groups_is_nobodys_to_read_or_write();
 }
 END_TEST

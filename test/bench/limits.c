@@ -1,6 +1,7 @@
 /* What this machine can do at best, measured with bare system calls, so that a figure of Mesh can be judged beside it.
  *
- * usage: limits DIR        prints one JSON object; takes about 20 s; needs 1.1 GiB of space in DIR
+ * usage: limits DIR [WHAT]   prints one JSON object; takes about 20 s; needs 1.1 GiB of space in DIR. WHAT: `paced` or `sendfile`, one
+ *                            round of these alone, to be taken in turns with what is judged beside them
  *
  * append_sync_1m    append 1 MiB + fdatasync to a growing file, as a log does at its simplest: MB/s
  * sync_4k_grow      append 4 KiB + fdatasync: median us;  sync_4k_overwrite: the same on a file that exists
@@ -30,6 +31,7 @@
 #define SAMPLES  2000
 #define PACED_NS      200000 /* between two: 5,000 a second */
 #define PACED_SAMPLES 10000
+#define FILE_BYTES    ((size_t)256 * MIB) /* of what sendfile sends again and again */
 
 static void fail(const char *what)
 {
@@ -236,6 +238,11 @@ static double stream(const char *congestion, const char *file, size_t file_size,
     return (double)total / seconds / 1e9;
 }
 
+static void print_paced(double paced_us, double p99_us)
+{
+    printf("\"sync_4k_paced_us\": %.1f, \"sync_4k_paced_p99_us\": %.1f", paced_us, p99_us);
+}
+
 static void measure_disk(const char *path)
 {
     double bandwidth[ROUNDS], grow[ROUNDS], overwrite[ROUNDS], paced[ROUNDS], paced_p99[ROUNDS];
@@ -248,7 +255,26 @@ static void measure_disk(const char *path)
     }
     printf("\"append_sync_1m_mb_per_s\": %.1f, \"sync_4k_grow_us\": %.1f, \"sync_4k_overwrite_us\": %.1f, ",
            median(bandwidth, ROUNDS), median(grow, ROUNDS), median(overwrite, ROUNDS));
-    printf("\"sync_4k_paced_us\": %.1f, \"sync_4k_paced_p99_us\": %.1f, ", median(paced, ROUNDS), median(paced_p99, ROUNDS));
+    print_paced(median(paced, ROUNDS), median(paced_p99, ROUNDS));
+    printf(", ");
+}
+
+static void measure_paced(const char *path)
+{
+    double paced_us, p99_us;
+
+    (void)sync_4k(path, false); /* so that there is something to overwrite */
+    sync_4k_paced(path, &paced_us, &p99_us);
+    print_paced(paced_us, p99_us);
+}
+
+static void measure_sendfile(const char *path)
+{
+    double cpu;
+
+    append_sync(path, MIB, FILE_BYTES);
+    printf("\"sendfile_default_gb_per_s\": %.2f, ", stream(NULL, path, FILE_BYTES, &cpu));
+    printf("\"sendfile_reno_gb_per_s\": %.2f", stream("reno", path, FILE_BYTES, &cpu));
 }
 
 static void measure_network(const char *path)
@@ -257,13 +283,13 @@ static void measure_network(const char *path)
     static const char *const names[] = {"default", "reno"};
     double cpu;
 
-    append_sync(path, MIB, (size_t)256 * MIB);
+    append_sync(path, MIB, FILE_BYTES);
     for (int i = 0; i < 2; i++) {
         double ping[ROUNDS], plain[ROUNDS], file[ROUNDS], file_cpu[ROUNDS];
         for (int round = 0; round < ROUNDS; round++) {
             ping[round] = pingpong(congestions[i]);
             plain[round] = stream(congestions[i], NULL, 0, &cpu);
-            file[round] = stream(congestions[i], path, (size_t)256 * MIB, &file_cpu[round]);
+            file[round] = stream(congestions[i], path, FILE_BYTES, &file_cpu[round]);
         }
         printf("\"pingpong_%s_us\": %.1f, \"stream_%s_gb_per_s\": %.2f, \"sendfile_%s_gb_per_s\": %.2f, "
                "\"sendfile_%s_cpu_s_per_gb\": %.3f%s",
@@ -274,18 +300,22 @@ static void measure_network(const char *path)
 
 int main(int argc, char **argv)
 {
+    const char *what = argc == 3 ? argv[2] : "";
+    bool is_paced = strcmp(what, "paced") == 0, is_sendfile = strcmp(what, "sendfile") == 0;
     char path[4096];
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: limits DIR\n");
+    if (argc < 2 || argc > 3 || (argc == 3 && !is_paced && !is_sendfile)) {
+        fprintf(stderr, "usage: limits DIR [paced | sendfile]\n");
         return 2;
     }
     snprintf(path, sizeof(path), "%s/limits.dat", argv[1]);
     printf("{");
     fflush(stdout);
-    measure_disk(path);
+    if (!is_paced && !is_sendfile) measure_disk(path);
     fflush(stdout);
-    measure_network(path);
+    if (!is_paced && !is_sendfile) measure_network(path);
+    if (is_paced) measure_paced(path);
+    if (is_sendfile) measure_sendfile(path);
     printf("}\n");
     unlink(path);
     return 0;

@@ -55,6 +55,7 @@ enum frame_op {
     FRAME_OP_GROUP_DELETE = 29,
     FRAME_OP_GROUP_LIST = 30,
     FRAME_OP_GROUP_DESCRIBE = 31,
+    FRAME_OP_USERS = 33,
     FRAME_OP_HEAL = 32, /* between brokers only: cmd/broker/replicas/heal_message.h */
 };
 

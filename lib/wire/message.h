@@ -301,6 +301,36 @@ struct message_keys_response {
     size_t key_count;
     char *phase, *waiting_for; /* of the rotation under way; "" when there is none */
 };
+/* Numbers are on the wire: never renumber, never reuse. */
+enum message_users_action { MESSAGE_USERS_LIST, MESSAGE_USERS_ADD, MESSAGE_USERS_REPLACE, MESSAGE_USERS_REMOVE };
+
+#define MESSAGE_VERIFIER_SIZE_MAX 64
+
+/* What is kept instead of a password (RFC 5802); mechanism 1: SCRAM-SHA-256, 2: SCRAM-SHA-512. */
+struct message_verifier {
+    uint32_t mechanism, iterations;
+    uint8_t salt_size, key_size; /* up to MESSAGE_VERIFIER_SIZE_MAX; 0 where users are listed */
+    uint8_t salt[MESSAGE_VERIFIER_SIZE_MAX], stored_key[MESSAGE_VERIFIER_SIZE_MAX], server_key[MESSAGE_VERIFIER_SIZE_MAX];
+};
+
+struct message_users_request {
+    uint32_t action; /* enum message_users_action */
+    char *name;
+    struct message_verifier *verifiers;
+    size_t verifier_count;
+};
+
+struct message_user {
+    char *name;
+    struct message_verifier *verifiers;
+    size_t verifier_count;
+};
+
+struct message_users_response {
+    struct message_user *users; /* all of them, by name; none after a change */
+    size_t user_count;
+};
+
 struct message_remove_request {
     char *broker; /* name or uuid */
     bool accepts_loss;
@@ -398,6 +428,8 @@ struct message_why_response {
     X(remove_response, message_remove_response)                                                               \
     X(recover_request, message_recover_request)                                                               \
     X(recover_response, message_recover_response)                                                             \
+    X(users_request, message_users_request)                                                                   \
+    X(users_response, message_users_response)                                                                 \
     X(why_request, message_why_request)                                                                       \
     X(why_response, message_why_response)
 

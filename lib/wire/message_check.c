@@ -1,6 +1,8 @@
 #include "wire/message_check.h"
 
 #include "base/error.h"
+#include "native.pb-c.h"
+#include "wire/message.h"
 #include "wire/proto.h"
 
 #define DEPTH_MAX 8 /* levels of submessages: native.proto has three */
@@ -40,15 +42,21 @@ static bool check_packed(const uint8_t *at, const uint8_t *end)
     return at != NULL;
 }
 
-/* The content of a length-delimited field. */
-static bool check_content(struct check *check, const ProtobufCFieldDescriptor *field, const uint8_t *at,
+/* They are uuids, but for salts and keys of users. */
+static bool check_bytes(const ProtobufCMessageDescriptor *of, size_t size)
+{
+    return size == 0 || size == UUID_SIZE || (of == &mesh__wire__verifier__descriptor && size <= MESSAGE_VERIFIER_SIZE_MAX);
+}
+
+/* The content of a length-delimited field of such a message. */
+static bool check_content(struct check *check, const ProtobufCMessageDescriptor *of, const ProtobufCFieldDescriptor *field, const uint8_t *at,
                           const uint8_t *end, unsigned depth)
 {
     size_t size = (size_t)(end - at);
 
     switch (field->type) {
     case PROTOBUF_C_TYPE_STRING: return memchr(at, 0, size) == NULL;
-    case PROTOBUF_C_TYPE_BYTES: return size == 0 || size == UUID_SIZE;
+    case PROTOBUF_C_TYPE_BYTES: return check_bytes(of, size);
     case PROTOBUF_C_TYPE_MESSAGE:
         return depth < DEPTH_MAX && check_fields(check, field->descriptor, at, end, depth + 1);
     default:
@@ -58,9 +66,10 @@ static bool check_content(struct check *check, const ProtobufCFieldDescriptor *f
 }
 
 /* The value of one field whose tag was read; returns the byte after it, or NULL. */
-static const uint8_t *check_value(struct check *check, const ProtobufCFieldDescriptor *field, uint32_t tag,
+static const uint8_t *check_value(struct check *check, const ProtobufCMessageDescriptor *of, uint32_t tag,
                                   const uint8_t *at, const uint8_t *end, unsigned depth)
 {
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(of, tag >> 3);
     bool is_repeated = field != NULL && field->label == PROTOBUF_C_LABEL_REPEATED;
     bool is_packed = is_repeated && is_varint_type(field->type) && (tag & 7) == PROTO_BYTES;
     const uint8_t *content_end = NULL;
@@ -71,7 +80,7 @@ static const uint8_t *check_value(struct check *check, const ProtobufCFieldDescr
     if ((tag & 7) == PROTO_VARINT && is_varint_type(field->type)) return proto_read_varint(at, end, &ignored);
     if ((tag & 7) != PROTO_BYTES) return NULL;
     at = proto_read_length(at, end, &content_end);
-    if (at == NULL || !check_content(check, field, at, content_end, depth)) return NULL;
+    if (at == NULL || !check_content(check, of, field, at, content_end, depth)) return NULL;
     return content_end;
 }
 
@@ -82,8 +91,7 @@ static bool check_fields(struct check *check, const ProtobufCMessageDescriptor *
         uint32_t tag = 0;
         at = proto_read_tag(at, end, &tag);
         if (at == NULL) return false;
-        at = check_value(check, protobuf_c_message_descriptor_get_field(descriptor, tag >> 3), tag, at, end,
-                         depth);
+        at = check_value(check, descriptor, tag, at, end, depth);
         if (at == NULL) return false;
     }
     return true;

@@ -11,7 +11,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 /* Walks the message and the messages in it. Refused: truncation, groups, a known field with another wire
- * type, a NUL in a string, a bytes field (they are all uuids) of neither 0 nor 16 bytes, more than
+ * type, a NUL in a string, a bytes field of neither 0 nor 16 bytes (they are uuids; of a verifier: of more than 64), more than
  * elements_max elements in all. An element is what protobuf-c allocates for: an occurrence of a repeated
  * field (packed numbers apart) or of an unknown one. Errors: MESH_EPROTO; *ret_element_count is written on
  * success. */

@@ -112,6 +112,11 @@ void metadata_groups_topic(struct metadata *metadata, metadata_topic_fn *done, v
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done, void *user);
 void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done, void *user);
 
+/* Who may log in: adds, replaces or removes one; not for lists, which come out of the image. error 0: this broker's image shows it. Errors by done():
+ * MESH_EINVAL (a name, a mechanism, sizes, iterations), MESH_EEXISTS, MESH_ENOTFOUND, MESH_EFULL, and those of node_request(). */
+typedef void metadata_user_fn(void *user, int error, const char *message);
+void metadata_change_user(struct metadata *metadata, const struct message_users_request *request, metadata_user_fn *done, void *user);
+
 /* Takes a broker that is gone for good out of the mesh. Errors by done(): MESH_ENOTFOUND, MESH_EINVAL (it lives, or holds the only
  * copies and accepts_loss is not set), and those of node_request(). */
 typedef void metadata_remove_fn(void *user, int error, const char *message, const struct message_remove_response *response);

@@ -9,7 +9,7 @@
 #include "base/uuid.h"
 #include "segment/store.h"
 
-#define METRICS_OP_COUNT 33 /* indexed by enum frame_op; 0: everything else */
+#define METRICS_OP_COUNT 34 /* indexed by enum frame_op; 0: everything else */
 
 /* Per topic and shard; made when the topic's first partition opens there. */
 struct metrics_topic {

@@ -366,6 +366,36 @@ MESH_EXPORT void mesh_members_free(struct mesh_members *members);
  * an error it may or may not have left. */
 MESH_EXPORT int mesh_leave(struct mesh_client *client);
 
+/* ---- users: who may log in ---- */
+
+/* What is kept instead of a password (RFC 5802): whoever sets one makes it, so that no password travels. */
+struct mesh_verifier {
+    uint32_t mechanism; /* 1: SCRAM-SHA-256, 2: SCRAM-SHA-512 */
+    uint32_t iterations; /* 4,096 to 1,000,000 */
+    const uint8_t *salt; /* 8 to 64 bytes */
+    size_t salt_size;
+    const uint8_t *stored_key, *server_key; /* of the hash's size: 32 or 64 bytes */
+};
+
+struct mesh_user_info {
+    const char *name;
+    uint32_t mechanisms; /* bit 0: SCRAM-SHA-256, bit 1: SCRAM-SHA-512 */
+    uint32_t iterations; /* the fewest of them */
+};
+struct mesh_users; /* owns what its infos point to */
+
+/* All users, by name, as one broker knows them. Errors: MESH_EUNREACHABLE, MESH_ETIMEDOUT, MESH_ENOMEM, ... */
+MESH_EXPORT int mesh_users_get(struct mesh_client *client, struct mesh_users **ret_users);
+MESH_EXPORT size_t mesh_users_count(const struct mesh_users *users);
+MESH_EXPORT const struct mesh_user_info *mesh_users_at(const struct mesh_users *users, size_t index);
+MESH_EXPORT void mesh_users_free(struct mesh_users *users);
+
+/* Adds a user (MESH_EEXISTS), gives one other verifiers (MESH_ENOTFOUND), or removes one (MESH_ENOTFOUND). A name has 1 to 255 bytes, a user one or two
+ * verifiers, of different mechanisms: else MESH_EINVAL. Never repeated: after MESH_ETIMEDOUT it may be done or not. */
+MESH_EXPORT int mesh_user_add(struct mesh_client *client, const char *name, const struct mesh_verifier *verifiers, size_t verifier_count);
+MESH_EXPORT int mesh_user_replace(struct mesh_client *client, const char *name, const struct mesh_verifier *verifiers, size_t verifier_count);
+MESH_EXPORT int mesh_user_remove(struct mesh_client *client, const char *name);
+
 struct mesh_removed_info {
     char id[37]; /* uuid text */
     char name[256];

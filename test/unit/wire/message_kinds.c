@@ -384,6 +384,44 @@ static void fill_remove_response(struct fill *fill, struct message_remove_respon
     message->lost_partitions = fill_uint32(fill);
 }
 
+static void fill_bytes(struct fill *fill, uint8_t *to, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] = (uint8_t)fill_uint32(fill);
+}
+
+static struct message_verifier *fill_verifiers(struct fill *fill, size_t *ret_count)
+{
+    struct message_verifier *verifiers = fill_array(fill, sizeof(*verifiers), ret_count);
+
+    for (size_t i = 0; i < *ret_count; i++) {
+        verifiers[i].mechanism = fill_uint32(fill);
+        verifiers[i].iterations = fill_uint32(fill);
+        verifiers[i].salt_size = (uint8_t)(1 + fill_uint32(fill) % MESSAGE_VERIFIER_SIZE_MAX);
+        verifiers[i].key_size = (uint8_t)(1 + fill_uint32(fill) % MESSAGE_VERIFIER_SIZE_MAX);
+        fill_bytes(fill, verifiers[i].salt, verifiers[i].salt_size);
+        fill_bytes(fill, verifiers[i].stored_key, verifiers[i].key_size);
+        fill_bytes(fill, verifiers[i].server_key, verifiers[i].key_size);
+    }
+    return verifiers;
+}
+
+static void fill_users_request(struct fill *fill, struct message_users_request *message)
+{
+    message->action = fill_uint32(fill);
+    message->name = fill_string(fill);
+    message->verifiers = fill_verifiers(fill, &message->verifier_count);
+}
+
+static void fill_users_response(struct fill *fill, struct message_users_response *message)
+{
+    message->users = fill_array(fill, sizeof(*message->users), &message->user_count);
+    for (size_t i = 0; i < message->user_count; i++) {
+        message->users[i].name = fill_string(fill);
+        message->users[i].verifiers = fill_verifiers(fill, &message->users[i].verifier_count);
+    }
+}
+
 static void fill_recover_request(struct fill *fill, struct message_recover_request *message)
 {
     message->lost = fill_strings(fill, &message->lost_count);
@@ -478,6 +516,8 @@ static void fill_why_response(struct fill *fill, struct message_why_response *me
     X(remove_response, message_remove_response, fill_remove_response, remove_response)                       \
     X(recover_request, message_recover_request, fill_recover_request, recover_request)                       \
     X(recover_response, message_recover_response, fill_recover_response, recover_response)                   \
+    X(users_request, message_users_request, fill_users_request, users_request)                               \
+    X(users_response, message_users_response, fill_users_response, users_response)                           \
     X(why_request, message_why_request, fill_why_request, why_request)                                       \
     X(why_response, message_why_response, fill_why_response, why_response)
 

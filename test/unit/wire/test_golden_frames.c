@@ -300,6 +300,36 @@ static void encode_remove_response(struct buffer *to)
     ck_assert_int_eq(message_encode_remove_response(to, &message), 0);
 }
 
+static void count_up(uint8_t *to, uint8_t first, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] = (uint8_t)(first + i);
+}
+
+static void encode_users_request(struct buffer *to)
+{
+    struct message_verifier verifiers[] = {{.mechanism = 1, .iterations = 8192, .salt_size = 16, .key_size = 32},
+                                           {.mechanism = 2, .iterations = 4096, .salt_size = 8, .key_size = 64}};
+    struct message_users_request message = {MESSAGE_USERS_ADD, (char[]){"alice"}, verifiers, 2};
+
+    count_up(verifiers[0].salt, 0, 16);
+    count_up(verifiers[0].stored_key, 0x20, 32);
+    count_up(verifiers[0].server_key, 0x40, 32);
+    count_up(verifiers[1].salt, 0, 8);
+    count_up(verifiers[1].stored_key, 0, 64);
+    count_up(verifiers[1].server_key, 64, 64);
+    ck_assert_int_eq(message_encode_users_request(to, &message), 0);
+}
+
+static void encode_users_response(struct buffer *to)
+{
+    struct message_verifier verifiers[] = {{.mechanism = 1, .iterations = 8192}, {.mechanism = 2, .iterations = 4096}, {.mechanism = 2, .iterations = 300000}};
+    struct message_user users[] = {{(char[]){"alice"}, verifiers, 2}, {(char[]){"bob"}, verifiers + 2, 1}};
+    struct message_users_response message = {users, 2};
+
+    ck_assert_int_eq(message_encode_users_response(to, &message), 0);
+}
+
 static void encode_recover_request(struct buffer *to)
 {
     char *lost[] = {(char[]){"b2"}, (char[]){"b3"}};
@@ -631,6 +661,8 @@ static const struct golden_case {
     {"topic_move_response", 1, FRAME_OP_TOPIC_MOVE, 23, 0, encode_moves_response, recode_moves_response},
     {"topic_balance_request", 0, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_topic_balance_request, recode_topic_balance},
     {"topic_balance_response", 1, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_moves_response, recode_moves_response},
+    {"users_request", 0, FRAME_OP_USERS, 33, 0, encode_users_request, recode_users_request},
+    {"users_response", 1, FRAME_OP_USERS, 33, 0, encode_users_response, recode_users_response},
     {"group_commit_request", 0, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_commit, recode_group_commit},
     {"group_response", 3, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_response, recode_group_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},

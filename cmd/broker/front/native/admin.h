@@ -27,6 +27,9 @@ struct admin_call {
 /* Control loop: serves the call; ends in admin_answer(). */
 void admin_serve(struct admin_call *call);
 
+/* Control loop: users, likewise; admin_users.c. */
+void admin_serve_users(struct admin_call *call);
+
 /* Control loop: sends the call back to its shard. text may be NULL. */
 void admin_answer(struct admin_call *call, int error, const char *text);
 

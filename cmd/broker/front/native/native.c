@@ -147,6 +147,7 @@ static enum serve native_dispatch(const struct native_request *request)
     case FRAME_OP_RECOVER:
     case FRAME_OP_TOPIC_MOVE:
     case FRAME_OP_TOPIC_BALANCE:
+    case FRAME_OP_USERS:
     case FRAME_OP_WHY: return native_admin(request);
     default:
         native_respond_error(connection, header->op, header->correlation_id, MESH_EUNSUPPORTED,

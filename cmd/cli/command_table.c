@@ -18,6 +18,7 @@ const struct command_group command_groups[] = {
     {"topic", "Create, list, describe, alter, delete, move and balance topics"},
     {"group", "Consumer groups: list, describe, lag, reset and delete"},
     {"key", "The secret that makes a broker one of the mesh"},
+    {"user", "Who may log in: add, list, give another password, remove"},
     {"bench", "Measure how fast a broker is, from here"},
 };
 const size_t command_group_count = COUNT_OF(command_groups);
@@ -65,6 +66,11 @@ static const struct option_spec key_show_options[] = {
 static const struct option_spec key_generate_options[] = {
     {"key-file", OPTION_FILE, "FILE", "Write it there; never over another", "$XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false},
     {"json", OPTION_FLAG, NULL, "Print facts as JSON on standard output", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec user_password_options[] = {
+    {"password-file", OPTION_FILE, "FILE", "Read the password from the first line of this file", "a prompt on a terminal, else the first line of standard input", NULL, 0, 0, false},
+    {"iterations", OPTION_INTEGER, "N", "How often the password is hashed: what a guess costs whoever has stolen the verifiers, and each login everybody", "8192", NULL, 4096, 1000000, false},
 };
 
 static const struct option_spec topic_create_options[] = {
@@ -306,6 +312,28 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Makes a fresh key, installs it with every member, lets all use it, and removes the old ones; each step waits until every member has done the last, "
      "dead ones included, and nothing is lost meanwhile. Key files are rewritten. Ctrl-C only stops watching.",
      "mesh key rotate",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_USER_ADD, "user add", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Let somebody log in",
+     "Adds a user. The password comes from a prompt, a file or standard input, never from the command line, where everybody on the machine could read it. It does not leave "
+     "this program: what is kept of it, on every broker, are verifiers for SCRAM-SHA-256 and SCRAM-SHA-512, with a salt of their own. Clients log in with either, or with PLAIN, "
+     "which shows the password to the broker and to all that lies between, unless TLS does.",
+     "mesh user add alice\nmesh user add billing --password-file ./billing.password\npwgen 32 1 | mesh user add robot",
+     OPTIONS(user_password_options), CLIENT},
+    {COMMAND_USER_LIST, "user list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "List users",
+     "Lists who may log in, and by which mechanisms.",
+     "mesh user list\nmesh user list --json",
+     NO_OPTIONS, CLIENT},
+    {COMMAND_USER_PASSWD, "user passwd", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Give a user another password",
+     "Replaces the password of a user; see 'mesh user add'. Who is logged in stays so until the connection ends.",
+     "mesh user passwd alice",
+     OPTIONS(user_password_options), CLIENT},
+    {COMMAND_USER_REMOVE, "user remove", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
+     "Remove a user",
+     "Removes a user. Who is logged in stays so until the connection ends.",
+     "mesh user remove alice",
      NO_OPTIONS, CLIENT},
     {COMMAND_TOPIC_CREATE, "topic create", "NAME", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Create a topic",

@@ -52,7 +52,7 @@ class Commands(Case):
             (("join", "host:0"), "'host:0' is no seed"),
             (("membres",), "did you mean 'members'?"),
             (("key", "rotat"), "did you mean 'key rotate'?"),
-            (("user", "list"), "there is no command 'user'"),
+            (("acl", "list"), "there is no command 'acl'"),
             (("topic",), "Commands:"),
             (("produce",), "an argument is missing"),
             (("produce", "t", "--partiton", "1"), "did you mean --partition?"),

@@ -42,7 +42,7 @@ void sim_free(struct sim *sim)
     fs_mem_free(sim->first_disk);
     net_deinit(sim);
     streams_deinit(sim);
-    sim_heap_deinit(&sim->heap);
+    sim_queue_deinit(&sim->queue);
     sim_pool_deinit(&sim->pool);
     free(sim->hosts);
     free(sim);
@@ -52,7 +52,7 @@ void sim_reset(struct sim *sim, uint64_t seed, uint32_t host_count)
 {
     MESH_ASSERT(host_count <= SIM_HOSTS_MAX);
     end_processes(sim);
-    sim_heap_clear(&sim->heap);
+    sim_queue_clear(&sim->queue);
     sim_pool_reset(&sim->pool);
     sim->now_us = 0;
     sim->seed = seed;
@@ -134,7 +134,7 @@ const char *sim_failure_text(const struct sim *sim)
 
 void sim_schedule(struct sim *sim, uint64_t true_us, uint32_t event)
 {
-    sim_heap_push(&sim->heap, true_us < sim->now_us ? sim->now_us : true_us, event);
+    sim_queue_push(&sim->queue, true_us < sim->now_us ? sim->now_us : true_us, event);
 }
 
 void sim_at(struct sim *sim, uint64_t true_us, sim_control_fn *control, void *user, uint64_t argument)
@@ -195,9 +195,10 @@ void sim_handle(struct sim *sim, uint32_t number)
 
 bool sim_run_until(struct sim *sim, uint64_t true_us)
 {
-    while (sim->failure == NULL && sim_heap_next_us(&sim->heap) <= true_us) {
+    while (sim->failure == NULL) {
         uint64_t time_us;
-        uint32_t number = sim_heap_pop(&sim->heap, &time_us);
+        uint32_t number = sim_queue_pop(&sim->queue, true_us, &time_us);
+        if (number == SIM_QUEUE_NONE) break;
         MESH_ASSERT(time_us >= sim->now_us);
         sim->now_us = time_us;
         sim->stats.events++;

@@ -4,9 +4,9 @@
 
 #include "sim/sim.h"
 #include "sim/sim_clock.h"
-#include "sim/sim_heap.h"
 #include "sim/sim_net.h"
 #include "sim/sim_pool.h"
+#include "sim/sim_queue.h"
 
 #define NO_HOST UINT32_MAX
 
@@ -109,7 +109,7 @@ void host_rearm_timer(struct sim_host *host); /* the clock changed */
 /* ---- all ---- */
 
 struct sim {
-    struct sim_heap heap;
+    struct sim_queue queue;
     struct sim_pool pool;
     uint64_t now_us, seed, hash;
     struct net net;

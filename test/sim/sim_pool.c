@@ -1,7 +1,6 @@
 #include "sim/sim_pool.h"
 
 #include "base/assert.h"
-#include "sim/sim_heap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +62,7 @@ uint32_t sim_pool_take(struct sim_pool *pool, enum sim_event_type type)
 
     if (number == SIM_POOL_NONE) {
         number = pool->top++;
-        MESH_ASSERT(number < 1u << SIM_HEAP_EVENT_BITS);
+        MESH_ASSERT(number < SIM_POOL_MAX);
         if (number / SIM_POOL_CHUNK >= pool->chunk_count) {
             pool->chunks = grown(pool->chunks, pool->chunk_count, sizeof(pool->chunks[0]));
             pool->chunks[pool->chunk_count] = malloc(SIM_POOL_CHUNK * sizeof(struct sim_event));

@@ -7,6 +7,7 @@
 
 #define SIM_POOL_NONE       0u
 #define SIM_POOL_CHUNK      1024u /* events */
+#define SIM_POOL_MAX        (1u << 24) /* events at once */
 #define SIM_POOL_CLASSES    3
 #define SIM_SEGMENT_MAX     16384u /* bytes of one piece of a stream */
 

@@ -1,8 +1,8 @@
 /* The kernel's own tests: order, chance, clocks, every fault, streams, deaths between outputs. */
 #include "base/bytes.h"
 #include "sim/sim_clock.h"
-#include "sim/sim_heap.h"
 #include "sim/sim_net.h"
+#include "sim/sim_queue.h"
 #include "sim/toy_world.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
@@ -48,23 +48,52 @@ static void run_for(uint64_t us)
 
 /* ---- parts ---- */
 
-START_TEST(heap_gives_times_in_order_and_equal_times_in_order_of_arrival)
-{
-    struct sim_heap heap = {0};
-    struct random random;
-    uint64_t last_us = 0, time_us;
-    uint32_t last_event = 0;
+#define QUEUE_EVENTS 5000u
 
+/* Against a list that is searched: events come while others go, near and far, many at equal times, and by limits that give none. */
+START_TEST(queue_gives_times_in_order_and_equal_times_in_order_of_arrival)
+{
+    static const uint64_t ranges_us[] = {1, 3, 70, 5000, SIM_SECOND, 100 * SIM_SECOND, UINT64_C(1) << 40};
+    struct sim_queue *queue = calloc(1, sizeof(*queue));
+    uint64_t *times = calloc(QUEUE_EVENTS, sizeof(times[0])); /* by event; 0: is not there */
+    uint64_t limit_us = 1, time_us = 0;
+    struct random random;
+    uint32_t next = 1, first = 1, given = 0;
+
+    ck_assert(queue != NULL && times != NULL);
     random_init(&random, 1);
-    for (uint32_t i = 1; i < 20000; i++)
-        sim_heap_push(&heap, random_below(&random, 500), i);
-    while (!sim_heap_is_empty(&heap)) {
-        uint32_t event = sim_heap_pop(&heap, &time_us);
-        ck_assert(time_us > last_us || (time_us == last_us && event > last_event));
-        last_us = time_us;
-        last_event = event;
+    while (next < QUEUE_EVENTS || first < next) {
+        uint32_t expected = SIM_QUEUE_NONE, event;
+        for (uint64_t count = random_below(&random, 8); count > 0 && next < QUEUE_EVENTS; count--) {
+            times[next] = limit_us + random_below(&random, ranges_us[random_below(&random, 7)]);
+            sim_queue_push(queue, times[next], next);
+            next++;
+        }
+        limit_us += random_below(&random, ranges_us[random_below(&random, next < QUEUE_EVENTS ? 5 : 7)]);
+        for (uint64_t count = random_below(&random, 8); count > 0; count--) {
+            expected = SIM_QUEUE_NONE;
+            for (uint32_t i = first; i < next; i++) {
+                if (times[i] != 0 && times[i] <= limit_us && (expected == SIM_QUEUE_NONE || times[i] < times[expected])) expected = i;
+            }
+            event = sim_queue_pop(queue, limit_us, &time_us);
+            ck_assert_uint_eq(event, expected);
+            if (event == SIM_QUEUE_NONE) break;
+            ck_assert_uint_eq(time_us, times[event]);
+            times[event] = 0;
+            given++;
+            while (first < next && times[first] == 0)
+                first++;
+        }
+        if (expected != SIM_QUEUE_NONE) limit_us = time_us; /* as a run that goes on from the last event */
     }
-    sim_heap_deinit(&heap);
+    ck_assert_uint_eq(given, QUEUE_EVENTS - 1);
+    ck_assert_uint_eq(sim_queue_pop(queue, UINT64_MAX, &time_us), SIM_QUEUE_NONE);
+    sim_queue_push(queue, UINT64_MAX, 1);
+    ck_assert_uint_eq(sim_queue_pop(queue, UINT64_MAX - 1, &time_us), SIM_QUEUE_NONE);
+    ck_assert_uint_eq(sim_queue_pop(queue, UINT64_MAX, &time_us), 1);
+    sim_queue_deinit(queue);
+    free(queue);
+    free(times);
 }
 END_TEST
 
@@ -459,7 +488,7 @@ int main(void)
     TCase *parts = tcase_create("parts"), *runs = tcase_create("runs");
 
     tcase_add_checked_fixture(parts, set_up, tear_down);
-    tcase_add_test(parts, heap_gives_times_in_order_and_equal_times_in_order_of_arrival);
+    tcase_add_test(parts, queue_gives_times_in_order_and_equal_times_in_order_of_arrival);
     tcase_add_test(parts, exponential_has_its_mean_and_its_tail);
     tcase_add_loop_test(parts, clock_shows_a_local_time_first_when_it_says, 0, sizeof(drifts) / sizeof(drifts[0]));
     tcase_add_test(parts, same_seed_same_hash_other_seed_another);

@@ -1,5 +1,6 @@
 #include "gossip/outbox.h"
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "gossip/mail.h"
 #include "gossip/soft_store.h"
@@ -266,7 +267,7 @@ static bool make(struct gossip *gossip, struct pending *pending, struct gossip_o
 bool gossip_next_output(struct gossip *gossip, uint64_t now_us, struct gossip_output *ret_output)
 {
     if (now_us > gossip->now_us) gossip->now_us = now_us;
-    memset(ret_output, 0, sizeof(*ret_output));
+    bytes_clear(ret_output, sizeof(*ret_output));
     if (next_report(gossip, ret_output)) return true;
     while (gossip->pending_count > 0) {
         struct pending *pending = &gossip->pending[gossip->pending_at];

@@ -79,6 +79,10 @@ static inline const uint8_t *varint_decode(const uint8_t *from, const uint8_t *e
         *ret_v = *from;
         return from + 1;
     }
+    if (end - from > 1 && from[1] < 0x80) { /* or two */
+        *ret_v = (uint64_t)from[0] - 0x80 + ((uint64_t)from[1] << 7);
+        return from + 2;
+    }
     for (unsigned shift = 0; shift < 64 && from < end; shift += 7) {
         uint8_t byte = *from++;
         if (shift == 63 && byte > 1) return NULL;
@@ -90,5 +94,9 @@ static inline const uint8_t *varint_decode(const uint8_t *from, const uint8_t *e
     }
     return NULL;
 }
+
+/* Zeros, by the C library: for what is cleared for each message and has some hundred bytes. Compilers that see the size write a string
+ * instruction (rep stos), which takes longer to begin than this takes in all. */
+void bytes_clear(void *to, size_t size);
 
 #endif

@@ -2,7 +2,7 @@
  * behind their size.
  *
  * The reader never fails in the middle: a bad read yields zeros and marks it, and the caller asks once at the
- * end. */
+ * end. After a bad read nothing is left, so that a read asks only for its end. */
 #ifndef BASE_CODEC_H
 #define BASE_CODEC_H
 
@@ -56,18 +56,18 @@ static inline struct codec_reader codec_reader_of(struct slice from)
     return (struct codec_reader){from.data, from.size == 0 ? from.data : from.data + from.size, false};
 }
 
+static inline void codec_reader_fail(struct codec_reader *reader)
+{
+    reader->is_bad = true;
+    reader->at = reader->end;
+}
+
+/* Varints of several bytes, and bad ones. */
+uint64_t codec_get_long_varint(struct codec_reader *reader);
+
 static inline uint64_t codec_get_varint(struct codec_reader *reader)
 {
-    uint64_t v = 0;
-    const uint8_t *next =
-        reader->is_bad || reader->at == reader->end ? NULL : varint_decode(reader->at, reader->end, &v);
-
-    if (next == NULL) {
-        reader->is_bad = true;
-        return 0;
-    }
-    reader->at = next;
-    return v;
+    return reader->at != reader->end && *reader->at < 0x80 ? *reader->at++ : codec_get_long_varint(reader);
 }
 
 /* A varint that must be <= max. */
@@ -76,7 +76,7 @@ static inline uint64_t codec_get_bounded(struct codec_reader *reader, uint64_t m
     uint64_t v = codec_get_varint(reader);
 
     if (v <= max) return v;
-    reader->is_bad = true;
+    codec_reader_fail(reader);
     return 0;
 }
 
@@ -90,7 +90,7 @@ static inline int32_t codec_get_int32(struct codec_reader *reader)
     int64_t v = codec_get_zigzag(reader);
 
     if (v >= INT32_MIN && v <= INT32_MAX) return (int32_t)v;
-    reader->is_bad = true;
+    codec_reader_fail(reader);
     return 0;
 }
 
@@ -98,8 +98,8 @@ static inline struct slice codec_get_raw(struct codec_reader *reader, size_t siz
 {
     struct slice bytes = {NULL, 0};
 
-    if (reader->is_bad || (size_t)(reader->end - reader->at) < size) {
-        reader->is_bad = true;
+    if ((size_t)(reader->end - reader->at) < size) {
+        codec_reader_fail(reader);
         return bytes;
     }
     bytes = slice_of(reader->at, size);
@@ -112,7 +112,7 @@ static inline struct slice codec_get_string(struct codec_reader *reader, size_t 
 {
     struct slice bytes = codec_get_raw(reader, (size_t)codec_get_bounded(reader, max));
 
-    if (bytes.size != 0 && memchr(bytes.data, 0, bytes.size) != NULL) reader->is_bad = true;
+    if (bytes.size != 0 && memchr(bytes.data, 0, bytes.size) != NULL) codec_reader_fail(reader);
     return bytes;
 }
 

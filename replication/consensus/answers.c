@@ -20,7 +20,7 @@ bool next_answer(struct raft *raft, struct message *ret_message)
     if (answer->generation > raft->generation_durable && !RAFT_DEFECT(raft, VOTE_NOT_HELD)) return false;
     raft->answer_head = (raft->answer_head + 1) % ANSWERS_MAX;
     raft->answer_count--;
-    memset(ret_message, 0, offsetof(struct message, config));
+    bytes_clear(ret_message, offsetof(struct message, config));
     ret_message->type = answer->type;
     ret_message->to = answer->to;
     ret_message->from = raft->options.self;

@@ -141,46 +141,46 @@ static struct raft_life get_life(struct codec_reader *reader)
     return life;
 }
 
-static struct raft_claim get_claim(struct codec_reader *reader, bool has_voted)
+/* Into where it is kept: three or more of these are in each message. */
+static void get_claim(struct codec_reader *reader, bool has_voted, struct raft_claim *ret_claim)
 {
-    struct raft_claim claim = {.life = get_life(reader), .has_voted = has_voted};
-
-    if (claim.life.boot == 0) {
+    ret_claim->life = get_life(reader);
+    ret_claim->term = ret_claim->durable = 0;
+    ret_claim->has_voted = has_voted;
+    if (ret_claim->life.boot == 0) {
         reader->is_bad |= has_voted;
-        return claim;
+        return;
     }
-    claim.term = codec_get_varint(reader);
-    claim.durable = codec_get_varint(reader);
-    return claim;
+    ret_claim->term = codec_get_varint(reader);
+    ret_claim->durable = codec_get_varint(reader);
 }
 
-static struct raft_other get_told_one(struct codec_reader *reader)
+static void get_told_one(struct codec_reader *reader, struct raft_other *ret_other)
 {
-    struct raft_other other = {.server = raft_get_server(reader)};
-
-    other.claim = get_claim(reader, false);
-    other.claim.has_voted = codec_get_bounded(reader, 1) != 0;
-    if (other.claim.life.boot == 0) reader->is_bad = true;
-    return other;
+    ret_other->server = raft_get_server(reader);
+    get_claim(reader, false, &ret_other->claim);
+    ret_other->claim.has_voted = codec_get_bounded(reader, 1) != 0;
+    if (ret_other->claim.life.boot == 0) reader->is_bad = true;
 }
 
 static void get_told(struct codec_reader *reader, struct message *message)
 {
     const uint8_t *begin;
+    struct raft_other other;
 
     message->told_count = (uint32_t)codec_get_bounded(reader, MESSAGE_TOLD_MAX);
     begin = reader->at;
     for (uint32_t i = 0; i < message->told_count && !reader->is_bad; i++)
-        (void)get_told_one(reader);
+        get_told_one(reader, &other);
     if (!reader->is_bad) message->told_bytes = slice_of(begin, (size_t)(reader->at - begin));
 }
 
 static void get_lives(struct codec_reader *reader, struct message *message)
 {
-    message->claim = get_claim(reader, (message->flags & MESSAGE_VOTED) != 0);
+    get_claim(reader, (message->flags & MESSAGE_VOTED) != 0, &message->claim);
     if (message->claim.life.boot == 0) reader->is_bad = true;
-    message->vouched = get_claim(reader, (message->flags & MESSAGE_VOUCHED_VOTED) != 0);
-    message->known = get_claim(reader, (message->flags & MESSAGE_KNOWN_VOTED) != 0);
+    get_claim(reader, (message->flags & MESSAGE_VOUCHED_VOTED) != 0, &message->vouched);
+    get_claim(reader, (message->flags & MESSAGE_KNOWN_VOTED) != 0, &message->known);
     message->flags &= ~(uint32_t)(MESSAGE_VOTED | MESSAGE_KNOWN_VOTED | MESSAGE_VOUCHED_VOTED);
     if (message->type == MESSAGE_APPEND) get_told(reader, message);
 }
@@ -308,7 +308,7 @@ int message_decode(struct slice from, struct message *ret_message)
     if (reader.is_bad) return MESH_EPROTO;
     if (head.data[0] != VERSION_WITHOUT_LIVES && head.data[0] != VERSION_WITH_LIVES) return MESH_EVERSION;
     /* not the whole structure: a configuration is large, and only snapshots have one */
-    memset(ret_message, 0, offsetof(struct message, config));
+    bytes_clear(ret_message, offsetof(struct message, config));
     ret_message->type = (enum message_type)head.data[1];
     ret_message->to = raft_get_server(&reader);
     ret_message->from = raft_get_server(&reader);
@@ -324,7 +324,7 @@ bool message_next_told(struct slice *told_bytes, struct raft_other *ret_other)
     struct codec_reader reader = codec_reader_of(*told_bytes);
 
     if (told_bytes->size == 0) return false;
-    *ret_other = get_told_one(&reader);
+    get_told_one(&reader, ret_other);
     MESH_ASSERT(!reader.is_bad); /* message_decode() has read it */
     *told_bytes = slice_of(reader.at, (size_t)(reader.end - reader.at));
     return true;

@@ -125,7 +125,7 @@ static bool next_restore(struct raft *raft, struct raft_output *output)
 bool raft_next_output(struct raft *raft, uint64_t now_us, struct raft_output *ret_output)
 {
     if (now_us > raft->now_us) raft->now_us = now_us;
-    memset(ret_output, 0, sizeof(*ret_output));
+    bytes_clear(ret_output, sizeof(*ret_output));
     if (next_role(raft, ret_output)) return true;
     if (next_read(raft, ret_output)) return true; /* those that are lost, also by a server that failed */
     if (raft->has_failed) return false;

@@ -220,7 +220,7 @@ void raft_receive(struct raft *raft, uint64_t now_us, const struct raft_server *
 
 void raft_get_status(const struct raft *raft, struct raft_status *ret_status)
 {
-    memset(ret_status, 0, sizeof(*ret_status));
+    bytes_clear(ret_status, sizeof(*ret_status));
     ret_status->role = raft->role;
     ret_status->term = raft->term;
     ret_status->leader = raft->leader;

@@ -133,7 +133,7 @@ void leader_tick(struct raft *raft)
 
 void message_begin(const struct raft *raft, const struct peer *peer, enum message_type type, struct message *ret_message)
 {
-    memset(ret_message, 0, offsetof(struct message, config));
+    bytes_clear(ret_message, offsetof(struct message, config));
     ret_message->type = type;
     ret_message->to = peer->server;
     ret_message->from = raft->options.self;

@@ -1,5 +1,6 @@
 /* CRC-32C, byte order and variable-length integers. */
 #include "base/bytes.h"
+#include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "support/run_suite.h"
@@ -222,6 +223,29 @@ START_TEST(random_varints_are_read_back)
 }
 END_TEST
 
+/* Each way to read badly, with good bytes behind: they are not read. */
+START_TEST(after_a_bad_read_nothing_is_left)
+{
+    static const uint8_t bytes[] = {0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+
+    for (int way = 0; way < 5; way++) {
+        size_t begin = way == 0 ? 0 : way == 4 ? sizeof(bytes) - 15 : 9;
+        struct codec_reader reader = codec_reader_of(slice_of(bytes + begin, sizeof(bytes) - begin));
+        switch (way) {
+        case 0: ck_assert_uint_eq(codec_get_varint(&reader), 0); break;            /* longer than 64 bits */
+        case 1: ck_assert_uint_eq(codec_get_bounded(&reader, 100), 0); break;      /* 896 */
+        case 2: ck_assert_uint_eq(codec_get_raw(&reader, 16).size, 0); break;      /* 15 are left */
+        case 3: ck_assert_uint_eq(codec_get_string(&reader, 895).size, 0); break;
+        default: ck_assert_uint_eq(codec_get_uuid(&reader).bytes[0], 0); break;    /* 15, where 16 are wanted */
+        }
+        ck_assert(reader.is_bad);
+        ck_assert_uint_eq(codec_get_varint(&reader), 0);
+        ck_assert_uint_eq(codec_get_raw(&reader, 1).size, 0);
+        ck_assert(!codec_reader_is_done(&reader));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("bytes");
@@ -236,6 +260,7 @@ int main(void)
     tcase_add_loop_test(tcase, varints_are_base_128, 0, sizeof(varint_cases) / sizeof(varint_cases[0]));
     tcase_add_test(tcase, varints_beyond_64_bits_are_refused);
     tcase_add_test(tcase, random_varints_are_read_back);
+    tcase_add_test(tcase, after_a_bad_read_nothing_is_left);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -13,6 +13,7 @@ void file_cache_close(struct file_cache *cache, struct segment_file *segment)
     fs_unref(segment->file);
     fs_unref(segment->direct);
     segment->file = segment->direct = NULL;
+    segment->walked = (struct segment_walked){0, 0, 0};
     list_remove(&segment->open_link);
 }
 

@@ -5,7 +5,10 @@
 
 #define SCAN_BYTES       (32u << 10)
 #define PEEK_BYTES       512u /* where one header is all that is to be expected */
-#define WALK_BATCHES_MAX 8    /* so few steps from header to header cost less than the index */
+#define PEEK_MIN         (4u << 10)  /* behind batches of this size */
+#define WALK_BYTES_MAX   (4u << 20)  /* of one view: the loop does nothing else meanwhile */
+#define WARM_BYTES_MAX   (1u << 20)
+#define SKIP_MIN         (64u << 10) /* less is walked sooner than it is known to be in memory */
 
 /* Walks the headers of a segment file from a boundary on. */
 struct header_walk {
@@ -36,7 +39,7 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
     if (left < RECORD_BATCH_HEADER_SIZE) return MESH_ECORRUPT;
     if (walk->position + RECORD_BATCH_HEADER_SIZE > walk->block_start + walk->block_size ||
         walk->block_size == 0) {
-        uint32_t size = walk->batch_size > 0 && walk->batch_size < SCAN_BYTES ? SCAN_BYTES : PEEK_BYTES;
+        uint32_t size = walk->batch_size > 0 && walk->batch_size < PEEK_MIN ? SCAN_BYTES : PEEK_BYTES;
         err = buffer_reserve(&store->scratch, SCAN_BYTES);
         if (err != 0) return err;
         walk->block_start = walk->position;
@@ -123,6 +126,37 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
     return err == MESH_ECORRUPT ? found_damage(plog, segment, walk.offset, walk.position) : err;
 }
 
+/* How far the headers from `position` on have been looked at, and what they are headers of is still in memory: what is read from the disk
+ * again may have rotted there. */
+static uint32_t walked_to(struct segment_file *segment, uint32_t position, uint64_t position_max)
+{
+    struct segment_walked *walked = &segment->walked;
+    struct fs_file *file = segment->file;
+    uint32_t end = position_max < walked->to ? (uint32_t)position_max : walked->to;
+
+    if (position < walked->from || end <= position || end - position < SKIP_MIN) return position;
+    if (walked->load_count == atomic_load_explicit(&file->load_count, memory_order_relaxed) && file->fs->ops->is_cached != NULL &&
+        file->fs->ops->is_cached(file, position, end - position))
+        return end;
+    *walked = (struct segment_walked){0, 0, 0};
+    return position;
+}
+
+/* Stretches that touch become one; of two that do not the longer one stays. */
+static void note_walked(struct segment_file *segment, uint32_t from, uint32_t to)
+{
+    struct segment_walked *walked = &segment->walked;
+    uint32_t load_count = atomic_load_explicit(&segment->file->load_count, memory_order_relaxed);
+
+    if (walked->load_count != load_count) *walked = (struct segment_walked){0, 0, 0};
+    if (walked->from <= to && from <= walked->to && walked->to > 0) {
+        if (from < walked->from) walked->from = from;
+        if (to > walked->to) walked->to = to;
+    } else if (to - from > walked->to - walked->from) {
+        *walked = (struct segment_walked){from, to, load_count};
+    }
+}
+
 /* An index entry to start from that is behind `from` and before both limits. Without one the headers lead on: the only
  * error is MESH_EAGAIN. */
 static int skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t position_max, uint64_t limit_offset,
@@ -142,40 +176,63 @@ static int skip_ahead(struct plog *plog, struct segment_file *segment, uint32_t 
     return 0;
 }
 
+/* What a job brings at once, where the walk came upon what is not in memory: all that this reader is going to want. */
+static void want_all(struct plog_look *look, uint64_t position_max)
+{
+    uint64_t end = look->file.position + SCAN_BYTES;
+
+    if (end < position_max) end = position_max;
+    if (end > look->file.position + WARM_BYTES_MAX) end = look->file.position + WARM_BYTES_MAX;
+    look->file.size = (size_t)(end - look->file.position);
+}
+
+/* Walks from *io_place on, as far as the limits allow. */
+static int walk_on(struct header_walk *walk, uint64_t position_max, uint64_t limit_offset, uint32_t from, struct plog_place *io_place)
+{
+    int err = 0;
+
+    walk_to(walk, *io_place);
+    /* The first batch may be larger than what is wanted. */
+    while (io_place->position == from || io_place->position < position_max) {
+        struct record_batch_header header;
+        err = walk_next(walk, &header);
+        if (err != 0 || (uint64_t)record_batch_last_offset(&header) >= limit_offset) break;
+        if ((uint64_t)walk->position + header.size > position_max && walk->position > from) break;
+        *io_place = (struct plog_place){walk->position + header.size, (uint64_t)record_batch_last_offset(&header) + 1};
+        walk_to(walk, *io_place);
+    }
+    return err;
+}
+
+/* Every header on the way is held against what is known: no reader can tell that the offset of a batch has changed, since its CRC leaves it
+ * out, and to send from the file looks at nothing. */
 int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
                     uint32_t bytes_max, uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place)
 {
-    uint64_t position_max = (uint64_t)from.position + bytes_max;
-    uint64_t file_end_offset = plog_file_end_offset(plog, segment);
-    /* Where a read ended is believed only if the header there fits, also when nothing more is to be found out. */
-    bool is_rest = position_max >= segment->written && limit_offset >= file_end_offset;
+    uint32_t walk_max = look != NULL ? WALK_BYTES_MAX : SCAN_BYTES; /* the loop waits for the disk: as little as may be */
+    uint64_t position_max = (uint64_t)from.position + (bytes_max < walk_max ? bytes_max : walk_max);
     struct plog_place place = from;
     struct header_walk walk;
+    uint32_t known;
     int err;
 
     if (position_max > segment->written) position_max = segment->written;
     err = start_walk(&walk, plog, segment, place, look);
-    /* Not worth a look: what is left has little room, and need not be used. */
-    while (err == 0 && (walk.position == from.position || (uint64_t)walk.position + bytes_max / 16 < position_max)) {
-        struct record_batch_header header;
-        uint64_t next_offset;
-        err = walk_next(&walk, &header);
-        if (err != 0) break;
-        next_offset = (uint64_t)record_batch_last_offset(&header) + 1;
-        if (is_rest) {
-            place = (struct plog_place){segment->written, file_end_offset};
-            break;
-        }
-        if (next_offset > limit_offset) break;
-        if ((uint64_t)walk.position + header.size > position_max && walk.position > from.position) break;
-        place = (struct plog_place){walk.position + header.size, next_offset};
-        if (walk.position == from.position && header.size < bytes_max / WALK_BATCHES_MAX)
-            err = skip_ahead(plog, segment, (uint32_t)position_max, limit_offset, look, &place);
-        walk_to(&walk, place);
+    if (err != 0) return err;
+    known = walked_to(segment, from.position, position_max);
+    if (known > from.position) err = skip_ahead(plog, segment, known, limit_offset, look, &place);
+    if (err == 0) {
+        err = walk_on(&walk, position_max, limit_offset, from.position, &place);
+        if (err == MESH_EAGAIN) want_all(look, position_max);
     }
-    /* Damage further on is for the read that begins there. */
-    if (err == MESH_ECORRUPT && place.position > from.position) err = 0;
+    /* Damage further on, or what has to be waited for, is for the read that begins there. */
+    if (place.position > from.position && (err == MESH_EAGAIN || err == MESH_ECORRUPT)) {
+        if (err == MESH_EAGAIN) fs_unref(look->file.missing);
+        if (err == MESH_EAGAIN) look->file.missing = NULL;
+        err = 0;
+    }
     if (err == MESH_ECORRUPT) return found_damage(plog, segment, from.offset, from.position);
+    if (err == 0 && place.position > from.position) note_walked(segment, from.position, place.position);
     if (err == 0) *ret_place = place;
     return err;
 }

@@ -42,6 +42,7 @@ void segment_file_raise_synced(struct segment_file *segment, uint32_t position, 
 
 void segment_file_cut(struct segment_file *segment, uint32_t position, uint64_t offset)
 {
+    segment->walked = (struct segment_walked){0, 0, 0};
     if (segment->written > position) segment_file_set_written(segment, position, offset);
     if (segment->synced <= position) return;
     segment->synced = position;

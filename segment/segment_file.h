@@ -19,6 +19,12 @@
 #define SEGMENT_STAGING_SIZE   (1u << 20)  /* bytes of aligned memory that segment_write_run() wants */
 #define SEGMENT_WRITE_IOVS_MAX 256         /* buffers per system call */
 
+/* A stretch of a file whose headers have been looked at: between two boundaries, since it was opened and as long as all of it stayed in memory. */
+struct segment_walked {
+    uint32_t from, to;
+    uint32_t load_count; /* of the file, then */
+};
+
 struct segment_file {
     uint64_t base_offset, next_offset;
     int64_t first_timestamp_ms;    /* of the first batch; INT64_MAX while empty */
@@ -33,6 +39,7 @@ struct segment_file {
     struct list_node open_link;
     uint64_t used_ms;
     struct offset_index *index; /* in memory; NULL when only on disk, if at all */
+    struct segment_walked walked;
     bool is_created;            /* the file exists */
     bool is_name_durable;
     bool is_condemned; /* a job is removing it */

@@ -38,6 +38,7 @@ struct fs_file {
     int fd; /* the real descriptor for sendfile(2); -1 in memory */
     bool is_direct;
     _Atomic int references;
+    _Atomic uint32_t load_count; /* how often somebody found a part of it not in memory: it is another reading of the disk then */
 };
 
 struct fs_ops {
@@ -48,6 +49,8 @@ struct fs_ops {
     /* The same of what can be had without waiting for the disk: MESH_EAGAIN when a part of it is not in memory. May be
      * NULL, or wait after all, where the file system cannot tell. */
     int (*read_now)(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
+    /* Whether all of the range can be had without waiting for the disk. May be NULL. */
+    bool (*is_cached)(struct fs_file *file, uint64_t position, size_t size);
     /* Writes all of it. On an error any part of it may have been written. */
     int (*write)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
     /* As write, and durable on return (RWF_DSYNC): bytes and whatever metadata is needed to read them back. */
@@ -97,6 +100,11 @@ static inline void fs_unref(struct fs_file *file) /* accepts NULL */
         file->fs->ops->close(file);
 }
 
+static inline void fs_note_load(struct fs_file *file)
+{
+    atomic_fetch_add_explicit(&file->load_count, 1, memory_order_relaxed);
+}
+
 /* How a loop reads: what is not in memory is noted instead of waited for. */
 struct fs_look {
     struct fs_file *missing; /* referenced; NULL: nothing was missing */
@@ -113,6 +121,7 @@ static inline int fs_read(struct fs_file *file, void *to, size_t size, uint64_t 
     if (look == NULL || file->fs->ops->read_now == NULL)
         return file->fs->ops->read(file, to, size, position, ret_size);
     err = file->fs->ops->read_now(file, to, size, position, ret_size);
+    if (err == MESH_EAGAIN) fs_note_load(file);
     if (err == MESH_EAGAIN && look->missing == NULL) *look = (struct fs_look){fs_ref(file), position, size};
     return err;
 }

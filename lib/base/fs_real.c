@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/page_cache.h"
 #include "base/tree_sync.h"
 
 #include <dirent.h>
@@ -162,6 +163,11 @@ static int real_read_now(struct fs_file *file, void *to, size_t size, uint64_t p
     }
     *ret_size = done;
     return 0;
+}
+
+static bool real_is_cached(struct fs_file *file, uint64_t position, size_t size)
+{
+    return !file->is_direct && page_cache_has(file->fd, position, size);
 }
 
 /* Some file systems take O_DIRECT when opening and refuse it when writing. True when the file is now
@@ -405,6 +411,7 @@ static const struct fs_ops real_ops = {
     .close = real_close,
     .read = real_read,
     .read_now = real_read_now,
+    .is_cached = real_is_cached,
     .write = real_write,
     .write_sync = real_write_sync,
     .sync = real_sync,

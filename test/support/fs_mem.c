@@ -294,6 +294,7 @@ static int damage(struct fs_mem *mem, const char *path, uint64_t position, size_
     if (number == NONE || mem->inodes[number].is_dir) return MESH_ENOTFOUND;
     view = inode_view(mem, number);
     if (position >= view.inode->live_size) return MESH_EINVAL;
+    mem->damage_count++;
     for (size_t i = 0; i < size; i++)
         inode_damage(&view, position + i, and_mask, xor_mask);
     return 0;

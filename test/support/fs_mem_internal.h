@@ -32,6 +32,7 @@ struct name_change {
 struct handle {
     struct fs_file file; /* first, so that one is the other */
     uint32_t inode, generation;
+    uint32_t damage_count; /* of the disk, as of when somebody asked what is in memory */
     bool is_used;
     char path[FS_PATH_MAX];
 };
@@ -80,6 +81,7 @@ struct fs_mem {
     bool is_cold;
     uint64_t wait_count; /* reads of what was cold; the last ones warm[] */
     struct warm_range warm[FS_MEM_WARM_RANGES];
+    uint32_t damage_count;
     fs_mem_observe_fn *observe;
     void *observe_user;
     const struct op *in_flight; /* while the observer is told of it */

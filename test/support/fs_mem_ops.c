@@ -307,6 +307,7 @@ static struct handle *new_handle(struct fs_mem *mem, uint32_t inode, const char 
     handle->inode = inode;
     handle->generation = mem->generation;
     handle->is_used = true;
+    handle->damage_count = mem->damage_count;
     memcpy(handle->path, path, strlen(path) + 1);
     inode_ref(mem, inode, true);
     return handle;
@@ -397,6 +398,21 @@ static int mem_read(struct fs_file *file, void *to, size_t size, uint64_t positi
 static int mem_read_now(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size)
 {
     return read_op(file, to, size, position, false, ret_size);
+}
+
+/* What was damaged at rest is met by whoever reads the disk again: once after each damage nothing is in memory. */
+static bool mem_is_cached(struct fs_file *file, uint64_t position, size_t size)
+{
+    struct handle *handle = handle_of(file);
+    struct op op = {.handle = handle, .position = position, .size = size};
+    struct fs_mem *mem = mem_of(file->fs);
+    bool is_cached;
+
+    pthread_mutex_lock(&mem->pool->lock);
+    is_cached = is_warm(mem, &op) && handle->damage_count == mem->damage_count;
+    handle->damage_count = mem->damage_count;
+    pthread_mutex_unlock(&mem->pool->lock);
+    return is_cached;
 }
 
 void fs_mem_set_cold(struct fs_mem *mem, bool is_cold)
@@ -598,6 +614,7 @@ const struct fs_ops fs_mem_ops = {
     .close = mem_close,
     .read = mem_read,
     .read_now = mem_read_now,
+    .is_cached = mem_is_cached,
     .write = mem_write,
     .write_sync = mem_write_sync,
     .sync = mem_sync,

@@ -3,6 +3,7 @@
 #include "store_rig.h"
 
 #include "base/error.h"
+#include "segment/healing.h"
 #include "segment/segment_file.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
@@ -121,6 +122,81 @@ START_TEST(a_header_that_cannot_be_right_is_refused)
 }
 END_TEST
 
+/* Readers get files as they lie, and no CRC tells them of such a bit: all headers of a large read are looked at. */
+START_TEST(a_large_read_ends_before_a_header_that_cannot_be_right)
+{
+    struct plog *plog;
+    struct plog_view view;
+
+    set_up();
+    plog = open_rotten(visible[_i]);
+    ck_assert_int_eq(plog_read(plog, 0, plog_end_offset(plog), 1u << 20, &view), 0);
+    ck_assert_ptr_nonnull(view.extents[0].file);
+    ck_assert_uint_eq(view.next_offset, BAD);
+    plog_view_release(&view);
+    ck_assert_uint_eq(plog_damage_count(plog), 0);
+    ck_assert_int_eq(plog_read(plog, BAD, plog_end_offset(plog), 1u << 20, &view), MESH_ECORRUPT);
+    ck_assert_uint_eq(plog_damage_count(plog), 1);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+static unsigned read_count;
+
+static void count_reads(void *user, enum fs_mem_op_type type, const char *path, uint64_t position, uint64_t size)
+{
+    (void)user;
+    (void)path;
+    (void)position;
+    (void)size;
+    read_count += type == FS_MEM_OP_READ;
+}
+
+/* One view from there on. Returns how often the file was read for that. */
+static unsigned read_once(struct plog *plog, uint64_t from, uint64_t *ret_next_offset)
+{
+    struct plog_view view;
+
+    read_count = 0;
+    fs_mem_set_observer(disk, count_reads, NULL);
+    ck_assert_int_eq(plog_read(plog, from, plog_end_offset(plog), 1u << 20, &view), 0);
+    fs_mem_set_observer(disk, NULL, NULL);
+    *ret_next_offset = view.next_offset;
+    plog_view_release(&view);
+    return read_count;
+}
+
+/* To look at each header costs something. What stays in memory is looked at once; what was damaged meanwhile is met by who reads it from the disk. */
+START_TEST(headers_in_memory_are_looked_at_once)
+{
+    char path[FS_PATH_MAX];
+    struct plog_id id = rig_id(0);
+    struct plog_view view;
+    uint64_t all, next_offset, bad = 5;
+
+    set_up();
+    rig.config.segment_bytes = 512u << 10;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 60, 1, 8000);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_gt(read_once(rig.logs[0], 0, &all), 50);
+    ck_assert_uint_eq(all, 60);
+    ck_assert_uint_lt(read_once(rig.logs[0], 0, &next_offset), 5);
+    ck_assert_uint_eq(next_offset, all);
+
+    ck_assert_int_eq(plog_read(rig.logs[0], 0, 1, 1, &view), 0);
+    segment_path(&id, 0, SEGMENT_PATH_LOG, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, bad * view.size + 6, 2), 0);
+    plog_view_release(&view);
+    (void)read_once(rig.logs[0], 0, &next_offset);
+    ck_assert_uint_eq(next_offset, bad);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 START_TEST(the_scrubber_gives_up_the_bad_batch_only)
 {
     struct plog *plog;
@@ -144,6 +220,8 @@ static Suite *suite(void)
 
     tcase_add_loop_test(tests, a_header_that_lies_never_leads_to_another_batch, 0, ROT_COUNT_OF);
     tcase_add_loop_test(tests, a_header_that_cannot_be_right_is_refused, 0, sizeof(visible) / sizeof(visible[0]));
+    tcase_add_loop_test(tests, a_large_read_ends_before_a_header_that_cannot_be_right, 0, sizeof(visible) / sizeof(visible[0]));
+    tcase_add_test(tests, headers_in_memory_are_looked_at_once);
     tcase_add_loop_test(tests, the_scrubber_gives_up_the_bad_batch_only, 0, ROT_COUNT_OF);
     suite_add_tcase(all, tests);
     return all;

@@ -1,0 +1,13 @@
+/* base/page_cache.h - what the kernel has of a file in memory. */
+#ifndef BASE_PAGE_CACHE_H
+#define BASE_PAGE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whether all of a range is there. Where the kernel does not count pages, every 64 KiB and the last byte are probed: it reads ahead in larger steps
+ * than that. True where the file system cannot tell. */
+bool page_cache_has(int fd, uint64_t position, size_t size);
+
+#endif

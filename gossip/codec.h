@@ -109,6 +109,7 @@ struct item {
 
 struct item_reader {
     const uint8_t *at, *end;
+    bool is_sound; /* it was read to its end before: entries of soft state need no second look */
 };
 
 /* Errors: MESH_EVERSION, MESH_EPROTO. */

@@ -9,7 +9,7 @@ int codec_open(struct slice bytes, struct item_reader *ret_reader)
 {
     if (bytes.size == 0) return MESH_EPROTO;
     if (bytes.data[0] != CODEC_VERSION) return MESH_EVERSION;
-    *ret_reader = (struct item_reader){bytes.data + 1, bytes.data + bytes.size};
+    *ret_reader = (struct item_reader){.at = bytes.data + 1, .end = bytes.data + bytes.size};
     return 0;
 }
 
@@ -112,7 +112,7 @@ int codec_soft_next(struct slice *entries, struct soft_change *ret_change)
     return 1;
 }
 
-static int read_soft(const uint8_t *at, const uint8_t *end, struct item *item)
+static int read_soft(const uint8_t *at, const uint8_t *end, bool is_sound, struct item *item)
 {
     struct item_soft *soft = &item->soft;
     struct soft_change change;
@@ -129,6 +129,7 @@ static int read_soft(const uint8_t *at, const uint8_t *end, struct item *item)
     at += UUID_SIZE + 29;
     soft->entries = entries = slice_of(at, (size_t)(end - at));
     if (soft->from > soft->to || (soft->is_reset && soft->from != 0)) return MESH_EPROTO;
+    if (is_sound) return 1;
     /* Oldest first, all within (from, to]: whatever prefix arrives is safe to apply. */
     version = soft->from;
     while ((more = codec_soft_next(&entries, &change)) > 0) {
@@ -169,7 +170,7 @@ static const uint8_t least_size[] = {
     [ITEM_SOFT_DIGEST] = 0,
 };
 
-static int read_body(uint8_t type, const uint8_t *at, const uint8_t *end, struct item *item)
+static int read_body(uint8_t type, const uint8_t *at, const uint8_t *end, bool is_sound, struct item *item)
 {
     switch (type) {
     case ITEM_PING:
@@ -197,7 +198,7 @@ static int read_body(uint8_t type, const uint8_t *at, const uint8_t *end, struct
     case ITEM_MAIL:
     case ITEM_MAIL_ACK: item->serial = le_load64(at); return 1;
     case ITEM_SYNC: item->wants_reply = (at[0] & 1) != 0; return 1;
-    case ITEM_SOFT: return read_soft(at, end, item);
+    case ITEM_SOFT: return read_soft(at, end, is_sound, item);
     case ITEM_SOFT_DIGEST:
         item->summaries = slice_of(at, (size_t)(end - at));
         return item->summaries.size % CODEC_SOFT_SUMMARY == 0 ? 1 : MESH_EPROTO;
@@ -216,7 +217,7 @@ int codec_next(struct item_reader *reader, struct item *ret_item)
         if (type < ITEM_PING || type > ITEM_SOFT_DIGEST) continue;
         if (size < least_size[type]) return MESH_EPROTO;
         ret_item->type = type;
-        return read_body(type, body, reader->at, ret_item);
+        return read_body(type, body, reader->at, reader->is_sound, ret_item);
     }
     return 0;
 }

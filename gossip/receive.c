@@ -165,7 +165,10 @@ static bool is_sound(struct gossip *gossip, struct slice bytes, struct item_read
         gossip->stats.wrong_target++;
         return false;
     }
-    if (more == 0) return true;
+    if (more == 0) {
+        ret_reader->is_sound = true;
+        return true;
+    }
     gossip->stats.malformed++;
     return false;
 }

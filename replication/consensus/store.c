@@ -15,15 +15,37 @@ void raft_store_bring_back(enum store_defect defect)
 }
 #endif
 
+#define NUMBER_DIGITS 20
+
+/* Without printf(), since every operation on a file comes by here. What does not fit is cut. Returns where the text ends. */
+static size_t put_text(char path[FS_PATH_MAX], size_t at, const char *text)
+{
+    while (*text != '\0' && at < FS_PATH_MAX - 1)
+        path[at++] = *text++;
+    path[at] = '\0';
+    return at;
+}
+
+static size_t put_path(const struct raft_store *store, char path[FS_PATH_MAX], const char *name)
+{
+    size_t end = put_text(path, 0, store->directory);
+
+    return put_text(path, put_text(path, end, "/"), name);
+}
+
 const char *store_path(const struct raft_store *store, char path[FS_PATH_MAX], const char *name)
 {
-    snprintf(path, FS_PATH_MAX, "%s/%s", store->directory, name);
+    put_path(store, path, name);
     return path;
 }
 
 const char *store_numbered_path(const struct raft_store *store, char path[FS_PATH_MAX], const char *prefix, uint64_t number)
 {
-    snprintf(path, FS_PATH_MAX, "%s/%s%020llu", store->directory, prefix, (unsigned long long)number);
+    char digits[NUMBER_DIGITS + 1] = {0};
+
+    for (size_t i = NUMBER_DIGITS; i-- > 0; number /= 10)
+        digits[i] = (char)('0' + number % 10);
+    put_text(path, put_path(store, path, prefix), digits);
     return path;
 }
 

@@ -21,6 +21,7 @@ void consensus_job_free(struct consensus_job *job)
     buffer_deinit(&job->bytes);
     free(job->entries);
     free(job->others);
+    free(job->config);
     free(job);
 }
 
@@ -52,14 +53,20 @@ static void wait_for_disk(struct consensus_lane *lane)
 
 static struct consensus_job *add_job(struct consensus_lane *lane, enum consensus_job_type type)
 {
-    struct consensus_job *job = malloc(sizeof(*job));
+    struct consensus_job *job = calloc(1, sizeof(*job));
 
     MESH_ASSERT(job != NULL);
-    memset(job, 0, offsetof(struct consensus_job, config));
     job->type = type;
     list_push_back(&lane->waiting, &job->node);
     if (lane->due_us == SIM_NEVER) wait_for_disk(lane);
     return job;
+}
+
+static void copy_config(struct consensus_job *job, const struct raft_config *config)
+{
+    job->config = malloc(sizeof(*config));
+    MESH_ASSERT(job->config != NULL);
+    *job->config = *config;
 }
 
 static void copy_entries(struct consensus_job *job, const struct raft_entry *entries, size_t count)
@@ -112,7 +119,7 @@ void consensus_lane_store(struct consensus_lane *lane, const struct raft_output 
         MESH_ASSERT(output->type == RAFT_OUTPUT_STORE_CHUNK);
         job = add_job(lane, CONSENSUS_JOB_CHUNK);
         job->position = output->position;
-        job->config = *output->config;
+        copy_config(job, output->config);
         job->offset = output->offset;
         job->total = output->total;
         job->is_last = output->is_last;
@@ -128,7 +135,7 @@ void consensus_lane_snapshot(struct consensus_lane *lane, const struct raft_posi
     struct consensus_job *job = add_job(lane, CONSENSUS_JOB_SNAPSHOT);
 
     job->position = *position;
-    job->config = *config;
+    copy_config(job, config);
     MESH_ASSERT(buffer_append(&job->bytes, bytes.data, bytes.size) == 0);
 }
 
@@ -148,7 +155,7 @@ void consensus_lane_read(struct consensus_lane *lane, const struct raft_output *
 static int do_snapshot(struct consensus_lane *lane, const struct consensus_job *job)
 {
     size_t half = job->bytes.size / 2;
-    int err = raft_store_snapshot_begin(lane->store, &job->position, &job->config);
+    int err = raft_store_snapshot_begin(lane->store, &job->position, job->config);
 
     if (err == 0) err = raft_store_snapshot_write(lane->store, slice_of(job->bytes.data, half));
     if (err == 0) err = raft_store_snapshot_write(lane->store, slice_of(job->bytes.data + half, job->bytes.size - half));
@@ -157,9 +164,11 @@ static int do_snapshot(struct consensus_lane *lane, const struct consensus_job *
 
 static void do_read(struct consensus_lane *lane, struct consensus_job *job)
 {
+    static const struct raft_config nobody;
     size_t size = 0;
 
-    job->error = raft_store_snapshot_info(lane->store, &job->position, &job->config, &job->total);
+    copy_config(job, &nobody);
+    job->error = raft_store_snapshot_info(lane->store, &job->position, job->config, &job->total);
     if (job->error == 0 && job->index != 0 && job->position.index != job->index) job->error = MESH_ENOTFOUND;
     if (job->error != 0 || job->offset > job->total) return;
     if (job->size > job->total - job->offset) job->size = job->total - job->offset;
@@ -204,7 +213,7 @@ static int do_job(struct consensus_lane *lane, struct consensus_job *job)
         if (lane->run_committed > 0) raft_store_note_committed(lane->store, lane->run_committed);
         return raft_store_append(lane->store, lane->run, lane->run_count);
     case CONSENSUS_JOB_CHUNK:
-        job->error = raft_store_snapshot_chunk(lane->store, &job->position, &job->config, job->offset, buffer_slice(&job->bytes),
+        job->error = raft_store_snapshot_chunk(lane->store, &job->position, job->config, job->offset, buffer_slice(&job->bytes),
                                                job->total, job->is_last);
         return raft_store_error(lane->store);
     case CONSENSUS_JOB_SNAPSHOT:

@@ -34,7 +34,7 @@ struct consensus_job {
     uint64_t committed; /* ENTRIES: what may be noted with them */
     bool is_last;
     int error; /* of what may fail without loss: a read; a chunk that is refused; a snapshot that is not needed any more */
-    struct raft_config config; /* of what has one; large, and not cleared for what has none */
+    struct raft_config *config; /* of what has one; large */
 };
 
 struct consensus_lane {

@@ -508,13 +508,13 @@ void consensus_watch_doing(struct consensus_watch *watch, struct consensus_proce
 /* ---- configurations ---- */
 
 /* The leader has appended a configuration. */
-static void check_change(struct consensus_watch *watch, struct view *view, uint64_t index, const struct raft_status *status)
+static void check_change(struct consensus_watch *watch, struct view *view, uint64_t index, const struct raft_brief *status)
 {
     const struct raft_config *config = raft_get_config(consensus_process_raft(view->process));
 
     consensus_trace_config(watch->sim, consensus_process_host(view->process), config, "voters are to be");
     SIM_SOMETIMES_IF(config->old_voter_count > 0, "two majorities were needed");
-    if (view->config_index > status->committed.index && view->config_index < index)
+    if (view->config_index > status->committed && view->config_index < index)
         consensus_watch_fail(watch, "one configuration change at a time", "h%u appends one at %llu; that at %llu is not committed",
                              host_of(view->process), (unsigned long long)index, (unsigned long long)view->config_index);
     if (view->config.voter_count > 0 && !consensus_configs_are_neighbours(&view->config, config))
@@ -572,7 +572,7 @@ static void note_leader(struct consensus_watch *watch, struct view *view, uint64
 /* ---- outputs ---- */
 
 static void check_state(struct consensus_watch *watch, struct view *view, const struct raft_output *output,
-                        const struct raft_status *status)
+                        const struct raft_brief *status)
 {
     bool had_vote = !uuid_is_zero(&view->stored_vote.broker), has_vote = !uuid_is_zero(&output->voted_for.broker);
     bool is_same_term = output->term == view->stored_term;
@@ -590,7 +590,7 @@ static void check_state(struct consensus_watch *watch, struct view *view, const 
 }
 
 static void check_entries(struct consensus_watch *watch, struct view *view, const struct raft_output *output,
-                          const struct raft_status *status)
+                          const struct raft_brief *status)
 {
     uint32_t host = host_of(view->process);
     bool is_leading = status->role == RAFT_LEADER && view->leader_term == status->term;
@@ -628,18 +628,19 @@ static unsigned durable_count(struct consensus_watch *watch, const struct raft_s
 }
 
 /* A leader says that this is committed: is it where it has to be? */
-static void check_majority(struct consensus_watch *watch, struct view *view, const struct raft_entry *entry,
-                           const struct raft_status *status)
+static void check_majority(struct consensus_watch *watch, struct view *view, const struct raft_entry *entry)
 {
+    struct raft_status status;
     const struct raft_config *config = raft_get_config(consensus_process_raft(view->process));
     uint64_t mark = consensus_chain_mark(entry->chain);
     unsigned now = durable_count(watch, config->voters, config->voter_count, entry->index, mark);
     unsigned before = durable_count(watch, config->old_voters, config->old_voter_count, entry->index, mark);
 
-    if (status->committed.index > view->committed_before && status->committed.term != status->term)
+    raft_get_status(consensus_process_raft(view->process), &status);
+    if (status.committed.index > view->committed_before && status.committed.term != status.term)
         consensus_watch_fail(watch, "a leader counts entries of its own term only", "h%u commits %llu of term %llu in term %llu",
-                             host_of(view->process), (unsigned long long)status->committed.index,
-                             (unsigned long long)status->committed.term, (unsigned long long)status->term);
+                             host_of(view->process), (unsigned long long)status.committed.index,
+                             (unsigned long long)status.committed.term, (unsigned long long)status.term);
     if (now * 2 > config->voter_count && (config->old_voter_count == 0 || before * 2 > config->old_voter_count)) return;
     consensus_watch_fail(watch, "S1 what is committed is durable at a majority",
                          "h%u commits %llu, durable at %u of %u voters (old: %u of %u)", host_of(view->process),
@@ -680,13 +681,13 @@ static void check_message(struct consensus_watch *watch, struct view *view, cons
 void consensus_watch_output(struct consensus_watch *watch, struct consensus_process *process, const struct raft_output *output)
 {
     struct view *view = view_of(watch, process);
-    struct raft_status status;
+    struct raft_brief status;
 
     if (output->type == RAFT_OUTPUT_SEND) {
         if (!view->server->is_frozen) check_message(watch, view, output);
         return;
     }
-    raft_get_status(consensus_process_raft(process), &status);
+    status = raft_get_brief(consensus_process_raft(process));
     switch (output->type) {
     case RAFT_OUTPUT_ROLE: consensus_trace_role(watch->sim, consensus_process_host(process), output); break;
     case RAFT_OUTPUT_STORE_STATE: check_state(watch, view, output, &status); break;
@@ -696,7 +697,7 @@ void consensus_watch_output(struct consensus_watch *watch, struct consensus_proc
         break;
     case RAFT_OUTPUT_COMMIT:
         if (status.role == RAFT_LEADER && output->entry_count > 0)
-            check_majority(watch, view, &output->entries[output->entry_count - 1], &status);
+            check_majority(watch, view, &output->entries[output->entry_count - 1]);
         break;
     case RAFT_OUTPUT_RESTORE:
         SIM_SOMETIMES("a state was replaced by a leader's snapshot");

@@ -314,7 +314,7 @@ static void doing(void *user, const struct consensus_job *job, bool is_done)
 
 static void tell_read(struct metadata_process *process, const struct consensus_job *job)
 {
-    struct node_snapshot snapshot = {job->position, job->config, job->total, buffer_slice(&job->bytes)};
+    struct node_snapshot snapshot = {job->position, *job->config, job->total, buffer_slice(&job->bytes)};
 
     node_snapshot_bytes(process->node, sim_host_now_us(process->host), job->context, job->error, &snapshot);
 }

@@ -16,6 +16,7 @@ struct sim *sim_new(void)
     sim->hosts = calloc(SIM_HOSTS_MAX, sizeof(sim->hosts[0]));
     MESH_ASSERT(sim->hosts != NULL);
     sim_pool_init(&sim->pool);
+    sim->is_hashing_bytes = true;
     return sim;
 }
 
@@ -106,6 +107,11 @@ uint64_t sim_event_hash(const struct sim *sim)
     return sim->hash;
 }
 
+void sim_set_hashing_bytes(struct sim *sim, bool is_on)
+{
+    sim->is_hashing_bytes = is_on;
+}
+
 /* ---- failures ---- */
 
 void sim_fail(struct sim *sim, const char *what, const char *format, ...)
@@ -166,7 +172,7 @@ static void handle_datagram(struct sim *sim, struct sim_event *event, uint32_t n
     } else {
         struct slice bytes = slice_of(event->bytes, event->size);
         sim->stats.datagrams_delivered++;
-        sim->hash = sim_hash_bytes(sim_mix(sim->hash, sim->now_us << 10 | owner), event->bytes, event->size);
+        sim_hash_event(sim, sim->now_us << 10 | owner, bytes);
         if (sim->trace != NULL) sim_trace_bytes(sim, host, "datagram", &event->datagram.from, false, bytes);
         host->program->datagram(host->process, &event->datagram.from, bytes);
         sim_touched(sim, host);

@@ -121,7 +121,10 @@ void sim_fail(struct sim *sim, const char *what, const char *format, ...) __attr
 const char *sim_failure(const struct sim *sim); /* the invariant's name; NULL: none */
 const char *sim_failure_text(const struct sim *sim);
 
-uint64_t sim_event_hash(const struct sim *sim); /* of everything that happened so far */
+
+/* Of everything that happened so far: to whom, when and what. Runs that nobody compares may do without what, which is half of its cost. */
+uint64_t sim_event_hash(const struct sim *sim);
+void sim_set_hashing_bytes(struct sim *sim, bool is_on); /* from the beginning of a run on; as new, they are hashed */
 void sim_set_trace(struct sim *sim, FILE *trace); /* NULL: none. Kept by sim_reset() */
 void sim_trace(struct sim *sim, struct sim_host *host, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool sim_is_traced(const struct sim *sim);

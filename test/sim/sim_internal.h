@@ -120,6 +120,7 @@ struct sim {
     sim_observe_fn *observe;
     void *observe_user;
     FILE *trace;
+    bool is_hashing_bytes;
     struct sim_stats stats;
     const char *failure;
     char failure_text[512];
@@ -129,6 +130,13 @@ struct sim {
 static inline struct sim_event *event_at(struct sim *sim, uint32_t number)
 {
     return sim_pool_event(&sim->pool, number);
+}
+
+/* What a program is handed. */
+static inline void sim_hash_event(struct sim *sim, uint64_t what, struct slice bytes)
+{
+    sim->hash = sim_mix(sim->hash, what);
+    if (sim->is_hashing_bytes) sim->hash = sim_hash_bytes(sim->hash, bytes.data, bytes.size);
 }
 
 void sim_schedule(struct sim *sim, uint64_t true_us, uint32_t event);

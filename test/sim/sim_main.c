@@ -100,13 +100,16 @@ static bool run_seed(struct totals *totals, struct sim_runner *runner, struct si
     const struct options *options = totals->options;
     struct sim_result result, again;
 
+    bool is_twice = options->twice_every > 0 && seed % options->twice_every == 0;
+
     draw(options, seed, plan);
+    sim_set_hashing_bytes(sim_runner_sim(runner), is_twice || options->is_verbose);
     if (options->keep != NULL && !sim_plan_keep(plan, options->keep)) {
         fputs("sim: --keep: no such list of faults\n", stderr);
         return false;
     }
     sim_runner_run(runner, plan, &result);
-    if (result.failure == NULL && options->twice_every > 0 && seed % options->twice_every == 0) {
+    if (result.failure == NULL && is_twice) {
         sim_runner_run(runner, plan, &again);
         if (again.hash != result.hash) {
             result.failure = "S19 determinism";

@@ -381,7 +381,7 @@ static void handle_data(struct sim *sim, uint32_t ref, struct sim_host *host, st
             send_once(sim, ref ^ 1, SIM_SEGMENT_ROOM);
         }
     }
-    sim->hash = sim_hash_bytes(sim_mix(sim->hash, sim->now_us << 10 | host->index), event->bytes, event->size);
+    sim_hash_event(sim, sim->now_us << 10 | host->index, slice_of(event->bytes, event->size));
     if (sim->trace != NULL && peer != NO_HOST) {
         struct net_address from = sim_host_address(&sim->hosts[peer]);
         sim_trace_bytes(sim, host, "stream bytes", &from, true, slice_of(event->bytes, event->size));

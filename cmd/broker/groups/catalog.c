@@ -130,7 +130,7 @@ static bool next(void *arg, size_t *cursor, struct group_topic *ret_topic)
 static uint64_t log_end(void *arg, const struct uuid *topic, uint32_t partition)
 {
     struct shard_groups *groups = arg;
-    const struct shard_partition *found = shard_partition_find(groups->shard, topic, partition);
+    const struct shard_partition *found = groups->takes_any_end ? NULL : shard_partition_find(groups->shard, topic, partition);
 
     if (found != NULL && replica_leads(&found->replica) && replica_end_is_known(&found->replica)) return found->replica.partition.high_watermark;
     return groups->judged == NULL ? GROUP_LOG_END_UNKNOWN : groups_ends_answered(groups->judged, topic, partition);

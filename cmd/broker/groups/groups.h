@@ -49,6 +49,7 @@ struct shard_groups {
     struct list_node questions; /* about the ends of partitions (ends.h) */
     uint32_t asking;            /* requests that ask, or wait behind one that does */
     struct spread_ends *known_ends; /* owned: the answers; NULL: there was none */
+    bool takes_any_end; /* offsets are put back, which may have outlived their records */
     const struct groups_question *judged; /* of the request that is being judged */
     uint64_t next_ms; /* the earliest deadline of a replica */
     ev_timer timer;

@@ -2,7 +2,8 @@
  *
  * A list is what the replicas here hold, of the moment, and what was heard of the other group partitions (age_ms): the former may run ahead of what is committed by
  * what is being committed; it says of how many group partitions it knows nothing. A description comes from a replica here that has everything committed, else from
- * the group's leader, and where none answers from what was heard; the ends of its topics are asked of their leaders. */
+ * the group's leader, and where none answers from what was heard; the ends of its topics are asked of their leaders, and where one
+ * does not answer it is what it told last (spread/ends_tell.h); age_ms is that of the oldest of these. */
 #ifndef BROKER_GROUPS_QUERY_H
 #define BROKER_GROUPS_QUERY_H
 

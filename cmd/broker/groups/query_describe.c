@@ -7,6 +7,7 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/groups.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/ends_tell.h"
 #include "cmd/broker/spread/heard.h"
 #include "replication/coordinator/image.h"
 #include "wire/frame.h"
@@ -46,7 +47,21 @@ static const struct message_topic *find_ends(const struct groups_description *qu
     return NULL;
 }
 
-static int add_ends(const struct message_topic *ends, struct message_group_partitions *list)
+/* What its leader does not say it may have told before. */
+static void add_heard_end(struct groups_description *query, struct message_group_partitions *list, size_t at)
+{
+    struct message_group_describe_response *response = &query->response;
+    struct spread_end end;
+    uint64_t age_ms;
+
+    if (!ends_find(query->control->spread, &list->topic_id, list->partitions[at], &end, &age_ms)) return;
+    list->high_watermarks[at] = (int64_t)end.high_watermark;
+    list->log_starts[at] = end.log_start;
+    if (age_ms > response->age_ms) response->age_ms = age_ms;
+    if (age_ms > response->row.age_ms) response->row.age_ms = age_ms;
+}
+
+static int add_ends(struct groups_description *query, const struct message_topic *ends, struct message_group_partitions *list)
 {
     size_t count = list->partition_count;
 
@@ -62,6 +77,7 @@ static int add_ends(const struct message_topic *ends, struct message_group_parti
 
         list->high_watermarks[i] = is_known ? (int64_t)partition->high_watermark : -1;
         list->log_starts[i] = is_known ? partition->log_start : 0;
+        if (!is_known) add_heard_end(query, list, i);
     }
     return 0;
 }
@@ -78,7 +94,7 @@ static void on_ends(void *user)
         const struct message_topic *ends = find_ends(query, &list->topic_id);
 
         if (ends != NULL) list->topic_name = slice_of_string(ends->name);
-        err = add_ends(ends, list);
+        err = add_ends(query, ends, list);
     }
     if (err == 0) err = message_encode_group_describe_response(&answer, &query->response);
     if (err != 0) buffer_clear(&answer);

@@ -11,6 +11,7 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/heard.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
 
@@ -28,8 +29,10 @@ struct groups_call {
     uint32_t number;      /* of the group's partition */
     uint64_t image_index; /* by which it was sent on */
     bool was_sent_again, was_topic_asked;
-    bool is_local;        /* what a replica here knows is good enough; false once it was asked */
-    bool may_be_ahead;    /* nobody leads: what it has is the best there is */
+    bool wants_local;     /* what this broker knows is good enough */
+    bool is_local;        /* ... and was not asked for yet */
+    bool may_be_ahead;    /* nobody leads, or the leader does not answer: what a replica here has is the best there is */
+    int unanswered;       /* why the leader gave no answer; 0: it was not asked, or did */
     bool has_answer;
     int error;            /* of making the topic */
     uint16_t op;
@@ -108,7 +111,7 @@ static void serve_arrives(struct mail *mail)
                        call->head.timeout_ms);
 }
 
-static void local_home(struct mail *mail)
+static void heard_home(struct mail *mail)
 {
     struct groups_call *call = container_of(mail, struct groups_call, mail);
 
@@ -116,6 +119,34 @@ static void local_home(struct mail *mail)
         call_finish(call, buffer_slice(&call->serve.answer));
     else
         call_route(call);
+}
+
+/* Control loop. */
+static void heard_arrives(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+
+    buffer_clear(&call->serve.answer);
+    call->has_answer = heard_offsets(call->home->broker->control.spread, slice_of(call->bytes + FRAME_HEADER_SIZE, call->size), &call->serve.answer) == 0;
+    call->mail.deliver = heard_home;
+    shard_post(call->home, &call->mail);
+}
+
+/* Of offsets that live elsewhere this broker may have heard. */
+static void local_home(struct mail *mail)
+{
+    struct groups_call *call = container_of(mail, struct groups_call, mail);
+
+    if (call->has_answer) {
+        call_finish(call, buffer_slice(&call->serve.answer));
+    } else if (call->unanswered != 0) {
+        call_refuse(call, call->unanswered, mesh_strerror(call->unanswered));
+    } else if (call->op == FRAME_OP_GROUP_OFFSETS) {
+        call->mail.deliver = heard_arrives;
+        mailbox_post(forward_mailbox(call->home->broker->control.forward), &call->mail);
+    } else {
+        call_route(call);
+    }
 }
 
 static void on_served_locally(struct groups_serve *serve)
@@ -177,7 +208,11 @@ static void on_forwarded(struct forward_call *forward)
 {
     struct groups_call *call = container_of(forward, struct groups_call, forward);
 
-    if (forward->error != 0)
+    if (forward->error != 0 && call->wants_local) {
+        call->unanswered = forward->error;
+        call->may_be_ahead = true;
+        call_serve_locally(call);
+    } else if (forward->error != 0)
         call_refuse(call, forward->error, mesh_strerror(forward->error));
     else if (forward->message.size == 0) /* something was done; what, is not said */
         call_refuse(call, MESH_ETIMEDOUT, mesh_strerror(MESH_ETIMEDOUT));
@@ -334,10 +369,11 @@ int groups_submit(struct shard *shard, uint16_t op, struct slice message, groups
                                  .owner = owner,
                                  .tag = tag,
                                  .op = op,
-                                 .is_local = asks_locally(op, message),
+                                 .wants_local = asks_locally(op, message),
                                  .number = group_partition_of(head.group),
                                  .size = message.size};
     if (message.size > 0) memcpy(call->bytes + FRAME_HEADER_SIZE, message.data, message.size);
+    call->is_local = call->wants_local;
     (void)message_group_peek(slice_of(call->bytes + FRAME_HEADER_SIZE, message.size), &call->head);
     call_route(call);
     return 0;

@@ -9,6 +9,7 @@
 #include "cmd/broker/ops/produce_local.h"
 #include "segment/healing.h"
 #include "cmd/broker/replicas/roles.h"
+#include "cmd/broker/spread/ends_tell.h"
 
 #include <stdlib.h>
 
@@ -274,6 +275,7 @@ static void committed(struct shard *shard, struct shard_partition *partition)
     compare_want(shard, partition);
     produce_acknowledge_committed(shard, partition);
     groups_committed(shard, partition);
+    ends_changed(shard, partition);
 }
 
 static void run_todo(struct shard *shard, struct shard_partition *partition, uint32_t todo)

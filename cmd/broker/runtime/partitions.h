@@ -37,6 +37,7 @@ struct shard_partition {
     uint8_t compare_failures; /* in a row; replicas/compare.c */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
     struct list_node compare_link; /* replicas/compare.c */
+    struct list_node end_link;     /* spread/ends_tell.c: its end has changed since the others were told */
     uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct group_replica *group; /* groups/; NULL: it is no group partition */

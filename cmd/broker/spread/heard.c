@@ -45,6 +45,11 @@ struct message_group_row heard_row_of(const struct spread_cells *cells, const st
     };
 }
 
+static struct group_offset offset_of(const struct spread_row *row)
+{
+    return (struct group_offset){row->offset, row->version.epoch, row->version.lsn, row->record_epoch, row->time_s, row->metadata};
+}
+
 static bool is_after(const struct message_group_describe *request, const struct spread_row *row, bool *is_behind)
 {
     if (*is_behind || uuid_is_zero(&request->after_topic)) return true;
@@ -62,7 +67,7 @@ static int describe_offsets(const struct spread_cells *cells, const struct sprea
     struct spread_row row;
 
     while (!response->has_more && spread_group_next_cell(cells, group, &cursor, &row)) {
-        struct group_offset offset = {row.offset, row.version.epoch, row.version.lsn, row.record_epoch, row.time_s, row.metadata};
+        struct group_offset offset = offset_of(&row);
 
         if (!is_after(request, &row, &is_behind)) continue;
         response->has_more = lists.partition_count == limit;
@@ -86,5 +91,69 @@ int heard_describe(const struct spread *spread, const struct message_group_descr
     err = describe_offsets(cells, group, request, &response);
     if (err == 0) *ret_response = response;
     else message_deinit_group_describe_response(&response);
+    return err;
+}
+
+/* ---- offsets ---- */
+
+/* False: one message does not take them all. */
+static bool list_all(const struct spread_cells *cells, const struct spread_group *group, struct groups_lists *lists)
+{
+    struct spread_cursor cursor = {NULL, 0};
+    size_t metadata_bytes = 0;
+    struct spread_row row;
+
+    while (spread_group_next_cell(cells, group, &cursor, &row)) {
+        struct group_offset offset = offset_of(&row);
+
+        metadata_bytes += row.metadata.size;
+        if (lists->partition_count >= GROUPS_OFFSETS_MAX || metadata_bytes > GROUPS_METADATA_BYTES_MAX) return false;
+        groups_list_add_offset(lists, &row.topic, row.partition, &offset);
+    }
+    return true;
+}
+
+static void list_asked(const struct spread_cells *cells, const struct spread_group *group, const struct message_group_offsets *request, struct groups_lists *lists)
+{
+    struct spread_row row;
+
+    for (size_t i = 0; i < request->topic_count; i++) {
+        const struct message_group_partitions *topic = &request->topics[i];
+
+        for (size_t j = 0; j < topic->partition_count; j++) {
+            struct group_offset offset;
+
+            if (!spread_group_committed(cells, group, &topic->topic_id, topic->partitions[j], &row)) continue;
+            offset = offset_of(&row);
+            groups_list_add_offset(lists, &topic->topic_id, topic->partitions[j], &offset);
+        }
+    }
+}
+
+int heard_offsets(const struct spread *spread, struct slice message, struct buffer *to)
+{
+    struct message_group_response response = {.route = {.leader = -1, .epoch = -1}};
+    struct groups_lists lists = {.topics = NULL};
+    const struct spread_group *group = NULL;
+    const struct spread_cells *cells;
+    struct message_group_offsets request;
+    int err = message_decode_group_offsets(message, &request);
+
+    if (err != 0) return err;
+    cells = heard_of(spread, group_partition_of(request.head.group), &response.age_ms);
+    if (cells != NULL) group = spread_cells_find(cells, request.head.group);
+    if (group == NULL) {
+        message_deinit_group_offsets(&request);
+        return MESH_ENOTFOUND;
+    }
+    response.generation = spread_group_view_of(group).generation;
+    response.reset_epoch = spread_group_view_of(group).reset_epoch;
+    if (request.topic_count > 0) list_asked(cells, group, &request, &lists);
+    else response.has_more = !list_all(cells, group, &lists);
+    response.topics = lists.topics;
+    response.topic_count = lists.count;
+    err = lists.has_failed ? MESH_ENOMEM : message_encode_group_response(to, &response);
+    groups_lists_deinit(&lists);
+    message_deinit_group_offsets(&request);
     return err;
 }

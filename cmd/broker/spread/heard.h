@@ -18,4 +18,8 @@ struct message_group_row heard_row_of(const struct spread_cells *cells, const st
  * message_deinit_group_describe_response(). Errors: MESH_ENOTFOUND (nothing was heard of it), MESH_ENOMEM. */
 int heard_describe(const struct spread *spread, const struct message_group_describe *request, struct message_group_describe_response *ret_response);
 
+/* The answer to an OFFSETS request's bytes, with its age and no route. Errors: MESH_ENOTFOUND (nothing was heard of the group), MESH_ENOMEM, MESH_EPROTO; `to` is then
+ * of no use. */
+int heard_offsets(const struct spread *spread, struct slice message, struct buffer *to);
+
 #endif

@@ -191,8 +191,10 @@ int rescue_apply(struct shard *shard, struct group_replica *replica)
     int err = 0;
 
     if (slot == NULL || slot->state != SPREAD_RESCUE_HEARD || slot->epoch != replica->part.lead_epoch) return 0;
+    shard->groups.takes_any_end = true;
     if (slot->heard != NULL)
         err = rescue_put(replica->part.lead, replica->part.state, slot->heard, shard->now_ms, (uint64_t)shard->now_wall_ms, &groups, &cells);
+    shard->groups.takes_any_end = false;
     if (err != 0) return err;
     slot->state = SPREAD_RESCUE_DONE;
     spread_cells_free(slot->heard);

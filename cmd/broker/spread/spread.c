@@ -1,4 +1,5 @@
 /* spread/spread.c - see spread.h. */
+#include "cmd/broker/spread/ends_tell.h"
 #include "cmd/broker/spread/spread_internal.h"
 
 #include "base/clock.h"
@@ -46,7 +47,9 @@ void spread_image(struct spread *spread, const struct image *image)
     const struct image_topic *topic = image_find_topic_by_name(image, GROUPS_TOPIC_NAME);
     uint64_t now_ms = spread == NULL ? 0 : spread_now_ms(spread);
 
-    if (spread == NULL || spread->peers == NULL || topic == NULL || spread->control->node_id == 0) return;
+    if (spread == NULL || spread->peers == NULL || spread->control->node_id == 0) return;
+    ends_image(spread, image);
+    if (topic == NULL) return;
     spread->topic_id = topic->topic_id;
     for (uint32_t i = 0; i < GROUP_PARTITIONS; i++)
         place(spread, image, topic, i, now_ms);
@@ -126,6 +129,7 @@ static void on_up(void *user, const struct uuid *peer, const struct uuid *dir_id
     struct spread *spread = user;
 
     (void)dir_id;
+    ends_peer_up(spread, peer);
     if (spread_feed_peer_up(spread->feed, spread_now_ms(spread), peer) != 0) log_warn("no memory to tell a broker of groups");
     spread_drive(spread);
 }
@@ -135,6 +139,7 @@ static void on_down(void *user, const struct uuid *peer)
     struct spread *spread = user;
 
     spread_feed_peer_down(spread->feed, spread_now_ms(spread), peer);
+    ends_peer_down(spread, peer);
     rescue_peer_down(spread, peer);
     spread_drive(spread);
 }
@@ -148,6 +153,7 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
     (void)dir_id;
     if (err == MESH_EPROTO) spread->refused++;
     if (err != 0) return; /* a newer version's: it does without the answer */
+    if (message.kind == SPREAD_ENDS) ends_receive(spread, peer, &message);
     if (message.kind == SPREAD_RECOVERED) rescue_receive(spread, peer, &message);
     (void)spread_feed_receive(spread->feed, spread_now_ms(spread), peer, &message); /* without memory it is asked for again */
     spread_drive(spread);
@@ -167,8 +173,10 @@ int spread_open(struct control *control, struct spread **ret_spread)
     spread->control = control;
     spread_feed_options_init(&options);
     err = spread_shards_init(spread);
+    if (err == 0) err = ends_open(spread);
     if (err == 0) err = spread_feed_new(&options, &spread->feed);
     if (err != 0) {
+        ends_free(spread);
         free(spread->shards);
         free(spread);
         return err;
@@ -190,6 +198,7 @@ void spread_detach(struct spread *spread)
 {
     if (spread == NULL) return;
     ev_timer_stop(spread->control->loop, &spread->timer);
+    ends_stop(spread);
     rescue_end_all(spread);
     spread->peers = NULL;
 }
@@ -200,6 +209,7 @@ void spread_free(struct spread *spread)
     for (uint32_t i = 0; i < spread->control->shard_count; i++)
         for (uint32_t j = 0; j < GROUP_PARTITIONS; j++)
             spread_cells_free(spread->shards[i].rescues[j].heard);
+    ends_free(spread);
     spread_feed_free(spread->feed);
     free(spread->shards);
     free(spread);

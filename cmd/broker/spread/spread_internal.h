@@ -40,6 +40,9 @@ struct spread_shard {
     uint32_t on; /* watches that are */
     ev_timer timer;
     bool is_timer_ready;
+    struct list_node ends_changed; /* ends_tell.c: partitions by end_link */
+    ev_timer ends_timer;
+    bool is_ends_ready;
 };
 
 /* From the control loop to a shard, and for walks back again. */
@@ -70,6 +73,7 @@ struct spread {
     struct uuid topic_id;        /* zero: there is no such topic */
     uint64_t here_ms[GROUP_PARTITIONS]; /* since when a replica is here; 0: none is */
     struct list_node rescues;    /* questions that wait for answers */
+    struct spread_ends_part *ends; /* owned; ends_tell.c */
     ev_timer timer;
     uint64_t refused;
 };

@@ -464,6 +464,9 @@ static void the_http_door_shows_groups(void)
     ck_assert(http_says("/v1/groups?limit=0", "400 Bad Request"));
     ck_assert(http_says("/v1/groups/a%20b", "\"partition\":3,\"committed\":0,\"high_watermark\":0,\"lag\":0,\"owner\":null"));
     ck_assert(http_says("/v1/groups/a%20b", "\"topic\":\"orders\""));
+    ck_assert(http_says("/v1/groups/a%20b/lag", "{\"group\":\"a b\",\"lag\":0,\"age_ms\":0,\"topics\":[{\"topic\":\"orders\""));
+    ck_assert(http_says("/v1/groups/a%20b%2Flag", "404 Not Found"));
+    ck_assert(http_says("/v1/groups/lag", "404 Not Found")); /* a name */
 }
 
 static void the_topic_of_groups_is_nobodys_to_read_or_write(void)

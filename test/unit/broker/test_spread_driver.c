@@ -7,6 +7,7 @@
 #include "cmd/broker/metadata/metadata_internal.h"
 #include "cmd/broker/peers/seed.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/spread/ends_tell.h"
 #include "cmd/broker/spread/spread_internal.h"
 #include "raw_client.h"
 #include "replication/coordinator/groups_topic.h"
@@ -35,6 +36,7 @@ struct errand {
     struct slice group;
     uint32_t partition;
     uint64_t offset; /* UINT64_MAX: nothing is known */
+    uint64_t age_ms;
     bool is_elsewhere;
     struct spread_stats stats;
 };
@@ -272,9 +274,60 @@ static void describe(struct mail *mail)
     ck_assert_int_eq(groups_query_describe(&brokers[errand->broker].broker->control, &request, was_described, errand), 0);
 }
 
+static void look_at_end(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct spread_end end;
+
+    errand->offset = ends_find(brokers[errand->broker].broker->control.spread, &orders, errand->partition, &end, &errand->age_ms) ? end.high_watermark : UINT64_MAX;
+    sem_post(&errand->done);
+}
+
+/* Who leads each of the 8 partitions, -1: nobody, as its only replica has ended. */
+static void find_leaders(int32_t led_by[8])
+{
+    bool is_known = false;
+
+    while (!is_known) {
+        is_known = raw_topic_leaders(&clients[0], "orders", led_by, 8);
+        for (uint32_t i = 0; i < 8; i++)
+            is_known = is_known && (led_by[i] < 0 || (led_by[i] > 0 && brokers[led_by[i] - 1].is_running));
+    }
+}
+
+/* Every broker knows where each partition ends, also those that nobody leads; and how old that is. */
+static void wait_until_ends_are_heard(uint64_t led, uint64_t leaderless)
+{
+    int32_t led_by[8];
+
+    find_leaders(led_by);
+    for (uint32_t i = 0; i < 8; i++) {
+        for (int b = 0; b < BROKERS; b++) {
+            struct errand errand = {.partition = i};
+
+            while (brokers[b].is_running && (errand.offset != (led_by[i] > 0 ? led : leaderless) || (led_by[i] > 0) != (errand.age_ms == ENDS_FRESH_MS)))
+                run_on_control(&errand, b, look_at_end);
+        }
+    }
+}
+
+static void produce_everywhere(int records)
+{
+    struct buffer batch = raw_batch(records, 10, -1, -1, raw_now_ms());
+    int32_t led_by[8];
+
+    find_leaders(led_by);
+    for (uint32_t i = 0; i < 8; i++)
+        if (led_by[i] > 0) ck_assert_int_eq(raw_produce(&clients[led_by[i] - 1], &orders, i, &batch).error, 0);
+    buffer_deinit(&batch);
+}
+
 START_TEST(every_broker_hears_of_every_committed_offset)
 {
     int victim = 0, elsewhere = 0;
+
+    produce_everywhere(1000);
+    wait_until_ends_are_heard(1000, 0);
 
     for (int group = 0; group < GROUPS; group++)
         commit(group, 0, (uint64_t)group);
@@ -301,6 +354,9 @@ START_TEST(every_broker_hears_of_every_committed_offset)
     raw_close(&clients[victim]);
     ck_assert_int_eq(broker_fixture_stop(&brokers[victim]), 0);
     wait_for_leaders();
+    wait_until_ends_are_heard(1000, 1000); /* what is gone is not forgotten */
+    produce_everywhere(2);
+    wait_until_ends_are_heard(1002, 1000);
     for (int group = 0; group < GROUPS; group++)
         commit(group, 1, (uint64_t)group + 100);
     for (int group = 0; group < GROUPS; group++)

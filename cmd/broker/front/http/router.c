@@ -28,7 +28,8 @@ static const char front_page[] =
     "  /v1/topics        the topics (JSON; ?limit=N&after=NAME for pages)\n"
     "  /v1/topics/NAME   one topic with its settings and partitions (JSON; ?from=N for pages)\n"
     "  /v1/groups        the consumer groups whose replicas are here (JSON; ?limit=N&after=NAME for pages)\n"
-    "  /v1/groups/NAME   one group with its members, offsets and lag (JSON)\n";
+    "  /v1/groups/NAME   one group with its members, offsets and lag (JSON)\n"
+    "  /v1/groups/NAME/lag  how far it lags behind in each topic (JSON)\n";
 
 struct http_exchange *http_exchange_new(struct http_server *server, const struct http_request *request,
                                         http_answered_fn *answered, void *user)
@@ -337,6 +338,8 @@ static void answer_topic(struct http_exchange *exchange, const char *name)
 
 /* ---- groups ---- */
 
+#define LAG "/lag"
+
 static void groups_listed(void *user, int error, struct slice answer_bytes)
 {
     struct http_exchange *exchange = user;
@@ -352,23 +355,41 @@ static void groups_listed(void *user, int error, struct slice answer_bytes)
     answer(exchange, error);
 }
 
-/* A group that is not there is the asker's mistake; a leader that cannot be asked is nobody's. */
-static void group_described(void *user, int error, struct slice answer_bytes)
+/* Looks at the bytes as they were sent: a slash that belongs to the name is escaped. */
+static bool asks_for_lag(const struct http_exchange *exchange, const char *name)
 {
-    struct http_exchange *exchange = user;
+    size_t size = strcspn(exchange->request.target, "?");
+
+    return strlen(name) > strlen(LAG) && size > strlen(LAG) && memcmp(exchange->request.target + size - strlen(LAG), LAG, strlen(LAG)) == 0;
+}
+
+/* A group that is not there is the asker's mistake; a leader that cannot be asked is nobody's. */
+static void show_group(struct http_exchange *exchange, int error, struct slice answer_bytes,
+                       int (*view)(const struct message_group_describe_response *group, struct buffer *to))
+{
     struct message_group_describe_response group;
 
     if (!exchange_resumes(exchange)) return;
     if (error == 0) error = message_decode_group_describe_response(answer_bytes, &group);
     if (error == 0) {
         exchange->response.type = HTTP_TYPE_JSON;
-        error = view_group(&group, &exchange->response.body);
+        error = view(&group, &exchange->response.body);
         message_deinit_group_describe_response(&group);
         answer(exchange, error);
     } else {
         answer_json_error(exchange, error == MESH_ENOTFOUND || error == MESH_EINVALID_GROUP ? 404 : 503, error,
                           error == MESH_ENOTFOUND ? "there is no such group; /v1/groups lists them" : mesh_strerror(error));
     }
+}
+
+static void group_described(void *user, int error, struct slice answer_bytes)
+{
+    show_group(user, error, answer_bytes, view_group);
+}
+
+static void group_lag_described(void *user, int error, struct slice answer_bytes)
+{
+    show_group(user, error, answer_bytes, view_group_lag);
 }
 
 static void answer_groups(struct http_exchange *exchange, const char *rest)
@@ -400,10 +421,12 @@ static void answer_group(struct http_exchange *exchange, const char *name)
     const struct http_source *source = source_of(exchange);
     struct message_group_describe request = {
         .head = {.group = slice_of_string(name), .forwards = true, .epoch = -1}, .is_local = true, .with_lag = true, .after_partition = -1};
+    bool is_lag = asks_for_lag(exchange, name);
     int err;
 
+    if (is_lag) request.head.group.size -= strlen(LAG);
     exchange->is_waiting = true;
-    err = source->group == NULL ? MESH_EUNSUPPORTED : source->group(source->user, &request, group_described, exchange);
+    err = source->group == NULL ? MESH_EUNSUPPORTED : source->group(source->user, &request, is_lag ? group_lag_described : group_described, exchange);
     if (err == 0) return;
     exchange->is_waiting = false;
     answer_json_error(exchange, 503, err, mesh_strerror(err));
@@ -456,5 +479,5 @@ void http_exchange_start(struct http_exchange *exchange)
     }
     answer_text(exchange, 404,
                 "nothing is here; try /, /livez, /readyz, /metrics, /v1/status, /v1/cluster, /v1/topics, "
-                "/v1/topics/NAME, /v1/groups or /v1/groups/NAME");
+                "/v1/topics/NAME, /v1/groups, /v1/groups/NAME or /v1/groups/NAME/lag");
 }

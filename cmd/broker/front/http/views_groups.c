@@ -126,3 +126,30 @@ int view_group(const struct message_group_describe_response *group, struct buffe
     json_decref(rest);
     return views_print(root, to);
 }
+
+static json_t *topic_lag_json(const struct message_group_partitions *topic, int64_t *lag)
+{
+    int64_t unknown = 0, sum = 0;
+
+    for (size_t i = 0; i < topic->partition_count; i++) {
+        int64_t behind = lag_at(topic, i);
+
+        unknown += behind < 0;
+        sum += behind < 0 ? 0 : behind;
+    }
+    *lag += sum;
+    return json_pack("{s:o, s:o, s:I, s:I, s:I}", "topic", text_or_null(topic->topic_name), "topic_id", views_uuid(&topic->topic_id), "lag", (json_int_t)sum, "partitions",
+                     (json_int_t)topic->partition_count, "partitions_unknown", (json_int_t)unknown);
+}
+
+int view_group_lag(const struct message_group_describe_response *group, struct buffer *to)
+{
+    json_t *topics = json_array();
+    int64_t lag = 0;
+
+    for (size_t i = 0; i < group->topic_count; i++)
+        topics = views_append(topics, topic_lag_json(&group->topics[i], &lag));
+    return views_print(json_pack("{s:o, s:I, s:I, s:o, s:o}", "group", text_json(group->row.name), "lag", (json_int_t)lag, "age_ms", (json_int_t)group->age_ms, "topics", topics,
+                                 "next", next_json(group)),
+                       to);
+}

@@ -16,5 +16,7 @@ int view_groups(const struct message_group_list_response *list, struct buffer *t
 /* {"group", "state", ..., "coordinator", "members": [...] or null, "offsets": [{"topic", "topic_id", "partition", "committed", "high_watermark", "lag", "owner",
  * "target", "committed_at_ms"}], "next"}: numbers that are not known are null; next: {"topic_id", "partition"}, the last one here, or null. */
 int view_group(const struct message_group_describe_response *group, struct buffer *to);
+/* How far it lags behind, topic by topic. */
+int view_group_lag(const struct message_group_describe_response *group, struct buffer *to);
 
 #endif

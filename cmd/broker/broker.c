@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/accept.h"
+#include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/http/http.h"
 #include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
@@ -86,7 +87,8 @@ static int choose_names(struct broker *broker, const struct broker_options *opti
     broker->name = choose_name(broker, options->name);
     broker->zone = strdup(options->zone == NULL ? "" : options->zone);
     broker->advertised = choose_advertised(broker);
-    return broker->name == NULL || broker->zone == NULL || broker->advertised == NULL ? MESH_ENOMEM : 0;
+    if (broker->name == NULL || broker->zone == NULL || broker->advertised == NULL) return MESH_ENOMEM;
+    return broker->gateway == NULL ? 0 : gateway_name(broker->gateway, broker->advertised);
 }
 
 static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs, bool was_clean)
@@ -131,6 +133,12 @@ static void store_options_of(struct broker *broker, uint32_t index, uint64_t gen
     ret->scrub_first_ms = settings->scrub_first_ms;
     ret->scrub_rest_ms = settings->scrub_rest_ms;
     broker->control.disk_free_bytes_min = ret->free_bytes_min;
+}
+
+static void close_all(const int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        close(fds[i]);
 }
 
 /* Takes listen_fds. */
@@ -194,8 +202,7 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
     if (err == 0) err = membership_start(broker);
     if (err == 0) err = membership_catch_up(broker, listen_fds[0], start_has_strangers(broker, catalog));
     if (err != 0) {
-        for (uint32_t i = 0; i < broker->shard_count; i++)
-            close(listen_fds[i]);
+        close_all(listen_fds, broker->shard_count);
     } else {
         err = open_shards(broker, listen_fds, report.generation + 1);
         if (err == 0) err = start_open_logs(broker, catalog);
@@ -213,8 +220,7 @@ static int open_bound(struct broker *broker, const struct broker_options *option
     if (err == 0) err = streams_new(&broker->control, &broker->control.streams);
     if (err == 0) err = membership_enter(broker, options, listen_fds[0]);
     if (err != 0) {
-        for (uint32_t i = 0; i < broker->shard_count; i++)
-            close(listen_fds[i]);
+        close_all(listen_fds, broker->shard_count);
         return err;
     }
     err = open_stores(broker, options, listen_fds);
@@ -257,6 +263,11 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
                       &broker->host, &broker->port, message);
     if (err != 0) {
         log_error("%s", message);
+        goto fail;
+    }
+    err = gateway_open(options, broker->shard_count, &broker->gateway);
+    if (err != 0) {
+        close_all(listen_fds, broker->shard_count);
         goto fail;
     }
     err = open_bound(broker, options, listen_fds);
@@ -314,6 +325,7 @@ void broker_free(struct broker *broker)
     free(broker->name);
     free(broker->zone);
     free(broker->host);
+    gateway_free(broker->gateway);
     free(broker->advertised);
     free(broker->advertised_host);
     free(broker);
@@ -321,16 +333,22 @@ void broker_free(struct broker *broker)
 
 /* ---- serving ---- */
 
+static const char *format_address(const char *host, uint16_t port, char to[ADDRESS_SIZE])
+{
+    snprintf(to, ADDRESS_SIZE, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);
+    return to;
+}
+
 static void announce(struct broker *broker)
 {
     const char *host = is_wildcard(broker->host) ? "127.0.0.1" : broker->host;
-    bool is_v6 = strchr(host, ':') != NULL;
-    char address[ADDRESS_SIZE];
+    char address[ADDRESS_SIZE], gateway[ADDRESS_SIZE];
     struct broker_ready ready;
 
-    snprintf(address, sizeof(address), is_v6 ? "[%s]:%u" : "%s:%u", host, broker->port);
+    format_address(host, broker->port, address);
     ready = (struct broker_ready){address,           host,         broker->port, broker->cluster_id,
-                                  broker->broker_id, broker->name, NULL,         broker->keyring};
+                                  broker->broker_id, broker->name, NULL,         broker->keyring, NULL};
+    if (broker->gateway != NULL) ready.gateway = format_address(broker->gateway->host, broker->gateway->port, gateway);
     if (broker->is_key_new) ready.new_key_path = broker->key_path;
     start_write_ready(broker, &ready);
     if (broker->ready != NULL) broker->ready(broker->ready_user, &ready);
@@ -398,8 +416,8 @@ static void run_on_ready(void *user, const struct broker_ready *ready)
     const struct broker_options *options = user;
     char cluster[UUID_STRING_SIZE], broker[UUID_STRING_SIZE];
 
-    fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s\n", ready->address,
-            uuid_format(&ready->cluster_id, cluster), uuid_format(&ready->broker_id, broker));
+    fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s%s%s\n", ready->address, uuid_format(&ready->cluster_id, cluster),
+            uuid_format(&ready->broker_id, broker), ready->gateway == NULL ? "" : " gateway=", ready->gateway == NULL ? "" : ready->gateway);
     if (options->ready != NULL) options->ready(options->ready_user, ready);
 }
 

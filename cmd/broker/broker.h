@@ -21,6 +21,7 @@ struct broker_ready {
     const char *name;
     const char *new_key_path; /* the key file that this start has made, or NULL */
     const struct keyring *keyring;
+    const char *gateway; /* "host:port" as its clients are told, or NULL */
 };
 
 typedef void broker_ready_fn(void *user, const struct broker_ready *ready);
@@ -29,6 +30,8 @@ typedef void broker_ready_fn(void *user, const struct broker_ready *ready);
 struct broker_options {
     const char *data_dir;  /* created when absent; required */
     const char *listen;    /* "HOST:PORT", port 0: a free one. NULL: 127.0.0.1:9092 */
+    const char *gateway_listen;    /* "HOST:PORT" of the port where all of the mesh is one Kafka broker. NULL: none */
+    const char *gateway_advertise; /* "HOST" or "HOST:PORT": what its clients are told. NULL: where it listens */
     const char *name;      /* NULL: the one of the last start, at first the host's name */
     const char *zone;      /* NULL: none */
     const char *advertise; /* "HOST" or "HOST:PORT": where others reach it. NULL: as listened on, or as peers see it */
@@ -49,8 +52,8 @@ struct broker_options {
 void broker_options_init(struct broker_options *options);
 
 /* Serves until SIGTERM or SIGINT, then finishes what is in flight, syncs and marks the stop as clean; a second signal
- * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=..." to stderr
- * and writes DIR/ready.json {address, cluster, broker, name, pid}, removed at the stop.
+ * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=... [gateway=HOST:PORT]" to stderr
+ * and writes DIR/ready.json {address, cluster, broker, name, pid, gateway where there is one}, removed at the stop.
  * A stop that takes longer than stop.ms.max, as on a disk that hangs, also exits the process with status 1.
  * Returns 0 after a clean stop. What failed has been logged. Errors: MESH_ELOCKED (another broker uses the data
  * directory), MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EINVAL (an option), MESH_ERESOLVE, MESH_EVERSION (written by a

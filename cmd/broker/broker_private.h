@@ -14,6 +14,7 @@
 
 struct shard;
 struct control_loop;
+struct gateway;
 
 struct broker {
     struct settings settings;
@@ -23,6 +24,7 @@ struct broker {
     char *advertised;  /* owned: as others are told */
     char *advertised_host; /* owned: of --advertise, or NULL */
     uint16_t port;
+    struct gateway *gateway;   /* owned; NULL: none */
     struct net_address listen;    /* as bound */
     struct net_address advertise; /* of gossip and links; none: `listen`, or as peers see it */
     struct identity identity;

@@ -18,8 +18,10 @@ static char *ready_text(const struct broker_ready *ready)
                                uuid_format(&ready->cluster_id, cluster), "broker",
                                uuid_format(&ready->broker_id, broker), "name", ready->name, "pid",
                                (json_int_t)getpid());
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    char *text = NULL;
 
+    if (object != NULL && (ready->gateway == NULL || json_object_set_new(object, "gateway", json_string(ready->gateway)) == 0))
+        text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
     return text;
 }

@@ -26,7 +26,8 @@ const size_t command_group_count = COUNT_OF(command_groups);
 /* What serve and join share. */
 #define BROKER_OPTIONS \
     {"data", OPTION_DIRECTORY, "DIR", "Where everything is kept; created when absent", "$XDG_DATA_HOME/mesh or ~/.local/share/mesh; /var/lib/mesh for root", NULL, 0, 0, false}, \
-    {"listen", OPTION_TEXT, "HOST:PORT", "Address of the one port; port 0 takes a free one", "127.0.0.1:9092", NULL, 0, 0, false}, \
+    {"listen", OPTION_TEXT, "HOST:PORT", "Address of the one port; port 0 takes a free one. Once more with kafka-gateway://HOST:PORT: a port where Kafka's clients see all of the mesh as one broker", "127.0.0.1:9092", NULL, 0, 0, true}, \
+    {"gateway-advertise", OPTION_TEXT, "HOST[:PORT]", "Where clients reach the Kafka gateway: the balancer in front of it, say", "where it listens", NULL, 0, 0, false}, \
     {"name", OPTION_TEXT, "NAME", "What people call this broker", "the name of the last start, at first the host's", NULL, 0, 0, false}, \
     {"zone", OPTION_TEXT, "ZONE", "The rack or zone it stands in", NULL, NULL, 0, 0, false}, \
     {"key-file", OPTION_FILE, "FILE", "The cluster key", "$MESH_KEY_FILE, DIR/key, $XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false}, \

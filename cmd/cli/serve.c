@@ -86,6 +86,12 @@ static bool is_loopback(const char *listen)
            strncmp(listen, "[::1]", 5) == 0;
 }
 
+static void warn_if_open(const char *listen)
+{
+    if (is_loopback(listen)) return;
+    log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall listen=%s", listen);
+}
+
 /* Says how a start failed to people; the broker has logged what and where. */
 static int explain(int err, const char *command, const struct serve_settings *settings)
 {
@@ -127,13 +133,13 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
     serve.data_dir = settings->data;
     serve.is_first_start = access(settings->data, F_OK) != 0;
-    if (!is_loopback(settings->listen))
-        log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall "
-                 "listen=%s",
-                 settings->listen);
+    warn_if_open(settings->listen);
+    warn_if_open(settings->gateway_listen);
     broker_options_init(&options);
     options.data_dir = settings->data;
     options.listen = settings->listen;
+    options.gateway_listen = settings->gateway_listen;
+    options.gateway_advertise = settings->gateway_advertise;
     options.name = settings->name;
     options.zone = settings->zone;
     options.advertise = settings->advertise;

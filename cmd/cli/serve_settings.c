@@ -1,6 +1,7 @@
 #include "cmd/cli/serve_settings.h"
 
 #include "base/error.h"
+#include "cmd/cli/listen_option.h"
 #include "cmd/cli/suggest.h"
 #include "cmd/cli/value.h"
 
@@ -20,7 +21,7 @@
 #define EXPECT_MAX    1000
 
 /* The options are settings too: in files and in the environment under the same names. */
-enum option_key_kind { KEY_TEXT, KEY_NUMBER, KEY_FLAG };
+enum option_key_kind { KEY_TEXT, KEY_LISTEN, KEY_NUMBER, KEY_FLAG };
 
 static const struct option_key {
     const char *key;
@@ -29,7 +30,8 @@ static const struct option_key {
     int64_t max;   /* of a number, from 1 */
 } option_keys[] = {
     {"data", KEY_TEXT, offsetof(struct serve_settings, data), 0},
-    {"listen", KEY_TEXT, offsetof(struct serve_settings, listen), 0},
+    {"listen", KEY_LISTEN, offsetof(struct serve_settings, listen), 0},
+    {"gateway-advertise", KEY_TEXT, offsetof(struct serve_settings, gateway_advertise), 0},
     {"name", KEY_TEXT, offsetof(struct serve_settings, name), 0},
     {"zone", KEY_TEXT, offsetof(struct serve_settings, zone), 0},
     {"key-file", KEY_TEXT, offsetof(struct serve_settings, key_file), 0},
@@ -51,10 +53,12 @@ void serve_settings_deinit(struct serve_settings *settings)
     for (size_t i = 0; i < OPTION_KEY_COUNT; i++) {
         char **text = field_of(settings, &option_keys[i]);
 
-        if (option_keys[i].kind != KEY_TEXT) continue;
+        if (option_keys[i].kind != KEY_TEXT && option_keys[i].kind != KEY_LISTEN) continue;
         free(*text);
         *text = NULL;
     }
+    free(settings->gateway_listen);
+    settings->gateway_listen = NULL;
 }
 
 static size_t collect_keys(const char *keys[KEYS_MAX])
@@ -137,6 +141,7 @@ static int set_option_key(struct serve_settings *settings, const struct option_k
     }
     switch (option->kind) {
     case KEY_TEXT: return replace_text(field, value);
+    case KEY_LISTEN: return listen_option_set(&settings->listen, &settings->gateway_listen, value, where, fault);
     case KEY_NUMBER: return set_number(field, option, value, where, fault);
     case KEY_FLAG: break;
     }
@@ -287,6 +292,18 @@ static int read_pairs(struct serve_settings *settings, const struct arguments *a
     return err;
 }
 
+/* An option may be given more than once; the last one holds, and of --listen the last one for each port. */
+static int set_from_option(struct serve_settings *settings, const struct option_key *option, const struct arguments *arguments, struct buffer *fault)
+{
+    const char *value;
+    size_t cursor = 0;
+    int err = 0;
+
+    while (err == 0 && (value = arguments_next(arguments, option->key, &cursor)) != NULL)
+        err = serve_settings_set(settings, option->key, value, option->key, fault);
+    return err;
+}
+
 int serve_settings_gather(struct serve_settings *settings, const struct arguments *arguments,
                           char *const *environment, struct buffer *fault)
 {
@@ -299,14 +316,11 @@ int serve_settings_gather(struct serve_settings *settings, const struct argument
     if (err == 0) err = read_environment(settings, environment, fault);
     if (err == 0) err = read_pairs(settings, arguments, fault);
     for (size_t i = 0; err == 0 && i < OPTION_KEY_COUNT; i++) {
-        const char *key = option_keys[i].key, *value;
+        const char *key = option_keys[i].key;
 
         if (command_find_option(arguments->command, key) == NULL) continue; /* it is join's alone */
-        if (option_keys[i].kind == KEY_FLAG)
-            value = arguments_has(arguments, key) ? "true" : NULL;
-        else
-            value = arguments_text(arguments, key, NULL);
-        if (value != NULL) err = serve_settings_set(settings, key, value, key, fault);
+        if (option_keys[i].kind != KEY_FLAG) err = set_from_option(settings, &option_keys[i], arguments, fault);
+        else if (arguments_has(arguments, key)) err = serve_settings_set(settings, key, "true", key, fault);
     }
     return err;
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 struct serve_settings {
-    char *data, *listen, *name, *zone, *key_file, *advertise, *founded_marker; /* owned; NULL: not given */
+    char *data, *listen, *gateway_listen, *gateway_advertise, *name, *zone, *key_file, *advertise, *founded_marker; /* owned; NULL: not given */
     uint32_t shard_count, expect; /* 0: not given */
     bool is_witness;
     struct settings broker;

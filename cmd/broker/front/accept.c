@@ -137,14 +137,15 @@ static bool is_loopback(const struct sockaddr_storage *peer)
 /* Pacing algorithms cost a factor of 2 to 4 where there is no network. Once one has been in force on a socket the kernel
  * goes on pacing it, whatever is set later: a timer for every 64 KiB. So sockets inherit the plain one from the one that
  * listens, and those with a network before them get back what the system wanted for them. */
-static void set_listen_congestion(struct connections *connections)
+static void set_listen_congestion(struct connections *connections, const struct listener *listener)
 {
     static const char reno[] = "reno";
     socklen_t size = sizeof(connections->congestion) - 1;
 
+    if (listener->fd < 0) return;
     memset(connections->congestion, 0, sizeof(connections->congestion));
-    if (getsockopt(connections->listen_fd, IPPROTO_TCP, TCP_CONGESTION, connections->congestion, &size) != 0) return;
-    setsockopt(connections->listen_fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
+    if (getsockopt(listener->fd, IPPROTO_TCP, TCP_CONGESTION, connections->congestion, &size) != 0) return;
+    setsockopt(listener->fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
 }
 
 static void socket_tune(const struct connections *connections, int fd, const struct sockaddr_storage *peer)
@@ -165,8 +166,9 @@ void accept_forget(struct broker *broker)
     atomic_fetch_sub_explicit(&broker->connection_count, 1, memory_order_relaxed);
 }
 
-static void accepted(struct shard *shard, int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
+static void accepted(const struct listener *listener, int fd, const struct sockaddr_storage *peer, socklen_t peer_size)
 {
+    struct shard *shard = listener->io.data;
     struct broker *broker = shard->broker;
     uint64_t count = atomic_fetch_add_explicit(&broker->connection_count, 1, memory_order_relaxed);
 
@@ -180,28 +182,30 @@ static void accepted(struct shard *shard, int fd, const struct sockaddr_storage 
     }
     shard->metrics.connections_accepted++;
     socket_tune(&shard->connections, fd, peer);
-    (void)connection_new(shard, fd, (const struct sockaddr *)peer, peer_size);
+    (void)connection_new(shard, fd, (const struct sockaddr *)peer, peer_size, listener->is_gateway);
 }
 
 static void accept_on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    struct shard *shard = timer->data;
+    struct listener *listener = container_of(timer, struct listener, timer);
 
     (void)events;
-    if (shard->connections.listen_fd >= 0) ev_io_start(loop, &shard->connections.accept_io);
+    if (listener->fd >= 0) ev_io_start(loop, &listener->io);
 }
 
-static void accept_pause(struct shard *shard)
+static void accept_pause(struct listener *listener)
 {
+    struct shard *shard = listener->io.data;
+
     log_error("cannot accept connections for now error=\"%s\" shard=%u", strerror(errno), shard->index);
-    ev_io_stop(shard->loop, &shard->connections.accept_io);
-    ev_timer_set(&shard->connections.accept_timer, RETRY_SECONDS, 0.);
-    ev_timer_start(shard->loop, &shard->connections.accept_timer);
+    ev_io_stop(shard->loop, &listener->io);
+    ev_timer_set(&listener->timer, RETRY_SECONDS, 0.);
+    ev_timer_start(shard->loop, &listener->timer);
 }
 
 static void accept_on_ready(struct ev_loop *loop, ev_io *io, int events)
 {
-    struct shard *shard = io->data;
+    struct listener *listener = container_of(io, struct listener, io);
 
     (void)loop;
     (void)events;
@@ -211,40 +215,51 @@ static void accept_on_ready(struct ev_loop *loop, ev_io *io, int events)
         int fd = accept4(io->fd, (struct sockaddr *)&peer, &peer_size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            accepted(shard, fd, &peer, peer_size);
+            accepted(listener, fd, &peer, peer_size);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) accept_pause(shard);
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) accept_pause(listener);
         if (errno != EINTR && errno != ECONNABORTED) return;
     }
 }
 
 int accept_listen(struct shard *shard)
 {
-    set_listen_congestion(&shard->connections);
-    if (listen(shard->connections.listen_fd, LISTEN_BACKLOG) == 0) return 0;
-    log_error("cannot listen error=\"%s\" shard=%u", strerror(errno), shard->index);
-    return MESH_EIO;
+    struct connections *connections = &shard->connections;
+
+    for (int i = 0; i < LISTENER_COUNT; i++) {
+        const struct listener *listener = &connections->listeners[i];
+
+        set_listen_congestion(connections, listener);
+        if (listener->fd < 0 || listen(listener->fd, LISTEN_BACKLOG) == 0) continue;
+        log_error("cannot listen error=\"%s\" shard=%u", strerror(errno), shard->index);
+        return MESH_EIO;
+    }
+    return 0;
 }
 
 void accept_start(struct shard *shard)
 {
-    struct connections *connections = &shard->connections;
+    for (int i = 0; i < LISTENER_COUNT; i++) {
+        struct listener *listener = &shard->connections.listeners[i];
 
-    ev_io_init(&connections->accept_io, accept_on_ready, connections->listen_fd, EV_READ);
-    connections->accept_io.data = shard;
-    ev_timer_init(&connections->accept_timer, accept_on_timer, RETRY_SECONDS, 0.);
-    connections->accept_timer.data = shard;
-    ev_io_start(shard->loop, &connections->accept_io);
+        if (listener->fd < 0) continue;
+        ev_io_init(&listener->io, accept_on_ready, listener->fd, EV_READ);
+        listener->io.data = shard;
+        ev_timer_init(&listener->timer, accept_on_timer, RETRY_SECONDS, 0.);
+        ev_io_start(shard->loop, &listener->io);
+    }
 }
 
 void accept_stop(struct shard *shard)
 {
-    struct connections *connections = &shard->connections;
+    for (int i = 0; i < LISTENER_COUNT; i++) {
+        struct listener *listener = &shard->connections.listeners[i];
 
-    if (connections->listen_fd < 0) return;
-    ev_io_stop(shard->loop, &connections->accept_io);
-    ev_timer_stop(shard->loop, &connections->accept_timer);
-    close(connections->listen_fd);
-    connections->listen_fd = -1;
+        if (listener->fd < 0) continue;
+        ev_io_stop(shard->loop, &listener->io);
+        ev_timer_stop(shard->loop, &listener->timer);
+        close(listener->fd);
+        listener->fd = -1;
+    }
 }

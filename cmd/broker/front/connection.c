@@ -42,7 +42,7 @@ static void connection_enlist(struct connection *connection, struct shard *shard
     ev_io_init(&connection->io, connection_on_io, connection->fd, 0);
 }
 
-int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, socklen_t peer_size)
+int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, socklen_t peer_size, bool is_gateway)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
 
@@ -52,6 +52,7 @@ int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, soc
         return MESH_ENOMEM;
     }
     connection->fd = fd;
+    connection->is_gateway = is_gateway;
     if (peer_size > sizeof(connection->peer)) peer_size = sizeof(connection->peer);
     memcpy(&connection->peer, peer, peer_size);
     list_init(&connection->flush_link);

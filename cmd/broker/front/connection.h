@@ -60,6 +60,7 @@ struct connection {
     uint32_t in_want;     /* capacity that the last frames needed */
     uint32_t pending;     /* requests (and disk reads) under way */
     uint32_t heavy;       /* what these weigh */
+    bool is_gateway;      /* came by the gateway's port: Kafka's protocol alone, and one broker to be seen (gateway.h) */
     bool is_over_limit;   /* not read from until answers are read or given */
     enum lobby_watch in_lobby;   /* what is watched for there instead of by io */
     bool is_reading, is_writing; /* what io watches */
@@ -76,7 +77,7 @@ struct connection {
 const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE]);
 
 /* Takes a connected, non-blocking socket. Errors: MESH_ENOMEM (the socket is closed). */
-int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, socklen_t peer_size);
+int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, socklen_t peer_size, bool is_gateway);
 
 /* Closes the descriptor and forgets input and output. The struct is freed later. */
 void connection_close(struct connection *connection);

@@ -82,7 +82,7 @@ static void stall_on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ---- life ---- */
 
-void connections_init(struct shard *shard, int listen_fd)
+void connections_init(struct shard *shard, int listen_fd, int gateway_fd)
 {
     struct connections *connections = &shard->connections;
 
@@ -92,7 +92,8 @@ void connections_init(struct shard *shard, int listen_fd)
     list_init(&connections->memory_waiting);
     list_init(&connections->stalling);
     list_init(&connections->closed);
-    connections->listen_fd = listen_fd;
+    connections->listeners[LISTENER_PORT].fd = listen_fd;
+    connections->listeners[LISTENER_GATEWAY] = (struct listener){.fd = gateway_fd, .is_gateway = true};
     connections->lobby = (struct lobby)LOBBY_INIT;
     ev_timer_init(&connections->stall_timer, stall_on_timer, 0., 0.);
     connections->stall_timer.data = shard;
@@ -130,8 +131,10 @@ void connections_deinit(struct shard *shard)
 {
     struct connections *connections = &shard->connections;
 
-    if (connections->listen_fd >= 0) close(connections->listen_fd);
-    connections->listen_fd = -1;
+    for (int i = 0; i < LISTENER_COUNT; i++) {
+        if (connections->listeners[i].fd >= 0) close(connections->listeners[i].fd);
+        connections->listeners[i].fd = -1;
+    }
     connections_close_all(shard);
     list_for_each_safe(node, &connections->closed)
     {

@@ -15,6 +15,16 @@
 
 #define CONGESTION_NAME_SIZE 17 /* the kernel's 16 and a zero */
 
+/* The one port, and the gateway's where there is one (gateway.h). */
+enum listener_kind { LISTENER_PORT, LISTENER_GATEWAY, LISTENER_COUNT };
+
+struct listener {
+    int fd; /* -1: none */
+    bool is_gateway;
+    ev_io io;
+    ev_timer timer; /* out of descriptors: try again then */
+};
+
 struct connection;
 struct shard;
 
@@ -29,10 +39,8 @@ struct connections {
     bool is_serving_front;           /* the first of memory_waiting is being served */
     ev_timer stall_timer;
     uint64_t stall_due_ms; /* when it is set for, while it is active */
-    ev_timer accept_timer; /* out of descriptors: try again then */
-    ev_io accept_io;
+    struct listener listeners[LISTENER_COUNT];
     struct lobby lobby;
-    int listen_fd;
     char congestion[CONGESTION_NAME_SIZE]; /* what the system wants where there is a network; "": unknown */
     uint64_t pending; /* unanswered requests of all connections */
     uint64_t complaint_second;
@@ -40,8 +48,8 @@ struct connections {
     uint64_t complaints_suppressed;
 };
 
-/* Takes listen_fd. The loop must exist; accepting starts with connections_listen(). */
-void connections_init(struct shard *shard, int listen_fd);
+/* Takes the descriptors (gateway_fd -1: none). Accepting starts with connections_listen(), when the loop exists. */
+void connections_init(struct shard *shard, int listen_fd, int gateway_fd);
 void connections_listen(struct shard *shard);
 void connections_stop_listening(struct shard *shard);
 void connections_close_all(struct shard *shard);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/front/handover.h"
+#include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/sniff.h"
 #include "cmd/broker/runtime/shard.h"
@@ -113,7 +114,13 @@ static void input_refuse_door(struct connection *connection, const char *what)
 /* Decides the door: the state is then HELLO, OPEN (Kafka), still SNIFF (more bytes are needed) or CLOSED. */
 static void input_sniff(struct connection *connection)
 {
-    switch (sniff(input_bytes(connection))) {
+    enum sniff verdict = sniff(input_bytes(connection));
+
+    if (connection->is_gateway && !gateway_lets_in(verdict)) {
+        input_refuse_door(connection, "closed a connection to the Kafka gateway that speaks something else");
+        return;
+    }
+    switch (verdict) {
     case SNIFF_MORE: break;
     case SNIFF_NATIVE: connection->state = CONNECTION_HELLO; break;
     case SNIFF_HTTP: handover(connection, HANDOVER_HTTP, input_bytes(connection)); break;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/front/accept.h"
+#include "cmd/broker/front/gateway.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -47,7 +48,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     shard->mailbox.event_fd = -1;
     shard->drain_error = MESH_ECANCELED;
     shard_init_lists(shard);
-    connections_init(shard, listen_fd);
+    connections_init(shard, listen_fd, gateway_take(broker->gateway, index));
     pool_init(&shard->pool, pool_share(broker));
     shard->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (shard->loop == NULL) goto fail;

@@ -65,6 +65,26 @@ START_TEST(later_places_win_over_earlier_ones)
 }
 END_TEST
 
+/* A text replaces what it names, and leaves the other port as it was. */
+START_TEST(each_port_is_listened_on_as_it_was_last_named)
+{
+    const char *argv[] = {"--listen", "kafka-gateway://127.0.0.1:1", "--listen", "0.0.0.0:2", "--listen", "kafka-gateway://[::1]:3"};
+    const char *environment[] = {"MESH_LISTEN=127.0.0.1:9,kafka-gateway://127.0.0.1:8", NULL};
+    struct buffer fault = BUFFER_INIT;
+    struct serve_settings settings;
+
+    ck_assert_int_eq(gather(2, argv, (char *const *)(uintptr_t)environment, &settings, &fault), 0);
+    ck_assert_str_eq(settings.listen, "127.0.0.1:9");
+    ck_assert_str_eq(settings.gateway_listen, "127.0.0.1:1");
+    serve_settings_deinit(&settings);
+    ck_assert_int_eq(gather(COUNT_OF(argv), argv, (char *const *)(uintptr_t)environment, &settings, &fault), 0);
+    ck_assert_str_eq(settings.listen, "0.0.0.0:2");
+    ck_assert_str_eq(settings.gateway_listen, "[::1]:3");
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+}
+END_TEST
+
 static const struct {
     const char *file;
     const char *in_fault;
@@ -75,6 +95,9 @@ static const struct {
     {"connections.max = many\n", "connections.max"},
     {"shards = 0\n", "shards: '0' is not a whole number"},
     {"name =\n", "name is empty"},
+    {"listen = http://h:1\n", "'http://h:1' is nothing to listen on"},
+    {"listen = h:1,\n", "is nothing to listen on"},
+    {"listen = kafka-gateway://\n", "is nothing to listen on"},
 };
 START_TEST(faults_name_the_place_and_the_cause)
 {
@@ -119,6 +142,7 @@ int main(void)
     TCase *tcase = tcase_create("serve settings");
 
     tcase_add_test(tcase, later_places_win_over_earlier_ones);
+    tcase_add_test(tcase, each_port_is_listened_on_as_it_was_last_named);
     tcase_add_loop_test(tcase, faults_name_the_place_and_the_cause, 0, COUNT_OF(file_cases));
     tcase_add_test(tcase, unreadable_and_binary_files_are_told);
     suite_add_tcase(suite, tcase);

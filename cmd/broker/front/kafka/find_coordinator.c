@@ -23,11 +23,11 @@ struct find_state {
 
 /* ---- who it is ---- */
 
-static const char *find(const struct image *image, int8_t key_type, struct slice key, struct kafka_find_coordinator_response_coordinator *to)
+static const char *find(const struct connection *connection, int8_t key_type, struct slice key, struct kafka_find_coordinator_response_coordinator *to)
 {
-    const struct image_topic *topic = image_find_topic_by_name(image, GROUPS_TOPIC_NAME);
-    const struct image_broker *broker = NULL;
+    const struct image_topic *topic = image_find_topic_by_name(connection->shard->image, GROUPS_TOPIC_NAME);
     struct image_partition facts;
+    struct kafka_node node;
 
     to->node_id = -1;
     to->port = -1;
@@ -38,20 +38,20 @@ static const char *find(const struct image *image, int8_t key_type, struct slice
     to->error_code = KAFKA_CODE_INVALID_GROUP_ID;
     if (group_name_check(key) != 0) return "the name of a group is 1 to 255 bytes of text";
     to->error_code = KAFKA_CODE_COORDINATOR_NOT_AVAILABLE;
-    if (topic != NULL && image_topic_partition(topic, group_partition_of(key), &facts) && facts.leader != IMAGE_NO_LEADER)
-        broker = image_find_broker(image, facts.leader);
-    if (broker == NULL || !kafka_broker_is_listed(broker)) return "the group's partition has no leader at the moment";
+    if (topic == NULL || !image_topic_partition(topic, group_partition_of(key), &facts) || facts.leader == IMAGE_NO_LEADER ||
+        !kafka_node_find(connection, facts.leader, &node))
+        return "the group's partition has no leader at the moment";
     to->error_code = KAFKA_CODE_NONE;
-    to->node_id = broker->node_id;
-    to->host = slice_of_string(broker->host);
-    to->port = broker->port;
+    to->node_id = node.node_id;
+    to->host = node.host;
+    to->port = node.port;
     return NULL;
 }
 
-static void find_one(const struct image *image, const struct kafka_find_coordinator_request *asked, struct kafka_find_coordinator_response *response)
+static void find_one(const struct connection *connection, const struct kafka_find_coordinator_request *asked, struct kafka_find_coordinator_response *response)
 {
     struct kafka_find_coordinator_response_coordinator found = {.node_id = -1};
-    const char *message = find(image, asked->key_type, asked->key, &found);
+    const char *message = find(connection, asked->key_type, asked->key, &found);
 
     response->error_code = found.error_code;
     if (message != NULL) response->error_message = slice_of_string(message);
@@ -60,7 +60,7 @@ static void find_one(const struct image *image, const struct kafka_find_coordina
     response->port = found.port;
 }
 
-static int find_each(const struct image *image, const struct kafka_find_coordinator_request *asked, struct arena *arena,
+static int find_each(const struct connection *connection, const struct kafka_find_coordinator_request *asked, struct arena *arena,
                      struct kafka_find_coordinator_response *response)
 {
     response->coordinators.items = kafka_new_items(&kafka_find_coordinator_response_coordinator_form, asked->coordinator_keys.count, arena);
@@ -71,7 +71,7 @@ static int find_each(const struct image *image, const struct kafka_find_coordina
         const char *message;
 
         to->key = asked->coordinator_keys.items[i];
-        message = find(image, asked->key_type, to->key, to);
+        message = find(connection, asked->key_type, to->key, to);
         if (message != NULL) to->error_message = slice_of_string(message);
     }
     return 0;
@@ -81,13 +81,12 @@ static int find_each(const struct image *image, const struct kafka_find_coordina
 static void answer(struct kafka_call *call)
 {
     const struct find_state *state = call->state;
-    const struct image *image = call->connection->shard->image;
     struct kafka_find_coordinator_response response;
     int err = 0;
 
     kafka_init(&kafka_find_coordinator_response_form, &response);
-    if (call->version >= BATCH_VERSION) err = find_each(image, &state->asked, &call->arena, &response);
-    else find_one(image, &state->asked, &response);
+    if (call->version >= BATCH_VERSION) err = find_each(call->connection, &state->asked, &call->arena, &response);
+    else find_one(call->connection, &state->asked, &response);
     if (err != 0) kafka_call_fail(call);
     else kafka_call_answer(call, &response);
 }

@@ -1,4 +1,5 @@
 /* broker/front/kafka/metadata.c - METADATA: brokers, topics, and who leads what, out of the image; and topics that are made because somebody asked. */
+#include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/kafka/brokers.h"
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/job.h"
@@ -21,21 +22,21 @@ struct metadata_state {
 
 /* ---- brokers ---- */
 
-static int tell_brokers(struct kafka_call *call, const struct image *image, struct kafka_metadata_response *response)
+static int tell_brokers(struct kafka_call *call, struct kafka_metadata_response *response)
 {
-    size_t count = image_broker_count(image);
+    size_t count = kafka_node_count(call->connection);
+    struct kafka_node node;
 
     response->brokers.items = kafka_new_items(&kafka_metadata_response_broker_form, (int32_t)count, &call->arena);
     if (response->brokers.items == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        const struct image_broker *from = image_broker_at(image, i);
         struct kafka_metadata_response_broker *to = &response->brokers.items[response->brokers.count];
 
-        if (!kafka_broker_is_listed(from)) continue;
-        to->node_id = from->node_id;
-        to->host = slice_of_string(from->host);
-        to->port = from->port;
-        if (from->zone[0] != '\0') to->rack = slice_of_string(from->zone);
+        if (!kafka_node_at(call->connection, i, false, &node)) continue;
+        to->node_id = node.node_id;
+        to->host = node.host;
+        to->port = node.port;
+        to->rack = node.rack;
         response->brokers.count++;
     }
     return 0;
@@ -50,15 +51,32 @@ static bool is_here(const struct image *image, int32_t node_id)
     return broker != NULL && kafka_broker_is_listed(broker);
 }
 
+/* By the gateway: a partition of one replica, in sync, while somebody leads it. */
+static int tell_partition_of_one(struct kafka_call *call, struct kafka_metadata_response_partition *to)
+{
+    int32_t *node = arena_alloc(&call->arena, 1, sizeof(*node));
+
+    if (node == NULL) return MESH_ENOMEM;
+    *node = GATEWAY_NODE_ID;
+    if (to->leader_id >= 0) to->leader_id = GATEWAY_NODE_ID;
+    to->replica_nodes.items = to->isr_nodes.items = to->offline_replicas.items = node;
+    to->replica_nodes.count = 1;
+    to->isr_nodes.count = to->leader_id >= 0;
+    to->offline_replicas.count = to->leader_id < 0;
+    return 0;
+}
+
 static int tell_partition(struct kafka_call *call, const struct image *image, const struct image_partition *from,
                           struct kafka_metadata_response_partition *to)
 {
-    int32_t *nodes = arena_alloc(&call->arena, (size_t)from->replica_count * 3, sizeof(*nodes));
+    int32_t *nodes;
 
-    if (nodes == NULL) return MESH_ENOMEM;
     to->leader_id = from->leader == IMAGE_NO_LEADER || !is_here(image, from->leader) ? -1 : from->leader;
     to->leader_epoch = from->leader_epoch;
     to->error_code = to->leader_id < 0 ? KAFKA_CODE_LEADER_NOT_AVAILABLE : KAFKA_CODE_NONE;
+    if (kafka_sees_one_node(call->connection)) return tell_partition_of_one(call, to);
+    nodes = arena_alloc(&call->arena, (size_t)from->replica_count * 3, sizeof(*nodes));
+    if (nodes == NULL) return MESH_ENOMEM;
     to->replica_nodes.items = nodes;
     to->isr_nodes.items = nodes + from->replica_count;
     to->offline_replicas.items = nodes + 2 * from->replica_count;
@@ -167,8 +185,8 @@ static void answer(struct kafka_call *call)
 
     kafka_init(&kafka_metadata_response_form, &response);
     response.cluster_id = slice_of_string(uuid_format(&shard->broker->cluster_id, state->cluster_id));
-    response.controller_id = kafka_controller(shard->image, atomic_load(&shard->broker->node_id));
-    err = tell_brokers(call, shard->image, &response);
+    response.controller_id = kafka_controller(call->connection);
+    err = tell_brokers(call, &response);
     if (err == 0) err = wants_all(call) ? tell_all_topics(call, shard->image, &response) : tell_named_topics(call, shard->image, &response);
     if (err != 0)
         kafka_call_fail(call);

@@ -245,6 +245,7 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
         if (err != 0) plog_free(plog);
     }
     plog_recovered_free(recovered);
+    if (err == 0 && plog->hole_count > 0) plog_notify(plog); /* a log that nothing is appended to has no other news */
     if (err == 0) *ret_plog = plog;
     return err;
 }

@@ -377,6 +377,25 @@ START_TEST(condemned_records_are_not_served_until_they_are_replaced)
 }
 END_TEST
 
+/* Nothing is appended to the log of a follower that has lost records and waits for them: it must not need that to be heard of. */
+START_TEST(damage_that_was_known_before_a_restart_is_told_at_once)
+{
+    set_up();
+    fill_and_reopen();
+    do_harm(HARM_OFFSET, 1);
+    rig_wait(&rig, 6000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_stop(&rig);
+    rig.notify_count = 0;
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_pump(&rig);
+    ck_assert_uint_gt(rig.notify_count, 0);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 START_TEST(what_is_doubted_is_looked_at_at_once)
 {
     set_up();
@@ -525,6 +544,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, pieces_that_are_not_what_was_lost_are_refused, 0, LIE_COUNT);
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
+    tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, what_is_found_in_a_deleted_log_is_not_said_of_another);
     tcase_add_loop_test(tests, a_log_is_cut_where_its_damage_begins, 0, HARM_COUNT);

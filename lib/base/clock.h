@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-uint64_t clock_monotonic_ns(void); /* CLOCK_MONOTONIC; for durations */
+uint64_t clock_monotonic_ns(void); /* CLOCK_BOOTTIME: goes on while the machine is suspended, as everybody else's does; for durations */
 uint64_t clock_monotonic_ms(void);
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME, ms since 1970-01-01 UTC; for record timestamps only */
 

@@ -21,7 +21,7 @@ static void forget_membership(struct consumer_member *member)
     member_drop_all(member);
     member->is_joined = member->must_sync = member->wants_work = member->is_waiting = false;
     member->generation = member->worked_generation = 0;
-    member->lease_until_ms = member->informed_ms = 0;
+    member->lease_until_ms = member->informed_ms = member->unproved[0].sent_ms = 0;
     member_new_id(member);
 }
 
@@ -30,13 +30,41 @@ static void try_later(struct consumer_member *member, uint64_t now_ms)
     member->retry_ms = now_ms + backoff_ms(&member_backoff, member->failures++, random_unit(&member->random));
 }
 
-/* Nobody else is given what is claimed here before the session is over, counted from when the answer's proof was new. */
-static void extend_lease(struct consumer_member *member, uint64_t sent_ms, uint32_t proof_age_ms)
+/* Nobody else is given what is claimed here before the session is over, counted from the sending of a request that is proved. */
+static void extend_lease(struct consumer_member *member, uint64_t sent_ms)
 {
     uint64_t until_ms = sent_ms + (uint64_t)member->terms.session_timeout_ms * 9 / 10;
 
-    if (until_ms < proof_age_ms || until_ms - proof_age_ms <= member->lease_until_ms) return;
-    member->lease_until_ms = until_ms - proof_age_ms;
+    if (until_ms > member->lease_until_ms) member->lease_until_ms = until_ms;
+}
+
+static void note_unproved(struct consumer_member *member, uint64_t sent_ms, const struct consumer_member_answer *answer)
+{
+    bool is_first = member->unproved[0].sent_ms == 0;
+
+    /* Of another leader's counting, or of its next life's. */
+    if (answer->epoch != member->unproved_epoch || answer->heard_us < member->unproved[0].heard_us) is_first = true;
+    if (!is_first && answer->heard_us <= member->unproved[1].heard_us) return;
+    member->unproved_epoch = answer->epoch;
+    member->unproved[1].sent_ms = sent_ms;
+    member->unproved[1].heard_us = answer->heard_us;
+    if (is_first) member->unproved[0] = member->unproved[1];
+}
+
+/* What was heard before `proved_us` is proved, too, wherever its answer said less. */
+static void learn_proof(struct consumer_member *member, uint64_t sent_ms, const struct consumer_member_answer *answer)
+{
+    uint64_t behind_us = answer->proof_behind_us, proved_us = behind_us > answer->heard_us ? 0 : answer->heard_us + 1 - behind_us;
+
+    if (behind_us == 0) extend_lease(member, sent_ms);
+    if (answer->epoch == 0 || answer->epoch < member->unproved_epoch) return;
+    if (behind_us > 0) note_unproved(member, sent_ms, answer);
+    if (answer->epoch != member->unproved_epoch || member->unproved[0].sent_ms == 0 || member->unproved[0].heard_us >= proved_us) return;
+    extend_lease(member, member->unproved[0].sent_ms);
+    member->unproved[0] = member->unproved[1];
+    if (member->unproved[1].heard_us >= proved_us) return;
+    extend_lease(member, member->unproved[1].sent_ms);
+    member->unproved[0].sent_ms = 0;
 }
 
 /* What the leader asked for before sent_ms is known: it told all, or that there is nothing new. */
@@ -199,7 +227,7 @@ static void on_success(struct consumer_member *member, uint64_t now_ms, const st
     member->trouble = 0;
     member->retry_ms = now_ms;
     learn(member, answer);
-    extend_lease(member, member->sent_ms, answer->proof_age_ms);
+    learn_proof(member, member->sent_ms, answer);
     switch (member->kind) {
     case CONSUMER_MEMBER_JOIN:
         member->is_joined = true;
@@ -276,7 +304,7 @@ void consumer_member_heard(struct consumer_member *member, uint64_t now_ms, uint
     if (!member->is_joined || member->end != 0 || !slice_equal(id, slice_of(member->id, UUID_STRING_SIZE - 1))) return;
     if (answer->error == 0) {
         learn(member, answer);
-        extend_lease(member, sent_ms, answer->proof_age_ms);
+        learn_proof(member, sent_ms, answer);
         if (is_worth_asking(member, now_ms, answer))
             member->wants_work = true;
         else if (!answer->has_work)

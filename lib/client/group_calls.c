@@ -19,7 +19,8 @@ static struct message_group_head head_of(const struct mesh_group_options *option
 static void take_route(const struct message_group_response *response, struct consumer_member_answer *to, int32_t *ret_leader)
 {
     to->epoch = response->route.epoch < 0 ? 0 : (uint32_t)response->route.epoch + 1;
-    to->proof_age_ms = response->route.proof_age_ms;
+    to->heard_us = response->route.heard_us;
+    to->proof_behind_us = response->route.proof_behind_us;
     to->generation = response->generation;
     to->has_work = response->has_work;
     to->heartbeat_ms = response->heartbeat_ms;

@@ -10,8 +10,9 @@
  *                             ASSIGNED         ^ '--- work: HOLD, RESUMED ---'  ASKED_BACK      commits first
  *   In each state: the leader says that the claim is over, or knows the member no more: LOST.
  *
- * **The lease.** An answer proves that nobody else was given what is claimed here before the request was sent (less what the answer's proof is old), plus
- * the session. After nine tenths of it nothing more may be handed out (consumer_member_may_handle()) until another answer has come: the leader
+ * **The lease.** An answer proves that nobody else led the group before something that happened at the leader, so nobody else is given what is claimed here before
+ * the newest request that the leader had heard by then was sent, plus the session: by the member's own clock alone, for the member remembers when it sent what
+ * no proof has reached yet (the oldest and the newest of it). After nine tenths of it nothing more may be handed out (consumer_member_may_handle()) until another answer has come: the leader
  * may have given everything away. What was claimed is kept meanwhile, for it may turn out that nothing was. And what is asked back is taken away after the
  * limit that the member has declared: so nothing may be handed out, either, when it is unknown for nine tenths of that what is asked back. Owned by one
  * thread. */
@@ -99,7 +100,7 @@ struct consumer_member_answer {
     int error; /* the broker's, or of the way there (MESH_ETIMEDOUT, MESH_EUNREACHABLE, ...): then nothing else counts but epoch */
     uint32_t epoch; /* 1 + that of the leader; 0: not told */
     uint32_t generation;
-    uint32_t proof_age_ms;
+    uint64_t heard_us, proof_behind_us; /* as struct message_group_route has them */
     uint32_t heartbeat_ms; /* of a JOIN: how often to beat; 0: not told */
     bool has_work;
     const struct consumer_member_work *work; /* of WORK */

@@ -51,6 +51,8 @@ struct consumer_member {
     bool is_leaving, leaves_for_good;
     uint32_t epoch, generation, worked_generation, heartbeat_ms;
     uint64_t worked_ms, lease_until_ms;
+    struct { uint64_t sent_ms, heard_us; } unproved[2]; /* answered in unproved_epoch and not proved yet: the oldest, the newest; sent_ms 0: none */
+    uint32_t unproved_epoch;
     uint64_t informed_ms; /* what was asked back before is known */
     uint64_t sequence;
     uint32_t failures;

@@ -22,6 +22,8 @@ static const struct table_field route_fields[] = {
     ONE(message_group_route, epoch, TABLE_MINUS_ONE32),
     ONE(message_group_route, shard, TABLE_UINT32),
     ONE(message_group_route, proof_age_ms, TABLE_UINT32),
+    ONE(message_group_route, heard_us, TABLE_UINT64),
+    ONE(message_group_route, proof_behind_us, TABLE_UINT64),
 };
 TABLE(route, message_group_route, NULL)
 

@@ -38,7 +38,9 @@ struct message_group_route {
     int32_t leader;          /* node id; -1: not known */
     int32_t epoch;           /* leader epoch; -1: not known */
     uint32_t shard;          /* of the leader: where to connect to (hint) */
-    uint32_t proof_age_ms;   /* so long ago it was certain that nobody else led: a member's lease counts from there */
+    uint32_t proof_age_ms;   /* no longer said, nor believed: it was measured by a clock that may have stood still */
+    uint64_t heard_us;       /* when the request was taken up, as this leader counts in this epoch: rises, and is compared with its other answers alone */
+    uint64_t proof_behind_us; /* nobody else led before heard_us + 1 - this: 0 proves that nobody did until this very request, and its lease counts from its sending */
 };
 
 enum message_group_work {

@@ -479,7 +479,7 @@ static const char *const files[] = {"consensus_", NULL};
 
 /* There are no datagrams here; disks are the world's own. */
 #define KINDS                                                                                                       \
-    (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) &                                                                       \
+    (((UINT64_C(1) << SIM_FAULT_SLEEP) - 1) &                                                                       \
      ~(UINT64_C(1) << SIM_FAULT_DUPLICATE | UINT64_C(1) << SIM_FAULT_REPLAY | UINT64_C(1) << SIM_FAULT_UDP_CUT |    \
        UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
 

@@ -319,7 +319,7 @@ static void end(void *user)
 }
 
 #define KIND(name)     (UINT64_C(1) << SIM_FAULT_##name)
-#define ALL_KINDS      ((UINT64_C(1) << SIM_FAULT_KINDS) - 1)
+#define ALL_KINDS      ((UINT64_C(1) << SIM_FAULT_SLEEP) - 1)
 /* Messages go by links in the product, whatever their size. A disk is set back to an older copy by the adversary, when somebody can know: when nobody
  * can, promises are broken unseen (README). */
 #define PLAIN_KINDS    (ALL_KINDS & ~(KIND(MTU) | KIND(BACKUP)))

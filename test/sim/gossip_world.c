@@ -298,7 +298,7 @@ static void end(void *user)
     (void)user;
 }
 
-#define ALL_KINDS ((UINT64_C(1) << SIM_FAULT_KINDS) - 1)
+#define ALL_KINDS ((UINT64_C(1) << SIM_FAULT_SLEEP) - 1)
 
 static const char *const files[] = {"gossip_", "sim_", NULL};
 

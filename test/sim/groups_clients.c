@@ -411,7 +411,8 @@ static void hear_answer(struct groups_member *member, const struct groups_answer
     struct consumer_member_answer to = {.error = answer->error,
                                         .epoch = answer->epoch_plus_one,
                                         .generation = answer->generation,
-                                        .proof_age_ms = answer->proof_age_ms,
+                                        .heard_us = answer->heard_us,
+                                        .proof_behind_us = answer->proof_behind_us,
                                         .has_work = answer->has_work,
                                         .work = work,
                                         .items = items};
@@ -432,7 +433,8 @@ static void hear_beat(struct groups_member *member, const struct groups_answer *
     struct consumer_member_answer to = {.error = answer->error,
                                         .epoch = answer->epoch_plus_one,
                                         .generation = answer->generation,
-                                        .proof_age_ms = answer->proof_age_ms,
+                                        .heard_us = answer->heard_us,
+                                        .proof_behind_us = answer->proof_behind_us,
                                         .has_work = answer->has_work};
 
     member->pulse_number = member->pulse_until_us = 0;

@@ -95,6 +95,7 @@ struct group_facts groups_facts(const struct groups_partition *partition)
     return (struct group_facts){
         .now_ms = process->now_ms,
         .wall_ms = (uint64_t)(sim_host_wall_us(process->host) / 1000),
+        .clock_us = sim_host_now_us(process->host),
         .log_start = plog_start_offset(plog),
         .log_end = plog_end_offset(plog),
         .high_watermark = core->partition.high_watermark,
@@ -103,7 +104,6 @@ struct group_facts groups_facts(const struct groups_partition *partition)
         .may_lead = replica_leads(core) && !core->partition.is_starting && !core->is_cutting && status.is_serving,
         .is_alone = core->member_count <= 1,
         .is_below_min = core->partition.isr_count < core->partition.config.min_insync,
-        .coordinator_age_ms = GROUP_PART_NO_PROOF,
     };
 }
 

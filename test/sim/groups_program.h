@@ -47,7 +47,8 @@ struct groups_request {
 struct groups_answer {
     struct groups_request request; /* with the cells' results */
     int error;
-    uint32_t epoch_plus_one, generation, proof_age_ms;
+    uint32_t epoch_plus_one, generation;
+    uint64_t heard_us, proof_behind_us;
     bool has_work;
     uint64_t lsn;   /* of the record that was written for it; 0: none was */
     uint64_t place; /* behind all that it was judged by */

@@ -158,7 +158,8 @@ static void answer(struct waiting *waiting, int error)
         waiting->answer.error = error;
     } else {
         facts = groups_facts(partition);
-        waiting->answer.proof_age_ms = (uint32_t)group_part_proof_age_ms(&partition->part, &facts, waiting->waiter.received_ms);
+        waiting->answer.heard_us = waiting->waiter.heard;
+        waiting->answer.proof_behind_us = group_part_proof_behind(&partition->part, &facts, waiting->waiter.heard);
     }
     if (!partition->guest->is_stopping) GROUPS_HOOK(partition->guest, answered, partition->guest->process, &waiting->answer);
     free(waiting);
@@ -231,7 +232,6 @@ int groups_ask(struct replication_process *process, const struct groups_request 
     waiting->partition = partition;
     waiting->answer.request = *request;
     waiting->waiter.done = done;
-    waiting->waiter.received_ms = process->now_ms;
     waiting->waiter.session_ms = request->op == GROUPS_RESET ? 0 : partition->guest->config->session_ms;
     ready_or_refused(waiting);
     return 0;

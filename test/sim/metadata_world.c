@@ -317,7 +317,7 @@ static void end(void *user)
 static const char *const files[] = {"metadata_", NULL};
 
 /* Disks are the world's own; frontiers are smaller than any MTU. */
-#define KINDS (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
+#define KINDS (((UINT64_C(1) << SIM_FAULT_SLEEP) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
 
 const struct sim_world metadata_world = {.name = "metadata",
                                          .about = "brokers' metadata: coordinators, topics, joining, feeding, sessions, bad disks",

@@ -411,7 +411,7 @@ static const char *const files[] = {"replication_a",  "replication_c", "replicat
 static const char *const rot_files[] = {"replication_heal", "replication_rot", NULL};
 
 /* Disks are the world's own; frontiers are smaller than any MTU. */
-#define KINDS (((UINT64_C(1) << SIM_FAULT_KINDS) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
+#define KINDS (((UINT64_C(1) << SIM_FAULT_SLEEP) - 1) & ~(UINT64_C(1) << SIM_FAULT_MTU | UINT64_C(1) << SIM_FAULT_BACKUP | UINT64_C(1) << SIM_FAULT_WALL))
 
 const struct sim_world replication_world = {.name = "replication",
                                             .about = "whole brokers: partitions replicated over bad disks and networks, producers, consumers",

@@ -159,8 +159,10 @@ void sim_host_kill(struct sim_host *host, enum sim_stop how);
 void sim_host_kill_at_output(struct sim_host *host, uint64_t nth, enum sim_stop how);
 void sim_host_pause(struct sim_host *host); /* SIGSTOP; what arrives waits. Pauses nest */
 void sim_host_resume(struct sim_host *host);
-void sim_host_suspend(struct sim_host *host); /* the machine sleeps: its clock stands still, its network is dead */
+void sim_host_suspend(struct sim_host *host); /* a virtual machine is stopped: its clock stands still, its network is dead */
 void sim_host_wake(struct sim_host *host);
+void sim_host_sleep(struct sim_host *host); /* the machine is suspended: its clock goes on, its network is dead. Both nest */
+void sim_host_wake_up(struct sim_host *host);
 /* The process runs and its timers fire, but what it sends and receives waits (the Lifeguard paper's slow member). */
 void sim_host_block_io(struct sim_host *host);
 void sim_host_unblock_io(struct sim_host *host);

@@ -171,6 +171,7 @@ static void change_host(struct sim *sim, const struct sim_fault *fault, bool is_
     switch (fault->kind) {
     case SIM_FAULT_PAUSE: (is_begin ? sim_host_pause : sim_host_resume)(host); break;
     case SIM_FAULT_SUSPEND: (is_begin ? sim_host_suspend : sim_host_wake)(host); break;
+    case SIM_FAULT_SLEEP: (is_begin ? sim_host_sleep : sim_host_wake_up)(host); break;
     case SIM_FAULT_BLOCK: (is_begin ? sim_host_block_io : sim_host_unblock_io)(host); break;
     case SIM_FAULT_DRIFT: sim_host_set_drift(host, is_begin ? (int32_t)fault->value - DRIFT_PPM_HALF : 0); break;
     case SIM_FAULT_SLACK: sim_host_set_timer_slack(host, is_begin ? fault->value : 0); break;

@@ -27,14 +27,15 @@
     X(POWER, "power", "the host a, as kill")                                                                 \
     X(BACKUP, "backup", "the disk of a is copied")                                                           \
     X(PAUSE, "pause", "the process of a")                                                                    \
-    X(SUSPEND, "suspend", "the host a")                                                                      \
+    X(SUSPEND, "suspend", "the host a, and its clock stands still: a virtual machine is stopped")            \
     X(BLOCK, "block", "input and output of a wait")                                                          \
     X(DRIFT, "drift", "the clock of a, by value ppm, less half the range")                                   \
     X(SLACK, "slack", "timers of a are late by up to value us")                                              \
     X(WALL, "wall", "the wall clock of a jumps by value seconds, less half the range")                       \
     X(READDRESS, "readdress", "a goes and comes back with another address")                                  \
     X(SWAP, "swap", "a and b go and come back with each other's address")                                    \
-    X(WORLD, "world", "what the world makes of it")
+    X(WORLD, "world", "what the world makes of it")                                                          \
+    X(SLEEP, "sleep", "the host a, and its clock goes on: a machine is suspended, CLOCK_BOOTTIME")
 
 enum sim_fault_kind {
 #define SIM_FAULT_ENUM(NAME, name, meaning) SIM_FAULT_##NAME,

@@ -397,15 +397,28 @@ void sim_host_unblock_io(struct sim_host *host)
 void sim_host_suspend(struct sim_host *host)
 {
     sim_trace(host->sim, host, "is suspended");
-    if (host->suspends++ == 0) sim_clock_stop(&host->clock, host->sim->now_us);
+    host->suspends++;
+    if (host->stops++ == 0) sim_clock_stop(&host->clock, host->sim->now_us);
 }
 
 void sim_host_wake(struct sim_host *host)
 {
+    MESH_ASSERT(host->stops > 0);
+    if (--host->stops == 0) sim_clock_resume(&host->clock, host->sim->now_us);
+    sim_host_wake_up(host);
+}
+
+void sim_host_sleep(struct sim_host *host)
+{
+    sim_trace(host->sim, host, "sleeps");
+    host->suspends++;
+}
+
+void sim_host_wake_up(struct sim_host *host)
+{
     MESH_ASSERT(host->suspends > 0);
     if (--host->suspends > 0) return;
     sim_trace(host->sim, host, "wakes");
-    sim_clock_resume(&host->clock, host->sim->now_us);
     deliver_deferred(host);
     host_rearm_timer(host);
 }

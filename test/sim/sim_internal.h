@@ -78,7 +78,7 @@ struct sim_host {
     uint16_t port;
     bool is_powered, is_running, is_dying, is_timer_missed;
     bool is_draining, is_draining_one; /* what waited is on its way in */
-    uint16_t pauses, suspends, blocks; /* nested */
+    uint16_t pauses, suspends, stops, blocks; /* nested; suspends: also those whose clock goes on; stops: of the clock */
     uint64_t outputs_left;             /* until the kill; 0: none is planned */
     enum sim_stop kill_how;
     const struct sim_program *program;

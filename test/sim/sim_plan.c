@@ -41,6 +41,7 @@ static const struct kind {
     [SIM_FAULT_READDRESS] = {40 * SIM_SECOND, 10 * MS, 10 * SIM_SECOND, 0, 0},
     [SIM_FAULT_SWAP] = {60 * SIM_SECOND, 10 * MS, 10 * SIM_SECOND, 0, 0},
     [SIM_FAULT_WORLD] = {10 * SIM_SECOND, 0, 10 * SIM_SECOND, 0, UINT64_MAX - 1},
+    [SIM_FAULT_SLEEP] = {30 * SIM_SECOND, 100 * MS, 20 * SIM_SECOND, 0, 0},
 };
 
 /* Small values as often as large ones: the logarithm is uniform. */

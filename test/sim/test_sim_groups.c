@@ -29,6 +29,7 @@ static const struct {
     {"a failover rebalances", CORE(FAILOVER_REBALANCES), 0, "G4", 1},
     {"late copies count", CORE(LATE_COPIES_COUNT), 0, "S", 2},
     {"answers leave before the high watermark is there", 0, PART(ANSWERS_EARLY), "S", 1},
+    {"a leader believes a clock that stood still", 0, PART(LEASE_BY_CLOCK), "S20", 164},
     {"the state keeps what was cut away", 0, PART(CUT_KEEPS_STATE), "G1", 1},
 };
 #define SEEDS   100

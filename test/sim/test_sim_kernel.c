@@ -190,6 +190,7 @@ static const struct {
     {SIM_FAULT_POWER, 0, COUNTER(power_cuts), 1, 1},
     {SIM_FAULT_PAUSE, 0, COUNTER(deferred), 390, 600},
     {SIM_FAULT_SUSPEND, 0, COUNTER(unowned), 390, 400},
+    {SIM_FAULT_SLEEP, 0, COUNTER(unowned), 390, 400},
     {SIM_FAULT_BLOCK, 0, COUNTER(deferred), 390, 600},
     {SIM_FAULT_READDRESS, 0, COUNTER(starts), 6, 6},
     {SIM_FAULT_SWAP, 0, COUNTER(starts), 7, 7},
@@ -311,6 +312,33 @@ START_TEST(suspended_host_hears_nothing_and_its_clock_stands)
     ck_assert_uint_eq(sim_host_now_us(host_at(0)), local_us + SIM_SECOND);
     ck_assert_uint_eq(toy_at(0)->greetings, 80);
     ck_assert_uint_eq(toy_at(0)->timers, 20);
+    run_for(10 * SIM_SECOND);
+    ck_assert_uint_eq(toy_at(0)->bytes_in_order, toy_at(0)->expected);
+}
+END_TEST
+
+/* Each kind ends by itself, whichever began first. */
+START_TEST(sleeping_host_hears_nothing_and_its_clock_goes_on)
+{
+    uint64_t local_us;
+
+    begin(6);
+    run_for(SIM_SECOND + SIM_SECOND / 20);
+    local_us = sim_host_now_us(host_at(0));
+    sim_host_sleep(host_at(0));
+    run_for(SIM_SECOND);
+    sim_host_suspend(host_at(0));
+    run_for(SIM_SECOND);
+    ck_assert_uint_eq(sim_host_now_us(host_at(0)), local_us + SIM_SECOND);
+    sim_host_wake_up(host_at(0));
+    run_for(SIM_SECOND);
+    ck_assert_uint_eq(sim_host_now_us(host_at(0)), local_us + SIM_SECOND);
+    ck_assert_uint_eq(toy_at(0)->timers, 10);
+    ck_assert_uint_eq(toy_at(0)->greetings, 40);
+    sim_host_wake(host_at(0));
+    run_for(SIM_SECOND);
+    ck_assert_uint_eq(sim_host_now_us(host_at(0)), local_us + 2 * SIM_SECOND);
+    ck_assert_uint_eq(toy_at(0)->greetings, 80);
     run_for(10 * SIM_SECOND);
     ck_assert_uint_eq(toy_at(0)->bytes_in_order, toy_at(0)->expected);
 }
@@ -499,6 +527,7 @@ int main(void)
     tcase_add_test(parts, restart_finds_its_disk_old_wiped_or_restored);
     tcase_add_test(parts, paused_process_hears_everything_late);
     tcase_add_test(parts, suspended_host_hears_nothing_and_its_clock_stands);
+    tcase_add_test(parts, sleeping_host_hears_nothing_and_its_clock_goes_on);
     tcase_add_test(parts, drifting_clock_fires_its_timers_early);
     tcase_add_test(parts, stream_bytes_stay_in_order_under_every_fault);
     tcase_add_test(parts, killed_process_is_noticed_at_once_and_refuses);

@@ -5,6 +5,7 @@
 #include "cmd/broker/spread/spread.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/metadata.h"
@@ -21,15 +22,6 @@ static bool is_unclean(const struct shard *shard, const struct shard_partition *
     return election != NULL && election->reason == IMAGE_ELECTION_UNCLEAN && election->leader_epoch == partition->replica.partition.leader_epoch;
 }
 
-/* The image here named the leader then, and the coordinator had no newer one. */
-static uint64_t coordinator_age_ms(const struct shard *shard)
-{
-    uint64_t current_ms = metadata_current_us(shard->broker->control.metadata) / 1000;
-
-    if (current_ms == 0) return GROUP_PART_NO_PROOF;
-    return shard->now_ms > current_ms ? shard->now_ms - current_ms : 0;
-}
-
 void groups_facts(struct shard *shard, const struct group_replica *replica, struct group_facts *ret_facts)
 {
     const struct shard_partition *partition = replica->partition;
@@ -38,6 +30,7 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
     *ret_facts = (struct group_facts){
         .now_ms = shard->now_ms,
         .wall_ms = (uint64_t)shard->now_wall_ms,
+        .clock_us = clock_monotonic_ns() / 1000,
         .log_start = plog_start_offset(partition->plog),
         .log_end = plog_end_offset(partition->plog),
         .high_watermark = role->partition.high_watermark,
@@ -48,9 +41,8 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
         .is_cutting = role->is_cutting,
         .is_alone = role->member_count <= 1,
         .is_below_min = role->partition.config.mode == PARTITION_MODE_ISR && role->partition.isr_count < role->partition.config.min_insync,
-        .coordinator_age_ms = GROUP_PART_NO_PROOF,
     };
-    if (ret_facts->is_below_min) ret_facts->coordinator_age_ms = coordinator_age_ms(shard);
+    if (ret_facts->is_below_min) ret_facts->coordinator_us = metadata_current_us(shard->broker->control.metadata);
     ret_facts->is_unclean = ret_facts->may_lead && is_unclean(shard, partition);
     /* What others have heard of the offsets that were lost is the first thing that such a leader writes. */
     if (ret_facts->is_unclean && !rescue_is_ready(shard, replica->partition, ret_facts->epoch)) ret_facts->may_lead = false;

@@ -3,7 +3,8 @@
 
 #include "base/assert.h"
 
-#define ELECTION_MAX_MS 2000 /* a leader may have been replaced this long before its broker's session ends (PROTOCOLS 2.3) */
+#define ELECTION_MAX_US 2000000 /* a leader may have been replaced this long before its broker's session ends (PROTOCOLS 2.3) */
+#define YOUNG_US        100000  /* LEASE_BY_CLOCK: so young a proof counts as none older; less than what a member leaves of its session */
 
 void group_part_init(struct group_part *part, const struct group_terms *terms)
 {
@@ -79,7 +80,7 @@ static void end_lead(struct group_part *part)
     part->phase = GROUP_PART_TAILING;
     part->cursor = part->cursor_next = 0;
     part->marks[0].end = part->marks[1].end = 0;
-    part->proved_ms = 0;
+    part->proved = 0;
     part->is_full = part->is_proof_wanted = false;
     if (!is_in_log) drop_state(part);
 }
@@ -256,7 +257,7 @@ static uint64_t proof_due_ms(const struct group_part *part, const struct group_f
     if (GROUP_PART_DEFECT(part, LEASE_UNPROVED)) return GROUP_PART_NEVER;
     if (session_ms == 0 || facts->is_alone || facts->is_below_min || part->is_full || part->marks[0].end != 0) return GROUP_PART_NEVER;
     if (group_lead_outbox_size(part->lead) > 0) return GROUP_PART_NEVER;
-    return part->is_proof_wanted || part->proved_ms == 0 ? facts->now_ms : part->proved_ms + session_ms / 4;
+    return part->is_proof_wanted || part->proved == 0 ? facts->now_ms : part->proved / 1000 + session_ms / 4;
 }
 
 void group_part_turn(struct group_part *part, const struct group_facts *facts, uint64_t *ret_deadline_ms)
@@ -300,14 +301,22 @@ bool group_part_await(struct group_part *part, const struct group_facts *facts, 
 
 /* ---- proofs, and answers that leave ---- */
 
-uint64_t group_part_proof_age_ms(const struct group_part *part, const struct group_facts *facts, uint64_t received_ms)
+/* The next number: above all before it, and not below the clock. */
+static uint64_t count(struct group_part *part, const struct group_facts *facts)
 {
-    uint64_t proved_ms = part->proved_ms, age;
+    part->counted = facts->clock_us > part->counted ? facts->clock_us : part->counted + 1;
+    return part->counted;
+}
+
+uint64_t group_part_proof_behind(const struct group_part *part, const struct group_facts *facts, uint64_t heard)
+{
+    uint64_t proved = part->proved;
 
     if (facts->is_alone || GROUP_PART_DEFECT(part, LEASE_UNPROVED)) return 0;
-    age = proved_ms == 0 ? GROUP_PART_NO_PROOF : proved_ms >= received_ms ? 0 : received_ms - proved_ms;
-    if (facts->is_below_min && facts->coordinator_age_ms != GROUP_PART_NO_PROOF) age = sooner(age, facts->coordinator_age_ms + ELECTION_MAX_MS);
-    return age;
+    if (facts->is_below_min && facts->coordinator_us > proved + ELECTION_MAX_US) proved = facts->coordinator_us - ELECTION_MAX_US;
+    if (proved == 0) return GROUP_PART_NO_PROOF;
+    if (GROUP_PART_DEFECT(part, LEASE_BY_CLOCK) && proved + YOUNG_US > heard) return 0;
+    return proved > heard ? 0 : heard + 1 - proved;
 }
 
 static bool is_committed(const struct group_part *part, const struct group_facts *facts, const struct group_waiter *waiter)
@@ -318,7 +327,7 @@ static bool is_committed(const struct group_part *part, const struct group_facts
 
 static bool is_proved(const struct group_part *part, const struct group_facts *facts, const struct group_waiter *waiter)
 {
-    return waiter->session_ms == 0 || group_part_proof_age_ms(part, facts, waiter->received_ms) <= waiter->session_ms / 2;
+    return waiter->session_ms == 0 || group_part_proof_behind(part, facts, waiter->heard) <= (uint64_t)waiter->session_ms * 500;
 }
 
 /* By barrier: what a heartbeat rests on lies before commits that came before it. */
@@ -335,6 +344,7 @@ void group_part_wait(struct group_part *part, const struct group_facts *facts, s
 {
     bool is_good = is_committed(part, facts, waiter);
 
+    waiter->heard = count(part, facts);
     if (is_good && is_proved(part, facts, waiter)) {
         waiter->done(waiter, 0);
         return;
@@ -348,10 +358,10 @@ void group_part_wait(struct group_part *part, const struct group_facts *facts, s
 static void note_proof(struct group_part *part, const struct group_facts *facts)
 {
     if (part->marks[1].end != 0 && part->marks[1].end <= facts->high_watermark) {
-        part->proved_ms = part->marks[1].at_ms;
+        part->proved = part->marks[1].at;
         part->marks[0].end = part->marks[1].end = 0;
     } else if (part->marks[0].end != 0 && part->marks[0].end <= facts->high_watermark) {
-        part->proved_ms = part->marks[0].at_ms;
+        part->proved = part->marks[0].at;
         part->marks[0] = part->marks[1];
     }
 }
@@ -422,10 +432,10 @@ int group_part_next_batch(struct group_part *part, const struct group_facts *fac
     return err != 0 ? err : record_batch_builder_finish(builder, &nobody, 0, RECORD_COMPRESSION_NONE, NULL, ret_batch);
 }
 
-static void mark(struct group_part *part, uint64_t end, uint64_t at_ms)
+static void mark(struct group_part *part, const struct group_facts *facts, uint64_t end)
 {
     part->marks[1].end = end;
-    part->marks[1].at_ms = at_ms;
+    part->marks[1].at = count(part, facts);
     if (part->marks[0].end == 0) part->marks[0] = part->marks[1];
 }
 
@@ -435,7 +445,7 @@ void group_part_appended(struct group_part *part, const struct group_facts *fact
     part->cursor = part->cursor_next;
     part->applied = log_end;
     part->is_full = false;
-    mark(part, log_end, facts->now_ms);
+    mark(part, facts, log_end);
     if (part->cursor < group_lead_outbox_size(part->lead)) return;
     group_lead_appended(part->lead, log_end);
     part->cursor = part->cursor_next = 0;
@@ -456,7 +466,7 @@ void group_part_proof_appended(struct group_part *part, const struct group_facts
 {
     MESH_ASSERT(part->lead != NULL && group_lead_outbox_size(part->lead) == 0 && log_end == part->applied + 1);
     part->applied = log_end;
-    mark(part, log_end, facts->now_ms);
+    mark(part, facts, log_end);
     group_lead_appended(part->lead, log_end);
 }
 

@@ -11,10 +11,15 @@
  *   group_part_committed() when the high watermark rose          answers leave
  *
  * **Proof of leadership.** A leader that was deposed and does not know it answers heartbeats without appending anything: it would keep members
- * of its side alive while the next leader's sessions run out, and two would consume one partition. So an answer says how old the proof is that nobody else led:
+ * of its side alive while the next leader's sessions run out, and two would consume one partition. So an answer says until when it is proved that nobody else led:
  * something of this epoch that was appended then was committed later, so the whole ISR still took the epoch, and a next leader, who is of that ISR, began
- * later and gives every member its whole session from then on. The member's claims are good until it sent the request - the proof's age + the session. Commits are such
- * proofs; where nothing else is to be appended, an empty control batch is. A single replica has no other leader to fear. */
+ * later and gives every member its whole session from then on. A member's claims are good until it sent the newest request that was heard before that +
+ * the session. Commits are such proofs; where nothing else is to be appended, an empty control batch is. A single replica has no other leader to fear.
+ *
+ * **No clock is believed.** What was heard and what was begun to be proved are counted by one counter, which tells their order and nothing else; how long ago something
+ * was is for the member to say, by its own clock, from its own sending on (client/group_member.h). So it does no harm that a machine was suspended, or a process stopped,
+ * between a proof and what it heard then: the proof is the older one, whatever the clock says. The counter follows the clock, for the decision alone how
+ * often to prove, and so that the coordinator's word can be put among the others. */
 #ifndef BROKER_GROUPS_GROUP_TURN_H
 #define BROKER_GROUPS_GROUP_TURN_H
 
@@ -35,6 +40,7 @@
 /* What log and metadata say now; as of one moment. */
 struct group_facts {
     uint64_t now_ms, wall_ms;
+    uint64_t clock_us;           /* the clock of now_ms, read when this was asked for, not when the turn began */
     uint64_t log_start, log_end, high_watermark;
     uint32_t epoch;              /* leader epoch */
     bool may_lead;               /* the broker leads it, its epoch has begun in the log, nothing is being cut, and it serves */
@@ -43,15 +49,15 @@ struct group_facts {
     bool is_unclean;             /* this epoch's election accepted a loss */
     bool is_alone;               /* there is no other replica */
     bool is_below_min;           /* fewer in sync than min.insync: nothing new is committed */
-    uint64_t coordinator_age_ms; /* since the coordinator last answered this broker's session, which is good; GROUP_PART_NO_PROOF: not known, or not good.
-                                  * With the longest that an election takes on top it is the proof while is_below_min, when the log cannot give one */
+    uint64_t coordinator_us;     /* the coordinator was asked then, by the same clock, and the image here was the newest; 0: not known.
+                                  * Less the longest that an election takes it is the proof while is_below_min, when the log cannot give one */
 };
 
 /* A request that waits: for a lead, or as an answer for the high watermark. Embedded in the owner's request. */
 struct group_waiter {
     struct list_node node;
     uint64_t barrier;     /* of the reply */
-    uint64_t received_ms; /* when the request came */
+    uint64_t heard;       /* its number among what is heard and proved: group_part_wait() sets it */
     uint64_t due_ms;      /* answered MESH_ETIMEDOUT then: nobody knows */
     uint32_t session_ms;  /* of a member that is to be told a proof not older than half of this; 0: nothing is to be proved */
     /* Exactly once. 0: the answer may leave (or, where it waited for a lead: there is one now, ask again). Else nothing of it may be told but the error:
@@ -93,8 +99,9 @@ struct group_part {
     uint64_t retry_ms;         /* nothing is done before: memory was short; 0: it was not */
     uint64_t tick_ms;          /* the lead's deadline */
     uint64_t trimmed;          /* the last start that was told */
-    uint64_t proved_ms;        /* nobody else led then; 0: not proved in this epoch */
-    struct { uint64_t end, at_ms; } marks[2]; /* appended and not committed yet: the oldest, the newest; end 0: none */
+    uint64_t counted;          /* the last number that was given, of what is heard and proved; microseconds where nothing else happens */
+    uint64_t proved;           /* nobody else led then; 0: not proved in this epoch */
+    struct { uint64_t end, at; } marks[2]; /* appended and not committed yet: the oldest, the newest; end 0: none */
     bool is_full;              /* the log took nothing: changes are refused until it does */
     bool is_proof_wanted;      /* somebody waits for one */
     struct list_node arrivals, waiting, proving; /* of group_waiter: for a lead; for the high watermark, in order; for a proof alone */
@@ -134,8 +141,8 @@ bool group_part_await(struct group_part *part, const struct group_facts *facts, 
 /* An answer that may leave once `barrier` is committed. done() may be called at once. */
 void group_part_wait(struct group_part *part, const struct group_facts *facts, struct group_waiter *waiter);
 
-/* How old the proof is for a request that came at received_ms, that no other leader had begun; 0 where it is younger than the request. */
-uint64_t group_part_proof_age_ms(const struct group_part *part, const struct group_facts *facts, uint64_t received_ms);
+/* Nobody else led before `heard` + 1 - this; 0: that is so until what was heard with that number. GROUP_PART_NO_PROOF: nothing is proved. */
+uint64_t group_part_proof_behind(const struct group_part *part, const struct group_facts *facts, uint64_t heard);
 
 /* ---- the outbox ---- */
 
@@ -172,6 +179,7 @@ enum group_part_defect {
     GROUP_PART_DEFECT_TRIM_EARLY,     /* the log is trimmed before its checkpoint is committed */
     GROUP_PART_DEFECT_CUT_KEEPS_STATE, /* what was cut away from the log stays in the state */
     GROUP_PART_DEFECT_LEASE_UNPROVED, /* every answer of whoever thinks that it leads counts as proof */
+    GROUP_PART_DEFECT_LEASE_BY_CLOCK, /* a proof that is young by the leader's clock counts for what was heard later */
     GROUP_PART_DEFECT_COUNT,
 };
 

@@ -111,8 +111,8 @@ struct group_request {
  * done; MESH_EUNCOMMITTED, MESH_ETIMEDOUT: nobody knows. */
 void groups_request(struct shard *shard, struct group_request *request);
 
-/* In done(), for answers: how old the proof is (0 to UINT32_MAX), and the epoch that the answer is of; -1: it is not known. */
-uint32_t groups_proof_age_ms(const struct group_request *request);
+/* In done(), for answers: what is proved (group_part_proof_behind() of the waiter), and the epoch that the answer is of; -1: it is not known. */
+uint64_t groups_proof_behind(const struct group_request *request);
 int32_t groups_epoch(const struct group_request *request);
 
 /* ---- looking ---- */

@@ -76,7 +76,7 @@ void groups_arrive(struct group_request *request)
     }
     if (err == MESH_EAGAIN) {
         request->waiter.done = on_lead;
-        request->waiter.due_ms = request->waiter.received_ms + request->timeout_ms;
+        request->waiter.due_ms = request->received_ns / 1000000 + request->timeout_ms;
         groups_due(request->shard, replica);
         if (group_part_await(&replica->part, &facts, &request->waiter)) {
             groups_look_at(request->shard, replica, request->waiter.due_ms);
@@ -85,7 +85,7 @@ void groups_arrive(struct group_request *request)
         err = MESH_EBUSY;
     }
     if (err == 0 && request->is_change && groups_ends_wait(request, &err)) return;
-    request->waiter.due_ms = request->waiter.received_ms + request->timeout_ms;
+    request->waiter.due_ms = request->received_ns / 1000000 + request->timeout_ms;
     if (err != 0)
         groups_end_request(request, err);
     else
@@ -102,7 +102,7 @@ void groups_request(struct shard *shard, struct group_request *request)
     request->error = 0;
     request->question = NULL;
     request->received_ns = shard->now_ns;
-    request->waiter = (struct group_waiter){.received_ms = shard->now_ms};
+    request->waiter = (struct group_waiter){0};
     list_init(&request->waiter.node);
     shard->groups.counts.requests++;
     if (shard->is_stopping || shard->groups.is_stopping)
@@ -119,16 +119,14 @@ void groups_request(struct shard *shard, struct group_request *request)
     groups_arrive(request);
 }
 
-uint32_t groups_proof_age_ms(const struct group_request *request)
+uint64_t groups_proof_behind(const struct group_request *request)
 {
     const struct group_replica *replica = request->partition == NULL ? NULL : request->partition->group;
     struct group_facts facts;
-    uint64_t age_ms;
 
-    if (replica == NULL || replica->part.lead == NULL) return UINT32_MAX;
+    if (replica == NULL || replica->part.lead == NULL) return GROUP_PART_NO_PROOF;
     groups_facts(request->shard, replica, &facts);
-    age_ms = group_part_proof_age_ms(&replica->part, &facts, request->waiter.received_ms);
-    return age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;
+    return group_part_proof_behind(&replica->part, &facts, request->waiter.heard);
 }
 
 int32_t groups_epoch(const struct group_request *request)

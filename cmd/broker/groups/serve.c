@@ -82,7 +82,8 @@ static int add_route(struct groups_serve *serve)
     struct message_group_response part = {.route = {.leader = shard->broker->node_id,
                                                     .epoch = groups_epoch(&serve->request),
                                                     .shard = shard->index,
-                                                    .proof_age_ms = groups_proof_age_ms(&serve->request)}};
+                                                    .heard_us = serve->request.waiter.heard,
+                                                    .proof_behind_us = groups_proof_behind(&serve->request)}};
 
     return message_encode_group_response(&serve->answer, &part);
 }

@@ -70,7 +70,7 @@ static void setup(void)
     group_limits_init(&terms.limits);
     group_part_init(&leader, &terms);
     group_part_init(&follower, &terms);
-    facts = (struct group_facts){.now_ms = 100000, .wall_ms = 1700000000000, .epoch = 3, .may_lead = true, .coordinator_age_ms = GROUP_PART_NO_PROOF};
+    facts = (struct group_facts){.now_ms = 100000, .wall_ms = 1700000000000, .epoch = 3, .may_lead = true};
     sequence = 0;
 }
 
@@ -131,6 +131,7 @@ static void commit_all(struct group_part *part)
 
 static void turn(struct group_part *part)
 {
+    facts.clock_us = facts.now_ms * 1000;
     follow(part);
     group_part_turn(part, &facts, &deadline);
     send(part);
@@ -140,7 +141,8 @@ static void turn(struct group_part *part)
 
 static void await(struct group_part *part, const struct group_reply *reply, uint32_t session_ms)
 {
-    answer = (struct answer){{.barrier = reply->barrier, .received_ms = facts.now_ms, .due_ms = facts.now_ms + 5000, .session_ms = session_ms, .done = answered}, 1};
+    facts.clock_us = facts.now_ms * 1000;
+    answer = (struct answer){{.barrier = reply->barrier, .due_ms = facts.now_ms + 5000, .session_ms = session_ms, .done = answered}, 1};
     list_init(&answer.waiter.node);
     group_part_wait(part, &facts, &answer.waiter);
 }
@@ -169,6 +171,18 @@ static void beat(struct group_part *part, const char *id)
     ck_assert_int_eq(group_part_ready(part, &facts, false), 0);
     ck_assert_int_eq(group_lead_heartbeat(part->lead, facts.now_ms, &caller, &reply), 0);
     await(part, &reply, 10000);
+}
+
+/* How far behind what was heard last its proof is. */
+static uint64_t behind_us(void)
+{
+    return group_part_proof_behind(&leader, &facts, answer.waiter.heard);
+}
+
+/* What happens in one microsecond is counted on. */
+static bool is_about(uint64_t us, uint64_t expected_us)
+{
+    return us >= expected_us - 20 && us <= expected_us + 20;
 }
 
 static void lead_with_a_member(void)
@@ -251,7 +265,7 @@ START_TEST(a_proof_is_renewed_where_there_is_nothing_to_append)
     turn(&leader);
     commit_all(&leader);
     end = facts.log_end;
-    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 0);
+    ck_assert_uint_eq(behind_us(), 0);
     turn(&leader);
     ck_assert_uint_eq(deadline, facts.now_ms + 2500); /* a quarter of the session */
     ck_assert_uint_eq(facts.log_end, end);
@@ -260,7 +274,7 @@ START_TEST(a_proof_is_renewed_where_there_is_nothing_to_append)
     ck_assert_int_eq(answer.error, 0);
     turn(&leader);
     ck_assert_uint_eq(facts.log_end, end + 1);
-    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 2500);
+    ck_assert(is_about(behind_us(), 2500000));
     /* The others are silent: what is older than half a session is no proof. */
     facts.now_ms += 5100;
     turn(&leader);
@@ -289,8 +303,36 @@ START_TEST(a_deposed_leader_prolongs_no_lease)
         turn(&leader);
         beat(&leader, "a");
         ck_assert_int_eq(answer.error, i == 0 || _i == 1 ? 0 : 1);
-        if (answer.error == 0) ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), _i == 1 ? 0 : 3000);
+        if (answer.error == 0) ck_assert(_i == 1 ? behind_us() == 0 : is_about(behind_us(), 3000000));
     }
+}
+END_TEST
+
+/* Its machine was stopped after the proof, and a member's request comes when it goes on: nothing says how long that was. With the switch it believes its clock, by which
+ * it was no time at all, and the member takes its lease for prolonged while another leader may have given everything away. */
+START_TEST(a_clock_that_stood_still_prolongs_no_lease)
+{
+    uint64_t heard;
+
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+#ifdef MESH_TEST_SWITCHES
+    if (_i == 1) group_part_bring_back(&leader, GROUP_PART_DEFECT_LEASE_BY_CLOCK);
+#endif
+    beat(&leader, "a");
+    ck_assert_int_eq(answer.error, 0);
+    ck_assert(_i == 1 ? behind_us() == 0 : behind_us() > 0);
+    /* What it appends from then on, and is committed, proves that it still led when that was heard. */
+    heard = answer.waiter.heard;
+    facts.now_ms += 2500;
+    turn(&leader);
+    ck_assert(_i == 1 || group_part_proof_behind(&leader, &facts, heard) > 0);
+    commit_all(&leader);
+    ck_assert_uint_eq(group_part_proof_behind(&leader, &facts, heard), 0);
+    facts.now_ms += 1000;
+    beat(&leader, "a");
+    ck_assert(is_about(behind_us(), 1000000));
 }
 END_TEST
 
@@ -324,10 +366,12 @@ START_TEST(below_min_the_coordinator_is_the_proof)
     turn(&leader);
     beat(&leader, "a");
     ck_assert_int_eq(answer.error, 1);
-    facts.coordinator_age_ms = 200;
+    facts.coordinator_us = (facts.now_ms - 200) * 1000;
     turn(&leader);
     ck_assert_int_eq(answer.error, 0);
-    ck_assert_uint_eq(group_part_proof_age_ms(&leader, &facts, facts.now_ms), 2200);
+    ck_assert(is_about(behind_us(), 2200000));
+    facts.coordinator_us = (facts.now_ms + 2001) * 1000; /* asked so long after the heartbeat came */
+    ck_assert_uint_eq(behind_us(), 0);
     /* Nobody is expelled by the outage of others. */
     facts.now_ms += 60000;
     turn(&leader);
@@ -361,9 +405,9 @@ START_TEST(below_min_what_is_under_way_keeps_no_member_waiting)
     commit(&leader, "a", 7);
     ck_assert_uint_gt(facts.log_end, facts.high_watermark);
     facts.is_below_min = true;
-    facts.coordinator_age_ms = 200;
     group_part_below_min(&leader, &facts);
     facts.now_ms += 9000;
+    facts.coordinator_us = (facts.now_ms - 200) * 1000;
     turn(&leader);
     beat(&leader, "a");
     ck_assert_int_eq(answer.error, 0);
@@ -447,7 +491,7 @@ END_TEST
 
 START_TEST(who_arrives_before_the_lead_waits_for_it)
 {
-    struct answer early = {{.received_ms = facts.now_ms, .due_ms = facts.now_ms + 60000, .done = answered}, 1};
+    struct answer early = {{.due_ms = facts.now_ms + 60000, .done = answered}, 1};
 
     list_init(&early.waiter.node);
     ck_assert(group_part_await(&leader, &facts, &early.waiter));
@@ -487,7 +531,7 @@ static int begins(void *user, struct group_part *part, const struct group_facts 
 
 START_TEST(what_a_lead_begins_with_comes_before_whoever_waited)
 {
-    struct answer early = {{.received_ms = facts.now_ms, .due_ms = facts.now_ms + 60000, .done = answered}, 1};
+    struct answer early = {{.due_ms = facts.now_ms + 60000, .done = answered}, 1};
 
     terms.begun = begins;
     waiting_then = &early;
@@ -643,6 +687,7 @@ int main(void)
     tcase_add_test(tcase, a_follower_that_begins_to_lead_loads_nothing);
     tcase_add_test(tcase, a_proof_is_renewed_where_there_is_nothing_to_append);
     tcase_add_loop_test(tcase, a_deposed_leader_prolongs_no_lease, 0, DEFECTS);
+    tcase_add_loop_test(tcase, a_clock_that_stood_still_prolongs_no_lease, 0, DEFECTS);
     tcase_add_test(tcase, a_single_replica_proves_nothing);
     tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
     tcase_add_test(tcase, below_min_what_is_under_way_keeps_no_member_waiting);

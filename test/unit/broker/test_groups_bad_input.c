@@ -84,7 +84,7 @@ static void picture(struct buffer *to)
     raw_expect(&raw, raw_send(&raw, FRAME_OP_GROUP_DESCRIBE, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
     ck_assert_int_eq(message_decode_group_describe_response(buffer_slice(&frame.message), &response), 0);
     ck_assert_uint_eq(response.member_count, 1);
-    response.route.proof_age_ms = 0;
+    response.route.heard_us = response.route.proof_behind_us = 0;
     ck_assert_int_eq(message_encode_group_describe_response(to, &response), 0);
     message_deinit_group_describe_response(&response);
     raw_frame_deinit(&frame);

@@ -143,7 +143,7 @@ struct ask {
     struct shard *shard;
     sem_t done;
     int error;
-    uint32_t proof_age_ms;
+    uint64_t proof_behind_us;
     int32_t epoch;
     /* The question, and the rest of the answer. */
     int (*judge)(struct ask *ask, struct group_judging *judging);
@@ -170,7 +170,7 @@ static void on_done(struct group_request *request, int error)
     struct ask *ask = container_of(request, struct ask, request);
 
     ask->error = error;
-    ask->proof_age_ms = groups_proof_age_ms(request);
+    ask->proof_behind_us = groups_proof_behind(request);
     ask->epoch = groups_epoch(request);
     sem_post(&ask->done);
 }
@@ -372,7 +372,7 @@ START_TEST(who_consumes_goes_on_while_nothing_can_be_committed)
     }
     beat = (struct ask){.judge = judge_heartbeat, .caller.member = slice_of_string("a")};
     ck_assert_int_eq(ask_broker(0, &beat, false), 0);
-    ck_assert_uint_le(beat.proof_age_ms, 5000);
+    ck_assert_uint_le(beat.proof_behind_us, 5000000);
     ck_assert_uint_le((uint64_t)clock_monotonic_ns() / 1000 - metadata_current_us(brokers[0].broker->control.metadata), 3000000);
     ck_assert_uint_eq(beat.claim_count, 0);
 }
@@ -396,7 +396,7 @@ START_TEST(a_mesh_of_one_remembers_its_groups)
     while (ask_broker(0, &beat, false) == MESH_ENOT_LEADER)
         beat = (struct ask){.judge = judge_heartbeat, .caller.member = slice_of_string("a")};
     ck_assert_int_eq(beat.error, 0);
-    ck_assert_uint_eq(beat.proof_age_ms, 0);
+    ck_assert_uint_eq(beat.proof_behind_us, 0);
     ck_assert_uint_eq(beat.reply.generation, generation);
     ck_assert_uint_eq(look_into(0).offset, 40);
     ck_assert_int_eq(commit(0, "a", generation, 41), 0);

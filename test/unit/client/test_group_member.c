@@ -252,13 +252,75 @@ START_TEST(the_lease_is_as_long_as_proven)
     ck_assert(!consumer_member_may_handle(member, start + SESSION_MS * 9 / 10));
     now_ms += 5000;
     consumer_member_heard(member, now_ms, now_ms - 1000, consumer_member_view(member).id,
-                          &(struct consumer_member_answer){.epoch = 3, .generation = 1, .proof_age_ms = 2500});
-    ck_assert_uint_eq(consumer_member_view(member).lease_until_ms, now_ms - 1000 - 2500 + SESSION_MS * 9 / 10);
-    /* An older proof, or an answer for another life, lengthens nothing. */
+                          &(struct consumer_member_answer){.epoch = 3, .generation = 1});
+    ck_assert_uint_eq(consumer_member_view(member).lease_until_ms, now_ms - 1000 + SESSION_MS * 9 / 10);
+    /* What proves less than the request, or an answer for another life, lengthens nothing. */
     consumer_member_heard(member, now_ms, now_ms, consumer_member_view(member).id,
-                          &(struct consumer_member_answer){.epoch = 3, .generation = 1, .proof_age_ms = 9000});
+                          &(struct consumer_member_answer){.epoch = 3, .generation = 1, .heard_us = 7000, .proof_behind_us = 1});
     consumer_member_heard(member, now_ms, now_ms, slice_of("other", 5), &(struct consumer_member_answer){.epoch = 3, .generation = 1});
-    ck_assert_uint_eq(consumer_member_view(member).lease_until_ms, now_ms - 1000 - 2500 + SESSION_MS * 9 / 10);
+    ck_assert_uint_eq(consumer_member_view(member).lease_until_ms, now_ms - 1000 + SESSION_MS * 9 / 10);
+    end();
+}
+END_TEST
+
+/* A heartbeat that was heard as number heard_us; nobody else led before proved_us. */
+static void heard(uint64_t sent_ms, uint32_t epoch, uint64_t heard_us, uint64_t proved_us)
+{
+    consumer_member_heard(member, now_ms, sent_ms, consumer_member_view(member).id,
+                          &(struct consumer_member_answer){.epoch = epoch,
+                                                           .generation = 1,
+                                                           .heard_us = heard_us,
+                                                           .proof_behind_us = proved_us > heard_us ? 0 : proved_us == 0 ? UINT64_MAX : heard_us + 1 - proved_us});
+}
+
+static uint64_t leased_from(void)
+{
+    return consumer_member_view(member).lease_until_ms - SESSION_MS * 9 / 10;
+}
+
+START_TEST(a_later_answer_proves_what_an_earlier_did_not)
+{
+    uint64_t start;
+
+    begin();
+    start = now_ms;
+    own();
+    now_ms += 8000;
+    heard(start + 1000, 3, 501000, 400000);
+    heard(start + 2000, 3, 502000, 400000);
+    heard(start + 3000, 3, 503000, 501000); /* up to the first, and not with it */
+    ck_assert_uint_eq(leased_from(), start);
+    heard(start + 4000, 3, 504000, 501001);
+    ck_assert_uint_eq(leased_from(), start + 1000); /* of those between the newest is remembered */
+    heard(start + 5000, 3, 505000, 504500);
+    ck_assert_uint_eq(leased_from(), start + 4000);
+    heard(start + 6000, 3, 506000, 506001);
+    ck_assert_uint_eq(leased_from(), start + 6000);
+    heard(start + 5500, 3, 505500, 505900); /* late: what is proved is proved */
+    ck_assert_uint_eq(leased_from(), start + 6000);
+    end();
+}
+END_TEST
+
+START_TEST(another_leaders_proof_is_not_of_what_this_one_heard)
+{
+    uint64_t start;
+
+    begin();
+    start = now_ms;
+    own();
+    now_ms += 8000;
+    heard(start + 1000, 3, 501000, 0);
+    heard(start + 2000, 4, 902000, 800000); /* its numbers are others */
+    ck_assert_uint_eq(leased_from(), start);
+    heard(start + 3000, 3, 503000, 502500); /* of a leader of before, late */
+    ck_assert_uint_eq(leased_from(), start);
+    heard(start + 4000, 4, 904000, 903000);
+    ck_assert_uint_eq(leased_from(), start + 2000);
+    /* It counts anew: its process is another one. What the one before heard is forgotten, and not for ever waited for. */
+    heard(start + 5000, 4, 5000, 0);
+    heard(start + 6000, 4, 6000, 5500);
+    ck_assert_uint_eq(leased_from(), start + 5000);
     end();
 }
 END_TEST
@@ -273,7 +335,7 @@ START_TEST(who_hears_of_no_proof_asks_for_itself)
     now_ms++;
     ck_assert(consumer_member_may_handle(member, now_ms)); /* there is time for an answer */
     expect(CONSUMER_MEMBER_WORK);
-    reply(&(struct consumer_member_answer){.epoch = 3, .generation = 1, .proof_age_ms = SESSION_MS, .work_count = 1,
+    reply(&(struct consumer_member_answer){.epoch = 3, .generation = 1, .proof_behind_us = UINT64_MAX, .work_count = 1,
                                            .work = (const struct consumer_member_work[]){{CONSUMER_MEMBER_HOLD, topic, 0}}});
     expect_nothing(); /* it proved nothing, and would not at once, either */
     ck_assert_uint_eq(consumer_member_deadline_ms(member), now_ms + SESSION_MS / 4);
@@ -515,6 +577,8 @@ int main(void)
     tcase_add_test(tcase, who_is_not_known_begins_again_under_another_id);
     tcase_add_test(tcase, a_heartbeat_alone_takes_nothing_away);
     tcase_add_test(tcase, the_lease_is_as_long_as_proven);
+    tcase_add_test(tcase, a_later_answer_proves_what_an_earlier_did_not);
+    tcase_add_test(tcase, another_leaders_proof_is_not_of_what_this_one_heard);
     tcase_add_test(tcase, who_hears_of_no_proof_asks_for_itself);
     tcase_add_test(tcase, what_is_subscribed_to_during_a_join_is_joined_for);
     tcase_add_test(tcase, what_may_be_asked_back_meanwhile_is_not_handed_out);

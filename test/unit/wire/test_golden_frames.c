@@ -601,6 +601,14 @@ static void encode_group_response(struct buffer *to)
     ck_assert_int_eq(message_encode_group_response(to, &response), 0);
 }
 
+static void encode_group_proof(struct buffer *to)
+{
+    struct message_group_response response = {
+        .route = {.leader = 0, .epoch = 0, .heard_us = UINT64_C(1) << 40, .proof_behind_us = 2500000}, .generation = 7};
+
+    ck_assert_int_eq(message_encode_group_response(to, &response), 0);
+}
+
 /* ---- the files ---- */
 
 static const struct golden_case {
@@ -665,6 +673,7 @@ static const struct golden_case {
     {"users_response", 1, FRAME_OP_USERS, 33, 0, encode_users_response, recode_users_response},
     {"group_commit_request", 0, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_commit, recode_group_commit},
     {"group_response", 3, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_response, recode_group_response},
+    {"group_proof", 1, FRAME_OP_GROUP_HEARTBEAT, 27, 0, encode_group_proof, recode_group_response},
     {"error_response", 3, FRAME_OP_TOPIC_CREATE, 3, 0, encode_error, recode_error},
 };
 

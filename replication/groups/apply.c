@@ -105,7 +105,8 @@ static int apply_claimed(struct groups *groups, struct group *group, struct grou
 
         if (slot == NULL && groups->is_restoring) continue;
         if (slot == NULL || slot->target != member->number + 1) return MESH_ECORRUPT;
-        if (slot->owner != 0 && slot->owner != member->number + 1 && !GROUP_DEFECT(groups, RELEASE_NOT_AWAITED)) return MESH_ECORRUPT;
+        /* A void claim of somebody else: leaders waited for no end of those once. */
+        if (slot->owner != 0 && slot->owner != member->number + 1 && slot->claimed_in != CLAIM_VOID && !GROUP_DEFECT(groups, RELEASE_NOT_AWAITED)) return MESH_ECORRUPT;
         state_set_owner(groups, line, item.partition, member->number + 1, group->generation);
     }
     return 0;
@@ -132,11 +133,19 @@ static int apply_released(struct groups *groups, struct group *group, struct gro
 /* The second look at a commit: the partition is the member's own, or nobody's where nobody in particular commits. */
 static bool may_commit(const struct groups *groups, const struct group_line *line, uint32_t partition, const struct group_member *member)
 {
-    uint32_t owner = line != NULL && partition < line->slot_count ? line->slots[partition].owner : 0;
+    const struct group_slot *slot = line != NULL && partition < line->slot_count ? &line->slots[partition] : NULL;
 
     if (groups->is_restoring || GROUP_DEFECT(groups, ZOMBIES_COMMIT)) return true;
-    if (member != NULL && member->group->protocol == GROUP_PROTOCOL_CLASSIC) return true;
-    return owner == (member == NULL ? 0 : member->number + 1);
+    if (member == NULL) return slot == NULL || slot->owner == 0;
+    return member->group->protocol == GROUP_PROTOCOL_CLASSIC || (slot != NULL && slot_is_claimed_by(slot, member->number));
+}
+
+/* Who claims it goes on from the new place, and only once it has claimed it again: what it had under way is not committed any more. */
+static void end_claim(struct groups *groups, struct group_line *line, uint32_t partition)
+{
+    uint32_t owner = GROUP_DEFECT(groups, RESET_FREES) ? 0 : line->slots[partition].owner;
+
+    state_set_owner(groups, line, partition, owner, CLAIM_VOID);
 }
 
 static int apply_offsets(struct groups *groups, struct group *group, struct group_member *member, uint32_t epoch, uint64_t lsn,
@@ -152,8 +161,7 @@ static int apply_offsets(struct groups *groups, struct group *group, struct grou
         if (line == NULL || !uuid_equal(&line->topic, &item.topic)) err = state_add_line(groups, group, &item.topic, &line);
         if (err != 0) return err;
         if (!is_reset && !may_commit(groups, line, item.partition, member)) return MESH_ECORRUPT;
-        /* Who claims it goes on from the new place, and only once it has claimed it again: what it had under way is not committed any more. */
-        if (is_reset && item.partition < line->slot_count) state_set_owner(groups, line, item.partition, 0, 0);
+        if (is_reset && item.partition < line->slot_count) end_claim(groups, line, item.partition);
         item.version_epoch = epoch;
         item.version_lsn = lsn;
         item.committed_s = (uint32_t)(record->time_ms / 1000);

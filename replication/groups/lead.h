@@ -179,7 +179,7 @@ int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms
 uint64_t group_lead_barrier(const struct group_lead *lead);
 
 /* An operator sets offsets: all of them or, where one is refused, none. Where partitions are claimed the claims end if is_forced (their owners are told
- * to claim again and go on from the new place), else it is refused. is_dry: says what would be.
+ * to claim again and go on from the new place; others wait until they have heard of it), else it is refused. is_dry: says what would be.
  * Errors: MESH_ENOTFOUND (no such group), MESH_ESTALE_GENERATION (set by somebody else since, or this is a late copy), MESH_EGROUP_NOT_EMPTY (claimed), and in
  * cells[].error what a commit's say; then the first of these. */
 struct group_reset {

@@ -55,7 +55,7 @@ int group_lead_claim(struct group_lead *lead, uint64_t now_ms, const struct grou
     for (size_t i = 0; i < count && err == 0; i++) {
         claims[i].error = judge_claim(lead, member, &claims[i]);
         if (claims[i].error != 0) continue;
-        if (find_slot(lead, member->group, &claims[i].topic, claims[i].partition)->owner != member->number + 1)
+        if (!slot_is_claimed_by(find_slot(lead, member->group, &claims[i].topic, claims[i].partition), member->number))
             group_items_put(&writer, &(struct group_item){.topic = claims[i].topic, .partition = claims[i].partition});
         tell_offset(lead, member->group, &claims[i]);
         err = spill(lead, &record, &writer);
@@ -137,7 +137,7 @@ static int judge_right(const struct group_lead *lead, const struct committer *co
     if (GROUP_DEFECT(lead->groups, ZOMBIES_COMMIT)) return 0;
     if (committer->member == NULL) return owner == 0 ? 0 : MESH_ENOT_OWNER;
     if (committer->group->protocol == GROUP_PROTOCOL_CLASSIC) return 0; /* the generation has spoken */
-    if (owner != committer->member->number + 1) return MESH_ENOT_OWNER;
+    if (slot == NULL || !slot_is_claimed_by(slot, committer->member->number)) return MESH_ENOT_OWNER;
     return slot->claimed_in > committer->generation ? MESH_ESTALE_GENERATION : 0;
 }
 

@@ -220,8 +220,9 @@ bool lead_has_work(struct group_lead *lead, struct group_member *member)
         for (uint32_t i = 0; i < line->slot_count; i++) {
             const struct group_slot *slot = &line->slots[i];
             bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
+            bool is_to_release = is_mine && !is_meant, is_to_claim = is_meant && (slot->owner == 0 || (is_mine && slot->claimed_in == CLAIM_VOID));
 
-            if (is_mine == is_meant || (is_meant && slot->owner != 0)) continue;
+            if (!is_to_release && !is_to_claim) continue;
             member->has_work = true;
             return true;
         }
@@ -278,6 +279,7 @@ bool group_lead_work(struct group_lead *lead, struct slice name, struct slice id
             if (!is_mine && !is_meant) continue;
             ret_work->kind = is_mine ? is_meant ? GROUP_WORK_HOLD : GROUP_WORK_RELEASE : GROUP_WORK_WAIT;
             if (!is_mine && (slot->owner == 0 || GROUP_DEFECT(lead->groups, RELEASE_NOT_AWAITED))) ret_work->kind = GROUP_WORK_CLAIM;
+            if (is_mine && is_meant && slot->claimed_in == CLAIM_VOID) ret_work->kind = GROUP_WORK_CLAIM;
             ret_work->topic = line->topic;
             ret_work->partition = cursor->partition++;
             cursor->line = line;

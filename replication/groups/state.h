@@ -12,8 +12,17 @@
 struct group_slot {
     uint32_t target;
     uint32_t owner;      /* who has claimed it and not released it */
-    uint32_t claimed_in; /* generation of the claim */
+    uint32_t claimed_in; /* generation of the claim, or CLAIM_VOID */
 };
+
+/* A reset has ended the claim, and its member may not know: nothing is committed under it any more, but nobody else claims before the member has let go,
+ * or claimed again, or is gone. */
+#define CLAIM_VOID INT32_MAX
+
+static inline bool slot_is_claimed_by(const struct group_slot *slot, uint32_t number)
+{
+    return slot->owner == number + 1 && slot->claimed_in != CLAIM_VOID;
+}
 
 /* A topic of a group: named here once, and by number in each cell. It lives while it has cells, targets or claims. */
 struct group_line {

@@ -19,6 +19,7 @@ enum group_defect {
     GROUP_DEFECT_LARGEST_OFFSET_WINS,    /* seeking back and resets are undone by what was committed before */
     GROUP_DEFECT_FAILOVER_REBALANCES,    /* a new leader assigns everything anew */
     GROUP_DEFECT_LATE_COPIES_COUNT,      /* what was sent before counts, though what was sent after it is acknowledged */
+    GROUP_DEFECT_RESET_FREES,            /* what an operator sets back is free at once, though its member has not heard of it */
     GROUP_DEFECT_COUNT,
 };
 

@@ -574,23 +574,6 @@ void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, u
 
 /* ---- hooks ---- */
 
-/* An operator ends claims, whoever has them. */
-static void excuse(struct groups_clients *clients, uint32_t group, uint32_t place)
-{
-    for (uint32_t i = 0; i < clients->member_count; i++)
-        if (clients->members[i].group == group) clients->members[i].shares[place].is_excused = true;
-}
-
-void groups_clients_judged(struct groups_clients *clients, const struct groups_answer *answer)
-{
-    const struct groups_request *request = &answer->request;
-    uint32_t place;
-
-    if (request->op != GROUPS_RESET || answer->error != 0) return;
-    place = groups_place(clients->watch, &request->cells[0].topic, request->cells[0].partition);
-    if (place != UINT32_MAX) excuse(clients, request->group, place);
-}
-
 /* S10: of each member what is newest counts. What was acknowledged of it in the order of its log is in the order in which it was asked for. */
 static void check_order(struct groups_clients *clients, struct groups_member *member, const struct groups_answer *answer)
 {

@@ -20,7 +20,7 @@
 /* What a member has of a partition. */
 struct groups_share {
     bool is_owned, is_asked_back;
-    bool is_excused;             /* taken from it, as it was overdue; or by an operator */
+    bool is_excused;             /* taken from it, as it was overdue */
     uint64_t position, handled;  /* next to be taken; all before it is done */
     uint64_t taken_to, until_us; /* what the handler is at; 0: nothing */
 };
@@ -85,7 +85,6 @@ bool groups_clients_consume(const struct groups_clients *clients, uint32_t place
 void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset);
 
 /* The hooks. */
-void groups_clients_judged(struct groups_clients *clients, const struct groups_answer *answer);
 void groups_clients_answered(struct groups_clients *clients, struct replication_process *process, const struct groups_answer *answer);
 void groups_clients_told(struct groups_clients *clients, const struct group_event *event);
 

@@ -27,6 +27,7 @@ static const struct {
     {"zombies commit", CORE(ZOMBIES_COMMIT), 0, "S10", 13},
     {"the largest offset wins", CORE(LARGEST_OFFSET_WINS), 0, "", 2},
     {"a failover rebalances", CORE(FAILOVER_REBALANCES), 0, "G4", 1},
+    {"what an operator sets back is free at once", CORE(RESET_FREES), 0, "S20", 23},
     {"late copies count", CORE(LATE_COPIES_COUNT), 0, "S", 2},
     {"answers leave before the high watermark is there", 0, PART(ANSWERS_EARLY), "S", 1},
     {"a leader believes a clock that stood still", 0, PART(LEASE_BY_CLOCK), "S20", 164},

@@ -326,7 +326,8 @@ static void commit(struct model *model, int index)
         struct version version = {model->rig.epoch, reply.barrier - 1, cells[i].offset, true};
 
         if (cells[i].error != 0) {
-            actor->believes[numbers[i]] = false; /* that is how it learns */
+            actor->believes[numbers[i]] = false; /* that is how it learns, of a reset too */
+            end_claim(model, index, numbers[i]);
             model->result->zombie_commits_refused++;
             continue;
         }
@@ -380,8 +381,6 @@ static void reset(struct model *model)
 
     if (group_lead_reset(model->rig.lead, model->rig.wall_ms, &request, &reply) != 0) return;
     model->result->resets++;
-    for (int i = 0; i < MEMBERS; i++)
-        end_claim(model, i, cell);
     await(model, (struct pending){.kind = PENDING_RESET,
                                   .barrier = reply.barrier,
                                   .actor = -1,

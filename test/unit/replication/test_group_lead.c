@@ -505,6 +505,53 @@ START_TEST(a_reset_holds_against_what_was_under_way)
 }
 END_TEST
 
+/* On its way from one member to another: the first one may be at it still. */
+START_TEST(what_is_set_back_is_nobody_elses_before_its_member_has_heard)
+{
+    struct group_reply reply;
+    uint64_t offset;
+
+    rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    ck_assert_int_eq(rig_commit(&rig, "g", "a", 1, "orders", 2, 100), 0);
+    rig_join(&rig, "g", "b", "orders");
+    claim_is("orders", 2, "b/a");
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 2, 5, true, false), 0);
+    ck_assert_int_eq(rig_claim(&rig, "g", "b", "orders", 2, &offset), MESH_EBUSY);
+    ck_assert_int_eq(rig_commit(&rig, "g", "a", 1, "orders", 2, 101), MESH_ENOT_OWNER);
+    rig_failover(&rig, 1, false);
+    rig_restart(&rig, 0);
+    ck_assert(rig_replicas_agree(&rig));
+    ck_assert_int_eq(rig_claim(&rig, "g", "b", "orders", 2, &offset), MESH_EBUSY);
+    ck_assert_int_eq(rig_commit(&rig, "g", "a", 2, "orders", 2, 101), MESH_ENOT_OWNER);
+    ck_assert_int_eq(rig_beat(&rig, "g", "a", &reply), 0);
+    ck_assert(reply.has_work);
+    ck_assert_int_eq(rig_release(&rig, "g", "a", "orders", 2), 0);
+    ck_assert_int_eq(rig_claim(&rig, "g", "b", "orders", 2, &offset), 0);
+    ck_assert_uint_eq(offset, 5);
+}
+END_TEST
+
+START_TEST(who_never_hears_of_a_reset_keeps_nobody_waiting_for_ever)
+{
+    struct group_reply reply;
+
+    rig_join(&rig, "g", "a", "orders");
+    held_of("a");
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 2, 5, true, false), 0);
+    rig_join(&rig, "g", "b", "orders");
+    claim_is("orders", 2, "b/a");
+    for (int i = 0; i < 30 && rig.events[GROUP_EVENT_SLOW] == 0; i++) {
+        rig_tick(&rig, 3000);
+        ck_assert_int_eq(rig_beat(&rig, "g", "a", &reply), 0);
+        ck_assert_int_eq(rig_beat(&rig, "g", "b", &reply), 0);
+    }
+    ck_assert_uint_eq(rig.events[GROUP_EVENT_SLOW], 1);
+    claim_is("orders", 2, "b/-");
+    ck_assert_uint_eq(held_of("b"), 2);
+}
+END_TEST
+
 START_TEST(offsets_and_groups_are_deleted_when_nobody_uses_them)
 {
     struct group_claim claims[] = {{.topic = rig_topic_id(&rig, "orders"), .partition = 0}, {.topic = rig_topic_id(&rig, "orders"), .partition = 1}};
@@ -768,6 +815,8 @@ int main(void)
     tcase_add_test(tcase, a_late_join_fences_nobody);
     tcase_add_test(tcase, a_late_reset_counts_no_more);
     tcase_add_test(tcase, a_reset_holds_against_what_was_under_way);
+    tcase_add_test(tcase, what_is_set_back_is_nobody_elses_before_its_member_has_heard);
+    tcase_add_test(tcase, who_never_hears_of_a_reset_keeps_nobody_waiting_for_ever);
     tcase_add_test(tcase, offsets_and_groups_are_deleted_when_nobody_uses_them);
     tcase_add_test(tcase, a_group_that_is_long_empty_is_forgotten);
     tcase_add_test(tcase, a_clock_that_is_set_forward_forgets_nothing);

@@ -17,6 +17,7 @@ static const char *const names[GROUP_DEFECT_COUNT] = {
     [GROUP_DEFECT_LARGEST_OFFSET_WINS] = "the largest offset wins",
     [GROUP_DEFECT_FAILOVER_REBALANCES] = "a failover rebalances",
     [GROUP_DEFECT_LATE_COPIES_COUNT] = "late copies count",
+    [GROUP_DEFECT_RESET_FREES] = "what is set back is free at once",
 };
 
 START_TEST(the_defect_is_noticed)

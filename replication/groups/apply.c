@@ -41,6 +41,7 @@ static int apply_left(struct groups *groups, struct group *group, struct group_m
 #ifdef MESH_TEST_SWITCHES
     if (GROUP_DEFECT(groups, CLAIMS_OUTLIVE_MEMBERS) && member->claims > 0) return 0;
 #endif
+    state_note_left(groups, group, record->member);
     state_drop_member(groups, member);
     state_tidy_lines(groups, group);
     if (group->member_count == 0) group->empty_since_ms = record->time_ms;

@@ -164,6 +164,7 @@ static int judge_join(struct group_lead *lead, const struct group *group, const 
         if (is_former_life(before, info->id)) return MESH_EFENCED_INSTANCE;
         *ret_replaced = before->info.id;
     }
+    if (member == NULL && state_has_left(lead->groups, group, info->id) && !GROUP_DEFECT(lead->groups, LATE_COPIES_COUNT)) return MESH_EUNKNOWN_MEMBER;
     if (member == NULL && before == NULL && group->member_count >= lead->limits.members_max) return MESH_EFULL;
     *ret_member = member != NULL ? member : before;
     return member == NULL ? 0 : check_sequence(lead, member, caller->sequence);

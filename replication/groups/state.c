@@ -270,6 +270,27 @@ void state_drop_member(struct groups *groups, struct group_member *member)
     free(member);
 }
 
+static uint64_t left_hash(const struct group *group, struct slice id)
+{
+    struct slice name = group_name(group);
+
+    return (map_hash_bytes(id.data, id.size) * 31 + map_hash_bytes(name.data, name.size)) | 1;
+}
+
+void state_note_left(struct groups *groups, const struct group *group, struct slice id)
+{
+    groups->left[groups->left_next++ % STATE_LEFT_MAX] = left_hash(group, id);
+}
+
+bool state_has_left(const struct groups *groups, const struct group *group, struct slice id)
+{
+    uint64_t hash = left_hash(group, id);
+
+    for (size_t i = 0; i < STATE_LEFT_MAX; i++)
+        if (groups->left[i] == hash) return true;
+    return false;
+}
+
 static void change_target(struct groups *groups, uint32_t member, int by)
 {
     if (member != 0) group_member_of_number(groups, member)->targets += (uint32_t)by;

@@ -6,6 +6,7 @@
 #include "replication/groups/cell_table.h"
 #include "replication/groups/groups.h"
 
+#define STATE_LEFT_MAX 256 /* members that are remembered after they have left */
 #define FENCE_STEP 65536 /* generations that a fence skips: more than a lost tail of the log can have given away */
 
 /* One partition as a group with members sees it. Members by number plus 1, 0: nobody. */
@@ -101,6 +102,8 @@ struct groups {
     struct group_text *texts;
     uint32_t text_count, text_room, text_free;
     uint64_t next_lsn;
+    uint64_t left[STATE_LEFT_MAX]; /* hashes of who left last, no part of the state: what was read of them is known, a checkpoint tells nobody of them */
+    uint32_t left_next;
     bool is_passing;     /* the log starts late, and its checkpoint has not begun */
     bool is_restoring;   /* ... and has not ended: what is unknown is passed over */
     bool is_checkpointing;
@@ -138,6 +141,8 @@ void state_tidy_lines(struct groups *groups, struct group *group); /* drops slot
 /* A member as `info` says; where one has this id, or the id that info replaces, it becomes that one. */
 int state_set_member(struct groups *groups, struct group *group, const struct group_member_info *info, uint32_t joined_in, struct group_member **ret_member);
 void state_drop_member(struct groups *groups, struct group_member *member);
+void state_note_left(struct groups *groups, const struct group *group, struct slice id);
+bool state_has_left(const struct groups *groups, const struct group *group, struct slice id); /* not long ago */
 void state_clear_claims(struct groups *groups, struct group_member *member);
 
 void state_set_target(struct groups *groups, struct group_line *line, uint32_t partition, uint32_t target);

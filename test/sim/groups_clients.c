@@ -574,6 +574,28 @@ void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, u
 
 /* ---- hooks ---- */
 
+void groups_clients_judged(struct groups_clients *clients, const struct groups_answer *answer)
+{
+    const struct groups_request *request = &answer->request;
+    struct groups_member *member = member_of(clients, request);
+
+    if (member == NULL || request->op != GROUPS_LEAVE || answer->error != 0 || strcmp(member->leaving.id, request->member) == 0) return;
+    memcpy(member->leaving.id, request->member, sizeof(member->leaving.id));
+    member->leaving.at_us = now_us(clients);
+}
+
+/* S10, of joins: a copy of one that comes after its member has left, where the leader has read that it left. */
+static void check_left(struct groups_clients *clients, struct groups_member *member, struct replication_process *process, const struct groups_answer *answer)
+{
+    const struct groups_partition *partition = groups_find_partition(process, answer->request.group);
+    const char *id = answer->request.member;
+
+    if (answer->error != 0) return;
+    if (answer->request.op == GROUPS_LEAVE && strcmp(member->leaving.id, id) == 0) member->left = member->leaving;
+    if (answer->request.op != GROUPS_JOIN || strcmp(member->left.id, id) != 0 || partition == NULL || partition->read_from_us >= member->left.at_us) return;
+    sim_fail(clients->sim, "S10 what was overtaken does not count", "m%u %s: it has left, and a late copy of its join brings it back", member->index, id);
+}
+
 /* S10: of each member what is newest counts. What was acknowledged of it in the order of its log is in the order in which it was asked for. */
 static void check_order(struct groups_clients *clients, struct groups_member *member, const struct groups_answer *answer)
 {
@@ -599,6 +621,7 @@ void groups_clients_answered(struct groups_clients *clients, struct replication_
     groups_watch_answered(clients->watch, answer);
     if (member == NULL) return;
     check_order(clients, member, answer);
+    check_left(clients, member, process, answer);
     if (answer->request.is_copy || sim_random_chance(chance(clients), clients->lost_ppm)) return;
     post(clients, sim_host_index(replication_process_host(process)), answer, true, WAY_MEAN_US);
 }

@@ -38,6 +38,10 @@ struct groups_member {
     uint64_t pulse_number, pulse_until_us;
     uint64_t acked_sequence;   /* of its requests, the newest that was acknowledged, and as what: the observer's */
     struct groups_version acked;
+    struct groups_leaver {
+        char id[GROUPS_NAME_SIZE];
+        uint64_t at_us;        /* when a leader decided it first */
+    } leaving, left;           /* the last life whose leaving was decided, and acknowledged */
     uint32_t host;             /* asked last with success; UINT32_MAX: none */
     struct groups_share shares[REPLICATION_PARTITIONS_MAX];
 };
@@ -85,6 +89,7 @@ bool groups_clients_consume(const struct groups_clients *clients, uint32_t place
 void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset);
 
 /* The hooks. */
+void groups_clients_judged(struct groups_clients *clients, const struct groups_answer *answer);
 void groups_clients_answered(struct groups_clients *clients, struct replication_process *process, const struct groups_answer *answer);
 void groups_clients_told(struct groups_clients *clients, const struct group_event *event);
 

@@ -167,7 +167,10 @@ static void follow_log(struct groups_partition *partition)
         int err;
 
         bring_back(partition);
-        if (from == facts.log_start) partition->last_lsn = 0; /* from its beginning: nothing is applied yet */
+        if (from == facts.log_start) { /* from its beginning: nothing is applied yet */
+            partition->last_lsn = 0;
+            partition->read_from_us = sim_now_us(sim_host_sim(guest->process->host));
+        }
         buffer_clear(&guest->bytes);
         if (replication_read_log(partition->replica, from, facts.log_end, READ_BYTES, &guest->bytes) != 0 || guest->bytes.size == 0) break; /* the log says when */
         err = group_part_take(&partition->part, &facts, buffer_slice(&guest->bytes));

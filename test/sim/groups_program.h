@@ -87,6 +87,7 @@ struct groups_partition {
     uint64_t deadline_ms;  /* of a turn of it */
     uint32_t last_epoch;   /* of the record applied last, and its place; 0: none */
     uint64_t last_lsn;
+    uint64_t read_from_us; /* the state has all records that were written later */
     int32_t began_in;      /* leader epoch in which it began to lead last; -1: it did not */
     bool is_late;          /* the log has more than it could read or append: the next turn goes on */
 };

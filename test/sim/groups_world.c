@@ -83,6 +83,7 @@ static void judged(void *user, struct groups_partition *partition, const struct 
     struct world *world = user;
 
     groups_watch_judged(world->watch, partition, answer);
+    groups_clients_judged(world->clients, answer);
 }
 
 static void answered(void *user, struct replication_process *process, const struct groups_answer *answer)

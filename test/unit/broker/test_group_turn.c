@@ -397,6 +397,35 @@ static void commit(struct group_part *part, const char *id, uint64_t offset)
     turn(part);
 }
 
+/* What it has inherited is not committed before others are there: it can answer nothing, for it may all be lost. So members get no proof and hand out nothing more, and
+ * nothing is taken from them; when the others are back they go on with what they have. */
+START_TEST(who_begins_below_min_takes_nothing_from_anybody)
+{
+    lead_with_a_member();
+    turn(&leader);
+    commit_all(&leader);
+    commit(&leader, "a", 7); /* not committed */
+    follow(&follower);
+    facts.epoch++;
+    facts.is_below_min = true;
+    facts.clock_us = facts.now_ms * 1000;
+    facts.coordinator_us = (facts.now_ms + 60000) * 1000; /* the coordinator proves that it leads, but not what holds */
+    turn(&follower);
+    ck_assert_ptr_nonnull(follower.lead);
+    beat(&follower, "a");
+    ck_assert_int_eq(answer.error, 1);
+    facts.now_ms += 60000;
+    turn(&follower);
+    ck_assert_int_eq(answer.error, MESH_ETIMEDOUT);
+    ck_assert_ptr_nonnull(group_find_member(follower.state, groups_find(follower.state, slice_of_string("g")), slice_of_string("a")));
+    beat(&follower, "a");
+    facts.is_below_min = false;
+    turn(&follower); /* a record of its own, with which the inherited ones are committed */
+    commit_all(&follower);
+    ck_assert_int_eq(answer.error, 0);
+}
+END_TEST
+
 START_TEST(below_min_what_is_under_way_keeps_no_member_waiting)
 {
     lead_with_a_member();
@@ -690,6 +719,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_clock_that_stood_still_prolongs_no_lease, 0, DEFECTS);
     tcase_add_test(tcase, a_single_replica_proves_nothing);
     tcase_add_test(tcase, below_min_the_coordinator_is_the_proof);
+    tcase_add_test(tcase, who_begins_below_min_takes_nothing_from_anybody);
     tcase_add_test(tcase, below_min_what_is_under_way_keeps_no_member_waiting);
     tcase_add_test(tcase, a_heartbeat_overtakes_commits);
     tcase_add_test(tcase, what_too_few_replicas_have_is_unknown);

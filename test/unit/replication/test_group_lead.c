@@ -459,6 +459,24 @@ START_TEST(a_late_join_fences_nobody)
 }
 END_TEST
 
+/* With the leave it was told, and with the log that a follower has of it. */
+START_TEST(who_has_left_comes_back_by_no_late_copy)
+{
+    const struct rig_member member = {.id = "a", .names = "orders"};
+    struct group_reply reply;
+
+    rig_join(&rig, "g", "a", "orders");
+    rig_join(&rig, "g", "b", "orders");
+    rig_join(&rig, "h", "b", "orders");
+    ck_assert_int_eq(leave("a"), 0);
+    ck_assert_int_eq(rig_join_as(&rig, "g", &member, &reply), MESH_EUNKNOWN_MEMBER);
+    rig_replicate(&rig);
+    rig_failover(&rig, 1, false);
+    ck_assert_int_eq(rig_join_as(&rig, "g", &member, &reply), MESH_EUNKNOWN_MEMBER);
+    ck_assert_int_eq(rig_join_as(&rig, "h", &member, &reply), 0); /* it has left another group */
+}
+END_TEST
+
 START_TEST(a_late_reset_counts_no_more)
 {
     struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .partition = 0, .offset = 7, .record_epoch = -1};
@@ -813,6 +831,7 @@ int main(void)
     tcase_add_test(tcase, a_late_copy_counts_no_more);
     tcase_add_test(tcase, what_was_sent_to_a_leader_before_counts_no_more);
     tcase_add_test(tcase, a_late_join_fences_nobody);
+    tcase_add_test(tcase, who_has_left_comes_back_by_no_late_copy);
     tcase_add_test(tcase, a_late_reset_counts_no_more);
     tcase_add_test(tcase, a_reset_holds_against_what_was_under_way);
     tcase_add_test(tcase, what_is_set_back_is_nobody_elses_before_its_member_has_heard);

@@ -253,6 +253,7 @@ static struct segment_file *choose(struct store *store, struct scrub *scrub)
         segment = scrub->detour_bytes > 0 ? find_segment(&scrub->detour) : NULL;
         if (segment != NULL && segment->base_offset == base) return segment;
         scrub->detour.plog = NULL; /* it has come to its end */
+        segment = NULL;
     }
     scrub->at = &scrub->pass;
     if (store->now_ms < store->scrub_next_ms) return NULL;

@@ -414,6 +414,22 @@ START_TEST(what_is_doubted_is_looked_at_at_once)
 }
 END_TEST
 
+/* The pass over everything may fall due with the last step of a look at what is doubted, which ends where the next segment begins. */
+START_TEST(a_pass_begins_where_a_doubt_has_ended)
+{
+    set_up();
+    rig.options.scrub_first_ms = 3600000;
+    fill_and_reopen();
+    do_harm(HARM_BODY, 3);
+    plog_suspect(rig.logs[0], base_of(1) + 5);
+    rig.now_ms += 3600000;
+    rig_wait(&rig, 6000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* A log is deleted while it is looked at, and then another one is doubted: what is found belongs to the one that is gone. */
 START_TEST(what_is_found_in_a_deleted_log_is_not_said_of_another)
 {
@@ -546,6 +562,7 @@ static Suite *suite(void)
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
+    tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);
     tcase_add_test(tests, what_is_found_in_a_deleted_log_is_not_said_of_another);
     tcase_add_loop_test(tests, a_log_is_cut_where_its_damage_begins, 0, HARM_COUNT);
     tcase_add_loop_test(tests, a_power_cut_at_any_moment_of_a_repair_loses_nothing_that_was_sound, 0, 3);

@@ -408,7 +408,10 @@ void replication_watch_appended(struct replication_watch *watch, struct replicat
     struct watch_log *log = log_of(replica);
     struct watch_batch batch = batch_of(header);
 
-    if (watch_is_rotten(partition_of(replica), host_of(replica)) && batch.base < log->end) cut_log(log, batch.base); /* a cut in a hole is one at its beginning */
+    if (watch_is_rotten(partition_of(replica), host_of(replica)) && batch.base < log->end) { /* a cut in a hole is one at its beginning */
+        cut_log(log, batch.base);
+        if (batch.base < log->seen) log->seen = batch.base;
+    }
     if (batch.base != log->end)
         sim_fail(watch->sim, "logs have no gaps", "p%u: h%u appends %llu at %llu", place(watch, partition_of(replica)), host_of(replica), (ull)batch.base, (ull)log->end);
     log_add(log, &batch);

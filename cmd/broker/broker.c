@@ -19,6 +19,7 @@
 #include "cmd/broker/spread/spread.h"
 #include "cmd/broker/runtime/status.h"
 #include "cmd/broker/start.h"
+#include "crypto/crypto.h"
 
 #include <malloc.h>
 #include <netdb.h>
@@ -188,6 +189,7 @@ static int open_control(struct broker *broker)
     status_http_source(control, &source);
     err = http_server_new(control->loop, &http_options, &source, &control->http);
     if (err == 0) err = spread_open(control, &control->spread);
+    if (err == 0) err = lane_start(&broker->login_lane, "login");
     return err != 0 ? err : lane_start(&broker->read_lane, "read");
 }
 
@@ -308,6 +310,7 @@ void broker_free(struct broker *broker)
     for (uint32_t i = 0; broker->shards != NULL && i < broker->shard_count; i++)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
+    lane_stop(&broker->login_lane);
     membership_close(broker);
     http_server_free(broker->control.http);
     if (broker->shards != NULL) abandon_requests(broker);
@@ -321,6 +324,7 @@ void broker_free(struct broker *broker)
     control_loop_close(broker);
     if (broker->fs != NULL) broker->fs->ops->free(broker->fs);
     keyring_free(broker->keyring);
+    crypto_wipe(broker->login_secret, sizeof(broker->login_secret));
     identity_key_wipe(&broker->identity.key);
     free(broker->name);
     free(broker->zone);

@@ -47,6 +47,10 @@ struct broker {
     struct mail stop_mail;
     atomic_bool is_stop_posted;
     struct lane read_lane; /* brings cold ranges into the page cache, for all shards */
+    struct lane login_lane; /* compares passwords with what is kept of them, which takes milliseconds */
+    atomic_uint login_checks; /* that wait for it */
+    atomic_bool refuses_logins; /* it stops, and does not wait for them */
+    uint8_t login_secret[32]; /* salts for names that nobody has; the same on every broker that started with this cluster key */
     struct shard **shards;
     uint32_t shard_count;
     struct uuid cluster_id, broker_id, dir_id; /* as in `identity`, which changes with the boot */

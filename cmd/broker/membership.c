@@ -14,6 +14,7 @@
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/spread/spread.h"
 #include "crypto/crypto.h"
+#include "sasl/scram.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,6 +65,9 @@ static int open_key(struct broker *broker, const struct broker_options *options)
         snprintf(message, sizeof(message),
                  "joining needs the cluster key of that mesh: 'mesh key show' prints it where it is; put it in "
                  "~/.config/mesh/key (mode 0600), or name its file with --key-file");
+    if (err == 0)
+        scram_hmac(SCRAM_SHA_256, slice_of(keyring_in_use(broker->keyring)->bytes, CLUSTER_KEY_SIZE), slice_of_string("mesh: salts of names that nobody has"),
+                   broker->login_secret);
     if (err != 0) log_error("no cluster key: %s", message[0] != '\0' ? message : mesh_strerror(err));
     return err;
 }

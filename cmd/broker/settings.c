@@ -77,6 +77,13 @@ static const struct setting setting_table[] = {
     {{"groups.cache.bytes.max", "bytes", 0, TIB, 256 * MIB,
       "Memory for committed offsets of consumer groups that are not replicated here; beyond, others are asked."},
      FIELD(groups_cache_bytes_max)},
+    {{"auth.required", "count", 0, 1, 0,
+      "1: clients of Kafka's protocol log in before anything else (SASL: 'mesh user add'), and clients of the native protocol, which have no login yet, are served on this "
+      "machine alone; 0: nobody has to. The same on every broker."},
+     FIELD(auth_required)},
+    {{"auth.lifetime.ms", "ms", 0, 31536000000, 0,
+      "A client that has logged in must do so again before this has passed, on the same connection (KIP-368); 0: never."},
+     FIELD(auth_lifetime_ms)},
     {{"kafka.topics.create", "count", 0, 1, 1,
       "1: a topic that a client of Kafka's protocol names and that is not there is made, with the mesh's defaults; 0: it is not."},
      FIELD(kafka_create_topics)},

@@ -39,6 +39,8 @@ struct settings {
     uint64_t groups_retention_ms;         /* groups.retention.ms: offsets of a group without members; 0: for ever */
     uint64_t groups_checkpoint_bytes;     /* groups.checkpoint.bytes: of records, before a group partition's log starts anew */
     uint64_t groups_cache_bytes_max;      /* groups.cache.bytes.max: offsets of groups that are not replicated here */
+    uint64_t auth_required;               /* auth.required: 1 or 0 */
+    uint64_t auth_lifetime_ms;            /* auth.lifetime.ms: how long a login holds; 0: as long as its connection */
     uint64_t kafka_create_topics;         /* kafka.topics.create: 1 or 0: make topics that clients of the Kafka door name */
     uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
     struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];

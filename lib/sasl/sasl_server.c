@@ -204,6 +204,13 @@ static bool is_proven(const struct sasl_server *server, struct slice signed_text
     return is_same;
 }
 
+/* It ends in the whole nonce. librdkafka (seen: 2.0.2) writes its own half once more in front, which Kafka takes; both sides sign it as it is. */
+static bool is_nonce_of(const struct sasl_server *server, struct slice nonce)
+{
+    if (nonce.size < server->nonce_size || nonce.size > server->nonce_size + SASL_CLIENT_NONCE_MAX) return false;
+    return memcmp(nonce.data + nonce.size - server->nonce_size, server->nonce, server->nonce_size) == 0;
+}
+
 /* Reads "c=...,r=...,[extensions,]p=..."; *ret_bare is what stands before the proof. */
 static bool read_final(const struct sasl_server *server, struct slice token, struct slice *ret_bare, uint8_t *ret_proof)
 {
@@ -219,7 +226,7 @@ static bool read_final(const struct sasl_server *server, struct slice token, str
         *ret_bare = slice_of(token.data, (size_t)(before.data - token.data) - 1);
     }
     if (proof.data == NULL || !is_header(server, header)) return false;
-    if (nonce.size != server->nonce_size || memcmp(nonce.data, server->nonce, nonce.size) != 0) return false;
+    if (!is_nonce_of(server, nonce)) return false;
     return sodium_base642bin(ret_proof, SCRAM_KEY_SIZE_MAX, (const char *)proof.data, proof.size, NULL, &size, NULL,
                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
            size == scram_key_size(server->verifier.hash);

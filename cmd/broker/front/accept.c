@@ -124,12 +124,12 @@ int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_
 
 /* ---- accepting ---- */
 
-static bool is_loopback(const struct sockaddr_storage *peer)
+bool accept_is_loopback(const struct sockaddr *peer)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)peer;
 
-    if (peer->ss_family == AF_INET) return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
+    if (peer->sa_family == AF_INET) return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
     if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) return v6->sin6_addr.s6_addr[12] == 127;
     return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
@@ -154,7 +154,7 @@ static void socket_tune(const struct connections *connections, int fd, const str
     int one = 1, idle = KEEPALIVE_SECONDS;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (is_loopback(peer)) return;
+    if (accept_is_loopback((const struct sockaddr *)peer)) return;
     if (congestion[0] != '\0')
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));

@@ -4,10 +4,12 @@
 #ifndef BROKER_FRONT_ACCEPT_H
 #define BROKER_FRONT_ACCEPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct broker;
 struct shard;
+struct sockaddr;
 
 /* Resolves "HOST:PORT" ("[v6]:PORT") and binds `count` sockets to it, with one free port when PORT is 0; none listens
  * yet. On success the caller owns ret_fds[0..count) and *ret_host (malloc'ed, without brackets). Errors, with a sentence
@@ -22,6 +24,9 @@ int accept_listen(struct shard *shard);
 /* Starts and stops accepting on a shard's socket; on its thread. */
 void accept_start(struct shard *shard);
 void accept_stop(struct shard *shard);
+
+/* Whether this is an address of the machine itself: 127.0.0.0/8, ::1, or the former written as IPv6. Pure. */
+bool accept_is_loopback(const struct sockaddr *peer);
 
 /* A connection has ended: it does not count against connections.max any more. Any thread. */
 void accept_forget(struct broker *broker);

@@ -34,6 +34,11 @@ const char *connection_peer(const struct connection *connection, char to[CONNECT
     return to;
 }
 
+bool connection_is_local(const struct connection *connection)
+{
+    return accept_is_loopback(&connection->peer.any);
+}
+
 static void connection_enlist(struct connection *connection, struct shard *shard)
 {
     connection->shard = shard;
@@ -191,7 +196,7 @@ void connection_end(struct connection *connection, uint32_t weight)
 static bool connection_owes(const struct connection *connection)
 {
     if (connection->state == CONNECTION_SNIFF || connection->state == CONNECTION_HELLO) return true;
-    if (connection->state == CONNECTION_CLOSING) return true;
+    if (connection->state == CONNECTION_CLOSING || kafka_is_stranger(connection)) return true;
     if (connection->out.first != NULL && !connection->out.is_loading) return true;
     if (connection->in == NULL && !connection_has_turn(connection)) return false;
     return !connection->is_over_limit && list_is_empty(&connection->wait_link);
@@ -207,8 +212,9 @@ static void connection_watch_stall(struct connection *connection, bool has_progr
         if (is_listed) list_remove(&connection->stall_link);
         return;
     }
-    /* Before its hello is complete, or while others wait for its turn to end, no dribble of bytes earns a peer more time. */
-    if (is_listed && (!has_progressed || connection->state < CONNECTION_OPEN || connection_has_turn(connection))) return;
+    /* Before its hello or its login is complete, or while others wait for its turn to end, no dribble of bytes earns a peer more time. */
+    if (is_listed && (!has_progressed || connection->state < CONNECTION_OPEN || kafka_is_stranger(connection) || connection_has_turn(connection)))
+        return;
     connection->stall_since_ms = shard->now_ms;
     list_remove(&connection->stall_link);
     list_push_back(&shard->connections.stalling, &connection->stall_link);

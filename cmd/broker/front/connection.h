@@ -76,6 +76,9 @@ struct connection {
 /* "address:port" for the log; writes into `to` and returns it. */
 const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE]);
 
+/* Whether the peer is on this machine, as its address says. */
+bool connection_is_local(const struct connection *connection);
+
 /* Takes a connected, non-blocking socket. Errors: MESH_ENOMEM (the socket is closed). */
 int connection_new(struct shard *shard, int fd, const struct sockaddr *peer, socklen_t peer_size, bool is_gateway);
 

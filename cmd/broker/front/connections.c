@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/connection.h"
+#include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 static const char *stall_text(const struct connection *connection)
 {
     if (connection->state < CONNECTION_OPEN) return "closed a connection that did not say hello in time";
+    if (kafka_is_stranger(connection)) return "closed a connection that did not log in in time";
     if (connection->out.first != NULL) return "closed a connection that does not read its answers";
     return "closed a connection that stopped in the middle of a request";
 }

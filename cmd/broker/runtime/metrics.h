@@ -54,6 +54,7 @@ struct metrics_shard {
     uint64_t connections_accepted, connections_refused, connections_closed; /* refused: over the limit */
     uint64_t connections;     /* now */
     uint64_t protocol_errors; /* closed for bad bytes */
+    uint64_t logins, logins_failed;
     uint64_t received_bytes, sent_bytes;
     uint64_t buffered_bytes; /* now: memory of requests and responses in flight */
     /* requests */

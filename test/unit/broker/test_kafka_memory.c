@@ -199,6 +199,34 @@ static void ask(struct raw_client *client)
         if (!take_answer(client, i)) return;
 }
 
+static void send_login(struct raw_client *client, const char *mechanism, struct slice token)
+{
+    struct kafka_sasl_handshake_request handshake = {.mechanism = slice_of_string(mechanism)};
+    struct kafka_sasl_authenticate_request authenticate = {.auth_bytes = token};
+
+    send_request(client, KAFKA_SASL_HANDSHAKE, 1, &handshake);
+    if (take_answer(client, 1)) send_request(client, KAFKA_SASL_AUTHENTICATE, 2, &authenticate);
+}
+
+/* The password is compared on a thread of its own, for a name that nobody has as for any other. */
+static void log_in(struct raw_client *client)
+{
+    send_login(client, "PLAIN", slice_of("\0nobody\0pencil", 14));
+    take_answer(client, 2);
+}
+
+/* Whoever leaves meanwhile. */
+static void leave_a_login(struct raw_client *client)
+{
+    send_login(client, "PLAIN", slice_of("\0nobody\0pencil", 14));
+}
+
+static void be_challenged(struct raw_client *client)
+{
+    send_login(client, "SCRAM-SHA-512", slice_of_string("n,,n=nobody,r=abcdefgh"));
+    take_answer(client, 2);
+}
+
 /* ---- the walk ---- */
 
 /* stride: the metadata try again a second later; of the allocations behind the door's own, which test_metadata fails one by one, a sample. */
@@ -206,7 +234,7 @@ static void ask(struct raw_client *client)
 static const struct {
     void (*take)(struct raw_client *);
     unsigned stride;
-} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {ask, 1}};
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}};
 
 static void take_step(void (*step)(struct raw_client *))
 {

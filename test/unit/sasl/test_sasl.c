@@ -75,6 +75,23 @@ START_TEST(scram_agrees_with_rfc_7677_and_with_hashlib)
 }
 END_TEST
 
+/* librdkafka's, as it is and as Kafka takes it; the proof by hashlib. */
+START_TEST(a_client_may_write_its_half_of_the_nonce_twice)
+{
+    struct scram_verifier verifier = pencil(SCRAM_SHA_256);
+    struct buffer reply = BUFFER_INIT;
+    struct sasl_server server;
+
+    sasl_server_init(&server, SASL_SCRAM_SHA_256);
+    ck_assert_int_eq(step(&server, "n,,n=user,r=" CLIENT_NONCE, &reply), SASL_LOOK_UP);
+    ck_assert_int_eq(sasl_server_challenge(&server, &verifier, OUR_NONCE, &reply), 0);
+    ck_assert_int_eq(step(&server, "c=biws,r=" CLIENT_NONCE CLIENT_NONCE OUR_NONCE ",p=hK1FZ+xZGnri4AuTeD9meN3Hf/0n0id8bTNwmepXqMo=", &reply), SASL_DONE);
+    assert_text(&reply, "v=iywfTOqbeDRRFfblZYpEAMPeVxfv7dSEHt0ZM7g/TA0=");
+    sasl_server_deinit(&server);
+    buffer_deinit(&reply);
+}
+END_TEST
+
 /* After "n,,n=user,r=NONCE" and the challenge of the second case above. */
 static const char *const bad_finals[] = {
     "",
@@ -88,6 +105,7 @@ static const char *const bad_finals[] = {
     "c=biws,r=" CLIENT_NONCE OUR_NONCE ",x=1,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",      /* signed something else */
     "c=eSws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",          /* another header */
     "c=biws,r=" CLIENT_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",                    /* without our nonce */
+    "c=biws,r=" OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",                       /* without theirs */
     "r=" CLIENT_NONCE OUR_NONCE ",c=biws,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",          /* order */
     "p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",
     "n,,n=user,r=" CLIENT_NONCE,
@@ -304,6 +322,7 @@ int main(void)
     TCase *tcase = tcase_create("server");
 
     tcase_add_loop_test(tcase, scram_agrees_with_rfc_7677_and_with_hashlib, 0, 3);
+    tcase_add_test(tcase, a_client_may_write_its_half_of_the_nonce_twice);
     tcase_add_loop_test(tcase, no_other_proof_is_taken, 0, (int)(sizeof(bad_finals) / sizeof(bad_finals[0])));
     tcase_add_loop_test(tcase, a_first_message_is_read_or_refused, 0, (int)(sizeof(first_cases) / sizeof(first_cases[0])));
     tcase_add_test(tcase, names_nonces_and_tokens_have_a_largest_size);

@@ -33,6 +33,8 @@ static const struct shard_family shard_families[] = {
      SHARD(connections_refused)},
     {"mesh_connections_closed_total", "counter", "Connections closed by either side.",
      SHARD(connections_closed)},
+    {"mesh_logins_total", "counter", "Logins of clients that succeeded.", SHARD(logins)},
+    {"mesh_logins_failed_total", "counter", "Logins of clients that failed.", SHARD(logins_failed)},
     {"mesh_protocol_errors_total", "counter",
      "Connections closed because of bytes that no client should send.", SHARD(protocol_errors)},
     {"mesh_received_bytes_total", "counter", "Bytes received from clients.", SHARD(received_bytes)},

@@ -1,6 +1,7 @@
 /* broker/front/kafka/call.c - a request on its way to its answer, and the order of answers. */
 #include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/kafka/kafka.h"
+#include "cmd/broker/front/kafka/login.h"
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -208,5 +209,7 @@ void kafka_close(struct connection *connection)
 
         orphan(call, call == session->waiting);
     }
+    kafka_login_free(session->login);
+    free(session->user);
     free(session);
 }

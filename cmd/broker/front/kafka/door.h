@@ -16,4 +16,7 @@ void kafka_close(struct connection *connection);
 /* Whether nothing may be served yet: something is under way behind which everything waits, or what waits holds too much memory. */
 bool kafka_is_busy(const struct connection *connection);
 
+/* Whether the client has yet to say who it is, before anything else is served; false for one that does not speak Kafka's protocol. */
+bool kafka_is_stranger(const struct connection *connection);
+
 #endif

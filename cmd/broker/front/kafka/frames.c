@@ -1,6 +1,7 @@
 /* broker/front/kafka/frames.c - frames in, and to whom they go. */
 #include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/kafka/kafka.h"
+#include "cmd/broker/front/kafka/login.h"
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -21,6 +22,8 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_OFFSET_FETCH, 1, 10, FRAME_OP_GROUP_OFFSETS, kafka_serve_offset_fetch},
     {KAFKA_FIND_COORDINATOR, 0, 6, FRAME_OP_CLUSTER, kafka_serve_find_coordinator},
     {KAFKA_API_VERSIONS, 0, 5, FRAME_OP_HELLO, kafka_serve_api_versions},
+    {KAFKA_SASL_HANDSHAKE, 0, 1, FRAME_OP_HELLO, kafka_serve_sasl_handshake},
+    {KAFKA_SASL_AUTHENTICATE, 0, 2, FRAME_OP_HELLO, kafka_serve_sasl_authenticate},
     {KAFKA_CREATE_TOPICS, 2, 7, FRAME_OP_TOPIC_CREATE, kafka_serve_create_topics},
     {KAFKA_DELETE_TOPICS, 1, 6, FRAME_OP_TOPIC_DELETE, kafka_serve_delete_topics},
     {KAFKA_INIT_PRODUCER_ID, 0, 5, FRAME_OP_INIT_PRODUCER, kafka_serve_init_producer_id},
@@ -39,7 +42,7 @@ static const struct kafka_offer *find_offer(int16_t key, int16_t version)
 enum serve kafka_refuse(const struct kafka_request *request, const char *text)
 {
     struct connection *connection = request->connection;
-    char line[200];
+    char line[240];
 
     connection->shard->metrics.protocol_errors++;
     snprintf(line, sizeof(line), "closed a connection that speaks Kafka's protocol reason=\"%s\" api=%d version=%d", text,
@@ -57,12 +60,15 @@ static enum serve dispatch(struct kafka_request *request, struct slice bytes)
     struct shard *shard = connection->shard;
     int err = kafka_request_header_decode(bytes, &request->header);
     const struct kafka_offer *offer;
+    const char *objection;
 
     if (err == MESH_EUNSUPPORTED && request->header.key == KAFKA_API_VERSIONS) return kafka_refuse_api_versions(request);
     if (err == MESH_EUNSUPPORTED) return kafka_refuse(request, "the broker does not know the request or its version");
     if (err != 0) return kafka_refuse(request, "the header of a request cannot be read; or it is another protocol");
     offer = find_offer(request->header.key, request->header.version);
     if (offer == NULL) return kafka_refuse(request, "the broker does not offer the request or its version");
+    objection = kafka_login_objection(request);
+    if (objection != NULL) return kafka_refuse(request, objection);
     shard->metrics.requests[offer->op < METRICS_OP_COUNT ? offer->op : 0]++;
     return offer->serve(request);
 }
@@ -76,9 +82,25 @@ static enum serve swallow(struct connection *connection, size_t size, size_t *re
     return SERVE_GONE;
 }
 
+/* What a frame may have in bytes: of somebody who is not known yet not much, and a token without a header may be short. */
+static bool is_frame_size(const struct kafka_request *request, uint32_t size)
+{
+    const struct connection *connection = request->connection;
+    bool is_stranger = kafka_is_stranger(connection), is_token = request->session->login != NULL && request->session->login->is_raw;
+
+    if (is_token) return size > 0 && size <= KAFKA_STRANGER_REQUEST_MAX;
+    return size >= KAFKA_REQUEST_SIZE_MIN && size <= (is_stranger ? KAFKA_STRANGER_REQUEST_MAX : connection->shard->broker->settings.request_bytes_max);
+}
+
+static enum serve serve_frame(struct kafka_request *request, struct slice bytes)
+{
+    const struct kafka_login *login = request->session->login;
+
+    return login != NULL && login->is_raw ? kafka_serve_token(request, bytes) : dispatch(request, bytes);
+}
+
 enum serve connection_serve_kafka(struct connection *connection, uint8_t *bytes, size_t size, size_t *ret_used, size_t *ret_need)
 {
-    uint64_t size_max = connection->shard->broker->settings.request_bytes_max;
     size_t at = 0;
 
     for (;;) {
@@ -93,8 +115,8 @@ enum serve connection_serve_kafka(struct connection *connection, uint8_t *bytes,
         if (request.session->is_finishing && request.session->waiting == NULL) return swallow(connection, size, ret_used);
         if (size - at < KAFKA_SIZE_SIZE) return SERVE_MORE;
         frame_size = be_load32(bytes + at);
-        if (frame_size < KAFKA_REQUEST_SIZE_MIN || frame_size > size_max) {
-            serve = kafka_refuse(&request, "a request is smaller than its header or larger than request.bytes.max; or it is another protocol");
+        if (!is_frame_size(&request, frame_size)) {
+            serve = kafka_refuse(&request, "a request is smaller than its header or larger than request.bytes.max, or 64 KiB before a login; or it is another protocol");
             if (serve == SERVE_GONE) return serve;
             continue;
         }
@@ -106,7 +128,7 @@ enum serve connection_serve_kafka(struct connection *connection, uint8_t *bytes,
             connection->is_over_limit = true;
             return SERVE_WAIT;
         }
-        serve = dispatch(&request, slice_of(bytes + at + KAFKA_SIZE_SIZE, frame_size));
+        serve = serve_frame(&request, slice_of(bytes + at + KAFKA_SIZE_SIZE, frame_size));
         if (serve == SERVE_GONE) return SERVE_GONE;
         if (serve == SERVE_WAIT) {
             *ret_need = KAFKA_SIZE_SIZE + (size_t)frame_size;

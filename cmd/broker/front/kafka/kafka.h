@@ -15,6 +15,9 @@
 
 struct fetch_records;
 struct kafka_call;
+struct kafka_login;
+
+struct kafka_login;
 
 struct kafka_session {
     struct list_node calls;     /* in the order of their requests */
@@ -22,6 +25,9 @@ struct kafka_session {
     struct kafka_call *waiting; /* a produce call that waits for memory in the middle; in `calls` */
     size_t charged_bytes;       /* of its calls */
     uint32_t exclusive;         /* calls that nothing may overtake or follow: all but produce */
+    struct kafka_login *login;  /* owned: under way, or NULL; login.h */
+    char *user;                 /* owned: who is at the other end; NULL: not known */
+    uint64_t known_until_ms;    /* of the shard's clock; 0: as long as the connection lasts */
     bool is_finishing;          /* nothing more is served, but for what waits; the connection ends with the last answer */
 };
 
@@ -73,7 +79,7 @@ extern const struct kafka_offer kafka_offers[];
 extern const size_t kafka_offer_count;
 
 kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offsets, kafka_serve_metadata, kafka_serve_api_versions,
-    kafka_serve_init_producer_id, kafka_serve_create_topics, kafka_serve_delete_topics, kafka_serve_describe_cluster;
+    kafka_serve_init_producer_id, kafka_serve_create_topics, kafka_serve_delete_topics, kafka_serve_describe_cluster, kafka_serve_sasl_handshake, kafka_serve_sasl_authenticate;
 
 /* Groups. */
 kafka_handler_fn kafka_serve_find_coordinator, kafka_serve_offset_commit, kafka_serve_offset_fetch;

@@ -87,6 +87,13 @@ enum serve native_hello(const struct native_request *request)
         if (connection->state != CONNECTION_CLOSED) connection_finish(connection);
         return SERVE_GONE;
     }
+    if (shard->broker->settings.auth_required != 0 && !connection_is_local(connection)) {
+        message_deinit_hello_request(&hello);
+        native_respond_error(connection, FRAME_OP_HELLO, correlation_id, MESH_EUNAUTHORIZED,
+                             "this broker wants clients to log in (auth.required=1), which the native protocol cannot yet: it serves them on its own machine alone");
+        if (connection->state != CONNECTION_CLOSED) connection_finish(connection);
+        return SERVE_GONE;
+    }
     wanted = hello.shard;
     if (hello.version_min > FRAME_VERSION || hello.version_max < FRAME_VERSION) {
         char text[128];

@@ -97,18 +97,18 @@ static const char *const bad_finals[] = {
     "",
     "c=biws",
     "c=biws,r=" CLIENT_NONCE OUR_NONCE,
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=",
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=!!!!",
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw",           /* base64 without its end */
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=,x=1",      /* something behind the proof */
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=3/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",          /* one bit */
-    "c=biws,r=" CLIENT_NONCE OUR_NONCE ",x=1,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",      /* signed something else */
-    "c=eSws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",          /* another header */
-    "c=biws,r=" CLIENT_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",                    /* without our nonce */
-    "c=biws,r=" OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",                       /* without theirs */
-    "r=" CLIENT_NONCE OUR_NONCE ",c=biws,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",          /* order */
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",p="),
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=!!!!"),
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw"), /* base64 without its end */
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=,x=1"), /* something behind the proof */
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",p=3/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* one bit */
+    ("c=biws,r=" CLIENT_NONCE OUR_NONCE ",x=1,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* signed something else */
+    ("c=eSws,r=" CLIENT_NONCE OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* another header */
+    ("c=biws,r=" CLIENT_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* without our nonce */
+    ("c=biws,r=" OUR_NONCE ",p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* without theirs */
+    ("r=" CLIENT_NONCE OUR_NONCE ",c=biws,p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw="), /* order */
     "p=2/FoSobMSKjD2CCYPBw3b7GWWAXy8QQajpwNt3P3Dfw=",
-    "n,,n=user,r=" CLIENT_NONCE,
+    ("n,,n=user,r=" CLIENT_NONCE),
 };
 
 START_TEST(no_other_proof_is_taken)

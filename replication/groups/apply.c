@@ -243,6 +243,7 @@ static int apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const stru
     if (record->kind == GROUP_CREATED) return apply_created(groups, epoch, lsn, record);
     if (record->kind == GROUP_FENCED) {
         apply_fence(groups, epoch, lsn);
+        if (record->losses > groups->losses) groups->losses = record->losses;
         return 0;
     }
     group = (struct group *)groups_find(groups, record->group);

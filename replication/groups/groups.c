@@ -63,6 +63,11 @@ void groups_bring_back(struct groups *groups, enum group_defect defect)
 }
 #endif
 
+uint32_t groups_losses(const struct groups *groups)
+{
+    return groups->losses;
+}
+
 uint64_t groups_next_lsn(const struct groups *groups)
 {
     return groups->next_lsn;

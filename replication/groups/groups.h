@@ -31,6 +31,8 @@ void groups_free(struct groups *groups); /* accepts NULL */
 int groups_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, struct slice record);
 
 uint64_t groups_next_lsn(const struct groups *groups); /* behind the last record that was applied */
+/* How many elections that accepted a loss its leaders have made up for: fenced, and put back what others had heard. */
+uint32_t groups_losses(const struct groups *groups);
 
 /* All that the log tells is here: false from a log's later start up to the end of its first checkpoint. */
 bool groups_is_whole(const struct groups *groups);

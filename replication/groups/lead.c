@@ -64,9 +64,9 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     lead->bytes_since_checkpoint = groups->has_log_start ? 0 : limits->checkpoint_bytes_min / 2;
     lead->is_salvaged = groups->is_salvaging = groups->is_restoring;
     if (lead->is_salvaged)
-        err = lead_emit(lead, &(struct group_record){.kind = GROUP_SALVAGED});
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_SALVAGED, .losses = groups->losses});
     else if (is_unclean)
-        err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED});
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED, .losses = groups->losses});
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL && err == 0; node = map_iterate(&groups->by_name, node))
         err = take_over(lead, (struct group *)node, now_ms);
     if (err != 0) {
@@ -75,6 +75,11 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     }
     *ret_lead = lead;
     return 0;
+}
+
+int group_lead_made_up(struct group_lead *lead, uint32_t losses)
+{
+    return lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED, .losses = losses});
 }
 
 void group_lead_free(struct group_lead *lead)

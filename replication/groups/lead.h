@@ -66,6 +66,9 @@ struct group_lead;
  * `groups` and `catalog` are borrowed. Errors: MESH_ENOMEM. */
 int group_lead_new(struct groups *groups, const struct group_catalog *catalog, const struct group_limits *limits, uint32_t epoch, uint64_t log_end,
                    bool is_unclean, uint64_t now_ms, struct group_lead **ret_lead);
+/* What such an election may have lost is fenced, and put back as far as somebody knew it: who leads next need not do it again. `losses`: how many there were so far. Errors:
+ * MESH_ENOMEM. */
+int group_lead_made_up(struct group_lead *lead, uint32_t losses);
 void group_lead_free(struct group_lead *lead); /* accepts NULL; the state is the caller's */
 
 /* ---- the outbox ----

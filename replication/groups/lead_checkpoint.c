@@ -133,7 +133,7 @@ int lead_checkpoint(struct group_lead *lead)
 
     if (!lead_wants_checkpoint(lead)) return 0;
     if (!lead->is_checkpointing) {
-        err = lead_emit(lead, &(struct group_record){.kind = GROUP_CHECKPOINT_BEGAN});
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_CHECKPOINT_BEGAN, .losses = lead->groups->losses});
         lead->is_checkpointing = err == 0;
     }
     if (err == 0) err = write_piece(lead, &is_done);

@@ -19,6 +19,7 @@ enum field {
     FIELD_TOPIC = 1024,
     FIELD_MEMBERS = 2048,
     FIELD_ITEMS = 4096,
+    FIELD_LOSSES = 8192, /* may be left out: 0 */
 };
 
 static const struct {
@@ -35,14 +36,14 @@ static const struct {
     [GROUP_RESET] = {FIELD_GROUP | FIELD_MEMBER | FIELD_TIME | FIELD_ITEMS, GROUP_ITEMS_OFFSETS},
     [GROUP_CELLS_DELETED] = {FIELD_GROUP | FIELD_REASON | FIELD_ITEMS, GROUP_ITEMS_PLAIN},
     [GROUP_DELETED] = {FIELD_GROUP | FIELD_REASON, GROUP_ITEMS_PLAIN},
-    [GROUP_FENCED] = {0, GROUP_ITEMS_PLAIN},
-    [GROUP_CHECKPOINT_BEGAN] = {0, GROUP_ITEMS_PLAIN},
+    [GROUP_FENCED] = {FIELD_LOSSES, GROUP_ITEMS_PLAIN},
+    [GROUP_CHECKPOINT_BEGAN] = {FIELD_LOSSES, GROUP_ITEMS_PLAIN},
     [GROUP_IMAGE] = {FIELD_GROUP | FIELD_PROTOCOL | FIELD_STRATEGY | FIELD_GENERATION | FIELD_RESET_EPOCH | FIELD_TIME | FIELD_HASH, GROUP_ITEMS_PLAIN},
     [GROUP_IMAGE_MEMBER] = {FIELD_GROUP | FIELD_INFO | FIELD_GENERATION, GROUP_ITEMS_PLAIN},
     [GROUP_IMAGE_TOPIC] = {FIELD_GROUP | FIELD_TOPIC | FIELD_MEMBERS | FIELD_ITEMS, GROUP_ITEMS_CLAIMS},
     [GROUP_IMAGE_CELLS] = {FIELD_GROUP | FIELD_ITEMS, GROUP_ITEMS_CELLS},
     [GROUP_CHECKPOINT_ENDED] = {FIELD_HASH, GROUP_ITEMS_PLAIN},
-    [GROUP_SALVAGED] = {0, GROUP_ITEMS_PLAIN},
+    [GROUP_SALVAGED] = {FIELD_LOSSES, GROUP_ITEMS_PLAIN},
 };
 
 /* ---- names ---- */
@@ -245,6 +246,15 @@ static void get_info(struct codec_reader *reader, struct group_member_info *info
 
 /* ---- records ---- */
 
+/* There is one way to write none. */
+static uint32_t get_losses(struct codec_reader *reader)
+{
+    uint32_t losses = (uint32_t)codec_get_bounded(reader, UINT32_MAX);
+
+    if (losses == 0) reader->is_bad = true;
+    return losses;
+}
+
 int group_record_encode(const struct group_record *record, struct buffer *to)
 {
     struct codec_writer writer = {to, 0};
@@ -269,6 +279,7 @@ int group_record_encode(const struct group_record *record, struct buffer *to)
         codec_put_varint(&writer, record->member_count);
         codec_put_raw(&writer, record->members.data, record->members.size);
     }
+    if ((fields & FIELD_LOSSES) && record->losses != 0) codec_put_varint(&writer, record->losses);
     if (fields & FIELD_ITEMS) codec_put_raw(&writer, record->items.data, record->items.size);
     if (writer.error == 0 && to->size - size > GROUP_RECORD_SIZE_MAX) writer.error = MESH_ETOOLARGE;
     if (writer.error != 0) to->size = size;
@@ -302,6 +313,7 @@ int group_record_decode(struct slice from, struct group_record *ret_record)
         record.member_count = (uint32_t)codec_get_bounded(&reader, GROUP_MEMBERS_MAX);
         record.members = get_names(&reader, record.member_count, GROUP_NAME_SIZE_MAX);
     }
+    if ((fields & FIELD_LOSSES) && reader.at < reader.end) record.losses = get_losses(&reader);
     if (fields & FIELD_ITEMS) record.items = get_items(&reader, &record);
     if ((fields & FIELD_GROUP) && group_name_check(record.group) != 0) return MESH_ECORRUPT;
     if ((fields & FIELD_MEMBER) && record.member.size == 0 && kind != GROUP_COMMITTED && kind != GROUP_RESET) return MESH_ECORRUPT;

@@ -88,6 +88,7 @@ struct group_record {
     uint32_t generation;           /* ASSIGNED: the new one. CLAIMED: the present. IMAGE_MEMBER: that of its joining. IMAGE */
     uint32_t reset_epoch;          /* IMAGE */
     uint64_t time_ms;              /* CREATED, LEFT, COMMITTED, RESET; IMAGE: since when it is empty, 0: it is not. Wall clock, for expiry alone */
+    uint32_t losses;               /* FENCED, CHECKPOINT_BEGAN, SALVAGED: groups_losses() */
     uint64_t hash;                 /* IMAGE: of what follows but for the cells; CHECKPOINT_ENDED: number of groups */
     struct uuid topic;             /* IMAGE_TOPIC */
     struct slice members;          /* ASSIGNED, IMAGE_TOPIC: member_count ids, as names are */

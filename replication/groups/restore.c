@@ -5,8 +5,9 @@
 #include "replication/groups/state.h"
 #include "replication/groups/switches.h"
 
-static int apply_began(struct groups *groups, uint64_t lsn)
+static int apply_began(struct groups *groups, uint64_t lsn, uint32_t losses)
 {
+    if (losses > groups->losses) groups->losses = losses;
     /* Another one that was never finished lies before the one that the log may start at. */
     if (groups->is_restoring && !groups->is_passing) state_drop_all(groups);
     groups->is_passing = false;
@@ -125,7 +126,8 @@ int restore_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const str
     struct group_member *member;
     struct group *group;
 
-    if (record->kind == GROUP_CHECKPOINT_BEGAN) return apply_began(groups, lsn);
+    if (record->kind == GROUP_CHECKPOINT_BEGAN) return apply_began(groups, lsn, record->losses);
+    if (record->kind == GROUP_SALVAGED && record->losses > groups->losses) groups->losses = record->losses;
     if (record->kind == GROUP_SALVAGED) return apply_salvaged(groups, epoch, lsn);
     if (groups->is_passing) return 0;
     if (record->kind == GROUP_CHECKPOINT_ENDED) return apply_ended(groups, lsn, record);

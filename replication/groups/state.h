@@ -104,6 +104,7 @@ struct groups {
     uint64_t next_lsn;
     uint64_t left[STATE_LEFT_MAX]; /* hashes of who left last, no part of the state: what was read of them is known, a checkpoint tells nobody of them */
     uint32_t left_next;
+    uint32_t losses; /* groups_losses() */
     bool is_passing;     /* the log starts late, and its checkpoint has not begun */
     bool is_restoring;   /* ... and has not ended: what is unknown is passed over */
     bool is_checkpointing;

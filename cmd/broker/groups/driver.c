@@ -15,11 +15,12 @@
 
 /* ---- facts ---- */
 
-static bool is_unclean(const struct shard *shard, const struct shard_partition *partition)
+static uint32_t losses_of(const struct shard *shard, const struct shard_partition *partition)
 {
-    const struct image_election *election = image_election(shard->image, &partition->topic->metrics.topic_id, partition->number);
+    const struct image_topic *topic = image_find_topic(shard->image, &partition->topic->metrics.topic_id);
+    struct image_partition facts;
 
-    return election != NULL && election->reason == IMAGE_ELECTION_UNCLEAN && election->leader_epoch == partition->replica.partition.leader_epoch;
+    return topic != NULL && image_topic_partition(topic, partition->number, &facts) ? facts.reset_epoch : 0;
 }
 
 void groups_facts(struct shard *shard, const struct group_replica *replica, struct group_facts *ret_facts)
@@ -43,9 +44,7 @@ void groups_facts(struct shard *shard, const struct group_replica *replica, stru
         .is_below_min = role->partition.config.mode == PARTITION_MODE_ISR && role->partition.isr_count < role->partition.config.min_insync,
     };
     if (ret_facts->is_below_min) ret_facts->coordinator_us = metadata_current_us(shard->broker->control.metadata);
-    ret_facts->is_unclean = ret_facts->may_lead && is_unclean(shard, partition);
-    /* What others have heard of the offsets that were lost is the first thing that such a leader writes. */
-    if (ret_facts->is_unclean && !rescue_is_ready(shard, replica->partition, ret_facts->epoch)) ret_facts->may_lead = false;
+    if (ret_facts->may_lead && replica->part.lead == NULL) ret_facts->losses = losses_of(shard, partition);
 }
 
 /* ---- when ---- */
@@ -285,6 +284,7 @@ void groups_committed(struct shard *shard, struct shard_partition *partition)
     groups_facts(shard, replica, &facts);
     group_part_committed(&replica->part, &facts);
     spread_committed(shard, partition);
+    rescue_committed(shard, replica);
     if (group_part_may_trim(&replica->part, &facts, &start)) {
         plog_trim(partition->plog, start);
         shard->is_tick_wanted = true;
@@ -301,7 +301,19 @@ static int begun(void *user, struct group_part *part, const struct group_facts *
 {
     struct shard_groups *groups = user;
 
-    return facts->is_unclean ? rescue_apply(groups->shard, container_of(part, struct group_replica, part)) : 0;
+    (void)facts;
+    return rescue_apply(groups->shard, replica_of_part(part));
+}
+
+/* They are asked for first. */
+static bool may_begin(void *user, struct group_part *part, const struct group_facts *facts)
+{
+    struct shard_groups *groups = user;
+    struct group_replica *replica = replica_of_part(part);
+
+    if (rescue_is_ready(groups->shard, replica->partition, facts->epoch)) return true;
+    groups_look_at(groups->shard, replica, groups->shard->now_ms + GROUPS_RETRY_MS);
+    return false;
 }
 
 /* ---- life ---- */
@@ -358,7 +370,7 @@ void groups_init(struct shard *shard)
     list_init(&groups->due);
     list_init(&groups->questions);
     record_batch_builder_init(&groups->builder);
-    groups->terms = (struct group_terms){.builder = &groups->builder, .told = groups_tell, .begun = begun, .user = groups};
+    groups->terms = (struct group_terms){.builder = &groups->builder, .told = groups_tell, .may_begin = may_begin, .begun = begun, .user = groups};
     groups_catalog_init(groups, &groups->terms.catalog);
     group_limits_init(&groups->terms.limits);
     groups->terms.limits.session_timeout_min_ms = (uint32_t)settings->groups_session_ms_min;

@@ -185,9 +185,12 @@ static bool is_ready_to_lead(const struct group_part *part, const struct group_f
 
 static void begin(struct group_part *part, const struct group_facts *facts)
 {
-    int err = group_lead_new(part->state, &part->terms->catalog, &part->terms->limits, facts->epoch, facts->log_end, facts->is_unclean, facts->now_ms,
-                             &part->lead);
+    const struct group_terms *terms = part->terms;
+    bool is_owed = groups_losses(part->state) < facts->losses;
+    int err;
 
+    if (is_owed && terms->may_begin != NULL && !terms->may_begin(terms->user, part, facts)) return;
+    err = group_lead_new(part->state, &terms->catalog, &terms->limits, facts->epoch, facts->log_end, facts->is_unclean || is_owed, facts->now_ms, &part->lead);
     if (err != 0) {
         fail(part, facts, err);
         return;
@@ -196,7 +199,8 @@ static void begin(struct group_part *part, const struct group_facts *facts)
     part->lead_epoch = facts->epoch;
     part->cursor = part->cursor_next = 0;
     part->tick_ms = facts->now_ms;
-    if (part->terms->begun != NULL) err = part->terms->begun(part->terms->user, part, facts);
+    if (terms->begun != NULL) err = terms->begun(terms->user, part, facts);
+    if (err == 0 && is_owed) err = group_lead_made_up(part->lead, facts->losses);
     if (err != 0) fail(part, facts, err);
     else answer_arrivals(part, 0);
 }

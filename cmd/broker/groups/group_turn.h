@@ -47,6 +47,7 @@ struct group_facts {
     bool is_to_lead;             /* ... or all of this is about to be: who asks may wait for it */
     bool is_cutting;             /* the log is about to lose its end, or is losing it: nothing of it counts */
     bool is_unclean;             /* this epoch's election accepted a loss */
+    uint32_t losses;             /* how many elections have, so far: one whose leader ended before it could make up for it is the next leader's */
     bool is_alone;               /* there is no other replica */
     bool is_below_min;           /* fewer in sync than min.insync: nothing new is committed */
     uint64_t coordinator_us;     /* the coordinator was asked then, by the same clock, and the image here was the newest; 0: not known.
@@ -79,7 +80,9 @@ struct group_terms {
     struct group_limits limits;
     struct record_batch_builder *builder;
     void (*told)(void *user, struct group_part *part, const struct group_event *event); /* NULL: nobody listens */
-    /* The lead has begun, and nobody was judged yet nor time looked at: what is put in now is its first records. NULL: nothing is. Errors: MESH_ENOMEM (the lead
+    /* A lead is about to begin after a loss that nobody has made up for yet. False: it waits until it is looked at again. NULL: it need not. */
+    bool (*may_begin)(void *user, struct group_part *part, const struct group_facts *facts);
+    /* The lead has begun, and nobody was judged yet nor time looked at: what is put in now is its first records. After a loss they are what makes up for it. NULL: nothing is. Errors: MESH_ENOMEM (the lead
      * ends, and begins anew later). */
     int (*begun)(void *user, struct group_part *part, const struct group_facts *facts);
     void *user;

@@ -46,6 +46,7 @@ struct metrics_groups {
     uint64_t records, batches, proofs; /* appended */
     uint64_t rebuilds, rebuilt_records; /* states that were begun anew; records that were read */
     uint64_t expired, slow, assigned, deleted;
+    uint64_t rescues, rescued_offsets; /* leads that began after a loss; offsets that others had heard */
 };
 
 struct metrics_shard {

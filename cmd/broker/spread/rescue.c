@@ -12,6 +12,13 @@
 
 #include <stdlib.h>
 
+/* Who is asked. */
+struct rescue_witness {
+    struct uuid id;
+    bool is_link_wanted; /* there was none: it is dialled, and asked then */
+    uint32_t next;       /* piece of its answer */
+};
+
 /* One question, on its way from the shard to the control loop and back. */
 struct rescue {
     struct mail mail;
@@ -21,7 +28,7 @@ struct rescue {
     uint32_t partition, epoch;
     struct spread_cells *heard; /* owned; NULL: there was no memory */
     uint64_t age_ms;            /* of the freshest answer that had anything; UINT64_MAX: none had */
-    struct uuid *waiting;       /* owned: who has not said all yet */
+    struct rescue_witness *waiting; /* owned: who has not said all yet */
     size_t waiting_count;
     uint32_t tellers;           /* brokers that had heard something */
     ev_timer timer;
@@ -51,8 +58,16 @@ static void rescue_home(struct mail *mail)
     free(rescue);
 }
 
+static void let_go(struct rescue *rescue, size_t at)
+{
+    if (rescue->waiting[at].is_link_wanted && rescue->spread->peers != NULL) peers_unwant_link(rescue->spread->peers, &rescue->waiting[at].id);
+    rescue->waiting[at] = rescue->waiting[--rescue->waiting_count];
+}
+
 static void end(struct rescue *rescue)
 {
+    while (rescue->waiting_count > 0)
+        let_go(rescue, rescue->waiting_count - 1);
     ev_timer_stop(rescue->spread->control->loop, &rescue->timer);
     list_remove(&rescue->node);
     free(rescue->waiting);
@@ -80,21 +95,45 @@ static void copy_row(void *arg, const struct spread_row *row)
     (void)spread_cells_merge(arg, row); /* without memory the others' answers may still have it */
 }
 
+static bool ask(struct rescue *rescue, const struct uuid *broker)
+{
+    struct spread_message message = {.kind = SPREAD_RECOVER, .partition = rescue->partition, .epoch = rescue->epoch};
+    struct buffer bytes = BUFFER_INIT;
+    bool is_asked = spread_message_encode(&message, &bytes) == 0 && peers_link_send(rescue->spread->peers, broker, LINK_TYPE_SPREAD, buffer_slice(&bytes)) == 0;
+
+    buffer_deinit(&bytes);
+    return is_asked;
+}
+
+/* Who has no link and is alive is dialled. */
 static void ask_everybody(struct rescue *rescue)
 {
     struct spread *spread = rescue->spread;
     const struct image *image = metadata_image(spread->control->metadata);
-    struct spread_message ask = {.kind = SPREAD_RECOVER, .partition = rescue->partition, .epoch = rescue->epoch};
-    struct buffer bytes = BUFFER_INIT;
 
     rescue->waiting = calloc(image_broker_count(image), sizeof(rescue->waiting[0]));
-    if (rescue->waiting == NULL || spread_message_encode(&ask, &bytes) != 0) return;
+    if (rescue->waiting == NULL) return;
     for (size_t i = 0; i < image_broker_count(image); i++) {
-        const struct uuid *broker = &image_broker_at(image, i)->broker_id;
-        if (spread->peers == NULL || uuid_equal(broker, &spread->control->broker_id)) continue;
-        if (peers_link_send(spread->peers, broker, LINK_TYPE_SPREAD, buffer_slice(&bytes)) == 0) rescue->waiting[rescue->waiting_count++] = *broker;
+        const struct image_broker *broker = image_broker_at(image, i);
+        struct rescue_witness witness = {.id = broker->broker_id};
+
+        if (uuid_equal(&witness.id, &spread->control->broker_id)) continue;
+        if (!ask(rescue, &witness.id)) {
+            if (broker->is_fenced || peers_want_link(spread->peers, &witness.id) != 0) continue;
+            witness.is_link_wanted = true;
+        }
+        rescue->waiting[rescue->waiting_count++] = witness;
     }
-    buffer_deinit(&bytes);
+}
+
+void rescue_peer_up(struct spread *spread, const struct uuid *peer)
+{
+    list_for_each_safe(node, &spread->rescues) {
+        struct rescue *rescue = container_of(node, struct rescue, node);
+
+        for (size_t i = 0; i < rescue->waiting_count; i++)
+            if (rescue->waiting[i].is_link_wanted && uuid_equal(&rescue->waiting[i].id, peer)) (void)ask(rescue, peer); /* or its time runs out */
+    }
 }
 
 static void rescue_arrives(struct mail *mail)
@@ -127,8 +166,8 @@ static void rescue_arrives(struct mail *mail)
 static void has_said_all(struct rescue *rescue, const struct uuid *peer)
 {
     for (size_t i = 0; i < rescue->waiting_count; i++) {
-        if (!uuid_equal(&rescue->waiting[i], peer)) continue;
-        rescue->waiting[i] = rescue->waiting[--rescue->waiting_count];
+        if (!uuid_equal(&rescue->waiting[i].id, peer)) continue;
+        let_go(rescue, i);
         break;
     }
     if (rescue->waiting_count == 0) end(rescue);
@@ -138,11 +177,12 @@ void rescue_receive(struct spread *spread, const struct uuid *peer, const struct
 {
     list_for_each_safe(node, &spread->rescues) {
         struct rescue *rescue = container_of(node, struct rescue, node);
-        bool is_asked = false;
+        struct rescue_witness *witness = NULL;
 
         for (size_t i = 0; i < rescue->waiting_count; i++)
-            is_asked |= uuid_equal(&rescue->waiting[i], peer);
-        if (rescue->partition != message->partition || rescue->epoch != message->epoch || !is_asked) continue;
+            if (uuid_equal(&rescue->waiting[i].id, peer)) witness = &rescue->waiting[i];
+        if (rescue->partition != message->partition || rescue->epoch != message->epoch || witness == NULL || message->piece != witness->next) continue;
+        witness->next++; /* who leaves one out has not said all, and is waited for as long as anybody */
         (void)spread_cells_merge_rows(rescue->heard, message->rows);
         if (message->is_last && message->age_ms != UINT64_MAX) note_age(rescue, message->age_ms);
         if (message->is_last) has_said_all(rescue, peer);
@@ -196,9 +236,9 @@ int rescue_apply(struct shard *shard, struct group_replica *replica)
         err = rescue_put(replica->part.lead, replica->part.state, slot->heard, shard->now_ms, (uint64_t)shard->now_wall_ms, &groups, &cells);
     shard->groups.takes_any_end = false;
     if (err != 0) return err;
-    slot->state = SPREAD_RESCUE_DONE;
-    spread_cells_free(slot->heard);
-    slot->heard = NULL;
+    slot->barrier = group_lead_barrier(replica->part.lead);
+    shard->groups.counts.rescues++;
+    shard->groups.counts.rescued_offsets += cells;
     if (cells == 0)
         log_warn("every complete replica of a partition of groups was lost, and no broker had heard of offsets in it partition=%u epoch=%u brokers=%u",
                  partition->number, slot->epoch, slot->tellers);
@@ -207,4 +247,16 @@ int rescue_apply(struct shard *shard, struct group_replica *replica)
                   "partition=%u epoch=%u groups=%u offsets=%u brokers=%u",
                   (unsigned long long)slot->age_ms, partition->number, slot->epoch, groups, cells, slot->tellers);
     return 0;
+}
+
+void rescue_committed(struct shard *shard, struct group_replica *replica)
+{
+    struct spread *spread = shard->broker->control.spread;
+    struct spread_rescue *slot = spread == NULL ? NULL : &spread->shards[shard->index].rescues[replica->partition->number];
+
+    if (slot == NULL || slot->state != SPREAD_RESCUE_HEARD || slot->barrier == 0 || slot->epoch != replica->part.lead_epoch) return;
+    if (replica->partition->replica.partition.high_watermark <= slot->barrier) return; /* one record of the lead follows what was put in */
+    slot->state = SPREAD_RESCUE_DONE;
+    spread_cells_free(slot->heard);
+    slot->heard = NULL;
 }

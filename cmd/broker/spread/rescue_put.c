@@ -2,6 +2,7 @@
 #include "cmd/broker/spread/rescue.h"
 
 #include "base/error.h"
+#include "replication/spread/collect.h"
 
 #define CELLS_MAX 1000 /* of one record */
 
@@ -12,6 +13,7 @@ struct put {
     struct group_commit_cell cells[CELLS_MAX];
     size_t count;
     uint32_t put; /* cells */
+    int error;    /* of putting in what is gone */
 };
 
 /* A later version here was committed after what was heard. */
@@ -21,6 +23,22 @@ static bool is_newer(const struct put *put, const struct group *group, const str
 
     if (group == NULL || !group_committed(put->state, group, &row->topic, row->partition, &offset)) return true;
     return spread_version_compare(row->version, (struct spread_version){offset.version_epoch, offset.version_lsn}) > 0;
+}
+
+/* Whether anything of the group is of a later version. */
+static bool has_later(const struct put *put, const struct group *group, struct spread_version version)
+{
+    struct group_cursor cursor = {0};
+    struct group_offset offset;
+    struct uuid topic;
+    uint32_t partition;
+
+    if (spread_version_compare(spread_row_of_group(group).version, version) > 0) return true;
+    while (group_next_partition(put->state, group, &cursor, &topic, &partition)) {
+        if (!group_committed(put->state, group, &topic, partition, &offset)) continue;
+        if (spread_version_compare((struct spread_version){offset.version_epoch, offset.version_lsn}, version) > 0) return true;
+    }
+    return false;
 }
 
 /* Leaves out what was refused. False: nothing was, or nothing else is left. */
@@ -88,6 +106,24 @@ static int put_group(struct put *put, const struct spread_cells *heard, const st
     return err == 0 ? flush(put, name) : err;
 }
 
+/* ---- what is gone ---- */
+
+/* Others had heard of it later than of anything that is left here of it. */
+static void put_gone(void *arg, const struct spread_row *row)
+{
+    struct put *put = arg;
+    const struct group *group = groups_find(put->state, row->group);
+    struct group_claim claim = {.topic = row->topic, .partition = row->partition};
+    struct group_reply reply;
+    struct group_offset offset;
+
+    if (put->error != 0 || group == NULL) return;
+    if (row->kind == SPREAD_CELL_GONE && group_committed(put->state, group, &row->topic, row->partition, &offset) && is_newer(put, group, row))
+        put->error = group_lead_delete_offsets(put->lead, row->group, &claim, 1, &reply);
+    if (row->kind == SPREAD_GROUP_GONE && !has_later(put, group, row->version)) put->error = group_lead_delete(put->lead, row->group, &reply);
+    if (put->error != MESH_ENOMEM) put->error = 0; /* who has members by now is not gone */
+}
+
 int rescue_put(struct group_lead *lead, const struct groups *state, const struct spread_cells *heard, uint64_t now_ms, uint64_t wall_ms, uint32_t *ret_groups,
                uint32_t *ret_cells)
 {
@@ -100,6 +136,8 @@ int rescue_put(struct group_lead *lead, const struct groups *state, const struct
         err = put_group(&put, heard, from);
         groups += put.put != before;
     }
+    if (err == 0) spread_cells_each_row(heard, put_gone, &put);
+    if (err == 0) err = put.error;
     *ret_groups = groups;
     *ret_cells = put.put;
     return err;

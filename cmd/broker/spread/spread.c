@@ -131,6 +131,7 @@ static void on_up(void *user, const struct uuid *peer, const struct uuid *dir_id
     (void)dir_id;
     ends_peer_up(spread, peer);
     if (spread_feed_peer_up(spread->feed, spread_now_ms(spread), peer) != 0) log_warn("no memory to tell a broker of groups");
+    rescue_peer_up(spread, peer);
     spread_drive(spread);
 }
 

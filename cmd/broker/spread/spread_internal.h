@@ -27,6 +27,7 @@ struct spread_rescue {
     enum { SPREAD_RESCUE_NONE, SPREAD_RESCUE_ASKED, SPREAD_RESCUE_HEARD, SPREAD_RESCUE_DONE } state;
     uint32_t epoch, tellers;
     uint64_t age_ms;
+    uint64_t barrier; /* what was put in is committed when the high watermark is behind it; 0: nothing was */
     struct spread_cells *heard; /* owned */
 };
 
@@ -85,6 +86,7 @@ uint64_t spread_now_ms(const struct spread *spread);
 /* ---- rescue.c ---- */
 
 void rescue_receive(struct spread *spread, const struct uuid *peer, const struct spread_message *message);
+void rescue_peer_up(struct spread *spread, const struct uuid *peer);
 void rescue_peer_down(struct spread *spread, const struct uuid *peer);
 void rescue_end_all(struct spread *spread);
 

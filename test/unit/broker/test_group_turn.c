@@ -578,6 +578,61 @@ START_TEST(what_a_lead_begins_with_comes_before_whoever_waited)
 }
 END_TEST
 
+static int asked_calls, makes_up_calls;
+static bool may_begin_now;
+
+static bool asked(void *user, struct group_part *part, const struct group_facts *at)
+{
+    (void)user;
+    ck_assert(part->lead == NULL && groups_losses(part->state) < at->losses);
+    asked_calls++;
+    return may_begin_now;
+}
+
+static int makes_up(void *user, struct group_part *part, const struct group_facts *at)
+{
+    (void)user;
+    makes_up_calls += groups_losses(part->state) < at->losses;
+    return 0;
+}
+
+START_TEST(a_loss_is_the_next_leaders_until_it_is_made_up_for)
+{
+    terms.may_begin = asked;
+    terms.begun = makes_up;
+    asked_calls = makes_up_calls = 0;
+    may_begin_now = false;
+    facts.losses = 1;
+    facts.is_to_lead = true;
+    append_control(2);
+    turn(&leader);
+    ck_assert(asked_calls == 1 && leader.lead == NULL && group_part_ready(&leader, &facts, false) == MESH_EAGAIN);
+    may_begin_now = true;
+    follow(&leader);
+    group_part_turn(&leader, &facts, &deadline);
+    ck_assert(asked_calls == 2 && makes_up_calls == 1 && leader.lead != NULL && groups_losses(leader.state) == 1);
+    /* It ends before any of that is in the log, and its successor is elected cleanly. */
+    facts.epoch++;
+    append_control(2);
+    turn(&follower);
+    ck_assert(asked_calls == 3 && makes_up_calls == 2 && follower.lead != NULL && groups_losses(follower.state) == 1);
+    commit_all(&follower);
+    /* Whoever follows on it need not. */
+    facts.epoch++;
+    append_control(2);
+    group_part_cut(&leader);
+    turn(&leader);
+    ck_assert(asked_calls == 3 && makes_up_calls == 2 && leader.lead != NULL && groups_losses(leader.state) == 1);
+    ck_assert_uint_eq(groups_hash(leader.state), groups_hash(follower.state));
+    facts.losses++;
+    facts.epoch++;
+    append_control(2);
+    turn(&follower); /* it ceases */
+    turn(&follower);
+    ck_assert(asked_calls == 4 && makes_up_calls == 3);
+}
+END_TEST
+
 START_TEST(what_no_leader_wrote_stops_the_replica)
 {
     struct record record = {.timestamp_ms = 1, .value = slice_of_string("nonsense"), .key_is_null = true};
@@ -727,6 +782,7 @@ int main(void)
     tcase_add_test(tcase, a_cut_takes_the_state);
     tcase_add_test(tcase, who_arrives_before_the_lead_waits_for_it);
     tcase_add_test(tcase, what_a_lead_begins_with_comes_before_whoever_waited);
+    tcase_add_test(tcase, a_loss_is_the_next_leaders_until_it_is_made_up_for);
     tcase_add_test(tcase, what_no_leader_wrote_stops_the_replica);
     tcase_add_test(tcase, damage_is_waited_for);
     tcase_add_test(tcase, a_log_is_trimmed_once_its_checkpoint_is_committed);

@@ -116,6 +116,36 @@ START_TEST(what_cannot_be_put_in_holds_up_nothing_else)
 }
 END_TEST
 
+static void hear_gone(const char *group, enum spread_row_kind kind, uint32_t partition, uint32_t epoch)
+{
+    struct spread_row row = {.kind = kind, .group = slice_of_string(group), .version = {epoch, 9}};
+
+    if (kind == SPREAD_CELL_GONE) row.topic = rig_topic_id(&rig, "orders");
+    row.partition = partition;
+    ck_assert_int_eq(spread_cells_merge(heard, &row), 0);
+}
+
+/* An older replica leads, which still has what was deleted: that does not come back. */
+START_TEST(what_others_heard_to_be_gone_goes)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_int_eq(rig_commit(&rig, i == 2 ? "b" : "a", "", GROUP_GENERATION_NONE, "orders", i, 5), 0);
+    ck_assert_int_eq(rig_commit(&rig, "c", "", GROUP_GENERATION_NONE, "orders", 0, 5), 0);
+    ck_assert_int_eq(rig_join(&rig, "d", "m", "orders"), 0);
+    hear_gone("a", SPREAD_CELL_GONE, 0, rig.epoch + 1);
+    hear_gone("a", SPREAD_CELL_GONE, 1, 0); /* before what is here */
+    hear_gone("b", SPREAD_GROUP_GONE, 0, rig.epoch + 1);
+    hear_gone("c", SPREAD_GROUP_GONE, 0, 0);
+    hear_gone("d", SPREAD_GROUP_GONE, 0, rig.epoch + 1); /* somebody is in it */
+    hear_gone("nobody", SPREAD_GROUP_GONE, 0, rig.epoch + 1);
+    rescue();
+    ck_assert(offset_of("a", 0) == GROUP_OFFSET_NONE && offset_of("a", 1) == 5 && offset_of("c", 0) == 5);
+    ck_assert_ptr_null(groups_find(rig.replicas[rig.leader], slice_of_string("b")));
+    ck_assert_ptr_nonnull(groups_find(rig.replicas[rig.leader], slice_of_string("d")));
+    ck_assert(rig_replicas_agree(&rig));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rescue_put");
@@ -127,6 +157,7 @@ int main(void)
     tcase_add_test(tcase, members_that_are_left_begin_where_others_had_heard);
     tcase_add_test(tcase, what_cannot_be_put_in_holds_up_nothing_else);
     tcase_add_test(tcase, what_cannot_be_put_in_holds_up_no_other_offset_of_members);
+    tcase_add_test(tcase, what_others_heard_to_be_gone_goes);
     tcase_add_test(tcase, only_what_cannot_be_put_in_changes_nothing);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -65,6 +65,9 @@ static const struct {
     {"image cells", {.kind = GROUP_IMAGE_CELLS, .group = TEXT("g")}, ITEMS(GROUP_ITEMS_CELLS, cell_items)},
     {"checkpoint ended", {.kind = GROUP_CHECKPOINT_ENDED, .hash = 1}, 0, NULL, 0},
     {"salvaged", {.kind = GROUP_SALVAGED}, 0, NULL, 0},
+    {"fenced after losses", {.kind = GROUP_FENCED, .losses = 300}, 0, NULL, 0},
+    {"checkpoint began after losses", {.kind = GROUP_CHECKPOINT_BEGAN, .losses = 1}, 0, NULL, 0},
+    {"salvaged after losses", {.kind = GROUP_SALVAGED, .losses = UINT32_MAX}, 0, NULL, 0},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -30,6 +30,8 @@ static const struct {
     {"mesh_group_members_slow_total", "counter", "Times that a member held partitions beyond its own limit, and they were given on.", GROUPS(slow)},
     {"mesh_group_assignments_total", "counter", "Generations of groups.", GROUPS(assigned)},
     {"mesh_groups_expired_total", "counter", "Groups without members that were forgotten.", GROUPS(deleted)},
+    {"mesh_group_rescues_total", "counter", "Times that a group partition was led after all its complete replicas had been lost.", GROUPS(rescues)},
+    {"mesh_group_rescued_offsets_total", "counter", "Offsets that were put back then, from what other brokers had heard.", GROUPS(rescued_offsets)},
 };
 
 static uint64_t value_of(const struct metrics_groups *groups, size_t offset)

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""What a group has committed is known to every broker: within two seconds, while the leader that kept it is dead, and on a broker that is left alone and never had a replica."""
+import json
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from harness import main
+from mesh_case import MeshCase
+
+PARTITIONS = 4
+RECORDS = 40  # of each partition
+VISIBLE_S = 2
+
+
+class GroupSpread(MeshCase):
+    def get(self, broker, path):
+        """None: it had no answer."""
+        try:
+            with urlopen(f"http://{broker.address}{path}", timeout=30) as answer:
+                return json.loads(answer.read())
+        except (URLError, OSError):
+            return None
+
+    def rows(self, broker):
+        answer = self.get(broker, "/v1/groups") or {"groups": []}
+        return {row["group"]: row for row in answer["groups"]}
+
+    def lists(self, broker, group, offsets):
+        return self.rows(broker).get(group, {}).get("offsets") == offsets
+
+    def committed(self, broker, group):
+        answer = self.get(broker, f"/v1/groups/{group}") or {"offsets": []}
+        return {row["partition"]: row["committed"] for row in answer["offsets"]}
+
+    def lag(self, broker, group):
+        return (self.get(broker, f"/v1/groups/{group}/lag") or {}).get("lag")
+
+    def consume(self, group, count):
+        self.mesh("consume", "orders", "--group", group, "--count", str(count), "--timeout", "30")
+
+    def start(self):
+        brokers = self.launch_together(4)
+        self.wait_coordinator(brokers)
+        self.until("four brokers", lambda: len(self.status(brokers[0])["brokers"]) == 4, *brokers)
+        self.mesh("topic", "create", "orders", "--partitions", str(PARTITIONS))
+        for partition in range(PARTITIONS):
+            self.mesh("produce", "orders", "--partition", str(partition), stdin=b"".join(b"%d\n" % number for number in range(RECORDS)))
+        self.consume("first", PARTITIONS * RECORDS)  # makes the topic of groups
+        for broker in brokers:
+            self.until("all brokers hear of it", lambda at=broker: self.lists(at, "first", PARTITIONS), *brokers)
+        return brokers
+
+    def witness(self, brokers, prefix):
+        """A group that one broker has no replica of, and that broker."""
+        for number in range(40):
+            group = f"{prefix}-{number}"
+            self.consume(group, PARTITIONS * RECORDS)
+            for broker in brokers:
+                self.until("all brokers hear of it", lambda at=broker, of=group: self.lists(at, of, PARTITIONS), *brokers)
+            for broker in brokers:
+                if self.rows(broker)[group]["age_ms"] > 0 and broker is not brokers[0]:
+                    return group, broker
+        return self.fail("every broker has a replica of every group")
+
+    def test_every_offset_is_known_everywhere_soon_and_outlives_its_leader(self):
+        brokers = self.start()
+        times = []
+        for number in range(4):
+            self.consume(f"soon-{number}", PARTITIONS * RECORDS)
+            begin = time.monotonic()
+            for broker in brokers:
+                self.until("all brokers hear of it", lambda at=broker, of=number: self.lists(at, f"soon-{of}", PARTITIONS), *brokers)
+            times.append(time.monotonic() - begin)
+        self.assertLess(min(times), VISIBLE_S, str(times))  # the machine may be busy with something else, not always
+        group, witness = self.witness(brokers, "outlives")
+        whole = self.committed(brokers[0], group)
+        self.assertGreaterEqual(min(whole.values()), RECORDS)
+        self.mesh("produce", "orders", "--partition", "1", stdin=b"one\ntwo\n")
+        for broker in brokers:
+            self.assertEqual(self.committed(broker, group), whole)
+            self.until("the lag is known", lambda at=broker: self.lag(at, group) == 2, *brokers)
+        coordinator = self.get(witness, f"/v1/groups/{group}")["coordinator"]
+        node_of = {row["broker"]: row["node_id"] for row in self.status(witness)["brokers"]}
+        leader = next(broker for broker in brokers if node_of[broker.ready.split("broker=")[1].split()[0]] == coordinator)
+        leader.kill()
+        for broker in brokers:
+            if broker is not leader:
+                self.until("it is told without its leader", lambda at=broker: self.committed(at, group) == whole, broker)
+
+    def test_a_broker_that_is_left_alone_says_where_a_group_stands(self):
+        brokers = self.start()
+        group, witness = self.witness(brokers, "alone")
+        whole = self.committed(brokers[0], group)
+        self.assertGreaterEqual(min(whole.values()), RECORDS)
+        self.mesh("produce", "orders", "--partition", "2", stdin=b"one\ntwo\nthree\n")
+        self.until("the lag is known", lambda: self.lag(witness, group) == 3, *brokers)
+        end_of = "".join(f"{row['partition']}:{row['high_watermark']} " for row in self.get(witness, f"/v1/groups/{group}")["offsets"])
+        time_of_death = time.monotonic()
+        self.until("ends are told once a second", lambda: time.monotonic() - time_of_death > 2.5, *brokers)
+        for broker in brokers:
+            if broker is not witness:
+                broker.kill()
+        self.until("it answers alone", lambda: self.lag(witness, group) == 3, witness)
+        alone = self.get(witness, f"/v1/groups/{group}")
+        self.assertEqual("".join(f"{row['partition']}:{row['high_watermark']} " for row in alone["offsets"]), end_of)
+        self.assertEqual({row["partition"]: row["committed"] for row in alone["offsets"]}, whole)
+        self.assertIsNone(alone["members"], "only a replica knows them")
+        ages = [self.get(witness, f"/v1/groups/{group}/lag")["age_ms"] for _ in range(2)]
+        self.assertGreater(ages[0], 0)
+        self.assertGreater(ages[1], ages[0], "what is not told any more gets older")
+
+
+if __name__ == "__main__":
+    main()

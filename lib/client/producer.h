@@ -32,6 +32,8 @@
 #define PRODUCER_TURN_BYTES    (64u << 10) /* records sent between two turns of the loop from inside send() */
 #define PRODUCER_RETRY_MS      20          /* when memory was short */
 #define PRODUCER_ROUTE_MS      100         /* between looks for a leader that is missing */
+#define PRODUCER_BACKLOG_BATCHES                                                                             \
+    1024 /* that wait behind a partition's full window, unless the application said how much memory there is */
 #define PRODUCER_DEEP_BYTES    (8u << 20) /* in flight per lane, of thousands of batches: then the others wait */
 
 struct producer_lane {
@@ -142,7 +144,8 @@ void producer_ask_id(struct mesh_producer *producer);
 int producer_id_refusal(const struct mesh_producer *producer);
 
 /* producer_send.c */
-/* The topic must be known. Errors: as mesh_producer_send(). */
+/* The topic must be known. Errors: as mesh_producer_send(), and MESH_EAGAIN (enough waits for the partition; for the application that is
+ * MESH_EQUEUEFULL, too). */
 int producer_send_routed(struct mesh_producer *producer, const struct mesh_record *record,
                          struct delivery delivery);
 

@@ -119,7 +119,7 @@ void producer_pending_flush(struct mesh_producer *producer)
     while (!list_is_empty(&producer->pending)) {
         struct pending_record *first = container_of(producer->pending.next, struct pending_record, node);
         int err = producer_send_routed(producer, &first->record, first->delivery);
-        if (err == MESH_EQUEUEFULL || err == MESH_ENOMEM) return; /* goes on when memory is free again */
+        if (err == MESH_EQUEUEFULL || err == MESH_EAGAIN || err == MESH_ENOMEM) return; /* goes on when there is room again */
         first = take_first(producer);
         if (err == 0)
             free(first);

@@ -106,6 +106,16 @@ static inline int choose_partition(struct mesh_producer *producer, const struct 
 
 /* ---- into the batch ---- */
 
+/* Whether enough waits: more would be sent no sooner, and by the time it is it has left the cache. Only where answers are on their way, which make
+ * room; what cannot be sent at all is bounded by memory alone. */
+static bool is_backed_up(const struct mesh_producer *producer, const struct producer_partition *partition)
+{
+    const struct delivery_queue *queue = &partition->queue;
+
+    return queue->waiting >= PRODUCER_BACKLOG_BATCHES && queue->in_flight > 0 &&
+           queue->in_flight + queue->resolved >= queue->in_flight_max && !producer->is_memory_set;
+}
+
 /* The partition's open batch with room for `size` more bytes, made if need be. */
 static int open_batch(struct mesh_producer *producer, struct producer_partition *partition, size_t size)
 {
@@ -122,6 +132,7 @@ static int open_batch(struct mesh_producer *producer, struct producer_partition 
             producer->partitioner == MESH_PARTITIONER_DEFAULT)
             producer->sticky_bytes = producer->batch_bytes_max; /* full: on to another partition */
     }
+    if (is_backed_up(producer, partition)) return MESH_EAGAIN;
     err = batch_pool_take(&producer->pool, RECORD_BATCH_HEADER_SIZE + size, partition->size_hint, &batch);
     if (err != 0) return err;
     batch->partition = partition;
@@ -272,6 +283,9 @@ static int explain(struct mesh_producer *producer, int err)
             producer->client, err,
             "%zu records wait for topic \"%s\" and the producer's memory (%zu bytes) is used up",
             producer->queued_records, producer->topic->name, producer->pool.memory_max);
+    case MESH_EAGAIN:
+        return client_fail(producer->client, MESH_EQUEUEFULL, "%zu records wait for topic \"%s\", more than %d batches of them behind a partition's full window",
+                           producer->queued_records, producer->topic->name, PRODUCER_BACKLOG_BATCHES);
     case MESH_ETOOLARGE:
         return client_fail(producer->client, err, "the record does not fit a batch of %zu bytes",
                            producer->batch_bytes_max);

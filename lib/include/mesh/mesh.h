@@ -143,7 +143,8 @@ MESH_EXPORT int mesh_producer_set_partitioner_fn(struct mesh_producer *producer,
 /* Queues a copy of the record and returns at once; delivery (may be NULL) runs when its fate is known. Every now and
  * then the call also sends what is ready and takes answers in, without waiting. Records for a topic that no broker knows
  * fail with MESH_EUNKNOWN_TOPIC after about a second. Errors:
- * MESH_EQUEUEFULL (memory limit: poll, then retry; the record was not taken), MESH_ETOOLARGE, MESH_EINVAL,
+ * MESH_EQUEUEFULL (memory limit, or, where none was set, a thousand batches waiting behind a partition's full window: poll, then
+ * retry; the record was not taken), MESH_ETOOLARGE, MESH_EINVAL,
  * MESH_ENOMEM. */
 MESH_EXPORT int mesh_producer_send(struct mesh_producer *producer, const struct mesh_record *record,
                                    mesh_delivery_fn *delivery, void *user);

@@ -387,47 +387,6 @@ START_TEST(the_memory_cap_is_answered_and_recovers)
 }
 END_TEST
 
-/* Sends until it is told to poll; the broker answers nothing meanwhile. */
-static int flood(struct counts *counts, int most)
-{
-    static const char value[100];
-    const struct mesh_record record = {.value = value, .value_size = sizeof(value), .partition = 1};
-    int accepted = 0, err = 0;
-
-    while (accepted < most && (err = mesh_producer_send(producer, &record, count, counts)) == 0)
-        accepted++;
-    ck_assert(err == 0 || err == MESH_EQUEUEFULL);
-    return accepted;
-}
-
-START_TEST(batches_of_one_record_do_not_pile_up_behind_a_full_window)
-{
-    enum { BACKLOG = 1024, WINDOW = 5, MOST = 5000 };
-    struct counts counts = new_counts();
-    int accepted;
-
-    if (_i == 1) ck_assert_int_eq(mesh_producer_set_memory_bytes_max(producer, 64u << 20), 0); /* then it is memory that counts */
-    ck_assert_int_eq(mesh_producer_set_batch_records_max(producer, 1), 0);
-    ck_assert_int_eq(mesh_producer_set_in_flight_max(producer, WINDOW), 0);
-    ck_assert_int_eq(mesh_produce(producer, &(struct mesh_record){.partition = 1}, NULL), 0);
-    pthread_mutex_lock(&gate);
-    plan.op = FRAME_OP_PRODUCE;
-    plan.action = FAKE_SERVE;
-    atomic_store(&plan.count, 1);
-    accepted = flood(&counts, MOST);
-    if (_i == 1) {
-        ck_assert_int_eq(accepted, MOST);
-    } else {
-        ck_assert_int_ge(accepted, BACKLOG);
-        ck_assert_int_le(accepted, 2 * BACKLOG); /* a turn every 64 KiB of records: what came before it may wait as well */
-        ck_assert_ptr_nonnull(strstr(mesh_client_error(client), "window"));
-    }
-    pthread_mutex_unlock(&gate);
-    ck_assert_int_eq(mesh_producer_flush(producer, 10000), 0);
-    ck_assert_int_eq(counts.delivered, accepted);
-}
-END_TEST
-
 START_TEST(bad_records_are_refused_with_a_reason)
 {
     static char big[3000];
@@ -788,7 +747,6 @@ static Suite *suite(void)
     tcase_add_test(c, without_a_broker_records_are_failed_as_unreachable);
     tcase_add_test(c, an_unknown_topic_fails_soon_and_says_so);
     tcase_add_test(c, the_memory_cap_is_answered_and_recovers);
-    tcase_add_loop_test(c, batches_of_one_record_do_not_pile_up_behind_a_full_window, 0, 2);
     tcase_add_test(c, bad_records_are_refused_with_a_reason);
     tcase_add_test(c, records_sent_before_the_routes_are_known_keep_their_order_and_content);
     tcase_add_loop_test(c, freeing_tells_what_was_not_delivered, 0, 2);

@@ -159,7 +159,8 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
     if (err != 0) return err;
     if (commit->generation != GROUP_GENERATION_NONE) return MESH_ESTALE_GENERATION;
     if (group != NULL && group->member_count > 0) return MESH_EUNKNOWN_MEMBER;
-    if (commit->reset_epoch != GROUP_RESET_EPOCH_ANY && commit->reset_epoch != (group == NULL ? 0 : group->reset_epoch)) return MESH_ESTALE_GENERATION;
+    if (!GROUP_DEFECT(lead->groups, RESET_UNHEARD) && commit->reset_epoch != GROUP_RESET_EPOCH_ANY && commit->reset_epoch != (group == NULL ? 0 : group->reset_epoch))
+        return MESH_ESTALE_GENERATION;
     for (size_t i = 0; i < commit->cell_count && group == NULL && !is_good; i++) {
         look_up(lead, committer, &commit->cells[i].topic);
         is_good = judge_cell(lead, committer, &commit->cells[i]) == 0 && has_room(lead, committer, commit->cells[i].partition);

@@ -20,6 +20,7 @@ enum group_defect {
     GROUP_DEFECT_FAILOVER_REBALANCES,    /* a new leader assigns everything anew */
     GROUP_DEFECT_LATE_COPIES_COUNT,      /* what was sent before counts, though what was sent after it is acknowledged */
     GROUP_DEFECT_RESET_FREES,            /* what an operator sets back is free at once, though its member has not heard of it */
+    GROUP_DEFECT_RESET_UNHEARD,          /* a consumer outside of groups undoes a reset of which it has not heard */
     GROUP_DEFECT_COUNT,
 };
 

@@ -34,6 +34,7 @@ static void end_process(struct groups_member *member)
     consumer_member_free(member->machine);
     member->machine = NULL;
     member->sequence = member->request_until_us = member->pulse_number = member->pulse_until_us = 0;
+    member->unplaced_count = 0;
     memset(member->shares, 0, sizeof(member->shares));
 }
 
@@ -309,6 +310,35 @@ static void drop(struct groups_member *member, uint32_t place, const char *why)
     sim_trace(member->clients->sim, NULL, "m%u %s has p%u of group %u no longer: %s", member->index, member->id, place, member->group, why);
 }
 
+/* Of a partition that the observer does not know yet. */
+static void put_aside(struct groups_member *member, const struct consumer_member_change *change)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < member->unplaced_count; i++)
+        if (member->unplaced[i].partition != change->partition || !uuid_equal(&member->unplaced[i].topic, &change->topic)) member->unplaced[kept++] = member->unplaced[i];
+    member->unplaced_count = kept;
+    if (change->kind != CONSUMER_MEMBER_ASSIGNED) return; /* it was never begun with */
+    MESH_ASSERT(kept < GROUPS_CELLS_MAX);
+    member->unplaced[member->unplaced_count++] = *change;
+}
+
+/* What was put aside, and is known by now. */
+static void place_rest(struct groups_member *member)
+{
+    for (uint32_t i = 0; i < member->unplaced_count;) {
+        struct consumer_member_change change = member->unplaced[i];
+        uint32_t place = groups_place(member->clients->watch, &change.topic, change.partition);
+
+        if (place == UINT32_MAX) {
+            i++;
+            continue;
+        }
+        member->unplaced[i] = member->unplaced[--member->unplaced_count];
+        assigned(member, place, &change);
+    }
+}
+
 /* True: the process ends. */
 static bool changed(struct groups_member *member, const struct consumer_member_change *change)
 {
@@ -318,7 +348,10 @@ static bool changed(struct groups_member *member, const struct consumer_member_c
         SIM_SOMETIMES_IF(change->kind == CONSUMER_MEMBER_LEFT, "a member left in good order");
         return true;
     }
-    if (place == UINT32_MAX) return false;
+    if (place == UINT32_MAX) {
+        put_aside(member, change);
+        return false;
+    }
     switch (change->kind) {
     case CONSUMER_MEMBER_ASSIGNED: assigned(member, place, change); break;
     case CONSUMER_MEMBER_ASKED_BACK: member->shares[place].is_asked_back = true; break;
@@ -359,6 +392,7 @@ static void describe(struct groups_member *member, struct groups_request *reques
                                        .session_ms = clients->session_ms,
                                        .processing_ms = clients->processing_ms,
                                        .strategy = GROUP_STICKY,
+                                       .reset_epoch = GROUP_RESET_EPOCH_ANY,
                                        .has_pattern = clients->has_patterns && member->index % 2 == 1};
     snprintf(request->member, sizeof(request->member), "%.*s", (int)id.size, (const char *)id.data);
     memcpy(request->instance, member->instance, sizeof(request->instance));
@@ -485,6 +519,7 @@ static void step(void *user, uint64_t argument)
     }
     end_waits(member);
     hear_changes(member);
+    place_rest(member);
     for (uint32_t place = 0; place < clients->watch->logs->partition_count && member->machine != NULL; place++) {
         finish(member, place);
         take(member, place);
@@ -548,28 +583,57 @@ uint32_t groups_clients_alive(const struct groups_clients *clients, uint32_t gro
 
 /* ---- the operator ---- */
 
-void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset)
+/* As the leader of now has it: what a reader is told, or the dry run before a reset. GROUP_RESET_EPOCH_ANY: nobody tells. */
+static uint32_t read_reset_epoch(struct groups_clients *clients, uint32_t group)
 {
-    const struct watch_partition *partition = truth_of(clients, place);
-    struct groups_answer what = {.request = {.op = GROUPS_RESET, .group = group, .is_forced = true, .cell_count = 1}};
-    uint32_t host = (uint32_t)random_below(chance(clients), sim_host_count(clients->sim));
+    uint32_t epoch = GROUP_RESET_EPOCH_ANY;
     char name[GROUPS_NAME_SIZE];
 
-    what.request.cells[0] = (struct groups_cell){.topic = partition->topic_id, .partition = partition->number, .offset = offset, .record_epoch = -1};
-    what.request.reset_epoch = UINT32_MAX;
-    for (uint32_t h = 0; h < sim_host_count(clients->sim); h++) { /* what the dry run before tells */
+    for (uint32_t h = 0; h < sim_host_count(clients->sim); h++) {
         struct sim_host *at = sim_host_at(clients->sim, h);
         const struct groups_partition *home = sim_host_is_awake(at) ? groups_find_partition(replication_process_of(sim_host_process(at)), group) : NULL;
         const struct group *found = home == NULL || home->part.lead == NULL ? NULL : groups_find(home->part.state, groups_name(group, name, sizeof(name)));
 
-        if (found != NULL) what.request.reset_epoch = group_view_of(found).reset_epoch;
+        if (found != NULL) epoch = group_view_of(found).reset_epoch;
     }
-    if (what.request.reset_epoch == UINT32_MAX) return;
-    clients->watch->is_reset[group][place] = true; /* from now on: it may be done and never acknowledged */
-    post(clients, host, &what, false, WAY_MEAN_US);
+    return epoch;
+}
+
+static void post_twice(struct groups_clients *clients, struct groups_answer *what)
+{
+    post(clients, (uint32_t)random_below(chance(clients), sim_host_count(clients->sim)), what, false, WAY_MEAN_US);
     if (!sim_random_chance(chance(clients), clients->copied_ppm)) return;
-    what.request.is_copy = true;
-    post(clients, (uint32_t)random_below(chance(clients), sim_host_count(clients->sim)), &what, false, LATE_MEAN_US);
+    what->request.is_copy = true;
+    post(clients, (uint32_t)random_below(chance(clients), sim_host_count(clients->sim)), what, false, LATE_MEAN_US);
+}
+
+static struct groups_answer of_one(const struct groups_clients *clients, enum groups_op op, uint32_t group, uint32_t place, uint64_t offset)
+{
+    const struct watch_partition *partition = truth_of(clients, place);
+    struct groups_answer what = {.request = {.op = op, .group = group, .generation = GROUP_GENERATION_NONE, .is_forced = true, .cell_count = 1}};
+
+    what.request.cells[0] = (struct groups_cell){.topic = partition->topic_id, .partition = partition->number, .offset = offset, .record_epoch = -1};
+    return what;
+}
+
+void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset)
+{
+    struct groups_answer what = of_one(clients, GROUPS_RESET, group, place, offset);
+
+    what.request.reset_epoch = read_reset_epoch(clients, group);
+    if (what.request.reset_epoch == GROUP_RESET_EPOCH_ANY) return;
+    clients->watch->is_reset[group][place] = true; /* from now on: it may be done and never acknowledged */
+    post_twice(clients, &what);
+}
+
+/* ---- a consumer outside of groups ---- */
+
+void groups_clients_commit_alone(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset)
+{
+    struct groups_answer what = of_one(clients, GROUPS_COMMIT, group, place, offset);
+
+    what.request.reset_epoch = random_below(chance(clients), 4) == 0 ? GROUP_RESET_EPOCH_ANY : read_reset_epoch(clients, group);
+    post_twice(clients, &what);
 }
 
 /* ---- hooks ---- */

@@ -44,6 +44,9 @@ struct groups_member {
     } leaving, left;           /* the last life whose leaving was decided, and acknowledged */
     uint32_t host;             /* asked last with success; UINT32_MAX: none */
     struct groups_share shares[REPLICATION_PARTITIONS_MAX];
+    /* What it was assigned of topics so new that the observer does not know them yet. */
+    struct consumer_member_change unplaced[GROUPS_CELLS_MAX];
+    uint32_t unplaced_count;
 };
 
 /* A request or an answer on its way. */
@@ -87,6 +90,9 @@ bool groups_clients_consume(const struct groups_clients *clients, uint32_t place
 
 /* An operator sets offsets of one partition, if it finds the group's leader. */
 void groups_clients_set_offset(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset);
+
+/* A consumer outside of groups commits, knowing whatever reset epoch it has read just now; its answer goes nowhere. */
+void groups_clients_commit_alone(struct groups_clients *clients, uint32_t group, uint32_t place, uint64_t offset);
 
 /* The hooks. */
 void groups_clients_judged(struct groups_clients *clients, const struct groups_answer *answer);

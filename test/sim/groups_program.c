@@ -374,6 +374,15 @@ static void committed(void *user, struct replication_replica *replica)
     group_part_committed(&partition->part, &facts);
 }
 
+/* Before its first decision: what it brings about is seen later. */
+static int begun(void *user, struct group_part *part, const struct group_facts *facts)
+{
+    (void)user;
+    (void)facts;
+    groups_note_lead(container_of(part, struct groups_partition, part));
+    return 0;
+}
+
 static void told(void *user, struct group_part *part, const struct group_event *event)
 {
     struct groups_partition *partition = container_of(part, struct groups_partition, part);
@@ -410,6 +419,7 @@ static void *start(void *context, struct replication_process *process)
     guest->terms.limits = guest->config->limits;
     guest->terms.builder = &guest->builder;
     guest->terms.told = told;
+    guest->terms.begun = begun;
     guest->terms.user = guest;
     return guest;
 }

@@ -9,7 +9,8 @@
 #include "replication/groups/switches.h"
 #include "sim/replication_program.h"
 
-#define GROUPS_CELLS_MAX  16 /* partitions that are consumed, altogether */
+#define GROUPS_PLACES_MAX 16 /* partitions that are consumed at a time, altogether */
+#define GROUPS_CELLS_MAX  48 /* of a request: those of topics that were deleted lately among them */
 #define GROUPS_NAME_SIZE  48
 #define GROUPS_TOPICS_MAX 2
 
@@ -37,7 +38,7 @@ struct groups_request {
     enum group_strategy strategy;       /* JOIN */
     bool has_pattern;                   /* JOIN: instead of names */
     bool is_forced;                     /* RESET */
-    uint32_t reset_epoch;               /* RESET */
+    uint32_t reset_epoch;               /* RESET; COMMIT outside of groups */
     bool is_copy;                       /* it was sent before, and comes again late */
     bool is_forwarded;                  /* by a broker that does not lead */
     uint32_t cell_count;                /* WORK: out */

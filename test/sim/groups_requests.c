@@ -92,7 +92,7 @@ static int commit(struct asked *asked)
 {
     struct groups_request *request = &asked->answer->request;
     struct group_commit_cell cells[GROUPS_CELLS_MAX];
-    struct group_commit what = {asked->caller, request->generation, GROUP_RESET_EPOCH_ANY, cells, request->cell_count};
+    struct group_commit what = {asked->caller, request->generation, request->reset_epoch, cells, request->cell_count};
     int err;
 
     to_commit_cells(request, cells);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "sim/groups_internal.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdio.h>
@@ -78,6 +79,20 @@ static bool is_settled(const struct group *group, uint32_t total)
     return least == UINT32_MAX || (sum == total && most <= least + 1);
 }
 
+/* What there is to be consumed by the newest metadata: a leader's may be older, and then it has yet to hear of something. */
+static uint32_t count_newest(const struct groups_watch *watch, const struct groups_config *config)
+{
+    const struct image *image = metadata_watch_image(watch->logs->metadata);
+    uint32_t total = 0;
+
+    for (int i = 0; i < GROUPS_TOPICS_MAX && image != NULL; i++) {
+        const struct image_topic *topic = config->topics[i] == NULL ? NULL : image_find_topic_by_name(image, config->topics[i]);
+
+        if (topic != NULL) total += topic->partition_count;
+    }
+    return total;
+}
+
 static uint32_t count_partitions(const struct group_catalog *catalog)
 {
     struct group_topic topic;
@@ -89,12 +104,35 @@ static uint32_t count_partitions(const struct group_catalog *catalog)
     return total;
 }
 
+/* S10: all that was acknowledged in earlier epochs is here. */
+static void check_whole(struct groups_watch *watch, struct groups_partition *partition, uint32_t number)
+{
+    char name[GROUPS_NAME_SIZE];
+    const struct group *group = groups_find(partition->part.state, groups_name(number, name, sizeof(name)));
+
+    for (uint32_t place = 0; place < watch->logs->partition_count; place++) {
+        const struct groups_version *acked = &watch->acked[number][place];
+        const struct watch_partition *truth = &watch->logs->partitions[place];
+        struct groups_version version = {0};
+        struct group_offset offset;
+
+        if (!acked->is_there || acked->epoch >= (uint32_t)partition->began_in) continue;
+        if (group != NULL && group_committed(partition->part.state, group, &truth->topic_id, truth->number, &offset))
+            version = (struct groups_version){offset.version_epoch, offset.version_lsn, offset.offset, true};
+        if (groups_is_older(&version, acked))
+            sim_fail(watch->sim, "S10 an acknowledged offset is never older on return", "%s p%u: %llu was acknowledged at %llu of epoch %u; the leader of epoch %d begins with %llu at %llu",
+                     name, place, (ull)acked->offset, (ull)acked->lsn, acked->epoch, partition->began_in, (ull)version.offset, (ull)version.lsn);
+    }
+}
+
 void groups_watch_began(struct groups_watch *watch, struct groups_partition *partition)
 {
     struct groups_leading *leading = leading_of(watch, partition);
     uint32_t total = count_partitions(groups_catalog_of(partition));
 
-    *leading = (struct groups_leading){partition, true};
+    *leading = (struct groups_leading){partition, watch->compares_shares && total == count_newest(watch, partition->guest->config)};
+    for (uint32_t number = 0; number < GROUPS_NAMES; number++)
+        if (groups_find_partition(partition->replica->process, number) == partition) check_whole(watch, partition, number);
     for (const struct group *group = groups_next(partition->part.state, NULL); group != NULL; group = groups_next(partition->part.state, group))
         if (!is_settled(group, total)) leading->is_settled = false;
     sim_trace(watch->sim, replication_process_host(partition->replica->process), "leads groups of partition %u in epoch %d%s", partition->replica->number, partition->began_in,
@@ -216,10 +254,33 @@ static void note_claim(struct groups_watch *watch, const struct groups_answer *a
     memcpy(claim->member, answer->request.member, sizeof(claim->member));
 }
 
+/* G3, outside of groups: who knows a reset epoch has read before the reset, and commits nothing after it. */
+static void check_lone(struct groups_watch *watch, const struct groups_answer *answer)
+{
+    const struct groups_reset_seen *seen = &watch->set_back[answer->request.group];
+    struct groups_version version = version_of(answer, 0);
+    uint32_t epoch = answer->request.reset_epoch;
+
+    watch->lone_commits++;
+    if (epoch == GROUP_RESET_EPOCH_ANY || epoch >= seen->epoch || !groups_is_older(&seen->version, &version)) return;
+    sim_fail(watch->sim, "G3 a reset wins over who has not heard of it", "group %u: a commit that knows reset epoch %u counts at %llu of epoch %u, after the one at %llu that made it %u",
+             answer->request.group, epoch, (ull)version.lsn, version.epoch, (ull)seen->version.lsn, seen->epoch);
+}
+
+static void note_reset(struct groups_watch *watch, const struct groups_answer *answer)
+{
+    struct groups_reset_seen *seen = &watch->set_back[answer->request.group];
+    struct groups_version version = version_of(answer, 0);
+
+    if (groups_is_older(&seen->version, &version)) *seen = (struct groups_reset_seen){version, answer->request.reset_epoch + 1};
+}
+
 void groups_watch_answered(struct groups_watch *watch, const struct groups_answer *answer)
 {
     const struct groups_request *request = &answer->request;
 
+    if (answer->error == 0 && answer->lsn != 0 && request->op == GROUPS_RESET) note_reset(watch, answer);
+    if (answer->error == 0 && answer->lsn != 0 && request->op == GROUPS_COMMIT && request->member[0] == '\0') check_lone(watch, answer);
     for (uint32_t i = 0; answer->error == 0 && i < request->cell_count; i++) {
         const struct groups_cell *cell = &request->cells[i];
         struct groups_version version = version_of(answer, cell->offset);

@@ -1,8 +1,8 @@
 /* sim/groups_watch.h - the omniscient observer of consumer groups: what leads decided, what was acknowledged, and what each replica's state is.
  *
  * S10: a claim never tells an offset older, in the order of versions, than one that was acknowledged; no commit under a superseded claim is acknowledged;
- * nothing counts that its member has overtaken by something that is acknowledged. G1: equal logs make equal states. G3: an acknowledged reset wins over
- * all that was committed before (by versions: part of S10). G4: a failover gives nobody anything else. S20, S3 and L9 are with the members (groups_clients.h). */
+ * nothing counts that its member has overtaken by something that is acknowledged; who begins to lead has all that was acknowledged before. G1: equal logs make equal states. G3: an acknowledged reset wins over
+ * all that was committed before (by versions: part of S10), and over what a consumer outside of groups commits later, who has not read since. G4: a failover gives nobody anything else. S20, S3 and L9 are with the members (groups_clients.h). */
 #ifndef SIM_GROUPS_WATCH_H
 #define SIM_GROUPS_WATCH_H
 
@@ -10,6 +10,8 @@
 #include "sim/replication_watch.h"
 
 #define GROUPS_MAX          4 /* groups of a world */
+#define GROUPS_LONE         2 /* and consumers outside of groups, each with a name of its own: numbers behind those */
+#define GROUPS_NAMES        (GROUPS_MAX + GROUPS_LONE)
 #define GROUPS_PARTITIONS   8 /* at most, of the topic in which they live */
 #define GROUPS_STATES       4096 /* remembered of each */
 
@@ -22,13 +24,17 @@ struct groups_version {
 struct groups_watch {
     struct sim *sim;
     struct replication_watch *logs;
-    bool compares_states;
-    struct groups_version acked[GROUPS_MAX][REPLICATION_PARTITIONS_MAX];
+    bool compares_states, compares_shares; /* G1, G4 */
+    struct groups_version acked[GROUPS_NAMES][REPLICATION_PARTITIONS_MAX];
     struct groups_claimant {
         struct groups_version version;
         char member[GROUPS_NAME_SIZE];
-    } claims[GROUPS_MAX][REPLICATION_PARTITIONS_MAX];
-    bool is_reset[GROUPS_MAX][REPLICATION_PARTITIONS_MAX]; /* by an operator, at least once */
+    } claims[GROUPS_NAMES][REPLICATION_PARTITIONS_MAX];
+    bool is_reset[GROUPS_NAMES][REPLICATION_PARTITIONS_MAX]; /* by an operator, at least once */
+    struct groups_reset_seen {
+        struct groups_version version; /* of the newest reset that was acknowledged, and the reset epoch from then on */
+        uint32_t epoch;
+    } set_back[GROUPS_NAMES];
     struct groups_state_seen {
         uint64_t lsn, hash;
         uint32_t epoch, host;
@@ -37,7 +43,7 @@ struct groups_watch {
         const struct groups_partition *partition;
         bool is_settled; /* nothing was left to assign when it began, and nobody has come or gone since */
     } leading[CONSENSUS_HOSTS_MAX][GROUPS_PARTITIONS];
-    uint64_t failovers, calm_failovers, commits, claimed, refused_copies, resets, slow, expired, generations;
+    uint64_t failovers, calm_failovers, commits, claimed, refused_copies, resets, lone_commits, slow, expired, generations;
 };
 
 void groups_watch_reset(struct groups_watch *watch, struct sim *sim, struct replication_watch *logs);

@@ -18,6 +18,7 @@
 #define BEGIN_US    (4 * SIM_SECOND) /* producers and members */
 #define PARTITIONS  4                /* of the topic in which groups live */
 #define PRODUCERS   3
+#define EXTRAS      0x6761 /* of draw_more() */
 
 struct world {
     struct sim *sim;
@@ -31,7 +32,8 @@ struct world {
     uint32_t disk_faults;
     uint64_t quiet; /* 1 << place: partitions to which little is produced */
     uint64_t produce_mean_us, trouble_mean_us; /* trouble: of members */
-    uint64_t move_mean_us, reset_mean_us;      /* the operator's; 0: never */
+    uint64_t move_mean_us, reset_mean_us, delete_mean_us; /* the operator's; 0: never */
+    uint64_t lone_mean_us; /* of consumers outside of groups; 0: there are none */
     uint64_t pushed[REPLICATION_PARTITIONS_MAX]; /* acknowledged before healing */
 };
 
@@ -137,8 +139,8 @@ static void make_topics(void *user, uint64_t argument)
 {
     struct world *world = user;
 
-    if (replication_mesh_make_topics(&world->mesh)) return;
-    groups_watch_topics_changed(world->watch);
+    if (!replication_mesh_make_topics(&world->mesh)) groups_watch_topics_changed(world->watch);
+    else if (world->delete_mean_us == 0) return;
     sim_at(world->sim, sim_now_us(world->sim) + TOPICS_US, make_topics, world, argument);
 }
 
@@ -179,12 +181,34 @@ static void set_offset(void *user, uint64_t argument)
     uint32_t group = (uint32_t)random_below(workload(world), world->clients->group_count);
 
     if (is_healed(world)) return;
+    if (world->lone_mean_us > 0 && random_below(workload(world), 3) == 0) group = GROUPS_MAX + (uint32_t)random_below(workload(world), GROUPS_LONE);
     if (count > 0 && groups_clients_consume(world->clients, place)) {
         uint64_t end = world->mesh.watch->partitions[place].truth.end;
 
         groups_clients_set_offset(world->clients, group, place, random_below(workload(world), end + 1));
     }
     again(world, world->reset_mean_us, set_offset, argument);
+}
+
+static void delete_topic(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    if (is_healed(world)) return;
+    replication_operator_delete(&world->mesh, workload(world), 1); /* but for that in which the groups live */
+    again(world, world->delete_mean_us, delete_topic, argument);
+}
+
+/* A consumer outside of groups. */
+static void commit_alone(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint32_t count = world->mesh.watch->partition_count, place = count == 0 ? 0 : (uint32_t)random_below(workload(world), count);
+
+    if (is_healed(world)) return;
+    if (count > 0 && groups_clients_consume(world->clients, place))
+        groups_clients_commit_alone(world->clients, GROUPS_MAX + (uint32_t)argument, place, random_below(workload(world), world->mesh.watch->partitions[place].truth.end + 1));
+    again(world, world->lone_mean_us, commit_alone, argument);
 }
 
 static void apply_fault(void *user, const struct sim_fault *fault, bool is_begin)
@@ -272,7 +296,7 @@ static void draw_topics(struct world *world, struct random *random)
 
         *topic = (struct replication_topic){.name = metadata_clients_new_name(&mesh->metadata.clients),
                                             .replicas = i == 0 || hosts < 3 || random_below(random, 2) == 0 ? 3 : 2,
-                                            .partitions = i == 0 ? PARTITIONS : 2 + (uint32_t)random_below(random, GROUPS_CELLS_MAX / GROUPS_TOPICS_MAX - 2),
+                                            .partitions = i == 0 ? PARTITIONS : 2 + (uint32_t)random_below(random, GROUPS_PLACES_MAX / GROUPS_TOPICS_MAX - 2),
                                             .min_insync = i == 0 ? "2" : NULL};
         snprintf(world->names[i], sizeof(world->names[i]), "topic-%u", topic->name);
     }
@@ -313,6 +337,17 @@ static void draw_groups(struct world *world, struct random *random)
     world->move_mean_us = random_below(random, 2) == 0 ? 0 : SIM_SECOND << random_below(random, 4);
     world->reset_mean_us = random_below(random, 2) == 0 ? 0 : SIM_SECOND << random_below(random, 4);
     world->produce_mean_us = UINT64_C(50000) << random_below(random, 4);
+}
+
+/* By a generator of its own: what is added here shifts no seed that does not draw it. */
+static void draw_more(struct world *world, const struct sim_plan *plan)
+{
+    struct random random;
+
+    random_init(&random, sim_random_seed(plan->seed, EXTRAS));
+    world->delete_mean_us = random_below(&random, 4) > 0 ? 0 : (4 * SIM_SECOND) << random_below(&random, 3);
+    world->lone_mean_us = random_below(&random, 2) == 0 ? 0 : UINT64_C(100000) << random_below(&random, 4);
+    world->watch->compares_shares = world->delete_mean_us == 0;
 }
 
 /* Small limits, so that what is rare elsewhere is common here. */
@@ -361,6 +396,7 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     draw_options(world, &random);
     draw_topics(world, &random);
     draw_groups(world, &random);
+    draw_more(world, plan);
     for (uint32_t i = 0; i < count; i++) {
         int64_t wall_offset_us = (int64_t)random_below(&random, SIM_SECOND);
 
@@ -375,6 +411,9 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     again(world, BEGIN_US + world->trouble_mean_us, trouble, 0);
     if (world->move_mean_us > 0) again(world, BEGIN_US + world->move_mean_us, move, 0);
     if (world->reset_mean_us > 0) again(world, BEGIN_US + world->reset_mean_us, set_offset, 0);
+    if (world->delete_mean_us > 0) again(world, BEGIN_US + world->delete_mean_us, delete_topic, 0);
+    for (uint32_t i = 0; i < GROUPS_LONE && world->lone_mean_us > 0; i++)
+        again(world, BEGIN_US, commit_alone, i);
 }
 
 static void end(void *user)
@@ -385,6 +424,7 @@ static void end(void *user)
     SIM_SOMETIMES_IF(world->watch->failovers > 20, "group partitions changed their leaders more than twenty times");
     SIM_SOMETIMES_IF(world->watch->expired > 0, "a member's session ended");
     SIM_SOMETIMES_IF(world->watch->resets > 0, "an operator set an offset");
+    SIM_SOMETIMES_IF(world->watch->lone_commits > 0, "a consumer outside of groups committed");
     SIM_SOMETIMES_IF(world->clients->again > 0, "records were handled again");
     for (uint64_t i = 0; i < world->watch->failovers; i++)
         SIM_SOMETIMES("a broker began to lead a partition of groups");

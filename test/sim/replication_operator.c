@@ -78,9 +78,9 @@ void replication_operator_move(struct replication_mesh *mesh, struct random *ran
 
 /* ---- topics ---- */
 
-void replication_operator_delete(struct replication_mesh *mesh, struct random *random)
+void replication_operator_delete(struct replication_mesh *mesh, struct random *random, uint32_t first)
 {
-    const struct replication_topic *topic = &mesh->topics[random_below(random, mesh->topic_count)];
+    const struct replication_topic *topic = &mesh->topics[first + random_below(random, mesh->topic_count - first)];
     struct metadata_process *process = draw_process(mesh, random);
 
     if (process == NULL || !replication_mesh_has_topics(mesh) || replication_mesh_is_in_doubt(mesh)) return;

@@ -8,8 +8,8 @@
 /* A partition, drawn with this chance, becomes replicas on other brokers, sometimes more or fewer; or what moves goes back. */
 void replication_operator_move(struct replication_mesh *mesh, struct random *random);
 
-/* A topic goes; the caller makes it anew, under its old name. Nothing happens while one is missing, or a disk is doubtful. */
-void replication_operator_delete(struct replication_mesh *mesh, struct random *random);
+/* A topic goes, one of those from `first` on; the caller makes it anew, under its old name. Nothing happens while one is missing, or a disk is doubtful. */
+void replication_operator_delete(struct replication_mesh *mesh, struct random *random, uint32_t first);
 
 /* Leaders are chosen for partitions that have none and whose complete replicas are lost: of topics that do not sync what they acknowledge. `is_rash`: of
  * any partition without a leader, whoever may come back; the observer excuses what is lost then. */

@@ -128,7 +128,7 @@ static void delete_topic(void *user, uint64_t argument)
     struct world *world = user;
 
     if (is_healed(world)) return;
-    replication_operator_delete(&world->mesh, workload(world));
+    replication_operator_delete(&world->mesh, workload(world), 0);
     again(world, world->delete_mean_us, delete_topic, argument);
 }
 

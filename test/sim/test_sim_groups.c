@@ -28,6 +28,7 @@ static const struct {
     {"the largest offset wins", CORE(LARGEST_OFFSET_WINS), 0, "", 2},
     {"a failover rebalances", CORE(FAILOVER_REBALANCES), 0, "G4", 1},
     {"what an operator sets back is free at once", CORE(RESET_FREES), 0, "S20", 23},
+    {"a consumer outside of groups undoes a reset", CORE(RESET_UNHEARD), 0, "G3", 1},
     {"late copies count", CORE(LATE_COPIES_COUNT), 0, "S", 2},
     {"answers leave before the high watermark is there", 0, PART(ANSWERS_EARLY), "S", 1},
     {"the state keeps what was cut away", 0, PART(CUT_KEEPS_STATE), "G1", 1},

@@ -24,7 +24,7 @@ struct random *sim_host_random(struct sim_host *host)
 
 struct net_address sim_host_address(const struct sim_host *host)
 {
-    return sim_address(host->address_number, host->port);
+    return host->address;
 }
 
 uint32_t sim_host_index(const struct sim_host *host)
@@ -68,6 +68,7 @@ void host_reset(struct sim *sim, uint32_t index, uint64_t seed)
                               .index = index,
                               .address_number = index,
                               .port = PORT_DEFAULT,
+                              .address = sim_address(index, PORT_DEFAULT),
                               .is_powered = true,
                               .timer_due_us = SIM_NEVER,
                               .timer_queued_us = SIM_NEVER,
@@ -93,6 +94,7 @@ void sim_host_take_address(struct sim_host *host, uint32_t number)
     if (sim->net.owners[number] != NO_HOST) SIM_SOMETIMES("an address moved from one host to another");
     sim->net.owners[number] = host->index;
     host->address_number = number;
+    host->address = sim_address(number, host->port);
 }
 
 void sim_host_start(struct sim_host *host)

@@ -76,6 +76,7 @@ struct sim_host {
     struct sim *sim;
     uint32_t index, address_number;
     uint16_t port;
+    struct net_address address; /* of this number and port */
     bool is_powered, is_running, is_dying, is_timer_missed;
     bool is_draining, is_draining_one; /* what waited is on its way in */
     uint16_t pauses, suspends, stops, blocks; /* nested; suspends: also those whose clock goes on; stops: of the clock */

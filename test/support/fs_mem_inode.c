@@ -80,7 +80,7 @@ static bool is_cheaper_apart(const struct inode_view *view, const struct slot *s
 {
     bool is_apart = slot->durable != PAGE_ZERO && slot->durable != slot->live && view->pool->references[slot->durable] == 1;
 
-    return is_apart && (mask & (mask - 1)) == 0 && mask != 1u << (SECTORS_PER_PAGE - 1);
+    return is_apart && (mask & 1u << (SECTORS_PER_PAGE - 1)) == 0;
 }
 
 /* Brings the sectors of the mask to the disk. */

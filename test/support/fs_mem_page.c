@@ -68,7 +68,10 @@ uint8_t *page_writable(struct page_pool *pool, uint32_t *page)
 
     if (*page != PAGE_ZERO && pool->references[*page] == 1) return pool->bytes[*page];
     copy = page_take(pool);
-    memcpy(pool->bytes[copy], pool->bytes[*page], PAGE_SIZE_BYTES);
+    if (*page == PAGE_ZERO)
+        memset(pool->bytes[copy], 0, PAGE_SIZE_BYTES);
+    else
+        memcpy(pool->bytes[copy], pool->bytes[*page], PAGE_SIZE_BYTES);
     page_unref(pool, *page);
     *page = copy;
     return pool->bytes[copy];

@@ -1,7 +1,7 @@
 /* sim/gossip_record.h - S14, second half: what a broker believes does not depend on the order in which it heard it.
  *
  * All that one process receives in its life is kept. Afterwards it is handed to fresh cores of the same identity, once as it
- * came and then in other orders, again and again until nothing changes any more, as anti-entropy would; all must end with
+ * came and then in other orders, again and again until nothing changes any more (in two orders in a row), as anti-entropy would; all must end with
  * the same beliefs, and with no less than the process itself had:
  *
  *     who is a member, in which incarnation; who is accused in it, who has left; of those that are not accused, the

@@ -224,21 +224,35 @@ static void die(struct gossip *gossip, struct member *member, uint32_t age_s, en
     links_member_died(gossip, member);
 }
 
+static bool is_signed_left(struct gossip *gossip, const struct member *member, const struct item *item)
+{
+    const struct gossip_signer *signer = &gossip->options.signer;
+    uint8_t message[CODEC_SIGNED_MAX];
+    struct slice words = slice_of(message, codec_signed_leave(&item->left.subject, item->left.incarnation, message));
+
+    if (signer->verify(signer->user, member_id(member), member->shown.self.public_key, words, item->left.signature)) return true;
+    gossip->stats.bad_signature++;
+    return false;
+}
+
+/* This process has not left: another one has, on a copy of its disk. Who believes that asks it no more, so it needs a boot above that. */
+static void on_other_self_left(struct gossip *gossip, const struct item *item)
+{
+    if (gossip->is_leaving || item->left.incarnation < gossip->self->shown.self.incarnation) return;
+    if (gossip->conflict_us != 0 && gossip->now_us - gossip->conflict_us < CONFLICT_INTERVAL_US) return;
+    if (is_signed_left(gossip, gossip->self, item)) merge_boot_behind(gossip, boot_of(item->left.incarnation));
+}
+
 void merge_left(struct gossip *gossip, const struct item *item)
 {
     struct member *member = table_find(gossip, &item->left.subject);
-    const struct gossip_signer *signer = &gossip->options.signer;
-    uint8_t message[CODEC_SIGNED_MAX];
-    struct slice words;
 
-    if (member == NULL || member == gossip->self || member->shown.state == GOSSIP_LEFT ||
-        item->left.incarnation < member->shown.self.incarnation)
-        return;
-    words = slice_of(message, codec_signed_leave(&item->left.subject, item->left.incarnation, message));
-    if (!signer->verify(signer->user, member_id(member), member->shown.self.public_key, words, item->left.signature)) {
-        gossip->stats.bad_signature++;
+    if (member == gossip->self) {
+        on_other_self_left(gossip, item);
         return;
     }
+    if (member == NULL || member->shown.state == GOSSIP_LEFT || item->left.incarnation < member->shown.self.incarnation) return;
+    if (!is_signed_left(gossip, member, item)) return;
     member->shown.self.incarnation = item->left.incarnation;
     memcpy(member->left_signature, item->left.signature, GOSSIP_SIGNATURE);
     bury(gossip, member, GOSSIP_LEFT, item->left.age_s);

@@ -620,6 +620,53 @@ START_TEST(a_forged_later_boot_is_no_news)
 }
 END_TEST
 
+static void hear_left(uint64_t incarnation, uint8_t signature_first)
+{
+    struct item_writer writer = packet();
+    uint8_t signature[GOSSIP_SIGNATURE] = {signature_first};
+    struct uuid id = id_of(SELF);
+
+    ck_assert(codec_put_left(&writer, &id, incarnation, 0, signature));
+    receive(2, 5, &writer);
+}
+
+/* A directory was copied and started twice, and one of the two leaves: everybody holds their identity to have left. */
+START_TEST(who_was_left_by_a_copy_takes_a_boot_above)
+{
+    begin(0, NULL);
+    introduce(2);
+    hear_left(UINT64_C(3) << 32, 0); /* forged */
+    ck_assert(find_behind() == NULL);
+    hear_left(UINT64_C(2) << 32, 1); /* a life before */
+    ck_assert(find_behind() == NULL);
+    hear_left(UINT64_C(3) << 32, 1);
+    ck_assert(find_behind() != NULL);
+    ck_assert_uint_eq(find_behind()->boot, 3);
+    hear_left(UINT64_C(3) << 32, 1);
+    ck_assert(find_behind() == NULL); /* once a second */
+    now_us += SECOND;
+    gossip_set_boot(gossip, now_us, 4);
+    take();
+    hear_left(UINT64_C(3) << 32, 1);
+    ck_assert(find_behind() == NULL);
+    ck_assert_int_eq(state_of(SELF), GOSSIP_ALIVE);
+    gossip_free(gossip);
+}
+END_TEST
+
+/* Its own word is no other's. */
+START_TEST(who_leaves_does_not_come_back_for_it)
+{
+    begin(0, NULL);
+    introduce(2);
+    gossip_leave(gossip, now_us);
+    take();
+    hear_left(UINT64_C(3) << 32, 1);
+    ck_assert(find_behind() == NULL);
+    gossip_free(gossip);
+}
+END_TEST
+
 /* The link comes up first, another member introduces its peer before that peer does so itself. */
 START_TEST(a_link_counts_whoever_introduces_its_peer)
 {
@@ -691,6 +738,8 @@ int main(void)
     tcase_add_test(tcase, a_faded_tombstone_is_told_to_its_subject_alone);
     tcase_add_test(tcase, a_broker_learns_of_its_own_later_boots);
     tcase_add_test(tcase, a_forged_later_boot_is_no_news);
+    tcase_add_test(tcase, who_was_left_by_a_copy_takes_a_boot_above);
+    tcase_add_test(tcase, who_leaves_does_not_come_back_for_it);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -132,6 +132,7 @@ static const struct option_spec consume_options[] = {
     {"until-end", OPTION_FLAG, NULL, "Stop after the last record that was there at the start", NULL, NULL, 0, 0, false},
     {"group", OPTION_TEXT, "GROUP", "Share the topic with the other consumers of this group, and go on where it stands", NULL, NULL, 0, 0, false},
     {"instance", OPTION_TEXT, "NAME", "With --group: a name that keeps its partitions over a restart", NULL, NULL, 0, 0, false},
+    {"broadcast", OPTION_FLAG, NULL, "With --group and --instance: read everything, whatever other instances read, and go on where this one stands", NULL, NULL, 0, 0, false},
     {"pattern", OPTION_FLAG, NULL, "With --group: TOPIC is an extended regular expression for whole names of topics", NULL, NULL, 0, 0, false},
     {"format", OPTION_CHOICE, "FORMAT", "How to write records: lines, raw, length-prefixed, json or files; see 'mesh help formats'", "lines", "lines|raw|length-prefixed|json|files", 0, 0, false},
     {"keys", OPTION_FLAG, NULL, "Write the key and the delimiter before each value", NULL, NULL, 0, 0, false},

@@ -365,16 +365,26 @@ static int plan_and_assign(struct consume *consume)
     return EXIT_DONE;
 }
 
+/* Standard output takes no more, or slowly. From the library's thread, while the writing hangs. */
+static void tell_slow(void *user, const struct mesh_slow_info *info)
+{
+    (void)user;
+    fprintf(stderr, "mesh: slow: topic=%s partition=%d offset=%lld seconds=%.1f limit_seconds=%.1f\n", info->topic, (int)info->partition,
+            (long long)info->offset, (double)info->took_ms / 1000, (double)info->limit_ms / 1000);
+}
+
 static int subscribe_as(struct consume *consume, struct mesh_group_options *options)
 {
     const struct arguments *arguments = consume->arguments;
     int err = mesh_group_options_set(options, "group", arguments_text(arguments, "group", ""));
 
     if (err == 0) err = mesh_group_options_set(options, "instance", arguments_text(arguments, "instance", ""));
+    if (err == 0) err = mesh_group_options_set(options, "broadcast", arguments_has(arguments, "broadcast") ? "on" : "off");
     if (err == 0) err = mesh_group_options_set(options, "start", consume->start.kind == START_END ? "latest" : "earliest");
     if (err != 0) return (int)failure_usage("consume", "the names of groups and instances have 1 to 255 bytes");
     err = mesh_consumer_new(consume->session.client, &consume->consumer);
     if (err == 0 && arguments_has(arguments, "no-verify")) err = mesh_consumer_set_verify(consume->consumer, 0);
+    if (err == 0) mesh_consumer_on_slow(consume->consumer, tell_slow, NULL);
     if (err == 0 && arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe_pattern(consume->consumer, options, arguments->operands[0]);
     if (err == 0 && !arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe(consume->consumer, options, arguments->operands, 1);
     return err == 0 ? EXIT_DONE : (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);
@@ -394,8 +404,11 @@ static int subscribe(struct consume *consume)
 /* What has no meaning beside what else was asked for. */
 static const char *fault_of(const struct arguments *arguments, const struct start_offset *start)
 {
-    if (!arguments_has(arguments, "group"))
-        return arguments_has(arguments, "instance") || arguments_has(arguments, "pattern") ? "--instance and --pattern have a meaning with --group only" : NULL;
+    bool is_for_groups = arguments_has(arguments, "instance") || arguments_has(arguments, "pattern") || arguments_has(arguments, "broadcast");
+
+    if (!arguments_has(arguments, "group")) return is_for_groups ? "--instance, --pattern and --broadcast have a meaning with --group only" : NULL;
+    if (arguments_has(arguments, "broadcast") && !arguments_has(arguments, "instance"))
+        return "--broadcast needs --instance: the name under which this consumer finds its offsets again";
     if (arguments_has(arguments, "partition")) return "--partition has no meaning with --group: the group assigns partitions";
     if (arguments_has(arguments, "until-end")) return "--until-end has no meaning with --group: others may read the rest; --timeout ends it when nothing comes";
     if (start->kind != START_BEGINNING && start->kind != START_END) return "with --group --from is beginning or end; 'mesh group reset' sets where a group stands";

@@ -74,6 +74,8 @@ struct mesh_consumer {
     struct consumer_group *group; /* owned; NULL: not subscribed */
     mesh_rebalance_fn *rebalance;
     void *rebalance_user;
+    mesh_slow_fn *slow;
+    void *slow_user;
     struct pump pump;
     struct timer timer;
     size_t fetch_bytes_max, fetch_bytes_min;

@@ -342,13 +342,13 @@ static int turn_group(struct mesh_consumer *consumer, bool *ret_may_read)
 }
 
 /* Records are about to be returned. At most once: not before they are committed; where that fails they are never returned. */
-static int hand_out(struct mesh_consumer *consumer)
+static int hand_out(struct mesh_consumer *consumer, const struct polled *polled)
 {
     struct consumer_group *group = consumer->group;
     int err;
 
     if (group == NULL) return 0;
-    group->polled_ms = clock_monotonic_ms();
+    group_handling(group, &polled->records[0]);
     if (group->options.delivery != GROUP_AT_MOST_ONCE) return 0;
     err = group_store_polled(group);
     if (err != 0) return client_fail(consumer->client, err, "what was read is not this member's any more: %s", mesh_strerror(err));
@@ -373,7 +373,7 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
             consumer); /* what the last poll lent; a round without records lends nothing */
         err = turn_group(consumer, &may_read);
         if (err == 0 && may_read) err = read_ready(consumer, &polled);
-        if (err == 0 && polled.count > 0) err = hand_out(consumer);
+        if (err == 0 && polled.count > 0) err = hand_out(consumer, &polled);
         if (err == 0) *ret_count = polled.count;
         if (err != 0 || polled.count > 0) return err;
         if (!has_waited) deadline_ms = client_deadline(client, timeout_ms);

@@ -5,6 +5,7 @@
 #include "base/random.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- one turn ---- */
 
@@ -54,6 +55,38 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
     client_mark(group->consumer->client, &group->pump);
 }
 
+/* ---- how long the application takes ---- */
+
+void group_handling(struct consumer_group *group, const struct mesh_consumed *first)
+{
+    group->polled_ms = clock_monotonic_ms();
+    group->handling = (struct group_handling){.since_ms = group->polled_ms, .offset = first->offset, .partition = first->partition};
+    memcpy(group->handling.topic, first->topic, strlen(first->topic) + 1);
+    if (group->keeper != NULL && group->consumer->slow != NULL) group_keeper_handling(group->keeper, &group->handling);
+}
+
+/* The application is back. Without a thread it is the first who can say that it was slow. */
+static void group_handled(struct consumer_group *group)
+{
+    uint64_t took_ms = group->consumer->client->now_ms - group->polled_ms;
+
+    if (group->polled_ms == 0) return;
+    group->polled_ms = 0;
+    if (group->keeper != NULL) group_keeper_handling(group->keeper, NULL);
+    if (took_ms <= group->options.processing_ms / 2) return;
+    group->slow++;
+    if (group->keeper == NULL && group->consumer->slow != NULL) group_tell_slow(group->consumer, &group->handling, took_ms, group->options.processing_ms);
+}
+
+void group_tell_slow(const struct mesh_consumer *consumer, const struct group_handling *handling, uint64_t took_ms, uint32_t limit_ms)
+{
+    const struct mesh_slow_info info = {handling->topic, handling->partition, handling->offset, (int64_t)took_ms, (int64_t)limit_ms};
+
+    consumer->slow(consumer->slow_user, &info);
+}
+
+/* ---- between records ---- */
+
 int group_turn(struct consumer_group *group)
 {
     struct mesh_client *client = group->consumer->client;
@@ -61,8 +94,7 @@ int group_turn(struct consumer_group *group)
 
     MESH_ASSERT(!group->is_turning);
     client->now_ms = clock_monotonic_ms();
-    if (group->polled_ms > 0 && client->now_ms - group->polled_ms > group->options.processing_ms / 2) group->slow++;
-    group->polled_ms = 0;
+    group_handled(group);
     take_news(group);
     err = group_take_changes(group);
     if (err != 0) return client_fail(client, err, "%s", mesh_strerror(err));
@@ -158,7 +190,7 @@ static int make(struct mesh_consumer *consumer, const struct mesh_group_options 
     client_add_pump(client, &group->pump, group_pump_run);
     if (err == 0) err = consumer_member_new(&terms, random_next(&client->random), clock_monotonic_ms(), &group->member);
     if (err == 0 && options->has_thread) err = client_be_wakeable(client);
-    if (err == 0 && options->has_thread) err = group_keeper_new(client, &group->options, &group->keeper);
+    if (err == 0 && options->has_thread) err = group_keeper_new(consumer, &group->options, &group->keeper);
     if (err != 0) {
         destroy(group);
         return err;
@@ -186,18 +218,23 @@ static int copy_names(const char *const *topics, size_t count, char ***ret_names
     return 0;
 }
 
-static int check(struct mesh_consumer *consumer, const struct mesh_group_options *options)
+/* *settled: as the group is called for real. */
+static int check(struct mesh_consumer *consumer, const struct mesh_group_options *options, struct mesh_group_options *settled)
 {
     struct mesh_client *client = consumer->client;
     const struct consumer_group *group = consumer->group;
+    int err;
 
     if (client->is_dispatching || (consumer->group != NULL && consumer->group->is_turning))
         return client_fail(client, MESH_EINVAL, "a callback may not subscribe");
     if (options == NULL || options->group[0] == '\0') return client_fail(client, MESH_EINVAL, "a subscription needs the name of a group");
+    *settled = *options;
+    err = group_options_settle(client, settled);
+    if (err != 0) return err;
     if (group == NULL && !list_is_empty(&consumer->assignments))
         return client_fail(client, MESH_EINVAL, "the consumer has partitions of its own: it cannot be in a group, too");
     if (group != NULL && group->failure == 0 &&
-        (strcmp(group->options.group, options->group) != 0 || strcmp(group->options.instance, options->instance) != 0))
+        (strcmp(group->options.group, settled->group) != 0 || strcmp(group->options.instance, settled->instance) != 0))
         return client_fail(client, MESH_EINVAL, "the consumer is in group \"%s\" already: unsubscribe first", group->options.group);
     return 0;
 }
@@ -230,38 +267,57 @@ static int subscribe(struct mesh_consumer *consumer, const struct mesh_group_opt
 int mesh_consumer_subscribe(struct mesh_consumer *consumer, const struct mesh_group_options *options, const char *const *topics, size_t topic_count)
 {
     char **names = NULL;
-    int err = check(consumer, options);
+    struct mesh_group_options settled;
+    int err = check(consumer, options, &settled);
 
     if (err != 0) return err;
     if (topic_count == 0) return client_fail(consumer->client, MESH_EINVAL, "a subscription needs a topic");
     err = copy_names(topics, topic_count, &names);
     if (err != 0) return client_fail(consumer->client, err, "%s", mesh_strerror(err));
-    return subscribe(consumer, options, names, topic_count, NULL);
+    return subscribe(consumer, &settled, names, topic_count, NULL);
 }
 
 int mesh_consumer_subscribe_pattern(struct mesh_consumer *consumer, const struct mesh_group_options *options, const char *pattern)
 {
     char *copy;
-    int err = check(consumer, options);
+    struct mesh_group_options settled;
+    int err = check(consumer, options, &settled);
 
     if (err != 0) return err;
     if (pattern == NULL || pattern[0] == '\0') return client_fail(consumer->client, MESH_EINVAL, "a pattern has at least one character");
     copy = strdup(pattern);
     if (copy == NULL) return client_fail(consumer->client, MESH_ENOMEM, "%s", mesh_strerror(MESH_ENOMEM));
-    return subscribe(consumer, options, NULL, 0, copy);
+    return subscribe(consumer, &settled, NULL, 0, copy);
+}
+
+/* Leaving commits first: what becomes of that commit is told, too. */
+static int leave_and_destroy(struct consumer_group *group, uint64_t deadline_ms)
+{
+    struct mesh_client *client = group->consumer->client;
+    struct group_commit_wait wait = {group, false, 0};
+    int refused = group->options.delivery == GROUP_AT_LEAST_ONCE ? group_store_polled(group) : 0;
+    int asked = group_commit_ask(group, group_commit_note, &wait);
+    int err = leave(group, true, deadline_ms);
+
+    if (refused == 0) refused = wait.is_done ? wait.error : asked;
+    destroy(group);
+    if (err != 0) return err;
+    return refused == 0 ? 0 : client_fail(client, refused, "the consumer has left its group, and not all offsets were committed: %s", mesh_strerror(refused));
 }
 
 int mesh_consumer_unsubscribe(struct mesh_consumer *consumer)
 {
     struct mesh_client *client = consumer->client;
-    int err;
 
     if (consumer->group == NULL) return client_fail(client, MESH_EINVAL, "the consumer is not subscribed");
     if (client->is_dispatching || consumer->group->is_turning) return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
-    if (consumer->group->options.delivery == GROUP_AT_LEAST_ONCE) (void)group_store_polled(consumer->group); /* not owned: it is being lost */
-    err = leave(consumer->group, true, client_deadline(client, client->timeout_ms));
-    destroy(consumer->group);
-    return err;
+    return leave_and_destroy(consumer->group, client_deadline(client, client->timeout_ms));
+}
+
+void mesh_consumer_on_slow(struct mesh_consumer *consumer, mesh_slow_fn *slow, void *user)
+{
+    consumer->slow = slow;
+    consumer->slow_user = user;
 }
 
 void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh_rebalance_fn *rebalance, void *user)

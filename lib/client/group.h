@@ -31,6 +31,7 @@ struct mesh_group_options {
     enum group_start start;
     uint32_t session_ms, processing_ms, commit_interval_ms;
     bool has_thread;
+    bool is_broadcast; /* the group is this instance's alone: group_options_settle() gives it its name */
 };
 
 /* A topic that partitions were assigned of. */
@@ -99,13 +100,22 @@ struct consumer_group {
     int failure;       /* nothing goes on */
     uint64_t slow;
     uint64_t polled_ms; /* when the last poll returned records; 0: it is back */
+    struct group_handling handling; /* what it returned first */
 };
+
+/* group_options.c */
+int group_options_settle(struct mesh_client *client, struct mesh_group_options *options);
 
 /* group.c */
 void group_free(struct consumer_group *group); /* accepts NULL; commits and leaves first, within GROUP_FREE_MS */
 /* What answers have brought about. Between records only: may run the application's callback. Errors: why nothing goes on. */
 int group_turn(struct consumer_group *group);
 void group_pump_run(struct pump *pump);
+
+/* Records are about to be returned, this one first. */
+void group_handling(struct consumer_group *group, const struct mesh_consumed *first);
+/* Any thread. */
+void group_tell_slow(const struct mesh_consumer *consumer, const struct group_handling *handling, uint64_t took_ms, uint32_t limit_ms);
 
 /* group_calls.c */
 void group_send(struct consumer_group *group);
@@ -126,5 +136,13 @@ void group_note_polled(struct assignment *assignment, int32_t record_epoch);
 int group_store_polled(struct consumer_group *group); /* MESH_ENOT_OWNER: some of it is not this member's any more; all else is stored */
 void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int error);
 int group_commit_wait(struct consumer_group *group, uint64_t deadline_ms);
+/* `done` is told once; MESH_ENOMEM, MESH_ECANCELED: nothing was asked for. */
+int group_commit_ask(struct consumer_group *group, mesh_commit_fn *done, void *user);
+struct group_commit_wait {
+    struct consumer_group *group;
+    bool is_done;
+    int error;
+};
+void group_commit_note(void *user, int error); /* of a struct group_commit_wait */
 
 #endif

@@ -95,7 +95,7 @@ void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int er
     }
 }
 
-static int ask(struct consumer_group *group, mesh_commit_fn *done, void *user)
+int group_commit_ask(struct consumer_group *group, mesh_commit_fn *done, void *user)
 {
     struct group_waiter *waiter;
 
@@ -116,21 +116,15 @@ int mesh_consumer_commit_async(struct mesh_consumer *consumer, mesh_commit_fn *d
     int err;
 
     if (consumer->group == NULL) return client_fail(consumer->client, MESH_EINVAL, "the consumer is not subscribed");
-    err = ask(consumer->group, done, user);
+    err = group_commit_ask(consumer->group, done, user);
     if (err != 0) return client_fail(consumer->client, err, "%s", mesh_strerror(err));
     if (!consumer->client->is_dispatching) client_pump(consumer->client);
     return 0;
 }
 
-struct commit_wait {
-    struct consumer_group *group;
-    bool is_done;
-    int error;
-};
-
-static void note_done(void *user, int error)
+void group_commit_note(void *user, int error)
 {
-    struct commit_wait *wait = user;
+    struct group_commit_wait *wait = user;
 
     wait->is_done = true;
     wait->error = error;
@@ -139,7 +133,7 @@ static void note_done(void *user, int error)
 /* Only commits are taken here: what else came about waits for a poll, for the application is in the middle of something. */
 static bool is_done(void *user)
 {
-    struct commit_wait *wait = user;
+    struct group_commit_wait *wait = user;
     struct consumer_member_change change;
 
     while (consumer_member_next_commit(wait->group->member, &change))
@@ -147,7 +141,7 @@ static bool is_done(void *user)
     return wait->is_done;
 }
 
-static void forget_waiter(struct consumer_group *group, const struct commit_wait *wait)
+static void forget_waiter(struct consumer_group *group, const struct group_commit_wait *wait)
 {
     list_for_each_safe(node, &group->waiters)
     {
@@ -162,8 +156,8 @@ static void forget_waiter(struct consumer_group *group, const struct commit_wait
 int group_commit_wait(struct consumer_group *group, uint64_t deadline_ms)
 {
     struct mesh_client *client = group->consumer->client;
-    struct commit_wait wait = {group, false, 0};
-    int err = ask(group, note_done, &wait);
+    struct group_commit_wait wait = {group, false, 0};
+    int err = group_commit_ask(group, group_commit_note, &wait);
 
     if (err != 0) return client_fail(client, err, "%s", mesh_strerror(err));
     err = client_run(client, is_done, &wait, deadline_ms);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 struct group_keeper {
-    struct mesh_client *owner;  /* to be woken */
+    const struct mesh_consumer *consumer;
+    struct mesh_client *owner;  /* the consumer's, to be woken */
     struct mesh_client *client; /* the thread's */
     const struct mesh_group_options *options;
     pthread_t thread;
@@ -22,6 +23,7 @@ struct group_keeper {
     struct consumer_member_view view; /* its id is in `id` */
     char id[UUID_STRING_SIZE];
     struct group_news good, bad;
+    struct group_handling handling; /* since_ms 0: nothing, or it was told */
     /* The thread's. */
     struct consumer_pulse pulse;
     struct call *call;
@@ -91,13 +93,38 @@ static bool look(struct group_keeper *keeper)
     return !is_stopping;
 }
 
+static uint64_t slow_from_ms(const struct group_keeper *keeper)
+{
+    return keeper->handling.since_ms == 0 ? TIMER_NEVER : keeper->handling.since_ms + keeper->options->processing_ms / 2 + 1;
+}
+
+/* A handler that hangs never says so itself. Returns when to look again. */
+static uint64_t look_at_handling(struct group_keeper *keeper)
+{
+    struct group_handling slow = {0};
+    uint64_t next_ms;
+
+    pthread_mutex_lock(&keeper->mutex);
+    if (keeper->client->now_ms >= slow_from_ms(keeper)) {
+        slow = keeper->handling;
+        keeper->handling.since_ms = 0;
+    }
+    next_ms = slow_from_ms(keeper);
+    pthread_mutex_unlock(&keeper->mutex);
+    if (slow.since_ms > 0) group_tell_slow(keeper->consumer, &slow, keeper->client->now_ms - slow.since_ms, keeper->options->processing_ms);
+    return next_ms;
+}
+
 static void *keep(void *arg)
 {
     struct group_keeper *keeper = arg;
 
     while (look(keeper)) {
+        uint64_t slow_ms = look_at_handling(keeper), beat_ms;
+
         beat(keeper);
-        if (client_step(keeper->client, consumer_pulse_deadline_ms(&keeper->pulse)) != 0) break; /* epoll itself failed: heartbeats end, and the lease with them */
+        beat_ms = consumer_pulse_deadline_ms(&keeper->pulse);
+        if (client_step(keeper->client, beat_ms < slow_ms ? beat_ms : slow_ms) != 0) break; /* epoll itself failed: heartbeats end, and the lease with them */
     }
     return NULL;
 }
@@ -134,12 +161,14 @@ static int start_thread(struct group_keeper *keeper)
     return err == 0 ? 0 : MESH_EIO;
 }
 
-int group_keeper_new(struct mesh_client *client, const struct mesh_group_options *options, struct group_keeper **ret_keeper)
+int group_keeper_new(struct mesh_consumer *consumer, const struct mesh_group_options *options, struct group_keeper **ret_keeper)
 {
+    struct mesh_client *client = consumer->client;
     struct group_keeper *keeper = calloc(1, sizeof(*keeper));
     int err;
 
     if (keeper == NULL) return MESH_ENOMEM;
+    keeper->consumer = consumer;
     keeper->owner = client;
     keeper->options = options;
     keeper->leader = -1;
@@ -188,6 +217,17 @@ void group_keeper_follow(struct group_keeper *keeper, const struct consumer_memb
     }
     pthread_mutex_unlock(&keeper->mutex);
     if (is_new) client_wake(keeper->client);
+}
+
+/* The thread is not woken for it: it looks at least once in a heartbeat's time, and that is soon enough for all but the shortest limits. */
+void group_keeper_handling(struct group_keeper *keeper, const struct group_handling *handling)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    if (handling != NULL)
+        keeper->handling = *handling;
+    else
+        keeper->handling.since_ms = 0;
+    pthread_mutex_unlock(&keeper->mutex);
 }
 
 bool group_keeper_take(struct group_keeper *keeper, struct group_news *ret_news)

@@ -1,6 +1,7 @@
 #include "client/group.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ int mesh_group_options_set(struct mesh_group_options *options, const char *key, 
     static const char *const strategies[] = {"sticky", "range", "round-robin", "zone"}; /* as enum group_strategy */
     static const char *const deliveries[] = {"at-least-once", "at-most-once", "manual"};
     static const char *const starts[] = {"earliest", "latest", "error"};
+    static const char *const switches[] = {"off", "on"};
     static const char *const livenesses[] = {"poll", "thread"};
     uint32_t choice = 0;
     int err = MESH_EINVALID_CONFIG;
@@ -70,6 +72,11 @@ int mesh_group_options_set(struct mesh_group_options *options, const char *key, 
     if (strcmp(key, "session.ms") == 0) return set_ms(&options->session_ms, 1, value);
     if (strcmp(key, "processing.ms") == 0) return set_ms(&options->processing_ms, 1, value);
     if (strcmp(key, "commit.interval.ms") == 0) return set_ms(&options->commit_interval_ms, 0, value);
+    if (strcmp(key, "broadcast") == 0) {
+        err = set_choice(switches, 2, value, &choice);
+        if (err == 0) options->is_broadcast = choice == 1;
+        return err;
+    }
     if (strcmp(key, "strategy") == 0) return set_choice(strategies, 4, value, &options->strategy);
     if (strcmp(key, "delivery") == 0) {
         err = set_choice(deliveries, 3, value, &choice);
@@ -82,4 +89,18 @@ int mesh_group_options_set(struct mesh_group_options *options, const char *key, 
         if (err == 0) options->has_thread = choice == 1;
     }
     return err;
+}
+
+/* Everybody gets everything where everybody is a group of its own. The instance is part of its name, so it is the same one after a restart. */
+int group_options_settle(struct mesh_client *client, struct mesh_group_options *options)
+{
+    char name[2 * GROUP_NAME_ROOM];
+    int size;
+
+    if (!options->is_broadcast) return 0;
+    if (options->instance[0] == '\0') return client_fail(client, MESH_EINVAL, "broadcast needs the name of an instance, under which it finds its offsets again");
+    size = snprintf(name, sizeof(name), "%s/%s", options->group, options->instance);
+    if (size < 0 || set_text(options->group, name) != 0)
+        return client_fail(client, MESH_EINVAL, "group and instance are together at most %d bytes", GROUP_NAME_ROOM - 2);
+    return 0;
 }

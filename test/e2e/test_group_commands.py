@@ -81,7 +81,7 @@ class GroupCommands(Case):
 
     def test_words_that_have_no_meaning_together(self):
         for words in (("--group", "g", "--partition", "1"), ("--group", "g", "--until-end"), ("--group", "g", "--from", "offset:3"), ("--instance", "i"),
-                      ("--pattern",)):
+                      ("--pattern",), ("--broadcast",), ("--group", "g", "--broadcast")):
             with self.subTest(words):
                 self.mesh("consume", "orders", *words, code=2)
 

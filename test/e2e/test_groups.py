@@ -90,6 +90,15 @@ class Groups(MeshCase):
         self.leave(b)
         self.leave(again)
 
+    def test_in_broadcast_everybody_gets_everything(self):
+        words = ("--group", "g", "--broadcast", "--instance")
+        self.produce("orders", 0, 50)
+        for instance in ("one", "two"):
+            self.assertEqual(self.mesh("consume", "orders", *words, instance, "--count", "50").out, self.numbers(50))
+        self.produce("orders", 50, 60)
+        self.assertEqual(self.mesh("consume", "orders", *words, "two", "--count", "10").out, self.numbers(50, 60))
+        self.assertEqual([self.committed(name) for name in ("g/one", "g/two")], [50, 60])
+
     def test_offsets_are_set_and_groups_forgotten(self):
         self.produce("orders", 0, 50)
         self.assertEqual(len(self.mesh("consume", "orders", "--group", "g", "--count", "50").out.splitlines()), 50)

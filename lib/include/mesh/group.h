@@ -13,6 +13,8 @@
  * The thread is not there after fork(): a child leaves its parent's consumers and clients alone, also at its end, and makes its own.
  * Exactly once on your side: keep offsets with your results, and give them back in the callback (mesh_rebalance_set_offset()); write
  * mesh_consumer_fencing_token() beside them, and refuse writes with a smaller one.
+ * Everything to everybody ("broadcast"): with offsets that the brokers keep, under an instance's name; or without a group, and with offsets of your own
+ * or none: mesh_consumer_assign() with partition -1.
  *
  * Included by mesh/mesh.h. */
 #ifndef MESH_GROUP_H
@@ -46,6 +48,8 @@ struct mesh_group_options;
  *   session.ms           a member of which nothing is heard for so long is taken for dead; 30000
  *   processing.ms        how long handling what one poll returned may take, at most, once others wait for its partition; 300000
  *   commit.interval.ms   5000; 0: only when a partition goes, at the end, and when asked
+ *   broadcast            off | on: every instance gets every partition, and has offsets of its own, which survive it: it is a group by itself,
+ *                        called "group/instance" (so in mesh_group_list() and the like). Needs "instance"; off
  *   liveness             thread | poll: whether heartbeats have a thread, or are sent inside calls (then poll at least every third of
  *                        session.ms); thread */
 MESH_EXPORT int mesh_group_options_new(struct mesh_group_options **ret_options);
@@ -64,6 +68,7 @@ MESH_EXPORT int mesh_consumer_subscribe(struct mesh_consumer *consumer, const st
 /* To every topic, now and later, whose whole name fits an extended regular expression (without back references and counted repetition). */
 MESH_EXPORT int mesh_consumer_subscribe_pattern(struct mesh_consumer *consumer, const struct mesh_group_options *options, const char *pattern);
 /* Commits, releases everything and leaves, also under an instance name; waits for that, at most the client's timeout. What was returned counts as handled.
+ * Errors: MESH_ETIMEDOUT (goes when its session is over); else the consumer has left, and some offset was not committed: MESH_ENOT_OWNER, ...
  * mesh_consumer_free() leaves as well, waiting five seconds at most; but what the last poll returned does not count as handled then - commit first - and
  * an instance's partitions are left to its next life. */
 MESH_EXPORT int mesh_consumer_unsubscribe(struct mesh_consumer *consumer);
@@ -90,6 +95,20 @@ MESH_EXPORT int mesh_rebalance_set_offset(struct mesh_rebalance *rebalance, size
  * itself leaves. */
 typedef void mesh_rebalance_fn(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance);
 MESH_EXPORT void mesh_consumer_on_rebalance(struct mesh_consumer *consumer, mesh_rebalance_fn *rebalance, void *user);
+
+/* ---- slow handlers ---- */
+
+struct mesh_slow_info {
+    const char *topic; /* valid while the callback runs */
+    int32_t partition; /* of what the poll returned first */
+    int64_t offset;
+    int64_t took_ms;  /* since the poll returned it */
+    int64_t limit_ms; /* "processing.ms": once that is over, partitions that others wait for are taken away */
+};
+/* What a poll returned is being handled for more than half of "processing.ms". Told once for each poll: by the library's thread, while the handler still
+ * works (or hangs) - so it may call nothing of this client or consumer -, or, with "liveness" poll, by the next poll. Set it before subscribing. */
+typedef void mesh_slow_fn(void *user, const struct mesh_slow_info *info);
+MESH_EXPORT void mesh_consumer_on_slow(struct mesh_consumer *consumer, mesh_slow_fn *slow, void *user);
 
 /* ---- where it stands ---- */
 

@@ -80,12 +80,17 @@ static void learn(struct consumer_member *member, const struct consumer_member_a
     if (answer->generation > member->generation) member->generation = answer->generation;
 }
 
-/* While partitions are on their way out the leader always has work to tell, and it is the same every time. */
+static bool owes(const struct consumer_member *member)
+{
+    return member->counts[PART_ASKED_BACK] + member->counts[PART_LETTING_GO] > 0;
+}
+
+/* While partitions are on their way out the leader always has work to tell, and it is the same every time. Where it has none then, they were taken away. */
 static bool is_worth_asking(const struct consumer_member *member, uint64_t now_ms, const struct consumer_member_answer *answer)
 {
     if (member->generation != member->worked_generation) return true;
-    if (!answer->has_work) return false;
-    return member->counts[PART_ASKED_BACK] + member->counts[PART_LETTING_GO] == 0 || now_ms >= member->worked_ms + MEMBER_WORK_AGAIN_MS;
+    if (!answer->has_work && !owes(member)) return false;
+    return !owes(member) || now_ms >= member->worked_ms + MEMBER_WORK_AGAIN_MS;
 }
 
 /* ---- work ---- */
@@ -307,7 +312,7 @@ void consumer_member_heard(struct consumer_member *member, uint64_t now_ms, uint
         learn_proof(member, sent_ms, answer);
         if (is_worth_asking(member, now_ms, answer))
             member->wants_work = true;
-        else if (!answer->has_work)
+        else if (!answer->has_work && !owes(member))
             note_informed(member, sent_ms);
         return;
     }

@@ -4,6 +4,7 @@
 #include "client/backoff.h"
 #include "client/connection.h"
 #include "client/group.h"
+#include "client/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ void consumer_remove(struct assignment *assignment)
     if (assignment == NULL) return;
     assignment->consumer->routes_seen =
         UINT64_MAX; /* a sum over other topics now: everything is routed anew */
+    if (assignment->lane != NULL) pool_removed(assignment->consumer->pool, assignment);
     map_remove(&assignment->consumer->by_partition, &assignment->map_node);
     list_remove(&assignment->node);
     list_remove(&assignment->state_node);
@@ -76,6 +78,7 @@ void mesh_consumer_free(struct mesh_consumer *consumer)
     struct list_node *node;
 
     if (consumer == NULL) return;
+    MESH_ASSERT(consumer->pool == NULL);
     group_free(consumer->group);
     consumer_release_polled(consumer);
     consumer_forget_fetches(consumer);
@@ -173,7 +176,7 @@ void assignment_update(struct assignment *assignment)
     struct list_node *list = NULL;
 
     if (consumer == NULL) return;
-    if (assignment->is_stopped || assignment->is_paused || assignment->is_fetching ||
+    if (assignment->is_stopped || assignment->is_paused || assignment->is_held || assignment->is_fetching ||
         assignment->is_resolving)
         list = NULL;
     else if (assignment->retry_ms > consumer->client->now_ms)
@@ -397,6 +400,7 @@ int mesh_consumer_seek(struct mesh_consumer *consumer, const char *topic, int32_
     if (assignment == NULL) return not_assigned(consumer, topic, partition);
     if (offset < MESH_OFFSET_BEGINNING)
         return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
+    if (consumer->pool != NULL) return client_fail(consumer->client, MESH_EINVAL, "records of it are being handled by a pool");
     start_at(assignment, offset, offset);
     if (consumer->group != NULL && offset >= 0) group_note_polled(assignment, -1); /* going back is committed, too */
     return 0;

@@ -43,7 +43,8 @@ struct assignment {
     int64_t resolve_ms;             /* timestamp to resolve: -1 end, -2 beginning, else time */
     bool is_resolved, is_resolving; /* resolving: in an offset call */
     bool is_fetching;
-    bool is_paused;
+    bool is_paused;  /* by the application */
+    bool is_held;    /* by its pool */
     bool is_stopped; /* an error was told, or is about to be */
     int error;       /* to be told by the next poll, 0: none */
     uint64_t retry_ms;
@@ -53,6 +54,7 @@ struct assignment {
     /* Of a subscribed consumer (client/group.h). */
     struct uuid topic_id;
     uint32_t claimed_in;          /* generation */
+    struct lane *lane;            /* of its pool, or NULL */
     struct list_node polled_node; /* in the group's list of those to be stored */
     int32_t polled_epoch;         /* of the last record that was handed out, -1: none yet */
 };
@@ -72,6 +74,8 @@ struct scratch {
 struct mesh_consumer {
     struct mesh_client *client;
     struct consumer_group *group; /* owned; NULL: not subscribed */
+    struct mesh_pool *pool; /* NULL: the application polls */
+    bool is_full;           /* the pool takes no records */
     mesh_rebalance_fn *rebalance;
     void *rebalance_user;
     mesh_slow_fn *slow;

@@ -158,7 +158,7 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
     int got = 0, err = 0;
 
     if (assignment->consumer == NULL || assignment->generation != consumer->iterating_generation ||
-        assignment->is_paused) {
+        assignment->is_paused || assignment->is_held) {
         if (assignment->consumer != NULL && assignment->generation == consumer->iterating_generation)
             assignment_rewind(assignment, assignment->position);
         end_batch(consumer);
@@ -272,7 +272,7 @@ static enum progress read_fetch(struct mesh_consumer *consumer, struct fetch *fe
         fetch_next_region(fetch);
         return partition_error(region->assignment, region->error);
     }
-    if (region->assignment->is_paused) { /* fetched again when it is resumed */
+    if (region->assignment->is_paused || region->assignment->is_held) { /* fetched again when it is resumed */
         assignment_rewind(region->assignment, region->assignment->position);
         return PROGRESS;
     }
@@ -372,7 +372,7 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
         consumer_release_polled(
             consumer); /* what the last poll lent; a round without records lends nothing */
         err = turn_group(consumer, &may_read);
-        if (err == 0 && may_read) err = read_ready(consumer, &polled);
+        if (err == 0 && may_read && !consumer->is_full) err = read_ready(consumer, &polled);
         if (err == 0 && polled.count > 0) err = hand_out(consumer, &polled);
         if (err == 0) *ret_count = polled.count;
         if (err != 0 || polled.count > 0) return err;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "client/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,8 @@ int group_turn(struct consumer_group *group)
     client->now_ms = clock_monotonic_ms();
     group_handled(group);
     take_news(group);
+    err = group->consumer->pool != NULL ? pool_turn(group->consumer->pool) : 0;
+    if (err != 0) return err;
     err = group_take_changes(group);
     if (err != 0) return client_fail(client, err, "%s", mesh_strerror(err));
     if (group->failure != 0)
@@ -311,6 +314,7 @@ int mesh_consumer_unsubscribe(struct mesh_consumer *consumer)
 
     if (consumer->group == NULL) return client_fail(client, MESH_EINVAL, "the consumer is not subscribed");
     if (client->is_dispatching || consumer->group->is_turning) return client_fail(client, MESH_EINVAL, "a callback may not call a function that waits");
+    if (consumer->pool != NULL) return client_fail(client, MESH_EINVAL, "a pool goes before its consumer unsubscribes");
     return leave_and_destroy(consumer->group, client_deadline(client, client->timeout_ms));
 }
 

@@ -2,6 +2,7 @@
 #include "client/group.h"
 
 #include "base/assert.h"
+#include "client/pool.h"
 #include "wire/message.h"
 
 #include <stdlib.h>
@@ -235,8 +236,11 @@ static void forget_unnamed(struct consumer_group *group, const struct consumer_m
 static void take_change(struct consumer_group *group, struct turn *turn, const struct consumer_member_change *change)
 {
     struct assignment *assignment = find_assignment(group, &change->topic, change->partition);
+    struct mesh_pool *pool = assignment != NULL ? group->consumer->pool : NULL;
+    bool is_busy = change->kind == CONSUMER_MEMBER_ASKED_BACK && pool != NULL && pool_asked_back(pool, assignment); /* it goes when its handler is done */
     const struct group_item item = item_of(group, change, assignment);
 
+    if (is_busy) return;
     switch (change->kind) {
     case CONSUMER_MEMBER_ASSIGNED: put(&group->unnamed, &item); break; /* until named(), which is at once where the name is known */
     case CONSUMER_MEMBER_ASKED_BACK:
@@ -254,6 +258,7 @@ static void take_change(struct consumer_group *group, struct turn *turn, const s
         break;
     case CONSUMER_MEMBER_RESUMED: /* where the application waited in its callback: it was told that this goes, so it comes back, from what is stored on */
         if (assignment == NULL) put(&group->unnamed, &item);
+        if (pool != NULL) pool_resumed(pool, assignment);
         break;
     case CONSUMER_MEMBER_RELEASED: break;
     case CONSUMER_MEMBER_REFUSED: break; /* whoever waits for a commit hears of it */
@@ -273,6 +278,24 @@ static int take_all(struct consumer_group *group, struct turn *turn)
         if (!consumer_member_next_change(group->member, &change)) return 0;
         take_change(group, turn, &change);
     }
+}
+
+/* Those whose last handler is done. What is finished of all that goes is stored before it is let go. */
+static int take_drained(struct consumer_group *group, struct turn *turn)
+{
+    struct mesh_pool *pool = group->consumer->pool;
+    struct assignment *assignment;
+    int err = 0;
+
+    if (pool == NULL) return 0;
+    while (err == 0 && (err = reserve(&turn->revoked)) == 0 && (assignment = pool_next_drained(pool)) != NULL)
+        put(&turn->revoked, &(struct group_item){.topic_id = assignment->topic_id,
+                                                 .topic = assignment->topic,
+                                                 .partition = assignment->partition,
+                                                 .generation = assignment->claimed_in,
+                                                 .offset = assignment->position});
+    if (turn->revoked.count > 0) (void)group_store_polled(group); /* not owned: it is being lost */
+    return err;
 }
 
 /* Those whose names are known by now. */
@@ -311,8 +334,9 @@ static void let_go(struct consumer_group *group, const struct group_items *revok
 int group_take_changes(struct consumer_group *group)
 {
     struct turn turn = {{NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 0}};
-    int err = take_all(group, &turn), later;
+    int err = take_all(group, &turn), later = take_drained(group, &turn);
 
+    if (err == 0) err = later;
     tell(group, MESH_REBALANCE_LOST, &turn.lost);
     tell(group, MESH_REBALANCE_REVOKED, &turn.revoked);
     let_go(group, &turn.revoked);

@@ -2,6 +2,7 @@
 #include "client/group.h"
 
 #include "base/clock.h"
+#include "client/pool.h"
 #include "wire/message_group.h"
 
 #include <stdlib.h>
@@ -21,6 +22,7 @@ int group_store_polled(struct consumer_group *group)
     struct list_node *node;
     int err = 0, failed;
 
+    if (group->consumer->pool != NULL && group->options.delivery == GROUP_AT_LEAST_ONCE) return pool_store(group->consumer->pool);
     while ((node = list_pop_front(&group->polled)) != NULL) {
         struct assignment *assignment = container_of(node, struct assignment, polled_node);
 
@@ -51,6 +53,7 @@ int mesh_consumer_store(struct mesh_consumer *consumer, const char *topic, int32
 
     if (consumer->group == NULL || offset < 0) return client_fail(consumer->client, MESH_EINVAL, "only a subscribed consumer stores offsets, from 0 on");
     if (assignment == NULL) return not_owner(consumer, topic, partition);
+    if (consumer->pool != NULL) return client_fail(consumer->client, MESH_EINVAL, "what the pool's handlers return is what counts as handled");
     err = consumer_member_store(consumer->group->member, &assignment->topic_id, assignment->partition, (uint64_t)offset,
                                 offset == assignment->position ? assignment->polled_epoch : -1, slice_of_string(metadata != NULL ? metadata : ""));
     if (err == MESH_ENOT_OWNER) return not_owner(consumer, topic, partition);

@@ -263,8 +263,15 @@ void consumer_member_leave(struct consumer_member *member, bool for_good)
 
 bool consumer_member_may_handle(const struct consumer_member *member, uint64_t now_ms)
 {
-    return member->is_joined && member->end == 0 && now_ms < member->lease_until_ms &&
-           now_ms < member->informed_ms + (uint64_t)member->terms.processing_limit_ms * 9 / 10;
+    return now_ms < consumer_member_handle_until_ms(member);
+}
+
+uint64_t consumer_member_handle_until_ms(const struct consumer_member *member)
+{
+    uint64_t informed_until_ms = member->informed_ms + (uint64_t)member->terms.processing_limit_ms * 9 / 10;
+
+    if (!member->is_joined || member->end != 0) return 0;
+    return member->lease_until_ms < informed_until_ms ? member->lease_until_ms : informed_until_ms;
 }
 
 struct consumer_member_view consumer_member_view(const struct consumer_member *member)

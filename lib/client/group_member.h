@@ -150,6 +150,7 @@ bool consumer_member_next_commit(struct consumer_member *member, struct consumer
 
 /* Whether what is claimed may be handed out to be handled, at this very moment. */
 bool consumer_member_may_handle(const struct consumer_member *member, uint64_t now_ms);
+uint64_t consumer_member_handle_until_ms(const struct consumer_member *member); /* 0: not now */
 bool consumer_member_owns(const struct consumer_member *member, const struct uuid *topic, uint32_t partition); /* OWNED alone */
 
 /* What is to be committed next: everything before `offset` is done. It may be smaller than before (seeking back). `metadata` is copied.

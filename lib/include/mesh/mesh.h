@@ -14,6 +14,7 @@
 #include <mesh/error.h>
 #include <mesh/export.h>
 #include <mesh/group.h>
+#include <mesh/pool.h>
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e"))
 import harness  # noqa: E402
 
-PRODUCE, CONSUME, GROUP = os.environ["EXAMPLE_PRODUCE"], os.environ["EXAMPLE_CONSUME"], os.environ["EXAMPLE_GROUP"]
+PRODUCE, CONSUME, GROUP, POOL = (os.environ["EXAMPLE_" + name] for name in ("PRODUCE", "CONSUME", "GROUP", "POOL"))
 LINES = "".join(f"line {i}\n" for i in range(20000)).encode()
 
 
@@ -37,6 +37,14 @@ class Examples(unittest.TestCase):
         self.run_program([PRODUCE, "orders"], LINES)
         parts = [self.run_program([GROUP, "orders", "billing", count]) for count in ("3000", "1", "16999")]
         self.assertEqual(b"".join(parts), LINES)
+
+    def test_a_pool_handles_each_partition_in_order(self):
+        self.run_program([harness.MESH, "topic", "create", "orders", "--partitions", "4", "--broker", self.broker.address])
+        for partition in range(4):
+            self.run_program([harness.MESH, "produce", "orders", "--partition", str(partition), "--broker", self.broker.address], LINES)
+        lines = self.run_program([POOL, "orders", "billing", "80000"]).splitlines(keepends=True)
+        for partition in range(4):
+            self.assertEqual(b"".join(line.split(b" ", 1)[1] for line in lines if line.startswith(b"%d " % partition)), LINES)
 
 
 if __name__ == "__main__":

@@ -1,188 +1,10 @@
 /* Subscribed consumers against a scripted broker whose groups are decided as real ones are (fake_groups.h). */
-#include "fake_broker.h"
-#include "fake_groups.h"
-
-#include <mesh/mesh.h>
-
-#include "base/clock.h"
+#include "group_app.h"
 
 #include "support/run_suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define PARTITIONS 4
-#define TOTAL      100 /* records of each partition */
-#define PATIENCE   5000
-
-static struct fake_broker *broker;
-static struct fake_groups groups;
-static const char *liveness = "thread";
-
-struct plan {
-    enum frame_op op;
-    enum fake_action action;
-    int error;
-    atomic_int count;
-};
-static struct plan plan;
-
-static enum fake_action follow_plan(void *user, struct fake_broker *unused, enum frame_op op, int *error)
-{
-    struct plan *p = user;
-
-    (void)unused;
-    if (atomic_load(&p->count) <= 0 || op != p->op || atomic_fetch_sub(&p->count, 1) <= 0) return FAKE_SERVE;
-    *error = p->error;
-    return p->action;
-}
-
-/* While the broker runs: what it is to do is there before it looks. */
-static void plan_for(enum frame_op op, enum fake_action action, int error, int count)
-{
-    atomic_store(&plan.count, 0);
-    plan.op = op;
-    plan.action = action;
-    plan.error = error;
-    atomic_store(&plan.count, count);
-}
-
-/* ---- a consumer of the application, and what it has seen ---- */
-
-struct app {
-    struct mesh_client *client;
-    struct mesh_consumer *consumer;
-    bool is_mine[PARTITIONS];
-    int assigned, revoked, lost;
-    int64_t first[PARTITIONS], next[PARTITIONS]; /* offsets, -1: none */
-    unsigned total;
-    int64_t begins_at; /* where callbacks say to begin; -1: nothing is said */
-};
-
-static void on_rebalance(void *user, struct mesh_consumer *consumer, struct mesh_rebalance *rebalance)
-{
-    struct app *app = user;
-
-    ck_assert_ptr_eq(consumer, app->consumer);
-    for (size_t i = 0; i < mesh_rebalance_count(rebalance); i++) {
-        const char *topic;
-        int32_t partition;
-        int64_t offset;
-
-        ck_assert_int_eq(mesh_rebalance_get(rebalance, i, &topic, &partition, &offset), 0);
-        ck_assert_str_eq(topic, "t");
-        switch (mesh_rebalance_kind(rebalance)) {
-        case MESH_REBALANCE_ASSIGNED:
-            ck_assert(!app->is_mine[partition]);
-            app->is_mine[partition] = true;
-            app->assigned++;
-            if (app->begins_at >= 0) ck_assert_int_eq(mesh_rebalance_set_offset(rebalance, i, app->begins_at), 0);
-            break;
-        case MESH_REBALANCE_REVOKED: app->revoked++; /* fallthrough */
-        case MESH_REBALANCE_LOST:
-            app->lost += mesh_rebalance_kind(rebalance) == MESH_REBALANCE_LOST;
-            ck_assert(app->is_mine[partition]);
-            app->is_mine[partition] = false;
-            break;
-        }
-    }
-}
-
-/* `settings`: pairs of keys and values, NULL at the end. */
-static int subscribe_with(struct app *app, const char *const *settings, const char *pattern)
-{
-    const char *const topics[] = {"t"};
-    struct mesh_group_options *options = NULL;
-    int err;
-
-    ck_assert_int_eq(mesh_group_options_new(&options), 0);
-    ck_assert_int_eq(mesh_group_options_set(options, "group", "g"), 0);
-    ck_assert_int_eq(mesh_group_options_set(options, "session.ms", "2000"), 0);
-    ck_assert_int_eq(mesh_group_options_set(options, "commit.interval.ms", "50"), 0);
-    ck_assert_int_eq(mesh_group_options_set(options, "liveness", liveness), 0);
-    for (; *settings != NULL; settings += 2)
-        ck_assert_int_eq(mesh_group_options_set(options, settings[0], settings[1]), 0);
-    err = pattern != NULL ? mesh_consumer_subscribe_pattern(app->consumer, options, pattern) : mesh_consumer_subscribe(app->consumer, options, topics, 1);
-    mesh_group_options_free(options);
-    return err;
-}
-
-static const char *const none[] = {NULL};
-
-static void open_app(struct app *app)
-{
-    memset(app, 0, sizeof(*app));
-    app->begins_at = -1;
-    for (int p = 0; p < PARTITIONS; p++)
-        app->first[p] = app->next[p] = -1;
-    ck_assert_int_eq(mesh_client_new(broker->address, &app->client), 0);
-    ck_assert_int_eq(mesh_client_set_timeout_ms(app->client, PATIENCE), 0);
-    ck_assert_int_eq(mesh_consumer_new(app->client, &app->consumer), 0);
-    mesh_consumer_on_rebalance(app->consumer, on_rebalance, app);
-}
-
-static void close_app(struct app *app)
-{
-    mesh_consumer_free(app->consumer);
-    mesh_client_free(app->client);
-}
-
-/* One poll of at most `max` records. */
-static int poll(struct app *app, size_t max, int timeout_ms)
-{
-    struct mesh_consumed records[TOTAL];
-    size_t count = 0;
-    int err = mesh_consumer_poll(app->consumer, records, max, timeout_ms, &count);
-
-    for (size_t i = 0; i < count; i++) {
-        int32_t p = records[i].partition;
-
-        ck_assert(app->is_mine[p]);
-        if (app->first[p] < 0) app->first[p] = records[i].offset;
-        ck_assert(app->next[p] < 0 || app->next[p] == records[i].offset);
-        app->next[p] = records[i].offset + 1;
-        app->total++;
-    }
-    return err;
-}
-
-static void poll_until(struct app *app, unsigned total)
-{
-    for (int i = 0; i < 1000 && app->total < total; i++)
-        ck_assert_int_eq(poll(app, 10, 100), 0);
-    ck_assert_uint_ge(app->total, total);
-}
-
-static void set_up(void)
-{
-    char texts[TOTAL][16];
-    const char *values[TOTAL];
-
-    broker = fake_broker_new("t", PARTITIONS);
-    fake_groups_init(&groups, broker);
-    broker->script = follow_plan;
-    broker->script_user = &plan;
-    plan = (struct plan){0};
-    for (int i = 0; i < TOTAL; i++) {
-        snprintf(texts[i], sizeof(texts[i]), "%d", i);
-        values[i] = texts[i];
-    }
-    for (uint32_t p = 0; p < PARTITIONS; p++)
-        for (int batch = 0; batch < TOTAL; batch += 10)
-            fake_broker_append(broker, p, values + batch, 10, RECORD_COMPRESSION_NONE);
-    fake_broker_start(broker);
-}
-
-static void stop(void)
-{
-    fake_broker_stop(broker);
-}
-
-static void tear_down(void)
-{
-    fake_broker_free(broker);
-    fake_groups_deinit(&groups);
-}
 
 /* ---- stories ---- */
 
@@ -248,12 +70,12 @@ START_TEST(at_most_once_commits_before_it_returns)
     open_app(&first);
     ck_assert_int_eq(subscribe_with(&first, settings, NULL), 0);
     while (first.total == 0)
-        ck_assert_int_eq(poll(&first, 10, 100), 0);
+        ck_assert_int_eq(poll_once(&first, 10, 100), 0);
     close_app(&first); /* before anything is handled */
     open_app(&second);
     ck_assert_int_eq(subscribe_with(&second, settings, NULL), 0);
     poll_until(&second, PARTITIONS * TOTAL - first.total);
-    ck_assert_int_eq(poll(&second, 10, 50), 0);
+    ck_assert_int_eq(poll_once(&second, 10, 50), 0);
     ck_assert_uint_eq(second.total, PARTITIONS * TOTAL - first.total);
     close_app(&second);
     stop();
@@ -293,12 +115,12 @@ START_TEST(two_share_and_one_takes_over)
     open_app(&a);
     ck_assert_int_eq(subscribe_with(&a, none, NULL), 0);
     while (a.assigned < PARTITIONS)
-        ck_assert_int_eq(poll(&a, 1, 20), 0);
+        ck_assert_int_eq(poll_once(&a, 1, 20), 0);
     open_app(&b);
     ck_assert_int_eq(subscribe_with(&b, none, NULL), 0);
     for (int i = 0; i < 1000 && b.assigned < PARTITIONS / 2; i++) {
-        ck_assert_int_eq(poll(&a, 1, 5), 0);
-        ck_assert_int_eq(poll(&b, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&a, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&b, 1, 5), 0);
     }
     ck_assert_int_eq(b.assigned, PARTITIONS / 2);
     ck_assert_int_eq(a.revoked, PARTITIONS / 2);
@@ -308,7 +130,7 @@ START_TEST(two_share_and_one_takes_over)
     ck_assert_int_eq(mesh_consumer_unsubscribe(a.consumer), 0);
     memset(a.is_mine, 0, sizeof(a.is_mine));
     for (int i = 0; i < 1000 && b.assigned < PARTITIONS; i++)
-        ck_assert_int_eq(poll(&b, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&b, 1, 5), 0);
     for (int p = 0; p < PARTITIONS; p++) /* at least once, and nothing twice: it was all released in order */
         if (b.first[p] >= 0 && a.next[p] >= 0) ck_assert_int_eq(b.first[p], a.next[p]);
     close_app(&b);
@@ -382,14 +204,14 @@ START_TEST(a_member_that_is_expelled_begins_again)
     poll_until(&app, 100);
     plan_for(FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_EUNKNOWN_MEMBER, 1);
     for (int i = 0; i < 1000 && app.lost < PARTITIONS; i++) {
-        ck_assert_int_eq(poll(&app, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&app, 1, 5), 0);
         mesh_consumer_commit_async(app.consumer, NULL, NULL);
     }
     ck_assert_int_eq(app.lost, PARTITIONS);
     for (int p = 0; p < PARTITIONS; p++)
         app.next[p] = -1;
     for (int i = 0; i < 3000 && app.assigned < 2 * PARTITIONS; i++) /* its first life is dead once its session is over */
-        ck_assert_int_eq(poll(&app, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&app, 1, 5), 0);
     ck_assert_int_eq(app.assigned, 2 * PARTITIONS);
     close_app(&app);
     stop();
@@ -409,9 +231,9 @@ START_TEST(an_instance_that_comes_back_is_the_same_member)
     open_app(&b); /* while its former life is still there */
     ck_assert_int_eq(subscribe_with(&b, settings, NULL), 0);
     while (b.assigned < PARTITIONS)
-        ck_assert_int_eq(poll(&b, 1, 20), 0);
+        ck_assert_int_eq(poll_once(&b, 1, 20), 0);
     for (int i = 0; i < 1000 && err == 0; i++)
-        err = poll(&a, 1, 20);
+        err = poll_once(&a, 1, 20);
     ck_assert_int_eq(err, MESH_EFENCED_INSTANCE);
     close_app(&a);
     close_app(&b);
@@ -468,9 +290,9 @@ START_TEST(without_an_offset_it_begins_as_it_was_told_to)
     open_app(&app);
     ck_assert_int_eq(subscribe_with(&app, _i == 0 ? latest : error, NULL), 0);
     while (app.assigned < PARTITIONS && err == 0)
-        err = poll(&app, 10, 20);
+        err = poll_once(&app, 10, 20);
     for (int i = 0; i < 20 && err == 0; i++)
-        err = poll(&app, 10, 5);
+        err = poll_once(&app, 10, 5);
     ck_assert_int_eq(err, _i == 0 ? 0 : MESH_ENOTFOUND);
     ck_assert_uint_eq(app.total, 0);
     close_app(&app);
@@ -487,9 +309,9 @@ START_TEST(what_brokers_object_to_is_told_by_poll)
     open_app(&app);
     ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
     for (int i = 0; i < 100 && err == 0; i++)
-        err = poll(&app, 10, 100);
+        err = poll_once(&app, 10, 100);
     ck_assert_int_eq(err, MESH_EINVALID_SESSION_TIMEOUT);
-    ck_assert_int_eq(poll(&app, 10, 0), MESH_EINVALID_SESSION_TIMEOUT);
+    ck_assert_int_eq(poll_once(&app, 10, 0), MESH_EINVALID_SESSION_TIMEOUT);
     ck_assert_int_eq(subscribe_with(&app, none, NULL), 0); /* better */
     poll_until(&app, 10);
     close_app(&app);
@@ -544,7 +366,7 @@ static void on_commit(void *user, int error)
     ck_assert_int_eq(mesh_consumer_commit(commits->app->consumer), 0); /* which tells the others */
     ck_assert_int_eq(mesh_consumer_commit_async(commits->app->consumer, on_commit, commits), 0);
     ck_assert_int_eq(mesh_consumer_unsubscribe(commits->app->consumer), MESH_EINVAL);
-    ck_assert_int_eq(poll(commits->app, 1, 0), MESH_EINVAL);
+    ck_assert_int_eq(poll_once(commits->app, 1, 0), MESH_EINVAL);
     ck_assert_int_eq(subscribe_with(commits->app, none, NULL), MESH_EINVAL);
 }
 
@@ -559,7 +381,7 @@ START_TEST(a_callback_of_a_commit_may_commit)
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(mesh_consumer_commit_async(app.consumer, on_commit, &commits), 0);
     for (int i = 0; i < 1000 && commits.told < 6; i++)
-        ck_assert_int_eq(poll(&app, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&app, 1, 5), 0);
     ck_assert_int_eq(commits.told, 6);
     ck_assert_int_eq(commits.wrong, 0);
     close_app(&app);
@@ -586,7 +408,7 @@ START_TEST(the_end_takes_no_more_commits)
     poll_until(&app, 10);
     plan_for(FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_EFENCED_INSTANCE, 1);
     for (int i = 0, err = 0; i < 1000 && err == 0; i++)
-        err = poll(&app, 1, 5);
+        err = poll_once(&app, 1, 5);
     ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 0, 1, NULL), MESH_ENOT_OWNER);
     ck_assert_int_eq(mesh_consumer_commit_async(app.consumer, commit_again, &commits), 0);
     close_app(&app);
@@ -605,7 +427,7 @@ START_TEST(what_was_lost_meanwhile_is_not_called_committed)
     open_app(&app);
     ck_assert_int_eq(subscribe_with(&app, none, NULL), 0);
     while (app.total == 0)
-        ck_assert_int_eq(poll(&app, 10, 100), 0);
+        ck_assert_int_eq(poll_once(&app, 10, 100), 0);
     plan_for(FRAME_OP_GROUP_HEARTBEAT, FAKE_REFUSE, MESH_EUNKNOWN_MEMBER, 1000000);
     for (int i = 0; i < 1000 && info.partitions > 0; i++) {
         ck_assert_int_eq(mesh_client_poll(app.client, 10), 0);
@@ -659,14 +481,14 @@ START_TEST(what_stays_after_all_is_read_on)
     mesh_consumer_on_rebalance(a.consumer, wait_for_the_other, &waits);
     ck_assert_int_eq(subscribe_with(&a, none, NULL), 0);
     while (a.assigned < PARTITIONS)
-        ck_assert_int_eq(poll(&a, 1, 20), 0);
+        ck_assert_int_eq(poll_once(&a, 1, 20), 0);
     ck_assert_int_eq(subscribe_with(&b, none, NULL), 0);
     for (int i = 0; i < 1000 && a.revoked == 0; i++) {
-        ck_assert_int_eq(poll(&b, 1, 5), 0);
-        ck_assert_int_eq(poll(&a, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&b, 1, 5), 0);
+        ck_assert_int_eq(poll_once(&a, 1, 5), 0);
     }
     ck_assert_int_gt(a.revoked, 0);
-    poll_until(&a, PARTITIONS * TOTAL); /* nothing twice: poll() looks */
+    poll_until(&a, PARTITIONS * TOTAL); /* nothing twice: poll_once() looks */
     ck_assert_int_eq(a.assigned, PARTITIONS + a.revoked);
     close_app(&b);
     close_app(&a);
@@ -689,126 +511,11 @@ START_TEST(at_most_once_commits_what_comes_before_damage)
     ck_assert_int_eq(mesh_consumer_set_verify(app.consumer, 0), 0);
     ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
     for (int i = 0; i < 1000 && app.next[0] < 3; i++)
-        (void)poll(&app, 10, 20);
+        (void)poll_once(&app, 10, 20);
     ck_assert_int_eq(app.next[0], 3);
     close_app(&app);
     stop();
     ck_assert_int_eq(fake_groups_committed(&groups, "g", 0), 3);
-}
-END_TEST
-
-/* ---- what the end does not hide ---- */
-
-START_TEST(a_last_commit_that_is_refused_is_told_by_unsubscribing)
-{
-    static const char *const settings[] = {"delivery", "manual", "commit.interval.ms", "0", NULL};
-    struct app app;
-
-    fake_broker_stop(broker);
-    groups.rig.ends = TOTAL;
-    fake_broker_start(broker);
-    open_app(&app);
-    ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
-    poll_until(&app, PARTITIONS * TOTAL);
-    ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 1, TOTAL, NULL), 0);
-    if (_i == 0) ck_assert_int_eq(mesh_consumer_store(app.consumer, "t", 2, 1000000, NULL), 0); /* beyond the log's end */
-    else plan_for(FRAME_OP_GROUP_COMMIT, FAKE_REFUSE, MESH_EUNKNOWN_MEMBER, 1);
-    ck_assert_int_eq(mesh_consumer_unsubscribe(app.consumer), _i == 0 ? MESH_EOFFSET_OUT_OF_RANGE : MESH_ENOT_OWNER);
-    ck_assert_int_eq(mesh_consumer_unsubscribe(app.consumer), MESH_EINVAL); /* it has left */
-    close_app(&app);
-    stop();
-    ck_assert_int_eq(fake_groups_committed(&groups, "g", 1), _i == 0 ? TOTAL : -1);
-}
-END_TEST
-
-/* ---- slow handlers ---- */
-
-struct slow {
-    atomic_int told;
-    int32_t partition;
-    int64_t offset, took_ms, limit_ms;
-};
-
-static void on_slow(void *user, const struct mesh_slow_info *info)
-{
-    struct slow *slow = user;
-
-    ck_assert_str_eq(info->topic, "t");
-    slow->partition = info->partition;
-    slow->offset = info->offset;
-    slow->took_ms = info->took_ms;
-    slow->limit_ms = info->limit_ms;
-    atomic_fetch_add(&slow->told, 1);
-}
-
-static void pass_ms(uint64_t ms)
-{
-    uint64_t until_ms = clock_monotonic_ms() + ms;
-
-    while (clock_monotonic_ms() < until_ms)
-        continue; /* a handler at work */
-}
-
-START_TEST(a_slow_handler_is_told_of_while_it_works)
-{
-    static const char *const settings[] = {"processing.ms", "400", "session.ms", "1000", NULL};
-    struct app app;
-    struct slow slow = {.partition = -1};
-    struct mesh_membership_info info;
-
-    liveness = _i == 0 ? "thread" : "poll";
-    open_app(&app);
-    mesh_consumer_on_slow(app.consumer, on_slow, &slow);
-    ck_assert_int_eq(subscribe_with(&app, settings, NULL), 0);
-    while (app.total == 0)
-        ck_assert_int_eq(poll(&app, 10, 100), 0);
-    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; _i == 0 && atomic_load(&slow.told) == 0 && clock_monotonic_ms() < until_ms;)
-        continue; /* the handler hangs: it will never poll again by itself */
-    if (_i == 1) pass_ms(220);
-    ck_assert_int_eq(poll(&app, 10, 100), 0);
-    ck_assert_int_eq(atomic_load(&slow.told), 1);
-    ck_assert_int_ge(slow.partition, 0);
-    ck_assert_int_eq(slow.offset, 0);
-    ck_assert_int_gt(slow.took_ms, 200);
-    ck_assert_int_eq(slow.limit_ms, 400);
-    ck_assert_int_eq(mesh_consumer_membership(app.consumer, &info), 0);
-    ck_assert_uint_ge(info.slow, 1);
-    ck_assert_int_eq(app.lost, 0); /* told, not expelled */
-    close_app(&app);
-    stop();
-    liveness = "thread";
-}
-END_TEST
-
-/* ---- everything to everybody ---- */
-
-START_TEST(in_broadcast_each_instance_gets_everything_and_goes_on_where_it_stood)
-{
-    static const char *const one[] = {"broadcast", "on", "instance", "one", NULL}, *const two[] = {"broadcast", "on", "instance", "two", NULL};
-    static const char *const nobody[] = {"broadcast", "on", NULL};
-    struct app a, b, again;
-
-    open_app(&a);
-    open_app(&b);
-    open_app(&again);
-    ck_assert_int_eq(subscribe_with(&a, nobody, NULL), MESH_EINVAL);
-    ck_assert_int_eq(subscribe_with(&a, one, NULL), 0);
-    ck_assert_int_eq(subscribe_with(&b, two, NULL), 0);
-    poll_until(&a, PARTITIONS * TOTAL);
-    poll_until(&b, 100);
-    ck_assert_int_eq(mesh_consumer_commit(b.consumer), 0);
-    ck_assert_int_eq(a.revoked + b.revoked, 0);
-    close_app(&b);
-    ck_assert_int_eq(subscribe_with(&again, two, NULL), 0);
-    poll_until(&again, PARTITIONS * TOTAL - b.total);
-    for (int p = 0; p < PARTITIONS; p++)
-        ck_assert_int_eq(again.first[p], b.next[p] < 0 ? 0 : b.next[p] == TOTAL ? -1 : b.next[p]);
-    ck_assert_int_eq(mesh_consumer_unsubscribe(a.consumer), 0);
-    close_app(&again);
-    close_app(&a);
-    stop();
-    ck_assert_int_eq(fake_groups_committed(&groups, "g/one", 3), TOTAL);
-    ck_assert_int_eq(fake_groups_committed(&groups, "g", 3), -1);
 }
 END_TEST
 
@@ -838,9 +545,6 @@ int main(void)
     tcase_add_test(tcase, what_was_lost_meanwhile_is_not_called_committed);
     tcase_add_test(tcase, what_stays_after_all_is_read_on);
     tcase_add_test(tcase, at_most_once_commits_what_comes_before_damage);
-    tcase_add_loop_test(tcase, a_last_commit_that_is_refused_is_told_by_unsubscribing, 0, 2);
-    tcase_add_loop_test(tcase, a_slow_handler_is_told_of_while_it_works, 0, 2);
-    tcase_add_test(tcase, in_broadcast_each_instance_gets_everything_and_goes_on_where_it_stood);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

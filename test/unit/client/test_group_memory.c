@@ -10,6 +10,7 @@
 #include "support/run_suite.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -88,6 +89,35 @@ static int consume(struct mesh_client *client, bool is_pattern, bool has_thread)
     return err;
 }
 
+static int handle(void *user, const struct mesh_consumed *record)
+{
+    atomic_llong *next = user;
+
+    return atomic_fetch_add(&next[record->partition], 1) == record->offset ? 0 : MESH_ECORRUPT;
+}
+
+static int handle_in_a_pool(struct mesh_client *client)
+{
+    struct mesh_consumer *consumer = NULL;
+    struct mesh_pool *pool = NULL;
+    atomic_llong next[2] = {0, 0};
+    int64_t committed = 0;
+    int err = mesh_consumer_new(client, &consumer);
+
+    if (err == 0) err = subscribe(consumer, false, true);
+    if (err == 0) err = mesh_pool_new(consumer, 2, handle, next, &pool);
+    for (int i = 0; i < 500 && err == 0 && (atomic_load(&next[0]) < 3 || atomic_load(&next[1]) < 3); i++)
+        err = mesh_pool_run(pool, 10);
+    if (err == 0) err = mesh_pool_drain(pool, 5000);
+    mesh_pool_free(pool);
+    if (err == 0) err = mesh_consumer_commit(consumer);
+    if (err == 0) err = mesh_consumer_committed(consumer, "t", 1, &committed);
+    if (err == 0 && committed != 3) err = MESH_ECORRUPT;
+    if (err == 0) err = mesh_consumer_unsubscribe(consumer);
+    mesh_consumer_free(consumer);
+    return err;
+}
+
 static int live(int which)
 {
     struct mesh_client *client = NULL;
@@ -95,7 +125,7 @@ static int live(int which)
 
     if (err != 0) return err;
     mesh_client_set_timeout_ms(client, 3000);
-    err = consume(client, which == 1, which == 1);
+    err = which == 2 ? handle_in_a_pool(client) : consume(client, which == 1, which == 1);
     mesh_client_free(client);
     return err;
 }
@@ -148,7 +178,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 100);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, each_allocation_may_fail, 0, 2);
+    tcase_add_loop_test(tcase, each_allocation_may_fail, 0, 3);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

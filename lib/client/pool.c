@@ -111,9 +111,10 @@ static int look_at_lanes(struct mesh_pool *pool)
         struct lane *lane = container_of(node, struct lane, node);
 
         if (lane->assignment != NULL && lane->assignment->is_held && !lane->is_draining && lane->bytes <= share / 2) hold(lane->assignment, false);
-        if (lane->failure != 0)
-            return client_fail(pool->consumer->client, lane->failure, "handling partition %d of topic \"%s\" at offset %lld: %s", lane->partition, lane->topic,
-                               (long long)container_of(lane->entries.next, struct pool_entry, node)->record.offset, mesh_strerror(lane->failure));
+        if (lane->failure == 0) continue;
+        lane->is_failure_told = true;
+        return client_fail(pool->consumer->client, lane->failure, "handling partition %d of topic \"%s\" at offset %lld: %s", lane->partition, lane->topic,
+                           (long long)container_of(lane->entries.next, struct pool_entry, node)->record.offset, mesh_strerror(lane->failure));
     }
     return 0;
 }
@@ -272,7 +273,7 @@ static int take_turn(struct mesh_pool *pool, uint64_t deadline_ms)
     return err;
 }
 
-/* What failed is tried again. */
+/* What failed, and was told, is tried again. */
 static void forgive(struct mesh_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
@@ -280,7 +281,7 @@ static void forgive(struct mesh_pool *pool)
     {
         struct lane *lane = container_of(node, struct lane, node);
 
-        if (lane->failure == 0) continue;
+        if (lane->failure == 0 || !lane->is_failure_told) continue;
         container_of(lane->entries.next, struct pool_entry, node)->attempts = 0;
         pool_lane_go_on(pool, lane);
     }

@@ -45,6 +45,7 @@ struct lane {
     int32_t finished_epoch; /* leader epoch of the record before it, -1: not known */
     uint64_t due_ms;        /* of the next attempt */
     int failure;            /* it stands still */
+    bool is_failure_told;   /* to the application: its next run tries again */
     bool is_running, is_draining, is_dirty; /* dirty: finished was not stored yet */
     int32_t partition;
     char topic[TOPIC_NAME_MAX + 1];

@@ -212,6 +212,7 @@ static void did_not_work(struct mesh_pool *pool, struct lane *lane, struct pool_
     entry->begun_ms = 0;
     if (!mesh_error_is_retriable(result) || (pool->attempts_max > 0 && entry->attempts >= pool->attempts_max)) {
         lane->failure = result;
+        lane->is_failure_told = false;
         return;
     }
     pool->retried++;

@@ -8,6 +8,7 @@
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/http/http.h"
+#include "cmd/broker/front/tls.h"
 #include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/fetch_wait.h"
@@ -166,6 +167,15 @@ static void stop_by_request(struct control *control)
     control_loop_stop(container_of(control, struct broker, control));
 }
 
+static int open_tls(struct broker *broker)
+{
+    char message[TLS_MESSAGE_SIZE] = "out of memory";
+    int err = tls_open(&broker->settings, broker->control.loop, &broker->tls, message);
+
+    if (err != 0) log_error("no TLS: %s", message);
+    return err;
+}
+
 static int open_control(struct broker *broker)
 {
     struct control *control = &broker->control;
@@ -189,6 +199,7 @@ static int open_control(struct broker *broker)
     status_http_source(control, &source);
     err = http_server_new(control->loop, &http_options, &source, &control->http);
     if (err == 0) err = spread_open(control, &control->spread);
+    if (err == 0) err = open_tls(broker);
     if (err == 0) err = lane_start(&broker->login_lane, "login");
     return err != 0 ? err : lane_start(&broker->read_lane, "read");
 }
@@ -259,6 +270,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
     if (broker == NULL) return err;
     err = broker_init(broker, options);
     if (err == 0) err = start_check_topic_defaults(broker);
+    if (err == 0) err = start_check_tls(broker);
     if (err == 0) err = start_data_dir(broker);
     if (err != 0) goto fail;
     err = accept_bind(options->listen == NULL ? LISTEN_DEFAULT : options->listen, broker->shard_count, listen_fds,
@@ -311,6 +323,7 @@ void broker_free(struct broker *broker)
         shard_halt(broker->shards[i]);
     lane_stop(&broker->read_lane);
     lane_stop(&broker->login_lane);
+    tls_close(broker->tls);
     membership_close(broker);
     http_server_free(broker->control.http);
     if (broker->shards != NULL) abandon_requests(broker);
@@ -415,6 +428,13 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal_watcher, int event
     control_loop_stop(broker);
 }
 
+static void on_reload(struct ev_loop *loop, ev_signal *signal_watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    tls_reload(((struct broker *)signal_watcher->data)->tls);
+}
+
 static void run_on_ready(void *user, const struct broker_ready *ready)
 {
     const struct broker_options *options = user;
@@ -428,7 +448,7 @@ static void run_on_ready(void *user, const struct broker_ready *ready)
 int broker_run(const struct broker_options *options)
 {
     struct broker_options run_options = *options;
-    ev_signal watchers[2];
+    ev_signal watchers[2], reload;
     static const int signals[2] = {SIGTERM, SIGINT};
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct broker *broker;
@@ -447,10 +467,14 @@ int broker_run(const struct broker_options *options)
         watchers[i].data = broker;
         ev_signal_start(broker->control.loop, &watchers[i]);
     }
+    ev_signal_init(&reload, on_reload, SIGHUP);
+    reload.data = broker;
+    if (broker->tls != NULL) ev_signal_start(broker->control.loop, &reload); /* otherwise it ends a broker, as ever */
     err = broker_serve(broker);
     if (err == MESH_ETIMEDOUT) _exit(1); /* threads wait for the disk, perhaps for ever */
     for (int i = 0; i < 2; i++)
         ev_signal_stop(broker->control.loop, &watchers[i]);
+    ev_signal_stop(broker->control.loop, &reload);
     broker_free(broker);
     return err;
 }

@@ -15,6 +15,7 @@
 struct shard;
 struct control_loop;
 struct gateway;
+struct tls;
 
 struct broker {
     struct settings settings;
@@ -47,6 +48,7 @@ struct broker {
     struct mail stop_mail;
     atomic_bool is_stop_posted;
     struct lane read_lane; /* brings cold ranges into the page cache, for all shards */
+    struct tls *tls; /* owned; NULL: the port speaks no TLS */
     struct lane login_lane; /* compares passwords with what is kept of them, which takes milliseconds */
     atomic_uint login_checks; /* that wait for it */
     atomic_bool refuses_logins; /* it stops, and does not wait for them */

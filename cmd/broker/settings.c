@@ -16,7 +16,7 @@
 
 struct setting {
     struct setting_info info;
-    size_t field; /* offset of a uint64_t in struct settings */
+    size_t field; /* offset of a uint64_t in struct settings, or of a path */
 };
 
 #define FIELD(name) offsetof(struct settings, name)
@@ -84,6 +84,12 @@ static const struct setting setting_table[] = {
     {{"auth.lifetime.ms", "ms", 0, 31536000000, 0,
       "A client that has logged in must do so again before this has passed, on the same connection (KIP-368); 0: never."},
      FIELD(auth_lifetime_ms)},
+    {{"tls.certificate", "file", 0, 0, 0,
+      "The certificate of this broker and those that sign it, PEM: with it and tls.key the port speaks TLS too, beside what it speaks without. Read again when it changes, and "
+      "on SIGHUP."},
+     FIELD(tls_certificate)},
+    {{"tls.key", "file", 0, 0, 0, "The key to tls.certificate, PEM, without a passphrase."}, FIELD(tls_key)},
+    {{"tls.clients.ca", "file", 0, 0, 0, "Certificates, PEM: clients that speak TLS must show one that these have signed."}, FIELD(tls_clients_ca)},
     {{"kafka.topics.create", "count", 0, 1, 1,
       "1: a topic that a client of Kafka's protocol names and that is not there is made, with the mesh's defaults; 0: it is not."},
      FIELD(kafka_create_topics)},
@@ -99,11 +105,28 @@ static uint64_t *setting_field(struct settings *settings, const struct setting *
     return (uint64_t *)(void *)((char *)settings + setting->field);
 }
 
+static bool is_path(const struct setting *setting)
+{
+    return strcmp(setting->info.unit, "file") == 0;
+}
+
+static int set_path(struct settings *settings, const struct setting *setting, const char *value, char *reason, size_t reason_size)
+{
+    size_t size = strlen(value) + 1;
+
+    if (size > SETTINGS_PATH_MAX) {
+        snprintf(reason, reason_size, "%s must be a path of at most %d bytes", setting->info.key, SETTINGS_PATH_MAX - 1);
+        return MESH_EINVAL;
+    }
+    memcpy((char *)settings + setting->field, value, size);
+    return 0;
+}
+
 void settings_init(struct settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
     for (size_t i = 0; i < SETTING_COUNT; i++)
-        *setting_field(settings, &setting_table[i]) = setting_table[i].info.fallback;
+        if (!is_path(&setting_table[i])) *setting_field(settings, &setting_table[i]) = setting_table[i].info.fallback;
 }
 
 const struct setting_info *settings_info(size_t index)
@@ -164,6 +187,7 @@ int settings_set(struct settings *settings, const char *key, const char *value, 
         uint64_t number;
 
         if (strcmp(info->key, key) != 0) continue;
+        if (is_path(&setting_table[i])) return set_path(settings, &setting_table[i], value, reason, reason_size);
         if (!number_parse(value, strcmp(info->unit, "bytes") == 0, &number) || number < info->minimum ||
             number > info->maximum) {
             snprintf(reason, reason_size, "%s must be a number of %s from %llu to %llu", key, info->unit,

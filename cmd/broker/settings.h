@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define SETTINGS_TOPIC_DEFAULTS_MAX 32
+#define SETTINGS_PATH_MAX           512 /* bytes of a file's path, NUL included */
 #define SETTINGS_TEXT_MAX           128 /* bytes of a topic default's key or value, NUL included */
 
 struct setting_topic_default {
@@ -43,13 +44,16 @@ struct settings {
     uint64_t auth_lifetime_ms;            /* auth.lifetime.ms: how long a login holds; 0: as long as its connection */
     uint64_t kafka_create_topics;         /* kafka.topics.create: 1 or 0: make topics that clients of the Kafka door name */
     uint64_t topic_partitions;            /* topic.partitions: of a topic created without a number */
+    char tls_certificate[SETTINGS_PATH_MAX]; /* tls.certificate; "": no TLS. Files of PEM */
+    char tls_key[SETTINGS_PATH_MAX];         /* tls.key */
+    char tls_clients_ca[SETTINGS_PATH_MAX];  /* tls.clients.ca; "": clients need no certificate */
     struct setting_topic_default topic_defaults[SETTINGS_TOPIC_DEFAULTS_MAX];
     size_t topic_default_count;
 };
 
 struct setting_info {
     const char *key;
-    const char *unit; /* "bytes", "ms", "count" */
+    const char *unit; /* "bytes", "ms", "count"; "file": a path, and none by default, whatever the numbers say */
     uint64_t minimum, maximum, fallback;
     const char *help; /* one sentence */
 };

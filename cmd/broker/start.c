@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/front/tls.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/topic_defaults.h"
@@ -22,6 +23,15 @@ int start_check_topic_defaults(const struct broker *broker)
     int err = topic_defaults_check(&broker->settings, message, sizeof(message));
 
     if (err != 0) log_error("a default for topics is not acceptable: %s", message);
+    return err;
+}
+
+int start_check_tls(const struct broker *broker)
+{
+    char message[TLS_MESSAGE_SIZE] = "";
+    int err = tls_check(&broker->settings, message);
+
+    if (err != 0) log_error("no TLS: %s", message);
     return err;
 }
 

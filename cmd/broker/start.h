@@ -8,6 +8,9 @@
 /* Every "topic.KEY=VALUE" must be a topic configuration. Logged. Errors: MESH_EINVAL. */
 int start_check_topic_defaults(const struct broker *broker);
 
+/* Certificate and key must be usable, before anything is written. Logged. Errors: as tls_open(). */
+int start_check_tls(const struct broker *broker);
+
 /* Opens the data directory and takes its lock. What fails has been logged. Errors: as broker_open(). */
 int start_data_dir(struct broker *broker);
 

@@ -128,8 +128,11 @@ int help_settings(struct buffer *to, size_t width)
                       0, width);
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         struct buffer text = BUFFER_INIT;
-        err = buffer_printf(&text, "%s (%s, %" PRIu64 " to %" PRIu64 ") [%" PRIu64 "]", info->help,
-                            info->unit, info->minimum, info->maximum, info->fallback);
+        if (strcmp(info->unit, "file") == 0)
+            err = buffer_printf(&text, "%s (file) [none]", info->help);
+        else
+            err = buffer_printf(&text, "%s (%s, %" PRIu64 " to %" PRIu64 ") [%" PRIu64 "]", info->help,
+                                info->unit, info->minimum, info->maximum, info->fallback);
         if (err == 0) err = buffer_append(&text, "", 1);
         if (err == 0) err = text_entry(to, info->key, (char *)text.data, OPTION_COLUMN, width);
         buffer_deinit(&text);

@@ -100,7 +100,9 @@ static int append_settings(struct buffer *to)
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         err = append_line(to, ".TP\n.B ", info->key);
         if (err == 0) err = append_line(to, "", info->help);
-        if (err == 0)
+        if (err == 0 && strcmp(info->unit, "file") == 0)
+            err = buffer_append_string(to, "(file; none by default)\n");
+        else if (err == 0)
             err = buffer_printf(to, "(%s, %" PRIu64 " to %" PRIu64 "; default %" PRIu64 ")\n", info->unit,
                                 info->minimum, info->maximum, info->fallback);
     }

@@ -7,6 +7,7 @@
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/native/native.h"
+#include "cmd/broker/front/tls_stream.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -44,6 +45,7 @@ static void connection_enlist(struct connection *connection, struct shard *shard
     connection->shard = shard;
     list_push_back(&shard->connections.all, &connection->link);
     shard->metrics.connections++;
+    if (connection->tls != NULL) pool_charge(&shard->pool, TLS_STREAM_BYTES);
     ev_io_init(&connection->io, connection_on_io, connection->fd, 0);
 }
 
@@ -87,6 +89,7 @@ static void connection_leave(struct connection *connection)
     connection->wait_since_ms = 0;
     connections_end_turn(connection);
     output_clear(connection);
+    if (connection->tls != NULL) pool_uncharge(&shard->pool, TLS_STREAM_BYTES);
     shard->metrics.connections--;
 }
 
@@ -111,6 +114,8 @@ int connection_give_away(struct connection *connection)
     MESH_ASSERT(connection->state != CONNECTION_CLOSED);
     connection_cancel_requests(connection);
     connection_leave(connection);
+    tls_stream_free(connection->tls);
+    connection->tls = NULL;
     connection->state = CONNECTION_CLOSED;
     shard->metrics.connections_closed++;
     connection->fd = -1;

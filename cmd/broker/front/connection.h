@@ -25,6 +25,7 @@ struct shard;
 struct pool_buffer;
 struct produce_call;
 struct kafka_session;
+struct tls_stream;
 
 enum connection_state {
     CONNECTION_SNIFF,   /* nothing known */
@@ -43,6 +44,7 @@ struct connection {
     ev_io io;
     struct shard *shard;
     int fd;
+    struct tls_stream *tls; /* owned; NULL: without */
     enum connection_state state;
     struct list_node link;       /* all or closed */
     struct list_node flush_link; /* flushing */

@@ -5,6 +5,7 @@
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/connection.h"
 #include "cmd/broker/front/kafka/door.h"
+#include "cmd/broker/front/tls_stream.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -217,6 +218,13 @@ void connections_relieve(struct shard *shard)
     }
 }
 
+/* Then its end is waited for. */
+static void finish_sending(struct connection *connection)
+{
+    if (connection->tls != NULL) tls_stream_end(connection->tls);
+    shutdown(connection->fd, SHUT_WR);
+}
+
 static void connection_flush(struct connection *connection)
 {
     struct shard *shard = connection->shard;
@@ -229,7 +237,7 @@ static void connection_flush(struct connection *connection)
         shard->has_more = true;
         break;
     case OUTPUT_SENT:
-        if (connection->state == CONNECTION_CLOSING) shutdown(connection->fd, SHUT_WR); /* then wait for its end */
+        if (connection->state == CONNECTION_CLOSING) finish_sending(connection);
         break;
     case OUTPUT_BLOCKED: break;
     }

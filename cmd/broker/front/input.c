@@ -9,9 +9,11 @@
 #include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/kafka/door.h"
 #include "cmd/broker/front/sniff.h"
+#include "cmd/broker/front/tls_stream.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -120,6 +122,10 @@ static void input_sniff(struct connection *connection)
         input_refuse_door(connection, "closed a connection to the Kafka gateway that speaks something else");
         return;
     }
+    if (connection->tls != NULL && (verdict == SNIFF_HTTP || verdict == SNIFF_PEER || verdict == SNIFF_STREAM)) {
+        input_refuse_door(connection, "closed a connection that speaks TLS: what it speaks inside is served without TLS only");
+        return;
+    }
     switch (verdict) {
     case SNIFF_MORE: break;
     case SNIFF_NATIVE: connection->state = CONNECTION_HELLO; break;
@@ -127,7 +133,8 @@ static void input_sniff(struct connection *connection)
     case SNIFF_PEER: handover(connection, HANDOVER_PEER, input_bytes(connection)); break;
     case SNIFF_STREAM: handover(connection, HANDOVER_STREAM, input_bytes(connection)); break;
     case SNIFF_TLS:
-        input_refuse_door(connection, "closed a connection that speaks TLS: this broker has no TLS door");
+        input_refuse_door(connection, connection->tls != NULL ? "closed a connection that speaks TLS inside of TLS"
+                                                                : "closed a connection that speaks TLS: this broker has no certificate (tls.certificate)");
         break;
     case SNIFF_KAFKA:
         if (kafka_open(connection) != 0) connection_close(connection);
@@ -196,6 +203,38 @@ static void input_wait_for_room(struct connection *connection)
     input_wait(connection);
 }
 
+/* What was decrypted already: no descriptor becomes readable for it. */
+static bool input_has_more(const struct connection *connection)
+{
+    return connection->tls != NULL && tls_stream_has_more(connection->tls);
+}
+
+static void input_complain_of_tls(struct connection *connection)
+{
+    char line[160];
+
+    connection->shard->metrics.protocol_errors++;
+    snprintf(line, sizeof(line), "closed a connection that speaks TLS reason=\"%s\"", tls_stream_reason(connection->tls));
+    connection_complain(connection, line);
+}
+
+/* The first byte tells TLS from all else, and stays in the socket: OpenSSL reads that itself. False: the connection is closed. */
+static bool input_begin_tls(struct connection *connection)
+{
+    struct tls *tls = connection->shard->broker->tls;
+    uint8_t first;
+
+    if (tls == NULL || connection->tls != NULL || connection->in != NULL) return true;
+    if (recv(connection->fd, &first, 1, MSG_PEEK) != 1 || !tls_is_first_byte(first)) return true;
+    connection->tls = tls_stream_new(tls, connection->fd);
+    if (connection->tls == NULL) {
+        connection_close(connection);
+        return false;
+    }
+    pool_charge(&connection->shard->pool, TLS_STREAM_BYTES);
+    return true;
+}
+
 /* Receives once. 1: got some, and the socket may hold more; 0: got all there is; -1: stop, it waits or is gone. */
 static int input_receive_once(struct connection *connection, size_t *total)
 {
@@ -209,7 +248,9 @@ static int input_receive_once(struct connection *connection, size_t *total)
     }
     in = connection->in;
     room = input_room(connection);
-    size = recv(connection->fd, in->data + in->end, room, 0);
+    size = connection->tls != NULL ? tls_stream_receive(connection->tls, in->data + in->end, room)
+                                   : recv(connection->fd, in->data + in->end, room, 0);
+    if (size < 0 && errno == EIO && connection->tls != NULL) input_complain_of_tls(connection);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
     if (size <= 0) {
         connection_close(connection);
@@ -220,6 +261,7 @@ static int input_receive_once(struct connection *connection, size_t *total)
     *total += (size_t)size;
     connection->shard->metrics.received_bytes += (uint64_t)size;
     if (in->end - in->start >= connection->in_need && input_serve(connection) == INPUT_STOP) return -1;
+    if (connection->tls != NULL) return 1; /* a record at a time */
     if (in->start == in->end && connection_has_turn(connection)) return 0; /* others wait for it */
     return (size_t)size == room;
 }
@@ -234,9 +276,10 @@ void connection_receive(struct connection *connection)
         input_discard(connection);
         return;
     }
+    if (connection->state == CONNECTION_SNIFF && !input_begin_tls(connection)) return;
     do {
         more = input_receive_once(connection, &total);
-    } while (more > 0 && total < RECEIVE_BYTES_MAX);
+    } while (more > 0 && (total < RECEIVE_BYTES_MAX || input_has_more(connection)));
     if (more < 0) return;
     /* Whoever sends large frames gets a large buffer for the next one at once. */
     if (!is_large && connection->in_need <= RECEIVE_CHUNK) connection->in_want = 0;
@@ -255,6 +298,7 @@ void connection_serve(struct connection *connection)
     input_settle(connection);
     if (has_request) input_end_turn(connection);
     connection_update(connection, true);
+    if (input_has_more(connection) && !connection->is_over_limit && list_is_empty(&connection->wait_link)) connection_receive(connection);
 }
 
 void connection_peer_ended(struct connection *connection, bool is_broken)

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cmd/broker/front/cold.h"
 #include "cmd/broker/front/connection.h"
+#include "cmd/broker/front/tls_stream.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -249,14 +250,15 @@ static enum output_state send_memory(struct connection *connection, const struct
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)gathered->iov, .msg_iovlen = gathered->count};
     int flags = MSG_NOSIGNAL | (gathered->is_file_next || gathered->is_more ? MSG_MORE : 0);
-    ssize_t sent = sendmsg(connection->fd, &message, flags);
+    bool is_sealed = connection->tls != NULL; /* then a record at a time: less than all of it is no sign of a full socket */
+    ssize_t sent = is_sealed ? tls_stream_send(connection->tls, gathered->iov, gathered->count) : sendmsg(connection->fd, &message, flags);
 
     if (sent < 0) {
         if (errno == EINTR) return OUTPUT_AGAIN;
         return errno == EAGAIN || errno == EWOULDBLOCK ? OUTPUT_BLOCKED : OUTPUT_FAILED;
     }
     *ret_sent = (size_t)sent;
-    return (size_t)sent < gathered->bytes ? OUTPUT_BLOCKED : OUTPUT_SENT;
+    return (size_t)sent < gathered->bytes && !is_sealed ? OUTPUT_BLOCKED : OUTPUT_SENT;
 }
 
 static enum output_state send_file(struct connection *connection, size_t *ret_sent)
@@ -276,14 +278,15 @@ static enum output_state send_file(struct connection *connection, size_t *ret_se
         }
         item->is_resident = true;
     }
-    sent = sendfile(connection->fd, extent->file->fd, &position, size);
+    sent = connection->tls != NULL ? tls_stream_send_file(connection->tls, extent->file->fd, position, size)
+                                   : sendfile(connection->fd, extent->file->fd, &position, size);
     if (sent < 0) {
         if (errno == EINTR) return OUTPUT_AGAIN;
         return errno == EAGAIN || errno == EWOULDBLOCK ? OUTPUT_BLOCKED : OUTPUT_FAILED;
     }
     if (sent == 0) return OUTPUT_FAILED; /* the file is shorter than the log said: cut under our feet */
     *ret_sent = (size_t)sent;
-    return (size_t)sent < size ? OUTPUT_BLOCKED : OUTPUT_SENT;
+    return (size_t)sent < size && connection->tls == NULL ? OUTPUT_BLOCKED : OUTPUT_SENT;
 }
 
 enum output_state output_flush(struct connection *connection)

@@ -186,6 +186,28 @@ static void administer(struct raw_client *client)
     (void)(take_answer(client, 1) && take_answer(client, 2));
 }
 
+static void configure(struct raw_client *client)
+{
+    struct kafka_alter_configs_request_config set[] = {{slice_of_string("retention.ms"), slice_of_string("3600000")}, {slice_of_string("segment.ms"), slice_of(NULL, 0)}};
+    struct kafka_alter_configs_request_resource resources[] = {{2, slice_of_string("t"), {set, 2}}, {2, slice_of_string("gone"), {set, 1}}};
+    struct kafka_alter_configs_request alter = {.resources = {resources, 2}};
+    struct kafka_incremental_alter_configs_request_config changes[] = {{slice_of_string("retention.ms"), 1, slice_of(NULL, 0)},
+                                                                       {slice_of_string("what"), 0, slice_of_string("1")}};
+    struct kafka_incremental_alter_configs_request_resource incremental[] = {{2, slice_of_string("t"), {changes, 1}}, {2, slice_of_string("t"), {changes, 2}}};
+    struct kafka_incremental_alter_configs_request increment = {.resources = {incremental, 2}};
+    struct kafka_create_partitions_request_topic topics[] = {{slice_of_string("t"), 1, {NULL, -1}}, {slice_of_string("gone"), 9, {NULL, -1}}};
+    struct kafka_create_partitions_request grow = {.topics = {topics, 2}, .timeout_ms = 1000};
+    struct kafka_describe_configs_request_resource described[] = {{2, slice_of_string("t"), {NULL, -1}}, {4, slice_of_string("1"), {NULL, -1}}};
+    struct kafka_describe_configs_request describe = {.resources = {described, 2}, .include_documentation = true};
+
+    send_request(client, KAFKA_ALTER_CONFIGS, 2, &alter);
+    send_request(client, KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, &increment);
+    send_request(client, KAFKA_CREATE_PARTITIONS, 3, &grow);
+    send_request(client, KAFKA_DESCRIBE_CONFIGS, 4, &describe);
+    for (uint32_t i = 1; i <= 4; i++)
+        if (!take_answer(client, i)) return;
+}
+
 static void ask(struct raw_client *client)
 {
     struct kafka_init_producer_id_request producer = {.transaction_timeout_ms = 1, .producer_id = -1, .producer_epoch = -1};
@@ -234,7 +256,7 @@ static void be_challenged(struct raw_client *client)
 static const struct {
     void (*take)(struct raw_client *);
     unsigned stride;
-} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}};
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}};
 
 static void take_step(void (*step)(struct raw_client *))
 {

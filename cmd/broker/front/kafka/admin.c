@@ -1,26 +1,18 @@
-/* broker/front/kafka/admin.c - CREATE_TOPICS, DELETE_TOPICS: orders for the control loop, and what became of them. */
+/* broker/front/kafka/admin.c - CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS: orders for the control loop, and what became of them. */
+#include "cmd/broker/front/kafka/admin.h"
 #include "cmd/broker/front/kafka/errors.h"
-#include "cmd/broker/front/kafka/job.h"
 #include "cmd/broker/front/kafka/topics.h"
 
 #include "base/error.h"
 #include "cmd/broker/runtime/shard.h"
 #include "kafka/messages.h"
 
-#define ADMIN_TOPICS_MAX 10000 /* of one request */
-
-struct admin_state {
-    struct kafka_topic_job job;
-    int16_t *codes; /* of each order: what was known before it was given; then it was not */
-};
-
 static struct slice text_of(const char *text)
 {
     return text == NULL ? slice_of(NULL, 0) : slice_of_string(text);
 }
 
-/* A text with a NUL behind it; one with a NUL inside would come out as another, shorter one: ask has_nul() first. NULL: no memory. */
-static char *copy_text(struct kafka_call *call, struct slice text)
+char *kafka_admin_text(struct kafka_call *call, struct slice text)
 {
     char *copy = arena_alloc(&call->arena, text.size + 1, 1);
 
@@ -28,14 +20,14 @@ static char *copy_text(struct kafka_call *call, struct slice text)
     return copy;
 }
 
-static bool has_nul(struct slice text)
+bool kafka_has_nul(struct slice text)
 {
     return text.size > 0 && memchr(text.data, '\0', text.size) != NULL;
 }
 
-static int new_orders(struct kafka_call *call, size_t count)
+int kafka_admin_orders(struct kafka_call *call, size_t count)
 {
-    struct admin_state *state = arena_alloc(&call->arena, 1, sizeof(*state));
+    struct kafka_admin *state = arena_alloc(&call->arena, 1, sizeof(*state));
 
     if (state == NULL) return MESH_ENOMEM;
     call->state = state;
@@ -44,14 +36,13 @@ static int new_orders(struct kafka_call *call, size_t count)
     return state->job.orders == NULL || state->codes == NULL ? MESH_ENOMEM : 0;
 }
 
-static enum serve refuse(const struct kafka_request *request, struct arena *arena)
+enum serve kafka_admin_refuse(const struct kafka_request *request, struct arena *arena)
 {
     arena_deinit(arena);
     return kafka_refuse(request, "a request about topics cannot be read, or names too many");
 }
 
-/* A call that takes the arena in which its request was decoded; NULL: no memory, and the connection is closed. */
-static struct kafka_call *call_with(const struct kafka_request *request, struct arena *arena)
+struct kafka_call *kafka_admin_call(const struct kafka_request *request, struct arena *arena)
 {
     struct kafka_call *call = kafka_call_new(request, 1, true, NULL);
 
@@ -62,11 +53,10 @@ static struct kafka_call *call_with(const struct kafka_request *request, struct 
     return call;
 }
 
-/* Begins the job, or ends the call when it could not be prepared. */
-static enum serve start(struct kafka_call *call, int err, kafka_finish_fn *home)
+enum serve kafka_admin_start(struct kafka_call *call, int err, kafka_finish_fn *home)
 {
     struct connection *connection = call->connection;
-    struct admin_state *state = call->state;
+    struct kafka_admin *state = call->state;
 
     if (err != 0) {
         call->finish = kafka_call_fail;
@@ -78,11 +68,22 @@ static enum serve start(struct kafka_call *call, int err, kafka_finish_fn *home)
     return kafka_served(connection);
 }
 
+void kafka_admin_reject(struct kafka_call *call, struct kafka_topic_order *order, int error, const char *message)
+{
+    order->error = error;
+    order->message = arena_strdup(&call->arena, message);
+}
+
+struct slice kafka_admin_message(const struct kafka_topic_order *order)
+{
+    return text_of(order->error != 0 ? order->message : NULL);
+}
+
 /* ---- create ---- */
 
 static void answer_create(struct kafka_call *call)
 {
-    const struct kafka_topic_job *job = &((struct admin_state *)call->state)->job;
+    const struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
     struct kafka_create_topics_response response;
 
     kafka_init(&kafka_create_topics_response_form, &response);
@@ -113,11 +114,11 @@ static void judge_create(struct kafka_call *call, const struct kafka_create_topi
     const char *message = NULL;
 
     for (int32_t i = 0; i < topic->configs.count; i++)
-        if (has_nul(topic->configs.items[i].name) || has_nul(topic->configs.items[i].value)) {
+        if (kafka_has_nul(topic->configs.items[i].name) || kafka_has_nul(topic->configs.items[i].value)) {
             order->error = MESH_EINVALID_CONFIG;
             message = "a setting of a topic has no NUL in it";
         }
-    if (has_nul(topic->name)) {
+    if (kafka_has_nul(topic->name)) {
         order->error = MESH_EINVALID_TOPIC;
         message = "the name of a topic has no NUL in it";
     } else if (topic->assignments.count > 0) {
@@ -136,7 +137,7 @@ static void judge_create(struct kafka_call *call, const struct kafka_create_topi
 static int order_create(struct kafka_call *call, const struct kafka_create_topics_request *asked, const struct kafka_create_topics_request_topic *topic,
                         struct kafka_topic_order *order)
 {
-    order->name = copy_text(call, topic->name);
+    order->name = kafka_admin_text(call, topic->name);
     order->validate_only = asked->validate_only;
     order->partition_count = topic->num_partitions == -1 ? 0 : topic->num_partitions;
     order->replication_factor = topic->replication_factor == -1 ? 0 : topic->replication_factor;
@@ -144,8 +145,8 @@ static int order_create(struct kafka_call *call, const struct kafka_create_topic
     order->configs = arena_alloc(&call->arena, order->config_count, sizeof(*order->configs));
     if (order->name == NULL || order->configs == NULL) return MESH_ENOMEM;
     for (size_t i = 0; i < order->config_count; i++) {
-        order->configs[i].key = copy_text(call, topic->configs.items[i].name);
-        order->configs[i].value = copy_text(call, topic->configs.items[i].value);
+        order->configs[i].key = kafka_admin_text(call, topic->configs.items[i].name);
+        order->configs[i].value = kafka_admin_text(call, topic->configs.items[i].value);
         if (order->configs[i].key == NULL || order->configs[i].value == NULL) return MESH_ENOMEM;
     }
     judge_create(call, topic, order);
@@ -159,24 +160,24 @@ enum serve kafka_serve_create_topics(const struct kafka_request *request)
     struct kafka_call *call;
     int err = kafka_request_decode(request, &arena, &asked);
 
-    if (err == 0 && asked.topics.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
-    if (err != 0) return refuse(request, &arena);
-    call = call_with(request, &arena);
+    if (err == 0 && asked.topics.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
+    if (err != 0) return kafka_admin_refuse(request, &arena);
+    call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    err = new_orders(call, (size_t)asked.topics.count);
+    err = kafka_admin_orders(call, (size_t)asked.topics.count);
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
-        struct kafka_topic_job *job = &((struct admin_state *)call->state)->job;
+        struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
 
         err = order_create(call, &asked, &asked.topics.items[i], &job->orders[job->count++]);
     }
-    return start(call, err, answer_create);
+    return kafka_admin_start(call, err, answer_create);
 }
 
 /* ---- delete ---- */
 
 static void answer_delete(struct kafka_call *call)
 {
-    const struct admin_state *state = call->state;
+    const struct kafka_admin *state = call->state;
     struct kafka_delete_topics_response response;
 
     kafka_init(&kafka_delete_topics_response_form, &response);
@@ -199,7 +200,7 @@ static void answer_delete(struct kafka_call *call)
 
 static int order_delete(struct kafka_call *call, struct slice name, const struct uuid *topic_id)
 {
-    struct admin_state *state = call->state;
+    struct kafka_admin *state = call->state;
     const struct image *image = call->connection->shard->image;
     const struct image_topic *topic = name.data == NULL ? kafka_topic_by_id(image, topic_id) : NULL;
     struct kafka_topic_order *order = &state->job.orders[state->job.count];
@@ -210,9 +211,9 @@ static int order_delete(struct kafka_call *call, struct slice name, const struct
         state->codes[state->job.count] = KAFKA_CODE_UNKNOWN_TOPIC_ID;
         order->error = MESH_EUNKNOWN_TOPIC;
     } else {
-        order->name = copy_text(call, topic != NULL ? slice_of_string(topic->name) : name);
+        order->name = kafka_admin_text(call, topic != NULL ? slice_of_string(topic->name) : name);
         if (order->name == NULL) return MESH_ENOMEM;
-        if (topic == NULL && has_nul(name)) order->error = MESH_EUNKNOWN_TOPIC;
+        if (topic == NULL && kafka_has_nul(name)) order->error = MESH_EUNKNOWN_TOPIC;
     }
     state->job.count++;
     return 0;
@@ -226,14 +227,80 @@ enum serve kafka_serve_delete_topics(const struct kafka_request *request)
     struct kafka_call *call;
     int err = kafka_request_decode(request, &arena, &asked);
 
-    if (err == 0 && (int64_t)asked.topics.count + asked.topic_names.count > ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
-    if (err != 0) return refuse(request, &arena);
-    call = call_with(request, &arena);
+    if (err == 0 && (int64_t)asked.topics.count + asked.topic_names.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
+    if (err != 0) return kafka_admin_refuse(request, &arena);
+    call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    err = new_orders(call, (size_t)(asked.topics.count + asked.topic_names.count));
+    err = kafka_admin_orders(call, (size_t)(asked.topics.count + asked.topic_names.count));
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++)
         err = order_delete(call, asked.topics.items[i].name, &asked.topics.items[i].topic_id);
     for (int32_t i = 0; err == 0 && i < asked.topic_names.count; i++)
         err = order_delete(call, asked.topic_names.items[i], &none);
-    return start(call, err, answer_delete);
+    return kafka_admin_start(call, err, answer_delete);
+}
+
+/* ---- more partitions ---- */
+
+static void answer_partitions(struct kafka_call *call)
+{
+    const struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
+    struct kafka_create_partitions_response response;
+
+    kafka_init(&kafka_create_partitions_response_form, &response);
+    response.results.count = (int32_t)job->count;
+    response.results.items = kafka_new_items(&kafka_create_partitions_response_result_form, (int32_t)job->count, &call->arena);
+    for (uint32_t i = 0; i < job->count && response.results.items != NULL; i++) {
+        struct kafka_create_partitions_response_result *to = &response.results.items[i];
+
+        to->name = slice_of(job->orders[i].name, job->orders[i].name_size);
+        to->error_code = kafka_code_of(job->orders[i].error);
+        to->error_message = kafka_admin_message(&job->orders[i]);
+    }
+    if (response.results.items == NULL)
+        kafka_call_fail(call);
+    else
+        kafka_call_answer(call, &response);
+}
+
+/* What validate_only leaves nobody else to judge; and what the metadata take for no change. */
+static int order_partitions(struct kafka_call *call, const struct kafka_create_partitions_request *asked, const struct kafka_create_partitions_request_topic *topic,
+                            struct kafka_topic_order *order)
+{
+    const struct image_topic *found = kafka_topic_by_name(call->connection->shard->image, topic->name);
+
+    order->is_alter = true;
+    order->name = kafka_admin_text(call, topic->name);
+    order->name_size = topic->name.size;
+    order->validate_only = asked->validate_only;
+    order->partition_count = topic->count;
+    if (order->name == NULL) return MESH_ENOMEM;
+    if (found == NULL)
+        kafka_admin_reject(call, order, MESH_EUNKNOWN_TOPIC, "there is no such topic");
+    else if (topic->assignments.count > 0)
+        kafka_admin_reject(call, order, MESH_EINVALID_REPLICATION, "places are chosen by the mesh: ask for a number of partitions, and move them afterwards where that matters");
+    else if (topic->count < 1 || (uint32_t)topic->count <= found->partition_count)
+        kafka_admin_reject(call, order, MESH_EINVALID_PARTITIONS, "the topic has as many partitions already: their number can only grow");
+    else if (topic->count > IMAGE_TOPIC_PARTITIONS_MAX)
+        kafka_admin_reject(call, order, MESH_EINVALID_PARTITIONS, "a topic cannot have as many partitions");
+    return 0;
+}
+
+enum serve kafka_serve_create_partitions(const struct kafka_request *request)
+{
+    struct kafka_create_partitions_request asked;
+    struct arena arena = ARENA_INIT;
+    struct kafka_call *call;
+    int err = kafka_request_decode(request, &arena, &asked);
+
+    if (err == 0 && asked.topics.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
+    if (err != 0) return kafka_admin_refuse(request, &arena);
+    call = kafka_admin_call(request, &arena);
+    if (call == NULL) return SERVE_GONE;
+    err = kafka_admin_orders(call, (size_t)asked.topics.count);
+    for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
+        struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
+
+        err = order_partitions(call, &asked, &asked.topics.items[i], &job->orders[job->count++]);
+    }
+    return kafka_admin_start(call, err, answer_partitions);
 }

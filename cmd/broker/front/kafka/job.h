@@ -23,11 +23,15 @@ void kafka_job_home(struct kafka_job *job);
 /* ---- changes of topics, one after the other; topic_jobs.c ---- */
 
 struct kafka_topic_order {
-    bool is_delete, validate_only;
+    bool is_delete, is_alter, validate_only; /* validate_only with is_alter: nothing is left to be judged */
+    int8_t resource_type; /* as Kafka numbers it, for the answer */
     char *name;
+    size_t name_size; /* as it was asked for: there may be a NUL in it. For answers that say it again */
     int32_t partition_count, replication_factor; /* 0: the mesh's default */
     struct message_config *configs;
     size_t config_count;
+    char **removed_keys; /* is_alter: back to their defaults */
+    size_t removed_key_count;
     /* What became of it. */
     int error;
     char *message; /* NULL: none */

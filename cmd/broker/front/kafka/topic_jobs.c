@@ -43,10 +43,29 @@ static void create(struct kafka_topic_job *topics, struct kafka_topic_order *ord
     metadata_topic_create(topics->job.control->metadata, &filled, on_changed, topics);
 }
 
+static void alter(struct kafka_topic_job *topics, struct kafka_topic_order *order)
+{
+    const struct message_topic_alter request = {
+        .name = order->name,
+        .partition_count = order->partition_count,
+        .configs = order->configs,
+        .config_count = order->config_count,
+        .removed_keys = order->removed_keys,
+        .removed_key_count = order->removed_key_count,
+    };
+
+    if (order->validate_only || (order->partition_count == 0 && order->config_count == 0 && order->removed_key_count == 0))
+        on_changed(topics, 0, NULL, NULL); /* nothing is to change */
+    else
+        metadata_topic_alter(topics->job.control->metadata, &request, on_changed, topics);
+}
+
 static void carry_out(struct kafka_topic_job *topics, struct kafka_topic_order *order)
 {
     if (order->is_delete)
         metadata_topic_delete(topics->job.control->metadata, &(struct message_topic_delete){.name = order->name}, on_changed, topics);
+    else if (order->is_alter)
+        alter(topics, order);
     else
         create(topics, order);
 }

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""What administrators ask at the Kafka door: settings of topics, and more partitions."""
+import struct
+
+import kafka_wire as wire
+from harness import Case, main
+
+DESCRIBE, ALTER, INCREMENTAL, PARTITIONS = 32, 33, 44, 37
+UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG, INVALID_REQUEST = 3, 37, 38, 40, 42
+TOPIC, BROKER = 2, 4
+SET, DELETE, APPEND = 0, 1, 2
+
+
+class KafkaAdmin(Case):
+    def setUp(self):
+        super().setUp()
+        self.start_broker(options=["--shards", "2"])
+        self.mesh("topic", "create", "orders", "--partitions", "2", "--set", "retention.ms=3600000", "--set", "segment.bytes=1048576", "--set", "flush=async")
+        connection = self.connect()
+        self.addCleanup(connection.close)
+        self.client = wire.Client(connection)
+
+    def describe(self, resources, version=3):
+        """[(error, type, name, {setting: (value, source)})]; resources: (type, name, keys or None)"""
+        body = wire.array([struct.pack(">b", kind) + wire.string(name) + (struct.pack(">i", -1) if keys is None else wire.array([wire.string(key) for key in keys]))
+                           for kind, name, keys in resources]) + b"\0" + (b"\1" if version >= 3 else b"")
+        answer = self.client.ask(DESCRIBE, version, body)
+        self.assertEqual(answer.take("i"), 0)
+
+        def text():
+            size = answer.take("h")
+            return None if size < 0 else answer.bytes(size).decode()
+
+        def config():
+            name, value = text(), text()
+            self.assertEqual(answer.take("?"), False)
+            source = answer.take("b")
+            self.assertEqual((answer.take("?"), answer.take("i")), (False, 0))
+            if version >= 3:
+                self.assertIn(answer.take("b"), (2, 5))
+                self.assertTrue(text())
+            return name, (value, source)
+
+        return [(answer.take("h"), text(), answer.take("b"), text(), dict(answer.array(config)))[::1] for _ in range(answer.take("i"))]
+
+    def of_topic(self, name="orders", keys=None):
+        (error, _, _, _, configs), = self.describe([(TOPIC, name, keys)])
+        self.assertEqual(error, 0)
+        return configs
+
+    def change(self, key, version, resources, validate_only=False):
+        """[(error, type, name)]; resources: (type, name, [(setting, value)]) or, incremental, (setting, operation, value)"""
+        body = wire.array([struct.pack(">b", kind) + wire.string(name) + wire.array(
+            [wire.string(change[0]) + b"".join(struct.pack(">b", operation) for operation in change[1:-1]) + wire.string(change[-1]) for change in changes])
+            for kind, name, changes in resources]) + struct.pack(">?", validate_only)
+        answer = self.client.ask(key, version, body)
+        answer.take("i")
+
+        def result():
+            error = answer.take("h")
+            size = answer.take("h")
+            message = answer.bytes(size) if size >= 0 else b""
+            self.assertEqual(bool(message), error != 0)
+            return error, answer.take("b"), answer.string()
+
+        return answer.array(result)
+
+    def alter(self, changes, name="orders", **keywords):
+        (error, kind, named), = self.change(ALTER, 1, [(TOPIC, name, changes)], **keywords)
+        self.assertEqual((kind, named), (TOPIC, name))
+        return error
+
+    def increment(self, changes, name="orders", **keywords):
+        (error, kind, named), = self.change(INCREMENTAL, 0, [(TOPIC, name, changes)], **keywords)
+        self.assertEqual((kind, named), (TOPIC, name))
+        return error
+
+    def test_settings_have_kafkas_names_and_say_where_they_come_from(self):
+        configs = self.of_topic()
+        self.assertEqual(len(configs), 16)
+        self.assertEqual((configs["retention.ms"], configs["segment.bytes"], configs["flush"]), (("3600000", 1), ("1048576", 1), ("async", 1)))
+        self.assertEqual((configs["cleanup.policy"], configs["max.message.bytes"]), (("delete", 5), ("1048576", 5)))
+        self.assertLess({"min.insync.replicas", "compression.type", "message.timestamp.type"}, set(configs))
+        self.assertEqual(set(self.of_topic(keys=["cleanup.policy", "min.insync", "what", "\0"])), {"cleanup.policy", "min.insync.replicas"})
+        self.assertEqual(self.of_topic(keys=[]), {})
+        answers = self.describe([(TOPIC, "gone", None), (BROKER, "1", None), (7, "x", None), (TOPIC, "__mesh_groups", None), (TOPIC, "orders", ["flush"])], version=1)
+        self.assertEqual([(error, kind, name, len(configs)) for error, _, kind, name, configs in answers],
+                         [(UNKNOWN_TOPIC, TOPIC, "gone", 0), (0, BROKER, "1", 0), (INVALID_REQUEST, 7, "x", 0), (UNKNOWN_TOPIC, TOPIC, "__mesh_groups", 0), (0, TOPIC, "orders", 1)])
+
+    def test_alter_says_all_that_is_set(self):
+        self.assertEqual(self.alter([("retention.ms", "7200000"), ("max.message.bytes", "65536")]), 0)
+        configs = self.of_topic()
+        self.assertEqual((configs["retention.ms"], configs["max.message.bytes"]), (("7200000", 1), ("65536", 1)))
+        self.assertEqual(configs["segment.bytes"][1], 5)       # not said: the default again
+        self.assertEqual(configs["flush"], ("async", 1))       # Kafka has no such setting: it stays
+        self.assertEqual(self.mesh("topic", "describe", "orders", "--json").json["configs"]["retention.ms"], "7200000")
+        self.assertEqual(self.alter([("retention.ms", None)]), 0)
+        self.assertEqual(self.of_topic()["retention.ms"][1], 5)
+        self.assertEqual(self.alter([]), 0)
+
+    def test_incremental_changes_what_it_says(self):
+        self.assertEqual(self.increment([("retention.ms", DELETE, None), ("min.insync.replicas", SET, "1"), ("flush", DELETE, None)]), 0)
+        configs = self.of_topic()
+        self.assertEqual((configs["retention.ms"][1], configs["min.insync.replicas"], configs["segment.bytes"], configs["flush"]), (5, ("1", 1), ("1048576", 1), ("group", 5)))
+        self.assertEqual(self.increment([("cleanup.policy", APPEND, "compact")]), INVALID_CONFIG)
+
+    def test_what_is_wrong_changes_nothing(self):
+        before = self.of_topic()
+        for changes in ([("retention.ms", "soon")], [("retention.ms", "-5")], [("what", "1")], [("segment.bytes", "2097152"), ("cleanup.policy", "compact")], [("flush", "gro\0up")], [("\0", "1")]):
+            for validate_only in (False, True):
+                with self.subTest(changes, validate_only=validate_only):
+                    self.assertEqual(self.alter(changes, validate_only=validate_only), INVALID_CONFIG)
+                    self.assertEqual(self.increment([(name, SET, value) for name, value in changes], validate_only=validate_only), INVALID_CONFIG)
+        for validate_only in (False, True):
+            self.assertEqual(self.alter([("retention.ms", "1")], name="gone", validate_only=validate_only), UNKNOWN_TOPIC)
+            self.assertEqual(self.alter([("retention.ms", "1")], name="orders\0", validate_only=validate_only), UNKNOWN_TOPIC)
+            self.assertEqual(self.increment([("retention.ms", SET, "1")], name="__mesh_groups", validate_only=validate_only), UNKNOWN_TOPIC)
+        self.assertEqual(self.alter([("retention.ms", "1234567")], validate_only=True), 0)
+        self.assertEqual(self.increment([("retention.ms", SET, "1234567")], validate_only=True), 0)
+        self.assertEqual(self.change(ALTER, 0, [(BROKER, "1", [("connections.max", "5")]), (9, "", [])]), [(INVALID_REQUEST, BROKER, "1"), (INVALID_REQUEST, 9, "")])
+        self.assertEqual(self.of_topic(), before)
+
+    def test_many_resources_are_answered_each(self):
+        self.mesh("topic", "create", "other")
+        answers = self.change(INCREMENTAL, 0, [(TOPIC, "orders", [("retention.ms", SET, "5000")]), (TOPIC, "gone", []), (TOPIC, "other", [("retention.ms", SET, "6000")])])
+        self.assertEqual(answers, [(0, TOPIC, "orders"), (UNKNOWN_TOPIC, TOPIC, "gone"), (0, TOPIC, "other")])
+        self.assertEqual((self.of_topic()["retention.ms"], self.of_topic("other")["retention.ms"]), (("5000", 1), ("6000", 1)))
+        self.client.send(INCREMENTAL, 0, struct.pack(">i", 2_000_000_000))
+        self.assertTrue(self.client.is_closed())
+
+    # ---- partitions ----
+
+    def grow(self, topics, version=1, validate_only=False):
+        body = wire.array([wire.string(name) + struct.pack(">i", count) + (struct.pack(">i", -1) if places is None else wire.array([wire.array([struct.pack(">i", 1)])] * places))
+                           for name, count, places in topics]) + struct.pack(">i?", 30000, validate_only)
+        answer = self.client.ask(PARTITIONS, version, body)
+        answer.take("i")
+
+        def result():
+            name, error = answer.string(), answer.take("h")
+            size = answer.take("h")
+            self.assertEqual(bool(answer.bytes(size) if size >= 0 else b""), error != 0)
+            return name, error
+
+        return answer.array(result)
+
+    def count(self, name="orders"):
+        return len(self.client.metadata([name])[0][name][1])
+
+    def test_partitions_grow_and_take_records(self):
+        self.assertEqual(self.grow([("orders", 5, None)], validate_only=True), [("orders", 0)])
+        self.assertEqual(self.count(), 2)
+        self.assertEqual(self.grow([("orders", 5, None)], version=0), [("orders", 0)])
+        self.assertEqual(self.count(), 5)
+        self.assertEqual(self.client.produce("orders", 4, wire.batch([b"new"])), (0, 0))
+        for count in (5, 4, 0, -1, 2_000_000_000):
+            for validate_only in (False, True):
+                self.assertEqual(self.grow([("orders", count, None)], validate_only=validate_only), [("orders", INVALID_PARTITIONS)])
+        self.assertEqual(self.grow([("gone", 5, None), ("orders\0", 9, None), ("orders", 6, 1), ("__mesh_groups", 100, None)]),
+                         [("gone", UNKNOWN_TOPIC), ("orders\0", UNKNOWN_TOPIC), ("orders", INVALID_REPLICATION), ("__mesh_groups", UNKNOWN_TOPIC)])
+        self.assertEqual(self.count(), 5)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,62 +9,75 @@
 
 /* ---- zones ---- */
 
-/* From 1 on, in the order of the brokers that are the first in each; 0: none. */
-static uint16_t number_of_zone(const struct image *image, const char *zone)
+/* From 1 on, in the order of the brokers that are the first in each; 0: none. Once for each image: a topic then costs a look-up for each partition. */
+static int number_zones(struct shard_groups *groups)
 {
+    const struct image *image = groups->shard->image;
+    size_t count = image_broker_count(image);
+    uint16_t *zones;
     uint16_t number = 0;
 
-    if (zone[0] == '\0') return 0;
-    for (size_t i = 0; i < image_broker_count(image); i++) {
-        const struct image_broker *broker = image_broker_at(image, i);
+    if (groups->zones_image == image) return 0;
+    zones = reallocarray(groups->broker_zones, count > 0 ? count : 1, sizeof(*zones));
+    if (zones == NULL) return MESH_ENOMEM;
+    groups->broker_zones = zones;
+    for (size_t i = 0; i < count; i++) {
+        const char *zone = image_broker_at(image, i)->zone;
         size_t before = 0;
 
-        while (before < i && strcmp(image_broker_at(image, before)->zone, broker->zone) != 0)
+        while (before < i && strcmp(image_broker_at(image, before)->zone, zone) != 0)
             before++;
-        if (before < i || broker->zone[0] == '\0') continue;
-        number++;
-        if (strcmp(broker->zone, zone) == 0) return number;
+        zones[i] = zone[0] == '\0' ? 0 : before < i ? zones[before] : ++number;
     }
+    groups->has_zones = number > 0;
+    image_unref(groups->zones_image);
+    groups->zones_image = image_ref(image);
     return 0;
 }
 
 static uint16_t zone_number(void *arg, struct slice zone)
 {
-    const struct shard_groups *groups = arg;
-    char name[IMAGE_BROKER_STRING_SIZE_MAX + 1];
+    struct shard_groups *groups = arg;
 
-    if (zone.size > IMAGE_BROKER_STRING_SIZE_MAX) return 0;
-    memcpy(name, zone.data, zone.size);
-    name[zone.size] = '\0';
-    return number_of_zone(groups->shard->image, name);
+    if (zone.size == 0 || number_zones(groups) != 0) return 0;
+    for (size_t i = 0; i < image_broker_count(groups->zones_image); i++)
+        if (slice_equal(slice_of_string(image_broker_at(groups->zones_image, i)->zone), zone)) return groups->broker_zones[i];
+    return 0;
+}
+
+/* Of a leader; 0 for nobody. */
+static uint16_t zone_of(const struct shard_groups *groups, int32_t node_id)
+{
+    const struct image *image = groups->zones_image;
+    size_t low = 0, high = image_broker_count(image);
+
+    while (low < high) { /* they are ordered by their numbers */
+        size_t middle = low + (high - low) / 2;
+        int32_t there = image_broker_at(image, middle)->node_id;
+
+        if (there == node_id) return groups->broker_zones[middle];
+        if (there < node_id) low = middle + 1;
+        else high = middle;
+    }
+    return 0;
 }
 
 /* NULL where no broker is in a zone, or without memory: then nobody is near anything. */
 static const uint16_t *zones_of(struct shard_groups *groups, const struct image_topic *topic)
 {
-    const struct image *image = groups->shard->image;
     struct image_partition facts;
     uint16_t *zones;
 
+    if (number_zones(groups) != 0 || !groups->has_zones) return NULL;
     if (topic->partition_count > groups->zone_room) {
         zones = reallocarray(groups->zones, topic->partition_count, sizeof(*zones));
         if (zones == NULL) return NULL;
         groups->zones = zones;
         groups->zone_room = topic->partition_count;
     }
-    for (uint32_t i = 0; i < topic->partition_count; i++) {
-        const struct image_broker *leader = image_topic_partition(topic, i, &facts) ? image_find_broker(image, facts.leader) : NULL;
-
-        groups->zones[i] = leader == NULL ? 0 : number_of_zone(image, leader->zone);
-    }
+    for (uint32_t i = 0; i < topic->partition_count; i++)
+        groups->zones[i] = image_topic_partition(topic, i, &facts) ? zone_of(groups, facts.leader) : 0;
     return groups->zones;
-}
-
-static bool has_zones(const struct image *image)
-{
-    for (size_t i = 0; i < image_broker_count(image); i++)
-        if (image_broker_at(image, i)->zone[0] != '\0') return true;
-    return false;
 }
 
 /* ---- topics ---- */
@@ -76,7 +89,7 @@ static bool tell(struct shard_groups *groups, const struct image_topic *topic, b
         .id = topic->topic_id,
         .name = slice_of_string(topic->name),
         .partition_count = topic->partition_count,
-        .zones = with_zones && has_zones(groups->shard->image) ? zones_of(groups, topic) : NULL,
+        .zones = with_zones ? zones_of(groups, topic) : NULL,
     };
     return true;
 }
@@ -146,6 +159,10 @@ void groups_catalog_init(struct shard_groups *groups, struct group_catalog *ret_
 void groups_catalog_deinit(struct shard_groups *groups)
 {
     forget_list(groups);
+    image_unref(groups->zones_image);
+    groups->zones_image = NULL;
+    free(groups->broker_zones);
+    groups->broker_zones = NULL;
     free(groups->zones);
     groups->zones = NULL;
     groups->zone_room = 0;

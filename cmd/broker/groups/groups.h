@@ -43,6 +43,9 @@ struct shard_groups {
     const struct image *catalog_image; /* referenced: what catalog_topics point into */
     const struct image_topic **catalog_topics;
     size_t catalog_count;
+    const struct image *zones_image; /* referenced: whose brokers these are */
+    uint16_t *broker_zones; /* of each broker, by its place */
+    bool has_zones;
     uint16_t *zones; /* of the partitions of the topic looked up last */
     uint32_t zone_room;
     uint64_t catalog_hash, catalog_due_ms; /* the hash of the topics that leads were told of; when it is compared again, 0: nothing is new */

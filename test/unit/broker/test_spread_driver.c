@@ -19,6 +19,7 @@
 
 #define BROKERS 4
 #define GROUPS  12
+#define STALE_MS_MAX 5000 /* of what is recovered */
 
 static struct broker_fixture brokers[BROKERS];
 static struct seed seed;
@@ -447,6 +448,27 @@ static void setup_alone(void)
         run_on_control(&errand, 1, count_voters);
 }
 
+/* What a broker without a replica says by itself, of one partition or of all; as clients ask it. */
+static void check_heard_offsets(int broker, int group, bool all, int64_t want)
+{
+    uint32_t partition = 0;
+    struct message_group_partitions asked = {.topic_id = orders, .partitions = &partition, .partition_count = 1};
+    struct message_group_offsets request = {.head = {.group = slice_of_string(name_of(group)), .epoch = -1}, .is_local = true, .topics = &asked, .topic_count = !all};
+    struct message_group_response response;
+    struct buffer bytes = BUFFER_INIT;
+    struct raw_frame frame;
+
+    ck_assert_int_eq(message_encode_group_offsets(&bytes, &request), 0);
+    raw_expect(&clients[broker], raw_send(&clients[broker], FRAME_OP_GROUP_OFFSETS, buffer_slice(&bytes), slice_of(NULL, 0)), &frame);
+    ck_assert_int_eq(frame.error, 0);
+    ck_assert_int_eq(message_decode_group_response(buffer_slice(&frame.message), &response), 0);
+    ck_assert(response.topic_count == 1 && response.topics[0].partitions[0] == 0 && response.topics[0].offsets[0] == want && !response.has_more);
+    ck_assert_uint_ge(response.age_ms, SPREAD_ROUND_MS);
+    message_deinit_group_response(&response);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&bytes);
+}
+
 START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
 {
     struct errand errand = {.offset = 1};
@@ -464,11 +486,22 @@ START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
     errand.group = slice_of_string("group-3");
     while (errand.offset != 7) /* nobody leads it any more, and this broker says what it heard */
         run_on_control(&errand, 2, describe);
+    check_heard_offsets(2, 3, false, 7);
+    check_heard_offsets(3, 5, true, 55);
     while (errand.offset != 0)
         run_on_control(&errand, 1, remove_first);
     wait_for_leaders();
     for (int group = 0; group < GROUPS; group++) {
         ck_assert_uint_eq(peek(group), group == 3 ? 7 : (uint64_t)group + 50); /* its leader asked the others first */
+    }
+    for (int group = 0; group < GROUPS; group++) {
+        uint32_t number = group_partition_of(slice_of_string(name_of(group)));
+        const struct broker *broker = brokers[leaders[number] - 1].broker;
+        const struct spread_rescue *slot =
+            &broker->control.spread->shards[image_shard_of(&groups_topic, number, broker->shard_count)].rescues[number];
+
+        ck_assert(slot->barrier > 0 && slot->tellers == BROKERS - 1);
+        ck_assert_uint_le(slot->age_ms, STALE_MS_MAX); /* as long as nobody was cut off */
     }
     commit(3, 0, 8);
     ck_assert_uint_eq(peek(3), 8);

@@ -36,6 +36,11 @@ class GroupSpread(MeshCase):
     def lag(self, broker, group):
         return (self.get(broker, f"/v1/groups/{group}/lag") or {}).get("lag")
 
+    def measured_lag(self, broker, group):
+        with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return [line.split()[-1] for line in lines if line.startswith(f'mesh_group_lag{{group="{group}",topic="orders"}}')]
+
     def consume(self, group, count):
         self.mesh("consume", "orders", "--group", group, "--count", str(count), "--timeout", "30")
 
@@ -99,12 +104,15 @@ class GroupSpread(MeshCase):
         time_of_death = time.monotonic()
         self.until("ends are told once a second", lambda: time.monotonic() - time_of_death > 2.5, *brokers)
         for broker in brokers:
+            self.until("it is measured everywhere", lambda at=broker: self.measured_lag(at, group) == ["3"], *brokers)
+        for broker in brokers:
             if broker is not witness:
                 broker.kill()
         self.until("it answers alone", lambda: self.lag(witness, group) == 3, witness)
         alone = self.get(witness, f"/v1/groups/{group}")
         self.assertEqual("".join(f"{row['partition']}:{row['high_watermark']} " for row in alone["offsets"]), end_of)
         self.assertEqual({row["partition"]: row["committed"] for row in alone["offsets"]}, whole)
+        self.assertEqual(self.measured_lag(witness, group), ["3"])
         self.assertIsNone(alone["members"], "only a replica knows them")
         ages = [self.get(witness, f"/v1/groups/{group}/lag")["age_ms"] for _ in range(2)]
         self.assertGreater(ages[0], 0)

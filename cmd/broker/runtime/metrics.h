@@ -5,6 +5,7 @@
 #ifndef RUNTIME_METRICS_H
 #define RUNTIME_METRICS_H
 
+#include "base/buffer.h"
 #include "base/histogram.h"
 #include "base/uuid.h"
 #include "segment/store.h"
@@ -49,6 +50,12 @@ struct metrics_groups {
     uint64_t rescues, rescued_offsets; /* leads that began after a loss; offsets that others had heard */
 };
 
+/* Committed offsets of the group partitions that are kept on a shard (groups/lag.h). */
+struct metrics_group_cells {
+    struct buffer cells, names;
+    uint64_t left_out;
+};
+
 struct metrics_shard {
     uint32_t shard;
     /* connections and bytes */
@@ -76,6 +83,7 @@ struct metrics_shard {
     struct store_stats store;
     struct metrics_replicas replicas;
     struct metrics_groups groups;
+    struct metrics_group_cells group_cells;
     struct metrics_topic *topics; /* owned; NULL when there are none */
     size_t topic_count;
 };

@@ -1,6 +1,7 @@
 /* broker/runtime/metrics_gather.c - a snapshot of every shard, gathered by mail. */
 #include "cmd/broker/runtime/metrics_gather.h"
 
+#include "cmd/broker/groups/lag.h"
 #include "cmd/broker/runtime/partitions.h"
 
 #include <stdlib.h>
@@ -20,13 +21,20 @@ struct metrics_gather {
     struct metrics_mail mails[];
 };
 
+static void snapshot_free(struct metrics_shard *snapshot)
+{
+    buffer_deinit(&snapshot->group_cells.cells);
+    buffer_deinit(&snapshot->group_cells.names);
+    free(snapshot->topics);
+    free(snapshot);
+}
+
 static void gather_free(struct metrics_gather *gather)
 {
     if (gather == NULL) return;
     for (uint32_t i = 0; i < gather->control->shard_count; i++) {
         if (gather->shards[i] == NULL) continue;
-        free(gather->shards[i]->topics);
-        free(gather->shards[i]);
+        snapshot_free(gather->shards[i]);
     }
     free(gather);
 }
@@ -81,12 +89,13 @@ static struct metrics_shard *snapshot_new(struct shard *shard)
     store_get_stats(shard->store, &snapshot->store);
     replicas_measure(shard, &snapshot->replicas);
     groups_measure(shard, &snapshot->groups);
+    group_lag_collect(shard, &snapshot->group_cells);
     snapshot->topics = NULL;
     snapshot->topic_count = 0;
     if (shard->topics.count == 0) return snapshot;
     snapshot->topics = calloc(shard->topics.count, sizeof(*snapshot->topics));
     if (snapshot->topics == NULL) {
-        free(snapshot);
+        snapshot_free(snapshot);
         return NULL;
     }
     snapshot_topics(shard, snapshot);

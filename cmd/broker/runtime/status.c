@@ -9,6 +9,7 @@
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/metrics_gather.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/groups/lag.h"
 #include "cmd/broker/spread/spread.h"
 
 #include <stdlib.h>
@@ -182,6 +183,11 @@ static void source_spread(void *user, struct spread_stats *ret_stats)
     spread_get_stats(control->spread, ret_stats);
 }
 
+static void source_group_lags(void *user, const struct metrics_set *set, struct group_lags *ret_lags)
+{
+    group_lags_of(user, set, ret_lags);
+}
+
 static int source_groups(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user)
 {
     return groups_query_list(user, request, done, done_user);
@@ -204,6 +210,7 @@ void status_http_source(struct control *control, struct http_source *ret_source)
         .peers = source_peers,
         .forward = source_forward,
         .spread = source_spread,
+        .group_lags = source_group_lags,
         .groups = source_groups,
         .group = source_group,
         .start_wall_ms = clock_wall_ms(),

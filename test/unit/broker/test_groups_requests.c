@@ -467,6 +467,13 @@ static void the_http_door_shows_groups(void)
     ck_assert(http_says("/v1/groups/a%20b/lag", "{\"group\":\"a b\",\"lag\":0,\"age_ms\":0,\"topics\":[{\"topic\":\"orders\""));
     ck_assert(http_says("/v1/groups/a%20b%2Flag", "404 Not Found"));
     ck_assert(http_says("/v1/groups/lag", "404 Not Found")); /* a name */
+    group_client_init(&nobody, &client, "\"\\", NULL);
+    ck_assert_int_eq(group_client_commit(&nobody, &topic_id, 1, 0), 0);
+    group_client_deinit(&nobody);
+    while (!http_says("/metrics", "\nmesh_group_lag{group=\"\\\"\\\\\",topic=\"orders\"} 0\n")) { /* replicas here follow */
+    }
+    ck_assert(http_says("/metrics", "\nmesh_group_lag{group=\"a b\",topic=\"orders\"} 0\n"));
+    ck_assert(http_says("/metrics", "\nmesh_group_lag_left_out 0\n"));
 }
 
 static void the_topic_of_groups_is_nobodys_to_read_or_write(void)

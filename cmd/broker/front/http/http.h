@@ -16,6 +16,8 @@
 struct ev_loop;
 struct http_server;
 struct forward_stats;
+struct group_lags;
+struct metrics_set;
 struct spread_stats;
 struct peers_stats;
 struct message_group_list;
@@ -51,6 +53,7 @@ struct http_source {
     bool (*peers)(void *user, struct peers_stats *ret_stats);
     void (*forward)(void *user, struct forward_stats *ret_stats); /* may be NULL */
     void (*spread)(void *user, struct spread_stats *ret_stats);   /* likewise */
+    void (*group_lags)(void *user, const struct metrics_set *set, struct group_lags *ret_lags); /* likewise */
     /* The bytes of wire/message_group.h's answers, as cmd/broker/groups/query.h says. NULL: /v1/groups is not there. */
     int (*groups)(void *user, const struct message_group_list *request, http_groups_fn *done, void *done_user);
     int (*group)(void *user, const struct message_group_describe *request, http_groups_fn *done, void *done_user);

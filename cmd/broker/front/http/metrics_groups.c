@@ -1,6 +1,8 @@
 /* front/http/metrics_groups.c - see metrics_groups.h. */
 #include "cmd/broker/front/http/metrics_groups.h"
 
+#include "cmd/broker/groups/lag.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -50,4 +52,21 @@ void metrics_groups_write(struct metrics_writer *writer, const struct metrics_se
             METRICS_WRITE(writer, "%s{shard=\"%u\"} %llu\n", families[i].name, set->shards[j]->shard,
                           (unsigned long long)value_of(&set->shards[j]->groups, families[i].offset));
     }
+}
+
+void metrics_group_lags_write(struct metrics_writer *writer, const struct group_lags *lags)
+{
+    uint64_t age_ms = 0, unknown = 0;
+
+    metrics_family(writer, "mesh_group_lag", "gauge", "Records behind what a group has committed in a topic, as far as this broker has heard of both; of the first groups by name.");
+    for (size_t i = 0; i < lags->count; i++) {
+        METRICS_WRITE(writer, "mesh_group_lag{group=\"");
+        metrics_escaped(writer, lags->rows[i].group);
+        METRICS_WRITE(writer, "\",topic=\"%s\"} %llu\n", lags->rows[i].topic_name, (unsigned long long)lags->rows[i].lag);
+        unknown += lags->rows[i].unknown;
+        if (lags->rows[i].age_ms > age_ms) age_ms = lags->rows[i].age_ms;
+    }
+    metrics_single(writer, "mesh_group_lag_age_seconds", "gauge", "How old the oldest end in these is at most.", (double)age_ms / 1e3);
+    metrics_single(writer, "mesh_group_lag_unknown_partitions", "gauge", "Partitions in these of which nobody has told where they end.", (double)unknown);
+    metrics_single(writer, "mesh_group_lag_left_out", "gauge", "Committed offsets, or groups with a topic, that are in none of these: there are too many.", (double)lags->left_out);
 }

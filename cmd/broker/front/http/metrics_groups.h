@@ -7,4 +7,7 @@
 
 void metrics_groups_write(struct metrics_writer *writer, const struct metrics_set *set);
 
+/* How far groups lag behind: of the first ones by name. */
+void metrics_group_lags_write(struct metrics_writer *writer, const struct group_lags *lags);
+
 #endif

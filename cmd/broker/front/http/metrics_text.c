@@ -362,6 +362,7 @@ int metrics_text_write(const struct metrics_input *input, struct buffer *to)
     write_topics(&writer, input);
     metrics_replicas_write(&writer, input);
     metrics_groups_write(&writer, input->set);
+    if (input->group_lags != NULL) metrics_group_lags_write(&writer, input->group_lags);
     if (input->peers != NULL) metrics_peers_write(&writer, input->peers);
     if (input->forward != NULL) metrics_forward_write(&writer, input->forward);
     if (input->spread != NULL) metrics_spread_write(&writer, input->spread);

@@ -13,6 +13,7 @@
 #include "cmd/broker/runtime/metrics.h"
 
 struct forward_stats;
+struct group_lags;
 struct spread_stats;
 struct peers_stats;
 
@@ -28,6 +29,7 @@ struct metrics_input {
     const struct peers_stats *peers; /* NULL: none yet */
     const struct forward_stats *forward; /* NULL: not asked */
     const struct spread_stats *spread;   /* likewise */
+    const struct group_lags *group_lags; /* likewise */
 };
 
 /* Appends the whole exposition. Errors: MESH_ENOMEM. */

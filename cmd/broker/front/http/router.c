@@ -8,6 +8,7 @@
 #include "cmd/broker/front/http/views_groups.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/groups/lag.h"
 #include "cmd/broker/spread/spread.h"
 #include "replication/coordinator/topic_name.h"
 
@@ -152,6 +153,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     struct peers_stats peers;
     struct forward_stats forward;
     struct spread_stats spread;
+    struct group_lags lags = {.rows = NULL};
     bool has_peers;
 
     if (!exchange_resumes(exchange)) return;
@@ -165,6 +167,7 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
     has_peers = source->peers != NULL && source->peers(source->user, &peers);
     if (source->forward != NULL) source->forward(source->user, &forward);
     if (source->spread != NULL) source->spread(source->user, &spread);
+    if (source->group_lags != NULL) source->group_lags(source->user, set, &lags);
     exchange->response.type = HTTP_TYPE_METRICS;
     struct metrics_input input = {
         .set = set,
@@ -178,8 +181,10 @@ static void metrics_gathered(void *user, const struct metrics_set *set)
         .peers = has_peers ? &peers : NULL,
         .forward = source->forward != NULL ? &forward : NULL,
         .spread = source->spread != NULL ? &spread : NULL,
+        .group_lags = source->group_lags != NULL ? &lags : NULL,
     };
     answer(exchange, metrics_text_write(&input, &exchange->response.body));
+    group_lags_deinit(&lags);
 }
 
 static void status_gathered(void *user, const struct metrics_set *set)

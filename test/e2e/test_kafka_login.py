@@ -4,13 +4,15 @@ import base64
 import hashlib
 import hmac
 import os
+import random
 import shutil
+import socket
 import struct
 import subprocess
 import threading
 
 import kafka_wire as wire
-from harness import COMMAND_SECONDS, Case, environment, main
+from harness import COMMAND_SECONDS, Case, environment, main, under_sanitizer
 
 HANDSHAKE, AUTHENTICATE, METADATA, VERSIONS = 17, 36, 3, 18
 UNSUPPORTED_MECHANISM, ILLEGAL_STATE, FAILED = 33, 34, 58
@@ -215,6 +217,59 @@ class KafkaLogin(Case):
         client = self.client()
         self.assertEqual(client.plain("alice", "pencil")[0], 0)
         self.assert_in(client)
+
+    def frame(self, rng):
+        """A request of a login, or what was left of it after some bytes were changed, cut or repeated."""
+        mechanism = rng.choice(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "", "x" * 300])
+        token = rng.choice([b"\0alice\0pencil", b"n,,n=alice,r=" + rng.randbytes(12).hex().encode(), b"c=biws,r=x,p=", rng.randbytes(rng.randrange(3000))])
+        key, version, body = rng.choice([(HANDSHAKE, rng.randrange(3), wire.string(mechanism)), (AUTHENTICATE, rng.randrange(4), struct.pack(">i", len(token)) + token),
+                                         (VERSIONS, rng.randrange(7), b""), (rng.randrange(-2, 100), rng.randrange(-1, 15), rng.randbytes(40))])
+        request = bytearray(struct.pack(">hhi", key, version, rng.getrandbits(31)) + wire.string("test") + body)
+        request = bytearray(struct.pack(">i", len(request))) + request
+        for _ in range(rng.choice([0, 0, 1, 3])):
+            request[rng.randrange(len(request))] = rng.getrandbits(8)
+        if rng.randrange(8) == 0:
+            del request[rng.randrange(len(request)):]
+        return bytes(request)
+
+    def test_hostile_clients_get_nowhere_and_harm_nobody(self):
+        """Frames of logins in any order, whole and broken, by many at once; half requests that are never ended. None comes in."""
+        self.start("connection.stall.ms=2000", "memory.bytes.max=33554432")
+        known = self.client()
+        self.assertEqual(known.plain("alice", "pencil")[0], 0)
+        before = self.broker.memory_kib()
+        rng = random.Random(20261122)
+        half = []
+        for number in range(300):
+            client = self.client()
+            client.connection.settimeout(10)
+            try:
+                for _ in range(rng.randrange(1, 6)):
+                    client.connection.sendall(self.frame(rng))
+                # Whatever was answered: with anything but a login it is closed, so no metadata come.
+                if number % 3 == 0:
+                    client.connection.sendall(struct.pack(">i", 60000) + rng.randbytes(rng.randrange(59000)))
+                    half.append(client)
+                    continue
+                client.connection.shutdown(socket.SHUT_WR)
+                while client.connection.recv(65536):
+                    pass
+            except ConnectionError:
+                pass
+            client.connection.close()
+            if number % 50 == 0:
+                self.assert_in(known)
+        self.assert_in(known)
+        for client in half:
+            try:
+                while client.connection.recv(65536):
+                    pass
+            except ConnectionError:
+                pass
+        self.assert_in(known)
+        self.assert_in_after_all()
+        if not under_sanitizer():
+            self.assertLess(self.broker.memory_kib() - before, 48 << 10)
 
     def test_who_does_not_log_in_is_closed_in_time(self):
         self.start("connection.stall.ms=1000")

@@ -19,6 +19,7 @@ struct scrub_cursor {
     uint64_t segment_base; /* in it */
     uint32_t position;     /* the next batch there */
     uint64_t expected;     /* its offset */
+    uint32_t cut_count;    /* of the log when it was there: after a cut other batches may lie there, at other places */
 };
 
 struct scrub {
@@ -152,6 +153,7 @@ static void enter_segment(struct scrub_cursor *cursor, uint64_t base_offset)
     cursor->segment_base = base_offset;
     cursor->position = 0;
     cursor->expected = base_offset;
+    cursor->cut_count = cursor->plog != NULL ? cursor->plog->cut_count : 0;
 }
 
 /* The segment at or behind the cursor, which then stands in it before something that is synced; NULL when the log has no more. */
@@ -159,6 +161,7 @@ static struct segment_file *find_segment(struct scrub_cursor *cursor)
 {
     const struct plog *plog = cursor->plog;
 
+    if (cursor->cut_count != plog->cut_count) enter_segment(cursor, cursor->segment_base);
     for (uint32_t i = 0; i < plog->segment_count; i++) {
         struct segment_file *segment = plog->segments[i];
         const struct plog_hole *hole;

@@ -430,6 +430,36 @@ START_TEST(a_pass_begins_where_a_doubt_has_ended)
 }
 END_TEST
 
+/* Between two steps of a pass the log is cut, and other batches come: where the pass stood none of them begins. */
+START_TEST(a_pass_does_not_go_on_inside_of_what_came_after_a_cut)
+{
+    struct store_stats stats = {.scrubbed_bytes = 0};
+    struct outcome outcome = {0, false};
+    struct plog *plog;
+
+    set_up();
+    rig.config.flush = PLOG_FLUSH_ASYNC;
+    rig.config.flush_bytes = 1;
+    rig_open(&rig, 1);
+    plog = rig.logs[0];
+    rig_fill(&rig, plog, 20, 1, 100);
+    while (stats.scrubbed_bytes == 0) {
+        rig_wait(&rig, 10);
+        store_get_stats(rig.store, &stats);
+    }
+    ck_assert_int_eq(plog_truncate(plog, 19, on_done, &outcome), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done);
+    rig_fill(&rig, plog, 4, 1, 300);
+    rig_wait(&rig, 6000);
+    ck_assert_uint_eq(plog_end_offset(plog), 23);
+    ck_assert_uint_eq(plog_damage_count(plog), 0);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* A log is deleted while it is looked at, and then another one is doubted: what is found belongs to the one that is gone. */
 START_TEST(what_is_found_in_a_deleted_log_is_not_said_of_another)
 {
@@ -563,6 +593,7 @@ static Suite *suite(void)
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);
+    tcase_add_test(tests, a_pass_does_not_go_on_inside_of_what_came_after_a_cut);
     tcase_add_test(tests, what_is_found_in_a_deleted_log_is_not_said_of_another);
     tcase_add_loop_test(tests, a_log_is_cut_where_its_damage_begins, 0, HARM_COUNT);
     tcase_add_loop_test(tests, a_power_cut_at_any_moment_of_a_repair_loses_nothing_that_was_sound, 0, 3);

@@ -80,6 +80,8 @@ static inline struct replication_replica *replication_of(const struct replica *r
 }
 
 /* ---- replication_program.c ---- */
+/* plog_append(), after which the store has its turn in any case: also what a log does not take yet may be the beginning of something. */
+int replication_log_append(struct replication_replica *replica, const struct record_batch_header *header, const uint8_t *batch, uint64_t *ret_ticket);
 void replication_redo(struct replication_replica *replica, uint32_t todo, uint64_t after_ms);
 uint64_t replication_epoch_end(void *user, const struct replica *replica, int32_t epoch, int32_t *ret_epoch);
 int32_t replication_last_epoch(void *user, const struct replica *replica);

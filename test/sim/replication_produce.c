@@ -48,7 +48,7 @@ static int append(struct replication_replica *replica, int32_t acks, uint64_t re
 {
     struct replication_process *process = replica->process;
     uint64_t ticket;
-    int err = plog_append(replica->plog, header, batch, sim_host_wall_us(process->host) / 1000, &ticket);
+    int err = replication_log_append(replica, header, batch, &ticket);
 
     if (err != 0) return err;
     process->has_appended = true;
@@ -95,7 +95,7 @@ static int append_own(struct replication_replica *replica, const struct record_b
 {
     struct replication_process *process = replica->process;
     uint64_t ticket;
-    int err = plog_append(replica->plog, header, batch, sim_host_wall_us(process->host) / 1000, &ticket);
+    int err = replication_log_append(replica, header, batch, &ticket);
 
     if (err != 0) return err;
     process->has_appended = true;

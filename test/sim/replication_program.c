@@ -178,6 +178,14 @@ void replication_redo(struct replication_replica *replica, uint32_t todo, uint64
     if (replica->redo_ms < process->redo_ms) process->redo_ms = replica->redo_ms;
 }
 
+int replication_log_append(struct replication_replica *replica, const struct record_batch_header *header, const uint8_t *batch, uint64_t *ret_ticket)
+{
+    struct replication_process *process = replica->process;
+
+    process->is_store_touched = true;
+    return plog_append(replica->plog, header, batch, sim_host_wall_us(process->host) / 1000, ret_ticket);
+}
+
 static void begin_epoch(struct replication_replica *replica)
 {
     struct replication_process *process = replica->process;
@@ -189,7 +197,7 @@ static void begin_epoch(struct replication_replica *replica)
     buffer_clear(&process->scratch);
     MESH_ASSERT(replica_build_epoch_start(&replica->replica, wall_ms, &process->scratch) == 0);
     MESH_ASSERT(record_batch_parse_header(buffer_slice(&process->scratch), &header) == 0);
-    err = plog_append(replica->plog, &header, process->scratch.data, wall_ms, &ticket);
+    err = replication_log_append(replica, &header, process->scratch.data, &ticket);
     if (err != 0) {
         replication_redo(replica, REPLICA_TODO_EPOCH_START, err == MESH_EAGAIN ? 1 : REPLICATION_DISK_WAIT_MS);
         return;

@@ -93,7 +93,7 @@ static int append(struct follow *follow, const struct sink_event *event)
     struct replication_process *process = follow->process;
     struct replication_replica *replica = replication_of(event->replica);
     uint64_t ticket;
-    int err = plog_append(replica->plog, &event->header, event->batch.data, sim_host_wall_us(process->host) / 1000, &ticket);
+    int err = replication_log_append(replica, &event->header, event->batch.data, &ticket);
 
     if (err == MESH_EAGAIN) return err;
     if (err != 0) {

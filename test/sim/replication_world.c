@@ -13,6 +13,7 @@
 #define LINKS_US     (METADATA_LINK_SILENT_US + 2 * SIM_SECOND)
 #define ELECTIONS    3
 #define REST_US      (60 * SIM_SECOND) /* within which all are in sync, and have the same */
+#define PASS_US      (60 * SIM_SECOND) /* of the scrubber over hundreds of small segments, the last of which may be damaged right behind its back */
 #define LOOK_US      (SIM_SECOND / 2)
 #define PATIENCE_US  (20 * SIM_SECOND) /* of a producer */
 #define TOPICS_US    (SIM_SECOND / 2)  /* between two looks at whether all topics are there */
@@ -238,6 +239,11 @@ static void check_rest(void *user, uint64_t argument)
     }
 }
 
+static uint64_t rest_us(const struct world *world)
+{
+    return REST_US + (world->is_rotting && world->mesh.config.segment_bytes != 0 ? PASS_US : 0);
+}
+
 static uint64_t healed(void *user)
 {
     struct world *world = user;
@@ -251,8 +257,8 @@ static uint64_t healed(void *user)
     memcpy(world->acknowledged_before, world->mesh.clients.acknowledged_of, sizeof(world->acknowledged_before));
     make_topics(world, 0);
     sim_at(world->sim, at_us, push, world, 0);
-    sim_at(world->sim, at_us + 2 * SIM_SECOND, check_rest, world, at_us + REST_US);
-    return at_us + REST_US + LOOK_US;
+    sim_at(world->sim, at_us + 2 * SIM_SECOND, check_rest, world, at_us + rest_us(world));
+    return at_us + rest_us(world) + LOOK_US;
 }
 
 /* ---- the run ---- */

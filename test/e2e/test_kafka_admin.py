@@ -4,6 +4,7 @@ import struct
 
 import kafka_wire as wire
 from harness import Case, main
+from mesh_case import MeshCase
 
 DESCRIBE, ALTER, INCREMENTAL, PARTITIONS = 32, 33, 44, 37
 UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG, INVALID_REQUEST = 3, 37, 38, 40, 42
@@ -159,6 +160,57 @@ class KafkaAdmin(Case):
         self.assertEqual(self.grow([("gone", 5, None), ("orders\0", 9, None), ("orders", 6, 1), ("__mesh_groups", 100, None)]),
                          [("gone", UNKNOWN_TOPIC), ("orders\0", UNKNOWN_TOPIC), ("orders", INVALID_REPLICATION), ("__mesh_groups", UNKNOWN_TOPIC)])
         self.assertEqual(self.count(), 5)
+
+
+class KafkaMoves(MeshCase):
+    def compact(self, text):
+        return bytes([len(text) + 1]) + text.encode()
+
+    def reassignments(self, client, topics=None):
+        """{topic: {partition: (replicas, adding, removing)}}; topics: [(name, partitions)]. The request is flexible, header and all."""
+        asked = b"\0" if topics is None else bytes([len(topics) + 1]) + b"".join(
+            self.compact(name) + bytes([len(partitions) + 1]) + struct.pack(f">{len(partitions)}i", *partitions) + b"\0" for name, partitions in topics)
+        client.send(46, 0, b"\0" + struct.pack(">i", 30000) + asked + b"\0")
+        _, answer = client.receive()
+        self.assertEqual(answer.take("b"), 0)  # tags of the header
+        self.assertEqual((answer.take("i"), answer.take("h"), answer.take("b")), (0, 0, 0))
+
+        def numbers():
+            return [answer.take("i") for _ in range(answer.take("b") - 1)]
+
+        def partition():
+            told = answer.take("i"), (numbers(), numbers(), numbers())
+            self.assertEqual(answer.take("b"), 0)
+            return told
+
+        found = {}
+        for _ in range(answer.take("b") - 1):
+            name = answer.bytes(answer.take("b") - 1).decode()
+            found[name] = dict(partition() for _ in range(answer.take("b") - 1))
+            self.assertEqual(answer.take("b"), 0)
+        return found
+
+    def test_moves_under_way_are_listed(self):
+        brokers = self.launch_together(2, options=["--set", "moves.per.broker=0"])  # they wait for ever
+        self.mesh("topic", "create", "orders", "--partitions", "2", "--replicas", "1")
+        self.mesh("topic", "create", "still", "--replicas", "1")
+        connection = self.connect(brokers[0])
+        self.addCleanup(connection.close)
+        client = wire.Client(connection)
+        self.assertEqual(self.reassignments(client), {})
+        described = {p["partition"]: p["replicas"] for p in self.mesh("topic", "describe", "orders", "--json").json["partitions"]}
+        nodes = {broker["node_id"]: broker["name"] for broker in self.mesh("status", "--json").json["brokers"]}
+        here, = described[1]
+        there, = set(nodes) - {here}
+        self.mesh("topic", "move", "orders/1", "--to", nodes[there], "--no-wait", broker=brokers[0])
+        want = {"orders": {1: (sorted([here, there]), [there], [here])}}
+        for topics in (None, [("orders", [0, 1]), ("still", [0]), ("gone", [0])], [("orders", [1, 7, -1])]):
+            got = self.reassignments(client, topics)
+            for told in got.get("orders", {}).values():
+                told[0].sort()
+            self.assertEqual(got, want, topics)
+        self.assertEqual(self.reassignments(client, [("orders", [0])]), {})
+        self.assertEqual(self.reassignments(client, []), {})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_DESCRIBE_CONFIGS, 1, 4, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_describe_configs},
     {KAFKA_ALTER_CONFIGS, 0, 2, FRAME_OP_TOPIC_ALTER, kafka_serve_alter_configs},
     {KAFKA_INCREMENTAL_ALTER_CONFIGS, 0, 1, FRAME_OP_TOPIC_ALTER, kafka_serve_incremental_alter_configs},
+    {KAFKA_LIST_PARTITION_REASSIGNMENTS, 0, 0, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_list_partition_reassignments},
     {KAFKA_INIT_PRODUCER_ID, 0, 5, FRAME_OP_INIT_PRODUCER, kafka_serve_init_producer_id},
     {KAFKA_DESCRIBE_CLUSTER, 0, 2, FRAME_OP_CLUSTER, kafka_serve_describe_cluster},
 };

@@ -217,11 +217,12 @@ class Prober:
             connection.close()
 
 
-def take_over(mesh, topic, partitions, victim, how):
-    """Stops `victim` with the signal `how` and returns after how many seconds all of the partitions have taken a record at the others."""
+def take_over(mesh, topic, partitions, victim, how, meanwhile=lambda: None):
+    """Stops `victim` with the signal `how`, calls `meanwhile` and returns after how many seconds all of the partitions have taken a record at the others."""
     prober = Prober([m for m in mesh.members if m is not victim], topic, partitions)
     begin = time.monotonic()
     os.kill(victim.process.pid, how)
+    meanwhile()
     try:
         prober.run()
     finally:

@@ -31,6 +31,11 @@ static void cutting(void *user, struct replication_replica *replica, const struc
     replication_watch_cutting(((struct replication_mesh *)user)->watch, replica, cut);
 }
 
+static void not_cut(void *user, struct replication_replica *replica)
+{
+    replication_watch_not_cut(((struct replication_mesh *)user)->watch, replica);
+}
+
 static void leads(void *user, struct replication_replica *replica)
 {
     replication_watch_leads(((struct replication_mesh *)user)->watch, replica);
@@ -167,7 +172,7 @@ void replication_mesh_deinit(struct replication_mesh *mesh)
 
 void replication_mesh_reset(struct replication_mesh *mesh, uint32_t founders, uint32_t producers)
 {
-    static const struct replication_hooks hooks = {opened, appended, cutting, leads, committed, removing, answered, lied, refused};
+    static const struct replication_hooks hooks = {opened, appended, cutting, not_cut, leads, committed, removing, answered, lied, refused};
 
     metadata_mesh_reset(&mesh->metadata, founders);
     mesh->metadata.config.tenant = &replication_tenant;

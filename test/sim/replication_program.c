@@ -230,7 +230,9 @@ static void cut(struct replication_replica *replica)
     REPLICATION_GUEST(replica->process, cutting, replica);
     REPLICATION_HOOK(replica->process, cutting, replica, &what);
     err = what.is_reset ? plog_restart(replica->plog, what.offset, what.epoch, on_cut, replica) : plog_truncate(replica->plog, what.offset, on_cut, replica);
-    if (err == 0 || err == MESH_ESTORAGE) return;
+    if (err == 0) return;
+    REPLICATION_HOOK(replica->process, not_cut, replica);
+    if (err == MESH_ESTORAGE) return;
     replication_redo(replica, REPLICA_TODO_CUT, err == MESH_EAGAIN ? 1 : REPLICATION_DISK_WAIT_MS);
 }
 

@@ -63,6 +63,7 @@ struct replication_hooks {
     void (*opened)(void *user, struct replication_replica *replica); /* its log is what recovery left */
     void (*appended)(void *user, struct replication_replica *replica, const struct record_batch_header *header);
     void (*cutting)(void *user, struct replication_replica *replica, const struct replica_cut *cut); /* before */
+    void (*not_cut)(void *user, struct replication_replica *replica);                                 /* what `cutting` said did not begin; maybe later */
     void (*leads)(void *user, struct replication_replica *replica);                                   /* before its epoch begins in its log */
     void (*committed)(void *user, struct replication_replica *replica);                               /* the high watermark has risen */
     void (*removing)(void *user, struct replication_replica *replica);                                /* with its files */

@@ -424,6 +424,9 @@ void replication_watch_cutting(struct replication_watch *watch, struct replicati
 
     bool is_excused = partition_of(replica)->is_excused || watch_is_rotten(partition_of(replica), host_of(replica)); /* what does not fit comes anew */
 
+    log->uncut.count = log->count;
+    log->uncut.end = log->end;
+    log->uncut.seen = log->seen;
     if (is_excused && cut->offset < log->seen) log->seen = cut->offset;
     else if (cut->is_committed || (!cut->is_reset && cut->offset < log->seen))
         sim_fail(watch->sim, "S3 nothing that was committed is cut", "p%u: h%u is to cut at %llu; %llu is committed there", place(watch, partition_of(replica)),
@@ -434,6 +437,17 @@ void replication_watch_cutting(struct replication_watch *watch, struct replicati
     watch->resets += cut->is_reset;
     if (cut->is_reset) log->count = 0;
     cut_log(log, cut->offset);
+}
+
+/* What was cut is behind `count` still. */
+void replication_watch_not_cut(struct replication_watch *watch, struct replication_replica *replica)
+{
+    struct watch_log *log = log_of(replica);
+
+    log->count = log->uncut.count;
+    log->end = log->uncut.end;
+    log->seen = log->uncut.seen;
+    watch->cuts--;
 }
 
 void replication_watch_leads(struct replication_watch *watch, struct replication_replica *replica)

@@ -32,6 +32,10 @@ struct watch_log {
     struct watch_batch *batches; /* owned */
     uint32_t count, capacity;
     uint64_t end, seen; /* seen: the high watermark that the observer knows of */
+    struct {
+        uint32_t count;
+        uint64_t end, seen;
+    } uncut; /* as it was before the last cut */
     bool is_open;
     struct replication_replica *replica; /* while is_open */
 };
@@ -77,6 +81,7 @@ struct watch_partition *replication_watch_find(struct replication_watch *watch, 
 void replication_watch_opened(struct replication_watch *watch, struct replication_replica *replica);
 void replication_watch_appended(struct replication_watch *watch, struct replication_replica *replica, const struct record_batch_header *header);
 void replication_watch_cutting(struct replication_watch *watch, struct replication_replica *replica, const struct replica_cut *cut);
+void replication_watch_not_cut(struct replication_watch *watch, struct replication_replica *replica); /* right after: the log is as it was */
 void replication_watch_leads(struct replication_watch *watch, struct replication_replica *replica);
 void replication_watch_committed(struct replication_watch *watch, struct replication_replica *replica);
 void replication_watch_removing(struct replication_watch *watch, struct replication_replica *replica);

@@ -31,9 +31,27 @@ static int apply_joined(struct groups *groups, struct group *group, const struct
     struct group_member *member;
     int err;
 
+    /* A group without members of the classic protocol becomes one of ours with its first member. */
+    if (group->classic_count > 0 && !groups->is_restoring) return MESH_ECORRUPT;
+    group->protocol = GROUP_PROTOCOL_MESH;
+    (void)state_set_classic(group, 0, slice_of(NULL, 0)); /* nothing needs memory */
     err = state_set_member(groups, group, &record->info, known != NULL ? known->joined_in : group->generation, &member);
     group->empty_since_ms = 0;
     return err;
+}
+
+/* Generations rise; the same one again tells of another life of a static member. */
+static int apply_classic(struct groups *groups, struct group *group, const struct group_record *record)
+{
+    int err;
+
+    if (!groups->is_restoring && (group->member_count > 0 || record->generation < group->generation)) return MESH_ECORRUPT;
+    err = state_set_classic(group, record->generation, record->classic);
+    if (err != 0) return err;
+    group->protocol = GROUP_PROTOCOL_CLASSIC;
+    group->generation = record->generation;
+    group->empty_since_ms = group->classic_count > 0 ? 0 : record->time_ms;
+    return 0;
 }
 
 static int apply_left(struct groups *groups, struct group *group, struct group_member *member, const struct group_record *record)
@@ -211,11 +229,13 @@ static int apply_to_group(struct groups *groups, struct group *group, struct gro
                           const struct group_record *record)
 {
     /* Claims and commits are the cells' and the members' matter: who looks at groups from afar is not told of them. */
-    if (record->kind == GROUP_JOINED || record->kind == GROUP_LEFT || record->kind == GROUP_ASSIGNED || record->kind == GROUP_RESET)
+    if (record->kind == GROUP_JOINED || record->kind == GROUP_LEFT || record->kind == GROUP_ASSIGNED || record->kind == GROUP_RESET ||
+        record->kind == GROUP_CLASSIC)
         change_group(groups, group, epoch, lsn);
     switch (record->kind) {
     case GROUP_JOINED: return apply_joined(groups, group, record);
     case GROUP_LEFT: return apply_left(groups, group, member, record);
+    case GROUP_CLASSIC: return apply_classic(groups, group, record);
     case GROUP_ASSIGNED: return apply_assigned(groups, group, record);
     case GROUP_CLAIMED: return apply_claimed(groups, group, member, record);
     case GROUP_RELEASED: return apply_released(groups, group, member, record);
@@ -238,7 +258,7 @@ static int apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const stru
     struct group_member *member = NULL;
     struct group *group;
 
-    if (record->kind >= GROUP_CHECKPOINT_BEGAN) return restore_apply(groups, epoch, lsn, record);
+    if (record->kind >= GROUP_CHECKPOINT_BEGAN && record->kind != GROUP_CLASSIC) return restore_apply(groups, epoch, lsn, record);
     if (groups->is_passing) return 0;
     if (record->kind == GROUP_CREATED) return apply_created(groups, epoch, lsn, record);
     if (record->kind == GROUP_FENCED) {

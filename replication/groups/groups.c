@@ -111,7 +111,7 @@ struct group_view group_view_of(const struct group *group)
                                .generation = group->generation,
                                .reset_epoch = group->reset_epoch,
                                .empty_since_ms = group->empty_since_ms,
-                               .member_count = group->member_count,
+                               .member_count = group->member_count + group->classic_count,
                                .topic_count = group->line_count,
                                .cell_count = group->cell_count};
 }

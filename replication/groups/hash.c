@@ -29,6 +29,7 @@ uint64_t state_group_hash(const struct groups *groups, const struct group *group
     uint64_t fields[] = {group->node.hash, group->protocol, group->strategy, group->generation, group->reset_epoch, group->empty_since_ms};
     uint64_t sum = map_hash_bytes(fields, sizeof(fields));
 
+    if (group->classic.size > 0) sum += map_hash_bytes(group->classic.data, group->classic.size) + group->classic_generation;
     for (const struct group_member *member = group->first; member != NULL; member = member->next)
         sum += map_hash_bytes(member->bytes.data, member->bytes.size);
     for (const struct group_line *line = group->lines; line != NULL; line = line->next)

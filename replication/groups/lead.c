@@ -15,6 +15,7 @@ void group_limits_init(struct group_limits *limits)
         .metadata_size_max = GROUP_METADATA_SIZE_MAX,
         .members_max = GROUP_MEMBERS_MAX,
         .groups_max = 100000,
+        .classic_gather_ms = 1000,
         .cells_max = 4000000,
         .retention_ms = 7ull * 24 * 60 * 60 * 1000,
         .checkpoint_bytes_min = 1024 * 1024,
@@ -42,6 +43,10 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
         lead_note_session(lead, member);
         if (!GROUP_DEFECT(lead->groups, TIMERS_FORGOTTEN)) err = lead_watch(lead, member, now_ms);
     }
+    if (err == 0 && group->protocol == GROUP_PROTOCOL_CLASSIC && group->classic_count > 0) {
+        err = classic_restore(lead, group, now_ms);
+        if (err == MESH_EFULL) err = 0; /* by limits of today: they join anew */
+    }
     return err != 0 || group->member_count == 0 ? err : lead_ask_back(lead, group, now_ms);
 }
 
@@ -59,6 +64,7 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
     lead->epoch = epoch;
     lead->next_lsn = lead->first_lsn = lead->settled_lsn = log_end;
     lead->began_ms = now_ms;
+    lead->classic.due_ms = UINT64_MAX;
     /* A checkpoint that was under way is begun again when there is reason. */
     lead->assigns_anew = GROUP_DEFECT(groups, FAILOVER_REBALANCES);
     lead->bytes_since_checkpoint = groups->has_log_start ? 0 : limits->checkpoint_bytes_min / 2;
@@ -85,6 +91,7 @@ int group_lead_made_up(struct group_lead *lead, uint32_t losses)
 void group_lead_free(struct group_lead *lead)
 {
     if (lead == NULL) return;
+    classic_free_all(lead);
     buffer_deinit(&lead->outbox);
     buffer_deinit(&lead->items);
     buffer_deinit(&lead->members);
@@ -105,7 +112,7 @@ void lead_note_session(struct group_lead *lead, const struct group_member *membe
 static bool is_settling(const struct group_lead *lead, enum group_record_kind kind)
 {
     if (kind == GROUP_COMMITTED) return false;
-    return kind < GROUP_CHECKPOINT_BEGAN || kind == GROUP_SALVAGED || lead->is_salvaged;
+    return kind < GROUP_CHECKPOINT_BEGAN || kind == GROUP_CLASSIC || kind == GROUP_SALVAGED || lead->is_salvaged;
 }
 
 int lead_emit(struct group_lead *lead, const struct group_record *record)
@@ -197,7 +204,7 @@ void group_lead_appended(struct group_lead *lead, uint64_t log_end)
 
 bool group_lead_is_due(const struct group_lead *lead)
 {
-    return lead->dirty != NULL || lead_wants_checkpoint(lead);
+    return lead->dirty != NULL || lead->classic.is_stirred || lead_wants_checkpoint(lead);
 }
 
 bool group_lead_is_broken(const struct group_lead *lead)
@@ -207,5 +214,8 @@ bool group_lead_is_broken(const struct group_lead *lead)
 
 uint32_t group_lead_session_min_ms(const struct group_lead *lead)
 {
-    return lead->groups->members.count == 0 ? 0 : lead->session_min_ms;
+    uint32_t ours = lead->groups->members.count == 0 ? 0 : lead->session_min_ms;
+    uint32_t classic = lead->classic.by_name.count == 0 ? 0 : lead->classic.session_min_ms;
+
+    return ours == 0 || (classic != 0 && classic < ours) ? classic : ours;
 }

@@ -49,6 +49,7 @@ struct group_limits {
     uint32_t metadata_size_max;   /* at most GROUP_METADATA_SIZE_MAX */
     uint32_t members_max;         /* of a group; at most GROUP_MEMBERS_MAX */
     uint32_t groups_max;          /* of this partition */
+    uint32_t classic_gather_ms;   /* after the first members of a group of the classic protocol others are waited for, so long after each; 0: they are not */
     uint32_t cells_max;           /* committed offsets of this partition */
     uint64_t retention_ms;        /* offsets of a group that has been empty for so long are forgotten; 0: never */
     uint64_t checkpoint_bytes_min; /* of records since the last checkpoint, before there is another */
@@ -172,7 +173,7 @@ struct group_commit {
     size_t cell_count;
 };
 
-/* Errors for the whole request: as of a heartbeat; MESH_EINVALID_GROUP, MESH_ESTALE_GENERATION, MESH_EFULL (groups), MESH_ENOMEM. In cells[].error:
+/* Errors for the whole request: as of a heartbeat; MESH_EINVALID_GROUP, MESH_ESTALE_GENERATION, MESH_EREBALANCING (of the classic protocol), MESH_EFULL (groups), MESH_ENOMEM. In cells[].error:
  * MESH_EUNKNOWN_TOPIC, MESH_EOFFSET_OUT_OF_RANGE, MESH_EMETADATA_TOO_LARGE, MESH_EINVAL, MESH_ENOT_OWNER, MESH_ESTALE_GENERATION (claimed again since),
  * MESH_EFULL (nothing was committed of it yet, and the partition of groups takes no more offsets).
  * What is good is committed, whatever else is in the request. A member that commits is alive. */

@@ -67,6 +67,9 @@ static int write_group(struct group_lead *lead, struct group *group)
                                                      .time_ms = group->empty_since_ms,
                                                      .hash = state_group_hash(lead->groups, group)});
 
+    if (err == 0 && group->classic.size > 0)
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_IMAGE_CLASSIC, .group = group_name(group), .generation = group->classic_generation,
+                                                         .classic = buffer_slice(&group->classic)});
     for (const struct group_member *member = group->first; member != NULL && err == 0; member = member->next)
         err = lead_emit(lead, &(struct group_record){.kind = GROUP_IMAGE_MEMBER, .group = group_name(group), .info = member->info, .generation = member->joined_in});
     for (const struct group_line *line = group->lines; line != NULL && err == 0; line = line->next)

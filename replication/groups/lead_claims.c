@@ -158,7 +158,7 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
 
     if (err != 0) return err;
     if (commit->generation != GROUP_GENERATION_NONE) return MESH_ESTALE_GENERATION;
-    if (group != NULL && group->member_count > 0) return MESH_EUNKNOWN_MEMBER;
+    if (group != NULL && group->member_count + (classic_judges(lead, commit->caller.group) ? 0 : group->classic_count) > 0) return MESH_EUNKNOWN_MEMBER;
     if (!GROUP_DEFECT(lead->groups, RESET_UNHEARD) && commit->reset_epoch != GROUP_RESET_EPOCH_ANY && commit->reset_epoch != (group == NULL ? 0 : group->reset_epoch))
         return MESH_ESTALE_GENERATION;
     for (size_t i = 0; i < commit->cell_count && group == NULL && !is_good; i++) {
@@ -175,12 +175,25 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
     return 0;
 }
 
+/* A group of the classic protocol: who may commit is known here alone, so the log has nobody's commits of it. */
+static int find_classic(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, const struct group_commit *commit, struct committer *committer)
+{
+    struct group_commit nobody = *commit;
+    int err = classic_judge_commit(lead, now_ms, commit);
+
+    if (err != 0) return err;
+    nobody.caller.member = slice_of(NULL, 0);
+    nobody.generation = GROUP_GENERATION_NONE;
+    return find_nobody(lead, wall_ms, &nobody, committer);
+}
+
 static int find_committer(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, const struct group_commit *commit, struct committer *committer)
 {
     struct group_member *member;
     int err;
 
     *committer = (struct committer){.generation = commit->generation};
+    if (classic_judges(lead, commit->caller.group)) return find_classic(lead, now_ms, wall_ms, commit, committer);
     if (commit->caller.member.size == 0) return find_nobody(lead, wall_ms, commit, committer);
     err = lead_find_changer(lead, &commit->caller, &member);
     if (err != 0) return err;
@@ -201,6 +214,7 @@ int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms
 
     if (err == 0) err = find_committer(lead, now_ms, wall_ms, commit, &committer);
     if (err != 0) return err;
+    if (committer.member == NULL) record.member = slice_of(NULL, 0);
     writer = lead_items(lead, GROUP_ITEMS_OFFSETS);
     for (size_t i = 0; i < commit->cell_count && err == 0; i++) {
         struct group_commit_cell *cell = &commit->cells[i];
@@ -304,7 +318,7 @@ int group_lead_delete(struct group_lead *lead, struct slice name, struct group_r
 
     if (err != 0) return err;
     if (group == NULL) return MESH_ENOTFOUND;
-    if (group->member_count > 0) return MESH_EGROUP_NOT_EMPTY;
+    if (group->member_count > 0 || classic_judges(lead, name)) return MESH_EGROUP_NOT_EMPTY;
     lead_unmark(lead, group);
     err = lead_emit(lead, &(struct group_record){.kind = GROUP_DELETED, .group = name});
     lead_reply(lead, NULL, ret_reply);

@@ -2,6 +2,7 @@
 #ifndef GROUPS_LEAD_INTERNAL_H
 #define GROUPS_LEAD_INTERNAL_H
 
+#include "replication/groups/classic_internal.h"
 #include "replication/groups/lead.h"
 #include "replication/groups/state.h"
 #include "replication/groups/switches.h"
@@ -33,6 +34,7 @@ struct group_lead {
     bool is_salvaged; /* the state is what was left of a checkpoint: the next one is due at once, and the truth */
     bool assigns_anew; /* the defect FAILOVER_REBALANCES */
     uint32_t session_min_ms; /* of the members since there were none; who left meanwhile may have had it */
+    struct classic_groups classic;
     int broken;
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;

@@ -133,7 +133,8 @@ static int find_or_add_group(struct group_lead *lead, struct slice name, uint64_
 {
     int err = lead_add_group(lead, name, wall_ms, ret_group);
 
-    if (err == 0 && (*ret_group)->protocol != GROUP_PROTOCOL_MESH) err = MESH_EGROUP_NOT_EMPTY;
+    /* Of the classic protocol, or about to be; what such a group has committed is anybody's once its last member is gone. */
+    if (err == 0 && ((*ret_group)->classic_count > 0 || classic_judges(lead, name))) err = MESH_EGROUP_NOT_EMPTY;
     return err;
 }
 

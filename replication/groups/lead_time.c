@@ -139,7 +139,7 @@ static int forget(struct group_lead *lead, uint64_t wall_ms)
         struct group *group = (struct group *)node;
 
         next = map_iterate(&lead->groups->by_name, node);
-        if (group->member_count > 0 || wall_ms < group->empty_since_ms || wall_ms - group->empty_since_ms < lead->limits.retention_ms) continue;
+        if (group->member_count > 0 || classic_judges(lead, group_name(group)) || wall_ms < group->empty_since_ms || wall_ms - group->empty_since_ms < lead->limits.retention_ms) continue;
         bool is_fresh = false;
         struct group_cursor cursor = {0};
         struct uuid topic;
@@ -170,7 +170,7 @@ static void begin_salvaged(struct group_lead *lead, uint64_t wall_ms)
 {
     for (struct map_node *node = map_iterate(&lead->groups->by_name, NULL); node != NULL; node = map_iterate(&lead->groups->by_name, node)) {
         struct group *group = (struct group *)node;
-        if (group->member_count == 0 && group->empty_since_ms == 0) group->empty_since_ms = wall_ms;
+        if (group->member_count == 0 && group->classic_count == 0 && group->empty_since_ms == 0) group->empty_since_ms = wall_ms;
     }
     lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_SALVAGED, .partitions = (uint32_t)groups_count(lead->groups)});
 }
@@ -183,6 +183,7 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     lead->told = told;
     lead->told_arg = arg;
     if (err == 0) err = look_at_members(lead, now_ms, wall_ms);
+    if (err == 0) err = classic_tick(lead, now_ms, wall_ms);
     if (err == 0) err = lead_assign_dirty(lead, now_ms);
     if (lead->began_wall_ms == 0 && lead->is_salvaged) begin_salvaged(lead, wall_ms);
     if (lead->began_wall_ms == 0) lead->began_wall_ms = wall_ms;
@@ -198,6 +199,7 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     }
     *ret_deadline_ms = lead->limits.retention_ms > 0 ? lead->expiry_due_ms : UINT64_MAX;
     if (lead->watch_count > 0 && lead->watches[0].due_ms < *ret_deadline_ms) *ret_deadline_ms = lead->watches[0].due_ms;
+    if (lead->classic.due_ms < *ret_deadline_ms) *ret_deadline_ms = lead->classic.due_ms;
     if (lead->dirty != NULL || lead_wants_checkpoint(lead)) *ret_deadline_ms = now_ms;
     return 0;
 }

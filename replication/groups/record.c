@@ -1,6 +1,7 @@
 #include "replication/groups/record.h"
 
 #include "base/assert.h"
+#include "replication/groups/classic_image.h"
 
 #define RECORD_VERSION 1
 
@@ -20,6 +21,7 @@ enum field {
     FIELD_MEMBERS = 2048,
     FIELD_ITEMS = 4096,
     FIELD_LOSSES = 8192, /* may be left out: 0 */
+    FIELD_CLASSIC = 16384,
 };
 
 static const struct {
@@ -44,6 +46,8 @@ static const struct {
     [GROUP_IMAGE_CELLS] = {FIELD_GROUP | FIELD_ITEMS, GROUP_ITEMS_CELLS},
     [GROUP_CHECKPOINT_ENDED] = {FIELD_HASH, GROUP_ITEMS_PLAIN},
     [GROUP_SALVAGED] = {FIELD_LOSSES, GROUP_ITEMS_PLAIN},
+    [GROUP_CLASSIC] = {FIELD_GROUP | FIELD_GENERATION | FIELD_TIME | FIELD_CLASSIC, GROUP_ITEMS_PLAIN},
+    [GROUP_IMAGE_CLASSIC] = {FIELD_GROUP | FIELD_GENERATION | FIELD_CLASSIC, GROUP_ITEMS_PLAIN},
 };
 
 /* ---- names ---- */
@@ -208,6 +212,17 @@ static struct slice get_items(struct codec_reader *reader, const struct group_re
     return all;
 }
 
+/* The rest of the record. */
+static struct slice get_classic(struct codec_reader *reader)
+{
+    struct slice all = slice_of(reader->at, (size_t)(reader->end - reader->at));
+    struct classic_image image;
+
+    if (reader->is_bad || classic_image_read(all, &image) != 0) reader->is_bad = true;
+    reader->at = reader->end;
+    return all;
+}
+
 /* ---- members ---- */
 
 static void put_info(struct codec_writer *writer, const struct group_member_info *info)
@@ -281,6 +296,7 @@ int group_record_encode(const struct group_record *record, struct buffer *to)
     }
     if ((fields & FIELD_LOSSES) && record->losses != 0) codec_put_varint(&writer, record->losses);
     if (fields & FIELD_ITEMS) codec_put_raw(&writer, record->items.data, record->items.size);
+    if (fields & FIELD_CLASSIC) codec_put_raw(&writer, record->classic.data, record->classic.size);
     if (writer.error == 0 && to->size - size > GROUP_RECORD_SIZE_MAX) writer.error = MESH_ETOOLARGE;
     if (writer.error != 0) to->size = size;
     return writer.error;
@@ -315,6 +331,7 @@ int group_record_decode(struct slice from, struct group_record *ret_record)
     }
     if ((fields & FIELD_LOSSES) && reader.at < reader.end) record.losses = get_losses(&reader);
     if (fields & FIELD_ITEMS) record.items = get_items(&reader, &record);
+    if (fields & FIELD_CLASSIC) record.classic = get_classic(&reader);
     if ((fields & FIELD_GROUP) && group_name_check(record.group) != 0) return MESH_ECORRUPT;
     if ((fields & FIELD_MEMBER) && record.member.size == 0 && kind != GROUP_COMMITTED && kind != GROUP_RESET) return MESH_ECORRUPT;
     if (!codec_reader_is_done(&reader)) return MESH_ECORRUPT;

@@ -36,6 +36,8 @@ enum group_record_kind {
     GROUP_IMAGE_CELLS,
     GROUP_CHECKPOINT_ENDED,
     GROUP_SALVAGED,        /* the log had lost the end of the checkpoint that it starts at: what its leader has of it is told in the next one */
+    GROUP_CLASSIC,       /* a generation of the classic protocol: its members, what they said and were assigned; or that there are none any more */
+    GROUP_IMAGE_CLASSIC, /* the same, behind the group's image */
     GROUP_RECORD_KINDS,
 };
 
@@ -85,7 +87,7 @@ struct group_record {
     enum group_protocol protocol;  /* CREATED, IMAGE */
     enum group_strategy strategy;  /* ASSIGNED, IMAGE */
     enum group_reason reason;      /* LEFT, RELEASED, CELLS_DELETED, DELETED */
-    uint32_t generation;           /* ASSIGNED: the new one. CLAIMED: the present. IMAGE_MEMBER: that of its joining. IMAGE */
+    uint32_t generation;           /* ASSIGNED: the new one. CLAIMED: the present. IMAGE_MEMBER: that of its joining. IMAGE. CLASSIC, IMAGE_CLASSIC: the members' */
     uint32_t reset_epoch;          /* IMAGE */
     uint64_t time_ms;              /* CREATED, LEFT, COMMITTED, RESET; IMAGE: since when it is empty, 0: it is not. Wall clock, for expiry alone */
     uint32_t losses;               /* FENCED, CHECKPOINT_BEGAN, SALVAGED: groups_losses() */
@@ -93,6 +95,7 @@ struct group_record {
     struct uuid topic;             /* IMAGE_TOPIC */
     struct slice members;          /* ASSIGNED, IMAGE_TOPIC: member_count ids, as names are */
     uint32_t member_count;
+    struct slice classic;          /* CLASSIC, IMAGE_CLASSIC: classic_image.h; checked when it was decoded */
     struct slice items;            /* lists of partitions: group_items_*(); checked when it was decoded */
 };
 

@@ -137,5 +137,6 @@ int restore_apply(struct groups *groups, uint32_t epoch, uint64_t lsn, const str
     if (record->kind == GROUP_IMAGE_CELLS) return apply_image_cells(groups, group, record);
     if (!groups->is_restoring) return 0; /* the image's hash has spoken for members and topics */
     if (record->kind == GROUP_IMAGE_TOPIC) return apply_image_topic(groups, group, record);
+    if (record->kind == GROUP_IMAGE_CLASSIC) return state_set_classic(group, record->generation, record->classic);
     return state_set_member(groups, group, &record->info, record->generation, &member);
 }

@@ -1,6 +1,7 @@
 #include "replication/groups/state.h"
 
 #include "base/assert.h"
+#include "replication/groups/classic_image.h"
 
 #include <stdlib.h>
 
@@ -63,6 +64,20 @@ static void drop_cells(struct groups *groups, struct group_line *line)
     }
 }
 
+int state_set_classic(struct group *group, uint32_t generation, struct slice classic)
+{
+    struct classic_image image = {.member_count = 0};
+    int err = classic.size == 0 ? 0 : classic_image_read(classic, &image);
+
+    MESH_ASSERT(err == 0); /* the record was decoded */
+    buffer_clear(&group->classic);
+    err = buffer_append(&group->classic, classic.data, classic.size);
+    if (err != 0) return err;
+    group->classic_count = image.member_count;
+    group->classic_generation = generation;
+    return 0;
+}
+
 void state_drop_group(struct groups *groups, struct group *group)
 {
     while (group->first != NULL)
@@ -73,6 +88,7 @@ void state_drop_group(struct groups *groups, struct group *group)
     MESH_ASSERT(group->lines == NULL);
     map_remove(&groups->by_name, &group->node);
     give_number(&groups->group_numbers, group->number);
+    buffer_deinit(&group->classic);
     free(group);
 }
 

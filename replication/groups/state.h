@@ -66,6 +66,9 @@ struct group {
     enum group_protocol protocol;
     enum group_strategy strategy;
     uint32_t generation, reset_epoch, member_count, line_count, cell_count;
+    struct buffer classic; /* of a group of the classic protocol: what its last record said (classic_image.h) */
+    uint32_t classic_count; /* its members */
+    uint32_t classic_generation; /* which they know; older than the group's after a fence */
     uint64_t empty_since_ms;
     uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
     uint32_t number;
@@ -131,6 +134,8 @@ static inline struct group_member *group_member_of_number(const struct groups *g
 /* ---- state.c: things come and go ---- */
 
 int state_add_group(struct groups *groups, struct slice name, struct group **ret_group); /* MESH_ENOMEM */
+/* What a record says of a group of the classic protocol; empty: it is none any more. Errors: MESH_ENOMEM. */
+int state_set_classic(struct group *group, uint32_t generation, struct slice classic);
 void state_drop_group(struct groups *groups, struct group *group);                        /* with all that it has */
 void state_drop_all(struct groups *groups);
 

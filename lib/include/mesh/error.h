@@ -67,7 +67,8 @@ extern "C" {
     X(EINVALID_SESSION_TIMEOUT, 51, 0, "session timeout out of the accepted range")                           \
     X(EMETADATA_TOO_LARGE, 52, 0, "the text beside a committed offset is too long")                           \
     X(EGROUP_NOT_EMPTY, 53, 0, "the group has members or claims")                                             \
-    X(EINVALID_PATTERN, 54, 0, "the pattern of topics is not acceptable")
+    X(EINVALID_PATTERN, 54, 0, "the pattern of topics is not acceptable")                                     \
+    X(EREBALANCING, 55, 0, "the group is about to have another generation: join again")
 
 enum mesh_error {
     MESH_OK = 0,

@@ -1,5 +1,5 @@
 /* Every allocation of a group's life fails once: MESH_ENOMEM each time, nothing leaks, nothing is read that is not there. */
-#include "replication/groups/lead.h"
+#include "replication/groups/classic.h"
 
 #include "support/failing_alloc.h"
 #include "support/run_suite.h"
@@ -84,6 +84,46 @@ static int claim_and_commit(struct group_lead *lead, const char *id)
     return err != 0 ? err : group_lead_commit(lead, 1, 1, &commit, &reply);
 }
 
+static int join_classic(struct group_lead *lead, const char *id, struct group_classic_reply *reply)
+{
+    const struct group_classic_protocol protocols[] = {{TEXT("range"), TEXT("what it can")}, {TEXT("sticky"), TEXT("")}};
+    const struct group_classic_join join = {.group = TEXT("classic"),
+                                            .instance = TEXT("instance"),
+                                            .new_id = TEXT(id),
+                                            .protocol_type = TEXT("consumer"),
+                                            .protocols = protocols,
+                                            .protocol_count = 2,
+                                            .session_timeout_ms = 10000,
+                                            .rebalance_timeout_ms = 1000};
+
+    return group_lead_classic_join(lead, 1, 1, &join, reply);
+}
+
+/* A static member, and its next life, in a group of the classic protocol. */
+static int live_classic(struct group_lead *lead)
+{
+    struct group_classic_caller caller = {TEXT("classic"), TEXT("x"), TEXT("instance"), 1};
+    struct group_classic_assignment assignment = {TEXT("x"), TEXT("everything")};
+    struct group_classic_reply reply;
+    int err = join_classic(lead, "x", &reply);
+
+    if (err == 0) err = group_lead_classic_sync(lead, 1, 1, &caller, TEXT(""), TEXT(""), &assignment, 1, &reply);
+    return err != 0 ? err : join_classic(lead, "y", &reply);
+}
+
+/* A leader takes over what another one has left. */
+static int take_over(struct groups *groups, const struct group_limits *limits)
+{
+    struct group_lead *lead = NULL;
+    int err = group_lead_new(groups, &catalog, limits, 2, groups_next_lsn(groups), false, 1, &lead);
+    struct group_classic_caller caller = {TEXT("classic"), TEXT("y"), TEXT("instance"), 1};
+    struct group_classic_reply reply;
+
+    if (err == 0) err = group_lead_classic_heartbeat(lead, 1, &caller, &reply);
+    group_lead_free(lead);
+    return err;
+}
+
 /* The leader's life; then that of a replica which starts from its log. */
 static int live(void)
 {
@@ -97,11 +137,13 @@ static int live(void)
 
     group_limits_init(&limits);
     limits.checkpoint_bytes_min = 100;
+    limits.classic_gather_ms = 0;
     if (err == 0) err = group_lead_new(groups, &catalog, &limits, 1, 0, false, 1, &lead);
     if (err == 0) err = join(lead, "a", "");
     if (err == 0) err = join(lead, "b", "ord.*");
     if (err == 0) err = claim_and_commit(lead, "a");
     if (err == 0) err = claim_and_commit(lead, "b");
+    if (err == 0) err = live_classic(lead);
     for (int i = 0; i < 3 && err == 0; i++)
         err = group_lead_tick(lead, 1, 1, NULL, NULL, &deadline);
     if (err == 0) err = groups_new(1, &other); /* begins late: all comes from the checkpoint */
@@ -109,6 +151,7 @@ static int live(void)
         if (lsn > 0) err = groups_apply(other, 1, lsn, record);
     if (err == 0 && groups_hash(groups) != groups_hash(other)) err = MESH_ECORRUPT;
     group_lead_free(lead);
+    if (err == 0) err = take_over(other, &limits);
     groups_free(groups);
     groups_free(other);
     return err;

@@ -68,6 +68,11 @@ static const struct {
     {"fenced after losses", {.kind = GROUP_FENCED, .losses = 300}, 0, NULL, 0},
     {"checkpoint began after losses", {.kind = GROUP_CHECKPOINT_BEGAN, .losses = 1}, 0, NULL, 0},
     {"salvaged after losses", {.kind = GROUP_SALVAGED, .losses = UINT32_MAX}, 0, NULL, 0},
+    {"classic",
+     {.kind = GROUP_CLASSIC, .group = TEXT("g"), .generation = 7, .classic = TEXT("\10consumer\5range\3m-1\1\3m-1\1i\6client\4host\220\116\240\234\1\3sub\4part")},
+     0, NULL, 0},
+    {"classic without members", {.kind = GROUP_CLASSIC, .group = TEXT("g"), .generation = 8, .time_ms = 80, .classic = TEXT("\10consumer\0\0\0")}, 0, NULL, 0},
+    {"image classic", {.kind = GROUP_IMAGE_CLASSIC, .group = TEXT("g"), .generation = 9, .classic = TEXT("\10consumer\5range\1a\1\1a\0\0\0\1\1\0\0")}, 0, NULL, 0},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -197,7 +202,7 @@ static const struct {
     BYTES("\0\14", MESH_ECORRUPT),                /* version 0 */
     BYTES("\2\14", MESH_EVERSION),
     BYTES("\1\0", MESH_ECORRUPT),
-    BYTES("\1\23", MESH_EVERSION),                /* a kind from the future */
+    BYTES("\1\25", MESH_EVERSION),                /* a kind from the future */
     BYTES("\1\13\0", MESH_ECORRUPT),              /* something behind the last field */
     BYTES("\1\12\0\0", MESH_ECORRUPT),            /* a group without a name */
     BYTES("\1\12\1\n\0", MESH_ECORRUPT),          /* a name of one line feed */

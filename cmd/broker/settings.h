@@ -36,6 +36,7 @@ struct settings {
     uint64_t moves_per_broker;            /* moves.per.broker: copies of partitions that a broker takes part in at a time */
     uint64_t moves_replace_ms;            /* moves.replace.ms: a broker that is silent for so long is gone */
     uint64_t moves_spread_ms;             /* moves.spread.ms: so long after the last session began or ended, replicas are spread */
+    uint64_t groups_gather_ms;            /* groups.gather.ms: how long the first members of a group of Kafka clients wait for others */
     uint64_t groups_session_ms_min;       /* groups.session.ms.min: the shortest session that a member may ask for */
     uint64_t groups_retention_ms;         /* groups.retention.ms: offsets of a group without members; 0: for ever */
     uint64_t groups_checkpoint_bytes;     /* groups.checkpoint.bytes: of records, before a group partition's log starts anew */

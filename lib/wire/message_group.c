@@ -164,6 +164,32 @@ static const struct table_field group_describe_fields[] = {
 };
 TABLE(group_describe, message_group_describe, NULL)
 
+static const struct table_field group_classic_fields[] = {
+    HEAD(message_group_classic),
+    ONE(message_group_classic, kind, TABLE_UINT32),
+    ONE(message_group_classic, generation, TABLE_MINUS_ONE64),
+    ONE(message_group_classic, is_again, TABLE_BOOL),
+    ONE(message_group_classic, takes_id, TABLE_BOOL),
+    ONE(message_group_classic, new_id, TABLE_BYTES),
+    ONE(message_group_classic, client, TABLE_BYTES),
+    ONE(message_group_classic, host, TABLE_BYTES),
+    ONE(message_group_classic, protocol_type, TABLE_BYTES),
+    ONE(message_group_classic, protocol, TABLE_BYTES),
+    ONE(message_group_classic, session_timeout_ms, TABLE_UINT32),
+    ONE(message_group_classic, rebalance_timeout_ms, TABLE_UINT32),
+    LIST(message_group_classic, names, name_count, TABLE_BYTES),
+    LIST(message_group_classic, payloads, payload_count, TABLE_BYTES),
+};
+
+static bool group_classic_is_sound(const void *message)
+{
+    const struct message_group_classic *classic = message;
+
+    return classic->name_count == classic->payload_count;
+}
+
+TABLE(group_classic, message_group_classic, group_classic_is_sound)
+
 /* ---- answers: error and text first, as in an ErrorResponse ---- */
 
 static const struct table_field group_response_fields[] = {
@@ -180,6 +206,35 @@ static const struct table_field group_response_fields[] = {
 };
 DEFINE_FIT(group_response, message_group_response)
 TABLE(group_response, message_group_response, group_response_fits)
+
+static const struct table_field classic_member_fields[] = {
+    ONE(message_group_classic_member, id, TABLE_BYTES),
+    ONE(message_group_classic_member, instance, TABLE_BYTES),
+    ONE(message_group_classic_member, client, TABLE_BYTES),
+    ONE(message_group_classic_member, host, TABLE_BYTES),
+    ONE(message_group_classic_member, metadata, TABLE_BYTES),
+    ONE(message_group_classic_member, assignment, TABLE_BYTES),
+};
+TABLE(classic_member, message_group_classic_member, NULL)
+
+static const struct table_field group_classic_response_fields[] = {
+    ONE(message_group_classic_response, error, TABLE_ERROR),
+    ONE(message_group_classic_response, message, TABLE_BYTES),
+    INNER(message_group_classic_response, route, &route_table),
+    ONE(message_group_classic_response, generation, TABLE_UINT32),
+    ONE(message_group_classic_response, is_waiting, TABLE_BOOL),
+    ONE(message_group_classic_response, is_id_required, TABLE_BOOL),
+    ONE(message_group_classic_response, is_leader, TABLE_BOOL),
+    ONE(message_group_classic_response, skips, TABLE_BOOL),
+    ONE(message_group_classic_response, member, TABLE_BYTES),
+    ONE(message_group_classic_response, leader, TABLE_BYTES),
+    ONE(message_group_classic_response, protocol_type, TABLE_BYTES),
+    ONE(message_group_classic_response, protocol, TABLE_BYTES),
+    ONE(message_group_classic_response, assignment, TABLE_BYTES),
+    ONE(message_group_classic_response, state, TABLE_UINT32),
+    INNERS(message_group_classic_response, members, member_count, &classic_member_table),
+};
+TABLE(group_classic_response, message_group_classic_response, NULL)
 
 static const struct table_field row_fields[] = {
     ONE(message_group_row, name, TABLE_BYTES),

@@ -142,6 +142,24 @@ struct message_group_describe {
     uint32_t limit;            /* partitions; 0: MESSAGE_GROUP_ROWS_MAX */
 };
 
+/* Between brokers: what a client of Kafka's classic protocol asks (replication/groups/classic.h). */
+enum message_group_classic_kind { MESSAGE_GROUP_CLASSIC_JOIN, MESSAGE_GROUP_CLASSIC_SYNC, MESSAGE_GROUP_CLASSIC_HEARTBEAT, MESSAGE_GROUP_CLASSIC_LEAVE,
+                                  MESSAGE_GROUP_CLASSIC_DESCRIBE };
+struct message_group_classic {
+    struct message_group_head head;
+    uint32_t kind;          /* enum message_group_classic_kind */
+    int64_t generation;     /* -1: none */
+    bool is_again;          /* JOIN: it was told to wait */
+    bool takes_id;          /* JOIN: it comes again with the id that it is told */
+    struct slice new_id, client, host, protocol_type, protocol;
+    uint32_t session_timeout_ms, rebalance_timeout_ms;
+    struct slice *names, *payloads; /* JOIN: protocols and what is said about them; SYNC: members and their assignments */
+    size_t name_count, payload_count;
+};
+struct message_group_classic_member {
+    struct slice id, instance, client, host, metadata, assignment;
+};
+
 struct message_group_response {
     int error; /* of the whole request: nothing was changed (but UNCOMMITTED and TIMEDOUT: nobody knows) */
     struct slice message;
@@ -196,6 +214,18 @@ struct message_group_describe_response {
     bool has_more;             /* ask again, after the last partition */
 };
 
+struct message_group_classic_response {
+    int error;
+    struct slice message;
+    struct message_group_route route;
+    uint32_t generation;
+    bool is_waiting, is_id_required, is_leader, skips; /* as struct group_classic_reply */
+    struct slice member, leader, protocol_type, protocol, assignment;
+    uint32_t state;            /* DESCRIBE: enum group_classic_state */
+    struct message_group_classic_member *members; /* of a JOIN's leader; DESCRIBE */
+    size_t member_count;
+};
+
 /* X(suffix, struct): functions as of MESSAGE_MAP. */
 #define MESSAGE_GROUP_MAP(X)                                                                                  \
     X(group_join, message_group_join)                                                                         \
@@ -206,6 +236,8 @@ struct message_group_describe_response {
     X(group_reset, message_group_reset)                                                                       \
     X(group_list, message_group_list)                                                                         \
     X(group_describe, message_group_describe)                                                                 \
+    X(group_classic, message_group_classic)                                                                   \
+    X(group_classic_response, message_group_classic_response)                                                 \
     X(group_response, message_group_response)                                                                 \
     X(group_list_response, message_group_list_response)                                                       \
     X(group_describe_response, message_group_describe_response)

@@ -3,7 +3,7 @@ import struct
 
 import kafka_wire as wire
 
-OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR = 8, 9, 10
+OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR, JOIN, HEARTBEAT, LEAVE, SYNC = 8, 9, 10, 11, 12, 13, 14
 
 
 def uvarint(number):
@@ -74,12 +74,104 @@ class Answer:
         return [self.take(form) for _ in range(self.size("i"))]
 
 
+class Joined:
+    """What a member is told: error, generation, kind, protocol, leader, skips, member, members {id: (instance, metadata)}."""
+
+
 class Client(wire.Client):
+    def send_call(self, key, version, flexible_from, make):
+        form = Form(version >= flexible_from)
+        self.send(key, version, form.end + make(form) + form.end)
+
+    def take_call(self, version, flexible_from, is_throttled):
+        answer = Answer(self.receive()[1], version >= flexible_from)
+        answer.end()
+        if is_throttled:
+            assert answer.take("i") == 0
+        return answer
+
     def call(self, key, version, flexible_from, make, is_throttled=True):
         """make(form) is the body. The answer, behind the header and the throttle time."""
-        form = Form(version >= flexible_from)
-        answer = Answer(self.ask(key, version, form.end + make(form) + form.end), form.is_flexible)
+        self.send_call(key, version, flexible_from, make)
+        return self.take_call(version, flexible_from, is_throttled)
+
+    # ---- members ----
+
+    def send_join(self, group, member="", version=5, instance=None, protocols=(("range", b"m"),), session_ms=10000, rebalance_ms=10000, kind="consumer"):
+        def make(f):
+            body = f.string(group) + struct.pack(">i", session_ms)
+            if version >= 1:
+                body += struct.pack(">i", rebalance_ms)
+            body += f.string(member)
+            if version >= 5:
+                body += f.string(instance)
+            body += f.string(kind) + f.array([f.string(name) + f.bytes(data) + f.end for name, data in protocols])
+            return body + (f.string("for a test") if version >= 8 else b"")
+        self.send_call(JOIN, version, 6, make)
+
+    def take_join(self, version=5):
+        """A Joined."""
+        answer = self.take_call(version, 6, version >= 2)
+        joined = Joined()
+        joined.error, joined.generation = answer.take("hi")
+        joined.kind = answer.string() if version >= 7 else None
+        joined.protocol, joined.leader = answer.string(), answer.string()
+        joined.skips = answer.take("?") if version >= 9 else False
+        joined.member = answer.string()
+
+        def member():
+            name = answer.string()
+            instance = answer.string() if version >= 5 else None
+            return name, (instance, answer.bytes())
+        joined.members = dict(answer.array(member))
         answer.end()
+        return joined
+
+    def join(self, group, member="", version=5, **keywords):
+        self.send_join(group, member, version, **keywords)
+        return self.take_join(version)
+
+    def send_sync(self, group, generation, member, assignments=None, version=3, instance=None, kind="consumer", protocol="range"):
+        def make(f):
+            body = f.string(group) + struct.pack(">i", generation) + f.string(member)
+            if version >= 3:
+                body += f.string(instance)
+            if version >= 5:
+                body += f.string(kind) + f.string(protocol)
+            return body + f.array([f.string(name) + f.bytes(data) + f.end for name, data in (assignments or {}).items()])
+        self.send_call(SYNC, version, 4, make)
+
+    def take_sync(self, version=3):
+        """error, assignment"""
+        answer = self.take_call(version, 4, version >= 1)
+        error = answer.take("h")
+        if version >= 5:
+            answer.string()
+            answer.string()
+        return error, answer.bytes()
+
+    def sync(self, group, generation, member, assignments=None, version=3, **keywords):
+        self.send_sync(group, generation, member, assignments, version, **keywords)
+        return self.take_sync(version)
+
+    def heartbeat(self, group, generation, member, version=3, instance=None):
+        return self.call(HEARTBEAT, version, 4, lambda f: f.string(group) + struct.pack(">i", generation) + f.string(member) +
+                         (f.string(instance) if version >= 3 else b""), version >= 1).take("h")
+
+    def leave(self, group, *members, version=3):
+        """members: ids, or (id, instance); error, [error of each]"""
+        both = [member if isinstance(member, tuple) else (member, None) for member in members]
+
+        def make(f):
+            if version < 3:
+                return f.string(group) + f.string(both[0][0])
+            reason = f.string("enough") if version >= 5 else b""
+            return f.string(group) + f.array([f.string(name) + f.string(instance) + reason + f.end for name, instance in both])
+        answer = self.call(LEAVE, version, 4, make, version >= 1)
+        error = answer.take("h")
+        return error, [answer.struct(lambda: (answer.string(), answer.string(), answer.take("h")))[2] for _ in range(answer.size("i"))] if version >= 3 else []
+
+    # ---- coordinators and offsets ----
         if is_throttled:
             assert answer.take("i") == 0
         return answer

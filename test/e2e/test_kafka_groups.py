@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Groups through the Kafka door: offsets, members and rebalances as clients of Kafka's classic protocol know them; at any broker."""
 import struct
+import subprocess
 
 import kafka_wire as wire
 from harness import main
@@ -8,6 +9,7 @@ from kafka_wire_groups import Client
 from mesh_case import MeshCase
 
 UNKNOWN_TOPIC, OFFSET_METADATA_TOO_LARGE, INVALID_GROUP, UNKNOWN_MEMBER, ILLEGAL_GENERATION = 3, 12, 24, 25, 22
+INCONSISTENT, INVALID_SESSION, REBALANCING, MEMBER_ID_REQUIRED, FENCED_INSTANCE = 23, 26, 27, 79, 82
 UNSUPPORTED, INVALID_REQUEST, UNKNOWN_TOPIC_ID = 35, 42, 100
 
 
@@ -36,6 +38,19 @@ class KafkaGroups(MeshCase):
             return found[0][1] == 0
         self.until("the group has a coordinator", look)
         return found[0][2]
+
+    def member(self, group, client=None, version=5, broker=None, **keywords):
+        """A client that has joined alone, and assigned itself everything; joined.client is it."""
+        client = client or self.client(broker)
+        joined = []
+
+        def joins():
+            first = client.join(group, "", version, **keywords)
+            joined[:] = [client.join(group, first.member, version, **keywords) if first.error == MEMBER_ID_REQUIRED else first]
+            return joined[0].error == 0
+        self.until("it joins", joins)
+        joined[0].client = client
+        return joined[0]
 
     # ---- coordinators and offsets ----
 
@@ -72,13 +87,13 @@ class KafkaGroups(MeshCase):
             with self.subTest(version=version):
                 name = ident if version >= 10 else "t"
                 offset = (version, 0 if version >= 6 else -1, f"by {version}")
-                self.assertEqual(client.commit("g", {name: {0: offset, 1: 5}}, version), {name: {0: 0, 1: 0}})
+                self.assertEqual(client.commit("g", {name: {0: offset, 1: 0}}, version), {name: {0: 0, 1: 0}})
                 self.assertEqual(client.committed("g", {"t": [2, 0]}), (0, {"t": {2: (-1, -1, "", 0), 0: (*offset, 0)}}))
         for version in range(1, 11):
             with self.subTest(version=version):
                 name = ident if version >= 10 else "t"
                 epochs = (-1, 0) if version >= 5 else (None, None)
-                told = {0: (10, epochs[1], "by 10", 0), 1: (5, epochs[0], "", 0)}
+                told = {0: (10, epochs[1], "by 10", 0), 1: (0, epochs[0], "", 0)}
                 self.assertEqual(client.committed("g", {name: [0, 1, 2]}, version), (0, {name: {**told, 2: (-1, epochs[0], "", 0)}}))
                 if version >= 2:
                     self.assertEqual(client.committed("g", None, version), (0, {name: told}))
@@ -128,6 +143,144 @@ class KafkaGroups(MeshCase):
         self.until("another broker coordinates", lambda: all(c.find_coordinator("g")[0][1:3] not in ((0, node), (15, -1)) for c in rest), *brokers)
         for client in rest:
             self.until("the offset is there", lambda c=client: c.committed("g", {"t": [0]}) == (0, {"t": {0: (3, -1, "", 0)}}))
+
+    # ---- members ----
+
+    def test_members_join_assign_and_leave_in_every_version(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        self.mesh("topic", "create", "t")
+        client = self.client()
+        self.coordinator(client, "g")
+        for version in range(10):
+            with self.subTest(version=version):
+                group, sync, other = f"g-{version}", min(version, 5), min(version, 4)
+                joined = self.member(group, client, version, protocols=(("roundrobin", b"first"), ("range", b"second")))
+                self.assertEqual((joined.generation, joined.protocol, joined.leader), (1, "roundrobin", joined.member))
+                self.assertEqual(joined.members, {joined.member: (None, b"first")})
+                self.assertEqual(client.sync(group, 1, joined.member, {joined.member: b"all of it"}, sync, protocol="roundrobin"), (0, b"all of it"))
+                self.assertEqual(client.sync(group, 1, joined.member, None, sync, protocol="roundrobin"), (0, b"all of it"))
+                self.assertEqual(client.heartbeat(group, 1, joined.member, other), 0)
+                self.assertEqual(client.commit(group, {"t": {0: 0}}, generation=1, member=joined.member), {"t": {0: 0}})
+                self.assertEqual(client.leave(group, joined.member, version=min(version, 5)), (0, [0] if version >= 3 else []))
+                self.assertEqual(client.heartbeat(group, 1, joined.member, other), UNKNOWN_MEMBER)
+        self.assertEqual(client.commit("g-0", {"t": {0: 0}}), {"t": {0: 0}})  # anybody's, once it is empty
+
+    def test_everybody_waits_for_everybody_and_hears_of_changes(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        first = self.member("g", protocols=(("range", b"1"), ("sticky", b"1s")))
+        self.assertEqual(first.client.sync("g", 1, first.member, {first.member: b"1"}), (0, b"1"))
+        second = self.client()
+        ident = second.join("g", protocols=(("sticky", b"2"),)).member
+        second.send_join("g", ident, protocols=(("sticky", b"2"),))
+        self.until("the first one hears of it", lambda: first.client.heartbeat("g", 1, first.member) == REBALANCING)
+        self.assertEqual(first.client.sync("g", 1, first.member), (REBALANCING, b""))
+        self.assertEqual(first.client.commit("g", {}, generation=1, member=first.member), {})
+        again = first.client.join("g", first.member, protocols=(("range", b"1"), ("sticky", b"1s")))
+        told = second.take_join()
+        self.assertEqual((again.generation, again.protocol, again.leader), (2, "sticky", first.member))  # the only one that both know
+        self.assertEqual((told.generation, told.protocol, told.leader, told.members), (2, "sticky", first.member, {}))
+        self.assertEqual(again.members, {first.member: (None, b"1s"), ident: (None, b"2")})
+        second.send_sync("g", 2, ident)
+        self.assertEqual(first.client.sync("g", 2, first.member, {first.member: b"a", ident: b"b"}), (0, b"a"))
+        self.assertEqual(second.take_sync(), (0, b"b"))
+        self.assertEqual(first.client.heartbeat("g", 1, first.member), ILLEGAL_GENERATION)
+        follower = second.join("g", ident, protocols=(("sticky", b"2"),))  # nothing is new: nobody else notices
+        self.assertEqual((follower.error, follower.generation), (0, 2))
+        self.assertEqual(first.client.heartbeat("g", 2, first.member), 0)
+        self.assertEqual(first.client.leave("g", first.member), (0, [0]))
+        self.assertEqual(second.heartbeat("g", 2, ident), REBALANCING)
+        alone = second.join("g", ident, protocols=(("sticky", b"2"),))
+        self.assertEqual((alone.generation, alone.leader), (3, ident))
+
+    def test_who_is_not_heard_or_does_not_come_back_is_left_out(self):
+        self.start_broker(options=["--set", "groups.session.ms.min=100", "--set", "groups.gather.ms=0"])
+        self.mesh("topic", "create", "t")
+        lost = self.member("g", session_ms=400, rebalance_ms=400)
+        self.assertEqual(lost.client.sync("g", 1, lost.member, {}), (0, b""))
+        new = self.client()
+        joined = new.join("g", new.join("g", session_ms=400).member, session_ms=400)  # answered when the other has not come back in time
+        self.assertEqual((joined.error, joined.generation, list(joined.members)), (0, 2, [joined.member]))
+        self.assertEqual(lost.client.heartbeat("g", 1, lost.member), UNKNOWN_MEMBER)
+        self.assertEqual(lost.client.join("g", lost.member).error, UNKNOWN_MEMBER)
+        self.assertEqual(new.sync("g", 2, joined.member, {}), (0, b""))
+        self.assertEqual(new.commit("g", {"t": {0: 0}}), {"t": {0: UNKNOWN_MEMBER}})
+        self.until("the last one is gone, too", lambda: new.commit("g", {"t": {0: 0}}) == {"t": {0: 0}})
+        self.assertEqual(new.heartbeat("g", 2, joined.member), UNKNOWN_MEMBER)
+
+    def test_a_static_member_comes_back_unnoticed(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        leader = self.member("g", instance="one")
+        other = self.client()
+        other.send_join("g", instance="two")
+        self.until("the leader hears of it", lambda: leader.client.heartbeat("g", 1, leader.member, instance="one") == REBALANCING)
+        again = leader.client.join("g", leader.member, instance="one")
+        told = other.take_join()
+        self.assertEqual(again.members, {leader.member: ("one", b"m"), told.member: ("two", b"m")})
+        self.assertEqual(leader.client.sync("g", 2, leader.member, {leader.member: b"1", told.member: b"2"}, instance="one"), (0, b"1"))
+        life = self.client()
+        back = life.join("g", instance="two")
+        self.assertEqual((back.error, back.generation, back.leader), (0, 2, leader.member))
+        self.assertNotEqual(back.member, told.member)
+        self.assertEqual(life.sync("g", 2, back.member, instance="two"), (0, b"2"))
+        self.assertEqual(leader.client.heartbeat("g", 2, leader.member, instance="one"), 0)
+        for answer in (other.heartbeat("g", 2, told.member, instance="two"), other.sync("g", 2, told.member, instance="two")[0],
+                       other.join("g", told.member, instance="two").error, other.leave("g", (told.member, "two"))[1][0]):
+            self.assertEqual(answer, FENCED_INSTANCE)
+        first = life.join("g", instance="one", version=9)  # it leads, and has nothing to do
+        self.assertEqual((first.error, first.generation, first.skips, first.leader), (0, 2, True, first.member))
+        self.assertEqual(set(first.members), {first.member, back.member})
+        old = life.join("g", instance="one", version=5)
+        self.assertEqual((old.error, old.generation, old.members), (0, 2, {}))
+        self.assertNotEqual(old.leader, old.member)
+        self.assertEqual(life.leave("g", ("", "two"), ("", "three"), (old.member, None)), (0, [0, UNKNOWN_MEMBER, 0]))
+
+    def test_who_may_not_join_is_told_why(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        self.mesh("topic", "create", "t")
+        joined = self.member("g")
+        client = self.client()
+        for what, want, words in (
+                ("no name", INVALID_GROUP, {"group": ""}), ("a short session", INVALID_SESSION, {"session_ms": 1}),
+                ("a session below zero", INVALID_SESSION, {"session_ms": -1}), ("a long session", INVALID_SESSION, {"session_ms": 1 << 30}),
+                ("another kind", INCONSISTENT, {"kind": "connect"}), ("no kind", INCONSISTENT, {"kind": ""}),
+                ("no protocol", INCONSISTENT, {"protocols": ()}), ("nothing in common", INCONSISTENT, {"protocols": (("x", b""),)}),
+                ("an id from nowhere", UNKNOWN_MEMBER, {"member": "who"}), ("nobody's instance", UNKNOWN_MEMBER, {"member": joined.member, "instance": "i"})):
+            with self.subTest(what=what):
+                self.assertEqual(client.join(**{"group": "g", **words}).error, want)
+        self.assertEqual(client.heartbeat("g", 1, "who"), UNKNOWN_MEMBER)
+        self.assertEqual(client.heartbeat("never", 1, "who"), UNKNOWN_MEMBER)
+        self.assertEqual(client.sync("g", 7, joined.member)[0], ILLEGAL_GENERATION)
+        self.assertEqual(client.sync("g", 1, joined.member, version=5, protocol="x")[0], INCONSISTENT)
+        self.assertEqual(client.leave("g", "who", joined.member), (0, [UNKNOWN_MEMBER, 0]))
+        self.spawn("consume", "t", "--group", "native", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.until("it is there", lambda: b"stable" in self.mesh("group", "describe", "native", code=None).out)
+        self.assertEqual(client.join("native").error, INCONSISTENT)
+        self.until("it is told to people", lambda: "may not join a group" in self.broker.log())
+
+    def test_members_wait_at_any_broker_and_go_on_after_a_kill(self):
+        brokers = self.launch_together(3, options=["--set", "groups.gather.ms=0"])
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t")
+        node = self.coordinator(self.client(brokers[0]), "g")
+        nodes = self.client(brokers[0]).metadata()[1]
+        killed = next(broker for broker in brokers if broker.address == "%s:%d" % nodes[node])
+        one, two = (broker for broker in brokers if broker is not killed)
+        first = self.member("g", broker=one, version=3, session_ms=30000)  # sent on to the coordinator
+        self.assertEqual(first.client.sync("g", first.generation, first.member, {first.member: b"x"}), (0, b"x"))
+        second = self.client(two)
+        second.send_join("g", version=3, session_ms=30000)
+        self.until("the first one hears of it", lambda: first.client.heartbeat("g", first.generation, first.member) == REBALANCING)
+        again = first.client.join("g", first.member, version=3, session_ms=30000)
+        told = second.take_join(3)
+        self.assertEqual((again.error, told.error, told.generation), (0, 0, again.generation))
+        second.send_sync("g", told.generation, told.member)
+        self.assertEqual(first.client.sync("g", told.generation, first.member, {first.member: b"a", told.member: b"b"}), (0, b"a"))
+        self.assertEqual(second.take_sync(), (0, b"b"))
+        killed.kill()
+        self.until("they are members still", lambda: first.client.heartbeat("g", told.generation, first.member) == 0 and
+                   second.heartbeat("g", told.generation, told.member) == 0, one, two)
+        self.assertEqual(second.sync("g", told.generation, told.member), (0, b"b"))
+        self.until("and may commit", lambda: second.commit("g", {"t": {0: 0}}, generation=told.generation, member=told.member) == {"t": {0: 0}})
 
 
 if __name__ == "__main__":

@@ -374,6 +374,7 @@ void groups_init(struct shard *shard)
     groups_catalog_init(groups, &groups->terms.catalog);
     group_limits_init(&groups->terms.limits);
     groups->terms.limits.session_timeout_min_ms = (uint32_t)settings->groups_session_ms_min;
+    groups->terms.limits.classic_gather_ms = (uint32_t)settings->groups_gather_ms;
     groups->terms.limits.retention_ms = settings->groups_retention_ms;
     groups->terms.limits.checkpoint_bytes_min = settings->groups_checkpoint_bytes;
     ev_timer_init(&groups->timer, on_timer, 0., 0.);

@@ -19,6 +19,7 @@ static const struct {
     [FRAME_OP_GROUP_COMMIT] = {groups_judge_commit, true},     [FRAME_OP_GROUP_OFFSETS] = {groups_judge_offsets, false},
     [FRAME_OP_GROUP_LEAVE] = {groups_judge_leave, true},       [FRAME_OP_GROUP_RESET] = {groups_judge_reset, true},
     [FRAME_OP_GROUP_DELETE] = {groups_judge_delete, true},     [FRAME_OP_GROUP_DESCRIBE] = {groups_judge_describe, false},
+    [FRAME_OP_GROUP_CLASSIC] = {groups_judge_classic, true},   [FRAME_OP_GROUP_CLASSIC_LOOK] = {groups_judge_classic_look, false},
 };
 
 bool groups_serve_knows(uint16_t op)

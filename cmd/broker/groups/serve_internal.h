@@ -9,6 +9,7 @@ typedef int groups_judge_fn(struct groups_serve *serve, struct group_judging *ju
 groups_judge_fn groups_judge_join, groups_judge_heartbeat, groups_judge_leave;          /* serve_members.c */
 groups_judge_fn groups_judge_claim, groups_judge_release;                               /* serve_members.c */
 groups_judge_fn groups_judge_commit, groups_judge_offsets, groups_judge_reset, groups_judge_delete; /* serve_offsets.c */
+groups_judge_fn groups_judge_classic, groups_judge_classic_look;                            /* serve_classic.c */
 groups_judge_fn groups_judge_describe;                                                  /* describe.c */
 
 /* The same out of any state. */

@@ -276,7 +276,7 @@ static void topic_arrives(struct mail *mail)
 
 static void call_without_topic(struct groups_call *call)
 {
-    if (call->op == FRAME_OP_GROUP_JOIN || call->op == FRAME_OP_GROUP_COMMIT) {
+    if (call->op == FRAME_OP_GROUP_JOIN || call->op == FRAME_OP_GROUP_COMMIT || call->op == FRAME_OP_GROUP_CLASSIC) {
         if (call->was_topic_asked) {
             call_refuse(call, MESH_EAGAIN, "the topic of consumer groups is not known here yet");
             return;
@@ -288,7 +288,8 @@ static void call_without_topic(struct groups_call *call)
     }
     if (call->head.epoch >= 0) /* somebody has led it: this broker is behind */
         call_refuse(call, MESH_EAGAIN, "the topic of consumer groups is not known here yet");
-    else if (call->op == FRAME_OP_GROUP_HEARTBEAT || call->op == FRAME_OP_GROUP_LEAVE || call->op == FRAME_OP_GROUP_CLAIM || call->op == FRAME_OP_GROUP_RELEASE)
+    else if (call->op == FRAME_OP_GROUP_HEARTBEAT || call->op == FRAME_OP_GROUP_LEAVE || call->op == FRAME_OP_GROUP_CLAIM || call->op == FRAME_OP_GROUP_RELEASE ||
+             call->op == FRAME_OP_GROUP_CLASSIC_LOOK)
         call_refuse(call, MESH_EUNKNOWN_MEMBER, mesh_strerror(MESH_EUNKNOWN_MEMBER));
     else
         call_refuse(call, MESH_ENOTFOUND, "there is no such group");

@@ -42,6 +42,7 @@ static void setup(void)
     failing_alloc_spare_this_thread();
     broker_fixture_init(&fixture);
     fixture.served = on_served;
+    broker_fixture_set(&fixture, "groups.gather.ms", "0");
     broker_fixture_start(&fixture);
     raw_hello(&client, fixture.port, 0);
     raw_topic_create(&client, "t", PARTITIONS, NULL, NULL);
@@ -252,11 +253,59 @@ static void be_challenged(struct raw_client *client)
 /* ---- the walk ---- */
 
 /* stride: the metadata try again a second later; of the allocations behind the door's own, which test_metadata fails one by one, a sample. */
+/* ---- groups ---- */
+
+static void offsets(struct raw_client *client)
+{
+    struct kafka_find_coordinator_request find = {.key = slice_of_string("g")};
+    struct kafka_offset_commit_request_partition partitions[] = {{0, 0, -1, slice_of_string("text")}, {1, 0, -1, {NULL, 0}}, {99, 0, -1, {NULL, 0}}};
+    struct kafka_offset_commit_request_topic topics[] = {{.name = slice_of_string("t"), .partitions = {partitions, 3}},
+                                                         {.name = slice_of_string("gone"), .partitions = {partitions, 1}}};
+    struct kafka_offset_commit_request commit = {.group_id = slice_of_string("g"), .generation_id_or_member_epoch = -1, .topics = {topics, 2}};
+    struct kafka_offset_fetch_request_topic fetched = {slice_of_string("t"), {(int32_t[]){0, 1, 2}, 3}};
+    struct kafka_offset_fetch_request fetch = {.group_id = slice_of_string("g"), .topics = {&fetched, 1}};
+
+    commit.member_id = slice_of_string("");
+    send_request(client, KAFKA_FIND_COORDINATOR, 3, &find);
+    send_request(client, KAFKA_OFFSET_COMMIT, 7, &commit);
+    send_request(client, KAFKA_OFFSET_FETCH, 5, &fetch);
+    fetch.topics.count = -1;
+    send_request(client, KAFKA_OFFSET_FETCH, 5, &fetch);
+    for (uint32_t i = 1; i <= 4; i++)
+        if (!take_answer(client, i)) return;
+}
+
+/* A member of a group of its own, for nobody says which id the one before was told. */
+static void be_member(struct raw_client *client)
+{
+    static unsigned made;
+    char name[32];
+    struct kafka_join_group_request_protocol protocol = {slice_of_string("range"), slice_of_string("what it can")};
+    struct kafka_join_group_request join = {.session_timeout_ms = 6000, .rebalance_timeout_ms = 6000, .protocol_type = slice_of_string("consumer"),
+                                            .protocols = {&protocol, 1}};
+    struct kafka_sync_group_request_assignment assignment = {slice_of_string("who"), slice_of_string("all")};
+    struct kafka_sync_group_request sync = {.generation_id = 1, .member_id = slice_of_string("who"), .assignments = {&assignment, 1}};
+    struct kafka_heartbeat_request beat = {.generation_id = 1, .member_id = slice_of_string("who")};
+    struct kafka_leave_group_request_member leaving[] = {{.member_id = slice_of_string("")}, {.member_id = slice_of_string("who")}};
+    struct kafka_leave_group_request leave_all = {.members = {leaving, 2}};
+
+    snprintf(name, sizeof(name), "group-%u", made++);
+    leaving[0].group_instance_id = join.group_instance_id = slice_of_string("instance");
+    join.group_id = sync.group_id = beat.group_id = leave_all.group_id = slice_of_string(name);
+    join.member_id = slice_of_string("");
+    send_request(client, KAFKA_JOIN_GROUP, 5, &join);
+    send_request(client, KAFKA_SYNC_GROUP, 3, &sync);
+    send_request(client, KAFKA_HEARTBEAT, 3, &beat);
+    send_request(client, KAFKA_LEAVE_GROUP, 3, &leave_all);
+    for (uint32_t i = 1; i <= 4; i++)
+        if (!take_answer(client, i)) return;
+}
+
 #define DOOR_ALLOCATIONS 15
 static const struct {
     void (*take)(struct raw_client *);
     unsigned stride;
-} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}};
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}, {offsets, 3}, {be_member, 3}};
 
 static void take_step(void (*step)(struct raw_client *))
 {

@@ -58,6 +58,8 @@ static const struct kind kinds[] = {
     KIND(group_reset, message_group_reset, group_reset_request),
     KIND(group_list, message_group_list, group_list_request),
     KIND(group_describe, message_group_describe, group_describe_request),
+    KIND(group_classic, message_group_classic, group_classic_request),
+    KIND(group_classic_response, message_group_classic_response, group_classic_response),
     KIND(group_response, message_group_response, group_response),
     KIND(group_list_response, message_group_list_response, group_list_response),
     KIND(group_describe_response, message_group_describe_response, group_describe_response),
@@ -142,8 +144,9 @@ static size_t list_length(struct writer *writer, const ProtobufCFieldDescriptor 
 {
     size_t length = writer->everything ? 2 : random_below(&writer->random, 4);
 
-    if (field->type == PROTOBUF_C_TYPE_MESSAGE || strcmp(field->name, "names") == 0) return length;
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) return length;
     if (strcmp(field->name, "partitions") == 0 || writer->everything) return writer->beside;
+    if (strcmp(field->name, "names") == 0 || strcmp(field->name, "payloads") == 0) return writer->beside;
     if (strncmp(field->name, "metadata", 8) == 0) return writer->beside / 2;
     return random_below(&writer->random, 2) == 0 ? writer->beside : 0;
 }

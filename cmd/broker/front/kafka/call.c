@@ -191,6 +191,10 @@ static void orphan(struct kafka_call *call, bool is_waiting)
     call->session = NULL;
     if (call->is_fetch) call->out--; /* it was canceled: it does not come back */
     if (is_waiting) call->out--;
+    if (call->cancel != NULL) {
+        call->cancel(call);
+        call->out--;
+    }
     if (call->is_done || call->out == 0) call_free(call);
 }
 

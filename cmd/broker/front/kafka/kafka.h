@@ -54,6 +54,7 @@ struct kafka_call {
     kafka_finish_fn *finish; /* when `out` comes to 0, unless nobody wants to know: completes the answer, and ends in kafka_call_done() */
     size_t charged_bytes;    /* to the shard's pool: what it holds while it waits */
     struct arena arena;      /* what lives until the call is done; with `cuts`, as long as the call */
+    void (*cancel)(struct kafka_call *call); /* it waits for time alone: the connection closes, and one of `out` ends here; NULL: it does not */
     void *state;             /* the handler's, in the arena */
     struct buffer bytes;     /* the answer without its size: header, and message but for records */
     struct kafka_cut *cuts;  /* in the arena; by `at` */
@@ -83,7 +84,8 @@ kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offset
     kafka_serve_create_partitions, kafka_serve_describe_configs, kafka_serve_alter_configs, kafka_serve_incremental_alter_configs, kafka_serve_list_partition_reassignments;
 
 /* Groups. */
-kafka_handler_fn kafka_serve_find_coordinator, kafka_serve_offset_commit, kafka_serve_offset_fetch;
+kafka_handler_fn kafka_serve_find_coordinator, kafka_serve_offset_commit, kafka_serve_offset_fetch, kafka_serve_join_group,
+    kafka_serve_sync_group, kafka_serve_heartbeat, kafka_serve_leave_group;
 
 /* The answer to an api_versions request of a version that is not known: in the layout of version 0, with error 35. */
 enum serve kafka_refuse_api_versions(const struct kafka_request *request);

@@ -77,7 +77,7 @@ class KafkaGroups(MeshCase):
         self.start_broker()
         self.mesh("topic", "create", "t", "--partitions", "3")
         self.mesh("topic", "create", "u")
-        self.mesh("produce", "t", stdin=b"x\n" * 300)
+        self.mesh("produce", "t", "--partition", "0", stdin=b"x\n" * 300)
         client = self.client()
         self.assertEqual(client.committed("g", {"t": [0]}), (0, {"t": {0: (-1, -1, "", 0)}}))  # nobody has made the topic of groups yet
         self.assertEqual(client.committed("g", None), (0, {}))

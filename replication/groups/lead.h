@@ -195,7 +195,7 @@ struct group_reset {
 };
 int group_lead_reset(struct group_lead *lead, uint64_t wall_ms, struct group_reset *reset, struct group_reply *ret_reply);
 
-/* Errors: MESH_ENOTFOUND; in claims[].error: MESH_EGROUP_NOT_EMPTY (claimed), MESH_ENOTFOUND (nothing was committed). */
+/* Errors: MESH_ENOTFOUND, MESH_EGROUP_NOT_EMPTY (members of the classic protocol); in claims[].error: MESH_EGROUP_NOT_EMPTY (claimed), MESH_ENOTFOUND (nothing was committed). */
 int group_lead_delete_offsets(struct group_lead *lead, struct slice group, struct group_claim *claims, size_t count, struct group_reply *ret_reply);
 
 /* Errors: MESH_ENOTFOUND, MESH_EGROUP_NOT_EMPTY. */

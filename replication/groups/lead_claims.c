@@ -295,6 +295,7 @@ int group_lead_delete_offsets(struct group_lead *lead, struct slice name, struct
     int err = lead->broken;
 
     if (err == 0 && group == NULL) err = MESH_ENOTFOUND;
+    if (err == 0 && classic_judges(lead, name)) err = MESH_EGROUP_NOT_EMPTY; /* what its members consume they alone know */
     if (err != 0) return err;
     writer = lead_items(lead, GROUP_ITEMS_PLAIN);
     for (size_t i = 0; i < count && err == 0; i++) {

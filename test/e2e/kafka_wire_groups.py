@@ -4,6 +4,7 @@ import struct
 import kafka_wire as wire
 
 OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR, JOIN, HEARTBEAT, LEAVE, SYNC = 8, 9, 10, 11, 12, 13, 14
+DESCRIBE_GROUPS, LIST_GROUPS, DELETE_GROUPS, OFFSET_DELETE = 15, 16, 42, 47
 
 
 def uvarint(number):
@@ -170,6 +171,58 @@ class Client(wire.Client):
         answer = self.call(LEAVE, version, 4, make, version >= 1)
         error = answer.take("h")
         return error, [answer.struct(lambda: (answer.string(), answer.string(), answer.take("h")))[2] for _ in range(answer.size("i"))] if version >= 3 else []
+
+    # ---- administrators ----
+
+    def describe_groups(self, *groups, version=4):
+        """{group: (error, state, kind, protocol, {member: (instance, metadata, assignment)})}"""
+        answer = self.call(DESCRIBE_GROUPS, version, 5, lambda f: f.array([f.string(g) for g in groups]) + (b"\1" if version >= 3 else b""), version >= 1)
+
+        def member():
+            ident = answer.string()
+            instance = answer.string() if version >= 4 else None
+            answer.string()
+            answer.string()
+            return ident, (instance, answer.bytes(), answer.bytes())
+
+        def group():
+            error = answer.take("h")
+            if version >= 6:
+                answer.string()
+            name, told = answer.string(), (error, answer.string(), answer.string(), answer.string(), dict(answer.array(member)))
+            if version >= 3:
+                answer.take("i")
+            return name, told
+        return dict(answer.array(group))
+
+    def list_groups(self, version=5, states=(), types=()):
+        """error, {group: (kind, state, type)}"""
+        def make(f):
+            body = f.array([f.string(s) for s in states]) if version >= 4 else b""
+            return body + (f.array([f.string(t) for t in types]) if version >= 5 else b"")
+        answer = self.call(LIST_GROUPS, version, 3, make, version >= 1)
+        error = answer.take("h")
+        return error, dict(answer.array(lambda: (answer.string(), (answer.string(), answer.string() if version >= 4 else None,
+                                                                   answer.string() if version >= 5 else None))))
+
+    def delete_groups(self, *groups, version=2):
+        """{group: error}"""
+        answer = self.call(DELETE_GROUPS, version, 2, lambda f: f.array([f.string(g) for g in groups]))
+
+        def result():
+            name, error = answer.string(), answer.take("h")
+            if version >= 3:
+                answer.string()
+            return name, error
+        return dict(answer.array(result))
+
+    def delete_offsets(self, group, topics):
+        """topics: {topic: [partition]}; error, {topic: {partition: error}}"""
+        answer = self.call(OFFSET_DELETE, 0, 99, lambda f: f.string(group) + f.array(
+            [f.string(name) + f.array([struct.pack(">i", part) for part in parts]) for name, parts in topics.items()]), False)
+        error, throttle = answer.take("hi")
+        assert throttle == 0
+        return error, dict(answer.array(lambda: (answer.string(), dict(answer.array(lambda: answer.take("ih"))))))
 
     # ---- coordinators and offsets ----
         if is_throttled:

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Groups through the Kafka door: offsets, members and rebalances as clients of Kafka's classic protocol know them; at any broker."""
+import os
+import shutil
 import struct
 import subprocess
 
 import kafka_wire as wire
-from harness import main
+from harness import environment, main
 from kafka_wire_groups import Client
 from mesh_case import MeshCase
 
 UNKNOWN_TOPIC, OFFSET_METADATA_TOO_LARGE, INVALID_GROUP, UNKNOWN_MEMBER, ILLEGAL_GENERATION = 3, 12, 24, 25, 22
 INCONSISTENT, INVALID_SESSION, REBALANCING, MEMBER_ID_REQUIRED, FENCED_INSTANCE = 23, 26, 27, 79, 82
-UNSUPPORTED, INVALID_REQUEST, UNKNOWN_TOPIC_ID = 35, 42, 100
+UNSUPPORTED, INVALID_REQUEST, UNKNOWN_TOPIC_ID, NON_EMPTY_GROUP, GROUP_NOT_FOUND = 35, 42, 100, 68, 69
 
 
 class KafkaGroups(MeshCase):
@@ -276,11 +278,113 @@ class KafkaGroups(MeshCase):
         second.send_sync("g", told.generation, told.member)
         self.assertEqual(first.client.sync("g", told.generation, first.member, {first.member: b"a", told.member: b"b"}), (0, b"a"))
         self.assertEqual(second.take_sync(), (0, b"b"))
+        news = (("range", b"news"),)
+        first.client.send_join("g", first.member, version=3, session_ms=30000, protocols=news)
+        self.until("the second one hears of it", lambda: second.heartbeat("g", told.generation, told.member) == REBALANCING)
         killed.kill()
-        self.until("they are members still", lambda: first.client.heartbeat("g", told.generation, first.member) == 0 and
-                   second.heartbeat("g", told.generation, told.member) == 0, one, two)
-        self.assertEqual(second.sync("g", told.generation, told.member), (0, b"b"))
+        self.until("they are members still", lambda: second.heartbeat("g", told.generation, told.member) in (0, REBALANCING), one, two)
         self.until("and may commit", lambda: second.commit("g", {"t": {0: 0}}, generation=told.generation, member=told.member) == {"t": {0: 0}})
+        self.until("who waited still wants something new", lambda: second.heartbeat("g", told.generation, told.member) == REBALANCING)
+        second.send_join("g", told.member, version=3, session_ms=30000)
+        again, last = first.client.take_join(3), second.take_join(3)
+        self.assertEqual((last.error, again.error, again.generation), (0, 0, told.generation + 1))
+        self.assertIn(again.leader, (first.member, told.member))
+        metadata = {**again.members, **last.members}[first.member][1]
+        self.assertEqual(metadata, b"news")
+
+    # ---- administrators ----
+
+    def test_groups_are_described_listed_and_deleted(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        self.mesh("topic", "create", "t", "--partitions", "2")
+        first = self.member("g", instance="i")
+        client = self.client()
+        self.assertEqual(client.describe_groups("g")["g"], (0, "CompletingRebalance", "consumer", "range", {first.member: ("i", b"m", b"")}))
+        self.assertEqual(first.client.sync("g", 1, first.member, {first.member: b"all"}), (0, b"all"))
+        self.assertEqual(client.commit("h", {"t": {0: 0, 1: 0}}), {"t": {0: 0, 1: 0}})
+        self.spawn("consume", "t", "--group", "ours", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.until("it is there", lambda: client.describe_groups("ours")["ours"][1] == "Stable")
+        for version in range(7):
+            told = client.describe_groups("g", "h", "ours", "never", version=version)
+            self.assertEqual(told["g"], (0, "Stable", "consumer", "range", {first.member: ("i" if version >= 4 else None, b"m", b"all")}))
+            self.assertEqual(told["h"], (0, "Empty", "", "", {}))
+            self.assertEqual(told["ours"][:3] + (len(told["ours"][4]),), (0, "Stable", "consumer", 1))
+            self.assertEqual(told["never"], (GROUP_NOT_FOUND if version >= 6 else 0, "Dead", "", "", {}))
+        want = {"g": ("consumer", "Stable", "Classic"), "h": ("", "Empty", "Classic"), "ours": ("consumer", "Stable", "Consumer")}
+        for version in range(6):
+            error, told = client.list_groups(version)
+            self.assertEqual((error, told), (0, {name: (kind, state if version >= 4 else None, sort if version >= 5 else None)
+                                                 for name, (kind, state, sort) in want.items()}))
+        self.assertEqual(set(client.list_groups(states=("empty",))[1]), {"h"})
+        self.assertEqual(set(client.list_groups(states=("Stable", "Dead"), types=("classic",))[1]), {"g"})
+        self.assertEqual(client.delete_offsets("h", {"t": [0, 7], "u": [0]}), (0, {"t": {0: 0, 7: 0}, "u": {0: UNKNOWN_TOPIC}}))
+        self.assertEqual(client.committed("h", None), (0, {"t": {1: (0, -1, "", 0)}}))
+        self.assertEqual(client.delete_offsets("g", {"t": [0]}), (NON_EMPTY_GROUP, {}))
+        self.assertEqual(client.delete_offsets("never", {"t": [0]}), (GROUP_NOT_FOUND, {}))
+        for version in range(4):
+            self.assertEqual(client.delete_groups("g", "never", version=version), {"g": NON_EMPTY_GROUP, "never": GROUP_NOT_FOUND})
+        self.assertEqual(client.delete_groups("h"), {"h": 0})
+        self.assertEqual(client.committed("h", None), (0, {}))
+
+    def test_every_broker_lists_what_it_coordinates(self):
+        brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t")
+        clients = [self.client(broker) for broker in brokers]
+        names = {f"group-{n}" for n in range(12)}
+        for name in names:
+            self.until("it is taken", lambda n=name: clients[0].commit(n, {"t": {0: 0}}) == {"t": {0: 0}}, *brokers)
+        lists = []
+
+        def are_whole():
+            lists[:] = [set(client.list_groups()[1]) for client in clients]
+            return sum(map(len, lists)) == len(names)
+        self.until("each group is in one list", are_whole)
+        self.assertEqual(set().union(*lists), names)
+
+    # ---- a client of the wild ----
+
+    def consumer(self, group, topic, name):
+        """A kcat that consumes with a group, into a file."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            child = subprocess.Popen(["kcat", "-b", ",".join(broker.address for broker in self.all_brokers), "-q", "-u", "-X", "auto.offset.reset=earliest",
+                                      "-X", "session.timeout.ms=6000", "-G", group, topic], stdout=file, stderr=subprocess.DEVNULL, env=environment())
+        self.children.append(child)
+        return child, path
+
+    def test_kcat_shares_a_topic_and_goes_on_after_kills(self):
+        if shutil.which("kcat") is None:
+            if os.environ.get("MESH_TEST_TOOLS") == "all":
+                self.fail("kcat is not installed")
+            self.skipTest("kcat is not installed")
+        self.all_brokers = brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", "--partitions", "4", "--replicas", "3")
+        (first, one), (_, two) = self.consumer("g", "t", "one"), self.consumer("g", "t", "two")
+        client = self.client(brokers[0])
+        self.until("both are members", lambda: [told for told in [client.describe_groups("g")["g"]] if told[1] == "Stable" and len(told[4]) == 2])
+        lines = [b"%d" % n for n in range(2000)]
+
+        def produce(some):
+            parts = [some[n::4] for n in range(4)]
+            for number, part in enumerate(parts):
+                self.mesh("produce", "t", "--partition", number, stdin=b"\n".join(part) + b"\n")
+
+        def got(*paths):
+            return [line for path in paths for line in open(path, "rb").read().split(b"\n")[:-1]]
+        produce(lines[:1000])
+        self.until("all are there", lambda: set(got(one, two)) == set(lines[:1000]))
+        self.assertEqual(len(got(one, two)), 1000)  # each once
+        self.assertGreater(min(len(got(one)), len(got(two))), 100)
+        first.kill()
+        node = self.coordinator(client, "g")
+        address = "%s:%d" % client.metadata()[1][node]
+        next(broker for broker in brokers if broker.address == address).kill()
+        self.mesh("status", broker=next(broker for broker in brokers if broker.address != address), code=None)
+        self.broker = next(broker for broker in brokers if broker.address != address)
+        produce(lines[1000:])
+        self.until("the other one has the rest", lambda: set(lines[1000:]) <= set(got(two)))
 
 
 if __name__ == "__main__":

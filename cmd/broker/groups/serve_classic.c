@@ -128,19 +128,45 @@ int groups_judge_classic(struct groups_serve *serve, struct group_judging *judgi
     return err;
 }
 
+/* A group that has no members of this protocol: nobody's, or of ours, who assign nothing that a client of Kafka could read. */
+static int list_ours(const struct group *group, struct message_group_classic_response *response)
+{
+    uint32_t count = group_view_of(group).member_count;
+
+    response->generation = group_view_of(group).generation;
+    response->state = GROUP_CLASSIC_EMPTY;
+    if (group_next_member(group, NULL) == NULL) return 0;
+    response->state = GROUP_CLASSIC_STABLE;
+    response->protocol_type = slice_of_string("consumer");
+    response->members = calloc(count, sizeof(*response->members));
+    if (response->members == NULL) return MESH_ENOMEM;
+    for (const struct group_member *member = group_next_member(group, NULL); member != NULL && response->member_count < count;
+         member = group_next_member(group, member)) {
+        struct group_member_view view = group_member_view_of(member);
+
+        response->members[response->member_count++] =
+            (struct message_group_classic_member){.id = view.info.id, .instance = view.info.instance, .client = view.info.client, .host = view.info.host};
+    }
+    return 0;
+}
+
 static int describe(struct groups_serve *serve, const struct message_group_classic *request, struct group_judging *judging)
 {
     struct message_group_classic_response response = {.route = {.leader = -1, .epoch = -1}};
+    const struct group *group = groups_find(judging->state, request->head.group);
     struct group_classic_view view;
     int err;
 
-    if (!group_lead_classic_find(judging->lead, request->head.group, &view)) return MESH_ENOTFOUND;
-    response.state = view.state;
-    response.generation = view.generation;
-    response.protocol_type = view.protocol_type;
-    response.protocol = view.protocol;
-    response.leader = view.leader;
-    err = list_members(judging->lead, request->head.group, &response);
+    if (group_lead_classic_find(judging->lead, request->head.group, &view)) {
+        response.state = view.state;
+        response.generation = view.generation;
+        response.protocol_type = view.protocol_type;
+        response.protocol = view.protocol;
+        response.leader = view.leader;
+        err = list_members(judging->lead, request->head.group, &response);
+    } else {
+        err = group == NULL ? MESH_ENOTFOUND : list_ours(group, &response);
+    }
     if (err == 0) err = message_encode_group_classic_response(&serve->answer, &response);
     free(response.members);
     return err;

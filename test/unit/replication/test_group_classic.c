@@ -362,6 +362,8 @@ START_TEST(a_group_has_members_of_one_protocol)
     ck_assert_int_eq(rig_join(&rig, "g", "ours2", "orders"), MESH_EGROUP_NOT_EMPTY);
     ck_assert_int_eq(sync_up("a", reply.generation), 0);
     ck_assert_int_eq(group_lead_delete(rig.lead, TEXT("g"), &told), MESH_EGROUP_NOT_EMPTY);
+    struct group_claim claim = {.topic = rig_topic_id(&rig, "orders"), .partition = 1};
+    ck_assert_int_eq(group_lead_delete_offsets(rig.lead, TEXT("g"), &claim, 1, &told), MESH_EGROUP_NOT_EMPTY);
     rig_replicate(&rig);
     ck_assert_uint_eq(rig_offset(&rig, 2, "g", "orders", 1), 11);
     ck_assert_int_eq(rig_join(&rig, "g", "ours2", "orders"), MESH_EGROUP_NOT_EMPTY);

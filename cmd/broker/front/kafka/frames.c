@@ -25,6 +25,8 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_HEARTBEAT, 0, 4, FRAME_OP_GROUP_HEARTBEAT, kafka_serve_heartbeat},
     {KAFKA_LEAVE_GROUP, 0, 5, FRAME_OP_GROUP_LEAVE, kafka_serve_leave_group},
     {KAFKA_SYNC_GROUP, 0, 5, FRAME_OP_GROUP_CLAIM, kafka_serve_sync_group},
+    {KAFKA_DESCRIBE_GROUPS, 0, 6, FRAME_OP_GROUP_DESCRIBE, kafka_serve_describe_groups},
+    {KAFKA_LIST_GROUPS, 0, 5, FRAME_OP_GROUP_LIST, kafka_serve_list_groups},
     {KAFKA_API_VERSIONS, 0, 5, FRAME_OP_HELLO, kafka_serve_api_versions},
     {KAFKA_SASL_HANDSHAKE, 0, 1, FRAME_OP_HELLO, kafka_serve_sasl_handshake},
     {KAFKA_SASL_AUTHENTICATE, 0, 2, FRAME_OP_HELLO, kafka_serve_sasl_authenticate},
@@ -36,6 +38,8 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_INCREMENTAL_ALTER_CONFIGS, 0, 1, FRAME_OP_TOPIC_ALTER, kafka_serve_incremental_alter_configs},
     {KAFKA_LIST_PARTITION_REASSIGNMENTS, 0, 0, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_list_partition_reassignments},
     {KAFKA_INIT_PRODUCER_ID, 0, 5, FRAME_OP_INIT_PRODUCER, kafka_serve_init_producer_id},
+    {KAFKA_DELETE_GROUPS, 0, 3, FRAME_OP_GROUP_DELETE, kafka_serve_delete_groups},
+    {KAFKA_OFFSET_DELETE, 0, 0, FRAME_OP_GROUP_DELETE, kafka_serve_offset_delete},
     {KAFKA_DESCRIBE_CLUSTER, 0, 2, FRAME_OP_CLUSTER, kafka_serve_describe_cluster},
 };
 const size_t kafka_offer_count = sizeof(kafka_offers) / sizeof(kafka_offers[0]);

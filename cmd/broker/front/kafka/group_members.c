@@ -10,6 +10,7 @@
 
 #define WAIT_FIRST_MS 5
 #define WAIT_MAX_MS   200
+#define LOST_MS       10000 /* a leader that is gone is waited for so long: another one is elected within seconds */
 
 static void ask(struct kafka_group_question *question);
 
@@ -38,8 +39,38 @@ static void note_member(struct kafka_group_question *question, const struct mess
     if (response->member.size > 0) memcpy(question->member_bytes, response->member.data, response->member.size);
     question->member = slice_of(question->member_bytes, response->member.size);
     question->request.head.member = question->member;
+    if (!question->request.is_again) question->name_count = question->request.name_count;
     question->request.is_again = true;
     question->request.name_count = question->request.payload_count = 0; /* that was said already */
+    question->epoch = response->route.epoch;
+}
+
+/* Nothing is to be had of the leader at the moment; nothing was done, or what is done again. */
+static bool is_passing(int error)
+{
+    return error == MESH_EAGAIN || error == MESH_EUNREACHABLE || error == MESH_ENOT_LEADER || error == MESH_ETIMEDOUT || error == MESH_EUNCOMMITTED ||
+           error == MESH_EBUSY;
+}
+
+/* Another leader may know the member, and nothing of this join; or the members are gathered anew, and it has yet to come: it says all of it again. */
+static bool is_to_join_anew(struct kafka_group_question *question, const struct message_group_classic_response *response)
+{
+    uint64_t now_ms = question->call->connection->shard->now_ms;
+
+    if (question->name_count == 0) return false; /* it was never told to wait */
+    if (is_passing(response->error)) {
+        if (question->lost_ms == 0) question->lost_ms = now_ms;
+        return now_ms - question->lost_ms < LOST_MS && !question->call->connection->shard->is_stopping;
+    }
+    question->lost_ms = 0;
+    if (!question->request.is_again) return false;
+    return response->error == MESH_EREBALANCING || (response->error == 0 && response->route.epoch != question->epoch);
+}
+
+static void join_anew(struct kafka_group_question *question)
+{
+    question->request.is_again = false;
+    question->request.name_count = question->request.payload_count = question->name_count;
 }
 
 /* One `out` passes from the answer to the timer. */
@@ -66,7 +97,10 @@ static void on_answer(void *owner, uint64_t tag, struct slice answer)
     if (err != 0) response = (struct message_group_classic_response){.error = err};
     if (question->request.kind > MESSAGE_GROUP_CLASSIC_SYNC) response.is_waiting = false;
     if (response.error == 0 && response.is_waiting && call->connection->shard->is_stopping) response.error = MESH_ESHUTDOWN;
-    if (call->session != NULL && response.error == 0 && response.is_waiting) {
+    if (call->session != NULL && is_to_join_anew(question, &response)) {
+        join_anew(question);
+        wait(question);
+    } else if (call->session != NULL && response.error == 0 && response.is_waiting) {
         note_member(question, &response);
         wait(question);
     } else if (call->session != NULL) {

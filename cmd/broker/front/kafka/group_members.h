@@ -14,6 +14,9 @@ struct kafka_group_question {
     ev_timer timer;
     uint32_t wait_ms; /* until it is asked again */
     struct slice member; /* an id that it was told meanwhile */
+    int32_t epoch;       /* of the leader that told it to wait */
+    size_t name_count;   /* of the request as it was sent first */
+    uint64_t lost_ms;    /* since then no leader answers; 0: one does */
     uint8_t member_bytes[256];
 };
 

@@ -85,7 +85,8 @@ kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offset
 
 /* Groups. */
 kafka_handler_fn kafka_serve_find_coordinator, kafka_serve_offset_commit, kafka_serve_offset_fetch, kafka_serve_join_group,
-    kafka_serve_sync_group, kafka_serve_heartbeat, kafka_serve_leave_group;
+    kafka_serve_sync_group, kafka_serve_heartbeat, kafka_serve_leave_group, kafka_serve_describe_groups, kafka_serve_list_groups,
+    kafka_serve_delete_groups, kafka_serve_offset_delete;
 
 /* The answer to an api_versions request of a version that is not known: in the layout of version 0, with error 35. */
 enum serve kafka_refuse_api_versions(const struct kafka_request *request);

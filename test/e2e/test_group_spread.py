@@ -36,6 +36,10 @@ class GroupSpread(MeshCase):
     def lag(self, broker, group):
         return (self.get(broker, f"/v1/groups/{group}/lag") or {}).get("lag")
 
+    def ages(self, broker, group):
+        answer = self.get(broker, f"/v1/groups/{group}") or {"offsets": []}
+        return {row["high_watermark_age_ms"] for row in answer["offsets"]}
+
     def measured_lag(self, broker, group):
         with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
@@ -84,6 +88,7 @@ class GroupSpread(MeshCase):
         self.mesh("produce", "orders", "--partition", "1", stdin=b"one\ntwo\n")
         for broker in brokers:
             self.assertEqual(self.committed(broker, group), whole)
+            self.until("leaders that answer know it now", lambda at=broker: self.ages(at, group) == {0}, *brokers)
             self.until("the lag is known", lambda at=broker: self.lag(at, group) == 2, *brokers)
         coordinator = self.get(witness, f"/v1/groups/{group}")["coordinator"]
         node_of = {row["broker"]: row["node_id"] for row in self.status(witness)["brokers"]}
@@ -112,6 +117,7 @@ class GroupSpread(MeshCase):
         alone = self.get(witness, f"/v1/groups/{group}")
         self.assertEqual("".join(f"{row['partition']}:{row['high_watermark']} " for row in alone["offsets"]), end_of)
         self.assertEqual({row["partition"]: row["committed"] for row in alone["offsets"]}, whole)
+        self.assertGreater(max(row["high_watermark_age_ms"] for row in alone["offsets"]), 0)
         self.assertEqual(self.measured_lag(witness, group), ["3"])
         self.assertIsNone(alone["members"], "only a replica knows them")
         ages = [self.get(witness, f"/v1/groups/{group}/lag")["age_ms"] for _ in range(2)]

@@ -57,6 +57,7 @@ static void add_heard_end(struct groups_description *query, struct message_group
     if (!ends_find(query->control->spread, &list->topic_id, list->partitions[at], &end, &age_ms)) return;
     list->high_watermarks[at] = (int64_t)end.high_watermark;
     list->log_starts[at] = end.log_start;
+    list->ends_age_ms[at] = age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;
     if (age_ms > response->age_ms) response->age_ms = age_ms;
     if (age_ms > response->row.age_ms) response->row.age_ms = age_ms;
 }
@@ -68,8 +69,9 @@ static int add_ends(struct groups_description *query, const struct message_topic
     if (count == 0) return 0;
     list->high_watermarks = calloc(count, sizeof(list->high_watermarks[0]));
     list->log_starts = calloc(count, sizeof(list->log_starts[0]));
-    if (list->high_watermarks == NULL || list->log_starts == NULL) return MESH_ENOMEM;
-    list->high_watermark_count = list->log_start_count = count;
+    list->ends_age_ms = calloc(count, sizeof(list->ends_age_ms[0]));
+    if (list->high_watermarks == NULL || list->log_starts == NULL || list->ends_age_ms == NULL) return MESH_ENOMEM;
+    list->high_watermark_count = list->log_start_count = list->ends_age_count = count;
     for (size_t i = 0; i < count; i++) {
         const struct message_partition *partition =
             ends != NULL && list->partitions[i] < ends->partition_count ? &ends->partitions[list->partitions[i]] : NULL;

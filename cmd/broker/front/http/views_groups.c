@@ -94,13 +94,15 @@ static int64_t lag_at(const struct message_group_partitions *topic, size_t at)
 
 static json_t *partition_json(const struct message_group_describe_response *group, const struct message_group_partitions *topic, size_t at)
 {
+    bool has_end = offset_at(topic->high_watermarks, topic->high_watermark_count, at) >= 0;
+    int64_t age_ms = has_end && at < topic->ends_age_count ? (int64_t)topic->ends_age_ms[at] : -1;
     int64_t committed_s = at < topic->committed_count && topic->committed_s[at] > 0 ? (int64_t)topic->committed_s[at] : -1;
 
-    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "topic", text_or_null(topic->topic_name), "topic_id", views_uuid(&topic->topic_id), "partition",
+    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "topic", text_or_null(topic->topic_name), "topic_id", views_uuid(&topic->topic_id), "partition",
                      (json_int_t)topic->partitions[at], "committed", number_json(offset_at(topic->offsets, topic->offset_count, at)), "high_watermark",
                      number_json(offset_at(topic->high_watermarks, topic->high_watermark_count, at)), "lag", number_json(lag_at(topic, at)), "owner",
                      owner_json(group, topic->owners, topic->owner_count, at), "target", owner_json(group, topic->targets, topic->target_count, at),
-                     "committed_at_ms", number_json(committed_s < 0 ? -1 : committed_s * 1000));
+                     "committed_at_ms", number_json(committed_s < 0 ? -1 : committed_s * 1000), "high_watermark_age_ms", number_json(age_ms));
 }
 
 static json_t *next_json(const struct message_group_describe_response *group)

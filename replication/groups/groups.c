@@ -37,6 +37,7 @@ void groups_free(struct groups *groups)
     }
     for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, NULL)) {
         map_remove(&groups->by_name, node);
+        buffer_deinit(&((struct group *)node)->classic);
         free(node);
     }
     for (uint32_t i = 0; i < groups->text_count; i++)

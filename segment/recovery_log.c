@@ -258,7 +258,9 @@ static void apply_resets(struct work *work)
     work->first_entry = last - 1;
     work->has_reset = true;
     if (restart > 0 && is_news(&entries[restart - 1])) begin_anew(work, &entries[restart - 1].entry.header);
-    if (last != restart && is_news(&entries[last - 1])) cut_to_reset(work, &entries[last - 1].entry.header);
+    /* Each of them: the last one may lie where the manifest ends, or behind it, after another one that went further back. */
+    for (uint32_t i = restart; i < last; i++)
+        if (is_reset(&entries[i].entry.header) && is_news(&entries[i])) cut_to_reset(work, &entries[i].entry.header);
 }
 
 /* Resets, and the newest mark. A reset is a mark as well: what lies below it was durable in the files, which need not mean that a

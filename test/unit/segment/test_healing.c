@@ -460,6 +460,37 @@ START_TEST(a_pass_does_not_go_on_inside_of_what_came_after_a_cut)
 }
 END_TEST
 
+static void cut_at(uint64_t offset)
+{
+    struct outcome outcome = {0, false};
+
+    ck_assert_int_eq(plog_truncate(rig.logs[0], offset, on_done, &outcome), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done && outcome.error == 0);
+}
+
+/* The manifest ends at 14. Then the log is cut at 12, goes on with other batches, and is cut at 14. */
+START_TEST(what_a_manifest_knew_of_records_that_were_cut_is_not_believed)
+{
+    set_up();
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 14, 1, 100);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    cut_at(12);
+    rig_fill(&rig, rig.logs[0], 4, 1, 300);
+    cut_at(14);
+    rig_fill(&rig, rig.logs[0], 1, 1, 200);
+    rig_pump(&rig);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    check_whole(15);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* A log is deleted while it is looked at, and then another one is doubted: what is found belongs to the one that is gone. */
 START_TEST(what_is_found_in_a_deleted_log_is_not_said_of_another)
 {
@@ -594,6 +625,7 @@ static Suite *suite(void)
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);
     tcase_add_test(tests, a_pass_does_not_go_on_inside_of_what_came_after_a_cut);
+    tcase_add_test(tests, what_a_manifest_knew_of_records_that_were_cut_is_not_believed);
     tcase_add_test(tests, what_is_found_in_a_deleted_log_is_not_said_of_another);
     tcase_add_loop_test(tests, a_log_is_cut_where_its_damage_begins, 0, HARM_COUNT);
     tcase_add_loop_test(tests, a_power_cut_at_any_moment_of_a_repair_loses_nothing_that_was_sound, 0, 3);

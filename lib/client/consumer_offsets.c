@@ -127,7 +127,7 @@ static int encode(struct offset_call *offset_call)
     for (size_t i = 0; i < offset_call->ask_count; i++) {
         const struct assignment *assignment = offset_call->asks[i].assignment;
         entries[i] =
-            (struct list_offsets_entry){assignment->topic->id, assignment->partition, assignment->resolve_ms};
+            (struct list_offsets_entry){.topic_id = assignment->topic->id, .partition = assignment->partition, .timestamp_ms = assignment->resolve_ms};
     }
     err = message_encode_list_offsets_request(&offset_call->call->message, &request);
     free(entries);

@@ -228,7 +228,9 @@ struct message_moves_response {
 struct list_offsets_entry {
     struct uuid topic_id;
     uint32_t partition;
-    int64_t timestamp_ms; /* -1 latest (high watermark), -2 earliest, else the first record at or after it */
+    int64_t timestamp_ms; /* -1 latest (high watermark), -2 earliest, -6 where `epoch` ends, else the first record at or after it */
+    int32_t epoch;        /* of -6 */
+    uint32_t leader_epoch_plus_one; /* that the asker believes in; 0: it does not say */
 };
 struct message_list_offsets_request {
     struct list_offsets_entry *entries;
@@ -237,9 +239,9 @@ struct message_list_offsets_request {
 };
 struct list_offsets_result {
     int error;
-    int64_t offset; /* -1: no such record */
+    int64_t offset; /* -1: no such record, or epoch */
     int64_t timestamp_ms;
-    int32_t leader_epoch;
+    int32_t leader_epoch; /* the leader's; of -6: the largest one that began at or before `epoch`, which ends at the offset; -1: none is known */
 };
 struct message_list_offsets_response {
     struct list_offsets_result *results;

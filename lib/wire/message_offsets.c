@@ -18,6 +18,9 @@ static void list_offsets_request_from_wire(struct conversion *conversion,
         to->entries[i].topic_id = convert_uuid(entry->topic_id);
         to->entries[i].partition = entry->partition;
         to->entries[i].timestamp_ms = entry->timestamp_ms;
+        to->entries[i].epoch = entry->epoch;
+        to->entries[i].leader_epoch_plus_one = entry->leader_epoch_plus_one;
+        if (entry->leader_epoch_plus_one > (uint32_t)INT32_MAX + 1) convert_fail(conversion, MESH_EPROTO);
     }
 }
 
@@ -32,6 +35,8 @@ static void list_offsets_request_to_wire(struct conversion *conversion,
         to->entries[i]->topic_id = (ProtobufCBinaryData){UUID_SIZE, from->entries[i].topic_id.bytes};
         to->entries[i]->partition = from->entries[i].partition;
         to->entries[i]->timestamp_ms = from->entries[i].timestamp_ms;
+        to->entries[i]->epoch = from->entries[i].epoch;
+        to->entries[i]->leader_epoch_plus_one = from->entries[i].leader_epoch_plus_one;
     }
 }
 

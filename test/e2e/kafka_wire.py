@@ -2,6 +2,7 @@
 import struct
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 20, 22
+OFFSET_FOR_LEADER_EPOCH = 23
 
 
 def _table():
@@ -205,6 +206,15 @@ class Client:
 
     def fetch(self, *parts, **keywords):
         return self.fetch_answer(self.ask(FETCH, 7, self.fetch_body(parts, **keywords)))
+
+    def epoch_end(self, topic, partition, epoch, current=-1):
+        """(error, epoch, end offset)"""
+        body = struct.pack(">i", -1) + array([string(topic) + array([struct.pack(">iii", partition, current, epoch)])])
+        answer = self.ask(OFFSET_FOR_LEADER_EPOCH, 3, body)
+        assert answer.take("ii") == (0, 1) and answer.string() == topic and answer.take("i") == 1
+        error, index, found, end = answer.take("hiiq")
+        assert index == partition
+        return error, found, end
 
     def list_offsets(self, topic, partition, timestamp):
         """error, timestamp, offset"""

@@ -12,6 +12,7 @@ from harness import COMMAND_SECONDS, environment, main, text_lines
 from mesh_case import MeshCase
 
 NOT_LEADER, UNKNOWN_TOPIC = 6, 3
+FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH = 74, 75
 
 
 class Kafka(MeshCase):
@@ -199,6 +200,32 @@ class Kafka(MeshCase):
         rest = [broker for broker in brokers if broker is not killed]
         self.kcat("-P", "-t", "t", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=60000", stdin=text, broker=rest[0])
         self.assertEqual(self.kcat("-C", "-t", "t", "-o", "beginning", "-e", "-q", broker=rest[1]), text * 2)
+
+    def test_a_consumer_learns_where_epochs_end(self):
+        brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", "--partitions", "1", "--replicas", "3")
+        self.kcat("-P", "-t", "t", stdin=b"a\nb\n")
+        client = self.client(brokers[1])
+        _, _, before = client.list_offsets("t", 0, -1)
+        error, epoch, end = client.epoch_end("t", 0, 2**31 - 1)
+        self.assertEqual((error, epoch, end), (0, -1, -1))  # from the future
+        [epoch] = [e for e in range(100) if client.epoch_end("t", 0, e, e)[:2] == (0, e)]  # the one in which it is led
+        self.assertEqual(client.epoch_end("t", 0, epoch), (0, epoch, before))
+        nodes = client.metadata()[1]
+        leader = client.metadata(["t"])[0]["t"][1][0]
+        killed = next(broker for broker in brokers if broker.address == "%s:%d" % nodes[leader])
+        killed.kill()
+        rest = [broker for broker in brokers if broker is not killed]
+        self.kcat("-P", "-t", "t", "-X", "message.timeout.ms=60000", stdin=b"c\n", broker=rest[0])
+        for broker in rest:  # any broker
+            client = self.client(broker)
+            self.assertEqual(client.epoch_end("t", 0, epoch), (0, epoch, before))
+            self.assertEqual(client.epoch_end("t", 0, epoch, epoch)[0], FENCED_LEADER_EPOCH)
+            self.assertEqual(client.epoch_end("t", 0, epoch, 2**31 - 1)[0], UNKNOWN_LEADER_EPOCH)
+        self.assertEqual(client.epoch_end("t", 7, epoch)[0], UNKNOWN_TOPIC)
+        self.assertEqual(client.epoch_end("t", -7, epoch)[0], UNKNOWN_TOPIC)
+        self.assertEqual(client.epoch_end("never", 0, epoch)[0], UNKNOWN_TOPIC)
 
     # ---- what nobody should ----
 

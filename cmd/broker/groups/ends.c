@@ -167,7 +167,8 @@ static void ask_elsewhere(struct groups_question *question, size_t from, size_t 
     int err = entries == NULL ? MESH_ENOMEM : 0;
 
     for (size_t i = 0; i < count && err == 0; i++)
-        entries[i] = (struct list_offsets_entry){question->asked[from + i].topic, question->asked[from + i].partition, LIST_OFFSETS_LATEST};
+        entries[i] = (struct list_offsets_entry){
+            .topic_id = question->asked[from + i].topic, .partition = question->asked[from + i].partition, .timestamp_ms = LIST_OFFSETS_LATEST};
     if (err == 0)
         err = forward_list_offsets(question->shard, &question->asked[from].leader, entries, count, GROUPS_ENDS_WAIT_MS, on_end, question, from);
     free(entries);
@@ -177,7 +178,8 @@ static void ask_elsewhere(struct groups_question *question, size_t from, size_t 
 /* Any shard of this broker; this one answers at once. */
 static void ask_here(struct groups_question *question, size_t at)
 {
-    struct list_offsets_entry entry = {question->asked[at].topic, question->asked[at].partition, LIST_OFFSETS_LATEST};
+    struct list_offsets_entry entry = {
+        .topic_id = question->asked[at].topic, .partition = question->asked[at].partition, .timestamp_ms = LIST_OFFSETS_LATEST};
 
     if (list_offsets_submit(question->shard, &entry, false, on_end, question, at) != 0) fail(question, at, 1);
 }

@@ -53,6 +53,17 @@ static void on_time_found(void *user, int error, int64_t offset, int64_t timesta
     call_finish(call);
 }
 
+/* Nobody has read beyond the high watermark: what lies there may still be taken back, and is no end of an epoch for a reader. */
+static void find_epoch_end(struct list_offsets_call *call)
+{
+    const struct partition *replica = &call->partition->replica.partition;
+    uint64_t end = plog_epoch_end_offset(call->partition->plog, call->entry.epoch, &call->result.leader_epoch);
+
+    if (call->entry.epoch > replica->leader_epoch) call->result.leader_epoch = -1; /* not ours to say */
+    if (call->result.leader_epoch < 0) return;
+    call->result.offset = (int64_t)(end < replica->high_watermark ? end : replica->high_watermark);
+}
+
 static void call_run(struct list_offsets_call *call)
 {
     struct list_offsets_result *result = &call->result;
@@ -61,7 +72,7 @@ static void call_run(struct list_offsets_call *call)
 
     *result = (struct list_offsets_result){.offset = -1, .timestamp_ms = -1, .leader_epoch = -1};
     if (err == 0 && call->partition->topic->is_internal) err = MESH_EINVALID_TOPIC;
-    if (err == 0) err = partition_check_leader(&call->partition->replica.partition, PARTITION_EPOCH_ANY);
+    if (err == 0) err = partition_check_leader(&call->partition->replica.partition, (int32_t)((int64_t)call->entry.leader_epoch_plus_one - 1));
     if (err != 0) {
         result->error = err;
         call_finish(call);
@@ -85,6 +96,8 @@ static void call_run(struct list_offsets_call *call)
         result->offset = (int64_t)replica->high_watermark;
     else if (call->entry.timestamp_ms == LIST_OFFSETS_EARLIEST)
         result->offset = (int64_t)replica->log_start;
+    else if (call->entry.timestamp_ms == LIST_OFFSETS_EPOCH_END)
+        find_epoch_end(call);
     else
         result->error = MESH_EINVAL;
     call_finish(call);

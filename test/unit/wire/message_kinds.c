@@ -276,6 +276,9 @@ static void fill_list_offsets_request(struct fill *fill, struct message_list_off
         message->entries[i].topic_id.bytes[0] |= 1; /* an entry always names a topic */
         message->entries[i].partition = fill_uint32(fill);
         message->entries[i].timestamp_ms = (int64_t)fill_number(fill);
+        message->entries[i].epoch = fill_int32(fill);
+        message->entries[i].leader_epoch_plus_one = fill_uint32(fill) & INT32_MAX;
+        if (fill->everything) message->entries[i].leader_epoch_plus_one |= 1;
     }
 }
 

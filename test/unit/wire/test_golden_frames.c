@@ -430,8 +430,16 @@ static void encode_topic_response(struct buffer *to)
 static void encode_list_offsets_request(struct buffer *to)
 {
     struct list_offsets_entry entries[] = {
-        {uuid_from(0x10), 5, -1}, {uuid_from(0x10), 5, -2}, {uuid_from(0x20), 0, 1700000000000}};
+        {uuid_from(0x10), 5, -1, 0, 0}, {uuid_from(0x10), 5, -2, 0, 0}, {uuid_from(0x20), 0, 1700000000000, 0, 0}};
     struct message_list_offsets_request message = {.entries = entries, .entry_count = 3};
+
+    ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
+}
+
+static void encode_list_offsets_epoch(struct buffer *to)
+{
+    struct list_offsets_entry entry = {uuid_from(0x10), 5, -6, 3, 8};
+    struct message_list_offsets_request message = {.entries = &entry, .entry_count = 1};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
 }
@@ -561,7 +569,7 @@ static void encode_fetch_forward(struct buffer *to)
 
 static void encode_list_offsets_forward(struct buffer *to)
 {
-    struct list_offsets_entry entry = {uuid_from(0x10), 5, -1};
+    struct list_offsets_entry entry = {uuid_from(0x10), 5, -1, 0, 0};
     struct message_list_offsets_request message = {.entries = &entry, .entry_count = 1, .forwards = true};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
@@ -641,6 +649,7 @@ static const struct golden_case {
     {"produce_forward_request", 0, FRAME_OP_PRODUCE, 17, 1, encode_produce_forward, recode_produce_request},
     {"fetch_forward_request", 0, FRAME_OP_FETCH, 18, 0, encode_fetch_forward, recode_fetch_request},
     {"list_offsets_forward_request", 0, FRAME_OP_LIST_OFFSETS, 19, 0, encode_list_offsets_forward, recode_list_offsets_request},
+    {"list_offsets_epoch_request", 0, FRAME_OP_LIST_OFFSETS, 20, 0, encode_list_offsets_epoch, recode_list_offsets_request},
     {"init_producer_request", 0, FRAME_OP_INIT_PRODUCER, 10, 0, encode_nothing, recode_nothing},
     {"init_producer_response", 1, FRAME_OP_INIT_PRODUCER, 10, 0, encode_init_producer_response,
      recode_init_producer_response},

@@ -79,7 +79,7 @@ struct kafka_offer {
 extern const struct kafka_offer kafka_offers[];
 extern const size_t kafka_offer_count;
 
-kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offsets, kafka_serve_metadata, kafka_serve_api_versions,
+kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offsets, kafka_serve_epoch_ends, kafka_serve_metadata, kafka_serve_api_versions,
     kafka_serve_init_producer_id, kafka_serve_create_topics, kafka_serve_delete_topics, kafka_serve_describe_cluster, kafka_serve_sasl_handshake, kafka_serve_sasl_authenticate,
     kafka_serve_create_partitions, kafka_serve_describe_configs, kafka_serve_alter_configs, kafka_serve_incremental_alter_configs, kafka_serve_list_partition_reassignments;
 

@@ -1,4 +1,4 @@
-/* broker/front/kafka/offsets.c - LIST_OFFSETS: one operation per partition, one answer when all are back. */
+/* broker/front/kafka/offsets.c - LIST_OFFSETS: one operation per partition, one answer when all are back. epoch_ends.c is its like. */
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/kafka.h"
 #include "cmd/broker/front/kafka/topics.h"

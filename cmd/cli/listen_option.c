@@ -7,11 +7,15 @@
 
 #define GATEWAY_SCHEME "kafka-gateway://"
 
+static bool has_scheme(const char *text, size_t size)
+{
+    return size >= strlen(GATEWAY_SCHEME) && memcmp(text, GATEWAY_SCHEME, strlen(GATEWAY_SCHEME)) == 0;
+}
+
 static int set_one(char **listen, char **gateway, const char *text, size_t size, const char *where, struct buffer *fault)
 {
-    size_t scheme_size = strlen(GATEWAY_SCHEME);
-    bool is_gateway = size >= scheme_size && memcmp(text, GATEWAY_SCHEME, scheme_size) == 0;
-    const char *address = is_gateway ? text + scheme_size : text;
+    bool is_gateway = has_scheme(text, size);
+    const char *address = is_gateway ? text + strlen(GATEWAY_SCHEME) : text;
     size_t address_size = size - (size_t)(address - text);
     char **to = is_gateway ? gateway : listen, *copy;
 
@@ -28,11 +32,18 @@ static int set_one(char **listen, char **gateway, const char *text, size_t size,
 
 int listen_option_set(char **listen, char **gateway, const char *text, const char *where, struct buffer *fault)
 {
-    int err;
+    unsigned count[2] = {0, 0};
+    size_t size;
+    int err = 0;
 
-    for (const char *comma; (comma = strchr(text, ',')) != NULL; text = comma + 1) {
-        err = set_one(listen, gateway, text, (size_t)(comma - text), where, fault);
-        if (err != 0) return err;
+    for (const char *rest = text; err == 0; rest += size + 1) {
+        size = strcspn(rest, ",");
+        if (count[has_scheme(rest, size)]++ > 0) {
+            buffer_printf(fault, "%s: '%.200s' names two addresses for one port: the broker listens on one, the gateway on one", where, text);
+            return MESH_EINVAL;
+        }
+        err = set_one(listen, gateway, rest, size, where, fault);
+        if (rest[size] == '\0') break;
     }
-    return set_one(listen, gateway, text, strlen(text), where, fault);
+    return err;
 }

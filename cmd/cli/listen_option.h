@@ -4,7 +4,7 @@
 
 #include "base/buffer.h"
 
-/* Takes "HOST:PORT" and "kafka-gateway://HOST:PORT", one or both with a comma between them. What the text does not name stays as it
+/* Takes "HOST:PORT" and "kafka-gateway://HOST:PORT", one or both (not one of them twice) with a comma between them. What the text does not name stays as it
  * was; what it names is replaced (malloc'ed; the old text is freed). Whether an address is one is judged where it is bound. Errors:
  * MESH_EINVAL, with a sentence in `fault` that begins with `where`; MESH_ENOMEM. */
 int listen_option_set(char **listen, char **gateway, const char *text, const char *where, struct buffer *fault);

@@ -279,7 +279,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
         log_error("%s", message);
         goto fail;
     }
-    err = gateway_open(options, broker->shard_count, &broker->gateway);
+    err = gateway_open(options, broker->shard_count, listen_fds[0], &broker->gateway);
     if (err != 0) {
         close_all(listen_fds, broker->shard_count);
         goto fail;
@@ -386,6 +386,7 @@ int broker_serve(struct broker *broker)
     if (err != 0) return err; /* its threads are stopped by broker_free() */
     if (!broker->control.is_stopping) {
         broker->control.is_ready = true;
+        atomic_store(&broker->judges_logins, true);
         announce(broker);
     }
     err = control_loop_run(broker);

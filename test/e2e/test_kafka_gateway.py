@@ -123,6 +123,16 @@ class Gateway(MeshCase):
         self.assertIn(ONE, self.client(gateway_of(broker)).metadata()[1])
         self.assertEqual(broker.stop(), 0)
 
+    def test_the_gateway_does_not_share_the_one_port(self):
+        """The kernel would spread connections over both."""
+        with socket.socket() as kept:  # bound, so that nobody else is given the port, and not listening, so that the broker may have it
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind(("127.0.0.1", 0))
+            port = kept.getsockname()[1]
+            result = self.mesh("serve", "--data", self.path("d"), "--listen", f"127.0.0.1:{port},kafka-gateway://127.0.0.1:{port}", code=None)
+            self.assertIn(b"needs a port of its own", result.err)
+            self.assertNotEqual(result.code, 0)
+
     def test_what_cannot_be_listened_on_is_told(self):
         taken = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(taken.close)
@@ -134,6 +144,8 @@ class Gateway(MeshCase):
                 (["--listen", "ftp://127.0.0.1:1"], "is nothing to listen on"),
                 (["--gateway-advertise", "x:1"], "there is no Kafka gateway to be advertised"),
                 ([*GATEWAY, "--gateway-advertise", "x:0"], "cannot advertise the gateway"),
+                (["--listen", "127.0.0.1:0,127.0.0.1:0"], "names two addresses"),
+                (["--listen", "kafka-gateway://127.0.0.1:0,kafka-gateway://127.0.0.1:0"], "names two addresses"),
         ]):
             with self.subTest(options=options):
                 result = self.mesh("serve", "--data", self.path(f"d{number}"), "--listen", "127.0.0.1:0", *options, code=None)

@@ -122,6 +122,43 @@ int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_
     return err;
 }
 
+struct bound_to {
+    uint16_t port;
+    struct in6_addr address; /* IPv4 as ::ffff:a.b.c.d */
+    bool is_wildcard;
+};
+
+static bool find_bound(int fd, struct bound_to *ret_bound)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage storage;
+    } name;
+    socklen_t size = sizeof(name);
+
+    if (getsockname(fd, &name.any, &size) != 0) return false;
+    *ret_bound = (struct bound_to){.port = name.v6.sin6_port, .address = name.v6.sin6_addr};
+    if (name.any.sa_family == AF_INET6) {
+        ret_bound->is_wildcard = IN6_IS_ADDR_UNSPECIFIED(&name.v6.sin6_addr);
+        return true;
+    }
+    ret_bound->port = name.v4.sin_port;
+    ret_bound->is_wildcard = name.v4.sin_addr.s_addr == htonl(INADDR_ANY);
+    ret_bound->address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(&ret_bound->address.s6_addr[12], &name.v4.sin_addr, sizeof(name.v4.sin_addr));
+    return true;
+}
+
+bool accept_is_same_port(int fd, int other)
+{
+    struct bound_to a, b;
+
+    if (!find_bound(fd, &a) || !find_bound(other, &b) || a.port != b.port) return false;
+    return a.is_wildcard || b.is_wildcard || memcmp(&a.address, &b.address, sizeof(a.address)) == 0;
+}
+
 /* ---- accepting ---- */
 
 bool accept_is_loopback(const struct sockaddr *peer)

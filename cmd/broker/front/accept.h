@@ -18,6 +18,10 @@ struct sockaddr;
 int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_host, uint16_t *ret_port,
                 char message[ACCEPT_MESSAGE_SIZE]);
 
+/* Whether connections to the one bound socket's address could come to the other: SO_REUSEPORT and SO_REUSEADDR let both be bound while neither
+ * listens, and the kernel would then spread connections over them. */
+bool accept_is_same_port(int fd, int other);
+
 /* From here on clients can connect; the shard's thread accepts them. Before that thread starts. Errors: MESH_EIO. */
 int accept_listen(struct shard *shard);
 

@@ -33,7 +33,7 @@ static int advertise(struct gateway *gateway, const char *text)
     return gateway->host == NULL ? MESH_ENOMEM : 0;
 }
 
-static int bind_sockets(struct gateway *gateway, const struct broker_options *options)
+static int bind_sockets(struct gateway *gateway, const struct broker_options *options, int port_fd)
 {
     char message[ACCEPT_MESSAGE_SIZE] = "";
     int err = accept_bind(options->gateway_listen, gateway->count, gateway->fds, &gateway->host, &gateway->port, message);
@@ -43,6 +43,10 @@ static int bind_sockets(struct gateway *gateway, const struct broker_options *op
         gateway->count = 0; /* none of them is bound */
         return err;
     }
+    if (accept_is_same_port(port_fd, gateway->fds[0])) {
+        log_error("the Kafka gateway needs a port of its own: %u is the broker's", gateway->port);
+        return MESH_EINVAL;
+    }
     if (options->gateway_advertise != NULL) return advertise(gateway, options->gateway_advertise);
     if (is_wildcard(gateway->host)) {
         free(gateway->host);
@@ -51,7 +55,7 @@ static int bind_sockets(struct gateway *gateway, const struct broker_options *op
     return 0;
 }
 
-int gateway_open(const struct broker_options *options, uint32_t shard_count, struct gateway **ret_gateway)
+int gateway_open(const struct broker_options *options, uint32_t shard_count, int port_fd, struct gateway **ret_gateway)
 {
     struct gateway *gateway;
     int err = MESH_ENOMEM;
@@ -67,7 +71,7 @@ int gateway_open(const struct broker_options *options, uint32_t shard_count, str
     gateway->count = shard_count;
     gateway->fds = calloc(shard_count, sizeof(*gateway->fds));
     if (gateway->fds == NULL) gateway->count = 0;
-    else err = bind_sockets(gateway, options);
+    else err = bind_sockets(gateway, options, port_fd);
     if (err == 0) *ret_gateway = gateway;
     else gateway_free(gateway);
     return err;

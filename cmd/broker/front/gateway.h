@@ -24,8 +24,9 @@ struct gateway {
     uint32_t count;
 };
 
-/* Binds what the options ask for; *ret_gateway is NULL when they ask for none. Failures are logged. Errors: as accept_bind(). */
-int gateway_open(const struct broker_options *options, uint32_t shard_count, struct gateway **ret_gateway);
+/* Binds what the options ask for; *ret_gateway is NULL when they ask for none. port_fd: bound to the broker's own port, which the gateway may not
+ * share. Failures are logged. Errors: as accept_bind(). */
+int gateway_open(const struct broker_options *options, uint32_t shard_count, int port_fd, struct gateway **ret_gateway);
 
 /* What clients are told, if the options do not say: the broker's own advertised host. Errors: MESH_ENOMEM. */
 int gateway_name(struct gateway *gateway, const char *advertised_host);

@@ -51,7 +51,7 @@ struct broker {
     struct tls *tls; /* owned; NULL: the port speaks no TLS */
     struct lane login_lane; /* compares passwords with what is kept of them, which takes milliseconds */
     atomic_uint login_checks; /* that wait for it */
-    atomic_bool refuses_logins; /* it stops, and does not wait for them */
+    atomic_bool judges_logins; /* it is ready, and does not stop: before that it may not know of a user, after it it does not wait for passwords */
     uint8_t login_secret[32]; /* salts for names that nobody has; the same on every broker that started with this cluster key */
     struct shard **shards;
     uint32_t shard_count;

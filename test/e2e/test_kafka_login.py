@@ -312,6 +312,27 @@ class KafkaLogin(Case):
             client.connection.close()
         self.assert_in(known)
 
+    def test_a_broker_that_stops_calls_no_password_wrong(self):
+        """Those who wait for it are let in, or their connection ends: then they come back. Clients that are told of a wrong password give up."""
+        self.start_broker(options=["--set", "auth.required=1", "--shards", "1"])
+        self.mesh("user", "add", "slow", "--iterations", "1000000", stdin=b"pencil\n")
+        clients, token = [self.client() for _ in range(6)], b"\0slow\0pencil"
+        for client in clients:
+            client.handshake("PLAIN")
+        for client in clients:
+            client.send(AUTHENTICATE, 1, struct.pack(">i", len(token)) + token)
+        for _ in range(2):  # behind them: they are being served
+            self.client().ask(VERSIONS, 0, b"")
+        self.assertEqual(self.broker.stop(), 0)
+        told = []
+        for client in clients:
+            try:
+                told.append(client.receive()[1].take("h"))
+            except (EOFError, ConnectionError):
+                told.append(None)
+        self.assertNotIn(FAILED, told)
+        self.assertIn(None, told)
+
     def test_a_login_is_renewed_or_ends(self):
         self.start("auth.lifetime.ms=1500")
         client, idle, other = self.client(), self.client(), self.client()

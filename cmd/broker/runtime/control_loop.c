@@ -203,7 +203,7 @@ void control_loop_stop(struct broker *broker)
 
     if (broker->control.is_stopping) return;
     broker->control.is_stopping = true;
-    atomic_store(&broker->refuses_logins, true);
+    atomic_store(&broker->judges_logins, false);
     log_info("stopping: finishing what is in flight");
     ev_timer_init(&self->deadline, on_deadline, (double)broker->settings.stop_ms_max / 1e3, 0.);
     self->deadline.data = broker;

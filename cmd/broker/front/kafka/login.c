@@ -98,9 +98,12 @@ enum serve kafka_serve_sasl_handshake(const struct kafka_request *request)
 
 /* ---- answers ---- */
 
-/* How a login went on, for the answer. */
+enum outcome_kind { LOGIN_GOES_ON, LOGIN_DONE, LOGIN_FAILED, LOGIN_PUT_OFF };
+
+/* How a login went on, for the answer. What is put off was not judged, for a reason of ours: the connection ends without a word, and the client
+ * comes back. Told of a wrong password, clients give up for good. */
 struct outcome {
-    enum { LOGIN_GOES_ON, LOGIN_DONE, LOGIN_FAILED } kind;
+    enum outcome_kind kind;
     struct slice reply;
 };
 
@@ -114,18 +117,18 @@ static void complain(struct connection *connection, const char *why)
 }
 
 /* The client is who it says: for as long as logins last here. One that was known already must be the same as before. */
-static bool accept_user(struct connection *connection)
+static enum outcome_kind accept_user(struct connection *connection)
 {
     struct kafka_session *session = connection->kafka;
     uint64_t lifetime_ms = connection->shard->broker->settings.auth_lifetime_ms;
     const char *name = session->login->server.name;
 
-    if (session->user != NULL && strcmp(session->user, name) != 0) return false;
+    if (session->user != NULL && strcmp(session->user, name) != 0) return LOGIN_FAILED;
     if (session->user == NULL) session->user = strdup(name);
-    if (session->user == NULL) return false;
+    if (session->user == NULL) return LOGIN_PUT_OFF;
     session->known_until_ms = lifetime_ms == 0 ? 0 : connection->shard->now_ms + lifetime_ms;
     connection->shard->metrics.logins++;
-    return true;
+    return LOGIN_DONE;
 }
 
 static void answer_raw(struct kafka_call *call, const struct outcome *outcome)
@@ -147,7 +150,13 @@ static void answer(struct kafka_call *call, struct outcome outcome)
     struct kafka_sasl_authenticate_response response;
     bool is_raw = session->login->is_raw;
 
-    if (outcome.kind == LOGIN_DONE && !accept_user(connection)) outcome = (struct outcome){LOGIN_FAILED, slice_of(NULL, 0)};
+    if (outcome.kind != LOGIN_GOES_ON && !atomic_load(&connection->shard->broker->judges_logins)) outcome.kind = LOGIN_PUT_OFF;
+    if (outcome.kind == LOGIN_DONE) outcome.kind = accept_user(connection);
+    if (outcome.kind == LOGIN_PUT_OFF) {
+        kafka_call_fail(call);
+        return;
+    }
+    if (outcome.kind == LOGIN_FAILED) outcome.reply = slice_of(NULL, 0);
     kafka_init(&kafka_sasl_authenticate_response_form, &response);
     if (outcome.kind == LOGIN_FAILED) {
         complain(connection, "a login failed");
@@ -232,8 +241,8 @@ static void check_runs(struct mail *mail)
 {
     struct check *check = container_of(mail, struct check, mail);
 
-    /* A broker that stops lets nobody in any more, and does not wait for the others. */
-    check->is_accepted = !atomic_load(&check->broker->refuses_logins) &&
+    /* A broker that stops lets nobody in any more, and does not wait for the others: their logins are put off. */
+    check->is_accepted = atomic_load(&check->broker->judges_logins) &&
                          scram_verifier_accepts(&check->verifier, slice_of(check->password, check->password_size));
     crypto_wipe(&check->verifier, sizeof(check->verifier));
     crypto_wipe(check->password, sizeof(check->password));
@@ -286,7 +295,7 @@ static struct outcome challenge(const struct shard *shard, struct sasl_server *s
     make_nonce(nonce);
     err = sasl_server_challenge(server, &verifier, nonce, reply);
     crypto_wipe(&verifier, sizeof(verifier));
-    return (struct outcome){err == 0 ? LOGIN_GOES_ON : LOGIN_FAILED, buffer_slice(reply)};
+    return (struct outcome){err == 0 ? LOGIN_GOES_ON : LOGIN_PUT_OFF, buffer_slice(reply)};
 }
 
 /* What the handler owes is an `out` of the call; its answer leaves at once, or when the password was checked. */

@@ -129,6 +129,20 @@ class KafkaAdmin(Case):
         self.client.send(INCREMENTAL, 0, struct.pack(">i", 2_000_000_000))
         self.assertTrue(self.client.is_closed())
 
+    def test_a_setting_is_named_once(self):
+        before = self.of_topic()
+        for validate_only in (False, True):
+            twice = (self.alter([("retention.ms", "5000"), ("retention.ms", "6000")], validate_only=validate_only),
+                     self.increment([("retention.ms", SET, "5000"), ("retention.ms", DELETE, None)], validate_only=validate_only),
+                     self.increment([("min.insync", SET, "1"), ("min.insync.replicas", SET, "1")], validate_only=validate_only))
+            self.assertEqual(twice, (INVALID_REQUEST,) * 3)
+        self.assertEqual(self.of_topic(), before)
+
+    def test_keys_without_end_are_each_looked_at_once(self):
+        """What is asked about is not guessed at: that took minutes, in which the shard did nothing else."""
+        keys = ["%020d" % number for number in range(400_000)]
+        self.assertEqual(set(self.of_topic(keys=keys + ["flush"])), {"flush"})
+
     # ---- partitions ----
 
     def grow(self, topics, version=1, validate_only=False):

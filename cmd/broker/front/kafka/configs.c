@@ -48,19 +48,33 @@ static bool is_set(const struct image_topic *topic, enum topic_config_id id)
 
 /* ---- describe ---- */
 
-static bool is_wanted(const struct kafka_describe_configs_request_resource *asked, enum topic_config_id id)
+static bool is_named(struct slice key, const char *name)
 {
-    char message[MESSAGE_SIZE];
-    enum topic_config_id other;
+    return key.size > 0 && key.size == strlen(name) && memcmp(key.data, name, key.size) == 0;
+}
 
-    for (int32_t i = 0; i < asked->configuration_keys.count; i++)
-        if (find_setting(asked->configuration_keys.items[i], &other, message) && other == id) return true;
-    return asked->configuration_keys.count < 0; /* null: all */
+/* Each key is looked at once, and never guessed at: a request may hold millions, and a shard waits for this. */
+static void find_wanted(const struct kafka_describe_configs_request_resource *asked, bool is_wanted[TOPIC_CONFIG_COUNT])
+{
+    for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++)
+        is_wanted[id] = asked->configuration_keys.count < 0; /* null: all */
+    for (int32_t i = 0; i < asked->configuration_keys.count; i++) {
+        struct slice key = asked->configuration_keys.items[i];
+
+        for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++) {
+            const struct topic_config_info *info = topic_config_info((enum topic_config_id)id);
+
+            if (is_named(key, info->name) || is_named(key, info->kafka_name)) is_wanted[id] = true;
+        }
+    }
 }
 
 static int describe_topic(const struct image_topic *topic, const struct kafka_describe_configs_request_resource *asked, bool with_text, struct arena *arena,
                           struct kafka_describe_configs_response_result *result)
 {
+    bool is_wanted[TOPIC_CONFIG_COUNT];
+
+    find_wanted(asked, is_wanted);
     result->configs.items = kafka_new_items(&kafka_describe_configs_response_config_form, TOPIC_CONFIG_COUNT, arena);
     if (result->configs.items == NULL) return MESH_ENOMEM;
     for (unsigned i = 0; i < TOPIC_CONFIG_COUNT; i++) {
@@ -70,7 +84,7 @@ static int describe_topic(const struct image_topic *topic, const struct kafka_de
         char text[TOPIC_CONFIG_TEXT_SIZE];
         char *value;
 
-        if (!is_wanted(asked, id)) continue;
+        if (!is_wanted[i]) continue;
         value = arena_strdup(arena, topic_config_format(id, image_topic_config(topic, id), text));
         if (value == NULL) return MESH_ENOMEM;
         to->name = slice_of_string(name_for_kafka(info));
@@ -146,7 +160,19 @@ static int begin_order(struct kafka_call *call, struct slice name, size_t count,
     return order->name == NULL || order->configs == NULL || order->removed_keys == NULL ? MESH_ENOMEM : 0;
 }
 
-/* A change that cannot be read rejects its order; what else is wrong the metadata find. For validate_only, nobody else looks. */
+static bool is_mentioned(const struct kafka_topic_order *order, enum topic_config_id id)
+{
+    const char *name = topic_config_info(id)->name;
+
+    for (size_t i = 0; i < order->config_count; i++)
+        if (order->configs[i].key == name) return true;
+    for (size_t i = 0; i < order->removed_key_count; i++)
+        if (order->removed_keys[i] == name) return true;
+    return false;
+}
+
+/* A change that cannot be read rejects its order, and so does a second one of the same setting; what else is wrong the metadata find. For
+ * validate_only, nobody else looks. */
 static int add_change(struct kafka_call *call, struct kafka_topic_order *order, const struct change *change)
 {
     char message[MESSAGE_SIZE];
@@ -157,6 +183,10 @@ static int add_change(struct kafka_call *call, struct kafka_topic_order *order, 
     if (order->error != 0) return 0;
     if (!find_setting(change->name, &id, message)) {
         kafka_admin_reject(call, order, MESH_EINVALID_CONFIG, message);
+        return 0;
+    }
+    if (is_mentioned(order, id)) {
+        kafka_admin_reject(call, order, MESH_EINVAL, "a setting is named twice");
         return 0;
     }
     if (change->is_removal || change->value.data == NULL) {
@@ -188,17 +218,6 @@ static bool is_ours_alone(enum topic_config_id id)
 {
     return id == TOPIC_CONFIG_FLUSH || id == TOPIC_CONFIG_FLUSH_INTERVAL_MS || id == TOPIC_CONFIG_FLUSH_BYTES || id == TOPIC_CONFIG_MODE ||
            id == TOPIC_CONFIG_UNCLEAN || id == TOPIC_CONFIG_REPLICAS;
-}
-
-static bool is_mentioned(const struct kafka_topic_order *order, enum topic_config_id id)
-{
-    const char *name = topic_config_info(id)->name;
-
-    for (size_t i = 0; i < order->config_count; i++)
-        if (order->configs[i].key == name) return true;
-    for (size_t i = 0; i < order->removed_key_count; i++)
-        if (order->removed_keys[i] == name) return true;
-    return false;
 }
 
 /* ALTER_CONFIGS says all that is to be set: the rest goes back to its default. */

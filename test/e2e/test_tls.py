@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """TLS on the one port, beside what it speaks without: certificates made, replaced and refused; clients by Python's ssl and kcat."""
+import ctypes
+import ctypes.util
 import os
 import shutil
 import signal
@@ -131,6 +133,52 @@ class Tls(Case):
                 self.assertEqual((magic, flags, got, more), (b"MESH", 1, op, 0))
                 client.read(size)
 
+    def test_clients_change_keys_whenever_they_like(self):
+        """Both kinds of key update, in one packet with a request behind them. Python's ssl cannot; what it stands on can."""
+        path = ctypes.util.find_library("ssl")
+        library = ctypes.CDLL(path) if path else None
+        if library is None or not hasattr(library, "SSL_key_update"):
+            self.skipTest("there is no library of OpenSSL")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+            getattr(library, name).restype = ctypes.c_void_p
+        self.start()
+        connection = self.connect()
+        self.addCleanup(connection.close)
+        connection.setblocking(True)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 60, 0))
+        context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
+        stream = ctypes.c_void_p(library.SSL_new(context))
+        library.SSL_CTX_free(context)
+        self.addCleanup(library.SSL_free, stream)
+        self.assertEqual((library.SSL_set_fd(stream, connection.fileno()), library.SSL_connect(stream)), (1, 1))
+        answer = ctypes.create_string_buffer(8)
+        for number in range(20):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            for kind in (0, 1, 0, 0):  # 1: the broker is asked for new keys, too
+                self.assertEqual((library.SSL_key_update(stream, kind), library.SSL_do_handshake(stream)), (1, 1))
+            request = struct.pack(">hhi", 18, 0, number) + wire.string("test")
+            self.assertEqual(library.SSL_write(stream, struct.pack(">i", len(request)) + request, len(request) + 4), len(request) + 4)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            self.assertEqual(library.SSL_read(stream, answer, 8), 8)
+            size, correlation = struct.unpack(">ii", answer.raw)
+            self.assertEqual(correlation, number)
+            rest = ctypes.create_string_buffer(size - 4)
+            self.assertEqual(library.SSL_read(stream, rest, size - 4), size - 4)
+
+    def test_who_hangs_up_breaks_no_protocol(self):
+        self.start()
+        for _ in range(3):
+            client = self.client()
+            client.metadata()
+            client.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.connection.close()  # a reset
+        with self.assertRaises(ssl.SSLError):
+            self.wrapped(ssl.create_default_context())  # which does not know our certificate, and says so
+        self.expect_line("closed a connection that speaks TLS")
+        lines = [line for line in self.broker.log().splitlines() if "closed a connection that speaks TLS" in line]
+        self.assertEqual(len(lines), 1, lines)
+
     # ---- certificates ----
 
     def test_a_new_certificate_is_taken_without_a_restart(self):
@@ -148,6 +196,22 @@ class Tls(Case):
             file.write("no key\n")
         self.expect_line("the old one holds")  # seen without a signal
         self.client().metadata()
+
+    def test_files_that_look_as_old_as_before_are_read_again(self):
+        """Written over in place, with the old size and time: as copies that keep both do it."""
+        pairs = self.make(), self.make("two")
+        for path in pairs[0] + pairs[1]:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write("\n" * (4096 - os.path.getsize(path)))
+        self.start(certificate=pairs[0][0], key=pairs[0][1])
+        first = self.serial(self.certificate)
+        for source, target in zip(pairs[1], pairs[0]):
+            shutil.copystat(target, source)
+            with open(source, "rb") as file, open(target, "r+b") as into:
+                into.write(file.read())
+            shutil.copystat(source, target)
+        self.expect_line("the certificate was read again")
+        self.assertNotEqual(self.serial(self.certificate), first)
 
     def test_what_cannot_be_used_is_told_at_the_start(self):
         certificate, key = self.make()

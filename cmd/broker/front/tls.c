@@ -18,7 +18,7 @@
 #define LOOK_SECONDS 5. /* between two looks at the files: some stat(2) */
 #define FILE_COUNT   3
 
-/* What shows that a file is another one. */
+/* What shows that a file is another one, or may be read now. Not when it was written: copies keep that, and new rights do not change it. */
 struct file_mark {
     dev_t device;
     ino_t inode;
@@ -46,7 +46,7 @@ static void mark_file(const char *path, struct file_mark *mark)
     mark->device = stat_of.st_dev;
     mark->inode = stat_of.st_ino;
     mark->size = stat_of.st_size;
-    mark->changed = stat_of.st_mtim;
+    mark->changed = stat_of.st_ctim;
 }
 
 static void mark_files(const struct settings *settings, struct file_mark marks[FILE_COUNT])
@@ -110,6 +110,7 @@ static int load(const struct settings *settings, SSL_CTX **ret_context, char mes
     (void)SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                            SSL_OP_IGNORE_UNEXPECTED_EOF);
     (void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY); /* or a client that only changes keys would keep the shard in one read */
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets do without memory of ours */
     (void)SSL_CTX_set_session_id_context(context, session_context, sizeof(session_context) - 1);
     (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);

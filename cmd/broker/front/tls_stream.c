@@ -68,6 +68,10 @@ static ssize_t fail(struct tls_stream *stream, int result)
     }
     if (kind == SSL_ERROR_ZERO_RETURN) return 0;
     stream->has_failed = true;
+    if (kind == SSL_ERROR_SYSCALL) { /* the socket's own end: as without TLS */
+        errno = ECONNRESET;
+        return -1;
+    }
     snprintf(stream->reason, sizeof(stream->reason), "%s", reason != NULL ? reason : "the connection broke");
     errno = EIO;
     return -1;

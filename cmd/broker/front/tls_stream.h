@@ -26,7 +26,7 @@ static inline bool tls_is_first_byte(uint8_t byte)
 struct tls_stream *tls_stream_new(struct tls *tls, int fd);
 void tls_stream_free(struct tls_stream *stream); /* accepts NULL */
 
-/* As recv(2): 0 is the end; -1 with EAGAIN, EIO (the peer does not speak TLS as it should: tls_stream_reason()). */
+/* As recv(2): 0 is the end; -1 with EAGAIN, ECONNRESET, EIO (the peer does not speak TLS as it should: tls_stream_reason()). */
 ssize_t tls_stream_receive(struct tls_stream *stream, void *to, size_t size);
 /* Bytes were decrypted and not yet asked for: the socket may never become readable for them. */
 bool tls_stream_has_more(const struct tls_stream *stream);

@@ -16,7 +16,7 @@ struct entry {
 struct spread_ends {
     struct map map;
     struct list_node own; /* what changed longest ago first */
-    uint64_t changes;
+    uint64_t changes, told; /* told: the latest that anybody was told */
 };
 
 int spread_ends_new(struct spread_ends **ret_ends)
@@ -97,6 +97,7 @@ int spread_ends_merge(struct spread_ends *ends, uint64_t now_ms, const struct sp
     entry->heard_ms = now_ms;
     if (is_news) entry->end = *end;
     if (!is_news && is_own == was_own) return 0;
+    if (is_own && was_own && entry->change > ends->told) return 0; /* its turn has not come, and it does not lose it */
     list_remove(&entry->told);
     if (!is_own) return 0;
     entry->change = ++ends->changes;
@@ -119,7 +120,7 @@ bool spread_ends_is_behind(const struct spread_ends *ends, uint64_t position)
     return !list_is_empty(&ends->own) && container_of(ends->own.previous, struct entry, told)->change > position;
 }
 
-bool spread_ends_tell(const struct spread_ends *ends, uint64_t *position, size_t bytes_max, struct buffer *to)
+bool spread_ends_tell(struct spread_ends *ends, uint64_t *position, size_t bytes_max, struct buffer *to)
 {
     const struct list_node *node = ends->own.previous;
     struct spread_ends_writer writer = spread_ends_write(to);
@@ -139,6 +140,7 @@ bool spread_ends_tell(const struct spread_ends *ends, uint64_t *position, size_t
         return false;
     }
     *position = at;
+    if (at > ends->told) ends->told = at;
     return true;
 }
 

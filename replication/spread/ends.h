@@ -1,7 +1,7 @@
 /* spread/ends.h - how far partitions go: the high watermarks that brokers tell each other once a second, so that each can say how far a group lags.
  *
  * A later leader epoch wins; within one, the higher mark; and of what this broker leads it knows best itself. What changes is told in the order in which it changed, so a budget that is used up leaves a
- * prefix told and the rest for the next round (PROTOCOLS 2.4). Owned by one loop. */
+ * prefix told and the rest for the next round (PROTOCOLS 2.4); what changes again before anybody was told keeps its turn, so where more changes than can be told each is told now and then. Owned by one loop. */
 #ifndef SPREAD_ENDS_H
 #define SPREAD_ENDS_H
 
@@ -22,7 +22,7 @@ bool spread_ends_find(const struct spread_ends *ends, const struct uuid *topic, 
 
 /* Own ends that changed after *position (0: all), the oldest first, until `bytes_max` are written; *position moves with what was. False: there are none.
  * After an error *position is as before. */
-bool spread_ends_tell(const struct spread_ends *ends, uint64_t *position, size_t bytes_max, struct buffer *to);
+bool spread_ends_tell(struct spread_ends *ends, uint64_t *position, size_t bytes_max, struct buffer *to);
 bool spread_ends_is_behind(const struct spread_ends *ends, uint64_t position);
 
 /* Forgets partitions of all other topics: nobody consumes them any more, or they are gone. */

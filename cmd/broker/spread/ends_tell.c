@@ -23,9 +23,10 @@ struct ends_news {
 struct ends_peer {
     struct list_node node;
     struct uuid id;
-    bool is_up, is_early; /* early: it spoke of a later epoch than this broker knew of */
-    uint64_t down_ms;
-    uint64_t position; /* in spread->ends->ends: what it was told */
+    bool is_up, is_early; /* early: it spoke of a later image than this broker has */
+    bool is_current;      /* its latest message since the link is up was not full: it has told all */
+    uint64_t current_ms;  /* ... until then, where it has not; 0: never */
+    uint64_t position;    /* in spread->ends->ends: what it was told */
 };
 
 struct spread_ends_part {
@@ -113,7 +114,7 @@ static void send_ends(struct spread *spread, const struct uuid *peer, struct sli
     buffer_deinit(&bytes);
 }
 
-/* False: there is more, or no memory, or no room on the link: again in a while. */
+/* False: no memory, or no room on the link. */
 static bool tell(struct spread *spread, struct ends_peer *peer)
 {
     struct spread_message message = {.kind = SPREAD_ENDS};
@@ -126,7 +127,7 @@ static bool tell(struct spread *spread, struct ends_peer *peer)
     if (is_told) peer->position = position;
     buffer_deinit(&ends);
     buffer_deinit(&bytes);
-    return is_told && !spread_ends_is_behind(spread->ends->ends, peer->position);
+    return is_told;
 }
 
 static void arm(struct spread *spread, unsigned in_ms)
@@ -142,15 +143,18 @@ static void arm(struct spread *spread, unsigned in_ms)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct spread *spread = timer->data;
-    bool is_behind = false;
+    bool is_behind = false, has_more = false;
 
     (void)loop;
     (void)events;
     for (struct list_node *node = spread->ends->peers.next; node != &spread->ends->peers; node = node->next) {
         struct ends_peer *peer = container_of(node, struct ends_peer, node);
-        if (peer->is_up && spread_ends_is_behind(spread->ends->ends, peer->position)) is_behind |= !tell(spread, peer);
+        if (!peer->is_up || !spread_ends_is_behind(spread->ends->ends, peer->position)) continue;
+        if (!tell(spread, peer)) is_behind = true;
+        else has_more |= spread_ends_is_behind(spread->ends->ends, peer->position);
     }
-    if (is_behind) arm(spread, ENDS_AGAIN_MS);
+    if (has_more) arm(spread, ENDS_TELL_MS);
+    else if (is_behind) arm(spread, ENDS_AGAIN_MS);
 }
 
 static void news_arrives(struct mail *mail)
@@ -173,11 +177,17 @@ static bool may_say(const struct image *image, const struct spread_end *end, int
     struct image_partition facts;
 
     if (topic == NULL || !image_topic_partition(topic, end->partition, &facts)) {
-        *is_early |= topic == NULL;
+        *is_early = true; /* made, or given more partitions, by an image that is not here yet; or gone */
         return false;
     }
     if (end->leader_epoch > (uint32_t)facts.leader_epoch) *is_early = true;
     return facts.leader == node_id && end->leader_epoch == (uint32_t)facts.leader_epoch;
+}
+
+static void set_current(const struct spread *spread, struct ends_peer *peer, bool is_current)
+{
+    if (peer->is_current && !is_current) peer->current_ms = spread_now_ms(spread);
+    peer->is_current = is_current;
 }
 
 void ends_receive(struct spread *spread, const struct uuid *from, const struct spread_message *message)
@@ -198,6 +208,7 @@ void ends_receive(struct spread *spread, const struct uuid *from, const struct s
     while (broker != NULL && spread_ends_next(&reader, &end))
         if (may_say(image, &end, broker->node_id, &peer->is_early)) (void)spread_ends_merge(spread->ends->ends, now_ms, &end, false);
     peer->is_early |= broker == NULL;
+    set_current(spread, peer, message->rows.size < ENDS_BYTES);
 }
 
 static bool is_there(void *arg, const struct uuid *topic)
@@ -243,7 +254,7 @@ void ends_peer_down(struct spread *spread, const struct uuid *id)
 
     if (peer == NULL) return;
     peer->is_up = false;
-    peer->down_ms = spread_now_ms(spread);
+    set_current(spread, peer, false);
 }
 
 /* ---- asking ---- */
@@ -263,8 +274,8 @@ bool ends_find(const struct spread *spread, const struct uuid *topic_id, uint32_
     leader = image_find_broker(image, facts.leader);
     if (leader != NULL && ret_end->leader_epoch == (uint32_t)facts.leader_epoch) {
         peer = find_peer(spread, &leader->broker_id);
-        if (facts.leader == spread->control->node_id || (peer != NULL && peer->is_up)) since_ms = now_ms;
-        else if (peer != NULL) since_ms = peer->down_ms;
+        if (facts.leader == spread->control->node_id || (peer != NULL && peer->is_current)) since_ms = now_ms;
+        else if (peer != NULL && peer->current_ms > since_ms) since_ms = peer->current_ms;
     }
     *ret_age_ms = now_ms - since_ms + ENDS_FRESH_MS;
     return true;

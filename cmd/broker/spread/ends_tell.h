@@ -11,10 +11,10 @@
 #include "replication/spread/ends.h"
 
 #define ENDS_SHARD_MS   1000         /* between two mails of a shard */
-#define ENDS_TELL_MS    200          /* what several shards mail goes out together */
-#define ENDS_AGAIN_MS   1000         /* for whom one message was not enough */
+#define ENDS_TELL_MS    200          /* what several shards mail goes out together; and between two messages of who has more to tell */
+#define ENDS_AGAIN_MS   1000         /* for whom there was no room on the link */
 #define ENDS_BYTES      (64u << 10)  /* of one */
-#define ENDS_FRESH_MS   2000         /* how old an end may be while all is well */
+#define ENDS_FRESH_MS   2000         /* how old an end may be while its leader tells all that changes */
 #define ENDS_KEEP_MS    60000        /* between two looks for topics that are gone */
 
 /* Shard: a partition's high watermark rose, or this broker has begun to lead it. */

@@ -35,6 +35,7 @@ struct errand {
     sem_t done;
     int broker;
     struct slice group;
+    struct uuid from;
     uint32_t partition;
     uint64_t offset; /* UINT64_MAX: nothing is known */
     uint64_t age_ms;
@@ -312,6 +313,45 @@ static void wait_until_ends_are_heard(uint64_t led, uint64_t leaderless)
     }
 }
 
+/* As from another broker: ends that nobody believes, of errand->offset bytes or a little more. */
+static void hear_ends(struct mail *mail)
+{
+    struct errand *errand = container_of(mail, struct errand, mail);
+    struct buffer rows = BUFFER_INIT;
+    struct spread_ends_writer writer = spread_ends_write(&rows);
+    struct spread_message message = {.kind = SPREAD_ENDS};
+
+    do {
+        spread_ends_put(&writer, &(struct spread_end){.topic = orders, .partition = errand->partition});
+    } while (rows.size < errand->offset);
+    message.rows = buffer_slice(&rows);
+    ends_receive(brokers[errand->broker].broker->control.spread, &errand->from, &message);
+    buffer_deinit(&rows);
+    sem_post(&errand->done);
+}
+
+/* A message that is full leaves something out: from then on what its sender said before grows old, until one is not full. */
+static void check_that_full_messages_leave_doubt(void)
+{
+    struct errand errand = {.partition = 0};
+    int32_t led_by[8];
+    int there;
+
+    find_leaders(led_by);
+    there = led_by[0] == 1 ? 1 : 0;
+    errand.from = brokers[led_by[0] - 1].broker->control.broker_id;
+    do {
+        errand.offset = ENDS_BYTES;
+        run_on_control(&errand, there, hear_ends);
+        run_on_control(&errand, there, look_at_end);
+        ck_assert_uint_eq(errand.offset, 1000);
+    } while (errand.age_ms == ENDS_FRESH_MS);
+    errand.offset = 0;
+    run_on_control(&errand, there, hear_ends);
+    run_on_control(&errand, there, look_at_end);
+    ck_assert(errand.offset == 1000 && errand.age_ms == ENDS_FRESH_MS);
+}
+
 static void produce_everywhere(int records)
 {
     struct buffer batch = raw_batch(records, 10, -1, -1, raw_now_ms());
@@ -329,6 +369,7 @@ START_TEST(every_broker_hears_of_every_committed_offset)
 
     produce_everywhere(1000);
     wait_until_ends_are_heard(1000, 0);
+    check_that_full_messages_leave_doubt();
 
     for (int group = 0; group < GROUPS; group++)
         commit(group, 0, (uint64_t)group);

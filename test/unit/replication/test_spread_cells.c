@@ -305,6 +305,32 @@ START_TEST(a_used_up_budget_leaves_the_rest_for_the_next_round)
 }
 END_TEST
 
+START_TEST(where_more_changes_than_is_told_each_has_its_turn)
+{
+    struct spread_ends *ends, *there;
+    struct buffer bytes = BUFFER_INIT;
+    uint64_t position = 0, heard_ms;
+    struct spread_end end;
+
+    ck_assert(spread_ends_new(&ends) == 0 && spread_ends_new(&there) == 0);
+    for (uint64_t round = 1; round <= 40; round++) {
+        for (uint32_t i = 0; i < 1000; i++) { /* all change, in the same order */
+            end = end_of(i, 1, round);
+            ck_assert_int_eq(spread_ends_merge(ends, round, &end, true), 0);
+        }
+        ck_assert(spread_ends_tell(ends, &position, 500, &bytes));
+        for (struct spread_ends_reader reader = spread_ends_read(buffer_slice(&bytes)); spread_ends_next(&reader, &end);)
+            ck_assert_int_eq(spread_ends_merge(there, round, &end, false), 0);
+        buffer_clear(&bytes);
+    }
+    for (uint32_t i = 0; i < 1000; i++) /* what was told was of that round */
+        ck_assert_msg(spread_ends_find(there, &topics[0], i, &end, &heard_ms) && end.high_watermark == heard_ms && heard_ms > 10, "partition %u", i);
+    spread_ends_free(ends);
+    spread_ends_free(there);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("spread_cells");
@@ -317,6 +343,7 @@ int main(void)
     tcase_add_test(tests, no_memory_leaves_the_rest_as_it_was);
     tcase_add_loop_test(tests, the_end_is_what_the_newest_leader_says, 0, (int)(sizeof(end_cases) / sizeof(end_cases[0])));
     tcase_add_test(tests, a_used_up_budget_leaves_the_rest_for_the_next_round);
+    tcase_add_test(tests, where_more_changes_than_is_told_each_has_its_turn);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -495,19 +495,27 @@ START_TEST(a_callback_may_send)
 }
 END_TEST
 
+/* The broker's answer is waited for once, without a call into the library: on a busy machine it may come after the loop's end. That it is
+ * taken in is then up to the calls that send. */
 START_TEST(a_tight_loop_makes_progress_without_polls_and_not_one_record_at_a_time)
 {
+    struct pollfd readable = {.events = POLLIN};
     struct counts counts = new_counts();
-    uint32_t frames;
+    unsigned answered;
 
-    for (int i = 0; i < 200000; i++)
-        while (mesh_producer_send(producer, &hello, count, &counts) == MESH_EQUEUEFULL)
-            mesh_client_poll(client, -1);
+    ck_assert_int_eq(mesh_produce(producer, &hello, NULL), 0); /* the way is known */
+    readable.fd = mesh_client_fd(client);
+    answered = atomic_load(&broker->answered);
+    for (int i = 0; i < 200000; i++) {
+        ck_assert_int_eq(mesh_producer_send(producer, &hello, count, &counts), 0);
+        if (i != 20000) continue;
+        while (atomic_load(&broker->answered) == answered) sched_yield();
+        if (counts.delivered == 0) ck_assert_int_eq(poll(&readable, 1, -1), 1);
+    }
     ck_assert_int_gt(counts.delivered, 0);
     ck_assert_int_eq(mesh_producer_flush(producer, 20000), 0);
     ck_assert_int_eq(counts.delivered, 200000);
-    frames = atomic_load(&broker->frames[FRAME_OP_PRODUCE]);
-    ck_assert_uint_lt(frames, 200000 / 100);
+    ck_assert_uint_lt(atomic_load(&broker->frames[FRAME_OP_PRODUCE]), 200000 / 100);
 }
 END_TEST
 

@@ -1,5 +1,6 @@
 """What tests of a mesh with one coordinator stand on: brokers that found it together, and waits until they agree."""
 import os
+import signal
 import time
 
 from addresses import free_addresses
@@ -43,6 +44,15 @@ class MeshCase(Case):
         broker.ready = broker.wait_line("mesh: ready on ")
         self.assertIsNotNone(broker.ready, broker.log())
         broker.address = broker.ready.split("mesh: ready on ")[1].split()[0]
+
+    @staticmethod
+    def kill_together(brokers):
+        """So that none of them sees another's end: where they end one by one, the rest still elects leaders."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for broker in brokers:
+                broker.process.send_signal(number)
+        for broker in brokers:
+            broker.kill()
 
     def coordinators(self, brokers):
         return {self.status(broker)["coordinator"] for broker in brokers}

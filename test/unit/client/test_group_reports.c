@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "support/run_suite.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,6 +45,10 @@ static void on_slow(void *user, const struct mesh_slow_info *info)
     struct slow *slow = user;
 
     ck_assert_str_eq(info->topic, "t");
+    if (atomic_load(&slow->told) > 0) { /* the first is judged: on a busy machine the test itself may be slow later */
+        atomic_fetch_add(&slow->told, 1);
+        return;
+    }
     slow->partition = info->partition;
     slow->offset = info->offset;
     slow->took_ms = info->took_ms;
@@ -61,7 +66,7 @@ static void pass_ms(uint64_t ms)
 
 START_TEST(a_slow_handler_is_told_of_while_it_works)
 {
-    static const char *const settings[] = {"processing.ms", "400", "session.ms", "1000", NULL};
+    static const char *const settings[] = {"processing.ms", "2000", "session.ms", "30000", NULL};
     struct app app;
     struct slow slow = {.partition = -1};
     struct mesh_membership_info info;
@@ -73,14 +78,15 @@ START_TEST(a_slow_handler_is_told_of_while_it_works)
     while (app.total == 0)
         ck_assert_int_eq(poll_once(&app, 10, 100), 0);
     for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; _i == 0 && atomic_load(&slow.told) == 0 && clock_monotonic_ms() < until_ms;)
-        continue; /* the handler hangs: it will never poll again by itself */
-    if (_i == 1) pass_ms(220);
+        sched_yield(); /* the handler hangs: it will never poll again by itself */
+    if (_i == 1) pass_ms(1100);
+    if (_i == 0) ck_assert_int_eq(atomic_load(&slow.told), 1);
     ck_assert_int_eq(poll_once(&app, 10, 100), 0);
-    ck_assert_int_eq(atomic_load(&slow.told), 1);
+    if (_i == 1) ck_assert_int_eq(atomic_load(&slow.told), 1);
     ck_assert_int_ge(slow.partition, 0);
     ck_assert_int_eq(slow.offset, 0);
-    ck_assert_int_gt(slow.took_ms, 200);
-    ck_assert_int_eq(slow.limit_ms, 400);
+    ck_assert_int_gt(slow.took_ms, 1000);
+    ck_assert_int_eq(slow.limit_ms, 2000);
     ck_assert_int_eq(mesh_consumer_membership(app.consumer, &info), 0);
     ck_assert_uint_ge(info.slow, 1);
     ck_assert_int_eq(app.lost, 0); /* told, not expelled */

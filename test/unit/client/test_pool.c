@@ -7,12 +7,13 @@
 #include "base/clock.h"
 #include "support/run_suite.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define PARTITIONS 4
 #define TOTAL      1000 /* records of each partition */
-#define PATIENCE   10000
+#define PATIENCE   60000 /* a limit is for what hangs */
 #define THREADS    4
 
 static struct fake_broker *broker;
@@ -44,8 +45,10 @@ static int misbehave(struct app *app, const struct mesh_consumed *record)
     switch (atomic_load(&app->behaviour[record->partition])) {
     case BLOCK:
         atomic_fetch_add(&app->blocked, 1);
-        for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; atomic_load(&app->release) == 0 && clock_monotonic_ms() < until_ms;)
+        while (atomic_load(&app->release) == 0) {
             if (mesh_pool_is_wanted(record) == 0) atomic_store(&app->unwanted, record->offset + 1);
+            sched_yield(); /* the others' turn, on a machine of few cores */
+        }
         return 0;
     case TRY_AGAIN:
         if (atomic_fetch_add(&app->calls, 1) < 3) return MESH_EAGAIN;
@@ -117,7 +120,7 @@ static int subscribe(struct app *app, const char *processing_ms, const char *del
 
     ck_assert_int_eq(mesh_group_options_new(&options), 0);
     ck_assert_int_eq(mesh_group_options_set(options, "group", "g"), 0);
-    ck_assert_int_eq(mesh_group_options_set(options, "session.ms", "2000"), 0);
+    ck_assert_int_eq(mesh_group_options_set(options, "session.ms", "30000"), 0);
     ck_assert_int_eq(mesh_group_options_set(options, "processing.ms", processing_ms), 0);
     ck_assert_int_eq(mesh_group_options_set(options, "delivery", delivery), 0);
     ck_assert_int_eq(mesh_group_options_set(options, "commit.interval.ms", "50"), 0);
@@ -250,7 +253,10 @@ START_TEST(what_waits_is_bounded_and_pauses_its_partition_alone)
     misbehave_at(&app, 0, 0, BLOCK);
     run_until(&app, &app.handled, (PARTITIONS - 1) * TOTAL);
     run_until(&app, &app.blocked, 1);
-    mesh_pool_info(app.pool, &info);
+    do { /* until its share is full: else the test's time runs out */
+        ck_assert_int_eq(mesh_pool_run(app.pool, 5), 0);
+        mesh_pool_info(app.pool, &info);
+    } while (info.paused == 0);
     ck_assert_int_eq(info.paused, 1);
     ck_assert_int_eq(info.running, 1);
     ck_assert_uint_lt(info.waiting, TOTAL);
@@ -289,7 +295,7 @@ START_TEST(what_does_not_work_is_told_and_holds_its_partition)
     ck_assert_int_eq(mesh_pool_set_retries(app.pool, 2, 1), 0);
     app.result = _i == 0 ? MESH_ECORRUPT : MESH_EAGAIN;
     misbehave_at(&app, 3, 77, FAIL);
-    for (int i = 0; i < 1000 && err == 0; i++)
+    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; err == 0 && clock_monotonic_ms() < until_ms;)
         err = mesh_pool_run(app.pool, 10);
     ck_assert_int_eq(err, app.result);
     ck_assert(strstr(mesh_client_error(app.client), "partition 3 of topic \"t\" at offset 77") != NULL);
@@ -367,7 +373,7 @@ START_TEST(who_takes_too_long_is_told_of_first_and_then_loses_its_partition)
 {
     struct app a, b;
 
-    open_app(&a, "600");
+    open_app(&a, "4000"); /* half of it is more than a busy machine keeps a thread waiting */
     for (int p = 0; p < PARTITIONS; p++)
         misbehave_at(&a, p, 40, BLOCK);
     run_until(&a, &a.blocked, PARTITIONS);
@@ -419,7 +425,7 @@ int main(void)
     TCase *tcase = tcase_create("stories");
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, partitions_are_handled_side_by_side_and_each_in_order);
     tcase_add_test(tcase, only_what_is_finished_without_a_gap_is_committed);
     tcase_add_test(tcase, what_waits_is_bounded_and_pauses_its_partition_alone);

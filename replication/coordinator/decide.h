@@ -168,6 +168,9 @@ int decide_tombstones_drop(const struct image *image, uint64_t applied_min, stru
 
 /* Adds the user or replaces its verifiers. MESH_EINVAL (name, iterations below 4096 or above 1,000,000, sizes), MESH_EFULL. */
 int decide_user_set(const struct image *image, const struct image_user *user, struct decision *decision);
+/* As set, but MESH_EEXISTS when there is one of this name, or MESH_ENOTFOUND when there is none. */
+int decide_user_add(const struct image *image, const struct image_user *user, struct decision *decision);
+int decide_user_replace(const struct image *image, const struct image_user *user, struct decision *decision);
 int decide_user_delete(const struct image *image, const char *name, struct decision *decision); /* MESH_ENOTFOUND */
 
 /* Nothing changes when it is so already. MESH_EINVAL (a field out of range, a principal without "User:"), MESH_EFULL. */

@@ -52,6 +52,21 @@ int decide_user_set(const struct image *image, const struct image_user *user, st
     return err != 0 ? err : decision_add(decision, METADATA_USER_SET, slice_of_string(user->name));
 }
 
+/* Of two that add the same name one is told so, and who replaces a password brings nobody back. */
+int decide_user_add(const struct image *image, const struct image_user *user, struct decision *decision)
+{
+    if (image_find_user(image, user->name) != NULL)
+        return decision_refuse(decision, MESH_EEXISTS, "there is a user \"%.*s\" already", IMAGE_NAME_SIZE_MAX, user->name);
+    return decide_user_set(image, user, decision);
+}
+
+int decide_user_replace(const struct image *image, const struct image_user *user, struct decision *decision)
+{
+    if (image_find_user(image, user->name) == NULL)
+        return decision_refuse(decision, MESH_ENOTFOUND, "there is no user \"%.*s\"", IMAGE_NAME_SIZE_MAX, user->name);
+    return decide_user_set(image, user, decision);
+}
+
 int decide_user_delete(const struct image *image, const char *name, struct decision *decision)
 {
     int err;

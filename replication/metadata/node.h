@@ -181,6 +181,8 @@ enum node_op {
     NODE_OP_USER_SET = 16,    /* body: node_encode_user(): a new user, or other verifiers for one that is there */
     NODE_OP_USER_REMOVE = 17, /* body: node_encode_user_name() */
     NODE_OP_ACL_ADD = 18,     /* body: node_encode_acl(). Done also when it is there already */
+    NODE_OP_USER_ADD = 21,     /* body: node_encode_user(): as SET, but MESH_EEXISTS when there is one of this name */
+    NODE_OP_USER_REPLACE = 22, /* body: node_encode_user(): as SET, but MESH_ENOTFOUND when there is none */
     NODE_OP_ACL_REMOVE = 19,  /* body: node_encode_acl(): exactly this one */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */

@@ -333,6 +333,8 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_MOVE:
     case NODE_OP_TOPIC_BALANCE: return node_operation_replicas(node, image, operation, facts, decision);
     case NODE_OP_USER_SET:
+    case NODE_OP_USER_ADD:
+    case NODE_OP_USER_REPLACE:
     case NODE_OP_USER_REMOVE:
     case NODE_OP_ACL_ADD:
     case NODE_OP_ACL_REMOVE: return node_operation_decide_access(image, operation, decision);

@@ -73,7 +73,7 @@ static bool get_name(struct codec_reader *reader, char name[IMAGE_NAME_SIZE_MAX 
     return true;
 }
 
-static int user_set(const struct image *image, struct slice body, struct decision *decision)
+static int user_set(const struct image *image, enum node_op op, struct slice body, struct decision *decision)
 {
     struct codec_reader reader = codec_reader_of(body);
     char name[IMAGE_NAME_SIZE_MAX + 1];
@@ -84,7 +84,8 @@ static int user_set(const struct image *image, struct slice body, struct decisio
     err = body_decode_user(slice_of(reader.at, (size_t)(reader.end - reader.at)), &user);
     if (err != 0) return as_request(err);
     memcpy(user.name, name, sizeof(name));
-    return decide_user_set(image, &user, decision);
+    if (op == NODE_OP_USER_ADD) return decide_user_add(image, &user, decision);
+    return op == NODE_OP_USER_REPLACE ? decide_user_replace(image, &user, decision) : decide_user_set(image, &user, decision);
 }
 
 static int user_remove(const struct image *image, struct slice body, struct decision *decision)
@@ -108,7 +109,9 @@ static int change_acl(const struct image *image, struct slice body, bool is_adde
 int node_operation_decide_access(const struct image *image, const struct operation *operation, struct decision *decision)
 {
     switch (operation->op) {
-    case NODE_OP_USER_SET: return user_set(image, operation->body, decision);
+    case NODE_OP_USER_SET:
+    case NODE_OP_USER_ADD:
+    case NODE_OP_USER_REPLACE: return user_set(image, operation->op, operation->body, decision);
     case NODE_OP_USER_REMOVE: return user_remove(image, operation->body, decision);
     case NODE_OP_ACL_ADD: return change_acl(image, operation->body, true, decision);
     case NODE_OP_ACL_REMOVE: return change_acl(image, operation->body, false, decision);

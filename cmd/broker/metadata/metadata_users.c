@@ -31,33 +31,28 @@ static int encode_user(const struct message_users_request *request, struct buffe
     return err != 0 ? err : node_encode_user(to, &user);
 }
 
-static int judge(const struct metadata *metadata, const struct message_users_request *request, char message[METADATA_MESSAGE_SIZE])
+/* Whether there is such a user the coordinator says: it knows every change before this one. */
+static int judge(const struct message_users_request *request, char message[METADATA_MESSAGE_SIZE])
 {
     size_t length = request->name == NULL ? 0 : strlen(request->name);
-    bool is_there;
 
-    if (length == 0 || length > IMAGE_NAME_SIZE_MAX) {
-        snprintf(message, METADATA_MESSAGE_SIZE, "a user's name has 1 to %d bytes", IMAGE_NAME_SIZE_MAX);
-        return MESH_EINVAL;
-    }
-    is_there = image_find_user(metadata_image(metadata), request->name) != NULL;
-    if (request->action == MESSAGE_USERS_ADD && is_there) {
-        snprintf(message, METADATA_MESSAGE_SIZE, "there is a user '%.64s' already", request->name);
-        return MESH_EEXISTS;
-    }
-    if (request->action != MESSAGE_USERS_ADD && !is_there) {
-        snprintf(message, METADATA_MESSAGE_SIZE, "there is no user '%.64s'", request->name);
-        return MESH_ENOTFOUND;
-    }
-    return 0;
+    if (length > 0 && length <= IMAGE_NAME_SIZE_MAX) return 0;
+    snprintf(message, METADATA_MESSAGE_SIZE, "a user's name has 1 to %d bytes", IMAGE_NAME_SIZE_MAX);
+    return MESH_EINVAL;
+}
+
+static enum node_op op_of(uint32_t action)
+{
+    if (action == MESSAGE_USERS_ADD) return NODE_OP_USER_ADD;
+    return action == MESSAGE_USERS_REPLACE ? NODE_OP_USER_REPLACE : NODE_OP_USER_REMOVE;
 }
 
 void metadata_change_user(struct metadata *metadata, const struct message_users_request *request, metadata_user_fn *done, void *user)
 {
-    enum node_op op = request->action == MESSAGE_USERS_REMOVE ? NODE_OP_USER_REMOVE : NODE_OP_USER_SET;
+    enum node_op op = op_of(request->action);
     char message[METADATA_MESSAGE_SIZE] = "";
     struct buffer body = BUFFER_INIT;
-    int err = judge(metadata, request, message);
+    int err = judge(request, message);
 
     if (err == 0) err = op == NODE_OP_USER_REMOVE ? node_encode_user_name(&body, request->name) : encode_user(request, &body);
     if (err != 0) {

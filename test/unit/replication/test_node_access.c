@@ -37,12 +37,17 @@ static const struct node_answer *ask(size_t host, enum node_op op, struct buffer
     return answer;
 }
 
-static const struct node_answer *set_user(size_t host, const struct image_user *user)
+static const struct node_answer *change_user(size_t host, enum node_op op, const struct image_user *user)
 {
     struct buffer body = BUFFER_INIT;
 
     ck_assert_int_eq(node_encode_user(&body, user), 0);
-    return ask(host, NODE_OP_USER_SET, &body);
+    return ask(host, op, &body);
+}
+
+static const struct node_answer *set_user(size_t host, const struct image_user *user)
+{
+    return change_user(host, NODE_OP_USER_SET, user);
 }
 
 static const struct node_answer *remove_user(size_t host, const char *name)
@@ -86,6 +91,26 @@ START_TEST(users_are_set_replaced_and_removed_everywhere)
     ck_assert_int_eq(remove_user(2, "alice")->error, 0);
     ck_assert_ptr_null(image_find_user(image_of(2), "alice"));
     ck_assert_int_eq(remove_user(2, "alice")->error, MESH_ENOTFOUND);
+    story_end();
+}
+END_TEST
+
+START_TEST(users_are_added_once_and_replaced_where_they_are)
+{
+    struct image_user alice = a_user("alice", 1), other = a_user("alice", 9);
+
+    story_begin(3);
+    story_found(3);
+    ck_assert_int_eq(change_user(0, NODE_OP_USER_REPLACE, &alice)->error, MESH_ENOTFOUND);
+    ck_assert_int_eq(change_user(0, NODE_OP_USER_ADD, &alice)->error, 0);
+    ck_assert_int_eq(change_user(1, NODE_OP_USER_ADD, &other)->error, MESH_EEXISTS); /* whatever this host's image knows */
+    node_mesh_run(mesh, SECOND);
+    ck_assert_mem_eq(&image_find_user(image_of(2), "alice")->verifiers[0], &alice.verifiers[0], sizeof(alice.verifiers[0]));
+    ck_assert_int_eq(change_user(2, NODE_OP_USER_REPLACE, &other)->error, 0);
+    ck_assert_int_eq(remove_user(1, "alice")->error, 0);
+    ck_assert_int_eq(change_user(2, NODE_OP_USER_REPLACE, &other)->error, MESH_ENOTFOUND);
+    node_mesh_run(mesh, SECOND);
+    ck_assert_uint_eq(image_user_count(image_of(0)), 0);
     story_end();
 }
 END_TEST
@@ -164,6 +189,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, users_are_set_replaced_and_removed_everywhere);
+    tcase_add_test(tcase, users_are_added_once_and_replaced_where_they_are);
     tcase_add_test(tcase, acls_are_added_once_and_removed_exactly);
     tcase_add_test(tcase, what_makes_no_sense_is_refused_in_words);
     tcase_add_test(tcase, what_cannot_be_written_is_refused_at_once);

@@ -17,7 +17,7 @@
 #define ENDS_FRESH_MS   2000         /* how old an end may be while its leader tells all that changes */
 #define ENDS_KEEP_MS    60000        /* between two looks for topics that are gone */
 
-/* Shard: a partition's high watermark rose, or this broker has begun to lead it. */
+/* Shard: a partition's high watermark rose, as it does with the first record of an epoch where there is more than one replica. */
 void ends_changed(struct shard *shard, struct shard_partition *partition);
 
 /* How far a partition goes, and how old that may be at most. False: nobody has said it. `spread` may be NULL. */

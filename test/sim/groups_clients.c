@@ -35,6 +35,7 @@ static void end_process(struct groups_member *member)
     member->machine = NULL;
     member->sequence = member->request_until_us = member->pulse_number = member->pulse_until_us = 0;
     member->unplaced_count = 0;
+    member->is_closing = member->is_leaving = member->leaves_for_good = false;
     memset(member->shares, 0, sizeof(member->shares));
 }
 
@@ -245,7 +246,7 @@ static void take(struct groups_member *member, uint32_t place)
     struct groups_share *share = &member->shares[place];
     uint64_t end = truth_of(clients, place)->truth.end, mean_us = clients->handler_mean_us;
 
-    if (!share->is_owned || share->is_asked_back || share->until_us != 0 || share->position >= end) return;
+    if (!share->is_owned || share->is_asked_back || member->is_closing || share->until_us != 0 || share->position >= end) return;
     if (!consumer_member_may_handle(member->machine, now_ms(clients))) {
         SIM_SOMETIMES("a member handed out nothing, for its lease was over");
         return;
@@ -506,6 +507,29 @@ static void end_waits(struct groups_member *member)
 
 /* ---- a member's life ---- */
 
+static bool is_handling(const struct groups_member *member)
+{
+    for (uint32_t place = 0; place < REPLICATION_PARTITIONS_MAX; place++)
+        if (member->shares[place].until_us != 0) return true;
+    return false;
+}
+
+/* As libmesh has it: a pool is freed before its consumer unsubscribes, and that waits for the handlers at work. Who left before they have returned would
+ * let somebody else begin beside them. */
+static void leave(struct groups_member *member)
+{
+    if (!member->is_closing || member->is_leaving) return;
+    if (is_handling(member)) {
+        SIM_SOMETIMES("a member that is to leave waits for its handlers");
+        return;
+    }
+    member->is_leaving = true;
+    for (uint32_t place = 0; place < REPLICATION_PARTITIONS_MAX; place++)
+        member->shares[place].is_asked_back = true; /* all is as let go */
+    consumer_member_leave(member->machine, member->leaves_for_good);
+    hear_changes(member);
+}
+
 static void step(void *user, uint64_t argument)
 {
     struct groups_clients *clients = user;
@@ -525,6 +549,7 @@ static void step(void *user, uint64_t argument)
         take(member, place);
         let_go(member, place);
     }
+    if (member->machine != NULL) leave(member);
     if (member->machine != NULL) ask(member);
     if (member->machine != NULL) beat(member);
     sim_at(clients->sim, next_us, step, clients, argument);
@@ -561,10 +586,8 @@ void groups_clients_leave(struct groups_clients *clients, uint32_t index)
     struct groups_member *member = &clients->members[index];
 
     if (member->machine == NULL) return;
-    for (uint32_t place = 0; place < REPLICATION_PARTITIONS_MAX; place++)
-        member->shares[place].is_asked_back = true; /* nothing more is handed out */
-    consumer_member_leave(member->machine, random_below(chance(clients), 2) == 0);
-    hear_changes(member);
+    member->is_closing = true; /* nothing more is handed out */
+    member->leaves_for_good |= random_below(chance(clients), 2) == 0;
 }
 
 void groups_clients_stall(struct groups_clients *clients, uint32_t index, uint64_t for_us)

@@ -33,6 +33,8 @@ struct groups_member {
     char id[GROUPS_NAME_SIZE], instance[GROUPS_NAME_SIZE]; /* id: as the machine chose it */
     uint32_t life;             /* how often it was started */
     bool is_hog;               /* its handler takes longer than it declares */
+    bool is_closing;           /* it hands out nothing more, and leaves when its handlers have returned */
+    bool is_leaving, leaves_for_good;
     uint64_t stalled_until_us;
     uint64_t sequence, request_until_us; /* the machine's request under way; 0: none */
     uint64_t pulse_number, pulse_until_us;
@@ -81,7 +83,7 @@ void groups_clients_reset(struct groups_clients *clients, struct sim *sim, struc
 
 void groups_clients_start(struct groups_clients *clients, uint32_t member); /* a process of it, if there is none */
 void groups_clients_kill(struct groups_clients *clients, uint32_t member);
-void groups_clients_leave(struct groups_clients *clients, uint32_t member); /* in good order; the process ends when it has left */
+void groups_clients_leave(struct groups_clients *clients, uint32_t member); /* in good order: when its handlers have returned; the process ends when it has left */
 void groups_clients_stall(struct groups_clients *clients, uint32_t member, uint64_t for_us);
 uint32_t groups_clients_alive(const struct groups_clients *clients, uint32_t group);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "support/run_suite.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,6 +332,48 @@ START_TEST(what_the_end_leaves_comes_again)
 }
 END_TEST
 
+/* As soon as the pool ends, and the handlers know that. */
+static void *release_when_unwanted(void *user)
+{
+    struct app *app = user;
+
+    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; atomic_load(&app->unwanted) == 0 && clock_monotonic_ms() < until_ms;)
+        sched_yield();
+    atomic_store(&app->release, 1);
+    return NULL;
+}
+
+/* Nobody leaves in the middle of a handler: somebody else would begin beside it (what test/sim/groups_clients.c does, too). */
+START_TEST(who_leaves_waits_for_the_handlers_at_work)
+{
+    struct app a, b;
+    pthread_t releaser;
+
+    open_app(&a, "60000");
+    for (int p = 0; p < PARTITIONS; p++)
+        misbehave_at(&a, p, 40, BLOCK);
+    run_until(&a, &a.blocked, PARTITIONS);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(a.consumer), MESH_EINVAL);
+    ck_assert_int_eq(pthread_create(&releaser, NULL, release_when_unwanted, &a), 0);
+    mesh_pool_free(a.pool);
+    a.pool = NULL;
+    for (int p = 0; p < PARTITIONS; p++) {
+        ck_assert_int_eq(atomic_load(&a.at_work[p]), 0);
+        ck_assert_int_eq(atomic_load(&a.next[p]), 41);
+    }
+    pthread_join(releaser, NULL);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(a.consumer), 0);
+    open_app(&b, "60000");
+    run_until(&b, &b.handled, PARTITIONS * (TOTAL - 41));
+    for (int p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(atomic_load(&b.next[p]), TOTAL);
+    ck_assert_uint_eq(atomic_load(&b.handled), PARTITIONS * (TOTAL - 41)); /* what they were at is done, and committed */
+    close_app(&b);
+    close_app(&a);
+    fake_broker_stop(broker);
+}
+END_TEST
+
 /* Half of the partitions are asked back while a handler is at work on each: the others go on, and what goes is let go when its handler is done. */
 START_TEST(a_partition_that_goes_waits_for_its_handler)
 {
@@ -432,6 +475,7 @@ int main(void)
     tcase_add_test(tcase, what_may_work_later_is_tried_again_before_anything_behind_it);
     tcase_add_loop_test(tcase, what_does_not_work_is_told_and_holds_its_partition, 0, 2);
     tcase_add_test(tcase, what_the_end_leaves_comes_again);
+    tcase_add_test(tcase, who_leaves_waits_for_the_handlers_at_work);
     tcase_add_test(tcase, a_partition_that_goes_waits_for_its_handler);
     tcase_add_test(tcase, who_takes_too_long_is_told_of_first_and_then_loses_its_partition);
     tcase_add_test(tcase, what_cannot_be_is_refused);

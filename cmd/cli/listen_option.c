@@ -38,11 +38,11 @@ int listen_option_set(char **listen, char **gateway, const char *text, const cha
 
     for (const char *rest = text; err == 0; rest += size + 1) {
         size = strcspn(rest, ",");
-        if (count[has_scheme(rest, size)]++ > 0) {
+        err = set_one(listen, gateway, rest, size, where, fault);
+        if (err == 0 && count[has_scheme(rest, size)]++ > 0) {
             buffer_printf(fault, "%s: '%.200s' names two addresses for one port: the broker listens on one, the gateway on one", where, text);
             return MESH_EINVAL;
         }
-        err = set_one(listen, gateway, rest, size, where, fault);
         if (rest[size] == '\0') break;
     }
     return err;

@@ -244,46 +244,54 @@ int classic_says_the_same(struct group_lead *lead, const struct classic_member *
     return err;
 }
 
-/* How many members would rather have this one than any other that all know. */
-static uint32_t votes_for(const struct classic_group *group, struct slice protocol)
+struct candidate {
+    struct slice name;
+    uint32_t votes;
+};
+
+/* What all members know, in the first one's order. */
+static size_t list_candidates(const struct classic_group *group, const struct classic_member *first, struct candidate to[GROUP_CLASSIC_PROTOCOLS_MAX])
 {
-    uint32_t votes = 0;
+    struct codec_reader reader = codec_reader_of(buffer_slice(&first->protocols));
+    struct slice name, metadata;
+    size_t count = 0;
 
-    list_for_each(node, &group->members)
-    {
-        struct codec_reader reader = codec_reader_of(buffer_slice(&classic_member_of(node)->protocols));
-        struct slice name, metadata;
+    while (count < GROUP_CLASSIC_PROTOCOLS_MAX && next_protocol(&reader, &name, &metadata))
+        if (all_know(group, NULL, name)) to[count++] = (struct candidate){name, 0};
+    return count;
+}
 
-        if (classic_member_of(node)->is_pending) continue;
-        while (next_protocol(&reader, &name, &metadata))
-            if (all_know(group, NULL, name)) {
-                if (slice_equal(name, protocol)) votes++;
-                break;
+/* A member's vote goes to the one that it names first. */
+static void vote(const struct classic_member *member, struct candidate *candidates, size_t count)
+{
+    struct codec_reader reader = codec_reader_of(buffer_slice(&member->protocols));
+    struct slice name, metadata;
+
+    while (next_protocol(&reader, &name, &metadata))
+        for (size_t i = 0; i < count; i++)
+            if (slice_equal(candidates[i].name, name)) {
+                candidates[i].votes++;
+                return;
             }
-    }
-    return votes;
 }
 
 int classic_choose(struct classic_group *group)
 {
-    struct classic_member *first = NULL;
-    struct codec_reader reader;
-    struct slice name, metadata, best = {NULL, 0};
-    uint32_t most = 0;
+    struct candidate candidates[GROUP_CLASSIC_PROTOCOLS_MAX];
+    const struct classic_member *first = NULL;
+    const struct candidate *best = NULL;
+    size_t count;
 
     list_for_each(node, &group->members)
         if (first == NULL && !classic_member_of(node)->is_pending) first = classic_member_of(node);
     MESH_ASSERT(first != NULL);
-    reader = codec_reader_of(buffer_slice(&first->protocols));
-    while (next_protocol(&reader, &name, &metadata)) {
-        uint32_t votes = all_know(group, NULL, name) ? votes_for(group, name) : 0;
-
-        if (votes <= most) continue;
-        most = votes;
-        best = name;
-    }
+    count = list_candidates(group, first, candidates);
+    list_for_each(node, &group->members)
+        if (!classic_member_of(node)->is_pending) vote(classic_member_of(node), candidates, count);
+    for (size_t i = 0; i < count; i++)
+        if (candidates[i].votes > (best == NULL ? 0 : best->votes)) best = &candidates[i];
     buffer_clear(&group->protocol);
-    return buffer_append(&group->protocol, best.data, best.size);
+    return best == NULL ? 0 : buffer_append(&group->protocol, best->name.data, best->name.size);
 }
 
 /* ---- records ---- */

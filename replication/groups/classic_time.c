@@ -4,6 +4,9 @@
 #include "base/assert.h"
 #include "replication/groups/lead_internal.h"
 
+/* Static members who are away are waited for at least so long at a time, whatever they said of themselves: none at all would come up in every turn. */
+#define ABSENT_WAIT_MIN_MS 1000
+
 static void due_at(struct group_lead *lead, uint64_t at_ms)
 {
     if (at_ms >= lead->classic.due_ms) return;
@@ -34,6 +37,11 @@ static uint32_t longest_ms(const struct classic_group *group)
         if (!member->is_pending && member->rebalance_timeout_ms > longest) longest = member->rebalance_timeout_ms;
     }
     return longest;
+}
+
+static uint32_t later(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -111,7 +119,7 @@ static int complete(struct group_lead *lead, struct classic_group *group, uint64
     list_for_each(node, &group->members)
         if (first == NULL && classic_member_of(node)->has_joined) first = classic_member_of(node);
     if (first == NULL) { /* static members alone, which may yet come back within their sessions */
-        group->due_ms = now_ms + longest_ms(group);
+        group->due_ms = now_ms + later(longest_ms(group), ABSENT_WAIT_MIN_MS);
         due_at(lead, group->due_ms);
         return 0;
     }

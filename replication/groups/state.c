@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define CLASSIC_KEPT_BYTES 4096 /* of what a classic group said last, when it says less */
+
 /* ---- numbers ---- */
 
 static int take_number(struct group_numbers *numbers, void *thing, uint32_t *ret_number)
@@ -64,14 +66,27 @@ static void drop_cells(struct groups *groups, struct group_line *line)
     }
 }
 
+/* A group that has become small gives the memory of its great days back: no limit counts what is kept here. */
+static int keep_classic(struct buffer *to, struct slice classic)
+{
+    struct buffer small = BUFFER_INIT;
+
+    if (to->capacity > CLASSIC_KEPT_BYTES && classic.size < to->capacity / 4 && buffer_append(&small, classic.data, classic.size) == 0) {
+        buffer_deinit(to);
+        *to = small;
+        return 0;
+    }
+    buffer_clear(to);
+    return buffer_append(to, classic.data, classic.size);
+}
+
 int state_set_classic(struct group *group, uint32_t generation, struct slice classic)
 {
     struct classic_image image = {.member_count = 0};
     int err = classic.size == 0 ? 0 : classic_image_read(classic, &image);
 
     MESH_ASSERT(err == 0); /* the record was decoded */
-    buffer_clear(&group->classic);
-    err = buffer_append(&group->classic, classic.data, classic.size);
+    err = keep_classic(&group->classic, classic);
     if (err != 0) return err;
     group->classic_count = image.member_count;
     group->classic_generation = generation;

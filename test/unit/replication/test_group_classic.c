@@ -2,11 +2,13 @@
  * of whom an observer believes only what they were told. */
 #include "group_rig.h"
 #include "replication/groups/classic.h"
+#include "replication/groups/state.h"
 
 #include "base/random.h"
 #include "support/run_suite.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define TEXT(string) slice_of_string(string)
 
@@ -32,7 +34,7 @@ static void teardown(void)
 
 struct joins {
     const char *group, *member, *instance, *new_id, *protocol, *said, *type;
-    bool takes_id, is_again;
+    bool takes_id, is_again, has_no_time;
 };
 
 static int join_as(const struct joins *joins)
@@ -48,7 +50,7 @@ static int join_as(const struct joins *joins)
                                             .protocols = protocols,
                                             .protocol_count = 1,
                                             .session_timeout_ms = 10000,
-                                            .rebalance_timeout_ms = 20000,
+                                            .rebalance_timeout_ms = joins->has_no_time ? 0 : 20000,
                                             .takes_id = joins->takes_id,
                                             .is_again = joins->is_again};
 
@@ -378,6 +380,46 @@ START_TEST(a_group_has_members_of_one_protocol)
 }
 END_TEST
 
+/* A static member that leaves itself no time, and is away: its group is looked at now and then, not in every turn. */
+START_TEST(who_is_away_is_waited_for_in_peace)
+{
+    const struct joins stays = {.instance = "i", .new_id = "a", .has_no_time = true};
+
+    ck_assert_int_eq(join_new("b"), 0);
+    ck_assert_int_eq(sync_up("b", 1), 0);
+    ck_assert_int_eq(join_as(&stays), 0);
+    ck_assert_int_eq(join_again("b"), 0);
+    ck_assert_int_eq(sync_up("b", 2), 0);
+    ck_assert_int_eq(leave("b"), 0);
+    for (int i = 0; i < 3; i++) {
+        rig_tick(&rig, i == 0 ? 0 : 1);
+        ck_assert_uint_ge(rig.deadline_ms, rig.now_ms + 900);
+    }
+}
+END_TEST
+
+/* Replicas keep of a group what its last record said, not the memory that an earlier one took. */
+START_TEST(an_emptied_group_gives_its_memory_back)
+{
+    size_t size = 500 << 10;
+    uint8_t *much = calloc(1, size);
+    struct group_classic_assignment assignment = {TEXT("b"), slice_of(much, size)};
+    const struct group *group;
+
+    ck_assert_int_eq(join_new("b"), 0);
+    ck_assert_int_eq(sync_with("b", 1, &assignment, 1), 0);
+    rig_replicate(&rig);
+    ck_assert_int_eq(leave("b"), 0);
+    rig_replicate(&rig);
+    for (int i = 0; i < RIG_REPLICAS; i++) {
+        group = groups_next(rig.replicas[i], NULL);
+        ck_assert_ptr_nonnull(group);
+        ck_assert_uint_le(group->classic.capacity, 4096);
+    }
+    free(much);
+}
+END_TEST
+
 START_TEST(what_members_hold_is_bounded)
 {
     static uint8_t much[1 << 20];
@@ -567,6 +609,8 @@ int main(void)
     tcase_add_test(tcase, a_new_leader_goes_on_with_whole_generations);
     tcase_add_test(tcase, a_checkpoint_tells_of_it);
     tcase_add_test(tcase, a_group_has_members_of_one_protocol);
+    tcase_add_test(tcase, who_is_away_is_waited_for_in_peace);
+    tcase_add_test(tcase, an_emptied_group_gives_its_memory_back);
     tcase_add_test(tcase, what_members_hold_is_bounded);
     tcase_add_loop_test(tcase, members_at_random, 0, 20);
     suite_add_tcase(suite, tcase);

@@ -36,10 +36,10 @@ static int keep_offset(struct kafka_call *call, const struct message_group_parti
     return kafka_group_keep(call, kafka_group_metadata(list, place), &to->metadata) ? 0 : MESH_ENOMEM;
 }
 
-/* Every partition that was asked for, in its place. */
+/* Every partition that was asked for, in its place. By the ids that the leader was asked with: by now a name may mean another topic, and the answer's lists are in the
+ * order of the question. */
 static int tell_asked(struct kafka_call *call, struct kafka_offset_fetch_response_group *told, const struct message_group_response *response)
 {
-    const struct image *image = call->connection->shard->image;
     struct kafka_group_walk walk = {.response = response};
     const struct message_group_partitions *list;
     size_t place;
@@ -47,11 +47,9 @@ static int tell_asked(struct kafka_call *call, struct kafka_offset_fetch_respons
 
     for (int32_t t = 0; t < told->topics.count && err == 0; t++) {
         struct kafka_offset_fetch_response_group_topic *topic = &told->topics.items[t];
-        struct uuid topic_id;
 
-        if (kafka_topic_resolve(image, is_by_id(call), topic->name, &topic->topic_id, &topic_id) != KAFKA_CODE_NONE) continue;
         for (int32_t p = 0; p < topic->partitions.count && err == 0; p++)
-            if (kafka_group_walk_is(&walk, &topic_id, (uint32_t)topic->partitions.items[p].partition_index, &list, &place))
+            if (kafka_group_walk_is(&walk, &topic->topic_id, (uint32_t)topic->partitions.items[p].partition_index, &list, &place))
                 err = keep_offset(call, list, place, &topic->partitions.items[p]);
     }
     return err;
@@ -161,7 +159,7 @@ static int prepare_topic(struct kafka_call *call, const struct kafka_offset_fetc
     int32_t count = from->partition_indexes.count;
 
     to->name = from->name;
-    to->topic_id = from->topic_id;
+    to->topic_id = code == KAFKA_CODE_NONE ? list->topic_id : from->topic_id; /* of a name, for tell_asked(); not told to who asks by name */
     to->partitions.items = kafka_new_items(&kafka_offset_fetch_response_group_partition_form, count, &call->arena);
     list->partitions = arena_alloc(&call->arena, (size_t)count, sizeof(*list->partitions));
     if (to->partitions.items == NULL || list->partitions == NULL) return MESH_ENOMEM;

@@ -32,7 +32,7 @@ static int apply_joined(struct groups *groups, struct group *group, const struct
     int err;
 
     /* A group without members of the classic protocol becomes one of ours with its first member. */
-    if (group->classic_count > 0 && !groups->is_restoring) return MESH_ECORRUPT;
+    if (group_classic_count(group) > 0 && !groups->is_restoring) return MESH_ECORRUPT;
     group->protocol = GROUP_PROTOCOL_MESH;
     (void)state_set_classic(group, 0, slice_of(NULL, 0)); /* nothing needs memory */
     err = state_set_member(groups, group, &record->info, known != NULL ? known->joined_in : group->generation, &member);
@@ -45,12 +45,12 @@ static int apply_classic(struct groups *groups, struct group *group, const struc
 {
     int err;
 
-    if (!groups->is_restoring && (group->member_count > 0 || record->generation < group->generation)) return MESH_ECORRUPT;
+    if (!groups->is_restoring && (group_member_count(group) > 0 || record->generation < group->generation)) return MESH_ECORRUPT;
     err = state_set_classic(group, record->generation, record->classic);
     if (err != 0) return err;
     group->protocol = GROUP_PROTOCOL_CLASSIC;
     group->generation = record->generation;
-    group->empty_since_ms = group->classic_count > 0 ? 0 : record->time_ms;
+    group->empty_since_ms = group_classic_count(group) > 0 ? 0 : record->time_ms;
     return 0;
 }
 
@@ -62,7 +62,7 @@ static int apply_left(struct groups *groups, struct group *group, struct group_m
     state_note_left(groups, group, record->member);
     state_drop_member(groups, member);
     state_tidy_lines(groups, group);
-    if (group->member_count == 0) group->empty_since_ms = record->time_ms;
+    if (group_member_count(group) == 0) group->empty_since_ms = record->time_ms;
     return 0;
 }
 
@@ -83,7 +83,7 @@ static int resolve_members(const struct groups *groups, const struct group *grou
 static void clear_targets(struct groups *groups, struct group *group)
 {
     for (struct group_line *line = group->lines; line != NULL; line = line->next)
-        for (uint32_t i = 0; i < line->slot_count && line->targets > 0; i++)
+        for (uint32_t i = 0; i < line_slot_count(line) && line->slots->targets > 0; i++)
             state_set_target(groups, line, i, 0);
 }
 
@@ -120,7 +120,7 @@ static int apply_claimed(struct groups *groups, struct group *group, struct grou
     if (record->generation != group->generation) return unknown(groups);
     while (group_items_next(&items, &item)) {
         struct group_line *line = state_find_line(groups, group, &item.topic);
-        struct group_slot *slot = line == NULL || item.partition >= line->slot_count ? NULL : &line->slots[item.partition];
+        struct group_slot *slot = line == NULL || item.partition >= line_slot_count(line) ? NULL : &line->slots->of[item.partition];
 
         if (slot == NULL && groups->is_restoring) continue;
         if (slot == NULL || slot->target != member->number + 1) return MESH_ECORRUPT;
@@ -139,7 +139,7 @@ static int apply_released(struct groups *groups, struct group *group, struct gro
     while (group_items_next(&items, &item)) {
         struct group_line *line = state_find_line(groups, group, &item.topic);
 
-        if (line == NULL || item.partition >= line->slot_count || line->slots[item.partition].owner != member->number + 1) {
+        if (line == NULL || item.partition >= line_slot_count(line) || line->slots->of[item.partition].owner != member->number + 1) {
             if (groups->is_restoring) continue;
             return MESH_ECORRUPT;
         }
@@ -152,7 +152,7 @@ static int apply_released(struct groups *groups, struct group *group, struct gro
 /* The second look at a commit: the partition is the member's own, or nobody's where nobody in particular commits. */
 static bool may_commit(const struct groups *groups, const struct group_line *line, uint32_t partition, const struct group_member *member)
 {
-    const struct group_slot *slot = line != NULL && partition < line->slot_count ? &line->slots[partition] : NULL;
+    const struct group_slot *slot = line != NULL && partition < line_slot_count(line) ? &line->slots->of[partition] : NULL;
 
     if (groups->is_restoring || GROUP_DEFECT(groups, ZOMBIES_COMMIT)) return true;
     if (member == NULL) return slot == NULL || slot->owner == 0;
@@ -162,7 +162,7 @@ static bool may_commit(const struct groups *groups, const struct group_line *lin
 /* Who claims it goes on from the new place, and only once it has claimed it again: what it had under way is not committed any more. */
 static void end_claim(struct groups *groups, struct group_line *line, uint32_t partition)
 {
-    uint32_t owner = GROUP_DEFECT(groups, RESET_FREES) ? 0 : line->slots[partition].owner;
+    uint32_t owner = GROUP_DEFECT(groups, RESET_FREES) ? 0 : line->slots->of[partition].owner;
 
     state_set_owner(groups, line, partition, owner, CLAIM_VOID);
 }
@@ -180,7 +180,7 @@ static int apply_offsets(struct groups *groups, struct group *group, struct grou
         if (line == NULL || !uuid_equal(&line->topic, &item.topic)) err = state_add_line(groups, group, &item.topic, &line);
         if (err != 0) return err;
         if (!is_reset && !may_commit(groups, line, item.partition, member)) return MESH_ECORRUPT;
-        if (is_reset && item.partition < line->slot_count) end_claim(groups, line, item.partition);
+        if (is_reset && item.partition < line_slot_count(line)) end_claim(groups, line, item.partition);
         item.version_epoch = epoch;
         item.version_lsn = lsn;
         item.committed_s = (uint32_t)(record->time_ms / 1000);
@@ -214,12 +214,10 @@ static int apply_cells_deleted(struct groups *groups, struct group *group, uint3
 
 void apply_fence(struct groups *groups, uint32_t epoch, uint64_t lsn)
 {
-    for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
-        struct group *group = (struct group *)node;
-
+    for (struct group *group = state_next_group(groups, NULL); group != NULL; group = state_next_group(groups, group)) {
         group->generation += FENCE_STEP;
         change_group(groups, group, epoch, lsn);
-        for (struct group_member *member = group->first; member != NULL; member = member->next)
+        for (struct group_member *member = group_first_member(group); member != NULL; member = member->next)
             state_clear_claims(groups, member);
     }
 }
@@ -245,7 +243,7 @@ static int apply_to_group(struct groups *groups, struct group *group, struct gro
     case GROUP_RESET: return apply_offsets(groups, group, NULL, epoch, lsn, record);
     case GROUP_CELLS_DELETED: return apply_cells_deleted(groups, group, epoch, lsn, record);
     case GROUP_DELETED:
-        if (group->member_count > 0) return unknown(groups);
+        if (group_member_count(group) > 0) return unknown(groups);
         change_group_gone(groups, group, epoch, lsn);
         state_drop_group(groups, group);
         return 0;

@@ -51,7 +51,7 @@ void change_log_free(struct groups *groups)
 int groups_watch_changes(struct groups *groups, bool is_on)
 {
     if (groups->change_log != NULL)
-        for (struct group *group = groups->change_log->first; group != NULL; group = group->next_noted)
+        for (struct group *group = groups->change_log->first; group != NULL; group = group_of_number(groups, group->next_noted))
             group->is_noted = false;
     change_log_free(groups);
     if (!is_on) return 0;
@@ -69,11 +69,11 @@ void change_group(struct groups *groups, struct group *group, uint32_t epoch, ui
     group->changed_lsn = lsn;
     if (log == NULL || group->is_noted) return;
     group->is_noted = true;
-    group->next_noted = NULL;
+    group->next_noted = 0;
     if (log->last == NULL)
         log->first = group;
     else
-        log->last->next_noted = group;
+        log->last->next_noted = group->number + 1;
     log->last = group;
 }
 
@@ -155,10 +155,10 @@ void change_group_gone(struct groups *groups, struct group *group, uint32_t epoc
     if (log == NULL) return;
     note_gone(log, (struct change_gone){.epoch = epoch, .lsn = lsn, .is_group = true}, group_name(group));
     if (!group->is_noted) return;
-    for (struct group *at = log->first; at != group; at = at->next_noted)
+    for (struct group *at = log->first; at != group; at = group_of_number(groups, at->next_noted))
         before = at;
     if (before == NULL)
-        log->first = group->next_noted;
+        log->first = group_of_number(groups, group->next_noted);
     else
         before->next_noted = group->next_noted;
     if (log->last == group) log->last = before;
@@ -192,7 +192,7 @@ static bool next_group(struct groups *groups, uint64_t below, struct groups_chan
     do {
         group = log->first;
         if (group == NULL) return false;
-        log->first = group->next_noted;
+        log->first = group_of_number(groups, group->next_noted);
         if (log->first == NULL) log->last = NULL;
         group->is_noted = false;
         if (group->changed_lsn < below) {
@@ -207,7 +207,7 @@ static bool next_group(struct groups *groups, uint64_t below, struct groups_chan
 
 static void view_cell(const struct groups *groups, const struct cell *cell, struct group_cell_view *ret_cell)
 {
-    const struct group_line *line = groups->line_numbers.things[cell->line];
+    const struct group_line *line = group_line_of_number(groups, cell->line);
 
     *ret_cell = (struct group_cell_view){
         .group = line->group,
@@ -283,7 +283,7 @@ bool groups_next_cell(const struct groups *groups, uint32_t *place, struct group
 const struct group *groups_next_at(const struct groups *groups, uint32_t *place)
 {
     while (*place < groups->group_numbers.top) {
-        const struct group *group = groups->group_numbers.things[(*place)++];
+        const struct group *group = group_numbered(&groups->group_numbers, (*place)++);
 
         if (group != NULL) return group;
     }

@@ -33,7 +33,7 @@ static int find_or_add(struct group_lead *lead, const struct group_classic_join 
     const struct group *ours = groups_find(lead->groups, join->group);
     struct classic_group *group = classic_find(lead, join->group);
 
-    if (ours != NULL && ours->member_count > 0) return MESH_EGROUP_NOT_EMPTY;
+    if (ours != NULL && group_member_count(ours) > 0) return MESH_EGROUP_NOT_EMPTY;
     if (group == NULL && join->member.size > 0) return MESH_EUNKNOWN_MEMBER;
     if (group == NULL) return classic_add(lead, join->group, ret_group);
     if (group->member_count > 0 && !slice_equal(buffer_slice(&group->protocol_type), join->protocol_type)) return MESH_EUNSUPPORTED;

@@ -370,7 +370,7 @@ int classic_restore(struct group_lead *lead, const struct group *from, uint64_t 
     struct classic_image_member info;
     struct classic_group *group;
     struct classic_image image;
-    int err = classic_image_read(buffer_slice(&from->classic), &image);
+    int err = classic_image_read(buffer_slice(&from->life->classic), &image);
 
     MESH_ASSERT(err == 0); /* it was read when it was applied */
     err = classic_add(lead, group_name(from), &group);
@@ -381,5 +381,5 @@ int classic_restore(struct group_lead *lead, const struct group *from, uint64_t 
     if (err != 0) return err;
     group->state = GROUP_CLASSIC_STABLE;
     /* Where something may have been lost nobody goes on with what it was assigned: all join anew. */
-    return from->classic_generation == from->generation ? 0 : classic_rebalance(lead, group, now_ms, now_ms);
+    return from->life->classic_generation == from->generation ? 0 : classic_rebalance(lead, group, now_ms, now_ms);
 }

@@ -26,32 +26,29 @@ void groups_free(struct groups *groups)
 {
     if (groups == NULL) return;
     for (uint32_t i = 0; i < groups->member_numbers.top; i++) {
-        struct group_member *member = groups->member_numbers.things[i];
+        struct group_member *member = group_numbered(&groups->member_numbers, i);
         if (member != NULL) buffer_deinit(&member->bytes);
         free(member);
     }
-    for (uint32_t i = 0; i < groups->line_numbers.top; i++) {
-        struct group_line *line = groups->line_numbers.things[i];
-        if (line != NULL) free(line->slots);
-        free(line);
-    }
-    for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, NULL)) {
-        map_remove(&groups->by_name, node);
-        buffer_deinit(&((struct group *)node)->classic);
-        free(node);
+    for (uint32_t i = 0; i < groups->line_top; i++)
+        if (group_line_of_number(groups, i)->group != NULL) free(group_line_of_number(groups, i)->slots);
+    for (uint32_t i = 0; i < groups->line_page_count; i++)
+        free(groups->line_pages[i]);
+    free(groups->line_pages);
+    for (uint32_t i = 0; i < groups->group_numbers.top; i++) {
+        struct group *group = group_numbered(&groups->group_numbers, i);
+        if (group != NULL && group->life != NULL) buffer_deinit(&group->life->classic);
+        if (group != NULL) free(group->life);
+        free(group);
     }
     for (uint32_t i = 0; i < groups->text_count; i++)
         free(groups->texts[i].data);
     free(groups->texts);
     change_log_free(groups);
     free(groups->group_numbers.things);
-    free(groups->group_numbers.free);
     free(groups->member_numbers.things);
-    free(groups->member_numbers.free);
-    free(groups->line_numbers.things);
-    free(groups->line_numbers.free);
-    map_deinit(&groups->by_name);
-    map_deinit(&groups->lines);
+    number_index_deinit(&groups->group_index);
+    number_index_deinit(&groups->line_index);
     map_deinit(&groups->members);
     cell_table_deinit(&groups->cells);
     free(groups);
@@ -89,19 +86,14 @@ bool groups_log_may_start(const struct groups *groups, uint64_t *ret_start, uint
 
 size_t groups_count(const struct groups *groups)
 {
-    return groups->by_name.count;
-}
-
-const struct group *groups_find(const struct groups *groups, struct slice name)
-{
-    for (struct map_node *node = map_find(&groups->by_name, map_hash_bytes(name.data, name.size)); node != NULL; node = map_find_next(node))
-        if (slice_equal(group_name((struct group *)node), name)) return (struct group *)node;
-    return NULL;
+    return groups->group_numbers.count;
 }
 
 const struct group *groups_next(const struct groups *groups, const struct group *group)
 {
-    return (const struct group *)map_iterate(&groups->by_name, group == NULL ? NULL : &group->node);
+    uint32_t place = group == NULL ? 0 : group->number + 1;
+
+    return groups_next_at(groups, &place);
 }
 
 struct group_view group_view_of(const struct group *group)
@@ -112,14 +104,14 @@ struct group_view group_view_of(const struct group *group)
                                .generation = group->generation,
                                .reset_epoch = group->reset_epoch,
                                .empty_since_ms = group->empty_since_ms,
-                               .member_count = group->member_count + group->classic_count,
+                               .member_count = group_member_count(group) + group_classic_count(group),
                                .topic_count = group->line_count,
                                .cell_count = group->cell_count};
 }
 
 const struct group_member *group_next_member(const struct group *group, const struct group_member *member)
 {
-    return member == NULL ? group->first : member->next;
+    return member == NULL ? group_first_member(group) : member->next;
 }
 
 struct group_member_view group_member_view_of(const struct group_member *member)
@@ -140,7 +132,7 @@ bool group_committed(const struct groups *groups, const struct group *group, con
 struct group_claim_view group_claim_of(const struct groups *groups, const struct group *group, const struct uuid *topic, uint32_t partition)
 {
     const struct group_line *line = state_find_line(groups, group, topic);
-    const struct group_slot *slot = line == NULL || partition >= line->slot_count ? NULL : &line->slots[partition];
+    const struct group_slot *slot = line == NULL || partition >= line_slot_count(line) ? NULL : &line->slots->of[partition];
 
     if (slot == NULL) return (struct group_claim_view){NULL, NULL, 0};
     return (struct group_claim_view){group_member_of_number(groups, slot->target), group_member_of_number(groups, slot->owner), slot->claimed_in};
@@ -151,11 +143,11 @@ bool group_next_partition(const struct groups *groups, const struct group *group
     const struct group_line *line = cursor->line == NULL ? group->lines : cursor->line;
 
     for (; line != NULL; line = line->next, cursor->partition = 0) {
-        uint32_t end = line->slot_count > line->partition_end ? line->slot_count : line->partition_end;
+        uint32_t end = line_slot_count(line) > line->partition_end ? line_slot_count(line) : line->partition_end;
 
         for (; cursor->partition < end; cursor->partition++) {
             uint32_t partition = cursor->partition;
-            bool has_slot = partition < line->slot_count && (line->slots[partition].target != 0 || line->slots[partition].owner != 0);
+            bool has_slot = partition < line_slot_count(line) && (line->slots->of[partition].target != 0 || line->slots->of[partition].owner != 0);
 
             if (!has_slot && cell_table_find(&groups->cells, line->number, partition) == NULL) continue;
             cursor->line = line;

@@ -15,8 +15,8 @@ static uint64_t line_hash(const struct groups *groups, const struct group_line *
 {
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < line->slot_count; i++) {
-        const struct group_slot *slot = &line->slots[i];
+    for (uint32_t i = 0; i < line_slot_count(line); i++) {
+        const struct group_slot *slot = &line->slots->of[i];
         struct hashed_slot hashed = {member_id_hash(groups, slot->target), member_id_hash(groups, slot->owner), i, slot->claimed_in};
 
         if (slot->target != 0 || slot->owner != 0) sum += map_hash_bytes(&hashed, sizeof(hashed));
@@ -26,11 +26,12 @@ static uint64_t line_hash(const struct groups *groups, const struct group_line *
 
 uint64_t state_group_hash(const struct groups *groups, const struct group *group)
 {
-    uint64_t fields[] = {group->node.hash, group->protocol, group->strategy, group->generation, group->reset_epoch, group->empty_since_ms};
+    uint64_t fields[] = {group_hash(group), group->protocol, group->strategy, group->generation, group->reset_epoch, group->empty_since_ms};
     uint64_t sum = map_hash_bytes(fields, sizeof(fields));
 
-    if (group->classic.size > 0) sum += map_hash_bytes(group->classic.data, group->classic.size) + group->classic_generation;
-    for (const struct group_member *member = group->first; member != NULL; member = member->next)
+    if (group->life != NULL && group->life->classic.size > 0)
+        sum += map_hash_bytes(group->life->classic.data, group->life->classic.size) + group->life->classic_generation;
+    for (const struct group_member *member = group_first_member(group); member != NULL; member = member->next)
         sum += map_hash_bytes(member->bytes.data, member->bytes.size);
     for (const struct group_line *line = group->lines; line != NULL; line = line->next)
         sum += line_hash(groups, line);
@@ -42,7 +43,7 @@ uint64_t state_cells_hash(const struct groups *groups, const struct group *group
     uint64_t sum = 0;
 
     for (const struct group_line *line = group->lines; line != NULL; line = line->next) {
-        uint64_t seed = map_hash_bytes(line->topic.bytes, UUID_SIZE) + group->node.hash * 31;
+        uint64_t seed = map_hash_bytes(line->topic.bytes, UUID_SIZE) + group_hash(group) * 31;
         uint32_t left = line->cell_count;
 
         for (uint32_t partition = 0; left > 0; partition++) {

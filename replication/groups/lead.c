@@ -32,8 +32,8 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
     group->imaged_in = lead->groups->checkpoint;
     /* The leader before may have died between a join, or a topic's growth, and the generation that it would have brought. A look that finds all as it
      * should be writes nothing. */
-    if (group->member_count > 0) lead_mark(lead, group);
-    for (struct group_member *member = group->first; member != NULL && err == 0; member = member->next) {
+    if (group_member_count(group) > 0) lead_mark(lead, group);
+    for (struct group_member *member = group_first_member(group); member != NULL && err == 0; member = member->next) {
         member->looked_at = 0;
         member->watched_ms = 0;
         member->release_by_ms = 0;
@@ -43,11 +43,11 @@ static int take_over(struct group_lead *lead, struct group *group, uint64_t now_
         lead_note_session(lead, member);
         if (!GROUP_DEFECT(lead->groups, TIMERS_FORGOTTEN)) err = lead_watch(lead, member, now_ms);
     }
-    if (err == 0 && group->protocol == GROUP_PROTOCOL_CLASSIC && group->classic_count > 0) {
+    if (err == 0 && group->protocol == GROUP_PROTOCOL_CLASSIC && group_classic_count(group) > 0) {
         err = classic_restore(lead, group, now_ms);
         if (err == MESH_EFULL) err = 0; /* by limits of today: they join anew */
     }
-    return err != 0 || group->member_count == 0 ? err : lead_ask_back(lead, group, now_ms);
+    return err != 0 || group_member_count(group) == 0 ? err : lead_ask_back(lead, group, now_ms);
 }
 
 int group_lead_new(struct groups *groups, const struct group_catalog *catalog, const struct group_limits *limits, uint32_t epoch, uint64_t log_end,
@@ -73,8 +73,8 @@ int group_lead_new(struct groups *groups, const struct group_catalog *catalog, c
         err = lead_emit(lead, &(struct group_record){.kind = GROUP_SALVAGED, .losses = groups->losses});
     else if (is_unclean)
         err = lead_emit(lead, &(struct group_record){.kind = GROUP_FENCED, .losses = groups->losses});
-    for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL && err == 0; node = map_iterate(&groups->by_name, node))
-        err = take_over(lead, (struct group *)node, now_ms);
+    for (struct group *group = state_next_group(groups, NULL); group != NULL && err == 0; group = state_next_group(groups, group))
+        err = take_over(lead, group, now_ms);
     if (err != 0) {
         group_lead_free(lead);
         return err;

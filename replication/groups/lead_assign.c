@@ -15,32 +15,31 @@ void lead_mark(struct group_lead *lead, struct group *group)
 {
     if (group->is_dirty) return;
     group->is_dirty = true;
-    group->next_dirty = NULL;
+    group->next_dirty = 0;
     if (lead->dirty_last == NULL)
         lead->dirty = group;
     else
-        lead->dirty_last->next_dirty = group;
+        lead->dirty_last->next_dirty = group->number + 1;
     lead->dirty_last = group;
 }
 
 void lead_unmark(struct group_lead *lead, struct group *group)
 {
-    struct group **at = &lead->dirty, *before = NULL;
+    struct group *before = NULL, *next = group_of_number(lead->groups, group->next_dirty);
 
     if (!group->is_dirty) return;
-    while (*at != group) {
-        before = *at;
-        at = &before->next_dirty;
-    }
-    *at = group->next_dirty;
+    for (struct group *at = lead->dirty; at != group; at = group_of_number(lead->groups, at->next_dirty))
+        before = at;
+    if (before == NULL) lead->dirty = next;
+    else before->next_dirty = group->next_dirty;
     if (lead->dirty_last == group) lead->dirty_last = before;
     group->is_dirty = false;
 }
 
 void group_lead_catalog_changed(struct group_lead *lead)
 {
-    for (struct map_node *node = map_iterate(&lead->groups->by_name, NULL); node != NULL; node = map_iterate(&lead->groups->by_name, node))
-        if (((struct group *)node)->member_count > 0) lead_mark(lead, (struct group *)node);
+    for (struct group *group = state_next_group(lead->groups, NULL); group != NULL; group = state_next_group(lead->groups, group))
+        if (group_member_count(group) > 0) lead_mark(lead, group);
 }
 
 struct plan_topic {
@@ -88,11 +87,11 @@ static int list_members(struct plan *plan)
 {
     uint32_t first = UINT32_MAX, last = 0, count = 0;
 
-    plan->member_count = plan->group->member_count;
+    plan->member_count = group_member_count(plan->group);
     plan->members = arena_alloc(&plan->arena, plan->member_count, sizeof(*plan->members));
     plan->wants = arena_alloc(&plan->arena, plan->member_count, sizeof(*plan->wants));
     if (plan->members == NULL || plan->wants == NULL) return MESH_ENOMEM;
-    for (struct group_member *member = plan->group->first; member != NULL; member = member->next) {
+    for (struct group_member *member = group_first_member(plan->group); member != NULL; member = member->next) {
         plan->members[count++] = member;
         if (member->number < first) first = member->number;
         if (member->number > last) last = member->number;
@@ -129,8 +128,8 @@ static int add_topic(struct group_lead *lead, struct plan *plan, const struct gr
     if (zones != NULL) memcpy(zones, topic->zones, count * sizeof(uint16_t)); /* the catalog's own live until the next look-up */
     added->partition_count = count;
     added->zones = zones;
-    for (uint32_t i = 0; line != NULL && i < count && i < line->slot_count; i++)
-        added->owners[i] = line->slots[i].target == 0 ? 0 : plan->places[line->slots[i].target - 1 - plan->number_first];
+    for (uint32_t i = 0; line != NULL && i < count && i < line_slot_count(line); i++)
+        added->owners[i] = line->slots->of[i].target == 0 ? 0 : plan->places[line->slots->of[i].target - 1 - plan->number_first];
     node->topic = plan->topic_count;
     plan->ids[plan->topic_count] = topic->id;
     if (map_insert(&plan->by_id, &node->node, hash) != 0) return MESH_ENOMEM;
@@ -219,7 +218,7 @@ static enum group_strategy vote(const struct group *group)
     uint32_t votes[GROUP_STRATEGIES] = {0};
     enum group_strategy best = GROUP_STICKY;
 
-    for (const struct group_member *member = group->first; member != NULL; member = member->next)
+    for (const struct group_member *member = group_first_member(group); member != NULL; member = member->next)
         votes[member->info.strategy]++;
     for (int i = 0; i < GROUP_STRATEGIES; i++)
         if (votes[i] > votes[best]) best = (enum group_strategy)i;
@@ -236,14 +235,14 @@ static uint32_t count_moves(struct group_lead *lead, struct plan *plan)
 
         for (uint32_t p = 0; p < plan->topics[t].partition_count; p++) {
             uint32_t owner = plan->topics[t].owners[p], number = owner == 0 ? 0 : plan->members[owner - 1]->number + 1;
-            uint32_t target = line == NULL || p >= line->slot_count ? 0 : line->slots[p].target;
+            uint32_t target = line == NULL || p >= line_slot_count(line) ? 0 : line->slots->of[p].target;
 
             met += target != 0;
             moves += number != target;
         }
     }
     for (const struct group_line *line = plan->group->lines; line != NULL; line = line->next)
-        targets += line->targets;
+        targets += line->slots == NULL ? 0 : line->slots->targets;
     return moves + (targets - met);
 }
 
@@ -279,8 +278,8 @@ int lead_ask_back(struct group_lead *lead, struct group *group, uint64_t now_ms)
     int err = 0;
 
     for (struct group_line *line = group->lines; line != NULL; line = line->next)
-        for (uint32_t i = 0; i < line->slot_count; i++) {
-            const struct group_slot *slot = &line->slots[i];
+        for (uint32_t i = 0; i < line_slot_count(line); i++) {
+            const struct group_slot *slot = &line->slots->of[i];
             struct group_member *member = group_member_of_number(lead->groups, slot->owner);
 
             if (member == NULL || slot->owner == slot->target || member->release_by_ms != 0) continue;
@@ -326,7 +325,7 @@ int lead_assign_dirty(struct group_lead *lead, uint64_t now_ms)
         int err = 0;
 
         lead_unmark(lead, group);
-        if (group->member_count > 0 && group->protocol == GROUP_PROTOCOL_MESH) err = assign(lead, group, now_ms, &work);
+        if (group_member_count(group) > 0 && group->protocol == GROUP_PROTOCOL_MESH) err = assign(lead, group, now_ms, &work);
         if (err != 0 && err != MESH_ETOOLARGE && err != MESH_EFULL) return err;
         /* More than one record holds: it stays as it was, and the next change tries again. */
         if (err != 0) lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_TOO_LARGE, .group = group_name(group), .generation = group->generation});

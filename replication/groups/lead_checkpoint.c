@@ -30,16 +30,16 @@ static int write_line(struct group_lead *lead, const struct group *group, const 
     int err;
 
     buffer_clear(&lead->members);
-    for (const struct group_member *member = group->first; member != NULL; member = member->next) {
+    for (const struct group_member *member = group_first_member(group); member != NULL; member = member->next) {
         places[count++] = member->number + 1;
         if (group_names_put(&lead->members, member->info.id) != 0) return MESH_ENOMEM;
     }
     record.members = buffer_slice(&lead->members);
     record.member_count = count;
-    for (uint32_t p = 0, run; p < line->slot_count; p += run) {
-        const struct group_slot *slots = &line->slots[p];
+    for (uint32_t p = 0, run; p < line_slot_count(line); p += run) {
+        const struct group_slot *slots = &line->slots->of[p];
 
-        for (run = 1; p + run < line->slot_count && memcmp(&slots[run], slots, sizeof(*slots)) == 0;)
+        for (run = 1; p + run < line_slot_count(line) && memcmp(&slots[run], slots, sizeof(*slots)) == 0;)
             run++;
         group_items_put(&writer, &(struct group_item){.topic = line->topic,
                                                       .run = run,
@@ -67,13 +67,13 @@ static int write_group(struct group_lead *lead, struct group *group)
                                                      .time_ms = group->empty_since_ms,
                                                      .hash = state_group_hash(lead->groups, group)});
 
-    if (err == 0 && group->classic.size > 0)
-        err = lead_emit(lead, &(struct group_record){.kind = GROUP_IMAGE_CLASSIC, .group = group_name(group), .generation = group->classic_generation,
-                                                         .classic = buffer_slice(&group->classic)});
-    for (const struct group_member *member = group->first; member != NULL && err == 0; member = member->next)
+    if (err == 0 && group->life != NULL && group->life->classic.size > 0)
+        err = lead_emit(lead, &(struct group_record){.kind = GROUP_IMAGE_CLASSIC, .group = group_name(group), .generation = group->life->classic_generation,
+                                                     .classic = buffer_slice(&group->life->classic)});
+    for (const struct group_member *member = group_first_member(group); member != NULL && err == 0; member = member->next)
         err = lead_emit(lead, &(struct group_record){.kind = GROUP_IMAGE_MEMBER, .group = group_name(group), .info = member->info, .generation = member->joined_in});
     for (const struct group_line *line = group->lines; line != NULL && err == 0; line = line->next)
-        if (line->slot_count > 0) err = write_line(lead, group, line);
+        if (line_slot_count(line) > 0) err = write_line(lead, group, line);
     return err;
 }
 
@@ -110,8 +110,7 @@ static int write_piece(struct group_lead *lead, bool *ret_is_done)
     struct groups *groups = lead->groups;
     uint64_t enough = lead->bytes_since_checkpoint + lead->limits.checkpoint_piece_bytes;
 
-    for (struct map_node *node = map_iterate(&groups->by_name, NULL); node != NULL; node = map_iterate(&groups->by_name, node)) {
-        struct group *group = (struct group *)node;
+    for (struct group *group = state_next_group(groups, NULL); group != NULL; group = state_next_group(groups, group)) {
         int err = 0;
 
         if (group->imaged_in != groups->checkpoint) err = write_group(lead, group);

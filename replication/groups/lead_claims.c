@@ -5,7 +5,7 @@ static struct group_slot *find_slot(const struct group_lead *lead, const struct 
 {
     struct group_line *line = state_find_line(lead->groups, group, topic);
 
-    return line == NULL || partition >= line->slot_count ? NULL : &line->slots[partition];
+    return line == NULL || partition >= line_slot_count(line) ? NULL : &line->slots->of[partition];
 }
 
 static int judge_claim(const struct group_lead *lead, const struct group_member *member, const struct group_claim *claim)
@@ -130,7 +130,7 @@ static int judge_cell(const struct group_lead *lead, const struct committer *com
 /* Whether it is this committer's (PROTOCOLS 2.5.2): claimed by it, and not claimed again since the generation that it knows. */
 static int judge_right(const struct group_lead *lead, const struct committer *committer, uint32_t partition)
 {
-    const struct group_slot *slot = committer->line != NULL && partition < committer->line->slot_count ? &committer->line->slots[partition] : NULL;
+    const struct group_slot *slot = committer->line != NULL && partition < line_slot_count(committer->line) ? &committer->line->slots->of[partition] : NULL;
     uint32_t owner = slot == NULL ? 0 : slot->owner;
 
     (void)lead; /* but for its switches */
@@ -158,7 +158,7 @@ static int find_nobody(struct group_lead *lead, uint64_t wall_ms, const struct g
 
     if (err != 0) return err;
     if (commit->generation != GROUP_GENERATION_NONE) return MESH_ESTALE_GENERATION;
-    if (group != NULL && group->member_count + (classic_judges(lead, commit->caller.group) ? 0 : group->classic_count) > 0) return MESH_EUNKNOWN_MEMBER;
+    if (group != NULL && group_member_count(group) + (classic_judges(lead, commit->caller.group) ? 0 : group_classic_count(group)) > 0) return MESH_EUNKNOWN_MEMBER;
     if (!GROUP_DEFECT(lead->groups, RESET_UNHEARD) && commit->reset_epoch != GROUP_RESET_EPOCH_ANY && commit->reset_epoch != (group == NULL ? 0 : group->reset_epoch))
         return MESH_ESTALE_GENERATION;
     for (size_t i = 0; i < commit->cell_count && group == NULL && !is_good; i++) {
@@ -319,7 +319,7 @@ int group_lead_delete(struct group_lead *lead, struct slice name, struct group_r
 
     if (err != 0) return err;
     if (group == NULL) return MESH_ENOTFOUND;
-    if (group->member_count > 0 || classic_judges(lead, name)) return MESH_EGROUP_NOT_EMPTY;
+    if (group_member_count(group) > 0 || classic_judges(lead, name)) return MESH_EGROUP_NOT_EMPTY;
     lead_unmark(lead, group);
     err = lead_emit(lead, &(struct group_record){.kind = GROUP_DELETED, .group = name});
     lead_reply(lead, NULL, ret_reply);

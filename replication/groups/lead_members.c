@@ -15,7 +15,7 @@ int lead_find_member(struct group_lead *lead, const struct group_caller *caller,
         *ret_member = (struct group_member *)member;
         return 0;
     }
-    for (member = group == NULL || instance.size == 0 ? NULL : group->first; member != NULL; member = member->next)
+    for (member = group == NULL || instance.size == 0 ? NULL : group_first_member(group); member != NULL; member = member->next)
         if (slice_equal(instance, member->info.instance)) return MESH_EFENCED_INSTANCE;
     return MESH_EUNKNOWN_MEMBER;
 }
@@ -122,7 +122,7 @@ static bool says_the_same(const struct group_member_info *a, const struct group_
 
 static struct group_member *find_instance(const struct group *group, struct slice instance)
 {
-    struct group_member *member = instance.size == 0 ? NULL : group->first;
+    struct group_member *member = instance.size == 0 ? NULL : group_first_member(group);
 
     while (member != NULL && !slice_equal(member->info.instance, instance))
         member = member->next;
@@ -134,7 +134,7 @@ static int find_or_add_group(struct group_lead *lead, struct slice name, uint64_
     int err = lead_add_group(lead, name, wall_ms, ret_group);
 
     /* Of the classic protocol, or about to be; what such a group has committed is anybody's once its last member is gone. */
-    if (err == 0 && ((*ret_group)->classic_count > 0 || classic_judges(lead, name))) err = MESH_EGROUP_NOT_EMPTY;
+    if (err == 0 && (group_classic_count(*ret_group) > 0 || classic_judges(lead, name))) err = MESH_EGROUP_NOT_EMPTY;
     return err;
 }
 
@@ -166,7 +166,7 @@ static int judge_join(struct group_lead *lead, const struct group *group, const 
         *ret_replaced = before->info.id;
     }
     if (member == NULL && state_has_left(lead->groups, group, info->id) && !GROUP_DEFECT(lead->groups, LATE_COPIES_COUNT)) return MESH_EUNKNOWN_MEMBER;
-    if (member == NULL && before == NULL && group->member_count >= lead->limits.members_max) return MESH_EFULL;
+    if (member == NULL && before == NULL && group_member_count(group) >= lead->limits.members_max) return MESH_EFULL;
     *ret_member = member != NULL ? member : before;
     return member == NULL ? 0 : check_sequence(lead, member, caller->sequence);
 }
@@ -214,13 +214,13 @@ int group_lead_join(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
 bool lead_has_work(struct group_lead *lead, struct group_member *member)
 {
     (void)lead;
-    if (member->looked_at == member->group->changes + 1) return member->has_work;
-    member->looked_at = member->group->changes + 1;
+    if (member->looked_at == member->group->life->changes + 1) return member->has_work;
+    member->looked_at = member->group->life->changes + 1;
     member->has_work = false;
     if (member->targets == 0 && member->claims == 0) return false;
     for (const struct group_line *line = member->group->lines; line != NULL; line = line->next)
-        for (uint32_t i = 0; i < line->slot_count; i++) {
-            const struct group_slot *slot = &line->slots[i];
+        for (uint32_t i = 0; i < line_slot_count(line); i++) {
+            const struct group_slot *slot = &line->slots->of[i];
             bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
             bool is_to_release = is_mine && !is_meant, is_to_claim = is_meant && (slot->owner == 0 || (is_mine && slot->claimed_in == CLAIM_VOID));
 
@@ -274,8 +274,8 @@ bool group_lead_work(struct group_lead *lead, struct slice name, struct slice id
     const struct group_line *line = member == NULL ? NULL : cursor->line == NULL ? group->lines : cursor->line;
 
     for (; line != NULL; line = line->next, cursor->partition = 0)
-        for (; cursor->partition < line->slot_count; cursor->partition++) {
-            const struct group_slot *slot = &line->slots[cursor->partition];
+        for (; cursor->partition < line_slot_count(line); cursor->partition++) {
+            const struct group_slot *slot = &line->slots->of[cursor->partition];
             bool is_mine = slot->owner == member->number + 1, is_meant = slot->target == member->number + 1;
 
             if (!is_mine && !is_meant) continue;

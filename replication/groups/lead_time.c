@@ -89,8 +89,8 @@ static int take_back(struct group_lead *lead, struct group_member *member, uint6
     bool owes = false, is_all = true;
 
     for (const struct group_line *line = member->group->lines; line != NULL; line = line->next)
-        for (uint32_t i = 0; i < line->slot_count; i++) {
-            if (line->slots[i].owner != member->number + 1 || line->slots[i].target == member->number + 1) continue;
+        for (uint32_t i = 0; i < line_slot_count(line); i++) {
+            if (line->slots->of[i].owner != member->number + 1 || line->slots->of[i].target == member->number + 1) continue;
             owes = true;
             if (now_ms < member->release_by_ms || GROUP_DEFECT(lead->groups, RELEASE_NOT_ENFORCED)) continue;
             if (lead->items.size < LEAD_ITEMS_BYTES)
@@ -122,7 +122,7 @@ static int look_at_members(struct group_lead *lead, uint64_t now_ms, uint64_t wa
 
     while (err == 0 && lead->watch_count > 0 && lead->watches[0].due_ms <= now_ms) {
         struct lead_watch watch = pop(lead);
-        struct group_member *member = watch.number < lead->groups->member_numbers.top ? lead->groups->member_numbers.things[watch.number] : NULL;
+        struct group_member *member = watch.number < lead->groups->member_numbers.top ? group_numbered(&lead->groups->member_numbers, watch.number) : NULL;
 
         if (member != NULL && member->watched_ms == watch.due_ms) err = look_at(lead, member, now_ms, wall_ms);
     }
@@ -132,14 +132,12 @@ static int look_at_members(struct group_lead *lead, uint64_t now_ms, uint64_t wa
 /* Offsets are forgotten with their group alone, long after the last member has left: a group that only some of its topics are not read of keeps them. */
 static int forget(struct group_lead *lead, uint64_t wall_ms)
 {
-    struct map_node *node = map_iterate(&lead->groups->by_name, NULL), *next;
+    struct group *next;
     int err = 0;
 
-    for (; node != NULL && err == 0; node = next) {
-        struct group *group = (struct group *)node;
-
-        next = map_iterate(&lead->groups->by_name, node);
-        if (group->member_count > 0 || classic_judges(lead, group_name(group)) || wall_ms < group->empty_since_ms || wall_ms - group->empty_since_ms < lead->limits.retention_ms) continue;
+    for (struct group *group = state_next_group(lead->groups, NULL); group != NULL && err == 0; group = next) {
+        next = state_next_group(lead->groups, group);
+        if (group_member_count(group) > 0 || classic_judges(lead, group_name(group)) || wall_ms < group->empty_since_ms || wall_ms - group->empty_since_ms < lead->limits.retention_ms) continue;
         bool is_fresh = false;
         struct group_cursor cursor = {0};
         struct uuid topic;
@@ -168,9 +166,8 @@ static uint64_t believed(const struct group_lead *lead, uint64_t now_ms, uint64_
 /* What was left of a checkpoint does not say since when a group is empty whose members it had not told yet. */
 static void begin_salvaged(struct group_lead *lead, uint64_t wall_ms)
 {
-    for (struct map_node *node = map_iterate(&lead->groups->by_name, NULL); node != NULL; node = map_iterate(&lead->groups->by_name, node)) {
-        struct group *group = (struct group *)node;
-        if (group->member_count == 0 && group->classic_count == 0 && group->empty_since_ms == 0) group->empty_since_ms = wall_ms;
+    for (struct group *group = state_next_group(lead->groups, NULL); group != NULL; group = state_next_group(lead->groups, group)) {
+        if (group_member_count(group) == 0 && group_classic_count(group) == 0 && group->empty_since_ms == 0) group->empty_since_ms = wall_ms;
     }
     lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_SALVAGED, .partitions = (uint32_t)groups_count(lead->groups)});
 }

@@ -96,7 +96,7 @@ static int apply_image_cells(struct groups *groups, struct group *group, const s
 
 static int apply_ended(struct groups *groups, uint64_t lsn, const struct group_record *record)
 {
-    if (!groups->is_checkpointing || record->hash != groups->by_name.count) return MESH_ECORRUPT;
+    if (!groups->is_checkpointing || record->hash != groups_count(groups)) return MESH_ECORRUPT;
     groups->is_checkpointing = false;
     groups->is_restoring = false;
     groups->has_log_start = true;

@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "replication/groups/cell_table.h"
 #include "replication/groups/groups.h"
+#include "replication/groups/number_index.h"
 
 #define STATE_LEFT_MAX 256 /* members that are remembered after they have left */
 #define FENCE_STEP 65536 /* generations that a fence skips: more than a lost tail of the log can have given away */
@@ -25,20 +26,27 @@ static inline bool slot_is_claimed_by(const struct group_slot *slot, uint32_t nu
     return slot->owner == number + 1 && slot->claimed_in != CLAIM_VOID;
 }
 
-/* A topic of a group: named here once, and by number in each cell. It lives while it has cells, targets or claims. */
+/* The partitions of a topic that somebody has a target or a claim of. */
+struct group_slots {
+    uint32_t count;
+    uint32_t targets, claims; /* slots that have one */
+    struct group_slot of[];
+};
+
+/* A topic of a group: named here once, and by number in each cell. It lives while it has cells, targets or claims. Lines lie in pages of LINE_PAGE
+ * that never move: there may be one for each offset. */
 struct group_line {
-    struct map_node node; /* in groups->lines */
-    struct group *group;
+    struct group *group;     /* NULL: free, and next is another such */
     struct group_line *next; /* of the group */
+    struct group_slots *slots; /* owned; NULL: none */
     struct uuid topic;
     uint32_t number;
     uint32_t cell_count;
     uint32_t partition_end; /* behind the highest partition that has had a cell */
-    uint32_t slot_count;
-    uint32_t targets, claims;  /* slots that have one */
-    struct group_slot *slots;  /* owned; NULL: none */
-    uint32_t imaged_in;        /* the leader's alone: number of the checkpoint that has its cells, or saw it begin */
+    uint32_t imaged_in;     /* the leader's alone: number of the checkpoint that has its cells, or saw it begin */
 };
+
+#define LINE_PAGE 64u
 
 struct group_member {
     struct map_node node; /* in groups->members */
@@ -59,28 +67,33 @@ struct group_member {
     bool has_work;
 };
 
-struct group {
-    struct map_node node; /* in groups->by_name */
-    struct group_line *lines;
+/* What a group has while it has members, of either protocol. */
+struct group_life {
     struct group_member *first, *last;
-    enum group_protocol protocol;
-    enum group_strategy strategy;
-    uint32_t generation, reset_epoch, member_count, line_count, cell_count;
+    uint32_t member_count;
     struct buffer classic; /* of a group of the classic protocol: what its last record said (classic_image.h) */
     uint32_t classic_count; /* its members */
     uint32_t classic_generation; /* which they know; older than the group's after a fence */
-    uint64_t empty_since_ms;
     uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
-    uint32_t number;
-    uint32_t changed_epoch;
+};
+
+/* Most groups have no members, and few offsets: what is here there may be a hundred thousand times. */
+struct group {
+    struct group_line *lines;
+    struct group_life *life; /* owned; NULL: no members, and nothing of the classic protocol */
+    uint64_t empty_since_ms;
     uint64_t changed_lsn;
-    bool is_noted;            /* in the change log, as next_noted of another, or its first or last */
-    struct group *next_noted;
+    uint32_t changed_epoch;
+    uint32_t generation, reset_epoch, line_count, cell_count;
+    uint32_t number;
+    uint32_t next_noted; /* 1 + number, 0: none */
     /* The leader's alone. */
-    uint32_t imaged_in; /* number of the checkpoint that has its image, or saw it begin */
+    uint32_t next_dirty; /* 1 + number, 0: none */
+    uint32_t imaged_in;  /* number of the checkpoint that has its image, or saw it begin */
+    uint8_t protocol, strategy; /* enum group_protocol, enum group_strategy */
+    bool is_noted;       /* in the change log, as next_noted of another, or its first or last */
     bool is_dirty;
-    struct group *next_dirty;
-    uint32_t name_size;
+    uint8_t name_size;
     uint8_t name[];
 };
 
@@ -92,14 +105,19 @@ struct group_text {
 
 /* Numbers for things, given again once they are free. */
 struct group_numbers {
-    void **things; /* NULL: free */
-    uint32_t *free;
-    uint32_t top, room, free_count;
+    void **things; /* owned. Of a free number: 2 * the next free one + 1, which no pointer is */
+    uint32_t top, room;
+    uint32_t free; /* 1 + number, 0: none */
+    uint32_t count; /* in use */
 };
 
 struct groups {
-    struct map by_name, lines, members;
-    struct group_numbers group_numbers, line_numbers, member_numbers;
+    struct group_numbers group_numbers, member_numbers;
+    struct number_index group_index, line_index;
+    struct map members;
+    struct group_line **line_pages; /* owned */
+    uint32_t line_top, line_page_count, line_page_room;
+    struct group_line *line_free;
     struct change_log *change_log; /* owned; NULL: nobody watches (changes.c) */
     struct cell_table cells;
     struct group_text *texts;
@@ -126,9 +144,56 @@ static inline struct slice group_name(const struct group *group)
     return slice_of(group->name, group->name_size);
 }
 
+static inline uint64_t group_hash(const struct group *group)
+{
+    return map_hash_bytes(group->name, group->name_size);
+}
+
+/* NULL: nothing has this number. */
+static inline void *group_numbered(const struct group_numbers *numbers, uint32_t number)
+{
+    return number >= numbers->top || ((uintptr_t)numbers->things[number] & 1) != 0 ? NULL : numbers->things[number];
+}
+
 static inline struct group_member *group_member_of_number(const struct groups *groups, uint32_t number_plus_1)
 {
-    return number_plus_1 == 0 ? NULL : groups->member_numbers.things[number_plus_1 - 1];
+    return number_plus_1 == 0 ? NULL : group_numbered(&groups->member_numbers, number_plus_1 - 1);
+}
+
+static inline struct group *group_of_number(const struct groups *groups, uint32_t number_plus_1)
+{
+    return number_plus_1 == 0 ? NULL : group_numbered(&groups->group_numbers, number_plus_1 - 1);
+}
+
+static inline struct group_line *group_line_of_number(const struct groups *groups, uint32_t number)
+{
+    return &groups->line_pages[number / LINE_PAGE][number % LINE_PAGE];
+}
+
+/* Every group: NULL first. */
+static inline struct group *state_next_group(const struct groups *groups, const struct group *group)
+{
+    return (struct group *)groups_next(groups, group);
+}
+
+static inline struct group_member *group_first_member(const struct group *group)
+{
+    return group->life == NULL ? NULL : group->life->first;
+}
+
+static inline uint32_t group_member_count(const struct group *group)
+{
+    return group->life == NULL ? 0 : group->life->member_count;
+}
+
+static inline uint32_t group_classic_count(const struct group *group)
+{
+    return group->life == NULL ? 0 : group->life->classic_count;
+}
+
+static inline uint32_t line_slot_count(const struct group_line *line)
+{
+    return line->slots == NULL ? 0 : line->slots->count;
 }
 
 /* ---- state.c: things come and go ---- */

@@ -53,7 +53,7 @@ class Member:
 
     def lines(self):
         with open(self.log, encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()
+            return file.read().rpartition("\n")[0].splitlines()  # the last one may be half written
 
     def is_ready(self):
         for line in self.lines() if self.address is None else ():

@@ -414,7 +414,7 @@ START_TEST(an_emptied_group_gives_its_memory_back)
     for (int i = 0; i < RIG_REPLICAS; i++) {
         group = groups_next(rig.replicas[i], NULL);
         ck_assert_ptr_nonnull(group);
-        ck_assert_uint_le(group->classic.capacity, 4096);
+        ck_assert_uint_le(group->life->classic.capacity, 4096);
     }
     free(much);
 }

@@ -41,9 +41,6 @@ void groups_free(struct groups *groups)
         if (group != NULL) free(group->life);
         free(group);
     }
-    for (uint32_t i = 0; i < groups->text_count; i++)
-        free(groups->texts[i].data);
-    free(groups->texts);
     change_log_free(groups);
     free(groups->group_numbers.things);
     free(groups->member_numbers.things);

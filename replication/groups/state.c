@@ -199,9 +199,30 @@ static const struct number_keys line_keys = {hash_of_line, is_line};
 struct group_line *state_find_line(const struct groups *groups, const struct group *group, const struct uuid *topic)
 {
     struct line_key key = {group, topic};
-    uint32_t number = number_index_find(&groups->line_index, &line_keys, groups, line_hash(group, topic), &key);
+    struct group_line *line = group->lines;
+    uint32_t number;
 
-    return number == NUMBER_INDEX_NONE ? NULL : group_line_of_number(groups, number);
+    if (group->is_indexed) {
+        number = number_index_find(&groups->line_index, &line_keys, groups, line_hash(group, topic), &key);
+        return number == NUMBER_INDEX_NONE ? NULL : group_line_of_number(groups, number);
+    }
+    while (line != NULL && !uuid_equal(&line->topic, topic))
+        line = line->next;
+    return line;
+}
+
+/* Before one more is added: all of its lines are in the index, or none. */
+static int index_lines(struct groups *groups, struct group *group)
+{
+    if (group->is_indexed || group->line_count < LINES_WALKED) return 0;
+    for (struct group_line *line = group->lines; line != NULL; line = line->next) {
+        if (number_index_add(&groups->line_index, &line_keys, groups, line->number) == 0) continue;
+        for (struct group_line *added = group->lines; added != line; added = added->next)
+            number_index_remove(&groups->line_index, &line_keys, groups, added->number);
+        return MESH_ENOMEM;
+    }
+    group->is_indexed = true;
+    return 0;
 }
 
 static int add_line_page(struct groups *groups)
@@ -250,11 +271,11 @@ int state_add_line(struct groups *groups, struct group *group, const struct uuid
     struct group_line *line = state_find_line(groups, group, topic);
 
     if (line == NULL) {
-        if (take_line(groups, &line) != 0) return MESH_ENOMEM;
+        if (index_lines(groups, group) != 0 || take_line(groups, &line) != 0) return MESH_ENOMEM;
         line->group = group;
         line->topic = *topic;
         line->imaged_in = groups->checkpoint;
-        if (number_index_add(&groups->line_index, &line_keys, groups, line->number) != 0) {
+        if (group->is_indexed && number_index_add(&groups->line_index, &line_keys, groups, line->number) != 0) {
             free_line(groups, line);
             return MESH_ENOMEM;
         }
@@ -296,9 +317,10 @@ void state_tidy_lines(struct groups *groups, struct group *group)
         }
         *at = line->next;
         group->line_count--;
-        number_index_remove(&groups->line_index, &line_keys, groups, line->number);
+        if (group->is_indexed) number_index_remove(&groups->line_index, &line_keys, groups, line->number);
         free_line(groups, line);
     }
+    if (group->line_count == 0) group->is_indexed = false;
 }
 
 /* ---- members ---- */
@@ -465,67 +487,9 @@ void state_set_owner(struct groups *groups, struct group_line *line, uint32_t pa
 
 /* ---- cells ---- */
 
-static int add_text(struct groups *groups, uint32_t *ret_number)
-{
-    if (groups->text_free == 0) {
-        if (groups->text_count == groups->text_room) {
-            uint32_t room = groups->text_room == 0 ? 16 : groups->text_room * 2;
-            struct group_text *texts = reallocarray(groups->texts, room, sizeof(*texts));
-            if (texts == NULL) return MESH_ENOMEM;
-            groups->texts = texts;
-            groups->text_room = room;
-        }
-        *ret_number = ++groups->text_count;
-    } else {
-        *ret_number = groups->text_free;
-        groups->text_free = groups->texts[*ret_number - 1].next_free;
-    }
-    groups->texts[*ret_number - 1] = (struct group_text){NULL, 0, 0, 0};
-    return 0;
-}
-
-static void drop_text(struct groups *groups, struct cell *cell)
-{
-    struct group_text *text;
-
-    if (cell->metadata == 0) return;
-    text = &groups->texts[cell->metadata - 1];
-    free(text->data);
-    *text = (struct group_text){NULL, 0, 0, groups->text_free};
-    groups->text_free = cell->metadata;
-    cell->metadata = 0;
-}
-
-/* Allocates only where the text is longer than any that this cell has had. */
-static int set_text(struct groups *groups, struct cell *cell, struct slice metadata)
-{
-    struct group_text *text;
-    int err;
-
-    if (metadata.size == 0) {
-        drop_text(groups, cell);
-        return 0;
-    }
-    if (cell->metadata == 0) {
-        err = add_text(groups, &cell->metadata);
-        if (err != 0) return err;
-    }
-    text = &groups->texts[cell->metadata - 1];
-    if (text->room < metadata.size) {
-        uint8_t *data = realloc(text->data, metadata.size);
-        if (data == NULL) return MESH_ENOMEM;
-        text->data = data;
-        text->room = (uint32_t)metadata.size;
-    }
-    memcpy(text->data, metadata.data, metadata.size);
-    text->size = (uint32_t)metadata.size;
-    return 0;
-}
-
 struct slice state_metadata(const struct groups *groups, const struct cell *cell)
 {
-    if (cell->metadata == 0) return slice_of(NULL, 0);
-    return slice_of(groups->texts[cell->metadata - 1].data, groups->texts[cell->metadata - 1].size);
+    return cell_table_text(&groups->cells, cell);
 }
 
 int state_set_cell(struct groups *groups, struct group_line *line, const struct group_item *item)
@@ -544,12 +508,11 @@ int state_set_cell(struct groups *groups, struct group_line *line, const struct 
     cell->version_epoch = item->version_epoch;
     cell->version_lsn = item->version_lsn;
     cell->committed_s = item->committed_s;
-    return set_text(groups, cell, item->metadata);
+    return cell_table_set_text(&groups->cells, cell, item->metadata);
 }
 
 void state_drop_cell(struct groups *groups, struct group_line *line, struct cell *cell)
 {
-    drop_text(groups, cell);
     cell_table_remove(&groups->cells, cell);
     line->cell_count--;
     line->group->cell_count--;

@@ -46,7 +46,8 @@ struct group_line {
     uint32_t imaged_in;     /* the leader's alone: number of the checkpoint that has its cells, or saw it begin */
 };
 
-#define LINE_PAGE 64u
+#define LINE_PAGE    64u
+#define LINES_WALKED 4u /* of a group; with more they are found by the index */
 
 struct group_member {
     struct map_node node; /* in groups->members */
@@ -93,14 +94,9 @@ struct group {
     uint8_t protocol, strategy; /* enum group_protocol, enum group_strategy */
     bool is_noted;       /* in the change log, as next_noted of another, or its first or last */
     bool is_dirty;
+    bool is_indexed;     /* its lines are in the index: there were more than LINES_WALKED once */
     uint8_t name_size;
     uint8_t name[];
-};
-
-struct group_text {
-    uint8_t *data; /* owned */
-    uint32_t size, room;
-    uint32_t next_free; /* 1 + number */
 };
 
 /* Numbers for things, given again once they are free. */
@@ -120,8 +116,6 @@ struct groups {
     struct group_line *line_free;
     struct change_log *change_log; /* owned; NULL: nobody watches (changes.c) */
     struct cell_table cells;
-    struct group_text *texts;
-    uint32_t text_count, text_room, text_free;
     uint64_t next_lsn;
     uint64_t left[STATE_LEFT_MAX]; /* hashes of who left last, no part of the state: what was read of them is known, a checkpoint tells nobody of them */
     uint32_t left_next;

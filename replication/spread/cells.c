@@ -43,17 +43,10 @@ struct spread_group {
     uint8_t name[];
 };
 
-struct text {
-    uint8_t *data; /* owned; NULL: free */
-    uint32_t size, next_free; /* 1 + number */
-};
-
 struct spread_cells {
     struct map groups, lines;
     struct cell_table table;
     uint32_t *free_numbers, free_count, free_room, number_top; /* of lines */
-    struct text *texts;
-    uint32_t text_count, text_room, text_free;
     size_t group_count, cell_count; /* that are there */
     size_t bytes;                   /* of what is counted one by one */
 };
@@ -199,54 +192,11 @@ void spread_cells_free(struct spread_cells *cells)
         next = map_iterate(&cells->groups, node);
         free(container_of(node, struct spread_group, node));
     }
-    for (uint32_t i = 0; i < cells->text_count; i++)
-        free(cells->texts[i].data);
     map_deinit(&cells->groups);
     map_deinit(&cells->lines);
     cell_table_deinit(&cells->table);
     free(cells->free_numbers);
-    free(cells->texts);
     free(cells);
-}
-
-/* ---- metadata ---- */
-
-static void drop_text(struct spread_cells *cells, struct cell *cell)
-{
-    struct text *text;
-
-    if (cell->metadata == 0) return;
-    text = &cells->texts[cell->metadata - 1];
-    cells->bytes -= text->size;
-    free(text->data);
-    *text = (struct text){NULL, 0, cells->text_free};
-    cells->text_free = cell->metadata;
-    cell->metadata = 0;
-}
-
-static int add_text(struct spread_cells *cells, struct slice bytes, uint32_t *ret_number)
-{
-    uint32_t number = cells->text_free;
-    uint8_t *data = malloc(bytes.size);
-
-    if (data == NULL) return MESH_ENOMEM;
-    if (number == 0 && cells->text_count == cells->text_room) {
-        uint32_t room = cells->text_room == 0 ? 8 : cells->text_room * 2;
-        struct text *texts = reallocarray(cells->texts, room, sizeof(*texts));
-        if (texts == NULL) {
-            free(data);
-            return MESH_ENOMEM;
-        }
-        cells->texts = texts;
-        cells->text_room = room;
-    }
-    if (number == 0) number = ++cells->text_count;
-    else cells->text_free = cells->texts[number - 1].next_free;
-    memcpy(data, bytes.data, bytes.size);
-    cells->texts[number - 1] = (struct text){data, (uint32_t)bytes.size, 0};
-    cells->bytes += bytes.size;
-    *ret_number = number;
-    return 0;
 }
 
 /* ---- merging ---- */
@@ -264,7 +214,6 @@ static void remove_cell(struct spread_cells *cells, struct spread_line *line, st
         line->group->cell_count--;
         cells->cell_count--;
     }
-    drop_text(cells, cell);
     cell_table_remove(&cells->table, cell);
     line->cell_count--;
 }
@@ -276,17 +225,15 @@ static bool is_news(const struct cell *cell, const struct spread_row *row)
     return spread_version_compare(row->version, version_of(cell)) > 0;
 }
 
-static void set_cell(struct spread_cells *cells, struct spread_line *line, struct cell *cell, const struct spread_row *row, uint32_t text)
+static void set_cell(struct spread_cells *cells, struct spread_line *line, struct cell *cell, const struct spread_row *row)
 {
     bool had = cell->offset != OFFSET_GONE, has = row->kind == SPREAD_CELL;
 
-    drop_text(cells, cell);
     cell->version_epoch = row->version.epoch;
     cell->version_lsn = row->version.lsn;
     cell->committed_s = row->time_s;
     cell->offset = has ? row->offset : OFFSET_GONE;
     cell->record_epoch = has ? row->record_epoch : -1;
-    cell->metadata = text;
     if (had == has) return;
     line->group->cell_count += has ? 1u : -1u;
     cells->cell_count += has ? (size_t)1 : (size_t)-1;
@@ -296,7 +243,6 @@ static int merge_cell(struct spread_cells *cells, struct spread_group *group, co
 {
     struct spread_line *line = find_line(cells, group, &row->topic);
     struct cell *cell = line == NULL ? NULL : cell_table_find(&cells->table, line->number, row->partition);
-    uint32_t text = 0;
 
     if (cell != NULL && !is_news(cell, row)) return 0;
     if (group->has_gone && spread_version_compare(row->version, group->gone) <= 0) return 0;
@@ -312,8 +258,8 @@ static int merge_cell(struct spread_cells *cells, struct spread_group *group, co
         line->cell_count++;
         if (row->partition >= line->partition_end) line->partition_end = row->partition + 1;
     }
-    if (row->metadata.size != 0 && add_text(cells, row->metadata, &text) != 0) goto fail;
-    set_cell(cells, line, cell, row, text);
+    if (cell_table_set_text(&cells->table, cell, row->metadata) != 0) goto fail; /* a grave's row has none */
+    set_cell(cells, line, cell, row);
     return 0;
 fail:
     if (line->cell_count == 0) drop_line(cells, line);
@@ -432,7 +378,7 @@ size_t spread_cells_count(const struct spread_cells *cells)
 
 size_t spread_cells_bytes(const struct spread_cells *cells)
 {
-    return sizeof(*cells) + cells->bytes + cell_table_bytes(&cells->table) + cells->free_room * sizeof(uint32_t) + cells->text_room * sizeof(struct text) +
+    return sizeof(*cells) + cells->bytes + cell_table_bytes(&cells->table) + cells->free_room * sizeof(uint32_t) +
            (cells->groups.bucket_count + cells->lines.bucket_count) * sizeof(struct map_node *);
 }
 
@@ -474,7 +420,7 @@ static struct spread_row row_of(const struct spread_cells *cells, const struct s
                              .time_s = cell->committed_s, .topic = line->topic, .partition = cell->partition, .record_epoch = cell->record_epoch};
 
     if (!is_gone) row.offset = cell->offset;
-    if (cell->metadata != 0) row.metadata = slice_of(cells->texts[cell->metadata - 1].data, cells->texts[cell->metadata - 1].size);
+    row.metadata = cell_table_text(&cells->table, cell);
     return row;
 }
 

@@ -98,6 +98,12 @@ class ReplicatedMesh(many_brokers.Mesh):
             self.rest(2)
             busy = (self.all_cpu_s() - before) / (time.monotonic() - begin)
 
+    def rest_until_written(self):
+        """Until nothing of what was committed waits in memory for its segments: what is small does for ten seconds."""
+        self.rest_until_quiet()
+        self.rest(14)
+        self.rest_until_quiet()
+
     def all_cpu_s(self):
         return sum(member.cpu_s() for member in self.members)
 

@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include "base/clock.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,17 +23,25 @@ enum log_level log_get_level(void)
     return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
-static size_t format_head(char *line, size_t size, enum log_level level)
+const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE])
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    struct timespec now;
+    int64_t since_ms = wall_ms < 0 ? 0 : wall_ms;
+    time_t seconds = since_ms / 1000;
     struct tm tm;
     size_t used;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    used = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
-    return used + (size_t)snprintf(line + used, size - used, ".%03ldZ %s ", now.tv_nsec / 1000000, names[level]);
+    gmtime_r(&seconds, &tm);
+    used = strftime(text, LOG_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + used, LOG_TIME_SIZE - used, ".%03uZ", (unsigned)(since_ms % 1000));
+    return text;
+}
+
+static size_t format_head(char *line, size_t size, enum log_level level)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    char now[LOG_TIME_SIZE];
+
+    return (size_t)snprintf(line, size, "%s %s ", log_time(clock_wall_ms(), now), names[level]);
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -6,6 +6,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
 void log_set_level(enum log_level level);
@@ -13,6 +15,10 @@ enum log_level log_get_level(void);
 
 /* The text is a sentence start followed by key=value pairs; secrets never go in. Longer than 4 KiB is cut. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A moment as lines begin with it; `text` is returned. Before 1970 is as 1970. */
+#define LOG_TIME_SIZE 32
+const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE]);
 
 #define log_debug(...)                                                                                        \
     (log_get_level() <= LOG_LEVEL_DEBUG ? log_write(LOG_LEVEL_DEBUG, __VA_ARGS__) : (void)0)

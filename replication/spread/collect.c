@@ -1,7 +1,5 @@
 #include "replication/spread/collect.h"
 
-#include "replication/spread/switches.h"
-
 struct spread_row spread_row_of_cell(const struct group *group, const struct uuid *topic, uint32_t partition, const struct group_offset *offset)
 {
     return (struct spread_row){.kind = SPREAD_CELL, .group = group_view_of(group).name, .version = {offset->version_epoch, offset->version_lsn},
@@ -33,15 +31,14 @@ static struct spread_row row_of_change(const struct groups_change *change, uint3
     return row;
 }
 
-void spread_collect_changes(struct groups *groups, uint64_t high_watermark, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap)
+void spread_collect_changes(struct groups *groups, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap)
 {
     struct spread_rows_writer writer = spread_rows_write(to);
     size_t size = to->size;
     struct groups_change change;
     bool has_more = true;
 
-    if (SPREAD_DEFECT(UNCOMMITTED_TOLD)) high_watermark = UINT64_MAX;
-    while (to->size - size < SPREAD_COLLECT_BYTES && (has_more = groups_next_change(groups, high_watermark, &change))) {
+    while (to->size - size < SPREAD_COLLECT_BYTES && (has_more = groups_next_change(groups, UINT64_MAX, &change))) {
         struct spread_row row = row_of_change(&change, wall_s);
         spread_rows_put(&writer, &row);
     }

@@ -1,7 +1,7 @@
 /* spread/collect.h - rows out of the state of a group partition, by whoever leads it: what changed, and everything.
  *
- * The state is that of the log's end; nothing at or behind the high watermark gets out. What is not told because its latest record lies there is told as a
- * change once the high watermark has passed it, so rounds from before a walk and the walk together tell all. Runs on the partition's loop. */
+ * The state is that of the log's end. A walk passes over what has its latest record at or behind the high watermark: it is a change, and told in a round from
+ * before the walk or since (held.h). So such rounds and the walk together tell all. Runs on the partition's loop. */
 #ifndef SPREAD_COLLECT_H
 #define SPREAD_COLLECT_H
 
@@ -9,9 +9,9 @@
 
 #define SPREAD_COLLECT_BYTES (256u << 10) /* rows of one part of a round, but for the last */
 
-/* What changed below the high watermark since the last call, as rows behind what `to` holds. *ret_has_more: this is a part, call again. *ret_has_gap: some
+/* What changed since the last call, up to the log's end, as rows behind what `to` holds. *ret_has_more: this is a part, call again. *ret_has_gap: some
  * changes were not noted, or there was no memory: everything has to be told anew. wall_s: for what is gone. */
-void spread_collect_changes(struct groups *groups, uint64_t high_watermark, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap);
+void spread_collect_changes(struct groups *groups, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap);
 
 /* A walk over everything: {0} first. */
 struct spread_walk {

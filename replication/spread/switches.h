@@ -13,7 +13,7 @@ enum spread_defect {
     SPREAD_DEFECT_LAST_HEARD_WINS,     /* an older version overwrites a newer one that came before it */
     SPREAD_DEFECT_LARGEST_OFFSET_WINS, /* seeking back and resets never arrive */
     SPREAD_DEFECT_GRAVES_FORGOTTEN,    /* what is gone leaves nothing behind, and older news bring it back */
-    SPREAD_DEFECT_UNCOMMITTED_TOLD,    /* rows are collected up to the end of the log, not to the high watermark */
+    SPREAD_DEFECT_UNCOMMITTED_TOLD,    /* rounds are told when they are taken, wherever the high watermark is */
     SPREAD_DEFECT_WALKS_ADD,           /* all that a leader has is added to what was held, which so never loses what is gone */
     SPREAD_DEFECT_GAPS_PASSED_OVER,    /* a round is taken for the next one, whatever it begins behind */
     SPREAD_DEFECT_COUNT,

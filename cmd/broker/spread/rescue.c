@@ -1,6 +1,7 @@
 /* spread/rescue.c - asking all brokers what they had heard of a group partition, and getting it to the shard that leads it. */
 #include "cmd/broker/spread/rescue.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/forward/forward.h"
@@ -27,7 +28,7 @@ struct rescue {
     struct spread_shard *at;
     uint32_t partition, epoch;
     struct spread_cells *heard; /* owned; NULL: there was no memory */
-    uint64_t age_ms;            /* of the freshest answer that had anything; UINT64_MAX: none had */
+    uint64_t heard_ms;          /* the freshest answer that had anything knows what was committed by then; 0: none had */
     struct rescue_witness *waiting; /* owned: who has not said all yet */
     size_t waiting_count;
     uint32_t tellers;           /* brokers that had heard something */
@@ -48,7 +49,7 @@ static void rescue_home(struct mail *mail)
 
         slot->state = SPREAD_RESCUE_HEARD;
         slot->heard = rescue->heard;
-        slot->age_ms = rescue->age_ms;
+        slot->heard_ms = rescue->heard_ms;
         slot->tellers = rescue->tellers;
         rescue->heard = NULL;
         if (groups_find_topic(shard->image, &topic_id)) partition = shard_partition_find(shard, &topic_id, rescue->partition);
@@ -86,8 +87,10 @@ static void on_wait_over(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void note_age(struct rescue *rescue, uint64_t age_ms)
 {
+    uint64_t now_ms = spread_now_ms(rescue->spread), heard_ms = age_ms < now_ms ? now_ms - age_ms : 1;
+
     rescue->tellers++;
-    if (age_ms < rescue->age_ms) rescue->age_ms = age_ms;
+    if (heard_ms > rescue->heard_ms) rescue->heard_ms = heard_ms;
 }
 
 static void copy_row(void *arg, const struct spread_row *row)
@@ -145,7 +148,6 @@ static void rescue_arrives(struct mail *mail)
     list_push_back(&spread->rescues, &rescue->node);
     ev_timer_init(&rescue->timer, on_wait_over, RESCUE_WAIT_MS / 1e3, 0.);
     rescue->timer.data = rescue;
-    rescue->age_ms = UINT64_MAX;
     if (spread_cells_new(&rescue->heard) != 0) {
         end(rescue);
         return;
@@ -222,6 +224,21 @@ bool rescue_is_ready(struct shard *shard, struct shard_partition *partition, uin
     return false;
 }
 
+/* How old it is counts from now, and what was acknowledged after `as_of` and before the loss is not in it. */
+static void tell(const struct spread_rescue *slot, uint32_t partition, uint32_t groups, uint32_t cells)
+{
+    uint64_t age_ms = clock_monotonic_ms() - slot->heard_ms;
+    char as_of[LOG_TIME_SIZE];
+
+    if (cells == 0)
+        log_warn("every complete replica of a partition of groups was lost, and no broker had heard of offsets in it partition=%u epoch=%u brokers=%u", partition, slot->epoch,
+                 slot->tellers);
+    else
+        log_error("every complete replica of a partition of groups was lost: offsets were recovered from what other brokers had heard, at most %llu ms old "
+                  "partition=%u epoch=%u groups=%u offsets=%u brokers=%u as_of=%s",
+                  (unsigned long long)age_ms, partition, slot->epoch, groups, cells, slot->tellers, log_time(clock_wall_ms() - (int64_t)age_ms, as_of));
+}
+
 int rescue_apply(struct shard *shard, struct group_replica *replica)
 {
     struct spread *spread = shard->broker->control.spread;
@@ -239,13 +256,7 @@ int rescue_apply(struct shard *shard, struct group_replica *replica)
     slot->barrier = group_lead_barrier(replica->part.lead);
     shard->groups.counts.rescues++;
     shard->groups.counts.rescued_offsets += cells;
-    if (cells == 0)
-        log_warn("every complete replica of a partition of groups was lost, and no broker had heard of offsets in it partition=%u epoch=%u brokers=%u",
-                 partition->number, slot->epoch, slot->tellers);
-    else
-        log_error("every complete replica of a partition of groups was lost: offsets were recovered from what other brokers had heard, at most %llu ms old "
-                  "partition=%u epoch=%u groups=%u offsets=%u brokers=%u",
-                  (unsigned long long)slot->age_ms, partition->number, slot->epoch, groups, cells, slot->tellers);
+    tell(slot, partition->number, groups, cells);
     return 0;
 }
 

@@ -178,7 +178,7 @@ int spread_open(struct control *control, struct spread **ret_spread)
     if (err == 0) err = spread_feed_new(&options, &spread->feed);
     if (err != 0) {
         ends_free(spread);
-        free(spread->shards);
+        spread_shards_deinit(spread);
         free(spread);
         return err;
     }
@@ -207,12 +207,9 @@ void spread_detach(struct spread *spread)
 void spread_free(struct spread *spread)
 {
     if (spread == NULL) return;
-    for (uint32_t i = 0; i < spread->control->shard_count; i++)
-        for (uint32_t j = 0; j < GROUP_PARTITIONS; j++)
-            spread_cells_free(spread->shards[i].rescues[j].heard);
     ends_free(spread);
     spread_feed_free(spread->feed);
-    free(spread->shards);
+    spread_shards_deinit(spread);
     free(spread);
 }
 

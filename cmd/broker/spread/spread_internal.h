@@ -6,6 +6,7 @@
 #include "cmd/broker/spread/spread.h"
 #include "base/list.h"
 #include "replication/spread/collect.h"
+#include "replication/spread/held.h"
 
 #define SPREAD_HEARD_KEPT_MS 60000 /* what was heard of a partition stays so long after this broker got a replica of it */
 
@@ -19,6 +20,7 @@ struct spread_watch {
     uint64_t rebuilds;          /* likewise */
     uint64_t mark;     /* of what lies before nothing was noted: it begins when all of that is committed */
     uint64_t next_ms;
+    struct spread_held held;
     struct spread_walk walk;
 };
 
@@ -26,7 +28,7 @@ struct spread_watch {
 struct spread_rescue {
     enum { SPREAD_RESCUE_NONE, SPREAD_RESCUE_ASKED, SPREAD_RESCUE_HEARD, SPREAD_RESCUE_DONE } state;
     uint32_t epoch, tellers;
-    uint64_t age_ms;
+    uint64_t heard_ms; /* all that was committed by then was heard (monotonic); 0: nothing was */
     uint64_t barrier; /* what was put in is committed when the high watermark is behind it; 0: nothing was */
     struct spread_cells *heard; /* owned */
 };
@@ -93,6 +95,7 @@ void rescue_end_all(struct spread *spread);
 /* ---- spread_shards.c ---- */
 
 int spread_shards_init(struct spread *spread); /* MESH_ENOMEM */
+void spread_shards_deinit(struct spread *spread);
 /* What the feed asks of a partition that is led here. Errors: MESH_ENOMEM. */
 int spread_shards_order(struct spread *spread, const struct spread_output *output);
 

@@ -36,6 +36,13 @@ static int tell(struct spread_shard *at, const struct spread_round *round, struc
 
 /* ---- rounds ---- */
 
+static void watch_init(struct spread_watch *watch, bool is_on, uint32_t epoch)
+{
+    spread_held_clear(&watch->held);
+    *watch = (struct spread_watch){.is_on = is_on, .epoch = epoch};
+    spread_held_init(&watch->held);
+}
+
 /* The replica, if it leads in the epoch that was asked for. */
 static struct group_replica *leading(const struct spread_shard *at, uint32_t number, uint32_t epoch)
 {
@@ -61,6 +68,7 @@ static int begin(struct spread_shard *at, uint32_t number, struct group_replica 
 
     if (!is_watched(watch, part)) {
         watch->is_begun = false;
+        spread_held_clear(&watch->held);
         err = groups_watch_changes(part->state, true);
         if (err != 0) return err;
         watch->state = part->state;
@@ -74,21 +82,22 @@ static int begin(struct spread_shard *at, uint32_t number, struct group_replica 
     return err;
 }
 
-static int collect(struct spread_shard *at, uint32_t number, struct group_replica *replica)
+/* Tells what was taken before, if the high watermark is there. */
+static int tell_held(struct spread_shard *at, uint32_t number, struct group_replica *replica)
 {
     struct spread_watch *watch = &at->watches[number];
-    struct spread_round round = {.partition = number, .epoch = watch->epoch, .to = replica->partition->replica.partition.high_watermark};
-    bool has_more = true;
+    struct spread_round round = {.partition = number, .epoch = watch->epoch, .to = watch->held.to};
+    struct buffer rows;
+    bool is_last;
     int err = 0;
 
-    while (err == 0 && has_more) {
-        struct buffer rows = BUFFER_INIT;
-
-        spread_collect_changes(replica->part.state, round.to, (uint32_t)(at->shard->now_wall_ms / 1000), &rows, &has_more, &round.has_gap);
-        round.is_part = has_more;
+    while (err == 0 && spread_held_next(&watch->held, replica->partition->replica.partition.high_watermark, &rows, &is_last)) {
+        round.is_part = !is_last;
+        round.has_gap = is_last && watch->held.has_gap;
         if (rows.size != 0 || round.has_gap) err = tell(at, &round, &rows);
         buffer_deinit(&rows);
     }
+    if (!watch->held.is_held) watch->held.has_gap = false;
     return err;
 }
 
@@ -119,11 +128,12 @@ static void look(struct spread_shard *at, uint32_t number)
 
     watch->next_ms = at->shard->now_ms + SPREAD_ROUND_MS;
     err = replica == NULL ? MESH_EAGAIN : begin(at, number, replica);
-    if (err == 0) err = collect(at, number, replica);
+    if (err == 0 && !watch->held.is_held) spread_held_take(&watch->held, replica->part.state, (uint32_t)(at->shard->now_wall_ms / 1000));
+    if (err == 0) err = tell_held(at, number, replica);
     watch->is_pending = err != 0; /* it is not leading yet, or had no memory: later */
     if (err == MESH_ENOMEM) watch->state = NULL; /* what was taken out of the state and not told is told by a walk */
     if (watch->is_pending && replica == NULL && is_over(at, number, watch->epoch)) {
-        *watch = (struct spread_watch){.is_on = false}; /* the feed knows, or will: it asks for the next epoch anew */
+        watch_init(watch, false, 0); /* the feed knows, or will: it asks for the next epoch anew */
         at->on--;
     }
     if (watch->is_pending) arm(at, watch->next_ms);
@@ -146,6 +156,15 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     if (next_ms != UINT64_MAX) arm(at, next_ms);
 }
 
+/* The high watermark rose. */
+static int tell_passed(struct spread_shard *at, uint32_t number)
+{
+    struct spread_watch *watch = &at->watches[number];
+    struct group_replica *replica = leading(at, number, watch->epoch);
+
+    return replica != NULL && is_watched(watch, &replica->part) ? tell_held(at, number, replica) : 0;
+}
+
 void spread_committed(struct shard *shard, struct shard_partition *partition)
 {
     struct spread *spread = shard->broker->control.spread;
@@ -154,7 +173,9 @@ void spread_committed(struct shard *shard, struct shard_partition *partition)
 
     if (at == NULL || at->on == 0 || shard->is_stopping) return;
     watch = &at->watches[partition->number];
-    if (!watch->is_on || watch->is_pending) return;
+    if (!watch->is_on) return;
+    if (watch->held.is_held && tell_passed(at, partition->number) != 0) watch->state = NULL; /* no memory: as in look() */
+    if (watch->is_pending) return;
     watch->is_pending = true;
     arm(at, watch->next_ms);
 }
@@ -170,7 +191,7 @@ static void watch_arrives(struct spread_shard *at, const struct spread_order *or
     if (watch->is_on) at->on--;
     if (!order->is_on && replica != NULL && watch->state == replica->part.state) groups_watch_changes(replica->part.state, false);
     at->topic_id = order->topic_id;
-    *watch = (struct spread_watch){.is_on = order->is_on, .epoch = order->epoch};
+    watch_init(watch, order->is_on, order->epoch);
     if (!order->is_on) return;
     at->on++;
     (void)shard_partition_get(at->shard, &at->topic_id, order->partition, &unused); /* an empty log is opened by its first use; else nobody leads it */
@@ -253,6 +274,20 @@ int spread_shards_init(struct spread *spread)
     for (uint32_t i = 0; i < count; i++) {
         spread->shards[i].spread = spread;
         spread->shards[i].shard = spread->control->shards[i];
+        for (uint32_t j = 0; j < GROUP_PARTITIONS; j++)
+            spread_held_init(&spread->shards[i].watches[j].held);
     }
     return 0;
+}
+
+void spread_shards_deinit(struct spread *spread)
+{
+    for (uint32_t i = 0; spread->shards != NULL && i < spread->control->shard_count; i++) {
+        for (uint32_t j = 0; j < GROUP_PARTITIONS; j++) {
+            spread_held_clear(&spread->shards[i].watches[j].held);
+            spread_cells_free(spread->shards[i].rescues[j].heard);
+        }
+    }
+    free(spread->shards);
+    spread->shards = NULL;
 }

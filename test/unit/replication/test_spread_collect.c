@@ -2,6 +2,7 @@
 #include "group_rig.h"
 #include "replication/spread/cells.h"
 #include "replication/spread/collect.h"
+#include "replication/spread/held.h"
 #ifdef MESH_TEST_SWITCHES
 #include "replication/spread/switches.h"
 #endif
@@ -14,6 +15,7 @@
 static struct group_rig rig;
 static struct groups *state;
 static struct spread_cells *told; /* by rounds from the start */
+static struct spread_held held;
 
 static void setup(void)
 {
@@ -23,10 +25,12 @@ static void setup(void)
     state = rig.replicas[rig.leader];
     ck_assert_int_eq(groups_watch_changes(state, true), 0);
     ck_assert_int_eq(spread_cells_new(&told), 0);
+    spread_held_init(&held);
 }
 
 static void teardown(void)
 {
+    spread_held_clear(&held);
     spread_cells_free(told);
     rig_deinit(&rig);
 }
@@ -45,19 +49,26 @@ static bool take(struct spread_cells *to, struct slice rows, uint64_t high_water
     return true;
 }
 
-static bool collect(uint64_t high_watermark, struct spread_cells *other)
+static bool tell_held(uint64_t high_watermark, struct spread_cells *other)
 {
-    bool has_more = true, has_gap, is_good = true;
+    struct buffer rows;
+    bool is_last, is_good = true;
 
-    while (has_more) {
-        struct buffer rows = BUFFER_INIT;
-        spread_collect_changes(state, high_watermark, 7, &rows, &has_more, &has_gap);
-        ck_assert(!has_gap);
+    while (spread_held_next(&held, high_watermark, &rows, &is_last)) {
+        ck_assert(!held.has_gap);
         is_good &= take(told, buffer_slice(&rows), high_watermark);
         if (other != NULL) is_good &= take(other, buffer_slice(&rows), high_watermark);
         buffer_deinit(&rows);
     }
     return is_good;
+}
+
+static bool collect(uint64_t high_watermark, struct spread_cells *other)
+{
+    bool is_good = tell_held(high_watermark, other);
+
+    if (!held.is_held) spread_held_take(&held, state, 7);
+    return tell_held(high_watermark, other) && is_good;
 }
 
 static void act(struct random *random)
@@ -149,6 +160,37 @@ START_TEST(rounds_and_walks_tell_all_that_is_committed)
     ck_assert(live((uint64_t)_i));
 }
 END_TEST
+
+static void commit_of_everybody(uint64_t offset)
+{
+    struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .offset = offset, .record_epoch = -1};
+    struct group_commit commit = {.caller = {.group = slice_of_string("busy")}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY,
+                                  .cells = &cell, .cell_count = 1};
+    struct group_reply reply;
+
+    ck_assert_int_eq(group_lead_commit(rig.lead, rig.now_ms, rig.wall_ms, &commit, &reply), 0);
+    rig_append(&rig);
+}
+
+/* Whenever one looks, its latest record is not committed yet. */
+START_TEST(what_is_committed_without_a_pause_is_told)
+{
+    struct uuid topic = rig_topic_id(&rig, "orders");
+
+    for (uint64_t offset = 1; offset < 100; offset++) {
+        struct spread_row row = {.offset = 0};
+        const struct spread_group *busy;
+
+        commit_of_everybody(offset);
+        ck_assert(collect(rig.log_end - 1, NULL));
+        busy = spread_cells_find(told, slice_of_string("busy"));
+        if (offset < 4) continue;
+        ck_assert_ptr_nonnull(busy);
+        ck_assert(spread_group_committed(told, busy, &topic, 0, &row));
+        ck_assert_uint_ge(row.offset + 3, offset);
+    }
+}
+END_TEST
 #else
 START_TEST(what_is_not_committed_is_noticed)
 {
@@ -166,6 +208,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
 #ifndef MESH_TEST_SWITCHES
     tcase_add_loop_test(tests, rounds_and_walks_tell_all_that_is_committed, 0, 20);
+    tcase_add_test(tests, what_is_committed_without_a_pause_is_told);
 #else
     tcase_add_loop_test(tests, what_is_not_committed_is_noticed, 0, 1);
 #endif

@@ -433,7 +433,8 @@ static void ask(struct groups_member *member)
     request.generation = what.generation;
     MESH_ASSERT(what.cell_count <= GROUPS_CELLS_MAX);
     for (size_t i = 0; i < what.cell_count; i++)
-        request.cells[request.cell_count++] = (struct groups_cell){what.cells[i].topic, what.cells[i].partition, what.cells[i].offset, what.cells[i].record_epoch, 0, 0};
+        request.cells[request.cell_count++] = (struct groups_cell){.topic = what.cells[i].topic, .partition = what.cells[i].partition, .offset = what.cells[i].offset,
+                                                                    .record_epoch = what.cells[i].record_epoch};
     member->sequence = what.sequence;
     member->request_until_us = now_us(member->clients) + (uint64_t)what.timeout_ms * 1000;
     send_out(member, &request);

@@ -23,6 +23,8 @@ struct groups_cell {
     int32_t record_epoch;
     uint8_t work;    /* out: WORK, an enum group_work_kind */
     int error;       /* out */
+    uint32_t found_epoch; /* out: CLAIM, the version of that offset, for the observer; both 0: none was committed */
+    uint64_t found_lsn;
 };
 
 /* One request, and what is to be remembered of it until it is answered. */

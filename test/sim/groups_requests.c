@@ -54,6 +54,17 @@ static int work(struct asked *asked)
     return err;
 }
 
+static void note_found(const struct asked *asked, struct groups_cell *cell)
+{
+    const struct groups *state = asked->partition->part.state;
+    const struct group *group = groups_find(state, asked->caller.group);
+    struct group_offset offset = {0};
+
+    if (group == NULL || !group_committed(state, group, &cell->topic, cell->partition, &offset)) offset = (struct group_offset){0};
+    cell->found_epoch = offset.version_epoch;
+    cell->found_lsn = offset.version_lsn;
+}
+
 static int claim_or_release(struct asked *asked, bool is_claim)
 {
     struct groups_request *request = &asked->answer->request;
@@ -69,6 +80,7 @@ static int claim_or_release(struct asked *asked, bool is_claim)
         if (!is_claim || claims[i].error != 0) continue;
         request->cells[i].offset = claims[i].offset;
         request->cells[i].record_epoch = claims[i].record_epoch;
+        note_found(asked, &request->cells[i]);
     }
     return err;
 }

@@ -104,11 +104,12 @@ static uint32_t count_partitions(const struct group_catalog *catalog)
     return total;
 }
 
-/* S10: all that was acknowledged in earlier epochs is here. */
-static void check_whole(struct groups_watch *watch, struct groups_partition *partition, uint32_t number)
+/* S10: all that was acknowledged in earlier epochs is here. Returns whether there was anything. */
+static bool check_whole(struct groups_watch *watch, struct groups_partition *partition, uint32_t number)
 {
     char name[GROUPS_NAME_SIZE];
     const struct group *group = groups_find(partition->part.state, groups_name(number, name, sizeof(name)));
+    bool is_asked = false;
 
     for (uint32_t place = 0; place < watch->logs->partition_count; place++) {
         const struct groups_version *acked = &watch->acked[number][place];
@@ -117,27 +118,31 @@ static void check_whole(struct groups_watch *watch, struct groups_partition *par
         struct group_offset offset;
 
         if (!acked->is_there || acked->epoch >= (uint32_t)partition->began_in) continue;
+        is_asked = true;
         if (group != NULL && group_committed(partition->part.state, group, &truth->topic_id, truth->number, &offset))
             version = (struct groups_version){offset.version_epoch, offset.version_lsn, offset.offset, true};
         if (groups_is_older(&version, acked))
             sim_fail(watch->sim, "S10 an acknowledged offset is never older on return", "%s p%u: %llu was acknowledged at %llu of epoch %u; the leader of epoch %d begins with %llu at %llu",
                      name, place, (ull)acked->offset, (ull)acked->lsn, acked->epoch, partition->began_in, (ull)version.offset, (ull)version.lsn);
     }
+    return is_asked;
 }
 
 void groups_watch_began(struct groups_watch *watch, struct groups_partition *partition)
 {
     struct groups_leading *leading = leading_of(watch, partition);
     uint32_t total = count_partitions(groups_catalog_of(partition));
+    bool is_asked = false;
 
     *leading = (struct groups_leading){partition, watch->compares_shares && total == count_newest(watch, partition->guest->config)};
     for (uint32_t number = 0; number < GROUPS_NAMES; number++)
-        if (groups_find_partition(partition->replica->process, number) == partition) check_whole(watch, partition, number);
+        if (groups_find_partition(partition->replica->process, number) == partition) is_asked |= check_whole(watch, partition, number);
     for (const struct group *group = groups_next(partition->part.state, NULL); group != NULL; group = groups_next(partition->part.state, group))
         if (!is_settled(group, total)) leading->is_settled = false;
     sim_trace(watch->sim, replication_process_host(partition->replica->process), "leads groups of partition %u in epoch %d%s", partition->replica->number, partition->began_in,
               leading->is_settled ? ", settled" : "");
     watch->failovers++;
+    watch->proved_failovers += is_asked;
     watch->calm_failovers += leading->is_settled;
     SIM_SOMETIMES_IF(leading->is_settled && groups_count(partition->part.state) > 0, "a new leader found its groups settled");
 }
@@ -173,27 +178,41 @@ static struct groups_version version_of(const struct groups_answer *answer, uint
     return (struct groups_version){answer->epoch_plus_one - 1, answer->lsn, offset, answer->lsn != 0};
 }
 
-static void check_claim(struct groups_watch *watch, struct groups_partition *partition, const struct groups_answer *answer, const struct groups_cell *cell)
+static struct groups_version found_by(const struct groups_cell *cell)
+{
+    return (struct groups_version){cell->found_epoch, cell->found_lsn, cell->offset, cell->offset != GROUP_OFFSET_NONE};
+}
+
+static void check_told(struct groups_watch *watch, struct groups_partition *partition, const struct groups_answer *answer, const struct groups_cell *cell)
 {
     uint32_t place = groups_place(watch, &cell->topic, cell->partition), group_number = answer->request.group;
     char name[GROUPS_NAME_SIZE];
     const struct group *group = groups_find(partition->part.state, groups_name(group_number, name, sizeof(name)));
+    struct groups_version version = found_by(cell);
     const struct groups_version *acked;
-    struct groups_version version = {0};
     struct group_offset offset;
+    bool is_there;
 
     if (place == UINT32_MAX || group == NULL) return;
     acked = &watch->acked[group_number][place];
-    if (group_committed(partition->part.state, group, &cell->topic, cell->partition, &offset))
-        version = (struct groups_version){offset.version_epoch, offset.version_lsn, offset.offset, true};
-    if (groups_is_older(&version, acked))
-        sim_fail(watch->sim, "S10 an acknowledged offset is never older on return", "%s p%u: %llu was acknowledged at %llu of epoch %u; a claim finds %llu at %llu of epoch %u",
-                 name, place, (ull)acked->offset, (ull)acked->lsn, acked->epoch, (ull)version.offset, (ull)version.lsn, version.epoch);
-    else if (acked->is_there && version.lsn == acked->lsn && version.epoch == acked->epoch && version.offset != acked->offset)
+    is_there = group_committed(partition->part.state, group, &cell->topic, cell->partition, &offset);
+    if (acked->is_there && version.lsn == acked->lsn && version.epoch == acked->epoch && version.offset != acked->offset)
         sim_fail(watch->sim, "S10 an acknowledged offset is never older on return", "%s p%u: %llu became %llu", name, place, (ull)acked->offset, (ull)version.offset);
-    if (cell->offset != (version.is_there ? version.offset : GROUP_OFFSET_NONE))
-        sim_fail(watch->sim, "S10 a claim tells what is committed", "%s p%u: %llu, not %llu", name, place, (ull)cell->offset, (ull)version.offset);
+    if (cell->offset != (is_there ? offset.offset : GROUP_OFFSET_NONE))
+        sim_fail(watch->sim, "S10 a claim tells what is committed", "%s p%u: %llu, not %llu", name, place, (ull)cell->offset, (ull)offset.offset);
     watch->claimed++;
+}
+
+/* Asked of what leaves: who was deposed in its sleep judges claims by what it has, and is never told that they are committed. What was acknowledged
+ * behind the claim in the log was not there for it to find. */
+static void check_claim(struct groups_watch *watch, const struct groups_answer *answer, const struct groups_cell *cell, uint32_t place)
+{
+    const struct groups_version *acked = &watch->acked[answer->request.group][place];
+    struct groups_version version = found_by(cell), claim = {answer->epoch_plus_one - 1, answer->lsn != 0 ? answer->lsn : answer->place, 0, true};
+
+    if (!acked->is_there || !groups_is_older(acked, &claim) || !groups_is_older(&version, acked)) return;
+    sim_fail(watch->sim, "S10 an acknowledged offset is never older on return", "group %u p%u: %llu was acknowledged at %llu of epoch %u; a claim at %llu of epoch %u finds %llu at %llu of epoch %u",
+             answer->request.group, place, (ull)acked->offset, (ull)acked->lsn, acked->epoch, (ull)claim.lsn, claim.epoch, (ull)version.offset, (ull)version.lsn, version.epoch);
 }
 
 /* For traces. */
@@ -229,7 +248,7 @@ void groups_watch_judged(struct groups_watch *watch, struct groups_partition *pa
     if (answer->error != 0) return;
     if (request->op == GROUPS_JOIN || request->op == GROUPS_LEAVE) leading_of(watch, partition)->is_settled = false;
     for (uint32_t i = 0; request->op == GROUPS_CLAIM && i < request->cell_count; i++)
-        if (request->cells[i].error == 0) check_claim(watch, partition, answer, &request->cells[i]);
+        if (request->cells[i].error == 0) check_told(watch, partition, answer, &request->cells[i]);
 }
 
 /* Whose claim it is under, as far as anybody was told. */
@@ -287,7 +306,10 @@ void groups_watch_answered(struct groups_watch *watch, const struct groups_answe
         uint32_t place = groups_place(watch, &cell->topic, cell->partition);
 
         if (cell->error != 0 || place == UINT32_MAX) continue;
-        if (request->op == GROUPS_CLAIM) note_claim(watch, answer, place);
+        if (request->op == GROUPS_CLAIM) {
+            check_claim(watch, answer, cell, place);
+            note_claim(watch, answer, place);
+        }
         if (answer->lsn == 0 || (request->op != GROUPS_COMMIT && request->op != GROUPS_RESET)) continue;
         if (request->op == GROUPS_COMMIT) check_claimant(watch, answer, place, &version);
         watch->commits += request->op == GROUPS_COMMIT;

@@ -43,7 +43,7 @@ struct groups_watch {
         const struct groups_partition *partition;
         bool is_settled; /* nothing was left to assign when it began, and nobody has come or gone since */
     } leading[CONSENSUS_HOSTS_MAX][GROUPS_PARTITIONS];
-    uint64_t failovers, calm_failovers, commits, claimed, refused_copies, resets, lone_commits, slow, expired, generations;
+    uint64_t failovers, proved_failovers, calm_failovers, commits, claimed, refused_copies, resets, lone_commits, slow, expired, generations; /* proved: earlier leaders had acknowledged offsets */
 };
 
 void groups_watch_reset(struct groups_watch *watch, struct sim *sim, struct replication_watch *logs);

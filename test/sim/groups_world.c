@@ -428,6 +428,8 @@ static void end(void *user)
     SIM_SOMETIMES_IF(world->clients->again > 0, "records were handled again");
     for (uint64_t i = 0; i < world->watch->failovers; i++)
         SIM_SOMETIMES("a broker began to lead a partition of groups");
+    for (uint64_t i = 0; i < world->watch->proved_failovers; i++)
+        SIM_SOMETIMES("a new leader had all offsets that were acknowledged before");
 }
 
 static const char *const files[] = {"groups_", NULL};

@@ -5,6 +5,19 @@ debian_build_packages="gcc cmake ninja-build pkg-config python3-minimal libc6-de
  protobuf-c-compiler libisal-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libjansson-dev libhttp-parser-dev libc-ares-dev"
 debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base kcat tshark openssl"
 
+# unpack_debian_tool PACKAGE FILE DIR: a program of a package that would bring more than that (a server that it starts), without installing it: DIR/FILE.
+unpack_debian_tool() {
+    [ -x "$3/$2" ] && return 0
+    echo "unpacking $2 of Debian package $1" >&2
+    fetched=$(mktemp -d) || return 1
+    chmod 755 "$fetched"
+    (cd "$fetched" && { apt-get download -qq "$1" || { apt-get update -qq && apt-get download -qq "$1"; }; }) >&2 &&
+        dpkg-deb -x "$fetched"/"$1"_*.deb "$fetched/files" && mkdir -p "$3/$(dirname "$2")" && mv "$fetched/files/$2" "$3/$2"
+    status=$?
+    rm -rf "$fetched"
+    return $status
+}
+
 install_debian_packages() {
     wanted=$debian_build_packages
     [ "${1:-build}" = build ] || wanted="$wanted $debian_test_packages"

@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import time
+from urllib.request import urlopen
 
 import kafka_wire as wire
 from harness import COMMAND_SECONDS, Case, environment, main, text_lines
@@ -65,6 +66,10 @@ class Tls(Case):
     def serial(self, trusted):
         connection = self.wrapped(self.context(trusted))
         return connection.getpeercert()["serialNumber"]
+
+    def metric_of_expiry(self):
+        with urlopen(f"http://{self.broker.address}/metrics", timeout=30) as answer:
+            return next(float(line.split()[1]) for line in answer.read().decode().splitlines() if line.startswith("mesh_tls_certificate_expiry_timestamp_seconds "))
 
     # ---- records ----
 
@@ -184,6 +189,7 @@ class Tls(Case):
     def test_a_new_certificate_is_taken_without_a_restart(self):
         self.start()
         first = self.serial(self.certificate)
+        self.assertEqual(self.metric_of_expiry(), ssl.cert_time_to_seconds(self.wrapped().getpeercert()["notAfter"]))
         old = self.client()
         newer = self.make("two")
         for source, target in zip(newer, (self.certificate, self.key)):

@@ -39,8 +39,8 @@ def sources(root):
 
 def rows(guide):
     """The first cell of each row below "## Runbook"."""
-    runbook = guide.split("## Runbook", 1)[1].split("\n## ", 1)[0]
-    return [line.split("|")[1].strip() for line in runbook.splitlines() if line.startswith("| ") and not line.startswith("| it says") and "symptom |" not in line]
+    runbook = guide.split("## Runbook", 1)[1].split("\n### ", 1)[0]
+    return [line.split("|")[1].strip() for line in runbook.splitlines() if line.startswith("| ") and not line.startswith("| it says")]
 
 
 def main():

@@ -135,6 +135,15 @@ static void warn_of_dates(const SSL_CTX *context, const char *path)
         log_warn("the certificate is not valid yet: clients will refuse it path=%s", path);
 }
 
+int64_t tls_expires_s(const struct tls *tls)
+{
+    const X509 *certificate = tls == NULL ? NULL : SSL_CTX_get0_certificate(tls->context); /* changed by this loop alone */
+    struct tm end;
+
+    if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) return 0;
+    return timegm(&end);
+}
+
 /* ---- life ---- */
 
 static void use(struct tls *tls, SSL_CTX *context)

@@ -25,6 +25,9 @@ void tls_close(struct tls *tls); /* accepts NULL */
 /* Looks at the files now, changed or not. Accepts NULL. */
 void tls_reload(struct tls *tls);
 
+/* When the certificate that new connections are shown ends, seconds since 1970-01-01 UTC; 0: no TLS. Accepts NULL. */
+int64_t tls_expires_s(const struct tls *tls);
+
 /* For a new connection, with a reference that the caller gives back. Any thread. */
 struct ssl_ctx_st *tls_context(struct tls *tls);
 

@@ -61,6 +61,7 @@ struct describe_facts {
     const void *member_user;
     const char *version;
     uint32_t members_alive, members_suspect, members_dead, members_left; /* as gossip sees them; 0: no gossip */
+    int64_t tls_expires_s; /* tls_expires_s(); 0: no TLS */
     char dead_names[256]; /* of as many of the dead as fit, for people */
 };
 

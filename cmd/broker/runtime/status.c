@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/front/tls.h"
 #include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/peers/peers.h"
@@ -84,6 +85,7 @@ static void facts_fill(void *user, struct describe_facts *ret_facts)
         .member_state = control->peers != NULL ? member_state : NULL,
         .member_user = control->peers,
         .version = BROKER_VERSION,
+        .tls_expires_s = tls_expires_s(control->shards[0]->broker->tls),
     };
     facts_members(control, ret_facts);
 }

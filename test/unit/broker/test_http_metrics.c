@@ -110,6 +110,7 @@ START_TEST(the_exposition_is_well_formed_and_has_the_numbers)
     ck_assert(value_of("mesh_replica_streams{shard=\"1\",direction=\"in\"}") == 4);
     ck_assert(value_of("mesh_partitions_offline") == 0);
     ck_assert(value_of("mesh_ready") == 1);
+    ck_assert(value_of("mesh_coordinator_known") == 1);
     ck_assert(value_of("mesh_topics") == 5);
     ck_assert(value_of("mesh_partitions") == 10);
     ck_assert(value_of("process_cpu_seconds_total") == 1.25);
@@ -120,6 +121,17 @@ START_TEST(the_exposition_is_well_formed_and_has_the_numbers)
     ck_assert(value_of("mesh_journal_sync_seconds_bucket{shard=\"0\",le=\"0.001\"}") ==
               (double)histogram_count_at_most(&shards[0].sync_ns, 1000000));
     ck_assert_ptr_null(strstr((const char *)text.data, "} 999\n")); /* the deleted topic */
+    ck_assert_ptr_null(strstr((const char *)text.data, "mesh_tls_"));
+}
+END_TEST
+
+START_TEST(no_coordinator_and_the_end_of_a_certificate_are_told)
+{
+    facts.coordinator = -1;
+    facts.tls_expires_s = 1800000000;
+    write_text();
+    ck_assert(value_of("mesh_coordinator_known") == 0);
+    ck_assert(value_of("mesh_tls_certificate_expiry_timestamp_seconds") == 1800000000);
 }
 END_TEST
 
@@ -209,6 +221,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, the_exposition_is_well_formed_and_has_the_numbers);
+    tcase_add_test(tcase, no_coordinator_and_the_end_of_a_certificate_are_told);
     tcase_add_loop_test(tcase, topics_beyond_the_limit_are_summed, 0, TOPIC_COUNT);
     tcase_add_test(tcase, a_broker_without_topics_is_well_formed);
     tcase_add_test(tcase, it_survives_every_failed_allocation);

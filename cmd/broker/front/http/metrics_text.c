@@ -315,6 +315,11 @@ static void write_broker(struct metrics_writer *writer, const struct metrics_inp
            (double)image_applied_index(input->image));
     metrics_single(writer, "mesh_metadata_failed", "gauge",
            "1 when the metadata log has failed and accepts no change.", input->facts->metadata_error != 0);
+    metrics_single(writer, "mesh_coordinator_known", "gauge", "1 when this broker knows who coordinates the mesh: otherwise nothing can be created or moved.",
+           input->facts->coordinator >= 0);
+    if (input->facts->tls_expires_s != 0)
+        metrics_single(writer, "mesh_tls_certificate_expiry_timestamp_seconds", "gauge", "When the certificate of the port expires, since 1970-01-01 UTC.",
+               (double)input->facts->tls_expires_s);
     metrics_single(writer, "mesh_disk_free_bytes", "gauge", "Free space where the data directory lies.",
            (double)input->facts->disk_free_bytes);
     metrics_single(writer, "mesh_disk_free_limit_bytes", "gauge", "Records are refused when less than this is free.",

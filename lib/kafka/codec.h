@@ -102,8 +102,9 @@ void kafka_init(const struct kafka_struct *of, void *ret_message);
 void *kafka_new_items(const struct kafka_struct *of, int32_t count, struct arena *arena);
 
 /* Reads a whole message. What it points at lives as long as bytes and arena. Arrays cost at most memory_max bytes, each judged against the
- * bytes that are left before it is allocated. On failure the arena holds leftovers.
- * Errors: MESH_EPROTO (not such a message: truncated, bytes behind its end, a length below -1 or beyond the end, null where there is
+ * bytes that are left before it is allocated. On failure the arena holds leftovers. What stands behind the message's end is not looked at, as with Kafka: librdkafka
+ * (2.x, Metadata from version 9) has three bytes there when it asks for all topics.
+ * Errors: MESH_EPROTO (not such a message: truncated, a length below -1 or beyond the end, null where there is
  * none, tags that do not ascend, a varint over 5 bytes), MESH_ETOOLARGE (a limit above, or memory_max), MESH_ENOMEM. */
 int kafka_decode(struct kafka_form form, struct slice bytes, struct arena *arena, size_t memory_max, void *ret_message);
 

@@ -151,10 +151,7 @@ static int read_struct(struct reader *reader, const struct kafka_struct *of, voi
 int kafka_decode(struct kafka_form form, struct slice bytes, struct arena *arena, size_t memory_max, void *ret_message)
 {
     struct reader reader = {kafka_reader_of(bytes, form.is_flexible), arena, memory_max, form.version};
-    int err;
 
     kafka_init(form.of, ret_message);
-    err = read_struct(&reader, form.of, ret_message);
-    if (err == 0 && reader.bytes.at != reader.bytes.end) err = MESH_EPROTO;
-    return err;
+    return read_struct(&reader, form.of, ret_message);
 }

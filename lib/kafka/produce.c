@@ -98,7 +98,6 @@ int kafka_produce_reader_init(struct kafka_produce_reader *reader, int version, 
         filled_count += reader->entry.is_first;
     }
     if (err == 0) err = kafka_skip_tags(&reader->bytes);
-    if (err == 0 && kafka_bytes_left(&reader->bytes) > 0) err = MESH_EPROTO;
     *reader = first;
     reader->entry_count = entry_count;
     reader->filled_count = filled_count;

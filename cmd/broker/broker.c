@@ -11,6 +11,7 @@
 #include "cmd/broker/front/tls.h"
 #include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/image_events.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
@@ -331,6 +332,7 @@ void broker_free(struct broker *broker)
         shard_free(broker->shards[i]);
     free(broker->shards);
     spread_free(broker->control.spread);
+    image_events_free(broker->control.image_events);
     forward_free(broker->control.forward);
     streams_free(broker->control.streams);
     producer_ids_free(broker->control.producer_ids);
@@ -345,6 +347,7 @@ void broker_free(struct broker *broker)
     gateway_free(broker->gateway);
     free(broker->advertised);
     free(broker->advertised_host);
+    events_deinit(&broker->control.events);
     free(broker);
 }
 
@@ -368,6 +371,8 @@ static void announce(struct broker *broker)
     if (broker->gateway != NULL) ready.gateway = format_address(broker->gateway->host, broker->gateway->port, gateway);
     if (broker->is_key_new) ready.new_key_path = broker->key_path;
     start_write_ready(broker, &ready);
+    event_note(&broker->control.events, EVENT_BROKER, LOG_LEVEL_INFO, "started name=%s address=%s version=%s boot=%llu", broker->name, address, BROKER_VERSION,
+               (unsigned long long)broker->boot);
     if (broker->ready != NULL) broker->ready(broker->ready_user, &ready);
 }
 

@@ -8,6 +8,7 @@
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/first_boot.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/image_events.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/remembered.h"
 #include "cmd/broker/replicas/streams.h"
@@ -210,6 +211,7 @@ static void publish(void *user, const struct image *image)
     if (self == NULL) return;
     if (broker->node_id != self->node_id) broker->node_id = broker->control.node_id = self->node_id;
     control_publish_image(&broker->control, image);
+    image_events_see(broker->control.image_events, image);
     spread_image(broker->control.spread, image);
 }
 
@@ -229,6 +231,7 @@ static void changed(void *user)
     struct broker *broker = user;
 
     tell_past(broker, metadata_status(broker->control.metadata));
+    image_events_coordinator(broker->control.image_events, &metadata_status(broker->control.metadata)->coordinator);
     atomic_store(&broker->is_serving, metadata_status(broker->control.metadata)->is_serving);
     if (metadata_status(broker->control.metadata)->is_removed && broker->control_loop != NULL && broker->control.is_ready) control_loop_stop(broker);
 }
@@ -251,8 +254,11 @@ int membership_open_metadata(struct broker *broker, struct metadata_options *opt
         options->founders = broker->founding.founders;
         options->founder_count = broker->founding.founder_count;
     }
+    options->events = &broker->control.events;
     err = metadata_open(options, &broker->control.metadata, message);
+    if (err == 0) err = image_events_new(broker->control.loop, &broker->control.events, &broker->control.image_events);
     if (err != 0) return err;
+    image_events_see(broker->control.image_events, metadata_image(broker->control.metadata));
     before = image_find_broker_by_uuid(metadata_image(broker->control.metadata), &broker->broker_id);
     if (before != NULL) broker->node_id = broker->control.node_id = before->node_id;
     return 0;
@@ -278,6 +284,7 @@ static int open_peers(struct broker *broker)
         .seed_count = broker->seed_count,
         .name_servers = broker->name_servers,
         .fs = broker->fs,
+        .events = &broker->control.events,
         .set_boot = set_boot,
         .user = broker,
     };

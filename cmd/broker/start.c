@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cmd/broker/front/tls.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/topic_defaults.h"
 
@@ -142,7 +143,7 @@ static int quarantine_log(struct broker *broker, const struct plog_id *id)
 
     if (err == MESH_ENOTFOUND) return 0; /* moved with an earlier partition of it */
     if (err == 0)
-        log_warn("files of a topic that the metadata do not know were moved to quarantine/ topic_id=%s",
+        event_note(&broker->control.events, EVENT_DISK, LOG_LEVEL_WARN, "files of a topic that the metadata do not know were moved to quarantine/ topic_id=%s",
                  uuid_format(&id->topic_id, text));
     else
         log_error("cannot move an unknown topic to quarantine/ topic_id=%s error=\"%s\"",

@@ -54,6 +54,12 @@ static const struct option_spec recover_options[] = {
     {"yes", OPTION_FLAG, NULL, "Do it without asking", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec events_options[] = {
+    {"of", OPTION_TEXT, "BROKER", "Only those of this broker, by name or uuid", "all brokers of the mesh", NULL, 0, 0, false},
+    {"since", OPTION_DURATION, "DURATION", "Not older than this", "all that are kept", NULL, 0, 0, false},
+    {"follow", OPTION_FLAG, NULL, "Go on, and print what comes; Ctrl-C ends it", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec members_options[] = {
     {"watch", OPTION_FLAG, NULL, "Go on, and show changes as they come", NULL, NULL, 0, 0, false},
 };
@@ -420,6 +426,13 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "The exit code is 0 whenever a broker answered.",
      "mesh status\nmesh status --json",
      NO_OPTIONS, CLIENT},
+    {COMMAND_EVENTS, "events", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Show what has happened: elections, fences, repairs, losses",
+     "Asks every broker of the mesh what it has noted since its start, the newest 1,024 events of each, and prints them in the order of their times, by the brokers' clocks. What all "
+     "brokers learn alike, as elections, each of them notes: --of names one. Of brokers that do not answer that is said on standard error, and the exit code is 1. --json prints one "
+     "object per line: {time_ms, broker, name, boot, sequence, level, kind, text}.",
+     "mesh events --since 10m\nmesh events --of b2 --follow\nmesh events --json | jq 'select(.level == \"error\")'",
+     OPTIONS(events_options), CLIENT},
     {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Say why a partition is led and kept as it is",
      "Shows where its replicas are, what cannot be done with it now and why, who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "

@@ -46,6 +46,7 @@ static int (*const runners[COMMAND_COUNT])(const struct arguments *) = {
     [COMMAND_PRODUCE] = command_produce,
     [COMMAND_CONSUME] = command_consume,
     [COMMAND_STATUS] = command_status,
+    [COMMAND_EVENTS] = command_events,
     [COMMAND_WHY] = command_why,
     [COMMAND_BENCH_PRODUCE] = command_bench_produce,
     [COMMAND_BENCH_CONSUME] = command_bench_consume,

@@ -8,6 +8,7 @@
 #include "cmd/broker/forward/forward_internal.h"
 #include "cmd/broker/groups/serve.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/operate.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/ops/list_offsets.h"
 #include "cmd/broker/ops/produce_local.h"
@@ -15,6 +16,7 @@
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
+#include "wire/message_operate.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -623,12 +625,30 @@ static int find_shard(const struct forward *forward, const struct frame_header *
     return err;
 }
 
+/* What is asked of this very broker, and answered at once. */
+static void serve_operate(struct forward *forward, const struct forward_peer *peer, const struct frame_header *header, struct slice message)
+{
+    struct buffer answer = BUFFER_INIT;
+    int err = operate_answer_frame(forward->control, header->op, header->correlation_id, message, &answer);
+
+    if (err == 0) err = peers_link_send(forward->peers, &peer->id, LINK_TYPE_FORWARD, buffer_slice(&answer));
+    if (err == 0) forward->stats.served++;
+    buffer_deinit(&answer);
+    if (err == MESH_ENOMEM) refuse(forward, peer, header, err);
+}
+
 void forward_serve(struct forward *forward, struct forward_peer *peer, const struct frame_header *header, struct slice frame)
 {
     struct forward_serve *serve;
     struct shard *shard = NULL;
-    int err = find_shard(forward, header, slice_of(frame.data + FRAME_HEADER_SIZE, header->message_size), &shard);
+    struct slice message = slice_of(frame.data + FRAME_HEADER_SIZE, header->message_size);
+    int err;
 
+    if (message_operate_knows(header->op) && header->attachment_size == 0) {
+        serve_operate(forward, peer, header, message);
+        return;
+    }
+    err = find_shard(forward, header, message, &shard);
     if (err == 0 && (forward->stats.serves_now >= FORWARD_SERVES_MAX || forward->serve_bytes + frame.size > FORWARD_SERVE_BYTES_MAX))
         err = MESH_EBUSY;
     serve = err == 0 ? calloc(1, sizeof(*serve)) : NULL;

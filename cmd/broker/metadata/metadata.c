@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "cmd/broker/metadata/metadata_internal.h"
 #include "cmd/broker/metadata/recovery_file.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "crypto/crypto.h"
 
@@ -79,7 +80,7 @@ static void note_status(struct metadata *metadata)
     if (had_session && !metadata->status.has_session) metadata->session_lost_us = metadata_now_us();
     if (metadata->status.has_session) metadata->session_lost_us = 0;
     if (metadata->status.is_set_back && !was_set_back)
-        log_error("this broker votes no more: its data directory is a copy or an older state of one that other brokers have met, and has forgotten "
+        event_note(metadata->events, EVENT_LOSS, LOG_LEVEL_ERROR, "this broker votes no more: its data directory is a copy or an older state of one that other brokers have met, and has forgotten "
                   "what that one told them. If a copy of it runs elsewhere, stop one of the two; then restart this broker: it goes on with its records, "
                   "as a new voter");
     snprintf(metadata->failure, sizeof(metadata->failure), "%s", metadata->status.failure);
@@ -208,9 +209,9 @@ static void on_full(void *user, bool is_full)
     struct metadata *metadata = user;
 
     if (is_full)
-        log_error("the disk is full: topics can be neither created nor changed here until there is space again");
+        event_note(metadata->events, EVENT_DISK, LOG_LEVEL_ERROR, "the disk is full: topics can be neither created nor changed here until there is space again");
     else
-        log_info("the disk has space again: the metadata go on");
+        event_note(metadata->events, EVENT_DISK, LOG_LEVEL_INFO, "the disk has space again: the metadata go on");
     metadata->has_changed = true;
     metadata_drive(metadata);
 }
@@ -494,6 +495,7 @@ int metadata_open(const struct metadata_options *options, struct metadata **ret_
     message[0] = '\0';
     if (metadata != NULL) {
         metadata->hooks = *options->hooks;
+        metadata->events = options->events;
         metadata->user = options->user;
         metadata->fs = options->fs;
         metadata->self = options->identity->broker_id;

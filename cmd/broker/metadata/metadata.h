@@ -48,6 +48,7 @@ struct metadata_options {
     uint32_t leave_ms_max;                 /* metadata_leave() ends by then; 0: 5 s */
     bool was_unclean;                      /* the life before left no mark of a clean stop */
     const struct recovery_catalog *logs;   /* what recovery found: a topic that has records here was committed. May be NULL */
+    struct events *events;                 /* kept; NULL: what happens is only logged */
     const struct metadata_hooks *hooks;    /* kept */
     void *user;
 };

@@ -35,6 +35,7 @@ struct metadata {
     struct uuid self, dir;
     struct metadata_recovery *recovery; /* asked for here; NULL: none */
     struct metadata_hooks hooks;
+    struct events *events;
     void *user;
     struct fs *fs; /* borrowed */
     struct ev_loop *loop;

@@ -6,6 +6,7 @@
  *
  *   LINK_TYPE_KEYS: action u8, key id u32 (little endian), and for INSTALL the 32 bytes of the key */
 #include "cmd/broker/peers/peers_internal.h"
+#include "cmd/broker/operate/events.h"
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -81,7 +82,7 @@ static int use(struct peers *peers, uint32_t key_id)
         err = write_down(peers);
         if (err != 0 && before_id != 0) (void)keyring_use(peers->options.keyring, before_id);
     }
-    if (err == 0) log_info("cluster key in use key=%s", cluster_key_id_format(key_id, id));
+    if (err == 0) event_note(peers->options.events, EVENT_ACCESS, LOG_LEVEL_INFO, "cluster key in use key=%s", cluster_key_id_format(key_id, id));
     return err;
 }
 
@@ -230,7 +231,7 @@ static void advance(struct peers *peers)
         peers->rotation.phase = ROTATION_REMOVE;
         return;
     case ROTATION_REMOVE:
-        log_info("the cluster key has been rotated: all members hold this one only key=%s", id);
+        event_note(peers->options.events, EVENT_ACCESS, LOG_LEVEL_INFO, "the cluster key has been rotated: all members hold this one only key=%s", id);
         peers->rotation.phase = ROTATION_NONE;
         ev_timer_stop(peers->loop, &peers->rotation.timer);
         return;

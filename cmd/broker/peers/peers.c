@@ -1,5 +1,6 @@
 /* peers/peers.c - events in, outputs out, and what is asked about members. */
 #include "cmd/broker/peers/peers_internal.h"
+#include "cmd/broker/operate/events.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -48,7 +49,7 @@ static void tell_member(struct peers *peers, const struct gossip_output *output)
     if (peers->news != NULL && peers->news->member != NULL)
         peers->news->member(peers->news_user, member, output->was, output->is_new);
     if (member->is_self || (!output->is_new && output->was == member->state)) return;
-    log_info("member %s name=%s broker=%s address=%s was=%s", state_names[member->state], member->self.name,
+    event_note(peers->options.events, EVENT_MEMBER, LOG_LEVEL_INFO, "member %s name=%s broker=%s address=%s was=%s", state_names[member->state], member->self.name,
              uuid_format(&member->self.id, id), net_address_format(&member->self.address, address),
              output->is_new ? "unknown" : state_names[output->was]);
 }
@@ -61,7 +62,7 @@ void peers_tell_twin(struct peers *peers, const struct uuid *twin, const struct 
 
     if (member == NULL || (peers->twin_told_us != 0 && now_us - peers->twin_told_us < TWIN_INTERVAL_US)) return;
     peers->twin_told_us = now_us;
-    log_error("two processes use the identity of broker=%s%s name=%s, at address=%s and address=%s: its data directory was "
+    event_note(peers->options.events, EVENT_MEMBER, LOG_LEVEL_ERROR, "two processes use the identity of broker=%s%s name=%s, at address=%s and address=%s: its data directory was "
               "copied, or set back to an older state. Stop one of them; a new broker begins with an empty directory",
               uuid_format(twin, id), member->is_self ? " (this one)" : "", member->self.name,
               net_address_format(&member->self.address, address), net_address_format(where, other));
@@ -75,7 +76,7 @@ void peers_tell_shut_out(struct peers *peers, const struct link *link, uint32_t 
 
     peers->shut_out_us = now_us;
     if (!is_new) return;
-    log_error("peer address=%s listens to another process with this broker's identity, of a later start (boot=%u, this is boot=%u): the data "
+    event_note(peers->options.events, EVENT_MEMBER, LOG_LEVEL_ERROR, "peer address=%s listens to another process with this broker's identity, of a later start (boot=%u, this is boot=%u): the data "
               "directory is in use twice. Stop one of the two; a new broker begins with an empty directory",
               net_address_format(link_address(link), address), boot, peers->options.boot);
 }

@@ -16,6 +16,7 @@
 #include "wire/message.h"
 
 struct ev_loop;
+struct events;
 struct peers;
 
 struct peers_options {
@@ -32,6 +33,7 @@ struct peers_options {
     const struct seed *seeds;
     size_t seed_count;
     const char *name_servers; /* NULL: the system's */
+    struct events *events; /* kept; NULL: what happens is only logged */
     struct fs *fs; /* kept: of the data directory, where the members' addresses are written down; NULL: nowhere */
     /* Makes `boot` durable as this broker's, because the mesh knows of those below. An error: it is tried again. */
     int (*set_boot)(void *user, uint32_t boot);

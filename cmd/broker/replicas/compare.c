@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/forward/call.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/replicas/compare_plan.h"
 #include "cmd/broker/replicas/heal_read.h"
 #include "cmd/broker/replicas/judge.h"
@@ -190,7 +191,7 @@ static bool condemn(struct comparison *comparison)
 
     if (is_damage) shard_on_plog_change(comparison->shard, partition->plog);
     if (!is_damage && !replicas_may_log(comparison->shard)) return false;
-    log_error("records here are sound, but not those that the other replicas have: they are replaced topic=%s partition=%u offset=%" PRIu64
+    event_note(&comparison->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "records here are sound, but not those that the other replicas have: they are replaced topic=%s partition=%u offset=%" PRIu64
               " next_offset=%" PRIu64 "%s%s",
               partition->topic->topic->name, partition->number, comparison->plan.from, comparison->plan.to, err == 0 ? "" : " error=",
               err == 0 ? "" : mesh_strerror(err));
@@ -216,7 +217,7 @@ static void decide(struct comparison *comparison)
         end(comparison, is_condemned || verdict == JUDGE_EQUAL ? 0 : RETRY_MS);
         return;
     }
-    log_error("the leader's records are sound, but not those that the other replicas have: it is told topic=%s partition=%u offset=%" PRIu64
+    event_note(&comparison->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "the leader's records are sound, but not those that the other replicas have: it is told topic=%s partition=%u offset=%" PRIu64
               " next_offset=%" PRIu64 " leader=%d",
               partition->topic->topic->name, partition->number, comparison->plan.from, comparison->plan.to, partition->replica.partition.leader);
     if (!ask(comparison, partition->replica.partition.leader, HEAL_DOUBT, comparison->plan.to, on_doubt_told)) end(comparison, RETRY_MS);

@@ -2,6 +2,7 @@
 #include "cmd/broker/replicas/replicas_internal.h"
 
 #include "cmd/broker/groups/groups.h"
+#include "cmd/broker/operate/events.h"
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -61,7 +62,7 @@ static void tell_damage(struct follow *follow, const struct sink_event *event)
     const struct shard_partition *partition = partition_of(event->replica);
 
     follow->shard->replicas.counts.damaged_batches++;
-    log_error("the leader sent damaged records, which were not taken topic=%s partition=%u leader=%d offset=%" PRIu64,
+    event_note(&follow->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "the leader sent damaged records, which were not taken topic=%s partition=%u leader=%d offset=%" PRIu64,
               partition->topic->topic->name, partition->number, follow->node_id, partition->replica.partition.log_end);
 }
 

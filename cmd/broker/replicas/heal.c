@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/forward/call.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/replicas/heal_message.h"
 #include "segment/healing.h"
 
@@ -73,7 +74,7 @@ static void tell_found(struct damaged *damaged)
     struct plog_damage range = {0, 0};
 
     (void)plog_find_damage(damaged->partition->plog, 0, &range);
-    log_error("damaged records were found, and are not served topic=%s partition=%u offset=%" PRIu64 " next_offset=%" PRIu64 " ranges=%u", name_of(damaged),
+    event_note(&damaged->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "damaged records were found, and are not served topic=%s partition=%u offset=%" PRIu64 " next_offset=%" PRIu64 " ranges=%u", name_of(damaged),
               damaged->partition->number, range.from, range.to, plog_damage_count(damaged->partition->plog));
 }
 
@@ -130,7 +131,7 @@ static void on_repaired(void *user, int error)
         } else {
             damaged->misfits += error == MESH_ECORRUPT;
             if (replicas_may_log(damaged->shard))
-                log_error("a damaged range could not be mended topic=%s partition=%u error=\"%s\"", name_of(damaged), partition->number,
+                event_note(&damaged->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "a damaged range could not be mended topic=%s partition=%u error=\"%s\"", name_of(damaged), partition->number,
                           mesh_strerror(error));
             failed(damaged);
         }
@@ -257,7 +258,7 @@ static void fetch(struct damaged *damaged, const struct plog_damage *range)
 
 static void tell_mended(struct damaged *damaged)
 {
-    log_info("all damaged records are mended topic=%s partition=%u fetched_bytes=%" PRIu64 " ms=%" PRIu64, name_of(damaged),
+    event_note(&damaged->shard->broker->control.events, EVENT_REPAIR, LOG_LEVEL_INFO, "all damaged records are mended topic=%s partition=%u fetched_bytes=%" PRIu64 " ms=%" PRIu64, name_of(damaged),
              damaged->partition->number, damaged->fetched_bytes, damaged->shard->now_ms - damaged->found_ms);
 }
 
@@ -275,7 +276,7 @@ static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
 
     if ((!is_uncommitted && !is_hopeless) || damaged->lost != LOST_TOLD || !replica_is_following(replica)) return false;
     if (!replica_give_up(replica, range->from)) return false;
-    log_warn("a log is cut where its damage begins, and follows its leader from there topic=%s partition=%u offset=%" PRIu64, name_of(damaged),
+    event_note(&damaged->shard->broker->control.events, EVENT_REPAIR, LOG_LEVEL_WARN, "a log is cut where its damage begins, and follows its leader from there topic=%s partition=%u offset=%" PRIu64, name_of(damaged),
              damaged->partition->number, range->from);
     damaged->misfits = 0;
     later(damaged, RETRY_MIN_MS);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/events.h"
 #include "replication/coordinator/decide_replicas.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static void request_free(struct lost_request *request)
 static void tell_alone(struct damaged *damaged)
 {
     if (damaged->lost != LOST_ALONE)
-        log_error("damaged records here, and no other complete replica is known: what is damaged is refused, the rest is served "
+        event_note(&damaged->shard->broker->control.events, EVENT_LOSS, LOG_LEVEL_ERROR, "damaged records here, and no other complete replica is known: what is damaged is refused, the rest is served "
                   "topic=%s partition=%u",
                   damaged->partition->topic->topic->name, damaged->partition->number);
     damaged->lost = LOST_ALONE;
@@ -58,7 +59,7 @@ static void take_result(struct damaged *damaged, const struct decide_result *res
     damaged->tell_ms = error == 0 ? UINT64_MAX : now_ms + (error == MESH_ENOT_ENOUGH_REPLICAS ? LOST_ALONE_MS : LOST_RETRY_MS);
     if (error == 0) damaged->told_epoch = result->partition_epoch;
     if (error == 0 && was_counted_on)
-        log_warn("a replica with damaged records has left the in-sync replicas until it is mended topic=%s partition=%u",
+        event_note(&damaged->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_WARN, "a replica with damaged records has left the in-sync replicas until it is mended topic=%s partition=%u",
                  damaged->partition->topic->topic->name, damaged->partition->number);
     replicas_wake_at(&damaged->shard->replicas, damaged->tell_ms);
 }

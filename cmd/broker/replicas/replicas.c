@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/groups/groups.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "segment/healing.h"
@@ -63,7 +64,7 @@ static void tell_loss(struct shard *shard, const struct shard_partition *partiti
     if (election == NULL || election->reason != IMAGE_ELECTION_UNCLEAN) return;
     if (election->leader_epoch != partition->replica.partition.leader_epoch) return;
     shard->replicas.counts.losses++;
-    log_error("acknowledged records may be lost: no complete replica was left, and this one leads now, with what it has topic=%s partition=%u epoch=%d "
+    event_note(&shard->broker->control.events, EVENT_LOSS, LOG_LEVEL_ERROR, "acknowledged records may be lost: no complete replica was left, and this one leads now, with what it has topic=%s partition=%u epoch=%d "
               "end=%lu",
               topic->topic->name, partition->number, election->leader_epoch, partition->replica.partition.log_end);
 }
@@ -230,7 +231,7 @@ static void on_cut(void *user, int error)
         replica_cut_done(&partition->replica, &positions);
         groups_stirred(container_of(partition->replica.board, struct replicas, board)->shard, partition);
     } else {
-        log_error("a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
+        event_note(&container_of(partition->replica.board, struct replicas, board)->shard->broker->control.events, EVENT_DISK, LOG_LEVEL_ERROR, "a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
                   partition->number, mesh_strerror(error));
     }
     shard_partition_release(partition);
@@ -256,7 +257,7 @@ static void cut(struct shard *shard, struct shard_partition *partition)
         shard->is_tick_wanted = true;
         if (!what.is_committed) return;
         shard->replicas.counts.committed_cuts++;
-        log_error("records that were committed once are given up, as the leader does not have them topic=%s partition=%u from_offset=%lu",
+        event_note(&shard->broker->control.events, EVENT_LOSS, LOG_LEVEL_ERROR, "records that were committed once are given up, as the leader does not have them topic=%s partition=%u from_offset=%lu",
                   partition->topic->topic->name, partition->number, what.offset);
         return;
     }

@@ -5,6 +5,7 @@
 #define BROKER_RUNTIME_CONTROL_H
 
 #include "base/uuid.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/runtime/mailbox.h"
 #include "cmd/broker/settings.h"
 #include "wire/message.h"
@@ -22,6 +23,7 @@ struct streams;
 struct peers;
 struct shard;
 struct image;
+struct image_events;
 
 struct control {
     struct ev_loop *loop;
@@ -43,6 +45,8 @@ struct control {
     uint16_t port;
     uint64_t started_ms; /* monotonic */
     struct producer_ids *producer_ids;
+    struct events events;    /* any thread may note one */
+    struct image_events *image_events; /* operate/image_events.h */
     uint64_t disk_free_bytes_min; /* as the stores have it */
     void (*stop)(struct control *control); /* begins the graceful stop */
     bool is_ready;       /* recovered, every shard serves; what /readyz tells */

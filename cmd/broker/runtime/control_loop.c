@@ -6,6 +6,7 @@
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/http/http.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -204,7 +205,7 @@ void control_loop_stop(struct broker *broker)
     if (broker->control.is_stopping) return;
     broker->control.is_stopping = true;
     atomic_store(&broker->judges_logins, false);
-    log_info("stopping: finishing what is in flight");
+    event_note(&broker->control.events, EVENT_BROKER, LOG_LEVEL_INFO, "stopping: finishing what is in flight");
     ev_timer_init(&self->deadline, on_deadline, (double)broker->settings.stop_ms_max / 1e3, 0.);
     self->deadline.data = broker;
     ev_timer_start(broker->control.loop, &self->deadline);

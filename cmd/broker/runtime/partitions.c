@@ -343,6 +343,7 @@ static void failed_arrives(struct mail *mail)
 {
     struct shard *shard = container_of(mail, struct shard, failed_mail);
 
+    event_note(&shard->broker->control.events, EVENT_DISK, LOG_LEVEL_ERROR, "a disk has failed: this broker gives leadership up, and takes no more shard=%u", shard->index);
     metadata_set_disk_failed(shard->broker->control.metadata);
 }
 

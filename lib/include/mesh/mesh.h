@@ -456,6 +456,34 @@ MESH_EXPORT const char *mesh_keys_phase(const struct mesh_keys *keys);       /* 
 MESH_EXPORT const char *mesh_keys_waiting_for(const struct mesh_keys *keys); /* the name of a member; "": nobody */
 MESH_EXPORT void mesh_keys_free(struct mesh_keys *keys);
 
+/* ---- what a broker has noted ---- */
+
+struct mesh_event_info {
+    uint64_t sequence; /* 1, 2, ... in each life of the broker */
+    uint64_t wall_ms;  /* since 1970, by its clock */
+    uint32_t level;    /* 0: debug, 1: info, 2: warn, 3: error */
+    const char *kind;  /* one word: "election", "fence", "loss", ... */
+    const char *text;  /* a sentence start, then key=value pairs */
+};
+struct mesh_events_info {
+    char id[37];      /* of the broker whose events these are, uuid text */
+    const char *name; /* its name */
+    uint64_t boot;    /* its life */
+    uint64_t last;    /* ask again after this one */
+    uint64_t now_ms;  /* its wall clock */
+    int has_more;     /* there are more that it keeps: ask again at once */
+    const struct mesh_event_info *events; /* oldest first */
+    size_t event_count;
+};
+struct mesh_events; /* owns what its info points to */
+
+/* Elections, fences, repairs, losses and the like, as one broker has noted them in this life of it; the oldest are forgotten. `broker` (uuid text; NULL: the one
+ * that answers) need not be one that can be reached from here. `after` a sequence, 0: all that are kept; age_ms: not older, 0: any age. Errors:
+ * MESH_EINVAL (no uuid), MESH_ENOTFOUND (the broker that was asked has no link to it), MESH_ETIMEDOUT, MESH_EUNREACHABLE, ... */
+MESH_EXPORT int mesh_events_get(struct mesh_client *client, const char *broker, uint64_t after, uint64_t age_ms, struct mesh_events **ret_events);
+MESH_EXPORT const struct mesh_events_info *mesh_events_info(const struct mesh_events *events);
+MESH_EXPORT void mesh_events_free(struct mesh_events *events);
+
 /* Flags of a candidate. */
 #define MESH_CANDIDATE_IN_SYNC    1u
 #define MESH_CANDIDATE_ELIGIBLE   2u   /* complete, though not in sync (ELR) */

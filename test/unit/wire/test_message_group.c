@@ -1,4 +1,4 @@
-/* The messages of consumer groups: that their tables say what native.proto says (random messages are made by protobuf-c's descriptors and compared with
+/* The messages of consumer groups, and those of message_operate.h: that their tables say what native.proto says (random messages are made by protobuf-c's descriptors and compared with
  * what protobuf-c makes of them), that nothing bad gets in, and that memory may fail. */
 #include "wire/message_group.h"
 
@@ -10,6 +10,7 @@
 #include "unit/wire/proto_scramble.h"
 #include "wire/frame.h"
 #include "wire/message.h"
+#include "wire/message_operate.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ struct kind {
     }                                                                                                         \
     _Static_assert(sizeof(struct type) <= SIZE_MAX_OF_STRUCTS, "raise SIZE_MAX_OF_STRUCTS");
 MESSAGE_GROUP_MAP(DEFINE_KIND)
+MESSAGE_OPERATE_MAP(DEFINE_KIND)
 
 #define KIND(suffix, type, descriptor)                                                                        \
     {#suffix, &mesh__wire__##descriptor##__descriptor, sizeof(struct type), encode_##suffix, decode_##suffix, deinit_##suffix}
@@ -63,6 +65,8 @@ static const struct kind kinds[] = {
     KIND(group_response, message_group_response, group_response),
     KIND(group_list_response, message_group_list_response, group_list_response),
     KIND(group_describe_response, message_group_describe_response, group_describe_response),
+    KIND(events_request, message_events_request, events_request),
+    KIND(events_response, message_events_response, events_response),
 };
 #define KIND_COUNT ((int)(sizeof(kinds) / sizeof(kinds[0])))
 

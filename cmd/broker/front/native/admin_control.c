@@ -7,6 +7,7 @@
 #include "cmd/broker/front/native/admin.h"
 #include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/operate.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/runtime/producer_ids.h"
 #include "cmd/broker/runtime/status.h"
@@ -354,6 +355,16 @@ static void serve_group_describe(struct admin_call *call)
     if (err != 0) admin_answer(call, err, NULL);
 }
 
+/* ---- this very broker ---- */
+
+static void serve_operate(struct admin_call *call)
+{
+    char text[OPERATE_TEXT_SIZE];
+    int err = operate_answer(call->control, call->op, buffer_slice(&call->request), &call->response, text);
+
+    admin_answer(call, err, text);
+}
+
 /* Before the coordinator knows of this broker it could be given no partition: who came before the ready line asks again. */
 static bool is_too_early(const struct admin_call *call)
 {
@@ -386,6 +397,7 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_TOPIC_BALANCE: serve_balance(call); break;
     case FRAME_OP_GROUP_LIST: serve_group_list(call); break;
     case FRAME_OP_GROUP_DESCRIBE: serve_group_describe(call); break;
+    case FRAME_OP_EVENTS: serve_operate(call); break;
     case FRAME_OP_USERS: admin_serve_users(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;

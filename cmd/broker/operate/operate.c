@@ -1,0 +1,113 @@
+/* operate/operate.c - the answers. */
+#include "cmd/broker/operate/operate.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/control.h"
+#include "cmd/broker/runtime/shard.h"
+#include "replication/coordinator/image.h"
+#include "wire/frame.h"
+#include "wire/message_operate.h"
+
+#include <string.h>
+
+/* ---- events ---- */
+
+struct listing {
+    struct arena arena;
+    struct message_events_response *response;
+    uint64_t oldest_ms; /* wall clock */
+    uint32_t limit;
+    size_t bytes;
+    int err;
+};
+
+/* Under the list's lock: copies. */
+static bool list_event(void *user, const struct event *event)
+{
+    struct listing *listing = user;
+    struct message_events_response *response = listing->response;
+    struct message_event *to = &response->events[response->event_count];
+    size_t size = strlen(event->text);
+    char *text;
+
+    if ((uint64_t)event->wall_ms < listing->oldest_ms) return true;
+    response->has_more = response->event_count == listing->limit || (listing->bytes > 0 && listing->bytes + size > OPERATE_EVENTS_BYTES_MAX);
+    if (response->has_more) return false;
+    text = arena_strdup(&listing->arena, event->text);
+    if (text == NULL) {
+        listing->err = MESH_ENOMEM;
+        return false;
+    }
+    *to = (struct message_event){.sequence = event->sequence,
+                                 .wall_ms = (uint64_t)event->wall_ms,
+                                 .level = event->level,
+                                 .kind = slice_of_string(event_kind_name(event->kind)),
+                                 .text = slice_of(text, size)};
+    listing->bytes += size;
+    response->event_count++;
+    return true;
+}
+
+static int answer_events(struct control *control, struct slice message, struct buffer *to)
+{
+    struct message_events_response response = {.broker = control->broker_id, .name = slice_of_string(control->name != NULL ? control->name : "")};
+    struct listing listing = {.arena = ARENA_INIT, .response = &response};
+    struct message_events_request request;
+    int err = message_decode_events_request(message, &request);
+
+    if (err != 0) return err;
+    response.boot = control->shards[0]->broker->boot;
+    response.now_ms = (uint64_t)clock_wall_ms();
+    listing.limit = request.limit == 0 || request.limit > EVENTS_MAX ? EVENTS_MAX : request.limit;
+    if (request.age_ms != 0 && request.age_ms < response.now_ms) listing.oldest_ms = response.now_ms - request.age_ms;
+    response.events = arena_alloc(&listing.arena, listing.limit, sizeof(*response.events));
+    if (response.events == NULL) {
+        err = MESH_ENOMEM;
+    } else {
+        response.last = events_each(&control->events, request.after, list_event, &listing);
+        if (response.has_more) response.last = response.events[response.event_count - 1].sequence;
+        err = listing.err;
+    }
+    if (err == 0) err = message_encode_events_response(to, &response);
+    arena_deinit(&listing.arena);
+    message_deinit_events_request(&request);
+    return err;
+}
+
+/* ---- whatever is asked ---- */
+
+int operate_answer(struct control *control, uint16_t op, struct slice request, struct buffer *to, char text[OPERATE_TEXT_SIZE])
+{
+    text[0] = '\0';
+    if (control->shard_count == 0) return MESH_EBUSY; /* it is starting */
+    switch (op) {
+    case FRAME_OP_EVENTS: return answer_events(control, request, to);
+    default: return MESH_EUNSUPPORTED;
+    }
+}
+
+int operate_answer_frame(struct control *control, uint16_t op, uint32_t correlation_id, struct slice request, struct buffer *to)
+{
+    struct frame_header header = {.flags = FRAME_FLAG_RESPONSE, .op = op, .correlation_id = correlation_id};
+    static const uint8_t room[FRAME_HEADER_SIZE];
+    char text[OPERATE_TEXT_SIZE];
+    int err, refused;
+
+    buffer_clear(to);
+    err = buffer_append(to, room, sizeof(room));
+    if (err != 0) return err;
+    refused = operate_answer(control, op, request, to, text);
+    if (refused != 0) {
+        struct message_error error = {refused, (char *)(uintptr_t)(text[0] != '\0' ? text : mesh_strerror(refused))}; /* encoding only reads */
+
+        to->size = sizeof(room);
+        err = message_encode_error(to, &error);
+    }
+    if (err != 0) return err;
+    header.message_size = (uint32_t)(to->size - sizeof(room));
+    frame_write_header(to->data, &header, to->data + sizeof(room));
+    return 0;
+}

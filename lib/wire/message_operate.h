@@ -1,0 +1,59 @@
+/* wire/message_operate.h - what people ask of one broker (FRAME_OP_EVENTS): requests that any broker sends on to the one that they name.
+ *
+ * By tables, as message_group.h: strings borrow from the bytes that were decoded, lists belong to the struct. An answer's first two fields are those of an
+ * ErrorResponse. Errors: as message.h says. Pure functions; any thread. */
+#ifndef WIRE_MESSAGE_OPERATE_H
+#define WIRE_MESSAGE_OPERATE_H
+
+#include "base/buffer.h"
+#include "base/slice.h"
+#include "base/uuid.h"
+
+#include <stdbool.h>
+
+#define MESSAGE_OPERATE_LISTS_BYTES_MAX (1u << 20) /* memory of all the lists of a decoded message */
+
+/* What every request begins with. */
+struct message_events_request {
+    struct uuid broker; /* zero: the one that is asked */
+    uint64_t after;     /* a sequence */
+    uint64_t age_ms;    /* not older; 0: any */
+    uint32_t limit;     /* events; 0: as many as fit */
+};
+
+struct message_event {
+    uint64_t sequence, wall_ms;
+    uint32_t level; /* enum log_level */
+    struct slice kind, text;
+};
+
+struct message_events_response {
+    int error;
+    struct slice message;
+    struct uuid broker;
+    struct slice name;
+    uint64_t boot;
+    uint64_t last;
+    bool has_more;
+    uint64_t now_ms; /* its wall clock */
+    struct message_event *events;
+    size_t event_count;
+};
+
+/* X(suffix, struct): functions as of MESSAGE_MAP. */
+#define MESSAGE_OPERATE_MAP(X)                                                                                \
+    X(events_request, message_events_request)                                                                 \
+    X(events_response, message_events_response)
+
+#define MESSAGE_OPERATE_DECLARE(suffix, type)                                                                 \
+    int message_encode_##suffix(struct buffer *to, const struct type *message);                               \
+    int message_decode_##suffix(struct slice from, struct type *ret_message);                                 \
+    void message_deinit_##suffix(struct type *message);
+MESSAGE_OPERATE_MAP(MESSAGE_OPERATE_DECLARE)
+#undef MESSAGE_OPERATE_DECLARE
+
+/* Whether an operation is one of these; and the broker that any of their requests names. Errors: MESH_EPROTO. */
+bool message_operate_knows(uint32_t op);
+int message_operate_peek(struct slice request, struct uuid *ret_broker);
+
+#endif

@@ -1,0 +1,71 @@
+"""What people ask of brokers: mesh events."""
+import json
+import signal
+import subprocess
+
+from harness import main
+from mesh_case import MeshCase
+
+
+class Operate(MeshCase):
+    def events(self, *words, broker=None, code=0):
+        return [json.loads(line) for line in self.mesh("events", "--json", *words, broker=broker, code=code).out.decode().splitlines()]
+
+    def read_until(self, child, text):
+        """The lines come or the test hangs, and then ctest ends it."""
+        for line in child.stdout:
+            if text in json.loads(line)["text"]:
+                return
+        self.fail(f"the output ended before {text}")
+
+    def has_event(self, events, kind, text, name=None):
+        return any(event["kind"] == kind and text in event["text"] and (name is None or event["name"] == name) for event in events)
+
+    def test_every_broker_tells_elections_fences_and_topics(self):
+        """Any broker tells what all have noted, in the order of their clocks; what is asked of one comes from that one."""
+        brokers = self.launch_together(3)
+        self.mesh("topic", "create", "orders", "--partitions", "12", "--replicas", "3")
+        for broker in brokers:
+            self.until("a broker did not note the topic", lambda: all(
+                self.has_event(self.events(broker=broker), "topic", "topic=orders", f"b{i}") for i in range(3)), broker)
+        one = self.events("--of", "b1", broker=brokers[0])
+        self.assertEqual({event["name"] for event in one}, {"b1"})
+        self.assertTrue(self.has_event(one, "broker", "started name=b1"))
+        self.assertEqual([event["sequence"] for event in one], sorted(event["sequence"] for event in one))
+        brokers[2].kill()
+        self.until("no election was noted", lambda: all(
+            self.has_event(self.events("--of", f"b{i}", broker=brokers[0]), "election", "from=b2") and
+            self.has_event(self.events("--of", f"b{i}", broker=brokers[0]), "fence", "as fenced name=b2") for i in range(2)), *brokers[:2])
+        everything = self.events("--of", "b0", broker=brokers[1])
+        led = [event for event in everything if event["kind"] == "election" and "from=b2" in event["text"]]
+        self.assertLess(len(led), 12, "each partition had a line of its own")
+        self.assertEqual([event["time_ms"] for event in everything], sorted(event["time_ms"] for event in everything))
+        self.assertEqual(self.events("--since", "1ms", "--of", "b0", broker=brokers[0]), [])
+        text = self.mesh("events", broker=brokers[0], code=None)
+        self.assertRegex(text.out.decode(), r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z b0 info  election ")
+
+    def test_a_broker_that_is_not_there_is_said(self):
+        brokers = self.launch_together(2)
+        failed = self.mesh("events", "--of", "nobody", broker=brokers[0], code=1)
+        self.assertIn("there is no such broker", failed.err.decode())
+        self.mesh("events", "--since", "soon", broker=brokers[0], code=2)
+        brokers[1].process.send_signal(signal.SIGSTOP)
+        try:
+            failed = self.mesh("events", "--of", "b1", broker=brokers[0], code=None)
+            self.assertIn(failed.code, (1, 4), failed.err.decode())
+            self.assertIn("b1", failed.err.decode())
+        finally:
+            brokers[1].process.send_signal(signal.SIGCONT)
+
+    def test_events_are_followed(self):
+        broker = self.start_mesh(1)[0]
+        follower = self.spawn("events", "--follow", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.read_until(follower, "started name=b0")
+        self.mesh("topic", "create", "late", broker=broker)
+        self.read_until(follower, "topic=late")
+        follower.send_signal(signal.SIGINT)
+        self.finish(follower, code=130)
+
+
+if __name__ == "__main__":
+    main()

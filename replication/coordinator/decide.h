@@ -145,6 +145,11 @@ int decide_broker_retire(const struct image *image, const struct decide_broker_r
 int decide_elect_leader(const struct image *image, const struct uuid *topic_id, uint32_t partition, const struct decide_facts *facts,
                         struct decision *decision);
 
+/* Makes the first replica in the list leader, where it may be; nothing changes when it leads. Errors: MESH_EUNKNOWN_TOPIC (or partition),
+ * MESH_ENOT_ENOUGH_REPLICAS (it is not in sync, or not up), MESH_EUNSUPPORTED (mode=quorum: who leads there is whose log is longest). */
+int decide_prefer_leader(const struct image *image, const struct uuid *topic_id, uint32_t partition, const struct decide_facts *facts,
+                         struct decision *decision);
+
 /* Leadership goes back to the brokers that it was placed on (replicas[0]). A broker that leads 10 % less than the partitions placed on it, for
  * 5 minutes, gets them back, at most 5 % of all partitions in a minute, until it is 5 % (the hysteresis). Only in-sync targets of good health that
  * are not loaded beyond twice the average. No session may begin or end meanwhile: balance_reset() starts the 5 minutes anew. */
@@ -194,6 +199,8 @@ int decide_topic_alter(const struct image *image, const struct decide_topic_alte
 
 /* MESH_EUNKNOWN_TOPIC, MESH_EINVALID_TOPIC (an internal one). */
 int decide_topic_delete(const struct image *image, const char *name, struct decision *decision);
+/* The topic of this id, and no other that came to bear its name. */
+int decide_topic_delete_id(const struct image *image, const struct uuid *topic_id, struct decision *decision);
 
 /* A block of `count` (1..1,000,000) producer ids for a broker; the first is image_next_producer_id().
  * MESH_EINVAL. */

@@ -49,6 +49,36 @@ int decide_elect_leader(const struct image *image, const struct uuid *topic_id, 
     return err;
 }
 
+int decide_prefer_leader(const struct image *image, const struct uuid *topic_id, uint32_t partition, const struct decide_facts *facts,
+                         struct decision *decision)
+{
+    const struct image_topic *topic = image_find_topic(image, topic_id);
+    struct changes changes = {.decision = decision};
+    struct body_partition state;
+    struct elector elector;
+    int err;
+
+    if (topic == NULL || partition >= topic->partition_count)
+        return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no such partition");
+    image_pages_load(topic->pages, partition, &state);
+    if (state.leader == state.replicas[0]) return 0;
+    if (image_topic_mode(topic) == TOPIC_MODE_QUORUM)
+        return decision_refuse(decision, MESH_EUNSUPPORTED, "with mode=quorum the replica with the longest log leads, wherever it is");
+    err = elector_init(&elector, image, facts);
+    if (err != 0) return err;
+    if ((state.isr & 1) == 0 || !elector_is_usable(elector_find(&elector, state.replicas[0])))
+        err = decision_refuse(decision, MESH_ENOT_ENOUGH_REPLICAS, "the first replica of %s/%u, on broker %d, is not in sync, or not up", topic->name,
+                              partition, state.replicas[0]);
+    if (err == 0) {
+        elector_appoint(&elector, topic_id, &state, state.replicas[0], IMAGE_ELECTION_ASKED);
+        rules_settle(topic, &state);
+        err = changes_put(&changes, topic, &state);
+        if (err == 0) err = changes_end(&changes);
+    }
+    elector_deinit(&elector);
+    return err;
+}
+
 /* ---- back to where it was placed ---- */
 
 /* Of one broker: partitions placed on it that it could lead now, and how many of them others lead. */

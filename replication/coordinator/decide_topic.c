@@ -315,14 +315,28 @@ int decide_topic_alter(const struct image *image, const struct decide_topic_alte
 
 /* ---- delete ---- */
 
+static int delete(const struct image_topic *topic, struct decision *decision)
+{
+    int err;
+
+    if (topic_name_is_internal(topic->name))
+        return decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", topic->name);
+    err = body_encode_empty(decision_body(decision));
+    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_DELETED, &topic->topic_id);
+}
+
 int decide_topic_delete(const struct image *image, const char *name, struct decision *decision)
 {
     const struct image_topic *topic = NULL;
     int err = find_topic(image, name, decision, &topic);
 
-    if (err != 0) return err;
-    if (topic_name_is_internal(name))
-        return decision_refuse(decision, MESH_EINVALID_TOPIC, "topic \"%s\" is the mesh's own", name);
-    err = body_encode_empty(decision_body(decision));
-    return err != 0 ? err : decision_add_uuid(decision, METADATA_TOPIC_DELETED, &topic->topic_id);
+    return err != 0 ? err : delete(topic, decision);
+}
+
+int decide_topic_delete_id(const struct image *image, const struct uuid *topic_id, struct decision *decision)
+{
+    const struct image_topic *topic = image_find_topic(image, topic_id);
+
+    if (topic == NULL) return decision_refuse(decision, MESH_EUNKNOWN_TOPIC, "there is no topic of this id");
+    return delete(topic, decision);
 }

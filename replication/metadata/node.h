@@ -184,10 +184,13 @@ enum node_op {
     NODE_OP_USER_ADD = 21,     /* body: node_encode_user(): as SET, but MESH_EEXISTS when there is one of this name */
     NODE_OP_USER_REPLACE = 22, /* body: node_encode_user(): as SET, but MESH_ENOTFOUND when there is none */
     NODE_OP_ACL_REMOVE = 19,  /* body: node_encode_acl(): exactly this one */
+    NODE_OP_TOPIC_DELETE_ID = 23, /* body: node_encode_topic(); answered with the id */
+    NODE_OP_PREFER_LEADER = 24,   /* body: node_encode_elect(): the partition's first replica is to lead */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */
 int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok); /* as decide_broker_retire */
 int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t partition);
+int node_encode_topic(struct buffer *to, const struct uuid *topic_id);
 /* Who may log in, and what they may do. Both are listed from the image (image_each_user(), image_each_acl()). Also MESH_EINVAL: a text is empty or too
  * long, too many verifiers, too much salt; what else is wrong with them is answered (decide.h). */
 int node_encode_user(struct buffer *to, const struct image_user *user);

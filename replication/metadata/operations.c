@@ -209,6 +209,15 @@ static int topic_delete(const struct image *image, struct slice body, struct dec
     return err;
 }
 
+static int topic_delete_id(const struct image *image, struct slice body, struct decision *decision, struct answer *answer)
+{
+    struct codec_reader reader = codec_reader_of(body);
+    struct uuid topic_id = codec_get_uuid(&reader);
+
+    answer->topic_id = topic_id;
+    return codec_reader_is_done(&reader) ? decide_topic_delete_id(image, &topic_id, decision) : MESH_EPROTO;
+}
+
 /* ---- brokers ---- */
 
 static int producer_ids(const struct image *image, const struct uuid *origin, struct slice body, struct decision *decision,
@@ -268,13 +277,15 @@ static int broker_retire(const struct image *image, struct slice body, const str
     return codec_reader_is_done(&reader) ? decide_broker_retire(image, &wanted, decision) : MESH_EPROTO;
 }
 
-static int elect_leader(const struct image *image, struct slice body, const struct decide_facts *facts, struct decision *decision)
+static int elect_leader(const struct image *image, struct slice body, bool is_preferred, const struct decide_facts *facts, struct decision *decision)
 {
     struct codec_reader reader = codec_reader_of(body);
     struct uuid topic_id = codec_get_uuid(&reader);
     uint32_t partition = (uint32_t)codec_get_bounded(&reader, IMAGE_TOPIC_PARTITIONS_MAX);
 
-    return codec_reader_is_done(&reader) ? decide_elect_leader(image, &topic_id, partition, facts, decision) : MESH_EPROTO;
+    if (!codec_reader_is_done(&reader)) return MESH_EPROTO;
+    return is_preferred ? decide_prefer_leader(image, &topic_id, partition, facts, decision)
+                        : decide_elect_leader(image, &topic_id, partition, facts, decision);
 }
 
 /* ---- the id ---- */
@@ -320,12 +331,14 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_ALTER: return topic_alter(image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_DELETE: return topic_delete(image, operation->body, decision, answer);
+    case NODE_OP_TOPIC_DELETE_ID: return topic_delete_id(image, operation->body, decision, answer);
     case NODE_OP_GROUPS_TOPIC: return groups_topic(node, image, operation->body, facts, decision, answer);
     case NODE_OP_PRODUCER_IDS: return producer_ids(image, &operation->origin, operation->body, decision, answer);
     case NODE_OP_REGISTER: return broker_register(node, image, operation, facts, decision);
     case NODE_OP_DRAIN: return decide_broker_drain(image, &operation->origin, false, facts, decision);
     case NODE_OP_BROKER_RETIRE: return broker_retire(image, operation->body, facts, decision);
-    case NODE_OP_ELECT_LEADER: return elect_leader(image, operation->body, facts, decision);
+    case NODE_OP_ELECT_LEADER: return elect_leader(image, operation->body, false, facts, decision);
+    case NODE_OP_PREFER_LEADER: return elect_leader(image, operation->body, true, facts, decision);
     case NODE_OP_ALTER_PARTITIONS:
     case NODE_OP_REPLICAS_LOST:
     case NODE_OP_REPORT:

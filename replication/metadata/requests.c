@@ -97,6 +97,14 @@ int node_encode_elect(struct buffer *to, const struct uuid *topic_id, uint32_t p
     return writer.error;
 }
 
+int node_encode_topic(struct buffer *to, const struct uuid *topic_id)
+{
+    struct codec_writer writer = {.to = to};
+
+    codec_put_uuid(&writer, topic_id);
+    return writer.error;
+}
+
 int node_request(struct node *node, uint64_t now_us, enum node_op op, struct slice body, uint64_t timeout_us, uint64_t cookie)
 {
     struct buffer wrapped = BUFFER_INIT;

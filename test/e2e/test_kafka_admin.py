@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What administrators ask at the Kafka door: settings of topics, and more partitions."""
 import struct
+import uuid
 
 import kafka_wire as wire
 from harness import Case, main
 from mesh_case import MeshCase
 
-DESCRIBE, ALTER, INCREMENTAL, PARTITIONS = 32, 33, 44, 37
+DESCRIBE, ALTER, INCREMENTAL, PARTITIONS, ELECT, REASSIGN = 32, 33, 44, 37, 43, 45
 UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG, INVALID_REQUEST = 3, 37, 38, 40, 42
+INVALID_ASSIGNMENT, ELECTION_NOT_NEEDED, NO_REASSIGNMENT, UNKNOWN_TOPIC_ID = 39, 84, 85, 100
 TOPIC, BROKER = 2, 4
 SET, DELETE, APPEND = 0, 1, 2
 
@@ -143,6 +145,25 @@ class KafkaAdmin(Case):
         keys = ["%020d" % number for number in range(400_000)]
         self.assertEqual(set(self.of_topic(keys=keys + ["flush"])), {"flush"})
 
+    def test_a_topic_is_deleted_by_its_id(self):
+        old = uuid.UUID(self.mesh("topic", "describe", "orders", "--json").json["id"]).bytes
+
+        def delete(name, topic_id):
+            """(name, id, error) of version 6"""
+            named = b"\0" if name is None else bytes([len(name) + 1]) + name.encode()
+            self.client.send(wire.DELETE_TOPICS, 6, b"\0\2" + named + topic_id + b"\0" + struct.pack(">i", 30000) + b"\0")
+            _, answer = self.client.receive()
+            self.assertEqual((answer.take("b"), answer.take("i"), answer.take("b")), (0, 0, 2))
+            size = answer.take("B") - 1
+            return None if size < 0 else answer.bytes(size).decode(), answer.bytes(16), answer.take("h")
+
+        self.assertEqual(delete(None, old), ("orders", old, 0))
+        self.mesh("topic", "create", "orders")
+        self.assertEqual(delete(None, old), (None, old, UNKNOWN_TOPIC_ID))
+        self.assertEqual(delete(None, bytes(16)), (None, bytes(16), UNKNOWN_TOPIC_ID))
+        new = uuid.UUID(self.mesh("topic", "describe", "orders", "--json").json["id"]).bytes
+        self.assertEqual(delete("orders", bytes(16)), ("orders", new, 0))
+
     # ---- partitions ----
 
     def grow(self, topics, version=1, validate_only=False):
@@ -225,6 +246,108 @@ class KafkaMoves(MeshCase):
             self.assertEqual(got, want, topics)
         self.assertEqual(self.reassignments(client, [("orders", [0])]), {})
         self.assertEqual(self.reassignments(client, []), {})
+
+    def ask_flexible(self, client, key, version, body):
+        client.send(key, version, b"\0" + body)
+        _, answer = client.receive()
+        self.assertEqual(answer.take("b"), 0)  # tags of the header
+        return answer
+
+    def compact_text(self, answer):
+        size = answer.take("B") - 1
+        return None if size < 0 else answer.bytes(size).decode()
+
+    def move(self, client, partitions, topic="orders", version=1, may_change=True):
+        """[(partition, error)]; partitions: {partition: nodes, or None to take a move back}"""
+        asked = bytes([len(partitions) + 1]) + b"".join(
+            struct.pack(">i", partition) + (b"\0" if nodes is None else bytes([len(nodes) + 1]) + struct.pack(f">{len(nodes)}i", *nodes)) + b"\0"
+            for partition, nodes in partitions.items())
+        answer = self.ask_flexible(client, REASSIGN, version, struct.pack(">i", 30000) + (bytes([may_change]) if version >= 1 else b"")
+                                   + b"\2" + self.compact(topic) + asked + b"\0" + b"\0")
+        self.assertEqual(answer.take("i"), 0)
+        if version >= 1:
+            self.assertEqual(answer.take("?"), may_change)
+        self.assertEqual((answer.take("h"), self.compact_text(answer), answer.take("b"), self.compact_text(answer)), (0, None, 2, topic))
+        results = []
+        for _ in range(answer.take("b") - 1):
+            partition, error = answer.take("ih")
+            self.assertEqual(bool(self.compact_text(answer)), error != 0)
+            self.assertEqual(answer.take("b"), 0)
+            results.append((partition, error))
+        return results
+
+    def elect(self, client, topics, kind=0, version=1):
+        """{topic: {partition: error}} of versions 0 and 1; topics: {topic: partitions}, or None for all"""
+        asked = struct.pack(">i", -1) if topics is None else wire.array(
+            [wire.string(name) + wire.array([struct.pack(">i", number) for number in numbers]) for name, numbers in topics.items()])
+        answer = client.ask(ELECT, version, (struct.pack(">b", kind) if version >= 1 else b"") + asked + struct.pack(">i", 30000))
+        self.assertEqual(answer.take("i"), 0)
+        self.assertEqual(answer.take("h") if version >= 1 else 0, 0 if kind in (0, 1) else INVALID_REQUEST)
+
+        def partition():
+            number, error, size = answer.take("ihh")
+            self.assertEqual(bool(answer.bytes(size)) if size >= 0 else False, error != 0)
+            return number, error
+
+        return dict((answer.string(), dict(answer.array(partition))) for _ in range(answer.take("i")))
+
+    def test_replicas_are_moved_and_led_where_it_is_asked_for(self):
+        brokers = self.launch_together(2)
+        self.mesh("topic", "create", "orders", "--partitions", "2", "--replicas", "2")
+        self.mesh("topic", "create", "still", "--replicas", "2")
+        connection = self.connect(brokers[0])
+        self.addCleanup(connection.close)
+        client = wire.Client(connection)
+
+        def place(number=1):
+            partition = self.mesh("topic", "describe", "orders", "--json").json["partitions"][number]
+            return partition["leader"], partition["replicas"]
+
+        def have_isr():
+            return all(len(p["isr"]) == 2 for p in self.mesh("topic", "describe", "orders", "--json").json["partitions"])
+
+        self.until("both are in sync", have_isr, *brokers)
+        leader, (first, second) = place()
+        self.assertEqual(self.elect(client, {"orders": [1, 7, -1], "gone": [0]}, version=0),
+                         {"orders": {1: ELECTION_NOT_NEEDED, 7: UNKNOWN_TOPIC, -1: UNKNOWN_TOPIC}, "gone": {0: UNKNOWN_TOPIC}})
+        self.assertEqual(leader, first)
+        self.assertEqual(self.move(client, {1: [second, first], 9: [first], -3: None, 0: [first, 99]}, version=0),
+                         [(1, 0), (9, UNKNOWN_TOPIC), (-3, UNKNOWN_TOPIC), (0, INVALID_ASSIGNMENT)])
+        self.assertEqual(place()[1], [second, first])
+        self.assertEqual(place()[0], first)  # who leads goes on until an election is asked for
+        self.assertEqual(self.elect(client, None), {"orders": {1: 0}})
+        self.assertEqual(place()[0], second)
+        self.assertEqual(self.move(client, {1: [first, second]}), [(1, 0)])
+        answer = self.ask_flexible(client, ELECT, 2, b"\0\2" + self.compact("orders") + b"\2" + struct.pack(">i", 1) + b"\0" + struct.pack(">i", 30000) + b"\0")
+        self.assertEqual((answer.take("ih"), answer.take("b"), self.compact_text(answer), answer.take("b"), answer.take("ih"), self.compact_text(answer)),
+                         ((0, 0), 2, "orders", 2, (1, 0), None))
+        self.assertEqual(place(), (first, [first, second]))
+        self.assertEqual(self.elect(client, None), {})
+        self.assertEqual(self.elect(client, {"orders": [0, 1]}, kind=1), {"orders": {0: ELECTION_NOT_NEEDED, 1: ELECTION_NOT_NEEDED}})
+        self.assertEqual(self.elect(client, {"orders": [1]}, kind=9), {})
+        for nodes in ([first], [], [first, first]):
+            error = INVALID_REPLICATION if len(nodes) == 1 else INVALID_ASSIGNMENT
+            self.assertEqual(self.move(client, {1: nodes}, may_change=False), [(1, error)], nodes)
+        self.assertEqual(self.move(client, {1: None}), [(1, NO_REASSIGNMENT)])
+        self.assertEqual(self.move(client, {0: [first]}, topic="__mesh_groups"), [(0, UNKNOWN_TOPIC)])
+        self.assertEqual(self.move(client, {1: [second]}), [(1, 0)])  # one replica less
+        self.until("it has one replica", lambda: place() == (second, [second]), *brokers)
+        client.send(REASSIGN, 1, b"\0" + struct.pack(">i?", 1, True) + b"\xff\xff\xff\xff\x07")
+        self.assertTrue(client.is_closed())
+
+    def test_a_move_that_waits_is_taken_back(self):
+        brokers = self.launch_together(2, options=["--set", "moves.per.broker=0"])
+        self.mesh("topic", "create", "orders", "--replicas", "1")
+        connection = self.connect(brokers[0])
+        self.addCleanup(connection.close)
+        client = wire.Client(connection)
+        here, = self.mesh("topic", "describe", "orders", "--json").json["partitions"][0]["replicas"]
+        there, = {broker["node_id"] for broker in self.mesh("status", "--json").json["brokers"]} - {here}
+        self.assertEqual(self.move(client, {0: [there]}), [(0, 0)])
+        self.assertEqual(set(self.reassignments(client)), {"orders"})
+        self.assertEqual(self.move(client, {0: None}), [(0, 0)])
+        self.assertEqual(self.reassignments(client), {})
+        self.assertEqual(self.move(client, {0: None}), [(0, NO_REASSIGNMENT)])
 
 
 if __name__ == "__main__":

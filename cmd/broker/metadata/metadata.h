@@ -112,6 +112,13 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
 void metadata_groups_topic(struct metadata *metadata, metadata_topic_fn *done, void *user);
 void metadata_topic_alter(struct metadata *metadata, const struct message_topic_alter *request, metadata_topic_fn *done, void *user);
 void metadata_topic_delete(struct metadata *metadata, const struct message_topic_delete *request, metadata_topic_fn *done, void *user);
+/* The topic of this id, and no other that came to bear its name. */
+void metadata_topic_delete_id(struct metadata *metadata, const struct uuid *topic_id, metadata_topic_fn *done, void *user);
+
+/* Another leader for a partition: its first replica (is_preferred), or the best one. error 0: this broker's image shows what came of it. Errors by
+ * done(): as decide_prefer_leader() and decide_elect_leader(), and those of node_request(). */
+typedef void metadata_elected_fn(void *user, int error, const char *message);
+void metadata_elect(struct metadata *metadata, const struct uuid *topic_id, uint32_t partition, bool is_preferred, metadata_elected_fn *done, void *user);
 
 /* Who may log in: adds, replaces or removes one; not for lists, which come out of the image. error 0: this broker's image shows it. Errors by done():
  * MESH_EINVAL (a name, a mechanism, sizes, iterations), MESH_EEXISTS, MESH_ENOTFOUND, MESH_EFULL, and those of node_request(). */

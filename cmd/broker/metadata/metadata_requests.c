@@ -164,6 +164,26 @@ void metadata_topic_delete(struct metadata *metadata, const struct message_topic
     ask(metadata, request, NODE_OP_TOPIC_DELETE, &body, message_encode_topic_delete(&body, delete));
 }
 
+void metadata_topic_delete_id(struct metadata *metadata, const struct uuid *topic_id, metadata_topic_fn *done, void *user)
+{
+    struct metadata_request *request = topic_request(done, user);
+    struct buffer body = BUFFER_INIT;
+    const struct image_topic *topic;
+
+    if (request == NULL) return;
+    topic = image_find_topic(node_image(metadata->node), topic_id);
+    if (topic != NULL) request->before = image_topic_ref(topic);
+    ask(metadata, request, NODE_OP_TOPIC_DELETE_ID, &body, node_encode_topic(&body, topic_id));
+}
+
+void metadata_elect(struct metadata *metadata, const struct uuid *topic_id, uint32_t partition, bool is_preferred, metadata_elected_fn *done, void *user)
+{
+    struct buffer body = BUFFER_INIT;
+    int err = node_encode_elect(&body, topic_id, partition);
+
+    metadata_request_plain(metadata, is_preferred ? NODE_OP_PREFER_LEADER : NODE_OP_ELECT_LEADER, &body, err, done, user);
+}
+
 void metadata_allocate_producer_ids(struct metadata *metadata, uint32_t count, metadata_producer_ids_fn *done, void *user)
 {
     struct metadata_request *request = calloc(1, sizeof(*request));

@@ -244,6 +244,29 @@ START_TEST(altering_a_topic_is_answered)
 }
 END_TEST
 
+START_TEST(the_first_replica_leads_when_it_is_asked_for)
+{
+    struct history *history = small_mesh();
+    struct uuid orders = image_find_topic_by_name(history->image, "orders")->topic_id, first;
+    struct image_partition partition;
+    struct decision decision;
+
+    decision_init(&decision);
+    ck_assert(image_topic_partition(image_find_topic(history->image, &orders), 0, &partition));
+    first = image_find_broker(history->image, partition.replicas[0])->broker_id;
+    ck_assert_int_eq(decide_prefer_leader(history->image, &orders, 7, NULL, &decision), MESH_EUNKNOWN_TOPIC);
+    ck_assert_int_eq(decide_prefer_leader(history->image, &orders, 0, NULL, &decision), 0);
+    ck_assert_uint_eq(decision.change_count, 0); /* it leads already */
+    ck_assert_int_eq(decide_broker_fence(history->image, &first, NULL, &decision), 0);
+    history_commit(history, &decision);
+    ck_assert(image_topic_partition(image_find_topic(history->image, &orders), 0, &partition));
+    ck_assert_int_ne(partition.leader, partition.replicas[0]);
+    ck_assert_int_eq(decide_prefer_leader(history->image, &orders, 0, NULL, &decision), MESH_ENOT_ENOUGH_REPLICAS);
+    decision_deinit(&decision);
+    history_free(history);
+}
+END_TEST
+
 START_TEST(a_topic_is_deleted_once_and_its_name_is_free_again)
 {
     struct history *history = small_mesh();
@@ -263,6 +286,11 @@ START_TEST(a_topic_is_deleted_once_and_its_name_is_free_again)
     ck_assert_int_eq(decide_topic_delete(history->image, "orders", &decision), MESH_EUNKNOWN_TOPIC);
     topic = history_create_topic(history, "Orders", 1, 1);
     ck_assert(!uuid_equal(&topic->topic_id, &old));
+    ck_assert_int_eq(decide_topic_delete_id(history->image, &old, &decision), MESH_EUNKNOWN_TOPIC); /* not the one that bears its name now */
+    old = topic->topic_id;
+    ck_assert_int_eq(decide_topic_delete_id(history->image, &old, &decision), 0);
+    history_commit(history, &decision);
+    ck_assert_ptr_null(image_find_topic(history->image, &old));
     decision_deinit(&decision);
     history_free(history);
 }
@@ -504,6 +532,7 @@ int main(void)
     tcase_add_test(tcase, the_topic_of_groups_works_on_a_mesh_of_one_and_is_found_the_second_time);
     tcase_add_test(tcase, a_mesh_without_brokers_says_so);
     tcase_add_loop_test(tcase, altering_a_topic_is_answered, 0, ROWS(alter_cases));
+    tcase_add_test(tcase, the_first_replica_leads_when_it_is_asked_for);
     tcase_add_test(tcase, a_topic_is_deleted_once_and_its_name_is_free_again);
     tcase_add_loop_test(tcase, registering_a_broker_is_answered, 0, ROWS(register_cases));
     tcase_add_test(tcase, a_long_text_of_a_broker_is_refused);

@@ -32,8 +32,7 @@ int kafka_admin_orders(struct kafka_call *call, size_t count)
     if (state == NULL) return MESH_ENOMEM;
     call->state = state;
     state->job.orders = arena_alloc(&call->arena, count, sizeof(*state->job.orders));
-    state->codes = arena_alloc(&call->arena, count, sizeof(*state->codes));
-    return state->job.orders == NULL || state->codes == NULL ? MESH_ENOMEM : 0;
+    return state->job.orders == NULL ? MESH_ENOMEM : 0;
 }
 
 enum serve kafka_admin_refuse(const struct kafka_request *request, struct arena *arena)
@@ -61,7 +60,7 @@ enum serve kafka_admin_start(struct kafka_call *call, int err, kafka_finish_fn *
     if (err != 0) {
         call->finish = kafka_call_fail;
     } else {
-        state->job.job.home = home;
+        state->job.steps.job.home = home;
         kafka_topic_job_start(&state->job, call);
     }
     kafka_call_leave(call);
@@ -87,9 +86,9 @@ static void answer_create(struct kafka_call *call)
     struct kafka_create_topics_response response;
 
     kafka_init(&kafka_create_topics_response_form, &response);
-    response.topics.count = (int32_t)job->count;
-    response.topics.items = kafka_new_items(&kafka_create_topics_response_topic_form, (int32_t)job->count, &call->arena);
-    for (uint32_t i = 0; i < job->count && response.topics.items != NULL; i++) {
+    response.topics.count = (int32_t)job->steps.count;
+    response.topics.items = kafka_new_items(&kafka_create_topics_response_topic_form, (int32_t)job->steps.count, &call->arena);
+    for (uint32_t i = 0; i < job->steps.count && response.topics.items != NULL; i++) {
         const struct kafka_topic_order *order = &job->orders[i];
         struct kafka_create_topics_response_topic *to = &response.topics.items[i];
 
@@ -168,7 +167,7 @@ enum serve kafka_serve_create_topics(const struct kafka_request *request)
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
         struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
 
-        err = order_create(call, &asked, &asked.topics.items[i], &job->orders[job->count++]);
+        err = order_create(call, &asked, &asked.topics.items[i], &job->orders[job->steps.count++]);
     }
     return kafka_admin_start(call, err, answer_create);
 }
@@ -181,15 +180,15 @@ static void answer_delete(struct kafka_call *call)
     struct kafka_delete_topics_response response;
 
     kafka_init(&kafka_delete_topics_response_form, &response);
-    response.responses.count = (int32_t)state->job.count;
+    response.responses.count = (int32_t)state->job.steps.count;
     response.responses.items = kafka_new_items(&kafka_delete_topics_response_topic_form, response.responses.count, &call->arena);
-    for (uint32_t i = 0; i < state->job.count && response.responses.items != NULL; i++) {
+    for (uint32_t i = 0; i < state->job.steps.count && response.responses.items != NULL; i++) {
         const struct kafka_topic_order *order = &state->job.orders[i];
         struct kafka_delete_topics_response_topic *to = &response.responses.items[i];
 
-        to->name = text_of(order->name);
+        to->name = text_of(order->name != NULL ? order->name : order->name_told);
         to->topic_id = order->topic_id;
-        to->error_code = state->codes[i] != 0 ? state->codes[i] : kafka_code_of(order->error);
+        to->error_code = order->name == NULL && order->error == MESH_EUNKNOWN_TOPIC ? KAFKA_CODE_UNKNOWN_TOPIC_ID : kafka_code_of(order->error);
         to->error_message = text_of(order->error != 0 ? order->message : NULL);
     }
     if (response.responses.items == NULL)
@@ -201,22 +200,21 @@ static void answer_delete(struct kafka_call *call)
 static int order_delete(struct kafka_call *call, struct slice name, const struct uuid *topic_id)
 {
     struct kafka_admin *state = call->state;
-    const struct image *image = call->connection->shard->image;
-    const struct image_topic *topic = name.data == NULL ? kafka_topic_by_id(image, topic_id) : NULL;
-    struct kafka_topic_order *order = &state->job.orders[state->job.count];
+    struct kafka_topic_order *order = &state->job.orders[state->job.steps.count];
 
     order->is_delete = true;
     order->topic_id = *topic_id;
-    if (name.data == NULL && topic == NULL) {
-        state->codes[state->job.count] = KAFKA_CODE_UNKNOWN_TOPIC_ID;
-        order->error = MESH_EUNKNOWN_TOPIC;
-    } else {
-        order->name = kafka_admin_text(call, topic != NULL ? slice_of_string(topic->name) : name);
-        if (order->name == NULL) return MESH_ENOMEM;
-        if (topic == NULL && kafka_has_nul(name)) order->error = MESH_EUNKNOWN_TOPIC;
+    state->job.steps.count++;
+    if (name.data == NULL) {
+        const struct image_topic *topic = kafka_topic_by_id(call->connection->shard->image, topic_id);
+
+        if (topic == NULL) order->error = MESH_EUNKNOWN_TOPIC;
+        else order->name_told = arena_strdup(&call->arena, topic->name); /* NULL without memory: the answer says the id alone */
+        return 0;
     }
-    state->job.count++;
-    return 0;
+    order->name = kafka_admin_text(call, name);
+    if (order->name != NULL && kafka_has_nul(name)) order->error = MESH_EUNKNOWN_TOPIC;
+    return order->name == NULL ? MESH_ENOMEM : 0;
 }
 
 enum serve kafka_serve_delete_topics(const struct kafka_request *request)
@@ -247,9 +245,9 @@ static void answer_partitions(struct kafka_call *call)
     struct kafka_create_partitions_response response;
 
     kafka_init(&kafka_create_partitions_response_form, &response);
-    response.results.count = (int32_t)job->count;
-    response.results.items = kafka_new_items(&kafka_create_partitions_response_result_form, (int32_t)job->count, &call->arena);
-    for (uint32_t i = 0; i < job->count && response.results.items != NULL; i++) {
+    response.results.count = (int32_t)job->steps.count;
+    response.results.items = kafka_new_items(&kafka_create_partitions_response_result_form, (int32_t)job->steps.count, &call->arena);
+    for (uint32_t i = 0; i < job->steps.count && response.results.items != NULL; i++) {
         struct kafka_create_partitions_response_result *to = &response.results.items[i];
 
         to->name = slice_of(job->orders[i].name, job->orders[i].name_size);
@@ -300,7 +298,7 @@ enum serve kafka_serve_create_partitions(const struct kafka_request *request)
     for (int32_t i = 0; err == 0 && i < asked.topics.count; i++) {
         struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
 
-        err = order_partitions(call, &asked, &asked.topics.items[i], &job->orders[job->count++]);
+        err = order_partitions(call, &asked, &asked.topics.items[i], &job->orders[job->steps.count++]);
     }
     return kafka_admin_start(call, err, answer_partitions);
 }

@@ -8,7 +8,6 @@
 
 struct kafka_admin {
     struct kafka_topic_job job;
-    int16_t *codes; /* of each order: what was known before it was given; then it was not */
 };
 
 /* A call that takes the arena in which its request was decoded; NULL: no memory, and the connection is closed. */

@@ -238,9 +238,9 @@ static void answer_alter(struct kafka_call *call)
     struct kafka_alter_configs_response response;
 
     kafka_init(&kafka_alter_configs_response_form, &response);
-    response.responses.count = (int32_t)job->count;
-    response.responses.items = kafka_new_items(&kafka_alter_configs_response_resource_form, (int32_t)job->count, &call->arena);
-    for (uint32_t i = 0; i < job->count && response.responses.items != NULL; i++) {
+    response.responses.count = (int32_t)job->steps.count;
+    response.responses.items = kafka_new_items(&kafka_alter_configs_response_resource_form, (int32_t)job->steps.count, &call->arena);
+    for (uint32_t i = 0; i < job->steps.count && response.responses.items != NULL; i++) {
         struct kafka_alter_configs_response_resource *to = &response.responses.items[i];
 
         to->error_code = kafka_code_of(job->orders[i].error);
@@ -260,9 +260,9 @@ static void answer_incremental(struct kafka_call *call)
     struct kafka_incremental_alter_configs_response response;
 
     kafka_init(&kafka_incremental_alter_configs_response_form, &response);
-    response.responses.count = (int32_t)job->count;
-    response.responses.items = kafka_new_items(&kafka_incremental_alter_configs_response_resource_form, (int32_t)job->count, &call->arena);
-    for (uint32_t i = 0; i < job->count && response.responses.items != NULL; i++) {
+    response.responses.count = (int32_t)job->steps.count;
+    response.responses.items = kafka_new_items(&kafka_incremental_alter_configs_response_resource_form, (int32_t)job->steps.count, &call->arena);
+    for (uint32_t i = 0; i < job->steps.count && response.responses.items != NULL; i++) {
         struct kafka_incremental_alter_configs_response_resource *to = &response.responses.items[i];
 
         to->error_code = kafka_code_of(job->orders[i].error);
@@ -306,7 +306,7 @@ enum serve kafka_serve_alter_configs(const struct kafka_request *request)
     for (int32_t i = 0; err == 0 && i < asked.resources.count; i++) {
         struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
 
-        err = order_alter(call, &asked.resources.items[i], asked.validate_only, &job->orders[job->count++]);
+        err = order_alter(call, &asked.resources.items[i], asked.validate_only, &job->orders[job->steps.count++]);
     }
     return kafka_admin_start(call, err, answer_alter);
 }
@@ -351,7 +351,7 @@ enum serve kafka_serve_incremental_alter_configs(const struct kafka_request *req
     for (int32_t i = 0; err == 0 && i < asked.resources.count; i++) {
         struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
 
-        err = order_incremental(call, &asked.resources.items[i], asked.validate_only, &job->orders[job->count++]);
+        err = order_incremental(call, &asked.resources.items[i], asked.validate_only, &job->orders[job->steps.count++]);
     }
     return kafka_admin_start(call, err, answer_incremental);
 }

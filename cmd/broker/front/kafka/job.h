@@ -20,12 +20,26 @@ struct kafka_job {
 void kafka_job_start(struct kafka_job *job, struct kafka_call *call);
 void kafka_job_home(struct kafka_job *job);
 
-/* ---- changes of topics, one after the other; topic_jobs.c ---- */
+/* ---- changes of the metadata, one after the other; steps.c ---- */
+
+struct kafka_steps {
+    struct kafka_job job; /* home is set */
+    uint32_t count, next;
+    void (*step)(struct kafka_steps *steps); /* does number `next`, on the control loop; ends in kafka_step_done(), at once or later */
+    bool is_out, is_running;
+    struct message_topic_response nothing; /* to be described, after everything */
+};
+
+/* home runs after every shard has seen what came of the last step: whoever has the answer finds it so everywhere here. */
+void kafka_steps_start(struct kafka_steps *steps, struct kafka_call *call);
+void kafka_step_done(struct kafka_steps *steps);
+
+/* ---- changes of topics; topic_jobs.c ---- */
 
 struct kafka_topic_order {
-    bool is_delete, is_alter, validate_only; /* validate_only with is_alter: nothing is left to be judged */
+    bool is_delete, is_alter, validate_only; /* is_delete without a name: of topic_id; validate_only with is_alter: nothing is left to be judged */
     int8_t resource_type; /* as Kafka numbers it, for the answer */
-    char *name;
+    char *name, *name_told; /* told: of a topic that is deleted by its id, for the answer */
     size_t name_size; /* as it was asked for: there may be a NUL in it. For answers that say it again */
     int32_t partition_count, replication_factor; /* 0: the mesh's default */
     struct message_config *configs;
@@ -40,14 +54,11 @@ struct kafka_topic_order {
 };
 
 struct kafka_topic_job {
-    struct kafka_job job;
-    struct kafka_topic_order *orders; /* those with an error already are passed over */
-    uint32_t count, next;
-    bool is_out, is_running;
-    struct message_topic_response nothing; /* to be described, after everything */
+    struct kafka_steps steps;
+    struct kafka_topic_order *orders; /* one a step; those with an error already are passed over */
 };
 
-/* Does the orders; home runs after every shard has seen what came of them. orders, count and job.home are set. */
+/* Does the orders. orders, steps.count and steps.job.home are set. */
 void kafka_topic_job_start(struct kafka_topic_job *topics, struct kafka_call *call);
 
 #endif

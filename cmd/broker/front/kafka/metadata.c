@@ -127,7 +127,7 @@ static int16_t why_missing(const struct metadata_state *state, struct slice name
 {
     char text[TOPIC_NAME_SIZE_MAX + 1], message[160];
 
-    for (uint32_t i = 0; i < state->job.count; i++)
+    for (uint32_t i = 0; i < state->job.steps.count; i++)
         if (slice_equal(slice_of_string(state->job.orders[i].name), name) && state->job.orders[i].error != 0 &&
             state->job.orders[i].error != MESH_ETOPIC_EXISTS) {
             int16_t code = kafka_code_of(state->job.orders[i].error);
@@ -211,14 +211,14 @@ static int order_missing(struct kafka_call *call)
     struct metadata_state *state = call->state;
     struct kafka_topic_job *job = &state->job;
 
-    for (int32_t i = 0; i < state->asked.topics.count && job->count < METADATA_CREATED_MAX; i++) {
+    for (int32_t i = 0; i < state->asked.topics.count && job->steps.count < METADATA_CREATED_MAX; i++) {
         struct slice name = state->asked.topics.items[i].name;
 
         if (name.data == NULL || kafka_topic_by_name(image, name) != NULL || why_missing(state, name) == KAFKA_CODE_INVALID_TOPIC) continue;
         if (job->orders == NULL) job->orders = arena_alloc(&call->arena, METADATA_CREATED_MAX, sizeof(*job->orders));
         if (job->orders == NULL) return MESH_ENOMEM;
-        job->orders[job->count].name = (char *)(uintptr_t)name.data; /* copied with a NUL behind it */
-        job->count++;
+        job->orders[job->steps.count].name = (char *)(uintptr_t)name.data; /* copied with a NUL behind it */
+        job->steps.count++;
     }
     return 0;
 }
@@ -263,8 +263,8 @@ enum serve kafka_serve_metadata(const struct kafka_request *request)
     if (err == 0 && may_create(call)) err = order_missing(call);
     if (err != 0) {
         call->finish = kafka_call_fail;
-    } else if (state->job.count > 0) {
-        state->job.job.home = answer;
+    } else if (state->job.steps.count > 0) {
+        state->job.steps.job.home = answer;
         kafka_topic_job_start(&state->job, call);
     }
     kafka_call_leave(call);

@@ -5,24 +5,20 @@
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/topic_defaults.h"
 
-static void run_orders(struct kafka_topic_job *topics);
-
 static void on_changed(void *user, int error, const char *message, const struct image_topic *topic)
 {
     struct kafka_topic_job *topics = user;
-    struct kafka_topic_order *order = &topics->orders[topics->next];
+    struct kafka_topic_order *order = &topics->orders[topics->steps.next];
     struct image_partition first;
 
     order->error = error;
-    if (message != NULL && message[0] != '\0') order->message = arena_strdup(&topics->job.call->arena, message);
+    if (message != NULL && message[0] != '\0') order->message = arena_strdup(&topics->steps.job.call->arena, message);
     if (error == 0 && topic != NULL) {
         order->topic_id = topic->topic_id;
         order->partitions_made = (int32_t)topic->partition_count;
         if (image_topic_partition(topic, 0, &first)) order->replicas_made = (int32_t)image_partition_factor(&first);
     }
-    topics->next++;
-    topics->is_out = false;
-    if (!topics->is_running) run_orders(topics);
+    kafka_step_done(&topics->steps);
 }
 
 static void create(struct kafka_topic_job *topics, struct kafka_topic_order *order)
@@ -39,8 +35,8 @@ static void create(struct kafka_topic_job *topics, struct kafka_topic_order *ord
     struct message_topic_create filled = request;
 
     filled.configs = configs;
-    if (!topic_defaults_fill(topics->job.control->settings, &request, configs, &filled.config_count)) filled = request;
-    metadata_topic_create(topics->job.control->metadata, &filled, on_changed, topics);
+    if (!topic_defaults_fill(topics->steps.job.control->settings, &request, configs, &filled.config_count)) filled = request;
+    metadata_topic_create(topics->steps.job.control->metadata, &filled, on_changed, topics);
 }
 
 static void alter(struct kafka_topic_job *topics, struct kafka_topic_order *order)
@@ -57,52 +53,36 @@ static void alter(struct kafka_topic_job *topics, struct kafka_topic_order *orde
     if (order->validate_only || (order->partition_count == 0 && order->config_count == 0 && order->removed_key_count == 0))
         on_changed(topics, 0, NULL, NULL); /* nothing is to change */
     else
-        metadata_topic_alter(topics->job.control->metadata, &request, on_changed, topics);
+        metadata_topic_alter(topics->steps.job.control->metadata, &request, on_changed, topics);
 }
 
 static void carry_out(struct kafka_topic_job *topics, struct kafka_topic_order *order)
 {
-    if (order->is_delete)
-        metadata_topic_delete(topics->job.control->metadata, &(struct message_topic_delete){.name = order->name}, on_changed, topics);
+    if (order->is_delete && order->name == NULL)
+        metadata_topic_delete_id(topics->steps.job.control->metadata, &order->topic_id, on_changed, topics);
+    else if (order->is_delete)
+        metadata_topic_delete(topics->steps.job.control->metadata, &(struct message_topic_delete){.name = order->name}, on_changed, topics);
     else if (order->is_alter)
         alter(topics, order);
     else
         create(topics, order);
 }
 
-static void on_seen(void *user)
-{
-    kafka_job_home(&((struct kafka_topic_job *)user)->job);
-}
-
 /* An order may be answered within the call that gives it, or later. */
-static void run_orders(struct kafka_topic_job *topics)
+static void step(struct kafka_steps *steps)
 {
-    topics->is_running = true;
-    while (topics->next < topics->count && !topics->is_out) {
-        struct kafka_topic_order *order = &topics->orders[topics->next];
+    struct kafka_topic_job *topics = container_of(steps, struct kafka_topic_job, steps);
+    struct kafka_topic_order *order = &topics->orders[steps->next];
 
-        if (order->error == 0 && !topics->job.control->is_ready) order->error = MESH_ENO_COORDINATOR;
-        if (order->error != 0) {
-            topics->next++;
-            continue;
-        }
-        topics->is_out = true;
+    if (order->error == 0 && !steps->job.control->is_ready) order->error = MESH_ENO_COORDINATOR;
+    if (order->error != 0)
+        kafka_step_done(steps);
+    else
         carry_out(topics, order);
-    }
-    topics->is_running = false;
-    if (topics->is_out) return;
-    /* Behind the newest image: whoever has the answer finds the topic on every shard. */
-    if (control_describe_local(topics->job.control, &topics->nothing, on_seen, topics) != 0) kafka_job_home(&topics->job);
-}
-
-static void run(struct kafka_job *job)
-{
-    run_orders(container_of(job, struct kafka_topic_job, job));
 }
 
 void kafka_topic_job_start(struct kafka_topic_job *topics, struct kafka_call *call)
 {
-    topics->job.run = run;
-    kafka_job_start(&topics->job, call);
+    topics->steps.step = step;
+    kafka_steps_start(&topics->steps, call);
 }

@@ -54,6 +54,12 @@ static const struct option_spec recover_options[] = {
     {"yes", OPTION_FLAG, NULL, "Do it without asking", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec drain_options[] = {
+    {"self", OPTION_FLAG, NULL, "The broker that answers; the same as naming none", NULL, NULL, 0, 0, false},
+    {"undo", OPTION_FLAG, NULL, "Let it lead again", NULL, NULL, 0, 0, false},
+    {"no-wait", OPTION_FLAG, NULL, "Only ask for it, and say how far it is", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec events_options[] = {
     {"of", OPTION_TEXT, "BROKER", "Only those of this broker, by name or uuid", "all brokers of the mesh", NULL, 0, 0, false},
     {"since", OPTION_DURATION, "DURATION", "Not older than this", "all that are kept", NULL, 0, 0, false},
@@ -422,7 +428,7 @@ const struct command_spec command_table[COMMAND_COUNT] = {
     {COMMAND_STATUS, "status", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Say what is healthy, what is not, and what to do",
      "Shows the brokers, the partitions' health and every known problem with its remedy. Of each broker: its part in the coordination (coordinator, voter, learner, "
-     "witness, or observer, who only follows) and its state (serving; fenced: without a session with the coordinator; leaving; disk failed). "
+     "witness, or observer, who only follows) and its state (serving; fenced: without a session with the coordinator; draining: it gives its leadership away, because it stops or somebody drains it; disk failed). "
      "The exit code is 0 whenever a broker answered.",
      "mesh status\nmesh status --json",
      NO_OPTIONS, CLIENT},
@@ -433,6 +439,15 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "object per line: {time_ms, broker, name, boot, sequence, level, kind, text}.",
      "mesh events --since 10m\nmesh events --of b2 --follow\nmesh events --json | jq 'select(.level == \"error\")'",
      OPTIONS(events_options), CLIENT},
+    {COMMAND_DRAIN, "drain", "[BROKER]", 0, 1, OPERAND_NONE, OPERAND_NONE,
+     "Have a broker give its leadership away, before it is stopped",
+     "The broker (by name or uuid; without one, the broker that answers) leads nothing from then on, as far as other in-sync replicas can take over, and gets no new partitions. It goes on "
+     "answering: requests that come to it are sent on, so that clients notice nothing. It gives up its place among the in-sync replicas, as when it stops. 'mesh status' shows it as "
+     "draining.\n\n"
+     "Waits until it leads nothing, at most --timeout (then the exit code is 4, and it goes on). --undo lets it lead again; so does a start: what a preStop hook has drained comes back by "
+     "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.",
+     "mesh drain b2\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
+     OPTIONS(drain_options), CLIENT},
     {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Say why a partition is led and kept as it is",
      "Shows where its replicas are, what cannot be done with it now and why, who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "

@@ -32,7 +32,7 @@ static const char *state_of(const struct mesh_broker_info *broker)
 {
     if (broker->is_fenced) return "fenced";
     if (broker->has_bad_disk) return "disk failed";
-    return broker->is_draining ? "leaving" : "serving";
+    return broker->is_draining ? "draining" : "serving";
 }
 
 static void write_voters(struct json_writer *json, const struct mesh_status_info *status)

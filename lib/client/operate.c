@@ -1,4 +1,4 @@
-/* mesh_events_get: what is asked of one broker, whichever this client has a connection to; as public structs that own their texts. */
+/* mesh_events_get, mesh_drain: what is asked of one broker, whichever this client has a connection to; as public structs that own their texts. */
 #include "client/call.h"
 #include "client/client.h"
 #include "wire/message_operate.h"
@@ -119,4 +119,42 @@ int mesh_events_get(struct mesh_client *client, const char *broker, uint64_t aft
 const struct mesh_events_info *mesh_events_info(const struct mesh_events *events)
 {
     return &events->info;
+}
+
+/* ---- drain ---- */
+
+static int take_drain(struct slice answer, struct mesh_drain_info *ret_info)
+{
+    struct message_drain_response response;
+    int err = message_decode_drain_response(answer, &response);
+    size_t size;
+
+    if (err != 0) return err;
+    *ret_info = (struct mesh_drain_info){
+        .is_wanted = response.is_wanted, .is_drained = response.is_drained, .led = response.led, .others = response.others};
+    uuid_format(&response.broker, ret_info->id);
+    size = response.name.size < sizeof(ret_info->name) ? response.name.size : sizeof(ret_info->name) - 1;
+    if (size > 0) memcpy(ret_info->name, response.name.data, size);
+    message_deinit_drain_response(&response);
+    return 0;
+}
+
+int mesh_drain(struct mesh_client *client, const char *broker, enum mesh_drain_action action, struct mesh_drain_info *ret_info)
+{
+    struct message_drain_request request = {.action = (uint32_t)action};
+    struct buffer answer = BUFFER_INIT;
+    struct call *call = NULL;
+    int err = parse_broker(client, broker, &request.broker);
+
+    if (err != 0) return err;
+    err = call_new(client, FRAME_OP_DRAIN, NULL, NULL, &call);
+    if (err == 0) err = message_encode_drain_request(&call->message, &request);
+    if (err == 0) call->is_repeatable = action == MESH_DRAIN_LOOK || !uuid_is_zero(&request.broker); /* whoever answers: not another one the second time */
+    err = ask(client, call, err, &answer);
+    if (err == 0) {
+        err = take_drain(buffer_slice(&answer), ret_info);
+        if (err != 0) unreadable(client, err);
+    }
+    buffer_deinit(&answer);
+    return err;
 }

@@ -46,6 +46,26 @@ static const struct table_field events_response_fields[] = {
 };
 TABLE(events_response, message_events_response)
 
+/* ---- drain ---- */
+
+static const struct table_field drain_request_fields[] = {
+    ONE(message_drain_request, broker, TABLE_UUID),
+    ONE(message_drain_request, action, TABLE_UINT32),
+};
+TABLE(drain_request, message_drain_request)
+
+static const struct table_field drain_response_fields[] = {
+    ONE(message_drain_response, error, TABLE_ERROR),
+    ONE(message_drain_response, message, TABLE_BYTES),
+    ONE(message_drain_response, broker, TABLE_UUID),
+    ONE(message_drain_response, name, TABLE_BYTES),
+    ONE(message_drain_response, is_wanted, TABLE_BOOL),
+    ONE(message_drain_response, is_drained, TABLE_BOOL),
+    ONE(message_drain_response, led, TABLE_UINT64),
+    ONE(message_drain_response, others, TABLE_UINT32),
+};
+TABLE(drain_response, message_drain_response)
+
 /* ---- the conversions ---- */
 
 #define DEFINE_CONVERSIONS(suffix, type)                                                                      \
@@ -68,7 +88,7 @@ MESSAGE_OPERATE_MAP(DEFINE_CONVERSIONS)
 
 bool message_operate_knows(uint32_t op)
 {
-    return op == FRAME_OP_EVENTS;
+    return op == FRAME_OP_EVENTS || op == FRAME_OP_DRAIN;
 }
 
 /* The rest is judged where it is served. */

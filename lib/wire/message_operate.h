@@ -1,4 +1,4 @@
-/* wire/message_operate.h - what people ask of one broker (FRAME_OP_EVENTS): requests that any broker sends on to the one that they name.
+/* wire/message_operate.h - what people ask of one broker (FRAME_OP_EVENTS, FRAME_OP_DRAIN): requests that any broker sends on to the one that they name.
  *
  * By tables, as message_group.h: strings borrow from the bytes that were decoded, lists belong to the struct. An answer's first two fields are those of an
  * ErrorResponse. Errors: as message.h says. Pure functions; any thread. */
@@ -40,10 +40,29 @@ struct message_events_response {
     size_t event_count;
 };
 
+enum message_drain_action { MESSAGE_DRAIN_LOOK, MESSAGE_DRAIN_BEGIN, MESSAGE_DRAIN_UNDO };
+
+struct message_drain_request {
+    struct uuid broker;
+    uint32_t action; /* enum message_drain_action */
+};
+
+struct message_drain_response {
+    int error;
+    struct slice message;
+    struct uuid broker;
+    struct slice name;
+    bool is_wanted, is_drained; /* asked for; agreed to by the mesh */
+    uint64_t led;               /* partitions that it still leads, as it knows */
+    uint32_t others;            /* brokers that could take over */
+};
+
 /* X(suffix, struct): functions as of MESSAGE_MAP. */
 #define MESSAGE_OPERATE_MAP(X)                                                                                \
     X(events_request, message_events_request)                                                                 \
-    X(events_response, message_events_response)
+    X(events_response, message_events_response)                                                               \
+    X(drain_request, message_drain_request)                                                                   \
+    X(drain_response, message_drain_response)
 
 #define MESSAGE_OPERATE_DECLARE(suffix, type)                                                                 \
     int message_encode_##suffix(struct buffer *to, const struct type *message);                               \

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define AGAIN_US      10000   /* when a decision could not be proposed now */
-#define DRAIN_MORE_US 1000000 /* how often it is looked whether others can lead what a failed disk's broker still leads */
+#define DRAIN_MORE_US 1000000 /* how often it is looked whether others can lead what a broker that gives up still leads */
 
 /* Everybody has a full session from the day on which a new coordinator comes, but for whom this broker has missed itself: a process that it saw
  * end, and the coordinator before, which it heard last as a voter. */
@@ -48,8 +48,9 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->load = message->load;
     session->has_disk_failed = (message->flags & NODE_DISK_FAILED) != 0;
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
+    session->wants_drain = (message->flags & NODE_DRAIN_WANTED) != 0;
     broker = image_find_broker_by_uuid(node->image, &peer->id);
-    if (broker != NULL && (broker->is_fenced || broker->is_draining || session->has_disk_failed))
+    if (broker != NULL && (broker->is_fenced || broker->is_draining || session->has_disk_failed || session->wants_drain))
         node->sessions_due_us = node->now_us; /* perhaps it may come back, or has to go */
 }
 
@@ -132,7 +133,7 @@ void node_facts_deinit(struct decide_facts *facts)
 
 /* ---- fences ---- */
 
-enum wish { WISH_NONE, WISH_FENCE, WISH_UNFENCE, WISH_DRAIN };
+enum wish { WISH_NONE, WISH_FENCE, WISH_UNFENCE, WISH_GIVE_UP, WISH_DRAIN };
 
 /* Who has nobody beside it goes on as well as it can. */
 static bool has_others(const struct image *image, const struct image_broker *broker)
@@ -145,9 +146,11 @@ static bool has_others(const struct image *image, const struct image_broker *bro
     return false;
 }
 
-static enum wish give_up(const struct image_broker *broker)
+/* What is wanted with a broker that is not to lead. A disk that fails while it is drained is told of, too. */
+static enum wish give_up(const struct image_broker *broker, bool has_disk_failed)
 {
-    return !broker->is_fenced && !broker->is_draining ? WISH_DRAIN : WISH_NONE;
+    if (broker->is_fenced || (broker->is_draining && (broker->has_bad_disk || !has_disk_failed))) return WISH_NONE;
+    return has_disk_failed ? WISH_GIVE_UP : WISH_DRAIN;
 }
 
 static enum wish find_wish(const struct node *node, const struct image *image, const struct image_broker *broker, const struct session *session)
@@ -157,7 +160,7 @@ static enum wish find_wish(const struct node *node, const struct image *image, c
     if (is_lost) return broker->is_fenced ? WISH_NONE : WISH_FENCE;
     if (session->heard_us == 0 || session->boot != broker->boot) return WISH_NONE;
     if (session->is_draining) return WISH_NONE;
-    if (session->has_disk_failed && has_others(image, broker)) return give_up(broker);
+    if ((session->has_disk_failed || session->wants_drain) && has_others(image, broker)) return give_up(broker, session->has_disk_failed);
     if (!broker->is_fenced && !broker->is_draining) return WISH_NONE;
     return session->applied >= session->catch_up && session->applied >= broker->epoch ? WISH_UNFENCE : WISH_NONE;
 }
@@ -166,7 +169,7 @@ static enum wish find_wish(const struct node *node, const struct image *image, c
 static enum wish find_own_wish(const struct node *node, const struct image *image, const struct image_broker *broker)
 {
     if (broker->boot != node->options.boot || node->is_leaving) return WISH_NONE;
-    if (node->has_disk_failed && has_others(image, broker)) return give_up(broker);
+    if ((node->has_disk_failed || node->wants_drain) && has_others(image, broker)) return give_up(broker, node->has_disk_failed);
     return broker->is_fenced || broker->is_draining ? WISH_UNFENCE : WISH_NONE;
 }
 
@@ -185,6 +188,9 @@ static void tell(struct node *node, const struct image_broker *broker, enum wish
             node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s fenced: silent for %u ms. Its partitions are led by others where they can be",
                        broker->node_id, broker->name, node->options.session_us / 1000);
     } else if (wish == WISH_DRAIN) {
+        node_event(node, NODE_LEVEL_INFO, "broker node_id=%d name=%s is drained: its partitions are led by others where they can be, until somebody undoes it or it starts again",
+                   broker->node_id, broker->name);
+    } else if (wish == WISH_GIVE_UP) {
         node_event(node, NODE_LEVEL_WARN, "broker node_id=%d name=%s has a disk that failed. Its partitions are led by others where they can be",
                    broker->node_id, broker->name);
     } else {
@@ -203,8 +209,8 @@ static int fulfil(struct node *node, const struct image *image, const struct ima
     decision_init(&decision);
     node_facts_init(node, image, &facts);
     err = wish == WISH_FENCE   ? decide_broker_fence(image, &broker->broker_id, &facts, &decision)
-          : wish == WISH_DRAIN ? decide_broker_drain(image, &broker->broker_id, true, &facts, &decision)
-                               : decide_broker_unfence(image, &broker->broker_id, &facts, &decision);
+          : wish == WISH_UNFENCE ? decide_broker_unfence(image, &broker->broker_id, &facts, &decision)
+                                 : decide_broker_drain(image, &broker->broker_id, wish == WISH_GIVE_UP, &facts, &decision);
     if (err == 0 && decision.change_count != 0) err = node_decisions_propose(node, &decision);
     if (err == 0) {
         tell(node, broker, wish);
@@ -229,8 +235,8 @@ static bool is_given_up(const struct node *node, const struct image_broker *brok
     const struct peer *peer = node_peer_find(node, &broker->broker_id);
 
     if (broker->is_fenced || !broker->is_draining) return false;
-    if (peer == NULL) return uuid_equal(&broker->broker_id, &node->options.self.broker) && node->has_disk_failed;
-    return peer->session.boot == broker->boot && peer->session.has_disk_failed;
+    if (peer == NULL) return uuid_equal(&broker->broker_id, &node->options.self.broker) && (node->has_disk_failed || node->wants_drain);
+    return peer->session.boot == broker->boot && (peer->session.has_disk_failed || peer->session.wants_drain);
 }
 
 static int drain_again(struct node *node, const struct image *image, const struct image_broker *broker, bool *ret_changes)
@@ -241,7 +247,7 @@ static int drain_again(struct node *node, const struct image *image, const struc
 
     decision_init(&decision);
     node_facts_init(node, image, &facts);
-    err = decide_broker_drain(image, &broker->broker_id, true, &facts, &decision);
+    err = decide_broker_drain(image, &broker->broker_id, broker->has_bad_disk, &facts, &decision);
     *ret_changes = err == 0 && decision.change_count != 0;
     if (*ret_changes) err = node_decisions_propose(node, &decision);
     node_facts_deinit(&facts);
@@ -249,7 +255,7 @@ static int drain_again(struct node *node, const struct image *image, const struc
     return err;
 }
 
-/* When its disk failed nobody else was in sync with some partitions, perhaps, and it went on leading them; others have joined since. Who gave a
+/* When its disk failed, or it was drained, nobody else was in sync with some partitions, perhaps, and it went on leading them; others have joined since. Who gave a
  * partition up does not join it again, so this comes to an end; an image that was looked at in vain is not looked at again. */
 static bool drain_more(struct node *node, const struct image *image)
 {

@@ -152,6 +152,11 @@ void node_set_boot(struct node *node, uint64_t now_us, uint64_t boot); /* higher
  * the coordinator sees to that as long as heartbeats say so. A failed metadata log (node_store_failed()) says it by itself. */
 void node_set_disk_failed(struct node *node, uint64_t now_us);
 
+/* Somebody wants this broker to lead nothing, though it stays: as above while it is wanted and others are there, but for the reason. Forgotten with the
+ * process. The metadata's coordination stays where it is. */
+void node_set_drain(struct node *node, uint64_t now_us, bool is_wanted);
+bool node_wants_drain(const struct node *node);
+
 /* How this broker is doing; travels with its heartbeats to the coordinator, who places by it. No event: no output comes of it. */
 struct node_load {
     uint64_t disk_free_bytes, disk_size_bytes, bytes_per_s; /* in and out */

@@ -44,7 +44,7 @@ struct session {
     uint64_t applied, boot;
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
-    bool is_draining, has_disk_failed;
+    bool is_draining, has_disk_failed, wants_drain;
     bool was_fenced; /* by this coordinator, for its silence */
 };
 
@@ -199,6 +199,7 @@ struct node {
 
     bool has_failed;
     bool has_disk_failed; /* node_set_disk_failed() */
+    bool wants_drain;     /* node_set_drain() */
     int failure_error;
     char failure[NODE_TEXT_SIZE];
 

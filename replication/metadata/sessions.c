@@ -81,6 +81,20 @@ void node_set_disk_failed(struct node *node, uint64_t now_us)
     node_event(node, NODE_LEVEL_WARN, "a disk of this broker has failed: others lead its partitions where they can, until it is started again");
 }
 
+void node_set_drain(struct node *node, uint64_t now_us, bool is_wanted)
+{
+    node_enter(node, now_us);
+    if (node->wants_drain == is_wanted) return;
+    node->wants_drain = is_wanted;
+    node->heartbeat_due_us = 0;
+    node->sessions_due_us = now_us; /* the coordinator's own wish */
+}
+
+bool node_wants_drain(const struct node *node)
+{
+    return node->wants_drain;
+}
+
 void node_set_load(struct node *node, const struct node_load *load)
 {
     node->load = *load;
@@ -122,7 +136,8 @@ static void send_heartbeat(struct node *node, const struct peer *to)
         .type = NODE_MESSAGE_HEARTBEAT,
         .boot = node->options.boot,
         .applied = image_applied_index(node->image),
-        .flags = (node->is_leaving ? NODE_DRAINING : 0) | (node->has_disk_failed || node->has_failed ? NODE_DISK_FAILED : 0),
+        .flags = (node->is_leaving ? NODE_DRAINING : 0) | (node->has_disk_failed || node->has_failed ? NODE_DISK_FAILED : 0) |
+                 (node->wants_drain ? NODE_DRAIN_WANTED : 0),
         .load = node->load,
     };
 

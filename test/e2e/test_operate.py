@@ -1,4 +1,4 @@
-"""What people ask of brokers: mesh events."""
+"""What people ask of brokers: mesh events, mesh drain."""
 import json
 import signal
 import subprocess
@@ -43,6 +43,49 @@ class Operate(MeshCase):
         self.assertEqual(self.events("--since", "1ms", "--of", "b0", broker=brokers[0]), [])
         text = self.mesh("events", broker=brokers[0], code=None)
         self.assertRegex(text.out.decode(), r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z b0 info  election ")
+
+    def leaders(self, broker, topic):
+        return [partition["leader"] for partition in self.mesh("topic", "describe", topic, "--json", broker=broker).json["partitions"]]
+
+    def drain(self, *words, broker):
+        return self.mesh("drain", "--json", "--timeout", "60s", *words, broker=broker).json
+
+    def test_a_drained_broker_leads_nothing_and_answers(self):
+        """Asked of another one; records go on; the coordinator is drained like any other; undone, it leads again, and after a start, too."""
+        brokers = self.launch_together(3)
+        self.mesh("topic", "create", "orders", "--partitions", "30", "--replicas", "3", broker=brokers[0])
+        for at, name in enumerate(("b0", "b1", "b2")):
+            before = self.mesh("produce", "orders", stdin=b"before\n", broker=brokers[at])
+            self.assertEqual(before.code, 0)
+            told = self.drain(name, broker=brokers[(at + 1) % 3])
+            self.assertEqual((told["name"], told["drained"], told["led"]), (name, True, 0))
+            row = next(row for row in self.status(brokers[at])["brokers"] if row["name"] == name)
+            self.assertEqual(row["state"], "draining")
+            self.until("it leads", lambda: row["node_id"] not in self.leaders(brokers[at], "orders"), *brokers)
+            self.mesh("produce", "orders", stdin=b"through the drained one\n" * 50, broker=brokers[at])
+            self.assertTrue(self.has_event(self.events("--of", name, broker=brokers[at]), "fence", f"somebody drains this broker name={name}"))
+            again = self.drain(name, broker=brokers[at])
+            self.assertTrue(again["drained"])
+            if at < 2:
+                self.assertFalse(self.drain(name, "--undo", broker=brokers[at])["drained"])
+                self.until("it does not serve again", lambda: all(row["state"] == "serving" for row in self.status(brokers[at])["brokers"]), *brokers)
+                self.mesh("topic", "create", f"later{at}", "--partitions", "12", "--replicas", "3", broker=brokers[at])
+                self.until("its replicas are not in sync again", lambda: self.status(brokers[at])["partitions"]["under_replicated"] == 0, *brokers)
+        brokers[2].stop()
+        brokers[2].launch()
+        self.wait_ready(brokers[2])
+        self.until("it is still drained", lambda: all(row["state"] == "serving" for row in self.status(brokers[0])["brokers"]), *brokers)
+        count = int(self.mesh("consume", "orders", "--until-end", broker=brokers[0]).out.count(b"\n"))
+        self.assertEqual(count, 3 + 150)
+
+    def test_nobody_is_drained_whom_none_could_replace(self):
+        broker = self.start_mesh(1)[0]
+        failed = self.mesh("drain", "--self", broker=broker, code=1)
+        self.assertIn("no other broker could take over", failed.err.decode())
+        self.mesh("drain", "b0", "--self", broker=broker, code=2)
+        self.mesh("drain", "b7", broker=broker, code=1)
+        self.assertEqual(self.status(broker)["brokers"][0]["state"], "serving")
+        self.mesh("produce", "orders", stdin=b"1\n", broker=broker)
 
     def test_a_broker_that_is_not_there_is_said(self):
         brokers = self.launch_together(2)

@@ -11,6 +11,7 @@
 #include "wire/frame.h"
 #include "wire/message_operate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- events ---- */
@@ -77,14 +78,66 @@ static int answer_events(struct control *control, struct slice message, struct b
     return err;
 }
 
+/* ---- drain ---- */
+
+static uint32_t count_others(const struct image *image, int32_t self)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+
+        if (broker->node_id != self && !broker->is_fenced && !broker->is_draining && !broker->is_witness) count++;
+    }
+    return count;
+}
+
+/* Errors: MESH_EINVAL (nobody to take over), MESH_EUNSUPPORTED (an action of later versions). */
+static int do_drain(struct control *control, uint32_t action, uint32_t others, char text[OPERATE_TEXT_SIZE])
+{
+    bool was_wanted = node_wants_drain(metadata_node(control->metadata));
+
+    if (action == MESSAGE_DRAIN_LOOK) return 0;
+    if (action > MESSAGE_DRAIN_UNDO) return MESH_EUNSUPPORTED;
+    if (action == MESSAGE_DRAIN_BEGIN && others == 0) {
+        snprintf(text, OPERATE_TEXT_SIZE, "no other broker could take over: none that keeps records is up and serves. Nothing was changed");
+        return MESH_EINVAL;
+    }
+    if (was_wanted == (action == MESSAGE_DRAIN_BEGIN)) return 0;
+    event_note(&control->events, EVENT_FENCE, LOG_LEVEL_INFO, "%s name=%s", was_wanted ? "somebody undoes the draining of this broker" : "somebody drains this broker",
+               control->name);
+    metadata_set_drain(control->metadata, !was_wanted);
+    return 0;
+}
+
+static int answer_drain(struct control *control, struct slice message, struct buffer *to, char text[OPERATE_TEXT_SIZE])
+{
+    struct message_drain_response response = {.broker = control->broker_id, .name = slice_of_string(control->name != NULL ? control->name : "")};
+    struct message_drain_request request;
+    const struct image_broker *self;
+    int err = message_decode_drain_request(message, &request);
+
+    if (err != 0) return err;
+    response.others = count_others(metadata_image(control->metadata), control->node_id);
+    err = do_drain(control, request.action, response.others, text);
+    message_deinit_drain_request(&request);
+    if (err != 0) return err;
+    self = image_find_broker(metadata_image(control->metadata), control->node_id);
+    response.is_wanted = node_wants_drain(metadata_node(control->metadata));
+    response.is_drained = self != NULL && self->is_draining;
+    response.led = image_leader_count(metadata_image(control->metadata), control->node_id);
+    return message_encode_drain_response(to, &response);
+}
+
 /* ---- whatever is asked ---- */
 
 int operate_answer(struct control *control, uint16_t op, struct slice request, struct buffer *to, char text[OPERATE_TEXT_SIZE])
 {
     text[0] = '\0';
-    if (control->shard_count == 0) return MESH_EBUSY; /* it is starting */
+    if (control->shard_count == 0 || control->metadata == NULL) return MESH_EBUSY; /* it is starting */
     switch (op) {
     case FRAME_OP_EVENTS: return answer_events(control, request, to);
+    case FRAME_OP_DRAIN: return answer_drain(control, request, to, text);
     default: return MESH_EUNSUPPORTED;
     }
 }

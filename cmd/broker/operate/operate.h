@@ -20,7 +20,7 @@ struct control;
 struct native_request;
 
 /* Control loop: appends the answer to `to`. On an error `text` says more than the error's own sentence, or is "". Errors: MESH_EPROTO, MESH_EUNSUPPORTED,
- * MESH_ENOMEM. */
+ * MESH_EINVAL (what was asked for cannot be), MESH_EBUSY (the broker is starting), MESH_ENOMEM. */
 int operate_answer(struct control *control, uint16_t op, struct slice request, struct buffer *to, char text[OPERATE_TEXT_SIZE]);
 
 /* The same for another broker, as a frame: also of an error. Errors: MESH_ENOMEM. */

@@ -484,6 +484,24 @@ MESH_EXPORT int mesh_events_get(struct mesh_client *client, const char *broker, 
 MESH_EXPORT const struct mesh_events_info *mesh_events_info(const struct mesh_events *events);
 MESH_EXPORT void mesh_events_free(struct mesh_events *events);
 
+/* ---- a broker that is to lead nothing ---- */
+
+enum mesh_drain_action { MESH_DRAIN_LOOK, MESH_DRAIN_BEGIN, MESH_DRAIN_UNDO };
+
+struct mesh_drain_info {
+    char id[37];
+    char name[256];
+    int is_wanted;   /* somebody asked for it in this life of the broker */
+    int is_drained;  /* the mesh has agreed: it gets no leadership, and gives up what others can take */
+    uint64_t led;    /* partitions that it still leads */
+    uint32_t others; /* brokers that could take over */
+};
+
+/* Has a broker (uuid text; NULL: the one that answers) give its leadership away, and undoes it; it goes on answering, following and voting. Says how far it
+ * is: ask with MESH_DRAIN_LOOK until `is_drained` and `led` is 0. Over when it starts anew. Errors: MESH_EINVAL (no other broker could take over; no uuid),
+ * MESH_ENOTFOUND (no link to it), ... */
+MESH_EXPORT int mesh_drain(struct mesh_client *client, const char *broker, enum mesh_drain_action action, struct mesh_drain_info *ret_info);
+
 /* Flags of a candidate. */
 #define MESH_CANDIDATE_IN_SYNC    1u
 #define MESH_CANDIDATE_ELIGIBLE   2u   /* complete, though not in sync (ELR) */

@@ -105,6 +105,62 @@ START_TEST(who_has_nobody_beside_it_goes_on_with_a_failed_disk)
 }
 END_TEST
 
+/* Also the coordinator itself, and under a coordinator that comes later; undone, it serves again, and so it does when it starts anew. */
+START_TEST(who_is_drained_leads_nothing_until_somebody_undoes_it)
+{
+    size_t coordinator;
+
+    story_begin(4);
+    story_found(3);
+    coordinator = (size_t)node_mesh_coordinator(mesh);
+    for (size_t broker = 0; broker < 4; broker++) {
+        struct fence_wish wish = {coordinator, broker, true};
+
+        node_set_drain(node_mesh_node(mesh, broker), node_mesh_now(mesh), true);
+        ck_assert(node_mesh_run_until(mesh, is_draining, &wish, SECOND));
+        node_mesh_run(mesh, 5 * SECOND);
+        ck_assert(broker_at(coordinator, broker)->is_draining && !broker_at(coordinator, broker)->has_bad_disk);
+        node_set_drain(node_mesh_node(mesh, broker), node_mesh_now(mesh), false);
+        wish.is_fenced = false;
+        ck_assert(node_mesh_run_until(mesh, is_draining, &wish, SECOND));
+        ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+    }
+    story_end();
+}
+END_TEST
+
+START_TEST(who_was_drained_starts_anew_as_if_it_had_not_been)
+{
+    size_t coordinator, broker;
+    struct fence_wish wish;
+
+    story_begin(4);
+    story_found(3);
+    coordinator = (size_t)node_mesh_coordinator(mesh);
+    broker = (coordinator + 1) % 3;
+    wish = (struct fence_wish){coordinator, broker, true};
+    node_set_drain(node_mesh_node(mesh, broker), node_mesh_now(mesh), true);
+    ck_assert(node_mesh_run_until(mesh, is_draining, &wish, SECOND));
+    node_mesh_kill(mesh, broker);
+    node_mesh_start(mesh, broker);
+    wish.is_fenced = false;
+    ck_assert(node_mesh_run_until(mesh, is_draining, &wish, 5 * SECOND));
+    ck_assert(node_mesh_run_until(mesh, is_so, &wish, 2 * SECOND));
+    story_end();
+}
+END_TEST
+
+START_TEST(who_is_alone_is_not_drained)
+{
+    story_begin(1);
+    story_found(1);
+    node_set_drain(node_mesh_node(mesh, 0), node_mesh_now(mesh), true);
+    node_mesh_run(mesh, 5 * SECOND);
+    ck_assert(!broker_at(0, 0)->is_draining);
+    story_end();
+}
+END_TEST
+
 START_TEST(who_is_cut_off_knows_that_it_has_no_session)
 {
     struct fence_wish back;
@@ -305,6 +361,9 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, whose_disk_fails_leads_nothing_until_it_is_started_again);
     tcase_add_test(tcase, who_has_nobody_beside_it_goes_on_with_a_failed_disk);
+    tcase_add_test(tcase, who_is_drained_leads_nothing_until_somebody_undoes_it);
+    tcase_add_test(tcase, who_was_drained_starts_anew_as_if_it_had_not_been);
+    tcase_add_test(tcase, who_is_alone_is_not_drained);
     tcase_add_test(tcase, who_dies_is_fenced_after_its_session_and_comes_back);
     tcase_add_test(tcase, who_is_cut_off_knows_that_it_has_no_session);
     tcase_add_test(tcase, a_new_coordinator_gives_everybody_a_full_session);

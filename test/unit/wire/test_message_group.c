@@ -67,6 +67,8 @@ static const struct kind kinds[] = {
     KIND(group_describe_response, message_group_describe_response, group_describe_response),
     KIND(events_request, message_events_request, events_request),
     KIND(events_response, message_events_response, events_response),
+    KIND(drain_request, message_drain_request, drain_request),
+    KIND(drain_response, message_drain_response, drain_response),
 };
 #define KIND_COUNT ((int)(sizeof(kinds) / sizeof(kinds[0])))
 

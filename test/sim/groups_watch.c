@@ -134,7 +134,7 @@ void groups_watch_began(struct groups_watch *watch, struct groups_partition *par
     uint32_t total = count_partitions(groups_catalog_of(partition));
     bool is_asked = false;
 
-    *leading = (struct groups_leading){partition, watch->compares_shares && total == count_newest(watch, partition->guest->config)};
+    *leading = (struct groups_leading){partition, total, watch->compares_shares && total == count_newest(watch, partition->guest->config)};
     for (uint32_t number = 0; number < GROUPS_NAMES; number++)
         if (groups_find_partition(partition->replica->process, number) == partition) is_asked |= check_whole(watch, partition, number);
     for (const struct group *group = groups_next(partition->part.state, NULL); group != NULL; group = groups_next(partition->part.state, group))
@@ -159,6 +159,7 @@ void groups_watch_told(struct groups_watch *watch, struct groups_partition *part
     if (event->kind == GROUP_EVENT_EXPIRED) leading->is_settled = false;
     if (event->kind != GROUP_EVENT_ASSIGNED) return;
     watch->generations++;
+    if (leading->total != count_newest(watch, partition->guest->config)) leading->is_settled = false; /* a topic that was asked for before is there now */
     if (leading->is_settled && leading->partition == partition)
         sim_fail(watch->sim, "G4 a failover gives nobody anything else", "partition %u: h%u assigns generation %u of %.*s, and nobody has come or gone",
                  partition->replica->number, host_of(partition), event->generation, (int)event->group.size, (const char *)event->group.data);

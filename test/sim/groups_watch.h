@@ -41,6 +41,7 @@ struct groups_watch {
     } states[GROUPS_PARTITIONS][GROUPS_STATES];
     struct groups_leading {
         const struct groups_partition *partition;
+        uint32_t total;  /* partitions that there were to be consumed when it began */
         bool is_settled; /* nothing was left to assign when it began, and nobody has come or gone since */
     } leading[CONSENSUS_HOSTS_MAX][GROUPS_PARTITIONS];
     uint64_t failovers, proved_failovers, calm_failovers, commits, claimed, refused_copies, resets, lone_commits, slow, expired, generations; /* proved: earlier leaders had acknowledged offsets */

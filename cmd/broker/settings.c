@@ -73,7 +73,8 @@ static const struct setting setting_table[] = {
       "After the first member of an empty group of Kafka clients has joined others are waited for, so long after each: a group that starts is assigned once."},
      FIELD(groups_gather_ms)},
     {{"groups.retention.ms", "ms", 0, 31536000000, 604800000,
-      "Committed offsets of a consumer group that has had no members for so long are forgotten; 0: never. The same on every broker."},
+      "Committed offsets that nobody has used for so long are forgotten: of a group without members since then, and of a topic that its members do not "
+      "consume; 0: never (but for those of deleted topics, after an hour). The same on every broker."},
      FIELD(groups_retention_ms)},
     {{"groups.checkpoint.bytes", "bytes", 4 * KIB, GIB, MIB, "Records of consumer groups, per partition of theirs, before their log starts anew."},
      FIELD(groups_checkpoint_bytes)},

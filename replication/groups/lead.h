@@ -51,7 +51,7 @@ struct group_limits {
     uint32_t groups_max;          /* of this partition */
     uint32_t classic_gather_ms;   /* after the first members of a group of the classic protocol others are waited for, so long after each; 0: they are not */
     uint32_t cells_max;           /* committed offsets of this partition */
-    uint64_t retention_ms;        /* offsets of a group that has been empty for so long are forgotten; 0: never */
+    uint64_t retention_ms;        /* offsets that nobody has used for so long are forgotten (lead_expiry.c); 0: never */
     uint64_t checkpoint_bytes_min; /* of records since the last checkpoint, before there is another */
     uint32_t checkpoint_piece_bytes; /* of one, about, in each tick */
 };
@@ -205,10 +205,11 @@ int group_lead_delete(struct group_lead *lead, struct slice group, struct group_
 
 /* What is worth a line in the event log. Slices live for the call. */
 struct group_event {
-    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED, GROUP_EVENT_TOO_LARGE, GROUP_EVENT_SALVAGED } kind;
+    enum { GROUP_EVENT_EXPIRED, GROUP_EVENT_SLOW, GROUP_EVENT_ASSIGNED, GROUP_EVENT_DELETED, GROUP_EVENT_TOO_LARGE, GROUP_EVENT_SALVAGED,
+           GROUP_EVENT_FORGOTTEN } kind;
     struct slice group, member; /* SLOW: what it holds was taken from it at the end of its own limit; EXPIRED: nothing heard of it */
     uint32_t generation;        /* ASSIGNED; TOO_LARGE: it stays, for what there is to be assigned does not fit a record */
-    uint32_t partitions;        /* SLOW: taken away. ASSIGNED: that change hands. SALVAGED (of no group in particular): groups that are left */
+    uint32_t partitions;        /* SLOW: taken away. ASSIGNED: that change hands. SALVAGED (of no group in particular): groups that are left. FORGOTTEN: whose offset has expired, the group goes on */
 };
 
 /* Topics came, went or grew: groups are looked at in the next tick. */

@@ -14,6 +14,13 @@ struct lead_watch {
     uint32_t number; /* of a member; stale unless that member's watched_ms is due_ms */
 };
 
+/* A pass over groups and then offsets, in parts. */
+struct lead_expiry {
+    uint64_t due_ms;
+    uint32_t group, cell; /* where it goes on */
+    bool has_groups;      /* all of them were looked at */
+};
+
 struct group_lead {
     struct groups *groups;
     const struct group_catalog *catalog;
@@ -27,7 +34,7 @@ struct group_lead {
     struct group *dirty, *dirty_last; /* to be assigned, in order */
     struct lead_watch *watches; /* a heap, the earliest first */
     size_t watch_count, watch_room;
-    uint64_t expiry_due_ms;
+    struct lead_expiry expiry;
     uint64_t began_ms, began_wall_ms; /* the latter of the first tick; 0: there was none */
     uint64_t bytes_since_checkpoint;
     bool is_checkpointing;
@@ -73,6 +80,10 @@ int lead_assign_dirty(struct group_lead *lead, uint64_t now_ms);
 /* ---- lead_time.c ---- */
 
 int lead_watch(struct group_lead *lead, struct group_member *member, uint64_t now_ms); /* MESH_ENOMEM */
+
+/* ---- lead_expiry.c ---- */
+
+int lead_expire(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms); /* when expiry.due_ms has come; sets the next one */
 
 /* ---- lead_checkpoint.c ---- */
 

@@ -1,12 +1,9 @@
-/* What happens because time passes: sessions end, releases become overdue, offsets of empty groups are forgotten. */
+/* What happens because time passes: sessions end, releases become overdue. */
 #include "replication/groups/lead_internal.h"
 
 #include "base/assert.h"
 
 #include <stdlib.h>
-
-#define EXPIRY_INTERVAL_MS (10 * 60 * 1000)
-#define CLOCK_SLACK_MS     (60 * 60 * 1000) /* that clocks may differ; and a lead that is younger forgets nothing */
 
 /* ---- the heap of members to look at ----
  * A heartbeat moves nothing here: who comes up too early is put back for when its session would end now. */
@@ -129,40 +126,6 @@ static int look_at_members(struct group_lead *lead, uint64_t now_ms, uint64_t wa
     return err;
 }
 
-/* Offsets are forgotten with their group alone, long after the last member has left: a group that only some of its topics are not read of keeps them. */
-static int forget(struct group_lead *lead, uint64_t wall_ms)
-{
-    struct group *next;
-    int err = 0;
-
-    for (struct group *group = state_next_group(lead->groups, NULL); group != NULL && err == 0; group = next) {
-        next = state_next_group(lead->groups, group);
-        if (group_member_count(group) > 0 || classic_judges(lead, group_name(group)) || wall_ms < group->empty_since_ms || wall_ms - group->empty_since_ms < lead->limits.retention_ms) continue;
-        bool is_fresh = false;
-        struct group_cursor cursor = {0};
-        struct uuid topic;
-        uint32_t partition;
-        while (!is_fresh && group_next_partition(lead->groups, group, &cursor, &topic, &partition)) {
-            struct group_offset offset;
-            is_fresh = group_committed(lead->groups, group, &topic, partition, &offset) &&
-                       (uint64_t)offset.committed_s * 1000 + lead->limits.retention_ms > wall_ms; /* by a consumer outside of groups */
-        }
-        if (is_fresh) continue;
-        lead_unmark(lead, group);
-        lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_DELETED, .group = group_name(group)});
-        err = lead_emit(lead, &(struct group_record){.kind = GROUP_DELETED, .group = group_name(group), .reason = GROUP_EXPIRED});
-    }
-    return err;
-}
-
-/* The wall clock, as far as it has not been set forward since this lead began. */
-static uint64_t believed(const struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
-{
-    uint64_t passed = lead->began_wall_ms + (now_ms - lead->began_ms) + CLOCK_SLACK_MS;
-
-    return wall_ms < passed ? wall_ms : passed;
-}
-
 /* What was left of a checkpoint does not say since when a group is empty whose members it had not told yet. */
 static void begin_salvaged(struct group_lead *lead, uint64_t wall_ms)
 {
@@ -184,17 +147,14 @@ int group_lead_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms, 
     if (err == 0) err = lead_assign_dirty(lead, now_ms);
     if (lead->began_wall_ms == 0 && lead->is_salvaged) begin_salvaged(lead, wall_ms);
     if (lead->began_wall_ms == 0) lead->began_wall_ms = wall_ms;
-    if (err == 0 && lead->limits.retention_ms > 0 && now_ms >= lead->expiry_due_ms) {
-        lead->expiry_due_ms = now_ms + EXPIRY_INTERVAL_MS;
-        if (now_ms - lead->began_ms >= (lead->limits.retention_ms < CLOCK_SLACK_MS ? lead->limits.retention_ms : CLOCK_SLACK_MS)) err = forget(lead, believed(lead, now_ms, wall_ms));
-    }
+    if (err == 0 && now_ms >= lead->expiry.due_ms) err = lead_expire(lead, now_ms, wall_ms);
     if (err == 0) err = lead_checkpoint(lead);
     lead->told = NULL;
     if (err != 0) {
         lead->broken = err;
         return err;
     }
-    *ret_deadline_ms = lead->limits.retention_ms > 0 ? lead->expiry_due_ms : UINT64_MAX;
+    *ret_deadline_ms = groups_count(lead->groups) == 0 ? UINT64_MAX : lead->expiry.due_ms;
     if (lead->watch_count > 0 && lead->watches[0].due_ms < *ret_deadline_ms) *ret_deadline_ms = lead->watches[0].due_ms;
     if (lead->classic.due_ms < *ret_deadline_ms) *ret_deadline_ms = lead->classic.due_ms;
     if (lead->dirty != NULL || lead_wants_checkpoint(lead)) *ret_deadline_ms = now_ms;

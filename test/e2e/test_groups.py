@@ -131,6 +131,23 @@ class Groups(MeshCase):
         self.assertEqual(sorted(self.read(out)), list(range(20)))
         self.leave(member)
 
+    def test_offsets_that_nobody_uses_are_forgotten_and_those_of_members_stay(self):
+        self.broker.stop()
+        self.start_broker(self.path("other"), options=["--set", "groups.retention.ms=1000"])
+        self.produce("orders", 0, 10)
+        self.produce("parcels", 0, 10)
+        member, out = self.join("orders")
+        self.until("it commits", lambda: self.read(out) == list(range(10)) and self.committed() == 10, self.broker)
+        self.mesh("consume", "parcels", "--group", "other", "--count", "10")
+        self.mesh("consume", "parcels", "--group", "g", "--count", "10")  # a member for a moment
+        self.until("nobody is in the other group any more", lambda: self.mesh("group", "list", "--names").out.split() == [b"g"], self.broker)
+        self.until("of the topic that nobody consumes nothing is left", lambda: {row["topic"] for row in self.describe()["offsets"]} == {"orders"}, self.broker)
+        self.assertEqual(self.committed(), 10)
+        self.produce("orders", 10, 20)
+        self.until("the member has lost nothing", lambda: self.read(out) == list(range(20)), self.broker)
+        self.leave(member)
+        self.until("it is gone, too", lambda: self.mesh("group", "list", "--names").out == b"", self.broker)
+
 
 if __name__ == "__main__":
     main()

@@ -150,7 +150,7 @@ void groups_watch_began(struct groups_watch *watch, struct groups_partition *par
 void groups_watch_told(struct groups_watch *watch, struct groups_partition *partition, const struct group_event *event)
 {
     struct groups_leading *leading = leading_of(watch, partition);
-    static const char *const kinds[] = {"expired", "slow", "assigned", "deleted"};
+    static const char *const kinds[] = {"expired", "slow", "assigned", "deleted", "too large", "salvaged", "forgotten"};
 
     sim_trace(watch->sim, replication_process_host(partition->replica->process), "%.*s: %s %.*s, generation %u, %u partitions", (int)event->group.size, (const char *)event->group.data,
               kinds[event->kind], (int)event->member.size, (const char *)event->member.data, event->generation, event->partitions);

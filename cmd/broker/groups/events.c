@@ -53,6 +53,9 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
         log_error("the log of a partition of consumer groups lost the end of its checkpoint: groups and offsets that were not in the rest are gone partition=%u groups=%u",
                   replica_of_part(part)->partition->number, event->partitions);
         break;
+    case GROUP_EVENT_FORGOTTEN:
+        if (may_log(groups)) log_info("offsets that a group uses no more are forgotten, they have expired group=%.*s offsets=%u", shown(event->group), group, event->partitions);
+        break;
     case GROUP_EVENT_DELETED:
         groups->counts.deleted++;
         if (may_log(groups)) log_info("a group without members is forgotten, its offsets have expired group=%.*s", shown(event->group), group);

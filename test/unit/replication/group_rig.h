@@ -42,7 +42,7 @@ struct group_rig {
     void (*told)(void *arg, const struct group_event *event);
     void *told_arg;
     uint64_t sequence;  /* of the last request of any member */
-    uint32_t events[GROUP_EVENT_SALVAGED + 1]; /* by kind */
+    uint32_t events[GROUP_EVENT_FORGOTTEN + 1]; /* by kind */
     struct group_event last_event;
     const char *violation; /* a replica that could not follow */
 };

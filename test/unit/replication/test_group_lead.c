@@ -507,32 +507,7 @@ START_TEST(offsets_and_groups_are_deleted_when_nobody_uses_them)
 }
 END_TEST
 
-START_TEST(a_group_that_is_long_empty_is_forgotten)
-{
-    uint64_t day_ms = 24 * 3600 * 1000;
-
-    rig_commit(&rig, "old", "", GROUP_GENERATION_NONE, "orders", 0, 5);
-    rig_tick(&rig, 4 * day_ms);
-    rig_commit(&rig, "new", "", GROUP_GENERATION_NONE, "orders", 0, 5);
-    rig_tick(&rig, 4 * day_ms);
-    ck_assert_uint_eq(rig_offset(&rig, 1, "old", "orders", 0), UINT64_MAX);
-    ck_assert_uint_eq(rig_offset(&rig, 1, "new", "orders", 0), 5);
-    ck_assert_uint_eq(rig.events[GROUP_EVENT_DELETED], 1);
-}
-END_TEST
-
 /* ---- failover and checkpoints ---- */
-
-START_TEST(a_clock_that_is_set_forward_forgets_nothing)
-{
-    rig_commit(&rig, "g", "", GROUP_GENERATION_NONE, "orders", 0, 5);
-    rig_tick(&rig, 2 * 3600 * 1000);
-    rig.wall_ms += 30ull * 24 * 3600 * 1000;
-    rig_tick(&rig, 20 * 60 * 1000);
-    rig_tick(&rig, 20 * 60 * 1000);
-    ck_assert_uint_eq(groups_count(rig.replicas[0]), 1);
-}
-END_TEST
 
 /* One tick does not do them all, and the next ones do. */
 START_TEST(many_groups_are_assigned_in_parts)
@@ -742,8 +717,6 @@ int main(void)
     tcase_add_test(tcase, a_late_join_fences_nobody);
     tcase_add_test(tcase, who_has_left_comes_back_by_no_late_copy);
     tcase_add_test(tcase, offsets_and_groups_are_deleted_when_nobody_uses_them);
-    tcase_add_test(tcase, a_group_that_is_long_empty_is_forgotten);
-    tcase_add_test(tcase, a_clock_that_is_set_forward_forgets_nothing);
     tcase_add_test(tcase, many_groups_are_assigned_in_parts);
     tcase_add_test(tcase, a_failover_loads_nothing_and_rebalances_nobody);
     tcase_add_test(tcase, a_release_that_was_asked_for_is_asked_for_by_the_next_leader);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "segment/plog_producers.h"
 #include "segment/store_core.h"
 
 #include <stdlib.h>
@@ -287,6 +288,16 @@ uint64_t plog_epoch_end_offset(const struct plog *plog, int32_t epoch, int32_t *
     uint64_t end_offset = epoch_cache_end_offset(&plog->epochs, epoch, plog->end_offset, ret_epoch);
 
     return end_offset < plog->start_offset ? plog->start_offset : end_offset; /* only what is not known ends before the log's start */
+}
+
+size_t plog_producer_count(const struct plog *plog)
+{
+    return producer_table_count(&plog->producers);
+}
+
+void plog_each_producer(const struct plog *plog, producer_each_fn *each, void *user)
+{
+    producer_table_each(&plog->producers, each, user);
 }
 
 int plog_check_producer(struct plog *plog, const struct record_batch_header *header,

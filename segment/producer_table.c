@@ -59,6 +59,23 @@ static struct producer *find(const struct producer_table *table, int64_t id)
     return NULL;
 }
 
+void producer_table_each(const struct producer_table *table, producer_each_fn *each, void *user)
+{
+    if (table->body == NULL) return;
+    list_for_each(node, &table->body->by_idleness)
+    {
+        const struct producer *producer = container_of(node, struct producer, idle);
+        const struct producer_facts facts = {
+            .id = producer->id,
+            .last_ms = producer->last_ms,
+            .last_sequence = producer->batch_count == 0 ? -1 : producer->batches[producer->batch_count - 1].last_sequence,
+            .epoch = producer->epoch,
+        };
+
+        each(user, &facts);
+    }
+}
+
 static struct producer *first_idle(const struct producer_table *table)
 {
     if (table->body == NULL || list_is_empty(&table->body->by_idleness)) return NULL;

@@ -65,6 +65,16 @@ bool producer_table_is_exact(const struct producer_table *table);
  * forgotten. `scanned` is used up. */
 void producer_table_mend(struct producer_table *table, struct producer_table *scanned);
 
+/* What is known of one producer, for who looks at a log from outside. */
+struct producer_facts {
+    int64_t id, last_ms; /* wall clock of its last record */
+    int32_t last_sequence; /* -1: not known */
+    int16_t epoch;         /* -1: not known */
+};
+/* producer_table_count() of them, longest idle first. `each` changes nothing. */
+typedef void producer_each_fn(void *user, const struct producer_facts *facts);
+void producer_table_each(const struct producer_table *table, producer_each_fn *each, void *user);
+
 /* Forgets the producers that have been idle longer than expiry_ms. */
 void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, int64_t expiry_ms);
 

@@ -42,13 +42,13 @@ def array(items):
     return struct.pack(">i", len(items)) + b"".join(items)
 
 
-def batch(values, timestamp=1_700_000_000_000):
-    """A RecordBatch v2 without compression."""
+def batch(values, timestamp=1_700_000_000_000, producer=(-1, -1, -1)):
+    """A RecordBatch v2 without compression; producer: (id, epoch, sequence of the first)"""
     records = b""
     for delta, value in enumerate(values):
         body = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
         records += varint(len(body)) + body
-    checked = struct.pack(">hiqqqhii", 0, len(values) - 1, timestamp, timestamp, -1, -1, -1, len(values)) + records
+    checked = struct.pack(">hiqqqhii", 0, len(values) - 1, timestamp, timestamp, *producer, len(values)) + records
     return struct.pack(">qiibI", 0, len(checked) + 9, -1, 2, crc32c(checked)) + checked
 
 

@@ -7,7 +7,8 @@ import kafka_wire as wire
 from harness import Case, main
 from mesh_case import MeshCase
 
-DESCRIBE, ALTER, INCREMENTAL, PARTITIONS, ELECT, REASSIGN = 32, 33, 44, 37, 43, 45
+DESCRIBE, ALTER, INCREMENTAL, PARTITIONS, ELECT, REASSIGN, LOG_DIRS, PRODUCERS = 32, 33, 44, 37, 43, 45, 35, 61
+NOT_LEADER = 6
 UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG, INVALID_REQUEST = 3, 37, 38, 40, 42
 INVALID_ASSIGNMENT, ELECTION_NOT_NEEDED, NO_REASSIGNMENT, UNKNOWN_TOPIC_ID = 39, 84, 85, 100
 TOPIC, BROKER = 2, 4
@@ -334,6 +335,99 @@ class KafkaMoves(MeshCase):
         self.until("it has one replica", lambda: place() == (second, [second]), *brokers)
         client.send(REASSIGN, 1, b"\0" + struct.pack(">i?", 1, True) + b"\xff\xff\xff\xff\x07")
         self.assertTrue(client.is_closed())
+
+    def log_dirs(self, client, version, topics=None):
+        """{topic: {partition: size}}; topics: {topic: partitions}"""
+        if version == 1:
+            asked = struct.pack(">i", -1) if topics is None else wire.array(
+                [wire.string(name) + wire.array([struct.pack(">i", number) for number in numbers]) for name, numbers in topics.items()])
+            answer = client.ask(LOG_DIRS, 1, asked)
+            text, count, end = answer.string, lambda: answer.take("i"), lambda: None
+        else:
+            asked = b"\0" if topics is None else bytes([len(topics) + 1]) + b"".join(
+                self.compact(name) + bytes([len(numbers) + 1]) + struct.pack(f">{len(numbers)}i", *numbers) + b"\0" for name, numbers in topics.items())
+            answer = self.ask_flexible(client, LOG_DIRS, version, asked + b"\0")
+            text, count, end = lambda: self.compact_text(answer), lambda: answer.take("B") - 1, lambda: self.assertEqual(answer.take("b"), 0)
+        self.assertEqual(answer.take("i"), 0)
+        self.assertEqual(answer.take("h") if version >= 3 else 0, 0)
+        self.assertEqual((count(), answer.take("h")), (1, 0))
+        self.assertTrue(text())
+        found = {}
+        for _ in range(count()):
+            sizes = found.setdefault(text(), {})
+            for _ in range(count()):
+                number, sizes[number], lag, is_future = answer.take("iqq?")
+                self.assertEqual((lag, is_future), (0, False))
+                end()
+            end()
+        if version >= 4:
+            total, usable = answer.take("qq")
+            self.assertEqual(total, -1)
+            self.assertGreater(usable, 0)
+        if version >= 5:
+            self.assertEqual(answer.take("?"), False)
+        end()
+        end()
+        self.assertEqual(answer.at, len(answer.data))
+        return found
+
+    def producers(self, client, topics):
+        """{topic: {partition: (error, [(id, epoch, last sequence, last time)])}}"""
+        answer = self.ask_flexible(client, PRODUCERS, 0, bytes([len(topics) + 1]) + b"".join(
+            self.compact(name) + bytes([len(numbers) + 1]) + struct.pack(f">{len(numbers)}i", *numbers) + b"\0" for name, numbers in topics.items()) + b"\0")
+        self.assertEqual(answer.take("i"), 0)
+        found = {}
+        for _ in range(answer.take("B") - 1):
+            partitions = found.setdefault(self.compact_text(answer), {})
+            for _ in range(answer.take("B") - 1):
+                number, error = answer.take("ih")
+                self.assertEqual(bool(self.compact_text(answer)), error != 0)
+                rows = []
+                for _ in range(answer.take("B") - 1):
+                    rows.append(answer.take("qiiq"))
+                    self.assertEqual((answer.take("iq"), answer.take("b")), ((-1, -1), 0))
+                partitions[number] = error, rows
+                self.assertEqual(answer.take("b"), 0)
+            self.assertEqual(answer.take("b"), 0)
+        self.assertEqual((answer.take("b"), answer.at), (0, len(answer.data)))
+        return found
+
+    def test_who_keeps_a_partition_tells_of_its_size_and_its_producers(self):
+        brokers = self.launch_together(2, options=["--shards", "2"])
+        self.mesh("topic", "create", "orders", "--partitions", "4", "--replicas", "1")
+        nodes = {broker["name"]: broker["node_id"] for broker in self.status(brokers[0])["brokers"]}
+        clients = {}
+        for i, broker in enumerate(brokers):
+            connection = self.connect(broker)
+            self.addCleanup(connection.close)
+            clients[nodes[f"b{i}"]] = wire.Client(connection)
+        described = {p["partition"]: p["leader"] for p in self.mesh("topic", "describe", "orders", "--json").json["partitions"]}
+        leader = described[2]
+        other, = set(described.values()) - {leader}
+        for first, values in ((0, [b"a", b"b"]), (2, [b"c"])):
+            self.assertEqual(clients[leader].produce("orders", 2, wire.batch(values, producer=(4711, 3, first))), (0, first))
+        self.assertEqual(clients[leader].produce("orders", 2, wire.batch([b"nobody's"])), (0, 3))
+        for version in range(1, 6):
+            for node, client in clients.items():
+                here = {number for number, its in described.items() if its == node}
+                sizes = self.log_dirs(client, version)
+                self.assertEqual((set(sizes), set(sizes["orders"])), ({"orders"}, here))
+                self.assertEqual({number for number, size in sizes["orders"].items() if size > 0}, {2} & here)
+                self.assertEqual(self.log_dirs(client, version, {"orders": [2, 2, 9, -1], "gone": [0], "__mesh_groups": [0]}),
+                                 {"orders": {2: sizes["orders"][2]}} if 2 in here else {})
+            self.assertEqual(self.log_dirs(client, version, {}), {})
+        found = self.producers(clients[leader], {"orders": [2, 9, -1], "gone": [0]})
+        (row,) = found["orders"][2][1]
+        self.assertEqual(row[:3], (4711, 3, 2))
+        self.assertGreater(row[3], 1_700_000_000_000)
+        self.assertEqual({name: {number: error for number, (error, _) in partitions.items()} for name, partitions in found.items()},
+                         {"orders": {2: 0, 9: UNKNOWN_TOPIC, -1: UNKNOWN_TOPIC}, "gone": {0: UNKNOWN_TOPIC}})
+        self.assertEqual(self.producers(clients[other], {"orders": [2]}), {"orders": {2: (NOT_LEADER, [])}})
+        untouched, = [number for number, its in described.items() if its == leader and number != 2]
+        self.assertEqual(self.producers(clients[leader], {"orders": [untouched]}), {"orders": {untouched: (0, [])}})
+        for client, key, version in ((clients[leader], LOG_DIRS, 2), (clients[other], PRODUCERS, 0)):
+            client.send(key, version, b"\0\xff\xff\xff\xff\x07")
+            self.assertTrue(client.is_closed())
 
     def test_a_move_that_waits_is_taken_back(self):
         brokers = self.launch_together(2, options=["--set", "moves.per.broker=0"])

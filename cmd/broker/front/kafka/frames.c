@@ -39,6 +39,8 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_ALTER_PARTITION_REASSIGNMENTS, 0, 1, FRAME_OP_TOPIC_MOVE, kafka_serve_alter_partition_reassignments},
     {KAFKA_ELECT_LEADERS, 0, 2, FRAME_OP_TOPIC_MOVE, kafka_serve_elect_leaders},
     {KAFKA_LIST_PARTITION_REASSIGNMENTS, 0, 0, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_list_partition_reassignments},
+    {KAFKA_DESCRIBE_LOG_DIRS, 1, 5, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_describe_log_dirs},
+    {KAFKA_DESCRIBE_PRODUCERS, 0, 0, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_describe_producers},
     {KAFKA_OFFSET_FOR_LEADER_EPOCH, 2, 4, FRAME_OP_LIST_OFFSETS, kafka_serve_epoch_ends},
     {KAFKA_INIT_PRODUCER_ID, 0, 5, FRAME_OP_INIT_PRODUCER, kafka_serve_init_producer_id},
     {KAFKA_DELETE_GROUPS, 0, 3, FRAME_OP_GROUP_DELETE, kafka_serve_delete_groups},

@@ -86,9 +86,10 @@ static bool is_loopback(const char *listen)
            strncmp(listen, "[::1]", 5) == 0;
 }
 
-static void warn_if_open(const char *listen)
+/* Where logins are required other machines have to; those who speak the native protocol are not served there at all. */
+static void warn_if_open(const struct serve_settings *settings, const char *listen)
 {
-    if (is_loopback(listen)) return;
+    if (is_loopback(listen) || settings->broker.auth_required != 0) return;
     log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall listen=%s", listen);
 }
 
@@ -133,8 +134,8 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
     serve.data_dir = settings->data;
     serve.is_first_start = access(settings->data, F_OK) != 0;
-    warn_if_open(settings->listen);
-    warn_if_open(settings->gateway_listen);
+    warn_if_open(settings, settings->listen);
+    warn_if_open(settings, settings->gateway_listen);
     broker_options_init(&options);
     options.data_dir = settings->data;
     options.listen = settings->listen;

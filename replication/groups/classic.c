@@ -148,7 +148,7 @@ static int take_place(struct group_lead *lead, struct classic_group *group, stru
     if (group->state != GROUP_CLASSIC_STABLE || !is_same) return gather(lead, join->group, group, member, now_ms, wall_ms, reply);
     err = classic_write(lead, group, wall_ms);
     if (err == 0) err = tell_joined(lead, group, member, now_ms, reply);
-    reply->skips = reply->is_leader;
+    if (err == 0) reply->skips = reply->is_leader;
     return err;
 }
 
@@ -293,6 +293,13 @@ int group_lead_classic_leave(struct group_lead *lead, uint64_t now_ms, uint64_t 
 bool classic_judges(const struct group_lead *lead, struct slice group)
 {
     return classic_find(lead, group) != NULL;
+}
+
+bool classic_has_members(const struct group_lead *lead, struct slice group)
+{
+    const struct classic_group *found = classic_find(lead, group);
+
+    return found != NULL && found->member_count > 0;
 }
 
 int classic_judge_commit(struct group_lead *lead, uint64_t now_ms, const struct group_commit *commit)

@@ -40,6 +40,7 @@ struct classic_groups {
     size_t bytes;
     uint64_t changes;
     uint64_t due_ms;    /* somebody is to be looked at then; UINT64_MAX: nobody */
+    uint64_t rests_until_ms; /* nobody is before then */
     bool is_stirred;    /* due_ms has become earlier since the last tick */
     uint32_t session_min_ms;
 };
@@ -97,6 +98,7 @@ int classic_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms);
 
 /* Whether a commit is a classic group's, and then whether it may be. */
 bool classic_judges(const struct group_lead *lead, struct slice group);
+bool classic_has_members(const struct group_lead *lead, struct slice group); /* that have joined, or are on their way */
 int classic_judge_commit(struct group_lead *lead, uint64_t now_ms, const struct group_commit *commit);
 
 #endif

@@ -6,9 +6,12 @@
 
 /* Static members who are away are waited for at least so long at a time, whatever they said of themselves: none at all would come up in every turn. */
 #define ABSENT_WAIT_MIN_MS 1000
+/* A look at all groups is followed by a rest in proportion: many that are due one after the other share a look, and few are looked at to the millisecond. */
+#define GROUPS_PER_REST_MS 100
 
 static void due_at(struct group_lead *lead, uint64_t at_ms)
 {
+    at_ms = at_ms > lead->classic.rests_until_ms ? at_ms : lead->classic.rests_until_ms;
     if (at_ms >= lead->classic.due_ms) return;
     lead->classic.due_ms = at_ms;
     lead->classic.is_stirred = true;
@@ -233,6 +236,7 @@ int classic_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
 
     classic->is_stirred = false;
     if (now_ms < classic->due_ms) return 0;
+    classic->rests_until_ms = now_ms + classic->by_name.count / GROUPS_PER_REST_MS;
     for (node = map_iterate(&classic->by_name, NULL); node != NULL && err == 0; node = next) {
         next = map_iterate(&classic->by_name, node); /* of those that end here each ends itself alone */
         err = look_at(lead, (struct classic_group *)node, now_ms, wall_ms);
@@ -240,6 +244,7 @@ int classic_tick(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
     classic->due_ms = UINT64_MAX;
     for (node = map_iterate(&classic->by_name, NULL); node != NULL; node = map_iterate(&classic->by_name, node))
         classic->due_ms = sooner(classic->due_ms, group_due_ms(lead, (struct classic_group *)node));
+    if (classic->due_ms < classic->rests_until_ms) classic->due_ms = classic->rests_until_ms;
     classic->is_stirred = false;
     return err;
 }

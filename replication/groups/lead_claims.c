@@ -240,8 +240,10 @@ int group_lead_commit(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms
 
 /* ---- operators ---- */
 
+/* Members of Kafka's protocol know among themselves who reads what: all partitions may be somebody's. */
 static int judge_reset(struct group_lead *lead, const struct group *group, struct group_reset *reset)
 {
+    bool has_classic = classic_has_members(lead, reset->group);
     struct committer committer = {.group = group};
     int err = 0;
 
@@ -251,7 +253,7 @@ static int judge_reset(struct group_lead *lead, const struct group *group, struc
 
         look_up(lead, &committer, &cell->topic);
         cell->error = judge_cell(lead, &committer, cell);
-        if (cell->error == 0 && slot != NULL && slot->owner != 0 && !reset->is_forced) cell->error = MESH_EGROUP_NOT_EMPTY;
+        if (cell->error == 0 && ((slot != NULL && slot->owner != 0) || has_classic) && !reset->is_forced) cell->error = MESH_EGROUP_NOT_EMPTY;
         if (err == 0) err = cell->error;
     }
     return err;

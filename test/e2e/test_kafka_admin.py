@@ -107,6 +107,9 @@ class KafkaAdmin(Case):
         configs = self.of_topic()
         self.assertEqual((configs["retention.ms"][1], configs["min.insync.replicas"], configs["segment.bytes"], configs["flush"]), (5, ("1", 1), ("1048576", 1), ("group", 5)))
         self.assertEqual(self.increment([("cleanup.policy", APPEND, "compact")]), INVALID_CONFIG)
+        for validate_only in (False, True):
+            self.assertEqual(self.increment([("segment.bytes", SET, None)], validate_only=validate_only), INVALID_REQUEST)
+        self.assertEqual(self.of_topic()["segment.bytes"], ("1048576", 1))
 
     def test_what_is_wrong_changes_nothing(self):
         before = self.of_topic()

@@ -142,6 +142,13 @@ class KafkaLogin(Case):
         self.assertTrue(client.is_closed())
         self.mesh("topic", "list")
 
+    def test_the_log_says_of_an_open_port_whether_anybody_is_asked(self):
+        for required in (False, True):
+            broker = self.new_broker(self.path(f"open-{required}"), listen="LOCALHOST:0", options=["--set", f"auth.required={int(required)}"])  # not known as this machine's by its name
+            broker.launch()
+            self.assertIsNotNone(broker.wait_line("mesh: ready on "), broker.log())
+            self.assertEqual("asks nobody who they are" in broker.log(), not required, broker.log())
+
     # ---- who may not ----
 
     def test_a_stranger_is_told_what_a_user_with_a_wrong_password_is(self):

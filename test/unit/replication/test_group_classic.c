@@ -2,9 +2,11 @@
  * of whom an observer believes only what they were told. */
 #include "group_rig.h"
 #include "replication/groups/classic.h"
+#include "replication/groups/lead_internal.h"
 #include "replication/groups/state.h"
 
 #include "base/random.h"
+#include "support/failing_alloc.h"
 #include "support/run_suite.h"
 
 #include <stdio.h>
@@ -140,6 +142,43 @@ static void pair(void)
 }
 
 /* ---- stories ---- */
+
+START_TEST(what_members_read_is_reset_by_force_alone)
+{
+    pair();
+    ck_assert_int_eq(commit("a", 2, 7), 0);
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 0, 4, false, true), MESH_EGROUP_NOT_EMPTY);
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 0, 4, false, false), MESH_EGROUP_NOT_EMPTY);
+    ck_assert_uint_eq(rig_offset(&rig, rig.leader, "g", "orders", 0), 7);
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 0, 4, true, false), 0);
+    ck_assert_uint_eq(rig_offset(&rig, rig.leader, "g", "orders", 0), 4);
+    ck_assert_int_eq(leave("a"), 0);
+    ck_assert_int_eq(leave("b"), 0);
+    ck_assert_int_eq(rig_reset(&rig, "g", "orders", 0, 5, false, false), 0);
+}
+END_TEST
+
+/* What could not be written is answered by an error alone: nothing is made of what the answer held before. */
+START_TEST(another_life_that_is_not_written_says_nothing)
+{
+    bool was_refused = true;
+
+    ck_assert_int_eq(join_as(&(struct joins){.new_id = "a1", .instance = "a"}), 0);
+    ck_assert_int_eq(sync_up("a1", 1), 0);
+    for (unsigned nth = 1; was_refused; nth++) {
+        int err;
+
+        rig_replicate(&rig);
+        rig_failover(&rig, 1 + (int)(nth % 2), false); /* one that has no room yet for what it writes */
+        reply = (struct group_classic_reply){.is_leader = true};
+        failing_alloc_arm(nth);
+        err = join_as(&(struct joins){.new_id = nth % 2 == 0 ? "a2" : "a3", .instance = "a"});
+        was_refused = failing_alloc_disarm();
+        if (err != 0) ck_assert(!reply.skips);
+    }
+    ck_assert(reply.skips);
+}
+END_TEST
 
 START_TEST(a_member_waits_until_all_have_come)
 {
@@ -399,6 +438,28 @@ START_TEST(who_is_away_is_waited_for_in_peace)
 END_TEST
 
 /* Replicas keep of a group what its last record said, not the memory that an earlier one took. */
+/* 2000 groups, each due a millisecond after the one before: looked at one by one, that would be four million looks. */
+START_TEST(many_groups_share_a_look)
+{
+    enum { GROUPS = 2000 };
+    char name[16];
+    uint32_t looks = 0;
+
+    for (int i = 0; i < GROUPS; i++, rig_tick(&rig, 1)) {
+        snprintf(name, sizeof(name), "g%d", i);
+        ck_assert_int_eq(join_as(&(struct joins){.group = name, .new_id = "a", .takes_id = true}), 0);
+    }
+    for (int i = 0; i < GROUPS + 10000; i++) {
+        uint64_t before = rig.lead->classic.by_name.count;
+
+        rig_tick(&rig, 1);
+        looks += rig.lead->classic.by_name.count != before;
+    }
+    ck_assert_uint_eq(rig.lead->classic.by_name.count, 0); /* and nobody stays longer for it than some milliseconds */
+    ck_assert_uint_lt(looks, GROUPS / 4); /* the last hundred have one each */
+}
+END_TEST
+
 START_TEST(an_emptied_group_gives_its_memory_back)
 {
     size_t size = 500 << 10;
@@ -600,6 +661,9 @@ int main(void)
     TCase *tcase = tcase_create("all");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, what_members_read_is_reset_by_force_alone);
+    tcase_add_test(tcase, another_life_that_is_not_written_says_nothing);
+    tcase_add_test(tcase, many_groups_share_a_look);
     tcase_add_test(tcase, a_member_waits_until_all_have_come);
     tcase_add_test(tcase, an_id_is_told_before_it_joins);
     tcase_add_test(tcase, the_first_ones_are_gathered);

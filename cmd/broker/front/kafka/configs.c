@@ -328,6 +328,8 @@ static int order_incremental(struct kafka_call *call, const struct kafka_increme
     for (int32_t i = 0; err == 0 && i < asked->configs.count; i++) {
         const struct kafka_incremental_alter_configs_request_config *config = &asked->configs.items[i];
 
+        if (order->error == 0 && config->config_operation == OPERATION_SET && config->value.data == NULL)
+            kafka_admin_reject(call, order, MESH_EINVAL, "a setting is set to nothing: to go back to its default is another operation");
         if (order->error == 0 && config->config_operation != OPERATION_SET && config->config_operation != OPERATION_DELETE)
             kafka_admin_reject(call, order, MESH_EINVALID_CONFIG, "no setting of a topic is a list: it can be set, or go back to its default");
         err = add_change(call, order,

@@ -56,8 +56,8 @@ static const struct code group_codes[] = {
     {MESH_EOFFSET_OUT_OF_RANGE, 1},
     {MESH_ETOOLARGE, 10},
     {MESH_EMETADATA_TOO_LARGE, 12},
-    {MESH_EBUSY, 14},
-    {MESH_ENOMEM, 14},
+    {MESH_EBUSY, KAFKA_CODE_COORDINATOR_LOAD_IN_PROGRESS},
+    {MESH_ENOMEM, KAFKA_CODE_COORDINATOR_LOAD_IN_PROGRESS},
     /* Nothing was done, or nobody knows, and what is done twice does no harm: an offset, a join. */
     {MESH_EAGAIN, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
     {MESH_EUNREACHABLE, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
@@ -66,6 +66,11 @@ static const struct code group_codes[] = {
     {MESH_EUNCOMMITTED, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
     {MESH_ENOT_ENOUGH_REPLICAS, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
     {MESH_ENO_COORDINATOR, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    /* The leader's disk: it is mended, or another one leads soon. */
+    {MESH_ESTORAGE, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_EIO, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_ECORRUPT, KAFKA_CODE_COORDINATOR_NOT_AVAILABLE},
+    {MESH_EINVALID_TOPIC, KAFKA_CODE_INVALID_TOPIC},
     {MESH_ENOT_LEADER, KAFKA_CODE_NOT_COORDINATOR},
     {MESH_ESHUTDOWN, KAFKA_CODE_NOT_COORDINATOR},
     {MESH_ESTALE_EPOCH, KAFKA_CODE_NOT_COORDINATOR},
@@ -100,4 +105,11 @@ int16_t kafka_code_of(int error)
 int16_t kafka_group_code_of(int error)
 {
     return look_up(group_codes, sizeof(group_codes) / sizeof(group_codes[0]), error);
+}
+
+int16_t kafka_member_code_of(int error)
+{
+    int16_t code = kafka_group_code_of(error);
+
+    return code == KAFKA_CODE_COORDINATOR_LOAD_IN_PROGRESS || error == MESH_EFULL ? KAFKA_CODE_COORDINATOR_NOT_AVAILABLE : code;
 }

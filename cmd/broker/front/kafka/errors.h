@@ -11,6 +11,7 @@ enum kafka_code {
     KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION = 3,
     KAFKA_CODE_LEADER_NOT_AVAILABLE = 5,
     KAFKA_CODE_NOT_LEADER = 6,
+    KAFKA_CODE_COORDINATOR_LOAD_IN_PROGRESS = 14,
     KAFKA_CODE_COORDINATOR_NOT_AVAILABLE = 15,
     KAFKA_CODE_NOT_COORDINATOR = 16,
     KAFKA_CODE_INVALID_TOPIC = 17,
@@ -45,5 +46,9 @@ int16_t kafka_code_of(int error);
 
 /* The same of requests about groups: their clients look for the group's coordinator again where others ask for metadata. */
 int16_t kafka_group_code_of(int error);
+
+/* The same of requests that a member of a group sends while it is one (sync, heartbeat, leave): of those the Java client dies of what it may try again
+ * elsewhere, so that all of it is said in the one way that it understands. */
+int16_t kafka_member_code_of(int error);
 
 #endif

@@ -103,7 +103,7 @@ static void on_answer(void *owner, uint64_t tag, struct slice answer)
     } else if (call->session != NULL && response.error == 0 && response.is_waiting) {
         note_member(question, &response);
         wait(question);
-    } else if (call->session != NULL) {
+    } else if (call->session != NULL || question->request.kind == MESSAGE_GROUP_CLASSIC_LEAVE) { /* who was to leave does, though nobody hears of it */
         question->answered(call, &response);
     }
     message_deinit_group_classic_response(&response);

@@ -183,7 +183,7 @@ static void on_synced(struct kafka_call *call, const struct message_group_classi
     struct sync_state *state = call->state;
     struct kafka_sync_group_response *response = &state->response;
 
-    response->error_code = kafka_group_code_of(answer->error);
+    response->error_code = kafka_member_code_of(answer->error);
     if (answer->error != 0) return;
     if (!kafka_group_keep(call, answer->assignment, &response->assignment) || !kafka_group_keep(call, answer->protocol, &response->protocol_name) ||
         !kafka_group_keep(call, answer->protocol_type, &response->protocol_type))

@@ -18,7 +18,7 @@ struct heartbeat_state {
 
 static void on_heard(struct kafka_call *call, const struct message_group_classic_response *answer)
 {
-    ((struct heartbeat_state *)call->state)->response.error_code = kafka_group_code_of(answer->error);
+    ((struct heartbeat_state *)call->state)->response.error_code = kafka_member_code_of(answer->error);
 }
 
 static void answer_heartbeat(struct kafka_call *call)
@@ -75,9 +75,9 @@ static void on_left(struct kafka_call *call, const struct message_group_classic_
     struct leave_state *state = call->state;
     int error = answer->error;
 
-    state->response.members.items[state->next++].error_code = kafka_group_code_of(error);
+    state->response.members.items[state->next++].error_code = kafka_member_code_of(error);
     if (error != 0 && error != MESH_EUNKNOWN_MEMBER && error != MESH_EFENCED_INSTANCE) {
-        state->response.error_code = kafka_group_code_of(error);
+        state->response.error_code = kafka_member_code_of(error);
         state->next = state->response.members.count;
     }
     if (!state->is_asking) ask_rest(call);

@@ -209,6 +209,38 @@ static void configure(struct raw_client *client)
         if (!take_answer(client, i)) return;
 }
 
+/* Where replicas are, who leads, how large they are, and who has written to them. */
+static void place(struct raw_client *client)
+{
+    struct kafka_alter_partition_reassignments_request_partition moves[] = {{0, {(int32_t[]){1}, 1}}, {1, {NULL, -1}}, {99, {NULL, 0}}};
+    struct kafka_alter_partition_reassignments_request_topic moved = {slice_of_string("t"), {moves, 3}};
+    struct kafka_alter_partition_reassignments_request move = {.timeout_ms = 1000, .allow_replication_factor_change = true, .topics = {&moved, 1}};
+    struct kafka_elect_leaders_request_topic led = {slice_of_string("t"), {(int32_t[]){0, 99}, 2}};
+    struct kafka_elect_leaders_request elect = {.topic_partitions = {&led, 1}, .timeout_ms = 1000};
+
+    send_request(client, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, &move);
+    send_request(client, KAFKA_ELECT_LEADERS, 2, &elect);
+    elect.topic_partitions.count = -1;
+    send_request(client, KAFKA_ELECT_LEADERS, 1, &elect);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (!take_answer(client, i)) return;
+}
+
+static void look(struct raw_client *client)
+{
+    struct kafka_describe_log_dirs_request_topic sized = {slice_of_string("t"), {(int32_t[]){0, 1, 99}, 3}};
+    struct kafka_describe_log_dirs_request dirs = {.topics = {&sized, 1}};
+    struct kafka_describe_producers_request_topic written = {slice_of_string("t"), {(int32_t[]){0, 1, 99}, 3}};
+    struct kafka_describe_producers_request producers = {.topics = {&written, 1}};
+
+    send_request(client, KAFKA_DESCRIBE_LOG_DIRS, 5, &dirs);
+    dirs.topics.count = -1;
+    send_request(client, KAFKA_DESCRIBE_LOG_DIRS, 1, &dirs);
+    send_request(client, KAFKA_DESCRIBE_PRODUCERS, 0, &producers);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (!take_answer(client, i)) return;
+}
+
 static void ask(struct raw_client *client)
 {
     struct kafka_init_producer_id_request producer = {.transaction_timeout_ms = 1, .producer_id = -1, .producer_epoch = -1};
@@ -305,7 +337,7 @@ static void be_member(struct raw_client *client)
 static const struct {
     void (*take)(struct raw_client *);
     unsigned stride;
-} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}, {offsets, 3}, {be_member, 3}};
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {place, 9}, {look, 1}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}, {offsets, 3}, {be_member, 3}};
 
 static void take_step(void (*step)(struct raw_client *))
 {

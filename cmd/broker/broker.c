@@ -249,6 +249,7 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
     broker->seed_count = options->seed_count;
     broker->name_servers = options->name_servers;
     broker->waiting = options->waiting;
+    broker->notify = options->notify;
     broker->ready = options->ready;
     broker->ready_user = options->ready_user;
     broker->shard_count = options->shard_count > 0 ? options->shard_count : count_cores();
@@ -374,6 +375,7 @@ static void announce(struct broker *broker)
     event_note(&broker->control.events, EVENT_BROKER, LOG_LEVEL_INFO, "started name=%s address=%s version=%s boot=%llu", broker->name, address, BROKER_VERSION,
                (unsigned long long)broker->boot);
     if (broker->ready != NULL) broker->ready(broker->ready_user, &ready);
+    if (broker->notify != NULL) notify_ready(broker->notify, broker->control.loop, address);
 }
 
 int broker_serve(struct broker *broker)
@@ -441,9 +443,23 @@ static void on_reload(struct ev_loop *loop, ev_signal *signal_watcher, int event
     tls_reload(((struct broker *)signal_watcher->data)->tls);
 }
 
+/* What broker_run() does beside what its caller asked for. */
+struct run {
+    const struct broker_options *options;
+    struct notify notify;
+};
+
+static void run_on_waiting(void *user, const char *what, const char *cure)
+{
+    struct run *run = user;
+
+    notify_waiting(&run->notify, what);
+    if (run->options->waiting != NULL) run->options->waiting(run->options->ready_user, what, cure);
+}
+
 static void run_on_ready(void *user, const struct broker_ready *ready)
 {
-    const struct broker_options *options = user;
+    const struct broker_options *options = ((struct run *)user)->options;
     char cluster[UUID_STRING_SIZE], broker[UUID_STRING_SIZE];
 
     fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s%s%s\n", ready->address, uuid_format(&ready->cluster_id, cluster),
@@ -454,6 +470,7 @@ static void run_on_ready(void *user, const struct broker_ready *ready)
 int broker_run(const struct broker_options *options)
 {
     struct broker_options run_options = *options;
+    struct run run = {.options = options};
     ev_signal watchers[2], reload;
     static const int signals[2] = {SIGTERM, SIGINT};
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -465,9 +482,15 @@ int broker_run(const struct broker_options *options)
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     sigaction(SIGPIPE, &ignore, NULL); /* a peer that went away is an error of send(2), not the end of us */
     run_options.ready = run_on_ready;
-    run_options.ready_user = (void *)(uintptr_t)options;
+    run_options.ready_user = &run;
+    run_options.waiting = run_on_waiting;
+    run_options.notify = &run.notify;
+    notify_open(&run.notify);
     err = broker_open(&run_options, &broker);
-    if (err != 0) return err;
+    if (err != 0) {
+        notify_close(&run.notify);
+        return err;
+    }
     for (int i = 0; i < 2; i++) {
         ev_signal_init(&watchers[i], on_signal, signals[i]);
         watchers[i].data = broker;
@@ -481,6 +504,7 @@ int broker_run(const struct broker_options *options)
     for (int i = 0; i < 2; i++)
         ev_signal_stop(broker->control.loop, &watchers[i]);
     ev_signal_stop(broker->control.loop, &reload);
+    notify_close(&run.notify);
     broker_free(broker);
     return err;
 }

@@ -26,6 +26,8 @@ struct broker_ready {
 
 typedef void broker_ready_fn(void *user, const struct broker_ready *ready);
 
+struct notify;
+
 /* Zero-initialise with broker_options_init(). Strings are borrowed until broker_free(). */
 struct broker_options {
     const char *data_dir;  /* created when absent; required */
@@ -43,6 +45,7 @@ struct broker_options {
     bool is_witness;              /* votes, and keeps no records */
     const char *founded_marker;   /* a file outside of data_dir that remembers a founding; NULL: none */
     join_progress_fn *waiting;    /* what a broker that joins waits for; may be NULL */
+    struct notify *notify;        /* of broker_run(): the service manager. NULL: nobody is told */
     uint32_t shard_count;  /* 0: one per core that this process may use */
     struct settings settings;
     broker_ready_fn *ready; /* on the control loop's thread, once; may be NULL */

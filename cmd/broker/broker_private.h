@@ -5,6 +5,7 @@
 
 #include "cmd/broker/broker.h"
 #include "cmd/broker/metadata/identity.h"
+#include "cmd/broker/notify.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/lane.h"
 #include "replication/founding/state.h"
@@ -37,6 +38,7 @@ struct broker {
     const char *name_servers;
     struct founding_value founding; /* the first voters of the mesh, if this is one of them */
     join_progress_fn *waiting;
+    struct notify *notify; /* the process's; NULL in tests that have several brokers */
     bool has_waited; /* membership.c's, on the control loop */
     bool is_ending;  /* in broker_free(): no threads run any more */
     atomic_bool is_serving;     /* registered and not fenced: it may lead. Any thread */

@@ -206,6 +206,7 @@ void control_loop_stop(struct broker *broker)
     broker->control.is_stopping = true;
     atomic_store(&broker->judges_logins, false);
     event_note(&broker->control.events, EVENT_BROKER, LOG_LEVEL_INFO, "stopping: finishing what is in flight");
+    if (broker->notify != NULL) notify_stopping(broker->notify);
     ev_timer_init(&self->deadline, on_deadline, (double)broker->settings.stop_ms_max / 1e3, 0.);
     self->deadline.data = broker;
     ev_timer_start(broker->control.loop, &self->deadline);

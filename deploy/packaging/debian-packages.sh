@@ -3,7 +3,8 @@
 
 debian_build_packages="gcc cmake ninja-build pkg-config python3-minimal libc6-dev libev-dev libsodium-dev libssl-dev libprotobuf-c-dev
  protobuf-c-compiler libisal-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libjansson-dev libhttp-parser-dev libc-ares-dev"
-debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base kcat tshark openssl"
+debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base kcat tshark openssl
+ dpkg-dev file systemd python3-yaml"
 
 # unpack_debian_tool PACKAGE FILE DIR: a program of a package that would bring more than that (a server that it starts), without installing it: DIR/FILE.
 unpack_debian_tool() {

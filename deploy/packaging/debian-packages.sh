@@ -6,6 +6,9 @@ debian_build_packages="gcc cmake ninja-build pkg-config python3-minimal libc6-de
 debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base kcat tshark openssl
  dpkg-dev file systemd python3-yaml"
 
+# AES on wide registers: of this architecture alone, and done without elsewhere.
+[ "$(dpkg --print-architecture)" != amd64 ] || debian_build_packages="$debian_build_packages libipsec-mb-dev"
+
 # unpack_debian_tool PACKAGE FILE DIR: a program of a package that would bring more than that (a server that it starts), without installing it: DIR/FILE.
 unpack_debian_tool() {
     [ -x "$3/$2" ] && return 0

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "crypto/gcm_wide.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -14,6 +15,7 @@ enum gcm_kind { GCM_128, GCM_256, GCM_KINDS };
 
 /* Which of the two is used is known when there is a key, and nothing may fail any more then: both are there until it comes. */
 struct gcm {
+    struct gcm_wide *wide;               /* owned; it does all. NULL: OpenSSL does, and only then there is what follows */
     EVP_CIPHER_CTX *contexts[GCM_KINDS]; /* owned */
     EVP_CIPHER_CTX *context;             /* the one that is used; NULL: no key yet */
     bool seals;
@@ -37,6 +39,21 @@ static EVP_CIPHER *find_cipher(enum gcm_kind kind)
 
 int gcm_new(bool seals, struct gcm **ret_gcm)
 {
+    struct gcm *gcm;
+
+    if (!gcm_wide_is_here()) return gcm_new_openssl(seals, ret_gcm);
+    gcm = calloc(1, sizeof(*gcm));
+    if (gcm == NULL || gcm_wide_new(&gcm->wide) != 0) {
+        gcm_free(gcm);
+        return MESH_ENOMEM;
+    }
+    gcm->seals = seals;
+    *ret_gcm = gcm;
+    return 0;
+}
+
+int gcm_new_openssl(bool seals, struct gcm **ret_gcm)
+{
     struct gcm *gcm = calloc(1, sizeof(*gcm));
 
     if (gcm == NULL) goto fail;
@@ -58,6 +75,7 @@ fail:
 void gcm_free(struct gcm *gcm)
 {
     if (gcm == NULL) return;
+    gcm_wide_free(gcm->wide);
     for (enum gcm_kind kind = 0; kind < GCM_KINDS; kind++)
         EVP_CIPHER_CTX_free(gcm->contexts[kind]); /* wipes */
     free(gcm);
@@ -69,6 +87,10 @@ void gcm_set_key(struct gcm *gcm, struct slice key)
     int done;
 
     MESH_ASSERT(key.size == 16 || key.size == GCM_KEY_SIZE_MAX);
+    if (gcm->wide != NULL) {
+        gcm_wide_set_key(gcm->wide, key);
+        return;
+    }
     gcm->context = gcm->contexts[kind];
     MESH_ASSERT(gcm->context != NULL); /* of the first key's size */
     EVP_CIPHER_CTX_free(gcm->contexts[other]);
@@ -102,6 +124,10 @@ void gcm_seal(struct gcm *gcm, const uint8_t nonce[GCM_NONCE_SIZE], struct slice
     int rest, done;
 
     MESH_ASSERT(gcm->seals);
+    if (gcm->wide != NULL) {
+        gcm_wide_seal(gcm->wide, nonce, header, pieces, count, to);
+        return;
+    }
     begin(gcm, nonce, header);
     for (size_t i = 0; i < count; i++) {
         turn(gcm, pieces[i].data, pieces[i].size, to);
@@ -118,6 +144,7 @@ bool gcm_open(struct gcm *gcm, const uint8_t nonce[GCM_NONCE_SIZE], struct slice
     int rest, done;
 
     MESH_ASSERT(!gcm->seals);
+    if (gcm->wide != NULL) return gcm_wide_open(gcm->wide, nonce, header, text, size);
     begin(gcm, nonce, header);
     turn(gcm, text, size, text);
     done = EVP_CIPHER_CTX_ctrl(gcm->context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_SIZE, text + size);

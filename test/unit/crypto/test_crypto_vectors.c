@@ -1,4 +1,4 @@
-/* libsodium, used as this folder uses it, against published vectors. */
+/* libsodium, and who does AES-GCM, used as this folder uses them, against published vectors and each other. */
 #include "crypto/crypto.h"
 #include "crypto/gcm.h"
 #include "hex.h"
@@ -87,23 +87,33 @@ static const struct {
      "76fc6ece0f4e1768cddf8853bb2d551b"},
 };
 
+/* Loop tests: who does the work, twice, and with keys of either size. */
+static void gcm_pair(int which, struct gcm **ret_seal, struct gcm **ret_open)
+{
+    int (*make)(bool seals, struct gcm **ret_gcm) = which % 2 == 0 ? gcm_new : gcm_new_openssl;
+
+    ck_assert_int_eq(make(true, ret_seal), 0);
+    ck_assert_int_eq(make(false, ret_open), 0);
+}
+
 START_TEST(aes_gcm_agrees_with_its_authors)
 {
+    const char *key_text = gcm_cases[_i / 2].key, *sealed = gcm_cases[_i / 2].sealed;
+    size_t key_size = gcm_cases[_i / 2].key_size;
     uint8_t key[32], nonce[12], additional[20], bytes[60 + 16];
     struct gcm *seal, *open;
 
-    ck_assert_int_eq(gcm_new(true, &seal), 0);
-    ck_assert_int_eq(gcm_new(false, &open), 0);
-    hex_bytes(gcm_cases[_i].key, key, gcm_cases[_i].key_size);
+    gcm_pair(_i, &seal, &open);
+    hex_bytes(key_text, key, key_size);
     hex_bytes("cafebabefacedbaddecaf888", nonce, 12);
     hex_bytes("feedfacedeadbeeffeedfacedeadbeefabaddad2", additional, 20);
     hex_bytes("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b"
               "39",
               bytes, 60);
-    gcm_set_key(seal, slice_of(key, gcm_cases[_i].key_size));
-    gcm_set_key(open, slice_of(key, gcm_cases[_i].key_size));
+    gcm_set_key(seal, slice_of(key, key_size));
+    gcm_set_key(open, slice_of(key, key_size));
     gcm_seal(seal, nonce, slice_of(additional, 20), &(struct slice){bytes, 60}, 1, bytes);
-    assert_hex(bytes, sizeof bytes, gcm_cases[_i].sealed);
+    assert_hex(bytes, sizeof bytes, sealed);
     ck_assert(gcm_open(open, nonce, slice_of(additional, 20), bytes, 60));
     ck_assert_uint_eq(bytes[59], 0x39);
     gcm_seal(seal, nonce, slice_of(additional, 20), (struct slice[]){{bytes, 1}, {NULL, 0}, {bytes + 1, 40}, {bytes + 41, 19}}, 4, bytes);
@@ -115,6 +125,43 @@ START_TEST(aes_gcm_agrees_with_its_authors)
         ck_assert_uint_eq(bytes[i], 0); /* what is not authentic is not left lying around */
     gcm_free(seal);
     gcm_free(open);
+}
+END_TEST
+
+#define GCM_TEXT_MAX 2100 /* more than 128 blocks: whoever takes many at a time has a whole turn and all kinds of ends */
+
+/* Two implementations make the same bytes of texts of every length, cut anywhere; and each opens what the other sealed. Where the machine has one, they are one. */
+START_TEST(aes_gcm_is_the_same_whoever_does_it)
+{
+    static uint8_t text[GCM_TEXT_MAX], sealed[2][GCM_TEXT_MAX + 16];
+    static const uint8_t key[32] = {7, 1, 2, 3, 9};
+    struct gcm *seal[2], *open[2];
+    uint8_t nonce[12] = {0xff, 0xff}, header[8] = {4};
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 31 + i / 256);
+    for (int who = 0; who < 2; who++) {
+        gcm_pair(who, &seal[who], &open[who]);
+        gcm_set_key(seal[who], slice_of(key, gcm_cases[_i].key_size));
+        gcm_set_key(open[who], slice_of(key, gcm_cases[_i].key_size));
+    }
+    for (size_t size = 0; size <= sizeof text; size += size < 600 ? 1 : 37) {
+        size_t cut = size * 5 / 7, second = cut / 3;
+        const struct slice pieces[] = {{text, second}, {text + second, cut - second}, {text + cut, size - cut}};
+
+        nonce[11] = header[7] = (uint8_t)size;
+        gcm_seal(seal[0], nonce, slice_of(header, 8), pieces, 3, sealed[0]);
+        gcm_seal(seal[1], nonce, slice_of(header, 8), &(struct slice){text, size}, 1, sealed[1]);
+        ck_assert_msg(memcmp(sealed[0], sealed[1], size + 16) == 0, "%zu bytes", size);
+        ck_assert(gcm_open(open[0], nonce, slice_of(header, 8), sealed[1], size));
+        ck_assert_int_eq(memcmp(sealed[1], text, size), 0);
+        sealed[0][size * 3 / 4] ^= 0x40; /* of the text, or of the tag alone */
+        ck_assert(!gcm_open(open[0], nonce, slice_of(header, 8), sealed[0], size));
+    }
+    for (int who = 0; who < 2; who++) {
+        gcm_free(seal[who]);
+        gcm_free(open[who]);
+    }
 }
 END_TEST
 
@@ -140,7 +187,8 @@ int main(void)
     tcase_add_test(tcase, x25519_agrees_with_rfc_7748);
     tcase_add_loop_test(tcase, ed25519_agrees_with_rfc_8032, 0, 2);
     tcase_add_test(tcase, xchacha20_poly1305_agrees_with_the_draft);
-    tcase_add_loop_test(tcase, aes_gcm_agrees_with_its_authors, 0, 2);
+    tcase_add_loop_test(tcase, aes_gcm_agrees_with_its_authors, 0, 4);
+    tcase_add_loop_test(tcase, aes_gcm_is_the_same_whoever_does_it, 0, 2);
     tcase_add_test(tcase, blake2b_agrees_with_rfc_7693);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

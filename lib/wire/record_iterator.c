@@ -221,6 +221,7 @@ int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, struct
 
     if (record_batch_parse_header(batch, &header) != 0) return MESH_ECORRUPT;
     if (header.max_timestamp_ms < timestamp_ms) return MESH_ENOTFOUND; /* spares the decompression */
+    if ((header.attributes & RECORD_ATTRIBUTE_CONTROL) != 0) return MESH_ENOTFOUND; /* its time is a leader's: nobody's records are from then */
     err = record_iterator_init(&iterator, batch, scratch, decompressed_bytes_max);
     if (err != 0) return err;
     while ((err = record_iterator_next(&iterator, &record)) == 1) {

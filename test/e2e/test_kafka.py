@@ -183,6 +183,7 @@ class Kafka(MeshCase):
             self.assertEqual(wire.values_of(records)[:1], [b"0"])
             self.assertEqual(client.list_offsets("t", 0, -1), (0, -1, first + 3))
             self.assertEqual(client.list_offsets("t", 0, -2), (0, -1, 0))
+            self.assertEqual(client.list_offsets("t", 0, 0)[::2], (0, first))  # the first record of that time or later; the leader's own is nobody's
             self.assertEqual(client.metadata()[1], nodes)
 
     def test_kcat_reads_past_the_records_of_leaders_and_survives_a_kill(self):

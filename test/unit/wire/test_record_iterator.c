@@ -315,6 +315,17 @@ START_TEST(append_time_is_every_records_time)
 }
 END_TEST
 
+START_TEST(no_time_finds_a_control_record)
+{
+    struct buffer batch = BUFFER_INIT;
+    int64_t offset, timestamp_ms;
+
+    ck_assert_int_eq(record_batch_build_control(&batch, -1, -1, 2, 7, T), 0);
+    ck_assert_int_eq(record_batch_find_timestamp(buffer_slice(&batch), T - 1, NULL, 0, &offset, &timestamp_ms), MESH_ENOTFOUND);
+    buffer_deinit(&batch);
+}
+END_TEST
+
 START_TEST(damage_on_the_way_to_a_time_is_reported)
 {
     struct slice batch = batch_around("\x0c\0\0\0\1\1\0\xff", 8, 2, 1, 0);
@@ -345,6 +356,7 @@ int main(void)
     tcase_add_loop_test(tcase, each_allocation_may_fail, 0, RECORD_COMPRESSION_ZSTD + 1);
     tcase_add_loop_test(tcase, records_are_found_by_time, 0, sizeof(time_cases) / sizeof(time_cases[0]));
     tcase_add_test(tcase, append_time_is_every_records_time);
+    tcase_add_test(tcase, no_time_finds_a_control_record);
     tcase_add_test(tcase, damage_on_the_way_to_a_time_is_reported);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

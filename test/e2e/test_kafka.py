@@ -3,13 +3,15 @@
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
+import time
 from urllib.request import urlopen
 
 import kafka_wire as wire
 from harness import COMMAND_SECONDS, environment, main, text_lines
-from mesh_case import MeshCase
+from mesh_case import PATIENCE_S, MeshCase
 
 NOT_LEADER, UNKNOWN_TOPIC = 6, 3
 FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH = 74, 75
@@ -185,6 +187,39 @@ class Kafka(MeshCase):
             self.assertEqual(client.list_offsets("t", 0, -2), (0, -1, 0))
             self.assertEqual(client.list_offsets("t", 0, 0)[::2], (0, first))  # the first record of that time or later; the leader's own is nobody's
             self.assertEqual(client.metadata()[1], nodes)
+
+    def stall_leader(self, client, leader, batch, count):
+        """Sends many batches while their leader's broker stands still for longer than a link is waited for; their (error, offset) in order."""
+        leader.process.send_signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            for _ in range(count):
+                client.send(wire.PRODUCE, 7, client.produce_body("t", 0, batch))
+            self.until("it stands still", lambda: time.monotonic() - begin > 2.4)
+        finally:
+            leader.process.send_signal(signal.SIGCONT)
+        return [client.produce_answer(client.receive()[1]) for _ in range(count)]
+
+    def test_what_waits_behind_much_is_not_refused(self):
+        """A batch that is refused comes again, behind those that followed it: so as long as there is a link, batches wait for their turn."""
+        brokers = self.launch_together(2)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", "--partitions", "1", "--replicas", "1")
+        client = self.client(brokers[0])
+        self.until("the topic has a leader", lambda: client.metadata(["t"])[0].get("t", (1, {}))[1].get(0, -1) >= 0, *brokers)
+        topics, nodes = client.metadata(["t"])
+        leader = next(broker for broker in brokers if broker.address == "%s:%d" % nodes[topics["t"][1][0]])
+        client = self.client(next(broker for broker in brokers if broker is not leader))
+        batch = wire.batch([b"x" * 400_000])  # 16 MB of them are more than a link's queue and the sockets take
+        answers = []
+
+        def is_through():
+            """A broker that was taken for dead meanwhile has no link, and then some are refused: that time does not count."""
+            answers[:] = self.stall_leader(client, leader, batch, 40)
+            self.until("it leads again", lambda: client.produce("t", 0, wire.batch([b"."]))[0] == 0, *brokers)
+            return all(error == 0 for error, _ in answers)
+        self.until("all are taken", is_through, *brokers, seconds=2 * PATIENCE_S)
+        self.assertEqual([offset for _, offset in answers], list(range(answers[0][1], answers[0][1] + 40)))
 
     def test_kcat_reads_past_the_records_of_leaders_and_survives_a_kill(self):
         brokers = self.launch_together(3)

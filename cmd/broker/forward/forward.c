@@ -322,11 +322,12 @@ static void sweep_peer(struct forward_peer *peer, uint64_t now_ms)
 {
     struct forward *forward = peer->forward;
 
+    /* Behind much that is on its way a call waits as long as it may: refused, its batch would be sent again behind those that followed it. */
     list_for_each_safe(node, &peer->waiting)
     {
         struct forward_call *call = container_of(node, struct forward_call, node);
 
-        if (now_ms < call->wait_deadline_ms) continue;
+        if (now_ms < (peer->is_up ? call->deadline_ms : call->wait_deadline_ms)) continue;
         forward->stats.refused++;
         finish(forward, call, peer->is_up ? MESH_EBUSY : MESH_EUNREACHABLE);
     }

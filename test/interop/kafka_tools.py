@@ -64,17 +64,20 @@ class KafkaTools(MeshCase):
         self.test_verifiable()
         self.assertIn("g", self.tool("consumer.group.ConsumerGroupCommand", "--list").split())
         rows = [line.split() for line in self.tool("consumer.group.ConsumerGroupCommand", "--describe", "--group", "g").splitlines() if line.startswith("g ")]
-        self.assertEqual([row[1:6] for row in rows], [["t", "0", "2000", "2000", "0"]])
+        end = rows[0][4]  # 2000 and the records of leaders
+        self.assertEqual([row[1:6] for row in rows], [["t", "0", end, end, "0"]])
+        self.assertGreaterEqual(int(end), 2000)
         self.tool("consumer.group.ConsumerGroupCommand", "--reset-offsets", "--group", "g", "--topic", "t", "--to-offset", 500, "--execute")
         rows = [line.split() for line in self.tool("consumer.group.ConsumerGroupCommand", "--describe", "--group", "g").splitlines() if line.startswith("g ")]
-        self.assertEqual([row[1:6] for row in rows], [["t", "0", "500", "2000", "1500"]])
+        self.assertEqual([row[1:6] for row in rows], [["t", "0", "500", end, str(int(end) - 500)]])
         self.tool("consumer.group.ConsumerGroupCommand", "--delete", "--group", "g")
         self.assertNotIn("g", self.tool("consumer.group.ConsumerGroupCommand", "--list").split())
 
     def test_performance(self):
         said = self.tool("ProducerPerformance", "--topic", "t", "--num-records", 20000, "--record-size", 1024, "--throughput", -1)
         self.assertIn("20000 records sent", said)
-        self.assertIn("t:0:20000", self.tool("GetOffsetShell", "--topic", "t"))
+        ends = dict(line.rsplit(":", 1) for line in self.tool("GetOffsetShell", "--topic", "t").split())
+        self.assertGreaterEqual(int(ends["t:0"]), 20000)
 
     def test_api_versions(self):
         said = self.tool("BrokerApiVersionsCommand")

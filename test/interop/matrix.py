@@ -6,7 +6,7 @@ COMMAND is a small program of ours around the client (kafkajs/client.js, ...), w
   codecs                            prints the names of what it compresses with
   produce SERVERS TOPIC CODEC       sends the lines of its input, the n-th to partition n modulo 4, and ends when all are acknowledged
   consume SERVERS TOPIC GROUP       prints what it is given as a member of the group, commits it; at the end of its input it leaves and ends
-  seek SERVERS TOPIC TIME_MS        prints all that was written at that time or later, and ends
+  seek SERVERS TOPIC TIME_MS COUNT  prints COUNT records that were written at that time or later, and ends (offsets do not count records: leaders have some)
   transaction SERVERS TOPIC         tries one: prints "refused: ..." when it is told no, "absent" when it has none
 What became of each case goes to RESULTS, a file of JSON for all clients.
 """
@@ -23,7 +23,7 @@ from keeper import run_and_keep  # noqa: E402
 from kafka_wire_groups import Client  # noqa: E402
 from mesh_case import MeshCase  # noqa: E402
 
-PATIENCE_S = 120  # a limit is for what hangs
+PATIENCE_S = 90  # a limit is for what hangs
 LINES = 500
 
 
@@ -101,7 +101,7 @@ class Matrix(MeshCase):
                 self.topic(codec)
                 lines = [f"{codec} {number} ".encode() * 20 for number in range(LINES)]
                 self.produce(codec, lines, codec)
-                self.assertEqual(sorted(self.client("seek", self.servers, codec, "0").splitlines()), sorted(lines))
+                self.assertEqual(sorted(self.client("seek", self.servers, codec, "0", str(LINES)).splitlines()), sorted(lines))
                 read = subprocess.run(["kcat", "-b", self.servers, "-C", "-q", "-e", "-t", codec], capture_output=True, timeout=PATIENCE_S, check=True).stdout
                 self.assertEqual(sorted(read.splitlines()), sorted(lines))
         self.detail = " ".join(codecs)
@@ -148,8 +148,8 @@ class Matrix(MeshCase):
         while time.time() * 1000 <= newest + 1:
             pass
         self.produce("t", lines[LINES:])
-        self.assertEqual(sorted(self.client("seek", self.servers, "t", str(newest + 1)).splitlines()), sorted(lines[LINES:]))
-        self.assertEqual(sorted(self.client("seek", self.servers, "t", "0").splitlines()), sorted(lines))
+        self.assertEqual(sorted(self.client("seek", self.servers, "t", str(newest + 1), str(LINES)).splitlines()), sorted(lines[LINES:]))
+        self.assertEqual(sorted(self.client("seek", self.servers, "t", "0", str(2 * LINES)).splitlines()), sorted(lines))
 
     def test_transactions(self):
         """Are refused, in words, and nobody minds."""
@@ -157,7 +157,7 @@ class Matrix(MeshCase):
         said = self.client("transaction", self.servers, "t").decode(errors="replace").strip()
         self.assertTrue(said.startswith(("refused: ", "absent")), f"neither refused nor absent: {said}")
         self.produce("t", [b"after"])
-        self.assertEqual(self.client("seek", self.servers, "t", "0"), b"after\n")
+        self.assertEqual(self.client("seek", self.servers, "t", "0", "1"), b"after\n")
         self.detail = said
 
     def kill_coordinator(self, group):

@@ -4,6 +4,8 @@ import collections
 import json
 import sys
 
+from librdkafka import KNOWN
+
 CASES = {"codecs": "codecs", "group": "groups", "seek": "seek by time", "transactions": "transactions"}
 MARKS = {"passed": "yes", "failed": "**no**", None: "not run"}
 
@@ -41,7 +43,8 @@ def tell_suite(name, rows):
         if chosen:
             print(f"\n{title}:\n")
             for test, why in chosen.items():
-                print(f"- {test}: {one_line(why) or 'by itself'}")
+                known = KNOWN.get(test[:4]) if state == "failed" else None
+                print(f"- {test}: {known or one_line(why) or 'by itself'}")
 
 
 def main():

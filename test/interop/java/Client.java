@@ -13,6 +13,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -73,7 +74,7 @@ public class Client {
         }
     }
 
-    static void seek(String servers, String topic, String timeMs) {
+    static void seek(String servers, String topic, String timeMs, String count) {
         try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(configured(servers, "enable.auto.commit", "false"))) {
             Map<TopicPartition, Long> asked = new HashMap<>();
             for (int number = 0; number < PARTITIONS; number++) asked.put(new TopicPartition(topic, number), Long.valueOf(timeMs));
@@ -82,7 +83,11 @@ public class Client {
             consumer.assign(asked.keySet());
             for (TopicPartition partition : asked.keySet())
                 consumer.seek(partition, begins.get(partition) == null ? ends.get(partition) : begins.get(partition).offset());
-            while (asked.keySet().stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition))) tell(consumer.poll(TURN));
+            for (int missing = Integer.parseInt(count); missing > 0; ) {
+                ConsumerRecords<String, String> records = consumer.poll(TURN);
+                tell(records);
+                missing -= records.count();
+            }
         }
     }
 
@@ -102,7 +107,7 @@ public class Client {
         case "codecs": System.out.println("none gzip snappy lz4 zstd"); break;
         case "produce": produce(words[1], words[2], words[3]); break;
         case "consume": consume(words[1], words[2], words[3]); break;
-        case "seek": seek(words[1], words[2], words[3]); break;
+        case "seek": seek(words[1], words[2], words[3], words[4]); break;
         case "transaction": transaction(words[1], words[2]); break;
         default: throw new IllegalArgumentException(words[0]);
         }

@@ -30,14 +30,12 @@ async function consume (servers, topic, groupId) {
   await consumer.disconnect()
 }
 
-async function seek (servers, topic, timeMs) {
+async function seek (servers, topic, timeMs, count) {
   const kafka = open(servers)
   const admin = kafka.admin()
   await admin.connect()
   const begins = await admin.fetchTopicOffsetsByTimestamp(topic, Number(timeMs))
-  const ends = await admin.fetchTopicOffsets(topic)
-  let missing = 0
-  for (const { partition, high } of ends) missing += Number(high) - Number(begins.find((row) => row.partition === partition).offset)
+  let missing = Number(count)
   await admin.disconnect()
   const consumer = kafka.consumer({ groupId: 'seek', sessionTimeout: SESSION_MS })
   await consumer.connect()
@@ -52,7 +50,6 @@ async function seek (servers, topic, timeMs) {
       }
     }).catch(reject)
     for (const { partition, offset } of begins) consumer.seek({ topic, partition, offset })
-    if (missing === 0) resolve()
   })
   await consumer.disconnect()
 }

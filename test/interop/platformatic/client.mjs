@@ -30,17 +30,13 @@ async function consume (servers, topic, groupId) {
   await consumer.close(true)
 }
 
-async function seek (servers, topic, timeMs) {
+async function seek (servers, topic, timeMs, count) {
   const consumer = open(servers, 'seek')
   const partitions = { [topic]: Array.from({ length: PARTITIONS }, (_, number) => number) }
   const begins = (await consumer.listOffsets({ topics: [topic], partitions, timestamp: BigInt(timeMs) })).get(topic)
   const ends = (await consumer.listOffsets({ topics: [topic], partitions, timestamp: -1n })).get(topic)
-  let missing = 0
-  const offsets = ends.map((end, partition) => {
-    const offset = begins[partition] < 0n ? end : begins[partition]
-    missing += Number(end - offset)
-    return { topic, partition, offset }
-  })
+  let missing = Number(count)
+  const offsets = ends.map((end, partition) => ({ topic, partition, offset: begins[partition] < 0n ? end : begins[partition] }))
   const stream = await consumer.consume({ topics: [topic], mode: 'manual', offsets, autocommit: false })
   for await (const message of stream) {
     tell(message)

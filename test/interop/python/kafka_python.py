@@ -32,15 +32,18 @@ def consume(servers, topic, group):
     consumer.close()
 
 
-def seek(servers, topic, time_ms):
+def seek(servers, topic, time_ms, count):
     consumer = KafkaConsumer(bootstrap_servers=servers.split(","), enable_auto_commit=False)
     partitions = [TopicPartition(topic, number) for number in range(lines.PARTITIONS)]
     consumer.assign(partitions)
     ends, begins = consumer.end_offsets(partitions), consumer.offsets_for_times(dict.fromkeys(partitions, int(time_ms)))
     for partition in partitions:
         consumer.seek(partition, begins[partition].offset if begins[partition] else ends[partition])
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
-        lines.tell([record.value for records in consumer.poll(timeout_ms=200).values() for record in records])
+    missing = int(count)
+    while missing > 0:
+        values = [record.value for records in consumer.poll(timeout_ms=200).values() for record in records]
+        missing -= len(values)
+        lines.tell(values)
     consumer.close()
 
 

@@ -52,7 +52,7 @@ func consume(servers, topic, group string) {
 	client.Close() // leaves
 }
 
-func seek(servers, topic, timeMs string) {
+func seek(servers, topic, timeMs, count string) {
 	ms, err := strconv.ParseInt(timeMs, 10, 64)
 	lines.Check(err)
 	ctx, stop := context.WithTimeout(context.Background(), lines.Patience)
@@ -60,12 +60,10 @@ func seek(servers, topic, timeMs string) {
 	admin := kadm.NewClient(open(servers))
 	begins, err := admin.ListOffsetsAfterMilli(ctx, ms, topic)
 	lines.Check(err)
-	ends, err := admin.ListEndOffsets(ctx, topic)
+	missing, err := strconv.Atoi(count)
 	lines.Check(err)
-	missing, from := int64(0), map[int32]kgo.Offset{}
+	from := map[int32]kgo.Offset{}
 	begins.Each(func(begin kadm.ListedOffset) {
-		end, _ := ends.Lookup(topic, begin.Partition)
-		missing += end.Offset - begin.Offset
 		from[begin.Partition] = kgo.NewOffset().At(begin.Offset)
 	})
 	client := open(servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
@@ -103,7 +101,7 @@ func main() {
 	case "consume":
 		consume(words[1], words[2], words[3])
 	case "seek":
-		seek(words[1], words[2], words[3])
+		seek(words[1], words[2], words[3], words[4])
 	case "transaction":
 		transaction(words[1], words[2])
 	}

@@ -78,29 +78,32 @@ func consume(servers, topic, group string) {
 	lines.Check(member.Close())
 }
 
-func seek(servers, topic, timeMs string) {
+func seek(servers, topic, timeMs, count string) {
 	ms, err := strconv.ParseInt(timeMs, 10, 64)
+	lines.Check(err)
+	missing, err := strconv.Atoi(count)
 	lines.Check(err)
 	client, err := sarama.NewClient(strings.Split(servers, ","), configured())
 	lines.Check(err)
 	consumer, err := sarama.NewConsumerFromClient(client)
 	lines.Check(err)
+	all := make(chan []byte)
 	for partition := int32(0); partition < lines.Partitions; partition++ {
 		begin, err := client.GetOffset(topic, partition, ms)
 		lines.Check(err)
-		end, err := client.GetOffset(topic, partition, sarama.OffsetNewest)
-		lines.Check(err)
-		if begin < 0 || begin == end {
+		if begin < 0 {
 			continue
 		}
 		from, err := consumer.ConsumePartition(topic, partition, begin)
 		lines.Check(err)
-		for message := range from.Messages() {
-			lines.Tell(message.Value)
-			if message.Offset+1 == end {
-				break
+		go func() {
+			for message := range from.Messages() {
+				all <- message.Value
 			}
-		}
+		}()
+	}
+	for ; missing > 0; missing-- {
+		lines.Tell(<-all)
 	}
 }
 
@@ -135,7 +138,7 @@ func main() {
 	case "consume":
 		consume(words[1], words[2], words[3])
 	case "seek":
-		seek(words[1], words[2], words[3])
+		seek(words[1], words[2], words[3], words[4])
 	case "transaction":
 		transaction(words[1], words[2])
 	}

@@ -170,8 +170,8 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
                        struct plog_place *ret_place);
 /* A batch boundary behind `from` such that at most bytes_max lie between, and that is not beyond
  * limit_offset; one batch at least unless that passes limit_offset. The last such boundary but for what would
- * fill a sixteenth of bytes_max. */
-int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
-                    uint32_t bytes_max, uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place);
+ * fill a sixteenth of bytes_max. *ret_is_cached: all up to there was seen to be in memory. */
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
+                    uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place, bool *ret_is_cached);
 
 #endif

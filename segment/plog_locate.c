@@ -206,8 +206,8 @@ static int walk_on(struct header_walk *walk, uint64_t position_max, uint64_t lim
 
 /* Every header on the way is held against what is known: no reader can tell that the offset of a batch has changed, since its CRC leaves it
  * out, and to send from the file looks at nothing. */
-int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from,
-                    uint32_t bytes_max, uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place)
+int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog_place from, uint32_t bytes_max,
+                    uint64_t limit_offset, struct plog_look *look, struct plog_place *ret_place, bool *ret_is_cached)
 {
     uint32_t walk_max = look != NULL ? WALK_BYTES_MAX : SCAN_BYTES; /* the loop waits for the disk: as little as may be */
     uint64_t position_max = (uint64_t)from.position + (bytes_max < walk_max ? bytes_max : walk_max);
@@ -233,6 +233,7 @@ int plog_locate_end(struct plog *plog, struct segment_file *segment, struct plog
     }
     if (err == MESH_ECORRUPT) return found_damage(plog, segment, from.offset, from.position);
     if (err == 0 && place.position > from.position) note_walked(segment, from.position, place.position);
+    *ret_is_cached = place.position <= known;
     if (err == 0) *ret_place = place;
     return err;
 }

@@ -112,6 +112,7 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
 {
     struct segment_file *segment = plog->segments[plog_find_segment(plog, view->next_offset)];
     struct plog_place start = {0, view->next_offset}, end;
+    bool is_cached = false;
     int err = 0;
 
     if (segment->base_offset > view->next_offset ||
@@ -123,7 +124,7 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
         !recall(plog, segment, view->next_offset, &start.position))
         err = plog_locate_offset(plog, segment, view->next_offset, look, &start);
     if (err == 0) err = plog_open_segment(plog, segment);
-    if (err == 0) err = plog_locate_end(plog, segment, start, limits->bytes_left, limits->offset, look, &end);
+    if (err == 0) err = plog_locate_end(plog, segment, start, limits->bytes_left, limits->offset, look, &end, &is_cached);
     if (err == MESH_EAGAIN && start.position > 0)
         remember(plog, segment, (struct plog_place){start.position, view->next_offset}); /* for the next attempt */
     if (err != 0) return err;
@@ -136,7 +137,7 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
         return 0;
     }
     view->extents[view->extent_count++] = (struct plog_extent){
-        .file = fs_ref(segment->file), .position = start.position, .size = end.position - start.position};
+        .file = fs_ref(segment->file), .position = start.position, .size = end.position - start.position, .is_cached = is_cached};
     view->size += end.position - start.position;
     view->next_offset = end.offset;
     limits->bytes_left -= end.position - start.position < limits->bytes_left ? end.position - start.position

@@ -152,6 +152,7 @@ struct plog_extent {
     uint64_t position;     /* in file */
     const uint8_t *memory; /* when file is NULL; stays until the view is released */
     uint32_t size;         /* bytes */
+    bool is_cached;        /* this read saw that all of it is in the page cache; false: it did not look */
 };
 
 /* Whole batches, in order, beginning with the one that contains the offset asked for. Released by any thread.

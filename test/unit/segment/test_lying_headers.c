@@ -197,6 +197,45 @@ START_TEST(headers_in_memory_are_looked_at_once)
 }
 END_TEST
 
+static bool is_seen_in_memory(struct plog *plog, uint64_t from, uint32_t bytes_max)
+{
+    struct plog_view view;
+    bool is_cached;
+
+    ck_assert_int_eq(plog_read(plog, from, plog_end_offset(plog), bytes_max, &view), 0);
+    ck_assert_uint_eq(view.extent_count, 1);
+    ck_assert_ptr_nonnull(view.extents[0].file);
+    is_cached = view.extents[0].is_cached;
+    plog_view_release(&view);
+    return is_cached;
+}
+
+/* Whoever sends the file would have to look again. Nothing is claimed of what was not looked at, or of a part of it only. */
+START_TEST(a_read_tells_what_it_saw_in_memory)
+{
+    char path[FS_PATH_MAX];
+    struct plog_id id = rig_id(0);
+
+    set_up();
+    rig.config.segment_bytes = 512u << 10;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 60, 1, 8000);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert(!is_seen_in_memory(rig.logs[0], 10, 200u << 10)); /* some 25 headers are walked over */
+    ck_assert(is_seen_in_memory(rig.logs[0], 10, 200u << 10));
+    ck_assert(is_seen_in_memory(rig.logs[0], 12, 100u << 10));
+    ck_assert(!is_seen_in_memory(rig.logs[0], 20, 400u << 10)); /* more than those */
+    ck_assert(!is_seen_in_memory(rig.logs[0], 0, 200u << 10));
+    ck_assert(is_seen_in_memory(rig.logs[0], 0, 1u << 20));
+    segment_path(&id, 0, SEGMENT_PATH_LOG, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, 4000, 2), 0); /* which only who reads from the disk meets */
+    ck_assert(!is_seen_in_memory(rig.logs[0], 0, 1u << 20));
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 START_TEST(the_scrubber_gives_up_the_bad_batch_only)
 {
     struct plog *plog;
@@ -222,6 +261,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, a_header_that_cannot_be_right_is_refused, 0, sizeof(visible) / sizeof(visible[0]));
     tcase_add_loop_test(tests, a_large_read_ends_before_a_header_that_cannot_be_right, 0, sizeof(visible) / sizeof(visible[0]));
     tcase_add_test(tests, headers_in_memory_are_looked_at_once);
+    tcase_add_test(tests, a_read_tells_what_it_saw_in_memory);
     tcase_add_loop_test(tests, the_scrubber_gives_up_the_bad_batch_only, 0, ROT_COUNT_OF);
     suite_add_tcase(all, tests);
     return all;

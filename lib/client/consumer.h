@@ -19,7 +19,7 @@
 #define CONSUMER_FETCH_BYTES_DEFAULT (4u << 20)
 #define CONSUMER_FETCH_BYTES_MIN     (16u << 10)
 #define CONSUMER_REQUEST_BYTES                                                                               \
-    (1u << 20) /* of one FETCH: what it brings should stay in the cache while it is read */
+    (2u << 20) /* of one FETCH: while it is on its way the broker has the next one, and seldom falls asleep between two */
 #define CONSUMER_MAX_WAIT_DEFAULT_MS 500
 #define CONSUMER_REQUESTS_MAX        256          /* in flight; more than a few only after many seeks */
 #define CONSUMER_ROUTE_MS            100          /* between looks for a leader that is missing */

@@ -1,4 +1,4 @@
-/* e2e/liar.c - a broker that is a member of its mesh like any other, and lies on its replication streams.
+/* e2e/liar.c - a broker that is a member of its mesh like any other, and lies on its replication streams (liar_spread.c: of committed offsets).
  *
  * It is the program mesh: it joins, registers, leads and follows. Only what its shards say to other shards comes through here before it is sealed
  * (the linker's --wrap of stream_socket_send*): messages are read, made false, and written again. So the lies come from a valid key, over a proven
@@ -6,6 +6,8 @@
  *
  * mesh_liar MESH ARGUMENTS...: MESH, the path of the honest program, is left out. The file that $MESH_LIE names says which lie is told, in one
  * word; while there is none it is honest. */
+#include "liar.h"
+
 #include "base/assert.h"
 #include "cmd/broker/replicas/stream_socket.h"
 #include "replication/partition/message.h"
@@ -110,18 +112,26 @@ static const struct {
     {"leader-epoch", lead_another_epoch},
 };
 
-static lie_fn *lie_of_the_day(void)
+bool liar_lies(struct lie *ret_lie)
 {
     const char *path = getenv("MESH_LIE");
     FILE *file = path == NULL ? NULL : fopen(path, "r");
-    char word[32] = "";
-    int got = 0;
+    int got;
 
-    if (file == NULL) return NULL;
-    got = fscanf(file, "%31s", word);
+    *ret_lie = (struct lie){.word = ""};
+    if (file == NULL) return false;
+    got = fscanf(file, "%31s %39s %63s %63s %u", ret_lie->word, ret_lie->topic, ret_lie->group, ret_lie->phantom, &ret_lie->own);
     fclose(file);
-    for (size_t i = 0; got == 1 && i < sizeof(lies) / sizeof(lies[0]); i++)
-        if (strcmp(lies[i].word, word) == 0) return lies[i].make_false;
+    return got >= 1;
+}
+
+static lie_fn *lie_of_the_day(void)
+{
+    struct lie lie;
+
+    if (!liar_lies(&lie)) return NULL;
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+        if (strcmp(lies[i].word, lie.word) == 0) return lies[i].make_false;
     return NULL;
 }
 

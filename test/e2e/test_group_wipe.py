@@ -6,9 +6,11 @@ import shutil
 import threading
 import time
 from datetime import datetime
+from itertools import islice
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from group_names import names_in
 from harness import main
 from kafka_wire_groups import Client
 from mesh_case import MeshCase
@@ -20,16 +22,6 @@ QUIET = 20      # groups that committed once, long before
 STALE_S = 5
 GROUPS_TOPIC = "__mesh_groups"
 RECOVERED = "every complete replica of a partition of groups was lost: offsets were recovered"
-
-
-def partition_of(group):
-    """As group_partition_of() of replication/groups: it can never change."""
-    mask, number = (1 << 64) - 1, 0xCBF29CE484222325
-    for byte in group.encode():
-        number = (number ^ byte) * 0x100000001B3 & mask
-    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & mask
-    number = (number ^ number >> 27) * 0x94D049BB133111EB & mask
-    return (number ^ number >> 31) % 64
 
 
 class Committer(threading.Thread):
@@ -140,8 +132,7 @@ class GroupWipe(MeshCase):
     def test_every_offset_is_recovered_and_no_more_than_five_seconds_old(self):
         brokers = self.start()
         partition, holders, survivors = self.place(brokers)
-        names = [name for name in (f"group-{n}" for n in range(64 * 4 * QUIET)) if partition_of(name) == partition]
-        group, shared, quiet = names[0], names[1], names[2:2 + QUIET]
+        group, shared, *quiet = islice(names_in(partition), 2 + QUIET)
         self.broker = survivors[0]
         client = Client(self.client(survivors[0]))
         for number, name in enumerate(quiet):

@@ -145,6 +145,23 @@ static void on_down(void *user, const struct uuid *peer)
     spread_drive(spread);
 }
 
+/* Groups live where their names say: who leads a partition is believed about no other. */
+static bool has_strangers(const struct spread_message *message)
+{
+    struct spread_rows_reader reader;
+    struct slice group = slice_of(NULL, 0);
+    struct spread_row row;
+
+    if (message->kind != SPREAD_ROUND && message->kind != SPREAD_PIECE && message->kind != SPREAD_RECOVERED) return false;
+    reader = spread_rows_read(message->rows);
+    while (spread_rows_next(&reader, &row)) {
+        if (row.group.data == group.data) continue; /* as of the row before */
+        group = row.group;
+        if (group_partition_of(group) != message->partition) return true;
+    }
+    return false;
+}
+
 static void on_receive(void *user, const struct uuid *peer, const struct uuid *dir_id, struct slice bytes)
 {
     struct spread *spread = user;
@@ -152,6 +169,7 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
     int err = spread_message_decode(bytes, &message);
 
     (void)dir_id;
+    if (err == 0 && has_strangers(&message)) err = MESH_EPROTO;
     if (err == MESH_EPROTO) spread->refused++;
     if (err != 0) return; /* a newer version's: it does without the answer */
     if (message.kind == SPREAD_ENDS) ends_receive(spread, peer, &message);

@@ -114,17 +114,23 @@ static bool list_all(const struct groups *state, const struct group *group, stru
     return true;
 }
 
-static void list_asked(const struct groups *state, const struct group *group, const struct message_group_offsets *request, struct groups_lists *lists)
+/* False: no message takes what stands beside them. Leaving some out would say that there is none. */
+static bool list_asked(const struct groups *state, const struct group *group, const struct message_group_offsets *request, struct groups_lists *lists)
 {
     struct group_offset offset;
+    size_t metadata_bytes = 0;
 
     for (size_t i = 0; i < request->topic_count; i++) {
         const struct message_group_partitions *topic = &request->topics[i];
 
-        for (size_t j = 0; j < topic->partition_count; j++)
-            if (group_committed(state, group, &topic->topic_id, topic->partitions[j], &offset))
-                groups_list_add_offset(lists, &topic->topic_id, topic->partitions[j], &offset);
+        for (size_t j = 0; j < topic->partition_count; j++) {
+            if (!group_committed(state, group, &topic->topic_id, topic->partitions[j], &offset)) continue;
+            metadata_bytes += offset.metadata.size;
+            if (metadata_bytes > GROUPS_METADATA_BYTES_MAX) return false;
+            groups_list_add_offset(lists, &topic->topic_id, topic->partitions[j], &offset);
+        }
     }
+    return true;
 }
 
 static int list_offsets(const struct groups *state, const struct message_group_offsets *request, struct message_group_response *response,
@@ -135,10 +141,8 @@ static int list_offsets(const struct groups *state, const struct message_group_o
     if (group == NULL) return MESH_ENOTFOUND;
     response->generation = group_view_of(group).generation;
     response->reset_epoch = group_view_of(group).reset_epoch;
-    if (request->topic_count > 0)
-        list_asked(state, group, request, lists);
-    else
-        response->has_more = !list_all(state, group, lists);
+    if (request->topic_count > 0) return list_asked(state, group, request, lists) ? 0 : MESH_ETOOLARGE;
+    response->has_more = !list_all(state, group, lists);
     return 0;
 }
 
@@ -151,7 +155,8 @@ int groups_answer_offsets(struct groups_serve *serve, const struct groups *state
 
     if (err != 0) return err;
     err = list_offsets(state, &request, &response, &lists);
-    if (err == 0) err = answer(serve, &response, &lists);
+    if (err != 0) groups_lists_deinit(&lists);
+    else err = answer(serve, &response, &lists);
     message_deinit_group_offsets(&request);
     return err;
 }

@@ -70,6 +70,11 @@ static const struct option_spec members_options[] = {
     {"watch", OPTION_FLAG, NULL, "Go on, and show changes as they come", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec top_options[] = {
+    {"interval", OPTION_DURATION, "DURATION", "How long to wait between two looks, 100ms at least", "2s", NULL, 0, 0, false},
+    {"count", OPTION_INTEGER, "N", "Show so many looks, then end", "no end on a terminal and with --json, else 1", NULL, 1, 1000000000, false},
+};
+
 static const struct option_spec key_show_options[] = {
     {"key-file", OPTION_FILE, "FILE", "Read this one", "$MESH_KEY_FILE, DIR/key, $XDG_CONFIG_HOME/mesh/key or ~/.config/mesh/key", NULL, 0, 0, false},
     {"data", OPTION_DIRECTORY, "DIR", "A broker's data directory, which may have a key of its own", NULL, NULL, 0, 0, false},
@@ -448,6 +453,13 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.",
      "mesh drain b2\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
      OPTIONS(drain_options), CLIENT},
+    {COMMAND_TOP, "top", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Show what the mesh is doing, live",
+     "Shows for each broker, for the busiest topics and for the groups furthest behind what they did since the last look: records and bytes a second, how long "
+     "acknowledgements and syncs take, CPU, memory, disk. On a terminal it is drawn anew every --interval until q or Ctrl-C; elsewhere it is printed once. The figures are those of "
+     "each broker's /metrics, so every broker has to be reachable from here; one that is not is shown without.",
+     "mesh top\nmesh top --interval 5s\nmesh top --json --count 10",
+     OPTIONS(top_options), CLIENT},
     {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Say why a partition is led and kept as it is",
      "Shows where its replicas are, what cannot be done with it now and why, who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "

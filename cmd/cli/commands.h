@@ -35,6 +35,7 @@ int command_consume(const struct arguments *arguments);
 int command_status(const struct arguments *arguments);
 int command_drain(const struct arguments *arguments);
 int command_events(const struct arguments *arguments);
+int command_top(const struct arguments *arguments);
 int command_why(const struct arguments *arguments);
 int command_bench_produce(const struct arguments *arguments);
 int command_bench_consume(const struct arguments *arguments);

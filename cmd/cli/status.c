@@ -1,4 +1,5 @@
 /* mesh status: what is healthy, what is not, and what to do about it. */
+#include "cmd/cli/broker_words.h"
 #include "cmd/cli/commands.h"
 #include "cmd/cli/json_writer.h"
 #include "cmd/cli/session.h"
@@ -7,33 +8,6 @@
 
 #include <stdio.h>
 #include <unistd.h>
-
-/* The uuid of the coordinator, or NULL. */
-static const char *coordinator_id(const struct mesh_status_info *status)
-{
-    for (size_t i = 0; i < status->broker_count; i++)
-        if (status->brokers[i].node_id == status->coordinator) return status->brokers[i].id;
-    return NULL;
-}
-
-/* What a broker is in the coordination of the mesh. */
-static const char *role_of(const struct mesh_status_info *status, const struct mesh_broker_info *broker)
-{
-    if (broker->node_id == status->coordinator) return "coordinator";
-    for (size_t i = 0; i < status->voter_count; i++) {
-        if (status->voters[i].node_id != broker->node_id) continue;
-        if (status->voters[i].is_learner) return "learner";
-        return broker->is_witness ? "witness" : "voter";
-    }
-    return broker->is_witness ? "witness" : "observer";
-}
-
-static const char *state_of(const struct mesh_broker_info *broker)
-{
-    if (broker->is_fenced) return "fenced";
-    if (broker->has_bad_disk) return "disk failed";
-    return broker->is_draining ? "draining" : "serving";
-}
 
 static void write_voters(struct json_writer *json, const struct mesh_status_info *status)
 {
@@ -76,9 +50,9 @@ static void write_brokers(struct json_writer *json, const struct mesh_status_inf
         json_writer_key(json, "zone");
         json_writer_text(json, broker->zone);
         json_writer_key(json, "role");
-        json_writer_text(json, role_of(status, broker));
+        json_writer_text(json, broker_words_role(status, broker));
         json_writer_key(json, "state");
-        json_writer_text(json, state_of(broker));
+        json_writer_text(json, broker_words_state(broker));
         json_writer_key(json, "witness");
         json_writer_boolean(json, broker->is_witness != 0);
         json_writer_end_object(json);
@@ -127,8 +101,8 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     json_writer_key(&json, "cluster");
     json_writer_text(&json, status->cluster_id);
     json_writer_key(&json, "coordinator");
-    if (coordinator_id(status) != NULL)
-        json_writer_text(&json, coordinator_id(status));
+    if (broker_words_coordinator(status) != NULL)
+        json_writer_text(&json, broker_words_coordinator(status));
     else
         json_writer_null(&json);
     write_brokers(&json, status);
@@ -201,8 +175,8 @@ static int append_brokers(const struct mesh_status_info *status, struct buffer *
         table_cell(&table, "%s:%u", broker->host, (unsigned)broker->port);
         table_cell(&table, "%d", broker->node_id);
         table_cell(&table, "%s", broker->zone[0] != '\0' ? broker->zone : "-");
-        table_cell(&table, "%s", role_of(status, broker));
-        table_cell(&table, "%s", state_of(broker));
+        table_cell(&table, "%s", broker_words_role(status, broker));
+        table_cell(&table, "%s", broker_words_state(broker));
     }
     err = buffer_append_string(text, "\n");
     if (err == 0) err = table_write(&table, text, has_colours);

@@ -183,7 +183,7 @@ void replication_mesh_reset(struct replication_mesh *mesh, uint32_t founders, ui
     replication_store_options_init(&mesh->config.store);
     replication_watch_reset(mesh->watch, mesh->sim, mesh->metadata.watch);
     replication_clients_reset(&mesh->clients, mesh->sim, mesh->watch, producers);
-    mesh->topic_count = 0;
+    mesh->topic_count = mesh->partitions_again = 0;
     mesh->has_losses = mesh->has_rot = mesh->is_healed = false;
     sim_set_observer(mesh->sim, observe, mesh);
 }

@@ -21,6 +21,7 @@ struct replication_mesh {
     struct replication_config config;
     struct replication_topic topics[REPLICATION_TOPICS_MAX];
     uint32_t topic_count;
+    uint32_t partitions_again; /* of topics that were to be deleted, and are made anew then */
     bool has_losses; /* disks may be lost: every topic is to survive that of one */
     bool has_rot; /* replication_rot.h */
     bool is_healed;

@@ -78,13 +78,25 @@ void replication_operator_move(struct replication_mesh *mesh, struct random *ran
 
 /* ---- topics ---- */
 
+static uint32_t first_partitions(const struct replication_mesh *mesh)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < mesh->topic_count; i++)
+        count += mesh->topics[i].partitions;
+    return count;
+}
+
+/* The observer remembers all partitions that there ever were, and sees new ones when a broker has them: several deletions later, perhaps. So what counts is
+ * what was asked for. */
 void replication_operator_delete(struct replication_mesh *mesh, struct random *random, uint32_t first)
 {
     const struct replication_topic *topic = &mesh->topics[first + random_below(random, mesh->topic_count - first)];
     struct metadata_process *process = draw_process(mesh, random);
 
     if (process == NULL || !replication_mesh_has_topics(mesh) || replication_mesh_is_in_doubt(mesh)) return;
-    if (mesh->watch->partition_count + topic->partitions > REPLICATION_PARTITIONS_MAX) return; /* the observer remembers all of them */
+    if (first_partitions(mesh) + mesh->partitions_again + topic->partitions > REPLICATION_PARTITIONS_MAX) return;
+    mesh->partitions_again += topic->partitions;
     metadata_clients_ask(&mesh->metadata.clients, process, METADATA_ASK_DELETE, topic->name, topic->partitions, TIMEOUT_US);
 }
 

@@ -282,6 +282,7 @@ int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t pa
     assignment->partition = (uint32_t)partition;
     assignment->reference_count = 1;
     assignment->high_watermark = -1;
+    assignment->doubted_offset = -1;
     assignment->polled_epoch = -1;
     list_init(&assignment->state_node);
     list_init(&assignment->polled_node);

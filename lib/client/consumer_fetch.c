@@ -143,7 +143,8 @@ static int add_asks(struct mesh_consumer *consumer, struct fetch_session *sessio
         const struct fetch_entry entry = {topic->id, assignment->partition,
                                           is_there ? topic->partitions[assignment->partition].leader_epoch
                                                    : -1,
-                                          (uint64_t)assignment->fetch_offset, (uint32_t)bytes};
+                                          (uint64_t)assignment->fetch_offset, (uint32_t)bytes,
+                                          assignment->fetch_offset == assignment->doubted_offset};
         if (err != 0 || fetch->ask_count == MESSAGE_ENTRIES_MAX) break;
         err = fetch_reserve_asks(fetch, fetch->ask_count + 1);
         if (err == 0) err = fetch_request_add(&consumer->message, &entry);

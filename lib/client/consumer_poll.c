@@ -150,6 +150,15 @@ static enum progress partition_error(struct assignment *assignment, int error)
     return PROGRESS_FULL;
 }
 
+/* Asked for once more, which tells the leader to look at what its disk has; the application is told of what came twice from one position. */
+static enum progress found_damage(struct assignment *assignment)
+{
+    if (assignment->doubted_offset == assignment->position) return partition_error(assignment, MESH_ECORRUPT);
+    assignment->doubted_offset = assignment->position;
+    assignment_rewind(assignment, assignment->position);
+    return PROGRESS;
+}
+
 /* Reads on in the batch at hand. PROGRESS: the batch has ended. */
 static enum progress read_batch(struct mesh_consumer *consumer, struct polled *polled)
 {
@@ -233,7 +242,7 @@ static enum progress read_region(struct mesh_consumer *consumer, struct fetch *f
     case FETCH_END:
     case FETCH_REGION_END: finish_region(fetch, region); return PROGRESS;
     case FETCH_MORE: return PROGRESS_DRY;
-    case FETCH_DAMAGED: fetch_next_region(fetch); return partition_error(region->assignment, MESH_ECORRUPT);
+    case FETCH_DAMAGED: fetch_next_region(fetch); return found_damage(region->assignment);
     case FETCH_BATCH: break;
     }
     if (consumer->scratch_bytes >= consumer->fetch_bytes_max && polled->count > 0) return PROGRESS_FULL;

@@ -78,6 +78,7 @@ struct fetch_entry {
     int32_t leader_epoch; /* -1: does not say */
     uint64_t offset;
     uint32_t bytes_max;
+    bool is_doubted; /* what came from there before was damaged */
 };
 
 int fetch_request_start(struct buffer *to, uint32_t max_wait_ms, uint32_t bytes_min, uint32_t bytes_max);

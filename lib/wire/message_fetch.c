@@ -11,8 +11,9 @@
 #define ENTRY_LEADER_EPOCH PROTO_TAG(3, PROTO_VARINT)
 #define ENTRY_OFFSET       PROTO_TAG(4, PROTO_VARINT)
 #define ENTRY_BYTES_MAX    PROTO_TAG(5, PROTO_VARINT)
-#define ENTRY_KNOWN_MAX    5
-#define ENTRY_SIZE_MAX     (PROTO_UUID_SIZE + 4 * PROTO_SCALAR_SIZE_MAX)
+#define ENTRY_IS_DOUBTED   PROTO_TAG(6, PROTO_VARINT)
+#define ENTRY_KNOWN_MAX    6
+#define ENTRY_SIZE_MAX     (PROTO_UUID_SIZE + 5 * PROTO_SCALAR_SIZE_MAX)
 
 /* FetchRequest */
 #define REQUEST_MAX_WAIT  PROTO_TAG(1, PROTO_VARINT)
@@ -76,6 +77,7 @@ int fetch_request_add(struct buffer *to, const struct fetch_entry *entry)
     at = proto_write_sint32(at, ENTRY_LEADER_EPOCH, entry->leader_epoch + 1);
     at = proto_write_varint(at, ENTRY_OFFSET, entry->offset);
     at = proto_write_varint(at, ENTRY_BYTES_MAX, entry->bytes_max);
+    at = proto_write_varint(at, ENTRY_IS_DOUBTED, entry->is_doubted);
     start[0] = REQUEST_ENTRIES;
     start[1] = (uint8_t)(at - start - 2);
     to->size = (size_t)(at - to->data);
@@ -89,6 +91,7 @@ struct entry_fields {
     int32_t leader_epoch_plus_one;
     uint64_t offset;
     uint32_t bytes_max;
+    uint64_t is_doubted;
 };
 
 /* Reads fields in whatever order. */
@@ -104,6 +107,7 @@ static bool parse_entry_rest(const uint8_t *at, const uint8_t *end, struct entry
         case ENTRY_LEADER_EPOCH: at = proto_read_sint32(at, end, &fields->leader_epoch_plus_one); break;
         case ENTRY_OFFSET: at = proto_read_varint(at, end, &fields->offset); break;
         case ENTRY_BYTES_MAX: at = proto_read_uint32(at, end, &fields->bytes_max); break;
+        case ENTRY_IS_DOUBTED: at = proto_read_varint(at, end, &fields->is_doubted); break;
         default: at = proto_skip(at, end, tag, ENTRY_KNOWN_MAX); break;
         }
         if (at == NULL) return false;
@@ -128,6 +132,7 @@ static bool parse_entry(const uint8_t *at, const uint8_t *end, struct fetch_entr
     entry->leader_epoch = fields.leader_epoch_plus_one - 1;
     entry->offset = fields.offset;
     entry->bytes_max = fields.bytes_max;
+    entry->is_doubted = fields.is_doubted != 0;
     return true;
 }
 

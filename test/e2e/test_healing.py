@@ -23,6 +23,7 @@ def crc32c(data):
 
 class Healing(Replication):
     LINES = text_lines(3000)
+    scrub = SCRUB
 
     # The cases of the class that this one stands on run by themselves.
     for inherited in [name for name in dir(Replication) if name.startswith("test_")]:
@@ -30,7 +31,7 @@ class Healing(Replication):
     del inherited
 
     def launch_together(self, count, **keywords):
-        return super().launch_together(count, options=SCRUB, **keywords)
+        return super().launch_together(count, options=self.scrub, **keywords)
 
     def files(self, broker, name="*"):
         return sorted(glob.glob(os.path.join(broker.data, "topics", "*", "0", name + ".log")))
@@ -102,6 +103,20 @@ class Healing(Replication):
         victim = self.leader_of(brokers, "orders")
         self.flip(victim)
         self.until("it is mended", self.seen(victim, MENDED), *brokers)
+        self.check_all(brokers)
+
+    def test_a_reader_that_gets_damaged_records_makes_their_leader_look(self):
+        """Nobody else would: the scrubber begins hours later here."""
+        self.scrub = ["--set", "scrub.first.ms=36000000"]
+        brokers = self.filled()
+        victim = self.leader_of(brokers, "orders")
+        self.flip(victim)
+
+        def is_read():
+            return self.mesh("consume", "orders", "--until-end", broker=victim, code=None).out.split(b"\n")[:-1] == self.LINES
+
+        self.until("it is mended", lambda: is_read() and self.seen(victim, MENDED)(), *brokers)
+        self.assertTrue(self.seen(victim, "a reader got damaged records")())
         self.check_all(brokers)
 
     def test_bits_flip_while_a_broker_is_away(self):

@@ -4,14 +4,18 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/runtime/partitions.h"
+#include "segment/healing.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define PART_ENTRIES_FIRST 4
 #define PART_COLD_WAIT_MS  1000 /* for the disk, also when the client would not wait for records */
+#define DOUBTS_PAUSE_MS    10000 /* a reader may lie: what the scrubber is sent to look at costs 16 MiB of reading */
 #define PART_RECORDS_MAX   512 /* entries answered with records: holding any takes over a KiB, however few there are */
 
 int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard, const struct fetch_options *options,
@@ -104,6 +108,19 @@ static int entry_read(struct shard_partition *partition, struct fetch_part_entry
     return 0;
 }
 
+/* A reader says that the records there came damaged: the disk is looked at, soon. Told once, however often the entry is read while it waits. */
+static void entry_hear_doubts(struct shard *shard, struct shard_partition *partition, struct fetch_part_entry *entry)
+{
+    if (!entry->request.is_doubted) return;
+    entry->request.is_doubted = false;
+    shard->metrics.fetch_doubts++;
+    if (shard->now_ms < shard->doubts_from_ms) return;
+    shard->doubts_from_ms = shard->now_ms + DOUBTS_PAUSE_MS;
+    log_warn("a reader got damaged records, it says topic=%s partition=%u offset=%" PRIu64, partition->topic->topic->name, partition->number,
+             entry->request.offset);
+    plog_suspect(partition->plog, entry->request.offset);
+}
+
 static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint32_t bytes_left, bool is_first)
 {
     struct fetch_result *result = &entry->answer.result;
@@ -119,6 +136,7 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
     err = partition_check_leader(&partition->replica.partition, entry->request.leader_epoch);
     if (err == 0) err = replica_check_fetch_offset(&partition->replica, entry->request.offset);
     if (err == MESH_EAGAIN) return 0; /* a new leader has not heard what is committed yet: the reader waits, as at the end */
+    if (err == 0) entry_hear_doubts(shard, partition, entry);
     if (err == 0) err = entry_read(partition, entry, bytes_left, is_first);
     return err;
 }

@@ -57,6 +57,7 @@ struct shard {
     struct list_node acks_committing, acks_resting; /* partitions; partitions.h */
     struct replicas replicas;
     struct shard_groups groups;
+    uint64_t doubts_from_ms;         /* when a reader's doubts are followed up again */
     struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
     struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
 

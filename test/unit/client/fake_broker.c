@@ -253,6 +253,7 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
         struct fake_partition *partition = &data_of(broker)->partitions[entry.partition];
         struct fetch_result result = {.entry = index, .error = fail_error, .leader_epoch = 7};
         struct slice batches = {NULL, 0};
+        if (entry.is_doubted) atomic_fetch_add(&broker->doubted, 1);
         if (fail_error == 0) result.error = judge_entry(broker, entry.partition, entry.leader_epoch, reader.forwards, FRAME_OP_FETCH);
         if (result.error == 0 && (entry.offset > partition->next_offset || entry.offset < partition->log_start))
             result.error = MESH_EOFFSET_OUT_OF_RANGE;

@@ -107,6 +107,7 @@ struct fake_broker {
     atomic_uint port;       /* the same; any thread */
     atomic_uint frames[64]; /* by operation; any thread */
     atomic_uint answered;   /* reads from a connection whose frames' answers are on their way; any thread */
+    atomic_uint doubted;    /* entries of FETCH that say so; any thread */
     atomic_ullong produced_records;
     atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */
     int seen_leaders[FAKE_PARTITIONS_MAX], seen_epochs[FAKE_PARTITIONS_MAX];

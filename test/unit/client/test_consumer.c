@@ -211,6 +211,20 @@ START_TEST(an_offset_out_of_range_is_told_once_and_seek_goes_on)
 }
 END_TEST
 
+/* Damage on the way, or what the broker mends at once, is not the application's business; but the broker hears of it. */
+START_TEST(damage_that_comes_once_is_asked_for_again_and_the_broker_told)
+{
+    int next[3] = {0, TOTAL, TOTAL}, end[3] = {TOTAL, TOTAL, TOTAL};
+
+    plan.op = FRAME_OP_FETCH;
+    plan.action = _i == 0 ? FAKE_BAD_BATCH : FAKE_TRUNCATED_BATCH;
+    atomic_store(&plan.count, 1);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, 0), 0);
+    read_all(next, end, 20);
+    ck_assert_uint_eq(atomic_load(&broker->doubted), 1);
+}
+END_TEST
+
 START_TEST(damage_is_told_once_and_stops_only_its_partition)
 {
     size_t count;
@@ -219,13 +233,15 @@ START_TEST(damage_is_told_once_and_stops_only_its_partition)
 
     plan.op = FRAME_OP_FETCH;
     plan.action = _i == 0 ? FAKE_BAD_BATCH : FAKE_TRUNCATED_BATCH;
-    atomic_store(&plan.count, 1);
+    atomic_store(&plan.count, 1000);
     ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, 0), 0);
     ck_assert_int_eq(poll_error(&count), MESH_ECORRUPT);
     ck_assert_uint_gt(count, 0); /* what came before the damage was handed out */
     ck_assert_uint_lt(count, TOTAL);
     ck_assert_int_eq(mesh_consumer_position(consumer, "t", 0, &offset), 0);
     ck_assert_int_eq(offset, (int64_t)count);
+    ck_assert_uint_gt(atomic_load(&broker->doubted), 0);
+    atomic_store(&plan.count, 0);
     ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 1, 0), 0);
     read_all(next, end, 20);
     ck_assert_int_eq(mesh_consumer_resume(consumer, "t", 0), 0); /* the broker has healed */
@@ -447,6 +463,7 @@ static Suite *suite(void)
     tcase_add_loop_test(c, shards_with_nothing_to_say_do_not_starve_the_others, 0, 10);
     tcase_add_loop_test(c, trouble_neither_skips_nor_repeats, 0, sizeof(troubles) / sizeof(troubles[0]));
     tcase_add_test(c, an_offset_out_of_range_is_told_once_and_seek_goes_on);
+    tcase_add_loop_test(c, damage_that_comes_once_is_asked_for_again_and_the_broker_told, 0, 2);
     tcase_add_loop_test(c, damage_is_told_once_and_stops_only_its_partition, 0, 2);
     tcase_add_test(c, paused_partitions_keep_still_and_resume_where_they_were);
     tcase_add_test(c, seeking_and_unassigning_drop_what_was_fetched_ahead);

@@ -50,6 +50,7 @@ static struct request random_request(struct random *random)
         entry->leader_epoch = random_below(random, 3) == 0 ? -1 : (int32_t)random_below(random, INT32_MAX);
         entry->offset = random_number(random);
         entry->bytes_max = (uint32_t)random_number(random);
+        entry->is_doubted = random_below(random, 3) == 0;
     }
     return request;
 }
@@ -113,6 +114,7 @@ static void encode_request_by_library(struct request *request, struct buffer *to
         entries[i].leader_epoch_plus_one = request->entries[i].leader_epoch + 1;
         entries[i].offset = request->entries[i].offset;
         entries[i].bytes_max = request->entries[i].bytes_max;
+        entries[i].is_doubted = request->entries[i].is_doubted;
         pointers[i] = &entries[i];
     }
     pack(&wire.base, to);
@@ -155,6 +157,7 @@ static void check_request_against_library(struct slice message, const struct req
         ck_assert_int_eq(wire->entries[i]->leader_epoch_plus_one, request->entries[i].leader_epoch + 1);
         ck_assert_uint_eq(wire->entries[i]->offset, request->entries[i].offset);
         ck_assert_uint_eq(wire->entries[i]->bytes_max, request->entries[i].bytes_max);
+        ck_assert(!!wire->entries[i]->is_doubted == request->entries[i].is_doubted);
     }
     mesh__wire__fetch_request__free_unpacked(wire, NULL);
 }
@@ -418,7 +421,7 @@ END_TEST
 
 START_TEST(lists_have_a_greatest_length)
 {
-    const struct fetch_entry entry = {{{1}}, 1, 1, 1, 1};
+    const struct fetch_entry entry = {{{1}}, 1, 1, 1, 1, true};
     const struct fetch_result result = {.entry = 1};
     struct buffer request = BUFFER_INIT, response = BUFFER_INIT;
     struct fetch_request_reader request_reader;

@@ -66,10 +66,15 @@ def numbers_of(suite):
     return sorted({number for number, flags in table if "TEST_F_LOCAL" not in flags and "TEST_F_MANUAL" not in flags})
 
 
+def names_of(suite, number):
+    """The first of them that needs a broker, as the summary calls it."""
+    with open(os.path.join(suite, "tests", "test.c"), encoding="utf-8") as file:
+        return next(name for name, flags in re.findall(rf"_TEST\(\s*({number}_\w+),\s*([^,)]*)", file.read()) if "TEST_F_LOCAL" not in flags)
+
+
 def rows(text):
     """What the summary says of each: name, state, why."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return [(name, state, why.strip()) for name, state, why in re.findall(r"^\| (\d{4}_\w+) +\| +(\w+(?: \w+)?) \| +[\d.]+s \|(.*)$", plain, re.M)
+    return [(name, state, why.strip()) for name, state, why in re.findall(r"^\| (\d{4}_\w+) +\| +(\w+(?: \w+)?) \| +[\d.]+s \|(.*)$", text, re.M)
             if state in ("PASSED", "FAILED", "SKIPPED", "RUNNING")]
 
 
@@ -112,8 +117,8 @@ class Suite(MeshCase):
             except subprocess.TimeoutExpired:
                 pass
             log.seek(0)
-            text = log.read()
-        found = rows(text) or [(number, "FAILED", "nothing was said in time: " + " / ".join(text.splitlines()[-LAST_LINES:])[-600:])]
+            text = re.sub(r"\x1b\[[0-9;]*m", "", log.read())
+        found = rows(text) or [(names_of(self.suite, number), "FAILED", "it ended without a word: " + " / ".join(text.splitlines()[-LAST_LINES:])[-600:])]
         if any(state in ("FAILED", "RUNNING") for _, state, _ in found):
             with open(os.path.join(os.path.dirname(self.suite), f"librdkafka-{self.version}-{self.way}-{number}.log"), "w", encoding="utf-8") as file:
                 file.write(text)

@@ -119,6 +119,16 @@ static struct connection *find_connection(struct broker *broker, int32_t shard, 
     return found;
 }
 
+bool broker_is_other(const struct broker *broker, int32_t node_id)
+{
+    if (broker->node_id < 0 || node_id < 0 || broker->node_id == node_id) return false;
+    list_for_each(node, &broker->connections)
+    {
+        if (connection_is_ready(container_of(node, struct connection, node))) return true;
+    }
+    return false;
+}
+
 bool broker_is_doubted(const struct broker *broker)
 {
     list_for_each(node, &broker->connections)

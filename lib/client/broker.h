@@ -71,6 +71,9 @@ struct connection *broker_any_ready(struct mesh_client *client);
  * one of them was open until now, which it is for BROKER_RELAY_AFTER_MS at most. */
 bool broker_try_given(struct mesh_client *client);
 
+/* A name of many brokers was dialled once more and another one answered: while a connection to the first is ready, `broker` stays that one. */
+bool broker_is_other(const struct broker *broker, int32_t node_id);
+
 /* Whether it is silent on one of its connections: then it is likely to be on the others. */
 bool broker_is_doubted(const struct broker *broker);
 

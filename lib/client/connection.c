@@ -106,6 +106,7 @@ static int hello_answered(struct request *request, const struct frame_header *he
     if (err != 0) return err;
     if (response.version != FRAME_VERSION) err = MESH_EVERSION;
     if (response.frame_bytes_max < FRAME_HEADER_SIZE) err = MESH_EPROTO;
+    if (err == 0 && broker_is_other(connection->broker, response.node_id)) err = MESH_ECLOSED;
     if (err == 0) {
         connection->frame_bytes_max = response.frame_bytes_max;
         connection->broker->node_id = response.node_id;

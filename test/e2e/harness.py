@@ -81,10 +81,12 @@ class Broker:
     def launch(self):
         self.lines, self.news = [], queue.Queue()
         self.process = subprocess.Popen(
-            [*self.prefix, MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(self.env))
+            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(self.env))
         self.reader = threading.Thread(target=self._read, args=(self.process, self.lines, self.news), daemon=True)
         self.reader.start()
+
+    def command(self):
+        return [*self.prefix, MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options]
 
     @staticmethod
     def _read(process, lines, news):

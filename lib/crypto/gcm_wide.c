@@ -4,12 +4,26 @@
 #include "base/assert.h"
 #include "base/error.h"
 
+#include <dlfcn.h>
 #include <intel-ipsec-mb.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define KEY_ALIGNMENT 64 /* the library asks for it */
+
+#define LIBRARY_NAME "libIPSec_MB.so.1"
+
+/* What is called of the library by name. It is looked for when it is first wanted, not linked: it is larger than all else together, and a machine that cannot use
+ * it, or an image that has to be small, goes without. */
+struct library {
+    void *handle;
+    IMB_MGR *(*alloc_manager)(uint64_t flags);
+    void (*free_manager)(IMB_MGR *manager);
+    void (*init_avx512)(IMB_MGR *manager);
+    int (*get_errno)(IMB_MGR *manager);
+};
 
 /* Of the library's manager only what it was filled with for this processor is used, which any thread may read; what jobs of its own would need is not. */
 static _Atomic(IMB_MGR *) manager; /* NULL: nobody has looked, or it is not here. Never freed: threads may still seal while the process exits */
@@ -27,30 +41,61 @@ struct gcm_wide {
     struct wide_functions functions; /* for the key's size, once there is one */
 };
 
+/* A function of the library; dlsym()'s result is an object's address in ISO C, POSIX says that it may be a function's. */
+static bool find(void *handle, const char *name, void *to)
+{
+    void *symbol = dlsym(handle, name);
+
+    memcpy(to, &symbol, sizeof(symbol));
+    return symbol != NULL;
+}
+
+static bool library_open(struct library *library)
+{
+    void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
+
+    if (handle == NULL) return false;
+    library->handle = handle;
+    if (find(handle, "alloc_mb_mgr", &library->alloc_manager) && find(handle, "free_mb_mgr", &library->free_manager) &&
+        find(handle, "init_mb_mgr_avx512", &library->init_avx512) && find(handle, "imb_get_errno", &library->get_errno))
+        return true;
+    (void)dlclose(handle);
+    return false;
+}
+
 /* Initialised, the library has tested itself with published vectors. */
-static bool is_able(IMB_MGR *found)
+static bool is_able(const struct library *library, IMB_MGR *found)
 {
     const uint64_t needed = IMB_FEATURE_VAES | IMB_FEATURE_VPCLMULQDQ | IMB_FEATURE_AVX512_SKX;
 
     if ((found->features & needed) != needed) return false;
-    init_mb_mgr_avx512(found);
-    return imb_get_errno(found) == 0 && (found->features & IMB_FEATURE_SELF_TEST_PASS) != 0;
+    library->init_avx512(found);
+    return library->get_errno(found) == 0 && (found->features & IMB_FEATURE_SELF_TEST_PASS) != 0;
 }
 
 bool gcm_wide_is_here(void)
 {
     IMB_MGR *found, *none = NULL;
+    struct library library;
 
     if (atomic_load(&manager) != NULL) return true;
     if (atomic_load(&is_unable)) return false;
-    found = alloc_mb_mgr(0);
-    if (found == NULL) return false; /* OpenSSL does it until there is memory */
-    if (!is_able(found)) {
+    if (!library_open(&library)) {
         atomic_store(&is_unable, true);
-        free_mb_mgr(found);
         return false;
     }
-    if (!atomic_compare_exchange_strong(&manager, &none, found)) free_mb_mgr(found); /* another thread was quicker, and found the same */
+    found = library.alloc_manager(0);
+    if (found == NULL) { /* OpenSSL does it until there is memory */
+        (void)dlclose(library.handle);
+        return false;
+    }
+    if (!is_able(&library, found)) {
+        atomic_store(&is_unable, true);
+        library.free_manager(found);
+        (void)dlclose(library.handle);
+        return false;
+    }
+    if (!atomic_compare_exchange_strong(&manager, &none, found)) library.free_manager(found); /* another thread was quicker, and found the same: the library stays */
     return true;
 }
 

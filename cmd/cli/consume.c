@@ -373,6 +373,14 @@ static void tell_slow(void *user, const struct mesh_slow_info *info)
             (long long)info->offset, (double)info->took_ms / 1000, (double)info->limit_ms / 1000);
 }
 
+/* What stands there now follows. */
+static void tell_cut(void *user, const struct mesh_truncation_info *info)
+{
+    (void)user;
+    fprintf(stderr, "mesh: lost: topic=%s partition=%d read_up_to=%lld goes_on_from=%lld: an election has lost what was between\n", info->topic, (int)info->partition,
+            (long long)info->position, (long long)info->offset);
+}
+
 static int subscribe_as(struct consume *consume, struct mesh_group_options *options)
 {
     const struct arguments *arguments = consume->arguments;
@@ -385,6 +393,7 @@ static int subscribe_as(struct consume *consume, struct mesh_group_options *opti
     err = mesh_consumer_new(consume->session.client, &consume->consumer);
     if (err == 0 && arguments_has(arguments, "no-verify")) err = mesh_consumer_set_verify(consume->consumer, 0);
     if (err == 0) mesh_consumer_on_slow(consume->consumer, tell_slow, NULL);
+    if (err == 0) mesh_consumer_on_truncation(consume->consumer, MESH_TRUNCATION_GO_BACK, tell_cut, NULL);
     if (err == 0 && arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe_pattern(consume->consumer, options, arguments->operands[0]);
     if (err == 0 && !arguments_has(arguments, "pattern")) err = mesh_consumer_subscribe(consume->consumer, options, arguments->operands, 1);
     return err == 0 ? EXIT_DONE : (int)session_fail(&consume->session, err, "consuming '%s'", arguments->operands[0]);

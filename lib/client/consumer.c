@@ -57,6 +57,7 @@ void consumer_remove(struct assignment *assignment)
     list_remove(&assignment->state_node);
     list_remove(&assignment->polled_node);
     assignment_clear_error(assignment);
+    assignment_clear_cut(assignment);
     assignment->consumer = NULL;
     assignment->generation++;
     assignment_unref(assignment);
@@ -127,6 +128,13 @@ int mesh_consumer_set_fetch_max_wait_ms(struct mesh_consumer *consumer, int max_
     return 0;
 }
 
+void mesh_consumer_on_truncation(struct mesh_consumer *consumer, enum mesh_truncation_policy policy, mesh_truncation_fn *told, void *user)
+{
+    consumer->truncation_policy = policy;
+    consumer->truncation = told;
+    consumer->truncation_user = user;
+}
+
 int mesh_consumer_set_verify(struct mesh_consumer *consumer, int enabled)
 {
     consumer->is_verifying = enabled != 0;
@@ -181,7 +189,7 @@ void assignment_update(struct assignment *assignment)
         list = NULL;
     else if (assignment->retry_ms > consumer->client->now_ms)
         list = &consumer->backoff;
-    else if (!assignment->is_resolved)
+    else if (!assignment->is_resolved || assignment->must_check)
         list = &consumer->unresolved;
     else
         list = idle_list(assignment);
@@ -193,7 +201,9 @@ void assignment_update(struct assignment *assignment)
 void assignment_rewind(struct assignment *assignment, int64_t offset)
 {
     assignment->generation++;
+    if (offset != assignment->position) assignment->position_epoch = -1;
     assignment->position = assignment->fetch_offset = offset;
+    assignment->is_resolving = false;
     assignment->is_fetching = false; /* the answer under way is stale now */
     assignment_update(assignment);
 }
@@ -203,6 +213,25 @@ void assignment_clear_error(struct assignment *assignment)
     if (assignment->error == 0) return;
     assignment->error = 0;
     assignment->consumer->error_count--;
+}
+
+/* Whoever wrote it leads still: it is there. */
+void assignment_check(struct assignment *assignment, int32_t epoch)
+{
+    const struct topic *topic = assignment->topic;
+    bool was_asked = assignment->must_check;
+    bool is_led_by_writer = topic->is_known && assignment->partition < topic->partition_count && topic->partitions[assignment->partition].leader_epoch == epoch;
+
+    assignment->position_epoch = epoch;
+    assignment->must_check = epoch >= 0 && assignment->is_resolved && !is_led_by_writer;
+    if (assignment->must_check || was_asked) assignment_rewind(assignment, assignment->position); /* an answer under way was another leader's */
+}
+
+void assignment_clear_cut(struct assignment *assignment)
+{
+    if (assignment->cut_from < 0) return;
+    assignment->cut_from = -1;
+    assignment->consumer->cut_count--;
 }
 
 void assignment_stop(struct assignment *assignment, int error)
@@ -254,7 +283,9 @@ static int not_assigned(const struct mesh_consumer *consumer, const char *topic,
 static void start_at(struct assignment *assignment, int64_t offset, int64_t resolve_ms)
 {
     assignment->is_resolved = offset >= 0;
-    assignment->is_resolving = false; /* an answer under way is stale */
+    assignment->must_check = false;
+    assignment->position_epoch = -1;
+    assignment_clear_cut(assignment);
     assignment->resolve_ms = resolve_ms;
     assignment->is_stopped = false;
     assignment_clear_error(assignment);
@@ -283,7 +314,8 @@ int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t pa
     assignment->reference_count = 1;
     assignment->high_watermark = -1;
     assignment->doubted_offset = -1;
-    assignment->polled_epoch = -1;
+    assignment->position_epoch = -1;
+    assignment->cut_from = -1;
     list_init(&assignment->state_node);
     list_init(&assignment->polled_node);
     list_push_back(&consumer->assignments, &assignment->node);
@@ -403,7 +435,7 @@ int mesh_consumer_seek(struct mesh_consumer *consumer, const char *topic, int32_
         return client_fail(consumer->client, MESH_EINVAL, "an offset is not negative");
     if (consumer->pool != NULL) return client_fail(consumer->client, MESH_EINVAL, "records of it are being handled by a pool");
     start_at(assignment, offset, offset);
-    if (consumer->group != NULL && offset >= 0) group_note_polled(assignment, -1); /* going back is committed, too */
+    if (consumer->group != NULL && offset >= 0) group_note_polled(assignment); /* going back is committed, too */
     return 0;
 }
 

@@ -51,13 +51,16 @@ struct assignment {
     uint64_t retry_ms;
     uint32_t failures;
     int32_t leader_epoch; /* as of its route */
+    int32_t position_epoch; /* leader epoch of the record before `position`, -1: not known */
+    bool must_check;        /* whether the leader of now has that record (consumer_offsets.c): before, nothing more is fetched */
+    int64_t cut_from;       /* where it stood when it turned out that the leader has not, to be told by the next poll; -1: nothing is */
+    int64_t cut_to;         /* and what is the same still ends here */
 
     /* Of a subscribed consumer (client/group.h). */
     struct uuid topic_id;
     uint32_t claimed_in;          /* generation */
     struct lane *lane;            /* of its pool, or NULL */
     struct list_node polled_node; /* in the group's list of those to be stored */
-    int32_t polled_epoch;         /* of the last record that was handed out, -1: none yet */
 };
 
 struct fetch_session {
@@ -81,6 +84,10 @@ struct mesh_consumer {
     void *rebalance_user;
     mesh_slow_fn *slow;
     void *slow_user;
+    enum mesh_truncation_policy truncation_policy;
+    mesh_truncation_fn *truncation;
+    void *truncation_user;
+    size_t cut_count; /* assignments whose cut_from waits to be told */
     struct pump pump;
     struct timer timer;
     size_t fetch_bytes_max, fetch_bytes_min;
@@ -129,11 +136,14 @@ int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t pa
 void assignment_unref(struct assignment *assignment); /* accepts NULL */
 /* Puts it into the list of its state. */
 void assignment_update(struct assignment *assignment);
-/* Drops what was fetched ahead and goes on at `offset`. */
+/* Drops what was fetched ahead and goes on at `offset`; what lies before it is not known, unless it is the position of now. */
 void assignment_rewind(struct assignment *assignment, int64_t offset);
 /* Stops it; the next poll tells why. What was fetched ahead is dropped. */
 void assignment_stop(struct assignment *assignment, int error);
 void assignment_clear_error(struct assignment *assignment);
+/* The record before its position is of this epoch: another leader is asked whether it has it. */
+void assignment_check(struct assignment *assignment, int32_t epoch);
+void assignment_clear_cut(struct assignment *assignment);
 void assignment_retry_later(struct assignment *assignment);
 
 /* consumer_offsets.c */

@@ -264,6 +264,8 @@ static void note_leader(struct assignment *assignment)
     bool is_new = epoch > assignment->leader_epoch;
 
     assignment->leader_epoch = epoch;
+    /* What was fetched ahead of the leader before may be gone as well: it is thrown away. */
+    if (is_new && assignment->position_epoch >= 0) assignment_check(assignment, assignment->position_epoch);
     if (!is_new || assignment->retry_ms == 0) return;
     assignment->retry_ms = 0;
     assignment->failures = 0;
@@ -390,7 +392,6 @@ static void take_result(struct fetch *fetch, const struct fetch_ask *ask, const 
         .end = fetch->size + result->records_size,
         .next_offset = is_useful ? assignment->fetch_offset : 0,
         .reached = -1,
-        .leader_epoch = result->leader_epoch,
     };
     fetch->size += result->records_size;
 }

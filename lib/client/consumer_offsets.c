@@ -1,13 +1,20 @@
 /* Resolving "beginning", "end" and times to offsets: LIST_OFFSETS to the leaders, many partitions in one
- * call. */
+ * call.
+ *
+ * In the same calls another leader is asked where the epoch ends of the record before the position (KIP-320). Its log holds that record if it ends there or further on:
+ * records of one epoch were written by one leader, one after the other. Else an election accepted a loss, and what was read beyond that end is gone: others
+ * stand, or will stand, at the same offsets. */
 #include "client/consumer.h"
 
 #include "base/assert.h"
+#include "client/group.h"
+#include "client/pool.h"
 #include "wire/message.h"
 
 #include <stdlib.h>
 
 #define OFFSETS_PER_CALL 1000
+#define EPOCH_END        (-6) /* as a timestamp: where an epoch ends */
 
 struct offset_call {
     struct list_node node;
@@ -42,9 +49,47 @@ static bool is_current(const struct fetch_ask *ask)
            assignment->is_resolving;
 }
 
+/* What lies between `offset`, the end of `epoch`, and the position is not in the log any more. Reading goes on where logs part: nothing is left out. */
+static void take_cut(struct assignment *assignment, int64_t offset, int32_t epoch)
+{
+    struct mesh_consumer *consumer = assignment->consumer;
+
+    assignment_clear_cut(assignment);
+    assignment->cut_from = assignment->position;
+    assignment->cut_to = offset;
+    consumer->cut_count++;
+    if (consumer->truncation_policy == MESH_TRUNCATION_STOP) {
+        assignment_stop(assignment, MESH_EOFFSET_OUT_OF_RANGE);
+        return;
+    }
+    assignment_rewind(assignment, offset);
+    assignment->position_epoch = epoch;
+    if (consumer->group != NULL) group_note_polled(assignment);
+}
+
+static void take_check(struct assignment *assignment, const struct list_offsets_result *result)
+{
+    struct mesh_pool *pool = assignment->consumer->pool;
+    bool is_cut = result->error == 0 && result->offset >= 0 && result->offset < assignment->position; /* an older broker knows no ends of epochs */
+
+    if (is_cut && pool != NULL && assignment->consumer->truncation_policy != MESH_TRUNCATION_STOP &&
+        !pool_set_back(pool, assignment, result->offset, result->leader_epoch)) {
+        assignment_retry_later(assignment);
+        return;
+    }
+    assignment->must_check = false;
+    assignment->failures = 0;
+    if (is_cut) take_cut(assignment, result->offset, result->leader_epoch);
+    else assignment_update(assignment);
+}
+
 static void take_result(struct assignment *assignment, const struct list_offsets_result *result)
 {
     assignment->is_resolving = false;
+    if (assignment->must_check && (result->error == 0 || result->error == MESH_EINVAL)) {
+        take_check(assignment, result);
+        return;
+    }
     if (result->error != 0) {
         bool is_missing = result->error == MESH_EUNKNOWN_TOPIC && topic_is_missing(assignment->topic);
         topic_refresh(assignment->topic);
@@ -116,6 +161,19 @@ static int new_offset_call(struct mesh_consumer *consumer, struct offset_call **
     return 0;
 }
 
+static struct list_offsets_entry entry_of(const struct assignment *assignment)
+{
+    const struct topic *topic = assignment->topic;
+    struct list_offsets_entry entry = {.topic_id = topic->id, .partition = assignment->partition, .timestamp_ms = assignment->resolve_ms};
+
+    if (!assignment->must_check) return entry;
+    entry.timestamp_ms = EPOCH_END;
+    entry.epoch = assignment->position_epoch;
+    /* One that led before does not know what has been cut since. */
+    if (assignment->partition < topic->partition_count) entry.leader_epoch_plus_one = (uint32_t)(topic->partitions[assignment->partition].leader_epoch + 1);
+    return entry;
+}
+
 static int encode(struct offset_call *offset_call)
 {
     struct list_offsets_entry *entries = calloc(offset_call->ask_count, sizeof(*entries));
@@ -124,11 +182,8 @@ static int encode(struct offset_call *offset_call)
     int err;
 
     if (entries == NULL) return MESH_ENOMEM;
-    for (size_t i = 0; i < offset_call->ask_count; i++) {
-        const struct assignment *assignment = offset_call->asks[i].assignment;
-        entries[i] =
-            (struct list_offsets_entry){.topic_id = assignment->topic->id, .partition = assignment->partition, .timestamp_ms = assignment->resolve_ms};
-    }
+    for (size_t i = 0; i < offset_call->ask_count; i++)
+        entries[i] = entry_of(offset_call->asks[i].assignment);
     err = message_encode_list_offsets_request(&offset_call->call->message, &request);
     free(entries);
     return err;

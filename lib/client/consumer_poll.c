@@ -182,9 +182,10 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
         }
         polled->count++;
         assignment->position = record.offset + 1;
+        assignment->position_epoch = consumer->iterator.header.leader_epoch;
     }
     /* What comes before damage is handed out as well. */
-    if (consumer->group != NULL) group_note_polled(assignment, consumer->iterator.header.leader_epoch);
+    if (consumer->group != NULL) group_note_polled(assignment);
     if (err == MESH_ENOMEM) { /* the iterator is beyond the record, the position is not: fetched again */
         assignment_rewind(assignment, assignment->position);
         end_batch(consumer);
@@ -210,8 +211,9 @@ static void finish_region(struct fetch *fetch, struct fetch_region *region)
 
     if (!is_stale(region)) {
         if (reached > assignment->position) {
-            assignment->position = reached; /* behind control batches */
-            if (assignment->consumer->group != NULL) group_note_polled(assignment, -1);
+            assignment->position = reached; /* behind control batches, or what is not there any more */
+            assignment->position_epoch = is_empty ? -1 : region->reached_epoch;
+            if (assignment->consumer->group != NULL) group_note_polled(assignment);
         }
         /* The broker promised more than it sent: what was asked for since begins too far on. */
         if (!is_empty && region->next_offset > reached) assignment_rewind(assignment, assignment->position);
@@ -258,6 +260,7 @@ static enum progress read_region(struct mesh_consumer *consumer, struct fetch *f
     fetch_skip(fetch, header.size);
     if (record_batch_last_offset(&header) < INT64_MAX)
         region->reached = record_batch_last_offset(&header) + 1;
+    region->reached_epoch = header.leader_epoch;
     return PROGRESS;
 }
 
@@ -311,6 +314,23 @@ static int tell_error(struct mesh_consumer *consumer)
                            mesh_strerror(error));
     }
     return 0;
+}
+
+/* What was read before and is gone. Records of after it come later. */
+static void tell_cuts(struct mesh_consumer *consumer)
+{
+    list_for_each(node, &consumer->assignments)
+    {
+        struct assignment *assignment = container_of(node, struct assignment, node);
+        const struct mesh_truncation_info info = {.topic = assignment->topic->name,
+                                                  .partition = (int32_t)assignment->partition,
+                                                  .position = assignment->cut_from,
+                                                  .offset = assignment->cut_to};
+
+        if (assignment->cut_from < 0) continue;
+        assignment_clear_cut(assignment);
+        if (consumer->truncation != NULL) consumer->truncation(consumer->truncation_user, &info);
+    }
 }
 
 /* Takes what is there without waiting. */
@@ -381,6 +401,7 @@ int mesh_consumer_poll(struct mesh_consumer *consumer, struct mesh_consumed *rec
         consumer_release_polled(
             consumer); /* what the last poll lent; a round without records lends nothing */
         err = turn_group(consumer, &may_read);
+        if (consumer->cut_count > 0) tell_cuts(consumer);
         if (err == 0 && may_read && !consumer->is_full) err = read_ready(consumer, &polled);
         if (err == 0 && polled.count > 0) err = hand_out(consumer, &polled);
         if (err == 0) *ret_count = polled.count;

@@ -27,7 +27,7 @@ struct fetch_region {
     size_t end;          /* in the data, exclusive */
     int64_t next_offset; /* as the broker says */
     int64_t reached;     /* offset after the batches read so far; -1: none yet */
-    int32_t leader_epoch;
+    int32_t reached_epoch; /* of the last of these */
 };
 
 struct fetch {

@@ -48,6 +48,7 @@ struct group_item {
     uint32_t partition;
     uint32_t generation;
     int64_t offset;      /* -1: nothing was committed; also MESH_OFFSET_BEGINNING, MESH_OFFSET_END once set_offset is there */
+    int32_t record_epoch; /* leader epoch of the record before that, -1: not known */
     bool has_offset;     /* the application said where to begin */
 };
 
@@ -132,7 +133,7 @@ void group_drop_all(struct consumer_group *group);
 void group_forget_names(struct consumer_group *group);
 
 /* group_commit.c */
-void group_note_polled(struct assignment *assignment, int32_t record_epoch);
+void group_note_polled(struct assignment *assignment);
 int group_store_polled(struct consumer_group *group); /* MESH_ENOT_OWNER: some of it is not this member's any more; all else is stored */
 void group_committed_up_to(struct consumer_group *group, uint64_t ticket, int error);
 int group_commit_wait(struct consumer_group *group, uint64_t deadline_ms);

@@ -155,6 +155,7 @@ static int begin(struct consumer_group *group, const struct group_item *item)
     assignment = consumer_find(group->consumer, item->topic->name, (int32_t)item->partition);
     assignment->topic_id = item->topic_id;
     assignment->claimed_in = item->generation;
+    if (!item->has_offset) assignment_check(assignment, item->offset < 0 ? -1 : item->record_epoch); /* the log may have been cut since it was committed */
     if (item->offset == -1 && !item->has_offset && group->options.start == GROUP_START_ERROR) assignment_stop(assignment, MESH_ENOTFOUND);
     return 0;
 }
@@ -218,7 +219,8 @@ static struct group_item item_of(const struct consumer_group *group, const struc
                                .generation = change->generation,
                                .offset = assignment != NULL                                ? assignment->position
                                          : change->offset == CONSUMER_MEMBER_OFFSET_NONE ? -1
-                                                                                         : (int64_t)change->offset};
+                                                                                         : (int64_t)change->offset,
+                               .record_epoch = change->record_epoch};
 }
 
 /* It was claimed, and goes before anybody knew what it is called: the application never hears of it. */
@@ -351,6 +353,7 @@ int group_take_changes(struct consumer_group *group)
                                                                                     .partition = turn.assigned.items[i].partition,
                                                                                     .generation = turn.assigned.items[i].generation,
                                                                                     .offset = turn.assigned.items[i].offset,
+                                                                                    .record_epoch = turn.assigned.items[i].record_epoch,
                                                                                     .has_offset = turn.assigned.items[i].has_offset});
     }
     ask_for_names(group);

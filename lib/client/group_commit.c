@@ -9,11 +9,10 @@
 
 /* ---- what polls have returned ---- */
 
-void group_note_polled(struct assignment *assignment, int32_t record_epoch)
+void group_note_polled(struct assignment *assignment)
 {
     struct consumer_group *group = assignment->consumer->group;
 
-    if (record_epoch >= 0) assignment->polled_epoch = record_epoch;
     if (group != NULL && list_is_empty(&assignment->polled_node)) list_push_back(&group->polled, &assignment->polled_node);
 }
 
@@ -27,7 +26,7 @@ int group_store_polled(struct consumer_group *group)
         struct assignment *assignment = container_of(node, struct assignment, polled_node);
 
         if (assignment->position < 0) continue;
-        failed = consumer_member_store(group->member, &assignment->topic_id, assignment->partition, (uint64_t)assignment->position, assignment->polled_epoch,
+        failed = consumer_member_store(group->member, &assignment->topic_id, assignment->partition, (uint64_t)assignment->position, assignment->position_epoch,
                                        slice_of(NULL, 0));
         if (err == 0) err = failed;
     }
@@ -55,7 +54,7 @@ int mesh_consumer_store(struct mesh_consumer *consumer, const char *topic, int32
     if (assignment == NULL) return not_owner(consumer, topic, partition);
     if (consumer->pool != NULL) return client_fail(consumer->client, MESH_EINVAL, "what the pool's handlers return is what counts as handled");
     err = consumer_member_store(consumer->group->member, &assignment->topic_id, assignment->partition, (uint64_t)offset,
-                                offset == assignment->position ? assignment->polled_epoch : -1, slice_of_string(metadata != NULL ? metadata : ""));
+                                offset == assignment->position ? assignment->position_epoch : -1, slice_of_string(metadata != NULL ? metadata : ""));
     if (err == MESH_ENOT_OWNER) return not_owner(consumer, topic, partition);
     if (err != 0) return client_fail(consumer->client, err, "%s", mesh_strerror(err));
     client_mark(consumer->client, &consumer->group->pump);

@@ -143,7 +143,7 @@ static int store_one(struct consumer_group *group, struct assignment *assignment
     struct lane *lane = assignment->lane;
     bool is_empty = lane == NULL || (lane->count == 0 && !lane->is_draining); /* draining: the last handler's record may have been dropped */
     int64_t offset = is_empty ? assignment->position : lane->finished;
-    int32_t epoch = is_empty ? assignment->polled_epoch : lane->finished_epoch;
+    int32_t epoch = is_empty ? assignment->position_epoch : lane->finished_epoch;
 
     if (is_empty) list_remove(&assignment->polled_node);
     if (offset < 0 || (!is_empty && !lane->is_dirty)) return 0;
@@ -171,14 +171,16 @@ static void stand_still(struct assignment *assignment)
 {
     struct lane *lane = assignment->lane;
     int64_t next = lane->finished;
+    int32_t epoch = lane->finished_epoch;
 
     if (lane->is_running && lane->count > 0) {
         const struct pool_entry *entry = container_of(lane->entries.next, struct pool_entry, node);
         if (!entry->is_stale) next = entry->record.offset + 1;
+        if (!entry->is_stale) epoch = entry->record.leader_epoch;
     }
-    assignment->polled_epoch = lane->finished_epoch;
     assignment_rewind(assignment, next);
-    if (assignment->consumer->group != NULL) group_note_polled(assignment, -1);
+    assignment->position_epoch = epoch;
+    if (assignment->consumer->group != NULL) group_note_polled(assignment);
 }
 
 bool pool_asked_back(struct mesh_pool *pool, struct assignment *assignment)
@@ -213,6 +215,22 @@ void pool_removed(struct mesh_pool *pool, struct assignment *assignment)
     pthread_mutex_lock(&pool->mutex);
     pool_lane_lose(pool, assignment->lane);
     pthread_mutex_unlock(&pool->mutex);
+}
+
+bool pool_set_back(struct mesh_pool *pool, struct assignment *assignment, int64_t offset, int32_t epoch)
+{
+    struct lane *lane = assignment->lane;
+    bool is_idle;
+
+    if (lane == NULL) return true;
+    pthread_mutex_lock(&pool->mutex);
+    is_idle = lane->count == 0 && !lane->is_running;
+    if (is_idle) {
+        lane->finished = offset;
+        lane->finished_epoch = epoch;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return is_idle;
 }
 
 struct assignment *pool_next_drained(struct mesh_pool *pool)

@@ -95,6 +95,8 @@ int pool_store(struct mesh_pool *pool);
 bool pool_asked_back(struct mesh_pool *pool, struct assignment *assignment);
 void pool_resumed(struct mesh_pool *pool, struct assignment *assignment);
 void pool_removed(struct mesh_pool *pool, struct assignment *assignment);
+/* What lay behind `offset` is gone from the log. False: some of it is being handled, or is going to be; again later. */
+bool pool_set_back(struct mesh_pool *pool, struct assignment *assignment, int64_t offset, int32_t epoch);
 /* One that was asked back, and of which nothing is being handled; its position is where it was handled up to. NULL: none. */
 struct assignment *pool_next_drained(struct mesh_pool *pool);
 

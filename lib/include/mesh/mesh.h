@@ -207,6 +207,21 @@ MESH_EXPORT int mesh_consumer_position(const struct mesh_consumer *consumer, con
 /* The high watermark as of the last answer, -1 before the first. */
 MESH_EXPORT int mesh_consumer_high_watermark(const struct mesh_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_offset);
 
+/* Where an election accepted a loss (an unclean one, or disks that lost their end), the log of the new leader may lack records that were handed out. The consumer
+ * notices by the epochs of leaders, before it hands out anything more: when another leads, and when a group's committed offset is taken up. It goes on where
+ * the logs part (the default), so what stands there now is read, too; or stops: poll says MESH_EOFFSET_OUT_OF_RANGE, and the partition waits for a seek, or
+ * goes on where it stood after a resume. */
+enum mesh_truncation_policy { MESH_TRUNCATION_GO_BACK, MESH_TRUNCATION_STOP };
+struct mesh_truncation_info {
+    const char *topic; /* valid while the callback runs */
+    int32_t partition;
+    int64_t position; /* what was handed out, or committed, ended here */
+    int64_t offset;   /* what of it is still there ends here */
+};
+/* Runs inside mesh_consumer_poll(), before any record that stands there now is returned. It may seek, and must not poll, nor free the consumer. */
+typedef void mesh_truncation_fn(void *user, const struct mesh_truncation_info *info);
+MESH_EXPORT void mesh_consumer_on_truncation(struct mesh_consumer *consumer, enum mesh_truncation_policy policy, mesh_truncation_fn *told, void *user); /* told may be NULL */
+
 /* Fills up to record_max records, waiting at most timeout_ms for the first. *ret_count is 0 when none came. Errors:
  * MESH_EOFFSET_OUT_OF_RANGE, MESH_ECORRUPT, MESH_EUNKNOWN_TOPIC for a partition: told once each, after the records
  * before it; *ret_error_topic/partition (may be NULL) say which; that partition is then paused until seek or resume. */

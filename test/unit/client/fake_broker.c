@@ -69,7 +69,7 @@ static struct fake_broker *data_of(struct fake_broker *broker)
 
 static int epoch_of(const struct fake_broker *broker, uint32_t partition)
 {
-    return broker->mesh != NULL ? atomic_load(&broker->mesh->epochs[partition]) : 7;
+    return broker->mesh != NULL ? atomic_load(&broker->mesh->epochs[partition]) : atomic_load(&broker->epoch);
 }
 
 /* Errors: of an entry that this broker does not serve. Those that it serves in place of their leader are counted. */
@@ -77,8 +77,8 @@ static int judge_entry(struct fake_broker *broker, uint32_t partition, int32_t l
 {
     struct fake_mesh *mesh = broker->mesh;
 
-    if (mesh == NULL || partition >= broker->partition_count) return 0;
-    if (mesh->brokers[atomic_load(&mesh->leaders[partition])] != broker) {
+    if (partition >= broker->partition_count) return 0;
+    if (mesh != NULL && mesh->brokers[atomic_load(&mesh->leaders[partition])] != broker) {
         if (!forwards) {
             atomic_fetch_add(&mesh->misdirected, 1);
             return MESH_ENOT_LEADER;
@@ -161,7 +161,7 @@ static void append(struct fake_broker *broker, uint32_t index, uint8_t *batch, s
     result->is_duplicate = is_duplicate;
     if (is_duplicate) return;
     record_batch_set_base_offset(batch, (int64_t)offset);
-    record_batch_set_leader_epoch(batch, 7);
+    record_batch_set_leader_epoch(batch, epoch_of(broker, index));
     if (!broker->is_null) MESH_ASSERT(buffer_append(&partition->log, batch, size) == 0);
     if (window != NULL) remember(window, &header, offset);
     partition->next_offset += (uint64_t)header.record_count;
@@ -307,7 +307,7 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
     for (uint32_t i = 0; i < broker->partition_count; i++) {
         partitions[i] = (struct message_partition){.partition = i,
                                                    .leader = replica,
-                                                   .leader_epoch = 7,
+                                                   .leader_epoch = epoch_of(broker, i),
                                                    .replicas = &replica,
                                                    .isr = &replica,
                                                    .replica_count = 1,
@@ -337,6 +337,20 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
 }
 
 /* The fake's records have the timestamps 1000, 1001, ... so that times can be looked up by arithmetic. */
+/* Of the largest epoch that is not above this one. */
+static void find_epoch_end(const struct fake_partition *partition, int32_t epoch, struct list_offsets_result *result)
+{
+    struct record_batch_header header;
+
+    result->offset = result->leader_epoch = -1;
+    for (size_t at = 0; at < partition->log.size; at += header.size) {
+        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header) == 0);
+        if (header.leader_epoch > epoch) return;
+        result->offset = record_batch_last_offset(&header) + 1;
+        result->leader_epoch = header.leader_epoch;
+    }
+}
+
 static void serve_list_offsets(struct fake_broker *broker, struct slice message, int fail_error,
                                struct answer *answer)
 {
@@ -351,8 +365,10 @@ static void serve_list_offsets(struct fake_broker *broker, struct slice message,
         struct list_offsets_result *result = &results[response.result_count++];
         *result = (struct list_offsets_result){.error = fail_error, .leader_epoch = 7, .timestamp_ms = -1};
         if (fail_error == 0)
-            result->error = judge_entry(broker, request.entries[i].partition, -1, request.forwards, FRAME_OP_LIST_OFFSETS);
-        if (timestamp_ms == -1)
+            result->error = judge_entry(broker, request.entries[i].partition, (int32_t)request.entries[i].leader_epoch_plus_one - 1, request.forwards, FRAME_OP_LIST_OFFSETS);
+        if (timestamp_ms == -6)
+            find_epoch_end(partition, request.entries[i].epoch, result);
+        else if (timestamp_ms == -1)
             result->offset = (int64_t)partition->next_offset;
         else if (timestamp_ms == -2 || timestamp_ms < 1000)
             result->offset = (int64_t)partition->log_start;
@@ -410,6 +426,31 @@ static void serve_init_producer(struct fake_broker *broker, struct answer *answe
     message_encode_init_producer_response(&answer->message, &response);
 }
 
+/* ---- losses ---- */
+
+static void cut(struct fake_partition *partition, uint64_t offset)
+{
+    struct record_batch_header header;
+    size_t at = 0;
+
+    for (; at < partition->log.size; at += header.size) {
+        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header) == 0);
+        if ((uint64_t)record_batch_last_offset(&header) >= offset) break;
+    }
+    partition->log.size = at;
+    partition->next_offset = offset;
+}
+
+static void lose(struct fake_broker *broker)
+{
+    unsigned long long losing = atomic_exchange(&broker->losing, 0);
+
+    if (losing == 0) return;
+    atomic_fetch_add(&broker->epoch, 1);
+    for (uint32_t i = 0; i < broker->partition_count; i++)
+        cut(&broker->partitions[i], losing - 1);
+}
+
 /* ---- frames ---- */
 
 /* False: a FETCH that found nothing and may wait. */
@@ -419,6 +460,7 @@ static bool serve(struct fake_broker *broker, const struct frame_header *header,
 {
     int fail_error = action == FAKE_FAIL_EACH ? error : 0;
 
+    lose(broker);
     if (action == FAKE_REFUSE) {
         refuse(answer, error);
         return true;
@@ -664,6 +706,7 @@ struct fake_broker *fake_broker_new(const char *topic, uint32_t partition_count)
     broker->frame_bytes_max = 64u << 20;
     broker->topic_id.bytes[0] = 42;
     broker->next_producer_id = 100;
+    atomic_init(&broker->epoch, 7);
     broker->wake_fd = eventfd(0, EFD_CLOEXEC);
     listen_at(broker, 0);
     return broker;
@@ -766,6 +809,16 @@ void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker)
     pthread_mutex_lock(&mesh->mutex);
     atomic_store(&mesh->leaders[partition], (int)broker);
     atomic_fetch_add(&mesh->epochs[partition], 1);
+    pthread_mutex_unlock(&mesh->mutex);
+}
+
+void fake_mesh_lose(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, const char *const *values, size_t count)
+{
+    pthread_mutex_lock(&mesh->mutex);
+    atomic_store(&mesh->leaders[partition], (int)broker);
+    atomic_fetch_add(&mesh->epochs[partition], 1);
+    cut(&mesh->brokers[0]->partitions[partition], offset);
+    if (count > 0) fake_broker_append(mesh->brokers[0], partition, values, count, RECORD_COMPRESSION_NONE);
     pthread_mutex_unlock(&mesh->mutex);
 }
 

@@ -111,6 +111,8 @@ struct fake_broker {
     atomic_ullong produced_records;
     atomic_bool is_behind;            /* it tells who led when it fell behind; any thread */
     int seen_leaders[FAKE_PARTITIONS_MAX], seen_epochs[FAKE_PARTITIONS_MAX];
+    atomic_int epoch; /* of every partition, where it is alone; any thread */
+    atomic_ullong losing; /* 1 + offset at which every partition is cut before the next frame is served, in a new epoch; 0: none is; any thread */
     atomic_uint batch_bytes_max; /* the topic's max.batch.bytes; 0: it says nothing and takes all; any thread */
 
     int listen_fd, wake_fd;
@@ -128,6 +130,9 @@ struct fake_broker {
 void fake_mesh_start(struct fake_mesh *mesh, uint32_t broker_count, uint32_t partition_count, fake_script *script, void *script_user);
 void fake_mesh_stop(struct fake_mesh *mesh); /* and frees them; those that are hidden too */
 void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker); /* in a new epoch */
+
+/* The same, by an election that loses what lies at and behind `offset` (where a batch begins); then come so many others, of the new epoch. */
+void fake_mesh_lose(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, const char *const *values, size_t count);
 
 /* From here on it learns nothing of the mesh, and tells what it knows all the same. */
 void fake_broker_fall_behind(struct fake_broker *broker);

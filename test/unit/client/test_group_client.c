@@ -27,6 +27,43 @@ START_TEST(what_was_handled_is_committed_at_the_end)
 }
 END_TEST
 
+static unsigned cuts;
+
+static void on_cut(void *user, const struct mesh_truncation_info *info)
+{
+    (void)user;
+    ck_assert_int_eq(info->position, TOTAL);
+    ck_assert_int_eq(info->offset, 40);
+    cuts++;
+}
+
+/* What was committed says of which epoch the record before it is: whoever takes it up hears that the log has been cut since. */
+START_TEST(a_committed_offset_that_was_lost_is_noticed)
+{
+    struct app first, second;
+
+    open_app(&first);
+    ck_assert_int_eq(subscribe_with(&first, none, NULL), 0);
+    poll_until(&first, PARTITIONS * TOTAL);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(first.consumer), 0);
+    close_app(&first);
+    atomic_store(&broker->losing, 40 + 1);
+    cuts = 0;
+    open_app(&second);
+    mesh_consumer_on_truncation(second.consumer, MESH_TRUNCATION_GO_BACK, on_cut, NULL);
+    ck_assert_int_eq(subscribe_with(&second, none, NULL), 0);
+    for (int i = 0; i < 1000 && cuts < PARTITIONS; i++)
+        ck_assert_int_eq(poll_once(&second, 10, 100), 0);
+    ck_assert_uint_eq(cuts, PARTITIONS);
+    ck_assert_int_eq(mesh_consumer_unsubscribe(second.consumer), 0);
+    ck_assert_uint_eq(second.total, 0);
+    close_app(&second);
+    stop();
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(fake_groups_committed(&groups, "g", p), 40);
+}
+END_TEST
+
 START_TEST(the_next_consumer_goes_on_where_the_last_one_stood)
 {
     struct app first, second;
@@ -526,6 +563,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, what_was_handled_is_committed_at_the_end, 0, 2);
+    tcase_add_test(tcase, a_committed_offset_that_was_lost_is_noticed);
     tcase_add_test(tcase, the_next_consumer_goes_on_where_the_last_one_stood);
     tcase_add_test(tcase, what_the_last_poll_returned_comes_again_after_a_crash);
     tcase_add_test(tcase, at_most_once_commits_before_it_returns);

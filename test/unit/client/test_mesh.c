@@ -562,6 +562,119 @@ START_TEST(whatever_happens_nothing_is_lost_doubled_or_out_of_order)
 }
 END_TEST
 
+/* ---- logs that were cut ---- */
+
+static struct mesh_truncation_info cuts[4];
+static unsigned cut_count;
+
+static void on_cut(void *user, const struct mesh_truncation_info *info)
+{
+    (void)user;
+    cuts[cut_count++ % 4] = *info;
+}
+
+/* Ten records, of which so many are read, and others fetched ahead; then seven of them are lost, and others stand there. */
+static void lose_some(unsigned read)
+{
+    static const char *const others[] = {"x", "x", "x", "x", "x", "x", "x", "x", "x"};
+    struct mesh_consumed record;
+
+    forget();
+    cut_count = 0;
+    for (int i = 0; i < 10; i++) {
+        send_next(0);
+        ck_assert_int_eq(mesh_producer_flush(producer, 30000), 0);
+    }
+    for (unsigned i = 0; i < read; i++) {
+        size_t count = 0;
+
+        while (count == 0)
+            ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 1000, &count), 0);
+        ck_assert_int_eq(record.offset, i);
+    }
+    fake_mesh_lose(&mesh, 0, 1, 3, others, 9);
+}
+
+/* From `next` on, one after the other, up to the end: of the leader before, until it is known that another leads, and then of that one. Returns where the
+ * former ended, or an error of the poll, less 1. */
+static int64_t read_on(int64_t next)
+{
+    int64_t end = -1;
+
+    while (end < 0 || next < 12) {
+        struct mesh_consumed record;
+        size_t count;
+        int err = mesh_consumer_poll(consumer, &record, 1, 1000, &count);
+
+        if (err != 0) return err - 1;
+        if (count == 0) continue;
+        if (record.leader_epoch == 8 && end < 0) {
+            end = next;
+            if (next > 3) next = 3;
+        }
+        ck_assert_int_eq(record.leader_epoch, end < 0 ? 7 : 8);
+        ck_assert_int_eq(record.offset, next);
+        next++;
+    }
+    return end;
+}
+
+START_TEST(what_was_read_and_is_lost_is_noticed)
+{
+    const unsigned read[] = {10, 8, 4, 0};
+    int64_t end;
+
+    mesh_consumer_on_truncation(consumer, MESH_TRUNCATION_GO_BACK, on_cut, NULL);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, MESH_OFFSET_BEGINNING), 0);
+    lose_some(read[_i]);
+    end = read_on(read[_i]);
+    ck_assert_int_ge(end, read[_i]);
+    ck_assert_uint_eq(cut_count, end > 3);
+    if (end <= 3) return;
+    ck_assert_int_eq(cuts[0].partition, 0);
+    ck_assert_int_eq(cuts[0].position, end);
+    ck_assert_int_eq(cuts[0].offset, 3);
+}
+END_TEST
+
+START_TEST(who_wants_to_stops_where_records_were_lost)
+{
+    int64_t position;
+
+    mesh_consumer_on_truncation(consumer, MESH_TRUNCATION_STOP, on_cut, NULL);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, MESH_OFFSET_BEGINNING), 0);
+    lose_some(8);
+    ck_assert_int_eq(read_on(8), MESH_EOFFSET_OUT_OF_RANGE - 1);
+    ck_assert_uint_eq(cut_count, 1);
+    ck_assert_int_eq(mesh_consumer_position(consumer, "t", 0, &position), 0);
+    ck_assert_int_eq(cuts[0].position, position);
+    ck_assert_int_eq(mesh_consumer_seek(consumer, "t", 0, cuts[0].offset), 0);
+    ck_assert_int_eq(read_on(3), 3);
+    ck_assert_uint_eq(cut_count, 1);
+}
+END_TEST
+
+/* Each new leader has everything: none of them gives reason to read again. */
+START_TEST(leaders_that_lost_nothing_are_believed)
+{
+    static const char *const more[] = {"x"};
+
+    mesh_consumer_on_truncation(consumer, MESH_TRUNCATION_STOP, on_cut, NULL);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, MESH_OFFSET_BEGINNING), 0);
+    for (uint64_t i = 0; i < 20; i++) {
+        struct mesh_consumed record;
+        size_t count = 0;
+
+        fake_mesh_lose(&mesh, 0, (uint32_t)(i % BROKERS), i, more, 1);
+        while (count == 0)
+            ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 1000, &count), 0);
+        ck_assert_int_eq(record.offset, (int64_t)i);
+        ck_assert_int_eq(record.leader_epoch, 8 + (int32_t)i);
+    }
+    ck_assert_uint_eq(cut_count, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client mesh");
@@ -583,6 +696,9 @@ int main(void)
     tcase_add_loop_test(tcase, records_without_a_key_go_to_partitions_that_accept, 0, 2);
     tcase_add_test(tcase, when_every_given_address_is_gone_the_others_do);
     tcase_add_loop_test(tcase, a_broker_that_is_gone_does_not_keep_the_others_from_being_tried, 0, 3);
+    tcase_add_loop_test(tcase, what_was_read_and_is_lost_is_noticed, 0, 4);
+    tcase_add_test(tcase, who_wants_to_stops_where_records_were_lost);
+    tcase_add_test(tcase, leaders_that_lost_nothing_are_believed);
     tcase_add_loop_test(tcase, whatever_happens_nothing_is_lost_doubled_or_out_of_order, 0, 8);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

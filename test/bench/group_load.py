@@ -46,10 +46,10 @@ def is_taken(answer):
     return True
 
 
-def has_offset(answer, group):
-    """Of a list: the group is there, with an offset at least."""
+def offsets_of(answer, group):
+    """Of a list: how many offsets of the group are known; 0: not even the group."""
     rows = [] if answer[0] else [dict(replicated.fields(value)) for key, value in replicated.fields(answer[1]) if key == 3]
-    return any(row.get(1) == group.encode() and row.get(9, 0) > 0 for row in rows)
+    return next((row.get(9, 0) for row in rows if row.get(1) == group.encode()), 0)
 
 
 def commit_all(member, frames):
@@ -116,14 +116,14 @@ class Load(threading.Thread):
 def known_everywhere(members, topic, group):
     """Commits once, and returns after how long every broker says so by itself."""
     connections = [mesh_writes.Connection(member.address) for member in members]
-    if any(has_offset(c.call(list_frame(group)), group) for c in connections):
+    if any(offsets_of(c.call(list_frame(group)), group) for c in connections):
         raise SystemExit("it is known before it is committed")
     if not is_taken(connections[0].call(commit_frame(group, topic, [0]))):
         raise SystemExit("a commit was refused")
     begin, missing = time.monotonic(), list(connections)
     question = list_frame(group)
     while missing:
-        missing = [c for c in missing if not has_offset(c.call(question), group)]
+        missing = [c for c in missing if not offsets_of(c.call(question), group)]
         if time.monotonic() > begin + many_brokers.PATIENCE_S:
             raise SystemExit("a committed offset does not become known")
         if missing:
@@ -132,6 +132,49 @@ def known_everywhere(members, topic, group):
     for connection in connections:
         connection.close()
     return took
+
+
+class Watcher(threading.Thread):
+    """How long after its commit was acknowledged one broker knows every offset of each group that it is told of."""
+
+    def __init__(self, member, offsets):
+        super().__init__(daemon=True)
+        self.connection, self.offsets = mesh_writes.Connection(member.address), offsets
+        self.pending, self.delays, self.is_over = [], [], threading.Event()
+        self.start()
+
+    def run(self):
+        while not (self.is_over.is_set() and not self.pending):
+            for group, since in list(self.pending):
+                if offsets_of(self.connection.call(list_frame(group)), group) < self.offsets:
+                    if time.monotonic() > since + many_brokers.PATIENCE_S:
+                        self.delays.append(float("inf"))
+                        self.pending.remove((group, since))
+                    continue
+                self.delays.append(time.monotonic() - since)
+                self.pending.remove((group, since))
+            threading.Event().wait(LOOK_AGAIN_S)
+        self.connection.close()
+
+
+def all_known_everywhere(members, topic, partitions, rate, seconds):
+    """`rate` offsets a second, each of a partition that its group never had one of: every delay at every broker, of a whole commit, and the rate that it was."""
+    watchers, connection = [Watcher(member, partitions) for member in members], mesh_writes.Connection(members[0].address)
+    pause_s, count, begin = partitions / rate, int(seconds * rate / partitions), time.monotonic()
+    for i in range(count):
+        threading.Event().wait(max(0, begin + i * pause_s - time.monotonic()))
+        if not is_taken(connection.call(commit_frame(f"all-{i}", topic, range(partitions)))):
+            raise SystemExit("a commit was refused")
+        now = time.monotonic()
+        for watcher in watchers:
+            watcher.pending.append((f"all-{i}", now))
+    took = time.monotonic() - begin
+    for watcher in watchers:
+        watcher.is_over.set()
+    for watcher in watchers:
+        watcher.join()
+    connection.close()
+    return [delay for watcher in watchers for delay in watcher.delays], count * partitions / took
 
 
 class CommitProber(threading.Thread):

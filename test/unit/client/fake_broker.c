@@ -1,5 +1,7 @@
 #include "fake_broker.h"
 
+#include "fake_log.h"
+
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -218,28 +220,6 @@ void fake_broker_append(struct fake_broker *broker, uint32_t partition, const ch
 
 /* ---- fetch ---- */
 
-/* The batches from the one that holds `offset` on, at least one, at most bytes_max. */
-static struct slice find_batches(const struct fake_partition *partition, uint64_t offset, size_t bytes_max,
-                                 uint64_t *ret_next)
-{
-    size_t at = 0, start = SIZE_MAX, end = 0;
-    struct record_batch_header header;
-
-    *ret_next = offset;
-    while (at < partition->log.size) {
-        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at),
-                                              &header) == 0);
-        if ((uint64_t)record_batch_last_offset(&header) >= offset) {
-            if (start == SIZE_MAX) start = at;
-            if (end > start && at + header.size - start > bytes_max) break;
-            end = at + header.size;
-            *ret_next = (uint64_t)record_batch_last_offset(&header) + 1;
-        }
-        at += header.size;
-    }
-    return start == SIZE_MAX ? slice_of(NULL, 0) : slice_of(partition->log.data + start, end - start);
-}
-
 static bool serve_fetch(struct fake_broker *broker, struct slice message, int fail_error,
                         enum fake_action action, struct answer *answer, uint32_t *ret_wait_ms)
 {
@@ -261,7 +241,7 @@ static bool serve_fetch(struct fake_broker *broker, struct slice message, int fa
         result.log_start = partition->log_start;
         result.next_offset = entry.offset;
         if (result.error == 0)
-            batches = find_batches(partition, entry.offset, entry.bytes_max, &result.next_offset);
+            batches = fake_log_find(partition, entry.offset, entry.bytes_max, &result.next_offset);
         if (result.error == 0 && batches.size == 0) continue;
         if (action == FAKE_TRUNCATED_BATCH && batches.size > 0) batches.size -= 5;
         result.records_size = (uint32_t)batches.size;
@@ -337,20 +317,6 @@ static void serve_describe(struct fake_broker *broker, struct slice message, str
 }
 
 /* The fake's records have the timestamps 1000, 1001, ... so that times can be looked up by arithmetic. */
-/* Of the largest epoch that is not above this one. */
-static void find_epoch_end(const struct fake_partition *partition, int32_t epoch, struct list_offsets_result *result)
-{
-    struct record_batch_header header;
-
-    result->offset = result->leader_epoch = -1;
-    for (size_t at = 0; at < partition->log.size; at += header.size) {
-        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header) == 0);
-        if (header.leader_epoch > epoch) return;
-        result->offset = record_batch_last_offset(&header) + 1;
-        result->leader_epoch = header.leader_epoch;
-    }
-}
-
 static void serve_list_offsets(struct fake_broker *broker, struct slice message, int fail_error,
                                struct answer *answer)
 {
@@ -367,7 +333,7 @@ static void serve_list_offsets(struct fake_broker *broker, struct slice message,
         if (fail_error == 0)
             result->error = judge_entry(broker, request.entries[i].partition, (int32_t)request.entries[i].leader_epoch_plus_one - 1, request.forwards, FRAME_OP_LIST_OFFSETS);
         if (timestamp_ms == -6)
-            find_epoch_end(partition, request.entries[i].epoch, result);
+            fake_log_epoch_end(partition, request.entries[i].epoch, result);
         else if (timestamp_ms == -1)
             result->offset = (int64_t)partition->next_offset;
         else if (timestamp_ms == -2 || timestamp_ms < 1000)
@@ -428,19 +394,6 @@ static void serve_init_producer(struct fake_broker *broker, struct answer *answe
 
 /* ---- losses ---- */
 
-static void cut(struct fake_partition *partition, uint64_t offset)
-{
-    struct record_batch_header header;
-    size_t at = 0;
-
-    for (; at < partition->log.size; at += header.size) {
-        MESH_ASSERT(record_batch_parse_header(slice_of(partition->log.data + at, partition->log.size - at), &header) == 0);
-        if ((uint64_t)record_batch_last_offset(&header) >= offset) break;
-    }
-    partition->log.size = at;
-    partition->next_offset = offset;
-}
-
 static void lose(struct fake_broker *broker)
 {
     unsigned long long losing = atomic_exchange(&broker->losing, 0);
@@ -448,7 +401,7 @@ static void lose(struct fake_broker *broker)
     if (losing == 0) return;
     atomic_fetch_add(&broker->epoch, 1);
     for (uint32_t i = 0; i < broker->partition_count; i++)
-        cut(&broker->partitions[i], losing - 1);
+        fake_log_cut(&broker->partitions[i], losing - 1);
 }
 
 /* ---- frames ---- */
@@ -817,7 +770,7 @@ void fake_mesh_lose(struct fake_mesh *mesh, uint32_t partition, uint32_t broker,
     pthread_mutex_lock(&mesh->mutex);
     atomic_store(&mesh->leaders[partition], (int)broker);
     atomic_fetch_add(&mesh->epochs[partition], 1);
-    cut(&mesh->brokers[0]->partitions[partition], offset);
+    fake_log_cut(&mesh->brokers[0]->partitions[partition], offset);
     if (count > 0) fake_broker_append(mesh->brokers[0], partition, values, count, RECORD_COMPRESSION_NONE);
     pthread_mutex_unlock(&mesh->mutex);
 }

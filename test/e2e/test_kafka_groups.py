@@ -2,7 +2,6 @@
 """Groups through the Kafka door: offsets, members and rebalances as clients of Kafka's classic protocol know them; at any broker."""
 import os
 import shutil
-import socket
 import struct
 import subprocess
 
@@ -292,27 +291,6 @@ class KafkaGroups(MeshCase):
         self.assertIn(again.leader, (first.member, told.member))
         metadata = {**again.members, **last.members}[first.member][1]
         self.assertEqual(metadata, b"news")
-
-    def test_all_leave_that_were_to_though_who_said_so_has_gone(self):
-        """An operator's tool takes a thousand members out of a group, by a broker that has to ask another one for each, and ends before it is done."""
-        brokers = self.launch_together(2, options=["--set", "groups.gather.ms=0"])
-        node = self.coordinator(self.client(brokers[0]), "g")
-        nodes = self.client(brokers[0]).metadata()[1]
-        there = next(broker for broker in brokers if broker.address == "%s:%d" % nodes[node])
-        here, = set(brokers) - {there}
-        first = self.member("g", broker=there, version=3, session_ms=300000)
-        second = self.client(there)
-        second.send_join("g", version=3, session_ms=300000)
-        self.until("the first one hears of it", lambda: first.client.heartbeat("g", 1, first.member) == REBALANCING)
-        first.client.join("g", first.member, version=3, session_ms=300000)
-        told = second.take_join(3)
-        tool = self.connect(here)
-        members = [first.member, *(f"nobody-{number}" for number in range(998)), told.member]
-        Client(tool).send_call(13, 3, 4, lambda f: f.string("g") + f.array([f.string(name) + f.string(None) for name in members]))
-        self.until("the first one has left", lambda: first.client.heartbeat("g", 2, first.member) == UNKNOWN_MEMBER, *brokers)
-        tool.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        tool.close()
-        self.until("the last one has left, too", lambda: second.heartbeat("g", told.generation, told.member) == UNKNOWN_MEMBER, *brokers)
 
     # ---- administrators ----
 

@@ -216,7 +216,7 @@ class KafkaLogin(Case):
         self.assertTrue(client.is_closed())
         client = self.client()
         self.assertEqual(client.plain("alice", "pencil")[0], 0)
-        client.send(METADATA, 4, struct.pack(">i", 1) + wire.string("x" * 249) + b"\0" * 70000)  # not too large any more, but not a request
+        client.send(METADATA, 4, struct.pack(">i", 70000) + b"\0" * 70000)  # not too large any more, but it holds half of the names that it says
         self.assertTrue(client.is_closed())
         self.assert_in_after_all()
 

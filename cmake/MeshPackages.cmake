@@ -37,6 +37,9 @@ before they are acknowledged. Clients of Kafka's protocol use the same port.")
 set(CPACK_DEBIAN_MESH_PACKAGE_NAME mesh)
 set(CPACK_DEBIAN_MESH_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_MESH_PACKAGE_DEPENDS passwd)
+if(IPSEC_MB_FOUND)
+  set(CPACK_DEBIAN_MESH_PACKAGE_RECOMMENDS libipsec-mb1) # opened where it is there, not linked
+endif()
 set(CPACK_DEBIAN_MESH_PACKAGE_CONTROL_EXTRA
   "${packaging}/postinst;${packaging}/prerm;${packaging}/postrm;${packaging}/conffiles")
 

@@ -273,7 +273,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
     err = broker_init(broker, options);
     if (err == 0) err = start_check_topic_defaults(broker);
     if (err == 0) err = start_check_tls(broker);
-    if (err == 0) err = start_data_dir(broker);
+    if (err == 0) err = membership_find_key(broker, options);
     if (err != 0) goto fail;
     err = accept_bind(options->listen == NULL ? LISTEN_DEFAULT : options->listen, broker->shard_count, listen_fds,
                       &broker->host, &broker->port, message);
@@ -282,6 +282,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
         goto fail;
     }
     err = gateway_open(options, broker->shard_count, listen_fds[0], &broker->gateway);
+    if (err == 0) err = start_data_dir(broker); /* from here on something is written: whatever can be refused before was */
     if (err != 0) {
         close_all(listen_fds, broker->shard_count);
         goto fail;

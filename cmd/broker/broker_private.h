@@ -32,6 +32,7 @@ struct broker {
     struct identity identity;
     struct keyring *keyring; /* owned */
     char key_path[KEY_PATH_MAX];
+    bool has_key; /* `keyring` holds what was found before the start */
     bool is_key_new;
     const struct seed *seeds; /* the options' */
     size_t seed_count;

@@ -47,7 +47,7 @@ static int make_key(struct broker *broker, const struct key_places *places, char
     return err == MESH_EEXISTS ? key_file_read(broker->key_path, broker->keyring, message, MESSAGE_SIZE) : err;
 }
 
-static int open_key(struct broker *broker, const struct broker_options *options)
+int membership_find_key(struct broker *broker, const struct broker_options *options)
 {
     struct key_places places = options->key_places;
     char message[MESSAGE_SIZE] = "";
@@ -58,14 +58,25 @@ static int open_key(struct broker *broker, const struct broker_options *options)
     broker->keyring = keyring_new();
     if (broker->keyring == NULL) return MESH_ENOMEM;
     err = key_file_find(&places, broker->key_path, message, sizeof(message));
-    if (err == 0)
-        err = key_file_read(broker->key_path, broker->keyring, message, sizeof(message));
-    else if (err == MESH_ENOTFOUND && options->seed_count == 0)
-        err = make_key(broker, &places, message);
+    if (err == 0) err = key_file_read(broker->key_path, broker->keyring, message, sizeof(message));
+    else if (err == MESH_ENOTFOUND && options->seed_count == 0) return 0; /* open_key() makes it, when there is nothing else in the way */
     else if (err == MESH_ENOTFOUND)
         snprintf(message, sizeof(message),
                  "joining needs the cluster key of that mesh: 'mesh key show' prints it where it is; put it in "
                  "~/.config/mesh/key (mode 0600), or name its file with --key-file");
+    broker->has_key = err == 0;
+    if (err != 0) log_error("no cluster key: %s", message[0] != '\0' ? message : mesh_strerror(err));
+    return err;
+}
+
+static int open_key(struct broker *broker, const struct broker_options *options)
+{
+    struct key_places places = options->key_places;
+    char message[MESSAGE_SIZE] = "";
+    int err = 0;
+
+    if (places.data_dir == NULL) places.data_dir = options->data_dir;
+    if (!broker->has_key) err = make_key(broker, &places, message);
     if (err == 0)
         scram_hmac(SCRAM_SHA_256, slice_of(keyring_in_use(broker->keyring)->bytes, CLUSTER_KEY_SIZE), slice_of_string("mesh: salts of names that nobody has"),
                    broker->login_secret);

@@ -6,6 +6,10 @@
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/metadata/metadata.h"
 
+/* Reads the cluster key, before anything is written anywhere; whoever founds may have none yet. Errors, logged: those of key_file_find() and key_file_read(), MESH_ENOTFOUND
+ * (joining needs one). */
+int membership_find_key(struct broker *broker, const struct broker_options *options);
+
 /* Key (made where a founder has none), address, identity; for a directory that belongs to no mesh and has seeds, waits until there is one to
  * belong to. listen_fd: bound. Errors: as broker_open(). */
 int membership_enter(struct broker *broker, const struct broker_options *options, int listen_fd);

@@ -131,6 +131,48 @@ class StartStop(Case):
         self.assertEqual((len(topic["partitions"]), topic["configs"]["flush"]), (3, "async"))
         self.assertEqual(self.mesh("status", "--json").json["brokers"][0]["name"], "from-file")
 
+    def test_a_start_that_is_refused_makes_nothing(self):
+        """Wrong flags, file and environment, no key or a bad one, a port that is taken: one line of what and where, the class as exit code, and no directory."""
+        key, config, open_key = self.path("key"), self.path("mesh.conf"), self.path("open.key")
+        with open(key, "w", encoding="ascii") as file:
+            file.write("no key\n")
+        os.chmod(key, 0o600)
+        self.mesh("key", "generate", "--key-file", open_key)
+        os.chmod(open_key, 0o644)
+        with open(config, "w", encoding="ascii") as file:
+            file.write("data = " + self.path("d") + "\n\nzome = a\n")
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen(1)
+            cases = [
+                (["serve", "--lisen", "127.0.0.1:0"], {}, 2, ["--lisen", "--listen"]),
+                (["serve", "--set", "conections.max=1"], {}, 2, ["conections.max", "did you mean connections.max?"]),
+                (["serve", "--set", "connections.max=none"], {}, 2, ["connections.max", "from 1 to"]),
+                (["serve", "--config", config], {}, 2, [config + ":3", "zome", "did you mean zone?"]),
+                (["serve", "--config", self.path("none")], {}, 1, [self.path("none"), "No such file"]),
+                (["serve"], {"MESH_SHARDS": "many"}, 2, ["MESH_SHARDS", "many"]),
+                (["serve", "--set", "topic.flsh=async"], {}, 2, ["flsh"]),
+                (["serve", "--set", "tls.certificate=" + self.path("none")], {}, None, ["TLS"]),
+                (["serve", "--key-file", self.path("none")], {}, 1, [self.path("none")]),
+                (["serve", "--key-file", key], {}, 2, [key]),
+                (["join", "127.0.0.1:1", "--key-file", open_key], {}, 1, [open_key]),
+                (["join", "://"], {}, 2, ["://", "is no seed"]),
+                (["serve", "--listen", f"127.0.0.1:{other.getsockname()[1]}"], {}, 1, [str(other.getsockname()[1]), "in use"]),
+                (["serve", "--listen", "nonsense"], {}, 2, ["nonsense", "HOST:PORT"]),
+            ]
+            for words, env, code, said in cases:
+                with self.subTest(words):
+                    before = sorted(os.listdir(self.path()))
+                    listen = [] if any(word.startswith("--lis") for word in words) else ["--listen", "127.0.0.1:0"]
+                    done = subprocess.run([MESH, *words, *listen, "--data", self.path("d")], capture_output=True, env=environment(env), timeout=60)
+                    text = done.stderr.decode()
+                    self.assertGreater(done.returncode, 0, text)
+                    if code is not None:
+                        self.assertEqual(done.returncode, code, text)
+                    for part in said:
+                        self.assertIn(part, text)
+                    self.assertEqual(sorted(os.listdir(self.path())), before, "something was made")
+
     def test_unknown_topic_default_is_refused_at_start(self):
         self.refused_start("--data", self.path("d"), "--listen", "127.0.0.1:0", "--set", "topic.flsh=async", said=["flsh"], code=2)
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/tls.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/operate/events.h"
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define LOCK_PATH           "lock"
 #define DESCRIPTORS_FOR_US  512 /* files, sockets of our own, event descriptors */
@@ -197,4 +200,32 @@ int start_open_logs(struct broker *broker, struct recovery_catalog *catalog)
     free(list.ids);
     if (err != 0) log_error("cannot open the partitions' logs error=\"%s\"", mesh_strerror(err));
     return err;
+}
+
+/* ---- before a start ---- */
+
+static int try_udp(int tcp_fd)
+{
+    struct sockaddr_storage name;
+    socklen_t size = sizeof(name);
+    int fd, error = 0;
+
+    if (getsockname(tcp_fd, (struct sockaddr *)&name, &size) != 0) return errno;
+    fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, size) != 0) error = errno;
+    if (fd >= 0) close(fd);
+    return error;
+}
+
+int broker_try_port(const char *listen, int *ret_udp_errno, char message[BROKER_PORT_MESSAGE_SIZE])
+{
+    uint16_t port;
+    char *host;
+    int fd, err = accept_bind(listen, 1, &fd, &host, &port, message);
+
+    if (err != 0) return err;
+    *ret_udp_errno = try_udp(fd);
+    close(fd);
+    free(host);
+    return 0;
 }

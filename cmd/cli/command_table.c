@@ -45,6 +45,13 @@ static const struct option_spec join_options[] = {
     {"witness", OPTION_FLAG, NULL, "Vote, and keep no records: the third voice for a mesh of two brokers", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec doctor_options[] = {
+    BROKER_OPTIONS
+    {"expect", OPTION_INTEGER, "N", "As with 'mesh join'; not looked at", NULL, NULL, 1, 1000, false},
+    {"witness", OPTION_FLAG, NULL, "As with 'mesh join'; not looked at", NULL, NULL, 0, 0, false},
+    {"json", OPTION_FLAG, NULL, "Print the findings as JSON on standard output", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec remove_options[] = {
     {"accept-loss", OPTION_FLAG, NULL, "Give up the partitions that have no other copy", NULL, NULL, 0, 0, false},
 };
@@ -460,6 +467,14 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "each broker's /metrics, so every broker has to be reachable from here; one that is not is shown without.",
      "mesh top\nmesh top --interval 5s\nmesh top --json --count 10",
      OPTIONS(top_options), CLIENT},
+    {COMMAND_DOCTOR, "doctor", "[SEED]...", 0, SIZE_MAX, OPERAND_NONE, OPERAND_NONE,
+     "Look before a start whether this machine and these settings are fit for a broker",
+     "Takes the line of 'mesh serve' or 'mesh join' with another first word, and the same file and environment. Looks at the limits of this user, the clock (also against the seeds'), the "
+     "cluster key, the data directory (who may write there, filesystem, space, how long an fsync takes), the port, the address that others are told, and the seeds: names, and whether they can "
+     "be reached from here. Changes nothing and leaves nothing behind.\n\n"
+     "One line for each finding: ok, warning or error, and what to do. The exit code is 1 when there is an error; 2 when the settings themselves are wrong.",
+     "mesh doctor\nmesh doctor --data /srv/mesh --listen 0.0.0.0:9092 b1.example.org b2.example.org\nmesh doctor --json --config /etc/mesh.conf",
+     OPTIONS(doctor_options), false},
     {COMMAND_WHY, "why", "TOPIC/PARTITION", 1, 1, OPERAND_NONE, OPERAND_NONE,
      "Say why a partition is led and kept as it is",
      "Shows where its replicas are, what cannot be done with it now and why, who leads the partition, since which epoch and for what reason, and every candidate with the score that it had when that was decided: "

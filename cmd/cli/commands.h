@@ -33,6 +33,7 @@ int command_topic_balance(const struct arguments *arguments);
 int command_produce(const struct arguments *arguments);
 int command_consume(const struct arguments *arguments);
 int command_status(const struct arguments *arguments);
+int command_doctor(const struct arguments *arguments);
 int command_drain(const struct arguments *arguments);
 int command_events(const struct arguments *arguments);
 int command_top(const struct arguments *arguments);

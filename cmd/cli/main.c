@@ -49,6 +49,7 @@ static int (*const runners[COMMAND_COUNT])(const struct arguments *) = {
     [COMMAND_EVENTS] = command_events,
     [COMMAND_DRAIN] = command_drain,
     [COMMAND_TOP] = command_top,
+    [COMMAND_DOCTOR] = command_doctor,
     [COMMAND_WHY] = command_why,
     [COMMAND_BENCH_PRODUCE] = command_bench_produce,
     [COMMAND_BENCH_CONSUME] = command_bench_consume,

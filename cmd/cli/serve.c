@@ -9,7 +9,6 @@
 #include "cmd/cli/terminal.h"
 #include "crypto/crypto.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,27 +21,6 @@ struct serve {
     bool is_first_start;
     bool is_friendly; /* a person is watching */
 };
-
-/* $XDG_DATA_HOME/mesh, ~/.local/share/mesh, or /var/lib/mesh for root. Errors: MESH_EINVAL (no home),
- * MESH_ENOMEM. */
-static int default_data_dir(char **ret_path)
-{
-    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    char path[PATH_MAX];
-    int size;
-
-    if (xdg != NULL && xdg[0] == '/')
-        size = snprintf(path, sizeof(path), "%s/mesh", xdg);
-    else if (geteuid() == 0)
-        size = snprintf(path, sizeof(path), "/var/lib/mesh");
-    else if (home != NULL && home[0] == '/')
-        size = snprintf(path, sizeof(path), "%s/.local/share/mesh", home);
-    else
-        return MESH_EINVAL;
-    if (size < 0 || (size_t)size >= sizeof(path)) return MESH_EINVAL;
-    *ret_path = strdup(path);
-    return *ret_path != NULL ? 0 : MESH_ENOMEM;
-}
 
 /* Shown once, and to a person only: what is logged is read by many. */
 static void show_join_line(const struct broker_ready *ready)
@@ -126,7 +104,7 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
 {
     struct serve serve = {.is_friendly = terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet")};
     struct broker_options options;
-    int err = settings->data == NULL ? default_data_dir(&settings->data) : 0;
+    int err = settings->data == NULL ? serve_settings_default_data(&settings->data) : 0;
 
     if (err != 0)
         return (int)failure_usage("serve",

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -323,4 +324,23 @@ int serve_settings_gather(struct serve_settings *settings, const struct argument
         else if (arguments_has(arguments, key)) err = serve_settings_set(settings, key, "true", key, fault);
     }
     return err;
+}
+
+int serve_settings_default_data(char **ret_path)
+{
+    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    char path[PATH_MAX];
+    int size;
+
+    if (xdg != NULL && xdg[0] == '/')
+        size = snprintf(path, sizeof(path), "%s/mesh", xdg);
+    else if (geteuid() == 0)
+        size = snprintf(path, sizeof(path), "/var/lib/mesh");
+    else if (home != NULL && home[0] == '/')
+        size = snprintf(path, sizeof(path), "%s/.local/share/mesh", home);
+    else
+        return MESH_EINVAL;
+    if (size < 0 || (size_t)size >= sizeof(path)) return MESH_EINVAL;
+    *ret_path = strdup(path);
+    return *ret_path != NULL ? 0 : MESH_ENOMEM;
 }

@@ -32,4 +32,8 @@ int serve_settings_set(struct serve_settings *settings, const char *key, const c
 int serve_settings_parse_file(struct serve_settings *settings, const char *text, size_t size,
                               const char *path, struct buffer *fault);
 
+/* Where data are kept when nobody says: $XDG_DATA_HOME/mesh, ~/.local/share/mesh, or /var/lib/mesh for root. The caller frees it. Errors: MESH_EINVAL (no home),
+ * MESH_ENOMEM. */
+int serve_settings_default_data(char **ret_path);
+
 #endif

@@ -61,6 +61,10 @@ static const struct option_spec recover_options[] = {
     {"yes", OPTION_FLAG, NULL, "Do it without asking", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec status_options[] = {
+    {"check", OPTION_FLAG, NULL, "Exit with 1 when something is wrong, for scripts", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec drain_options[] = {
     {"self", OPTION_FLAG, NULL, "The broker that answers; the same as naming none", NULL, NULL, 0, 0, false},
     {"undo", OPTION_FLAG, NULL, "Let it lead again", NULL, NULL, 0, 0, false},
@@ -441,9 +445,9 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Say what is healthy, what is not, and what to do",
      "Shows the brokers, the partitions' health and every known problem with its remedy. Of each broker: its part in the coordination (coordinator, voter, learner, "
      "witness, or observer, who only follows) and its state (serving; fenced: without a session with the coordinator; draining: it gives its leadership away, because it stops or somebody drains it; disk failed). "
-     "The exit code is 0 whenever a broker answered.",
-     "mesh status\nmesh status --json",
-     NO_OPTIONS, CLIENT},
+     "Beneath what is wrong stands what the answering broker noted last, and when. The exit code is 0 whenever a broker answered; with --check it is 1 when something is wrong.",
+     "mesh status\nmesh status --json\nmesh status --check > /dev/null || page somebody",
+     OPTIONS(status_options), CLIENT},
     {COMMAND_EVENTS, "events", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show what has happened: elections, fences, repairs, losses",
      "Asks every broker of the mesh what it has noted since its start, the newest 1,024 events of each, and prints them in the order of their times, by the brokers' clocks. What all "

@@ -2,6 +2,7 @@
 #include "cmd/cli/broker_words.h"
 #include "cmd/cli/commands.h"
 #include "cmd/cli/json_writer.h"
+#include "cmd/cli/recent_events.h"
 #include "cmd/cli/session.h"
 #include "cmd/cli/standard_output.h"
 #include "cmd/cli/table.h"
@@ -92,7 +93,12 @@ static void write_members(struct json_writer *json, const struct mesh_status_inf
     json_writer_end_object(json);
 }
 
-static int status_json(const struct mesh_status_info *status, struct buffer *text)
+static bool is_healthy(const struct mesh_status_info *status)
+{
+    return status->problem_count == 0 && status->partitions_offline == 0 && status->partitions_under_replicated == 0;
+}
+
+static int status_json(const struct mesh_status_info *status, const struct recent_events *recent, struct buffer *text)
 {
     struct json_writer json;
 
@@ -126,6 +132,9 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     json_writer_unsigned(&json, status->partitions_queued);
     json_writer_end_object(&json);
     write_problems(&json, status);
+    json_writer_key(&json, "healthy");
+    json_writer_boolean(&json, is_healthy(status));
+    recent_events_json(recent, &json);
     json_writer_key(&json, "uptime_ms");
     json_writer_unsigned(&json, status->uptime_ms);
     json_writer_key(&json, "stored_bytes");
@@ -138,13 +147,11 @@ static int status_json(const struct mesh_status_info *status, struct buffer *tex
     return json_writer_error(&json) != 0 ? MESH_ENOMEM : buffer_append(text, "\n", 1);
 }
 
-static int append_problems(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
+static int append_problems(const struct mesh_status_info *status, const struct recent_events *recent, struct buffer *text, bool has_colours)
 {
-    bool is_healthy = status->problem_count == 0 && status->partitions_offline == 0 &&
-                      status->partitions_under_replicated == 0;
     int err;
 
-    if (is_healthy) {
+    if (is_healthy(status)) {
         err = table_coloured(text, COLOUR_GREEN, "healthy", has_colours);
         return err != 0 ? err : buffer_append_string(text, "\n");
     }
@@ -158,7 +165,7 @@ static int append_problems(const struct mesh_status_info *status, struct buffer 
             err = buffer_printf(text, "\n    what it means: %s\n    what to do:    %s\n", problem->meaning,
                                 problem->remedy);
     }
-    return err;
+    return err != 0 ? err : recent_events_people(recent, text);
 }
 
 static int append_brokers(const struct mesh_status_info *status, struct buffer *text, bool has_colours)
@@ -184,12 +191,12 @@ static int append_brokers(const struct mesh_status_info *status, struct buffer *
     return err;
 }
 
-static int status_people(const struct mesh_status_info *status, struct buffer *text)
+static int status_people(const struct mesh_status_info *status, const struct recent_events *recent, struct buffer *text)
 {
     char topics[TERMINAL_FIGURE_SIZE], partitions[TERMINAL_FIGURE_SIZE], stored[TERMINAL_FIGURE_SIZE];
     char free_space[TERMINAL_FIGURE_SIZE], uptime[TERMINAL_FIGURE_SIZE];
     bool has_colours = terminal_has_colours(STDOUT_FILENO);
-    int err = append_problems(status, text, has_colours);
+    int err = append_problems(status, recent, text, has_colours);
 
     if (err == 0)
         err = buffer_printf(text, "cluster     %s (mesh %s, up %s)\n", status->cluster_id, status->version,
@@ -212,9 +219,21 @@ static int status_people(const struct mesh_status_info *status, struct buffer *t
     return err != 0 ? err : append_brokers(status, text, has_colours);
 }
 
+/* What is wrong is told with what happened last; what is well costs one request. */
+static int show(const struct session *session, const struct mesh_status_info *status)
+{
+    struct recent_events recent = {0};
+    struct buffer text = BUFFER_INIT;
+    int err;
+
+    if (!is_healthy(status)) recent_events_get(session->client, &recent);
+    err = session->is_json ? status_json(status, &recent, &text) : status_people(status, &recent, &text);
+    recent_events_deinit(&recent);
+    return standard_output_finish(&text, err);
+}
+
 int command_status(const struct arguments *arguments)
 {
-    struct buffer text = BUFFER_INIT;
     struct mesh_status *status;
     struct session session;
     int err, code = (int)session_open(arguments, &session);
@@ -224,10 +243,9 @@ int command_status(const struct arguments *arguments)
     if (err != 0) {
         code = (int)session_fail(&session, err, "asking for the status");
     } else {
-        const struct mesh_status_info *info = mesh_status_info(status);
-        err = session.is_json ? status_json(info, &text) : status_people(info, &text);
+        code = show(&session, mesh_status_info(status));
+        if (code == EXIT_DONE && arguments_has(arguments, "check") && !is_healthy(mesh_status_info(status))) code = EXIT_FAILED;
         mesh_status_free(status);
-        code = standard_output_finish(&text, err);
     }
     session_close(&session);
     return code;

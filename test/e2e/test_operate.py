@@ -78,6 +78,20 @@ class Operate(MeshCase):
         count = int(self.mesh("consume", "orders", "--until-end", broker=brokers[0]).out.count(b"\n"))
         self.assertEqual(count, 3 + 150)
 
+    def test_status_says_what_is_wrong_since_when_and_to_scripts(self):
+        brokers = self.launch_together(3)
+        self.mesh("topic", "create", "orders", "--partitions", "6", "--replicas", "3", broker=brokers[0])
+        self.until("the mesh is not healthy", lambda: self.mesh("status", "--check", broker=brokers[0], code=None).code == 0, *brokers)
+        told = self.status(brokers[0])
+        self.assertEqual((told["healthy"], told["events"]), (True, []))
+        brokers[2].kill()
+        self.until("nothing is wrong", lambda: self.mesh("status", "--check", broker=brokers[0], code=None).code == 1, *brokers)
+        self.until("no event says it", lambda: self.has_event(self.status(brokers[0])["events"], "fence", "as fenced name=b2"), *brokers)
+        self.assertFalse(self.status(brokers[0])["healthy"])
+        text = self.mesh("status", broker=brokers[0]).out.decode()
+        self.assertIn("what happened last ('mesh events' shows all)", text)
+        self.assertRegex(text, r"ago: the coordinator holds a broker as fenced name=b2")
+
     def test_nobody_is_drained_whom_none_could_replace(self):
         broker = self.start_mesh(1)[0]
         failed = self.mesh("drain", "--self", broker=broker, code=1)

@@ -287,6 +287,7 @@ void image_events_see(struct image_events *self, const struct image *image)
 void image_events_coordinator(struct image_events *self, const struct uuid *coordinator)
 {
     const struct image_broker *broker;
+    char id[UUID_STRING_SIZE];
 
     if (self == NULL || self->now == NULL || uuid_equal(&self->coordinator, coordinator)) return;
     self->coordinator = *coordinator;
@@ -294,5 +295,6 @@ void image_events_coordinator(struct image_events *self, const struct uuid *coor
     if (uuid_is_zero(coordinator))
         event_note(self->events, EVENT_ELECTION, LOG_LEVEL_WARN, "no coordinator is known");
     else
-        event_note(self->events, EVENT_ELECTION, LOG_LEVEL_INFO, "the mesh has a coordinator name=%s", broker == NULL ? "unknown" : broker->name);
+        event_note(self->events, EVENT_ELECTION, LOG_LEVEL_INFO, "the mesh has a coordinator name=%s broker=%s", broker == NULL ? "unknown" : broker->name,
+                   uuid_format(coordinator, id));
 }

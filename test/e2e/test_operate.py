@@ -40,7 +40,8 @@ class Operate(MeshCase):
         led = [event for event in everything if event["kind"] == "election" and "from=b2" in event["text"]]
         self.assertLess(len(led), 12, "each partition had a line of its own")
         self.assertEqual([event["time_ms"] for event in everything], sorted(event["time_ms"] for event in everything))
-        self.assertEqual(self.events("--since", "1ms", "--of", "b0", broker=brokers[0]), [])
+        recent = self.events("--since", "1ms", "--of", "b0", broker=brokers[0])
+        self.assertLess(len(recent), len(everything), "all of it is said to be of the last millisecond")
         text = self.mesh("events", broker=brokers[0], code=None)
         self.assertRegex(text.out.decode(), r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z b0 info  election ")
 

@@ -99,8 +99,8 @@ int image_clone(const struct image *base, struct image **ret_image)
     int err = image == NULL ? MESH_ENOMEM : 0;
 
     if (err != 0) return err;
-    memcpy(image, base, sizeof(*image));
-    atomic_init(&image->references, 1);
+    atomic_init(&image->references, 1); /* base's own is left alone: other threads count on it meanwhile */
+    memcpy((char *)image + sizeof(image->references), (const char *)base + sizeof(base->references), sizeof(*image) - sizeof(image->references));
     image->brokers = copy_slots(base->brokers, base->broker_count, &err);
     image->retired = copy_slots(base->retired, base->retired_count, &err);
     if (err != 0) {

@@ -74,7 +74,7 @@ struct image_change {
 };
 
 struct image {
-    atomic_uint references;
+    atomic_uint references; /* first: a clone copies what follows */
     uint64_t index, term;
     uint8_t chain[RAFT_CHAIN_SIZE];
     struct raft_config raft_config; /* the newest that was committed */

@@ -395,7 +395,7 @@ static int show(struct top *top)
         rates[i] = rates_of(top, &top->now.topics[i]);
     if (err == 0) {
         qsort(rates, top->now.topic_count, sizeof(*rates), compare_traffic);
-        qsort(top->now.lags, top->now.lag_count, sizeof(*top->now.lags), compare_lag);
+        if (top->now.lag_count > 0) qsort(top->now.lags, top->now.lag_count, sizeof(*top->now.lags), compare_lag);
         err = top->session.is_json ? json_write(top, &text, rates) : people(top, &text, rates);
     }
     if (err == 0 && top->is_screen) err = screen_fit(&text);

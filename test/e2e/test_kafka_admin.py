@@ -8,7 +8,7 @@ from harness import Case, main
 from mesh_case import MeshCase
 
 DESCRIBE, ALTER, INCREMENTAL, PARTITIONS, ELECT, REASSIGN, LOG_DIRS, PRODUCERS = 32, 33, 44, 37, 43, 45, 35, 61
-NOT_LEADER = 6
+NOT_LEADER, TIMED_OUT = 6, 7
 UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG, INVALID_REQUEST = 3, 37, 38, 40, 42
 INVALID_ASSIGNMENT, ELECTION_NOT_NEEDED, NO_REASSIGNMENT, UNKNOWN_TOPIC_ID = 39, 84, 85, 100
 TOPIC, BROKER = 2, 4
@@ -261,12 +261,12 @@ class KafkaMoves(MeshCase):
         size = answer.take("B") - 1
         return None if size < 0 else answer.bytes(size).decode()
 
-    def move(self, client, partitions, topic="orders", version=1, may_change=True):
+    def move(self, client, partitions, topic="orders", version=1, may_change=True, timeout_ms=30000):
         """[(partition, error)]; partitions: {partition: nodes, or None to take a move back}"""
         asked = bytes([len(partitions) + 1]) + b"".join(
             struct.pack(">i", partition) + (b"\0" if nodes is None else bytes([len(nodes) + 1]) + struct.pack(f">{len(nodes)}i", *nodes)) + b"\0"
             for partition, nodes in partitions.items())
-        answer = self.ask_flexible(client, REASSIGN, version, struct.pack(">i", 30000) + (bytes([may_change]) if version >= 1 else b"")
+        answer = self.ask_flexible(client, REASSIGN, version, struct.pack(">i", timeout_ms) + (bytes([may_change]) if version >= 1 else b"")
                                    + b"\2" + self.compact(topic) + asked + b"\0" + b"\0")
         self.assertEqual(answer.take("i"), 0)
         if version >= 1:
@@ -280,11 +280,11 @@ class KafkaMoves(MeshCase):
             results.append((partition, error))
         return results
 
-    def elect(self, client, topics, kind=0, version=1):
+    def elect(self, client, topics, kind=0, version=1, timeout_ms=30000):
         """{topic: {partition: error}} of versions 0 and 1; topics: {topic: partitions}, or None for all"""
         asked = struct.pack(">i", -1) if topics is None else wire.array(
             [wire.string(name) + wire.array([struct.pack(">i", number) for number in numbers]) for name, numbers in topics.items()])
-        answer = client.ask(ELECT, version, (struct.pack(">b", kind) if version >= 1 else b"") + asked + struct.pack(">i", 30000))
+        answer = client.ask(ELECT, version, (struct.pack(">b", kind) if version >= 1 else b"") + asked + struct.pack(">i", timeout_ms))
         self.assertEqual(answer.take("i"), 0)
         self.assertEqual(answer.take("h") if version >= 1 else 0, 0 if kind in (0, 1) else INVALID_REQUEST)
 
@@ -334,6 +334,13 @@ class KafkaMoves(MeshCase):
             self.assertEqual(self.move(client, {1: nodes}, may_change=False), [(1, error)], nodes)
         self.assertEqual(self.move(client, {1: None}), [(1, NO_REASSIGNMENT)])
         self.assertEqual(self.move(client, {0: [first]}, topic="__mesh_groups"), [(0, UNKNOWN_TOPIC)])
+        first_of_0 = place(0)[1][0]
+        other_of_0, = {first, second} - {first_of_0}
+        self.assertEqual(self.move(client, {0: [other_of_0, first_of_0], 1: [second, first]}, timeout_ms=0), [(0, 0), (1, TIMED_OUT)])
+        self.assertEqual((place(0)[1], place()[1]), ([other_of_0, first_of_0], [first, second]))
+        self.assertEqual(self.move(client, {1: [second, first]}), [(1, 0)])
+        self.assertEqual(self.elect(client, {"orders": [0, 1]}, timeout_ms=-1), {"orders": {0: 0, 1: TIMED_OUT}})
+        self.assertEqual((place(0)[0], place()[0]), (other_of_0, first))
         self.assertEqual(self.move(client, {1: [second]}), [(1, 0)])  # one replica less
         self.until("it has one replica", lambda: place() == (second, [second]), *brokers)
         client.send(REASSIGN, 1, b"\0" + struct.pack(">i?", 1, True) + b"\xff\xff\xff\xff\x07")

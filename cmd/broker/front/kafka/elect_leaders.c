@@ -62,6 +62,8 @@ static void step(struct kafka_steps *steps)
 
     if (!steps->job.control->is_ready)
         on_elected(state, MESH_ENO_COORDINATOR, mesh_strerror(MESH_ENO_COORDINATOR));
+    else if (kafka_steps_is_late(steps))
+        on_elected(state, MESH_ETIMEDOUT, KAFKA_STEPS_LATE_TEXT);
     else
         metadata_elect(steps->job.control->metadata, &order->topic_id, (uint32_t)order->result->partition_id, state->is_preferred, on_elected, state);
 }
@@ -209,6 +211,7 @@ enum serve kafka_serve_elect_leaders(const struct kafka_request *request)
         struct elect_state *state = call->state;
 
         state->steps.step = step;
+        kafka_steps_limit(&state->steps, asked.timeout_ms);
         state->steps.job.home = answer;
         kafka_steps_start(&state->steps, call);
     }

@@ -27,12 +27,18 @@ struct kafka_steps {
     uint32_t count, next;
     void (*step)(struct kafka_steps *steps); /* does number `next`, on the control loop; ends in kafka_step_done(), at once or later */
     bool is_out, is_running;
+    uint64_t deadline_ms; /* monotonic; 0: none */
     struct message_topic_response nothing; /* to be described, after everything */
 };
 
 /* home runs after every shard has seen what came of the last step: whoever has the answer finds it so everywhere here. */
 void kafka_steps_start(struct kafka_steps *steps, struct kafka_call *call);
 void kafka_step_done(struct kafka_steps *steps);
+
+/* Before it: the request's time for all of them. kafka_steps_is_late(): it is over, so that what has not begun does not; the first step may begin whenever it is. */
+void kafka_steps_limit(struct kafka_steps *steps, int32_t timeout_ms);
+bool kafka_steps_is_late(const struct kafka_steps *steps);
+#define KAFKA_STEPS_LATE_TEXT "nothing was done: the request's time was over before its turn came"
 
 /* ---- changes of topics; topic_jobs.c ---- */
 

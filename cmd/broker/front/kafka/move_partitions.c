@@ -55,6 +55,8 @@ static void step(struct kafka_steps *steps)
 
     if (!steps->job.control->is_ready)
         on_moved(state, MESH_ENO_COORDINATOR, mesh_strerror(MESH_ENO_COORDINATOR), NULL);
+    else if (kafka_steps_is_late(steps))
+        on_moved(state, MESH_ETIMEDOUT, KAFKA_STEPS_LATE_TEXT, NULL);
     else
         metadata_move(steps->job.control->metadata, &order->request, on_moved, state);
 }
@@ -192,6 +194,7 @@ enum serve kafka_serve_alter_partition_reassignments(const struct kafka_request 
         struct move_state *state = call->state;
 
         state->steps.step = step;
+        kafka_steps_limit(&state->steps, asked.timeout_ms);
         state->steps.job.home = answer;
         kafka_steps_start(&state->steps, call);
     }

@@ -1,6 +1,8 @@
 /* broker/front/kafka/steps.c - a job of several changes, each after the one before; see job.h. */
 #include "cmd/broker/front/kafka/job.h"
 
+#include "base/clock.h"
+
 static void on_seen(void *user)
 {
     kafka_job_home(&((struct kafka_steps *)user)->job);
@@ -35,4 +37,14 @@ void kafka_steps_start(struct kafka_steps *steps, struct kafka_call *call)
 {
     steps->job.run = run;
     kafka_job_start(&steps->job, call);
+}
+
+void kafka_steps_limit(struct kafka_steps *steps, int32_t timeout_ms)
+{
+    steps->deadline_ms = clock_monotonic_ms() + (timeout_ms > 0 ? (uint64_t)timeout_ms : 0);
+}
+
+bool kafka_steps_is_late(const struct kafka_steps *steps)
+{
+    return steps->next > 0 && steps->deadline_ms != 0 && clock_monotonic_ms() >= steps->deadline_ms;
 }

@@ -25,10 +25,10 @@ struct move_state {
 
 /* ---- on the control loop ---- */
 
-static int16_t code_of(int error)
+static int16_t code_of(int error, bool is_cancel)
 {
     switch (error) {
-    case MESH_ENOTFOUND: return KAFKA_CODE_NO_REASSIGNMENT_IN_PROGRESS;
+    case MESH_ENOTFOUND: return is_cancel ? KAFKA_CODE_NO_REASSIGNMENT_IN_PROGRESS : KAFKA_CODE_INVALID_REPLICA_ASSIGNMENT; /* a broker that has left meanwhile */
     case MESH_EINVAL:
     case MESH_EINVALID_REPLICATION: return KAFKA_CODE_INVALID_REPLICA_ASSIGNMENT;
     case MESH_EBUSY: return KAFKA_CODE_REASSIGNMENT_IN_PROGRESS;
@@ -39,11 +39,12 @@ static int16_t code_of(int error)
 static void on_moved(void *user, int error, const char *message, const struct message_moves_response *response)
 {
     struct move_state *state = user;
-    struct kafka_alter_partition_reassignments_response_partition *result = state->orders[state->steps.next].result;
+    const struct move_order *order = &state->orders[state->steps.next];
+    struct kafka_alter_partition_reassignments_response_partition *result = order->result;
     char *copy = error == 0 ? NULL : arena_strdup(&state->steps.job.call->arena, message);
 
     (void)response;
-    result->error_code = code_of(error);
+    result->error_code = code_of(error, order->request.is_cancel);
     if (copy != NULL) result->error_message = slice_of_string(copy);
     kafka_step_done(&state->steps);
 }

@@ -51,6 +51,7 @@ static void log_add(struct watch_log *log, const struct watch_batch *batch)
         log->batches = realloc(log->batches, log->capacity * sizeof(*log->batches));
         MESH_ASSERT(log->batches != NULL);
     }
+    log->uncut.is_known = false;
     log->batches[log->count++] = *batch;
     log->end = batch->base + batch->count;
 }
@@ -348,6 +349,14 @@ static void cut_log(struct watch_log *log, uint64_t offset)
     else log->end = offset;
 }
 
+/* The process died before its last cut was on the disk: what was cut is there again, behind `count`. */
+static void take_back(struct watch_log *log, uint64_t end)
+{
+    if (end <= log->end || !log->uncut.is_known || end > log->uncut.end) return;
+    log->count = log->uncut.count;
+    log->end = log->uncut.end;
+}
+
 /* What is in the log now, read from the disk. */
 static void read_log(struct replication_watch *watch, struct replication_replica *replica, struct watch_log *log)
 {
@@ -391,8 +400,12 @@ void replication_watch_opened(struct replication_watch *watch, struct replicatio
     known_end = log->end;
     log->is_open = true;
     log->replica = replica;
-    if (watch_is_rotten(partition, host_of(replica))) cut_log(log, plog_end_offset(replica->plog));
-    else read_log(watch, replica, log);
+    if (watch_is_rotten(partition, host_of(replica))) {
+        take_back(log, plog_end_offset(replica->plog));
+        cut_log(log, plog_end_offset(replica->plog));
+    } else {
+        read_log(watch, replica, log);
+    }
     log->seen = replica->replica.partition.high_watermark;
     if (replica->replica.partition.config.is_async && log->end < known_end) {
         SIM_SOMETIMES("a log of an async topic lost what was not synced");
@@ -424,6 +437,7 @@ void replication_watch_cutting(struct replication_watch *watch, struct replicati
 
     bool is_excused = partition_of(replica)->is_excused || watch_is_rotten(partition_of(replica), host_of(replica)); /* what does not fit comes anew */
 
+    log->uncut.is_known = true;
     log->uncut.count = log->count;
     log->uncut.end = log->end;
     log->uncut.seen = log->seen;
@@ -511,6 +525,7 @@ void replication_watch_removing(struct replication_watch *watch, struct replicat
     else if (image_topic_partition(topic, replica->number, &facts) && is_this(&facts, replica))
         sim_fail(watch->sim, "S17 logs go only with their topic", "p%u: h%u removes a log that it is to keep", place(watch, partition_of(replica)), host_of(replica));
     log->is_open = false;
+    log->uncut.is_known = false;
     log->count = 0;
     log->end = 0;
 }

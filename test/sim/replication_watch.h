@@ -35,7 +35,8 @@ struct watch_log {
     struct {
         uint32_t count;
         uint64_t end, seen;
-    } uncut; /* as it was before the last cut */
+        bool is_known;
+    } uncut; /* as it was before the last cut; is_known: nothing was appended since */
     bool is_open;
     struct replication_replica *replica; /* while is_open */
 };

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS_MAX   64 /* kinds of changes that are told apart in one comparison; further ones are told as one */
+#define SUMS_MAX   64 /* changes that are told apart in one comparison; further ones are told by their kind alone */
+#define SEVERAL    (-2) /* node id, of changes beyond SUMS_MAX */
+#define SUM_KINDS  (SUM_LOST + 1)
 #define FIRST_SIZE 320
 
 /* One line to be: partitions to which the same has happened. */
@@ -28,7 +30,7 @@ struct image_events {
     const struct image *now;    /* referenced: the newest; equal to `before` when nothing is to be compared */
     ev_timer timer;
     struct uuid coordinator;
-    struct sum sums[SUMS_MAX];
+    struct sum sums[SUMS_MAX + 2 * SUM_KINDS]; /* the rest of each kind: with and without a leader */
     size_t sum_count;
 };
 
@@ -36,6 +38,7 @@ static const char *name_of(const struct image_events *self, int32_t node_id)
 {
     const struct image_broker *broker = node_id == IMAGE_NO_LEADER ? NULL : image_find_broker(self->now, node_id);
 
+    if (node_id == SEVERAL) return "several";
     if (broker == NULL && node_id != IMAGE_NO_LEADER) broker = image_find_broker(self->before, node_id);
     return broker == NULL ? "none" : broker->name;
 }
@@ -78,21 +81,31 @@ static void compare_brokers(struct image_events *self, const struct image *befor
 
 /* ---- partitions ---- */
 
-static void add(struct image_events *self, const struct sum *what, const struct image_topic *topic, uint32_t partition)
+static struct sum *find_sum(struct image_events *self, const struct sum *what)
 {
-    struct sum *sum = NULL;
-
-    for (size_t i = 0; i < self->sum_count && sum == NULL; i++) {
+    for (size_t i = 0; i < self->sum_count; i++) {
         struct sum *known = &self->sums[i];
 
-        if (known->kind == what->kind && known->from == what->from && known->to == what->to && known->reason == what->reason) sum = known;
+        if (known->kind == what->kind && known->from == what->from && known->to == what->to && known->reason == what->reason) return known;
     }
-    if (sum == NULL && self->sum_count < SUMS_MAX) {
+    return NULL;
+}
+
+/* What is beyond the bound loses who and why, never what it is: a loss is told as one, however many elections came before it. */
+static void add(struct image_events *self, const struct sum *what, const struct image_topic *topic, uint32_t partition)
+{
+    struct sum rest = {.kind = what->kind, .from = SEVERAL, .to = what->to == IMAGE_NO_LEADER ? IMAGE_NO_LEADER : SEVERAL};
+    struct sum *sum = find_sum(self, what);
+
+    if (sum == NULL && self->sum_count >= SUMS_MAX) {
+        what = &rest;
+        sum = find_sum(self, what);
+    }
+    if (sum == NULL) {
         sum = &self->sums[self->sum_count++];
         *sum = *what;
         snprintf(sum->first, sizeof(sum->first), "%s/%u", topic->name, partition);
     }
-    if (sum == NULL) sum = &self->sums[SUMS_MAX - 1];
     sum->count++;
 }
 
@@ -204,7 +217,7 @@ static void tell_sum(struct image_events *self, const struct sum *sum)
     case SUM_LED:
         event_note(events, EVENT_ELECTION, sum->to == IMAGE_NO_LEADER ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
                    "%s partitions=%llu from=%s to=%s reason=\"%s\" first=%s", sum->to == IMAGE_NO_LEADER ? "partitions have no leader" : "partitions are led by another broker",
-                   count, name_of(self, sum->from), name_of(self, sum->to), reason_text(sum->reason), sum->first);
+                   count, name_of(self, sum->from), name_of(self, sum->to), sum->from == SEVERAL ? "several" : reason_text(sum->reason), sum->first);
         break;
     case SUM_OUT:
         event_note(events, EVENT_REPLICA, LOG_LEVEL_WARN, "replicas are out of sync partitions=%llu on=%s first=%s", count, name_of(self, sum->from), sum->first);

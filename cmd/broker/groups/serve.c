@@ -95,6 +95,7 @@ static void on_done(struct group_request *request, int error)
     struct shard *shard = request->shard;
 
     if (error == 0) error = add_route(serve);
+    if (error == 0 && serve->answer.size > FRAME_MESSAGE_BYTES_MAX) error = MESH_ETOOLARGE; /* the encoder bounds what it was given, the route came behind it */
     if (error != 0) groups_answer_error(shard->image, request->number, error, mesh_strerror(error), &serve->answer);
     serve->done(serve);
 }

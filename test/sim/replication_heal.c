@@ -391,6 +391,14 @@ static void tell(struct replication_process *process)
 
 /* ---- turns ---- */
 
+bool replication_heal_forbids_cut(const struct replication_replica *replica, uint64_t offset)
+{
+    struct plog_damage range;
+
+    if (!plog_find_damage(replica->plog, offset, &range) || range.from >= offset) return false;
+    return !replica->damage.is_known || replica->damage.lost != REPLICATION_LOST_TOLD;
+}
+
 static bool gives_up(struct replication_replica *replica, const struct plog_damage *range)
 {
     struct replication_damage *damage = &replica->damage;

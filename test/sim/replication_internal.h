@@ -111,6 +111,7 @@ void replication_reports_send(struct replication_process *process);
 void replication_heal_init(struct replication_process *process);
 void replication_heal_free(struct replication_process *process);
 void replication_heal_look(struct replication_replica *replica); /* its log has news */
+bool replication_heal_forbids_cut(const struct replication_replica *replica, uint64_t offset); /* as heal_forbids_cut() */
 void replication_heal_forget(struct replication_replica *replica); /* damage.is_known: it is about to go */
 void replication_heal_run(struct replication_process *process);
 uint64_t replication_heal_due_ms(const struct replication_process *process);

@@ -225,6 +225,10 @@ static void cut(struct replication_replica *replica)
     int err;
 
     replica_get_cut(&replica->replica, &what);
+    if (!what.is_reset && replication_heal_forbids_cut(replica, what.offset)) {
+        replication_redo(replica, REPLICA_TODO_CUT, REPLICATION_DISK_WAIT_MS);
+        return;
+    }
     replica->cut_count++;
     replica->process->is_store_touched = true;
     REPLICATION_GUEST(replica->process, cutting, replica);

@@ -283,6 +283,14 @@ static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
     return true;
 }
 
+bool heal_forbids_cut(const struct shard_partition *partition, uint64_t offset)
+{
+    struct plog_damage range;
+
+    if (!plog_find_damage(partition->plog, offset, &range) || range.from >= offset) return false;
+    return partition->damaged == NULL || partition->damaged->lost != LOST_TOLD;
+}
+
 /* The log's own job is under way, and ends by itself; a piece that comes too late fits nowhere. */
 static bool is_repairing(const struct damaged *damaged)
 {

@@ -30,4 +30,8 @@ void heal_look(struct shard *shard, struct shard_partition *partition);
 void heal_forget(struct shard *shard, struct shard_partition *partition); /* it is about to go */
 void heal_run(struct shard *shard); /* once per turn */
 
+/* Whether a cut at `offset` falls into damage that the coordinator does not know of yet. The log would end where the damage begins, before the cut, and nothing would be
+ * left that tells of it: who counts on this replica has to hear of its loss first. */
+bool heal_forbids_cut(const struct shard_partition *partition, uint64_t offset);
+
 #endif

@@ -244,8 +244,12 @@ static void cut(struct shard *shard, struct shard_partition *partition)
     uint64_t records;
     int err;
 
-    groups_cut(shard, partition);
     replica_get_cut(&partition->replica, &what);
+    if (!what.is_reset && heal_forbids_cut(partition, what.offset)) {
+        replicas_redo(shard, partition, REPLICA_TODO_CUT, REPLICAS_DISK_WAIT_MS);
+        return;
+    }
+    groups_cut(shard, partition);
     records = now->log_end - (what.is_reset ? now->log_start : what.offset);
     partition->cut_count++;
     partition->pending++;

@@ -20,7 +20,7 @@
 
 #define INTERVAL_MS_DEFAULT 2000
 #define INTERVAL_MS_MIN     100
-#define SCRAPE_MS_MAX       2000 /* who has not answered by then is shown without figures */
+#define SCRAPE_MS_MAX       5000 /* who has not answered by then is shown without figures */
 #define PROBLEMS_SHOWN_MAX  3
 #define ROWS_OUTSIDE        1000 /* of topics and groups, where there is no screen to fit */
 

@@ -17,7 +17,7 @@ from mesh_case import MeshCase
 
 BROKERS = 6  # five of them vote: a majority outlives three, if one of those does not vote
 PARTITIONS = 4
-RECORDS = 5000  # of each partition
+RECORDS = 30000  # of each partition: more than is committed, one after the other, while the test lasts
 QUIET = 20      # groups that committed once, long before
 STALE_S = 5
 GROUPS_TOPIC = "__mesh_groups"

@@ -97,12 +97,12 @@ class Top(Case):
 
     def test_a_terminal_is_given_back_after_an_interrupt_and_when_the_broker_goes(self):
         self.start_broker()
-        screen = Screen(self, self.broker, "--interval", "200ms", "--timeout", "2s")
+        screen = Screen(self, self.broker, "--interval", "200ms")
         screen.wait_for(rb"healthy")
         screen.process.send_signal(signal.SIGINT)
         screen.end()
         self.assertIn(b"\x1b[?1049l", screen.drawn)
-        screen = Screen(self, self.broker, "--interval", "200ms", "--timeout", "2s")
+        screen = Screen(self, self.broker, "--interval", "200ms", "--timeout", "10s")
         screen.wait_for(rb"healthy")
         self.broker.kill()
         self.assertIn(screen.end(), (3, 4))

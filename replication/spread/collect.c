@@ -31,20 +31,24 @@ static struct spread_row row_of_change(const struct groups_change *change, uint3
     return row;
 }
 
-void spread_collect_changes(struct groups *groups, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap)
+void spread_collect_changes(struct groups *groups, uint64_t high_watermark, uint32_t wall_s, struct buffer *committed, struct buffer *others, bool *ret_has_more,
+                            bool *ret_has_gap)
 {
-    struct spread_rows_writer writer = spread_rows_write(to);
-    size_t size = to->size;
+    struct spread_rows_writer below = spread_rows_write(committed), behind = spread_rows_write(others);
+    size_t committed_size = committed->size, others_size = others->size;
     struct groups_change change;
     bool has_more = true;
 
-    while (to->size - size < SPREAD_COLLECT_BYTES && (has_more = groups_next_change(groups, UINT64_MAX, &change))) {
+    while (committed->size - committed_size + others->size - others_size < SPREAD_COLLECT_BYTES &&
+           (has_more = groups_next_change(groups, UINT64_MAX, &change))) {
         struct spread_row row = row_of_change(&change, wall_s);
-        spread_rows_put(&writer, &row);
+        spread_rows_put(row.version.lsn < high_watermark ? &below : &behind, &row);
     }
-    *ret_has_gap = groups_changes_lost(groups) || writer.writer.error != 0;
+    *ret_has_gap = groups_changes_lost(groups) || below.writer.error != 0 || behind.writer.error != 0;
     *ret_has_more = has_more && !*ret_has_gap;
-    if (*ret_has_gap) to->size = size;
+    if (!*ret_has_gap) return;
+    committed->size = committed_size;
+    others->size = others_size;
 }
 
 int spread_collect_piece(const struct groups *groups, uint64_t high_watermark, struct spread_walk *walk, struct buffer *to, bool *ret_is_last)

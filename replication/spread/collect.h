@@ -9,9 +9,11 @@
 
 #define SPREAD_COLLECT_BYTES (256u << 10) /* rows of one part of a round, but for the last */
 
-/* What changed since the last call, up to the log's end, as rows behind what `to` holds. *ret_has_more: this is a part, call again. *ret_has_gap: some
- * changes were not noted, or there was no memory: everything has to be told anew. wall_s: for what is gone. */
-void spread_collect_changes(struct groups *groups, uint32_t wall_s, struct buffer *to, bool *ret_has_more, bool *ret_has_gap);
+/* What changed since the last call, up to the log's end, as rows behind what `committed` and `others` hold: below the high watermark, and not.
+ * *ret_has_more: this is a part, call again. *ret_has_gap: some changes were not noted, or there was no memory: everything has to be told anew.
+ * wall_s: for what is gone. */
+void spread_collect_changes(struct groups *groups, uint64_t high_watermark, uint32_t wall_s, struct buffer *committed, struct buffer *others, bool *ret_has_more,
+                            bool *ret_has_gap);
 
 /* A walk over everything: {0} first. */
 struct spread_walk {

@@ -82,7 +82,7 @@ static int begin(struct spread_shard *at, uint32_t number, struct group_replica 
     return err;
 }
 
-/* Tells what was taken before, if the high watermark is there. */
+/* Tells of what was taken before whatever the high watermark is known to have passed. */
 static int tell_held(struct spread_shard *at, uint32_t number, struct group_replica *replica)
 {
     struct spread_watch *watch = &at->watches[number];
@@ -94,7 +94,7 @@ static int tell_held(struct spread_shard *at, uint32_t number, struct group_repl
     while (err == 0 && spread_held_next(&watch->held, replica->partition->replica.partition.high_watermark, &rows, &is_last)) {
         round.is_part = !is_last;
         round.has_gap = is_last && watch->held.has_gap;
-        if (rows.size != 0 || round.has_gap) err = tell(at, &round, &rows);
+        err = tell(at, &round, &rows);
         buffer_deinit(&rows);
     }
     if (!watch->held.is_held) watch->held.has_gap = false;
@@ -124,11 +124,13 @@ static void look(struct spread_shard *at, uint32_t number)
 {
     struct spread_watch *watch = &at->watches[number];
     struct group_replica *replica = leading(at, number, watch->epoch);
+    uint64_t high_watermark = replica == NULL ? 0 : replica->partition->replica.partition.high_watermark;
     int err;
 
     watch->next_ms = at->shard->now_ms + SPREAD_ROUND_MS;
     err = replica == NULL ? MESH_EAGAIN : begin(at, number, replica);
-    if (err == 0 && !watch->held.is_held) spread_held_take(&watch->held, replica->part.state, (uint32_t)(at->shard->now_wall_ms / 1000));
+    if (err == 0 && watch->held.is_held) err = spread_held_sort(&watch->held, high_watermark); /* it rises, but has not come to the end for a second */
+    if (err == 0 && !watch->held.is_held) spread_held_take(&watch->held, replica->part.state, high_watermark, (uint32_t)(at->shard->now_wall_ms / 1000));
     if (err == 0) err = tell_held(at, number, replica);
     watch->is_pending = err != 0; /* it is not leading yet, or had no memory: later */
     if (err == MESH_ENOMEM) watch->state = NULL; /* what was taken out of the state and not told is told by a walk */

@@ -67,7 +67,8 @@ static bool collect(uint64_t high_watermark, struct spread_cells *other)
 {
     bool is_good = tell_held(high_watermark, other);
 
-    if (!held.is_held) spread_held_take(&held, state, 7);
+    ck_assert_int_eq(spread_held_sort(&held, high_watermark), 0);
+    if (!held.is_held) spread_held_take(&held, state, high_watermark, 7);
     return tell_held(high_watermark, other) && is_good;
 }
 
@@ -161,10 +162,10 @@ START_TEST(rounds_and_walks_tell_all_that_is_committed)
 }
 END_TEST
 
-static void commit_of_everybody(uint64_t offset)
+static void commit_of(const char *group, uint64_t offset)
 {
     struct group_commit_cell cell = {.topic = rig_topic_id(&rig, "orders"), .offset = offset, .record_epoch = -1};
-    struct group_commit commit = {.caller = {.group = slice_of_string("busy")}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY,
+    struct group_commit commit = {.caller = {.group = slice_of_string(group)}, .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY,
                                   .cells = &cell, .cell_count = 1};
     struct group_reply reply;
 
@@ -181,7 +182,7 @@ START_TEST(what_is_committed_without_a_pause_is_told)
         struct spread_row row = {.offset = 0};
         const struct spread_group *busy;
 
-        commit_of_everybody(offset);
+        commit_of("busy", offset);
         ck_assert(collect(rig.log_end - 1, NULL));
         busy = spread_cells_find(told, slice_of_string("busy"));
         if (offset < 4) continue;
@@ -189,6 +190,60 @@ START_TEST(what_is_committed_without_a_pause_is_told)
         ck_assert(spread_group_committed(told, busy, &topic, 0, &row));
         ck_assert_uint_ge(row.offset + 3, offset);
     }
+}
+END_TEST
+
+static bool is_told(const char *group)
+{
+    const struct spread_group *heard = spread_cells_find(told, slice_of_string(group));
+    struct uuid topic = rig_topic_id(&rig, "orders");
+    struct spread_row row;
+
+    return heard != NULL && spread_group_committed(told, heard, &topic, 0, &row);
+}
+
+/* One record that cannot be committed keeps back none below it, neither when the round is taken nor when the high watermark comes closer. */
+START_TEST(what_lies_below_a_high_watermark_that_stands_still_is_told)
+{
+    uint64_t first_end, second_end;
+
+    commit_of("first", 1);
+    first_end = rig.log_end;
+    commit_of("second", 1);
+    second_end = rig.log_end;
+    commit_of("third", 1);
+    ck_assert(collect(first_end, NULL));
+    ck_assert(held.is_held && is_told("first") && !is_told("second"));
+    ck_assert(collect(first_end, NULL));
+    ck_assert(!is_told("second"));
+    ck_assert(collect(second_end, NULL));
+    ck_assert(held.is_held && is_told("second") && !is_told("third"));
+    commit_of("fourth", 1); /* no part of this round, which ends below it */
+    ck_assert(collect(second_end, NULL));
+    ck_assert(tell_held(rig.log_end, NULL));
+    ck_assert(!held.is_held && is_told("third") && !is_told("fourth"));
+}
+END_TEST
+
+/* Who was told a part waits for the last one, also where nothing is left for it; and where nothing changed nothing is said. */
+START_TEST(a_round_that_was_told_in_parts_has_an_end)
+{
+    struct buffer rows;
+    bool is_last;
+
+    commit_of("early", 1);
+    spread_held_take(&held, state, rig.log_end, 7);
+    held.to++; /* as by a control record behind */
+    ck_assert(spread_held_next(&held, rig.log_end, &rows, &is_last));
+    ck_assert(!is_last && rows.size > 0);
+    buffer_deinit(&rows);
+    ck_assert(!spread_held_next(&held, rig.log_end, &rows, &is_last));
+    ck_assert(spread_held_next(&held, rig.log_end + 1, &rows, &is_last));
+    ck_assert(is_last && rows.size == 0);
+    buffer_deinit(&rows);
+    spread_held_take(&held, state, rig.log_end, 7);
+    ck_assert(!spread_held_next(&held, rig.log_end, &rows, &is_last));
+    ck_assert(!held.is_held);
 }
 END_TEST
 #else
@@ -209,6 +264,8 @@ int main(void)
 #ifndef MESH_TEST_SWITCHES
     tcase_add_loop_test(tests, rounds_and_walks_tell_all_that_is_committed, 0, 20);
     tcase_add_test(tests, what_is_committed_without_a_pause_is_told);
+    tcase_add_test(tests, what_lies_below_a_high_watermark_that_stands_still_is_told);
+    tcase_add_test(tests, a_round_that_was_told_in_parts_has_an_end);
 #else
     tcase_add_loop_test(tests, what_is_not_committed_is_noticed, 0, 1);
 #endif

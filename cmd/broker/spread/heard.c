@@ -113,8 +113,10 @@ static bool list_all(const struct spread_cells *cells, const struct spread_group
     return true;
 }
 
-static void list_asked(const struct spread_cells *cells, const struct spread_group *group, const struct message_group_offsets *request, struct groups_lists *lists)
+/* False: no message takes them all, and leaving some out would say that there is none. */
+static bool list_asked(const struct spread_cells *cells, const struct spread_group *group, const struct message_group_offsets *request, struct groups_lists *lists)
 {
+    size_t metadata_bytes = 0;
     struct spread_row row;
 
     for (size_t i = 0; i < request->topic_count; i++) {
@@ -124,10 +126,13 @@ static void list_asked(const struct spread_cells *cells, const struct spread_gro
             struct group_offset offset;
 
             if (!spread_group_committed(cells, group, &topic->topic_id, topic->partitions[j], &row)) continue;
+            metadata_bytes += row.metadata.size;
+            if (lists->partition_count >= GROUPS_OFFSETS_MAX || metadata_bytes > GROUPS_METADATA_BYTES_MAX) return false;
             offset = offset_of(&row);
             groups_list_add_offset(lists, &topic->topic_id, topic->partitions[j], &offset);
         }
     }
+    return true;
 }
 
 int heard_offsets(const struct spread *spread, struct slice message, struct buffer *to)
@@ -148,11 +153,11 @@ int heard_offsets(const struct spread *spread, struct slice message, struct buff
     }
     response.generation = spread_group_view_of(group).generation;
     response.reset_epoch = spread_group_view_of(group).reset_epoch;
-    if (request.topic_count > 0) list_asked(cells, group, &request, &lists);
+    if (request.topic_count > 0) err = list_asked(cells, group, &request, &lists) ? 0 : MESH_ETOOLARGE;
     else response.has_more = !list_all(cells, group, &lists);
     response.topics = lists.topics;
     response.topic_count = lists.count;
-    err = lists.has_failed ? MESH_ENOMEM : message_encode_group_response(to, &response);
+    if (err == 0) err = lists.has_failed ? MESH_ENOMEM : message_encode_group_response(to, &response);
     groups_lists_deinit(&lists);
     message_deinit_group_offsets(&request);
     return err;

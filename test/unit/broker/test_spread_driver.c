@@ -511,6 +511,20 @@ static void check_heard_offsets(int broker, int group, bool all, int64_t want)
     buffer_deinit(&bytes);
 }
 
+/* More of them than an answer tells, in a question of some bytes each: refused, not answered with as much as fits. */
+static void check_heard_too_many(int broker, int group)
+{
+    static uint32_t partitions[50001];
+    struct message_group_partitions asked = {.topic_id = orders, .partitions = partitions, .partition_count = 50001};
+    struct message_group_offsets request = {.head = {.group = slice_of_string(name_of(group)), .epoch = -1}, .is_local = true, .topics = &asked, .topic_count = 1};
+    struct buffer bytes = BUFFER_INIT;
+
+    ck_assert_int_eq(message_encode_group_offsets(&bytes, &request), 0);
+    raw_send(&clients[broker], FRAME_OP_GROUP_OFFSETS, buffer_slice(&bytes), slice_of(NULL, 0));
+    ck_assert_int_ne(raw_expect_error(&clients[broker]), 0);
+    buffer_deinit(&bytes);
+}
+
 START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
 {
     struct errand errand = {.offset = 1};
@@ -532,6 +546,7 @@ START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
         run_on_control(&errand, 2, describe);
     check_heard_offsets(2, 3, false, 7);
     check_heard_offsets(3, 5, true, 55);
+    check_heard_too_many(2, 3);
     while (errand.offset != 0)
         run_on_control(&errand, 1, remove_first);
     wait_for_leaders();

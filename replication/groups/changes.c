@@ -255,6 +255,11 @@ bool groups_next_change(struct groups *groups, uint64_t below, struct groups_cha
     return next_gone(log, below, ret_change) || next_group(groups, below, ret_change) || next_cell(groups, below, ret_change);
 }
 
+uint32_t groups_gone_room(const struct groups *groups)
+{
+    return groups->change_log == NULL ? UINT32_MAX : GROUPS_GONE_MAX - groups->change_log->gone_count;
+}
+
 bool groups_changes_lost(struct groups *groups)
 {
     struct change_log *log = groups->change_log;

@@ -141,6 +141,9 @@ int groups_watch_changes(struct groups *groups, bool is_on);
  * again before the high watermark gets there waits for that. False: nothing more. */
 bool groups_next_change(struct groups *groups, uint64_t below, struct groups_change *ret_change);
 
+/* How many deletions are noted before some are not: who deletes at leisure waits for them to be told. */
+uint32_t groups_gone_room(const struct groups *groups);
+
 /* True, once: some changes were not noted (many deletions, no memory): walk over everything. */
 bool groups_changes_lost(struct groups *groups);
 

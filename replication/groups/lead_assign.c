@@ -327,6 +327,7 @@ int lead_assign_dirty(struct group_lead *lead, uint64_t now_ms)
         lead_unmark(lead, group);
         if (group_member_count(group) > 0 && group->protocol == GROUP_PROTOCOL_MESH) err = assign(lead, group, now_ms, &work);
         if (err != 0 && err != MESH_ETOOLARGE && err != MESH_EFULL) return err;
+        if (group->life != NULL) group->life->is_unassigned = err != 0;
         /* More than one record holds: it stays as it was, and the next change tries again. */
         if (err != 0) lead_tell(lead, &(struct group_event){.kind = GROUP_EVENT_TOO_LARGE, .group = group_name(group), .generation = group->generation});
     }

@@ -8,6 +8,8 @@
 #define INTERVAL_MIN_MS 1000
 #define CLOCK_SLACK_MS  (60 * 60 * 1000) /* that clocks may differ; and a lead that is younger forgets nothing */
 #define LOOKS_MAX       20000            /* groups and offsets, in a tick */
+#define GONE_LEFT       (GROUPS_GONE_MAX / 2) /* deletions that may wait to be told: the rest of the room is for those of users, and what is too much makes all be told anew */
+#define GONE_WAIT_MS    1000             /* about when they are */
 
 /* The wall clock, as far as it has not been set forward since this lead began. */
 static uint64_t believed(const struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
@@ -33,6 +35,12 @@ static uint64_t committed_ms(const struct group_offset *offset)
     return (uint64_t)offset->committed_s * 1000;
 }
 
+/* For one more than the `pending` that are to be deleted. */
+static bool has_room(const struct group_lead *lead, uint32_t pending)
+{
+    return groups_gone_room(lead->groups) > GONE_LEFT + pending;
+}
+
 /* ---- groups ---- */
 
 /* No member, and no offset that is younger. Adds how many offsets it looked at. */
@@ -43,7 +51,8 @@ static bool is_forgotten(const struct group_lead *lead, const struct group *grou
     struct uuid topic;
     uint32_t partition;
 
-    if (group_member_count(group) > 0 || classic_judges(lead, group_name(group)) || !is_over(group->empty_since_ms, lead->limits.retention_ms, wall_ms)) return false;
+    if (group_member_count(group) > 0 || group_classic_count(group) > 0 || classic_judges(lead, group_name(group))) return false;
+    if (!is_over(group->empty_since_ms, lead->limits.retention_ms, wall_ms)) return false;
     while (group_next_partition(lead->groups, group, &cursor, &topic, &partition)) {
         (*looks)++;
         if (group_committed(lead->groups, group, &topic, partition, &offset) && !is_over(committed_ms(&offset), lead->limits.retention_ms, wall_ms)) return false;
@@ -55,7 +64,7 @@ static int look_at_groups(struct group_lead *lead, uint64_t wall_ms, uint32_t *l
 {
     int err = 0;
 
-    while (err == 0 && *looks < LOOKS_MAX) {
+    while (err == 0 && *looks < LOOKS_MAX && has_room(lead, 0)) {
         struct group *group = (struct group *)groups_next_at(lead->groups, &lead->expiry.group);
 
         lead->expiry.has_groups = group == NULL;
@@ -78,7 +87,8 @@ static bool is_unused(const struct group_lead *lead, const struct group_cell_vie
     struct group_topic topic;
 
     if (cell->group->is_dirty) return false;                         /* who has just come may want it */
-    if (classic_judges(lead, group_name(cell->group))) return false; /* what its members consume they alone know */
+    if (group_classic_count(cell->group) > 0 || classic_judges(lead, group_name(cell->group))) return false; /* what its members consume they alone know */
+    if (cell->group->life != NULL && cell->group->life->is_unassigned) return false; /* so who would consume the topic is not known */
     if (line != NULL && line->slots != NULL) return false;           /* somebody consumes the topic, or has to let go of it */
     if (!lead->catalog->find(lead->catalog->arg, &cell->topic, &topic)) return is_over(since_ms, slack_ms(lead), wall_ms);
     if (group_member_count(cell->group) == 0 && cell->group->empty_since_ms > since_ms) since_ms = cell->group->empty_since_ms;
@@ -100,7 +110,7 @@ static int look_at_cells(struct group_lead *lead, uint64_t wall_ms, uint32_t *lo
     const struct group *of = NULL; /* of what is in the record */
     int err = 0;
 
-    while (err == 0 && !*ret_is_done && *looks < LOOKS_MAX) {
+    while (err == 0 && !*ret_is_done && *looks < LOOKS_MAX && has_room(lead, of == NULL ? 0 : writer.count)) {
         struct group_cell_view cell;
 
         (*looks)++;
@@ -139,7 +149,7 @@ int lead_expire(struct group_lead *lead, uint64_t now_ms, uint64_t wall_ms)
     wall_ms = believed(lead, now_ms, wall_ms);
     if (!lead->expiry.has_groups) err = look_at_groups(lead, wall_ms, &looks);
     if (err == 0 && lead->expiry.has_groups) err = look_at_cells(lead, wall_ms, &looks, &is_done);
-    lead->expiry.due_ms = now_ms;
+    lead->expiry.due_ms = has_room(lead, 0) ? now_ms : now_ms + GONE_WAIT_MS;
     if (is_done) end_pass(lead, now_ms);
     return err;
 }

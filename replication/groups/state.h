@@ -75,6 +75,7 @@ struct group_life {
     struct buffer classic; /* of a group of the classic protocol: what its last record said (classic_image.h) */
     uint32_t classic_count; /* its members */
     uint32_t classic_generation; /* which they know; older than the group's after a fence */
+    bool is_unassigned; /* the leader's alone: its last assignment failed, and targets are not what members subscribe to */
     uint64_t changes; /* of targets and claims: what a look at them has found holds while this stays */
 };
 

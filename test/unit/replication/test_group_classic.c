@@ -368,6 +368,23 @@ START_TEST(a_new_leader_goes_on_with_whole_generations)
 }
 END_TEST
 
+/* By the limits of a new leader it fits no more. Nobody else may have its offsets yet, nor are they forgotten: its members come back, sooner or later. */
+START_TEST(what_a_leader_cannot_take_over_keeps_its_offsets)
+{
+    pair();
+    ck_assert_int_eq(commit("b", 2, 5), 0);
+    rig_replicate(&rig);
+    rig.limits.members_max = 0;
+    rig.limits.retention_ms = 3600 * 1000;
+    rig_failover(&rig, 2, false);
+    ck_assert_int_eq(beat("a", 2), MESH_EUNKNOWN_MEMBER);
+    ck_assert_int_eq(join_new("a"), MESH_EFULL);
+    for (int i = 0; i < 100; i++)
+        rig_tick(&rig, 60 * 1000);
+    ck_assert_uint_eq(rig_offset(&rig, 0, "g", "orders", 0), 5);
+}
+END_TEST
+
 START_TEST(a_checkpoint_tells_of_it)
 {
     pair();
@@ -671,6 +688,7 @@ int main(void)
     tcase_add_test(tcase, a_silent_member_is_left_out_and_the_group_ends_empty);
     tcase_add_test(tcase, nobody_notices_another_life_of_a_static_member);
     tcase_add_test(tcase, a_new_leader_goes_on_with_whole_generations);
+    tcase_add_test(tcase, what_a_leader_cannot_take_over_keeps_its_offsets);
     tcase_add_test(tcase, a_checkpoint_tells_of_it);
     tcase_add_test(tcase, a_group_has_members_of_one_protocol);
     tcase_add_test(tcase, who_is_away_is_waited_for_in_peace);

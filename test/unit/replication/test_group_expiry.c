@@ -148,6 +148,92 @@ START_TEST(many_offsets_expire_in_parts)
 }
 END_TEST
 
+/* More than is noted of what is gone (GROUPS_GONE_MAX) goes in the time that those take who tell of it. */
+START_TEST(who_tells_what_expires_misses_nothing)
+{
+    struct groups *state = rig.replicas[rig.leader];
+    struct groups_change change;
+    uint32_t told = 0, steps = 0;
+
+    rig_topic(&rig, "wide", 4000);
+    for (int i = 0; i < 3; i++) {
+        struct group_commit_cell cells[4000];
+        struct group_commit commit = {.caller.group = slice_of_string("g"), .generation = GROUP_GENERATION_NONE, .reset_epoch = GROUP_RESET_EPOCH_ANY, .cells = cells,
+                                      .cell_count = 4000};
+        char name[16];
+
+        snprintf(name, sizeof(name), "g%d", i);
+        commit.caller.group = slice_of_string(name);
+        for (uint32_t j = 0; j < 4000; j++)
+            cells[j] = (struct group_commit_cell){.topic = rig_topic_id(&rig, "wide"), .partition = j, .offset = 1, .record_epoch = -1};
+        ck_assert_int_eq(group_lead_commit(rig.lead, rig.now_ms, rig.wall_ms, &commit, &(struct group_reply){0}), 0);
+        rig_append(&rig);
+    }
+    for (int i = 0; i < 6000; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "small-%d", i);
+        rig_commit(&rig, name, "", GROUP_GENERATION_NONE, "orders", 0, 5);
+    }
+    rig_tick(&rig, 2 * 3600 * 1000);
+    rig_settle(&rig);
+    rig_tick(&rig, 0); /* a pass is over */
+    rig_topic(&rig, "wide", 0);
+    ck_assert_int_eq(groups_watch_changes(state, true), 0);
+    while (told < 3 * 4000 && ++steps < 100) {
+        rig_tick(&rig, steps == 1 ? 20 * 60 * 1000 : 1000);
+        ck_assert(!groups_changes_lost(state));
+        while (groups_next_change(state, UINT64_MAX, &change))
+            told += change.kind == GROUPS_CHANGE_CELL_GONE;
+    }
+    ck_assert_uint_eq(told, 3 * 4000);
+    rig_tick(&rig, 20 * 60 * 1000);
+    ck_assert_uint_eq(groups_offset_count(rig.replicas[1]), 6000);
+    /* Nobody asks: what is too much waits. And groups as offsets. */
+    for (told = 0; told < 5; told++)
+        rig_tick(&rig, 4 * DAY_MS);
+    ck_assert_uint_gt(groups_count(rig.replicas[1]), 6003 - GROUPS_GONE_MAX);
+    ck_assert(!groups_changes_lost(state));
+    for (told = 0, steps = 0; told < 6003 && steps < 100; steps++) {
+        while (groups_next_change(state, UINT64_MAX, &change))
+            told += change.kind == GROUPS_CHANGE_GROUP_GONE;
+        rig_tick(&rig, 1000);
+        ck_assert(!groups_changes_lost(state));
+    }
+    ck_assert_uint_eq(told, 6003);
+}
+END_TEST
+
+/* More is to be assigned than a record holds. Who consumes what is not known then, and nothing is taken for unused. */
+START_TEST(members_that_are_assigned_nothing_keep_their_offsets)
+{
+    char names[60 * 5 + 1] = "";
+
+    rig.limits.retention_ms = 3600 * 1000;
+    rig_failover(&rig, 1, false);
+    for (int i = 0; i < 60; i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "t%02d", i);
+        rig_topic(&rig, name, 4096);
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i == 0 ? "" : " ", name);
+    }
+    rig_commit(&rig, "g", "", GROUP_GENERATION_NONE, "t07", 0, 5);
+    ck_assert_int_eq(rig_join_as(&rig, "g", &(struct rig_member){.id = "a", .names = names}, &(struct group_reply){0}), 0);
+    ck_assert_int_eq(rig_join_as(&rig, "g", &(struct rig_member){.id = "b", .names = names}, &(struct group_reply){0}), 0);
+    rig_settle(&rig);
+    ck_assert_uint_gt(rig.events[GROUP_EVENT_TOO_LARGE], 0);
+    for (uint64_t passed = 0; passed < 2 * 3600 * 1000; passed += 5000) {
+        struct group_reply reply;
+
+        ck_assert_int_eq(rig_beat(&rig, "g", "a", &reply), 0);
+        ck_assert_int_eq(rig_beat(&rig, "g", "b", &reply), 0);
+        rig_tick(&rig, 5000);
+    }
+    ck_assert_uint_eq(rig_offset(&rig, 0, "g", "t07", 0), 5);
+}
+END_TEST
+
 START_TEST(a_clock_that_is_set_forward_forgets_nothing)
 {
     rig_commit(&rig, "g", "", GROUP_GENERATION_NONE, "orders", 0, 5);
@@ -170,6 +256,8 @@ int main(void)
     tcase_add_test(tcase, members_keep_the_offsets_of_their_topics_alone);
     tcase_add_test(tcase, offsets_of_a_topic_that_is_gone_are_forgotten);
     tcase_add_test(tcase, many_offsets_expire_in_parts);
+    tcase_add_test(tcase, who_tells_what_expires_misses_nothing);
+    tcase_add_test(tcase, members_that_are_assigned_nothing_keep_their_offsets);
     tcase_add_test(tcase, a_clock_that_is_set_forward_forgets_nothing);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

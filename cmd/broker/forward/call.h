@@ -36,7 +36,7 @@ struct forward_call {
     int error;                 /* 0: an answer is there; also when none was expected and it was sent */
     struct frame_header header; /* of the answer, not an error frame */
     struct slice message, attachment; /* of the answer, inside `answer` */
-    uint8_t *answer;           /* owned by the call: free() it, or take it and set NULL */
+    uint8_t *answer;           /* owned by the call: long_memory_give() it, or take it and set NULL */
     /* on the way */
     struct mail mail;
     struct shard *home;

@@ -5,6 +5,7 @@
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdio.h>
@@ -257,7 +258,7 @@ static void ask_done(struct forward_call *call)
     fail_partitions(ask, err != 0 ? err : MESH_ENOT_LEADER); /* of what the answer does not say */
     if (err == 0) err = take_answer(ask);
     if (err != 0 && call->error == 0) fail_partitions(ask, err);
-    free(call->answer);
+    long_memory_give(call->answer);
     call->mail.deliver = ask_home;
     mailbox_post(forward_mailbox(ask->describe->control->forward), &call->mail);
 }

@@ -5,6 +5,7 @@
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/shared_bytes.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -105,7 +106,7 @@ static void fetch_home(struct forward_call *call)
         fail_entries(part, 0); /* this broker stops: there is nothing to say */
     else
         fail_entries(part, call->error == MESH_ETIMEDOUT ? MESH_EUNREACHABLE : call->error);
-    free(call->answer);
+    long_memory_give(call->answer);
     forward_fetch_free(fetch);
     part->is_out = false;
     fetch_part_finished(part->fetch, part);
@@ -177,7 +178,7 @@ static void offsets_home(struct forward_call *call)
     for (size_t i = 0; i < offsets->count; i++)
         offsets->done(offsets->owner, offsets->tag + i, failure.error == 0 ? &body.results[i] : &failure);
     if (is_decoded) message_deinit_list_offsets_response(&body);
-    free(call->answer);
+    long_memory_give(call->answer);
     buffer_deinit(&offsets->head);
     free(offsets);
 }

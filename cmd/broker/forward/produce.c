@@ -4,6 +4,7 @@
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
 
@@ -58,7 +59,7 @@ static void on_done(struct forward_call *call)
         else if (produce->done.call != NULL)
             produce->done.call(produce->done.owner, produce->done.tag, &result);
     }
-    free(call->answer);
+    long_memory_give(call->answer);
     produce_room_release(shard, &room);
 }
 

@@ -13,6 +13,7 @@
 #include "cmd/broker/ops/list_offsets.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/replicas/heal_read.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/groups_topic.h"
 #include "replication/coordinator/image.h"
@@ -69,8 +70,8 @@ static void serve_free(struct forward_serve *serve)
     buffer_deinit(&serve->group.answer);
     buffer_deinit(&serve->head);
     free(serve->offsets);
-    free(serve->body);
-    free(serve->bytes);
+    long_memory_give(serve->body);
+    long_memory_give(serve->bytes);
     free(serve);
 }
 
@@ -166,7 +167,7 @@ static void count_records(struct forward *forward, struct forward_serve *serve)
         forward->serve_bytes += serve->body_size;
         return;
     }
-    free(serve->body);
+    long_memory_give(serve->body);
     serve->body = NULL;
     serve->body_size = 0;
 }
@@ -358,7 +359,7 @@ static void on_fetched(void *owner, uint64_t tag, struct fetch_answer *answers, 
 
     (void)tag;
     if (err == 0 && serve->body_size > 0) {
-        serve->body = malloc(serve->body_size);
+        serve->body = long_memory_take(serve->body_size);
         if (serve->body == NULL) err = MESH_ENOMEM;
     }
     if (err != 0) {

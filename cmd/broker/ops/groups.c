@@ -10,6 +10,7 @@
 #include "cmd/broker/groups/serve.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/ops/produce_local.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/spread/heard.h"
 #include "replication/coordinator/groups_topic.h"
@@ -51,7 +52,7 @@ static void call_finish(struct groups_call *call, struct slice answer)
 
     call->done(call->owner, call->tag, answer);
     buffer_deinit(&call->serve.answer);
-    free(call->forward.answer);
+    long_memory_give(call->forward.answer);
     produce_room_release(home, &room);
 }
 
@@ -76,7 +77,7 @@ static void call_answered(struct groups_call *call, struct slice answer)
         return;
     }
     call->was_sent_again = true;
-    free(call->forward.answer);
+    long_memory_give(call->forward.answer);
     call->forward.answer = NULL;
     call_route(call);
 }

@@ -1,6 +1,8 @@
-/* broker/ops/shared_bytes.h - heap memory that several records of one answer lie in; released with the last of them. Any thread. */
+/* broker/ops/shared_bytes.h - memory (runtime/long_memory.h) that several records of one answer lie in; released with the last of them. Any thread. */
 #ifndef BROKER_OPS_SHARED_BYTES_H
 #define BROKER_OPS_SHARED_BYTES_H
+
+#include "cmd/broker/runtime/long_memory.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -38,7 +40,7 @@ static inline void shared_bytes_unref(struct shared_bytes *shared)
 {
     if (atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) != 1) return;
     atomic_fetch_sub_explicit(shared->counter, shared->size, memory_order_relaxed);
-    free(shared->data);
+    long_memory_give(shared->data);
     free(shared);
 }
 

@@ -2,9 +2,11 @@
 #include "cmd/broker/peers/link.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "cmd/broker/peers/socket_bytes.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -28,6 +30,8 @@
 #define SENDS_PER_TURN       4
 #define UNSENT_BYTES_MAX     131072 /* in the kernel before it asks for more: what is urgent waits behind no more than that */
 #define REASON_SIZE          200
+#define KEEP_BYTES           (512u << 10) /* of a buffer, while the link is busy */
+#define TRIM_SECONDS         1.0
 
 enum link_state { STATE_CONNECTING, STATE_HANDSHAKE, STATE_OPEN, STATE_GOODBYE, STATE_ENDED };
 
@@ -36,7 +40,7 @@ struct link {
     const struct link_hooks *hooks;
     void *user, *mark;
     ev_io io;
-    ev_timer timer;
+    ev_timer timer;      /* deadlines; of an open link: memory that was used, and may not be needed for long */
     ev_prepare turn_end; /* never started: an event is fed to it when there is something to send */
     int fd;
     int poll_fd; /* an epoll set of the socket's own, for links that may be taken apart; -1: io watches the socket itself */
@@ -111,6 +115,32 @@ static void set_deadline(struct link *link, double seconds)
     ev_timer_start(link->loop, &link->timer);
 }
 
+/* ---- memory ---- */
+
+/* A link at rest has no timer: it is for what came and went lately. */
+static void trim_later(struct link *link)
+{
+    if (link->state == STATE_OPEN && !ev_is_active(&link->timer)) set_deadline(link, TRIM_SECONDS);
+}
+
+/* The memory of short messages is at the allocator's hand. */
+static void emptied(struct link *link, struct socket_bytes *bytes)
+{
+    if (bytes->capacity <= RECEIVE_CHUNK) {
+        socket_bytes_release(bytes);
+        return;
+    }
+    socket_bytes_emptied(bytes, KEEP_BYTES);
+    trim_later(link);
+}
+
+static void trim(struct link *link)
+{
+    bool has_in = socket_bytes_trim(&link->in), has_out = socket_bytes_trim(&link->out);
+
+    if (long_memory_trim(clock_monotonic_ms()) || has_in || has_out) trim_later(link);
+}
+
 /* ---- the end ---- */
 
 /* What is known first counts. The hook runs from the loop. */
@@ -138,6 +168,7 @@ static void release(struct link *link)
     socket_bytes_release(&link->out);
     link_queue_clear(&link->queue);
     link_parts_deinit(&link->parts);
+    long_memory_close();
     free(link);
 }
 
@@ -241,7 +272,7 @@ static void flush(struct link *link)
         if (socket_bytes_size(&link->out) > 0) break;
     }
     if (!has_more(link)) {
-        socket_bytes_release(&link->out);
+        emptied(link, &link->out);
         if (link->has_said_goodbye) {
             end(link, LINK_END_CLOSED, "closed here");
             return;
@@ -406,6 +437,7 @@ static void take_message(struct link *link, const struct channel_frame *frame)
     } else if (is_whole) {
         link->hooks->receive(link->user, link, type, message);
         link_parts_release(&link->parts, type);
+        if (message.size >= LONG_MEMORY_MIN) trim_later(link);
     }
 }
 
@@ -414,7 +446,7 @@ uint8_t *link_take(struct link *link, uint8_t type, struct slice payload)
     uint8_t *bytes = link_parts_take(&link->parts, type);
 
     if (bytes != NULL) return bytes;
-    bytes = malloc(payload.size + 1);
+    bytes = long_memory_take(payload.size + 1);
     if (bytes != NULL && payload.size > 0) memcpy(bytes, payload.data, payload.size);
     return bytes;
 }
@@ -488,7 +520,7 @@ static void receive(struct link *link)
         consume(link);
         if ((size_t)size < room) break;
     }
-    if (link->state != STATE_ENDED && socket_bytes_size(&link->in) == 0) socket_bytes_release(&link->in);
+    if (link->state != STATE_ENDED && socket_bytes_size(&link->in) == 0) emptied(link, &link->in);
 }
 
 /* ---- events ---- */
@@ -540,7 +572,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
         else
             end_by_eof(link);
         return;
-    case STATE_OPEN: return;
+    case STATE_OPEN: trim(link); return;
     case STATE_ENDED:
         link->hooks->down(link->user, link, link->end, link->reason);
         release(link);
@@ -589,6 +621,7 @@ static int link_new(const struct link_options *options, bool is_dialled, const s
         return err;
     }
     link_queue_init(&link->queue);
+    long_memory_open();
     link->loop = options->loop;
     link->hooks = options->hooks;
     link->user = options->user;

@@ -63,7 +63,7 @@ int link_send_message(struct link *link, struct link_message *message);
 /* link_queue_remove(), of a message that this link took and has not given back. */
 bool link_take_back(struct link *link, struct link_message *message);
 
-/* Inside receive(): the payload's bytes become the caller's, to be freed; long messages are not copied for it. NULL: no memory. */
+/* Inside receive(): the payload's bytes become the caller's, for long_memory_give(); long messages are not copied for it. NULL: no memory. */
 uint8_t *link_take(struct link *link, uint8_t type, struct slice payload);
 
 /* Bytes that wait to be sealed. */

@@ -3,6 +3,8 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "cmd/broker/runtime/long_memory.h"
+#include "wire/frame.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,25 +149,36 @@ struct slice link_part_bytes(const struct link_part *part, uint8_t *room)
 void link_parts_deinit(struct link_parts *parts)
 {
     for (int lane = 0; lane < LINK_LANE_COUNT; lane++)
-        free(parts->lanes[lane].data);
+        long_memory_give(parts->lanes[lane].data);
     *parts = (struct link_parts){0};
 }
 
-static int append(struct link_parts_lane *lane, struct slice payload)
+/* How long a message is going to be, by what its first part says: forwarded ones say it, and are long. Only a hint. */
+static size_t hinted_size(uint8_t type, struct slice first)
+{
+    struct frame_header header;
+
+    if (type != LINK_TYPE_FORWARD || first.size < FRAME_HEADER_SIZE || frame_parse_header(first, LINK_MESSAGE_MAX, &header) != 0) return 0;
+    return FRAME_HEADER_SIZE + (size_t)header.message_size + header.attachment_size;
+}
+
+static int append(struct link_parts_lane *lane, uint8_t type, struct slice payload)
 {
     size_t size = lane->size + payload.size, capacity = lane->capacity;
 
     if (size > LINK_MESSAGE_MAX) return MESH_ETOOLARGE;
     if (size > capacity) {
+        size_t hint = lane->size == 0 ? hinted_size(type, payload) : 0;
         uint8_t *data;
 
         if (capacity < PARTS_CAPACITY_MIN) capacity = PARTS_CAPACITY_MIN;
         while (capacity < size)
             capacity *= 2;
-        data = realloc(lane->data, capacity);
+        if (hint >= size && hint <= LINK_MESSAGE_MAX) capacity = hint;
+        data = long_memory_grow(lane->data, lane->size, capacity);
         if (data == NULL) return MESH_ENOMEM;
         lane->data = data;
-        lane->capacity = capacity;
+        lane->capacity = long_memory_capacity(data);
     }
     if (payload.size > 0) memcpy(lane->data + lane->size, payload.data, payload.size);
     lane->size = size;
@@ -187,7 +200,7 @@ int link_parts_add(struct link_parts *parts, uint8_t type, struct slice payload,
         return 0;
     }
     if (lane->type != 0 && lane->type != plain) return MESH_EPROTO;
-    err = append(lane, payload);
+    err = append(lane, plain, payload);
     if (err != 0) return err;
     lane->type = is_last ? 0 : plain;
     *ret_is_whole = is_last;
@@ -204,8 +217,8 @@ uint8_t *link_parts_take(struct link_parts *parts, uint8_t type)
     return data;
 }
 
-/* A long message's memory is not kept for the next one, which may never come. */
+/* For the next one it is kept where all of them are, and not for long. */
 void link_parts_release(struct link_parts *parts, uint8_t type)
 {
-    free(link_parts_take(parts, type));
+    long_memory_give(link_parts_take(parts, type));
 }

@@ -83,7 +83,7 @@ struct slice link_part_bytes(const struct link_part *part, uint8_t *room);
 /* Puts parts together again. */
 struct link_parts {
     struct link_parts_lane {
-        uint8_t *data; /* owned; NULL: no message has begun */
+        uint8_t *data; /* owned, of runtime/long_memory.h; NULL: no message has begun */
         size_t size, capacity;
         uint8_t type;
     } lanes[LINK_LANE_COUNT];
@@ -99,7 +99,7 @@ int link_parts_add(struct link_parts *parts, uint8_t type, struct slice payload,
 /* The message was dealt with. */
 void link_parts_release(struct link_parts *parts, uint8_t type);
 
-/* Instead of releasing it: the caller's from now on, to be freed. NULL: it came in a single part and lies elsewhere. */
+/* Instead of releasing it: the caller's from now on, for long_memory_give(). NULL: it came in a single part and lies elsewhere. */
 uint8_t *link_parts_take(struct link_parts *parts, uint8_t type);
 
 #endif

@@ -31,3 +31,17 @@ void socket_bytes_release(struct socket_bytes *bytes)
     free(bytes->data);
     *bytes = (struct socket_bytes){.data = NULL};
 }
+
+void socket_bytes_emptied(struct socket_bytes *bytes, size_t keep)
+{
+    bytes->start = bytes->end = 0;
+    bytes->was_used = true;
+    if (bytes->capacity > keep) socket_bytes_release(bytes);
+}
+
+bool socket_bytes_trim(struct socket_bytes *bytes)
+{
+    if (!bytes->was_used && bytes->data != NULL && socket_bytes_size(bytes) == 0) socket_bytes_release(bytes);
+    bytes->was_used = false;
+    return bytes->data != NULL;
+}

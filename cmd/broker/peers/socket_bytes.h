@@ -6,12 +6,14 @@
 
 #include "base/slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct socket_bytes {
     uint8_t *data; /* owned; NULL: none */
     size_t start, end, capacity;
+    bool was_used; /* since it was trimmed last */
 };
 
 static inline size_t socket_bytes_size(const struct socket_bytes *bytes)
@@ -28,5 +30,10 @@ static inline struct slice socket_bytes_slice(const struct socket_bytes *bytes)
  * what waits in it. Errors: MESH_ENOMEM (nothing changed). */
 int socket_bytes_reserve(struct socket_bytes *bytes, size_t size, size_t first);
 void socket_bytes_release(struct socket_bytes *bytes); /* leaves it empty and usable */
+
+/* It is empty now, and its memory is kept, if that is no more than `keep` bytes: memory that comes and goes costs a page fault for each page of it. Now and then
+ * it is trimmed: one that was not used since goes. Trimming says whether there is memory left. */
+void socket_bytes_emptied(struct socket_bytes *bytes, size_t keep);
+bool socket_bytes_trim(struct socket_bytes *bytes);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cmd/broker/replicas/heal_read.h"
 #include "cmd/broker/replicas/judge.h"
 #include "cmd/broker/replicas/replicas_internal.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "segment/healing.h"
 
 #include <inttypes.h>
@@ -115,7 +116,7 @@ static int take_answer(struct comparison *comparison, struct heal_answer *ret_an
     int err = call->error;
 
     if (err == 0) err = heal_answer_decode(call->message, ret_answer);
-    free(call->answer);
+    long_memory_give(call->answer);
     call->answer = NULL;
     return err;
 }
@@ -202,7 +203,7 @@ static void on_doubt_told(struct forward_call *call)
 {
     struct comparison *comparison = container_of(call, struct comparison, call);
 
-    free(call->answer);
+    long_memory_give(call->answer);
     end(comparison, RETRY_MS);
 }
 

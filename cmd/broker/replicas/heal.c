@@ -7,6 +7,7 @@
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/operate/events.h"
 #include "cmd/broker/replicas/heal_message.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "segment/healing.h"
 
 #include <inttypes.h>
@@ -186,7 +187,7 @@ static void fetch_home(struct forward_call *call)
     struct heal_fetch *fetch = container_of(call, struct heal_fetch, call);
 
     if (fetch->damaged != NULL) take_answer(fetch);
-    free(call->answer);
+    long_memory_give(call->answer);
     buffer_deinit(&fetch->head);
     free(fetch);
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cmd/broker/replicas/replicas_internal.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "segment/healing.h"
 
 #include <sodium.h>
@@ -34,7 +35,7 @@ static int read_views(struct heal_read *read)
 {
     size_t used = 0;
 
-    read->bytes = malloc(read->answer.bytes + 1);
+    read->bytes = long_memory_take(read->answer.bytes + 1);
     if (read->bytes == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < read->view_count; i++) {
         for (uint32_t k = 0; k < read->views[i].extent_count; k++) {
@@ -156,6 +157,6 @@ void heal_read_start(struct shard *shard, struct heal_read *read)
 
 void heal_read_deinit(struct heal_read *read)
 {
-    free(read->bytes);
+    long_memory_give(read->bytes);
     read->bytes = NULL;
 }

@@ -25,7 +25,7 @@ struct heal_read {
      * MESH_ECORRUPT (damaged here as well), MESH_EAGAIN (on its way into memory: ask again), MESH_EIO, MESH_ENOMEM. */
     int error;
     struct heal_answer answer;
-    uint8_t *bytes; /* owned: malloc'ed; of answer.bytes */
+    uint8_t *bytes; /* owned, of runtime/long_memory.h: answer.bytes */
 };
 
 /* done() runs later or inside. The caller has set `done`, `user` and `request`. */

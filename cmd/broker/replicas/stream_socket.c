@@ -17,13 +17,6 @@
 #define FRAMES_PER_TURN  64
 #define KEEP_BYTES       (2u << 20) /* of a buffer that is kept while its stream is in use */
 
-/* A busy stream keeps its buffers: memory that comes and goes costs a page fault for each page of it. stream_socket_trim() takes them from an
- * idle one. */
-struct kept {
-    struct socket_bytes bytes;
-    bool was_used; /* since it was looked at last */
-};
-
 struct stream_socket {
     struct ev_loop *loop;
     const struct stream_socket_hooks *hooks;
@@ -32,31 +25,12 @@ struct stream_socket {
     ev_timer ending; /* runs at once: ended() comes from the loop */
     int watched;
     struct channel *channel;
-    struct kept in, out;
+    struct socket_bytes in, out; /* kept while the stream is busy: stream_socket_trim() takes them from an idle one */
     size_t frame_size; /* of the frame at the front of `in` that somebody keeps; 0: none */
     bool has_ended, is_reading;
     const char *reason;
     struct stream_socket_stats stats;
 };
-
-static void emptied(struct kept *kept)
-{
-    kept->bytes.start = kept->bytes.end = 0;
-    kept->was_used = true;
-    if (kept->bytes.capacity > KEEP_BYTES) socket_bytes_release(&kept->bytes);
-}
-
-/* False: it has no memory any more. */
-static bool trim(struct kept *kept)
-{
-    if (kept->bytes.data == NULL) return false;
-    if (!kept->was_used && socket_bytes_size(&kept->bytes) == 0) {
-        socket_bytes_release(&kept->bytes);
-        return false;
-    }
-    kept->was_used = false;
-    return true;
-}
 
 static void watch(struct stream_socket *socket, int events)
 {
@@ -71,7 +45,7 @@ static void watch(struct stream_socket *socket, int events)
 static void rewatch(struct stream_socket *socket)
 {
     if (socket->has_ended) return;
-    watch(socket, (socket->frame_size == 0 ? EV_READ : 0) | (socket_bytes_size(&socket->out.bytes) > 0 ? EV_WRITE : 0));
+    watch(socket, (socket->frame_size == 0 ? EV_READ : 0) | (socket_bytes_size(&socket->out) > 0 ? EV_WRITE : 0));
 }
 
 static void end(struct stream_socket *socket, const char *reason)
@@ -87,7 +61,7 @@ static void end(struct stream_socket *socket, const char *reason)
 
 int stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count)
 {
-    struct socket_bytes *out = &socket->out.bytes;
+    struct socket_bytes *out = &socket->out;
     size_t size = CHANNEL_FRAME_OVERHEAD;
     int err;
 
@@ -108,24 +82,24 @@ int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice 
 
 bool stream_socket_trim(struct stream_socket *socket)
 {
-    bool has_in = trim(&socket->in), has_out = trim(&socket->out);
+    bool has_in = socket_bytes_trim(&socket->in), has_out = socket_bytes_trim(&socket->out);
 
     return has_in || has_out;
 }
 
 bool stream_socket_has_room(const struct stream_socket *socket)
 {
-    return socket->in.bytes.data != NULL || socket->out.bytes.data != NULL;
+    return socket->in.data != NULL || socket->out.data != NULL;
 }
 
 bool stream_socket_is_busy(const struct stream_socket *socket)
 {
-    return socket_bytes_size(&socket->out.bytes) >= STREAM_SOCKET_BUSY;
+    return socket_bytes_size(&socket->out) >= STREAM_SOCKET_BUSY;
 }
 
 void stream_socket_flush(struct stream_socket *socket)
 {
-    struct socket_bytes *out = &socket->out.bytes;
+    struct socket_bytes *out = &socket->out;
 
     while (!socket->has_ended && socket_bytes_size(out) > 0) {
         ssize_t size = send(socket->io.fd, out->data + out->start, socket_bytes_size(out), MSG_NOSIGNAL);
@@ -139,7 +113,7 @@ void stream_socket_flush(struct stream_socket *socket)
         socket->stats.sent_bytes += (uint64_t)size;
         out->start += (size_t)size;
     }
-    if (socket_bytes_size(out) == 0 && out->data != NULL) emptied(&socket->out);
+    if (socket_bytes_size(out) == 0 && out->data != NULL) socket_bytes_emptied(&socket->out, KEEP_BYTES);
     rewatch(socket);
 }
 
@@ -152,8 +126,8 @@ static void hand_out(struct stream_socket *socket)
         struct channel_frame frame;
         int err;
 
-        if (socket_bytes_size(&socket->in.bytes) == 0) break;
-        err = channel_open(socket->channel, socket->in.bytes.data + socket->in.bytes.start, socket_bytes_size(&socket->in.bytes), &frame);
+        if (socket_bytes_size(&socket->in) == 0) break;
+        err = channel_open(socket->channel, socket->in.data + socket->in.start, socket_bytes_size(&socket->in), &frame);
         if (err == MESH_EAGAIN) break;
         if (err != 0) {
             end(socket, "what arrived was changed on its way");
@@ -171,20 +145,20 @@ static void hand_out(struct stream_socket *socket)
 void stream_socket_done(struct stream_socket *socket)
 {
     MESH_ASSERT(socket->frame_size > 0);
-    socket->in.bytes.start += socket->frame_size;
+    socket->in.start += socket->frame_size;
     socket->frame_size = 0;
-    if (socket_bytes_size(&socket->in.bytes) == 0) emptied(&socket->in);
+    if (socket_bytes_size(&socket->in) == 0) socket_bytes_emptied(&socket->in, KEEP_BYTES);
     if (socket->is_reading || socket->has_ended) return;
     rewatch(socket);
-    if (socket_bytes_size(&socket->in.bytes) > 0) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more may be there already */
+    if (socket_bytes_size(&socket->in) > 0) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more may be there already */
 }
 
 /* How much to receive. Of a long frame its rest and the next one's header, so that hardly anything is left to be moved to the front. */
 static size_t wanted(struct stream_socket *socket)
 {
-    size_t size = 0, have = socket_bytes_size(&socket->in.bytes);
+    size_t size = 0, have = socket_bytes_size(&socket->in);
 
-    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.bytes.data + socket->in.bytes.start, have), &size) == 0 && size > have &&
+    if (have > 0 && channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) == 0 && size > have &&
         size >= RECEIVE_BYTES)
         return size - have + CHANNEL_FRAME_HEADER_SIZE;
     return RECEIVE_BYTES;
@@ -193,10 +167,10 @@ static size_t wanted(struct stream_socket *socket)
 /* Something that was received can be handed out now. */
 static bool has_whole_frame(struct stream_socket *socket)
 {
-    size_t size = 0, have = socket_bytes_size(&socket->in.bytes);
+    size_t size = 0, have = socket_bytes_size(&socket->in);
 
     if (socket->has_ended || socket->frame_size > 0 || have == 0) return false;
-    return channel_frame_size(socket->channel, slice_of(socket->in.bytes.data + socket->in.bytes.start, have), &size) != 0 || (size > 0 && size <= have);
+    return channel_frame_size(socket->channel, slice_of(socket->in.data + socket->in.start, have), &size) != 0 || (size > 0 && size <= have);
 }
 
 /* Once per turn: whoever sends much has its turn again in the next one. */
@@ -208,16 +182,16 @@ static void receive(struct stream_socket *socket)
     hand_out(socket);
     if (socket->has_ended || socket->frame_size > 0) return;
     room = wanted(socket);
-    if (socket_bytes_reserve(&socket->in.bytes, room, 2 * RECEIVE_BYTES) != 0) {
+    if (socket_bytes_reserve(&socket->in, room, 2 * RECEIVE_BYTES) != 0) {
         end(socket, "out of memory");
         return;
     }
     do {
-        size = recv(socket->io.fd, socket->in.bytes.data + socket->in.bytes.end, room, 0);
+        size = recv(socket->io.fd, socket->in.data + socket->in.end, room, 0);
     } while (size < 0 && errno == EINTR);
     if (size > 0) {
         socket->stats.received_bytes += (uint64_t)size;
-        socket->in.bytes.end += (size_t)size;
+        socket->in.end += (size_t)size;
         hand_out(socket);
     } else if (size == 0) {
         end(socket, "the connection ended without a goodbye");
@@ -236,7 +210,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         receive(socket);
         socket->is_reading = false;
         if (has_whole_frame(socket)) ev_feed_event(socket->loop, &socket->io, EV_READ); /* more than one turn's */
-        if (socket_bytes_size(&socket->in.bytes) == 0 && socket->in.bytes.data != NULL) emptied(&socket->in);
+        if (socket_bytes_size(&socket->in) == 0 && socket->in.data != NULL) socket_bytes_emptied(&socket->in, KEEP_BYTES);
         rewatch(socket);
     }
     if ((events & EV_WRITE) != 0 && !socket->has_ended) {
@@ -255,8 +229,8 @@ void stream_socket_free(struct stream_socket *socket)
     ev_clear_pending(socket->loop, &socket->io);
     close(socket->io.fd);
     channel_free(socket->channel);
-    free(socket->in.bytes.data);
-    free(socket->out.bytes.data);
+    free(socket->in.data);
+    free(socket->out.data);
     free(socket);
 }
 
@@ -285,9 +259,9 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
-static struct kept take(uint8_t *data, size_t size)
+static struct socket_bytes take(uint8_t *data, size_t size)
 {
-    return (struct kept){.bytes = {.data = data, .end = size, .capacity = size}};
+    return (struct socket_bytes){.data = data, .end = size, .capacity = size};
 }
 
 int stream_socket_new(struct ev_loop *loop, struct link_remains *remains, const struct stream_socket_hooks *hooks, void *user,
@@ -311,7 +285,7 @@ int stream_socket_new(struct ev_loop *loop, struct link_remains *remains, const 
     socket->io.data = socket->ending.data = socket;
     *remains = (struct link_remains){.fd = -1};
     rewatch(socket);
-    if (socket_bytes_size(&socket->in.bytes) > 0) ev_feed_event(loop, &socket->io, EV_READ);
+    if (socket_bytes_size(&socket->in) > 0) ev_feed_event(loop, &socket->io, EV_READ);
     *ret_socket = socket;
     return 0;
 }

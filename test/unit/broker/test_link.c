@@ -2,6 +2,7 @@
 #include "cmd/broker/peers/explain.h"
 #include "cmd/broker/peers/link.h"
 #include "cmd/broker/peers/log_limiter.h"
+#include "cmd/broker/runtime/long_memory.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -318,7 +319,7 @@ START_TEST(what_arrives_can_be_kept)
         ck_assert_int_eq(link_send(dialler.link, LINK_TYPE_FORWARD, slice_of(payload, size)), 0);
         RUN_UNTIL(listener.frames == i + 1);
         ck_assert_mem_eq(listener.kept, payload, size);
-        free(listener.kept);
+        long_memory_give(listener.kept);
     }
 }
 END_TEST

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "support/run_suite.h"
+#include "wire/frame.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -101,6 +102,31 @@ START_TEST(parts_become_messages_again)
 }
 END_TEST
 
+/* What is forwarded says how long it is: no growing, and no copies for that. One that lies is only a message that is shorter or longer. */
+START_TEST(a_frame_has_room_from_its_first_part_on)
+{
+    static const uint32_t said[] = {900000, 100, LINK_MESSAGE_MAX - FRAME_HEADER_SIZE};
+    uint8_t first[LINK_PART_BYTES] = {0};
+
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        struct frame_header header = {.op = FRAME_OP_PRODUCE, .attachment_size = said[i]};
+        struct link_parts parts = {0};
+        struct slice whole;
+        bool is_whole;
+
+        frame_write_header(first, &header, first + FRAME_HEADER_SIZE);
+        ck_assert_int_eq(link_parts_add(&parts, LINK_TYPE_FORWARD | LINK_PART_MORE, slice_of(first, sizeof(first)), &whole, &is_whole), 0);
+        ck_assert_uint_ge(parts.lanes[LINK_LANE_FORWARD].capacity, said[i]);
+        for (int more = 0; more < 3; more++)
+            ck_assert_int_eq(link_parts_add(&parts, LINK_TYPE_FORWARD | (more < 2 ? LINK_PART_MORE : 0), slice_of(bytes, sizeof(bytes)), &whole, &is_whole), 0);
+        ck_assert(is_whole);
+        ck_assert(slice_equal(slice_of(whole.data, sizeof(first)), slice_of(first, sizeof(first))));
+        ck_assert(slice_equal(slice_of(whole.data + whole.size - sizeof(bytes), sizeof(bytes)), slice_of(bytes, sizeof(bytes))));
+        link_parts_deinit(&parts);
+    }
+}
+END_TEST
+
 START_TEST(parts_that_cannot_be_are_refused)
 {
     struct link_parts parts = {0};
@@ -128,6 +154,7 @@ int main(void)
     tcase_add_test(tcase, lanes_go_by_rank_and_bulk_takes_turns);
     tcase_add_test(tcase, a_full_lane_hinders_no_other);
     tcase_add_test(tcase, parts_become_messages_again);
+    tcase_add_test(tcase, a_frame_has_room_from_its_first_part_on);
     tcase_add_test(tcase, parts_that_cannot_be_are_refused);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -3,6 +3,7 @@
 #include "cmd/broker/peers/peer_streams.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/peers/peers.h"
+#include "cmd/broker/runtime/long_memory.h"
 
 #include "base/error.h"
 #include "crypto/channel.h"
@@ -78,7 +79,7 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
 
     ck_assert(side->is_linked && uuid_equal(dir_id, &side->dir_id));
     if (side->messages++ == 0) ck_assert(slice_equal(message, slice_of("first", 5))); /* nothing is lost at the beginning */
-    free(side->kept);
+    long_memory_give(side->kept);
     side->kept = peers_take_message(side->peers, message);
     side->kept_size = message.size;
     if (side->echoes) ck_assert_int_eq(peers_link_send(side->peers, peer, LINK_TYPE_CONSENSUS, slice_of(side->kept, side->kept_size)), 0);
@@ -205,7 +206,7 @@ static void teardown(void)
         ev_io_stop(loop, &sides[i].acceptor);
         close(sides[i].listen_fd);
         keyring_free(sides[i].keyring);
-        free(sides[i].kept);
+        long_memory_give(sides[i].kept);
         link_remains_free(&sides[i].stream.remains);
     }
     ev_run(loop, EVRUN_NOWAIT); /* a link that was taken over is freed from the loop */

@@ -7,6 +7,7 @@
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/front/native/native.h"
 #include "cmd/broker/operate/operate.h"
+#include "cmd/broker/runtime/long_memory.h"
 #include "cmd/broker/runtime/shard.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static void on_answered(struct forward_call *forward)
         native_respond_refusal(connection, relay->op, relay->correlation_id, forward->message);
     else
         native_respond(connection, relay->op, relay->correlation_id, forward->message);
-    free(forward->answer);
+    long_memory_give(forward->answer);
     free(relay);
     connection_end(connection, 1);
 }

@@ -40,6 +40,7 @@ enum replica_cut_verdict replica_diverged(struct replica *replica, struct replic
 
     if (end.epoch < 0 || end.epoch > last_epoch) return REPLICA_CUT_NOTHING; /* that is no epoch to compare by */
     if (REPLICA_DEFECT(replica, ONE_ROUND)) offset = smaller(end.offset, partition->log_end);
+    if (REPLICA_DEFECT(replica, HEALS_BY_COPYING) && offset < partition->log_end) return begin_anew(replica, start, false);
     if (offset < partition->log_start) return begin_anew(replica, start, offset < partition->high_watermark);
     if (offset == partition->log_end && last_epoch <= end.epoch) return REPLICA_CUT_NOTHING;
     if (offset == partition->log_end && REPLICA_DEFECT(replica, EMPTY_EPOCH_STAYS)) return REPLICA_CUT_AGAIN;

@@ -27,6 +27,7 @@ enum replica_defect {
     REPLICA_DEFECT_ACKS_UNCHECKED,        /* 16: whatever is acknowledged is believed (RocketMQ 1155, 3015) */
     REPLICA_DEFECT_IDLE_NOT_REPAIRED,     /* 19: who asks is answered with the next data, not before (braft 292) */
     REPLICA_DEFECT_MIN_INSYNC_IGNORED,    /* 25: an ISR of one commits, whatever the topic demands (Jepsen on Kafka 0.8) */
+    REPLICA_DEFECT_HEALS_BY_COPYING,      /* 26: whose history differs from its leader's throws all of it away and copies anew (RabbitMQ's mirrors) */
     REPLICA_DEFECT_UNDURABLE_COUNTED,     /* R6: what is written counts where it has to be durable */
     REPLICA_DEFECT_UNRECONCILED_COUNTED,  /* R5: a position counts before the histories agree */
     REPLICA_DEFECT_FIGURE_EIGHT,          /* quorum: records of earlier epochs are committed by counting them (Raft 5.4.2) */

@@ -31,6 +31,7 @@ static const struct defect_case {
     /* 16 */ ROW(CUT_NOT_AWAITED, ISR, false, false, CRASHES, 1),
     /* 19 */ ROW(IDLE_NOT_REPAIRED, ISR, false, true, MESH_FAULT_ALL, 1),
     /* 25 */ ROW(MIN_INSYNC_IGNORED, ISR, false, false, MESH_FAULT_ALL, 1),
+    /* 26 */ ROW(HEALS_BY_COPYING, ISR, false, false, MESH_FAULT_ALL, 1),
     /* R6 */ ROW(UNDURABLE_COUNTED, ISR, false, false, MESH_FAULT_ALL, 1),
     /* R5 */ ROW(UNRECONCILED_COUNTED, ISR, false, false, MESH_FAULT_ALL, 1),
     /* 12 */ ROW(NO_EPOCH_START, QUORUM, false, true, MESH_FAULT_ALL, 1),

@@ -235,7 +235,10 @@ static void carry_out(struct metadata_process *process, const struct node_output
         process->frontier = output->frontier;
         gossip(process);
         break;
-    case NODE_OUTPUT_LEFT: process->has_left = true; break;
+    case NODE_OUTPUT_LEFT:
+        process->has_left = true;
+        if (process->tenant != NULL) process->config->tenant->leave(process->tenant);
+        break;
     case NODE_OUTPUT_EVENT: sim_trace(sim_host_sim(process->host), process->host, "%s", output->text); break;
     case NODE_OUTPUT_STORE_RECOVERY: /* nobody is given up or removed in this world (test/unit/replication/test_node_recover.c) */
     case NODE_OUTPUT_RECOVERED: MESH_ASSERT(false); break;
@@ -444,14 +447,15 @@ static bool is_founder(const struct metadata_process *process)
 static int make_node(struct metadata_process *process, const struct raft_recovered *recovered)
 {
     struct node_options options = process->config->node;
+    bool is_first = (process->boot & 0xfffff) == 1; /* start on this disk */
     struct image *image = NULL;
     uint8_t seed[32];
     int err = 0;
 
     options.self = process->self;
     options.boot = process->boot;
-    options.was_unclean = (process->boot & 0xfffff) > 1;
-    options.has_lost_data = process->boot >> 20 != 0 && !options.was_unclean;
+    options.was_unclean = process->tenant != NULL ? !process->config->tenant->was_clean(process->tenant) : !is_first;
+    options.has_lost_data = process->boot >> 20 != 0 && is_first;
     if (is_founder(process)) options.cluster_id = process->config->cluster_id;
     for (size_t i = 0; i < sizeof(seed); i += 8)
         le_store64(seed + i, random_next(sim_host_random(process->host)));

@@ -30,6 +30,8 @@ struct metadata_tenant {
     /* On what the disk holds, before the node. 0 or why it cannot. */
     int (*start)(void *context, struct metadata_process *process, void **ret_tenant);
     void (*stop)(void *tenant);
+    bool (*was_clean)(void *tenant); /* what the disk holds bears the mark of a clean stop, or is nothing */
+    void (*leave)(void *tenant);     /* leadership was handed over: it syncs what it has, and exits */
     void (*published)(void *tenant, const struct image *image);
     void (*answered)(void *tenant, const struct node_output *answer); /* to metadata_process_request() */
     void (*turn)(void *tenant);                                       /* after every event of the process */

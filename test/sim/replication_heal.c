@@ -475,6 +475,11 @@ void replication_heal_init(struct replication_process *process)
     list_init(&process->heal.damaged);
 }
 
+void replication_heal_stop(struct replication_process *process)
+{
+    drop_fetch(process);
+}
+
 void replication_heal_free(struct replication_process *process)
 {
     fetch_end(process); /* the process is gone: its streams are, too */

@@ -51,6 +51,8 @@ struct replication_process {
     uint64_t now_ms, redo_ms, incomplete_ms;
     bool is_stirred; /* something happened that a turn has to look at; otherwise it is wanted at due_us */
     bool is_turned;  /* due_us is to be found anew */
+    /* A clean stop, as cmd/broker/runtime/stop.c has it: nothing new is taken; what is under way is answered; the store syncs all. */
+    bool is_leaving, is_draining, is_drained;
     uint64_t due_us;
     bool has_appended;
     bool is_store_touched; /* since its last turn: only then there may be jobs for it */
@@ -110,6 +112,7 @@ void replication_reports_send(struct replication_process *process);
 /* ---- replication_heal.c ---- */
 void replication_heal_init(struct replication_process *process);
 void replication_heal_free(struct replication_process *process);
+void replication_heal_stop(struct replication_process *process); /* nothing more is fetched */
 void replication_heal_look(struct replication_replica *replica); /* its log has news */
 bool replication_heal_forbids_cut(const struct replication_replica *replica, uint64_t offset); /* as heal_forbids_cut() */
 void replication_heal_forget(struct replication_replica *replica); /* damage.is_known: it is about to go */
@@ -127,6 +130,7 @@ void replication_heal_closed(struct replication_process *process);
 void replication_streams_init(struct replication_process *process);
 void replication_streams_free(struct replication_process *process);
 bool replication_follow(struct replication_replica *replica); /* false: its leader is not known yet */
+void replication_streams_stop(struct replication_process *process); /* ends them; the process goes on */
 void replication_streams_run(struct replication_process *process);
 void replication_streams_send(struct replication_process *process);
 uint64_t replication_streams_due_ms(struct replication_process *process);

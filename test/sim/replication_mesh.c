@@ -16,6 +16,11 @@ typedef unsigned long long ull;
 
 /* ---- hooks ---- */
 
+static void started(void *user, struct replication_process *process)
+{
+    replication_watch_started(((struct replication_mesh *)user)->watch, process);
+}
+
 static void opened(void *user, struct replication_replica *replica)
 {
     replication_watch_opened(((struct replication_mesh *)user)->watch, replica);
@@ -70,6 +75,15 @@ static void refused(void *user, struct replication_process *process, int error)
     struct replication_mesh *mesh = user;
 
     sim_trace(mesh->sim, replication_process_host(process), "a log takes nothing: %d", error);
+}
+
+static void drained(void *user, struct replication_process *process, int error)
+{
+    struct replication_mesh *mesh = user;
+
+    sim_trace(mesh->sim, replication_process_host(process), "is drained: %d", error);
+    if (error == 0) replication_watch_drained(mesh->watch, process);
+    else SIM_SOMETIMES("a stop was not clean");
 }
 
 static void observe(void *user, struct sim_host *host)
@@ -172,7 +186,7 @@ void replication_mesh_deinit(struct replication_mesh *mesh)
 
 void replication_mesh_reset(struct replication_mesh *mesh, uint32_t founders, uint32_t producers)
 {
-    static const struct replication_hooks hooks = {opened, appended, cutting, not_cut, leads, committed, removing, answered, lied, refused};
+    static const struct replication_hooks hooks = {started, opened, appended, cutting, not_cut, leads, committed, removing, answered, lied, refused, drained};
 
     metadata_mesh_reset(&mesh->metadata, founders);
     mesh->metadata.config.tenant = &replication_tenant;

@@ -133,3 +133,48 @@ void replication_operator_recover(struct replication_mesh *mesh, struct random *
         if (is_lost(partition, topic, &facts) || (is_rash && random_below(random, 4) == 0)) recover(mesh, random, partition);
     }
 }
+
+/* ---- stops and starts ---- */
+
+uint32_t replication_operator_stop(struct replication_mesh *mesh, struct random *random)
+{
+    struct metadata_process *process = draw_process(mesh, random);
+
+    if (process == NULL) return METADATA_NOBODY;
+    SIM_SOMETIMES("an operator stopped a broker");
+    node_leave(metadata_process_node(process), sim_now_us(mesh->sim));
+    metadata_process_drain(process);
+    return sim_host_index(metadata_process_host(process));
+}
+
+uint32_t replication_operator_strike(struct replication_mesh *mesh, struct random *random)
+{
+    enum sim_stop how = random_below(random, 2) == 0 ? SIM_STOP_KILL : SIM_STOP_POWER;
+    uint64_t output = random_below(random, 2) == 0 ? 0 : 1 + random_below(random, 40);
+    uint32_t number = metadata_mesh_coordinator(&mesh->metadata);
+    struct sim_host *host;
+
+    if (number == METADATA_NOBODY) return METADATA_NOBODY;
+    host = sim_host_at(mesh->sim, number);
+    SIM_SOMETIMES_IF(replication_clients_busy(&mesh->clients) > 0, "the coordinator died while batches were under way");
+    sim_trace(mesh->sim, host, "the coordinator is to die");
+    if (output > 0) sim_host_kill_at_output(host, output, how);
+    else sim_host_kill(host, how);
+    return number;
+}
+
+uint64_t replication_operator_boot(struct replication_mesh *mesh, uint32_t host)
+{
+    struct metadata_process *process = metadata_mesh_process(&mesh->metadata, host);
+
+    return process == NULL ? 0 : metadata_process_boot(process);
+}
+
+void replication_operator_start(struct replication_mesh *mesh, uint32_t host, uint64_t boot)
+{
+    struct sim_host *at = sim_host_at(mesh->sim, host);
+
+    sim_host_kill_at_output(at, 0, SIM_STOP_KILL);
+    if (boot != 0 && replication_operator_boot(mesh, host) == boot) sim_host_kill(at, SIM_STOP_KILL);
+    sim_host_start(at);
+}

@@ -1,5 +1,5 @@
 /* sim/replication_operator.h - whoever runs the simulated mesh: deletes topics and makes them anew, moves replicas, and accepts a loss where no complete
- * replica is left. Asks whichever broker is up, and may be refused: that changes nothing. */
+ * replica is left; stops brokers in good order, and the coordinator in none. Asks whichever broker is up, and may be refused: that changes nothing. */
 #ifndef SIM_REPLICATION_OPERATOR_H
 #define SIM_REPLICATION_OPERATOR_H
 
@@ -14,5 +14,16 @@ void replication_operator_delete(struct replication_mesh *mesh, struct random *r
 /* Leaders are chosen for partitions that have none and whose complete replicas are lost: of topics that do not sync what they acknowledge. `is_rash`: of
  * any partition without a leader, whoever may come back; the observer excuses what is lost then. */
 void replication_operator_recover(struct replication_mesh *mesh, struct random *random, bool is_rash);
+
+/* A broker is stopped in good order: it hands over what it leads, syncs, marks its disk and exits. Returns who, for replication_operator_start(); or
+ * METADATA_NOBODY: the one that was drawn is not up. */
+uint32_t replication_operator_stop(struct replication_mesh *mesh, struct random *random);
+
+/* The coordinator dies: its process or its machine, at once or between two of its outputs. METADATA_NOBODY: there is none. */
+uint32_t replication_operator_strike(struct replication_mesh *mesh, struct random *random);
+
+/* It runs again, what is left of the life `boot` being killed: a stop takes long sometimes. */
+void replication_operator_start(struct replication_mesh *mesh, uint32_t host, uint64_t boot);
+uint64_t replication_operator_boot(struct replication_mesh *mesh, uint32_t host); /* the life that it has now; 0: none */
 
 #endif

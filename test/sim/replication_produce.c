@@ -59,6 +59,12 @@ static int append(struct replication_replica *replica, int32_t acks, uint64_t re
     return 0;
 }
 
+/* The defect: who leads knows the producers that wrote to it, and of no others. */
+static bool forgets(const struct replication_replica *replica, uint64_t offset)
+{
+    return (replica->process->config->driver_defects >> REPLICATION_DRIVER_FORGETS_PRODUCERS & 1) != 0 && offset < replica->replica.epoch_start;
+}
+
 void replication_produce(struct replication_process *process, const struct uuid *topic_id, uint32_t partition, int32_t leader_epoch, int32_t acks,
                          uint64_t request, uint8_t *batch, size_t size)
 {
@@ -71,11 +77,13 @@ void replication_produce(struct replication_process *process, const struct uuid 
 
     process->is_stirred = true;
     node_get_status(metadata_process_node(process->metadata), &status);
-    if (replica != NULL && status.is_serving)
+    if (process->is_leaving) err = MESH_ESHUTDOWN;
+    else if (replica != NULL && status.is_serving)
         err = partition_leader_prepare(&replica->replica.partition, batch, size, leader_epoch, acks, sim_host_wall_us(process->host) / 1000, &header,
                                        &append_time_ms);
     if (err == 0) {
         err = plog_check_producer(replica->plog, &header, &original);
+        if (err == MESH_EDUPLICATE_SEQUENCE && forgets(replica, original)) err = 0;
         if (err == 0) {
             err = append(replica, acks, request, &header, batch);
         } else if (err == MESH_EDUPLICATE_SEQUENCE) {

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/healing.h"
+#include "segment/manifest.h"
 #include "sim/replication_internal.h"
 #include "sim/sim_sometimes.h"
 
@@ -56,6 +57,11 @@ void *replication_process_guest(const struct replication_process *process)
 uint64_t replication_process_now_ms(const struct replication_process *process)
 {
     return process->now_ms;
+}
+
+bool replication_process_was_clean(const struct replication_process *process)
+{
+    return process->store.report.was_clean;
 }
 
 bool replication_process_has_failed(const struct replication_process *process)
@@ -157,6 +163,7 @@ int replication_fetch(struct replication_process *process, const struct uuid *to
     struct replication_replica *replica = replication_process_find(process, topic_id, partition);
     int err;
 
+    if (process->is_leaving) return MESH_ESHUTDOWN;
     if (replica == NULL) return MESH_ENOT_LEADER;
     err = partition_check_leader(&replica->replica.partition, leader_epoch);
     if (err == 0) err = replica_check_fetch_offset(&replica->replica, offset);
@@ -327,6 +334,53 @@ void replication_process_stir(struct replication_process *process)
     set_clock(process);
 }
 
+/* The lanes that have nothing to do get what there is for them. */
+static void begin_jobs(struct replication_process *process)
+{
+    replication_store_begin(&process->store, STORE_LANE_SYNC);
+    replication_store_begin(&process->store, STORE_LANE_BACKGROUND);
+    replication_store_begin(&process->store, STORE_LANE_READ);
+}
+
+/* The defect: nothing is synced, and the next start believes that it was. */
+static void leave_mark(struct replication_process *process)
+{
+    struct fs *fs = sim_host_fs(process->host);
+    char path[FS_PATH_MAX];
+
+    manifest_path(0, MANIFEST_PATH_MARKER, path);
+    (void)fs->ops->unlink(fs, path);
+    (void)fs->ops->sync_dir(fs, "manifest");
+    process->is_drained = true;
+    REPLICATION_HOOK(process, drained, process, 0);
+}
+
+static void begin_draining(struct replication_process *process)
+{
+    process->is_draining = true;
+    if (process->guest != NULL) process->config->guest->stop(process->guest);
+    process->guest = NULL;
+    replication_streams_stop(process);
+    replication_heal_stop(process);
+    if ((process->config->driver_defects >> REPLICATION_DRIVER_MARKS_EARLY & 1) != 0) leave_mark(process);
+    else store_drain(process->store.store);
+}
+
+/* Nobody is led, followed or mended any more: what is left is the disk. */
+static void drain_turn(struct replication_process *process)
+{
+    (void)replication_store_run(&process->store);
+    store_end_turn(process->store.store, process->now_ms, sim_host_wall_us(process->host) / 1000);
+    (void)replication_store_tick(&process->store, true);
+    begin_jobs(process);
+    if (process->is_drained) {
+        sim_exit(process->host);
+    } else if (replication_store_is_drained(&process->store)) {
+        process->is_drained = true; /* it exits in an event of its own */
+        REPLICATION_HOOK(process, drained, process, store_drain_error(process->store.store));
+    }
+}
+
 static void turn(void *user)
 {
     struct replication_process *process = user;
@@ -336,6 +390,10 @@ static void turn(void *user)
     set_clock(process);
     process->is_stirred = false;
     process->is_turned = true;
+    if (process->is_draining) {
+        drain_turn(process);
+        return;
+    }
     if (replication_store_run(&process->store) || process->has_news) process->is_store_touched = true;
     if (process->has_news) replication_install_image(process);
     replica_board_tick(&process->board, process->now_ms);
@@ -360,17 +418,20 @@ static void turn(void *user)
     run_board(process);
     replication_alters_send(process);
     replication_reports_send(process);
+    if (process->is_leaving && list_is_empty(&process->acking)) {
+        begin_draining(process);
+        return;
+    }
     if (!replication_store_tick(&process->store, has_news) && !process->is_store_touched && !process->has_appended) return;
     process->is_store_touched = process->has_appended; /* by what came after the store's turn: the next one has it */
-    replication_store_begin(&process->store, STORE_LANE_SYNC);
-    replication_store_begin(&process->store, STORE_LANE_BACKGROUND);
-    replication_store_begin(&process->store, STORE_LANE_READ);
+    begin_jobs(process);
 }
 
 static uint64_t find_due_us(struct replication_process *process)
 {
     uint64_t due_ms = replication_streams_due_ms(process), store_us = replication_store_due_us(&process->store), at_us;
 
+    if (process->is_draining) return process->is_drained ? sim_host_now_us(process->host) : store_us;
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
     if (replication_heal_due_ms(process) < due_ms) due_ms = replication_heal_due_ms(process);
@@ -470,10 +531,25 @@ static int start(void *context, struct metadata_process *metadata, void **ret_te
         return err;
     }
     SIM_SOMETIMES_IF(process->store.report.torn_tails > 0, "a torn tail of a log was cut");
+    REPLICATION_HOOK(process, started, process);
     set_clock(process);
     if (process->config->guest != NULL) process->guest = process->config->guest->start(process->config->guest_context, process);
     *ret_tenant = process;
     return 0;
+}
+
+static bool was_clean(void *user)
+{
+    const struct replication_process *process = user;
+
+    return process->store.report.was_clean || (process->config->driver_defects >> REPLICATION_DRIVER_STOP_TRUSTED & 1) != 0;
+}
+
+static void leave(void *user)
+{
+    struct replication_process *process = user;
+
+    process->is_leaving = process->is_stirred = true;
 }
 
 static void published(void *user, const struct image *image)
@@ -502,7 +578,8 @@ static void bytes(void *user, uint64_t stream, struct slice what)
 static void arrived(void *user, uint64_t stream, struct slice first)
 {
     set_clock(user);
-    replication_streams_arrived(user, stream, first);
+    if (((struct replication_process *)user)->is_draining) sim_stream_abort(((struct replication_process *)user)->host, stream);
+    else replication_streams_arrived(user, stream, first);
 }
 
 static void opened(void *user, uint64_t stream)
@@ -525,6 +602,8 @@ static void closed(void *user, uint64_t stream)
 
 const struct metadata_tenant replication_tenant = {.start = start,
                                                    .stop = stop,
+                                                   .was_clean = was_clean,
+                                                   .leave = leave,
                                                    .published = published,
                                                    .answered = answered,
                                                    .turn = turn,

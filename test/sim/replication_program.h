@@ -60,6 +60,7 @@ struct replication_answer {
 
 /* What the world wants to know; all are set. */
 struct replication_hooks {
+    void (*started)(void *user, struct replication_process *process); /* recovery is over; no log is open yet */
     void (*opened)(void *user, struct replication_replica *replica); /* its log is what recovery left */
     void (*appended)(void *user, struct replication_replica *replica, const struct record_batch_header *header);
     void (*cutting)(void *user, struct replication_replica *replica, const struct replica_cut *cut); /* before */
@@ -70,6 +71,7 @@ struct replication_hooks {
     void (*answered)(void *user, struct replication_process *process, const struct replication_answer *answer);
     void (*lied)(void *user, struct replication_process *process, int32_t node_id, const char *lie); /* the other end, says this one */
     void (*refused)(void *user, struct replication_process *process, int error);                      /* a log takes nothing any more */
+    void (*drained)(void *user, struct replication_process *process, int error);                      /* 0: all is synced, and says so; it exits now */
 };
 
 /* Who else acts in a broker's turns, over logs that are kept there: the world "groups" has its group partitions so. Each call is at the place
@@ -92,6 +94,9 @@ struct replication_guest {
 enum replication_driver_defect {
     REPLICATION_DRIVER_NEVER_MENDS = 1,   /* L7: damage is told, and stays */
     REPLICATION_DRIVER_GIVES_UP_LATE = 2, /* L8: what is damaged and not committed is cut away when it is the turn of the next piece: its replica is counted on again before */
+    REPLICATION_DRIVER_STOP_TRUSTED = 3,  /* 9: every stop passes for a clean one */
+    REPLICATION_DRIVER_MARKS_EARLY = 4,   /* R19: the mark of a clean stop is left before everything is on the disk */
+    REPLICATION_DRIVER_FORGETS_PRODUCERS = 5, /* 24: a new leader takes for new what was written in another one's epoch */
 };
 
 /* What hosts are told before they start; belongs to the world. */
@@ -122,6 +127,7 @@ int32_t replication_process_node_id(const struct replication_process *process);
 void *replication_process_guest(const struct replication_process *process); /* NULL: none */
 uint64_t replication_process_now_ms(const struct replication_process *process); /* of this turn, monotonic */
 void replication_process_stir(struct replication_process *process);             /* the guest was asked something: a turn is due */
+bool replication_process_was_clean(const struct replication_process *process); /* it began with the mark of a clean stop, or with nothing */
 bool replication_process_has_failed(const struct replication_process *process); /* its store, or a log of it, takes nothing until the next start */
 
 /* Appends a batch, in place, if this broker leads. The answer is a call of the hook, now or later. The caller then calls

@@ -132,6 +132,13 @@ bool replication_store_tick(struct replication_store *store, bool has_news)
     return true;
 }
 
+bool replication_store_is_drained(const struct replication_store *store)
+{
+    for (int lane = 0; lane < STORE_LANE_COUNT; lane++)
+        if (store->jobs[lane].job != NULL) return false;
+    return store_is_drained(store->store);
+}
+
 uint64_t replication_store_due_us(const struct replication_store *store)
 {
     uint64_t due_us = store->tick_ms == UINT64_MAX ? SIM_NEVER : store->tick_ms * 1000;

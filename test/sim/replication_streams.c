@@ -537,6 +537,19 @@ void replication_streams_init(struct replication_process *process)
     list_init(&process->leads);
 }
 
+void replication_streams_stop(struct replication_process *process)
+{
+    list_for_each_safe(node, &process->follows)
+    {
+        struct follow *follow = container_of(node, struct follow, node);
+
+        if (follow->pipe.stream != 0) sim_stream_abort(process->host, follow->pipe.stream);
+        follow_free(follow);
+    }
+    list_for_each_safe(node, &process->leads)
+        lead_end(container_of(node, struct lead, node));
+}
+
 void replication_streams_free(struct replication_process *process)
 {
     list_for_each_safe(node, &process->follows)

@@ -30,7 +30,7 @@ void replication_watch_free(struct replication_watch *watch)
 
 static void log_reset(struct watch_log *log)
 {
-    *log = (struct watch_log){.batches = log->batches, .capacity = log->capacity};
+    *log = (struct watch_log){.batches = log->batches, .capacity = log->capacity, .synced_end = UINT64_MAX};
 }
 
 void replication_watch_reset(struct replication_watch *watch, struct sim *sim, struct metadata_watch *metadata)
@@ -39,6 +39,7 @@ void replication_watch_reset(struct replication_watch *watch, struct sim *sim, s
     watch->metadata = metadata;
     watch->partition_count = 0;
     watch->seen_index = 0;
+    memset(watch->stops, 0, sizeof(watch->stops));
     watch->appended = watch->committed = watch->elections = watch->cuts = watch->resets = 0;
 }
 
@@ -114,7 +115,7 @@ static struct watch_partition *partition_get(struct replication_watch *watch, co
     partition->topic_id = replica->topic_id;
     partition->number = replica->number;
     partition->is_gone = partition->is_excused = partition->is_given_up = false;
-    partition->reset_epoch = 0;
+    partition->reset_epoch = partition->used_epoch = 0;
     partition->rotten = 0;
     partition->told_epoch = UINT32_MAX;
     log_reset(&partition->truth);
@@ -315,6 +316,15 @@ static void check_loss(struct replication_watch *watch, struct watch_partition *
     else sim_fail(watch->sim, "S1 nothing is lost unasked", "p%u: somebody leads it in epoch %d who may lack records", place(watch, partition), facts->leader_epoch);
 }
 
+/* R10: what a stop that was not clean lost of an async topic is lost with an election of somebody who was not known to be complete, and the metadata say so. */
+static void check_admitted(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, int32_t epoch, uint64_t has, uint64_t committed)
+{
+    if (partition->reset_epoch == partition->used_epoch)
+        sim_fail(watch->sim, "S1 a loss is admitted", "p%u: h%u leads epoch %d with %llu of %llu, and nobody says that something is lost", place(watch, partition), host, epoch,
+                 (ull)has, (ull)committed);
+    partition->used_epoch = partition->reset_epoch;
+}
+
 /* ---- hooks ---- */
 
 /* UINT32_MAX: that broker keeps none. */
@@ -355,6 +365,50 @@ static void take_back(struct watch_log *log, uint64_t end)
     if (end <= log->end || !log->uncut.is_known || end > log->uncut.end) return;
     log->count = log->uncut.count;
     log->end = log->uncut.end;
+}
+
+/* ---- clean stops ---- */
+
+void replication_watch_started(struct replication_watch *watch, struct replication_process *process)
+{
+    struct sim_host *host = replication_process_host(process);
+    uint32_t number = sim_host_index(host);
+    struct watch_stop *stop = &watch->stops[number];
+    bool is_same = uuid_equal(&stop->disk, &metadata_process_self(replication_process_metadata(process))->dir);
+
+    if (sim_host_is_dying(host)) return;
+    for (uint32_t p = 0; p < watch->partition_count && !is_same; p++)
+        watch->partitions[p].logs[number].synced_end = UINT64_MAX;
+    SIM_SOMETIMES_IF(stop->is_clean && is_same, "a broker came back from a clean stop");
+    if (stop->is_clean && is_same && !replication_process_was_clean(process))
+        sim_fail(watch->sim, "R19 a clean stop is believed", "h%u finds no mark of it", number);
+    stop->is_clean = false;
+}
+
+/* Logs that have failed are what they were when they did. */
+void replication_watch_drained(struct replication_watch *watch, struct replication_process *process)
+{
+    struct sim_host *host = replication_process_host(process);
+    uint32_t number = sim_host_index(host);
+
+    if (sim_host_is_dying(host)) return;
+    watch->stops[number] = (struct watch_stop){true, metadata_process_self(replication_process_metadata(process))->dir};
+    for (uint32_t p = 0; p < watch->partition_count; p++) {
+        struct watch_log *log = &watch->partitions[p].logs[number];
+
+        if (log->is_open) log->synced_end = plog_error(log->replica->plog) == 0 ? log->end : UINT64_MAX;
+    }
+}
+
+static void check_synced(struct replication_watch *watch, const struct watch_partition *partition, uint32_t host, struct watch_log *log)
+{
+    uint64_t synced_end = log->synced_end;
+
+    log->synced_end = UINT64_MAX;
+    if (synced_end == UINT64_MAX || watch_is_rotten(partition, host) || sim_host_is_dying(sim_host_at(watch->sim, host))) return;
+    SIM_SOMETIMES_IF(synced_end > 0, "a log came back from a clean stop");
+    if (log->end != synced_end)
+        sim_fail(watch->sim, "R19 a clean stop loses nothing", "p%u: h%u comes back with %llu of %llu", place(watch, partition), host, (ull)log->end, (ull)synced_end);
 }
 
 /* What is in the log now, read from the disk. */
@@ -406,6 +460,7 @@ void replication_watch_opened(struct replication_watch *watch, struct replicatio
     } else {
         read_log(watch, replica, log);
     }
+    check_synced(watch, partition, host_of(replica), log);
     log->seen = replica->replica.partition.high_watermark;
     if (replica->replica.partition.config.is_async && log->end < known_end) {
         SIM_SOMETIMES("a log of an async topic lost what was not synced");
@@ -489,6 +544,7 @@ void replication_watch_leads(struct replication_watch *watch, struct replication
         count--;
     end = count == 0 ? 0 : truth->batches[count - 1].base + truth->batches[count - 1].count;
     if (partition->is_excused && log->end < end) {
+        check_admitted(watch, partition, host, epoch, log->end, end);
         forget_from(partition, log->end);
         end = log->end;
     }

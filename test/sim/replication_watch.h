@@ -5,6 +5,7 @@
  * earlier epochs. S2, S3: whoever shows an offset shows the same record. S5: every member of the ISR and the ELR that lives holds what its leader
  * commits, durably where the topic wants that. S6: what the coordinator counts as in sync the leader counts. S7: one leader in an epoch. S8: a high
  * watermark falls with a declared cut only. S9: a producer's batch is there once. S17: a log goes with its topic, or when it was moved.
+ * R19: who stopped cleanly comes back with the mark of that, and with every log as it was.
  *
  * What flush=async does not promise is excused, but only from the moment on in which a log came back with less than it had: then the truth is what the
  * next leader has. So is what an election of a replica that is not complete loses; one is allowed where records are not synced before they are
@@ -37,6 +38,7 @@ struct watch_log {
         uint64_t end, seen;
         bool is_known;
     } uncut; /* as it was before the last cut; is_known: nothing was appended since */
+    uint64_t synced_end; /* it was stopped cleanly with that much, and nobody has opened it since; UINT64_MAX: it was not */
     bool is_open;
     struct replication_replica *replica; /* while is_open */
 };
@@ -52,6 +54,7 @@ struct watch_partition {
     uint8_t rotten;                            /* host + 1 whose files were damaged (replication_rot.h); 0: nobody's */
     bool is_given_up;                          /* an operator said that its losses are to be accepted */
     uint32_t reset_epoch;                      /* losses that the metadata admit */
+    uint32_t used_epoch;                       /* and those of them that were seen to happen */
     uint32_t told_epoch;                       /* partition epoch that the trace has */
 };
 
@@ -62,6 +65,10 @@ struct replication_watch {
     struct watch_partition partitions[REPLICATION_PARTITIONS_MAX];
     uint32_t partition_count;
     struct buffer scratch;
+    struct watch_stop {
+        bool is_clean; /* the last life on that disk said that everything is synced */
+        struct uuid disk;
+    } stops[CONSENSUS_HOSTS_MAX];
     uint64_t appended, committed, elections, cuts, resets;
 };
 
@@ -79,6 +86,8 @@ void replication_watch_reset(struct replication_watch *watch, struct sim *sim, s
 struct watch_partition *replication_watch_find(struct replication_watch *watch, const struct uuid *topic_id, uint32_t partition);
 
 /* Each as the hook of its name. */
+void replication_watch_started(struct replication_watch *watch, struct replication_process *process);
+void replication_watch_drained(struct replication_watch *watch, struct replication_process *process); /* without an error */
 void replication_watch_opened(struct replication_watch *watch, struct replication_replica *replica);
 void replication_watch_appended(struct replication_watch *watch, struct replication_replica *replica, const struct record_batch_header *header);
 void replication_watch_cutting(struct replication_watch *watch, struct replication_replica *replica, const struct replica_cut *cut);

@@ -16,6 +16,8 @@
 #define PASS_US      (60 * SIM_SECOND) /* of the scrubber over hundreds of small segments, the last of which may be damaged right behind its back */
 #define LOOK_US      (SIM_SECOND / 2)
 #define PATIENCE_US  (20 * SIM_SECOND) /* of a producer */
+#define AWAY_MEAN_US (3 * SIM_SECOND)  /* from a stop to the next start */
+#define CARE_DOMAIN  (UINT64_C(8) * SIM_HOSTS_MAX) /* of sim_random_seed(): beyond those of hosts and faults */
 #define TOPICS_US    (SIM_SECOND / 2)  /* between two looks at whether all topics are there */
 
 struct world {
@@ -27,6 +29,9 @@ struct world {
     uint64_t produce_mean_us, consume_mean_us;
     uint64_t move_mean_us, delete_mean_us, recover_mean_us; /* the operator's; 0: never */
     bool is_rash;
+    struct random care; /* of who stops brokers: a stream of its own, so that seeds without that are what they were */
+    uint64_t stop_mean_us, strike_mean_us;              /* 0: never */
+    uint64_t stopped_boots[CONSENSUS_HOSTS_MAX];        /* whose life is to be over when its broker is started again */
     bool is_rotting;      /* the world "replication-rot" */
     uint64_t rot_mean_us;
     uint64_t acknowledged_before[REPLICATION_PARTITIONS_MAX]; /* healing */
@@ -149,6 +154,63 @@ static void rot(void *user, uint64_t argument)
     if (is_healed(world)) return;
     replication_rot_strike(&world->mesh, workload(world));
     again(world, world->rot_mean_us, rot, argument);
+}
+
+/* Argument: the host. */
+static void start_again(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    replication_operator_start(&world->mesh, (uint32_t)argument, world->stopped_boots[argument]);
+}
+
+/* All run again before everybody is healed. */
+static void start_later(struct world *world, uint32_t host, uint64_t boot)
+{
+    uint64_t at_us = sim_now_us(world->sim) + SIM_SECOND / 10 + sim_random_exponential(&world->care, AWAY_MEAN_US);
+
+    if (host == METADATA_NOBODY) return;
+    world->stopped_boots[host] = boot;
+    sim_at(world->sim, at_us < world->plan->heal_us ? at_us : world->plan->heal_us - 1, start_again, world, host);
+}
+
+static void care_again(struct world *world, uint64_t mean_us, sim_control_fn *control)
+{
+    sim_at(world->sim, sim_now_us(world->sim) + 1 + sim_random_exponential(&world->care, mean_us), control, world, 0);
+}
+
+static void stop_broker(void *user, uint64_t argument)
+{
+    struct world *world = user;
+    uint32_t host;
+
+    (void)argument;
+    if (is_healed(world)) return;
+    host = replication_operator_stop(&world->mesh, &world->care);
+    start_later(world, host, host == METADATA_NOBODY ? 0 : replication_operator_boot(&world->mesh, host));
+    care_again(world, world->stop_mean_us, stop_broker);
+}
+
+/* A life that did not end by itself goes on: it had nothing more to say. */
+static void strike(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    (void)argument;
+    if (is_healed(world)) return;
+    start_later(world, replication_operator_strike(&world->mesh, &world->care), 0);
+    care_again(world, world->strike_mean_us, strike);
+}
+
+/* A third of the runs has the one, a third the other. Not where files rot: seeds of that world are kept by number. */
+static void start_care(struct world *world)
+{
+    random_init(&world->care, sim_random_seed(world->plan->seed, CARE_DOMAIN));
+    world->stop_mean_us = random_below(&world->care, 3) > 0 ? 0 : (2 * SIM_SECOND) << random_below(&world->care, 4);
+    world->strike_mean_us = random_below(&world->care, 3) > 0 ? 0 : (2 * SIM_SECOND) << random_below(&world->care, 4);
+    if (world->is_rotting) return;
+    if (world->stop_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->stop_mean_us, stop_broker);
+    if (world->strike_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->strike_mean_us, strike);
 }
 
 static void start_operator(struct world *world)
@@ -401,6 +463,7 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
         sim_at(sim, 3 * SIM_SECOND, produce, world, i);
     sim_at(sim, 3 * SIM_SECOND, consume, world, 0);
     start_operator(world);
+    start_care(world);
 }
 
 static void end(void *user)

@@ -34,6 +34,11 @@ static const struct {
     {"4.2-21 damage changes nothing", 0, COORDINATOR(LOSS_IGNORED), "L", 2, 0, true},
     {"4.2-32 damage stays", 0, 0, "L", 1, DRIVER(NEVER_MENDS), true},
     {"4.2-32 damage is given up late", 0, 0, "L8", 3, DRIVER(GIVES_UP_LATE), true},
+    {"4.2-9 every stop is trusted", 0, 0, "S1", 135, DRIVER(STOP_TRUSTED), false},
+    {"4.2-9 the coordinator trusts every stop", 0, COORDINATOR(UNCLEAN_STOP_TRUSTED), "S1", 8, 0, false},
+    {"4.2-24 producers are forgotten with their leader", 0, 0, "S9", 11, DRIVER(FORGETS_PRODUCERS), false},
+    {"4.2-26 heals by copying", REPLICA(HEALS_BY_COPYING), 0, "S", 10, 0, false},
+    {"R19 marks early", 0, 0, "R19", 1, DRIVER(MARKS_EARLY), false},
     {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3, 0, false},
     {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9, 0, false},
 };

@@ -1,6 +1,8 @@
 """Groups as their brokers see them, by a small client: commits without members, of many cells and of many groups; when each broker knows them; and when commits
 are taken again after a kill. No library: its waits are not what is measured."""
+import json
 import struct
+import subprocess
 import threading
 import time
 
@@ -197,3 +199,42 @@ class CommitProber(threading.Thread):
                     self.accepted[self.groups[which - 1]] = time.monotonic()
                     missing.discard(which - 1)
         self.connection.close()
+
+
+class Crews:
+    """Groups with living members: each a `mesh consume --group` of its own process, on libmesh, that reads and commits until the end."""
+
+    def __init__(self, mesh, topic, groups, members_each):
+        self.mesh, self.names, self.members_each, self.partitions = mesh, [f"crew-{i}" for i in range(groups)], members_each, len(mesh.partitions(topic))
+        brokers = ",".join(member.address for member in mesh.members)
+        self.processes = [subprocess.Popen([mesh.mesh, "consume", topic, "--group", name, "--from", "end", "--quiet", "--broker", brokers],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=mesh.environment)
+                          for name in self.names for _ in range(members_each)]
+
+    def standing(self):
+        """Of each group its generation, and who consumes what."""
+        found = {}
+        for name in self.names:
+            group = json.loads(self.mesh.run("group", "describe", name, "--json"))
+            members = sorted(member["member"] for member in group["members"] or [])
+            found[name] = group["generation"], members, sorted((p["partition"], p["owner"] or "", p["target"] or "") for p in group["offsets"])
+        return found
+
+    def settled(self):
+        """What stands, once every member has all of its share and nothing changed between two looks."""
+        looks = [None]
+
+        def is_settled():
+            looks.append(self.standing())
+            rows = looks[-1].values()
+            return looks[-1] == looks[-2] and all(len(members) == self.members_each and sum(owner == target != "" for _, owner, target in shares) == self.partitions
+                                                  for _, members, shares in rows)
+
+        many_brokers.wait_until(is_settled, "groups are settled", self.mesh.members[0].process)
+        return looks[-1]
+
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait(many_brokers.PATIENCE_S)

@@ -170,14 +170,14 @@ static bool is_at_rest(const struct store *store)
            list_is_empty(&store->truncations);
 }
 
+/* Of the files that are about to be closed for idleness, which the list has at its end: the others are not looked at. */
 static void drop_idle_indexes(struct store *store)
 {
-    /* Of the logs whose files are closing for idleness only: O(open files). */
-    list_for_each(node, &store->files.open)
-    {
+    for (struct list_node *node = store->files.open.previous; node != &store->files.open; node = node->previous) {
         struct segment_file *segment = container_of(node, struct segment_file, open_link);
-        if (segment->used_ms + IDLE_RELEASE_MS <= store->now_ms && segment->synced == segment->size &&
-            (segment->indexed == segment->size || segment->size <= (256u << 10)))
+
+        if (segment->used_ms + IDLE_RELEASE_MS > store->now_ms) return;
+        if (segment->synced == segment->size && (segment->indexed == segment->size || segment->size <= (256u << 10)))
             segment_file_drop_index(segment);
     }
 }

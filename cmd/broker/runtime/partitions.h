@@ -64,9 +64,8 @@ void shard_topic_free_if_empty(struct shard *shard, struct shard_topic *topic);
 /* What its log has now. What a follower, or nobody yet, has ends where its damage begins. */
 void shard_partition_positions(const struct shard_partition *partition, struct partition_positions *ret_positions);
 
-/* The newest image says that this broker keeps no replica of it any more: its log goes, with its files. False: it does keep one, or the image
- * does not say. */
-/* The caller then lets go of an empty topic. */
+/* The newest image says that this broker keeps no replica of it any more: its log goes, with its files; the caller then lets go of an empty
+ * topic. False: it does keep one, or the image does not say. */
 bool shard_partition_drop_if_moved(struct shard *shard, struct shard_partition *partition);
 
 /* Drops one reference of `pending`. */

@@ -189,7 +189,7 @@ static int apply_offsets(struct groups *groups, struct group *group, struct grou
             if (cell != NULL && cell->offset > item.offset) continue;
         }
         err = state_set_cell(groups, line, &item);
-        if (err == 0 && groups->change_log != NULL) change_cell(groups, cell_table_find(&groups->cells, line->number, item.partition));
+        if (err == 0) change_cell(groups, line, item.partition);
     }
     if (is_reset) group->reset_epoch++;
     return err;
@@ -202,11 +202,10 @@ static int apply_cells_deleted(struct groups *groups, struct group *group, uint3
 
     while (group_items_next(&items, &item)) {
         struct group_line *line = state_find_line(groups, group, &item.topic);
-        struct cell *cell = line == NULL ? NULL : cell_table_find(&groups->cells, line->number, item.partition);
 
-        if (cell == NULL) continue;
+        if (line == NULL || cell_table_find(&groups->cells, line->number, item.partition) == NULL) continue;
         change_cell_gone(groups, line, item.partition, epoch, lsn);
-        state_drop_cell(groups, line, cell);
+        state_drop_cell(groups, line, item.partition);
     }
     state_tidy_lines(groups, group);
     return 0;

@@ -6,7 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_CELLS 64u
+#define BLOCK_CELLS 16u
+#define IS_FREE     0x80000000u /* in blocks[] */
+
+struct cell_block {
+    uint32_t line;
+    uint32_t sixteenth; /* of the partitions */
+    uint16_t mask;      /* which there are */
+    uint16_t room;      /* cells that the piece takes */
+    struct cell cells[];
+};
+
+#define UNITS(cells) ((sizeof(struct cell_block) + (cells) * sizeof(struct cell)) / 4)
+static const uint16_t units[CELL_SLAB_SIZES] = {0,        UNITS(1),  UNITS(2),  UNITS(3),  UNITS(4),  UNITS(5),  UNITS(6),  UNITS(7), UNITS(8),
+                                                UNITS(9), UNITS(10), UNITS(11), UNITS(12), UNITS(13), UNITS(14), UNITS(15), UNITS(16)};
 
 struct cell_text {
     uint8_t *data; /* owned */
@@ -21,156 +34,207 @@ void cell_table_init(struct cell_table *table)
 
 void cell_table_deinit(struct cell_table *table)
 {
-    for (uint32_t i = 0; i < table->page_count; i++)
-        free(table->pages[i]);
     for (uint32_t i = 0; i < table->text_top; i++)
         free(table->texts[i].data);
-    free(table->pages);
-    free(table->index);
+    cell_slab_deinit(&table->slab);
+    free(table->blocks);
     free(table->texts);
+    number_index_deinit(&table->index);
     number_index_deinit(&table->text_index);
     cell_table_init(table);
 }
 
-static struct cell *cell_of(const struct cell_table *table, uint32_t number)
+/* ---- blocks ---- */
+
+static struct cell_block *block_of(const struct cell_table *table, uint32_t number)
 {
-    return &table->pages[number / PAGE_CELLS][number % PAGE_CELLS];
+    return cell_slab_at(&table->slab, table->blocks[number]);
 }
 
-/* Partitions of a line are neighbours in number, not in the index: the finaliser of splitmix64 scatters them. */
-static uint32_t home_of(uint32_t index_size, uint32_t line, uint32_t partition)
+/* Blocks of a line are neighbours in number, not in the index: the finaliser of splitmix64 scatters them. */
+static uint64_t hash_of(uint32_t line, uint32_t sixteenth)
 {
-    uint64_t key = (uint64_t)line << 32 | partition;
+    uint64_t key = (uint64_t)line << 32 | sixteenth;
 
     key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9u;
-    key = (key ^ (key >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)((key >> 32) * index_size >> 32); /* of any size: it grows by a quarter at a time */
+    return (key ^ (key >> 27)) * 0x94d049bb133111ebu;
 }
 
-static uint32_t behind(const struct cell_table *table, uint32_t place)
+static uint64_t hash_of_block(const void *owner, uint32_t number)
 {
-    return place + 1 == table->index_size ? 0 : place + 1;
+    const struct cell_block *block = block_of(owner, number);
+
+    return hash_of(block->line, block->sixteenth);
 }
 
-/* How far it is from one place to another, always onwards. */
-static uint32_t way(const struct cell_table *table, uint32_t from, uint32_t to)
+static bool is_block(const void *owner, uint32_t number, const void *key)
 {
-    return to >= from ? to - from : to + table->index_size - from;
+    const struct cell_block *block = block_of(owner, number), *wanted = key;
+
+    return block->line == wanted->line && block->sixteenth == wanted->sixteenth;
 }
 
-/* The place of the index that names the cell, or the free one where it would be named. */
-static uint32_t place_of(const struct cell_table *table, uint32_t line, uint32_t partition)
-{
-    uint32_t place = home_of(table->index_size, line, partition);
+static const struct number_keys block_keys = {hash_of_block, is_block};
 
-    while (table->index[place] != 0) {
-        const struct cell *cell = cell_of(table, table->index[place] - 1);
-        if (cell->line == line && cell->partition == partition) break;
-        place = behind(table, place);
+static uint32_t find_block(const struct cell_table *table, uint32_t line, uint32_t partition)
+{
+    struct cell_block key = {.line = line, .sixteenth = partition / BLOCK_CELLS};
+
+    return number_index_find(&table->index, &block_keys, table, hash_of(line, key.sixteenth), &key);
+}
+
+static uint16_t bit_of(uint32_t partition)
+{
+    return (uint16_t)(1u << partition % BLOCK_CELLS);
+}
+
+/* How many cells of the block come before this partition's. */
+static uint32_t rank_of(const struct cell_block *block, uint32_t partition)
+{
+    return (uint32_t)__builtin_popcount(block->mask & (bit_of(partition) - 1u));
+}
+
+static uint32_t count_of(const struct cell_block *block)
+{
+    return (uint32_t)__builtin_popcount(block->mask);
+}
+
+/* A number is taken back by give_number() as long as no block has it. */
+static int take_number(struct cell_table *table, uint32_t *ret_number)
+{
+    if (table->block_free != 0) {
+        *ret_number = table->block_free - 1;
+        table->block_free = table->blocks[*ret_number] & ~IS_FREE;
+        return 0;
     }
-    return place;
+    if (table->block_top == table->block_room) {
+        uint32_t room = table->block_room == 0 ? 16 : table->block_room + table->block_room / 8 + 1;
+        uint32_t *blocks = room > UINT32_MAX / BLOCK_CELLS ? NULL : reallocarray(table->blocks, room, sizeof(*blocks));
+
+        if (blocks == NULL) return MESH_ENOMEM;
+        table->blocks = blocks;
+        table->block_room = room;
+    }
+    *ret_number = table->block_top++;
+    return 0;
 }
+
+static void give_number(struct cell_table *table, uint32_t number)
+{
+    table->blocks[number] = table->block_free | IS_FREE;
+    table->block_free = number + 1;
+}
+
+/* With room for one cell, and none. */
+static int add_block(struct cell_table *table, uint32_t line, uint32_t partition, uint32_t *ret_number)
+{
+    uint32_t number, piece;
+
+    if (take_number(table, &number) != 0) return MESH_ENOMEM;
+    piece = cell_slab_take(&table->slab, units, 1);
+    if (piece == UINT32_MAX) {
+        give_number(table, number);
+        return MESH_ENOMEM;
+    }
+    table->blocks[number] = piece;
+    *block_of(table, number) = (struct cell_block){.line = line, .sixteenth = partition / BLOCK_CELLS, .room = 1};
+    if (number_index_add(&table->index, &block_keys, table, number) != 0) {
+        cell_slab_give(&table->slab, piece, 1);
+        give_number(table, number);
+        return MESH_ENOMEM;
+    }
+    *ret_number = number;
+    return 0;
+}
+
+static int resize_block(struct cell_table *table, uint32_t number, uint32_t room)
+{
+    struct cell_block *from = block_of(table, number), *to;
+    uint32_t old = table->blocks[number], piece = cell_slab_take(&table->slab, units, room);
+
+    if (piece == UINT32_MAX) return MESH_ENOMEM;
+    to = cell_slab_at(&table->slab, piece);
+    memcpy(to, from, sizeof(*to) + count_of(from) * sizeof(struct cell));
+    to->room = (uint16_t)room;
+    table->blocks[number] = piece;
+    cell_slab_give(&table->slab, old, from->room);
+    return 0;
+}
+
+/* ---- cells ---- */
 
 struct cell *cell_table_find(const struct cell_table *table, uint32_t line, uint32_t partition)
 {
-    uint32_t place;
+    uint32_t number = find_block(table, line, partition);
+    struct cell_block *block = number == NUMBER_INDEX_NONE ? NULL : block_of(table, number);
 
-    if (table->count == 0) return NULL;
-    place = place_of(table, line, partition);
-    return table->index[place] == 0 ? NULL : cell_of(table, table->index[place] - 1);
-}
-
-static int grow_index(struct cell_table *table)
-{
-    uint32_t size = table->index_size == 0 ? 16 : table->index_size + table->index_size / 4, *old = table->index, old_size = table->index_size;
-    uint32_t *index = size <= old_size ? NULL : calloc(size, sizeof(*index));
-
-    if (index == NULL) return -1;
-    table->index = index;
-    table->index_size = size;
-    for (uint32_t i = 0; i < old_size; i++) {
-        if (old[i] == 0) continue;
-        const struct cell *cell = cell_of(table, old[i] - 1);
-        index[place_of(table, cell->line, cell->partition)] = old[i];
-    }
-    free(old);
-    return 0;
-}
-
-static int add_page(struct cell_table *table)
-{
-    if (table->page_count == table->page_room) {
-        uint32_t room = table->page_room == 0 ? 4 : table->page_room + table->page_room / 2;
-        struct cell **pages = reallocarray(table->pages, room, sizeof(*pages));
-        if (pages == NULL) return -1;
-        table->pages = pages;
-        table->page_room = room;
-    }
-    table->pages[table->page_count] = malloc(PAGE_CELLS * sizeof(struct cell));
-    if (table->pages[table->page_count] == NULL) return -1;
-    table->page_count++;
-    return 0;
+    return block == NULL || (block->mask & bit_of(partition)) == 0 ? NULL : &block->cells[rank_of(block, partition)];
 }
 
 struct cell *cell_table_add(struct cell_table *table, uint32_t line, uint32_t partition)
 {
-    struct cell *cell = cell_table_find(table, line, partition);
-    uint32_t number;
+    uint32_t number = find_block(table, line, partition), rank;
+    struct cell_block *block;
 
-    if (cell != NULL) return cell;
-    if ((uint64_t)(table->count + 1) * 5 > (uint64_t)table->index_size * 4 && grow_index(table) != 0) return NULL;
-    if (table->free == 0 && table->top == table->page_count * PAGE_CELLS && add_page(table) != 0) return NULL;
-    if (table->free != 0) {
-        number = table->free - 1;
-        table->free = cell_of(table, number)->line;
-    } else {
-        number = table->top++;
+    if (number == NUMBER_INDEX_NONE && add_block(table, line, partition, &number) != 0) return NULL;
+    block = block_of(table, number);
+    rank = rank_of(block, partition);
+    if ((block->mask & bit_of(partition)) != 0) return &block->cells[rank];
+    if (count_of(block) == block->room) {
+        if (resize_block(table, number, block->room + 1u) != 0) return NULL;
+        block = block_of(table, number);
     }
-    cell = cell_of(table, number);
-    memset(cell, 0, sizeof(*cell));
-    cell->line = line;
-    cell->partition = partition;
-    table->index[place_of(table, line, partition)] = number + 1;
+    memmove(&block->cells[rank + 1], &block->cells[rank], (count_of(block) - rank) * sizeof(struct cell));
+    memset(&block->cells[rank], 0, sizeof(struct cell));
+    block->mask |= bit_of(partition);
     table->count++;
-    return cell;
+    return &block->cells[rank];
 }
 
-void cell_table_remove(struct cell_table *table, struct cell *cell)
+void cell_table_remove(struct cell_table *table, uint32_t line, uint32_t partition)
 {
-    uint32_t hole = place_of(table, cell->line, cell->partition), number = table->index[hole];
+    uint32_t number = find_block(table, line, partition), rank;
+    struct cell_block *block = block_of(table, number);
 
-    MESH_ASSERT(number != 0 && cell_of(table, number - 1) == cell);
-    (void)cell_table_set_text(table, cell, slice_of(NULL, 0)); /* nothing needs memory */
-    /* Without gravestones: what lies behind moves up where its way from home would lead through the hole (Knuth, 6.4, algorithm R). */
-    for (uint32_t at = behind(table, hole); table->index[at] != 0; at = behind(table, at)) {
-        const struct cell *other = cell_of(table, table->index[at] - 1);
-        uint32_t home = home_of(table->index_size, other->line, other->partition);
-        if (way(table, home, at) < way(table, hole, at)) continue;
-        table->index[hole] = table->index[at];
-        hole = at;
-    }
-    table->index[hole] = 0;
-    cell->line = table->free;
-    table->free = number;
+    MESH_ASSERT((block->mask & bit_of(partition)) != 0);
+    (void)cell_table_set_text(table, line, partition, slice_of(NULL, 0)); /* nothing needs memory */
+    rank = rank_of(block, partition);
+    memmove(&block->cells[rank], &block->cells[rank + 1], (count_of(block) - rank - 1) * sizeof(struct cell));
+    block->mask &= (uint16_t)~bit_of(partition);
     table->count--;
+    if (block->mask == 0) {
+        number_index_remove(&table->index, &block_keys, table, number);
+        cell_slab_give(&table->slab, table->blocks[number], block->room);
+        give_number(table, number);
+    } else if (count_of(block) <= block->room / 2) {
+        (void)resize_block(table, number, count_of(block)); /* without memory it stays as large as it is */
+    }
 }
 
-uint32_t cell_table_number(const struct cell_table *table, const struct cell *cell)
+uint32_t cell_table_number(const struct cell_table *table, uint32_t line, uint32_t partition)
 {
-    return table->index[place_of(table, cell->line, cell->partition)] - 1;
+    return find_block(table, line, partition) * BLOCK_CELLS + partition % BLOCK_CELLS;
 }
 
-/* A free cell says nothing of itself: it is one that the index does not name. */
-const struct cell *cell_table_at(const struct cell_table *table, uint32_t number)
+bool cell_table_at(const struct cell_table *table, uint32_t number, uint32_t *ret_line, uint32_t *ret_partition)
 {
-    const struct cell *cell = number < table->top ? cell_of(table, number) : NULL;
+    const struct cell_block *block;
 
-    return cell != NULL && cell_table_find(table, cell->line, cell->partition) == cell ? cell : NULL;
+    if (number >= cell_table_top(table) || (table->blocks[number / BLOCK_CELLS] & IS_FREE) != 0) return false;
+    block = block_of(table, number / BLOCK_CELLS);
+    *ret_line = block->line;
+    *ret_partition = block->sixteenth * BLOCK_CELLS + number % BLOCK_CELLS;
+    return (block->mask & bit_of(number)) != 0;
+}
+
+uint32_t cell_table_top(const struct cell_table *table)
+{
+    return table->block_top * BLOCK_CELLS;
 }
 
 size_t cell_table_bytes(const struct cell_table *table)
 {
-    return table->page_count * (PAGE_CELLS * sizeof(struct cell)) + table->page_room * sizeof(struct cell *) + table->index_size * sizeof(uint32_t) +
+    return cell_slab_bytes(&table->slab) + table->block_room * sizeof(uint32_t) + table->index.size * sizeof(uint32_t) +
            table->text_room * sizeof(struct cell_text) + table->text_index.size * sizeof(uint32_t) + table->text_bytes;
 }
 
@@ -198,37 +262,35 @@ static bool is_text_of(const void *owner, uint32_t number, const void *key)
 static const struct number_keys text_keys = {hash_of_text, is_text_of};
 
 /* NULL: it has none. */
-static struct cell_text *text_of(const struct cell_table *table, const struct cell *cell)
+static struct cell_text *text_of(const struct cell_table *table, uint32_t line, uint32_t partition)
 {
+    const struct cell *cell = cell_table_find(table, line, partition);
     uint32_t cell_number, number;
 
-    if (!cell->has_text) return NULL;
-    cell_number = cell_table_number(table, cell);
+    if (cell == NULL || !cell->has_text) return NULL;
+    cell_number = cell_table_number(table, line, partition);
     number = number_index_find(&table->text_index, &text_keys, table, hash_of_number(cell_number), &cell_number);
     MESH_ASSERT(number != NUMBER_INDEX_NONE);
     return &table->texts[number];
 }
 
-struct slice cell_table_text(const struct cell_table *table, const struct cell *cell)
+struct slice cell_table_text(const struct cell_table *table, uint32_t line, uint32_t partition)
 {
-    const struct cell_text *text = text_of(table, cell);
+    const struct cell_text *text = text_of(table, line, partition);
 
     return text == NULL ? slice_of(NULL, 0) : slice_of(text->data, text->size);
 }
 
-static void drop_text(struct cell_table *table, struct cell *cell)
+static void drop_text(struct cell_table *table, struct cell_text *text)
 {
-    struct cell_text *text = text_of(table, cell);
     uint32_t number;
 
-    if (text == NULL) return;
     number = (uint32_t)(text - table->texts);
     number_index_remove(&table->text_index, &text_keys, table, number);
     free(text->data);
     table->text_bytes -= text->room;
     *text = (struct cell_text){.cell = table->text_free};
     table->text_free = number + 1;
-    cell->has_text = 0;
 }
 
 static int grow_texts(struct cell_table *table)
@@ -245,14 +307,14 @@ static int grow_texts(struct cell_table *table)
 }
 
 /* `data` is taken when it succeeds. */
-static int add_text(struct cell_table *table, struct cell *cell, uint8_t *data, uint32_t size)
+static int add_text(struct cell_table *table, uint32_t cell_number, uint8_t *data, uint32_t size)
 {
     uint32_t number, next_free = 0;
 
     if (grow_texts(table) != 0) return MESH_ENOMEM;
     number = table->text_free != 0 ? table->text_free - 1 : table->text_top;
     if (table->text_free != 0) next_free = table->texts[number].cell;
-    table->texts[number] = (struct cell_text){data, size, size, cell_table_number(table, cell)};
+    table->texts[number] = (struct cell_text){data, size, size, cell_number};
     if (number_index_add(&table->text_index, &text_keys, table, number) != 0) {
         table->texts[number] = (struct cell_text){.cell = next_free};
         return MESH_ENOMEM;
@@ -260,17 +322,18 @@ static int add_text(struct cell_table *table, struct cell *cell, uint8_t *data, 
     if (table->text_free != 0) table->text_free = next_free;
     else table->text_top++;
     table->text_bytes += size;
-    cell->has_text = 1;
     return 0;
 }
 
-int cell_table_set_text(struct cell_table *table, struct cell *cell, struct slice bytes)
+int cell_table_set_text(struct cell_table *table, uint32_t line, uint32_t partition, struct slice bytes)
 {
-    struct cell_text *text = text_of(table, cell);
+    struct cell *cell = cell_table_find(table, line, partition);
+    struct cell_text *text = cell->has_text ? text_of(table, line, partition) : NULL;
     uint8_t *data = NULL;
 
     if (bytes.size == 0) {
-        drop_text(table, cell);
+        if (text != NULL) drop_text(table, text);
+        cell->has_text = 0;
         return 0;
     }
     if (text == NULL || text->room < bytes.size) {
@@ -279,8 +342,9 @@ int cell_table_set_text(struct cell_table *table, struct cell *cell, struct slic
         memcpy(data, bytes.data, bytes.size);
     }
     if (text == NULL) {
-        int err = add_text(table, cell, data, (uint32_t)bytes.size);
+        int err = add_text(table, cell_table_number(table, line, partition), data, (uint32_t)bytes.size);
         if (err != 0) free(data);
+        else cell->has_text = 1;
         return err;
     }
     if (data != NULL) {

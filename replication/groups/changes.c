@@ -113,13 +113,13 @@ static void put_back(struct change_log *log, uint32_t number)
     log->cells[(log->cell_head + log->cell_count++) & (log->cell_room - 1)] = number;
 }
 
-void change_cell(struct groups *groups, const struct cell *cell)
+void change_cell(struct groups *groups, const struct group_line *line, uint32_t partition)
 {
     struct change_log *log = groups->change_log;
     uint32_t number;
 
-    if (log == NULL || cell == NULL) return;
-    number = cell_table_number(&groups->cells, cell);
+    if (log == NULL) return;
+    number = cell_table_number(&groups->cells, line->number, partition);
     if (grow_bits(log, number) != 0 || grow_ring(log) != 0) {
         log->is_lost = true;
         return;
@@ -205,15 +205,23 @@ static bool next_group(struct groups *groups, uint64_t below, struct groups_chan
     return false;
 }
 
-static void view_cell(const struct groups *groups, const struct cell *cell, struct group_cell_view *ret_cell)
+/* False: no cell has this number now. */
+static bool view_cell(const struct groups *groups, uint32_t number, struct group_cell_view *ret_cell)
 {
-    const struct group_line *line = group_line_of_number(groups, cell->line);
+    const struct group_line *line;
+    const struct cell *cell;
+    uint32_t line_number, partition;
 
+    if (!cell_table_at(&groups->cells, number, &line_number, &partition)) return false;
+    line = group_line_of_number(groups, line_number);
+    cell = cell_table_find(&groups->cells, line_number, partition);
     *ret_cell = (struct group_cell_view){
         .group = line->group,
         .topic = line->topic,
-        .partition = cell->partition,
-        .offset = {cell->offset, cell->version_epoch, cell->version_lsn, cell->record_epoch, cell->committed_s, state_metadata(groups, cell)}};
+        .partition = partition,
+        .offset = {cell->offset, cell->version_epoch, cell->version_lsn, cell->record_epoch, cell->committed_s, slice_of(NULL, 0)}};
+    if (cell->has_text) ret_cell->offset.metadata = state_metadata(groups, line, partition);
+    return true;
 }
 
 static bool next_cell(struct groups *groups, uint64_t below, struct groups_change *ret_change)
@@ -222,26 +230,25 @@ static bool next_cell(struct groups *groups, uint64_t below, struct groups_chang
 
     for (uint32_t left = log->cell_count; left > 0; left--) {
         uint32_t number = log->cells[log->cell_head];
-        const struct cell *cell = cell_table_at(&groups->cells, number);
         struct group_cell_view view;
+        bool is_there = view_cell(groups, number, &view);
 
         log->cell_head = (log->cell_head + 1) & (log->cell_room - 1);
         log->cell_count--;
-        if (cell != NULL && cell->version_lsn >= below) {
+        if (is_there && view.offset.version_lsn >= below) {
             put_back(log, number);
             continue;
         }
         log->noted[number / 64] &= ~(1ull << (number % 64));
-        if (cell == NULL) continue;
-        view_cell(groups, cell, &view);
+        if (!is_there) continue;
         *ret_change = (struct groups_change){.kind = GROUPS_CHANGE_CELL,
                                              .name = group_name(view.group),
                                              .group = view.group,
                                              .topic = view.topic,
                                              .partition = view.partition,
                                              .offset = view.offset,
-                                             .epoch = cell->version_epoch,
-                                             .lsn = cell->version_lsn};
+                                             .epoch = view.offset.version_epoch,
+                                             .lsn = view.offset.version_lsn};
         return true;
     }
     return false;
@@ -275,13 +282,8 @@ bool groups_changes_lost(struct groups *groups)
 
 bool groups_next_cell(const struct groups *groups, uint32_t *place, struct group_cell_view *ret_cell)
 {
-    while (*place < cell_table_top(&groups->cells)) {
-        const struct cell *cell = cell_table_at(&groups->cells, (*place)++);
-
-        if (cell == NULL) continue;
-        view_cell(groups, cell, ret_cell);
-        return true;
-    }
+    while (*place < cell_table_top(&groups->cells))
+        if (view_cell(groups, (*place)++, ret_cell)) return true;
     return false;
 }
 

@@ -122,7 +122,8 @@ bool group_committed(const struct groups *groups, const struct group *group, con
     const struct cell *cell = line == NULL ? NULL : cell_table_find(&groups->cells, line->number, partition);
 
     if (cell == NULL) return false;
-    *ret_offset = (struct group_offset){cell->offset, cell->version_epoch, cell->version_lsn, cell->record_epoch, cell->committed_s, state_metadata(groups, cell)};
+    *ret_offset = (struct group_offset){cell->offset, cell->version_epoch, cell->version_lsn, cell->record_epoch, cell->committed_s,
+                                         state_metadata(groups, line, partition)};
     return true;
 }
 

@@ -53,7 +53,7 @@ uint64_t state_cells_hash(const struct groups *groups, const struct group *group
 
             if (cell == NULL) continue;
             left--;
-            metadata = state_metadata(groups, cell);
+            metadata = state_metadata(groups, line, partition);
             memcpy(fields, (const uint64_t[]){seed, partition, cell->offset, cell->version_epoch, cell->version_lsn, (uint32_t)cell->record_epoch,
                                               cell->committed_s, map_hash_bytes(metadata.data, metadata.size)},
                    sizeof(fields));

@@ -93,7 +93,7 @@ static int write_cells(struct group_lead *lead, const struct group *group, const
                                                       .partition = partition,
                                                       .offset = cell->offset,
                                                       .record_epoch = cell->record_epoch,
-                                                      .metadata = state_metadata(lead->groups, cell),
+                                                      .metadata = state_metadata(lead->groups, line, partition),
                                                       .version_epoch = cell->version_epoch,
                                                       .version_lsn = cell->version_lsn,
                                                       .committed_s = cell->committed_s});

@@ -72,7 +72,7 @@ static bool is_equal_cell(const struct groups *groups, const struct group_line *
     const struct cell *cell = line == NULL ? NULL : cell_table_find(&groups->cells, line->number, item->partition);
 
     return cell != NULL && cell->offset == item->offset && cell->record_epoch == item->record_epoch && cell->version_epoch == item->version_epoch &&
-           cell->version_lsn == item->version_lsn && cell->committed_s == item->committed_s && slice_equal(state_metadata(groups, cell), item->metadata);
+           cell->version_lsn == item->version_lsn && cell->committed_s == item->committed_s && slice_equal(state_metadata(groups, line, item->partition), item->metadata);
 }
 
 static int apply_image_cells(struct groups *groups, struct group *group, const struct group_record *record)

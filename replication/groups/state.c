@@ -107,9 +107,8 @@ static void note_change(struct group *group)
 static void drop_cells(struct groups *groups, struct group_line *line)
 {
     for (uint32_t partition = 0; line->cell_count > 0; partition++) {
-        struct cell *cell = cell_table_find(&groups->cells, line->number, partition);
         MESH_ASSERT(partition < line->partition_end);
-        if (cell != NULL) state_drop_cell(groups, line, cell);
+        if (cell_table_find(&groups->cells, line->number, partition) != NULL) state_drop_cell(groups, line, partition);
     }
 }
 
@@ -487,9 +486,9 @@ void state_set_owner(struct groups *groups, struct group_line *line, uint32_t pa
 
 /* ---- cells ---- */
 
-struct slice state_metadata(const struct groups *groups, const struct cell *cell)
+struct slice state_metadata(const struct groups *groups, const struct group_line *line, uint32_t partition)
 {
-    return cell_table_text(&groups->cells, cell);
+    return cell_table_text(&groups->cells, line->number, partition);
 }
 
 int state_set_cell(struct groups *groups, struct group_line *line, const struct group_item *item)
@@ -508,12 +507,12 @@ int state_set_cell(struct groups *groups, struct group_line *line, const struct 
     cell->version_epoch = item->version_epoch;
     cell->version_lsn = item->version_lsn;
     cell->committed_s = item->committed_s;
-    return cell_table_set_text(&groups->cells, cell, item->metadata);
+    return !cell->has_text && item->metadata.size == 0 ? 0 : cell_table_set_text(&groups->cells, line->number, item->partition, item->metadata);
 }
 
-void state_drop_cell(struct groups *groups, struct group_line *line, struct cell *cell)
+void state_drop_cell(struct groups *groups, struct group_line *line, uint32_t partition)
 {
-    cell_table_remove(&groups->cells, cell);
+    cell_table_remove(&groups->cells, line->number, partition);
     line->cell_count--;
     line->group->cell_count--;
 }

@@ -215,13 +215,13 @@ void state_set_target(struct groups *groups, struct group_line *line, uint32_t p
 void state_set_owner(struct groups *groups, struct group_line *line, uint32_t partition, uint32_t owner, uint32_t claimed_in);
 
 int state_set_cell(struct groups *groups, struct group_line *line, const struct group_item *item);
-void state_drop_cell(struct groups *groups, struct group_line *line, struct cell *cell);
-struct slice state_metadata(const struct groups *groups, const struct cell *cell);
+void state_drop_cell(struct groups *groups, struct group_line *line, uint32_t partition); /* it is there */
+struct slice state_metadata(const struct groups *groups, const struct group_line *line, uint32_t partition);
 
 /* ---- changes.c: noted only while somebody watches; a group's version always ---- */
 
 void change_group(struct groups *groups, struct group *group, uint32_t epoch, uint64_t lsn);
-void change_cell(struct groups *groups, const struct cell *cell);
+void change_cell(struct groups *groups, const struct group_line *line, uint32_t partition); /* it is there */
 void change_cell_gone(struct groups *groups, const struct group_line *line, uint32_t partition, uint32_t epoch, uint64_t lsn);
 void change_group_gone(struct groups *groups, struct group *group, uint32_t epoch, uint64_t lsn);
 void change_log_free(struct groups *groups);

@@ -208,13 +208,15 @@ static void count_group(struct spread_cells *cells, bool was_there, const struct
     if (!was_there && is_there(group)) cells->group_count++;
 }
 
-static void remove_cell(struct spread_cells *cells, struct spread_line *line, struct cell *cell)
+static void remove_cell(struct spread_cells *cells, struct spread_line *line, uint32_t partition)
 {
+    const struct cell *cell = cell_table_find(&cells->table, line->number, partition);
+
     if (cell->offset != OFFSET_GONE) {
         line->group->cell_count--;
         cells->cell_count--;
     }
-    cell_table_remove(&cells->table, cell);
+    cell_table_remove(&cells->table, line->number, partition);
     line->cell_count--;
 }
 
@@ -247,7 +249,7 @@ static int merge_cell(struct spread_cells *cells, struct spread_group *group, co
     if (cell != NULL && !is_news(cell, row)) return 0;
     if (group->has_gone && spread_version_compare(row->version, group->gone) <= 0) return 0;
     if (SPREAD_DEFECT(GRAVES_FORGOTTEN) && row->kind == SPREAD_CELL_GONE) {
-        if (cell != NULL) remove_cell(cells, line, cell);
+        if (cell != NULL) remove_cell(cells, line, row->partition);
         return 0;
     }
     if (line == NULL && add_line(cells, group, &row->topic, &line) != 0) return MESH_ENOMEM;
@@ -258,7 +260,7 @@ static int merge_cell(struct spread_cells *cells, struct spread_group *group, co
         line->cell_count++;
         if (row->partition >= line->partition_end) line->partition_end = row->partition + 1;
     }
-    if (cell_table_set_text(&cells->table, cell, row->metadata) != 0) goto fail; /* a grave's row has none */
+    if (cell_table_set_text(&cells->table, line->number, row->partition, row->metadata) != 0) goto fail; /* a grave's row has none */
     set_cell(cells, line, cell, row);
     return 0;
 fail:
@@ -284,7 +286,7 @@ static void sweep_line(struct spread_cells *cells, struct spread_line *line, boo
 {
     for (uint32_t partition = 0; partition < line->partition_end && line->cell_count != 0; partition++) {
         struct cell *cell = cell_table_find(&cells->table, line->number, partition);
-        if (cell != NULL && is_gone(cell, arg)) remove_cell(cells, line, cell);
+        if (cell != NULL && is_gone(cell, arg)) remove_cell(cells, line, partition);
     }
     if (line->cell_count == 0) drop_line(cells, line);
 }
@@ -413,14 +415,14 @@ struct spread_group_view spread_group_view_of(const struct spread_group *group)
     return view;
 }
 
-static struct spread_row row_of(const struct spread_cells *cells, const struct spread_line *line, const struct cell *cell)
+static struct spread_row row_of(const struct spread_cells *cells, const struct spread_line *line, uint32_t partition, const struct cell *cell)
 {
     bool is_gone = cell->offset == OFFSET_GONE;
     struct spread_row row = {.kind = is_gone ? SPREAD_CELL_GONE : SPREAD_CELL, .group = name_of(line->group), .version = version_of(cell),
-                             .time_s = cell->committed_s, .topic = line->topic, .partition = cell->partition, .record_epoch = cell->record_epoch};
+                             .time_s = cell->committed_s, .topic = line->topic, .partition = partition, .record_epoch = cell->record_epoch};
 
     if (!is_gone) row.offset = cell->offset;
-    row.metadata = cell_table_text(&cells->table, cell);
+    if (cell->has_text) row.metadata = cell_table_text(&cells->table, line->number, partition);
     return row;
 }
 
@@ -431,7 +433,7 @@ bool spread_group_committed(const struct spread_cells *cells, const struct sprea
     const struct cell *cell = line == NULL ? NULL : cell_table_find(&cells->table, line->number, partition);
 
     if (cell == NULL || cell->offset == OFFSET_GONE) return false;
-    *ret_row = row_of(cells, line, cell);
+    *ret_row = row_of(cells, line, partition, cell);
     return true;
 }
 
@@ -458,7 +460,7 @@ bool spread_group_next_cell(const struct spread_cells *cells, const struct sprea
     while (cell != NULL && cell->offset == OFFSET_GONE)
         cell = next_cell(cells, group, cursor);
     if (cell == NULL) return false;
-    *ret_row = row_of(cells, cursor->line, cell);
+    *ret_row = row_of(cells, cursor->line, cursor->partition - 1, cell);
     return true;
 }
 
@@ -478,7 +480,7 @@ void spread_cells_each_row(const struct spread_cells *cells, void (*put)(void *a
             put(arg, &row);
         }
         while ((cell = next_cell(cells, group, &cursor)) != NULL) {
-            row = row_of(cells, cursor.line, cell);
+            row = row_of(cells, cursor.line, cursor.partition - 1, cell);
             put(arg, &row);
         }
     }

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNTOLD_NAME "untold"
+#define UNTOLD_PATH "manifest/" UNTOLD_NAME
+
 struct recovery_catalog {
     struct map logs; /* plog_recovered.node */
 };
@@ -34,6 +37,7 @@ struct recovery {
     uint64_t generation;           /* the largest seen */
     uint64_t recovered_generation; /* of manifest/recovered; everything older than it is void */
     bool is_manifest_lost;         /* one could not be read */
+    bool is_untold;                /* there is a note of an earlier stop that was not clean */
 };
 
 /* ---- the catalogue ---- */
@@ -132,6 +136,7 @@ static int note_name(void *user, const char *name, bool is_dir)
     bool is_marker;
     void *grown;
 
+    if (!is_dir && strcmp(name, UNTOLD_NAME) == 0) recovery->is_untold = true;
     if (is_dir || !manifest_parse_name(name, &index, &is_marker)) return 0;
     if (is_marker) {
         grown = realloc(recovery->dirty, (recovery->dirty_count + 1) * sizeof(*recovery->dirty));
@@ -419,6 +424,26 @@ static int remove_superseded(struct recovery *recovery)
     return err != 0 ? err : recovery->fs->ops->sync_dir(recovery->fs, "manifest");
 }
 
+/* The markers go, and with them the only trace of this stop: so it is noted before. */
+static int note_untold(struct recovery *recovery)
+{
+    struct fs_file *file = NULL;
+    int err;
+
+    if (recovery->is_untold) return 0;
+    err = fs_open(recovery->fs, UNTOLD_PATH, FS_WRITE | FS_CREATE, &file);
+    fs_unref(file);
+    return err != 0 ? err : recovery->fs->ops->sync_dir(recovery->fs, "manifest");
+}
+
+int recovery_told(struct fs *fs)
+{
+    int err = fs->ops->unlink(fs, UNTOLD_PATH);
+
+    if (err == MESH_ENOTFOUND) return 0;
+    return err != 0 ? err : fs->ops->sync_dir(fs, "manifest");
+}
+
 static int recover_from_crash(struct recovery *recovery)
 {
     struct recovery_journal *journal = NULL;
@@ -430,6 +455,7 @@ static int recover_from_crash(struct recovery *recovery)
     if (err == 0) err = drop_deleted(recovery);
     /* Segments, cuts and names are durable before anything says that they can be believed. */
     if (err == 0) err = recovery->fs->ops->sync_all(recovery->fs);
+    if (err == 0) err = note_untold(recovery);
     if (err == 0) err = write_recovered(recovery);
     if (err == 0) err = remove_superseded(recovery);
     recovery_journal_free(journal);
@@ -455,6 +481,7 @@ int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user,
     if (recovery.catalog != NULL) err = read_all(&recovery);
     if (err == 0) {
         report.was_clean = was_clean(&recovery);
+        report.is_untold = !report.was_clean || recovery.is_untold;
         err = report.was_clean ? drop_deleted(&recovery) : recover_from_crash(&recovery);
     }
     free(recovery.dirty);

@@ -13,6 +13,7 @@ struct recovery_catalog;
 
 struct recovery_report {
     bool was_clean;
+    bool is_untold; /* this stop was not clean, or an earlier one that nobody was told of: see recovery_told() */
     uint64_t generation; /* give this + 1 to store_options.manifest_generation */
     uint64_t log_count, replayed_batches, replayed_bytes, checked_bytes;
     uint64_t torn_tails; /* cut; nothing acknowledged was in them */
@@ -29,6 +30,9 @@ typedef void recovery_event_fn(void *user, bool is_damage, const char *text);
  */
 int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user,
                  struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);
+/* Whoever has to know has been told, durably, that a stop was not clean: the next start does not say so again. Until then every start does, whatever
+ * happens in between: a life that ends before it could tell is no reason to trust what is on the disk. Errors: the disk's; then it is told once more. */
+int recovery_told(struct fs *fs);
 void recovery_catalog_free(struct recovery_catalog *catalog);
 
 /* Takes one log's state out of the catalogue, or NULL when it holds no such log. For store_open_log(). */

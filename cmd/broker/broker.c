@@ -94,7 +94,7 @@ static int choose_names(struct broker *broker, const struct broker_options *opti
     return broker->gateway == NULL ? 0 : gateway_name(broker->gateway, broker->advertised);
 }
 
-static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs, bool was_clean)
+static int open_metadata(struct broker *broker, const struct broker_options *options, const struct recovery_catalog *logs)
 {
     struct metadata_options metadata_options;
     struct decide_config defaults[SETTINGS_TOPIC_DEFAULTS_MAX]; /* copied by metadata_open() */
@@ -115,7 +115,7 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     metadata_options.config_default_count = broker->settings.topic_default_count;
     metadata_options.is_witness = options->is_witness;
     metadata_options.logs = logs;
-    metadata_options.was_unclean = !was_clean;
+    metadata_options.was_unclean = broker->is_stop_untold;
     metadata_options.leave_ms_max = (uint32_t)(broker->settings.stop_ms_max / 3); /* the rest is for what is in flight */
     err = membership_open_metadata(broker, &metadata_options, message);
     if (err == 0) err = choose_names(broker, options);
@@ -212,7 +212,8 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
     struct recovery_report report;
     int err = start_recover(broker, &catalog, &report);
 
-    if (err == 0) err = open_metadata(broker, options, catalog, report.was_clean);
+    broker->is_stop_untold = err == 0 && report.is_untold;
+    if (err == 0) err = open_metadata(broker, options, catalog);
     if (err == 0) err = membership_start(broker);
     if (err == 0) err = membership_catch_up(broker, listen_fds[0], start_has_strangers(broker, catalog));
     if (err != 0) {

@@ -30,6 +30,7 @@ struct broker {
     struct net_address listen;    /* as bound */
     struct net_address advertise; /* of gossip and links; none: `listen`, or as peers see it */
     struct identity identity;
+    bool is_stop_untold; /* a former life stopped uncleanly, and the mesh has not been told yet (segment/recovery.h) */
     struct keyring *keyring; /* owned */
     char key_path[KEY_PATH_MAX];
     bool has_key; /* `keyring` holds what was found before the start */

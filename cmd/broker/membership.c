@@ -16,6 +16,7 @@
 #include "cmd/broker/spread/spread.h"
 #include "crypto/crypto.h"
 #include "sasl/scram.h"
+#include "segment/recovery.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -232,6 +233,11 @@ static void tell_past(struct broker *broker, const struct node_status *status)
     int err;
 
     if (status->is_set_back && broker->identity.past == IDENTITY_PAST_WHOLE && broker->control.peers != NULL) peers_begin_boot(broker->control.peers);
+    if (status->is_registered && broker->is_stop_untold) {
+        err = recovery_told(broker->fs);
+        if (err != 0) log_warn("cannot remove DIR/manifest/untold: what was not synced counts as lost again after the next start error=\"%s\"", mesh_strerror(err));
+        broker->is_stop_untold = false;
+    }
     if (!status->is_registered || !identity_is_to_tell(&broker->identity)) return;
     err = identity_set_told(broker->fs, &broker->identity);
     if (err != 0) log_warn("cannot write DIR/identity: its records are trusted less again after the next start error=\"%s\"", mesh_strerror(err));

@@ -47,7 +47,7 @@ static void recover_copy(void)
 static void use_copy(void)
 {
     size_t used = memory.used;
-    bool is_clean = random_below(&copy.random, 2) == 0;
+    bool is_clean = random_below(&copy.random, 2) == 0, was_untold = copy.report.is_untold;
     unsigned appended = 0;
 
     for (int i = 0; i < 6; i++)
@@ -61,6 +61,7 @@ static void use_copy(void)
     must(world_recover(&copy) == 0, "%s: not recovered the second time", copy.where);
     if (is_clean || appended > 0)
         must(copy.report.was_clean == is_clean, "%s: was_clean is %d", copy.where, copy.report.was_clean);
+    must(copy.report.is_untold == (was_untold || !copy.report.was_clean), "%s: is_untold is %d", copy.where, copy.report.is_untold);
     clean_count += is_clean;
     world_check_recovered(&copy);
     memory.used = used;

@@ -155,6 +155,33 @@ START_TEST(a_clean_stop_is_believed)
 }
 END_TEST
 
+/* The broker that recovered may die before it could tell the coordinator, which would trust the life after that. */
+START_TEST(a_stop_that_was_not_clean_is_told_until_somebody_knows)
+{
+    rig_open(&rig, 1);
+    ck_assert(!rig.report.is_untold);
+    rig_fill(&rig, rig.logs[0], 10, 1, 500);
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert(rig.report.is_untold);
+    rig_crash(&rig); /* nothing was written: there is nothing to recover */
+    rig_open(&rig, 1);
+    ck_assert(rig.report.was_clean);
+    ck_assert(rig.report.is_untold);
+    rig_fill(&rig, rig.logs[0], 10, 1, 500);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert(rig.report.was_clean);
+    ck_assert(rig.report.is_untold);
+    ck_assert_int_eq(recovery_told(rig.fs), 0);
+    ck_assert_int_eq(recovery_told(rig.fs), 0);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert(!rig.report.is_untold);
+}
+END_TEST
+
 START_TEST(what_was_durable_survives_a_crash)
 {
     rig_open(&rig, 2);
@@ -713,6 +740,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, old_records_are_read_from_segments);
     tcase_add_test(tcase, segments_roll_by_size);
     tcase_add_test(tcase, a_clean_stop_is_believed);
+    tcase_add_test(tcase, a_stop_that_was_not_clean_is_told_until_somebody_knows);
     tcase_add_test(tcase, what_was_durable_survives_a_crash);
     tcase_add_test(tcase, what_was_never_synced_is_gone_after_a_crash);
     tcase_add_test(tcase, a_busy_log_goes_direct_and_comes_back);

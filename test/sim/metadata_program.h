@@ -30,7 +30,7 @@ struct metadata_tenant {
     /* On what the disk holds, before the node. 0 or why it cannot. */
     int (*start)(void *context, struct metadata_process *process, void **ret_tenant);
     void (*stop)(void *tenant);
-    bool (*was_clean)(void *tenant); /* what the disk holds bears the mark of a clean stop, or is nothing */
+    bool (*was_clean)(void *tenant); /* no stop that was not clean is to be told of: neither the last one, nor an earlier one that nobody heard of */
     void (*leave)(void *tenant);     /* leadership was handed over: it syncs what it has, and exits */
     void (*published)(void *tenant, const struct image *image);
     void (*answered)(void *tenant, const struct node_output *answer); /* to metadata_process_request() */

@@ -541,8 +541,10 @@ static int start(void *context, struct metadata_process *metadata, void **ret_te
 static bool was_clean(void *user)
 {
     const struct replication_process *process = user;
+    uint32_t defects = process->config->driver_defects;
 
-    return process->store.report.was_clean || (process->config->driver_defects >> REPLICATION_DRIVER_STOP_TRUSTED & 1) != 0;
+    if ((defects >> REPLICATION_DRIVER_TELLS_ONCE & 1) != 0) return process->store.report.was_clean;
+    return !process->store.report.is_untold || (defects >> REPLICATION_DRIVER_STOP_TRUSTED & 1) != 0;
 }
 
 static void leave(void *user)

@@ -97,6 +97,7 @@ enum replication_driver_defect {
     REPLICATION_DRIVER_STOP_TRUSTED = 3,  /* 9: every stop passes for a clean one */
     REPLICATION_DRIVER_MARKS_EARLY = 4,   /* R19: the mark of a clean stop is left before everything is on the disk */
     REPLICATION_DRIVER_FORGETS_PRODUCERS = 5, /* 24: a new leader takes for new what was written in another one's epoch */
+    REPLICATION_DRIVER_TELLS_ONCE = 6,    /* 9: a stop that was not clean is told of by the next life or never, though that one may die before it can */
 };
 
 /* What hosts are told before they start; belongs to the world. */

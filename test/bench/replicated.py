@@ -25,8 +25,8 @@ ASK_AGAIN_S = 0.005
 class ReplicatedMesh(many_brokers.Mesh):
     """Brokers that all vote, with as many shards as the product gives itself."""
 
-    def __init__(self, mesh, work, count, environment):
-        super().__init__(mesh, work, count, environment, lambda number: ())
+    def __init__(self, mesh, work, count, environment, options=()):
+        super().__init__(mesh, work, count, environment, lambda number: options)
         try:
             self.wait_agreement()
             self.wait_voters(count)

@@ -122,6 +122,7 @@ static const struct table_field group_commit_fields[] = {
     ONE(message_group_commit, generation, TABLE_MINUS_ONE64),
     ONE(message_group_commit, reset_epoch, TABLE_MINUS_ONE64),
     INNERS(message_group_commit, topics, topic_count, &partitions_table),
+    ONE(message_group_commit, may_pass_ends, TABLE_BOOL),
 };
 DEFINE_FIT(group_commit, message_group_commit)
 TABLE(group_commit, message_group_commit, group_commit_fits)

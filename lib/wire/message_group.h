@@ -112,6 +112,7 @@ struct message_group_commit {
     int64_t reset_epoch; /* without a member: of when it read its offsets; -1: any */
     struct message_group_partitions *topics; /* offsets, record_epochs, metadata */
     size_t topic_count;
+    bool may_pass_ends; /* offsets behind the logs' ends are taken */
 };
 struct message_group_offsets {
     struct message_group_head head;

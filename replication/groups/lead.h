@@ -161,6 +161,7 @@ struct group_commit_cell {
     uint64_t offset; /* the next to be consumed; may be smaller than the one before: seeking back is no error */
     int32_t record_epoch; /* of the record before it, -1: unknown */
     struct slice metadata;
+    bool may_pass_end; /* it may lie behind the log's end: who commits it answers for that */
     int error; /* out */
 };
 

@@ -123,6 +123,7 @@ static int judge_cell(const struct group_lead *lead, const struct committer *com
     if (cell->metadata.size > lead->limits.metadata_size_max || cell->metadata.size > GROUP_METADATA_SIZE_MAX) return MESH_EMETADATA_TOO_LARGE;
     if (cell->record_epoch < -1) return MESH_EINVAL;
     if (cell->offset > GROUP_OFFSET_MAX) return MESH_EOFFSET_OUT_OF_RANGE;
+    if (cell->may_pass_end) return 0;
     end = catalog->log_end == NULL ? GROUP_LOG_END_UNKNOWN : catalog->log_end(catalog->arg, &cell->topic, cell->partition);
     return cell->offset > end ? MESH_EOFFSET_OUT_OF_RANGE : 0;
 }

@@ -107,6 +107,20 @@ class KafkaGroups(MeshCase):
         self.mesh("topic", "delete", "t")
         self.until("its offsets are not told", lambda: client.committed("g", None) == (0, {}))
 
+    def test_an_offset_behind_the_end_is_taken_as_by_Kafka(self):
+        """Who copies offsets from elsewhere may be ahead of the records. Mesh's own clients are refused there."""
+        self.start_broker()
+        self.mesh("topic", "create", "t", "--partitions", "2")
+        client = self.client()
+        self.coordinator(client, "g")
+        self.assertEqual(client.commit("g", {"t": {0: (42, -1, "why"), 1: 1 << 62}}), {"t": {0: 0, 1: 0}})
+        self.assertEqual(client.committed("g", {"t": [0, 1]}), (0, {"t": {0: (42, -1, "why", 0), 1: (1 << 62, -1, "", 0)}}))
+        told = self.mesh("group", "describe", "g", "--json").json["offsets"]
+        self.assertEqual([(row["partition"], row["committed"], row["lag"] or 0) for row in told], [(0, 42, 0), (1, 1 << 62, 0)])
+        refused = self.mesh("group", "reset", "g", "--topic", "t", "--partition", "0", "--to", "offset:43", "--yes", code=None)
+        self.assertNotEqual(refused.code, 0)
+        self.assertEqual(client.commit("g", {"t": {0: 0}}), {"t": {0: 0}})  # back again
+
     def test_what_cannot_be_committed_is_told_by_partition(self):
         self.start_broker()
         self.mesh("topic", "create", "t", "--partitions", "2")

@@ -52,9 +52,7 @@ KNOWN = {
     "0030": "now and then: of partitions without records the offset behind the leader's own record is committed, and it expects no commit of them",
     "0054": "expects that the first record of a partition has offset 0: a replicated one begins with its leader's own record",
     "0081": "expects that a client may choose the places of replicas, and that brokers compress",
-    "0099": "commits an offset beyond the end of the log, which is refused here",
     "0137": "expects that the first record of a partition has offset 0",
-    "0140": "commits an offset beyond the end of the log, which is refused here",
 }
 NO_AUTO_CREATION = {"0107", "0111"}  # they are of the scenario where brokers make no topic by themselves
 

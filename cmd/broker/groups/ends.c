@@ -32,7 +32,7 @@ static bool is_known(const struct shard_groups *groups, const struct group_commi
     struct spread_end end;
     uint64_t heard_ms;
 
-    if (cell->offset == 0 || cell->offset > GROUP_OFFSET_MAX) return true; /* never behind an end; refused */
+    if (cell->offset == 0 || cell->offset > GROUP_OFFSET_MAX || cell->may_pass_end) return true; /* never behind an end; refused; allowed to be */
     return groups->known_ends != NULL && spread_ends_find(groups->known_ends, &cell->topic, cell->partition, &end, &heard_ms) &&
            cell->offset <= end.high_watermark;
 }

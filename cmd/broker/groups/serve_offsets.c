@@ -27,7 +27,7 @@ static void read_topic(const struct message_group_partitions *topic, struct grou
 }
 
 /* NULL: no memory. */
-static struct group_commit_cell *cells_of(const struct message_group_partitions *topics, size_t topic_count, size_t *ret_count)
+static struct group_commit_cell *cells_of(const struct message_group_partitions *topics, size_t topic_count, bool may_pass_ends, size_t *ret_count)
 {
     struct group_commit_cell *cells;
     size_t count = 0;
@@ -39,6 +39,8 @@ static struct group_commit_cell *cells_of(const struct message_group_partitions 
     *ret_count = count;
     for (size_t i = 0, at = 0; i < topic_count; at += topics[i].partition_count, i++)
         read_topic(&topics[i], cells + at);
+    for (size_t i = 0; i < count; i++)
+        cells[i].may_pass_end = may_pass_ends;
     return cells;
 }
 
@@ -81,7 +83,7 @@ int groups_judge_commit(struct groups_serve *serve, struct group_judging *judgin
     commit = (struct group_commit){.caller = groups_caller(&request.head),
                                    .generation = number_or(request.generation, GROUP_GENERATION_NONE),
                                    .reset_epoch = number_or(request.reset_epoch, GROUP_RESET_EPOCH_ANY)};
-    commit.cells = cells_of(request.topics, request.topic_count, &commit.cell_count);
+    commit.cells = cells_of(request.topics, request.topic_count, request.may_pass_ends, &commit.cell_count);
     err = commit.cells == NULL ? MESH_ENOMEM : groups_ends_ask(&serve->request, commit.cells, commit.cell_count);
     if (err == 0) err = group_lead_commit(judging->lead, judging->now_ms, judging->wall_ms, &commit, &reply);
     if (err == 0) {
@@ -204,7 +206,7 @@ int groups_judge_reset(struct groups_serve *serve, struct group_judging *judging
                                  .reset_epoch = number_or(request.reset_epoch, GROUP_RESET_EPOCH_ANY),
                                  .is_forced = request.is_forced,
                                  .is_dry = request.is_dry};
-    reset.cells = cells_of(request.topics, request.topic_count, &reset.cell_count);
+    reset.cells = cells_of(request.topics, request.topic_count, false, &reset.cell_count);
     err = reset.cells == NULL ? MESH_ENOMEM : groups_ends_ask(&serve->request, reset.cells, reset.cell_count);
     if (err == 0) before = offsets_before(judging->state, &reset);
     if (err == 0) err = before == NULL ? MESH_ENOMEM : group_lead_reset(judging->lead, judging->wall_ms, &reset, &reply);

@@ -1,5 +1,5 @@
 /* broker/front/kafka/offset_commit.c - OFFSET_COMMIT: partitions by name or id become those of a group's request; what the leader refuses is
- * told partition by partition. */
+ * told partition by partition. Offsets may lie behind their log's end, as with Kafka: tools that copy offsets from another cluster run ahead of the records. */
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/group_call.h"
 #include "cmd/broker/front/kafka/topics.h"
@@ -161,6 +161,7 @@ static int send_commit(struct kafka_call *call, const struct kafka_offset_commit
         .reset_epoch = -1,
         .topics = state->topics,
         .topic_count = state->topic_count,
+        .may_pass_ends = true,
     };
     struct buffer message = BUFFER_INIT;
     int err = message_encode_group_commit(&message, &commit);

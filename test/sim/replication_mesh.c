@@ -83,7 +83,6 @@ static void drained(void *user, struct replication_process *process, int error)
 
     sim_trace(mesh->sim, replication_process_host(process), "is drained: %d", error);
     if (error == 0) replication_watch_drained(mesh->watch, process);
-    else SIM_SOMETIMES("a stop was not clean");
 }
 
 static void observe(void *user, struct sim_host *host)

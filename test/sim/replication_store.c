@@ -1,7 +1,6 @@
 #include "sim/replication_store.h"
 
 #include "base/assert.h"
-#include "sim/sim_sometimes.h"
 #include "support/fs_mem.h"
 
 #define TICK_TRAFFIC_MS 100 /* as cmd/broker/runtime/turn.c: news are looked at so soon */
@@ -30,8 +29,7 @@ static void on_event(void *user, bool is_damage, const char *text)
 {
     struct replication_store *store = user;
 
-    SIM_SOMETIMES_IF(is_damage, "recovery found damage in a log");
-    sim_trace(sim_host_sim(store->host), store->host, "recovery: %s", text);
+    sim_trace(sim_host_sim(store->host), store->host, "recovery: %s%s", text, is_damage ? " (damage)" : "");
 }
 
 int replication_store_open(struct replication_store *store, struct sim_host *host, const struct replication_store_options *options,

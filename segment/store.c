@@ -252,7 +252,7 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
 
 /* ---- turning the crank ---- */
 
-static void notify_owner(struct store *store)
+void store_notify_owner(struct store *store)
 {
     struct list_node *node;
 
@@ -281,7 +281,7 @@ void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
     /* When little memory is shared by many logs, all of it may lie in chunks that wait for more of their own
      * log. */
     if (store->is_memory_wanted) store_yield_memory(store);
-    notify_owner(store);
+    store_notify_owner(store);
 }
 
 static struct store_job *next_background_job(struct store *store)
@@ -341,7 +341,7 @@ void store_job_complete(struct store *store, struct store_job *job)
     if (free_bytes != UINT64_MAX) store_space_probed(store, free_bytes);
     if (store->is_memory_wanted && store->pending_bytes < store->options.memory_bytes_max / 2)
         store->is_memory_wanted = false;
-    notify_owner(store);
+    store_notify_owner(store);
 }
 
 struct list_node *store_job_link(struct store_job *job)

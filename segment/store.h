@@ -235,7 +235,7 @@ bool store_job_end(struct store_job *job, int error);
 struct list_node *store_job_link(struct store_job *job);
 struct store_job *store_job_from_link(struct list_node *link);
 
-/* Called from store_job_complete() and store_end_turn() for each log whose written, durable or start offset, damage
+/* Called from store_job_complete(), store_end_turn() and store_tick() for each log whose written, durable or start offset, damage
  * or error changed, or that was opened with damage, so that the owner can raise high watermarks and wake readers. */
 typedef void store_notify_fn(void *user, struct plog *plog);
 void store_set_notify(struct store *store, store_notify_fn *notify, void *user);

@@ -245,6 +245,7 @@ void store_repairs_deinit(struct store *store);
 
 /* retention.c */
 void store_due_changed(struct plog *plog);
+void store_notify_owner(struct store *store); /* tells it of the logs that plog_notify() was called for */
 uint64_t store_run_due(struct store *store);
 
 /* scrub.c */

@@ -384,7 +384,7 @@ static void drain_turn(struct replication_process *process)
 static void turn(void *user)
 {
     struct replication_process *process = user;
-    bool has_news;
+    bool has_news, is_ticked;
 
     if (!process->is_stirred && sim_host_now_us(process->host) < process->due_us) return; /* it was the node's event */
     set_clock(process);
@@ -422,7 +422,9 @@ static void turn(void *user)
         begin_draining(process);
         return;
     }
-    if (!replication_store_tick(&process->store, has_news) && !process->is_store_touched && !process->has_appended) return;
+    is_ticked = replication_store_tick(&process->store, has_news);
+    run_board(process); /* logs may begin later now */
+    if (!is_ticked && !process->is_store_touched && !process->has_appended) return;
     process->is_store_touched = process->has_appended; /* by what came after the store's turn: the next one has it */
     begin_jobs(process);
 }

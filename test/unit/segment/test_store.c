@@ -363,6 +363,27 @@ START_TEST(a_large_log_is_removed_in_steps)
 }
 END_TEST
 
+/* Whoever answers for the log in between would say where it began before, and look up there what is not known any more. */
+START_TEST(its_owner_hears_at_once_that_a_log_begins_later)
+{
+    unsigned notified = 0;
+
+    rig.config.segment_bytes = 20000;
+    rig.config.retention_bytes = 30000;
+    rig_open(&rig, 1);
+    rig_fill(&rig, rig.logs[0], 200, 1, 2000);
+    for (int i = 0; i < 100 && plog_start_offset(rig.logs[0]) == 0; i++) {
+        rig_pump(&rig);
+        ck_assert_uint_eq(plog_start_offset(rig.logs[0]), 0);
+        notified = rig.notify_count;
+        rig.now_ms += 100;
+        (void)store_tick(rig.store, rig.now_ms, rig.now_wall_ms);
+    }
+    ck_assert_uint_gt(plog_start_offset(rig.logs[0]), 0);
+    ck_assert_uint_gt(rig.notify_count, notified);
+}
+END_TEST
+
 START_TEST(a_stop_does_not_wait_for_the_steps_of_a_removal)
 {
     rig.config.segment_bytes = 20000;
@@ -756,6 +777,7 @@ static Suite *store_suite(void)
     tcase_add_test(tcase, retention_drops_whole_segments_by_size_and_by_time);
     tcase_add_test(tcase, a_log_that_retention_emptied_knows_its_last_epoch);
     tcase_add_test(tcase, a_large_log_is_removed_in_steps);
+    tcase_add_test(tcase, its_owner_hears_at_once_that_a_log_begins_later);
     tcase_add_test(tcase, a_stop_does_not_wait_for_the_steps_of_a_removal);
     tcase_add_test(tcase, an_idle_store_gives_memory_and_files_back);
     tcase_add_test(tcase, a_time_finds_the_first_record_at_or_after_it);

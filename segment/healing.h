@@ -27,6 +27,11 @@ bool plog_find_damage(const struct plog *plog, uint64_t offset, struct plog_dama
  * (damage was found there, and is registered), MESH_EAGAIN (a truncation is under way), MESH_EIO, MESH_ENOMEM. */
 int plog_condemn(struct plog *plog, uint64_t from, uint64_t to);
 
+/* The owner knows that no record here is of a later leader epoch than `epoch`. Which epoch a batch has no CRC covers: where one claims a later one, a bit has
+ * flipped, and it is damage, with all that was taken for its successors. Nothing happens when none does. Blocks where the page cache is cold. Errors: those
+ * of plog_condemn(), and MESH_EAGAIN while some of it is not synced; then ask again. */
+int plog_limit_epoch(struct plog *plog, int32_t epoch);
+
 /* Somebody doubts the records at offset: the scrubber looks there next, before its pass goes on. */
 void plog_suspect(struct plog *plog, uint64_t offset);
 

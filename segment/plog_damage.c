@@ -30,6 +30,7 @@ static void swallow(struct plog *plog, struct plog_hole *hole)
             hole->resume_position = other->resume_position;
         }
         hole->is_condemned |= other->is_condemned;
+        hole->is_of_unknown_epochs |= other->is_of_unknown_epochs;
         if (other->from < hole->from) {
             hole->from = other->from;
             hole->position = other->position;
@@ -143,4 +144,28 @@ int plog_condemn(struct plog *plog, uint64_t from, uint64_t to)
         from = end;
     }
     return err;
+}
+
+int plog_limit_epoch(struct plog *plog, int32_t epoch)
+{
+    const struct epoch_entry *entries = epoch_cache_entries(&plog->epochs);
+    uint32_t i = plog->epochs.count;
+    uint64_t from, end;
+    int err = 0;
+
+    if (epoch_cache_last_epoch(&plog->epochs) <= epoch) return 0;
+    while (i > 0 && entries[i - 1].epoch > epoch)
+        i--;
+    from = entries[i].start_offset;
+    end = plog->end_offset;
+    if (plog->synced_offset < end) return MESH_EAGAIN;
+    /* While the books still agree with what the batches claim, which is how batches are found. */
+    if (from < end) err = plog_condemn(plog, from > plog->start_offset ? from : plog->start_offset, end);
+    if (err != 0) return err;
+    for (uint32_t j = 0; j < plog->hole_count; j++)
+        if (plog->holes[j].to > from) plog->holes[j].is_of_unknown_epochs = true;
+    epoch_cache_truncate_end(&plog->epochs, from);
+    plog->store->stats.corrupt_batches++;
+    plog->store->is_manifest_stale = true;
+    return 0;
 }

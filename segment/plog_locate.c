@@ -78,7 +78,7 @@ static int start_walk(struct header_walk *walk, struct plog *plog, struct segmen
 static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
 {
     struct offset_index_entry entry;
-    struct plog_hole hole = {from, plog_file_end_offset(plog, segment), position, segment->written, false};
+    struct plog_hole hole = {.from = from, .to = plog_file_end_offset(plog, segment), .position = position, .resume_position = segment->written};
 
     plog->store->stats.corrupt_batches++;
     for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {

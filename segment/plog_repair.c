@@ -73,6 +73,7 @@ static bool fits_epoch(const struct repair_job *repair, const struct record_batc
     int32_t known = epoch_at(repair, (uint64_t)header->base_offset), next = epoch_at(repair, repair->hole.to);
 
     if (header->leader_epoch == -1) return true;
+    if (repair->hole.is_of_unknown_epochs) return header->leader_epoch >= repair->last_epoch; /* nothing that is sound lies behind it */
     if (knows_epochs(repair)) return known < 0 || header->leader_epoch == known;
     return header->leader_epoch >= repair->last_epoch && (next < 0 || header->leader_epoch <= next);
 }

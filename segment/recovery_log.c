@@ -396,7 +396,7 @@ static int jump_to_mark(struct work *work, bool *ret_jumped)
         if (nearest->segment_base_offset > from) from = nearest->segment_base_offset;
     }
     if (err == 0 && nearest->base_offset > from)
-        err = add_hole(work, &(struct plog_hole){from, nearest->base_offset, segment->size, nearest->segment_position, false});
+        err = add_hole(work, &(struct plog_hole){.from = from, .to = nearest->base_offset, .position = segment->size, .resume_position = nearest->segment_position});
     if (err != 0) return err;
     segment->size = nearest->segment_position;
     segment->next_offset = nearest->base_offset;

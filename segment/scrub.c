@@ -72,7 +72,7 @@ static void note_damage(struct scrub *scrub, const struct record_batch_header *b
     uint32_t position;
 
     scrub->is_damaged = true;
-    scrub->hole = (struct plog_hole){scrub->expected, scrub->end_offset, scrub->position, scrub->end, false};
+    scrub->hole = (struct plog_hole){.from = scrub->expected, .to = scrub->end_offset, .position = scrub->position, .resume_position = scrub->end};
     if (bad == NULL || bad->size >= scrub->end - scrub->position) return;
     position = scrub->position + bad->size;
     if (scrub->file->fs->ops->read(scrub->file, bytes, sizeof(bytes), position, &got) != 0 ||

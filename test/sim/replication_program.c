@@ -395,7 +395,7 @@ static void turn(void *user)
         return;
     }
     if (replication_store_run(&process->store) || process->has_news) process->is_store_touched = true;
-    if (process->has_news) replication_install_image(process);
+    if (process->has_news || (process->is_incomplete && process->now_ms >= process->incomplete_ms)) replication_install_image(process);
     replica_board_tick(&process->board, process->now_ms);
     run_redo(process);
     run_board(process);
@@ -436,6 +436,7 @@ static uint64_t find_due_us(struct replication_process *process)
     if (process->is_draining) return process->is_drained ? sim_host_now_us(process->host) : store_us;
     if (process->board.deadline_ms < due_ms) due_ms = process->board.deadline_ms;
     if (process->redo_ms < due_ms) due_ms = process->redo_ms;
+    if (process->is_incomplete && process->incomplete_ms < due_ms) due_ms = process->incomplete_ms;
     if (replication_heal_due_ms(process) < due_ms) due_ms = replication_heal_due_ms(process);
     if (process->guest != NULL && process->config->guest->due_ms(process->guest) < due_ms) due_ms = process->config->guest->due_ms(process->guest);
     if (!process->is_reporting && !list_is_empty(&process->reports_told) && process->reports_again_ms < due_ms) due_ms = process->reports_again_ms;

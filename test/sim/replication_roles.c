@@ -3,12 +3,14 @@
 #include "base/error.h"
 #include "cmd/broker/replicas/roles.h"
 #include "replication/partition/switches.h"
+#include "segment/healing.h"
 #include "sim/replication_internal.h"
 #include "sim/sim_sometimes.h"
 
 #include <stdlib.h>
 
 #define RECOVERED_MAX 512
+#define RETRY_MS      1000
 
 /* ---- one log ---- */
 
@@ -21,6 +23,14 @@ static void assign(struct replication_replica *replica)
     if (!process->is_registered) return;
     if (!image_topic_partition(replica->topic, replica->number, &facts)) return;
     if (!roles_describe(process->image, &facts, process->node_id, &role)) return;
+    if (facts.replica_count > 1 && plog_last_epoch(replica->plog) > facts.leader_epoch) {
+        SIM_SOMETIMES("a flipped bit made a leader epoch that has not been");
+        if (plog_limit_epoch(replica->plog, facts.leader_epoch) != 0) {
+            process->is_incomplete = true;
+            process->incomplete_ms = process->now_ms + RETRY_MS;
+            return;
+        }
+    }
     MESH_ASSERT(replica_assign(&replica->replica, &role.assignment) == 0);
 }
 
@@ -216,10 +226,10 @@ void replication_install_image(struct replication_process *process)
     const struct image_broker *broker = image_find_broker_by_uuid(image, &self->broker);
     uint64_t brokers_hash = roles_hash_brokers(image);
     bool is_registered = roles_is_registered(image, &self->broker, &self->dir, metadata_process_boot(process->metadata));
-    bool all_anew = brokers_hash != process->brokers_hash || is_registered != process->is_registered;
+    bool all_anew = brokers_hash != process->brokers_hash || is_registered != process->is_registered || process->is_incomplete;
 
     if (broker != NULL) process->node_id = broker->node_id;
-    process->has_news = false;
+    process->has_news = process->is_incomplete = false;
     process->brokers_hash = brokers_hash;
     process->is_registered = is_registered;
     if (is_registered) process->board.broker_epoch = broker->epoch;

@@ -8,9 +8,9 @@
 #include "cmd/broker/operate/events.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
-#include "segment/healing.h"
 #include "cmd/broker/replicas/roles.h"
 #include "cmd/broker/spread/ends_tell.h"
+#include "segment/healing.h"
 
 #include <stdlib.h>
 
@@ -78,6 +78,22 @@ void replicas_note_isr(struct shard *shard, const struct shard_partition *partit
     shard->replicas.counts.isr_expands += now->isr_count > isr_before;
 }
 
+/* A registered broker's image knows of every leader epoch that its log can have. False: what has to be judged cannot be, now. */
+static bool epochs_are_possible(struct shard *shard, struct shard_partition *partition, const struct image_partition *facts)
+{
+    int32_t last_epoch = plog_last_epoch(partition->plog);
+    int err = facts->replica_count > 1 ? plog_limit_epoch(partition->plog, facts->leader_epoch) : 0;
+
+    if (err != 0) {
+        try_again(shard);
+        return false;
+    }
+    if (plog_last_epoch(partition->plog) < last_epoch)
+        log_error("records claim to be of a leader epoch that has not been, and are fetched from another replica topic=%s partition=%u epoch=%d newest=%d",
+                  partition->topic->topic->name, partition->number, last_epoch, facts->leader_epoch);
+    return true;
+}
+
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
     int32_t epoch_before = partition->replica.partition.leader_epoch;
@@ -88,6 +104,7 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!shard->replicas.is_registered) return;
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
     if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
+    if (!epochs_are_possible(shard, partition, &facts)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
     if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
     replicas_note_isr(shard, partition, epoch_before, isr_before);

@@ -14,6 +14,7 @@
 
 #define BATCHES 400 /* of one record, so that offsets count batches */
 #define PIECE   3000u
+#define MORE    20
 
 static struct fs_mem *disk;
 static struct rig rig;
@@ -377,6 +378,44 @@ START_TEST(condemned_records_are_not_served_until_they_are_replaced)
 }
 END_TEST
 
+/* No CRC covers a leader epoch, and recovery cannot know that one was never reached; its owner does. */
+START_TEST(a_leader_epoch_that_has_not_been_is_damage)
+{
+    struct plog *plog;
+    int32_t epoch;
+    uint64_t base;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    rig.options.direct_enter_bytes = 1; /* past the journal, which would know better */
+    fill_and_reopen();
+    epoch = plog_last_epoch(rig.logs[0]);
+    for (int i = 0; i < MORE; i++) { /* no manifest knows these: recovery reads them */
+        rig_fill(&rig, rig.logs[0], 1, 1, 100);
+        rig_pump(&rig);
+    }
+    take_copy();
+    base = base_of(last_number());
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[BATCHES + MORE - 1] - starts[base] + 15, 5), 0);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    plog = rig.logs[0];
+    ck_assert_int_eq(plog_last_epoch(plog), epoch + 32); /* else this is no test */
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch + 32), 0);
+    ck_assert_uint_eq(count_refused(), 0);
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch), 0);
+    ck_assert_int_eq(plog_last_epoch(plog), epoch);
+    ck_assert_uint_eq(count_refused(), 1);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES + MORE);
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch), 0);
+    check_whole(BATCHES + MORE);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* Nothing is appended to the log of a follower that has lost records and waits for them: it must not need that to be heard of. */
 START_TEST(damage_that_was_known_before_a_restart_is_told_at_once)
 {
@@ -621,6 +660,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, pieces_that_are_not_what_was_lost_are_refused, 0, LIE_COUNT);
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
+    tcase_add_test(tests, a_leader_epoch_that_has_not_been_is_damage);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);

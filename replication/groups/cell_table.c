@@ -234,8 +234,8 @@ uint32_t cell_table_top(const struct cell_table *table)
 
 size_t cell_table_bytes(const struct cell_table *table)
 {
-    return cell_slab_bytes(&table->slab) + table->block_room * sizeof(uint32_t) + table->index.size * sizeof(uint32_t) +
-           table->text_room * sizeof(struct cell_text) + table->text_index.size * sizeof(uint32_t) + table->text_bytes;
+    return cell_slab_bytes(&table->slab) + table->block_room * sizeof(uint32_t) + number_index_bytes(&table->index) +
+           table->text_room * sizeof(struct cell_text) + number_index_bytes(&table->text_index) + table->text_bytes;
 }
 
 /* ---- texts ---- */

@@ -6,7 +6,7 @@
 #include "support/failing_alloc.h"
 #include "support/run_suite.h"
 
-#define THINGS 3000
+#define THINGS 12000 /* enough for parts */
 
 /* What has a number: a key. Few different hashes, so that ways cross and wrap round the end. */
 struct owner {
@@ -44,18 +44,18 @@ START_TEST(it_agrees_with_a_plain_array)
 {
     static struct owner owner;
     static bool is_in[THINGS];
-    struct number_index index = {NULL, 0, 0};
+    struct number_index index = {.parts = NULL};
     struct random random;
     uint32_t count = 0;
 
     random_init(&random, (uint64_t)_i);
     memset(is_in, 0, sizeof(is_in));
     owner.hashes = _i % 2 == 0 ? 50 : UINT64_MAX;
-    for (int step = 0; step < 20000; step++) {
-        uint32_t number = (uint32_t)random_below(&random, owner.hashes == 50 ? THINGS / 30 : THINGS);
+    for (int step = 0; step < 60000; step++) {
+        uint32_t number = (uint32_t)random_below(&random, owner.hashes == 50 ? THINGS / 120 : THINGS);
 
         /* Waves: mostly adding, then mostly removing. Check tells its parent of each assertion: too slow for each step. */
-        if (!is_in[number] && random_below(&random, 3) != (step / 5000) % 2 * 2u) {
+        if (!is_in[number] && random_below(&random, 3) != (step / 20000) % 2 * 2u) {
             owner.keys[number] = (uint64_t)step << 32 | random_below(&random, UINT32_MAX);
             if (number_index_add(&index, &keys, &owner, number) != 0) ck_abort();
             is_in[number] = true;
@@ -77,16 +77,69 @@ END_TEST
 START_TEST(a_number_takes_less_than_7_bytes)
 {
     static struct owner owner;
-    struct number_index index = {NULL, 0, 0};
+    struct number_index index = {.parts = NULL};
     double worst = 0; /* just after it has grown */
 
     owner.hashes = UINT64_MAX;
     for (uint32_t i = 0; i < THINGS; i++) {
         owner.keys[i] = i;
         if (number_index_add(&index, &keys, &owner, i) != 0) ck_abort();
-        if (i >= 100 && (double)index.size * 4 / (i + 1) > worst) worst = (double)index.size * 4 / (i + 1);
+        if (i >= 100 && (double)number_index_bytes(&index) / (i + 1) > worst) worst = (double)number_index_bytes(&index) / (i + 1);
     }
     ck_assert_msg(worst < 7, "%f bytes", worst);
+    number_index_deinit(&index);
+}
+END_TEST
+
+static uint64_t hashes_made;
+
+static uint64_t counted_hash(const void *owner, uint32_t number)
+{
+    hashes_made++;
+    return hash(owner, number);
+}
+
+/* Whoever adds to a large one waits for a part, not for all of it. */
+START_TEST(no_addition_moves_more_than_a_part)
+{
+    static const struct number_keys counted_keys = {counted_hash, is};
+    static struct owner owner = {.hashes = UINT64_MAX};
+    struct number_index index = {.parts = NULL};
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < THINGS; i++) {
+        owner.keys[i] = i;
+        hashes_made = 0;
+        if (number_index_add(&index, &counted_keys, &owner, i) != 0) ck_abort();
+        if (i > NUMBER_INDEX_WHOLE && hashes_made > most) most = hashes_made;
+    }
+    ck_assert_uint_gt(most, 1);
+    ck_assert_uint_lt(most, 2 * THINGS / NUMBER_INDEX_PARTS);
+    number_index_deinit(&index);
+}
+END_TEST
+
+START_TEST(without_memory_it_stays_whole)
+{
+    static struct owner owner = {.hashes = UINT64_MAX};
+    struct number_index index = {.parts = NULL};
+    int err = MESH_ENOMEM;
+
+    for (uint32_t i = 0; i <= NUMBER_INDEX_WHOLE; i++)
+        owner.keys[i] = i;
+    for (uint32_t i = 0; i < NUMBER_INDEX_WHOLE; i++)
+        if (number_index_add(&index, &keys, &owner, i) != 0) ck_abort();
+    failing_alloc_each(n) {
+        failing_alloc_arm(n);
+        err = number_index_add(&index, &keys, &owner, NUMBER_INDEX_WHOLE);
+        if (!failing_alloc_disarm()) break;
+        ck_assert_int_eq(err, MESH_ENOMEM);
+        ck_assert_uint_eq(index.count, NUMBER_INDEX_WHOLE);
+        if (find(&index, &owner, NUMBER_INDEX_WHOLE) != NUMBER_INDEX_NONE || find(&index, &owner, n) != n) ck_abort();
+    }
+    ck_assert_int_eq(err, 0);
+    for (uint32_t i = 0; i <= NUMBER_INDEX_WHOLE; i++)
+        if (find(&index, &owner, i) != i) ck_abort();
     number_index_deinit(&index);
 }
 END_TEST
@@ -94,7 +147,7 @@ END_TEST
 START_TEST(without_memory_nothing_changes)
 {
     static struct owner owner = {.hashes = UINT64_MAX};
-    struct number_index index = {NULL, 0, 0};
+    struct number_index index = {.parts = NULL};
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < 100; i++) {
@@ -125,6 +178,8 @@ int main(void)
 
     tcase_add_loop_test(tcase, it_agrees_with_a_plain_array, 0, 10);
     tcase_add_test(tcase, a_number_takes_less_than_7_bytes);
+    tcase_add_test(tcase, no_addition_moves_more_than_a_part);
+    tcase_add_test(tcase, without_memory_it_stays_whole);
     tcase_add_test(tcase, without_memory_nothing_changes);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -1,5 +1,8 @@
-/* What groups without members take in a replica that does nothing with them: the state alone, as malloc counts it. Arguments: groups, offsets of each. */
+/* What groups without members take in a replica that does nothing with them, and at a broker that has heard of them: that alone, as malloc counts it. Arguments: groups,
+ * offsets of each. */
 #include "replication/groups/lead.h"
+#include "replication/spread/cells.h"
+#include "replication/spread/collect.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -47,6 +50,40 @@ static void commit(struct groups *follower, uint32_t group, struct group_commit_
     groups_free(leader);
 }
 
+static size_t allocated(void)
+{
+    return mallinfo2().uordblks + mallinfo2().hblkhd;
+}
+
+/* All of a partition, as its leader tells others. */
+static void hear(const struct groups *state, struct spread_cells *cells)
+{
+    struct spread_walk walk = {0};
+    bool is_last = false;
+
+    while (!is_last) {
+        struct buffer rows = BUFFER_INIT;
+
+        must(spread_collect_piece(state, UINT64_MAX, &walk, &rows, &is_last));
+        must(spread_cells_merge_rows(cells, buffer_slice(&rows)));
+        buffer_deinit(&rows);
+    }
+}
+
+static void measure_heard(struct groups **states, double total)
+{
+    struct spread_cells *heard[STATES];
+    size_t before = allocated();
+
+    for (int i = 0; i < STATES; i++) {
+        must(spread_cells_new(&heard[i]));
+        hear(states[i], heard[i]);
+    }
+    printf("%.1f bytes of memory per offset that was heard of\n", (double)(allocated() - before) / total);
+    for (int i = 0; i < STATES; i++)
+        spread_cells_free(heard[i]);
+}
+
 int main(int argc, char **argv)
 {
     uint32_t group_count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 100000, offsets = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
@@ -57,15 +94,16 @@ int main(int argc, char **argv)
 
     for (uint32_t i = 0; i < offsets; i++)
         cells[i] = (struct group_commit_cell){.topic = {{1}}, .partition = i, .offset = 1000000 + i, .record_epoch = 3};
-    before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    before = allocated();
     for (int i = 0; i < STATES; i++)
         must(groups_new(0, &states[i]));
     for (uint32_t i = 0; i < group_count; i++)
         commit(states[i % STATES], i, cells, offsets);
     for (int i = 0; i < STATES; i++)
         tables += groups_offset_bytes(states[i]);
-    printf("%.1f bytes of memory per offset, %.1f of them the table of offsets; %.1f of a group beside that\n", (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / total,
-           (double)tables / total, (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before - tables) / group_count);
+    printf("%.1f bytes of memory per offset, %.1f of them the table of offsets; %.1f of a group beside that\n", (double)(allocated() - before) / total,
+           (double)tables / total, (double)(allocated() - before - tables) / group_count);
+    measure_heard(states, total);
     for (int i = 0; i < STATES; i++)
         groups_free(states[i]);
     free(cells);

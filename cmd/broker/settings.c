@@ -4,7 +4,6 @@
 #include <mesh/error.h>
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +135,28 @@ void settings_init(struct settings *settings)
 const struct setting_info *settings_info(size_t index)
 {
     return index < SETTING_COUNT ? &setting_table[index].info : NULL;
+}
+
+static const void *value_of(const struct settings *settings, const struct setting *setting)
+{
+    return (const char *)settings + setting->field;
+}
+
+const char *settings_format(const struct settings *settings, size_t index, char text[SETTINGS_PATH_MAX])
+{
+    const struct setting *setting = &setting_table[index];
+
+    if (is_path(setting)) return value_of(settings, setting);
+    snprintf(text, SETTINGS_PATH_MAX, "%llu", (unsigned long long)*(const uint64_t *)value_of(settings, setting));
+    return text;
+}
+
+bool settings_is_default(const struct settings *settings, size_t index)
+{
+    const struct setting *setting = &setting_table[index];
+
+    if (is_path(setting)) return *(const char *)value_of(settings, setting) == '\0';
+    return *(const uint64_t *)value_of(settings, setting) == setting->info.fallback;
 }
 
 /* Digits, and for bytes one of k, m, g, t in either case. */

@@ -5,6 +5,7 @@
 #ifndef BROKER_SETTINGS_H
 #define BROKER_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,5 +68,10 @@ int settings_set(struct settings *settings, const char *key, const char *value, 
 
 /* The table, for help and documentation: entry number index, or NULL beyond the last. */
 const struct setting_info *settings_info(size_t index);
+
+/* What entry number index stands at, as settings_set() would take it ("" for no file), and whether that is what stands there unsaid. `text` has
+ * SETTINGS_PATH_MAX bytes. */
+const char *settings_format(const struct settings *settings, size_t index, char text[SETTINGS_PATH_MAX]);
+bool settings_is_default(const struct settings *settings, size_t index);
 
 #endif

@@ -35,9 +35,9 @@ class KafkaAdmin(Case):
             size = answer.take("h")
             return None if size < 0 else answer.bytes(size).decode()
 
-        def config():
+        def config(of_broker):
             name, value = text(), text()
-            self.assertEqual(answer.take("?"), False)
+            self.assertEqual(answer.take("?"), of_broker)  # read only
             source = answer.take("b")
             self.assertEqual((answer.take("?"), answer.take("i")), (False, 0))
             if version >= 3:
@@ -45,7 +45,11 @@ class KafkaAdmin(Case):
                 self.assertTrue(text())
             return name, (value, source)
 
-        return [(answer.take("h"), text(), answer.take("b"), text(), dict(answer.array(config)))[::1] for _ in range(answer.take("i"))]
+        def result():
+            error, message, kind, name = answer.take("h"), text(), answer.take("b"), text()
+            return error, message, kind, name, dict(answer.array(lambda: config(kind == BROKER)))
+
+        return answer.array(result)
 
     def of_topic(self, name="orders", keys=None):
         (error, _, _, _, configs), = self.describe([(TOPIC, name, keys)])
@@ -87,9 +91,28 @@ class KafkaAdmin(Case):
         self.assertLess({"min.insync.replicas", "compression.type", "message.timestamp.type"}, set(configs))
         self.assertEqual(set(self.of_topic(keys=["cleanup.policy", "min.insync", "what", "\0"])), {"cleanup.policy", "min.insync.replicas"})
         self.assertEqual(self.of_topic(keys=[]), {})
-        answers = self.describe([(TOPIC, "gone", None), (BROKER, "1", None), (7, "x", None), (TOPIC, "__mesh_groups", None), (TOPIC, "orders", ["flush"])], version=1)
+        answers = self.describe([(TOPIC, "gone", None), (BROKER, "", None), (7, "x", None), (TOPIC, "__mesh_groups", None), (TOPIC, "orders", ["flush"])], version=1)
         self.assertEqual([(error, kind, name, len(configs)) for error, _, kind, name, configs in answers],
-                         [(UNKNOWN_TOPIC, TOPIC, "gone", 0), (0, BROKER, "1", 0), (INVALID_REQUEST, 7, "x", 0), (UNKNOWN_TOPIC, TOPIC, "__mesh_groups", 0), (0, TOPIC, "orders", 1)])
+                         [(UNKNOWN_TOPIC, TOPIC, "gone", 0), (0, BROKER, "", 0), (INVALID_REQUEST, 7, "x", 0), (UNKNOWN_TOPIC, TOPIC, "__mesh_groups", 0), (0, TOPIC, "orders", 1)])
+
+    def test_a_broker_tells_its_own_settings(self):
+        self.start_broker(self.path("own"), options=["--set", "fetch.bytes.max=2m", "--set", "topic.retention.ms=60000"])
+        connection = self.connect()
+        self.addCleanup(connection.close)
+        self.client = wire.Client(connection)
+        own, = self.client.metadata()[1]
+        (error, _, _, name, configs), = self.describe([(BROKER, str(own), None)])
+        self.assertEqual((error, name), (0, str(own)))
+        self.assertEqual((configs["fetch.bytes.max"], configs["topic.retention.ms"]), (("2097152", 4), ("60000", 4)))  # said at the start
+        self.assertEqual((configs["auth.required"], configs["tls.key"]), (("0", 5), ("", 5)))
+        (_, _, _, _, configs), = self.describe([(BROKER, str(own), ["fetch.bytes.max", "topic.retention.ms", "what", ""])], version=1)
+        self.assertEqual(set(configs), {"fetch.bytes.max", "topic.retention.ms"})
+        answers = self.describe([(BROKER, str(own + 1), None), (BROKER, f"0{own}", None), (BROKER, "x\0", None)])
+        self.assertEqual([(error, configs) for error, _, _, _, configs in answers], [(INVALID_REQUEST, {})] * 3)
+
+    def test_what_is_asked_again_is_told_once(self):
+        answers = self.describe([(TOPIC, "orders", ["flush"])] + [(TOPIC, "orders", None)] * 9998 + [(TOPIC, "gone", None)])
+        self.assertEqual([(error, len(configs)) for error, _, _, _, configs in answers], [(0, 1)] + [(INVALID_REQUEST, 0)] * 9998 + [(UNKNOWN_TOPIC, 0)])
 
     def test_alter_says_all_that_is_set(self):
         self.assertEqual(self.alter([("retention.ms", "7200000"), ("max.message.bytes", "65536")]), 0)

@@ -211,6 +211,30 @@ START_TEST(settings_are_judged_with_a_reason)
 }
 END_TEST
 
+/* What is told of a setting is what would set it. */
+START_TEST(settings_are_told_as_they_are_set)
+{
+    struct settings settings, other;
+    char text[SETTINGS_PATH_MAX], reason[64];
+    size_t said = 0;
+
+    settings_init(&settings);
+    for (size_t i = 0; settings_info(i) != NULL; i++)
+        ck_assert(settings_is_default(&settings, i));
+    ck_assert_int_eq(settings_set(&settings, "request.bytes.max", "2m", reason, sizeof(reason)), 0);
+    ck_assert_int_eq(settings_set(&settings, "tls.key", "/a/key.pem", reason, sizeof(reason)), 0);
+    settings_init(&other);
+    for (size_t i = 0; settings_info(i) != NULL; i++) {
+        ck_assert_int_eq(settings_set(&other, settings_info(i)->key, settings_format(&settings, i, text), reason, sizeof(reason)), 0);
+        said += !settings_is_default(&settings, i);
+    }
+    ck_assert_uint_eq(said, 2);
+    ck_assert_uint_eq(other.request_bytes_max, 2u << 20);
+    ck_assert_str_eq(other.tls_key, "/a/key.pem");
+    ck_assert_mem_eq(&other, &settings, sizeof(settings));
+}
+END_TEST
+
 START_TEST(settings_reach_their_fields)
 {
     struct settings settings;
@@ -244,6 +268,7 @@ int main(void)
     tcase_add_test(tcase, the_hottest_buffer_is_used_first);
     tcase_add_loop_test(tcase, the_first_bytes_tell_the_door, 0, sizeof(sniff_cases) / sizeof(sniff_cases[0]));
     tcase_add_test(tcase, no_eight_bytes_leave_the_door_open);
+    tcase_add_test(tcase, settings_are_told_as_they_are_set);
     tcase_add_loop_test(tcase, settings_are_judged_with_a_reason, 0,
                         sizeof(setting_cases) / sizeof(setting_cases[0]));
     tcase_add_test(tcase, settings_reach_their_fields);

@@ -1,5 +1,5 @@
-/* broker/front/kafka/configs.c - DESCRIBE_CONFIGS, ALTER_CONFIGS, INCREMENTAL_ALTER_CONFIGS: settings of topics, under the names that Kafka gives them where
- * it has one. Settings of brokers are given at their start: they are neither told nor changed here. */
+/* broker/front/kafka/configs.c - ALTER_CONFIGS, INCREMENTAL_ALTER_CONFIGS: settings of topics, under the names that Kafka gives them where it has one.
+ * Settings of brokers are given at their start: they are told (describe_configs.c), and not changed here. */
 #include "cmd/broker/front/kafka/admin.h"
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/topics.h"
@@ -14,18 +14,7 @@
 #define RESOURCE_TOPIC  2
 #define RESOURCE_BROKER 4
 
-/* Where a value comes from, and what it is, in Kafka's numbers. */
-#define SOURCE_TOPIC   1
-#define SOURCE_DEFAULT 5
-#define TYPE_STRING    2
-#define TYPE_LONG      5
-
 #define MESSAGE_SIZE 256
-
-static const char *name_for_kafka(const struct topic_config_info *info)
-{
-    return info->kafka_name[0] != '\0' ? info->kafka_name : info->name;
-}
 
 /* False: there is no such setting. */
 static bool find_setting(struct slice key, enum topic_config_id *ret_id, char message[MESSAGE_SIZE])
@@ -37,109 +26,6 @@ static bool find_setting(struct slice key, enum topic_config_id *ret_id, char me
     memcpy(name, key.data, key.size);
     name[key.size] = '\0';
     return topic_config_find(name, ret_id, message, MESSAGE_SIZE) == 0;
-}
-
-static bool is_set(const struct image_topic *topic, enum topic_config_id id)
-{
-    for (uint32_t i = 0; i < topic->config_count; i++)
-        if (topic->configs[i].id == id) return true;
-    return false;
-}
-
-/* ---- describe ---- */
-
-static bool is_named(struct slice key, const char *name)
-{
-    return key.size > 0 && key.size == strlen(name) && memcmp(key.data, name, key.size) == 0;
-}
-
-/* Each key is looked at once, and never guessed at: a request may hold millions, and a shard waits for this. */
-static void find_wanted(const struct kafka_describe_configs_request_resource *asked, bool is_wanted[TOPIC_CONFIG_COUNT])
-{
-    for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++)
-        is_wanted[id] = asked->configuration_keys.count < 0; /* null: all */
-    for (int32_t i = 0; i < asked->configuration_keys.count; i++) {
-        struct slice key = asked->configuration_keys.items[i];
-
-        for (unsigned id = 0; id < TOPIC_CONFIG_COUNT; id++) {
-            const struct topic_config_info *info = topic_config_info((enum topic_config_id)id);
-
-            if (is_named(key, info->name) || is_named(key, info->kafka_name)) is_wanted[id] = true;
-        }
-    }
-}
-
-static int describe_topic(const struct image_topic *topic, const struct kafka_describe_configs_request_resource *asked, bool with_text, struct arena *arena,
-                          struct kafka_describe_configs_response_result *result)
-{
-    bool is_wanted[TOPIC_CONFIG_COUNT];
-
-    find_wanted(asked, is_wanted);
-    result->configs.items = kafka_new_items(&kafka_describe_configs_response_config_form, TOPIC_CONFIG_COUNT, arena);
-    if (result->configs.items == NULL) return MESH_ENOMEM;
-    for (unsigned i = 0; i < TOPIC_CONFIG_COUNT; i++) {
-        enum topic_config_id id = (enum topic_config_id)i;
-        const struct topic_config_info *info = topic_config_info(id);
-        struct kafka_describe_configs_response_config *to = &result->configs.items[result->configs.count];
-        char text[TOPIC_CONFIG_TEXT_SIZE];
-        char *value;
-
-        if (!is_wanted[i]) continue;
-        value = arena_strdup(arena, topic_config_format(id, image_topic_config(topic, id), text));
-        if (value == NULL) return MESH_ENOMEM;
-        to->name = slice_of_string(name_for_kafka(info));
-        to->value = slice_of_string(value);
-        to->config_source = is_set(topic, id) ? SOURCE_TOPIC : SOURCE_DEFAULT;
-        to->config_type = info->type == TOPIC_CONFIG_TYPE_WORD ? TYPE_STRING : TYPE_LONG;
-        if (with_text) to->documentation = slice_of_string(info->text);
-        result->configs.count++;
-    }
-    return 0;
-}
-
-/* Of brokers there is nothing to tell: an empty list, as a client that asks each of them expects an answer. */
-static int describe(const struct kafka_request *request, const struct kafka_describe_configs_request_resource *asked, bool with_text, struct arena *arena,
-                    struct kafka_describe_configs_response_result *result)
-{
-    const struct image_topic *topic = NULL;
-
-    result->resource_type = asked->resource_type;
-    result->resource_name = asked->resource_name;
-    if (asked->resource_type == RESOURCE_TOPIC) topic = kafka_topic_by_name(request->connection->shard->image, asked->resource_name);
-    if (topic != NULL) return describe_topic(topic, asked, with_text, arena, result);
-    if (asked->resource_type == RESOURCE_TOPIC) {
-        result->error_code = KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION;
-    } else if (asked->resource_type != RESOURCE_BROKER) {
-        result->error_code = KAFKA_CODE_INVALID_REQUEST;
-        result->error_message = slice_of_string("only topics and brokers have settings");
-    }
-    return 0;
-}
-
-enum serve kafka_serve_describe_configs(const struct kafka_request *request)
-{
-    struct kafka_describe_configs_response response;
-    struct kafka_describe_configs_request asked;
-    struct arena arena = ARENA_INIT;
-    enum serve serve;
-    int err = kafka_request_decode(request, &arena, &asked);
-
-    if (err == 0 && asked.resources.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
-    if (err != 0) return kafka_admin_refuse(request, &arena);
-    kafka_init(&kafka_describe_configs_response_form, &response);
-    response.results.count = asked.resources.count;
-    response.results.items = kafka_new_items(&kafka_describe_configs_response_result_form, asked.resources.count, &arena);
-    if (response.results.items == NULL) err = MESH_ENOMEM;
-    for (int32_t i = 0; err == 0 && i < asked.resources.count; i++)
-        err = describe(request, &asked.resources.items[i], asked.include_documentation, &arena, &response.results.items[i]);
-    if (err == 0) {
-        serve = kafka_respond(request, &response);
-    } else {
-        connection_close(request->connection);
-        serve = SERVE_GONE;
-    }
-    arena_deinit(&arena);
-    return serve;
 }
 
 /* ---- alter ---- */

@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/peers/peer_users.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/spread/spread_internal.h"
@@ -225,18 +225,19 @@ bool rescue_is_ready(struct shard *shard, struct shard_partition *partition, uin
 }
 
 /* How old it is counts from now, and what was acknowledged after `as_of` and before the loss is not in it. */
-static void tell(const struct spread_rescue *slot, uint32_t partition, uint32_t groups, uint32_t cells)
+static void tell(struct events *events, const struct spread_rescue *slot, uint32_t partition, uint32_t groups, uint32_t cells)
 {
     uint64_t age_ms = clock_monotonic_ms() - slot->heard_ms;
     char as_of[LOG_TIME_SIZE];
 
     if (cells == 0)
-        log_warn("every complete replica of a partition of groups was lost, and no broker had heard of offsets in it partition=%u epoch=%u brokers=%u", partition, slot->epoch,
-                 slot->tellers);
+        event_note(events, EVENT_RESCUE, LOG_LEVEL_WARN, "every complete replica of a partition of groups was lost, and no broker had heard of offsets in it partition=%u epoch=%u brokers=%u",
+                   partition, slot->epoch, slot->tellers);
     else
-        log_error("every complete replica of a partition of groups was lost: offsets were recovered from what other brokers had heard, at most %llu ms old "
-                  "partition=%u epoch=%u groups=%u offsets=%u brokers=%u as_of=%s",
-                  (unsigned long long)age_ms, partition, slot->epoch, groups, cells, slot->tellers, log_time(clock_wall_ms() - (int64_t)age_ms, as_of));
+        event_note(events, EVENT_RESCUE, LOG_LEVEL_ERROR,
+                   "every complete replica of a partition of groups was lost: offsets were recovered from what other brokers had heard, at most %llu ms old "
+                   "partition=%u epoch=%u groups=%u offsets=%u brokers=%u as_of=%s",
+                   (unsigned long long)age_ms, partition, slot->epoch, groups, cells, slot->tellers, log_time(clock_wall_ms() - (int64_t)age_ms, as_of));
 }
 
 int rescue_apply(struct shard *shard, struct group_replica *replica)
@@ -256,7 +257,7 @@ int rescue_apply(struct shard *shard, struct group_replica *replica)
     slot->barrier = group_lead_barrier(replica->part.lead);
     shard->groups.counts.rescues++;
     shard->groups.counts.rescued_offsets += cells;
-    tell(slot, partition->number, groups, cells);
+    tell(&shard->broker->control.events, slot, partition->number, groups, cells);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "cmd/broker/groups/groups.h"
 #include "cmd/broker/groups/query.h"
 #include "cmd/broker/metadata/metadata_internal.h"
+#include "cmd/broker/operate/events.h"
 #include "cmd/broker/peers/seed.h"
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/spread/ends_tell.h"
@@ -525,9 +526,27 @@ static void check_heard_too_many(int broker, int group)
     buffer_deinit(&bytes);
 }
 
+static bool count_rescue(void *user, const struct event *event)
+{
+    *(uint32_t *)user += event->kind == EVENT_RESCUE && strstr(event->text, "offsets were recovered") != NULL;
+    return true;
+}
+
+/* Of all brokers that are left: who leads a partition tells it. */
+static uint32_t rescues_told(void)
+{
+    uint32_t told = 0;
+
+    for (int b = 1; b < BROKERS; b++)
+        events_each(&brokers[b].broker->control.events, 0, count_rescue, &told);
+    return told;
+}
+
 START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
 {
+    bool is_recovered[GROUP_PARTITIONS] = {false};
     struct errand errand = {.offset = 1};
+    uint32_t recovered = 0;
     uint64_t ended_ms;
 
     for (int group = 0; group < GROUPS; group++)
@@ -561,7 +580,10 @@ START_TEST(what_was_heard_is_recovered_where_every_replica_is_lost)
 
         ck_assert(slot->barrier > 0 && slot->tellers == BROKERS - 1);
         ck_assert_uint_le(ended_ms, slot->heard_ms + STALE_MS_MAX); /* as long as nobody was cut off */
+        recovered += is_recovered[number] ? 0 : 1;
+        is_recovered[number] = true;
     }
+    ck_assert_uint_ge(rescues_told(), recovered);
     commit(3, 0, 8);
     ck_assert_uint_eq(peek(3), 8);
 }

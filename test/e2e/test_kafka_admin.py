@@ -112,7 +112,8 @@ class KafkaAdmin(Case):
 
     def test_what_is_asked_again_is_told_once(self):
         answers = self.describe([(TOPIC, "orders", ["flush"])] + [(TOPIC, "orders", None)] * 9998 + [(TOPIC, "gone", None)])
-        self.assertEqual([(error, len(configs)) for error, _, _, _, configs in answers], [(0, 1)] + [(INVALID_REQUEST, 0)] * 9998 + [(UNKNOWN_TOPIC, 0)])
+        first, *again, last = [(error, len(configs)) for error, _, _, _, configs in answers]
+        self.assertEqual((first, len(again), set(again), last), ((0, 1), 9998, {(INVALID_REQUEST, 0)}, (UNKNOWN_TOPIC, 0)))
 
     def test_alter_says_all_that_is_set(self):
         self.assertEqual(self.alter([("retention.ms", "7200000"), ("max.message.bytes", "65536")]), 0)

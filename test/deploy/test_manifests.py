@@ -100,7 +100,8 @@ class Manifests(unittest.TestCase):
         for direction, word in ("ingress", "from"), ("egress", "to"):
             between = [rule for rule in policy[direction] if rule[word] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mesh"}}}]]
             self.assertEqual(sorted(port["protocol"] for rule in between for port in rule["ports"]), ["TCP", "UDP"])
-        self.assertIn({53}, [{port["port"] for port in rule["ports"]} for rule in policy["egress"]])
+        asked = [{(port["port"], port["protocol"]) for port in rule["ports"]} for rule in policy["egress"]]
+        self.assertIn({(53, "UDP"), (53, "TCP")}, asked, "a long answer of a name server comes by TCP")
 
 
 if __name__ == "__main__":

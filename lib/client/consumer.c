@@ -291,6 +291,7 @@ static void start_at(struct assignment *assignment, int64_t offset, int64_t reso
     assignment_clear_error(assignment);
     assignment->retry_ms = 0;
     assignment->failures = 0;
+    assignment->doubted_offset = -1;
     assignment_rewind(assignment, offset >= 0 ? offset : -1);
 }
 
@@ -313,7 +314,6 @@ int consumer_add(struct mesh_consumer *consumer, struct topic *topic, int32_t pa
     assignment->partition = (uint32_t)partition;
     assignment->reference_count = 1;
     assignment->high_watermark = -1;
-    assignment->doubted_offset = -1;
     assignment->position_epoch = -1;
     assignment->cut_from = -1;
     list_init(&assignment->state_node);

@@ -40,7 +40,7 @@ struct assignment {
     int64_t position;               /* next offset for the application; -1 until resolved */
     int64_t fetch_offset;           /* next offset to ask for */
     int64_t high_watermark;         /* -1: not heard of yet */
-    int64_t doubted_offset;         /* the last position where damage came, which the leader is told; -1: none */
+    int64_t doubted_offset;         /* the last position where damage came, which the leader is told; -1: none since the last seek */
     int64_t resolve_ms;             /* timestamp to resolve: -1 end, -2 beginning, else time */
     bool is_resolved, is_resolving; /* resolving: in an offset call */
     bool is_fetching;

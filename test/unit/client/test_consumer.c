@@ -250,6 +250,32 @@ START_TEST(damage_is_told_once_and_stops_only_its_partition)
 }
 END_TEST
 
+/* Who reads on from elsewhere, or comes back, has not seen damage there: nobody is told of any, and the first that comes is asked for again. */
+START_TEST(a_seek_leaves_what_was_doubted_behind)
+{
+    struct mesh_consumed record;
+    size_t count;
+    int64_t offset;
+    unsigned told;
+
+    plan.op = FRAME_OP_FETCH;
+    plan.action = FAKE_BAD_BATCH;
+    atomic_store(&plan.count, 1000);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, 0), 0);
+    ck_assert_int_eq(poll_error(&count), MESH_ECORRUPT);
+    ck_assert_int_eq(mesh_consumer_position(consumer, "t", 0, &offset), 0);
+    told = atomic_load(&broker->doubted);
+    ck_assert_uint_gt(told, 0);
+
+    atomic_store(&plan.count, _i); /* 0: the broker has healed; 1: it comes once more */
+    ck_assert_int_eq(mesh_consumer_seek(consumer, "t", 0, offset), 0);
+    ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 5000, &count), 0);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(record.offset, offset);
+    if (_i == 0) ck_assert_uint_eq(atomic_load(&broker->doubted), told);
+}
+END_TEST
+
 START_TEST(paused_partitions_keep_still_and_resume_where_they_were)
 {
     struct mesh_consumed records[10];
@@ -465,6 +491,7 @@ static Suite *suite(void)
     tcase_add_test(c, an_offset_out_of_range_is_told_once_and_seek_goes_on);
     tcase_add_loop_test(c, damage_that_comes_once_is_asked_for_again_and_the_broker_told, 0, 2);
     tcase_add_loop_test(c, damage_is_told_once_and_stops_only_its_partition, 0, 2);
+    tcase_add_loop_test(c, a_seek_leaves_what_was_doubted_behind, 0, 2);
     tcase_add_test(c, paused_partitions_keep_still_and_resume_where_they_were);
     tcase_add_test(c, seeking_and_unassigning_drop_what_was_fetched_ahead);
     tcase_add_test(c, the_end_and_times_are_resolved_at_the_leader);

@@ -65,6 +65,7 @@ class Broker:
     def __init__(self, data, listen="127.0.0.1:0", options=(), env=None, seeds=(), prefix=()):
         self.data, self.listen, self.options, self.env, self.seeds = data, listen, list(options), env, list(seeds)
         self.prefix = list(prefix)  # a command that becomes the broker: nsenter
+        self.program = MESH
         self.process = self.address = self.ready = None
         self.lines, self.news = [], queue.Queue()
 
@@ -86,7 +87,7 @@ class Broker:
         self.reader.start()
 
     def command(self):
-        return [*self.prefix, MESH, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options]
+        return [*self.prefix, self.program, *(["join", *self.seeds] if self.seeds else ["serve"]), "--data", self.data, "--listen", self.listen, *self.options]
 
     @staticmethod
     def _read(process, lines, news):

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "sim/sim_sometimes.h"
+#include "wire/message.h"
 
 #define TIMEOUT_US (2 * SIM_SECOND)
 
@@ -98,6 +99,25 @@ void replication_operator_delete(struct replication_mesh *mesh, struct random *r
     if (first_partitions(mesh) + mesh->partitions_again + topic->partitions > REPLICATION_PARTITIONS_MAX) return;
     mesh->partitions_again += topic->partitions;
     metadata_clients_ask(&mesh->metadata.clients, process, METADATA_ASK_DELETE, topic->name, topic->partitions, TIMEOUT_US);
+}
+
+void replication_operator_change(struct replication_mesh *mesh, struct random *random)
+{
+    static char key[] = "min.insync";
+    struct watch_partition *partition = draw_partition(mesh, random);
+    char value[2] = {'1', '\0'};
+    struct message_config config = {.key = key, .value = value};
+    struct message_topic_alter alter = {.configs = &config, .config_count = 1};
+    struct buffer body = BUFFER_INIT;
+    const struct image_topic *topic;
+    struct image_partition facts;
+
+    if (partition == NULL || !replication_mesh_facts(mesh, partition, &topic, &facts) || image_topic_mode(topic) != TOPIC_MODE_ISR) return;
+    value[0] += (char)random_below(random, image_partition_factor(&facts));
+    alter.name = (char *)(uintptr_t)topic->name;
+    MESH_ASSERT(message_encode_topic_alter(&body, &alter) == 0);
+    SIM_SOMETIMES("min.insync was to change");
+    ask(mesh, random, NODE_OP_TOPIC_ALTER, &body);
 }
 
 /* ---- losses ---- */

@@ -1,5 +1,5 @@
 /* sim/replication_operator.h - whoever runs the simulated mesh: deletes topics and makes them anew, moves replicas, and accepts a loss where no complete
- * replica is left; stops brokers in good order, and the coordinator in none. Asks whichever broker is up, and may be refused: that changes nothing. */
+ * replica is left; changes what topics ask for; stops brokers in good order, and the coordinator in none. Asks whichever broker is up, and may be refused: that changes nothing. */
 #ifndef SIM_REPLICATION_OPERATOR_H
 #define SIM_REPLICATION_OPERATOR_H
 
@@ -10,6 +10,9 @@ void replication_operator_move(struct replication_mesh *mesh, struct random *ran
 
 /* A topic goes, one of those from `first` on; the caller makes it anew, under its old name. Nothing happens while one is missing, or a disk is doubtful. */
 void replication_operator_delete(struct replication_mesh *mesh, struct random *random, uint32_t first);
+
+/* A topic of mode isr, drawn with this chance, wants more or fewer replicas in sync. */
+void replication_operator_change(struct replication_mesh *mesh, struct random *random);
 
 /* Leaders are chosen for partitions that have none and whose complete replicas are lost: of topics that do not sync what they acknowledge. `is_rash`: of
  * any partition without a leader, whoever may come back; the observer excuses what is lost then. */

@@ -30,7 +30,7 @@ struct world {
     uint64_t move_mean_us, delete_mean_us, recover_mean_us; /* the operator's; 0: never */
     bool is_rash;
     struct random care; /* of who stops brokers: a stream of its own, so that seeds without that are what they were */
-    uint64_t stop_mean_us, strike_mean_us;              /* 0: never */
+    uint64_t stop_mean_us, strike_mean_us, change_mean_us; /* 0: never */
     uint64_t stopped_boots[CONSENSUS_HOSTS_MAX];        /* whose life is to be over when its broker is started again */
     bool is_rotting;      /* the world "replication-rot" */
     uint64_t rot_mean_us;
@@ -202,13 +202,25 @@ static void strike(void *user, uint64_t argument)
     care_again(world, world->strike_mean_us, strike);
 }
 
-/* A third of the runs has the one, a third the other. Not where files rot: seeds of that world are kept by number. */
+static void change_topic(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    (void)argument;
+    if (is_healed(world)) return;
+    replication_operator_change(&world->mesh, &world->care);
+    care_again(world, world->change_mean_us, change_topic);
+}
+
+/* A third of the runs has the first, a third the second, and a third of those that lose no disks and move nothing the last. Not where files rot: seeds of that world are kept by number. */
 static void start_care(struct world *world)
 {
     random_init(&world->care, sim_random_seed(world->plan->seed, CARE_DOMAIN));
     world->stop_mean_us = random_below(&world->care, 3) > 0 ? 0 : (2 * SIM_SECOND) << random_below(&world->care, 4);
     world->strike_mean_us = random_below(&world->care, 3) > 0 ? 0 : (2 * SIM_SECOND) << random_below(&world->care, 4);
+    world->change_mean_us = random_below(&world->care, 3) > 0 ? 0 : SIM_SECOND << random_below(&world->care, 4);
     if (world->is_rotting) return;
+    if (world->change_mean_us > 0 && !world->mesh.has_losses && world->move_mean_us == 0) care_again(world, 3 * SIM_SECOND + world->change_mean_us, change_topic);
     if (world->stop_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->stop_mean_us, stop_broker);
     if (world->strike_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->strike_mean_us, strike);
 }

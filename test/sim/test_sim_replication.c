@@ -25,7 +25,7 @@ static const struct {
     bool has_rot;    /* a seed of the world "replication-rot" */
 } noticed[] = {
     {"4.2-1 2 cut to the high watermark", REPLICA(CUT_TO_HIGH_WATERMARK), 0, "S", 10, 0, false},
-    {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 17, 0, false},
+    {"4.2-3 one round", REPLICA(ONE_ROUND), 0, "", 15, 0, false},
     {"4.2-6 proposed not counted", REPLICA(PROPOSED_NOT_COUNTED), 0, "S", 11, 0, false},
     {"4.2-9 no ELR", 0, COORDINATOR(NO_ELR), "", 7, 0, false},
     {"4.2-11 adopts before it cuts", REPLICA(ADOPTS_BEFORE_CUT), 0, "S", 2, 0, false},
@@ -34,11 +34,11 @@ static const struct {
     {"4.2-21 damage changes nothing", 0, COORDINATOR(LOSS_IGNORED), "L", 2, 0, true},
     {"4.2-32 damage stays", 0, 0, "L", 1, DRIVER(NEVER_MENDS), true},
     {"4.2-32 damage is given up late", 0, 0, "L8", 3, DRIVER(GIVES_UP_LATE), true},
-    {"4.2-9 every stop is trusted", 0, 0, "S1", 135, DRIVER(STOP_TRUSTED), false},
-    {"4.2-9 the coordinator trusts every stop", 0, COORDINATOR(UNCLEAN_STOP_TRUSTED), "S1", 8, 0, false},
+    {"4.2-9 every stop is trusted", 0, 0, "S1", 10, DRIVER(STOP_TRUSTED), false},
+    {"4.2-9 the coordinator trusts every stop", 0, COORDINATOR(UNCLEAN_STOP_TRUSTED), "S1", 10, 0, false},
     {"4.2-9 an unclean stop is told once", 0, 0, "S1", 10468, DRIVER(TELLS_ONCE), false},
     {"4.2-24 producers are forgotten with their leader", 0, 0, "S9", 11, DRIVER(FORGETS_PRODUCERS), false},
-    {"4.2-26 heals by copying", REPLICA(HEALS_BY_COPYING), 0, "S", 10, 0, false},
+    {"4.2-26 heals by copying", REPLICA(HEALS_BY_COPYING), 0, "S", 15, 0, false},
     {"R19 marks early", 0, 0, "R19", 1, DRIVER(MARKS_EARLY), false},
     {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3, 0, false},
     {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9, 0, false},

@@ -123,7 +123,14 @@ int durability_check_change(const struct image_topic *topic, const struct body_t
                            "mode=quorum is chosen when a topic is made: who may lead is found in another way than in the other modes");
 }
 
-/* ---- min.insync falls ---- */
+/* ---- min.insync falls, or rises ---- */
+
+/* Leaders are bound to it from the moment on in which they know: an ALTER of one that does not yet would let it go on with fewer, while those who leave
+ * count as eligible. So its ALTERs are refused, by another partition epoch, until it has the image. */
+static bool rises(const struct image_topic *topic, const struct image_topic *next, const struct body_partition *state)
+{
+    return image_topic_mode(topic) == TOPIC_MODE_ISR && rules_min_insync(next, state) > rules_min_insync(topic, state);
+}
 
 int durability_settle(const struct image_topic *topic, const struct body_topic *body, struct decision *decision)
 {
@@ -136,6 +143,10 @@ int durability_settle(const struct image_topic *topic, const struct body_topic *
     next.config_count = body->config_count;
     for (uint32_t i = 0; i < topic->partition_count && err == 0; i++) {
         image_pages_load(topic->pages, i, &state);
+        if (rises(topic, &next, &state)) {
+            err = changes_put(&changes, topic, &state);
+            continue;
+        }
         if ((state.elr | state.last_known_elr) == 0) continue;
         rules_settle(&next, &state);
         if ((state.elr | state.last_known_elr) == 0) err = changes_put(&changes, topic, &state);

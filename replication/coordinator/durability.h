@@ -20,7 +20,8 @@ void durability_warn(const struct body_topic *body, int32_t factor, int32_t plac
 int durability_check_change(const struct image_topic *topic, const struct body_topic *body, struct decision *decision);
 
 /* When min.insync falls, ISRs that were too small may be large enough: who was eligible because they were not is forgotten in the same entry,
- * for the leader commits without them from then on. Adds that change, if there is any. */
+ * for the leader commits without them from then on. When it rises, the partitions' epochs do: no ALTER of a leader that does not know it is taken. Adds
+ * those changes, if there are any. */
 int durability_settle(const struct image_topic *topic, const struct body_topic *body, struct decision *decision);
 
 #endif

@@ -82,6 +82,7 @@ void replica_init(struct replica *replica, struct replica_board *board, int32_t 
     memset(replica, 0, sizeof(*replica));
     partition_init(&replica->partition, self, &nobody, config, positions);
     replica->partition.high_watermark = within(high_watermark, positions->start, positions->end);
+    replica->min_insync_wanted = config->min_insync;
     replica->board = board;
     replica->written = positions->written;
     replica->durable = positions->durable;
@@ -295,7 +296,7 @@ static bool begins_epoch(const struct replica *replica, const struct replica_ass
     return partition->leader < 0 && assignment->leader >= 0 && assignment->partition_epoch > replica->partition_epoch;
 }
 
-int replica_assign(struct replica *replica, const struct replica_assignment *assignment)
+static int take_assignment(struct replica *replica, const struct replica_assignment *assignment)
 {
     int self = find_member(assignment, replica->partition.self);
     bool is_new = begins_epoch(replica, assignment);
@@ -333,12 +334,32 @@ int replica_assign(struct replica *replica, const struct replica_assignment *ass
     return 0;
 }
 
-void replica_set_config(struct replica *replica, const struct partition_config *config)
+static void consider_all(struct replica *replica)
 {
-    partition_set_config(&replica->partition, config);
     if (!replica_leads(replica)) return;
     replica_advance(replica);
     replica_isr_consider(replica);
+}
+
+int replica_assign(struct replica *replica, const struct replica_assignment *assignment)
+{
+    struct partition_config *config = &replica->partition.config;
+    int err = take_assignment(replica, assignment);
+
+    if (err != 0 || config->min_insync == replica->min_insync_wanted) return err;
+    config->min_insync = replica->min_insync_wanted;
+    consider_all(replica);
+    return 0;
+}
+
+void replica_set_config(struct replica *replica, const struct partition_config *config)
+{
+    uint32_t held = replica->partition.config.min_insync;
+
+    partition_set_config(&replica->partition, config);
+    replica->min_insync_wanted = config->min_insync;
+    if (replica_leads(replica) && held > config->min_insync) replica->partition.config.min_insync = held;
+    consider_all(replica);
 }
 
 void replica_set_positions(struct replica *replica, const struct partition_positions *positions)

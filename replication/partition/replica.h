@@ -79,6 +79,7 @@ struct replica {
     uint64_t epoch_start;        /* leader: where its epoch begins. Follower: where the log is to be cut */
     uint64_t leader_log_start;   /* follower */
     uint64_t alter_after_ms;     /* leader: not to be asked again before */
+    uint32_t min_insync_wanted;  /* of the configuration; the partition's is larger until an assignment has come, too */
     uint32_t partition_epoch;
     uint16_t isr, proposed;      /* masks over the members; the maximal ISR is both */
     uint16_t todo;
@@ -126,6 +127,7 @@ struct replica_assignment {
  * old epoch back then. What is older than what is known already is left out. Errors: MESH_ENOMEM (nothing changed: try again),
  * MESH_EINVAL (this broker is no member, or too many are). */
 int replica_assign(struct replica *replica, const struct replica_assignment *assignment);
+/* Of an image whose assignment follows. A min.insync that falls waits for that: with who was in sync before, more would be committed than the image allows. */
 void replica_set_config(struct replica *replica, const struct partition_config *config);
 
 /* The log has moved: what it has, what the kernel has, what is durable; where it begins. A follower's positions end where its log is damaged: they fall

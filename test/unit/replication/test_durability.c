@@ -153,6 +153,39 @@ START_TEST(new_partitions_share_the_wish)
 }
 END_TEST
 
+/* An ALTER of a leader that does not know of a higher min.insync yet is bound to an epoch that is over: it would count whoever leaves as one who is not
+ * needed, and the coordinator as eligible. What falls needs no such thing. */
+START_TEST(a_higher_min_insync_ends_the_partitions_epochs)
+{
+    static const struct {
+        const char *value;
+        uint32_t risen;
+    } steps[] = {{"3", 1}, {"3", 1}, {"2", 1}, {"1", 1}, {"2", 2}};
+    struct history *history = history_new_mesh(3, "abc");
+    struct decision decision;
+
+    decision_init(&decision);
+    ck_assert_int_eq(create(history, 3, "min.insync=2", &decision), 0);
+    history_commit(history, &decision);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct decide_config config = {"min.insync", steps[i].value};
+        struct decide_topic_alter alter = {.name = "t", .configs = &config, .config_count = 1};
+
+        ck_assert_int_eq(decide_topic_alter(history->image, &alter, &decision), 0);
+        history_commit(history, &decision);
+        for (uint32_t p = 0; p < 2; p++) {
+            struct image_partition partition;
+
+            ck_assert(image_topic_partition(image_find_topic_by_name(history->image, "t"), p, &partition));
+            ck_assert_uint_eq(partition.partition_epoch, steps[i].risen);
+            ck_assert_uint_eq(partition.isr, 7);
+        }
+    }
+    decision_deinit(&decision);
+    history_free(history);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("durability");
@@ -161,6 +194,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_new_topic_promises, 0, sizeof(create_cases) / sizeof(create_cases[0]));
     tcase_add_test(tcase, a_mode_is_a_preset_that_settings_override);
     tcase_add_test(tcase, new_partitions_share_the_wish);
+    tcase_add_test(tcase, a_higher_min_insync_ends_the_partitions_epochs);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

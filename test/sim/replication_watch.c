@@ -288,6 +288,8 @@ static void check_members(struct replication_watch *watch, const struct replicat
     struct image_partition facts;
     uint32_t members;
 
+    /* It may commit in the event that brought it the metadata: that fewer replicas are enough, and nobody else eligible. */
+    if (topic != NULL && leader->topic->changed_index > topic->changed_index) topic = leader->topic;
     if (topic == NULL || !image_topic_partition(topic, partition->number, &facts)) return;
     if (facts.leader_epoch != core->partition.leader_epoch) return;
     if (core->partition.config.mode == PARTITION_MODE_QUORUM) {

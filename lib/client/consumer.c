@@ -222,7 +222,7 @@ void assignment_check(struct assignment *assignment, int32_t epoch)
     bool was_asked = assignment->must_check;
     bool is_led_by_writer = topic->is_known && assignment->partition < topic->partition_count && topic->partitions[assignment->partition].leader_epoch == epoch;
 
-    assignment->position_epoch = epoch;
+    assignment_note_epoch(assignment, epoch, assignment->position);
     assignment->must_check = epoch >= 0 && assignment->is_resolved && !is_led_by_writer;
     if (assignment->must_check || was_asked) assignment_rewind(assignment, assignment->position); /* an answer under way was another leader's */
 }

@@ -51,7 +51,8 @@ struct assignment {
     uint64_t retry_ms;
     uint32_t failures;
     int32_t leader_epoch; /* as of its route */
-    int32_t position_epoch; /* leader epoch of the record before `position`, -1: not known */
+    int32_t position_epoch; /* leader epoch of the record before `position`, -1: not known; assignment_note_epoch() */
+    int64_t epoch_from;     /* what was read of that epoch on the way to `position` begins here; that, if nothing was */
     bool must_check;        /* whether the leader of now has that record (consumer_offsets.c): before, nothing more is fetched */
     int64_t cut_from;       /* where it stood when it turned out that the leader has not, to be told by the next poll; -1: nothing is */
     int64_t cut_to;         /* and what is the same still ends here */
@@ -141,6 +142,13 @@ void assignment_rewind(struct assignment *assignment, int64_t offset);
 /* Stops it; the next poll tells why. What was fetched ahead is dropped. */
 void assignment_stop(struct assignment *assignment, int error);
 void assignment_clear_error(struct assignment *assignment);
+/* The record before its position is of this epoch, of which reading began at `from` unless it is in it already. */
+static inline void assignment_note_epoch(struct assignment *assignment, int32_t epoch, int64_t from)
+{
+    if (assignment->position_epoch != epoch) assignment->epoch_from = from;
+    assignment->position_epoch = epoch;
+}
+
 /* The record before its position is of this epoch: another leader is asked whether it has it. */
 void assignment_check(struct assignment *assignment, int32_t epoch);
 void assignment_clear_cut(struct assignment *assignment);

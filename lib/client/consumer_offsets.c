@@ -3,7 +3,8 @@
  *
  * In the same calls another leader is asked where the epoch ends of the record before the position (KIP-320). Its log holds that record if it ends there or further on:
  * records of one epoch were written by one leader, one after the other. Else an election accepted a loss, and what was read beyond that end is gone: others
- * stand, or will stand, at the same offsets. */
+ * stand, or will stand, at the same offsets. A log that has nothing of that epoch may be longer for all that, with records of an older one that were lost before: all that was
+ * read of the epoch is gone then, wherever the older one ends. */
 #include "client/consumer.h"
 
 #include "base/assert.h"
@@ -63,23 +64,33 @@ static void take_cut(struct assignment *assignment, int64_t offset, int32_t epoc
         return;
     }
     assignment_rewind(assignment, offset);
-    assignment->position_epoch = epoch;
+    assignment_note_epoch(assignment, epoch, offset);
     if (consumer->group != NULL) group_note_polled(assignment);
+}
+
+/* Where the leader's log parts from what was read: no later than that. The position: nowhere. */
+static int64_t parts_at(const struct assignment *assignment, const struct list_offsets_result *result)
+{
+    int64_t offset = result->offset < assignment->position ? result->offset : assignment->position;
+
+    return result->leader_epoch < assignment->position_epoch && assignment->epoch_from < offset ? assignment->epoch_from : offset;
 }
 
 static void take_check(struct assignment *assignment, const struct list_offsets_result *result)
 {
     struct mesh_pool *pool = assignment->consumer->pool;
-    bool is_cut = result->error == 0 && result->offset >= 0 && result->offset < assignment->position; /* an older broker knows no ends of epochs */
+    bool is_known = result->error == 0 && result->offset >= 0; /* an older broker knows no ends of epochs */
+    int64_t offset = is_known ? parts_at(assignment, result) : assignment->position;
+    bool is_cut = is_known && (offset < assignment->position || result->leader_epoch < assignment->position_epoch);
 
     if (is_cut && pool != NULL && assignment->consumer->truncation_policy != MESH_TRUNCATION_STOP &&
-        !pool_set_back(pool, assignment, result->offset, result->leader_epoch)) {
+        !pool_set_back(pool, assignment, offset, result->leader_epoch)) {
         assignment_retry_later(assignment);
         return;
     }
     assignment->must_check = false;
     assignment->failures = 0;
-    if (is_cut) take_cut(assignment, result->offset, result->leader_epoch);
+    if (is_cut) take_cut(assignment, offset, result->leader_epoch);
     else assignment_update(assignment);
 }
 

@@ -182,7 +182,7 @@ static enum progress read_batch(struct mesh_consumer *consumer, struct polled *p
         }
         polled->count++;
         assignment->position = record.offset + 1;
-        assignment->position_epoch = consumer->iterator.header.leader_epoch;
+        assignment_note_epoch(assignment, consumer->iterator.header.leader_epoch, record.offset);
     }
     /* What comes before damage is handed out as well. */
     if (consumer->group != NULL) group_note_polled(assignment);
@@ -211,8 +211,8 @@ static void finish_region(struct fetch *fetch, struct fetch_region *region)
 
     if (!is_stale(region)) {
         if (reached > assignment->position) {
+            assignment_note_epoch(assignment, is_empty ? -1 : region->reached_epoch, assignment->position);
             assignment->position = reached; /* behind control batches, or what is not there any more */
-            assignment->position_epoch = is_empty ? -1 : region->reached_epoch;
             if (assignment->consumer->group != NULL) group_note_polled(assignment);
         }
         /* The broker promised more than it sent: what was asked for since begins too far on. */

@@ -179,7 +179,7 @@ static void stand_still(struct assignment *assignment)
         if (!entry->is_stale) epoch = entry->record.leader_epoch;
     }
     assignment_rewind(assignment, next);
-    assignment->position_epoch = epoch;
+    assignment_note_epoch(assignment, epoch, next);
     if (assignment->consumer->group != NULL) group_note_polled(assignment);
 }
 

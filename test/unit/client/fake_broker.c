@@ -765,14 +765,23 @@ void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker)
     pthread_mutex_unlock(&mesh->mutex);
 }
 
+void fake_mesh_bring_back(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, int epoch, const char *const *values, size_t count)
+{
+    int newest;
+
+    pthread_mutex_lock(&mesh->mutex);
+    newest = atomic_load(&mesh->epochs[partition]);
+    fake_log_cut(&mesh->brokers[0]->partitions[partition], offset);
+    atomic_store(&mesh->epochs[partition], epoch);
+    if (count > 0) fake_broker_append(mesh->brokers[0], partition, values, count, RECORD_COMPRESSION_NONE);
+    atomic_store(&mesh->leaders[partition], (int)broker);
+    atomic_store(&mesh->epochs[partition], newest + 1);
+    pthread_mutex_unlock(&mesh->mutex);
+}
+
 void fake_mesh_lose(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, const char *const *values, size_t count)
 {
-    pthread_mutex_lock(&mesh->mutex);
-    atomic_store(&mesh->leaders[partition], (int)broker);
-    atomic_fetch_add(&mesh->epochs[partition], 1);
-    fake_log_cut(&mesh->brokers[0]->partitions[partition], offset);
-    if (count > 0) fake_broker_append(mesh->brokers[0], partition, values, count, RECORD_COMPRESSION_NONE);
-    pthread_mutex_unlock(&mesh->mutex);
+    fake_mesh_bring_back(mesh, partition, broker, offset, atomic_load(&mesh->epochs[partition]) + 1, values, count);
 }
 
 void fake_broker_free(struct fake_broker *broker)

@@ -133,6 +133,8 @@ void fake_mesh_lead(struct fake_mesh *mesh, uint32_t partition, uint32_t broker)
 
 /* The same, by an election that loses what lies at and behind `offset` (where a batch begins); then come so many others, of the new epoch. */
 void fake_mesh_lose(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, const char *const *values, size_t count);
+/* The same, but the others are of epoch `epoch`, from before: the new leader has what was lost when it ended. */
+void fake_mesh_bring_back(struct fake_mesh *mesh, uint32_t partition, uint32_t broker, uint64_t offset, int epoch, const char *const *values, size_t count);
 
 /* From here on it learns nothing of the mesh, and tells what it knows all the same. */
 void fake_broker_fall_behind(struct fake_broker *broker);

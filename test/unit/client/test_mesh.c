@@ -654,6 +654,44 @@ START_TEST(who_wants_to_stops_where_records_were_lost)
 }
 END_TEST
 
+/* Three records of epoch 8 and five of epoch 9 are read; then somebody leads whose log parted from that one behind the third, with ten more of epoch 8. It is longer than
+ * what was read, and epoch 9 is not in it: what was read of that has to be given up, though the leader's answer lies behind the position. */
+START_TEST(a_longer_log_without_the_epoch_is_noticed)
+{
+    static const char *const others[] = {"x", "x", "x", "x", "x"}, *const longer[] = {"y", "y", "y", "y", "y", "y", "y", "y", "y", "y"};
+    struct mesh_consumed record;
+    int64_t next = 0;
+
+    mesh_consumer_on_truncation(consumer, MESH_TRUNCATION_GO_BACK, on_cut, NULL);
+    ck_assert_int_eq(mesh_consumer_assign(consumer, "t", 0, MESH_OFFSET_BEGINNING), 0);
+    cut_count = 0;
+    fake_mesh_lose(&mesh, 0, 0, 0, others, 3);
+    while (next < 8) {
+        size_t count = 0;
+
+        if (next == 3) fake_mesh_lose(&mesh, 0, 0, 3, others, 5);
+        while (count == 0)
+            ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 1000, &count), 0);
+        ck_assert_int_eq(record.offset, next++);
+        ck_assert_int_eq(record.leader_epoch, next <= 3 ? 8 : 9);
+    }
+    ck_assert_uint_eq(cut_count, 0);
+    fake_mesh_bring_back(&mesh, 0, 1, 3, 8, longer, 10);
+    for (next = 8; next < 13;) {
+        size_t count = 0;
+
+        while (count == 0)
+            ck_assert_int_eq(mesh_consumer_poll(consumer, &record, 1, 1000, &count), 0);
+        if (record.offset == 3) next = 3;
+        ck_assert_int_eq(record.offset, next++);
+        ck_assert_int_eq(record.leader_epoch, 8);
+    }
+    ck_assert_uint_eq(cut_count, 1);
+    ck_assert_int_eq(cuts[0].position, 8);
+    ck_assert_int_eq(cuts[0].offset, 3);
+}
+END_TEST
+
 /* Each new leader has everything: none of them gives reason to read again. */
 START_TEST(leaders_that_lost_nothing_are_believed)
 {
@@ -698,6 +736,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_broker_that_is_gone_does_not_keep_the_others_from_being_tried, 0, 3);
     tcase_add_loop_test(tcase, what_was_read_and_is_lost_is_noticed, 0, 4);
     tcase_add_test(tcase, who_wants_to_stops_where_records_were_lost);
+    tcase_add_test(tcase, a_longer_log_without_the_epoch_is_noticed);
     tcase_add_test(tcase, leaders_that_lost_nothing_are_believed);
     tcase_add_loop_test(tcase, whatever_happens_nothing_is_lost_doubled_or_out_of_order, 0, 8);
     suite_add_tcase(suite, tcase);

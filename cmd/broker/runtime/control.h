@@ -6,6 +6,7 @@
 
 #include "base/uuid.h"
 #include "cmd/broker/operate/events.h"
+#include "cmd/broker/runtime/catch_up.h"
 #include "cmd/broker/runtime/mailbox.h"
 #include "cmd/broker/settings.h"
 #include "wire/message.h"
@@ -49,7 +50,8 @@ struct control {
     struct image_events *image_events; /* operate/image_events.h */
     uint64_t disk_free_bytes_min; /* as the stores have it */
     void (*stop)(struct control *control); /* begins the graceful stop */
-    bool is_ready;       /* recovered, every shard serves; what /readyz tells */
+    bool is_ready;       /* recovered, every shard serves */
+    struct catch_up catch_up; /* what else /readyz waits for */
     bool is_stopping;
 };
 

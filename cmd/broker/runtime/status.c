@@ -142,11 +142,14 @@ static const struct image *source_image(void *user)
 
 static const char *source_not_ready(void *user)
 {
-    const struct control *control = user;
+    struct control *control = user;
 
     if (control->is_stopping) return "the broker is stopping";
     if (!control->is_ready) return "the broker is starting";
-    return metadata_status(control->metadata)->is_serving ? NULL : "no coordinator has let this broker in since its start";
+    if (!metadata_status(control->metadata)->is_serving) return "no coordinator has let this broker in since its start";
+    if (catch_up_is_behind(&control->catch_up, metadata_image(control->metadata), metadata_status(control->metadata)->node_id, clock_monotonic_ms()))
+        return "its copies are not in sync again since its start; 'mesh status' tells which are missing";
+    return NULL;
 }
 
 static void source_gather(void *user, http_gathered_fn *done, void *done_user)

@@ -21,7 +21,7 @@ static const char front_page[] =
     "mesh: a message broker without a middle. This is the http door of one broker; it only reads.\n"
     "\n"
     "  /livez            200 while the process runs\n"
-    "  /readyz           200 when it is recovered and serves; 503 with the reason until then\n"
+    "  /readyz           200 when it is recovered, serves and has caught up; 503 with the reason until then\n"
     "  /metrics          everything it counts, in Prometheus' text format\n"
     "  /v1/status        what is healthy, what is not, and what to do about it (JSON)\n"
     "  /v1/cluster       the brokers of the mesh (JSON)\n"

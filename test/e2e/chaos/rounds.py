@@ -51,6 +51,7 @@ class TopicUnderTest:
     def __init__(self, world, folder, name, partitions, settings=(), replicas=REPLICAS):
         self.world, self.name, self.partitions, self.replicas = world, name, partitions, replicas
         self.may_lose = "unclean=proactive" in settings
+        self.needs_all = "mode=sync-double-write" in settings  # writes only to both: without one of them it waits, which is what it promises
         self.folder = os.path.join(folder, name)
         os.mkdir(self.folder)
         self.create = ["topic", "create", name, "--partitions", partitions, "--replicas", replicas, "--set", "segment.bytes=1048576"]
@@ -200,14 +201,22 @@ class Round:
         self.findings += nemesis.findings
         return nemesis
 
+    def wait_writable(self, topic):
+        watch = AckWatch(topic)
+        took = self.until(f"{topic.name}: every partition takes records again", lambda: f"not from {sorted(watch.look())}" if watch.look() else None)
+        watch.close()
+        return took
+
     def settle(self, nemesis):
         took = {}
         self.until("who lost a disk for good is removed", nemesis.remove_the_wiped)
         for topic in self.topics:
-            watch = AckWatch(topic)
-            took[topic] = self.until(f"{topic.name}: every partition takes records again", lambda watch=watch: f"not from {sorted(watch.look())}" if watch.look() else None)
-            watch.close()
+            if not topic.needs_all:
+                took[topic] = self.wait_writable(topic)
         nemesis.mend_the_sick()
+        for topic in self.topics:
+            if topic.needs_all:
+                took[topic] = self.wait_writable(topic)
         for topic in self.topics:
             took_all = took[topic] + self.until(f"{topic.name}: all replicas are in sync", self.each_broker(topic))
             self.world.note(f"{topic.name}: writable after {took[topic]:.1f} s, in sync after {took_all:.1f} s")

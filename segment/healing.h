@@ -35,6 +35,11 @@ int plog_limit_epoch(struct plog *plog, int32_t epoch);
 /* Somebody doubts the records at offset: the scrubber looks there next, before its pass goes on. */
 void plog_suspect(struct plog *plog, uint64_t offset);
 
+/* Whether batches that were read from *offset on are the ones that belong there, by what no CRC covers: offsets that follow each other, and the
+ * leader epochs that the log's books have. Moves *offset behind them. Errors: MESH_ECORRUPT: one is not, and the scrubber looks there next;
+ * MESH_EAGAIN: the bytes end within a batch, up to which all is well. */
+int plog_check_headers(struct plog *plog, struct slice batches, uint64_t *offset);
+
 /* Mends the damage that begins at `offset` with whole batches (copied) that begin there; first of all none: whatever is sound on the disk
  * after all is taken back, also behind the piece. done() runs later, from store_job_complete(): 0: ask plog_find_damage() what is left; MESH_ECORRUPT: the piece
  * is damaged, or does not fit between what is sound, and nothing changed; MESH_EIO, MESH_EFULL, MESH_ENOMEM;

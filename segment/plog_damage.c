@@ -169,3 +169,21 @@ int plog_limit_epoch(struct plog *plog, int32_t epoch)
     plog->store->is_manifest_stale = true;
     return 0;
 }
+
+int plog_check_headers(struct plog *plog, struct slice batches, uint64_t *offset)
+{
+    while (batches.size > 0) {
+        struct record_batch_header header;
+        int err = record_batch_parse_header(batches, &header);
+        int32_t epoch = epoch_cache_epoch_at(&plog->epochs, *offset);
+
+        if (err == MESH_EAGAIN || (err == 0 && header.size > batches.size)) return MESH_EAGAIN;
+        if (err != 0 || (uint64_t)header.base_offset != *offset || (epoch >= 0 && header.leader_epoch >= 0 && header.leader_epoch != epoch)) {
+            plog_suspect(plog, *offset);
+            return MESH_ECORRUPT;
+        }
+        *offset = (uint64_t)record_batch_last_offset(&header) + 1;
+        batches = slice_of(batches.data + header.size, batches.size - header.size);
+    }
+    return 0;
+}

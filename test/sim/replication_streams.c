@@ -295,17 +295,13 @@ static void serve(struct lead *lead, const struct source_read *read, struct buff
 {
     struct replication_process *process = lead->process;
     struct replication_replica *replica = replication_of(read->replica);
-    struct record_batch_header header;
     uint64_t next_offset = read->offset;
     int err;
 
     buffer_clear(&process->bytes);
     err = replication_read_log(replica, read->offset, read->limit, read->bytes_max, &process->bytes);
     if (err == 0 && process->bytes.size == 0) err = MESH_EAGAIN;
-    for (size_t at = 0; err == 0 && at < process->bytes.size; at += header.size) {
-        err = record_batch_parse_header(slice_of(process->bytes.data + at, process->bytes.size - at), &header);
-        next_offset = err == 0 ? (uint64_t)record_batch_last_offset(&header) + 1 : 0;
-    }
+    if (err == 0) err = plog_check_headers(replica->plog, buffer_slice(&process->bytes), &next_offset);
     if (err != 0) {
         source_skip(&lead->source, read, err);
         return;

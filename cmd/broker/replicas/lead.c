@@ -129,7 +129,21 @@ static void read_failed(struct lead *lead, const struct source_read *read, int e
               partition->number, read->offset, mesh_strerror(error));
 }
 
-/* Errors: MESH_EAGAIN (some are on their way into memory), those of reading. */
+/* What a follower would take for a lie, and end the stream of all partitions for, is not sent: a flipped bit that no CRC covers. */
+static int check_batches(struct plog *plog, const struct source_read *read, const struct packet_batches *batches)
+{
+    uint64_t offset = read->offset;
+    int err = 0;
+
+    for (uint32_t i = 0; err == 0 && i < batches->part_count; i++) {
+        const struct packet_part *part = &batches->parts[i];
+
+        err = plog_check_headers(plog, slice_of(part->memory != NULL ? part->memory : part->buffer->data + part->at, part->size), &offset);
+    }
+    return err == MESH_EAGAIN ? 0 : err; /* a batch that lies in two parts: the follower looks at it */
+}
+
+/* Errors: MESH_EAGAIN (some are on their way into memory), MESH_ECORRUPT (and the scrubber is told), those of reading. */
 static int find_batches(struct shard *shard, struct shard_partition *partition, const struct source_read *read, struct packet *packet,
                         struct packet_batches *ret_batches)
 {
@@ -144,6 +158,7 @@ static int find_batches(struct shard *shard, struct shard_partition *partition, 
         return MESH_EAGAIN;
     }
     err = packet_gather(packet, &view, cold_is_resident, ret_batches, &missing);
+    if (err == 0) err = check_batches(partition->plog, read, ret_batches);
     if (err != MESH_EAGAIN) return err;
     warm_err = warm(shard, partition, &missing);
     fs_unref(missing.file);

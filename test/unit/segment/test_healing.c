@@ -378,6 +378,45 @@ START_TEST(condemned_records_are_not_served_until_they_are_replaced)
 }
 END_TEST
 
+/* What no CRC covers is found when batches are read for a follower, which would take it for a lie. */
+START_TEST(offsets_and_epochs_that_do_not_belong_there_are_noticed)
+{
+    static const enum harm harms[] = {HARM_BODY, HARM_EPOCH, HARM_OFFSET};
+    struct plog_view view;
+    uint64_t base, offset;
+    uint8_t *bytes = malloc(1u << 20);
+    size_t used = 0;
+
+    set_up();
+    fill_and_reopen();
+    base = base_of(1);
+    ck_assert_int_eq(plog_read(rig.logs[0], base, base_of(2), 1u << 20, &view), 0); /* which looks at few of the headers */
+    do_harm(harms[_i], 1);
+    for (uint32_t i = 0; i < view.extent_count; i++) {
+        const struct plog_extent *extent = &view.extents[i];
+        size_t got = 0;
+        ck_assert_ptr_nonnull(extent->file);
+        ck_assert_int_eq(extent->file->fs->ops->read(extent->file, bytes + used, extent->size, extent->position, &got), 0);
+        used += got;
+    }
+    plog_view_release(&view);
+    offset = base;
+    ck_assert_int_eq(plog_check_headers(rig.logs[0], slice_of(bytes, starts[base + 1] - starts[base] - 1), &offset), MESH_EAGAIN);
+    ck_assert_uint_eq(offset, base);
+    ck_assert_int_eq(plog_check_headers(rig.logs[0], slice_of(bytes, used), &offset), _i == 0 ? 0 : MESH_ECORRUPT); /* a body has a CRC, which the follower checks */
+    ck_assert_uint_eq(offset, _i == 0 ? view.next_offset : base + 5);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    rig_wait(&rig, 200); /* long before its turn in the pass */
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), _i == 0 ? 0 : 1);
+    rig_wait(&rig, 6000);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES);
+    rig_stop(&rig);
+    free(bytes);
+    tear_down();
+}
+END_TEST
+
 /* No CRC covers a leader epoch, and recovery cannot know that one was never reached; its owner does. */
 START_TEST(a_leader_epoch_that_has_not_been_is_damage)
 {
@@ -660,6 +699,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, pieces_that_are_not_what_was_lost_are_refused, 0, LIE_COUNT);
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
+    tcase_add_loop_test(tests, offsets_and_epochs_that_do_not_belong_there_are_noticed, 0, 3);
     tcase_add_test(tests, a_leader_epoch_that_has_not_been_is_damage);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);

@@ -150,21 +150,21 @@ int plog_limit_epoch(struct plog *plog, int32_t epoch)
 {
     const struct epoch_entry *entries = epoch_cache_entries(&plog->epochs);
     uint32_t i = plog->epochs.count;
-    uint64_t from, end;
+    uint64_t from, end = plog->end_offset;
     int err = 0;
 
     if (epoch_cache_last_epoch(&plog->epochs) <= epoch) return 0;
     while (i > 0 && entries[i - 1].epoch > epoch)
         i--;
-    from = entries[i].start_offset;
-    end = plog->end_offset;
+    from = entries[i].start_offset > plog->start_offset ? entries[i].start_offset : plog->start_offset;
     if (plog->synced_offset < end) return MESH_EAGAIN;
     /* While the books still agree with what the batches claim, which is how batches are found. */
-    if (from < end) err = plog_condemn(plog, from > plog->start_offset ? from : plog->start_offset, end);
+    if (from < end) err = plog_condemn(plog, from, end);
+    if (err == 0 && from < end && plog_hole_at(plog, from) == NULL) err = MESH_ENOMEM; /* the register had no room */
     if (err != 0) return err;
     for (uint32_t j = 0; j < plog->hole_count; j++)
         if (plog->holes[j].to > from) plog->holes[j].is_of_unknown_epochs = true;
-    epoch_cache_truncate_end(&plog->epochs, from);
+    epoch_cache_truncate_end(&plog->epochs, entries[i].start_offset);
     plog->store->stats.corrupt_batches++;
     plog->store->is_manifest_stale = true;
     return 0;

@@ -455,6 +455,39 @@ START_TEST(a_leader_epoch_that_has_not_been_is_damage)
 }
 END_TEST
 
+/* Retention may have taken the batch whose epoch was wrong; the books had it still. */
+START_TEST(a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone)
+{
+    int32_t epoch;
+    uint64_t base;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    rig.options.direct_enter_bytes = 1;
+    fill_and_reopen();
+    epoch = plog_last_epoch(rig.logs[0]);
+    for (int i = 0; i < MORE; i++) {
+        rig_fill(&rig, rig.logs[0], 1, 1, 100);
+        rig_pump(&rig);
+    }
+    take_copy();
+    base = base_of(last_number());
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[BATCHES + MORE - 1] - starts[base] + 15, 5), 0);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    plog_trim(rig.logs[0], BATCHES + MORE);
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), BATCHES + MORE);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch + 32);
+    ck_assert_int_eq(plog_limit_epoch(rig.logs[0], epoch), 0);
+    ck_assert_int_le(plog_last_epoch(rig.logs[0]), epoch);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* Nothing is appended to the log of a follower that has lost records and waits for them: it must not need that to be heard of. */
 START_TEST(damage_that_was_known_before_a_restart_is_told_at_once)
 {
@@ -701,6 +734,7 @@ static Suite *suite(void)
     tcase_add_test(tests, condemned_records_are_not_served_until_they_are_replaced);
     tcase_add_loop_test(tests, offsets_and_epochs_that_do_not_belong_there_are_noticed, 0, 3);
     tcase_add_test(tests, a_leader_epoch_that_has_not_been_is_damage);
+    tcase_add_test(tests, a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);

@@ -62,6 +62,11 @@ bool replica_is_following(const struct replica *replica)
     return replica->role == REPLICA_FOLLOWER && replica->slot != NULL && replica->slot->state == SINK_SLOT_FOLLOWING;
 }
 
+bool replica_was_refused(const struct replica *replica)
+{
+    return replica->role == REPLICA_FOLLOWER && replica->slot != NULL && replica->slot->state == SINK_SLOT_REFUSED;
+}
+
 bool replica_give_up(struct replica *replica, uint64_t offset)
 {
     if (replica->role != REPLICA_FOLLOWER || replica->is_cutting) return false;

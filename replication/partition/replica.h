@@ -215,6 +215,8 @@ void replica_get_cut(const struct replica *replica, struct replica_cut *ret_cut)
 void replica_cut_done(struct replica *replica, const struct partition_positions *positions);
 /* It follows its leader, histories agree, and it has heard from it what is committed. */
 bool replica_is_following(const struct replica *replica);
+/* A follower whose leader has answered, in this leader epoch, that it gets nothing from where it stands; it asks again in a moment. */
+bool replica_was_refused(const struct replica *replica);
 /* What the log has from `offset` on is of no use: it is to be cut there (REPLICA_TODO_CUT), and comes again. False: it does not follow, or is being cut. */
 bool replica_give_up(struct replica *replica, uint64_t offset);
 /* The batch that sink_next() gave is in the log. */

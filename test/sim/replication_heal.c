@@ -404,8 +404,10 @@ static bool gives_up(struct replication_replica *replica, const struct plog_dama
     struct replication_damage *damage = &replica->damage;
     bool is_uncommitted = range->from >= replica->replica.partition.high_watermark;
     bool is_hopeless = damage->misfits >= 2u * replica->replica.member_count;
+    /* Where the log ends may have been read from what is damaged, too: then the leader has no batch that begins there, and refuses. */
+    bool is_in_touch = replica_is_following(&replica->replica) || (is_hopeless && replica_was_refused(&replica->replica));
 
-    if ((!is_uncommitted && !is_hopeless) || damage->lost != REPLICATION_LOST_TOLD || !replica_is_following(&replica->replica)) return false;
+    if ((!is_uncommitted && !is_hopeless) || damage->lost != REPLICATION_LOST_TOLD || !is_in_touch) return false;
     if (!replica_give_up(&replica->replica, range->from)) return false;
     SIM_SOMETIMES("a damaged log was cut where its damage begins");
     damage->misfits = 0;

@@ -274,8 +274,10 @@ static bool gives_up(struct damaged *damaged, const struct plog_damage *range)
     struct replica *replica = &damaged->partition->replica;
     bool is_uncommitted = range->from >= replica->partition.high_watermark;
     bool is_hopeless = damaged->misfits >= 2u * replica->member_count;
+    /* Where the log ends may have been read from what is damaged, too: then the leader has no batch that begins there, and refuses. */
+    bool is_in_touch = replica_is_following(replica) || (is_hopeless && replica_was_refused(replica));
 
-    if ((!is_uncommitted && !is_hopeless) || damaged->lost != LOST_TOLD || !replica_is_following(replica)) return false;
+    if ((!is_uncommitted && !is_hopeless) || damaged->lost != LOST_TOLD || !is_in_touch) return false;
     if (!replica_give_up(replica, range->from)) return false;
     event_note(&damaged->shard->broker->control.events, EVENT_REPAIR, LOG_LEVEL_WARN, "a log is cut where its damage begins, and follows its leader from there topic=%s partition=%u offset=%" PRIu64, name_of(damaged),
              damaged->partition->number, range->from);

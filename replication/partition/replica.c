@@ -226,10 +226,19 @@ static void renumber(struct replica *replica, const struct replica_assignment *a
     }
 }
 
-/* A single replica's epoch needs no record: nobody has to learn of it from the log. */
+/* A single replica's epoch needs no record: nobody has to learn of it from the log. Nor does the first epoch of a partition that nothing was ever written to:
+ * there is no older one that it could be taken for, in no log, and its first record tells of it. Clients see a log that begins at 0 then. */
+static bool needs_epoch_start(const struct replica *replica)
+{
+    const struct partition *partition = &replica->partition;
+
+    if (partition->leader_epoch == 0 && partition->log_end == 0) return false;
+    return replica->member_count > 1 && !REPLICA_DEFECT(replica, NO_EPOCH_START);
+}
+
 void replica_start_epoch(struct replica *replica)
 {
-    if (replica->member_count > 1 && !REPLICA_DEFECT(replica, NO_EPOCH_START)) {
+    if (needs_epoch_start(replica)) {
         replica_due(replica, REPLICA_TODO_EPOCH_START);
         return;
     }

@@ -48,11 +48,8 @@ NOT_APPLICABLE = {
 }
 # Those that fail, and what of it is known.
 KNOWN = {
-    "0011": "expects that a record without a key is refused by a compacted topic",
-    "0030": "now and then: of partitions without records the offset behind the leader's own record is committed, and it expects no commit of them",
-    "0054": "expects that the first record of a partition has offset 0: a replicated one begins with its leader's own record",
+    "0011": "one of its parts wants a compacted topic, which refuses records without a key; there is no compaction here",
     "0081": "expects that a client may choose the places of replicas, and that brokers compress",
-    "0137": "expects that the first record of a partition has offset 0",
 }
 NO_AUTO_CREATION = {"0107", "0111"}  # they are of the scenario where brokers make no topic by themselves
 

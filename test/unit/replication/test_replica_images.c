@@ -18,7 +18,7 @@ START_TEST(a_lower_min_insync_holds_for_who_is_in_sync_by_then)
 
     rig_init(&rig, PARTITION_MODE_ISR, 3, 3);
     rig_assign(&rig, 1, 0, 1, 3);
-    rig_append(&rig, 0, 9);
+    rig_append(&rig, 0, 10);
     rig_sync(&rig);
     ck_assert_int_eq(rig_attach(&rig, 2, 1, 0, -1, 0), 0);
     ck_assert_int_eq(rig_say(&rig, 2, &(struct stream_message){.type = STREAM_CREDIT, .credit = 100000}), 0);

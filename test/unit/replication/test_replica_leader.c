@@ -184,50 +184,9 @@ START_TEST(who_has_nothing_keeps_an_epoch_that_the_leader_does_not_know)
 }
 END_TEST
 
-/* ---- R4 ---- */
-
-START_TEST(an_epoch_begins_with_a_record_of_its_own)
-{
-    const int records[] = {3};
-    uint8_t batch[1] = {0};
-    struct record_batch_header header;
-    int64_t time;
-
-    begin(PARTITION_MODE_ISR, 3, 2);
-    rig_fill(&rig, 0, records, 1, 1);
-    rig_assign(&rig, 1, 7, 1, 7);
-    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_EPOCH_START, REPLICA_TODO_EPOCH_START);
-    ck_assert_uint_eq(replica_of_rig()->epoch_start, 3);
-    ck_assert_uint_eq(rig.logs[0].end, 4);
-    ck_assert_int_eq(replica_log_last_epoch(&rig.logs[0]), 7);
-    ck_assert_uint_eq(high_watermark(), 1); /* as it was noted, until the ISR is heard */
-    rig_assign(&rig, 2, 8, 2, 7);
-    ck_assert_uint_eq(rig.todo[0] & REPLICA_TODO_LED, REPLICA_TODO_LED);
-    ck_assert_int_eq(partition_leader_prepare(&replica_of_rig()->partition, batch, 1, -1, -1, 0, &header, &time), MESH_ENOT_LEADER);
-    end();
-}
-END_TEST
-
-START_TEST(a_single_replica_needs_none)
-{
-    const int records[] = {3};
-
-    begin(PARTITION_MODE_ISR, 1, 1);
-    rig_fill(&rig, 0, records, 1, 1);
-    rig_assign(&rig, 1, 7, 1, 1);
-    ck_assert_uint_eq(rig.logs[0].end, 3);
-    ck_assert_uint_eq(high_watermark(), 3);
-    rig_append(&rig, 0, 2);
-    ck_assert_uint_eq(high_watermark(), 3);
-    rig_sync(&rig);
-    ck_assert_uint_eq(high_watermark(), 5);
-    end();
-}
-END_TEST
-
 /* ---- R5, R6 ---- */
 
-/* The epoch's record and 9 more: the log ends at 10, durable here. Acks of 2 and 3: (written, durable); ANY: not heard in this epoch. */
+/* 10 records of the first epoch: the log ends at 10, durable here. Acks of 2 and 3: (written, durable); ANY: not heard in this epoch. */
 static const struct {
     uint16_t isr;
     uint32_t min_insync;
@@ -251,7 +210,7 @@ START_TEST(the_high_watermark_is_what_all_of_the_isr_holds)
     begin(PARTITION_MODE_ISR, 3, watermark_cases[_i].min_insync);
     rig.replicas[0].partition.config.is_async = watermark_cases[_i].is_async;
     rig_assign(&rig, 1, 0, 1, watermark_cases[_i].isr);
-    rig_append(&rig, 0, 9);
+    rig_append(&rig, 0, 10);
     rig_sync(&rig);
     for (int i = 0; i < 2; i++) {
         if (watermark_cases[_i].written[i] == ANY) continue;
@@ -760,8 +719,6 @@ static Suite *suite_new(void)
     tcase_add_test(tcase, who_does_not_lead_says_so);
     tcase_add_loop_test(tcase, histories_are_compared_by_epochs, 0, COUNT(history_cases));
     tcase_add_loop_test(tcase, who_has_nothing_keeps_an_epoch_that_the_leader_does_not_know, 0, COUNT(unknown_start_cases));
-    tcase_add_test(tcase, an_epoch_begins_with_a_record_of_its_own);
-    tcase_add_test(tcase, a_single_replica_needs_none);
     tcase_add_loop_test(tcase, the_high_watermark_is_what_all_of_the_isr_holds, 0, COUNT(watermark_cases));
     tcase_add_loop_test(tcase, a_quorum_commits_what_a_majority_holds, 0, COUNT(quorum_cases));
     tcase_add_test(tcase, a_reader_waits_where_the_watermark_is_not_known_yet);

@@ -8,7 +8,7 @@
 
 static struct replica_rig rig;
 
-/* Leads all partitions in epoch 0; node 2 follows them in slots 0.., sessions 1.. */
+/* Leads all partitions, of a record each, in epoch 0; node 2 follows them in slots 0.., sessions 1.. */
 static void lead_all(uint64_t credit)
 {
     struct stream_message attach = {.type = STREAM_ATTACH, .broker_epoch = 102, .generation = 202, .last_epoch = -1};
@@ -16,6 +16,8 @@ static void lead_all(uint64_t credit)
     rig_init(&rig, PARTITION_MODE_ISR, 2, 1);
     rig.partition_count = RIG_PARTITIONS;
     rig_assign(&rig, 1, 0, 1, 3);
+    for (int p = 0; p < RIG_PARTITIONS; p++)
+        rig_append(&rig, p, 1);
     memset(&attach.topic_id, 9, sizeof(attach.topic_id));
     if (credit != 0) ck_assert_int_eq(rig_say(&rig, 2, &(struct stream_message){.type = STREAM_CREDIT, .credit = credit}), 0);
     for (uint32_t p = 0; p < RIG_PARTITIONS; p++) {
@@ -79,7 +81,7 @@ START_TEST(who_is_not_in_sync_gets_what_the_others_leave)
     struct buffer packet = BUFFER_INIT;
 
     lead_all(STREAM_WINDOW);
-    rig_hear(&rig, 2); /* the epochs' records */
+    rig_hear(&rig, 2); /* the first records */
     ck_assert_int_eq(replica_assign(&rig.replicas[3], &out_of_sync), 0);
     for (int p = 0; p < RIG_PARTITIONS; p++)
         rig_append(&rig, p, p == 3 ? 20 : 3);
@@ -114,7 +116,7 @@ static void lead_three_and_a_late_one(struct buffer *packet)
         .leader = 1, .leader_epoch = 0, .partition_epoch = 2, .isr = 1, .member_count = 2, .members = rig.members};
 
     lead_all(STREAM_WINDOW);
-    rig_hear(&rig, 2); /* the epochs' records */
+    rig_hear(&rig, 2); /* the first records */
     rig_sync(&rig);
     ck_assert_int_eq(replica_assign(&rig.replicas[3], &out_of_sync), 0);
     rig_append(&rig, 3, 20);
@@ -184,7 +186,7 @@ START_TEST(a_watermark_that_rises_without_data_is_told_once_in_a_bundle)
 {
     lead_all(100000);
     rig_hear(&rig, 2);
-    ck_assert_uint_eq(rig.heard_count, RIG_PARTITIONS); /* the epochs' records */
+    ck_assert_uint_eq(rig.heard_count, RIG_PARTITIONS); /* the first records */
     rig_hear(&rig, 2);
     ck_assert_uint_eq(rig.heard_count, 0);
     rig_sync(&rig);

@@ -8,6 +8,7 @@
 #define PEEK_MIN         (4u << 10)  /* behind batches of this size */
 #define WALK_BYTES_MAX   (4u << 20)  /* of one view: the loop does nothing else meanwhile */
 #define WARM_BYTES_MAX   (1u << 20)
+#define VERIFY_BYTES_MAX (1u << 20) /* of batches before damage, on the loop */
 #define SKIP_MIN         (64u << 10) /* less is walked sooner than it is known to be in memory */
 
 /* Walks the headers of a segment file from a boundary on. */
@@ -73,12 +74,60 @@ static int start_walk(struct header_walk *walk, struct plog *plog, struct segmen
     return plog_open_segment(plog, segment);
 }
 
-/* Damage that a reader ran into: everything up to the next place that the index or a segment boundary knows
- * is a hole. */
-static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
+static struct plog_place known_place(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key)
 {
     struct offset_index_entry entry;
-    struct plog_hole hole = {.from = from, .to = plog_file_end_offset(plog, segment), .position = position, .resume_position = segment->written};
+
+    if (plog_find_index(plog, segment, by, key, NULL, &entry) != 0) return (struct plog_place){0, segment->base_offset};
+    return (struct plog_place){entry.position, segment->base_offset + entry.relative_offset};
+}
+
+/* The last boundary at or before this place that no header led to: where a hole ends, or what the index knows. */
+static struct plog_place anchor_before(struct plog *plog, struct segment_file *segment, struct plog_place place)
+{
+    struct plog_place anchor = known_place(plog, segment, OFFSET_INDEX_BY_OFFSET, place.offset);
+
+    if (anchor.position > place.position) anchor = known_place(plog, segment, OFFSET_INDEX_BY_POSITION, place.position);
+    if (anchor.position > 0 && (anchor.position == place.position) != (anchor.offset == place.offset))
+        anchor = known_place(plog, segment, OFFSET_INDEX_BY_POSITION, anchor.position - 1);
+    for (uint32_t i = 0; i < plog->hole_count; i++) {
+        const struct plog_hole *hole = &plog->holes[i];
+        if (hole->to > anchor.offset && hole->to <= place.offset && hole->resume_position > anchor.position && hole->resume_position <= place.position)
+            anchor = (struct plog_place){hole->resume_position, hole->to};
+    }
+    return anchor;
+}
+
+/* Past the batches that are sound, and no further than `end`. What is more than is looked at here counts as damaged, until it is mended. */
+static struct plog_place skip_sound(struct plog *plog, struct segment_file *segment, struct plog_place from, struct plog_place end)
+{
+    struct buffer *bytes = &plog->store->scratch;
+    size_t size = segment->written - from.position, got = 0;
+    struct plog_place place = from;
+
+    if (size > VERIFY_BYTES_MAX) size = VERIFY_BYTES_MAX;
+    if (plog_open_segment(plog, segment) != 0 || buffer_reserve(bytes, size) != 0) return from;
+    if (fs_read(segment->file, bytes->data, size, from.position, NULL, &got) != 0) return from;
+    while (place.position < end.position) {
+        uint32_t used = place.position - from.position;
+        struct record_batch_header header;
+        if (record_batch_parse_header(slice_of(bytes->data + used, got - used), &header) != 0 || header.size > got - used) break;
+        if (record_batch_verify(slice_of(bytes->data + used, header.size), &header) != 0 || (uint64_t)header.base_offset != place.offset) break;
+        if (header.size > end.position - place.position || (uint64_t)record_batch_last_offset(&header) >= end.offset) break;
+        place = (struct plog_place){place.position + header.size, (uint64_t)record_batch_last_offset(&header) + 1};
+    }
+    return place;
+}
+
+/* Damage that a reader ran into: everything up to the next place that the index or a segment boundary knows is a hole. Where headers do not lead
+ * on, any of those on the way may have led astray, by a count of offsets that is wrong, and no reader has looked at their CRCs: it begins
+ * with the first that is not sound. */
+static int found_damage(struct plog *plog, struct segment_file *segment, uint64_t from, uint32_t position)
+{
+    struct plog_place met = {position, from};
+    struct plog_place begin = skip_sound(plog, segment, anchor_before(plog, segment, met), met);
+    struct offset_index_entry entry;
+    struct plog_hole hole = {.from = begin.offset, .to = plog_file_end_offset(plog, segment), .position = begin.position, .resume_position = segment->written};
 
     plog->store->stats.corrupt_batches++;
     for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {

@@ -201,12 +201,13 @@ static void scrub_complete(struct store *store, struct store_job *base)
     if (plog == NULL || plog != cursor->plog) return; /* deleted meanwhile; the cursor may stand in another log by now */
     if (plog->cut_count != scrub->cut_count || plog->truncation != NULL) return; /* these bytes may be gone */
     segment = segment_at(plog, scrub->segment_base);
+    if (segment == NULL) return; /* retention has taken it: what was damaged there is nobody's any more */
     if (scrub->is_damaged && plog_hole_at(plog, scrub->expected) == NULL) {
         store->stats.corrupt_batches++;
         plog_add_hole(plog, &scrub->hole);
         if (plog_hole_at(plog, scrub->expected) == NULL) scrub->error = MESH_ENOMEM; /* not to look at it for ever */
     }
-    if (scrub->error == MESH_ENOTFOUND && segment != NULL) (void)plog_lost_file(plog, segment);
+    if (scrub->error == MESH_ENOTFOUND) (void)plog_lost_file(plog, segment);
     if (cursor == &scrub->detour) scrub->detour_bytes -= scrub->checked_bytes < scrub->detour_bytes ? scrub->checked_bytes : scrub->detour_bytes;
     if (scrub->error != 0) {
         enter_segment(cursor, scrub->segment_base + 1);

@@ -1,0 +1,256 @@
+/* Damage in headers: what no CRC covers, and what readers believe before they look at a CRC. */
+#include "healing_rig.h"
+
+#include "base/error.h"
+#include "segment/healing.h"
+#include "segment/segment_file.h"
+#include "support/run_suite.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What no CRC covers is found when batches are read for a follower, which would take it for a lie. */
+START_TEST(offsets_and_epochs_that_do_not_belong_there_are_noticed)
+{
+    static const enum harm harms[] = {HARM_BODY, HARM_EPOCH, HARM_OFFSET};
+    struct plog_view view;
+    uint64_t base, offset;
+    uint8_t *bytes = malloc(1u << 20);
+    size_t used = 0;
+
+    set_up();
+    fill_and_reopen();
+    base = base_of(1);
+    ck_assert_int_eq(plog_read(rig.logs[0], base, base_of(2), 1u << 20, &view), 0); /* which looks at few of the headers */
+    do_harm(harms[_i], 1);
+    for (uint32_t i = 0; i < view.extent_count; i++) {
+        const struct plog_extent *extent = &view.extents[i];
+        size_t got = 0;
+        ck_assert_ptr_nonnull(extent->file);
+        ck_assert_int_eq(extent->file->fs->ops->read(extent->file, bytes + used, extent->size, extent->position, &got), 0);
+        used += got;
+    }
+    plog_view_release(&view);
+    offset = base;
+    ck_assert_int_eq(plog_check_headers(rig.logs[0], slice_of(bytes, starts[base + 1] - starts[base] - 1), &offset), MESH_EAGAIN);
+    ck_assert_uint_eq(offset, base);
+    ck_assert_int_eq(plog_check_headers(rig.logs[0], slice_of(bytes, used), &offset), _i == 0 ? 0 : MESH_ECORRUPT); /* a body has a CRC, which the follower checks */
+    ck_assert_uint_eq(offset, _i == 0 ? view.next_offset : base + 5);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    rig_wait(&rig, 200); /* long before its turn in the pass */
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), _i == 0 ? 0 : 1);
+    rig_wait(&rig, 6000);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES);
+    rig_stop(&rig);
+    free(bytes);
+    tear_down();
+}
+END_TEST
+
+/* No CRC covers a leader epoch, and recovery cannot know that one was never reached; its owner does. */
+START_TEST(a_leader_epoch_that_has_not_been_is_damage)
+{
+    struct plog *plog;
+    int32_t epoch;
+    uint64_t base;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    rig.options.direct_enter_bytes = 1; /* past the journal, which would know better */
+    fill_and_reopen();
+    epoch = plog_last_epoch(rig.logs[0]);
+    for (int i = 0; i < MORE; i++) { /* no manifest knows these: recovery reads them */
+        rig_fill(&rig, rig.logs[0], 1, 1, 100);
+        rig_pump(&rig);
+    }
+    take_copy();
+    base = base_of(last_number());
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[BATCHES + MORE - 1] - starts[base] + 15, 5), 0);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    plog = rig.logs[0];
+    ck_assert_int_eq(plog_last_epoch(plog), epoch + 32); /* else this is no test */
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch + 32), 0);
+    ck_assert_uint_eq(count_refused(), 0);
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch), 0);
+    ck_assert_int_eq(plog_last_epoch(plog), epoch);
+    ck_assert_uint_eq(count_refused(), 1);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES + MORE);
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch), 0);
+    check_whole(BATCHES + MORE);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* A read that begins behind what is damaged comes upon headers that do not lead on. */
+static void run_into(uint64_t offset)
+{
+    struct plog_view view;
+    int err;
+
+    while ((err = plog_read(rig.logs[0], offset, offset + 1, 1, &view)) == MESH_EAGAIN)
+        rig_pump_lane(&rig, STORE_LANE_READ);
+    ck_assert_int_eq(err, MESH_ECORRUPT);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+}
+
+/* Where headers do not lead on, one that comes before may have led astray: a count of offsets that is wrong moves all that follow. What ends where that
+ * one seems to end is no log of whole batches, and would be one record short of what it says. */
+START_TEST(a_wrong_count_of_offsets_is_damage_from_its_own_batch_on)
+{
+    struct plog *plog;
+    struct plog_damage damage;
+    uint64_t base, bad;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    fill_and_reopen();
+    plog = rig.logs[0];
+    base = base_of((unsigned)_i == 0 ? 1 : last_number());
+    bad = base + 40;
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[bad] - starts[base] + 26, 0), 0); /* the last offset's delta, which was 0 */
+    run_into(bad + 2);
+    ck_assert(plog_find_damage(plog, 0, &damage));
+    ck_assert_uint_le(damage.from, bad);
+    ck_assert_uint_gt(damage.to, bad);
+    /* What is sound before it is taken back by a look at the CRCs; then the first that is damaged is this one. */
+    ck_assert_int_eq(repair(damage.from, slice_of(NULL, 0)), 0);
+    ck_assert(plog_find_damage(plog, 0, &damage));
+    ck_assert_uint_eq(damage.from, bad);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* The owner cuts a log where it is damaged: what stays are whole batches, and as many records as the books say. */
+START_TEST(a_cut_where_headers_led_astray_leaves_whole_batches)
+{
+    struct plog *plog;
+    struct plog_damage damage;
+    struct outcome outcome = {0, false};
+    uint64_t base, bad, end;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    fill_and_reopen();
+    plog = rig.logs[0];
+    base = base_of(last_number());
+    bad = base + 5;
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[bad] - starts[base] + 26, 0), 0);
+    run_into(bad + 2);
+    ck_assert(plog_find_damage(plog, 0, &damage));
+    ck_assert_int_eq(plog_truncate(plog, damage.from, on_done, &outcome), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done && outcome.error == 0);
+    end = plog_end_offset(plog);
+    ck_assert_uint_le(end, bad);
+    check_whole(end);
+    rig_fill(&rig, plog, 10, 1, 100);
+    check_whole(end + 10);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    check_whole(end + 10);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* A step of the scrubber takes its time; meanwhile retention may take the segment that it looks at. What it found there is nobody's. */
+START_TEST(what_is_found_in_a_segment_that_has_gone_is_no_damage)
+{
+    struct store_job *job = NULL;
+    struct plog *plog;
+    uint64_t start;
+
+    set_up();
+    rig.options.scrub_first_ms = 3600000;
+    fill_and_reopen();
+    plog = rig.logs[0];
+    do_harm(HARM_BODY, 0);
+    plog_suspect(plog, 0);
+    start = base_of(2);
+    while (job == NULL) {
+        rig.now_ms += 10;
+        store_tick(rig.store, rig.now_ms, rig.now_wall_ms);
+        job = store_next_job(rig.store, STORE_LANE_BACKGROUND);
+    }
+    store_job_run(job);
+    plog_trim(plog, start);
+    for (int i = 0; i < 1000 && plog_start_offset(plog) < start; i++) {
+        rig.now_ms += 10;
+        store_tick(rig.store, rig.now_ms, rig.now_wall_ms);
+    }
+    ck_assert_uint_eq(plog_start_offset(plog), start);
+    store_job_complete(rig.store, job);
+    ck_assert_uint_eq(plog_damage_count(plog), 0);
+    rig_wait(&rig, 1000);
+    ck_assert_uint_eq(plog_damage_count(plog), 0);
+    rig_check(&rig, plog, start, BATCHES, 1u << 20);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* Retention may have taken the batch whose epoch was wrong; the books had it still. */
+START_TEST(a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone)
+{
+    int32_t epoch;
+    uint64_t base;
+    char path[FS_PATH_MAX];
+
+    set_up();
+    rig.options.direct_enter_bytes = 1;
+    fill_and_reopen();
+    epoch = plog_last_epoch(rig.logs[0]);
+    for (int i = 0; i < MORE; i++) {
+        rig_fill(&rig, rig.logs[0], 1, 1, 100);
+        rig_pump(&rig);
+    }
+    take_copy();
+    base = base_of(last_number());
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[BATCHES + MORE - 1] - starts[base] + 15, 5), 0);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    plog_trim(rig.logs[0], BATCHES + MORE);
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_start_offset(rig.logs[0]), BATCHES + MORE);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch + 32);
+    ck_assert_int_eq(plog_limit_epoch(rig.logs[0], epoch), 0);
+    ck_assert_int_le(plog_last_epoch(rig.logs[0]), epoch);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *suite = suite_create("healing headers");
+    TCase *tests = tcase_create("segment");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, offsets_and_epochs_that_do_not_belong_there_are_noticed, 0, 3);
+    tcase_add_test(tests, a_leader_epoch_that_has_not_been_is_damage);
+    tcase_add_test(tests, a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone);
+    tcase_add_loop_test(tests, a_wrong_count_of_offsets_is_damage_from_its_own_batch_on, 0, 2);
+    tcase_add_test(tests, a_cut_where_headers_led_astray_leaves_whole_batches);
+    tcase_add_test(tests, what_is_found_in_a_segment_that_has_gone_is_no_damage);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+int main(void)
+{
+    return run_suite(suite());
+}

@@ -25,7 +25,7 @@ int classic_add(struct group_lead *lead, struct slice name, struct classic_group
     const struct group *known = groups_find(lead->groups, name);
     struct classic_group *group;
 
-    if (known == NULL && groups_count(lead->groups) + lead->classic.by_name.count >= lead->limits.groups_max) return MESH_EFULL;
+    if (known == NULL && groups_count(lead->groups) + lead->classic.unwritten_count >= lead->limits.groups_max) return MESH_EFULL;
     group = calloc(1, sizeof(*group) + name.size);
     if (group == NULL) return MESH_ENOMEM;
     list_init(&group->members);
@@ -37,6 +37,8 @@ int classic_add(struct group_lead *lead, struct slice name, struct classic_group
         free(group);
         return MESH_ENOMEM;
     }
+    group->is_unwritten = known == NULL;
+    lead->classic.unwritten_count += group->is_unwritten;
     *ret_group = group;
     return 0;
 }
@@ -45,10 +47,24 @@ void classic_drop(struct group_lead *lead, struct classic_group *group)
 {
     while (!list_is_empty(&group->members))
         classic_free_member(lead, group, classic_member_of(group->members.next));
+    lead->classic.unwritten_count -= group->is_unwritten;
     map_remove(&lead->classic.by_name, &group->node);
     buffer_deinit(&group->protocol_type);
     buffer_deinit(&group->protocol);
     free(group);
+}
+
+bool classic_has_place(const struct group_lead *lead, struct slice name)
+{
+    const struct classic_group *group = lead->classic.unwritten_count == 0 ? NULL : classic_find(lead, name);
+
+    return group != NULL && group->is_unwritten;
+}
+
+void classic_is_written(struct group_lead *lead, struct slice name)
+{
+    classic_find(lead, name)->is_unwritten = false;
+    lead->classic.unwritten_count--;
 }
 
 void classic_free_all(struct group_lead *lead)
@@ -368,7 +384,7 @@ static int restore_member(struct group_lead *lead, struct classic_group *group, 
 int classic_restore(struct group_lead *lead, const struct group *from, uint64_t now_ms)
 {
     struct classic_image_member info;
-    struct classic_group *group;
+    struct classic_group *group = NULL;
     struct classic_image image;
     int err = classic_image_read(buffer_slice(&from->life->classic), &image);
 
@@ -378,7 +394,10 @@ int classic_restore(struct group_lead *lead, const struct group *from, uint64_t 
     if (err == 0) err = buffer_append(&group->protocol, image.protocol.data, image.protocol.size);
     while (err == 0 && classic_image_next(&image, &info))
         err = restore_member(lead, group, &image, &info, now_ms);
-    if (err != 0) return err;
+    if (err != 0) { /* a part of its members would go on as if they were all */
+        if (group != NULL) classic_drop(lead, group);
+        return err;
+    }
     group->state = GROUP_CLASSIC_STABLE;
     /* Where something may have been lost nobody goes on with what it was assigned: all join anew. */
     return from->life->classic_generation == from->generation ? 0 : classic_rebalance(lead, group, now_ms, now_ms);

@@ -30,6 +30,7 @@ struct classic_group {
     struct buffer protocol_type, protocol;
     uint64_t due_ms;      /* PREPARING, COMPLETING: it is not waited for longer */
     uint64_t gathers_ms;  /* the first members are gathered, until then at most; 0: it is not the first time */
+    bool is_unwritten;    /* no record has told of it: it is no group of the state yet */
     uint32_t name_size;
     uint8_t name[];
 };
@@ -37,6 +38,7 @@ struct classic_group {
 /* In the lead. */
 struct classic_groups {
     struct map by_name;
+    size_t unwritten_count; /* of these */
     size_t bytes;
     uint64_t changes;
     uint64_t due_ms;    /* somebody is to be looked at then; UINT64_MAX: nobody */
@@ -57,6 +59,8 @@ int classic_add(struct group_lead *lead, struct slice name, struct classic_group
 void classic_drop(struct group_lead *lead, struct classic_group *group);
 void classic_free_all(struct group_lead *lead);
 struct slice classic_name(const struct classic_group *group);
+bool classic_has_place(const struct group_lead *lead, struct slice name);   /* it is one of these, and no record has told of it */
+void classic_is_written(struct group_lead *lead, struct slice name);        /* ... and now one has */
 
 struct classic_member *classic_find_member(const struct classic_group *group, struct slice id);
 struct classic_member *classic_find_instance(const struct classic_group *group, struct slice instance);
@@ -79,7 +83,7 @@ int classic_choose(struct classic_group *group);
 
 /* The record of a group as it is now. */
 int classic_write(struct group_lead *lead, struct classic_group *group, uint64_t wall_ms);
-/* A new leader takes over who was there. */
+/* A new leader takes over who was there: all of them, or, with an error, none. */
 int classic_restore(struct group_lead *lead, const struct group *from, uint64_t now_ms);
 
 /* ---- classic_time.c: barriers and limits ---- */

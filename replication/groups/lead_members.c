@@ -56,9 +56,12 @@ int lead_add_group(struct group_lead *lead, struct slice name, uint64_t wall_ms,
 
     if (err != 0) return err;
     if (group == NULL) {
-        if (groups_count(lead->groups) >= lead->limits.groups_max) return MESH_EFULL;
+        bool has_place = classic_has_place(lead, name);
+
+        if (!has_place && groups_count(lead->groups) + lead->classic.unwritten_count >= lead->limits.groups_max) return MESH_EFULL;
         err = lead_emit(lead, &(struct group_record){.kind = GROUP_CREATED, .group = name, .time_ms = wall_ms});
         if (err != 0) return err;
+        if (has_place) classic_is_written(lead, name);
         group = (struct group *)groups_find(lead->groups, name);
     }
     *ret_group = group;

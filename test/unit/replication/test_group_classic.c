@@ -368,6 +368,43 @@ START_TEST(a_new_leader_goes_on_with_whole_generations)
 }
 END_TEST
 
+/* Each has one place, whether it is in the state already, or is about to be. */
+START_TEST(a_group_is_counted_once)
+{
+    rig_replicate(&rig);
+    rig.limits.groups_max = 3;
+    rig_failover(&rig, 2, false);
+    ck_assert_int_eq(join_as(&(struct joins){.group = "g", .new_id = "a"}), 0);
+    ck_assert_int_eq(sync_up("a", 1), 0);
+    ck_assert_int_eq(join_as(&(struct joins){.group = "h", .new_id = "a"}), 0);
+    ck_assert_int_eq(join_as(&(struct joins){.group = "i", .new_id = "a"}), 0); /* g is in the state, h is not, and this is the third */
+    ck_assert_int_eq(join_as(&(struct joins){.group = "j", .new_id = "a"}), MESH_EFULL);
+    ck_assert_int_eq(rig_join(&rig, "j", "a", "orders"), MESH_EFULL); /* the two that are about to be keep their places */
+    struct group_classic_caller caller = {TEXT("h"), TEXT("a"), TEXT(""), 1};
+    ck_assert_int_eq(group_lead_classic_sync(rig.lead, rig.now_ms, rig.wall_ms, &caller, TEXT(""), TEXT(""), NULL, 0, &reply), 0);
+    caller.group = TEXT("i");
+    ck_assert_int_eq(group_lead_classic_leave(rig.lead, rig.now_ms, rig.wall_ms, &caller), 0); /* it never was */
+    ck_assert_int_eq(rig_join(&rig, "j", "a", "orders"), 0);
+    ck_assert_int_eq(join_as(&(struct joins){.group = "k", .new_id = "a"}), MESH_EFULL);
+}
+END_TEST
+
+/* Who is left of such a group may not go on as if it were all of it: nobody reads what the others had. */
+START_TEST(a_part_of_a_group_is_not_taken_over)
+{
+    pair();
+    rig_replicate(&rig);
+    rig.limits.members_max = 1;
+    rig_failover(&rig, 2, false);
+    ck_assert_int_eq(beat("a", 2), MESH_EUNKNOWN_MEMBER);
+    ck_assert_int_eq(sync_up("a", 2), MESH_EUNKNOWN_MEMBER);
+    ck_assert_int_eq(commit("a", 2, 7), MESH_EUNKNOWN_MEMBER);
+    ck_assert_int_eq(join_new("b"), 0); /* it waits for nobody who is not there */
+    ck_assert(!reply.is_waiting);
+    ck_assert_uint_eq(reply.generation, 3);
+}
+END_TEST
+
 /* By the limits of a new leader it fits no more. Nobody else may have its offsets yet, nor are they forgotten: its members come back, sooner or later. */
 START_TEST(what_a_leader_cannot_take_over_keeps_its_offsets)
 {
@@ -689,6 +726,8 @@ int main(void)
     tcase_add_test(tcase, nobody_notices_another_life_of_a_static_member);
     tcase_add_test(tcase, a_new_leader_goes_on_with_whole_generations);
     tcase_add_test(tcase, what_a_leader_cannot_take_over_keeps_its_offsets);
+    tcase_add_test(tcase, a_group_is_counted_once);
+    tcase_add_test(tcase, a_part_of_a_group_is_not_taken_over);
     tcase_add_test(tcase, a_checkpoint_tells_of_it);
     tcase_add_test(tcase, a_group_has_members_of_one_protocol);
     tcase_add_test(tcase, who_is_away_is_waited_for_in_peace);

@@ -24,6 +24,7 @@ static const struct {
     {MESH_EUNKNOWN_MEMBER, 25, 25},
     {MESH_EREBALANCING, 27, 27},
     {MESH_EFENCED_INSTANCE, 82, 82},
+    {MESH_ETOOLARGE, 10, -1}, /* a metadata text of a commit; an assignment */
 };
 
 START_TEST(each_error_has_a_code_that_its_client_knows)

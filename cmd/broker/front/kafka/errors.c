@@ -111,5 +111,6 @@ int16_t kafka_member_code_of(int error)
 {
     int16_t code = kafka_group_code_of(error);
 
+    if (error == MESH_ETOOLARGE) return KAFKA_CODE_UNKNOWN; /* as Kafka's coordinator says it: of the size of messages these requests do not tell */
     return code == KAFKA_CODE_COORDINATOR_LOAD_IN_PROGRESS || error == MESH_EFULL ? KAFKA_CODE_COORDINATOR_NOT_AVAILABLE : code;
 }

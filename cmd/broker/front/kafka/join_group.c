@@ -65,6 +65,7 @@ static void complain(const struct kafka_call *call, const struct message_group_c
 static int16_t join_code_of(int error)
 {
     if (error == MESH_EGROUP_NOT_EMPTY) return KAFKA_CODE_INCONSISTENT_GROUP_PROTOCOL;
+    if (error == MESH_ETOOLARGE) return KAFKA_CODE_UNKNOWN; /* errors.c, of members */
     return error == MESH_EFULL ? KAFKA_CODE_GROUP_MAX_SIZE_REACHED : kafka_group_code_of(error);
 }
 

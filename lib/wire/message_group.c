@@ -250,6 +250,7 @@ static const struct table_field row_fields[] = {
     ONE(message_group_row, partition, TABLE_UINT32),
     ONE(message_group_row, empty_since_ms, TABLE_UINT64),
     ONE(message_group_row, age_ms, TABLE_UINT64),
+    ONE(message_group_row, protocol_type, TABLE_BYTES),
 };
 TABLE(row, message_group_row, NULL)
 

@@ -185,6 +185,7 @@ struct message_group_row {
     uint32_t partition;        /* in which it lives */
     uint64_t empty_since_ms;   /* wall clock; 0: it has members */
     uint64_t age_ms;           /* how old this is */
+    struct slice protocol_type; /* what members of Kafka's classic protocol are: "consumer", "connect"; empty: none, or it is not known */
 };
 struct message_group_list_response {
     int error;

@@ -1,3 +1,5 @@
+#include "base/assert.h"
+#include "replication/groups/classic_image.h"
 #include "replication/groups/state.h"
 #include "replication/groups/switches.h"
 
@@ -104,6 +106,15 @@ struct group_view group_view_of(const struct group *group)
                                .member_count = group_member_count(group) + group_classic_count(group),
                                .topic_count = group->line_count,
                                .cell_count = group->cell_count};
+}
+
+struct slice group_classic_type(const struct group *group)
+{
+    struct classic_image image;
+
+    if (group_classic_count(group) == 0) return slice_of(NULL, 0);
+    MESH_ASSERT(classic_image_read(buffer_slice(&group->life->classic), &image) == 0); /* it was read when it was applied */
+    return image.protocol_type;
 }
 
 const struct group_member *group_next_member(const struct group *group, const struct group_member *member)

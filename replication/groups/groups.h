@@ -80,6 +80,7 @@ size_t groups_count(const struct groups *groups);
 const struct group *groups_find(const struct groups *groups, struct slice name);         /* NULL: none */
 const struct group *groups_next(const struct groups *groups, const struct group *group); /* every group in no order; NULL first */
 struct group_view group_view_of(const struct group *group);
+struct slice group_classic_type(const struct group *group); /* what its members of Kafka's classic protocol are; empty: it has none */
 
 const struct group_member *group_find_member(const struct groups *groups, const struct group *group, struct slice id);
 const struct group_member *group_next_member(const struct group *group, const struct group_member *member); /* NULL first */

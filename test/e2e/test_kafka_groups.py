@@ -308,6 +308,18 @@ class KafkaGroups(MeshCase):
 
     # ---- administrators ----
 
+    def test_lists_tell_of_the_type_and_of_who_is_joining(self):
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        workers = self.member("c", kind="connect")
+        client = self.client()
+        self.assertEqual(workers.client.sync("c", 1, workers.member, {workers.member: b"all"}, kind="connect")[0], 0)
+        self.assertEqual(client.list_groups()[1], {"c": ("connect", "Stable", "Classic")})
+        second = self.client()
+        second.send_join("c", version=3, kind="connect")  # and waits until the other one has come again, too
+        self.until("it is told", lambda: client.list_groups()[1] == {"c": ("connect", "PreparingRebalance", "Classic")})
+        self.assertEqual(set(client.list_groups(states=("Stable",))[1]), set())
+        self.assertEqual(client.describe_groups("c")["c"][1:3], ("PreparingRebalance", "connect"))
+
     def test_groups_are_described_listed_and_deleted(self):
         self.start_broker(options=["--set", "groups.gather.ms=0"])
         self.mesh("topic", "create", "t", "--partitions", "2")

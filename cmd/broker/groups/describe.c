@@ -2,8 +2,11 @@
 
 #include "base/error.h"
 #include "cmd/broker/groups/serve_internal.h"
+#include "replication/groups/classic.h"
 
 #include <stdlib.h>
+
+#define TYPE_SHOWN_MAX 64 /* bytes of a protocol type */
 
 static bool is_rebalancing(const struct groups *state, const struct group *group)
 {
@@ -19,11 +22,28 @@ static bool is_rebalancing(const struct groups *state, const struct group *group
     return false;
 }
 
-struct message_group_row groups_row_of(const struct groups *state, const struct group *group, uint32_t number)
+/* Records tell of whole generations alone: who is joining only the leader knows. */
+static void by_leader(const struct group_lead *lead, struct message_group_row *row)
+{
+    struct group_classic_view view;
+
+    if (lead == NULL || !group_lead_classic_find(lead, row->name, &view)) return;
+    row->member_count = view.member_count;
+    row->protocol_type = view.member_count > 0 ? view.protocol_type : slice_of(NULL, 0);
+    if (view.member_count == 0) row->state = MESSAGE_GROUP_EMPTY;
+    else row->state = view.state == GROUP_CLASSIC_STABLE ? MESSAGE_GROUP_STABLE : MESSAGE_GROUP_REBALANCING;
+}
+
+/* Ten thousand rows have to fit into a message. */
+static struct slice shown(struct slice type)
+{
+    return slice_of(type.data, type.size < TYPE_SHOWN_MAX ? type.size : TYPE_SHOWN_MAX);
+}
+
+struct message_group_row groups_row_of(const struct groups *state, const struct group_lead *lead, const struct group *group, uint32_t number)
 {
     struct group_view view = group_view_of(group);
-
-    return (struct message_group_row){
+    struct message_group_row row = {
         .name = view.name,
         .state = view.member_count == 0 ? MESSAGE_GROUP_EMPTY : is_rebalancing(state, group) ? MESSAGE_GROUP_REBALANCING : MESSAGE_GROUP_STABLE,
         .protocol = view.protocol,
@@ -35,7 +55,12 @@ struct message_group_row groups_row_of(const struct groups *state, const struct 
         .cell_count = view.cell_count,
         .partition = number,
         .empty_since_ms = view.empty_since_ms,
+        .protocol_type = group_classic_type(group),
     };
+
+    by_leader(lead, &row);
+    row.protocol_type = shown(row.protocol_type);
+    return row;
 }
 
 static int describe_members(const struct group *group, struct message_group_describe_response *response)
@@ -113,14 +138,15 @@ static int describe_partitions(const struct groups *state, const struct group *g
     return lists.has_failed ? MESH_ENOMEM : 0;
 }
 
-int groups_describe(const struct groups *state, uint32_t number, const struct message_group_describe *request, struct message_group_describe_response *ret_response)
+int groups_describe(const struct groups *state, const struct group_lead *lead, uint32_t number, const struct message_group_describe *request,
+                    struct message_group_describe_response *ret_response)
 {
     struct message_group_describe_response response = {.route = {.leader = -1, .epoch = -1}};
     const struct group *group = groups_find(state, request->head.group);
     int err;
 
     if (group == NULL) return MESH_ENOTFOUND;
-    response.row = groups_row_of(state, group, number);
+    response.row = groups_row_of(state, lead, group, number);
     err = describe_members(group, &response);
     if (err == 0) err = describe_partitions(state, group, request, &response);
     if (err == 0)
@@ -130,16 +156,16 @@ int groups_describe(const struct groups *state, uint32_t number, const struct me
     return err;
 }
 
-int groups_answer_describe(struct groups_serve *serve, const struct groups *state, enum message_group_source source)
+int groups_answer_describe(struct groups_serve *serve, const struct groups *state, const struct group_lead *lead)
 {
     struct message_group_describe_response response;
     struct message_group_describe request;
     int err = message_decode_group_describe(serve->message, &request);
 
     if (err != 0) return err;
-    err = groups_describe(state, serve->request.number, &request, &response);
+    err = groups_describe(state, lead, serve->request.number, &request, &response);
     if (err == 0) {
-        response.source = source;
+        response.source = lead != NULL ? MESSAGE_GROUP_FROM_LEADER : MESSAGE_GROUP_FROM_REPLICA;
         err = message_encode_group_describe_response(&serve->answer, &response);
         message_deinit_group_describe_response(&response);
     }
@@ -149,5 +175,5 @@ int groups_answer_describe(struct groups_serve *serve, const struct groups *stat
 
 int groups_judge_describe(struct groups_serve *serve, struct group_judging *judging)
 {
-    return groups_answer_describe(serve, judging->state, MESSAGE_GROUP_FROM_LEADER);
+    return groups_answer_describe(serve, judging->state, judging->lead);
 }

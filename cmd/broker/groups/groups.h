@@ -123,7 +123,8 @@ int32_t groups_epoch(const struct group_request *request);
 /* The internal topic; false: there is none yet. Any thread that holds the image. */
 bool groups_find_topic(const struct image *image, struct uuid *ret_topic_id);
 
-/* What a replica here knows of a group partition; NULL: none is here, or it has to read its log first. Of what is not committed yet, too: groups_next_lsn(). */
-const struct groups *groups_state_of(struct shard *shard, uint32_t number, bool *ret_leads);
+/* What a replica here knows of a group partition; NULL: none is here, or it has to read its log first. Of what is not committed yet, too: groups_next_lsn().
+ * *ret_lead: NULL where another broker's replica leads. */
+const struct groups *groups_state_of(struct shard *shard, uint32_t number, const struct group_lead **ret_lead);
 
 #endif

@@ -17,7 +17,7 @@ struct list_part {
     struct mail mail;
     struct groups_list *list;
     struct shard *shard;
-    struct message_group_row *rows; /* the first ones, in order once they are home; names in `names` */
+    struct message_group_row *rows; /* the first ones, in order once they are home; names and protocol types in `names` */
     size_t count;
     struct buffer names;
     uint64_t known;    /* group partitions whose state is here */
@@ -87,7 +87,7 @@ static void keep(struct list_part *part, const struct message_group_row *row)
     sink(part->rows, part->count, 0);
 }
 
-static void list_state(struct list_part *part, const struct groups *state, uint32_t number)
+static void list_state(struct list_part *part, const struct groups *state, const struct group_lead *lead, uint32_t number)
 {
     struct slice after = buffer_slice(&part->list->after);
 
@@ -99,28 +99,33 @@ static void list_state(struct list_part *part, const struct groups *state, uint3
             part->has_more = true;
             continue;
         }
-        row = groups_row_of(state, group, number);
+        row = groups_row_of(state, lead, group, number);
         keep(part, &row);
     }
 }
 
-/* The names leave the states before anything is applied to these. */
+static void take_text(struct buffer *texts, struct slice *text)
+{
+    size_t at = texts->size;
+
+    (void)buffer_append(texts, text->data, text->size); /* there is room */
+    *text = slice_of(texts->data + at, text->size);
+}
+
+/* The texts leave the states before anything is applied to these. */
 static void take_names(struct list_part *part)
 {
-    size_t size = 0, at = 0;
+    size_t size = 0;
 
     for (size_t i = 0; i < part->count; i++)
-        size += part->rows[i].name.size;
+        size += part->rows[i].name.size + part->rows[i].protocol_type.size;
     if (buffer_reserve(&part->names, size) != 0) {
         part->has_failed = true;
         return;
     }
     for (size_t i = 0; i < part->count; i++) {
-        struct slice *name = &part->rows[i].name;
-
-        (void)buffer_append(&part->names, name->data, name->size);
-        *name = slice_of(part->names.data + at, name->size);
-        at += name->size;
+        take_text(&part->names, &part->rows[i].name);
+        take_text(&part->names, &part->rows[i].protocol_type);
     }
 }
 
@@ -131,7 +136,7 @@ static void part_arrives(struct mail *mail)
     struct list_part *part = container_of(mail, struct list_part, mail);
     struct shard *shard = part->shard;
     struct uuid topic_id;
-    bool leads;
+    const struct group_lead *lead;
 
     part->rows = calloc(part->list->limit, sizeof(part->rows[0]));
     part->has_failed = part->rows == NULL;
@@ -139,10 +144,10 @@ static void part_arrives(struct mail *mail)
         const struct groups *state = NULL;
 
         if (part->list->partition >= 0 && i != (uint32_t)part->list->partition) continue;
-        if (image_shard_of(&topic_id, i, shard->broker->shard_count) == shard->index) state = groups_state_of(shard, i, &leads);
+        if (image_shard_of(&topic_id, i, shard->broker->shard_count) == shard->index) state = groups_state_of(shard, i, &lead);
         if (state == NULL) continue;
         part->known |= UINT64_C(1) << i;
-        list_state(part, state, i);
+        list_state(part, state, lead, i);
     }
     if (!part->has_failed) take_names(part);
     part->mail.deliver = part_home;

@@ -136,7 +136,7 @@ int32_t groups_epoch(const struct group_request *request)
     return replica == NULL || replica->part.lead == NULL ? -1 : (int32_t)replica->part.lead_epoch;
 }
 
-const struct groups *groups_state_of(struct shard *shard, uint32_t number, bool *ret_leads)
+const struct groups *groups_state_of(struct shard *shard, uint32_t number, const struct group_lead **ret_lead)
 {
     struct shard_partition *partition;
     struct uuid topic_id;
@@ -145,6 +145,6 @@ const struct groups *groups_state_of(struct shard *shard, uint32_t number, bool 
     partition = shard_partition_find(shard, &topic_id, number);
     if (partition == NULL || partition->group == NULL || partition->group->part.state == NULL) return NULL;
     if (partition->group->part.applied < plog_end_offset(partition->plog)) return NULL;
-    *ret_leads = partition->group->part.lead != NULL;
+    *ret_lead = partition->group->part.lead;
     return partition->group->part.state;
 }

@@ -121,9 +121,9 @@ void groups_serve_start(struct shard *shard, struct groups_serve *serve, uint32_
 
 /* ---- out of a replica ---- */
 
-static const struct groups *committed_state(struct shard *shard, uint32_t number, bool may_be_ahead, bool *ret_leads)
+static const struct groups *committed_state(struct shard *shard, uint32_t number, bool may_be_ahead, const struct group_lead **ret_lead)
 {
-    const struct groups *state = groups_state_of(shard, number, ret_leads);
+    const struct groups *state = groups_state_of(shard, number, ret_lead);
     const struct shard_partition *partition;
     struct uuid topic_id;
 
@@ -134,8 +134,8 @@ static const struct groups *committed_state(struct shard *shard, uint32_t number
 
 bool groups_serve_local(struct shard *shard, struct groups_serve *serve, uint32_t number, bool may_be_ahead)
 {
-    bool leads = false;
-    const struct groups *state = committed_state(shard, number, may_be_ahead, &leads);
+    const struct group_lead *lead = NULL;
+    const struct groups *state = committed_state(shard, number, may_be_ahead, &lead);
     struct message_group_response part = {.route = route_of(shard->image, number)};
     int err;
 
@@ -143,7 +143,7 @@ bool groups_serve_local(struct shard *shard, struct groups_serve *serve, uint32_
     serve->request = (struct group_request){.shard = shard, .number = number};
     buffer_clear(&serve->answer);
     if (serve->op == FRAME_OP_GROUP_DESCRIBE)
-        err = groups_answer_describe(serve, state, leads ? MESSAGE_GROUP_FROM_LEADER : MESSAGE_GROUP_FROM_REPLICA);
+        err = groups_answer_describe(serve, state, lead);
     else
         err = groups_answer_offsets(serve, state);
     if (err == 0) err = message_encode_group_response(&serve->answer, &part);

@@ -14,7 +14,7 @@ groups_judge_fn groups_judge_describe;                                          
 
 /* The same out of any state. */
 int groups_answer_offsets(struct groups_serve *serve, const struct groups *state);                                     /* serve_offsets.c */
-int groups_answer_describe(struct groups_serve *serve, const struct groups *state, enum message_group_source source); /* describe.c */
+int groups_answer_describe(struct groups_serve *serve, const struct groups *state, const struct group_lead *lead); /* describe.c; lead: NULL where another broker's leads */
 
 /* What a request's head says, as the lead wants it. */
 struct group_caller groups_caller(const struct message_group_head *head);

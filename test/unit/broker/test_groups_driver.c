@@ -291,12 +291,14 @@ struct look {
 static void look_arrives(struct mail *mail)
 {
     struct look *look = container_of(mail, struct look, mail);
-    const struct groups *groups = groups_state_of(look->shard, number, &look->leads);
+    const struct group_lead *lead = NULL;
+    const struct groups *groups = groups_state_of(look->shard, number, &lead);
     const struct group *group = groups == NULL ? NULL : groups_find(groups, slice_of_string(group_name));
     struct group_offset offset;
 
     look->offset = group != NULL && group_committed(groups, group, &orders, 0, &offset) ? offset.offset : UINT64_MAX;
     look->generation = group == NULL ? 0 : group_view_of(group).generation;
+    look->leads = lead != NULL;
     sem_post(&look->done);
 }
 

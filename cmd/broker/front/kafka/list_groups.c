@@ -80,7 +80,9 @@ static int add_row(struct kafka_call *call, struct list_state *state, const stru
     if (err != 0) return err;
     group = &state->response.groups.items[state->response.groups.count];
     if (!kafka_group_keep(call, row->name, &group->group_id)) return MESH_ENOMEM;
-    group->protocol_type = slice_of_string(row->member_count > 0 ? "consumer" : "");
+    if (row->protocol_type.size > 0 && !kafka_group_keep(call, row->protocol_type, &group->protocol_type)) return MESH_ENOMEM;
+    /* Of one that was only heard of it is not known: nearly all are. */
+    if (row->protocol_type.size == 0) group->protocol_type = slice_of_string(row->member_count > 0 ? "consumer" : "");
     group->group_state = slice_of_string(state_of(row));
     group->group_type = slice_of_string(type_of(row));
     state->response.groups.count++;

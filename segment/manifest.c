@@ -15,6 +15,9 @@
 #define LOG_FIXED    64
 #define SEGMENT_SIZE 40
 #define HOLE_SIZE    24
+#define HOLE_CONDEMNED         (UINT64_C(1) << 63) /* in the offset where a hole ends; no offset is that large */
+#define HOLE_OF_UNKNOWN_EPOCHS (UINT64_C(1) << 62)
+#define HOLE_FLAGS             (HOLE_CONDEMNED | HOLE_OF_UNKNOWN_EPOCHS)
 #define TRAILER_SIZE 8
 #define SEGMENTS_MAX (1u << 20)
 
@@ -93,10 +96,11 @@ static int encode_segment(const struct manifest_segment *segment, struct buffer 
 
 static int encode_hole(const struct plog_hole *hole, struct buffer *to)
 {
+    uint64_t flags = (hole->is_condemned ? HOLE_CONDEMNED : 0) | (hole->is_of_unknown_epochs ? HOLE_OF_UNKNOWN_EPOCHS : 0);
     uint8_t bytes[HOLE_SIZE] = {0};
 
     le_store64(bytes, hole->from);
-    le_store64(bytes + 8, hole->to);
+    le_store64(bytes + 8, (hole->to & ~HOLE_FLAGS) | flags);
     le_store32(bytes + 16, hole->resume_position);
     le_store32(bytes + 20, hole->position);
     return buffer_append(to, bytes, sizeof(bytes));
@@ -185,8 +189,13 @@ static int decode_holes(struct slice *body, struct manifest_log *log)
     if (log->holes == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < log->hole_count; i++) {
         const uint8_t *at = body->data;
-        log->holes[i] = (struct plog_hole){
-            .from = le_load64(at), .to = le_load64(at + 8), .position = le_load32(at + 20), .resume_position = le_load32(at + 16)};
+        uint64_t to = le_load64(at + 8);
+        log->holes[i] = (struct plog_hole){.from = le_load64(at),
+                                           .to = to & ~HOLE_FLAGS,
+                                           .position = le_load32(at + 20),
+                                           .resume_position = le_load32(at + 16),
+                                           .is_condemned = (to & HOLE_CONDEMNED) != 0,
+                                           .is_of_unknown_epochs = (to & HOLE_OF_UNKNOWN_EPOCHS) != 0};
         advance(body, HOLE_SIZE);
     }
     return 0;

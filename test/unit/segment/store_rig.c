@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EPOCH 3
+#define EPOCH_FIRST 3
 
 void rig_init(struct rig *rig, struct fs *fs)
 {
@@ -29,6 +29,7 @@ void rig_init(struct rig *rig, struct fs *fs)
     plog_config_init(&rig->config);
     rig->config.index_interval_bytes = 4096;
     rig->config.retention_ms = -1;
+    rig->leader_epoch = EPOCH_FIRST;
     rig->now_ms = 1000;
     rig->now_wall_ms = 1700000000000;
 }
@@ -173,7 +174,7 @@ static int append(struct rig *rig, struct plog *plog, int record_count, size_t v
     record_batch_builder_init(&builder);
     build(&builder, plog_end_offset(plog), record_count, value_size, rig->now_wall_ms, producer, &batch);
     record_batch_set_base_offset((uint8_t *)(uintptr_t)batch.data, (int64_t)plog_end_offset(plog));
-    record_batch_set_leader_epoch((uint8_t *)(uintptr_t)batch.data, EPOCH);
+    record_batch_set_leader_epoch((uint8_t *)(uintptr_t)batch.data, rig->leader_epoch);
     ck_assert_int_eq(record_batch_verify(batch, &header), 0);
     err = plog_append(plog, &header, batch.data, rig->now_wall_ms, &ticket);
     record_batch_builder_deinit(&builder);

@@ -20,6 +20,7 @@ struct rig {
     struct recovery_report report;
     char events[1024]; /* what recovery said */
     unsigned notify_count;
+    int32_t leader_epoch; /* of what is appended */
 };
 
 /* fs NULL: a real directory, removed by rig_deinit(). Opens nothing. */

@@ -29,6 +29,7 @@ struct forward_serve {
     struct forward_peer *peer;
     struct shard *shard;
     uint64_t session;
+    uint64_t source; /* a hash of the broker that asks */
     uint16_t op;
     uint32_t id;
     uint8_t *bytes; /* owned: the request's frame */
@@ -389,6 +390,7 @@ static int start_fetch(struct forward_serve *serve)
         .max_wait_ms = smaller(reader.max_wait_ms, settings->fetch_wait_ms_max),
         .bytes_min = smaller(reader.bytes_min, FORWARD_FETCH_BYTES_MAX),
         .bytes_max = smaller(reader.bytes_max, FORWARD_FETCH_BYTES_MAX),
+        .source = {serve->source, 0},
         .done = on_fetched,
         .owner = serve,
         .fetches = &serve->fetches,
@@ -662,6 +664,7 @@ void forward_serve(struct forward *forward, struct forward_peer *peer, const str
     serve->peer = peer;
     serve->shard = shard;
     serve->session = peer->session;
+    serve->source = map_hash_bytes(peer->id.bytes, UUID_SIZE);
     serve->op = header->op;
     serve->id = header->correlation_id;
     serve->size = frame.size;

@@ -35,6 +35,12 @@ const char *connection_peer(const struct connection *connection, char to[CONNECT
     return to;
 }
 
+uint64_t connection_source(const struct connection *connection)
+{
+    if (connection->peer.any.sa_family == AF_INET6) return map_hash_bytes(&connection->peer.v6.sin6_addr, sizeof(connection->peer.v6.sin6_addr));
+    return map_hash_bytes(&connection->peer.v4.sin_addr, sizeof(connection->peer.v4.sin_addr));
+}
+
 bool connection_is_local(const struct connection *connection)
 {
     return accept_is_loopback(&connection->peer.any);

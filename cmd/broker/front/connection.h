@@ -78,6 +78,9 @@ struct connection {
 /* "address:port" for the log; writes into `to` and returns it. */
 const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE]);
 
+/* Where the peer is, without its port, which is its whim: a hash. */
+uint64_t connection_source(const struct connection *connection);
+
 /* Whether the peer is on this machine, as its address says. */
 bool connection_is_local(const struct connection *connection);
 

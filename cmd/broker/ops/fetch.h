@@ -6,6 +6,7 @@
 #ifndef BROKER_OPS_FETCH_H
 #define BROKER_OPS_FETCH_H
 
+#include "cmd/broker/ops/doubts.h"
 #include "segment/store.h"
 #include "wire/message.h"
 
@@ -33,6 +34,7 @@ typedef void fetch_done_fn(void *owner, uint64_t tag, struct fetch_answer *answe
 
 struct fetch_options {
     uint32_t max_wait_ms, bytes_min, bytes_max;
+    struct doubt_source source; /* of what the reader says of damage */
     bool forwards; /* entries of partitions that other brokers lead, to them */
     fetch_done_fn *done;
     void *owner;

@@ -15,7 +15,6 @@
 
 #define PART_ENTRIES_FIRST 4
 #define PART_COLD_WAIT_MS  1000 /* for the disk, also when the client would not wait for records */
-#define DOUBTS_PAUSE_MS    10000 /* a reader may lie: what the scrubber is sent to look at costs 16 MiB of reading */
 #define PART_RECORDS_MAX   512 /* entries answered with records: holding any takes over a KiB, however few there are */
 
 int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard, const struct fetch_options *options,
@@ -27,6 +26,7 @@ int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard,
     part->fetch = fetch;
     part->home = home;
     part->shard = shard;
+    part->source = options->source;
     part->max_wait_ms = options->max_wait_ms;
     part->bytes_min = options->bytes_min;
     part->bytes_max = options->bytes_max;
@@ -108,17 +108,32 @@ static int entry_read(struct shard_partition *partition, struct fetch_part_entry
     return 0;
 }
 
-/* A reader says that the records there came damaged: the disk is looked at, soon. Told once, however often the entry is read while it waits. */
-static void entry_hear_doubts(struct shard *shard, struct shard_partition *partition, struct fetch_part_entry *entry)
+/* A reader says that the records there came damaged. Told once, however often the entry is read while it waits. */
+static void entry_hear_doubts(struct shard *shard, struct fetch_part_entry *entry)
 {
+    const struct doubt doubt = {entry->request.topic_id, entry->request.partition, entry->request.offset};
+
     if (!entry->request.is_doubted) return;
     entry->request.is_doubted = false;
     shard->metrics.fetch_doubts++;
-    if (shard->now_ms < shard->doubts_from_ms) return;
-    shard->doubts_from_ms = shard->now_ms + DOUBTS_PAUSE_MS;
-    log_warn("a reader got damaged records, it says topic=%s partition=%u offset=%" PRIu64, partition->topic->topic->name, partition->number,
-             entry->request.offset);
-    plog_suspect(partition->plog, entry->request.offset);
+    if (doubts_hear(&shard->doubts, &entry->part->source, &doubt)) shard->has_more = true; /* a turn looks at it */
+}
+
+uint64_t fetch_follow_doubts(struct shard *shard)
+{
+    struct doubt doubt;
+    struct shard_partition *partition;
+
+    if (doubts_next(&shard->doubts, shard->now_ms, &doubt)) {
+        partition = shard_partition_find(shard, &doubt.topic_id, doubt.partition);
+        if (partition != NULL && partition->plog != NULL) { /* else it went meanwhile; the turn is used up */
+            shard->metrics.fetch_doubts_followed++;
+            log_warn("a reader got damaged records, it says topic=%s partition=%u offset=%" PRIu64, partition->topic->topic->name, partition->number,
+                     doubt.offset);
+            plog_suspect(partition->plog, doubt.offset);
+        }
+    }
+    return doubts_due_ms(&shard->doubts);
 }
 
 static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint32_t bytes_left, bool is_first)
@@ -136,7 +151,7 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
     err = partition_check_leader(&partition->replica.partition, entry->request.leader_epoch);
     if (err == 0) err = replica_check_fetch_offset(&partition->replica, entry->request.offset);
     if (err == MESH_EAGAIN) return 0; /* a new leader has not heard what is committed yet: the reader waits, as at the end */
-    if (err == 0) entry_hear_doubts(shard, partition, entry);
+    if (err == 0) entry_hear_doubts(shard, entry);
     if (err == 0) err = entry_read(partition, entry, bytes_left, is_first);
     return err;
 }

@@ -366,6 +366,7 @@ void replicas_run(struct shard *shard)
     run_redo(shard);
     while ((replica = replica_board_next(&replicas->board, &todo)) != NULL)
         run_todo(shard, partition_of(replica), todo);
+    replicas_wake_at(replicas, fetch_follow_doubts(shard));
     heal_run(shard);
     compare_run(shard);
     follows_run(shard); /* afterwards: who changes its epoch leaves a stream and comes back to it */

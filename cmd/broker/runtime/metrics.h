@@ -69,7 +69,7 @@ struct metrics_shard {
     uint64_t requests[METRICS_OP_COUNT];
     uint64_t request_errors[METRICS_OP_COUNT];
     uint64_t produced_batches, produced_records, produced_bytes, produce_duplicates, produce_errors;
-    uint64_t fetched_bytes, fetch_errors, fetch_doubts;
+    uint64_t fetched_bytes, fetch_errors, fetch_doubts, fetch_doubts_followed;
     uint64_t fetch_waiting; /* now: long polls parked */
     uint64_t mailbox_messages, loop_turns;
     struct histogram produce_ack_ns; /* request parsed -> acknowledgement queued */

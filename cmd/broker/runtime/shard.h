@@ -12,6 +12,7 @@
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/front/connections.h"
 #include "cmd/broker/groups/groups.h"
+#include "cmd/broker/ops/doubts.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "cmd/broker/runtime/ack_queue.h"
 #include "cmd/broker/runtime/metrics.h"
@@ -57,7 +58,7 @@ struct shard {
     struct list_node acks_committing, acks_resting; /* partitions; partitions.h */
     struct replicas replicas;
     struct shard_groups groups;
-    uint64_t doubts_from_ms;         /* when a reader's doubts are followed up again */
+    struct doubts doubts;            /* of readers, that are to be followed up */
     struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
     struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
 

@@ -1,6 +1,7 @@
 /* What a client asks and gets: hello, topics, produce, fetch, offsets; on its own shard and across shards. */
 #include "base/error.h"
 #include "broker_fixture.h"
+#include "cmd/broker/runtime/shard.h"
 #include "raw_client.h"
 #include "support/run_suite.h"
 #include "wire/record_batch.h"
@@ -294,6 +295,46 @@ START_TEST(offsets_out_of_range_are_refused)
 }
 END_TEST
 
+/* ---- doubts ---- */
+
+static uint64_t doubts_heard, doubts_followed;
+
+static void count_doubts(struct broker_fixture *of)
+{
+    for (uint32_t i = 0; i < of->broker->shard_count; i++) {
+        doubts_heard += of->broker->shards[i]->metrics.fetch_doubts;
+        doubts_followed += of->broker->shards[i]->metrics.fetch_doubts_followed;
+    }
+}
+
+/* However often readers say that records came damaged, the disk is looked at once in ten seconds. */
+START_TEST(doubts_are_all_heard_and_followed_now_and_then)
+{
+    struct uuid topic = raw_topic_create(&client, "doubts", 1, NULL, NULL);
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, true};
+    int64_t began_ms = raw_now_ms();
+    struct fetch_result result;
+    struct raw_client other;
+
+    doubts_heard = doubts_followed = 0;
+    fixture.served = count_doubts;
+    ck_assert_int_eq(raw_produce(&client, &topic, 0, &batch).error, 0);
+    raw_hello(&other, fixture.port, 1);
+    for (int i = 0; i < 12; i++) {
+        struct raw_client *reader = i % 3 == 0 ? &other : &client;
+        ck_assert_uint_eq(raw_fetch_results(reader, raw_fetch_send(reader, &at_once, &entry, 1), &result, 1, NULL), 1);
+        ck_assert_int_eq(result.error, 0);
+    }
+    raw_close(&other);
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    ck_assert_uint_eq(doubts_heard, 12);
+    ck_assert_uint_ge(doubts_followed, 1);
+    ck_assert_uint_le(doubts_followed, 1 + (uint64_t)(raw_now_ms() - began_ms) / DOUBTS_PAUSE_MS);
+    buffer_deinit(&batch);
+}
+END_TEST
+
 /* ---- idempotence ---- */
 
 START_TEST(a_batch_sent_twice_is_stored_once)
@@ -533,6 +574,7 @@ int main(void)
     tcase_add_test(tcase, epochs_that_are_not_ours_are_told_apart);
     tcase_add_test(tcase, a_broken_batch_is_refused_and_the_connection_lives_on);
     tcase_add_test(tcase, offsets_out_of_range_are_refused);
+    tcase_add_test(tcase, doubts_are_all_heard_and_followed_now_and_then);
     tcase_add_test(tcase, a_batch_sent_twice_is_stored_once);
     tcase_add_test(tcase, producer_ids_never_repeat);
     tcase_add_test(tcase, a_fetch_waits_for_records);

@@ -50,6 +50,7 @@ static const struct shard_family shard_families[] = {
      SHARD(fetched_bytes)},
     {"mesh_fetch_errors_total", "counter", "Fetches of a partition that failed.", SHARD(fetch_errors)},
     {"mesh_fetch_doubts_total", "counter", "Fetches by which a reader says that what it got before was damaged.", SHARD(fetch_doubts)},
+    {"mesh_fetch_doubts_followed_total", "counter", "Such words that sent the scrubber to look: one in ten seconds, of each reader in turn.", SHARD(fetch_doubts_followed)},
     {"mesh_fetches_waiting", "gauge", "Long polls that wait for records.", SHARD(fetch_waiting)},
     {"mesh_mailbox_messages_total", "counter", "Messages received from other threads.",
      SHARD(mailbox_messages)},

@@ -76,6 +76,7 @@ enum serve native_fetch(const struct native_request *request)
         .max_wait_ms = smaller(reader.max_wait_ms, settings->fetch_wait_ms_max),
         .bytes_min = smaller(reader.bytes_min, settings->fetch_bytes_max),
         .bytes_max = smaller(reader.bytes_max, settings->fetch_bytes_max),
+        .source = {connection_source(connection), (uintptr_t)connection},
         .forwards = reader.forwards,
         .done = on_done,
         .owner = connection,

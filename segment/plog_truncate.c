@@ -335,6 +335,7 @@ struct store_job *store_truncate_job(struct store *store)
         struct plog *plog = truncation->plog;
         if (truncation->step != TRUNCATION_WRITE || plog->job_references > 0) continue;
         if (plog->runs.written_count < plog->runs.count) {
+            if (store_must_make_room(store)) continue; /* what it tries in vain would come before the manifest each time */
             struct store_job *job = store_write_behind_job(store, true);
             if (job != NULL) return job;
             continue;

@@ -134,7 +134,7 @@ static uint64_t journal_bound(const struct store *store)
 }
 
 /* Nothing can be written behind, and what is to be removed waits for a manifest: one that voids nothing of the journal will do. */
-static bool must_make_room(const struct store *store)
+bool store_must_make_room(const struct store *store)
 {
     return store->is_full_found && !store->is_draining && store_has_waiting_deletion(store);
 }
@@ -157,9 +157,9 @@ static bool begin(struct store *store)
             store_finish_drain(store, store->error);
             return false;
         }
-    } else if (store_is_truncating_files(store)) {
-        return false; /* the manifest must not be ahead of the files */
-    } else if (!store->is_checkpoint_due && !is_idle && !must_make_room(store) && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
+    } else if (store_is_truncating_files(store) && !store_must_make_room(store)) {
+        return false; /* a cut that has begun must not be forgotten by the journal; it may be what waits for room */
+    } else if (!store->is_checkpoint_due && !is_idle && !store_must_make_room(store) && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
         bound = journal_bound(store);
         if (bound == 0) return false;
     }
@@ -187,7 +187,7 @@ struct store_job *store_checkpoint_job(struct store *store)
 
     if (store->now_ms < store->write_retry_ms) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
-    if (must_make_room(store) && !store->checkpoint.is_final) store->checkpoint.bound = store->live_sequence - 1;
+    if (store_must_make_room(store) && !store->checkpoint.is_final) store->checkpoint.bound = store->live_sequence - 1;
     if (store->checkpoint.phase == CHECKPOINT_WRITE) {
         if (store_has_unwritten(store, store->checkpoint.bound)) return store_write_behind_job(store, true);
         store->checkpoint.phase = CHECKPOINT_SYNC;

@@ -233,6 +233,7 @@ void store_drop_warm_jobs(struct store *store); /* those that wait to be run */
 /* plog_delete.c */
 struct store_job *store_delete_job(struct store *store);
 bool store_has_waiting_deletion(const struct store *store); /* for a manifest */
+bool store_must_make_room(const struct store *store);       /* store_checkpoint.c */
 uint64_t store_deletion_due(const struct store *store);       /* ms; UINT64_MAX: nothing that time brings */
 void store_deletions_deinit(struct store *store);
 /* A deleted log of that name has files yet, or a job that may make some: nothing may be written under it. */

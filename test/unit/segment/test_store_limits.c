@@ -184,6 +184,70 @@ START_TEST(what_is_deleted_makes_room_for_what_waits)
 }
 END_TEST
 
+struct cut {
+    int error;
+    bool is_done;
+};
+
+static void on_cut(void *user, int error)
+{
+    *(struct cut *)user = (struct cut){error, true};
+}
+
+/* A cut needs what stays in its log's file first. While that finds no space the manifest must not forget the cut; but one that forgets nothing of the
+ * journal may tell of what was deleted, which is where space comes from. */
+START_TEST(a_cut_that_waits_for_space_keeps_nobody_from_freeing_it)
+{
+    struct cut cut = {0, false};
+    struct plog *plog;
+
+    rig_open(&rig, 2);
+    for (int i = 0; i < 20; i++) {
+        rig_fill(&rig, rig.logs[1], 4, 1, 30000);
+        rig_pump(&rig);
+    }
+    rig_wait(&rig, 30000);
+    plog = rig.logs[0];
+    rig_fill(&rig, plog, 8, 1, 30000);
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    rig_pump_lane(&rig, STORE_LANE_SYNC);
+    ck_assert_uint_eq(plog_durable_offset(plog), 8);
+    fs_mem_set_capacity(disk, fs_mem_used_bytes(disk) + 8192); /* for a manifest */
+    ck_assert_int_eq(plog_truncate(plog, 6, on_cut, &cut), 0);
+    rig_wait(&rig, 5000);
+    ck_assert(!cut.is_done);
+    plog_delete(rig.logs[1]);
+    rig.logs[1] = NULL;
+    if (_i == 1) { /* without the power on the way: the log is cut or it is not, and whole in any case */
+        rig_wait(&rig, 1000);
+        rig_crash(&rig);
+        fs_mem_reboot(disk, FS_MEM_LOSE_UNSYNCED);
+        fs_mem_set_capacity(disk, UINT64_MAX);
+        rig_open(&rig, 1);
+        ck_assert_uint_eq(rig.report.holes, 0);
+        ck_assert_uint_eq(plog_end_offset(rig.logs[0]), 6);
+        ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 6, 100000), 6);
+        return;
+    }
+    if (_i == 2) {
+        store_drain(rig.store);
+        for (int i = 0; i < 300 && !store_is_drained(rig.store); i++)
+            rig_wait(&rig, 100);
+        ck_assert(store_is_drained(rig.store));
+        return;
+    }
+    rig_wait(&rig, 20000);
+    ck_assert(cut.is_done);
+    ck_assert_int_eq(cut.error, 0);
+    ck_assert_uint_eq(plog_end_offset(plog), 6);
+    ck_assert_int_eq(rig_append(&rig, plog, 1, 100), 0);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(rig_check(&rig, rig.logs[0], 0, 7, 100000), 7);
+    rig_stop(&rig);
+}
+END_TEST
+
 /* The journal has its part since the first time; the place of that may be another's by now. */
 START_TEST(frames_of_a_write_that_nobody_waits_for_any_more_are_not_written_again)
 {
@@ -465,6 +529,7 @@ static Suite *limits_suite(void)
     tcase_add_loop_test(full, what_found_no_space_is_written_when_there_is_some_again, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(full, a_crash_while_something_waits_for_space_loses_nothing_durable);
     tcase_add_test(full, what_is_deleted_makes_room_for_what_waits);
+    tcase_add_loop_test(full, a_cut_that_waits_for_space_keeps_nobody_from_freeing_it, 0, 3);
     tcase_add_test(full, frames_of_a_write_that_nobody_waits_for_any_more_are_not_written_again);
     tcase_add_test(full, what_retention_frees_makes_room_for_what_waits);
     tcase_add_test(full, a_direct_log_is_kept_to_its_size);

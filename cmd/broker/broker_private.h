@@ -54,7 +54,7 @@ struct broker {
     struct lane read_lane; /* brings cold ranges into the page cache, for all shards */
     struct tls *tls; /* owned; NULL: the port speaks no TLS */
     struct lane login_lane; /* compares passwords with what is kept of them, which takes milliseconds */
-    atomic_uint login_checks; /* that wait for it */
+    _Atomic uint64_t login_iterations; /* of passwords that wait for it */
     atomic_bool judges_logins; /* it is ready, and does not stop: before that it may not know of a user, after it it does not wait for passwords */
     uint8_t login_secret[32]; /* salts for names that nobody has; the same on every broker that started with this cluster key */
     struct shard **shards;

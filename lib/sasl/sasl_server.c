@@ -232,24 +232,35 @@ static bool read_final(const struct sasl_server *server, struct slice token, str
            size == scram_key_size(server->verifier.hash);
 }
 
+/* Errors: MESH_ENOMEM. */
+static int put_signed(const struct sasl_server *server, struct slice bare, struct buffer *to)
+{
+    int err = buffer_append(to, server->client_first, server->client_first_size);
+
+    if (err == 0) err = buffer_append(to, ",", 1);
+    if (err == 0) err = buffer_append(to, server->server_first.data, server->server_first.size);
+    if (err == 0) err = buffer_append(to, ",", 1);
+    return err != 0 ? err : buffer_append(to, bare.data, bare.size);
+}
+
 static enum sasl_step scram_final(struct sasl_server *server, struct slice token, struct buffer *reply)
 {
     uint8_t proof[SCRAM_KEY_SIZE_MAX], signature[SCRAM_KEY_SIZE_MAX];
     char text[SCRAM_KEY_SIZE_MAX * 2];
     struct buffer signed_text = BUFFER_INIT;
     struct slice bare;
-    bool is_done = false;
+    enum sasl_step result = SASL_FAILED;
 
     server->state = SASL_OVER;
-    if (read_final(server, token, &bare, proof) &&
-        buffer_append(&signed_text, server->client_first, server->client_first_size) == 0 && buffer_append(&signed_text, ",", 1) == 0 &&
-        buffer_append(&signed_text, server->server_first.data, server->server_first.size) == 0 && buffer_append(&signed_text, ",", 1) == 0 &&
-        buffer_append(&signed_text, bare.data, bare.size) == 0 && is_proven(server, buffer_slice(&signed_text), proof, signature)) {
+    if (!read_final(server, token, &bare, proof)) return SASL_FAILED;
+    if (put_signed(server, bare, &signed_text) != 0) {
+        result = SASL_PUT_OFF;
+    } else if (is_proven(server, buffer_slice(&signed_text), proof, signature)) {
         sodium_bin2base64(text, sizeof(text), signature, scram_key_size(server->verifier.hash), sodium_base64_VARIANT_ORIGINAL);
-        is_done = buffer_printf(reply, "v=%s", text) == 0;
+        result = buffer_printf(reply, "v=%s", text) == 0 ? SASL_DONE : SASL_PUT_OFF;
     }
     buffer_deinit(&signed_text);
-    return is_done ? SASL_DONE : SASL_FAILED;
+    return result;
 }
 
 /* ---- steps ---- */

@@ -6,8 +6,9 @@
  *                      -> SASL_CHECK:    the caller checks `password` against a verifier of `name`, which takes long: not on a loop
  *                      -> SASL_DONE:     `name` is who they say; the reply is sent
  *                      -> SASL_FAILED:   they are not, or what came cannot be read
+ *                      -> SASL_PUT_OFF:  there is no memory: nobody was judged
  *
- * That order is the whole protocol: SCRAM is LOOK_UP and then DONE or FAILED, PLAIN is CHECK, whose result is the caller's to tell. */
+ * That order is the whole protocol: SCRAM is LOOK_UP and then DONE, FAILED or PUT_OFF, PLAIN is CHECK, whose result is the caller's to tell. */
 #ifndef SASL_SASL_SERVER_H
 #define SASL_SASL_SERVER_H
 
@@ -27,7 +28,7 @@ bool sasl_mechanism_find(struct slice name, enum sasl_mechanism *ret_mechanism);
 #define SASL_NONCE_MAX        64   /* of ours */
 #define SASL_CLIENT_NONCE_MAX 256
 
-enum sasl_step { SASL_LOOK_UP, SASL_CHECK, SASL_DONE, SASL_FAILED };
+enum sasl_step { SASL_LOOK_UP, SASL_CHECK, SASL_DONE, SASL_FAILED, SASL_PUT_OFF };
 enum sasl_state { SASL_BEGIN, SASL_LOOKING_UP, SASL_CHALLENGED, SASL_OVER };
 
 struct sasl_server {
@@ -51,7 +52,7 @@ void sasl_server_init(struct sasl_server *server, enum sasl_mechanism mechanism)
 /* Wipes it; harmless on one that was wiped. */
 void sasl_server_deinit(struct sasl_server *server);
 
-/* Takes a token; what is to be sent for SASL_DONE is appended to `reply`. No memory is SASL_FAILED too. */
+/* Takes a token; what is to be sent for SASL_DONE is appended to `reply`. */
 enum sasl_step sasl_server_step(struct sasl_server *server, struct slice token, struct buffer *reply);
 
 /* After SASL_LOOK_UP: `verifier` is copied; `nonce` is our half of it: printable, random, without commas, up to SASL_NONCE_MAX

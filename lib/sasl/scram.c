@@ -91,20 +91,27 @@ static void salt_password(enum scram_hash hash, struct slice password, struct sl
 
 void scram_verifier_make(enum scram_hash hash, struct slice password, struct slice salt, uint32_t iterations, struct scram_verifier *ret_verifier)
 {
-    size_t size = scram_key_size(hash);
-    uint8_t salted[SCRAM_KEY_SIZE_MAX], client_key[SCRAM_KEY_SIZE_MAX];
+    uint8_t salted[SCRAM_KEY_SIZE_MAX];
 
-    MESH_ASSERT(salt.size >= SCRAM_SALT_SIZE_MIN && salt.size <= SCRAM_SALT_SIZE_MAX && iterations > 0);
+    MESH_ASSERT(iterations > 0);
+    salt_password(hash, password, salt, iterations, salted);
+    scram_verifier_of_salted(hash, slice_of(salted, scram_key_size(hash)), salt, iterations, ret_verifier);
+    sodium_memzero(salted, sizeof(salted));
+}
+
+void scram_verifier_of_salted(enum scram_hash hash, struct slice salted, struct slice salt, uint32_t iterations, struct scram_verifier *ret_verifier)
+{
+    uint8_t client_key[SCRAM_KEY_SIZE_MAX];
+
+    MESH_ASSERT(salt.size >= SCRAM_SALT_SIZE_MIN && salt.size <= SCRAM_SALT_SIZE_MAX && salted.size == scram_key_size(hash));
     memset(ret_verifier, 0, sizeof(*ret_verifier));
     ret_verifier->hash = hash;
     ret_verifier->iterations = iterations;
     ret_verifier->salt_size = (uint8_t)salt.size;
     memcpy(ret_verifier->salt, salt.data, salt.size);
-    salt_password(hash, password, salt, iterations, salted);
-    scram_hmac(hash, slice_of(salted, size), slice_of_string("Client Key"), client_key);
-    scram_digest(hash, slice_of(client_key, size), ret_verifier->stored_key);
-    scram_hmac(hash, slice_of(salted, size), slice_of_string("Server Key"), ret_verifier->server_key);
-    sodium_memzero(salted, sizeof(salted));
+    scram_hmac(hash, salted, slice_of_string("Client Key"), client_key);
+    scram_digest(hash, slice_of(client_key, salted.size), ret_verifier->stored_key);
+    scram_hmac(hash, salted, slice_of_string("Server Key"), ret_verifier->server_key);
     sodium_memzero(client_key, sizeof(client_key));
 }
 

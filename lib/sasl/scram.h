@@ -36,6 +36,9 @@ size_t scram_key_size(enum scram_hash hash);
 /* Takes time by the iterations: milliseconds. salt: SCRAM_SALT_SIZE_MIN to SCRAM_SALT_SIZE_MAX bytes. */
 void scram_verifier_make(enum scram_hash hash, struct slice password, struct slice salt, uint32_t iterations, struct scram_verifier *ret_verifier);
 
+/* The same of what the iterations have made of a password: SaltedPassword of RFC 5802, as long as the hash. */
+void scram_verifier_of_salted(enum scram_hash hash, struct slice salted, struct slice salt, uint32_t iterations, struct scram_verifier *ret_verifier);
+
 /* Whether it is the password; as slow as making a verifier, and in a time that does not depend on the answer. */
 bool scram_verifier_accepts(const struct scram_verifier *verifier, struct slice password);
 

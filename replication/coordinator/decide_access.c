@@ -20,10 +20,19 @@ int decide_tombstones_drop(const struct image *image, uint64_t applied_min, stru
 
 /* ---- users ---- */
 
+/* Names are shown to people, on terminals and in lines of a log. */
+static bool has_control_character(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 127) return true;
+    return false;
+}
+
 static int check_user(const struct image_user *user, struct decision *decision)
 {
     if (user->name[0] == '\0' || memchr(user->name, 0, sizeof(user->name)) == NULL)
         return decision_refuse(decision, MESH_EINVAL, "a user's name has 1 to %d bytes", IMAGE_NAME_SIZE_MAX);
+    if (has_control_character(user->name)) return decision_refuse(decision, MESH_EINVAL, "a user's name has no control characters");
     if (user->verifier_count == 0 || user->verifier_count > IMAGE_SCRAM_COUNT)
         return decision_refuse(decision, MESH_EINVAL, "a user needs a verifier for SHA-256, SHA-512 or both");
     for (uint32_t i = 0; i < user->verifier_count; i++) {

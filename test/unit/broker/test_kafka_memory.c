@@ -209,6 +209,25 @@ static void configure(struct raw_client *client)
         if (!take_answer(client, i)) return;
 }
 
+static void change_users(struct raw_client *client)
+{
+    uint8_t salted[32] = {1}, salt[16] = {2};
+    struct kafka_alter_user_scram_credentials_request_upsertion set = {slice_of_string("u"), 1, 4096, slice_of(salt, sizeof(salt)), slice_of(salted, sizeof(salted))};
+    struct kafka_alter_user_scram_credentials_request_deletion deletions[] = {{slice_of_string("u"), 2}, {slice_of_string("v"), 1}};
+    struct kafka_alter_user_scram_credentials_request alter = {.deletions = {deletions, 2}, .upsertions = {&set, 1}};
+    struct kafka_describe_user_scram_credentials_request_user users[] = {{slice_of_string("u")}, {slice_of_string("v")}};
+    struct kafka_describe_user_scram_credentials_request describe = {.users = {users, 2}};
+
+    send_request(client, KAFKA_ALTER_USER_SCRAM_CREDENTIALS, 0, &alter);
+    alter.deletions.count = 0;
+    send_request(client, KAFKA_ALTER_USER_SCRAM_CREDENTIALS, 0, &alter);
+    send_request(client, KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, &describe);
+    describe.users.count = -1;
+    send_request(client, KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, &describe);
+    for (uint32_t i = 1; i <= 4; i++)
+        if (!take_answer(client, i)) return;
+}
+
 /* Where replicas are, who leads, how large they are, and who has written to them. */
 static void place(struct raw_client *client)
 {
@@ -337,7 +356,7 @@ static void be_member(struct raw_client *client)
 static const struct {
     void (*take)(struct raw_client *);
     unsigned stride;
-} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {place, 9}, {look, 1}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}, {offsets, 3}, {be_member, 3}};
+} steps[] = {{produce, 1}, {fetch, 1}, {leave, 1}, {list_offsets, 1}, {metadata, 9}, {administer, 9}, {configure, 9}, {change_users, 9}, {place, 9}, {look, 1}, {ask, 1}, {log_in, 1}, {leave_a_login, 1}, {be_challenged, 1}, {offsets, 3}, {be_member, 3}};
 
 static void take_step(void (*step)(struct raw_client *))
 {

@@ -3,6 +3,7 @@
 #include "cmd/broker/front/gateway.h"
 #include "cmd/broker/front/kafka/admin.h"
 #include "cmd/broker/front/kafka/brokers.h"
+#include "cmd/broker/front/kafka/config_names.h"
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/topics.h"
 
@@ -13,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RESOURCE_TOPIC  2
 #define RESOURCE_BROKER 4
@@ -27,18 +29,44 @@
 typedef struct kafka_describe_configs_request_resource asked_resource;
 typedef struct kafka_describe_configs_response_config told_config;
 
-/* A name that a setting has not is "". Keys are compared, and never guessed at: a request may hold very many, and a shard waits for this. */
-static bool is_wanted(const asked_resource *asked, const char *name)
+/* Names of what there is, and what came of comparing them with what is asked for. */
+struct catalog {
+    struct config_name *names; /* sorted */
+    size_t name_count;
+    bool *is_wanted; /* by number; of the resource that is being described */
+    size_t count;
+};
+
+/* What a request is answered with. */
+struct describing {
+    const struct kafka_request *request;
+    struct arena *arena;
+    bool with_text;
+    struct catalog topic, broker; /* names NULL: not made yet */
+};
+
+/* Room for so many settings with two names each. */
+static int catalog_init(struct catalog *catalog, size_t count, struct arena *arena)
 {
-    size_t size = strlen(name);
+    catalog->count = count;
+    catalog->names = arena_alloc(arena, 2 * count, sizeof(*catalog->names));
+    catalog->is_wanted = arena_alloc(arena, count, sizeof(*catalog->is_wanted));
+    return catalog->names == NULL || catalog->is_wanted == NULL ? MESH_ENOMEM : 0;
+}
 
-    if (asked->configuration_keys.count < 0) return true; /* null: all */
-    for (int32_t i = 0; i < asked->configuration_keys.count; i++) {
-        struct slice key = asked->configuration_keys.items[i];
+/* A name that a setting has not is "". */
+static void catalog_add(struct catalog *catalog, size_t number, const char *name)
+{
+    if (name[0] != '\0') catalog->names[catalog->name_count++] = (struct config_name){name, (uint32_t)number};
+}
 
-        if (size > 0 && key.size == size && memcmp(key.data, name, size) == 0) return true;
-    }
-    return false;
+/* Keys are compared, and never guessed at; each is looked up once, however many settings there are. */
+static void choose(struct catalog *catalog, const asked_resource *asked)
+{
+    bool is_all = asked->configuration_keys.count < 0; /* null */
+
+    memset(catalog->is_wanted, is_all, catalog->count);
+    if (!is_all) config_names_mark(catalog->names, catalog->name_count, asked->configuration_keys.items, (size_t)asked->configuration_keys.count, catalog->is_wanted);
 }
 
 /* ---- topics ---- */
@@ -50,9 +78,28 @@ static bool is_set(const struct image_topic *topic, enum topic_config_id id)
     return false;
 }
 
-static int describe_topic(const struct image_topic *topic, const asked_resource *asked, bool with_text, struct arena *arena,
-                          struct kafka_describe_configs_response_result *result)
+static int list_topic_names(struct describing *describing)
 {
+    struct catalog *catalog = &describing->topic;
+
+    if (catalog->names != NULL) return 0;
+    if (catalog_init(catalog, TOPIC_CONFIG_COUNT, describing->arena) != 0) return MESH_ENOMEM;
+    for (unsigned i = 0; i < TOPIC_CONFIG_COUNT; i++) {
+        const struct topic_config_info *info = topic_config_info((enum topic_config_id)i);
+
+        catalog_add(catalog, i, info->name);
+        if (strcmp(info->kafka_name, info->name) != 0) catalog_add(catalog, i, info->kafka_name);
+    }
+    config_names_sort(catalog->names, catalog->name_count);
+    return 0;
+}
+
+static int describe_topic(struct describing *describing, const struct image_topic *topic, const asked_resource *asked, struct kafka_describe_configs_response_result *result)
+{
+    struct arena *arena = describing->arena;
+
+    if (list_topic_names(describing) != 0) return MESH_ENOMEM;
+    choose(&describing->topic, asked);
     result->configs.items = kafka_new_items(&kafka_describe_configs_response_config_form, TOPIC_CONFIG_COUNT, arena);
     if (result->configs.items == NULL) return MESH_ENOMEM;
     for (unsigned i = 0; i < TOPIC_CONFIG_COUNT; i++) {
@@ -62,14 +109,14 @@ static int describe_topic(const struct image_topic *topic, const asked_resource 
         char text[TOPIC_CONFIG_TEXT_SIZE];
         char *value;
 
-        if (!is_wanted(asked, info->name) && !is_wanted(asked, info->kafka_name)) continue;
+        if (!describing->topic.is_wanted[i]) continue;
         value = arena_strdup(arena, topic_config_format(id, image_topic_config(topic, id), text));
         if (value == NULL) return MESH_ENOMEM;
         to->name = slice_of_string(info->kafka_name[0] != '\0' ? info->kafka_name : info->name);
         to->value = slice_of_string(value);
         to->config_source = is_set(topic, id) ? SOURCE_TOPIC : SOURCE_DEFAULT;
         to->config_type = info->type == TOPIC_CONFIG_TYPE_WORD ? TYPE_STRING : TYPE_LONG;
-        if (with_text) to->documentation = slice_of_string(info->text);
+        if (describing->with_text) to->documentation = slice_of_string(info->text);
         result->configs.count++;
     }
     return 0;
@@ -94,52 +141,78 @@ static int describe_setting(const struct settings *settings, size_t index, bool 
 }
 
 /* What it gives new topics: only what was said at the start. */
-static int describe_topic_defaults(const struct settings *settings, const asked_resource *asked, bool with_text, struct arena *arena,
-                                   struct kafka_describe_configs_response_result *result)
+static void describe_topic_default(const struct settings *settings, size_t index, const char *name, bool with_text, told_config *to)
 {
-    for (size_t i = 0; i < settings->topic_default_count; i++) {
-        told_config *to = &result->configs.items[result->configs.count];
-        char *name = arena_printf(arena, "topic.%s", settings->topic_defaults[i].key);
-
-        if (name == NULL) return MESH_ENOMEM;
-        if (!is_wanted(asked, name)) continue;
-        to->name = slice_of_string(name);
-        to->value = slice_of_string(settings->topic_defaults[i].value);
-        to->read_only = true;
-        to->config_source = SOURCE_BROKER;
-        to->config_type = TYPE_STRING;
-        if (with_text) to->documentation = slice_of_string("What a new topic is given when it is made without this setting.");
-        result->configs.count++;
-    }
-    return 0;
+    to->name = slice_of_string(name);
+    to->value = slice_of_string(settings->topic_defaults[index].value);
+    to->read_only = true;
+    to->config_source = SOURCE_BROKER;
+    to->config_type = TYPE_STRING;
+    if (with_text) to->documentation = slice_of_string("What a new topic is given when it is made without this setting.");
 }
 
-static int describe_this_broker(const struct settings *settings, const asked_resource *asked, bool with_text, struct arena *arena,
-                                struct kafka_describe_configs_response_result *result)
+static size_t count_settings(void)
 {
     size_t count = 0;
-    int err = 0;
 
     while (settings_info(count) != NULL)
         count++;
-    result->configs.items = kafka_new_items(&kafka_describe_configs_response_config_form, (int32_t)(count + settings->topic_default_count), arena);
+    return count;
+}
+
+/* Numbers: the settings, and behind them the defaults of topics. */
+static int list_broker_names(struct describing *describing, const struct settings *settings)
+{
+    struct catalog *catalog = &describing->broker;
+    size_t count = count_settings();
+
+    if (catalog->names != NULL) return 0;
+    if (catalog_init(catalog, count + settings->topic_default_count, describing->arena) != 0) return MESH_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        catalog_add(catalog, i, settings_info(i)->key);
+    for (size_t i = 0; i < settings->topic_default_count; i++) {
+        const char *name = arena_printf(describing->arena, "topic.%s", settings->topic_defaults[i].key);
+
+        if (name == NULL) return MESH_ENOMEM;
+        catalog_add(catalog, count + i, name);
+    }
+    config_names_sort(catalog->names, catalog->name_count);
+    return 0;
+}
+
+/* By their names in order. */
+static int describe_this_broker(struct describing *describing, const asked_resource *asked, struct kafka_describe_configs_response_result *result)
+{
+    const struct settings *settings = &describing->request->connection->shard->broker->settings;
+    struct catalog *catalog = &describing->broker;
+    size_t count = count_settings();
+    int err = list_broker_names(describing, settings);
+
+    if (err != 0) return err;
+    choose(catalog, asked);
+    result->configs.items = kafka_new_items(&kafka_describe_configs_response_config_form, (int32_t)catalog->count, describing->arena);
     if (result->configs.items == NULL) return MESH_ENOMEM;
-    for (size_t i = 0; err == 0 && i < count; i++)
-        if (is_wanted(asked, settings_info(i)->key)) err = describe_setting(settings, i, with_text, arena, &result->configs.items[result->configs.count++]);
-    return err != 0 ? err : describe_topic_defaults(settings, asked, with_text, arena, result);
+    for (size_t i = 0; err == 0 && i < catalog->name_count; i++) {
+        const struct config_name *name = &catalog->names[i];
+        told_config *to = &result->configs.items[result->configs.count];
+
+        if (!catalog->is_wanted[name->number]) continue;
+        result->configs.count++;
+        if (name->number < count) err = describe_setting(settings, name->number, describing->with_text, describing->arena, to);
+        else describe_topic_default(settings, name->number - count, name->text, describing->with_text, to);
+    }
+    return err;
 }
 
 /* Kafka's name for what holds for every broker at once is "": of that there is nothing, as each has its own. */
-static int describe_broker(const struct kafka_request *request, const asked_resource *asked, bool with_text, struct arena *arena,
-                           struct kafka_describe_configs_response_result *result)
+static int describe_broker(struct describing *describing, const asked_resource *asked, struct kafka_describe_configs_response_result *result)
 {
-    const struct connection *connection = request->connection;
-    const struct shard *shard = connection->shard;
+    const struct connection *connection = describing->request->connection;
     char self[16];
 
     if (asked->resource_name.size == 0) return 0;
-    snprintf(self, sizeof(self), "%d", kafka_sees_one_node(connection) ? GATEWAY_NODE_ID : (int)atomic_load(&shard->broker->node_id));
-    if (slice_equal(asked->resource_name, slice_of_string(self))) return describe_this_broker(&shard->broker->settings, asked, with_text, arena, result);
+    snprintf(self, sizeof(self), "%d", kafka_sees_one_node(connection) ? GATEWAY_NODE_ID : (int)atomic_load(&connection->shard->broker->node_id));
+    if (slice_equal(asked->resource_name, slice_of_string(self))) return describe_this_broker(describing, asked, result);
     result->error_code = KAFKA_CODE_INVALID_REQUEST;
     result->error_message = slice_of_string("a broker tells its own settings alone: ask that one");
     return 0;
@@ -147,14 +220,13 @@ static int describe_broker(const struct kafka_request *request, const asked_reso
 
 /* ---- the request ---- */
 
-static int describe(const struct kafka_request *request, const asked_resource *asked, bool with_text, struct arena *arena,
-                    struct kafka_describe_configs_response_result *result)
+static int describe(struct describing *describing, const asked_resource *asked, struct kafka_describe_configs_response_result *result)
 {
     const struct image_topic *topic = NULL;
 
-    if (asked->resource_type == RESOURCE_BROKER) return describe_broker(request, asked, with_text, arena, result);
-    if (asked->resource_type == RESOURCE_TOPIC) topic = kafka_topic_by_name(request->connection->shard->image, asked->resource_name);
-    if (topic != NULL) return describe_topic(topic, asked, with_text, arena, result);
+    if (asked->resource_type == RESOURCE_BROKER) return describe_broker(describing, asked, result);
+    if (asked->resource_type == RESOURCE_TOPIC) topic = kafka_topic_by_name(describing->request->connection->shard->image, asked->resource_name);
+    if (topic != NULL) return describe_topic(describing, topic, asked, result);
     if (asked->resource_type == RESOURCE_TOPIC) {
         result->error_code = KAFKA_CODE_UNKNOWN_TOPIC_OR_PARTITION;
     } else {
@@ -199,6 +271,7 @@ static bool *find_repeated(const struct kafka_describe_configs_request *asked, s
 static int describe_all(const struct kafka_request *request, const struct kafka_describe_configs_request *asked, struct arena *arena,
                         struct kafka_describe_configs_response *response)
 {
+    struct describing describing = {.request = request, .arena = arena, .with_text = asked->include_documentation};
     bool *is_repeated = find_repeated(asked, arena);
     int err = 0;
 
@@ -215,7 +288,7 @@ static int describe_all(const struct kafka_request *request, const struct kafka_
             result->error_code = KAFKA_CODE_INVALID_REQUEST;
             result->error_message = slice_of_string("it is named twice");
         } else {
-            err = describe(request, resource, asked->include_documentation, arena, result);
+            err = describe(&describing, resource, result);
         }
     }
     return err;

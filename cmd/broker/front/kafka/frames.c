@@ -45,6 +45,8 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_INIT_PRODUCER_ID, 0, 5, FRAME_OP_INIT_PRODUCER, kafka_serve_init_producer_id},
     {KAFKA_DELETE_GROUPS, 0, 3, FRAME_OP_GROUP_DELETE, kafka_serve_delete_groups},
     {KAFKA_OFFSET_DELETE, 0, 0, FRAME_OP_GROUP_DELETE, kafka_serve_offset_delete},
+    {KAFKA_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, 0, FRAME_OP_USERS, kafka_serve_describe_user_scram_credentials},
+    {KAFKA_ALTER_USER_SCRAM_CREDENTIALS, 0, 0, FRAME_OP_USERS, kafka_serve_alter_user_scram_credentials},
     {KAFKA_DESCRIBE_CLUSTER, 0, 2, FRAME_OP_CLUSTER, kafka_serve_describe_cluster},
 };
 const size_t kafka_offer_count = sizeof(kafka_offers) / sizeof(kafka_offers[0]);

@@ -20,8 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Passwords that wait to be checked, of all connections together: a second's work. Who comes then is closed, and tries again. */
-#define CHECKS_MAX 128
+/* Of passwords that wait to be checked, of all connections together: about a second's work, by the iterations that they take; one of any size may be. Who comes then is
+ * closed, and tries again. */
+#define CHECK_ITERATIONS_MAX (128u * SCRAM_ITERATIONS)
 
 #define NONCE_BYTES 24
 
@@ -240,18 +241,28 @@ static void check_returns(struct mail *mail)
 static void check_runs(struct mail *mail)
 {
     struct check *check = container_of(mail, struct check, mail);
+    uint32_t iterations = check->verifier.iterations;
 
     /* A broker that stops lets nobody in any more, and does not wait for the others: their logins are put off. */
     check->is_accepted = atomic_load(&check->broker->judges_logins) &&
                          scram_verifier_accepts(&check->verifier, slice_of(check->password, check->password_size));
     crypto_wipe(&check->verifier, sizeof(check->verifier));
     crypto_wipe(check->password, sizeof(check->password));
-    atomic_fetch_sub_explicit(&check->broker->login_checks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&check->broker->login_iterations, iterations, memory_order_relaxed);
     check->mail.deliver = check_returns;
     shard_post(check->shard, &check->mail);
 }
 
-/* False: too many wait, or there is no memory; the connection is to be closed. */
+static bool begin_check(struct broker *broker, uint32_t iterations)
+{
+    uint64_t before = atomic_fetch_add_explicit(&broker->login_iterations, iterations, memory_order_relaxed);
+
+    if (before == 0 || before + iterations <= CHECK_ITERATIONS_MAX) return true;
+    atomic_fetch_sub_explicit(&broker->login_iterations, iterations, memory_order_relaxed);
+    return false;
+}
+
+/* False: too much waits, or there is no memory; the connection is to be closed. */
 static bool check_password(struct kafka_call *call)
 {
     struct shard *shard = call->connection->shard;
@@ -263,13 +274,13 @@ static bool check_password(struct kafka_call *call)
         free(check);
         return false;
     }
-    if (atomic_fetch_add_explicit(&shard->broker->login_checks, 1, memory_order_relaxed) >= CHECKS_MAX) {
-        atomic_fetch_sub_explicit(&shard->broker->login_checks, 1, memory_order_relaxed);
+    find_verifier(shard, server, &check->verifier);
+    if (!begin_check(shard->broker, check->verifier.iterations)) {
         complain(call->connection, "too many logins at once");
+        crypto_wipe(&check->verifier, sizeof(check->verifier));
         free(check);
         return false;
     }
-    find_verifier(shard, server, &check->verifier);
     memcpy(check->password, server->password, server->password_size);
     check->password_size = server->password_size;
     crypto_wipe(server->password, sizeof(server->password));
@@ -313,6 +324,7 @@ static enum serve take_token(struct kafka_call *call, struct slice token)
         return kafka_served(connection);
     case SASL_LOOK_UP: outcome = challenge(connection->shard, server, &reply); break;
     case SASL_DONE: outcome = (struct outcome){LOGIN_DONE, buffer_slice(&reply)}; break;
+    case SASL_PUT_OFF: outcome.kind = LOGIN_PUT_OFF; break;
     case SASL_FAILED: break;
     }
     call->out = 0;

@@ -105,7 +105,8 @@ int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max,
 
     if (header.record_count == 0 || header.last_offset_delta != header.record_count - 1)
         return MESH_EINVALID_RECORD;
-    if (header.base_offset != 0 || (header.attributes & RECORD_ATTRIBUTE_CONTROL))
+    /* Nobody would ever end a transaction: who reads what is committed would wait for it for ever. */
+    if (header.base_offset != 0 || (header.attributes & (RECORD_ATTRIBUTE_CONTROL | RECORD_ATTRIBUTE_TRANSACTIONAL)) != 0)
         return MESH_EINVALID_RECORD;
     if (header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0))
         return MESH_EINVALID_RECORD;

@@ -67,7 +67,7 @@ int record_batch_parse_header(struct slice bytes, struct record_batch_header *re
  * MESH_ECORRUPT. */
 int record_batch_verify(struct slice bytes, struct record_batch_header *ret_header);
 
-/* What a producer may send, on top of verify: count > 0, delta == count - 1, base offset 0, no control bit,
+/* What a producer may send, on top of verify: count > 0, delta == count - 1, base offset 0, no control bit and none of a transaction,
  * epoch and sequence not negative where there is a producer id, known codec, size <= batch_bytes_max. Errors:
  * MESH_ETOOLARGE, MESH_ECORRUPT, MESH_EINVALID_RECORD, MESH_EUNSUPPORTED_COMPRESSION. */
 int record_batch_verify_produced(struct slice bytes, uint32_t batch_bytes_max,

@@ -45,7 +45,7 @@ static const struct patch_case {
     {"zstd", 21, 2, 4, 0, 0, 0},
     {"codec 5", 21, 2, 5, 0, 0, MESH_EUNSUPPORTED_COMPRESSION},
     {"codec 7", 21, 2, 7, 0, 0, MESH_EUNSUPPORTED_COMPRESSION},
-    {"transactional", 21, 2, 0x10, 0, 0, 0},
+    {"transactional", 21, 2, 0x10, 0, 0, MESH_EINVALID_RECORD},
     {"control", 21, 2, 0x20, 0, 0, MESH_EINVALID_RECORD},
     {"delta above count - 1", 23, 4, 2, 0, 0, MESH_EINVALID_RECORD},
     {"delta below count - 1", 23, 4, 0, 0, 0, MESH_EINVALID_RECORD},

@@ -51,6 +51,7 @@ static enum serve refuse_transactions(const struct kafka_request *request)
 
     kafka_init(&kafka_init_producer_id_response_form, &response);
     response.error_code = KAFKA_CODE_UNSUPPORTED_VERSION;
+    response.producer_epoch = -1;
     return kafka_respond(request, &response);
 }
 

@@ -14,6 +14,7 @@ struct manifest_job {
     struct buffer bytes;
     uint32_t store_index;
     bool is_clean, is_final;
+    bool is_whole; /* all that was acknowledged is in files */
     bool remove_marker;
     bool mark, is_marked;
     uint64_t generation, nonce; /* of the marker */
@@ -71,7 +72,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         retry_later(store);
     }
     if (job->is_final || (store->is_draining && job->error != 0))
-        store_finish_drain(store, job->error != 0 || job->is_clean ? job->error : MESH_ESTORAGE);
+        store_finish_drain(store, job->error != 0 || job->is_whole ? job->error : MESH_ESTORAGE);
     buffer_deinit(&job->bytes);
     free(job);
 }
@@ -79,7 +80,9 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
 static struct store_job *start_manifest(struct store *store)
 {
     struct manifest_job *job = calloc(1, sizeof(*job));
-    bool is_clean = store->checkpoint.is_final && store->error == 0 && !store->is_journal_pinned;
+    bool is_whole = store->error == 0 && !store->is_journal_pinned;
+    /* Files that could not be removed are in no manifest: after a clean stop nobody would know of them. */
+    bool is_clean = store->checkpoint.is_final && is_whole && list_is_empty(&store->failed_deletions);
 
     /* What a failed log had acknowledged is in the journal: nothing is voided any more, and the next start
      * recovers. */
@@ -98,6 +101,7 @@ static struct store_job *start_manifest(struct store *store)
     job->store_index = store->options.index;
     job->bound = store->checkpoint.bound;
     job->sequence = store->manifest_sequence;
+    job->is_whole = is_whole;
     job->is_clean = is_clean;
     job->is_final = store->checkpoint.is_final;
     job->remove_marker = store->is_marked;

@@ -5,6 +5,7 @@
 #include "store_rig.h"
 
 #include "base/error.h"
+#include "segment/segment_file.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
 
@@ -303,6 +304,65 @@ START_TEST(a_stop_does_not_wait_for_a_removal_that_fails)
 }
 END_TEST
 
+static void count_file(void *user, const char *path, uint64_t size)
+{
+    struct plog_id id = rig_id(0);
+    char directory[FS_PATH_MAX];
+
+    (void)size;
+    segment_directory_path(&id, directory);
+    *(unsigned *)user += strncmp(path, directory, strlen(directory)) == 0;
+}
+
+/* Of log 0. */
+static unsigned count_files(void)
+{
+    unsigned count = 0;
+
+    fs_mem_each_file(disk, count_file, &count);
+    return count;
+}
+
+/* What keeps its name keeps it over a stop that is in order but for that, too: no manifest names it then, and a start after a clean stop looks at manifests alone. So that
+ * stop is none: the next start looks at the disk, and whoever owns logs deletes what it does not want. */
+static int unlink_broken(struct fs *fs, const char *path)
+{
+    return strncmp(path, "topics/", 7) == 0 ? MESH_EIO : plain->unlink(fs, path);
+}
+
+START_TEST(files_that_could_not_be_removed_are_found_by_the_next_start)
+{
+    struct fs_ops ops;
+
+    live_before((enum past)_i);
+    begin_anew();
+    tamper(&ops, NULL, NULL);
+    ops.unlink = unlink_broken;
+    rig_wait(&live, 20000);
+    ck_assert_int_eq(rig_append(&live, live.logs[0], NEW_RECORDS, 100), MESH_EBUSY);
+    rig_stop(&live);
+    live.fs->ops = plain;
+    rig_open(&live, 2);
+    ck_assert(!live.report.was_clean);
+    if (plog_end_offset(live.logs[0]) > 0) { /* else its records in the journal said that it was deleted */
+        ck_assert_uint_eq(plog_end_offset(live.logs[0]), OLD_END);
+        begin_anew();
+        ck_assert_int_eq(rig_append(&live, live.logs[0], NEW_RECORDS, 100), MESH_EBUSY);
+        rig_wait(&live, 5000);
+    }
+    ck_assert_uint_eq(count_files(), 0);
+    live_on(5);
+    rig_crash(&live);
+    fs_mem_reboot(disk, FS_MEM_LOSE_UNSYNCED);
+    rig_open(&live, 2);
+    ck_assert_uint_eq(plog_end_offset(live.logs[0]), acked);
+    ck_assert_uint_eq(rig_check(&live, live.logs[0], 0, acked, 1 << 20), acked);
+    rig_stop(&live);
+    rig_open(&live, 2);
+    ck_assert(live.report.was_clean);
+}
+END_TEST
+
 START_TEST(a_name_is_free_where_another_shard_removed_the_topic)
 {
     struct fs_ops ops;
@@ -388,6 +448,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_new_life_is_not_mixed_with_the_old_one, 0, PASTS);
     tcase_add_loop_test(tcase, nor_that_of_an_async_log, 0, PASTS);
+    tcase_add_loop_test(tcase, files_that_could_not_be_removed_are_found_by_the_next_start, RECOVERED, PASTS);
     tcase_add_test(tcase, a_name_is_taken_until_its_files_are_gone);
     tcase_add_test(tcase, a_name_stays_taken_where_files_cannot_be_removed);
     tcase_add_loop_test(tcase, a_name_is_free_again_after_a_removal_that_had_to_wait, 0, 3);

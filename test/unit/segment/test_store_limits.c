@@ -524,6 +524,7 @@ static Suite *limits_suite(void)
     TCase *many = tcase_create("many");
 
     tcase_add_checked_fixture(full, set_up, tear_down);
+    tcase_set_timeout(full, 60);
     tcase_add_test(full, appends_are_refused_when_the_journal_would_find_no_space);
     tcase_add_test(full, what_waits_for_a_journal_file_gets_it_when_there_is_room_again);
     tcase_add_loop_test(full, what_found_no_space_is_written_when_there_is_some_again, 0, sizeof(refusals) / sizeof(refusals[0]));

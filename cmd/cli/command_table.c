@@ -67,7 +67,8 @@ static const struct option_spec status_options[] = {
 
 static const struct option_spec drain_options[] = {
     {"self", OPTION_FLAG, NULL, "The broker that answers; the same as naming none", NULL, NULL, 0, 0, false},
-    {"undo", OPTION_FLAG, NULL, "Let it lead again", NULL, NULL, 0, 0, false},
+    {"empty", OPTION_FLAG, NULL, "Have others keep its replicas, before it is taken out for good", NULL, NULL, 0, 0, false},
+    {"undo", OPTION_FLAG, NULL, "Let it lead again, and keep what it still has", NULL, NULL, 0, 0, false},
     {"no-wait", OPTION_FLAG, NULL, "Only ask for it, and say how far it is", NULL, NULL, 0, 0, false},
 };
 
@@ -461,8 +462,11 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "answering: requests that come to it are sent on, so that clients notice nothing. It gives up its place among the in-sync replicas, as when it stops. 'mesh status' shows it as "
      "draining.\n\n"
      "Waits until it leads nothing, at most --timeout (then the exit code is 4, and it goes on). --undo lets it lead again; so does a start: what a preStop hook has drained comes back by "
-     "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.",
-     "mesh drain b2\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
+     "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.\n\n"
+     "--empty is for one that is to go for good: its replicas are copied to others, a few at a time (the setting moves.per.broker), and each is given up when the copy is in sync, so that "
+     "nothing is less safe meanwhile. Until then it leads and serves them. Waits until it keeps none; then it can be stopped, and removed with 'mesh remove'. Where the others are too few for "
+     "the copies that are wanted it is refused.",
+     "mesh drain b2\nmesh drain b4 --empty --timeout 1h  # then stop it, and: mesh remove b4\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
      OPTIONS(drain_options), CLIENT},
     {COMMAND_TOP, "top", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show what the mesh is doing, live",

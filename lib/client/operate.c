@@ -131,7 +131,8 @@ static int take_drain(struct slice answer, struct mesh_drain_info *ret_info)
 
     if (err != 0) return err;
     *ret_info = (struct mesh_drain_info){
-        .is_wanted = response.is_wanted, .is_drained = response.is_drained, .led = response.led, .others = response.others};
+        .is_wanted = response.is_wanted, .is_drained = response.is_drained, .led = response.led, .others = response.others,
+        .is_emptying = response.is_emptying, .hosted = response.hosted};
     uuid_format(&response.broker, ret_info->id);
     size = response.name.size < sizeof(ret_info->name) ? response.name.size : sizeof(ret_info->name) - 1;
     if (size > 0) memcpy(ret_info->name, response.name.data, size);

@@ -63,6 +63,8 @@ static const struct table_field drain_response_fields[] = {
     ONE(message_drain_response, is_drained, TABLE_BOOL),
     ONE(message_drain_response, led, TABLE_UINT64),
     ONE(message_drain_response, others, TABLE_UINT32),
+    ONE(message_drain_response, is_emptying, TABLE_BOOL),
+    ONE(message_drain_response, hosted, TABLE_UINT64),
 };
 TABLE(drain_response, message_drain_response)
 

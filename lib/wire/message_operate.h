@@ -40,7 +40,7 @@ struct message_events_response {
     size_t event_count;
 };
 
-enum message_drain_action { MESSAGE_DRAIN_LOOK, MESSAGE_DRAIN_BEGIN, MESSAGE_DRAIN_UNDO };
+enum message_drain_action { MESSAGE_DRAIN_LOOK, MESSAGE_DRAIN_BEGIN, MESSAGE_DRAIN_UNDO, MESSAGE_DRAIN_EMPTY };
 
 struct message_drain_request {
     struct uuid broker;
@@ -55,6 +55,8 @@ struct message_drain_response {
     bool is_wanted, is_drained; /* asked for; agreed to by the mesh */
     uint64_t led;               /* partitions that it still leads, as it knows */
     uint32_t others;            /* brokers that could take over */
+    bool is_emptying;           /* its replicas are to become others' */
+    uint64_t hosted;            /* replicas that it still has */
 };
 
 /* X(suffix, struct): functions as of MESSAGE_MAP. */

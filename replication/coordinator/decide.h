@@ -39,7 +39,8 @@ struct decide_broker_facts {
     uint32_t health;       /* Lifeguard's local health: 0 is good, 8 very bad */
     uint64_t bytes_per_s;  /* in and out */
     uint64_t stored_bytes;
-    bool is_gone; /* silent for so long that its replicas should be elsewhere (decide_moves()) */
+    bool is_gone;    /* silent for so long that its replicas should be elsewhere (decide_moves()) */
+    bool is_leaving; /* it serves, and is to keep no replicas any more: somebody will take it out for good */
 };
 struct decide_facts {
     const struct decide_broker_facts *brokers; /* in any order */

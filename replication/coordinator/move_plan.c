@@ -27,12 +27,12 @@ static uint32_t zone_number(const struct image *image, size_t at)
     return (uint32_t)at + 1;
 }
 
-static bool is_said_gone(const struct decide_facts *facts, int32_t node_id)
+static struct decide_broker_facts facts_of(const struct decide_facts *facts, int32_t node_id)
 {
     for (size_t i = 0; facts != NULL && i < facts->broker_count; i++) {
-        if (facts->brokers[i].node_id == node_id) return facts->brokers[i].is_gone;
+        if (facts->brokers[i].node_id == node_id) return facts->brokers[i];
     }
-    return false;
+    return (struct decide_broker_facts){.node_id = node_id};
 }
 
 int move_plan_init(struct move_plan *plan, const struct image *image, const struct decide_facts *facts, struct decision *decision)
@@ -46,11 +46,12 @@ int move_plan_init(struct move_plan *plan, const struct image *image, const stru
     err = elector_init(&plan->elector, image, facts);
     for (size_t i = 0; err == 0 && i < count; i++) {
         const struct image_broker *broker = image_broker_at(image, i);
+        struct decide_broker_facts known = facts_of(facts, broker->node_id);
         plan->movers[i] = (struct mover){
             .node_id = broker->node_id,
             .zone = zone_number(image, i),
-            .is_usable = elector_is_usable(elector_find(&plan->elector, broker->node_id)),
-            .is_gone = broker->is_fenced && is_said_gone(facts, broker->node_id),
+            .is_usable = !known.is_leaving && elector_is_usable(elector_find(&plan->elector, broker->node_id)),
+            .is_gone = known.is_leaving || (broker->is_fenced && known.is_gone),
         };
     }
     if (err != 0) free(plan->movers);
@@ -370,7 +371,7 @@ static uint64_t who_is_gone(const struct decide_facts *facts)
     uint64_t sum = 0;
 
     for (size_t i = 0; facts != NULL && i < facts->broker_count; i++) {
-        if (facts->brokers[i].is_gone) sum += (uint64_t)(uint32_t)facts->brokers[i].node_id * 0x9e3779b97f4a7c15u;
+        if (facts->brokers[i].is_gone || facts->brokers[i].is_leaving) sum += (uint64_t)(uint32_t)facts->brokers[i].node_id * 0x9e3779b97f4a7c15u;
     }
     return sum;
 }

@@ -9,7 +9,7 @@ struct mover {
     int32_t node_id;
     uint32_t zone;   /* a number for its zone; 0: it has none */
     bool is_usable;  /* it can get replicas, and be freed of some */
-    bool is_gone;
+    bool is_gone;    /* its replicas become others': it went for good, or is about to */
     uint64_t hosted; /* replicas when all moves have ended */
     uint64_t copies; /* under way, to it or from it as their leader */
     uint64_t preferred; /* partitions that it is the first replica of, when all moves have ended */

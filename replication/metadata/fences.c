@@ -49,6 +49,10 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->has_disk_failed = (message->flags & NODE_DISK_FAILED) != 0;
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
     session->wants_drain = (message->flags & NODE_DRAIN_WANTED) != 0;
+    if (session->wants_empty != ((message->flags & NODE_EMPTY_WANTED) != 0)) {
+        session->wants_empty = !session->wants_empty;
+        node->moves_due_us = node->now_us;
+    }
     broker = image_find_broker_by_uuid(node->image, &peer->id);
     if (broker != NULL && (broker->is_fenced || broker->is_draining || session->has_disk_failed || session->wants_drain))
         node->sessions_due_us = node->now_us; /* perhaps it may come back, or has to go */
@@ -119,6 +123,7 @@ void node_facts_init(const struct node *node, const struct image *image, struct 
         brokers[ret_facts->broker_count++] = (struct decide_broker_facts){
             .node_id = broker->node_id,
             .is_gone = peer != NULL && is_gone(node, &peer->session),
+            .is_leaving = peer == NULL ? node->wants_empty : peer->session.wants_empty && peer->session.boot == broker->boot,
             .health = load->health,
             .bytes_per_s = load->bytes_per_s,
             .stored_bytes = load->disk_size_bytes - earlier(load->disk_size_bytes, load->disk_free_bytes),

@@ -156,6 +156,9 @@ void node_set_disk_failed(struct node *node, uint64_t now_us);
  * process. The metadata's coordination stays where it is. */
 void node_set_drain(struct node *node, uint64_t now_us, bool is_wanted);
 bool node_wants_drain(const struct node *node);
+/* Somebody wants it to keep no replicas: the coordinator has others copy them, and it serves them, in sync, until each is replaced. Forgotten with the process. */
+void node_set_empty(struct node *node, uint64_t now_us, bool is_wanted);
+bool node_wants_empty(const struct node *node);
 
 /* How this broker is doing; travels with its heartbeats to the coordinator, who places by it. No event: no output comes of it. */
 struct node_load {

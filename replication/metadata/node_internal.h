@@ -44,7 +44,7 @@ struct session {
     uint64_t applied, boot;
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
-    bool is_draining, has_disk_failed, wants_drain;
+    bool is_draining, has_disk_failed, wants_drain, wants_empty;
     bool was_fenced; /* by this coordinator, for its silence */
 };
 
@@ -200,6 +200,7 @@ struct node {
     bool has_failed;
     bool has_disk_failed; /* node_set_disk_failed() */
     bool wants_drain;     /* node_set_drain() */
+    bool wants_empty;     /* node_set_empty() */
     int failure_error;
     char failure[NODE_TEXT_SIZE];
 

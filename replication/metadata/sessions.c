@@ -95,6 +95,20 @@ bool node_wants_drain(const struct node *node)
     return node->wants_drain;
 }
 
+void node_set_empty(struct node *node, uint64_t now_us, bool is_wanted)
+{
+    node_enter(node, now_us);
+    if (node->wants_empty == is_wanted) return;
+    node->wants_empty = is_wanted;
+    node->heartbeat_due_us = 0;
+    node->moves_due_us = now_us; /* the coordinator's own wish */
+}
+
+bool node_wants_empty(const struct node *node)
+{
+    return node->wants_empty;
+}
+
 void node_set_load(struct node *node, const struct node_load *load)
 {
     node->load = *load;
@@ -137,7 +151,7 @@ static void send_heartbeat(struct node *node, const struct peer *to)
         .boot = node->options.boot,
         .applied = image_applied_index(node->image),
         .flags = (node->is_leaving ? NODE_DRAINING : 0) | (node->has_disk_failed || node->has_failed ? NODE_DISK_FAILED : 0) |
-                 (node->wants_drain ? NODE_DRAIN_WANTED : 0),
+                 (node->wants_drain ? NODE_DRAIN_WANTED : 0) | (node->wants_empty ? NODE_EMPTY_WANTED : 0),
         .load = node->load,
     };
 

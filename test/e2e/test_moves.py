@@ -154,6 +154,31 @@ class Moves(MeshCase):
         self.until("records flow", load.flows(), *brokers)
         load.finish(*brokers)
 
+    def test_a_broker_is_emptied_and_taken_out(self):
+        brokers = self.begin(4, "orders", 6, 3)
+        load = Load(self, "orders", brokers)
+        leaving = self.node_of(brokers[3], brokers[0])
+        self.assertGreater(self.hosted(brokers[0], "orders").get(leaving, 0), 0)
+        self.until("records flow", load.flows(), *brokers)
+        told = self.mesh("drain", "b3", "--empty", "--timeout", "180s", "--json", broker=brokers[1]).json
+        self.assertEqual((told["hosted"], told["led"], told["emptying"], told["drained"]), (0, 0, True, False))
+        self.assertTrue(self.at_rest(brokers[0], "orders", 3)())
+        self.until("its files are gone", lambda: not self.directories(brokers[3], "orders"), *brokers)
+        self.assertEqual(brokers[3].stop(), 0)
+        self.until("it may be removed", lambda: self.mesh("remove", "b3", code=None).code == 0, *brokers[:3])
+        self.until("records flow", load.flows(), *brokers[:3])
+        load.finish(*brokers[:3])
+
+    def test_a_broker_whose_copies_nobody_else_could_keep_is_not_emptied(self):
+        brokers = self.begin(3, "orders", 2, 3)
+        refused = self.mesh("drain", "b1", "--empty", broker=brokers[0], code=None)
+        self.assertNotEqual(refused.code, 0)
+        self.assertRegex(refused.err.decode(), r"2 partitions of it cannot be kept by others, first orders/0: 3 copies are wanted, and 2 other brokers serve")
+        self.assertFalse(self.mesh("drain", "b1", "--no-wait", "--undo", "--json", broker=brokers[0]).json["emptying"])
+        self.mesh("topic", "alter", "orders", "--set", "replicas=2", broker=brokers[0])
+        self.until("two copies of each", self.at_rest(brokers[0], "orders", 2), *brokers)
+        self.assertEqual(self.mesh("drain", "b1", "--empty", "--timeout", "180s", "--json", broker=brokers[2]).json["hosted"], 0)
+
     def replicas(self, broker, topic, partition=0):
         return self.partitions(broker, topic)[partition]["replicas"]
 

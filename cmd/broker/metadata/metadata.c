@@ -564,6 +564,12 @@ void metadata_set_drain(struct metadata *metadata, bool is_wanted)
     metadata_drive(metadata);
 }
 
+void metadata_set_empty(struct metadata *metadata, bool is_wanted)
+{
+    node_set_empty(metadata->node, metadata_now_us(), is_wanted);
+    metadata_drive(metadata);
+}
+
 void metadata_set_disk_failed(struct metadata *metadata)
 {
     node_set_disk_failed(metadata->node, metadata_now_us());

@@ -80,6 +80,7 @@ int metadata_start(struct metadata *metadata, const struct node_self *self);
 void metadata_connect(struct metadata *metadata, struct peers *peers);
 void metadata_set_boot(struct metadata *metadata, uint64_t boot);
 void metadata_set_drain(struct metadata *metadata, bool is_wanted); /* node_set_drain() */
+void metadata_set_empty(struct metadata *metadata, bool is_wanted); /* node_set_empty() */
 void metadata_set_disk_failed(struct metadata *metadata); /* of partitions: node_set_disk_failed() */
 
 const struct node_status *metadata_status(const struct metadata *metadata);

@@ -92,13 +92,63 @@ static uint32_t count_others(const struct image *image, int32_t self)
     return count;
 }
 
+/* Partitions whose copies would not find brokers enough without this one. */
+struct stuck {
+    const struct image *image;
+    int32_t self;
+    uint32_t others;
+    uint64_t count;
+    const char *topic; /* of the first */
+    uint32_t partition, wanted;
+};
+
+static int count_stuck(void *user, const struct image_topic *topic)
+{
+    struct stuck *stuck = user;
+    uint32_t wished = (uint32_t)image_topic_config(topic, TOPIC_CONFIG_REPLICAS);
+    struct image_partition partition;
+
+    for (uint32_t i = 0; image_topic_partition(topic, i, &partition); i++) {
+        uint32_t wanted = wished != 0 ? wished : image_partition_factor(&partition);
+        bool is_here = false;
+
+        for (uint32_t j = 0; j < partition.replica_count; j++)
+            is_here |= partition.replicas[j] == stuck->self;
+        if (!is_here || wanted <= stuck->others || stuck->count++ != 0) continue;
+        stuck->topic = topic->name;
+        stuck->partition = i;
+        stuck->wanted = wanted;
+    }
+    return 0;
+}
+
+/* Errors: MESH_EINVAL (others cannot keep its replicas: nothing would come of it). */
+static int do_empty(struct control *control, uint32_t others, char text[OPERATE_TEXT_SIZE])
+{
+    struct stuck stuck = {.image = metadata_image(control->metadata), .self = control->node_id, .others = others};
+
+    if (node_wants_empty(metadata_node(control->metadata))) return 0;
+    (void)image_each_topic(stuck.image, count_stuck, &stuck);
+    if (stuck.count != 0) {
+        snprintf(text, OPERATE_TEXT_SIZE, "%llu partition%s of it cannot be kept by others, first %s/%u: %u copies are wanted, and %u other broker%s. Lower the setting replicas, or add "
+                 "brokers. Nothing was changed", (unsigned long long)stuck.count, stuck.count == 1 ? "" : "s", stuck.topic, stuck.partition, stuck.wanted, others,
+                 others == 1 ? " serves" : "s serve");
+        return MESH_EINVAL;
+    }
+    event_note(&control->events, EVENT_FENCE, LOG_LEVEL_INFO, "somebody empties this broker: others are to keep its replicas name=%s", control->name);
+    metadata_set_empty(control->metadata, true);
+    return 0;
+}
+
 /* Errors: MESH_EINVAL (nobody to take over), MESH_EUNSUPPORTED (an action of later versions). */
 static int do_drain(struct control *control, uint32_t action, uint32_t others, char text[OPERATE_TEXT_SIZE])
 {
     bool was_wanted = node_wants_drain(metadata_node(control->metadata));
 
     if (action == MESSAGE_DRAIN_LOOK) return 0;
-    if (action > MESSAGE_DRAIN_UNDO) return MESH_EUNSUPPORTED;
+    if (action > MESSAGE_DRAIN_EMPTY) return MESH_EUNSUPPORTED;
+    if (action == MESSAGE_DRAIN_EMPTY) return do_empty(control, others, text);
+    if (action == MESSAGE_DRAIN_UNDO) metadata_set_empty(control->metadata, false);
     if (action == MESSAGE_DRAIN_BEGIN && others == 0) {
         snprintf(text, OPERATE_TEXT_SIZE, "no other broker could take over: none that keeps records is up and serves. Nothing was changed");
         return MESH_EINVAL;
@@ -126,6 +176,8 @@ static int answer_drain(struct control *control, struct slice message, struct bu
     response.is_wanted = node_wants_drain(metadata_node(control->metadata));
     response.is_drained = self != NULL && self->is_draining;
     response.led = image_leader_count(metadata_image(control->metadata), control->node_id);
+    response.is_emptying = node_wants_empty(metadata_node(control->metadata));
+    response.hosted = image_replica_count(metadata_image(control->metadata), control->node_id);
     return message_encode_drain_response(to, &response);
 }
 

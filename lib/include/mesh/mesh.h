@@ -501,7 +501,7 @@ MESH_EXPORT void mesh_events_free(struct mesh_events *events);
 
 /* ---- a broker that is to lead nothing ---- */
 
-enum mesh_drain_action { MESH_DRAIN_LOOK, MESH_DRAIN_BEGIN, MESH_DRAIN_UNDO };
+enum mesh_drain_action { MESH_DRAIN_LOOK, MESH_DRAIN_BEGIN, MESH_DRAIN_UNDO, MESH_DRAIN_EMPTY };
 
 struct mesh_drain_info {
     char id[37];
@@ -510,10 +510,13 @@ struct mesh_drain_info {
     int is_drained;  /* the mesh has agreed: it gets no leadership, and gives up what others can take */
     uint64_t led;    /* partitions that it still leads */
     uint32_t others; /* brokers that could take over */
+    int is_emptying; /* its replicas are to become others' */
+    uint64_t hosted; /* replicas that it still has */
 };
 
 /* Has a broker (uuid text; NULL: the one that answers) give its leadership away, and undoes it; it goes on answering, following and voting. Says how far it
- * is: ask with MESH_DRAIN_LOOK until `is_drained` and `led` is 0. Over when it starts anew. Errors: MESH_EINVAL (no other broker could take over; no uuid),
+ * is: ask with MESH_DRAIN_LOOK until `is_drained` and `led` is 0. MESH_DRAIN_EMPTY has others copy its replicas instead, until `hosted` is 0: then it can be stopped
+ * and removed, and nothing was less safe meanwhile. Over when it starts anew. Errors: MESH_EINVAL (no other broker could take over; no uuid),
  * MESH_ENOTFOUND (no link to it), ... */
 MESH_EXPORT int mesh_drain(struct mesh_client *client, const char *broker, enum mesh_drain_action action, struct mesh_drain_info *ret_info);
 

@@ -274,6 +274,36 @@ START_TEST(a_broker_that_is_gone_is_replaced)
 }
 END_TEST
 
+/* Asked of the broker itself; the coordinator's own too. Its wish outlives a coordinator, as its heartbeats say it again. */
+START_TEST(a_broker_that_is_to_go_is_emptied_first)
+{
+    struct image_partition now;
+    int32_t leaving;
+
+    begin(4);
+    node_mesh_run(mesh, 5 * SECOND);
+    create("isr", 3);
+    leaving = state().leader;
+    node_set_empty(node_mesh_node(mesh, host_of(leaving)), node_mesh_now(mesh), true);
+    ck_assert(node_wants_empty(node_mesh_node(mesh, host_of(leaving))));
+    ck_assert(node_mesh_run_until(mesh, is_moving, NULL, 5 * SECOND));
+    now = state();
+    ck_assert_int_eq(now.leader, leaving); /* it serves meanwhile */
+    ck_assert_int_eq(__builtin_popcount(now.isr), 3);
+    ck_assert(!image_find_broker(image(), leaving)->is_draining);
+    ck_assert_int_eq(alter(false), 0);
+    now = state();
+    ck_assert_uint_eq(now.replica_count, 3);
+    ck_assert_uint_eq(now.adding | now.removing, 0);
+    ck_assert_uint_eq(image_replica_count(image(), leaving), 0);
+    ck_assert_int_ne(now.leader, leaving);
+    ck_assert_int_ne(now.leader, IMAGE_NO_LEADER);
+    node_mesh_run(mesh, 90 * SECOND); /* spreading does not bring it anything */
+    ck_assert_uint_eq(image_replica_count(image(), leaving), 0);
+    story_end();
+}
+END_TEST
+
 START_TEST(replicas_move_on_request)
 {
     struct decide_move move = {.replicas = {2, 3}, .count = 2};
@@ -306,6 +336,7 @@ int main(void)
     tcase_add_test(tcase, nonsense_about_replicas_is_answered_as_such);
     tcase_add_test(tcase, a_sealed_partition_gets_its_leader_by_reports);
     tcase_add_test(tcase, a_broker_that_is_gone_is_replaced);
+    tcase_add_test(tcase, a_broker_that_is_to_go_is_emptied_first);
     tcase_add_test(tcase, replicas_move_on_request);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);

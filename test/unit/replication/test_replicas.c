@@ -384,6 +384,54 @@ START_TEST(what_a_person_placed_is_not_spread)
 }
 END_TEST
 
+static uint64_t look_at_leaving(const struct image *image, struct movement *movement, uint64_t seconds, int32_t leaving, int32_t *ret_new)
+{
+    struct decide_broker_facts broker = {.node_id = leaving, .is_leaving = true};
+    struct decide_facts facts = {.brokers = &broker, .broker_count = 1};
+    struct decide_moves request = {.movement = movement, .moves_per_broker = 2, .now_us = seconds * 1000000, .facts = &facts};
+    struct image_partition partition;
+    struct image *next = NULL;
+    struct decision decision;
+    uint64_t moving = 0;
+
+    decision_init(&decision);
+    ck_assert_int_eq(decide_moves(image, &request, &decision), 0);
+    ck_assert_int_eq(decision_preview(image, &decision, &next), 0);
+    for (uint32_t i = 0; image_topic_partition(image_find_topic_by_name(next, "t"), i, &partition); i++) {
+        for (uint32_t j = 0; j < partition.replica_count; j++) {
+            if (partition.adding >> j & 1) *ret_new = partition.replicas[j];
+            if (partition.removing >> j & 1) ck_assert_int_eq(partition.replicas[j], leaving);
+        }
+        if (partition.adding == 0) continue;
+        moving++;
+        ck_assert_uint_eq(__builtin_popcount(partition.isr), 2); /* it stays in sync until the copy is */
+    }
+    image_unref(next);
+    decision_deinit(&decision);
+    return moving;
+}
+
+START_TEST(who_is_to_be_taken_out_keeps_its_replicas_until_others_have_them)
+{
+    struct history *history = history_new_mesh(3, "abc");
+    struct movement movement = MOVEMENT_INIT;
+    int32_t added = 0;
+
+    history_create_topic(history, "t", 8, 2);
+    ck_assert_uint_gt(image_replica_count(history->image, 1), 2);
+    ck_assert_uint_eq(look_at_moves(history->image, &movement, 1, 0), 0);
+    ck_assert_uint_eq(look_at_leaving(history->image, &movement, 2, 1, &added), 2); /* moves_per_broker, and at once */
+    ck_assert_int_ne(added, 1);
+    history_free(history);
+
+    history = history_new_mesh(2, "ab"); /* nobody else could keep them */
+    movement = (struct movement)MOVEMENT_INIT;
+    history_create_topic(history, "t", 8, 2);
+    ck_assert_uint_eq(look_at_leaving(history->image, &movement, 2, 1, &added), 0);
+    history_free(history);
+}
+END_TEST
+
 /* Copies matter more than places. */
 START_TEST(what_a_person_placed_is_replaced_where_a_broker_is_gone)
 {
@@ -507,6 +555,7 @@ int main(void)
     tcase_add_test(tcase, replicas_are_spread_in_peace_and_a_few_at_a_time);
     tcase_add_test(tcase, what_a_person_placed_is_not_spread);
     tcase_add_test(tcase, what_a_person_placed_is_replaced_where_a_broker_is_gone);
+    tcase_add_test(tcase, who_is_to_be_taken_out_keeps_its_replicas_until_others_have_them);
     tcase_add_test(tcase, who_gets_replicas_leads_its_share_of_them);
     tcase_add_test(tcase, a_balance_of_all_topics_sees_them_together);
     tcase_add_loop_test(tcase, what_is_wrong_is_said, 0, sizeof(facts_cases) / sizeof(facts_cases[0]));

@@ -256,14 +256,14 @@ static const struct {
     uint8_t ranks[4];
     int32_t want;
 } score_cases[] = {
-    {{{2, 0, 0, 0, false}, {3, 0, 0, 0, false}}, NULL, {9, 9, 9, 9}, 2},                     /* all alike: the lower uuid, which is 2's here */
-    {{{2, 1, 0, 0, false}, {3, 0, 0, 0, false}}, NULL, {9, 9, 9, 9}, 3},                     /* health */
-    {{{2, 0, 900, 0, false}, {3, 0, 100, 0, false}}, NULL, {9, 9, 9, 9}, 3},                 /* load */
-    {{{2, 1, 0, 0, false}, {3, 0, UINT64_MAX, 0, false}}, NULL, {9, 9, 9, 9}, 3},            /* health goes before any load */
-    {{{2, 0, 0, 0, false}, {3, 8, 900, 0, false}}, "c", {9, 9, 9, 9}, 3},                    /* the zone before both */
-    {{{2, 0, 0, 0, false}, {3, 0, 0, 0, false}}, "nowhere", {9, 9, 9, 9}, 2},
-    {{{2, 8, 900, 0, false}, {3, 0, 0, 0, false}}, "c", {9, 9, 9, 8}, 2},                    /* a longer log before all */
-    {{{9, 0, 0, 0, false}, {3, 0, 0, 0, false}}, NULL, {9, 9, 9, 9}, 2},                     /* facts about strangers */
+    {{{2, 0, 0, 0, false, false}, {3, 0, 0, 0, false, false}}, NULL, {9, 9, 9, 9}, 2},                     /* all alike: the lower uuid, which is 2's here */
+    {{{2, 1, 0, 0, false, false}, {3, 0, 0, 0, false, false}}, NULL, {9, 9, 9, 9}, 3},                     /* health */
+    {{{2, 0, 900, 0, false, false}, {3, 0, 100, 0, false, false}}, NULL, {9, 9, 9, 9}, 3},                 /* load */
+    {{{2, 1, 0, 0, false, false}, {3, 0, UINT64_MAX, 0, false, false}}, NULL, {9, 9, 9, 9}, 3},            /* health goes before any load */
+    {{{2, 0, 0, 0, false, false}, {3, 8, 900, 0, false, false}}, "c", {9, 9, 9, 9}, 3},                    /* the zone before both */
+    {{{2, 0, 0, 0, false, false}, {3, 0, 0, 0, false, false}}, "nowhere", {9, 9, 9, 9}, 2},
+    {{{2, 8, 900, 0, false, false}, {3, 0, 0, 0, false, false}}, "c", {9, 9, 9, 8}, 2},                    /* a longer log before all */
+    {{{9, 0, 0, 0, false, false}, {3, 0, 0, 0, false, false}}, NULL, {9, 9, 9, 9}, 2},                     /* facts about strangers */
 };
 
 START_TEST(the_best_of_the_eligible_is_elected_and_the_scores_are_kept)
@@ -505,7 +505,7 @@ END_TEST
 
 START_TEST(topics_of_one_partition_spread_by_what_brokers_hold)
 {
-    struct decide_broker_facts known[] = {{1, 0, 0, 800, false}, {2, 0, 0, 100, false}, {3, 0, 0, 100, false}};
+    struct decide_broker_facts known[] = {{1, 0, 0, 800, false, false}, {2, 0, 0, 100, false, false}, {3, 0, 0, 100, false, false}};
     struct decide_facts facts = {.brokers = known, .broker_count = 3};
     char name[16];
 
@@ -586,7 +586,7 @@ END_TEST
 
 START_TEST(an_ill_or_overloaded_broker_gets_nothing_back)
 {
-    struct decide_broker_facts known[] = {{1, _i == 0 ? 5 : 0, _i == 1 ? 1000 : 0, 0, false}, {2, 0, 1, 0, false}, {3, 0, 1, 0, false}};
+    struct decide_broker_facts known[] = {{1, _i == 0 ? 5 : 0, _i == 1 ? 1000 : 0, 0, false, false}, {2, 0, 1, 0, false, false}, {3, 0, 1, 0, false, false}};
     struct decide_facts facts = {.brokers = known, .broker_count = 3};
     struct balance balance = BALANCE_INIT;
 

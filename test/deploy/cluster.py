@@ -16,44 +16,65 @@ GATEWAY, SUFFIX = "10.78.0.1", "default.svc.cluster.local"
 LATE_S = 0.5  # from a pod's start to the first answer that has its address; the last answer that has the old one as well
 
 
+A, SRV = 1, 33  # RFC 1035, RFC 2782
+
+
+def encode_name(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def record(kind, data):
+    return struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(data)) + data
+
+
 def run(*words):
     subprocess.run(words, check=True, capture_output=True, timeout=60)
 
 
 class Names:
-    """A name server: A records that change a while after they were told, nothing for AAAA, and a denial of other names."""
+    """A name server: A records that change a while after they were told, SRV records of a service's port, nothing for AAAA, and a denial of other names. It can be
+    silent, and answer a while after it was asked."""
 
     def __init__(self):
-        self.records, self.lock = {}, threading.Lock()  # name: [(from when, addresses)]
+        self.records, self.lock = {}, threading.Lock()  # name: [(from when, addresses, or for SRV names)]
+        self.is_silent, self.slow_s = False, 0
+        self.asked = 0  # while it was silent
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((GATEWAY, 53))
         threading.Thread(target=self.serve, daemon=True).start()
 
-    def tell(self, name, addresses, late=LATE_S):
+    def tell(self, name, values, late=LATE_S):
         with self.lock:
-            self.records.setdefault(f"{name}.{SUFFIX}", []).append((time.monotonic() + late, list(addresses)))
+            self.records.setdefault(f"{name}.{SUFFIX}", []).append((time.monotonic() + late, list(values)))
 
     def look_up(self, name):
         with self.lock:
             now, found = time.monotonic(), None
-            for since, addresses in self.records.get(name.lower(), ()):
+            for since, values in self.records.get(name.lower(), ()):
                 if since <= now:
-                    found = addresses
+                    found = values
             return found
+
+    def answer(self, question):
+        labels, at = [], 12
+        while question[at] != 0:
+            labels.append(question[at + 1:at + 1 + question[at]].decode())
+            at += 1 + question[at]
+        (kind,) = struct.unpack_from(">H", question, at + 1)
+        found = self.look_up(".".join(labels))
+        is_service = labels[0].startswith("_")
+        answers = found if found and kind == (SRV if is_service else A) else []
+        head = struct.pack(">HHHHHH", *struct.unpack_from(">H", question), 0x8400 | (0 if found else 3), 1, len(answers), 0, 0)
+        body = b"".join(record(SRV, struct.pack(">HHH", 0, 50, 9092) + encode_name(each)) if is_service else record(A, socket.inet_aton(each)) for each in answers)
+        return head + question[12:at + 5] + body
 
     def serve(self):
         while True:
             question, sender = self.socket.recvfrom(4096)
-            labels, at = [], 12
-            while question[at] != 0:
-                labels.append(question[at + 1:at + 1 + question[at]].decode())
-                at += 1 + question[at]
-            (kind,) = struct.unpack_from(">H", question, at + 1)
-            found = self.look_up(".".join(labels))
-            answers = found if found and kind == 1 else []
-            head = struct.pack(">HHHHHH", *struct.unpack_from(">H", question), 0x8400 | (0 if found else 3), 1, len(answers), 0, 0)
-            body = b"".join(struct.pack(">HHHIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address) for address in answers)
-            self.socket.sendto(head + question[12:at + 5] + body, sender)
+            if self.is_silent:
+                self.asked += 1
+            else:
+                threading.Timer(self.slow_s, self.socket.sendto, (self.answer(question), sender)).start()
 
 
 class Pod:
@@ -119,6 +140,8 @@ class Cluster:
             self.names.tell(name, addresses, late)
         for pod in self.pods.values():
             self.names.tell(f"{pod.name}.mesh-headless", [pod.address], late)
+        hosts = [f"{pod.name}.mesh-headless.{SUFFIX}" for pod in self.pods.values()]
+        self.names.tell("_mesh._tcp.mesh-headless", hosts, late)
 
     def probe(self, pod, path):
         try:

@@ -11,7 +11,7 @@ import time
 from urllib.error import URLError
 from urllib.request import urlopen
 
-PATIENCE_S = 60
+from many_brokers import PATIENCE_S, pass_time, wait_until
 
 
 def free_port():
@@ -51,11 +51,7 @@ class Twin:
             return False
 
     def wait_ready(self):
-        end = time.monotonic() + PATIENCE_S
-        while not self.is_ready():
-            if time.monotonic() > end:
-                raise SystemExit(f"{self.name} is not ready within {PATIENCE_S} s: {self.log}")
-            time.sleep(0.02)
+        wait_until(self.is_ready, f"{self.name} is ready ({self.log})", self.process)
 
 
 class Twins:
@@ -84,11 +80,7 @@ class Twins:
         def is_so():
             return all(len(p["isr"]) == len(self.members) and p["problem"] is None for p in json.loads(self.mesh("topic", "describe", topic, "--json"))["partitions"])
 
-        end = time.monotonic() + PATIENCE_S
-        while not is_so():
-            if time.monotonic() > end:
-                raise SystemExit(f"{topic} is not in sync within {PATIENCE_S} s")
-            time.sleep(0.1)
+        wait_until(is_so, f"{topic} is in sync", self.members[0].process)
 
     def leaders(self, topic):
         """How many partitions each broker leads, by name."""
@@ -124,6 +116,9 @@ class Twins:
         if child.returncode not in (0, 1) or not said[0]:
             raise SystemExit(f"the producer ended with {child.returncode}")
         return json.loads(said[0]), done
+
+    def rest(self, seconds):
+        pass_time(self.members[0].process, seconds)
 
     def close(self):
         for member in self.members:

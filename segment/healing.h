@@ -48,4 +48,9 @@ int plog_check_headers(struct plog *plog, struct slice batches, uint64_t *offset
  * MESH_ENOMEM. */
 int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_done_fn *done, void *user);
 
+/* The same without pieces, for a log of which nobody else has what is lost: batches that are sound, but for the claim of a leader epoch that cannot be
+ * theirs, get one that can, as the books know it or as one flipped bit explains it, and are taken back. No epoch here is later than epoch_max.
+ * What the owner has condemned for other reasons stays. Errors: as above. */
+int plog_repair_epochs(struct plog *plog, uint64_t offset, int32_t epoch_max, plog_done_fn *done, void *user);
+
 #endif

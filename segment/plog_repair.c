@@ -29,6 +29,8 @@ struct repair_job {
     size_t piece_size;
     struct fs_file *file; /* owned reference */
     struct buffer block;
+    int32_t epoch_max; /* -1: leader epochs are what batches say; else those that cannot be right are put right, up to this one */
+    bool has_rewritten;
     /* how far it got */
     uint64_t offset;
     uint32_t position;
@@ -76,6 +78,41 @@ static bool fits_epoch(const struct repair_job *repair, const struct record_batc
     if (repair->hole.is_of_unknown_epochs) return header->leader_epoch >= repair->last_epoch; /* nothing that is sound lies behind it */
     if (knows_epochs(repair)) return known < 0 || header->leader_epoch == known;
     return header->leader_epoch >= repair->last_epoch && (next < 0 || header->leader_epoch <= next);
+}
+
+/* The epoch that a batch must have had which claims one that cannot be: what the books say; where they do not, what one flipped bit would have made
+ * of it, and else that of the record before. */
+static int32_t likely_epoch(const struct repair_job *repair, int32_t claimed)
+{
+    int32_t known = epoch_at(repair, repair->offset), least = repair->last_epoch > 0 ? repair->last_epoch : 0, found = INT32_MAX;
+
+    if (!repair->hole.is_of_unknown_epochs && knows_epochs(repair) && known >= 0) return known;
+    for (unsigned bit = 0; bit < 31; bit++) {
+        int32_t epoch = claimed ^ (int32_t)(1u << bit);
+        if (epoch >= least && epoch <= repair->epoch_max && epoch < found) found = epoch;
+    }
+    return found != INT32_MAX ? found : least;
+}
+
+/* Puts the leader epoch right, in memory, of a batch that is sound but for that. Returns whether it was wrong. */
+static bool put_epoch_right(const struct repair_job *repair, uint8_t *batch, size_t size)
+{
+    struct record_batch_header header;
+    bool is_possible;
+
+    if (record_batch_verify(slice_of(batch, size), &header) != 0 || (uint64_t)header.base_offset != repair->offset) return false;
+    is_possible = fits_epoch(repair, &header) && (!repair->hole.is_of_unknown_epochs || header.leader_epoch <= repair->epoch_max);
+    if (is_possible) return false;
+    record_batch_set_leader_epoch(batch, likely_epoch(repair, header.leader_epoch));
+    return true;
+}
+
+static int write_header(struct repair_job *repair, uint8_t *batch)
+{
+    struct iovec iov = {batch, RECORD_BATCH_HEADER_SIZE};
+
+    repair->has_rewritten = true;
+    return repair->file->fs->ops->write(repair->file, &iov, 1, repair->position);
 }
 
 /* Whether the batch is the one that belongs to `offset`, as far as can be told. */
@@ -185,11 +222,12 @@ static int take_sound(struct repair_job *repair)
     uint32_t begin = repair->position;
     size_t used = 0, wanted = CHECK_BYTES;
 
-    if (repair->hole.is_condemned) return 0;
+    if (repair->hole.is_condemned && (repair->epoch_max < 0 || !repair->hole.is_of_unknown_epochs)) return 0;
     repair->block.size = 0;
     while (repair->offset < repair->reach && repair->position - begin < CHECK_BYTES_MAX) {
         struct slice at = used == repair->block.size ? slice_of(NULL, 0) : slice_of(repair->block.data + used, repair->block.size - used);
         struct record_batch_header header;
+        bool is_wrong;
         int err = at.size == 0 ? MESH_EAGAIN : record_batch_parse_header(at, &header);
         if (err == MESH_EAGAIN || (err == 0 && header.size > at.size)) {
             if (err == 0 && header.size > SEGMENT_BYTES_MAX / 4) break;
@@ -201,8 +239,10 @@ static int take_sound(struct repair_job *repair)
             if (err != 0 || repair->block.size == 0) break;
             continue;
         }
+        is_wrong = err == 0 && repair->epoch_max >= 0 && put_epoch_right(repair, repair->block.data + used, header.size);
         if (err != 0 || !fits(repair, slice_of(at.data, header.size), repair->offset, repair->position, &header)) break;
-        err = note(repair, &header);
+        if (is_wrong) err = write_header(repair, repair->block.data + used);
+        if (err == 0) err = note(repair, &header);
         if (err != 0) return err;
         used += header.size;
     }
@@ -232,7 +272,7 @@ static void repair_run(struct store_job *base)
     written = repair->offset;
     if (repair->error == 0) repair->error = take_sound(repair);
     /* Of a tail nobody has said yet that it is durable. */
-    if (repair->error == 0 && repair->offset > written && repair->hole.resume_position == 0) repair->error = sync_file(repair);
+    if (repair->error == 0 && repair->offset > written && (repair->hole.resume_position == 0 || repair->has_rewritten)) repair->error = sync_file(repair);
     if (repair->error == MESH_ENOTFOUND) repair->error = 0; /* no file yet: nothing of it is sound */
     if (repair->error == 0 && repair->offset >= repair->reach) repair->error = remove_index(repair);
 }
@@ -398,7 +438,7 @@ static int copy_piece(struct repair_job *repair, struct slice batches)
     return 0;
 }
 
-int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_done_fn *done, void *user)
+static int begin_repair(struct plog *plog, uint64_t offset, struct slice batches, int32_t epoch_max, plog_done_fn *done, void *user)
 {
     const struct plog_hole *hole = plog_hole_at(plog, offset);
     struct repair_job *repair;
@@ -411,6 +451,7 @@ int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_d
     repair->plog = plog;
     repair->id = plog->id;
     repair->hole = *hole;
+    repair->epoch_max = epoch_max;
     repair->offset = offset;
     repair->position = hole->position;
     repair->cut_count = plog->cut_count;
@@ -430,4 +471,14 @@ int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_d
     plog->job_references++;
     plog->is_repairing = true;
     return 0;
+}
+
+int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_done_fn *done, void *user)
+{
+    return begin_repair(plog, offset, batches, -1, done, user);
+}
+
+int plog_repair_epochs(struct plog *plog, uint64_t offset, int32_t epoch_max, plog_done_fn *done, void *user)
+{
+    return begin_repair(plog, offset, slice_of(NULL, 0), epoch_max < 0 ? 0 : epoch_max, done, user);
 }

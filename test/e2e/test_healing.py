@@ -183,6 +183,25 @@ class Healing(Replication):
         self.until("their files are equal", lambda: len({self.stored(broker)[:len(right)] for broker in brokers}) == 1, *brokers)
         self.assertEqual(self.stored(brokers[2])[:len(right)], right)
 
+    def test_the_only_replica_puts_the_leader_epoch_of_a_sound_batch_right(self):
+        """No checksum covers it, and nobody else has the records; the books know which it was."""
+        broker = self.launch_together(1)[0]
+        self.mesh("topic", "create", "orders", "--partitions", 1, "--replicas", 1, broker=broker)
+        self.mesh("produce", "orders", "--partition", 0, stdin=b"\n".join(self.LINES) + b"\n", broker=broker)
+        self.assertEqual(broker.stop(), 0)
+        path = self.files(broker)[0]
+        with open(path, "r+b") as file:
+            file.seek(12)  # of the first batch
+            epoch = file.read(4)
+            file.seek(12)
+            file.write(bytes([epoch[0], epoch[1] ^ 2, epoch[2], epoch[3]]))
+        broker.start()
+        self.until("it is mended", self.seen(broker, MENDED), broker)
+        self.assertTrue(self.seen(broker, FOUND)())
+        self.assertEqual(self.stored(broker)[12:16], epoch)
+        self.mesh("produce", "orders", "--partition", 0, stdin=b"one more\n", broker=broker)
+        self.assertEqual(self.mesh("consume", "orders", "--until-end", broker=broker).out.split(b"\n")[:-1], self.LINES + [b"one more"])
+
     def test_the_last_complete_replica_refuses_what_is_damaged(self):
         brokers = self.filled("--set", "min.insync=1")
         leader = self.leader_of(brokers, "orders")

@@ -87,7 +87,7 @@ void replication_heal_look(struct replication_replica *replica)
         SIM_SOMETIMES("a replica was found damaged");
         SIM_SOMETIMES_IF(replica_leads(&replica->replica), "a leader was found damaged");
         sim_trace(sim_host_sim(process->host), process->host, "a log is damaged, partition %u", replica->number);
-        *damage = (struct replication_damage){.is_known = true, .checked_from = UINT64_MAX};
+        *damage = (struct replication_damage){.is_known = true, .checked_from = UINT64_MAX, .alone_from = UINT64_MAX};
         damage->found_ms = damage->next_ms = damage->tell_ms = process->now_ms;
         list_init(&damage->link);
         list_push_back(&process->heal.damaged, &damage->link);
@@ -114,15 +114,25 @@ static void on_repaired(void *user, int error)
     failed(replica);
 }
 
-static void mend(struct replication_replica *replica, uint64_t from, struct slice batches)
+static bool is_alone(const struct replication_replica *replica)
 {
-    int err = plog_repair(replica->plog, from, batches, on_repaired, replica);
+    uint32_t members = replica->replica.member_count;
 
+    return members == 1 || (replica->damage.lost == REPLICATION_LOST_ALONE && replica->damage.failures >= 2 * members);
+}
+
+static void is_under_way(struct replication_replica *replica, int err)
+{
     replica->process->is_store_touched = true;
     if (err == 0) return;
     replica->damage.is_busy = false;
     if (err == MESH_ENOTFOUND) later(replica, 0);
     else failed(replica);
+}
+
+static void mend(struct replication_replica *replica, uint64_t from, struct slice batches)
+{
+    is_under_way(replica, plog_repair(replica->plog, from, batches, on_repaired, replica));
 }
 
 /* ---- fetching ---- */
@@ -445,6 +455,10 @@ static void step(struct replication_replica *replica)
         damage->checked_from = range.from;
         damage->is_busy = true;
         mend(replica, range.from, slice_of(NULL, 0));
+    } else if (damage->alone_from != range.from && is_alone(replica)) {
+        damage->alone_from = range.from;
+        damage->is_busy = true;
+        is_under_way(replica, plog_repair_epochs(replica->plog, range.from, replica->replica.partition.leader_epoch, on_repaired, replica));
     } else if (process->heal.stream == 0) {
         fetch(replica, &range);
     }

@@ -25,6 +25,7 @@ struct replication_damage {
     enum replication_lost lost;
     uint64_t tell_ms, found_ms, next_ms;
     uint32_t told_epoch;
+    uint64_t alone_from;   /* where leader epochs were put right already, as nobody else has what is lost */
     uint64_t checked_from; /* where what is sound was taken back already; UINT64_MAX: nowhere */
     uint32_t source, failures, misfits, told_count;
 };

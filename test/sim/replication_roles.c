@@ -23,7 +23,7 @@ static void assign(struct replication_replica *replica)
     if (!process->is_registered) return;
     if (!image_topic_partition(replica->topic, replica->number, &facts)) return;
     if (!roles_describe(process->image, &facts, process->node_id, &role)) return;
-    if (facts.replica_count > 1 && plog_limit_epoch(replica->plog, facts.leader_epoch) != 0) {
+    if (plog_limit_epoch(replica->plog, facts.leader_epoch) != 0) {
         process->is_incomplete = true;
         process->incomplete_ms = process->now_ms + RETRY_MS;
         return;

@@ -91,7 +91,7 @@ void heal_look(struct shard *shard, struct shard_partition *partition)
         damaged->shard = shard;
         damaged->partition = partition;
         damaged->found_ms = damaged->next_ms = damaged->tell_ms = shard->now_ms;
-        damaged->checked_from = UINT64_MAX;
+        damaged->checked_from = damaged->alone_from = UINT64_MAX;
         partition->damaged = damaged;
         list_push_back(&shard->replicas.healing.all, &damaged->node);
         shard->metrics.healing.damaged++;
@@ -140,10 +140,16 @@ static void on_repaired(void *user, int error)
     shard_partition_release(partition);
 }
 
-static void mend(struct damaged *damaged, uint64_t from, struct slice batches)
+/* Nobody else has it, as far as is known: it is the only replica, or the last complete one and all others were asked in vain. */
+static bool is_alone(const struct damaged *damaged)
 {
-    int err = plog_repair(damaged->partition->plog, from, batches, on_repaired, damaged->partition);
+    uint32_t members = damaged->partition->replica.member_count;
 
+    return members == 1 || (damaged->lost == LOST_ALONE && damaged->failures >= 2 * members);
+}
+
+static void is_under_way(struct damaged *damaged, int err)
+{
     if (err == 0) {
         damaged->partition->pending++;
         damaged->shard->has_more = true; /* the job starts at once */
@@ -152,6 +158,19 @@ static void mend(struct damaged *damaged, uint64_t from, struct slice batches)
     is_idle(damaged);
     if (err == MESH_ENOTFOUND) later(damaged, 0); /* it is gone already */
     else failed(damaged);
+}
+
+static void mend(struct damaged *damaged, uint64_t from, struct slice batches)
+{
+    is_under_way(damaged, plog_repair(damaged->partition->plog, from, batches, on_repaired, damaged->partition));
+}
+
+/* The one thing that can be put right without another replica. */
+static void mend_alone(struct damaged *damaged, uint64_t from)
+{
+    const struct shard_partition *partition = damaged->partition;
+
+    is_under_way(damaged, plog_repair_epochs(partition->plog, from, partition->replica.partition.leader_epoch, on_repaired, damaged->partition));
 }
 
 /* ---- fetching ---- */
@@ -328,6 +347,9 @@ static void step(struct damaged *damaged)
     if (damaged->checked_from != range.from) {
         damaged->checked_from = range.from;
         mend(damaged, range.from, slice_of(NULL, 0));
+    } else if (damaged->alone_from != range.from && is_alone(damaged)) {
+        damaged->alone_from = range.from;
+        mend_alone(damaged, range.from);
     } else {
         fetch(damaged, &range);
     }

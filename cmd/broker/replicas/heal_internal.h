@@ -26,6 +26,7 @@ struct damaged {
     bool is_busy;          /* a fetch or a repair is under way */
     struct heal_fetch *fetch; /* NULL: none */
     uint64_t checked_from; /* where what is sound was taken back already; UINT64_MAX: nowhere */
+    uint64_t alone_from;   /* where leader epochs were put right already, as nobody else has what is lost */
     uint64_t next_ms;      /* when the next step is to be tried */
     uint32_t source;       /* the replica to ask next, by its place */
     uint32_t failures;     /* in a row */

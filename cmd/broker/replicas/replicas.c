@@ -82,14 +82,14 @@ void replicas_note_isr(struct shard *shard, const struct shard_partition *partit
 static bool epochs_are_possible(struct shard *shard, struct shard_partition *partition, const struct image_partition *facts)
 {
     int32_t last_epoch = plog_last_epoch(partition->plog);
-    int err = facts->replica_count > 1 ? plog_limit_epoch(partition->plog, facts->leader_epoch) : 0;
+    int err = plog_limit_epoch(partition->plog, facts->leader_epoch);
 
     if (err != 0) {
         try_again(shard);
         return false;
     }
     if (plog_last_epoch(partition->plog) < last_epoch)
-        log_error("records claim to be of a leader epoch that has not been, and are fetched from another replica topic=%s partition=%u epoch=%d newest=%d",
+        log_error("records claim to be of a leader epoch that has not been, and are not served before they are mended topic=%s partition=%u epoch=%d newest=%d",
                   partition->topic->topic->name, partition->number, last_epoch, facts->leader_epoch);
     return true;
 }

@@ -140,6 +140,71 @@ START_TEST(the_first_batch_of_an_epoch_is_mended_also_after_a_restart)
 }
 END_TEST
 
+/* Nobody else has the records: what is sound but for its epoch gets the one that it must have had. */
+START_TEST(the_last_copy_gets_its_leader_epochs_back)
+{
+    struct outcome outcome = {0, false};
+    struct plog_damage damage;
+    struct plog *plog;
+    int32_t epoch;
+    uint64_t end;
+
+    begin_epoch_badly(_i == 0 ? MORE - 1 : MORE / 2);
+    plog = rig.logs[0];
+    epoch = rig.leader_epoch;
+    end = plog_end_offset(plog);
+    ck_assert_int_eq(plog_limit_epoch(plog, epoch), 0);
+    ck_assert(plog_find_damage(plog, 0, &damage));
+    ck_assert_int_eq(repair(damage.from, slice_of(NULL, 0)), 0);
+    ck_assert_uint_gt(count_refused(), 0);
+    ck_assert_int_eq(plog_repair_epochs(plog, damage.from, epoch, on_done, &outcome), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done && outcome.error == 0);
+    check_whole(end);
+    ck_assert_int_eq(plog_last_epoch(plog), epoch);
+    ck_assert_int_eq(plog_epoch_at(plog, BATCHES + (_i == 0 ? MORE - 1 : MORE / 2)), epoch);
+    rig_fill(&rig, plog, 5, 1, 100);
+    rig_pump(&rig);
+    rig_crash(&rig);
+    fs_mem_reboot(disk, FS_MEM_LOSE_UNSYNCED);
+    rig_open(&rig, 1);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch); /* it is on the disk, too */
+    check_whole(end + 5);
+    rig_wait(&rig, 6000); /* nor does the scrubber find anything */
+    check_whole(end + 5);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* What is in the middle the books know; what is condemned because other replicas have it otherwise stays. */
+START_TEST(epochs_are_put_right_by_the_books_and_nothing_else_is)
+{
+    struct outcome outcome = {0, false};
+    struct plog_damage damage;
+
+    set_up();
+    fill_and_reopen();
+    do_harm(_i == 0 ? HARM_EPOCH : HARM_BODY, 2);
+    rig_wait(&rig, 6000);
+    if (_i == 2) {
+        ck_assert_int_eq(heal(), 0);
+        ck_assert_int_eq(plog_condemn(rig.logs[0], base_of(2) + 5, base_of(2) + 6), 0);
+    }
+    ck_assert(plog_find_damage(rig.logs[0], 0, &damage));
+    ck_assert_uint_eq(damage.from, base_of(2) + 5);
+    ck_assert_int_eq(plog_repair_epochs(rig.logs[0], damage.from, 1000, on_done, &outcome), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done && outcome.error == 0);
+    ck_assert_uint_eq(count_refused(), _i == 0 ? 0 : 1);
+    if (_i == 0) check_whole(BATCHES);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* Without memory nothing is half done: the claim stays where it can be found, or it is damage. */
 START_TEST(a_leader_epoch_that_has_not_been_waits_for_memory)
 {
@@ -327,6 +392,8 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, offsets_and_epochs_that_do_not_belong_there_are_noticed, 0, 3);
     tcase_add_test(tests, a_leader_epoch_that_has_not_been_is_damage);
     tcase_add_loop_test(tests, the_first_batch_of_an_epoch_is_mended_also_after_a_restart, 0, 4);
+    tcase_add_loop_test(tests, the_last_copy_gets_its_leader_epochs_back, 0, 2);
+    tcase_add_loop_test(tests, epochs_are_put_right_by_the_books_and_nothing_else_is, 0, 3);
     tcase_add_test(tests, a_leader_epoch_that_has_not_been_waits_for_memory);
     tcase_add_test(tests, a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone);
     tcase_add_loop_test(tests, a_wrong_count_of_offsets_is_damage_from_its_own_batch_on, 0, 2);

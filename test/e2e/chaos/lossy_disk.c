@@ -2,13 +2,17 @@
  *
  *     lossy_disk ROOT STASH MOUNTPOINT
  *
- * Shows the directory ROOT at MOUNTPOINT. Data stay in memory until their file is synced (unsynced.h), names
- * can be taken back until their directory is (unsynced_names.h). STASH is an empty directory of ROOT's file
- * system. Orders on standard input, one a line, each answered by a line: cut         the power is cut:
- * nothing unsynced is left cut SEED    the same, but some of it has reached the disk, sector by sector slow
- * MS     every sync takes so long; 0 ends that fail N      the next N syncs of files fail with EIO, and what
- * they were to write is gone Whoever has files open is expected to be dead at a cut. Ends when it is
- * unmounted, or with its standard input. Prints "ready" when it is mounted. */
+ * Shows the directory ROOT at MOUNTPOINT. Data stay in memory until their file is synced (unsynced.h), names can be taken back until their
+ * directory is (unsynced_names.h). STASH is an empty directory of ROOT's file system. Orders on standard input, one a line, each answered by a
+ * line:
+ *
+ *     cut         the power is cut: nothing unsynced is left
+ *     cut SEED    the same, but some of it has reached the disk, sector by sector
+ *     slow MS     every sync takes so long; 0 ends that
+ *     fail N      the next N syncs of files fail with EIO, and what they were to write is gone
+ *
+ * Whoever has files open is expected to be dead at a cut. Ends when it is unmounted, or with its standard input. Prints "ready" when it is
+ * mounted. What is open may have lost its name: operations on handles then come without a path (NULL), and use none. */
 #define FUSE_USE_VERSION 31
 
 #include "unsynced.h"
@@ -48,9 +52,10 @@ static int disk_getattr(const char *path, struct stat *st, struct fuse_file_info
 {
     int err = 0;
 
-    (void)info;
     pthread_mutex_lock(&lock);
-    if (fstatat(root_fd, below(path), st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (info != NULL)
+        err = unsynced_fstat(file_of(info), st);
+    else if (fstatat(root_fd, below(path), st, AT_SYMLINK_NOFOLLOW) != 0)
         err = -errno;
     else
         unsynced_stat(st);
@@ -61,13 +66,13 @@ static int disk_getattr(const char *path, struct stat *st, struct fuse_file_info
 static int disk_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset,
                         struct fuse_file_info *info, enum fuse_readdir_flags flags)
 {
-    int fd = openat(root_fd, below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = path != NULL ? openat(root_fd, below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
 
     (void)offset, (void)info, (void)flags;
     if (directory == NULL) {
-        int err = -errno;
+        int err = path != NULL ? -errno : 0; /* a directory that was removed has nothing in it */
 
         if (fd >= 0) close(fd);
         return err;
@@ -200,8 +205,10 @@ static int disk_fsync(const char *path, int data_only, struct fuse_file_info *in
 static int disk_fsyncdir(const char *path, int data_only, struct fuse_file_info *info)
 {
     (void)data_only, (void)info;
+    if (path == NULL) return 0; /* it was removed: it has no names left to keep */
     pthread_mutex_lock(&lock);
     names_sync(path + 1);
+    unsynced_sweep();
     pthread_mutex_unlock(&lock);
     return 0;
 }
@@ -251,13 +258,13 @@ static int disk_rename(const char *from, const char *to, unsigned flags)
 
 static int disk_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
 {
-    (void)info;
+    (void)info; /* never with a handle: the kernel names the file by its path */
     return fchmodat(root_fd, below(path), mode, 0) == 0 ? 0 : -errno;
 }
 
 static int disk_utimens(const char *path, const struct timespec times[2], struct fuse_file_info *info)
 {
-    (void)info;
+    (void)info; /* never with a handle: the kernel names the file by its path */
     return utimensat(root_fd, below(path), times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
 }
 

@@ -88,6 +88,25 @@ class LossyDisk(Case):
         self.disk.tell("cut")
         self.assertEqual((os.listdir(self.seen()), self.read("a")), (["a"], b"new"))
 
+    def test_an_open_file_without_a_name_is_still_a_file(self):
+        self.write("a", b"x" * 100, synced=True)
+        os.mkdir(self.seen("d"))
+        folder = os.open(self.seen("d"), os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(self.seen("a"), os.O_RDWR)
+        os.rmdir(self.seen("d"))
+        os.unlink(self.seen("a"))
+        sync(self.seen())  # the name is gone for good
+        os.pwrite(fd, b"y" * 10, 200)
+        os.fsync(folder)
+        self.assertEqual(os.lseek(fd, 0, os.SEEK_END), 210)
+        os.ftruncate(fd, 205)
+        os.fsync(fd)
+        self.assertEqual(os.pread(fd, 300, 0), b"x" * 100 + bytes(100) + b"y" * 5)
+        os.close(fd)
+        os.close(folder)
+        self.disk.tell("cut")
+        self.assertEqual(os.listdir(self.seen()), [])
+
     def test_some_sectors_survive(self):
         self.write("a", b"x" * 65536, synced=True)
         with open(self.seen("a"), "r+b") as file:

@@ -99,6 +99,23 @@ void unsynced_close(struct unsynced *file)
     collect(file);
 }
 
+void unsynced_sweep(void)
+{
+    struct unsynced *next;
+
+    for (struct unsynced *file = files; file != NULL; file = next) {
+        next = file->next;
+        collect(file);
+    }
+}
+
+int unsynced_fstat(const struct unsynced *file, struct stat *st)
+{
+    if (fstat(file->fd, st) != 0) return -errno;
+    st->st_size = (off_t)file->size;
+    return 0;
+}
+
 void unsynced_stat(struct stat *st)
 {
     struct unsynced *file = unsynced_find(st);

@@ -19,8 +19,12 @@ struct unsynced;
 struct unsynced *unsynced_open(int fd);
 /* Ends one opening. What is not synced is kept. */
 void unsynced_close(struct unsynced *file);
+/* Ends what nobody has open and what has lost its name since: to be called when names have gone for good. */
+void unsynced_sweep(void);
 /* Corrects what stat() says of a file below by what is not synced. */
 void unsynced_stat(struct stat *st);
+/* As fstat: 0 or negative errno. */
+int unsynced_fstat(const struct unsynced *file, struct stat *st);
 /* The number of the inode's unsynced object, NULL when there is none. Borrowed. */
 struct unsynced *unsynced_find(const struct stat *st);
 

@@ -120,9 +120,17 @@ static void be_there(void)
 
 /* ---- requests ---- */
 
+/* By its key, so that kept inputs mean the same when more is offered; a byte that is no key means another one. */
+static const struct kafka_offer *choose_offer(uint8_t byte)
+{
+    for (size_t i = 0; i < kafka_offer_count; i++)
+        if (kafka_offers[i].key == byte) return &kafka_offers[i];
+    return &kafka_offers[byte % kafka_offer_count];
+}
+
 static void add_request(struct exchange *exchange, struct choices *choices)
 {
-    const struct kafka_offer *offer = &kafka_offers[choices_take(choices) % kafka_offer_count];
+    const struct kafka_offer *offer = choose_offer(choices_take(choices));
     const struct kafka_api *api = kafka_api_find(offer->key);
     int version = offer->version_min + choices_take(choices) % (offer->version_max - offer->version_min + 1);
     struct kafka_form form = kafka_request_form(api, version);

@@ -320,6 +320,25 @@ class KafkaLogin(Case):
             client.connection.close()
         self.assert_in(known)
 
+    def test_passwords_that_take_long_count_for_more(self):
+        """About a second's work waits, by iterations: of users with a million of them that is one, not 128."""
+        self.start()
+        self.mesh("user", "add", "slow", "--iterations", "1000000", stdin=b"pencil\n")
+        clients, token = [self.client() for _ in range(20)], b"\0slow\0crayon"
+        for client in clients:
+            client.handshake("PLAIN")
+        for client in clients:
+            client.send(AUTHENTICATE, 1, struct.pack(">i", len(token)) + token)
+        self.assertIsNotNone(self.broker.wait_line("too many logins at once"), self.broker.log())
+        told = 0
+        for client in clients:
+            try:
+                told += client.receive()[1].take("h") == FAILED
+            except (EOFError, ConnectionError):
+                pass
+        self.assertGreater(told, 0)
+        self.assert_in_after_all()
+
     def test_a_broker_that_stops_calls_no_password_wrong(self):
         """Those who wait for it are let in, or their connection ends: then they come back. Clients that are told of a wrong password give up."""
         self.start_broker(options=["--set", "auth.required=1", "--shards", "1"])

@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -202,6 +203,20 @@ class Tls(Case):
             file.write("no key\n")
         self.expect_line("the old one holds")  # seen without a signal
         self.client().metadata()
+
+    def test_what_could_not_be_read_is_tried_again(self):
+        """The files are good, and stay as they are: it was the broker that had no descriptor left."""
+        self.start()
+        first, pid = self.serial(self.certificate), self.broker.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        newer = self.make("two")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        for source, target in zip(newer, (self.certificate, self.key)):
+            os.replace(source, target)
+        self.expect_line("Too many open files")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        self.expect_line("the certificate was read again")
+        self.assertNotEqual(self.serial(self.certificate), first)
 
     def test_files_that_look_as_old_as_before_are_read_again(self):
         """Written over in place, with the old size and time: as copies that keep both do it."""

@@ -51,7 +51,7 @@ static void connection_enlist(struct connection *connection, struct shard *shard
     connection->shard = shard;
     list_push_back(&shard->connections.all, &connection->link);
     shard->metrics.connections++;
-    if (connection->tls != NULL) pool_charge(&shard->pool, TLS_STREAM_BYTES);
+    pool_charge(&shard->pool, connection->tls_bytes);
     ev_io_init(&connection->io, connection_on_io, connection->fd, 0);
 }
 
@@ -95,7 +95,7 @@ static void connection_leave(struct connection *connection)
     connection->wait_since_ms = 0;
     connections_end_turn(connection);
     output_clear(connection);
-    if (connection->tls != NULL) pool_uncharge(&shard->pool, TLS_STREAM_BYTES);
+    pool_uncharge(&shard->pool, connection->tls_bytes);
     shard->metrics.connections--;
 }
 

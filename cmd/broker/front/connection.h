@@ -45,6 +45,7 @@ struct connection {
     struct shard *shard;
     int fd;
     struct tls_stream *tls; /* owned; NULL: without */
+    size_t tls_bytes;       /* charged to the shard's pool for it */
     enum connection_state state;
     struct list_node link;       /* all or closed */
     struct list_node flush_link; /* flushing */

@@ -218,6 +218,17 @@ static void input_complain_of_tls(struct connection *connection)
     connection_complain(connection, line);
 }
 
+static void input_charge_tls(struct connection *connection)
+{
+    struct pool *pool = &connection->shard->pool;
+    size_t before = connection->tls_bytes;
+
+    if (connection->tls == NULL) return;
+    connection->tls_bytes = tls_stream_bytes(connection->tls);
+    pool_charge(pool, connection->tls_bytes);
+    pool_uncharge(pool, before);
+}
+
 /* The first byte tells TLS from all else, and stays in the socket: OpenSSL reads that itself. False: the connection is closed. */
 static bool input_begin_tls(struct connection *connection)
 {
@@ -231,7 +242,7 @@ static bool input_begin_tls(struct connection *connection)
         connection_close(connection);
         return false;
     }
-    pool_charge(&connection->shard->pool, TLS_STREAM_BYTES);
+    input_charge_tls(connection);
     return true;
 }
 
@@ -281,6 +292,7 @@ void connection_receive(struct connection *connection)
         more = input_receive_once(connection, &total);
     } while (more > 0 && (total < RECEIVE_BYTES_MAX || input_has_more(connection)));
     if (more < 0) return;
+    input_charge_tls(connection);
     /* Whoever sends large frames gets a large buffer for the next one at once. */
     if (!is_large && connection->in_need <= RECEIVE_CHUNK) connection->in_want = 0;
     input_settle(connection);

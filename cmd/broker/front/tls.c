@@ -31,6 +31,8 @@ struct tls {
     struct ev_loop *loop;
     ev_timer timer;
     struct file_mark marks[FILE_COUNT]; /* of the last look, whatever came of it */
+    char complaint[TLS_MESSAGE_SIZE];   /* the last about them */
+    bool has_failed;                    /* they are not what is in use */
     pthread_mutex_t lock;               /* of `context` */
     SSL_CTX *context;
 };
@@ -157,31 +159,45 @@ static void use(struct tls *tls, SSL_CTX *context)
     SSL_CTX_free(before); /* connections have references of their own */
 }
 
-void tls_reload(struct tls *tls)
+/* Reads the files; what is wrong is told once, however often they are looked at. */
+static void read_again(struct tls *tls)
 {
     char message[TLS_MESSAGE_SIZE];
     SSL_CTX *context;
 
-    if (tls == NULL) return;
     mark_files(tls->settings, tls->marks);
     if (load(tls->settings, &context, message) != 0) {
-        log_error("the certificate was not read again, the old one holds: %s", message);
+        if (strcmp(message, tls->complaint) != 0) log_error("the certificate was not read again, the old one holds: %s", message);
+        snprintf(tls->complaint, sizeof(tls->complaint), "%s", message);
+        tls->has_failed = true;
         return;
     }
+    tls->has_failed = false;
     warn_of_dates(context, tls->settings->tls_certificate);
     use(tls, context);
     log_info("the certificate was read again path=%s", tls->settings->tls_certificate);
 }
 
+void tls_reload(struct tls *tls)
+{
+    if (tls == NULL) return;
+    tls->complaint[0] = '\0'; /* whoever asks is told */
+    read_again(tls);
+}
+
+/* What failed may have failed for another reason than the files: memory, descriptors, a folder's rights. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct tls *tls = timer->data;
     struct file_mark marks[FILE_COUNT];
+    bool has_changed;
 
     (void)loop;
     (void)events;
     mark_files(tls->settings, marks);
-    if (memcmp(marks, tls->marks, sizeof(marks)) != 0) tls_reload(tls);
+    has_changed = memcmp(marks, tls->marks, sizeof(marks)) != 0;
+    if (has_changed) tls->complaint[0] = '\0';
+    if (has_changed || tls->has_failed) read_again(tls);
 }
 
 static int judge(const struct settings *settings, char message[TLS_MESSAGE_SIZE])

@@ -1,6 +1,7 @@
 /* broker/front/tls.h - certificate and key of the port: read at start, read again when their files change or on SIGHUP.
  *
- * Belongs to the control loop, but for tls_context(). A file that cannot be used later is complained about once, and what was read before holds. */
+ * Belongs to the control loop, but for tls_context(). A file that cannot be used later is complained about once, what was read before holds, and it is
+ * tried again at each look. */
 #ifndef BROKER_FRONT_TLS_H
 #define BROKER_FRONT_TLS_H
 

@@ -13,8 +13,6 @@
 struct tls;
 struct tls_stream;
 
-/* What one holds, about: charged to the shard's pool. */
-#define TLS_STREAM_BYTES (40u << 10)
 
 /* Whether this is how a TLS connection begins; no door's bytes begin so. */
 static inline bool tls_is_first_byte(uint8_t byte)
@@ -25,6 +23,9 @@ static inline bool tls_is_first_byte(uint8_t byte)
 /* NULL: no memory. The descriptor stays the connection's. */
 struct tls_stream *tls_stream_new(struct tls *tls, int fd);
 void tls_stream_free(struct tls_stream *stream); /* accepts NULL */
+
+/* What it holds now, about: for the shard's pool. Most while it shakes hands; at rest OpenSSL gives its buffers back. */
+size_t tls_stream_bytes(const struct tls_stream *stream);
 
 /* As recv(2): 0 is the end; -1 with EAGAIN, ECONNRESET, EIO (the peer does not speak TLS as it should: tls_stream_reason()). */
 ssize_t tls_stream_receive(struct tls_stream *stream, void *to, size_t size);

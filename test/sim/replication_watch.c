@@ -354,11 +354,14 @@ static bool is_kept(const struct replication_watch *watch, const struct replicat
     return topic != NULL && image_topic_partition(topic, replica->number, &facts) && index_of(&facts, replica) != UINT32_MAX;
 }
 
+/* Whole batches go: of histories that differ from the first batch on, the other one's may be shorter. */
 static void cut_log(struct watch_log *log, uint64_t offset)
 {
+    uint32_t before = log->count;
+
     log->count = log_index(log, offset);
     if (log->count > 0) log->end = log->batches[log->count - 1].base + log->batches[log->count - 1].count;
-    else log->end = offset;
+    else log->end = before > 0 && log->batches[0].base < offset ? log->batches[0].base : offset;
 }
 
 /* The process died before its last cut was on the disk: what was cut is there again, behind `count`. */

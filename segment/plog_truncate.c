@@ -334,12 +334,7 @@ struct store_job *store_truncate_job(struct store *store)
         struct plog_truncation *truncation = container_of(node, struct plog_truncation, link);
         struct plog *plog = truncation->plog;
         if (truncation->step != TRUNCATION_WRITE || plog->job_references > 0) continue;
-        if (plog->runs.written_count < plog->runs.count) {
-            if (store_must_make_room(store)) continue; /* what it tries in vain would come before the manifest each time */
-            struct store_job *job = store_write_behind_job(store, true);
-            if (job != NULL) return job;
-            continue;
-        }
+        if (plog->runs.written_count < plog->runs.count) continue; /* the other lane's work */
         /* The reset will void the journal's records of this log: by then all that stays must be durable in
          * files. */
         if (!is_durable_in_files(plog)) {
@@ -360,6 +355,17 @@ bool store_is_truncating_files(const struct store *store)
     {
         const struct plog_truncation *truncation = container_of(node, struct plog_truncation, link);
         if (truncation->step == TRUNCATION_WRITE || truncation->step == TRUNCATION_FILES) return true;
+    }
+    return false;
+}
+
+bool store_truncation_needs_writing(const struct store *store)
+{
+    list_for_each(node, &store->truncations)
+    {
+        const struct plog_truncation *truncation = container_of(node, struct plog_truncation, link);
+        const struct plog *plog = truncation->plog;
+        if (truncation->step == TRUNCATION_WRITE && plog->runs.written_count < plog->runs.count) return true;
     }
     return false;
 }

@@ -293,7 +293,6 @@ static struct store_job *next_background_job(struct store *store)
     if (job == NULL) job = store_delete_job(store);
     if (job == NULL) job = store_flush_job(store);
     if (job == NULL) job = store_checkpoint_job(store);
-    if (job == NULL) job = store_write_behind_job(store, store->is_draining);
     if (job == NULL && !store->is_draining) job = store_repair_job(store);
     if (job == NULL && store->journal.current != NULL)
         job = store_journal_prepare_job(store, STORE_LANE_BACKGROUND);
@@ -307,6 +306,7 @@ struct store_job *store_next_job(struct store *store, enum store_lane lane)
 
     if (store->is_drained) return NULL;
     if (lane == STORE_LANE_SYNC) return store_next_sync_job(store);
+    if (lane == STORE_LANE_BEHIND) return store_write_behind_job(store);
     if (lane == STORE_LANE_BACKGROUND) return next_background_job(store);
     if (store->read_jobs >= READ_JOBS_MAX) return NULL;
     node = list_pop_front(&store->read_queue);

@@ -63,6 +63,7 @@ struct store_options {
                                      the default */
     uint32_t mark_bytes;          /* of a direct log between two marks of how far it is durable; 0: the default */
     uint32_t delete_step_bytes;   /* removed between two pauses, a file at least; 0: the default */
+    uint32_t sync_all_files_min;  /* from so many segment files on, one sync of the whole file system; 0: the default */
     uint64_t scrub_first_ms;      /* from the store's opening to the scrubber's first pass; 0: the default, a minute */
     uint64_t scrub_rest_ms;       /* between two passes; 0: the default, a week */
 };
@@ -209,7 +210,8 @@ int plog_restart(struct plog *plog, uint64_t offset, int32_t epoch, plog_done_fn
 
 /* ---- turning the crank ---- */
 
-enum store_lane { STORE_LANE_SYNC, STORE_LANE_BACKGROUND, STORE_LANE_READ, STORE_LANE_COUNT };
+/* SYNC: group commit. BEHIND: from the journal into segments, also while a checkpoint of the BACKGROUND lane syncs them. */
+enum store_lane { STORE_LANE_SYNC, STORE_LANE_BEHIND, STORE_LANE_BACKGROUND, STORE_LANE_READ, STORE_LANE_COUNT };
 
 /* Tells the store what time it is: before its logs are opened (their due times count from here) and at the start of each
  * turn. store_end_turn() and store_tick() do the same. */

@@ -185,17 +185,35 @@ static struct store_job *sync_step(struct store *store)
     return job;
 }
 
+bool store_checkpoint_needs_writing(const struct store *store)
+{
+    return store->checkpoint.phase == CHECKPOINT_WRITE && store_has_unwritten(store, store->checkpoint.bound);
+}
+
+bool store_checkpoint_is_closing(const struct store *store)
+{
+    return store->checkpoint.is_final &&
+           (store->checkpoint.phase == CHECKPOINT_SYNC || store->checkpoint.phase == CHECKPOINT_MANIFEST);
+}
+
+void store_checkpoint_step(struct store *store)
+{
+    if (store->checkpoint.phase == CHECKPOINT_WRITE && !store_has_unwritten(store, store->checkpoint.bound))
+        store->checkpoint.phase = CHECKPOINT_SYNC;
+}
+
 struct store_job *store_checkpoint_job(struct store *store)
 {
     struct store_job *job = NULL;
+    bool makes_room;
 
     if (store->now_ms < store->write_retry_ms) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
-    if (store_must_make_room(store) && !store->checkpoint.is_final) store->checkpoint.bound = store->live_sequence - 1;
-    if (store->checkpoint.phase == CHECKPOINT_WRITE) {
-        if (store_has_unwritten(store, store->checkpoint.bound)) return store_write_behind_job(store, true);
-        store->checkpoint.phase = CHECKPOINT_SYNC;
-    }
+    makes_room = store_must_make_room(store) && !store->checkpoint.is_final;
+    if (makes_room) store->checkpoint.bound = store->live_sequence - 1;
+    /* While a job of write-behind is out its end is what is waited for. */
+    if (makes_room || !store->is_lane_busy[STORE_LANE_BEHIND]) store_checkpoint_step(store);
+    if (store->checkpoint.phase == CHECKPOINT_WRITE) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_SYNC) job = sync_step(store);
     if (job != NULL || store->checkpoint.phase != CHECKPOINT_MANIFEST) return job;
     /* A failed log in between only makes the manifest say so. */

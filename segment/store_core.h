@@ -132,6 +132,7 @@ struct store {
     uint64_t durable_manifest_sequence;
     uint64_t write_retry_ms; /* after MESH_EFULL: write-behind and checkpoints */
     uint64_t async_retry_ms; /* likewise: async logs */
+    uint32_t sync_all_failures; /* each may have been of bytes that were written beside the sync, and is told once */
     bool is_full_found;      /* a write was refused for want of space, and has not been done since */
     struct store_job *parked_sync; /* keeps the sync lane, and is done again: what it writes had no space or no memory */
     uint64_t parked_until_ms;
@@ -203,7 +204,7 @@ int store_mark_unclean(struct store *store); /* the same on the loop, once */
 struct store_job *store_journal_prepare_job(struct store *store, enum store_lane lane);
 
 /* store_write_behind.c */
-struct store_job *store_write_behind_job(struct store *store, bool is_forced);
+struct store_job *store_write_behind_job(struct store *store);
 bool store_has_unwritten(const struct store *store, uint64_t bound);
 
 /* store_segment_sync.c */
@@ -214,6 +215,9 @@ struct store_job *store_flush_job(struct store *store); /* the same for store->f
 
 /* store_checkpoint.c */
 void store_finish_drain(struct store *store, int error);
+void store_checkpoint_step(struct store *store); /* after write-behind: all that it waits for may be written */
+bool store_checkpoint_needs_writing(const struct store *store);
+bool store_checkpoint_is_closing(const struct store *store); /* the final one is past its writing */
 struct store_job *
 store_checkpoint_job(struct store *store); /* the next step of one that is wanted or under way */
 
@@ -226,6 +230,7 @@ void store_truncations_step(struct store *store);
 void plog_truncation_free(struct plog_truncation *truncation);
 void plog_truncation_cancel(struct plog *plog); /* accepts none under way */
 bool store_is_truncating_files(const struct store *store);
+bool store_truncation_needs_writing(const struct store *store); /* one waits for write-behind */
 
 /* plog_warm.c */
 void store_drop_warm_jobs(struct store *store); /* those that wait to be run */

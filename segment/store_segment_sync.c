@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define SYNC_ALL_MIN         64           /* files: from here on one syncfs costs less than syncing each */
+#define SYNC_ALL_MIN_DEFAULT 64           /* files: from here on one syncfs costs less than syncing each */
 #define INDEX_SAVE_BYTES     (64u << 20)  /* of growth, while a segment is being written */
 #define INDEX_SAVE_BYTES_MIN (256u << 10) /* smaller segments are scanned faster than an index is kept */
 
@@ -27,6 +27,8 @@ struct segment_sync_job {
     struct store_job job;
     struct segment_sync *syncs;
     uint32_t count, capacity;
+    bool is_of_all; /* one sync of the whole file system */
+    int error;      /* of that */
 };
 
 static int sync_one(struct fs *fs, struct segment_sync *sync)
@@ -46,12 +48,12 @@ static void segment_sync_run(struct store_job *base)
 {
     struct segment_sync_job *job = container_of(base, struct segment_sync_job, job);
     struct fs *fs = base->fs;
-    int err = job->count >= SYNC_ALL_MIN ? fs->ops->sync_all(fs) : 0;
 
+    job->error = job->is_of_all ? fs->ops->sync_all(fs) : 0;
     for (uint32_t i = 0; i < job->count; i++) {
         struct segment_sync *sync = &job->syncs[i];
-        if (job->count >= SYNC_ALL_MIN)
-            sync->error = err;
+        if (job->is_of_all)
+            sync->error = job->error;
         else if (sync->written > 0)
             sync->error = sync_one(fs, sync);
         if (sync->error == 0 && sync->index.size > 0 &&
@@ -112,11 +114,23 @@ static void segment_sync_free(struct segment_sync_job *job)
     free(job);
 }
 
+/* The system tells once that bytes were lost, and not of which file: they may have been written while the sync ran. */
+static void condemn_unsynced(struct store *store, int error)
+{
+    store->sync_all_failures++;
+    list_for_each_safe(node, &store->unsynced_logs)
+    {
+        struct plog *plog = container_of(node, struct plog, unsynced_link);
+        if (plog->filed_offset > plog->synced_offset) plog_poison(plog, error);
+    }
+}
+
 static void segment_sync_complete(struct store *store, struct store_job *base)
 {
     struct segment_sync_job *job = container_of(base, struct segment_sync_job, job);
 
     store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
+    if (job->error != 0) condemn_unsynced(store, job->error);
     for (uint32_t i = 0; i < job->count; i++)
         if (job->syncs[i].error != 0) plog_poison(job->syncs[i].plog, job->syncs[i].error);
     /* Only now is it known that none of a log's segments failed. */
@@ -186,6 +200,8 @@ static int add_log(struct segment_sync_job *job, struct plog *plog, bool is_fina
 
 static struct store_job *start(struct store *store, struct segment_sync_job *job)
 {
+    uint32_t files_min = store->options.sync_all_files_min > 0 ? store->options.sync_all_files_min : SYNC_ALL_MIN_DEFAULT;
+
     if (job->count == 0) {
         segment_sync_free(job);
         return NULL;
@@ -194,6 +210,7 @@ static struct store_job *start(struct store *store, struct segment_sync_job *job
                                   .fs = store->fs,
                                   .run = segment_sync_run,
                                   .complete = segment_sync_complete};
+    job->is_of_all = job->count >= files_min;
     store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
     return &job->job;
 }

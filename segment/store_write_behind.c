@@ -1,5 +1,6 @@
 /* Write-behind: what is durable in the journal goes to the segment files, oldest chunk first, and with each
- * log in it everything of that log that is durable by then: few, large writes. */
+ * log in it everything of that log that is durable by then: few, large writes. In a lane of its own: a checkpoint's sync
+ * beside it covers what was written before that began, and says so by position and offset. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/store_core.h"
@@ -25,6 +26,9 @@ struct write_behind_job {
     uint32_t write_count, write_capacity;
     struct iovec *iovs;
     uint32_t iov_count, iov_capacity;
+    struct chunk **chunks; /* referenced; of the buffers, one for those that follow each other */
+    uint32_t chunk_count, chunk_capacity;
+    uint32_t sync_all_failures; /* of the store, when the job began */
     uint64_t bytes;
     uint8_t *staging;
 };
@@ -76,6 +80,9 @@ static void write_behind_free(struct write_behind_job *job)
 {
     for (uint32_t i = 0; i < job->write_count; i++)
         segment_write_deinit(&job->writes[i].write);
+    for (uint32_t i = 0; i < job->chunk_count; i++)
+        chunk_unref(job->chunks[i]);
+    free(job->chunks);
     free(job->writes);
     free(job->iovs);
     free(job);
@@ -94,10 +101,14 @@ static void write_behind_complete(struct store *store, struct store_job *base)
 {
     struct write_behind_job *job = container_of(base, struct write_behind_job, job);
     struct plog *previous = NULL;
+    bool is_lost = job->sync_all_failures != store->sync_all_failures;
 
-    store->is_lane_busy[STORE_LANE_BACKGROUND] = false;
-    for (uint32_t i = 0; i < job->write_count; i++)
+    store->is_lane_busy[STORE_LANE_BEHIND] = false;
+    for (uint32_t i = 0; i < job->write_count; i++) {
+        /* What failed to reach the disk then may have been of these, and no later sync tells of it again. */
+        if (is_lost && job->writes[i].error == 0) job->writes[i].error = MESH_EIO;
         complete_write(store, &job->writes[i]);
+    }
     release_logs(job);
     for (uint32_t i = 0; i < job->write_count; i++) {
         struct plog *plog = job->writes[i].plog;
@@ -106,6 +117,7 @@ static void write_behind_complete(struct store *store, struct store_job *base)
     }
     store->is_manifest_stale = true;
     write_behind_free(job);
+    store_checkpoint_step(store);
     store_truncations_step(store);
 }
 
@@ -122,6 +134,16 @@ static int reserve(void **array, uint32_t count, uint32_t *capacity, size_t item
     return 0;
 }
 
+/* A log that fails while its bytes are written (a sync beside it did) gives their memory up at once. */
+static int hold_chunk(struct write_behind_job *job, struct chunk *chunk)
+{
+    if (job->chunk_count > 0 && job->chunks[job->chunk_count - 1] == chunk) return 0;
+    if (reserve((void **)&job->chunks, job->chunk_count, &job->chunk_capacity, sizeof(struct chunk *)) != 0)
+        return MESH_ENOMEM;
+    job->chunks[job->chunk_count++] = chunk_ref(chunk);
+    return 0;
+}
+
 static int add_run(struct write_behind_job *job, struct run *run)
 {
     struct plog *plog = run->plog;
@@ -130,6 +152,7 @@ static int add_run(struct write_behind_job *job, struct run *run)
 
     if (reserve((void **)&job->iovs, job->iov_count, &job->iov_capacity, sizeof(*job->iovs)) != 0)
         return MESH_ENOMEM;
+    if (hold_chunk(job, run->chunk) != 0) return MESH_ENOMEM;
     if (behind == NULL || behind->plog != plog || behind->segment != segment) {
         if (reserve((void **)&job->writes, job->write_count, &job->write_capacity, sizeof(*job->writes)) != 0)
             return MESH_ENOMEM;
@@ -231,14 +254,22 @@ static bool is_due(const struct store *store)
     return false;
 }
 
-struct store_job *store_write_behind_job(struct store *store, bool is_forced)
+/* Somebody waits for it. */
+static bool is_forced(const struct store *store)
+{
+    return store->is_draining || store_checkpoint_needs_writing(store) || store_truncation_needs_writing(store);
+}
+
+struct store_job *store_write_behind_job(struct store *store)
 {
     struct write_behind_job *job;
 
-    if (store->now_ms < store->write_retry_ms || (!is_forced && !is_due(store))) return NULL;
+    if (store->is_lane_busy[STORE_LANE_BEHIND] || store_checkpoint_is_closing(store)) return NULL;
+    if (store_must_make_room(store)) return NULL; /* what is tried in vain would put the manifest off each time */
+    if (store->now_ms < store->write_retry_ms || (!is_due(store) && !is_forced(store))) return NULL;
     job = calloc(1, sizeof(*job));
     if (job == NULL) return NULL;
-    job->staging = store_staging(store, STORE_LANE_BACKGROUND);
+    job->staging = store_staging(store, STORE_LANE_BEHIND);
     if (job->staging == NULL) {
         write_behind_free(job);
         return NULL;
@@ -254,11 +285,12 @@ struct store_job *store_write_behind_job(struct store *store, bool is_forced)
     }
     for (uint32_t i = 0; i < job->write_count; i++)
         job->writes[i].write.iov = job->iovs + job->writes[i].first_iov;
-    job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
+    job->sync_all_failures = store->sync_all_failures;
+    job->job = (struct store_job){.lane = STORE_LANE_BEHIND,
                                   .fs = store->fs,
                                   .run = write_behind_run,
                                   .complete = write_behind_complete};
-    store->is_lane_busy[STORE_LANE_BACKGROUND] = true;
+    store->is_lane_busy[STORE_LANE_BEHIND] = true;
     store->last_behind_ms = store->now_ms;
     return &job->job;
 }

@@ -21,7 +21,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LANES      2
+#define LANES      STORE_LANE_READ
 #define WARM_BYTES (512u << 20)
 
 /* One thread that runs the jobs of one lane. */
@@ -89,6 +89,13 @@ static void stop_lanes(struct bench *bench)
     }
 }
 
+static bool is_any_done(const struct bench *bench)
+{
+    for (int i = 0; i < LANES; i++)
+        if (bench->done[i] != NULL) return true;
+    return false;
+}
+
 /* Completes what is done and hands out what there is; waits for a completion first when `wait` and a job is
  * out. */
 static void turn(struct bench *bench, bool wait)
@@ -97,7 +104,7 @@ static void turn(struct bench *bench, bool wait)
 
     store_end_turn(bench->store, clock_monotonic_ms(), clock_wall_ms());
     pthread_mutex_lock(&bench->mutex);
-    while (wait && bench->out > 0 && bench->done[0] == NULL && bench->done[1] == NULL)
+    while (wait && bench->out > 0 && !is_any_done(bench))
         pthread_cond_wait(&bench->done_wake, &bench->mutex);
     memcpy(done, bench->done, sizeof(done));
     memset(bench->done, 0, sizeof(bench->done));

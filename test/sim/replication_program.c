@@ -338,6 +338,7 @@ void replication_process_stir(struct replication_process *process)
 static void begin_jobs(struct replication_process *process)
 {
     replication_store_begin(&process->store, STORE_LANE_SYNC);
+    replication_store_begin(&process->store, STORE_LANE_BEHIND);
     replication_store_begin(&process->store, STORE_LANE_BACKGROUND);
     replication_store_begin(&process->store, STORE_LANE_READ);
 }

@@ -74,7 +74,7 @@ fail:
 
 int shard_start(struct shard *shard)
 {
-    static const char *const lane_names[] = {"sync", "background"};
+    static const char *const lane_names[] = {"sync", "behind", "background"};
     char name[16];
     int err = accept_listen(shard);
 

@@ -68,7 +68,7 @@ struct shard {
 
     struct metrics_shard metrics; /* sync_ns, store and topics are filled in the copy that is given out */
 
-    struct lane lanes[STORE_LANE_READ]; /* SYNC and BACKGROUND; the READ lane is the broker's */
+    struct lane lanes[STORE_LANE_READ]; /* all but the READ lane, which is the broker's */
     struct shard_job jobs[STORE_LANE_COUNT];
     struct sync_queue *sync_queue; /* for sync jobs that need no lane; NULL: the system has none */
     bool is_sync_begun;            /* the job of the SYNC lane is in it */

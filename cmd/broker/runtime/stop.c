@@ -59,7 +59,8 @@ void shard_stop_finish(struct mail *mail)
 /* The lanes' work, in words for who has to mend it. */
 static const char *const job_names[STORE_LANE_COUNT] = {
     [STORE_LANE_SYNC] = "the disk does not finish a sync",
-    [STORE_LANE_BACKGROUND] = "the disk does not finish writing behind",
+    [STORE_LANE_BEHIND] = "the disk does not finish writing behind",
+    [STORE_LANE_BACKGROUND] = "the disk does not finish a checkpoint",
     [STORE_LANE_READ] = "the disk does not finish reading",
 };
 

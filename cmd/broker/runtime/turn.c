@@ -248,6 +248,7 @@ static void turn_end(struct shard *shard)
     replicas_send(shard);
     fetch_run_ready(shard);
     turn_flush(shard);
+    start_job(shard, STORE_LANE_BEHIND);
     start_job(shard, STORE_LANE_BACKGROUND);
     start_job(shard, STORE_LANE_READ);
     if (turn_retries(shard, was_store_full)) shard->has_more = true;

@@ -60,6 +60,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
     if (shape->log_count % 3 == 0) shape->options.mark_bytes = 1;
     /* Half of the worlds remove files in small steps. Not drawn: the other choices of a seed stay what they were. */
     if (shape->log_count % 2 == 0) shape->options.delete_step_bytes = shape->options.chunk_bytes;
+    /* Nor is this: half of the worlds sync their segments with the whole file system. */
+    if (shape->run_weight % 2 == 0) shape->options.sync_all_files_min = 1;
 }
 
 static void draw_log(struct world *world, uint32_t number)

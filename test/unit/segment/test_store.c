@@ -245,9 +245,9 @@ START_TEST(a_busy_log_goes_direct_and_comes_back)
 }
 END_TEST
 
-static struct store_job *next_background(void)
+static struct store_job *next_of(enum store_lane lane)
 {
-    struct store_job *job = store_next_job(rig.store, STORE_LANE_BACKGROUND);
+    struct store_job *job = store_next_job(rig.store, lane);
 
     ck_assert_ptr_nonnull(job);
     return job;
@@ -278,12 +278,13 @@ START_TEST(a_direct_write_that_overtakes_a_checkpoint_is_found_again)
     }
     ck_assert_uint_eq(plog_segment_count(rig.logs[0]), 2);
     rig_fill(&rig, rig.logs[0], 4, 1, 10000); /* direct */
-    run_and_complete(next_background());      /* write-behind of both segments */
-    sync = next_background();
+    rig_pump_lane(&rig, STORE_LANE_BACKGROUND);   /* a checkpoint begins, and waits for */
+    run_and_complete(next_of(STORE_LANE_BEHIND)); /* write-behind of both segments */
+    sync = next_of(STORE_LANE_BACKGROUND);
     rig_pump_lane(&rig, STORE_LANE_SYNC);
     ck_assert_uint_eq(plog_durable_offset(rig.logs[0]), 36);
     run_and_complete(sync);
-    run_and_complete(next_background()); /* the manifest */
+    run_and_complete(next_of(STORE_LANE_BACKGROUND)); /* the manifest */
     rig_crash(&rig);
     rig_open(&rig, 1);
     ck_assert_str_eq(rig.events, "");

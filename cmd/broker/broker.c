@@ -127,7 +127,7 @@ static void store_options_of(struct broker *broker, uint32_t index, uint64_t gen
 {
     const struct settings *settings = &broker->settings;
 
-    store_options_init(ret, broker->fs, index);
+    store_options_init(ret, broker->store_disks[index], index);
     ret->manifest_generation = generation;
     if (settings->store_memory_bytes_max > 0)
         ret->memory_bytes_max = settings->store_memory_bytes_max / broker->shard_count;
@@ -156,8 +156,13 @@ static int open_shards(struct broker *broker, int *listen_fds, uint64_t generati
             close(listen_fds[i]);
             continue;
         }
-        store_options_of(broker, i, generation, &options);
-        err = shard_new(broker, i, &options, listen_fds[i], &broker->shards[i]);
+        err = fs_real_new(broker->data_dir, &broker->store_disks[i]);
+        if (err != 0) {
+            close(listen_fds[i]);
+        } else {
+            store_options_of(broker, i, generation, &options);
+            err = shard_new(broker, i, &options, listen_fds[i], &broker->shards[i]);
+        }
         if (err != 0) log_error("cannot open the store shard=%u error=\"%s\"", i, mesh_strerror(err));
     }
     return err;
@@ -260,7 +265,8 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
     }
     broker->settings.connections_max = start_raise_descriptors(broker->settings.connections_max);
     broker->shards = calloc(broker->shard_count, sizeof(struct shard *));
-    return broker->shards == NULL ? MESH_ENOMEM : 0;
+    broker->store_disks = calloc(broker->shard_count, sizeof(struct fs *));
+    return broker->shards == NULL || broker->store_disks == NULL ? MESH_ENOMEM : 0;
 }
 
 int broker_open(const struct broker_options *options, struct broker **ret_broker)
@@ -340,6 +346,9 @@ void broker_free(struct broker *broker)
     streams_free(broker->control.streams);
     producer_ids_free(broker->control.producer_ids);
     control_loop_close(broker);
+    for (uint32_t i = 0; broker->store_disks != NULL && i < broker->shard_count; i++)
+        if (broker->store_disks[i] != NULL) broker->store_disks[i]->ops->free(broker->store_disks[i]);
+    free(broker->store_disks);
     if (broker->fs != NULL) broker->fs->ops->free(broker->fs);
     keyring_free(broker->keyring);
     crypto_wipe(broker->login_secret, sizeof(broker->login_secret));

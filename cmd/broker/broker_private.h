@@ -47,6 +47,9 @@ struct broker {
     broker_ready_fn *ready;
     void *ready_user;
     struct fs *fs;
+    /* Of each shard's store: the same directory, opened by itself, because syncfs() tells of bytes that were lost once per open file. Through one that
+     * two stores share, the sync of one takes the news that was the other's. */
+    struct fs **store_disks;
     struct control control;
     struct control_loop *control_loop; /* control_loop.c's */
     struct mail stop_mail;

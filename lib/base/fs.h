@@ -68,7 +68,9 @@ struct fs_ops {
     int (*sync_dir)(struct fs *fs, const char *path); /* "." is the root */
     /* Calls each() for every name but "." and ".."; stops when it returns non-zero and returns that. */
     int (*list)(struct fs *fs, const char *path, int (*each)(void *user, const char *name, bool is_dir), void *user);
-    int (*sync_all)(struct fs *fs); /* everything written to this file system so far, names included: syncfs where that does it (tree_sync.h) */
+    /* Everything written to this file system so far, names included: syncfs where that does it (tree_sync.h). That bytes were lost, whosever they were, is told
+     * once to each struct fs: who relies on it has one of its own. */
+    int (*sync_all)(struct fs *fs);
     int (*free_bytes)(struct fs *fs, uint64_t *ret_free_bytes);
     /* Takes an exclusive lock on a file (created if absent), held until the fs is freed. MESH_ELOCKED. */
     int (*lock)(struct fs *fs, const char *path);

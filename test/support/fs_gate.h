@@ -7,7 +7,7 @@
 
 #include "base/fs.h"
 
-/* Before any thread uses fs. The gate is open. */
+/* Before any thread uses fs. The gate is open. Once for each of several of the same kind. */
 void fs_gate_install(struct fs *fs, const char *thread_prefix);
 
 /* Any thread. */

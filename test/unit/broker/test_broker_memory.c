@@ -414,7 +414,8 @@ static void send_two(struct raw_client *client, const struct uuid *flooded, cons
 
 static void on_opened(struct broker_fixture *self)
 {
-    fs_gate_install(self->broker->fs, "sync-");
+    for (uint32_t i = 0; i < self->broker->shard_count; i++)
+        fs_gate_install(self->broker->store_disks[i], "sync-");
     broker_fixture_use_lanes(self);
 }
 

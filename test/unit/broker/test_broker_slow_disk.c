@@ -16,7 +16,8 @@ static struct uuid topic;
 
 static void on_opened(struct broker_fixture *self)
 {
-    fs_gate_install(self->broker->fs, "sync-");
+    for (uint32_t i = 0; i < self->broker->shard_count; i++)
+        fs_gate_install(self->broker->store_disks[i], "sync-");
     broker_fixture_use_lanes(self);
 }
 

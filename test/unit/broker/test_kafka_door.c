@@ -30,7 +30,8 @@ static size_t charged;       /* when the broker had ended */
 
 static void on_opened(struct broker_fixture *self)
 {
-    fs_gate_install(self->broker->fs, "sync-");
+    for (uint32_t i = 0; i < self->broker->shard_count; i++)
+        fs_gate_install(self->broker->store_disks[i], "sync-");
     broker_fixture_use_lanes(self);
 }
 

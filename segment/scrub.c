@@ -312,7 +312,7 @@ struct store_job *store_scrub_job(struct store *store)
 
 uint64_t store_scrub_due(const struct store *store)
 {
-    if (store->scrub == NULL || store->stats.segment_count == 0) return UINT64_MAX;
+    if (store->scrub == NULL || store->stats.segment_count == 0 || store->is_draining) return UINT64_MAX; /* who stops does not scrub */
     if (store->scrub->detour.plog != NULL)
         return store->is_lane_busy[STORE_LANE_BACKGROUND] ? UINT64_MAX : store->now_ms; /* whatever keeps the lane busy ends */
     /* A step that is due waits for its lane; who waits for that with a timer must not spin. */

@@ -164,6 +164,14 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
     drive(boot);
 }
 
+static void on_looked(void *user, bool is_alone)
+{
+    struct first_boot *boot = user;
+
+    founding_hold_alone(boot->founding, now_us(), !is_alone);
+    drive(boot);
+}
+
 static void on_unreachable(void *user, const struct net_address *address)
 {
     struct first_boot *boot = user;
@@ -264,7 +272,7 @@ static int note_membership(struct first_boot *boot, const struct uuid *cluster_i
 static int find_or_found(struct first_boot *boot)
 {
     const struct join_founding founding = {
-        .user = boot, .start = on_start, .stop = on_stop, .receive = on_receive, .seeds = on_seeds, .unreachable = on_unreachable};
+        .user = boot, .start = on_start, .stop = on_stop, .receive = on_receive, .seeds = on_seeds, .unreachable = on_unreachable, .looked = on_looked};
     struct join_options join = boot->options->join;
     struct explanation explanation;
     struct uuid cluster_id;
@@ -290,6 +298,7 @@ static int settle(struct first_boot *boot)
         log_error("cannot begin the first boot error=\"%s\"", mesh_strerror(err));
         return err;
     }
+    if (!is_alone && boot->founding != NULL) founding_hold_alone(boot->founding, now_us(), true); /* until the seeds were looked at */
     if (!is_alone) return find_or_found(boot);
     do { /* alone, nothing is waited for */
         founding_tick(boot->founding, now_us());

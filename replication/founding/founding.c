@@ -212,6 +212,13 @@ void founding_set_seeds(struct founding *founding, uint64_t now_us, const struct
     if (founding->ask_due_us > now_us + founding->options.ask_interval_us) founding->ask_due_us = now_us;
 }
 
+void founding_hold_alone(struct founding *founding, uint64_t now_us, bool is_held)
+{
+    if (founding->is_held_alone == is_held) return;
+    founding->is_held_alone = is_held;
+    founding->step_due_us = now_us;
+}
+
 static bool is_looking(const struct founding *founding)
 {
     return !founding->has_failed && founding->wanted.phase != FOUNDING_MEMBER;

@@ -58,6 +58,10 @@ void founding_free(struct founding *founding); /* accepts NULL */
 /* Where to look for others; replaces the earlier ones (names resolve to other addresses over time). Beyond FOUNDING_SEEDS_MAX: ignored. */
 void founding_set_seeds(struct founding *founding, uint64_t now_us, const struct net_address *seeds, size_t count);
 
+/* While it is held back it founds no mesh by itself alone (an `expect` of 1), as the driver does not know yet that its seeds lead to nobody else: a name that cannot
+ * be asked for, or an address where nobody answers, may be that of a mesh. At first it is not held. Where several are expected their number guards that. */
+void founding_hold_alone(struct founding *founding, uint64_t now_us, bool is_held);
+
 void founding_tick(struct founding *founding, uint64_t now_us);
 uint64_t founding_due_us(const struct founding *founding);
 

@@ -62,6 +62,7 @@ struct founding {
     uint64_t wanted_version, storing_version, stored_version, store_number;
     bool is_storing, is_store_out, has_failed;
     bool is_told_of_other; /* of a mesh that is not its own: said once */
+    bool is_held_alone; /* founding_hold_alone() */
     bool is_barred, is_changed; /* willing.c: no founding until somebody cleared it up */
     bool is_marking, is_mark_out, is_done, is_done_out;
 
@@ -95,6 +96,9 @@ struct founding {
 void founding_change(struct founding *founding); /* `wanted` has changed: it is to be stored */
 void founding_send(struct founding *founding, enum founding_kind kind, const struct net_address *address, const struct uuid *to);
 void founding_become_member(struct founding *founding, const struct founding_value *value);
+
+/* willing.c: too few are here, or this one would be alone and may not yet. */
+bool founding_is_short(const struct founding *founding, uint64_t now_us);
 
 /* peers.c */
 struct founding_peer *founding_find_peer(struct founding *founding, const struct raft_server *server);

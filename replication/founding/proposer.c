@@ -286,7 +286,7 @@ void founding_drive(struct founding *founding, uint64_t now_us)
         learn(founding, now_us);
         return;
     }
-    if (founding_present(founding, now_us) < founding_needed(founding)) {
+    if (founding_is_short(founding, now_us)) {
         founding->quorum_us = 0;
         founds_by_timeout(founding, now_us);
         return;

@@ -158,6 +158,13 @@ static struct founding_line say_refusal(struct founding *founding, uint64_t now_
     return line;
 }
 
+bool founding_is_short(const struct founding *founding, uint64_t now_us)
+{
+    unsigned needed = founding_needed(founding);
+
+    return founding_present(founding, now_us) < needed || (founding->is_held_alone && needed == 1);
+}
+
 static struct founding_line say_short(const struct founding *founding, uint64_t now_us)
 {
     struct founding_line line = {.is_warning = false};
@@ -167,6 +174,11 @@ static struct founding_line say_short(const struct founding *founding, uint64_t 
     if (founding->expect == 0) {
         snprintf(line.text, sizeof(line.text), "waits for a mesh: none of %zu addresses belongs to one yet", founding->seed_count);
         set_cure(&line, "start one with 'mesh serve', or give --expect N to each of N brokers that are to found one together");
+        return line;
+    }
+    if (founding->is_held_alone && needed == 1) {
+        snprintf(line.text, sizeof(line.text), "waits: with --expect 1 it founds a mesh by itself only when it is known that every seed leads to this broker, and not to a mesh that is there");
+        set_cure(&line, "start the broker that does not answer, or have its name known; to found a mesh here, name no other seed, or 'mesh serve'");
         return line;
     }
     list_names(founding, now_us, READY, names, sizeof(names));
@@ -190,7 +202,7 @@ void founding_say_waiting(struct founding *founding, uint64_t now_us)
     if (founding->wanted.phase == FOUNDING_MEMBER || now_us < founding->say_due_us) return;
     founding->say_due_us = now_us + SAY_EVERY_US;
     refusal = founding_refusal(founding, now_us);
-    if (refusal == FOUNDING_WILLING && founding->expect != 0 && founding_present(founding, now_us) >= founding_needed(founding)) return;
+    if (refusal == FOUNDING_WILLING && founding->expect != 0 && !founding_is_short(founding, now_us)) return;
     line = refusal != FOUNDING_WILLING ? say_refusal(founding, now_us, refusal) : say_short(founding, now_us);
     if (line.text[0] == '\0' || strcmp(line.text, founding->said) == 0) return;
     memcpy(founding->said, line.text, sizeof(founding->said));

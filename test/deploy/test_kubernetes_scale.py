@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The StatefulSet of deploy/k8s is scaled, 1 -> 3 -> 5 -> 3, as its README says it, while clients with default settings produce and consume. The pods that come are
 started by the line of a mesh of one, the first of them while no name server answers: it must wait, and not found a mesh of its own."""
+import time
+
 from pod_case import PodCase, run
 
 
@@ -37,8 +39,11 @@ class Scaled(PodCase):
         names = self.cluster.names
         names.is_silent = True
         first = self.create(1)
-        self.until("it asks for names", lambda: names.asked > 0, first.broker)
+        begin = time.monotonic()
         self.cluster.publish()
+        self.until("it asks for names, for longer than founders wait for others", lambda: names.asked > 0 and time.monotonic() - begin > 8, first.broker)
+        self.until("it is not alive while it waits", lambda: self.cluster.probe(first, "/livez"), first.broker)
+        self.assertFalse(self.cluster.probe(first, "/readyz"), "whom does it think it has found?")
         names.is_silent = False
         self.wait_ready(first)
         self.grow(2)

@@ -269,6 +269,8 @@ static void round_over(struct join *join)
     ev_timer_stop(join->loop, &join->timer);
     ev_timer_set(&join->timer, ROUND_SECONDS, 0);
     ev_timer_start(join->loop, &join->timer);
+    if (join->options->founding != NULL && join->options->founding->looked != NULL)
+        join->options->founding->looked(join->options->founding->user, problems == 0 && selves == join->attempt_count);
 }
 
 static const struct attempt *find_before(const struct join *join, const struct net_address *address)

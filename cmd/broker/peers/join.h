@@ -32,6 +32,8 @@ struct join_founding {
     void (*seeds)(void *user, const struct net_address *addresses, size_t count);
     /* Nobody, or nobody of this key, answers at an address that was dialled for the founding. */
     void (*unreachable)(void *user, const struct net_address *address);
+    /* After each round: every seed's name is known, and all of their addresses lead to this broker itself. May be NULL. */
+    void (*looked)(void *user, bool is_alone);
 };
 
 /* To the broker `to`, or (zero) to whoever is at `address`. Where there is no link yet, one is dialled and the message is lost: who needs an

@@ -92,6 +92,30 @@ START_TEST(member_stays_what_it_is)
 }
 END_TEST
 
+/* A quorum by itself: what guards it is what the driver knows of its seeds. */
+START_TEST(who_expects_itself_alone_waits_until_its_seeds_are_known)
+{
+    founding_mesh_init(&mesh, 1, 1);
+    founding_mesh_start_all(&mesh);
+    founding_hold_alone(mesh.brokers[0].founding, mesh.now_us, true);
+    founding_mesh_run(&mesh, LONG);
+    check_one(0);
+    check_said(0, "only when it is known that every seed leads to this broker");
+    founding_hold_alone(mesh.brokers[0].founding, mesh.now_us, false);
+    founding_mesh_run(&mesh, LONG);
+    check_one(1);
+    ck_assert(mesh.brokers[0].is_founder);
+
+    founding_mesh_deinit(&mesh); /* where several are expected their number guards it */
+    founding_mesh_init(&mesh, 3, 3);
+    founding_mesh_start_all(&mesh);
+    for (unsigned i = 0; i < 3; i++)
+        founding_hold_alone(mesh.brokers[i].founding, mesh.now_us, true);
+    founding_mesh_run(&mesh, LONG);
+    check_one(3);
+}
+END_TEST
+
 START_TEST(join_alone_waits_for_ever)
 {
     founding_mesh_init(&mesh, 3, 3);
@@ -631,6 +655,7 @@ int main(void)
     tcase_add_loop_test(tcase, quorum_grows_with_disks_beyond_those_expected, 0, sizeof(quorum_cases) / sizeof(quorum_cases[0]));
     tcase_add_test(tcase, serve_founds_at_once);
     tcase_add_test(tcase, member_stays_what_it_is);
+    tcase_add_test(tcase, who_expects_itself_alone_waits_until_its_seeds_are_known);
     tcase_add_test(tcase, join_alone_waits_for_ever);
     tcase_add_loop_test(tcase, expected_brokers_found_one_mesh, 1, MESH_SIZE_MAX);
     tcase_add_test(tcase, majority_founds_and_the_rest_joins);

@@ -78,3 +78,25 @@ int metadata_command_open(struct slice command, struct codec_reader *ret_reader)
     *ret_reader = reader;
     return 0;
 }
+
+uint32_t metadata_kind_level(uint16_t kind)
+{
+    return kind >= METADATA_CLUSTER_CREATED && kind <= METADATA_REQUEST_DONE ? 1 : METADATA_LEVEL + 1;
+}
+
+uint32_t metadata_command_level(struct slice command, metadata_level_fn *level_of)
+{
+    uint32_t level = 1;
+    struct codec_reader reader;
+    struct metadata_change change;
+
+    if (metadata_command_open(command, &reader) != 0) return METADATA_LEVEL + 1;
+    while (metadata_command_next(&reader, &change)) {
+        struct codec_reader body = codec_reader_of(change.body);
+        uint32_t version = (uint32_t)codec_get_bounded(&body, METADATA_LEVEL_MAX), kind = level_of(change.kind);
+
+        if (version > level) level = version;
+        if (kind > level) level = kind;
+    }
+    return level;
+}

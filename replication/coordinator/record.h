@@ -36,6 +36,14 @@ struct metadata_change {
     struct slice key, body;
 };
 
+/* What a version of mesh can read of all this, as one number: who meets more has to stop (MESH_EVERSION), so nothing of a level is written before
+ * everybody in the mesh speaks it (metadata/levels.c). A version that adds a kind, or writes anything new into a body, is the next level: the kind
+ * goes into metadata_kind_level(), and a body with something new begins with that level as its version. */
+#define METADATA_LEVEL     1
+#define METADATA_LEVEL_MAX 255
+typedef uint32_t metadata_level_fn(uint16_t kind);
+uint32_t metadata_kind_level(uint16_t kind); /* that brought it; beyond METADATA_LEVEL for kinds that this version does not know */
+
 /* A raft_chain_fn: BLAKE2b-256 over the chain before, index, term, type, size of the body, body. */
 void metadata_chain(const uint8_t previous[RAFT_CHAIN_SIZE], const struct raft_entry *entry,
                     uint8_t ret_chain[RAFT_CHAIN_SIZE]);
@@ -50,5 +58,8 @@ int metadata_command_add(struct buffer *to, const struct metadata_change *change
 int metadata_command_open(struct slice command, struct codec_reader *ret_reader);
 /* The next change, which points into the command; false: that was the last. After an open that succeeded. */
 bool metadata_command_next(struct codec_reader *reader, struct metadata_change *ret_change);
+
+/* The level that one needs to read all changes of a command, which is sound. `level_of`: metadata_kind_level(), but in tests of versions to come. */
+uint32_t metadata_command_level(struct slice command, metadata_level_fn *level_of);
 
 #endif

@@ -291,11 +291,12 @@ static void tell_losses(struct node *node, const struct decision *decision)
                (unsigned long long)decision->loss_count, topic == NULL ? "?" : topic->name, decision->lost_partition);
 }
 
-int node_decisions_propose(struct node *node, const struct decision *decision)
+int node_decisions_propose(struct node *node, struct decision *decision)
 {
     uint64_t index, term;
-    int err = raft_propose(node->raft, node->now_us, decision_command(decision), &index, &term);
+    int err = node->proposed_image == NULL ? 0 : node_levels_check(node, node->proposed_image, decision);
 
+    if (err == 0) err = raft_propose(node->raft, node->now_us, decision_command(decision), &index, &term);
     if (err == 0) node->stats.proposals++;
     if (err == 0) tell_losses(node, decision);
     return err;
@@ -394,6 +395,7 @@ static int decide(struct node *node, const struct image *image, const struct ord
     decision_init(&decision);
     reply.error = node_operation_decide(node, image, &operation, &decision, &reply);
     if (reply.error == 0 && decision.change_count != 0) reply.error = node_operation_add_id(&operation, &decision, &reply);
+    if (reply.error == 0 && decision.change_count != 0) reply.error = node_levels_check(node, image, &decision);
     if (reply.error != 0 && decision.message[0] == '\0')
         snprintf(decision.message, sizeof(decision.message), "%s", mesh_strerror(reply.error));
     decided = reply.error == MESH_ENOMEM ? NULL : decided_new(node, order, &reply, decision.message);

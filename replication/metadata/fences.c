@@ -46,6 +46,7 @@ static void hear(struct node *node, struct peer *peer, const struct node_message
     session->boot = message->boot;
     session->applied = message->applied;
     session->load = message->load;
+    session->level = node_level_of_flags(message->flags);
     session->has_disk_failed = (message->flags & NODE_DISK_FAILED) != 0;
     session->is_draining = (message->flags & NODE_DRAINING) != 0;
     session->wants_drain = (message->flags & NODE_DRAIN_WANTED) != 0;

@@ -14,6 +14,7 @@
 #define NODE_DISK_FAILED     2u
 #define NODE_DRAIN_WANTED    4u   /* somebody wants it to lead nothing, though it stays */
 #define NODE_EMPTY_WANTED    8u   /* somebody wants it to keep no replicas: it will be taken out */
+#define NODE_LEVEL_SHIFT     8    /* of the level (coordinator/record.h) that the sender speaks; 0: a version that did not say it, level 1 */
 #define NODE_ENTRY_OVERHEAD  24   /* bytes that an entry takes in a message beside its body, at most */
 #define NODE_RESULT_MAX      (128u << 10) /* of a request about many partitions: node_decode_results() */
 #define NODE_REQUEST_BODY_MAX (NODE_REQUEST_MAX + (64u << 10)) /* a request's body with what the origin adds to it */

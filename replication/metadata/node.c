@@ -32,6 +32,8 @@ void node_options_init(struct node_options *options)
         .feed_bytes = 512u << 10,
         .snapshot_log_bytes = 8u << 20,
         .retained_bytes_max = 4u << 20,
+        .level = METADATA_LEVEL,
+        .level_of = metadata_kind_level,
         .defaults = {.partition_count = 1, .replication_factor = 3},
     };
 }

@@ -75,6 +75,8 @@ struct node_options {
     uint32_t feed_bytes;                 /* of one message of entries or of a snapshot; 512 KiB */
     uint64_t snapshot_log_bytes;         /* a snapshot is taken after so many bytes of entries; 8 MiB */
     uint64_t retained_bytes_max;         /* of entries kept in memory behind a snapshot; 4 MiB */
+    uint32_t level;                      /* what this version reads; METADATA_LEVEL, but in tests of versions to come */
+    metadata_level_fn *level_of;         /* likewise, metadata_kind_level() */
     struct node_topic_defaults defaults;
     struct slice recovery;               /* the bytes of the last STORE_RECOVERY that was durable; borrowed during node_new(). Empty: none */
 };

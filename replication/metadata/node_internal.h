@@ -42,6 +42,7 @@ struct session {
     uint64_t deadline_us;   /* fenced after it; 0: no session */
     uint64_t since_us;      /* alive without a break since */
     uint64_t applied, boot;
+    uint32_t level;         /* of metadata that it reads; 0: it has not said */
     uint64_t catch_up;      /* what was committed when it came (back): applied there, it is unfenced */
     struct node_load load;
     bool is_draining, has_disk_failed, wants_drain, wants_empty;
@@ -390,7 +391,7 @@ void node_decided_free(struct decided *decided);
 void node_decisions_abandon(struct node *node); /* leadership, or a term of it, is over */
 void node_decisions_deinit(struct node *node);
 struct image *node_decisions_image(struct node *node); /* the newest proposed; NULL: no memory, or this is no coordinator that is ready */
-int node_decisions_propose(struct node *node, const struct decision *decision); /* for the coordinator itself. MESH_EAGAIN: later */
+int node_decisions_propose(struct node *node, struct decision *decision); /* for the coordinator itself. MESH_EAGAIN: later */
 /* The image after the entry at `index` when a proposal made it; takes it out, with those before it. */
 struct image *node_decisions_take_image(struct node *node, uint64_t index, const uint8_t chain[RAFT_CHAIN_SIZE]);
 
@@ -430,6 +431,9 @@ void node_sessions_gone(struct node *node, struct peer *peer);
 void node_sessions_raft_speaks(struct node *node, const struct raft_server *to);
 bool node_sessions_run(struct node *node); /* fences and unfences. True: raft was given something */
 uint64_t node_fences_due_us(const struct node *node);
+/* levels.c: what is written only when every registered broker reads it. */
+uint32_t node_level_of_flags(uint32_t flags); /* of a heartbeat */
+int node_levels_check(const struct node *node, const struct image *image, struct decision *decision); /* MESH_EUNSUPPORTED, and whom it waits for in its message */
 void node_facts_init(const struct node *node, const struct image *image, struct decide_facts *ret_facts);
 void node_facts_deinit(struct decide_facts *facts);
 

@@ -151,7 +151,8 @@ static void send_heartbeat(struct node *node, const struct peer *to)
         .boot = node->options.boot,
         .applied = image_applied_index(node->image),
         .flags = (node->is_leaving ? NODE_DRAINING : 0) | (node->has_disk_failed || node->has_failed ? NODE_DISK_FAILED : 0) |
-                 (node->wants_drain ? NODE_DRAIN_WANTED : 0) | (node->wants_empty ? NODE_EMPTY_WANTED : 0),
+                 (node->wants_drain ? NODE_DRAIN_WANTED : 0) | (node->wants_empty ? NODE_EMPTY_WANTED : 0) |
+                 node->options.level << NODE_LEVEL_SHIFT,
         .load = node->load,
     };
 

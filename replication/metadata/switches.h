@@ -15,6 +15,7 @@ enum node_defect {
     NODE_DEFECT_ANY_TERM,        /* 24: a copy that was sent for an earlier term is decided in a later one */
     NODE_DEFECT_REFUSAL_FORGOTTEN, /* 24: what was refused is decided again when it is asked again */
     NODE_DEFECT_LOST_ARE_HEARD, /* brokers that were declared lost come back with a majority of the old configuration, and survivors vote with them */
+    NODE_DEFECT_UNREADABLE_WRITTEN, /* what some brokers cannot read yet is written all the same */
     NODE_DEFECT_COUNT,
 };
 

@@ -446,6 +446,7 @@ void node_mesh_start(struct node_mesh *mesh, size_t index)
         options.seed[i] = (uint8_t)random_next(&mesh->random);
     node_disk_recover(host->disk, &recovered, &image);
     options.recovery = node_disk_recovery(host->disk);
+    if (mesh->options.prepare != NULL) mesh->options.prepare(index, &options);
     err = node_new(&options, &recovered, image, mesh->now_us, &host->node);
     MESH_ASSERT(err == 0);
     if (mesh->options.began != NULL) mesh->options.began(host->node);

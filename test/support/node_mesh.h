@@ -18,6 +18,7 @@ struct node_mesh_options {
     bool is_sparse;         /* links only where one of the two wants it, and to a few others; else everybody to everybody */
     struct node_options node; /* self, boot and seed are filled in */
     void (*began)(struct node *node); /* called with each new node; may be NULL */
+    void (*prepare)(size_t host, struct node_options *options); /* before each is made; may be NULL */
 };
 void node_mesh_options_init(struct node_mesh_options *options, size_t count);
 

@@ -64,6 +64,7 @@ int manifest_decode_marker(struct slice bytes, struct manifest_marker *ret_marke
 {
     if (bytes.size < MANIFEST_MARKER_SIZE || le_load32(bytes.data) != MARKER_MAGIC) return MESH_ECORRUPT;
     if (le_load32(bytes.data + 24) != crc32c(bytes.data, 24)) return MESH_ECORRUPT;
+    if (le_load32(bytes.data + 4) != VERSION) return MESH_EVERSION;
     *ret_marker = (struct manifest_marker){le_load64(bytes.data + 8), le_load64(bytes.data + 16)};
     return 0;
 }

@@ -30,7 +30,7 @@ struct manifest_marker {
 };
 
 void manifest_encode_marker(const struct manifest_marker *marker, uint8_t to[MANIFEST_MARKER_SIZE]);
-int manifest_decode_marker(struct slice bytes, struct manifest_marker *ret_marker); /* MESH_ECORRUPT */
+int manifest_decode_marker(struct slice bytes, struct manifest_marker *ret_marker); /* MESH_ECORRUPT, MESH_EVERSION */
 
 struct manifest_header {
     uint64_t generation; /* of the run that wrote it */

@@ -227,9 +227,11 @@ static int read_marker(struct recovery *recovery, struct dirty_store *dirty)
 
     manifest_path(dirty->index, MANIFEST_PATH_MARKER, path);
     err = read_whole(recovery->fs, path, &bytes);
-    if (err == 0 && manifest_decode_marker(buffer_slice(&bytes), &dirty->marker) != 0) {
+    if (err == 0) err = manifest_decode_marker(buffer_slice(&bytes), &dirty->marker);
+    if (err == MESH_ECORRUPT) {
         /* Its name was durable before its bytes: then nothing else of that run was written. */
         dirty->marker = (struct manifest_marker){0, 0};
+        err = 0;
     }
     if (dirty->marker.generation > recovery->generation) recovery->generation = dirty->marker.generation;
     buffer_deinit(&bytes);

@@ -88,6 +88,10 @@ int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, 
 {
     int err = recovery_run(broker->fs, on_recovery_event, NULL, ret_catalog, ret_report);
 
+    if (err == MESH_EVERSION) {
+        log_error("the data directory was written by a newer mesh: start that version; nothing was changed data=%s", broker->data_dir);
+        return err;
+    }
     if (err != 0) {
         log_error("recovery failed: nothing was served data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
         return err;

@@ -420,7 +420,7 @@ static void founder_init(uint8_t number, size_t seed_count)
     memset(founder, 0, sizeof(*founder));
     memset(seed, number + 1, sizeof(seed));
     identity_key_init(&founder->identity, seed);
-    founder->founding = (struct join_founding){founder, founder_start, founder_stop, founder_up, founder_down, founder_receive, NULL, NULL};
+    founder->founding = (struct join_founding){founder, founder_start, founder_stop, founder_up, founder_down, founder_receive, NULL, NULL, NULL};
     founder->options = (struct join_options){.seeds = founder_seeds,
                                              .seed_count = seed_count,
                                              .keyring = keyring,

@@ -188,6 +188,24 @@ START_TEST(damage_that_was_known_before_a_restart_is_told_at_once)
 }
 END_TEST
 
+/* A store that drains waits for its jobs, and not with a step of the scrubber that is due and never begins: its owner would ask without a pause. */
+START_TEST(who_stops_does_not_wait_for_the_scrubber)
+{
+    set_up();
+    fill_and_reopen();
+    rig_wait(&rig, 500);
+    rig_fill(&rig, rig.logs[0], 10, 1, 100);
+    store_end_turn(rig.store, rig.now_ms, rig.now_wall_ms);
+    store_drain(rig.store);
+    for (int i = 0; i < 30; i++) { /* no job gets done meanwhile */
+        rig.now_ms += 100;
+        ck_assert_uint_gt(store_tick(rig.store, rig.now_ms, rig.now_wall_ms), rig.now_ms);
+    }
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 START_TEST(what_is_doubted_is_looked_at_at_once)
 {
     set_up();
@@ -414,6 +432,7 @@ static Suite *suite(void)
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_loop_test(tests, condemned_records_are_not_served_until_they_are_replaced, 0, 2);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);
+    tcase_add_test(tests, who_stops_does_not_wait_for_the_scrubber);
     tcase_add_test(tests, what_is_doubted_is_looked_at_at_once);
     tcase_add_test(tests, a_pass_begins_where_a_doubt_has_ended);
     tcase_add_test(tests, a_pass_does_not_go_on_inside_of_what_came_after_a_cut);

@@ -160,7 +160,7 @@ void journal_files_recycle(struct journal_files *files, uint64_t sequence)
     }
 }
 
-uint64_t journal_files_oldest_bound(const struct journal_files *files)
+uint64_t journal_files_full_bound(const struct journal_files *files)
 {
     uint64_t bound = 0;
 

@@ -48,8 +48,8 @@ struct journal_file *journal_files_reserve(struct journal_files *files, uint32_t
 /* Every file that holds only frames up to `sequence` is free again. */
 void journal_files_recycle(struct journal_files *files, uint64_t sequence);
 
-/* The newest frame sequence that recycling all files but the current one would release; 0: there is none. */
-uint64_t journal_files_oldest_bound(const struct journal_files *files);
+/* The newest frame in files other than the current one, which recycling up to it releases all; 0: there are none. */
+uint64_t journal_files_full_bound(const struct journal_files *files);
 
 /* True when there is a file whose blocks exist. */
 bool journal_files_has_any(const struct journal_files *files);

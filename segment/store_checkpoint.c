@@ -134,7 +134,7 @@ static uint64_t journal_bound(const struct store *store)
     if (store->is_journal_pinned) return 0;
     list_for_each(node, &files->used_files) used++;
     if (used <= 1 || used < files->count_max / 2) return 0;
-    return journal_files_oldest_bound(files);
+    return journal_files_full_bound(files);
 }
 
 /* Nothing can be written behind, and what is to be removed waits for a manifest: one that voids nothing of the journal will do. */

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/log_render.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,7 +12,11 @@
 
 #define LINE_SIZE_MAX 4096
 
+const char *const log_level_names[] = {"debug", "info", "warn", "error", NULL};
+const char *const log_format_names[] = {"text", "logfmt", "json", NULL};
+
 static _Atomic int current_level = LOG_LEVEL_INFO;
+static _Atomic int current_format = LOG_FORMAT_TEXT;
 
 void log_set_level(enum log_level level)
 {
@@ -21,6 +26,16 @@ void log_set_level(enum log_level level)
 enum log_level log_get_level(void)
 {
     return (enum log_level)atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+void log_set_format(enum log_format format)
+{
+    atomic_store_explicit(&current_format, (int)format, memory_order_relaxed);
+}
+
+enum log_format log_get_format(void)
+{
+    return (enum log_format)atomic_load_explicit(&current_format, memory_order_relaxed);
 }
 
 const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE])
@@ -36,31 +51,47 @@ const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE])
     return text;
 }
 
-static size_t format_head(char *line, size_t size, enum log_level level)
+/* A log that cannot be written has nowhere to say so. */
+static void emit(const char *line, size_t size)
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    char now[LOG_TIME_SIZE];
+    if (write(STDERR_FILENO, line, size) < 0) return;
+}
 
-    return (size_t)snprintf(line, size, "%s %s ", log_time(clock_wall_ms(), now), names[level]);
+static void emit_text(const char *now, enum log_level level, const char *text, size_t size)
+{
+    char line[LINE_SIZE_MAX];
+    int used = snprintf(line, sizeof(line), "%s %s %.*s", now, log_level_names[level], (int)size, text);
+
+    if (used < 0) return;
+    used = used < LINE_SIZE_MAX - 1 ? used : LINE_SIZE_MAX - 2;
+    line[used++] = '\n';
+    emit(line, (size_t)used);
+}
+
+static void emit_rendered(const char *now, enum log_level level, const char *text, size_t size)
+{
+    char line[LOG_RENDER_SIZE(LINE_SIZE_MAX)];
+
+    emit(line, log_render(log_get_format(), now, log_level_names[level], text, size, line));
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    char line[LINE_SIZE_MAX];
+    char text[LINE_SIZE_MAX], now[LOG_TIME_SIZE];
     va_list arguments;
-    size_t used;
-    int size;
+    size_t size;
+    int wanted;
 
     if (level < log_get_level()) return;
-    used = format_head(line, sizeof(line), level);
     va_start(arguments, format);
-    size = vsnprintf(line + used, sizeof(line) - used - 1, format, arguments);
+    wanted = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (size < 0) return;
-    used += (size_t)size < sizeof(line) - used - 1 ? (size_t)size : sizeof(line) - used - 2;
+    if (wanted < 0) return;
+    size = (size_t)wanted < sizeof(text) ? (size_t)wanted : sizeof(text) - 1;
     /* A peer's text must not forge a second line. */
-    for (size_t i = 0; i < used; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
-    line[used++] = '\n';
-    if (write(STDERR_FILENO, line, used) < 0) return; /* a log that cannot be written has nowhere to say so */
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) text[i] = '?';
+    log_time(clock_wall_ms(), now);
+    if (log_get_format() == LOG_FORMAT_TEXT) emit_text(now, level, text, size);
+    else emit_rendered(now, level, text, size);
 }

@@ -1,6 +1,8 @@
-/* base/log.h - the broker's and the commands' log: one line per event, logfmt, to stderr.
+/* base/log.h - the broker's and the commands' log: one line per event, to stderr.
  *
  *   2026-11-21T21:30:00.123Z info topic created topic=orders partitions=3
+ *
+ * For machines the same in logfmt or JSON (log_render.h).
  *
  * Report once: whoever decides what to do logs, with ids. Cores never log. Any thread; a line is one write(2). */
 #ifndef BASE_LOG_H
@@ -10,10 +12,18 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+/* In the order of the enums; NULL after the last. */
+extern const char *const log_level_names[];
+extern const char *const log_format_names[];
+
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
+void log_set_format(enum log_format format);
+enum log_format log_get_format(void);
 
-/* The text is a sentence start followed by key=value pairs; secrets never go in. Longer than 4 KiB is cut. */
+/* The text is a sentence start followed by key=value pairs, values with blanks in quotes; secrets never go in. Longer than 4 KiB is cut. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A moment as lines begin with it; `text` is returned. Before 1970 is as 1970. */

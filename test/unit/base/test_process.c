@@ -106,6 +106,24 @@ START_TEST(a_log_line_stays_one_line)
 }
 END_TEST
 
+START_TEST(a_log_line_is_also_written_for_programs)
+{
+    int fd = capture_stderr();
+
+    log_set_format(LOG_FORMAT_JSON);
+    log_warn("disk is slow says=\"%s\"", "a\nb\x1b");
+    log_set_format(LOG_FORMAT_LOGFMT);
+    log_error("disk is slow sync_ms=%d", 120);
+    log_debug("not this");
+    read_captured(fd);
+    ck_assert_int_eq(strncmp(captured, "{\"time\":\"20", 11), 0);
+    ck_assert_ptr_nonnull(strstr(captured, "Z\",\"level\":\"warn\",\"msg\":\"disk is slow\",\"says\":\"a?b?\"}\ntime=20"));
+    ck_assert_ptr_nonnull(strstr(captured, "Z level=error msg=\"disk is slow\" sync_ms=120\n"));
+    ck_assert_ptr_null(strstr(captured, "not this"));
+    close(fd);
+}
+END_TEST
+
 static atomic_int freed;
 
 static void count_and_free(void *object)
@@ -184,6 +202,7 @@ int main(void)
     tcase_add_test(tcase, a_log_line_is_time_level_and_text);
     tcase_add_test(tcase, a_log_level_silences_what_is_below);
     tcase_add_test(tcase, a_log_line_stays_one_line);
+    tcase_add_test(tcase, a_log_line_is_also_written_for_programs);
     tcase_add_test(tcase, a_slot_is_each_threads_own_and_ends_with_it);
     tcase_add_test(tcase, the_chosen_allocation_fails_and_no_other);
     suite_add_tcase(suite, tcase);

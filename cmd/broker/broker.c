@@ -473,8 +473,14 @@ static void run_on_ready(void *user, const struct broker_ready *ready)
     const struct broker_options *options = ((struct run *)user)->options;
     char cluster[UUID_STRING_SIZE], broker[UUID_STRING_SIZE];
 
-    fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s%s%s\n", ready->address, uuid_format(&ready->cluster_id, cluster),
-            uuid_format(&ready->broker_id, broker), ready->gateway == NULL ? "" : " gateway=", ready->gateway == NULL ? "" : ready->gateway);
+    uuid_format(&ready->cluster_id, cluster);
+    uuid_format(&ready->broker_id, broker);
+    if (log_get_format() == LOG_FORMAT_TEXT)
+        fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s%s%s\n", ready->address, cluster, broker, ready->gateway == NULL ? "" : " gateway=",
+                ready->gateway == NULL ? "" : ready->gateway);
+    else /* who reads the log by program reads this, too */
+        log_info("ready address=%s cluster=%s broker=%s%s%s", ready->address, cluster, broker, ready->gateway == NULL ? "" : " gateway=",
+                 ready->gateway == NULL ? "" : ready->gateway);
     if (options->ready != NULL) options->ready(options->ready_user, ready);
 }
 

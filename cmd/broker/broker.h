@@ -55,8 +55,8 @@ struct broker_options {
 void broker_options_init(struct broker_options *options);
 
 /* Serves until SIGTERM or SIGINT, then finishes what is in flight, syncs and marks the stop as clean; a second signal
- * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=... [gateway=HOST:PORT]" to stderr
- * and writes DIR/ready.json {address, cluster, broker, name, pid, gateway where there is one}, removed at the stop.
+ * exits the process at once with status 1. Prints the line "mesh: ready on HOST:PORT cluster=... broker=... [gateway=HOST:PORT]" to stderr (a log line
+ * "ready" with address=... in front of them where the log is logfmt or JSON) and writes DIR/ready.json {address, cluster, broker, name, pid, gateway where there is one}, removed at the stop.
  * A stop that takes longer than stop.ms.max, as on a disk that hangs, also exits the process with status 1.
  * Returns 0 after a clean stop. What failed has been logged. Errors: MESH_ELOCKED (another broker uses the data
  * directory), MESH_EIO, MESH_EFULL, MESH_ENOMEM, MESH_EINVAL (an option), MESH_ERESOLVE, MESH_EVERSION (written by a

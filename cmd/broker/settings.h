@@ -74,4 +74,15 @@ const struct setting_info *settings_info(size_t index);
 const char *settings_format(const struct settings *settings, size_t index, char text[SETTINGS_PATH_MAX]);
 bool settings_is_default(const struct settings *settings, size_t index);
 
+/* A topic's configuration key, as texts; "topic." in front of its name makes it a setting. */
+struct setting_topic_info {
+    const char *name, *kafka_name; /* the second is "" when it is the same or there is none */
+    const char *unit;              /* "bytes", "ms", "count", "word" */
+    char values[SETTINGS_TEXT_MAX], fallback[SETTINGS_TEXT_MAX];
+    const char *help;
+};
+
+/* Key number index; false: there is none. Implemented with the topics' table, in topic_defaults.c. */
+bool settings_topic_info(size_t index, struct setting_topic_info *ret_info);
+
 #endif

@@ -3,6 +3,10 @@
 
 #include "base/error.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 int topic_defaults_check(const struct settings *settings, char *message, size_t message_size)
 {
     for (size_t i = 0; i < settings->topic_default_count; i++) {
@@ -49,5 +53,30 @@ bool topic_defaults_fill(const struct settings *settings, const struct message_t
                                                    .value = (char *)(uintptr_t)topic_default->value};
     }
     *ret_count = count;
+    return true;
+}
+
+/* Words, or the bounds; the upper one where it is more than what the type holds. */
+static void write_values(const struct topic_config_info *info, char *to, size_t size)
+{
+    const char *is_or = info->words[0] != '\0' ? ", or " : "";
+
+    if (info->type == TOPIC_CONFIG_TYPE_WORD) snprintf(to, size, "%s", info->words);
+    else if (info->max == INT64_MAX) snprintf(to, size, "from %" PRId64 "%s%s", info->min, is_or, info->words);
+    else snprintf(to, size, "%" PRId64 " to %" PRId64 "%s%s", info->min, info->max, is_or, info->words);
+}
+
+bool settings_topic_info(size_t index, struct setting_topic_info *ret_info)
+{
+    static const char *const units[] = {[TOPIC_CONFIG_TYPE_WORD] = "word", [TOPIC_CONFIG_TYPE_DURATION_MS] = "ms", [TOPIC_CONFIG_TYPE_BYTES] = "bytes",
+                                        [TOPIC_CONFIG_TYPE_NUMBER] = "count"};
+    const struct topic_config_info *info;
+    char fallback[TOPIC_CONFIG_TEXT_SIZE];
+
+    if (index >= TOPIC_CONFIG_COUNT) return false;
+    info = topic_config_info((enum topic_config_id)index);
+    *ret_info = (struct setting_topic_info){.name = info->name, .kafka_name = info->kafka_name, .unit = units[info->type], .help = info->text};
+    write_values(info, ret_info->values, sizeof(ret_info->values));
+    snprintf(ret_info->fallback, sizeof(ret_info->fallback), "%s", topic_config_format((enum topic_config_id)index, info->fallback, fallback));
     return true;
 }

@@ -36,7 +36,9 @@ const size_t command_group_count = COUNT_OF(command_groups);
     {"config", OPTION_FILE, "FILE", "Read settings from lines KEY = VALUE; see 'mesh help settings'", NULL, NULL, 0, 0, false}, \
     {"set", OPTION_PAIR, "KEY=VALUE", "Change one setting; see 'mesh help settings'", NULL, NULL, 0, 0, true}, \
     {"founded-marker", OPTION_FILE, "FILE", "Remember here, outside of DIR, that the mesh was founded; while the file exists no second one is founded from empty disks", NULL, NULL, 0, 0, false}, \
-    {"quiet", OPTION_FLAG, NULL, "Log only warnings and errors, and print no hints", NULL, NULL, 0, 0, false},
+    {"log-format", OPTION_CHOICE, "FORMAT", "How log lines stand on standard error: text for people, logfmt or json for programs", "text", "text|logfmt|json", 0, 0, false}, \
+    {"log-level", OPTION_CHOICE, "LEVEL", "The least important lines that are logged", "info", "debug|info|warn|error", 0, 0, false}, \
+    {"quiet", OPTION_FLAG, NULL, "Log only warnings and errors (unless --log-level says otherwise), and print no hints", NULL, NULL, 0, 0, false},
 
 static const struct option_spec serve_options[] = {BROKER_OPTIONS};
 static const struct option_spec join_options[] = {

@@ -1,8 +1,9 @@
-/* mesh-docgen: writes the man page or a completion to standard output at build time.
+/* mesh-docgen: writes the man page, a completion or the configuration reference to standard output at build time.
  *
- *   mesh-docgen man|bash|zsh|fish */
+ *   mesh-docgen man|bash|zsh|fish|configuration */
 #include "cmd/cli/completion.h"
 #include "cmd/cli/manual.h"
+#include "cmd/cli/reference.h"
 
 #include <mesh/error.h>
 
@@ -15,6 +16,7 @@ static int generate(const char *what, struct buffer *to)
     if (strcmp(what, "bash") == 0) return completion_bash(to);
     if (strcmp(what, "zsh") == 0) return completion_zsh(to);
     if (strcmp(what, "fish") == 0) return completion_fish(to);
+    if (strcmp(what, "configuration") == 0) return reference_write(to);
     return MESH_EINVAL;
 }
 
@@ -26,6 +28,6 @@ int main(int argc, char **argv)
 
     buffer_deinit(&text);
     if (err != 0)
-        fprintf(stderr, "mesh-docgen: %s (usage: mesh-docgen man|bash|zsh|fish)\n", mesh_strerror(err));
+        fprintf(stderr, "mesh-docgen: %s (usage: mesh-docgen man|bash|zsh|fish|configuration)\n", mesh_strerror(err));
     return is_written ? 0 : 1;
 }

@@ -123,7 +123,7 @@ int help_settings(struct buffer *to, size_t width)
                       "as environment "
                       "variables (MESH_ and the key in capitals, _ for . and -), or with --set KEY=VALUE; "
                       "the last one holds, "
-                      "in this order. The options data, listen, name, zone and shards may stand there, too. "
+                      "in this order. The options of 'mesh serve' (data, listen, name, log-format and so on) may stand there, too. "
                       "topic.KEY is the default of a topic's configuration key for new topics.\n",
                       0, width);
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {

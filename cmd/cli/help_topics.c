@@ -50,7 +50,7 @@ static const char environment_text[] =
     "MESH_BROKER: brokers that client commands try, HOST:PORT[,HOST:PORT...].\n\n"
     "MESH_KEY_FILE: the file with the cluster key of 'mesh serve', 'mesh join' and 'mesh key show'; --key-file comes first.\n\n"
     "MESH_ and a setting's name in capitals with _ for . and -: that setting of 'mesh serve', for example "
-    "MESH_TOPIC_PARTITIONS=8 or MESH_DATA=/srv/mesh.\n\n"
+    "MESH_TOPIC_PARTITIONS=8 or MESH_DATA=/srv/mesh. One that is spelt nearly like a setting is an error; others are left alone.\n\n"
     "NO_COLOR: when set and not empty, no colours on a terminal.\n\n"
     "XDG_DATA_HOME: where 'mesh serve' keeps its data unless --data says otherwise.\n\n"
     "XDG_CONFIG_HOME: where the cluster key lies unless it is named: mesh/key in it, else in ~/.config.";

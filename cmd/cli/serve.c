@@ -84,8 +84,12 @@ static int explain(int err, const char *command, const struct serve_settings *se
         cause = "it cannot join, for the reason above";
         remedy = "";
     }
-    fprintf(stderr, "mesh: %s: the broker on '%s' ends: %s\n", command, settings->data, cause);
-    if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
+    if (log_get_format() != LOG_FORMAT_TEXT) {
+        log_error("the broker ends data=\"%s\" error=\"%s\" remedy=\"%s\"", settings->data, cause, remedy);
+    } else {
+        fprintf(stderr, "mesh: %s: the broker on '%s' ends: %s\n", command, settings->data, cause);
+        if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
+    }
     return err == MESH_EINVAL || err == MESH_EINVALID_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
@@ -100,16 +104,24 @@ static void tell_waiting(void *user, const char *what, const char *cure)
         log_warn("waiting to join: %s: %s", what, cure);
 }
 
+/* First of all, so that what goes wrong is told as it was asked for. */
+static void begin_log(const struct arguments *arguments, const struct serve_settings *settings)
+{
+    if (settings->log_format != 0) log_set_format((enum log_format)(settings->log_format - 1));
+    if (settings->log_level != 0) log_set_level((enum log_level)(settings->log_level - 1));
+    else if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
+}
+
 static int run(const struct arguments *arguments, struct serve_settings *settings, const struct seed *seeds, size_t seed_count)
 {
-    struct serve serve = {.is_friendly = terminal_is(STDERR_FILENO) && !arguments_has(arguments, "quiet")};
+    bool is_for_people = log_get_format() == LOG_FORMAT_TEXT && terminal_is(STDERR_FILENO);
+    struct serve serve = {.is_friendly = is_for_people && !arguments_has(arguments, "quiet")};
     struct broker_options options;
     int err = settings->data == NULL ? serve_settings_default_data(&settings->data) : 0;
 
     if (err != 0)
         return (int)failure_usage("serve",
                                   "there is no home directory to keep data in; name one with --data DIR");
-    if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
     serve.data_dir = settings->data;
     serve.is_first_start = access(settings->data, F_OK) != 0;
     warn_if_open(settings, settings->listen);
@@ -150,8 +162,10 @@ static int gather_and_run(const struct arguments *arguments, const char *command
         code = (int)failure_report(false, err, (const char *)fault.data, "%s", command);
     else if (err != 0)
         code = (int)failure_usage(command, (const char *)fault.data);
-    else
+    else {
+        begin_log(arguments, &settings);
         code = run(arguments, &settings, seeds, seed_count);
+    }
     serve_settings_deinit(&settings);
     buffer_deinit(&fault);
     return code;

@@ -1,6 +1,8 @@
 #include "cmd/cli/serve_settings.h"
 
+#include "base/edit_distance.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cmd/cli/listen_option.h"
 #include "cmd/cli/suggest.h"
 #include "cmd/cli/value.h"
@@ -21,26 +23,32 @@
 #define SHARDS_MAX    256
 #define EXPECT_MAX    1000
 
+#define VARIABLE_PREFIX "MESH_"
+#define VARIABLE_SIZE   160
+
 /* The options are settings too: in files and in the environment under the same names. */
-enum option_key_kind { KEY_TEXT, KEY_LISTEN, KEY_NUMBER, KEY_FLAG };
+enum option_key_kind { KEY_TEXT, KEY_LISTEN, KEY_NUMBER, KEY_FLAG, KEY_WORD };
 
 static const struct option_key {
     const char *key;
     enum option_key_kind kind;
-    size_t offset; /* in struct serve_settings: char *, uint32_t, bool */
+    size_t offset; /* in struct serve_settings: char *, uint32_t, bool; of a word the uint32_t is its place, from 1 */
     int64_t max;   /* of a number, from 1 */
+    const char *const *words;
 } option_keys[] = {
-    {"data", KEY_TEXT, offsetof(struct serve_settings, data), 0},
-    {"listen", KEY_LISTEN, offsetof(struct serve_settings, listen), 0},
-    {"gateway-advertise", KEY_TEXT, offsetof(struct serve_settings, gateway_advertise), 0},
-    {"name", KEY_TEXT, offsetof(struct serve_settings, name), 0},
-    {"zone", KEY_TEXT, offsetof(struct serve_settings, zone), 0},
-    {"key-file", KEY_TEXT, offsetof(struct serve_settings, key_file), 0},
-    {"advertise", KEY_TEXT, offsetof(struct serve_settings, advertise), 0},
-    {"founded-marker", KEY_TEXT, offsetof(struct serve_settings, founded_marker), 0},
-    {"shards", KEY_NUMBER, offsetof(struct serve_settings, shard_count), SHARDS_MAX},
-    {"expect", KEY_NUMBER, offsetof(struct serve_settings, expect), EXPECT_MAX},
-    {"witness", KEY_FLAG, offsetof(struct serve_settings, is_witness), 0},
+    {"data", KEY_TEXT, offsetof(struct serve_settings, data), 0, NULL},
+    {"listen", KEY_LISTEN, offsetof(struct serve_settings, listen), 0, NULL},
+    {"gateway-advertise", KEY_TEXT, offsetof(struct serve_settings, gateway_advertise), 0, NULL},
+    {"name", KEY_TEXT, offsetof(struct serve_settings, name), 0, NULL},
+    {"zone", KEY_TEXT, offsetof(struct serve_settings, zone), 0, NULL},
+    {"key-file", KEY_TEXT, offsetof(struct serve_settings, key_file), 0, NULL},
+    {"advertise", KEY_TEXT, offsetof(struct serve_settings, advertise), 0, NULL},
+    {"founded-marker", KEY_TEXT, offsetof(struct serve_settings, founded_marker), 0, NULL},
+    {"shards", KEY_NUMBER, offsetof(struct serve_settings, shard_count), SHARDS_MAX, NULL},
+    {"expect", KEY_NUMBER, offsetof(struct serve_settings, expect), EXPECT_MAX, NULL},
+    {"log-format", KEY_WORD, offsetof(struct serve_settings, log_format), 0, log_format_names},
+    {"log-level", KEY_WORD, offsetof(struct serve_settings, log_level), 0, log_level_names},
+    {"witness", KEY_FLAG, offsetof(struct serve_settings, is_witness), 0, NULL},
 };
 #define OPTION_KEY_COUNT (sizeof(option_keys) / sizeof(option_keys[0]))
 
@@ -62,32 +70,39 @@ void serve_settings_deinit(struct serve_settings *settings)
     settings->gateway_listen = NULL;
 }
 
-static size_t collect_keys(const char *keys[KEYS_MAX])
+/* Everything that may be set, topics' defaults among them. */
+struct key_list {
+    const char *keys[KEYS_MAX];
+    size_t count;
+    char topic_keys[SETTINGS_TOPIC_DEFAULTS_MAX][SETTINGS_TEXT_MAX];
+};
+
+static void collect_keys(struct key_list *list)
 {
     const struct setting_info *info;
-    size_t count = 0;
+    struct setting_topic_info topic;
 
+    list->count = 0;
     for (size_t i = 0; i < OPTION_KEY_COUNT; i++)
-        keys[count++] = option_keys[i].key;
-    for (size_t i = 0; count < KEYS_MAX && (info = settings_info(i)) != NULL; i++)
-        keys[count++] = info->key;
-    return count;
+        list->keys[list->count++] = option_keys[i].key;
+    for (size_t i = 0; list->count < KEYS_MAX && (info = settings_info(i)) != NULL; i++)
+        list->keys[list->count++] = info->key;
+    for (size_t i = 0; list->count < KEYS_MAX && i < SETTINGS_TOPIC_DEFAULTS_MAX && settings_topic_info(i, &topic); i++) {
+        snprintf(list->topic_keys[i], sizeof(list->topic_keys[i]), "topic.%s", topic.name);
+        list->keys[list->count++] = list->topic_keys[i];
+    }
 }
 
-static bool is_known(const char *key)
+static bool is_known(const char *key, const struct key_list *list)
 {
-    const char *keys[KEYS_MAX];
-    size_t count = collect_keys(keys);
-
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(keys[i], key) == 0) return true;
-    return strncmp(key, "topic.", 6) == 0; /* judged with the topics' configuration keys */
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->keys[i], key) == 0) return true;
+    return strncmp(key, "topic.", 6) == 0; /* judged with the topics' configuration keys, which have other names, too */
 }
 
-static int fault_unknown(const char *key, const char *where, struct buffer *fault)
+static int fault_unknown(const char *key, const struct key_list *list, const char *where, struct buffer *fault)
 {
-    const char *keys[KEYS_MAX];
-    const char *nearest = suggestion_nearest(key, keys, collect_keys(keys));
+    const char *nearest = suggestion_nearest(key, list->keys, list->count);
 
     buffer_printf(fault, "%s: there is no setting '%.100s'", where, key);
     if (nearest != NULL)
@@ -131,6 +146,20 @@ static int set_flag(bool *flag, const struct option_key *option, const char *val
     return 0;
 }
 
+static int set_word(uint32_t *place, const struct option_key *option, const char *value, const char *where, struct buffer *fault)
+{
+    for (uint32_t i = 0; option->words[i] != NULL; i++) {
+        if (strcmp(option->words[i], value) != 0) continue;
+        *place = i + 1;
+        return 0;
+    }
+    buffer_printf(fault, "%s: %s is one of", where, option->key);
+    for (size_t i = 0; option->words[i] != NULL; i++)
+        buffer_printf(fault, "%s %s", i == 0 ? "" : ",", option->words[i]);
+    buffer_printf(fault, ", not '%.100s'", value);
+    return MESH_EINVAL;
+}
+
 static int set_option_key(struct serve_settings *settings, const struct option_key *option, const char *value,
                           const char *where, struct buffer *fault)
 {
@@ -144,6 +173,7 @@ static int set_option_key(struct serve_settings *settings, const struct option_k
     case KEY_TEXT: return replace_text(field, value);
     case KEY_LISTEN: return listen_option_set(&settings->listen, &settings->gateway_listen, value, where, fault);
     case KEY_NUMBER: return set_number(field, option, value, where, fault);
+    case KEY_WORD: return set_word(field, option, value, where, fault);
     case KEY_FLAG: break;
     }
     return set_flag(field, option, value, where, fault);
@@ -153,11 +183,13 @@ int serve_settings_set(struct serve_settings *settings, const char *key, const c
                        struct buffer *fault)
 {
     char reason[512] = "";
+    struct key_list list;
     int err;
 
     for (size_t i = 0; i < OPTION_KEY_COUNT; i++)
         if (strcmp(option_keys[i].key, key) == 0) return set_option_key(settings, &option_keys[i], value, where, fault);
-    if (!is_known(key)) return fault_unknown(key, where, fault);
+    collect_keys(&list);
+    if (!is_known(key, &list)) return fault_unknown(key, &list, where, fault);
     err = settings_set(&settings->broker, key, value, reason, sizeof(reason));
     if (err != 0) buffer_printf(fault, "%s: %s", where, reason[0] != '\0' ? reason : mesh_strerror(err));
     return err;
@@ -241,7 +273,7 @@ static int read_file(struct serve_settings *settings, const char *path, struct b
 /* "MESH_TOPIC_PARTITIONS" for "topic.partitions". */
 static void variable_name(const char *key, char *to, size_t size)
 {
-    size_t used = (size_t)snprintf(to, size, "MESH_");
+    size_t used = (size_t)snprintf(to, size, VARIABLE_PREFIX);
 
     for (; *key != '\0' && used + 1 < size; key++)
         to[used++] = *key == '.' || *key == '-' ? '_' : (char)toupper((unsigned char)*key);
@@ -258,21 +290,66 @@ static const char *find_variable(char *const *environment, const char *name)
     return NULL;
 }
 
-/* Variables that name no setting are left alone: orchestrators put their own MESH_... there for a service of
- * that name. */
+/* What orchestrators put there for a service of the name mesh or mesh-...: MESH_SERVICE_HOST, MESH_PORT_9092_TCP_ADDR. */
+static bool is_injected(const char *name)
+{
+    size_t size = strlen(name);
+
+    return strstr(name, "_SERVICE_") != NULL || strstr(name, "_PORT_") != NULL || (size >= 5 && strcmp(name + size - 5, "_PORT") == 0);
+}
+
+/* The setting that a variable nearly names, or NULL: a slip or two of the finger, one in a short name. */
+static const char *nearest_variable(const char *name, const struct key_list *list, char nearest[VARIABLE_SIZE])
+{
+    size_t size = strlen(name) - strlen(VARIABLE_PREFIX), best = size >= 8 ? 2 : 1;
+    const char *found = NULL;
+
+    for (size_t i = 0; i < list->count; i++) {
+        char candidate[VARIABLE_SIZE];
+        size_t distance;
+
+        variable_name(list->keys[i], candidate, sizeof(candidate));
+        distance = edit_distance(name, candidate, true);
+        if (distance == 0 && strcmp(name, candidate) == 0) return NULL; /* it is one */
+        if (distance > best || (found != NULL && distance == best)) continue;
+        best = distance;
+        memcpy(nearest, candidate, sizeof(candidate));
+        found = nearest;
+    }
+    return found;
+}
+
+/* Variables that name no setting are left alone, as others put their own there; but not those that were meant to name one. */
+static int refuse_misspelt(const struct key_list *list, char *const *environment, struct buffer *fault)
+{
+    for (; *environment != NULL; environment++) {
+        char name[VARIABLE_SIZE], nearest[VARIABLE_SIZE];
+        const char *equals = strchr(*environment, '=');
+
+        if (strncmp(*environment, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0 || equals == NULL || equals[1] == '\0') continue;
+        if ((size_t)(equals - *environment) >= sizeof(name)) continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - *environment), *environment);
+        if (strcmp(name, "MESH_BROKER") == 0 || is_injected(name) || nearest_variable(name, list, nearest) == NULL) continue;
+        buffer_printf(fault, "%s: the environment names no setting so; did you mean %s?", name, nearest);
+        return MESH_EINVAL;
+    }
+    return 0;
+}
+
 static int read_environment(struct serve_settings *settings, char *const *environment, struct buffer *fault)
 {
-    const char *keys[KEYS_MAX];
-    size_t count = collect_keys(keys);
-    int err = 0;
+    struct key_list list;
+    int err;
 
-    for (size_t i = 0; err == 0 && i < count; i++) {
-        char name[160];
+    collect_keys(&list);
+    err = refuse_misspelt(&list, environment, fault);
+    for (size_t i = 0; err == 0 && i < list.count; i++) {
+        char name[VARIABLE_SIZE];
         const char *value;
-        variable_name(keys[i], name, sizeof(name));
+        variable_name(list.keys[i], name, sizeof(name));
         value = find_variable(environment, name);
         if (value != NULL && value[0] != '\0')
-            err = serve_settings_set(settings, keys[i], value, name, fault);
+            err = serve_settings_set(settings, list.keys[i], value, name, fault);
     }
     return err;
 }

@@ -22,6 +22,43 @@ class StartStop(Case):
         self.assertEqual((status["cluster"], status["coordinator"]), (ready["cluster"], ready["broker"]))
         self.assertEqual(status["brokers"][0]["zone"], "z1")
 
+    def test_a_log_for_programs_holds_nothing_else(self):
+        broker = self.new_broker(data=self.path("a folder"), env={"MESH_LOG_FORMAT": "json"})
+        broker.launch()
+        ready = json.loads(broker.wait_line('"msg":"ready"') or "{}")
+        self.assertIn("address", ready, broker.log())
+        with open(self.path("a folder", "ready.json"), encoding="utf-8") as file:
+            self.assertEqual(ready["address"], json.load(file)["address"])
+        other = self.new_broker(data=self.path("a folder"), options=["--log-format", "json"])
+        other.launch()
+        self.assertEqual(other.wait(), 1, other.log())  # another broker uses the folder
+        self.assertEqual(broker.stop(), 0, broker.log())
+        for line in broker.lines + other.lines:
+            self.assertLessEqual({"time", "level", "msg"}, set(json.loads(line)), line)
+        last = json.loads(other.lines[-1])
+        self.assertEqual((last["level"], last["msg"], last["data"]), ("error", "the broker ends", self.path("a folder")))
+        broker = self.new_broker(env={"MESH_LOG_FORMAT": "json"}, options=["--log-format", "logfmt"])
+        broker.launch()
+        self.assertIsNotNone(broker.wait_line(" level=info msg=\"ready\" address=127.0.0.1:"), broker.log())
+        self.assertEqual(broker.stop(), 0, broker.log())
+        for line in broker.lines:
+            self.assertRegex(line, r'^time=\S+Z level=[a-z]+ msg="([^"\\]|\\.)*"( [a-z][a-z0-9_]*=("([^"\\]|\\.)*"|[^ "=]+))*$')
+
+    def test_the_least_level_that_is_logged(self):
+        quiet = self.start_broker(options=["--log-level", "error"])
+        self.assertEqual(quiet.stop(), 0)
+        self.assertEqual([line for line in quiet.lines if " info " in line or " warn " in line], [])
+        said = self.start_broker(options=["--quiet", "--log-level", "info"])
+        self.assertEqual(said.stop(), 0)
+        self.assertNotEqual([line for line in said.lines if " info " in line], [])
+
+    def test_a_misspelt_variable_ends_the_start_and_leaves_nothing(self):
+        broker = self.new_broker(env={"MESH_CONECTIONS_MAX": "5", "MESH_SERVICE_HOST": "10.0.0.1"})
+        broker.launch()
+        self.assertEqual(broker.wait(), 2, broker.log())
+        self.assertIn("did you mean MESH_CONNECTIONS_MAX?", broker.log())
+        self.assertFalse(os.path.exists(self.path("data")))
+
     def test_identity_topics_and_records_survive_stops(self):
         broker = self.start_broker()
         before = self.mesh("status", "--json").json

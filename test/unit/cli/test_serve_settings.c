@@ -1,4 +1,5 @@
 /* A broker's settings: where they come from, which one holds, and what a wrong one is told. */
+#include "base/log.h"
 #include "cmd/cli/serve_settings.h"
 #include "support/run_suite.h"
 
@@ -98,6 +99,9 @@ static const struct {
     {"listen = http://h:1\n", "'http://h:1' is nothing to listen on"},
     {"listen = h:1,\n", "is nothing to listen on"},
     {"listen = kafka-gateway://\n", "is nothing to listen on"},
+    {"log-format = xml\n", "log-format is one of text, logfmt, json, not 'xml'"},
+    {"log-level = INFO\n", "log-level is one of debug, info, warn, error, not 'INFO'"},
+    {"topc.retention.ms=1d\n", "did you mean topic.retention.ms?"},
 };
 START_TEST(faults_name_the_place_and_the_cause)
 {
@@ -110,6 +114,64 @@ START_TEST(faults_name_the_place_and_the_cause)
         serve_settings_parse_file(&settings, file_cases[_i].file, strlen(file_cases[_i].file), "f", &fault),
         MESH_EINVAL);
     ck_assert_msg(strstr((char *)fault.data, file_cases[_i].in_fault) != NULL, "%s", (char *)fault.data);
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+}
+END_TEST
+
+static const struct {
+    const char *variable, *meant; /* NULL: it is left alone */
+} variable_cases[] = {
+    {"MESH_LISTN=127.0.0.1:1", "MESH_LISTEN"},
+    {"MESH_CONECTIONS_MAXX=5", "MESH_CONNECTIONS_MAX"},
+    {"MESH_NAMES=b1", "MESH_NAME"},
+    {"MESH_listen=127.0.0.1:1", "MESH_LISTEN"},
+    {"MESH_TOPIC_RETENTION_SM=1", "MESH_TOPIC_RETENTION_MS"},
+    {"MESH_CONECTIONS_MAX=", NULL}, /* empty: it would set nothing if it were right */
+    {"MESH_SERVICE_HOST=10.0.0.1", NULL},
+    {"MESH_SERVICE_PORT_CLIENTS=9092", NULL},
+    {"MESH_PORT=tcp://10.0.0.1:9092", NULL},
+    {"MESH_PORT_9092_TCP_ADDR=10.0.0.1", NULL},
+    {"MESH_ZONE_SERVICE_PORT=1", NULL},
+    {"MESH_BROKER=a:1", NULL},
+    {"MESH_NODE=x", NULL}, /* two away from a short name */
+    {"MESH_=x", NULL},
+    {"MESH_LISTN", NULL}, /* no variable */
+};
+START_TEST(a_variable_that_nearly_names_a_setting_is_refused)
+{
+    const char *environment[] = {variable_cases[_i].variable, "MESH_ZONE=z", NULL};
+    struct buffer fault = BUFFER_INIT;
+    struct serve_settings settings;
+    int err = gather(0, NULL, (char *const *)(uintptr_t)environment, &settings, &fault);
+    char expected[128];
+
+    if (variable_cases[_i].meant == NULL) {
+        ck_assert_msg(err == 0, "%s", (char *)fault.data);
+        ck_assert_str_eq(settings.zone, "z");
+    } else {
+        ck_assert_int_eq(err, MESH_EINVAL);
+        snprintf(expected, sizeof(expected), "did you mean %s?", variable_cases[_i].meant);
+        ck_assert_msg(strstr((char *)fault.data, expected) != NULL, "%s", (char *)fault.data);
+    }
+    serve_settings_deinit(&settings);
+    buffer_deinit(&fault);
+}
+END_TEST
+
+START_TEST(the_log_and_defaults_of_topics_are_set_everywhere_alike)
+{
+    const char *argv[] = {"--log-level", "debug"};
+    const char *environment[] = {"MESH_LOG_FORMAT=json", "MESH_LOG_LEVEL=error", "MESH_TOPIC_RETENTION_MS=1d", NULL};
+    struct buffer fault = BUFFER_INIT;
+    struct serve_settings settings;
+
+    ck_assert_int_eq(gather(COUNT_OF(argv), argv, (char *const *)(uintptr_t)environment, &settings, &fault), 0);
+    ck_assert_uint_eq(settings.log_format, LOG_FORMAT_JSON + 1);
+    ck_assert_uint_eq(settings.log_level, LOG_LEVEL_DEBUG + 1);
+    ck_assert_uint_eq(settings.broker.topic_default_count, 1);
+    ck_assert_str_eq(settings.broker.topic_defaults[0].key, "retention.ms");
+    ck_assert_str_eq(settings.broker.topic_defaults[0].value, "1d");
     serve_settings_deinit(&settings);
     buffer_deinit(&fault);
 }
@@ -144,6 +206,8 @@ int main(void)
     tcase_add_test(tcase, later_places_win_over_earlier_ones);
     tcase_add_test(tcase, each_port_is_listened_on_as_it_was_last_named);
     tcase_add_loop_test(tcase, faults_name_the_place_and_the_cause, 0, COUNT_OF(file_cases));
+    tcase_add_loop_test(tcase, a_variable_that_nearly_names_a_setting_is_refused, 0, COUNT_OF(variable_cases));
+    tcase_add_test(tcase, the_log_and_defaults_of_topics_are_set_everywhere_alike);
     tcase_add_test(tcase, unreadable_and_binary_files_are_told);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -202,6 +202,14 @@ void store_checkpoint_step(struct store *store)
         store->checkpoint.phase = CHECKPOINT_SYNC;
 }
 
+/* Nothing is voided that is not void already, so nothing has to be written before: not what lies behind the last checkpoint in a chunk that began
+ * before it, either, and that has no room to go to. */
+static void skip_writing(struct store *store)
+{
+    store->checkpoint.bound = store->live_sequence - 1;
+    if (store->checkpoint.phase == CHECKPOINT_WRITE) store->checkpoint.phase = CHECKPOINT_SYNC;
+}
+
 struct store_job *store_checkpoint_job(struct store *store)
 {
     struct store_job *job = NULL;
@@ -210,9 +218,9 @@ struct store_job *store_checkpoint_job(struct store *store)
     if (store->now_ms < store->write_retry_ms) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
     makes_room = store_must_make_room(store) && !store->checkpoint.is_final;
-    if (makes_room) store->checkpoint.bound = store->live_sequence - 1;
     /* While a job of write-behind is out its end is what is waited for. */
-    if (makes_room || !store->is_lane_busy[STORE_LANE_BEHIND]) store_checkpoint_step(store);
+    if (makes_room) skip_writing(store);
+    else if (!store->is_lane_busy[STORE_LANE_BEHIND]) store_checkpoint_step(store);
     if (store->checkpoint.phase == CHECKPOINT_WRITE) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_SYNC) job = sync_step(store);
     if (job != NULL || store->checkpoint.phase != CHECKPOINT_MANIFEST) return job;

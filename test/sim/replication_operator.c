@@ -61,6 +61,8 @@ static void draw_replicas(struct replication_mesh *mesh, struct random *random, 
         move->replicas[i] = image_topic_mode(topic) == TOPIC_MODE_QUORUM && i > 0 ? facts->replicas[i] : nodes[i];
 }
 
+/* Not while a disk is gone that the coordinator does not know of: a move may take the copy away that is left, and one onto fewer brokers promises less
+ * from the moment on in which it is asked for. */
 void replication_operator_move(struct replication_mesh *mesh, struct random *random)
 {
     struct watch_partition *partition = draw_partition(mesh, random);
@@ -69,7 +71,7 @@ void replication_operator_move(struct replication_mesh *mesh, struct random *ran
     struct image_partition facts;
     struct decide_move move;
 
-    if (partition == NULL || !replication_mesh_facts(mesh, partition, &topic, &facts)) return;
+    if (partition == NULL || replication_mesh_is_in_doubt(mesh) || !replication_mesh_facts(mesh, partition, &topic, &facts)) return;
     move = (struct decide_move){.topic_id = partition->topic_id, .partition = partition->number};
     if ((facts.adding | facts.removing) == 0 || random_below(random, 2) == 0) draw_replicas(mesh, random, topic, &facts, &move);
     else SIM_SOMETIMES("a move was to be taken back");

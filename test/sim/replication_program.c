@@ -356,6 +356,14 @@ static void leave_mark(struct replication_process *process)
     REPLICATION_HOOK(process, drained, process, 0);
 }
 
+/* A real broker opens its stores once its metadata know all logs that recovery found, and touches none of them if it is stopped before. A manifest
+ * written here would not name the logs that are still closed. */
+static void leave_unopened(struct replication_process *process)
+{
+    process->is_drained = true;
+    REPLICATION_HOOK(process, drained, process, MESH_EAGAIN);
+}
+
 static void begin_draining(struct replication_process *process)
 {
     process->is_draining = true;
@@ -364,6 +372,7 @@ static void begin_draining(struct replication_process *process)
     replication_streams_stop(process);
     replication_heal_stop(process);
     if ((process->config->driver_defects >> REPLICATION_DRIVER_MARKS_EARLY & 1) != 0) leave_mark(process);
+    else if (replication_store_has_unopened(&process->store)) leave_unopened(process);
     else store_drain(process->store.store);
 }
 

@@ -130,6 +130,20 @@ bool replication_store_tick(struct replication_store *store, bool has_news)
     return true;
 }
 
+static void note_unopened(void *user, const struct plog_id *id)
+{
+    (void)id;
+    *(bool *)user = true;
+}
+
+bool replication_store_has_unopened(const struct replication_store *store)
+{
+    bool has_unopened = false;
+
+    if (store->catalog != NULL) recovery_each(store->catalog, note_unopened, &has_unopened);
+    return has_unopened;
+}
+
 bool replication_store_is_drained(const struct replication_store *store)
 {
     for (int lane = 0; lane < STORE_LANE_COUNT; lane++)

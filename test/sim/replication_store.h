@@ -40,6 +40,7 @@ void replication_store_set_clock(struct replication_store *store);
 bool replication_store_run(struct replication_store *store);  /* jobs whose time has come; true: one has ended */
 void replication_store_begin(struct replication_store *store, enum store_lane lane); /* the next job, if none is under way */
 bool replication_store_tick(struct replication_store *store, bool has_news); /* true: it was time for it */
+bool replication_store_has_unopened(const struct replication_store *store); /* recovery found a log that no image has known yet */
 bool replication_store_is_drained(const struct replication_store *store); /* after store_drain(): well or not, nothing is under way any more */
 uint64_t replication_store_due_us(const struct replication_store *store);
 

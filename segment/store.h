@@ -247,7 +247,8 @@ void store_set_notify(struct store *store, store_notify_fn *notify, void *user);
  * O(logs). */
 uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 
-/* Graceful stop: flushes and syncs all, then writes the clean manifest. Run jobs until store_is_drained(). */
+/* Graceful stop: flushes and syncs all, then writes the clean manifest. Run jobs until store_is_drained(). The manifest names the logs that are open:
+ * whoever stops has opened all that recovery found before, or does not drain. */
 void store_drain(struct store *store);
 bool store_is_drained(const struct store *store);
 int store_drain_error(const struct store *store); /* 0: the clean manifest is durable */

@@ -51,8 +51,8 @@ void image_broker_unref(struct broker_object *object)
 /* All but the first two hold plain objects. */
 static struct image_index *image_indexes(struct image *image, size_t i)
 {
-    struct image_index *indexes[] = {&image->by_uuid, &image->by_name,  &image->tombstones, &image->users,
-                                     &image->acls,    &image->requests, &image->elections};
+    struct image_index *indexes[] = {&image->by_uuid, &image->by_name, &image->tombstones, &image->buried,
+                                     &image->users,   &image->acls,    &image->requests,   &image->elections};
 
     return i < sizeof(indexes) / sizeof(indexes[0]) ? indexes[i] : NULL;
 }
@@ -365,15 +365,25 @@ int image_topics_by_name(const struct image *image, const struct image_topic ***
     return 0;
 }
 
-bool image_topic_was_deleted(const struct image *image, const struct uuid *topic_id)
+static bool is_among(const struct image_index *tombstones, const struct uuid *topic_id)
 {
     uint64_t hash = image_hash_uuid(topic_id);
     const struct tombstone *tombstone;
 
-    for (size_t i = 0; (tombstone = image_index_find(&image->tombstones, hash, i)) != NULL; i++) {
+    for (size_t i = 0; (tombstone = image_index_find(tombstones, hash, i)) != NULL; i++) {
         if (uuid_equal(&tombstone->topic_id, topic_id)) return true;
     }
     return false;
+}
+
+bool image_has_tombstone(const struct image *image, const struct uuid *topic_id)
+{
+    return is_among(&image->tombstones, topic_id);
+}
+
+bool image_topic_was_deleted(const struct image *image, const struct uuid *topic_id)
+{
+    return image_has_tombstone(image, topic_id) || is_among(&image->buried, topic_id);
 }
 
 static int find_oldest_tombstone(void *user, const void *object)

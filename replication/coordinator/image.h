@@ -173,7 +173,8 @@ int image_topics_by_name(const struct image *image, const struct image_topic ***
                          size_t *ret_count);
 
 /* True when a topic with this uuid existed and was deleted: its files may go. False again once every registered broker has applied
- * the deletion and the tombstone was dropped. */
+ * the deletion and the tombstone was dropped; but in the images that follow from the one that this process began with, only after tens of thousands more:
+ * a broker may have applied the deletion, said so and lost power before its files were gone. */
 bool image_topic_was_deleted(const struct image *image, const struct uuid *topic_id);
 uint64_t image_oldest_tombstone(const struct image *image); /* index of the entry that left it; 0: there is none. O(tombstones) */
 

@@ -152,7 +152,7 @@ static int check_new_topic(const struct image *image, const struct uuid *topic_i
     name[body->name.size] = '\0';
     if (topic_name_check(name, unused, sizeof(unused)) != 0 || body->partition_count == 0)
         return MESH_ECORRUPT;
-    if (image_find_topic(image, topic_id) != NULL || image_topic_was_deleted(image, topic_id))
+    if (image_find_topic(image, topic_id) != NULL || image_has_tombstone(image, topic_id))
         return MESH_ECORRUPT;
     if (image_find_topic_by_folded_name(image, name) != NULL) return MESH_ECORRUPT;
     return image_topic_count(image) >= IMAGE_TOPICS_MAX ? MESH_ECORRUPT : 0;
@@ -316,7 +316,7 @@ static int apply_tombstones_dropped(struct image *image, const struct image_chan
 
     if (err != 0) return err;
     if (change->key.size != 0 || index >= change->index) return MESH_ECORRUPT;
-    return image_drop_tombstones(image, index);
+    return image_bury_tombstones(image, index);
 }
 
 int apply_topic_change(struct image *image, const struct image_change *change)

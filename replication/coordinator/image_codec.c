@@ -320,7 +320,7 @@ static int get_tombstones(struct codec_reader *reader, struct image *image)
         uint64_t index = codec_get_bounded(reader, image->index);
         int err;
         if (reader->is_bad || image_find_topic(image, &topic_id) != NULL ||
-            image_topic_was_deleted(image, &topic_id))
+            image_has_tombstone(image, &topic_id))
             return MESH_ECORRUPT;
         err = image_add_tombstone(image, &topic_id, index);
         if (err != 0) return err;

@@ -181,6 +181,30 @@ int image_drop_tombstones(struct image *image, uint64_t index)
     return 0;
 }
 
+static int bury_older(void *user, const void *object)
+{
+    struct tombstone_sweep *sweep = user;
+    const struct tombstone *tombstone = object;
+
+    if (tombstone->index > sweep->keep_above) return 0;
+    return image_index_insert(sweep->kept, image_hash_uuid(&tombstone->topic_id), tombstone);
+}
+
+int image_bury_tombstones(struct image *image, uint64_t index)
+{
+    struct tombstone_sweep sweep = {&image->buried, index};
+    struct image_index empty;
+    int err;
+
+    if (image->buried.count >= IMAGE_TOMBSTONES_MAX) {
+        image_index_init(&empty, image->buried.object_ref, image->buried.object_unref);
+        image_index_deinit(&image->buried);
+        image->buried = empty;
+    }
+    err = image_index_each(&image->tombstones, bury_older, &sweep);
+    return err != 0 ? err : image_drop_tombstones(image, index);
+}
+
 struct index_list {
     uint64_t *indexes;
     size_t count;

@@ -90,6 +90,7 @@ struct image {
     struct image_index by_uuid;  /* topics */
     struct image_index by_name;  /* topics, under the hash of the lower-case name */
     struct image_index tombstones;
+    struct image_index buried; /* tombstones that were dropped since this process read its image: this copy's alone, in no snapshot */
     struct image_index users;     /* by name */
     struct image_index acls;      /* by all they say */
     struct image_index requests;  /* logs, by origin */
@@ -134,6 +135,9 @@ int image_put_topic(struct image *image, const struct topic_object *old, const s
 int image_remove_topic(struct image *image, const struct topic_object *object, uint64_t index);
 int image_add_tombstone(struct image *image, const struct uuid *topic_id, uint64_t index);
 int image_drop_tombstones(struct image *image, uint64_t index); /* those of entries up to and including index */
+/* Likewise, and remembers them here: who applies the deletion and this in one go (a start that lost its newest mark of what is committed) has files still. */
+int image_bury_tombstones(struct image *image, uint64_t index);
+bool image_has_tombstone(const struct image *image, const struct uuid *topic_id); /* the same on all brokers, as image_topic_was_deleted() is not */
 
 /* Counts a partition's replicas and leader to (+1) or from (-1) their brokers. MESH_ECORRUPT: one of them
  * is unknown or hosts too many. */

@@ -54,6 +54,7 @@ struct watch_partition {
     uint8_t rotten;                            /* host + 1 whose files were damaged (replication_rot.h); 0: nobody's */
     bool is_given_up;                          /* an operator said that its losses are to be accepted */
     uint32_t reset_epoch;                      /* losses that the metadata admit */
+    int32_t reset_leader_epoch;                /* of whom was made leader by the newest of them */
     uint32_t used_epoch;                       /* and those of them that were seen to happen */
     uint32_t told_epoch;                       /* partition epoch that the trace has */
 };

@@ -30,6 +30,11 @@ def cpu_s(pid):
     return total / 1e9
 
 
+def resident_mib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+
+
 def loopback_bytes():
     """What has been sent over the loopback so far: an upper bound, if others use it too."""
     with open("/proc/net/dev", encoding="ascii") as file:
@@ -74,8 +79,7 @@ class Member:
         return cpu_s(self.process.pid)
 
     def resident_mib(self):
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii", errors="replace") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+        return resident_mib(self.process.pid)
 
 
 def pass_time(process, seconds):

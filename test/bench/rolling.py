@@ -11,7 +11,7 @@ import time
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from many_brokers import PATIENCE_S, pass_time, wait_until
+from many_brokers import PATIENCE_S, cpu_s, pass_time, resident_mib, wait_until
 
 
 def free_port():
@@ -30,9 +30,9 @@ def free_port():
 class Twin:
     """One of several whose command lines differ in their own address and directory alone."""
 
-    def __init__(self, program, folder, name, address, addresses, environment):
+    def __init__(self, program, folder, name, address, addresses, environment, options):
         self.name, self.address, self.environment = name, address, environment
-        self.command = [program, "join", "--expect", str(len(addresses)), *addresses, "--data", os.path.join(folder, name), "--listen", address, "--name", name, "--quiet"]
+        self.command = [program, "join", "--expect", str(len(addresses)), *addresses, "--data", os.path.join(folder, name), "--listen", address, "--name", name, "--quiet", *options]
         self.log = os.path.join(folder, name + ".log")
         self.start()
 
@@ -55,7 +55,7 @@ class Twin:
 
 
 class Twins:
-    def __init__(self, program, folder, count, environment):
+    def __init__(self, program, folder, count, environment, options=()):
         self.program, self.environment = program, environment
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
@@ -63,7 +63,7 @@ class Twins:
         self.everyone = ",".join(addresses)
         subprocess.run([program, "key", "generate"], env=environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.began = time.monotonic()
-        self.members = [Twin(program, folder, f"b{i}", address, addresses, environment) for i, address in enumerate(addresses)]
+        self.members = [Twin(program, folder, f"b{i}", address, addresses, environment, options) for i, address in enumerate(addresses)]
 
     def mesh(self, *words, stdin=None):
         done = subprocess.run([self.program, *words, "--broker", self.everyone], env=self.environment, input=stdin, capture_output=True, check=False, timeout=2 * PATIENCE_S)
@@ -116,6 +116,13 @@ class Twins:
         if child.returncode not in (0, 1) or not said[0]:
             raise SystemExit(f"the producer ended with {child.returncode}")
         return json.loads(said[0]), done
+
+    def usage(self, work):
+        """Of the one that needed most while `work` was done: share of a core, and resident MiB at its end."""
+        before, begin = [cpu_s(member.process.pid) for member in self.members], time.monotonic()
+        work()
+        took = time.monotonic() - begin
+        return max((cpu_s(member.process.pid) - was) / took for member, was in zip(self.members, before)), max(resident_mib(member.process.pid) for member in self.members)
 
     def rest(self, seconds):
         pass_time(self.members[0].process, seconds)

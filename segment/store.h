@@ -217,6 +217,9 @@ enum store_lane { STORE_LANE_SYNC, STORE_LANE_BEHIND, STORE_LANE_BACKGROUND, STO
  * turn. store_end_turn() and store_tick() do the same. */
 void store_set_clock(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 
+/* What may change while it runs, of the options of these names: free_bytes_min, and scrub_rest_ms, which a rest under way heeds too. A tick is due. */
+void store_set_terms(struct store *store, uint64_t free_bytes_min, uint64_t scrub_rest_ms);
+
 /* Called once per turn of the loop after appends: writes async logs' bytes to the kernel, closes the forming
  * batch. */
 void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms);

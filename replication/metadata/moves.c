@@ -130,3 +130,15 @@ uint64_t node_moves_due_us(const struct node *node)
     if (!node->is_coordinating) return NODE_NEVER;
     return has_reports(node) ? earlier(due, node->recover_due_us) : due;
 }
+
+/* ---- its terms ---- */
+
+void node_set_terms(struct node *node, uint64_t now_us, const struct node_terms *terms)
+{
+    node_enter(node, now_us);
+    node->options.defaults.partition_count = terms->partition_count_default;
+    node->options.moves_per_broker = terms->moves_per_broker;
+    node->options.replace_us = terms->replace_us;
+    node->options.spread_quiet_us = terms->spread_quiet_us;
+    node->moves_due_us = now_us;
+}

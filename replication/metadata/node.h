@@ -162,6 +162,14 @@ bool node_wants_drain(const struct node *node);
 void node_set_empty(struct node *node, uint64_t now_us, bool is_wanted);
 bool node_wants_empty(const struct node *node);
 
+/* What may change while it runs: as the options of these names. A coordinator goes by them at once. */
+struct node_terms {
+    int32_t partition_count_default;
+    uint32_t moves_per_broker;
+    uint64_t replace_us, spread_quiet_us;
+};
+void node_set_terms(struct node *node, uint64_t now_us, const struct node_terms *terms);
+
 /* How this broker is doing; travels with its heartbeats to the coordinator, who places by it. No event: no output comes of it. */
 struct node_load {
     uint64_t disk_free_bytes, disk_size_bytes, bytes_per_s; /* in and out */

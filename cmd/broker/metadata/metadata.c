@@ -570,6 +570,14 @@ void metadata_set_empty(struct metadata *metadata, bool is_wanted)
     metadata_drive(metadata);
 }
 
+void metadata_set_terms(struct metadata *metadata, int32_t partition_count_default, uint32_t moves_per_broker, uint64_t replace_ms, uint64_t spread_quiet_ms)
+{
+    const struct node_terms terms = {partition_count_default, moves_per_broker, replace_ms * 1000, spread_quiet_ms * 1000};
+
+    node_set_terms(metadata->node, metadata_now_us(), &terms);
+    metadata_drive(metadata);
+}
+
 void metadata_set_disk_failed(struct metadata *metadata)
 {
     node_set_disk_failed(metadata->node, metadata_now_us());

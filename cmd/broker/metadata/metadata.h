@@ -81,6 +81,9 @@ void metadata_connect(struct metadata *metadata, struct peers *peers);
 void metadata_set_boot(struct metadata *metadata, uint64_t boot);
 void metadata_set_drain(struct metadata *metadata, bool is_wanted); /* node_set_drain() */
 void metadata_set_empty(struct metadata *metadata, bool is_wanted); /* node_set_empty() */
+
+/* What metadata_open() was told of these, changed. */
+void metadata_set_terms(struct metadata *metadata, int32_t partition_count_default, uint32_t moves_per_broker, uint64_t replace_ms, uint64_t spread_quiet_ms);
 void metadata_set_disk_failed(struct metadata *metadata); /* of partitions: node_set_disk_failed() */
 
 const struct node_status *metadata_status(const struct metadata *metadata);

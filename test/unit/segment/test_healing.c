@@ -240,6 +240,24 @@ START_TEST(a_pass_begins_where_a_doubt_has_ended)
 }
 END_TEST
 
+/* The scrubber rests for an hour, until it is told to rest for three seconds. */
+START_TEST(a_rest_under_way_becomes_shorter)
+{
+    set_up();
+    rig.options.scrub_rest_ms = 3600000;
+    fill_and_reopen();
+    rig_wait(&rig, 6000);
+    do_harm(HARM_BODY, 3);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    store_set_terms(rig.store, rig.options.free_bytes_min, 3000);
+    rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 /* Between two steps of a pass the log is cut, and other batches come: where the pass stood none of them begins. */
 START_TEST(a_pass_does_not_go_on_inside_of_what_came_after_a_cut)
 {
@@ -429,6 +447,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, a_log_with_damage_goes_on, 0, HARM_COUNT);
     tcase_add_loop_test(tests, a_file_that_is_gone_when_a_crash_is_recovered_from_is_a_hole, 0, 3);
     tcase_add_loop_test(tests, pieces_that_are_not_what_was_lost_are_refused, 0, LIE_COUNT);
+    tcase_add_test(tests, a_rest_under_way_becomes_shorter);
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_loop_test(tests, condemned_records_are_not_served_until_they_are_replaced, 0, 2);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);

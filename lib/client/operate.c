@@ -1,4 +1,4 @@
-/* mesh_events_get, mesh_drain: what is asked of one broker, whichever this client has a connection to; as public structs that own their texts. */
+/* mesh_events_get, mesh_drain, mesh_settings_...: what is asked of one broker, whichever this client has a connection to; as public structs that own their texts. */
 #include "client/call.h"
 #include "client/client.h"
 #include "wire/message_operate.h"
@@ -157,5 +157,119 @@ int mesh_drain(struct mesh_client *client, const char *broker, enum mesh_drain_a
         if (err != 0) unreadable(client, err);
     }
     buffer_deinit(&answer);
+    return err;
+}
+
+/* ---- settings ---- */
+
+struct mesh_settings {
+    struct mesh_settings_info info;
+    char *texts; /* owned */
+    struct mesh_setting_info *settings;
+};
+
+void mesh_settings_free(struct mesh_settings *settings)
+{
+    if (settings == NULL) return;
+    free(settings->texts);
+    free(settings->settings);
+    free(settings);
+}
+
+const struct mesh_settings_info *mesh_settings_info(const struct mesh_settings *settings)
+{
+    return &settings->info;
+}
+
+static size_t texts_size(const struct message_config_response *response)
+{
+    size_t size = response->name.size + response->path.size + 2;
+
+    for (size_t i = 0; i < response->entry_count; i++) {
+        const struct message_config_entry *entry = &response->entries[i];
+
+        size += entry->key.size + entry->value.size + entry->unit.size + entry->values.size + entry->fallback.size + entry->help.size + entry->kept.size + entry->at_start.size + 8;
+    }
+    return size;
+}
+
+static int copy_settings(const struct message_config_response *response, struct mesh_settings **ret_settings)
+{
+    struct mesh_settings *settings = calloc(1, sizeof(*settings));
+    char *at;
+
+    if (settings == NULL) return MESH_ENOMEM;
+    settings->texts = at = malloc(texts_size(response));
+    settings->settings = calloc(response->entry_count + 1, sizeof(*settings->settings));
+    if (at == NULL || settings->settings == NULL) {
+        mesh_settings_free(settings);
+        return MESH_ENOMEM;
+    }
+    for (size_t i = 0; i < response->entry_count; i++) {
+        const struct message_config_entry *from = &response->entries[i];
+
+        settings->settings[i] = (struct mesh_setting_info){.key = put_text(&at, from->key),
+                                                           .value = put_text(&at, from->value),
+                                                           .unit = put_text(&at, from->unit),
+                                                           .values = put_text(&at, from->values),
+                                                           .fallback = put_text(&at, from->fallback),
+                                                           .help = put_text(&at, from->help),
+                                                           .source = from->source,
+                                                           .scope = from->scope,
+                                                           .is_live = from->is_live,
+                                                           .kept = put_text(&at, from->kept),
+                                                           .at_start = put_text(&at, from->at_start)};
+    }
+    settings->info = (struct mesh_settings_info){
+        .name = put_text(&at, response->name), .path = put_text(&at, response->path), .settings = settings->settings, .setting_count = response->entry_count};
+    uuid_format(&response->broker, settings->info.id);
+    *ret_settings = settings;
+    return 0;
+}
+
+static int ask_settings(struct mesh_client *client, const char *broker, struct message_config_request *request, struct mesh_settings **ret_settings)
+{
+    struct message_config_response response;
+    struct buffer answer = BUFFER_INIT;
+    struct call *call = NULL;
+    int err = parse_broker(client, broker, &request->broker);
+
+    if (err != 0) return err;
+    err = call_new(client, FRAME_OP_CONFIG, NULL, NULL, &call);
+    if (err == 0) err = message_encode_config_request(&call->message, request);
+    if (err == 0) call->is_repeatable = request->action == MESSAGE_CONFIG_LOOK || !uuid_is_zero(&request->broker); /* as mesh_drain() */
+    err = ask(client, call, err, &answer);
+    if (err == 0) {
+        err = message_decode_config_response(buffer_slice(&answer), &response);
+        if (err == 0) {
+            err = copy_settings(&response, ret_settings);
+            message_deinit_config_response(&response);
+        }
+        if (err != 0) unreadable(client, err);
+    }
+    buffer_deinit(&answer);
+    return err;
+}
+
+int mesh_settings_get(struct mesh_client *client, const char *broker, struct mesh_settings **ret_settings)
+{
+    struct message_config_request request = {.action = MESSAGE_CONFIG_LOOK};
+
+    return ask_settings(client, broker, &request, ret_settings);
+}
+
+int mesh_settings_change(struct mesh_client *client, const char *broker, const struct mesh_setting_change *changes, size_t count, struct mesh_settings **ret_settings)
+{
+    struct message_config_request request = {.action = count > 0 && changes[0].value == NULL ? MESSAGE_CONFIG_UNSET : MESSAGE_CONFIG_SET, .change_count = count};
+    int err;
+
+    for (size_t i = 1; i < count; i++)
+        if ((changes[i].value == NULL) != (changes[0].value == NULL)) return client_fail(client, MESH_EINVAL, "settings are set or unset, not both in one call");
+    request.changes = calloc(count + 1, sizeof(*request.changes));
+    if (request.changes == NULL) return client_fail(client, MESH_ENOMEM, "%s", mesh_strerror(MESH_ENOMEM));
+    for (size_t i = 0; i < count; i++)
+        request.changes[i] = (struct message_config_change){slice_of_string(changes[i].key), slice_of_string(changes[i].value != NULL ? changes[i].value : "")};
+    err = ask_settings(client, broker, &request, ret_settings);
+    free(request.changes);
     return err;
 }

@@ -68,6 +68,46 @@ static const struct table_field drain_response_fields[] = {
 };
 TABLE(drain_response, message_drain_response)
 
+/* ---- configuration ---- */
+
+static const struct table_field config_change_fields[] = {
+    ONE(message_config_change, key, TABLE_BYTES),
+    ONE(message_config_change, value, TABLE_BYTES),
+};
+TABLE(config_change, message_config_change)
+
+static const struct table_field config_request_fields[] = {
+    ONE(message_config_request, broker, TABLE_UUID),
+    ONE(message_config_request, action, TABLE_UINT32),
+    INNERS(message_config_request, changes, change_count, &config_change_table),
+};
+TABLE(config_request, message_config_request)
+
+static const struct table_field config_entry_fields[] = {
+    ONE(message_config_entry, key, TABLE_BYTES),
+    ONE(message_config_entry, value, TABLE_BYTES),
+    ONE(message_config_entry, unit, TABLE_BYTES),
+    ONE(message_config_entry, values, TABLE_BYTES),
+    ONE(message_config_entry, fallback, TABLE_BYTES),
+    ONE(message_config_entry, help, TABLE_BYTES),
+    ONE(message_config_entry, source, TABLE_UINT32),
+    ONE(message_config_entry, scope, TABLE_UINT32),
+    ONE(message_config_entry, is_live, TABLE_BOOL),
+    ONE(message_config_entry, kept, TABLE_BYTES),
+    ONE(message_config_entry, at_start, TABLE_BYTES),
+};
+TABLE(config_entry, message_config_entry)
+
+static const struct table_field config_response_fields[] = {
+    ONE(message_config_response, error, TABLE_ERROR),
+    ONE(message_config_response, message, TABLE_BYTES),
+    ONE(message_config_response, broker, TABLE_UUID),
+    ONE(message_config_response, name, TABLE_BYTES),
+    ONE(message_config_response, path, TABLE_BYTES),
+    INNERS(message_config_response, entries, entry_count, &config_entry_table),
+};
+TABLE(config_response, message_config_response)
+
 /* ---- the conversions ---- */
 
 #define DEFINE_CONVERSIONS(suffix, type)                                                                      \
@@ -90,7 +130,7 @@ MESSAGE_OPERATE_MAP(DEFINE_CONVERSIONS)
 
 bool message_operate_knows(uint32_t op)
 {
-    return op == FRAME_OP_EVENTS || op == FRAME_OP_DRAIN;
+    return op == FRAME_OP_EVENTS || op == FRAME_OP_DRAIN || op == FRAME_OP_CONFIG;
 }
 
 /* The rest is judged where it is served. */

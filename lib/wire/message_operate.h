@@ -1,4 +1,4 @@
-/* wire/message_operate.h - what people ask of one broker (FRAME_OP_EVENTS, FRAME_OP_DRAIN): requests that any broker sends on to the one that they name.
+/* wire/message_operate.h - what people ask of one broker (FRAME_OP_EVENTS, FRAME_OP_DRAIN, FRAME_OP_CONFIG): requests that any broker sends on to the one that they name.
  *
  * By tables, as message_group.h: strings borrow from the bytes that were decoded, lists belong to the struct. An answer's first two fields are those of an
  * ErrorResponse. Errors: as message.h says. Pure functions; any thread. */
@@ -59,12 +59,47 @@ struct message_drain_response {
     uint64_t hosted;            /* replicas that it still has */
 };
 
+enum message_config_action { MESSAGE_CONFIG_LOOK, MESSAGE_CONFIG_SET, MESSAGE_CONFIG_UNSET };
+
+struct message_config_change {
+    struct slice key, value;
+};
+
+struct message_config_request {
+    struct uuid broker;
+    uint32_t action; /* enum message_config_action */
+    struct message_config_change *changes;
+    size_t change_count;
+};
+
+enum message_config_scope { MESSAGE_CONFIG_OF_BROKER, MESSAGE_CONFIG_ALIKE, MESSAGE_CONFIG_OF_NEW_TOPICS };
+
+struct message_config_entry {
+    struct slice key, value, unit, values, fallback, help; /* values: which it may have, for people */
+    uint32_t source, scope; /* enum setting_source, enum message_config_scope */
+    bool is_live;           /* it may change while the broker runs */
+    struct slice kept;      /* what DIR/settings says; "": nothing */
+    struct slice at_start;  /* what the next start would use, where that is something else than `value` */
+};
+
+struct message_config_response {
+    int error;
+    struct slice message;
+    struct uuid broker;
+    struct slice name;
+    struct slice path; /* of what is kept */
+    struct message_config_entry *entries;
+    size_t entry_count;
+};
+
 /* X(suffix, struct): functions as of MESSAGE_MAP. */
 #define MESSAGE_OPERATE_MAP(X)                                                                                \
     X(events_request, message_events_request)                                                                 \
     X(events_response, message_events_response)                                                               \
     X(drain_request, message_drain_request)                                                                   \
-    X(drain_response, message_drain_response)
+    X(drain_response, message_drain_response)                                                                 \
+    X(config_request, message_config_request)                                                                 \
+    X(config_response, message_config_response)
 
 #define MESSAGE_OPERATE_DECLARE(suffix, type)                                                                 \
     int message_encode_##suffix(struct buffer *to, const struct type *message);                               \

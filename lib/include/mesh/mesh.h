@@ -520,6 +520,48 @@ struct mesh_drain_info {
  * MESH_ENOTFOUND (no link to it), ... */
 MESH_EXPORT int mesh_drain(struct mesh_client *client, const char *broker, enum mesh_drain_action action, struct mesh_drain_info *ret_info);
 
+/* ---- settings of brokers ---- */
+
+enum mesh_setting_source { MESH_SETTING_DEFAULT, MESH_SETTING_KEPT, MESH_SETTING_FILE, MESH_SETTING_ENVIRONMENT, MESH_SETTING_OPTION };
+enum mesh_setting_scope { MESH_SETTING_OF_BROKER, MESH_SETTING_ALIKE, MESH_SETTING_OF_NEW_TOPICS };
+
+struct mesh_setting_info {
+    const char *key, *value;
+    const char *unit;     /* "bytes", "ms", "count", "word", "file" */
+    const char *values;   /* which it may have, for people */
+    const char *fallback; /* the default */
+    const char *help;     /* a sentence */
+    uint32_t source;      /* enum mesh_setting_source, of the value */
+    uint32_t scope;       /* enum mesh_setting_scope: this broker's; the same on every broker; what new topics get */
+    int is_live;          /* it may change while the broker runs */
+    const char *kept;     /* what the broker keeps for its next start; "": nothing */
+    const char *at_start; /* what its next start would use, where that is something else than `value`; "": the same */
+};
+struct mesh_settings_info {
+    char id[37]; /* of the broker whose settings these are, uuid text */
+    const char *name;
+    const char *path; /* its file with what is kept */
+    const struct mesh_setting_info *settings;
+    size_t setting_count;
+};
+struct mesh_settings; /* owns what its info points to */
+
+struct mesh_setting_change {
+    const char *key;
+    const char *value; /* NULL: no longer kept, and back to what it is without that */
+};
+
+/* What every setting of one broker (uuid text; NULL: the one that answers) stands at. Errors: MESH_EINVAL (no uuid), MESH_ENOTFOUND (no link to it),
+ * MESH_EUNSUPPORTED (a broker of an earlier version), ... */
+MESH_EXPORT int mesh_settings_get(struct mesh_client *client, const char *broker, struct mesh_settings **ret_settings);
+
+/* Changes settings while it runs, all or none (all with values, or all without), and keeps them for its next starts, where options, environment and its file come
+ * before what is kept. Says how things stand then. Errors: as above; MESH_EINVAL also for a setting that there is not or that is read at a start alone, and for a
+ * value out of range; those of its disk. Nothing was changed then. */
+MESH_EXPORT int mesh_settings_change(struct mesh_client *client, const char *broker, const struct mesh_setting_change *changes, size_t count, struct mesh_settings **ret_settings);
+MESH_EXPORT const struct mesh_settings_info *mesh_settings_info(const struct mesh_settings *settings);
+MESH_EXPORT void mesh_settings_free(struct mesh_settings *settings); /* accepts NULL */
+
 /* Flags of a candidate. */
 #define MESH_CANDIDATE_IN_SYNC    1u
 #define MESH_CANDIDATE_ELIGIBLE   2u   /* complete, though not in sync (ELR) */

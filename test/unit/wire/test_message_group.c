@@ -69,6 +69,8 @@ static const struct kind kinds[] = {
     KIND(events_response, message_events_response, events_response),
     KIND(drain_request, message_drain_request, drain_request),
     KIND(drain_response, message_drain_response, drain_response),
+    KIND(config_request, message_config_request, config_request),
+    KIND(config_response, message_config_response, config_response),
 };
 #define KIND_COUNT ((int)(sizeof(kinds) / sizeof(kinds[0])))
 

@@ -263,6 +263,7 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
         log_error(options->data_dir == NULL ? "a broker needs a data directory: --data DIR" : "too many shards");
         return MESH_EINVAL;
     }
+    broker->live.at_start = options->settings;
     broker->settings.connections_max = start_raise_descriptors(broker->settings.connections_max);
     broker->shards = calloc(broker->shard_count, sizeof(struct shard *));
     broker->store_disks = calloc(broker->shard_count, sizeof(struct fs *));
@@ -290,6 +291,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
     }
     err = gateway_open(options, broker->shard_count, listen_fds[0], &broker->gateway);
     if (err == 0) err = start_data_dir(broker); /* from here on something is written: whatever can be refused before was */
+    if (err == 0) err = live_settings_open(broker);
     if (err != 0) {
         close_all(listen_fds, broker->shard_count);
         goto fail;

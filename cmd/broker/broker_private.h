@@ -6,6 +6,7 @@
 #include "cmd/broker/broker.h"
 #include "cmd/broker/metadata/identity.h"
 #include "cmd/broker/notify.h"
+#include "cmd/broker/operate/live_settings.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/lane.h"
 #include "replication/founding/state.h"
@@ -19,7 +20,9 @@ struct gateway;
 struct tls;
 
 struct broker {
-    struct settings settings;
+    struct settings settings; /* in use; the control loop changes some of them (operate/live_settings.h) */
+    atomic_uint settings_version; /* raised after each change; any thread */
+    struct live_settings live;
     const char *data_dir;
     char *name, *zone; /* owned */
     char *host;        /* owned: as listened on */

@@ -17,6 +17,7 @@ const size_t command_client_option_count = COUNT_OF(command_client_options);
 const struct command_group command_groups[] = {
     {"topic", "Create, list, describe, alter, delete, move and balance topics"},
     {"group", "Consumer groups: list, describe, lag, reset and delete"},
+    {"config", "Settings of brokers, some of which change while they run"},
     {"key", "The secret that makes a broker one of the mesh"},
     {"user", "Who may log in: add, list, give another password, remove"},
     {"bench", "Measure how fast a broker is, from here"},
@@ -78,6 +79,15 @@ static const struct option_spec events_options[] = {
     {"of", OPTION_TEXT, "BROKER", "Only those of this broker, by name or uuid", "all brokers of the mesh", NULL, 0, 0, false},
     {"since", OPTION_DURATION, "DURATION", "Not older than this", "all that are kept", NULL, 0, 0, false},
     {"follow", OPTION_FLAG, NULL, "Go on, and print what comes; Ctrl-C ends it", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec config_list_options[] = {
+    {"of", OPTION_TEXT, "BROKER", "Those of this broker, by name or uuid", "the broker that answers", NULL, 0, 0, false},
+    {"changed", OPTION_FLAG, NULL, "Only what somebody has said: nothing at its default", NULL, NULL, 0, 0, false},
+};
+
+static const struct option_spec config_options[] = {
+    {"of", OPTION_TEXT, "BROKER", "Of this broker alone, by name or uuid", "all brokers of the mesh", NULL, 0, 0, false},
 };
 
 static const struct option_spec members_options[] = {
@@ -470,6 +480,31 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "the copies that are wanted it is refused.",
      "mesh drain b2\nmesh drain b4 --empty --timeout 1h  # then stop it, and: mesh remove b4\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
      OPTIONS(drain_options), CLIENT},
+    {COMMAND_CONFIG_LIST, "config list", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
+     "Show every setting of a broker, and where its value comes from",
+     "A value comes from an option, the environment, the file of --config, or is kept since 'mesh config set'; else it is the default. What is live may be changed while the broker "
+     "runs; of the others that are read at its start 'mesh help settings' says how. --json prints {broker, name, file, settings: [{key, value, unit, values, default, source, scope, live, "
+     "kept, at_start, help}]}.",
+     "mesh config list\nmesh config list --of b2 --changed\nmesh config list --json | jq -r '.settings[] | select(.live) | .key'",
+     OPTIONS(config_list_options), CLIENT},
+    {COMMAND_CONFIG_GET, "config get", "KEY...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+     "Show some settings, of every broker",
+     "One line for each broker and key. --json prints one object per line: {broker, name, key, value, unit, values, default, source, scope, live, kept, at_start, help}.",
+     "mesh config get log-level\nmesh config get connections.max memory.bytes.max --of b2 --json",
+     OPTIONS(config_options), CLIENT},
+    {COMMAND_CONFIG_SET, "config set", "KEY=VALUE...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+     "Change settings of running brokers, and keep them",
+     "Each broker judges all of them before it changes any. They hold at once, and after restarts: a broker keeps them in the file settings of its data directory. At a start "
+     "options come before the environment, that before the file of --config, and that before what is kept; where one of these will undo the change that is said.\n\n"
+     "Settings that are not live are refused, and nothing is changed: they are read at a start alone. A broker that does not answer is named, and the exit code is 1: do it again when it is "
+     "back. Without --of all brokers of the mesh are changed.",
+     "mesh config set log-level=debug --of b2\nmesh config set moves.per.broker=8  # copy faster while nobody minds\nmesh config set connections.max=20000 memory.bytes.max=1g",
+     OPTIONS(config_options), CLIENT},
+    {COMMAND_CONFIG_UNSET, "config unset", "KEY...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+     "Take back what 'mesh config set' has changed",
+     "The settings go back to what the broker was told at its start, or to their defaults, at once, and nothing is kept of them.",
+     "mesh config unset log-level",
+     OPTIONS(config_options), CLIENT},
     {COMMAND_TOP, "top", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show what the mesh is doing, live",
      "Shows for each broker, for the busiest topics and for the groups furthest behind what they did since the last look: records and bytes a second, how long "

@@ -5,7 +5,6 @@
 
 #include <mesh/error.h>
 
-#include <inttypes.h>
 #include <string.h>
 
 #define OPTION_COLUMN  30
@@ -113,6 +112,7 @@ int help_topic(struct buffer *to, const struct help_topic *topic, size_t width)
 
 int help_settings(struct buffer *to, size_t width)
 {
+    char range[SETTINGS_TEXT_MAX], fallback[SETTINGS_TEXT_MAX];
     const struct setting_info *info;
     int err = buffer_append_string(to, "Settings of a broker\n\n");
 
@@ -124,15 +124,16 @@ int help_settings(struct buffer *to, size_t width)
                       "variables (MESH_ and the key in capitals, _ for . and -), or with --set KEY=VALUE; "
                       "the last one holds, "
                       "in this order. The options of 'mesh serve' (data, listen, name, log-format and so on) may stand there, too. "
-                      "topic.KEY is the default of a topic's configuration key for new topics.\n",
+                      "topic.KEY is the default of a topic's configuration key for new topics. Those that are live may be changed while the broker runs, with 'mesh config set'; what that keeps "
+                      "comes after all of these places.\n",
                       0, width);
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         struct buffer text = BUFFER_INIT;
         if (strcmp(info->unit, "file") == 0)
             err = buffer_printf(&text, "%s (file) [none]", info->help);
         else
-            err = buffer_printf(&text, "%s (%s, %" PRIu64 " to %" PRIu64 ") [%" PRIu64 "]", info->help,
-                                info->unit, info->minimum, info->maximum, info->fallback);
+            err = buffer_printf(&text, "%s (%s, %s%s) [%s]", info->help, info->unit, settings_format_range(i, range),
+                                (info->flags & SETTING_LIVE) != 0 ? "; live" : "", settings_format_number(i, info->fallback, fallback));
         if (err == 0) err = buffer_append(&text, "", 1);
         if (err == 0) err = text_entry(to, info->key, (char *)text.data, OPTION_COLUMN, width);
         buffer_deinit(&text);

@@ -4,7 +4,6 @@
 #include "cmd/cli/command.h"
 #include "cmd/cli/help.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* Appends text that roff must print as it stands. */
@@ -93,9 +92,11 @@ static int append_command(struct buffer *to, const struct command_spec *command)
 
 static int append_settings(struct buffer *to)
 {
+    char range[SETTINGS_TEXT_MAX], fallback[SETTINGS_TEXT_MAX];
     const struct setting_info *info;
     int err = buffer_append_string(
-        to, ".SH SETTINGS OF A BROKER\nSee \\(aqmesh help settings\\(aq for where they may be given.\n");
+        to, ".SH SETTINGS OF A BROKER\nSee \\(aqmesh help settings\\(aq for where they may be given; "
+            "what is live may be changed while the broker runs (\\(aqmesh config set\\(aq).\n");
 
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         err = append_line(to, ".TP\n.B ", info->key);
@@ -103,8 +104,8 @@ static int append_settings(struct buffer *to)
         if (err == 0 && strcmp(info->unit, "file") == 0)
             err = buffer_append_string(to, "(file; none by default)\n");
         else if (err == 0)
-            err = buffer_printf(to, "(%s, %" PRIu64 " to %" PRIu64 "; default %" PRIu64 ")\n", info->unit,
-                                info->minimum, info->maximum, info->fallback);
+            err = buffer_printf(to, "(%s, %s; default %s%s)\n", info->unit, settings_format_range(i, range), settings_format_number(i, info->fallback, fallback),
+                                (info->flags & SETTING_LIVE) != 0 ? "; live" : "");
     }
     return err;
 }

@@ -4,7 +4,6 @@
 #include "cmd/broker/settings.h"
 #include "cmd/cli/command.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +15,13 @@ static const char head_text[] =
     "1. the file of `--config FILE`: lines `KEY = VALUE`; `#` begins a remark;\n"
     "2. the environment: `MESH_` and the key in capitals, with `_` for `.` and `-`: `MESH_CONNECTIONS_MAX`, `MESH_LOG_FORMAT`. An empty variable sets nothing;\n"
     "3. `--set KEY=VALUE`;\n"
-    "4. the option of that name, for the settings of the first table: `--listen HOST:PORT`.\n\n"
+    "4. the option of that name, for the settings of the first table: `--listen HOST:PORT`, and `--log-level`.\n\n"
     "A key that there is not, and a value out of range, ends the start with exit code 2 and a line that names the place and the key that was probably meant; nothing has been "
     "written then. Of the environment only what is a slip or two away from a setting's name is refused (`MESH_LISTN`); other variables that begin with `MESH_` are left alone, and so is "
     "whatever orchestrators put there for a service of that name (`MESH_SERVICE_HOST`, `MESH_PORT_9092_TCP`).\n\n"
-    "Settings are read when a broker starts; a change needs a restart of that broker, one after the other (`mesh drain` first). The files of TLS and of the cluster key are read again when they "
+    "Settings that are live (second table) may be changed while brokers run: `mesh config set KEY=VALUE`. Each broker keeps that in the file `settings` of its data directory, and uses it "
+    "at its next starts where none of the four places names the setting. `mesh config list` says what each stands at and why; `mesh config unset KEY` takes a change back.\n\n"
+    "All others are read when a broker starts; a change needs a restart of that broker, one after the other (`mesh drain` first). The files of TLS and of the cluster key are read again when they "
     "change. Topics' configuration is changed at any time with `mesh topic alter`.\n\n"
     "Bytes: a number, or one with k, m, g or t (powers of 1024). ms: milliseconds. Topics' configuration takes units in words, too: `retention.ms=7d`, "
     "`segment.bytes=1GiB`.\n";
@@ -43,7 +44,7 @@ static bool is_setting(const struct option_spec *option)
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (strcmp(option->name, others[i]) == 0) return false;
-    return true;
+    return settings_index(option->name) == SETTINGS_MAX; /* the others stand in the second table */
 }
 
 static int append_options(struct buffer *to)
@@ -67,13 +68,15 @@ static int append_options(struct buffer *to)
 
 static int append_settings(struct buffer *to)
 {
+    char range[SETTINGS_TEXT_MAX], fallback[SETTINGS_TEXT_MAX];
     const struct setting_info *info;
-    int err = buffer_append_string(to, "\n## Settings of a broker\n\n| key | unit | range | default | meaning |\n|---|---|---|---|---|\n");
+    int err = buffer_append_string(to, "\n## Settings of a broker\n\n| key | unit | range | default | changes | brokers | meaning |\n|---|---|---|---|---|---|---|\n");
 
     for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++) {
         err = buffer_printf(to, "| `%s` | %s |", info->key, info->unit);
         if (err == 0 && strcmp(info->unit, "file") == 0) err = buffer_append_string(to, " a path | none |");
-        else if (err == 0) err = buffer_printf(to, " %" PRIu64 " to %" PRIu64 " | %" PRIu64 " |", info->minimum, info->maximum, info->fallback);
+        else if (err == 0) err = buffer_printf(to, " %s | %s |", settings_format_range(i, range), settings_format_number(i, info->fallback, fallback));
+        if (err == 0) err = buffer_printf(to, " %s | %s |", (info->flags & SETTING_LIVE) != 0 ? "live" : "at a start", (info->flags & SETTING_ALIKE) != 0 ? "all alike" : "each");
         if (err == 0) err = append_cell(to, info->help);
         if (err == 0) err = buffer_append_string(to, "\n");
     }

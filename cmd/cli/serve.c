@@ -105,11 +105,10 @@ static void tell_waiting(void *user, const char *what, const char *cure)
 }
 
 /* First of all, so that what goes wrong is told as it was asked for. */
-static void begin_log(const struct arguments *arguments, const struct serve_settings *settings)
+static void begin_log(const struct serve_settings *settings)
 {
     if (settings->log_format != 0) log_set_format((enum log_format)(settings->log_format - 1));
-    if (settings->log_level != 0) log_set_level((enum log_level)(settings->log_level - 1));
-    else if (arguments_has(arguments, "quiet")) log_set_level(LOG_LEVEL_WARN);
+    log_set_level((enum log_level)settings->broker.log_level);
 }
 
 static int run(const struct arguments *arguments, struct serve_settings *settings, const struct seed *seeds, size_t seed_count)
@@ -163,7 +162,7 @@ static int gather_and_run(const struct arguments *arguments, const char *command
     else if (err != 0)
         code = (int)failure_usage(command, (const char *)fault.data);
     else {
-        begin_log(arguments, &settings);
+        begin_log(&settings);
         code = run(arguments, &settings, seeds, seed_count);
     }
     serve_settings_deinit(&settings);

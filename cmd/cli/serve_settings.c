@@ -47,7 +47,6 @@ static const struct option_key {
     {"shards", KEY_NUMBER, offsetof(struct serve_settings, shard_count), SHARDS_MAX, NULL},
     {"expect", KEY_NUMBER, offsetof(struct serve_settings, expect), EXPECT_MAX, NULL},
     {"log-format", KEY_WORD, offsetof(struct serve_settings, log_format), 0, log_format_names},
-    {"log-level", KEY_WORD, offsetof(struct serve_settings, log_level), 0, log_level_names},
     {"witness", KEY_FLAG, offsetof(struct serve_settings, is_witness), 0, NULL},
 };
 #define OPTION_KEY_COUNT (sizeof(option_keys) / sizeof(option_keys[0]))
@@ -190,7 +189,7 @@ int serve_settings_set(struct serve_settings *settings, const char *key, const c
         if (strcmp(option_keys[i].key, key) == 0) return set_option_key(settings, &option_keys[i], value, where, fault);
     collect_keys(&list);
     if (!is_known(key, &list)) return fault_unknown(key, &list, where, fault);
-    err = settings_set(&settings->broker, key, value, reason, sizeof(reason));
+    err = settings_set_from(&settings->broker, settings->source, key, value, reason, sizeof(reason));
     if (err != 0) buffer_printf(fault, "%s: %s", where, reason[0] != '\0' ? reason : mesh_strerror(err));
     return err;
 }
@@ -371,14 +370,32 @@ static int read_pairs(struct serve_settings *settings, const struct arguments *a
 }
 
 /* An option may be given more than once; the last one holds, and of --listen the last one for each port. */
-static int set_from_option(struct serve_settings *settings, const struct option_key *option, const struct arguments *arguments, struct buffer *fault)
+static int set_from_option(struct serve_settings *settings, const char *key, const struct arguments *arguments, struct buffer *fault)
 {
     const char *value;
     size_t cursor = 0;
     int err = 0;
 
-    while (err == 0 && (value = arguments_next(arguments, option->key, &cursor)) != NULL)
-        err = serve_settings_set(settings, option->key, value, option->key, fault);
+    while (err == 0 && (value = arguments_next(arguments, key, &cursor)) != NULL)
+        err = serve_settings_set(settings, key, value, key, fault);
+    return err;
+}
+
+static int read_options(struct serve_settings *settings, const struct arguments *arguments, struct buffer *fault)
+{
+    const struct setting_info *info;
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < OPTION_KEY_COUNT; i++) {
+        const char *key = option_keys[i].key;
+
+        if (command_find_option(arguments->command, key) == NULL) continue; /* it is join's alone */
+        if (option_keys[i].kind != KEY_FLAG) err = set_from_option(settings, key, arguments, fault);
+        else if (arguments_has(arguments, key)) err = serve_settings_set(settings, key, "true", key, fault);
+    }
+    /* A setting of the broker that has an option of its own. */
+    for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++)
+        if (command_find_option(arguments->command, info->key) != NULL) err = set_from_option(settings, info->key, arguments, fault);
     return err;
 }
 
@@ -390,17 +407,15 @@ int serve_settings_gather(struct serve_settings *settings, const struct argument
 
     memset(settings, 0, sizeof(*settings));
     settings_init(&settings->broker);
+    settings->source = SETTING_FILE;
     if (path != NULL) err = read_file(settings, path, fault);
+    settings->source = SETTING_ENVIRONMENT;
     if (err == 0) err = read_environment(settings, environment, fault);
+    settings->source = SETTING_OPTION;
+    if (err == 0 && command_find_option(arguments->command, "quiet") != NULL && arguments_has(arguments, "quiet"))
+        err = serve_settings_set(settings, "log-level", "warn", "--quiet", fault);
     if (err == 0) err = read_pairs(settings, arguments, fault);
-    for (size_t i = 0; err == 0 && i < OPTION_KEY_COUNT; i++) {
-        const char *key = option_keys[i].key;
-
-        if (command_find_option(arguments->command, key) == NULL) continue; /* it is join's alone */
-        if (option_keys[i].kind != KEY_FLAG) err = set_from_option(settings, &option_keys[i], arguments, fault);
-        else if (arguments_has(arguments, key)) err = serve_settings_set(settings, key, "true", key, fault);
-    }
-    return err;
+    return err == 0 ? read_options(settings, arguments, fault) : err;
 }
 
 int serve_settings_default_data(char **ret_path)

@@ -12,8 +12,9 @@
 struct serve_settings {
     char *data, *listen, *gateway_listen, *gateway_advertise, *name, *zone, *key_file, *advertise, *founded_marker; /* owned; NULL: not given */
     uint32_t shard_count, expect;     /* 0: not given */
-    uint32_t log_format, log_level;   /* 0: not given; else one more than the enum's value */
+    uint32_t log_format;              /* 0: not given; else one more than the enum's value */
     bool is_witness;
+    enum setting_source source; /* of what is set next; zeros: a default */
     struct settings broker;
 };
 

@@ -10,10 +10,10 @@ import unittest
 from harness import Case, MESH, main
 
 COMMANDS = ["serve", "join", "leave", "members", "key show", "key generate", "key list", "key rotate", "topic create", "topic list",
-            "topic describe", "topic alter", "topic delete", "group list", "group describe", "group lag", "group reset", "group delete", "produce", "consume", "status", "events", "drain", "top", "doctor", "why",
+            "topic describe", "topic alter", "topic delete", "group list", "group describe", "group lag", "group reset", "group delete", "produce", "consume", "status", "events", "drain", "config list", "config get", "config set", "config unset", "top", "doctor", "why",
             "bench produce", "bench consume", "bench latency", "bench groups", "version", "help"]
 CLIENT_COMMANDS = [("topic", "create", "t"), ("topic", "list"), ("topic", "describe", "t"), ("topic", "alter", "t", "--partitions", "2"),
-                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("events",), ("drain",), ("top",), ("why", "t/0"), ("members",), ("leave",),
+                   ("topic", "delete", "t"), ("produce", "t"), ("consume", "t"), ("status",), ("events",), ("drain",), ("config", "list"), ("config", "get", "log-level"), ("config", "set", "log-level=info"), ("config", "unset", "log-level"), ("top",), ("why", "t/0"), ("members",), ("leave",),
                    ("key", "list"), ("key", "rotate"), ("bench", "produce"),
                    ("bench", "consume"), ("bench", "latency"), ("bench", "groups")]
 DOCS = os.environ.get("MESH_DOCS", "")

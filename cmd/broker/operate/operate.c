@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/operate/config.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
@@ -190,6 +191,7 @@ int operate_answer(struct control *control, uint16_t op, struct slice request, s
     switch (op) {
     case FRAME_OP_EVENTS: return answer_events(control, request, to);
     case FRAME_OP_DRAIN: return answer_drain(control, request, to, text);
+    case FRAME_OP_CONFIG: return config_answer(control, request, to, text);
     default: return MESH_EUNSUPPORTED;
     }
 }

@@ -20,6 +20,19 @@ static size_t pool_share(const struct broker *broker)
     return share > least ? share : least;
 }
 
+void shard_take_settings(struct shard *shard, unsigned version)
+{
+    const struct settings *settings = &shard->broker->settings;
+    struct store_options defaults;
+    uint64_t free_bytes_min = settings->disk_free_bytes_min;
+
+    shard->settings_version = version;
+    shard->pool.bytes_max = pool_share(shard->broker);
+    store_options_init(&defaults, NULL, 0);
+    store_set_terms(shard->store, free_bytes_min > 0 ? free_bytes_min : defaults.free_bytes_min, settings->scrub_rest_ms);
+    shard->is_tick_wanted = true;
+}
+
 static void shard_init_lists(struct shard *shard)
 {
     list_init(&shard->fetches_ready);

@@ -64,6 +64,7 @@ struct shard {
 
     struct connections connections;
     struct pool pool;
+    unsigned settings_version; /* of the broker's settings that were taken */
     struct buffer scratch; /* for encoding; holds nothing between calls */
 
     struct metrics_shard metrics; /* sync_ns, store and topics are filled in the copy that is given out */
@@ -98,6 +99,9 @@ struct shard {
     struct shard_stop abandon; /* shard_halt()'s: it stays in the mailbox of a thread that has ended */
     int drain_error;   /* 0 once the clean manifest is durable */
 };
+
+/* Some of the broker's settings have changed, as often as the version says. On its thread. */
+void shard_take_settings(struct shard *shard, unsigned version);
 
 /* Makes a shard without its thread: store open, listening socket taken over (also on failure). Errors: MESH_ENOMEM,
  * MESH_EIO, MESH_EFULL. */

@@ -231,6 +231,8 @@ START_TEST(settings_are_told_as_they_are_set)
     ck_assert_uint_eq(said, 2);
     ck_assert_uint_eq(other.request_bytes_max, 2u << 20);
     ck_assert_str_eq(other.tls_key, "/a/key.pem");
+    memset(other.sources, 0, sizeof(other.sources)); /* all were said there */
+    memset(settings.sources, 0, sizeof(settings.sources));
     ck_assert_mem_eq(&other, &settings, sizeof(settings));
 }
 END_TEST
@@ -238,7 +240,7 @@ END_TEST
 START_TEST(settings_reach_their_fields)
 {
     struct settings settings;
-    char text[32];
+    char text[SETTINGS_TEXT_MAX];
 
     settings_init(&settings);
     ck_assert_int_eq(settings_set(&settings, "request.bytes.max", "2m", NULL, 0), 0);
@@ -249,8 +251,7 @@ START_TEST(settings_reach_their_fields)
     ck_assert_str_eq(settings.topic_defaults[0].key, "flush");
     ck_assert_str_eq(settings.topic_defaults[0].value, "group");
     for (size_t i = 0; settings_info(i) != NULL; i++) { /* every default is legal */
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)settings_info(i)->fallback);
-        ck_assert_int_eq(settings_set(&settings, settings_info(i)->key, text, NULL, 0), 0);
+        ck_assert_int_eq(settings_set(&settings, settings_info(i)->key, settings_format_number(i, settings_info(i)->fallback, text), NULL, 0), 0);
     }
 }
 END_TEST

@@ -168,12 +168,37 @@ START_TEST(the_log_and_defaults_of_topics_are_set_everywhere_alike)
 
     ck_assert_int_eq(gather(COUNT_OF(argv), argv, (char *const *)(uintptr_t)environment, &settings, &fault), 0);
     ck_assert_uint_eq(settings.log_format, LOG_FORMAT_JSON + 1);
-    ck_assert_uint_eq(settings.log_level, LOG_LEVEL_DEBUG + 1);
+    ck_assert_uint_eq(settings.broker.log_level, LOG_LEVEL_DEBUG);
+    ck_assert_uint_eq(settings.broker.sources[settings_index("log-level")], SETTING_OPTION);
+    ck_assert_uint_eq(settings.broker.topic_defaults[0].source, SETTING_ENVIRONMENT);
     ck_assert_uint_eq(settings.broker.topic_default_count, 1);
     ck_assert_str_eq(settings.broker.topic_defaults[0].key, "retention.ms");
     ck_assert_str_eq(settings.broker.topic_defaults[0].value, "1d");
     serve_settings_deinit(&settings);
     buffer_deinit(&fault);
+}
+END_TEST
+
+/* --quiet is an option: it comes before file and environment, not before what names the level. */
+START_TEST(quiet_is_a_level_like_any_other)
+{
+    const char *quiet[] = {"--quiet"}, *both[] = {"--log-level", "info", "--quiet"}, *pair[] = {"--quiet", "--set", "log-level=debug"};
+    const struct {
+        const char *const *argv;
+        int argc;
+        uint64_t level;
+    } lines[] = {{NULL, 0, LOG_LEVEL_ERROR}, {quiet, 1, LOG_LEVEL_WARN}, {both, 3, LOG_LEVEL_INFO}, {pair, 3, LOG_LEVEL_DEBUG}};
+    const char *environment[] = {"MESH_LOG_LEVEL=error", NULL};
+
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct buffer fault = BUFFER_INIT;
+        struct serve_settings settings;
+
+        ck_assert_int_eq(gather(lines[i].argc, lines[i].argv, (char *const *)(uintptr_t)environment, &settings, &fault), 0);
+        ck_assert_uint_eq(settings.broker.log_level, lines[i].level);
+        serve_settings_deinit(&settings);
+        buffer_deinit(&fault);
+    }
 }
 END_TEST
 
@@ -209,6 +234,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_variable_that_nearly_names_a_setting_is_refused, 0, COUNT_OF(variable_cases));
     tcase_add_test(tcase, the_log_and_defaults_of_topics_are_set_everywhere_alike);
     tcase_add_test(tcase, unreadable_and_binary_files_are_told);
+    tcase_add_test(tcase, quiet_is_a_level_like_any_other);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

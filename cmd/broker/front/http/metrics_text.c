@@ -151,6 +151,7 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_USERS] = "users",
     [FRAME_OP_EVENTS] = "events",
     [FRAME_OP_DRAIN] = "drain",
+    [FRAME_OP_CONFIG] = "config",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

@@ -135,7 +135,7 @@ static int describe_setting(const struct settings *settings, size_t index, bool 
     to->value = slice_of_string(value);
     to->read_only = true;
     to->config_source = settings_is_default(settings, index) ? SOURCE_DEFAULT : SOURCE_BROKER;
-    to->config_type = strcmp(info->unit, "file") == 0 ? TYPE_STRING : TYPE_LONG;
+    to->config_type = strcmp(info->unit, "file") == 0 || info->words != NULL ? TYPE_STRING : TYPE_LONG;
     if (with_text) to->documentation = slice_of_string(info->help);
     return 0;
 }

@@ -398,7 +398,8 @@ void admin_serve(struct admin_call *call)
     case FRAME_OP_GROUP_LIST: serve_group_list(call); break;
     case FRAME_OP_GROUP_DESCRIBE: serve_group_describe(call); break;
     case FRAME_OP_EVENTS:
-    case FRAME_OP_DRAIN: serve_operate(call); break;
+    case FRAME_OP_DRAIN:
+    case FRAME_OP_CONFIG: serve_operate(call); break;
     case FRAME_OP_USERS: admin_serve_users(call); break;
     case FRAME_OP_INIT_PRODUCER: producer_ids_next(call->control, on_producer_id, call); break;
     default: admin_answer(call, MESH_EUNSUPPORTED, NULL); break;

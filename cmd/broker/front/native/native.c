@@ -134,7 +134,8 @@ static enum serve native_dispatch(const struct native_request *request)
     case FRAME_OP_GROUP_LIST:
     case FRAME_OP_GROUP_DESCRIBE: return native_groups(request);
     case FRAME_OP_EVENTS:
-    case FRAME_OP_DRAIN: return native_operate(request);
+    case FRAME_OP_DRAIN:
+    case FRAME_OP_CONFIG: return native_operate(request);
     case FRAME_OP_CLUSTER:
     case FRAME_OP_TOPIC_CREATE:
     case FRAME_OP_TOPIC_DELETE:

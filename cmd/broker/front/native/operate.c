@@ -38,6 +38,8 @@ static void on_answered(struct forward_call *forward)
 
     if (forward->error == MESH_EUNREACHABLE)
         native_respond_error(connection, relay->op, relay->correlation_id, MESH_ENOTFOUND, "the broker that was named has no link to the one that was asked: it is down, or cut off from it");
+    else if (forward->error == MESH_EPROTO && relay->op == FRAME_OP_CONFIG)
+        native_respond_error(connection, relay->op, relay->correlation_id, MESH_EUNSUPPORTED, "the broker that was named is of an earlier version, which does not know this request");
     else if (forward->error != 0)
         native_respond_error(connection, relay->op, relay->correlation_id, forward->error, mesh_strerror(forward->error));
     else if (error_of(forward->message) != 0)

@@ -163,7 +163,7 @@ static int open_shards(struct broker *broker, int *listen_fds, uint64_t generati
             store_options_of(broker, i, generation, &options);
             err = shard_new(broker, i, &options, listen_fds[i], &broker->shards[i]);
         }
-        if (err != 0) log_error("cannot open the store shard=%u error=\"%s\"", i, mesh_strerror(err));
+        if (err != 0) log_error("cannot open the store: %s data=%s shard=%u error=\"%s\"", start_disk_cure(err), broker->data_dir, i, mesh_strerror(err));
     }
     return err;
 }
@@ -289,7 +289,8 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
         log_error("%s", message);
         goto fail;
     }
-    err = gateway_open(options, broker->shard_count, listen_fds[0], &broker->gateway);
+    err = membership_find_address(broker, options, listen_fds[0]);
+    if (err == 0) err = gateway_open(options, broker->shard_count, listen_fds[0], &broker->gateway);
     if (err == 0) err = start_data_dir(broker); /* from here on something is written: whatever can be refused before was */
     if (err == 0) err = live_settings_open(broker);
     if (err != 0) {

@@ -82,7 +82,7 @@ void broker_free(struct broker *broker);
 
 /* Whether a start could bind "HOST:PORT", as `mesh doctor` asks: takes it and lets it go. *ret_udp_errno: 0, or why UDP could not (a start would do without). Errors: as
  * accept_bind(), with a sentence in `message`. */
-#define BROKER_PORT_MESSAGE_SIZE 256
+#define BROKER_PORT_MESSAGE_SIZE 400
 int broker_try_port(const char *listen, int *ret_udp_errno, char message[BROKER_PORT_MESSAGE_SIZE]);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "cmd/broker/metadata/founded_marker.h"
 #include "cmd/broker/metadata/founding_file.h"
+#include "cmd/broker/start.h"
 
 #include <ev.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static void store(struct first_boot *boot, const struct founding_output *output)
         founding_stored(boot->founding, now_us(), output->store);
         return;
     }
-    log_error("cannot write DIR/founding error=\"%s\"", mesh_strerror(err));
+    log_error("cannot write DIR/founding: %s error=\"%s\"", start_disk_cure(err), mesh_strerror(err));
     founding_store_failed(boot->founding, now_us(), err);
     finish(boot, err);
 }
@@ -263,7 +264,7 @@ static int note_membership(struct first_boot *boot, const struct uuid *cluster_i
         if (!uuid_equal(&boot->state.value.cluster, cluster_id)) boot->state.value = (struct founding_value){.cluster = *cluster_id};
         err = founding_file_store(boot->options->fs, &boot->self, &boot->state);
     }
-    if (err != 0) log_error("cannot write DIR/founding error=\"%s\"", mesh_strerror(err));
+    if (err != 0) log_error("cannot write DIR/founding: %s error=\"%s\"", start_disk_cure(err), mesh_strerror(err));
     if (err == 0) (void)write_marker(boot, cluster_id);
     boot->value = boot->state.value;
     return err;

@@ -14,6 +14,7 @@
 #include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/spread/spread.h"
+#include "cmd/broker/start.h"
 #include "crypto/crypto.h"
 #include "sasl/scram.h"
 #include "segment/recovery.h"
@@ -99,7 +100,8 @@ static int resolve_advertised(struct broker *broker, const char *text)
     if (err == 0) err = address_resolve(&address, &sockets, &reason);
     if (err == 0) err = net_address_from_sockaddr((struct sockaddr *)&sockets.sockets[0], &broker->advertise);
     if (err != 0) {
-        log_error("cannot advertise \"%s\": %s", text, reason[0] != '\0' ? reason : "write HOST or HOST:PORT");
+        log_error("cannot advertise \"%s\": %s: --advertise wants HOST or HOST:PORT, as the other brokers and clients reach this one", text,
+                  reason[0] != '\0' ? reason : mesh_strerror(err));
         return err;
     }
     broker->advertise.port = has_port ? address.port : broker->port;
@@ -108,7 +110,7 @@ static int resolve_advertised(struct broker *broker, const char *text)
     return broker->advertised_host == NULL ? MESH_ENOMEM : 0;
 }
 
-static int set_address(struct broker *broker, const struct broker_options *options, int listen_fd)
+int membership_find_address(struct broker *broker, const struct broker_options *options, int listen_fd)
 {
     struct sockaddr_storage name;
     socklen_t size = sizeof(name);
@@ -179,7 +181,7 @@ static int adopt(struct broker *broker, const struct uuid *cluster_id)
         return err;
     }
     err = identity_set_cluster(broker->fs, &broker->identity, cluster_id);
-    if (err != 0) log_error("cannot write DIR/identity error=\"%s\"", mesh_strerror(err));
+    if (err != 0) log_error("cannot write DIR/identity: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 
@@ -190,7 +192,6 @@ int membership_enter(struct broker *broker, const struct broker_options *options
     bool is_renewed;
     int err = open_key(broker, options);
 
-    if (err == 0) err = set_address(broker, options, listen_fd);
     if (err != 0) return err;
     err = metadata_open_identity(broker->fs, &broker->identity, message);
     if (err == 0) err = metadata_renew_if_set_back(broker->fs, &broker->identity, &is_renewed, message);
@@ -317,7 +318,7 @@ int membership_start(struct broker *broker)
     const struct node_self self = {broker->name, broker->advertised, broker->zone, client_port(broker), broker->shard_count};
     int err = metadata_start(broker->control.metadata, &self);
 
-    if (err != 0) log_error("cannot start the metadata error=\"%s\"", mesh_strerror(err));
+    if (err != 0) log_error("cannot start the metadata: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 

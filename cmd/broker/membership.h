@@ -10,7 +10,10 @@
  * (joining needs one). */
 int membership_find_key(struct broker *broker, const struct broker_options *options);
 
-/* Key (made where a founder has none), address, identity; for a directory that belongs to no mesh and has seeds, waits until there is one to
+/* Where this broker listens and what it tells others of that, before anything is written. listen_fd: bound. Errors, logged: MESH_EINVAL, MESH_ERESOLVE. */
+int membership_find_address(struct broker *broker, const struct broker_options *options, int listen_fd);
+
+/* Key (made where a founder has none), identity; for a directory that belongs to no mesh and has seeds, waits until there is one to
  * belong to. listen_fd: bound. Errors: as broker_open(). */
 int membership_enter(struct broker *broker, const struct broker_options *options, int listen_fd);
 

@@ -39,12 +39,22 @@ int start_check_tls(const struct broker *broker)
     return err;
 }
 
+const char *start_disk_cure(int err)
+{
+    switch (err) {
+    case MESH_EFULL: return "free some space on that disk";
+    case MESH_EUNAUTHORIZED: return "let this user write there";
+    case MESH_ENOMEM: return "give the broker more memory";
+    default: return "look into the kernel's log for errors of the disk; what is on it stays as it is";
+    }
+}
+
 int start_data_dir(struct broker *broker)
 {
     int err = fs_real_new(broker->data_dir, &broker->fs);
 
     if (err != 0) {
-        log_error("cannot open the data directory: it must be writable for this user data=%s error=\"%s\"",
+        log_error("cannot open the data directory: --data wants a directory, or the name of a new one in an existing one, that this user may write data=%s error=\"%s\"",
                   broker->data_dir, errno != 0 ? strerror(errno) : mesh_strerror(err));
         return err;
     }
@@ -54,7 +64,7 @@ int start_data_dir(struct broker *broker)
                   "--data data=%s",
                   broker->data_dir);
     else if (err != 0)
-        log_error("cannot lock the data directory data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+        log_error("cannot lock the data directory: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 
@@ -93,7 +103,7 @@ int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, 
         return err;
     }
     if (err != 0) {
-        log_error("recovery failed: nothing was served data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+        log_error("recovery failed, nothing was served: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
         return err;
     }
     log_info("recovered clean=%s logs=%llu replayed_batches=%llu replayed_bytes=%llu checked_bytes=%llu torn_tails=%llu "
@@ -202,7 +212,7 @@ int start_open_logs(struct broker *broker, struct recovery_catalog *catalog)
     for (size_t i = 0; i < list.count && err == 0; i++)
         err = open_log(broker, catalog, &list.ids[i]);
     free(list.ids);
-    if (err != 0) log_error("cannot open the partitions' logs error=\"%s\"", mesh_strerror(err));
+    if (err != 0) log_error("cannot open the partitions' logs: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 

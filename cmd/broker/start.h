@@ -13,6 +13,8 @@ int start_check_tls(const struct broker *broker);
 
 /* Opens the data directory and takes its lock. What fails has been logged. Errors: as broker_open(). */
 int start_data_dir(struct broker *broker);
+/* What to do about an error of the disk, for the end of a line that says what and where. */
+const char *start_disk_cure(int err);
 
 /* Puts the logs in order before the stores open. */
 int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);

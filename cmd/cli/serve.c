@@ -17,10 +17,24 @@
 extern char **environ;
 
 struct serve {
+    const struct serve_settings *settings;
     const char *data_dir;
     bool is_first_start;
     bool is_friendly; /* a person is watching */
 };
+
+static bool is_loopback(const char *listen)
+{
+    return listen == NULL || strncmp(listen, "127.", 4) == 0 || strcmp(listen, "localhost") == 0 || strncmp(listen, "localhost:", 10) == 0 ||
+           strncmp(listen, "[::1]", 5) == 0;
+}
+
+/* Where logins are required other machines have to; those who speak the native protocol are not served there at all. */
+static void warn_if_open(const struct serve_settings *settings, const char *listen)
+{
+    if (is_loopback(listen) || settings->broker.auth_required != 0) return;
+    log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall listen=%s", listen);
+}
 
 /* Shown once, and to a person only: what is logged is read by many. */
 static void show_join_line(const struct broker_ready *ready)
@@ -45,6 +59,8 @@ static void greet(void *user, const struct broker_ready *ready)
     bool is_default = strcmp(ready->address, "127.0.0.1:9092") == 0;
     char option[300] = "";
 
+    warn_if_open(serve->settings, serve->settings->listen);
+    warn_if_open(serve->settings, serve->settings->gateway_listen);
     if (!serve->is_friendly) return;
     if (!is_default) snprintf(option, sizeof(option), " --broker %s", ready->address);
     fprintf(stderr, "\n  Records are kept in %s%s\n", serve->data_dir, serve->is_first_start ? " (new)" : "");
@@ -58,35 +74,14 @@ static void greet(void *user, const struct broker_ready *ready)
     if (ready->new_key_path != NULL) show_join_line(ready);
 }
 
-static bool is_loopback(const char *listen)
+/* People are told once what went wrong, where, and what to do: by the broker, if it has logged any of that. Programs also hear that it ended. */
+static int explain(int err, const char *command, const struct serve_settings *settings, bool was_told)
 {
-    return listen == NULL || strncmp(listen, "127.", 4) == 0 || strcmp(listen, "localhost") == 0 || strncmp(listen, "localhost:", 10) == 0 ||
-           strncmp(listen, "[::1]", 5) == 0;
-}
+    const char *cause = mesh_strerror(err), *remedy = was_told ? "" : failure_remedy(err);
 
-/* Where logins are required other machines have to; those who speak the native protocol are not served there at all. */
-static void warn_if_open(const struct serve_settings *settings, const char *listen)
-{
-    if (is_loopback(listen) || settings->broker.auth_required != 0) return;
-    log_warn("the port is open to other machines and asks nobody who they are: keep it behind a firewall listen=%s", listen);
-}
-
-/* Says how a start failed to people; the broker has logged what and where. */
-static int explain(int err, const char *command, const struct serve_settings *settings)
-{
-    const char *cause = mesh_strerror(err), *remedy = failure_remedy(err);
-
-    if (err == MESH_EBUSY) {
-        cause = "the address is in use";
-        remedy = "Stop what uses it, or choose another one with --listen HOST:PORT; port 0 takes a free one.";
-    }
-    if (err == MESH_EUNAUTHORIZED && strcmp(command, "join") == 0) { /* a key, a clock, an address: the log has said which */
-        cause = "it cannot join, for the reason above";
-        remedy = "";
-    }
     if (log_get_format() != LOG_FORMAT_TEXT) {
-        log_error("the broker ends data=\"%s\" error=\"%s\" remedy=\"%s\"", settings->data, cause, remedy);
-    } else {
+        log_error("the broker ends data=\"%s\" error=\"%s\"", settings->data, cause);
+    } else if (!was_told) {
         fprintf(stderr, "mesh: %s: the broker on '%s' ends: %s\n", command, settings->data, cause);
         if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
     }
@@ -116,15 +111,15 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     bool is_for_people = log_get_format() == LOG_FORMAT_TEXT && terminal_is(STDERR_FILENO);
     struct serve serve = {.is_friendly = is_for_people && !arguments_has(arguments, "quiet")};
     struct broker_options options;
+    unsigned long errors_before = log_error_lines();
     int err = settings->data == NULL ? serve_settings_default_data(&settings->data) : 0;
 
     if (err != 0)
         return (int)failure_usage("serve",
                                   "there is no home directory to keep data in; name one with --data DIR");
+    serve.settings = settings;
     serve.data_dir = settings->data;
     serve.is_first_start = access(settings->data, F_OK) != 0;
-    warn_if_open(settings, settings->listen);
-    warn_if_open(settings, settings->gateway_listen);
     broker_options_init(&options);
     options.data_dir = settings->data;
     options.listen = settings->listen;
@@ -145,7 +140,8 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     options.ready = greet;
     options.ready_user = &serve;
     err = broker_run(&options);
-    return err == 0 ? EXIT_DONE : explain(err, seed_count > 0 ? "join" : "serve", settings);
+    if (err == 0) return EXIT_DONE;
+    return explain(err, seed_count > 0 ? "join" : "serve", settings, log_error_lines() > errors_before && err != MESH_ENOMEM);
 }
 
 /* The settings gathered, or a failure reported; then the broker. */

@@ -17,6 +17,7 @@ const char *const log_format_names[] = {"text", "logfmt", "json", NULL};
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static _Atomic int current_format = LOG_FORMAT_TEXT;
+static _Atomic unsigned long error_lines;
 
 void log_set_level(enum log_level level)
 {
@@ -36,6 +37,11 @@ void log_set_format(enum log_format format)
 enum log_format log_get_format(void)
 {
     return (enum log_format)atomic_load_explicit(&current_format, memory_order_relaxed);
+}
+
+unsigned long log_error_lines(void)
+{
+    return atomic_load_explicit(&error_lines, memory_order_relaxed);
 }
 
 const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE])
@@ -82,6 +88,7 @@ void log_write(enum log_level level, const char *format, ...)
     size_t size;
     int wanted;
 
+    if (level >= LOG_LEVEL_ERROR) atomic_fetch_add_explicit(&error_lines, 1, memory_order_relaxed);
     if (level < log_get_level()) return;
     va_start(arguments, format);
     wanted = vsnprintf(text, sizeof(text), format, arguments);

@@ -26,6 +26,9 @@ enum log_format log_get_format(void);
 /* The text is a sentence start followed by key=value pairs, values with blanks in quotes; secrets never go in. Longer than 4 KiB is cut. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Lines at the level of errors that were written so far: whoever reports an end says nothing that was said already. */
+unsigned long log_error_lines(void);
+
 /* A moment as lines begin with it; `text` is returned. Before 1970 is as 1970. */
 #define LOG_TIME_SIZE 32
 const char *log_time(int64_t wall_ms, char text[LOG_TIME_SIZE]);

@@ -38,7 +38,8 @@ static int path_of(const char *path, const char *what, char ret_path[KEY_PATH_MA
         return MESH_EIO;
     }
     if (stat(path, &st) != 0) {
-        snprintf(message, message_size, "the key file %s (%s) cannot be read: %s", path, what, strerror(errno));
+        snprintf(message, message_size, "the key file %s (%s) cannot be read: %s: 'mesh key generate' makes one there, 'mesh key show' prints that of a mesh that is there",
+                 path, what, strerror(errno));
         return MESH_EIO;
     }
     snprintf(ret_path, KEY_PATH_MAX, "%s", path);
@@ -61,7 +62,7 @@ static int look(const char *directory, const char *name, char ret_path[KEY_PATH_
         return 0;
     }
     if (errno == ENOENT || errno == ENOTDIR) return MESH_ENOTFOUND;
-    snprintf(message, message_size, "cannot look for a key at %s: %s", path, strerror(errno));
+    snprintf(message, message_size, "cannot look for a key at %s: %s: let this user read it, or name another one with --key-file", path, strerror(errno));
     return MESH_EIO;
 }
 
@@ -115,7 +116,7 @@ static int say_errno(const char *path, const char *what, char *message, size_t m
 {
     int saved = errno;
 
-    snprintf(message, message_size, "%s cannot be %s: %s", path, what, strerror(saved));
+    snprintf(message, message_size, "%s cannot be %s: %s: let this user do it, or name another file with --key-file", path, what, strerror(saved));
     if (saved == EACCES || saved == EPERM || saved == EROFS) return MESH_EUNAUTHORIZED;
     return error_from_errno(saved);
 }
@@ -128,11 +129,11 @@ static int check_owner(int fd, const char *path, char *message, size_t message_s
 
     if (fstat(fd, &st) != 0) return say_errno(path, "read", message, message_size);
     if (!S_ISREG(st.st_mode)) {
-        snprintf(message, message_size, "%s is no file", path);
+        snprintf(message, message_size, "%s is no file: --key-file wants one", path);
         return MESH_EINVAL;
     }
     if (st.st_uid != geteuid() && st.st_uid != 0) {
-        snprintf(message, message_size, "%s belongs to another user, who could change the key", path);
+        snprintf(message, message_size, "%s belongs to another user, who could change the key: run chown for it, or copy it", path);
         return MESH_EUNAUTHORIZED;
     }
     is_roots = st.st_uid == 0 && geteuid() != 0;
@@ -175,7 +176,7 @@ static int read_ring(int fd, const char *path, struct keyring *keyring, char *me
         err = say_errno(path, "read", message, message_size);
     } else {
         err = keyring_parse(keyring, slice_of(text, (size_t)size), reason, sizeof reason);
-        if (err != 0) snprintf(message, message_size, "%s: %s", path, reason);
+        if (err != 0) snprintf(message, message_size, "%s: %s ('mesh key show' prints a key that is good)", path, reason);
     }
     sodium_free(text);
     return err;

@@ -118,7 +118,7 @@ class StartStop(Case):
 
     def test_second_broker_on_the_same_data_is_refused(self):
         self.start_broker()
-        self.refused_start("--data", self.path("data"), "--listen", "127.0.0.1:0", said=["in use", "--data"])
+        self.refused_start("--data", self.path("data"), "--listen", "127.0.0.1:0", said=["another broker is running", "--data"])
         self.assert_serves()
 
     def test_port_in_use_is_refused(self):
@@ -126,7 +126,7 @@ class StartStop(Case):
             other.bind(("127.0.0.1", 0))
             other.listen(1)
             port = str(other.getsockname()[1])
-            self.refused_start("--data", self.path("data"), "--listen", f"127.0.0.1:{port}", said=[port, "the address is in use", "--listen"])
+            self.refused_start("--data", self.path("data"), "--listen", f"127.0.0.1:{port}", said=[port, "Address already in use", "--listen"])
 
     def test_port_of_another_broker_is_refused(self):
         broker = self.start_broker()
@@ -169,7 +169,8 @@ class StartStop(Case):
         self.assertEqual(self.mesh("status", "--json").json["brokers"][0]["name"], "from-file")
 
     def test_a_start_that_is_refused_makes_nothing(self):
-        """Wrong flags, file and environment, no key or a bad one, a port that is taken: one line of what and where, the class as exit code, and no directory."""
+        """Wrong flags, file and environment, no key or a bad one, a port or an address that cannot be had, no directory: one line of what, where and what to
+        do, the class as exit code, and nothing on disk."""
         key, config, open_key = self.path("key"), self.path("mesh.conf"), self.path("open.key")
         with open(key, "w", encoding="ascii") as file:
             file.write("no key\n")
@@ -190,24 +191,33 @@ class StartStop(Case):
                 (["serve"], {"MESH_SHARDS": "many"}, 2, ["MESH_SHARDS", "many"]),
                 (["serve", "--set", "topic.flsh=async"], {}, 2, ["flsh"]),
                 (["serve", "--set", "tls.certificate=" + self.path("none")], {}, None, ["TLS"]),
-                (["serve", "--key-file", self.path("none")], {}, 1, [self.path("none")]),
-                (["serve", "--key-file", key], {}, 2, [key]),
-                (["join", "127.0.0.1:1", "--key-file", open_key], {}, 1, [open_key]),
+                (["serve", "--key-file", self.path("none")], {}, 1, [self.path("none"), "mesh key generate"]),
+                (["serve", "--key-file", key], {}, 2, [key, "mesh key show"]),
+                (["serve", "--key-file", self.path()], {}, None, [self.path(), "--key-file"]),
+                (["join", "127.0.0.1:1", "--key-file", open_key], {}, 1, [open_key, "chmod 600"]),
+                (["join", "127.0.0.1:1"], {"XDG_CONFIG_HOME": self.path("none")}, 1, ["mesh key show", "--key-file"]),
+                (["serve", "--zone", ""], {}, 2, ["--zone"]),
+                (["serve", "--advertise", "127.0.0.1:0"], {}, 2, ["127.0.0.1:0", "--advertise", "HOST:PORT"]),
+                (["serve", "--data", key], {}, 1, [key, "--data", "Not a directory"]),
+                (["serve", "--data", os.path.join(key, "d")], {}, 1, [os.path.join(key, "d"), "--data", "Not a directory"]),
+                (["serve", "--listen", "192.0.2.1:9092"], {}, 1, ["192.0.2.1", "9092", "0.0.0.0"]),
                 (["join", "://"], {}, 2, ["://", "is no seed"]),
-                (["serve", "--listen", f"127.0.0.1:{other.getsockname()[1]}"], {}, 1, [str(other.getsockname()[1]), "in use"]),
+                (["serve", "--listen", f"127.0.0.1:{other.getsockname()[1]}"], {}, 1, [str(other.getsockname()[1]), "in use", "--listen HOST:PORT"]),
                 (["serve", "--listen", "nonsense"], {}, 2, ["nonsense", "HOST:PORT"]),
             ]
             for words, env, code, said in cases:
                 with self.subTest(words):
                     before = sorted(os.listdir(self.path()))
                     listen = [] if any(word.startswith("--lis") for word in words) else ["--listen", "127.0.0.1:0"]
-                    done = subprocess.run([MESH, *words, *listen, "--data", self.path("d")], capture_output=True, env=environment(env), timeout=60)
+                    data = [] if "--data" in words else ["--data", self.path("d")]
+                    done = subprocess.run([MESH, *words, *listen, *data], capture_output=True, env=environment(env), timeout=60)
                     text = done.stderr.decode()
                     self.assertGreater(done.returncode, 0, text)
                     if code is not None:
                         self.assertEqual(done.returncode, code, text)
                     for part in said:
                         self.assertIn(part, text)
+                    self.assertEqual(len([line for line in text.splitlines() if "--help' tells" not in line]), 1, text)
                     self.assertEqual(sorted(os.listdir(self.path())), before, "something was made")
 
     def test_unknown_topic_default_is_refused_at_start(self):

@@ -90,6 +90,17 @@ static int bind_all(const struct addrinfo *address, uint32_t count, int *ret_fds
     return 0;
 }
 
+static const char *bind_cure(int error)
+{
+    switch (error) {
+    case EADDRINUSE: return "stop what uses it, or choose another one with --listen HOST:PORT (port 0 takes a free one)";
+    case EADDRNOTAVAIL: return "this machine has no such address: --listen wants one of its own, or 0.0.0.0 for all of them";
+    case EACCES:
+    case EPERM: return "ports below 1024 want the capability CAP_NET_BIND_SERVICE: give it to the broker, or choose a higher port with --listen";
+    default: return "choose another address with --listen HOST:PORT";
+    }
+}
+
 int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_host, uint16_t *ret_port,
                 char message[ACCEPT_MESSAGE_SIZE])
 {
@@ -99,20 +110,22 @@ int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_
     int err = listen_split(listen_on, &host, &port);
 
     if (err != 0) {
-        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot listen on \"%.100s\": write HOST:PORT or [IPV6]:PORT", listen_on);
+        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot listen on \"%.100s\": write HOST:PORT or [IPV6]:PORT, with a port up to 65535", listen_on);
         return err;
     }
     err = getaddrinfo(*host == '\0' ? NULL : host, port, &hints, &addresses);
     if (err != 0) {
-        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot resolve \"%.100s\": %s", host, gai_strerror(err));
+        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot listen on \"%.100s\": %s: write an address of this machine, or a name that leads to one", host, gai_strerror(err));
         free(host);
         free(port);
         return MESH_ERESOLVE;
     }
     err = bind_all(addresses, count, ret_fds, ret_port);
     if (err != 0) {
-        err = errno == EADDRINUSE ? MESH_EBUSY : error_from_errno(errno);
-        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot listen on %.100s port %s: %s", host, port, strerror(errno));
+        int error = errno;
+
+        err = error == EADDRINUSE ? MESH_EBUSY : error_from_errno(error);
+        snprintf(message, ACCEPT_MESSAGE_SIZE, "cannot listen on %.100s port %s: %s: %s", host, port, strerror(error), bind_cure(error));
         free(host);
     } else {
         *ret_host = host;

@@ -14,7 +14,7 @@ struct sockaddr;
 /* Resolves "HOST:PORT" ("[v6]:PORT") and binds `count` sockets to it, with one free port when PORT is 0; none listens
  * yet. On success the caller owns ret_fds[0..count) and *ret_host (malloc'ed, without brackets). Errors, with a sentence
  * in `message`: MESH_EINVAL (malformed), MESH_ERESOLVE, MESH_EBUSY (the port is taken), MESH_EIO, MESH_ENOMEM. */
-#define ACCEPT_MESSAGE_SIZE 256
+#define ACCEPT_MESSAGE_SIZE 400
 int accept_bind(const char *listen_on, uint32_t count, int *ret_fds, char **ret_host, uint16_t *ret_port,
                 char message[ACCEPT_MESSAGE_SIZE]);
 

@@ -17,6 +17,8 @@
 #include "wire/frame.h"
 #include "wire/message.h"
 
+#include <netinet/in.h>
+
 struct shard;
 struct forward_peer;
 
@@ -32,6 +34,8 @@ struct forward_call {
     struct slice body;         /* the attachment */
     size_t message_size;
     void (*done)(struct forward_call *call); /* on the home shard; the call is its maker's again */
+    uint64_t patience_ms;      /* how long it is to wait of its own accord: that is not slow (operate/request_log.h) */
+    struct sockaddr_in6 from;  /* or an IPv4 one: the client, for the log; zeros: nobody's */
     /* the outcome */
     int error;                 /* 0: an answer is there; also when none was expected and it was sent */
     struct frame_header header; /* of the answer, not an error frame */
@@ -45,6 +49,7 @@ struct forward_call {
     struct list_node node;     /* in its peer's waiting or sent */
     struct map_node by_id;
     uint32_t id;
+    uint64_t begun_ms;         /* when it came to the control loop */
     uint64_t deadline_ms, wait_deadline_ms;
     enum forward_state state;
     bool is_queued; /* a link has its bytes */
@@ -52,6 +57,9 @@ struct forward_call {
 
 /* Sends it on its way; done() runs later, never inside. */
 void forward_submit(struct shard *shard, struct forward_call *call);
+
+/* For the maker, in done(), of what clients have asked for: a line in the log if it was slow or failed. `told` is an error inside of its answer. */
+void forward_note(const struct forward_call *call, int told);
 
 /* Whether another broker leads the partition, by this shard's image: then it is *ret_broker. */
 bool forward_is_elsewhere(const struct shard *shard, const struct uuid *topic_id, uint32_t partition, struct uuid *ret_broker);

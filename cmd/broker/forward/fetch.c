@@ -100,6 +100,7 @@ static void fetch_home(struct forward_call *call)
     struct forward_fetch *fetch = container_of(call, struct forward_fetch, call);
     struct fetch_part *part = fetch->part;
 
+    forward_note(call, 0);
     if (call->error == 0)
         take_answer(fetch);
     else if (call->error == MESH_ECANCELED)
@@ -139,6 +140,8 @@ int forward_fetch_prepare(struct fetch_part *part)
                                         .timeout_ms = part->max_wait_ms + FORWARD_READ_MS,
                                         .head = fetch->head.data,
                                         .message_size = fetch->head.size - FRAME_HEADER_SIZE,
+                                        .patience_ms = part->max_wait_ms,
+                                        .from = part->from != NULL ? *part->from : (struct sockaddr_in6){0},
                                         .done = fetch_home};
     part->call = fetch;
     return 0;
@@ -171,6 +174,7 @@ static void offsets_home(struct forward_call *call)
     struct message_list_offsets_response body;
     bool is_decoded;
 
+    forward_note(call, 0);
     if (failure.error == MESH_ETIMEDOUT) failure.error = MESH_EUNREACHABLE;
     if (failure.error == 0) failure.error = message_decode_list_offsets_response(call->message, &body);
     is_decoded = failure.error == 0;

@@ -4,6 +4,9 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "cmd/broker/front/connection.h"
 #include "cmd/broker/runtime/shard.h"
 #include "wire/frame.h"
 
@@ -172,6 +175,7 @@ static int begin(struct forward *forward, struct forward_call *call)
     struct frame_header header = {.op = call->op, .message_size = (uint32_t)call->message_size, .attachment_size = (uint32_t)call->body.size};
     struct forward_peer *peer;
 
+    call->begun_ms = forward_now_ms();
     if (forward->peers == NULL) return MESH_EUNREACHABLE;
     if (forward->is_stopping && call->op == FRAME_OP_FETCH) return MESH_ECANCELED;
     if (FRAME_HEADER_SIZE + call->message_size + call->body.size > LINK_MESSAGE_MAX) return MESH_ETOOLARGE;
@@ -186,8 +190,8 @@ static int begin(struct forward *forward, struct forward_call *call)
                                       .body = call->body,
                                       .done = call_left};
     if (map_insert(&forward->by_id, &call->by_id, call->id) != 0) return MESH_ENOMEM;
-    call->deadline_ms = forward_now_ms() + call->timeout_ms;
-    call->wait_deadline_ms = forward_now_ms() + (call->timeout_ms < FORWARD_LINK_WAIT_MS ? call->timeout_ms : FORWARD_LINK_WAIT_MS);
+    call->deadline_ms = call->begun_ms + call->timeout_ms;
+    call->wait_deadline_ms = call->begun_ms + (call->timeout_ms < FORWARD_LINK_WAIT_MS ? call->timeout_ms : FORWARD_LINK_WAIT_MS);
     call->state = FORWARD_WAITING;
     list_push_back(&peer->waiting, &call->node);
     forward->stats.calls_now++;
@@ -210,8 +214,22 @@ static void call_arrives(struct mail *mail)
     go_home(call);
 }
 
+void forward_note(const struct forward_call *call, int told)
+{
+    struct shard *shard = call->home;
+    uint64_t took_ms = shard->now_ms > call->begun_ms ? shard->now_ms - call->begun_ms : 0; /* the turn's time may be from before */
+    int error = call->error != 0 ? call->error : told;
+    char id[REQUEST_LOG_ID_SIZE], to[UUID_STRING_SIZE], client[CONNECTION_PEER_SIZE];
+
+    if (!request_log_wants(&shard->broker->settings, took_ms, call->patience_ms, error) || !request_log_may(&shard->request_log, shard->now_ms)) return;
+    log_warn("a request that was sent on to another broker %s request=%s op=%s to=%s client=%s ms=%llu error=\"%s\"", error != 0 ? "failed" : "was slow",
+             request_log_id(&shard->broker->broker_id, call->id, id), request_log_op(call->op), uuid_format(&call->broker, to),
+             connection_format_peer((const struct sockaddr *)&call->from, client), (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
+}
+
 void forward_submit(struct shard *shard, struct forward_call *call)
 {
+    call->id = 0;
     call->home = shard;
     call->state = FORWARD_NEW;
     call->is_queued = false;
@@ -409,6 +427,7 @@ int forward_open(struct control *control, struct forward **ret_forward)
         return err;
     }
     forward->control = control;
+    random_system_bytes(&forward->next_id, sizeof(forward->next_id)); /* no two lives give the same ids */
     forward->by_broker = forward->by_id = (struct map)MAP_INIT;
     ev_timer_init(&forward->sweep, on_sweep, 0., 0.);
     ev_timer_init(&forward->pump, on_pump, 0., 0.);

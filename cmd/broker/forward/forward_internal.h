@@ -4,6 +4,7 @@
 
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/forward/forward.h"
+#include "cmd/broker/operate/request_log.h"
 #include "cmd/broker/peers/peer_users.h"
 
 #include <ev.h>
@@ -32,6 +33,7 @@ struct forward {
     bool is_stopping;
     size_t serve_bytes;
     struct forward_stats stats;
+    struct request_log request_log; /* of what others asked for */
 };
 
 uint64_t forward_now_ms(void);

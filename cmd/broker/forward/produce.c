@@ -49,11 +49,12 @@ static void on_done(struct forward_call *call)
     struct forward_produce *produce = container_of(call, struct forward_produce, call);
     struct shard *shard = call->home;
     struct produce_room room = produce->room;
-    struct produce_result result;
+    struct produce_result result = {0};
 
     if (call->expects_answer) {
         int err = read_result(call, &result);
 
+        forward_note(call, result.error);
         if (err != 0)
             produce_refuse(shard, err, produce->done);
         else if (produce->done.call != NULL)
@@ -87,6 +88,7 @@ int forward_produce(struct shard *shard, const struct uuid *leader, const struct
                  .head = produce->head,
                  .message_size = scratch->size,
                  .body = slice_of(produce->batch, entry->batch_size),
+                 .from = terms->from != NULL ? *terms->from : (struct sockaddr_in6){0},
                  .done = on_done},
         .room = room,
         .done = done,

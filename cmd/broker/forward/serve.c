@@ -4,6 +4,7 @@
  * error frame was not begun. */
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cmd/broker/forward/describe.h"
 #include "cmd/broker/forward/forward_internal.h"
 #include "cmd/broker/groups/serve.h"
@@ -49,6 +50,8 @@ struct forward_serve {
     uint8_t *body;            /* owned; its attachment */
     size_t body_size;
     int error;                /* the answer is an error frame */
+    int told;                 /* an error inside of the answer, for the log */
+    uint64_t received_ms, patience_ms; /* likewise; the second as of a call */
     bool is_unanswered;       /* there is nothing to say */
 };
 
@@ -104,12 +107,23 @@ static int encode_error(struct buffer *to, uint16_t op, uint32_t id, int error)
     return 0;
 }
 
+/* The line of this end. */
+static void note(struct forward *forward, const struct forward_peer *peer, uint16_t op, uint32_t id, uint64_t took_ms, uint64_t patience_ms, int error)
+{
+    char text[REQUEST_LOG_ID_SIZE], from[UUID_STRING_SIZE];
+
+    if (!request_log_wants(forward->control->settings, took_ms, patience_ms, error) || !request_log_may(&forward->request_log, forward_now_ms())) return;
+    log_warn("a request from another broker %s request=%s op=%s from=%s ms=%llu error=\"%s\"", error != 0 ? "failed" : "was slow", request_log_id(&peer->id, id, text),
+             request_log_op(op), uuid_format(&peer->id, from), (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
+}
+
 /* A request that is not even begun. */
 static void refuse(struct forward *forward, const struct forward_peer *peer, const struct frame_header *request, int error)
 {
     struct buffer frame = BUFFER_INIT;
 
     forward->stats.serves_refused++;
+    note(forward, peer, request->op, request->correlation_id, 0, 0, error);
     if (encode_error(&frame, request->op, request->correlation_id, error) == 0)
         (void)peers_link_send(forward->peers, &peer->id, LINK_TYPE_FORWARD, buffer_slice(&frame));
     buffer_deinit(&frame);
@@ -182,6 +196,7 @@ static void serve_home(struct mail *mail)
     bool is_answered = !serve->is_unanswered && (serve->op != FRAME_OP_PRODUCE || serve->produce.terms.acks != 0);
 
     if (serve->op == FRAME_OP_FETCH || serve->op == FRAME_OP_HEAL) count_records(forward, serve);
+    note(forward, peer, serve->op, serve->id, forward_now_ms() - serve->received_ms, serve->patience_ms, serve->error != 0 ? serve->error : serve->told);
     if (serve->error != 0 && encode_error(&serve->head, serve->op, serve->id, serve->error) != 0) is_answered = false;
     if (!is_answered || forward->peers == NULL || serve->session != peer->session) {
         serve_end(serve);
@@ -237,6 +252,7 @@ static void on_produced(void *owner, uint64_t tag, const struct produce_result *
     int err;
 
     (void)tag;
+    serve->told = result->error;
     err = head_start(serve);
     if (err == 0) err = produce_response_add(&serve->head, result);
     if (err == 0) head_finish(serve);
@@ -395,6 +411,7 @@ static int start_fetch(struct forward_serve *serve)
         .owner = serve,
         .fetches = &serve->fetches,
     };
+    serve->patience_ms = options.max_wait_ms;
     return fetch_submit(serve->shard, &options, &reader);
 }
 
@@ -496,6 +513,7 @@ static int start_group(struct forward_serve *serve)
     int err = message_group_peek(serve->message, &head);
 
     if (err != 0) return err;
+    serve->patience_ms = REQUEST_LOG_PATIENCE; /* members are waited for */
     serve->group.op = serve->op;
     serve->group.message = serve->message;
     serve->group.done = on_group;
@@ -664,6 +682,7 @@ void forward_serve(struct forward *forward, struct forward_peer *peer, const str
     serve->peer = peer;
     serve->shard = shard;
     serve->session = peer->session;
+    serve->received_ms = forward_now_ms();
     serve->source = map_hash_bytes(peer->id.bytes, UUID_SIZE);
     serve->op = header->op;
     serve->id = header->correlation_id;

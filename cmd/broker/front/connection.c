@@ -21,18 +21,27 @@
 
 static void connection_on_io(struct ev_loop *loop, ev_io *io, int events);
 
-const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE])
+const char *connection_format_peer(const struct sockaddr *peer, char to[CONNECTION_PEER_SIZE])
 {
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)peer;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
     char address[INET6_ADDRSTRLEN] = "?";
 
-    if (connection->peer.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &connection->peer.v6.sin6_addr, address, sizeof(address));
-        snprintf(to, CONNECTION_PEER_SIZE, "[%s]:%u", address, ntohs(connection->peer.v6.sin6_port));
+    if (peer->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &v6->sin6_addr, address, sizeof(address));
+        snprintf(to, CONNECTION_PEER_SIZE, "[%s]:%u", address, ntohs(v6->sin6_port));
+    } else if (peer->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &v4->sin_addr, address, sizeof(address));
+        snprintf(to, CONNECTION_PEER_SIZE, "%s:%u", address, ntohs(v4->sin_port));
     } else {
-        inet_ntop(AF_INET, &connection->peer.v4.sin_addr, address, sizeof(address));
-        snprintf(to, CONNECTION_PEER_SIZE, "%s:%u", address, ntohs(connection->peer.v4.sin_port));
+        snprintf(to, CONNECTION_PEER_SIZE, "unknown");
     }
     return to;
+}
+
+const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE])
+{
+    return connection_format_peer(&connection->peer.any, to);
 }
 
 uint64_t connection_source(const struct connection *connection)

@@ -77,6 +77,7 @@ struct connection {
 
 #define CONNECTION_PEER_SIZE 64
 /* "address:port" for the log; writes into `to` and returns it. */
+const char *connection_format_peer(const struct sockaddr *peer, char to[CONNECTION_PEER_SIZE]);
 const char *connection_peer(const struct connection *connection, char to[CONNECTION_PEER_SIZE]);
 
 /* Where the peer is, without its port, which is its whim: a hash. */

@@ -11,6 +11,7 @@
 #include "wire/message.h"
 
 struct shard;
+struct sockaddr_in6;
 struct shared_bytes;
 struct fetch;
 
@@ -36,6 +37,7 @@ struct fetch_options {
     uint32_t max_wait_ms, bytes_min, bytes_max;
     struct doubt_source source; /* of what the reader says of damage */
     bool forwards; /* entries of partitions that other brokers lead, to them */
+    const struct sockaddr_in6 *from; /* the client, or an IPv4 one, for the log; borrowed for fetch_submit(). NULL: nobody's */
     fetch_done_fn *done;
     void *owner;
     uint64_t tag;

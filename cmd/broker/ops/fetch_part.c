@@ -26,6 +26,7 @@ int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard,
     part->fetch = fetch;
     part->home = home;
     part->shard = shard;
+    part->from = options->from;
     part->source = options->source;
     part->max_wait_ms = options->max_wait_ms;
     part->bytes_min = options->bytes_min;
@@ -204,12 +205,23 @@ static void part_home(struct mail *mail)
     fetch_part_finished(part->fetch, part);
 }
 
+static void note_slow(const struct fetch_part *part, uint64_t took_ms)
+{
+    struct shard *shard = part->shard;
+
+    if (!request_log_wants(&shard->broker->settings, took_ms, part->max_wait_ms, 0) || !request_log_may(&shard->request_log, shard->now_ms)) return;
+    log_warn("a fetch request was slow partitions=%u wait_ms=%u ms=%llu", part->entry_count, part->max_wait_ms, (unsigned long long)took_ms);
+}
+
 static void part_finish(struct fetch_part *part)
 {
     struct shard *shard = part->shard;
 
+    uint64_t took_ns = clock_monotonic_ns() - part->started_ns;
+
     part_stop_waiting(part);
-    histogram_record(&shard->metrics.fetch_wait_ns, clock_monotonic_ns() - part->started_ns);
+    histogram_record(&shard->metrics.fetch_wait_ns, took_ns);
+    note_slow(part, took_ns / 1000000);
     if (part->home == shard) {
         part_home(&part->mail);
         return;

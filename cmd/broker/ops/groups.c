@@ -209,6 +209,7 @@ static void on_forwarded(struct forward_call *forward)
 {
     struct groups_call *call = container_of(forward, struct groups_call, forward);
 
+    forward_note(forward, 0);
     if (forward->error != 0 && call->wants_local) {
         call->unanswered = forward->error;
         call->may_be_ahead = true;
@@ -236,6 +237,7 @@ static void call_forward(struct groups_call *call, const struct uuid *broker)
                                           .timeout_ms = timeout_of(call),
                                           .head = call->bytes,
                                           .message_size = call->size,
+                                          .patience_ms = REQUEST_LOG_PATIENCE, /* members are waited for */
                                           .done = on_forwarded};
     forward_submit(call->home, &call->forward);
 }

@@ -9,6 +9,7 @@
 #include "wire/message.h"
 
 struct shard;
+struct sockaddr_in6;
 
 /* Tells the fate of one batch, on the shard that submitted it, exactly once. `result` is borrowed. */
 typedef void produce_done_fn(void *owner, uint64_t tag, const struct produce_result *result);
@@ -24,6 +25,7 @@ struct produce_terms {
     int32_t acks;        /* 0, 1 or -1 (all) */
     uint32_t timeout_ms; /* for the disk and for memory; 0: as long as it takes */
     bool forwards;       /* to the broker that leads the partition, if it is another one (forward/requests.h) */
+    const struct sockaddr_in6 *from; /* the client, or an IPv4 one, for the log; borrowed for the submitting call. NULL: nobody's */
 };
 
 /* `batch` is entry->batch_size writable bytes, patched in place and borrowed for the call. Returns 0 when done.call has run or

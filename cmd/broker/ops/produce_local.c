@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cmd/broker/replicas/roles.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -139,6 +140,15 @@ int produce_local(struct shard *shard, struct shard_partition *partition, const 
 
 /* ---- acknowledge ---- */
 
+/* However it came: of one from another broker there is a second line, with the request's id (forward/serve.c). */
+static void note_slow(struct shard *shard, const struct shard_partition *partition, uint64_t took_ms, int error)
+{
+    if (!request_log_wants(&shard->broker->settings, took_ms, 0, error) || !request_log_may(&shard->request_log, shard->now_ms)) return;
+    log_warn("a produce request %s topic=%s partition=%u ms=%llu error=\"%s\"", error != 0 ? "failed" : "was slow",
+             partition->topic != NULL ? partition->topic->topic->name : "?", partition->number, /* it was deleted meanwhile */
+             (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
+}
+
 void produce_answer(struct shard *shard, const struct ack *ack, int error, uint64_t now_ns)
 {
     struct shard_partition *partition = ack->partition;
@@ -167,6 +177,7 @@ void produce_answer(struct shard *shard, const struct ack *ack, int error, uint6
     result.replicas_synced = receipt.synced;
     if (result.error != 0) shard->metrics.produce_errors++;
     histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
+    note_slow(shard, partition, (now_ns - ack->received_ns) / 1000000, result.error);
     shard_partition_release(partition);
     ack->done.call(ack->done.owner, ack->done.tag, &result);
 }
@@ -211,6 +222,7 @@ static bool ack_is_overdue(const struct ack *ack, uint64_t now_ns)
 static void ack_give_up(struct shard *shard, const struct ack *ack, uint64_t now_ns)
 {
     histogram_record(&shard->metrics.produce_ack_ns, now_ns - ack->received_ns);
+    note_slow(shard, ack->partition, (now_ns - ack->received_ns) / 1000000, MESH_ETIMEDOUT);
     shard_partition_release(ack->partition);
     produce_refuse(shard, MESH_ETIMEDOUT, ack->done);
 }

@@ -12,6 +12,7 @@
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/front/connections.h"
 #include "cmd/broker/groups/groups.h"
+#include "cmd/broker/operate/request_log.h"
 #include "cmd/broker/ops/doubts.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "cmd/broker/runtime/ack_queue.h"
@@ -64,6 +65,7 @@ struct shard {
 
     struct connections connections;
     struct pool pool;
+    struct request_log request_log;
     unsigned settings_version; /* of the broker's settings that were taken */
     struct buffer scratch; /* for encoding; holds nothing between calls */
 

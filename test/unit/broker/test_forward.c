@@ -1,17 +1,21 @@
 /* A request that reaches the wrong broker: two whole brokers in this process, members of one mesh, of which each leads some
  * partitions of a topic. */
 #include "base/error.h"
+#include "base/log.h"
 #include "broker_fixture.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/peers/seed.h"
 #include "raw_client.h"
+#include "support/fs_gate.h"
 #include "support/run_suite.h"
 #include "wire/record_batch.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define PARTITIONS  6
 #define PRODUCER_ID 4711 /* as INIT_PRODUCER would have given */
@@ -58,12 +62,32 @@ static void choose_partitions(void)
     ck_assert(far != UINT32_MAX && near != UINT32_MAX);
 }
 
-static void setup(void)
+/* The disk over there may hang. */
+static void on_opened_there(struct broker_fixture *self)
+{
+    for (uint32_t i = 0; i < self->broker->shard_count; i++)
+        fs_gate_install(self->broker->store_disks[i], "sync-");
+    broker_fixture_use_lanes(self);
+}
+
+static void on_served_there(struct broker_fixture *self)
+{
+    (void)self;
+    fs_gate_open(); /* or its threads would never end */
+}
+
+static void setup_brokers(bool is_gated)
 {
     char address[64];
 
     broker_fixture_init(&here);
     broker_fixture_init(&there);
+    if (is_gated) {
+        there.opened = on_opened_there;
+        there.served = on_served_there;
+    }
+    broker_fixture_set(&here, "requests.slow.ms", "200");
+    broker_fixture_set(&there, "requests.slow.ms", "200");
     broker_fixture_start(&here);
     snprintf(address, sizeof(address), "127.0.0.1:%u", here.port);
     ck_assert_int_eq(seed_parse(address, &seed), 0);
@@ -80,6 +104,16 @@ static void setup(void)
     choose_partitions();
     connect_there();
     raw_hello(&client, here.port, (int32_t)raw_shard_of(&topic_id, far));
+}
+
+static void setup(void)
+{
+    setup_brokers(false);
+}
+
+static void setup_gated(void)
+{
+    setup_brokers(true);
 }
 
 static void teardown(void)
@@ -408,6 +442,104 @@ START_TEST(a_client_that_leaves_takes_its_requests_along)
 }
 END_TEST
 
+/* ---- what is logged of it ---- */
+
+static int stderr_before;
+static FILE *logged;
+
+static void begin_capture(void)
+{
+    log_set_level(LOG_LEVEL_WARN);
+    stderr_before = dup(STDERR_FILENO);
+    logged = tmpfile();
+    ck_assert(stderr_before >= 0 && logged != NULL && dup2(fileno(logged), STDERR_FILENO) >= 0);
+}
+
+static void end_capture(void)
+{
+    ck_assert_int_ge(dup2(stderr_before, STDERR_FILENO), 0);
+    close(stderr_before);
+    log_set_level(LOG_LEVEL_ERROR);
+}
+
+/* Copies the request's id out of the first line that says this; false: there is none. */
+static bool find_id(const char *says, char id[32])
+{
+    char line[1024];
+
+    rewind(logged);
+    while (fgets(line, sizeof(line), logged) != NULL) {
+        const char *at = strstr(line, says);
+
+        if (at == NULL || strstr(line, "op=produce") == NULL || (at = strstr(line, "request=")) == NULL) continue;
+        ck_assert_int_eq(sscanf(at, "request=%31s", id), 1);
+        return true;
+    }
+    return false;
+}
+
+/* The leader's line is there when the answer leaves, the entry's when it has come; unless others have used up the lines of that second. */
+static bool has_one_id(const char *how)
+{
+    char expected[32], says[80], entry[32], leader[32];
+    bool is_there;
+
+    end_capture();
+    snprintf(says, sizeof(says), "a request that was sent on to another broker %s", how);
+    is_there = find_id(says, entry);
+    snprintf(says, sizeof(says), "a request from another broker %s", how);
+    is_there = find_id(says, leader) && is_there;
+    fclose(logged);
+    if (!is_there) return false;
+    ck_assert_str_eq(entry, leader);
+    snprintf(expected, sizeof(expected), "%02x%02x%02x%02x-", here.broker_id.bytes[0], here.broker_id.bytes[1], here.broker_id.bytes[2], here.broker_id.bytes[3]);
+    ck_assert_int_eq(strncmp(entry, expected, strlen(expected)), 0);
+    return true;
+}
+
+/* Over there the disk hangs for longer than the producer waits. */
+START_TEST(one_that_failed_has_the_same_id_on_both_ends)
+{
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    uint32_t id;
+
+    wait_for_link();
+    client.produce_timeout_ms = 50;
+    do {
+        begin_capture();
+        fs_gate_shut();
+        id = produce_one_send(far, &batch, -1);
+        fs_gate_wait();
+        ck_assert_int_eq(raw_produce_result(&client, id).error, MESH_ETIMEDOUT);
+        fs_gate_open();
+    } while (!has_one_id("failed"));
+    buffer_deinit(&batch);
+}
+END_TEST
+
+/* For longer than what is slow. */
+START_TEST(one_that_was_slow_has_the_same_id_on_both_ends)
+{
+    struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
+    int64_t until_ms;
+    uint32_t id;
+
+    wait_for_link();
+    do {
+        begin_capture();
+        fs_gate_shut();
+        id = produce_one_send(far, &batch, -1);
+        fs_gate_wait();
+        until_ms = raw_now_ms() + 400;
+        while (raw_now_ms() < until_ms)
+            raw_ping(&direct);
+        fs_gate_open();
+        ck_assert_int_eq(raw_produce_result(&client, id).error, 0);
+    } while (!has_one_id("was slow"));
+    buffer_deinit(&batch);
+}
+END_TEST
+
 /* ---- how far partitions go ---- */
 
 static void describe(struct raw_client *asked, struct message_topic_response *ret_response)
@@ -521,6 +653,12 @@ int main(void)
     tcase_add_test(tcase, every_broker_says_how_far_every_partition_goes);
     tcase_add_test(tcase, of_a_leader_that_is_gone_nothing_is_known);
     tcase_add_test(tcase, a_stop_while_a_leader_is_asked_is_orderly);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("log");
+    tcase_add_checked_fixture(tcase, setup_gated, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, one_that_failed_has_the_same_id_on_both_ends);
+    tcase_add_test(tcase, one_that_was_slow_has_the_same_id_on_both_ends);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

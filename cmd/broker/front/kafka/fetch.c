@@ -166,6 +166,7 @@ static int start(struct kafka_call *call, const struct kafka_fetch_request *aske
         .bytes_min = bounded(asked->min_bytes, settings->fetch_bytes_max),
         .bytes_max = bounded(asked->max_bytes, settings->fetch_bytes_max),
         .forwards = true,
+        .from = &connection->peer.v6,
         .done = on_done,
         .owner = call,
         .fetches = &call->session->fetches,

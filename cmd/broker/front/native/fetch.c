@@ -78,6 +78,7 @@ enum serve native_fetch(const struct native_request *request)
         .bytes_max = smaller(reader.bytes_max, settings->fetch_bytes_max),
         .source = {connection_source(connection), (uintptr_t)connection},
         .forwards = reader.forwards,
+        .from = &connection->peer.v6,
         .done = on_done,
         .owner = connection,
         .tag = request->header.correlation_id,

@@ -36,6 +36,7 @@ static void on_answered(struct forward_call *forward)
     struct operate_relay *relay = container_of(forward, struct operate_relay, forward);
     struct connection *connection = relay->connection;
 
+    forward_note(forward, 0);
     if (forward->error == MESH_EUNREACHABLE)
         native_respond_error(connection, relay->op, relay->correlation_id, MESH_ENOTFOUND, "the broker that was named has no link to the one that was asked: it is down, or cut off from it");
     else if (forward->error == MESH_EPROTO && relay->op == FRAME_OP_CONFIG)
@@ -70,6 +71,7 @@ static enum serve send_on(const struct native_request *request, const struct uui
                                            .timeout_ms = OPERATE_RELAY_MS,
                                            .head = relay->bytes,
                                            .message_size = request->message.size,
+                                           .from = request->connection->peer.v6,
                                            .done = on_answered};
     connection_begin(connection, 1);
     forward_submit(connection->shard, &relay->forward);

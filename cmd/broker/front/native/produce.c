@@ -41,7 +41,7 @@ static int submit(struct connection *connection, const struct produce_entry *ent
                   const struct produce_request_reader *reader, struct produce_done done)
 {
     struct shard *shard = connection->shard;
-    const struct produce_terms terms = {reader->acks, reader->timeout_ms, reader->forwards};
+    const struct produce_terms terms = {reader->acks, reader->timeout_ms, reader->forwards, &connection->peer.v6};
     int err = produce_submit(shard, entry, batch, &terms, done);
 
     if (err == 0 || done.call == NULL || terms.timeout_ms == 0 || connection->wait_since_ms == 0) return err;

@@ -163,7 +163,7 @@ static int open_shards(struct broker *broker, int *listen_fds, uint64_t generati
             store_options_of(broker, i, generation, &options);
             err = shard_new(broker, i, &options, listen_fds[i], &broker->shards[i]);
         }
-        if (err != 0) log_error("cannot open the store: %s data=%s shard=%u error=\"%s\"", start_disk_cure(err), broker->data_dir, i, mesh_strerror(err));
+        if (err != 0) log_error("cannot open the store: %s data=\"%s\" shard=%u error=\"%s\"", start_disk_cure(err), broker->data_dir, i, mesh_strerror(err));
     }
     return err;
 }

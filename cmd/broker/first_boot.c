@@ -66,7 +66,7 @@ static int write_marker(struct first_boot *boot, const struct uuid *cluster_id)
     if (boot->marker_fs == NULL || uuid_equal(&boot->marker, cluster_id)) return 0;
     err = founded_marker_write(boot->marker_fs, boot->marker_name, cluster_id);
     if (err != 0)
-        log_error("cannot write the marker of the founding: it protects nothing until the next start path=%s error=\"%s\"",
+        log_error("cannot write the marker of the founding: it protects nothing until the next start path=\"%s\" error=\"%s\"",
                   boot->options->marker_path, mesh_strerror(err));
     return err;
 }
@@ -334,7 +334,7 @@ int first_boot_recall(const struct first_boot_options *options, struct founding_
 
     if (err == 0 && !uuid_is_zero(&boot.marker) && !uuid_equal(&boot.marker, cluster_id)) {
         log_error("the marker of the founding names another mesh than DIR/identity: one of the two was put in the wrong place; name the right one with "
-                  "--founded-marker path=%s marker=%s identity=%s",
+                  "--founded-marker path=\"%s\" marker=\"%s\" identity=%s",
                   options->marker_path, uuid_format(&boot.marker, theirs), uuid_format(cluster_id, ours));
         err = MESH_EWRONG_MESH;
     }

@@ -45,7 +45,7 @@ static int make_key(struct broker *broker, const struct key_places *places, char
     cluster_key_wipe(&key);
     if (err == 0) err = key_file_create(broker->key_path, broker->keyring, message, MESSAGE_SIZE);
     broker->is_key_new = err == 0;
-    if (err == 0) log_info("a cluster key was made: brokers that join need it path=%s", broker->key_path);
+    if (err == 0) log_info("a cluster key was made: brokers that join need it path=\"%s\"", broker->key_path);
     return err == MESH_EEXISTS ? key_file_read(broker->key_path, broker->keyring, message, MESSAGE_SIZE) : err;
 }
 
@@ -181,7 +181,7 @@ static int adopt(struct broker *broker, const struct uuid *cluster_id)
         return err;
     }
     err = identity_set_cluster(broker->fs, &broker->identity, cluster_id);
-    if (err != 0) log_error("cannot write DIR/identity: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
+    if (err != 0) log_error("cannot write DIR/identity: %s data=\"%s\" error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 
@@ -318,7 +318,7 @@ int membership_start(struct broker *broker)
     const struct node_self self = {broker->name, broker->advertised, broker->zone, client_port(broker), broker->shard_count};
     int err = metadata_start(broker->control.metadata, &self);
 
-    if (err != 0) log_error("cannot start the metadata: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
+    if (err != 0) log_error("cannot start the metadata: %s data=\"%s\" error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 

@@ -38,7 +38,7 @@ void notify_open(struct notify *notify)
     size = address_of(name, &address);
     if (size > 0) notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (notify->fd >= 0 && connect(notify->fd, (struct sockaddr *)&address, size) == 0) return;
-    log_warn("the service manager cannot be told anything: NOTIFY_SOCKET names no socket that can be reached path=%s error=\"%s\"", name,
+    log_warn("the service manager cannot be told anything: NOTIFY_SOCKET names no socket that can be reached path=\"%s\" error=\"%s\"", name,
              size == 0 ? "it is neither a path nor @NAME" : strerror(errno));
     notify_close(notify);
 }

@@ -46,7 +46,7 @@ void start_write_ready(struct broker *broker, const struct broker_ready *ready)
     int err = text == NULL ? MESH_ENOMEM : ready_write(broker->fs, text);
 
     free(text);
-    if (err != 0) log_warn("cannot write ready.json data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+    if (err != 0) log_warn("cannot write ready.json data=\"%s\" error=\"%s\"", broker->data_dir, mesh_strerror(err));
 }
 
 void start_remove_ready(struct broker *broker)

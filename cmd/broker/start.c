@@ -54,17 +54,17 @@ int start_data_dir(struct broker *broker)
     int err = fs_real_new(broker->data_dir, &broker->fs);
 
     if (err != 0) {
-        log_error("cannot open the data directory: --data wants a directory, or the name of a new one in an existing one, that this user may write data=%s error=\"%s\"",
+        log_error("cannot open the data directory: --data wants a directory, or the name of a new one in an existing one, that this user may write data=\"%s\" error=\"%s\"",
                   broker->data_dir, errno != 0 ? strerror(errno) : mesh_strerror(err));
         return err;
     }
     err = broker->fs->ops->lock(broker->fs, LOCK_PATH);
     if (err == MESH_ELOCKED)
         log_error("another broker is running on this data directory: stop it, or choose another directory with "
-                  "--data data=%s",
+                  "--data data=\"%s\"",
                   broker->data_dir);
     else if (err != 0)
-        log_error("cannot lock the data directory: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
+        log_error("cannot lock the data directory: %s data=\"%s\" error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 
@@ -99,11 +99,11 @@ int start_recover(struct broker *broker, struct recovery_catalog **ret_catalog, 
     int err = recovery_run(broker->fs, on_recovery_event, NULL, ret_catalog, ret_report);
 
     if (err == MESH_EVERSION) {
-        log_error("the data directory was written by a newer mesh: start that version; nothing was changed data=%s", broker->data_dir);
+        log_error("the data directory was written by a newer mesh: start that version; nothing was changed data=\"%s\"", broker->data_dir);
         return err;
     }
     if (err != 0) {
-        log_error("recovery failed, nothing was served: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
+        log_error("recovery failed, nothing was served: %s data=\"%s\" error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
         return err;
     }
     log_info("recovered clean=%s logs=%llu replayed_batches=%llu replayed_bytes=%llu checked_bytes=%llu torn_tails=%llu "
@@ -212,7 +212,7 @@ int start_open_logs(struct broker *broker, struct recovery_catalog *catalog)
     for (size_t i = 0; i < list.count && err == 0; i++)
         err = open_log(broker, catalog, &list.ids[i]);
     free(list.ids);
-    if (err != 0) log_error("cannot open the partitions' logs: %s data=%s error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
+    if (err != 0) log_error("cannot open the partitions' logs: %s data=\"%s\" error=\"%s\"", start_disk_cure(err), broker->data_dir, mesh_strerror(err));
     return err;
 }
 

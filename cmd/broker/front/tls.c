@@ -132,9 +132,9 @@ static void warn_of_dates(const SSL_CTX *context, const char *path)
 
     if (certificate == NULL) return;
     if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-        log_warn("the certificate has expired: clients will refuse it path=%s", path);
+        log_warn("the certificate has expired: clients will refuse it path=\"%s\"", path);
     else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
-        log_warn("the certificate is not valid yet: clients will refuse it path=%s", path);
+        log_warn("the certificate is not valid yet: clients will refuse it path=\"%s\"", path);
 }
 
 int64_t tls_expires_s(const struct tls *tls)
@@ -175,7 +175,7 @@ static void read_again(struct tls *tls)
     tls->has_failed = false;
     warn_of_dates(context, tls->settings->tls_certificate);
     use(tls, context);
-    log_info("the certificate was read again path=%s", tls->settings->tls_certificate);
+    log_info("the certificate was read again path=\"%s\"", tls->settings->tls_certificate);
 }
 
 void tls_reload(struct tls *tls)

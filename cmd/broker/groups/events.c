@@ -31,22 +31,22 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
     switch (event->kind) {
     case GROUP_EVENT_EXPIRED:
         groups->counts.expired++;
-        if (may_log(groups)) log_info("nothing was heard of a member for all of its session: it is out group=%.*s member=%.*s", shown(event->group), group, shown(event->member), member);
+        if (may_log(groups)) log_info("nothing was heard of a member for all of its session: it is out group=\"%.*s\" member=\"%.*s\"", shown(event->group), group, shown(event->member), member);
         break;
     case GROUP_EVENT_SLOW:
         groups->counts.slow++;
         if (may_log(groups))
-            log_warn("a member holds partitions beyond the limit that it set itself: they are given on group=%.*s member=%.*s partitions=%u", shown(event->group), group,
+            log_warn("a member holds partitions beyond the limit that it set itself: they are given on group=\"%.*s\" member=\"%.*s\" partitions=%u", shown(event->group), group,
                      shown(event->member), member, event->partitions);
         break;
     case GROUP_EVENT_ASSIGNED:
         groups->counts.assigned++;
         if (may_log(groups))
-            log_info("a group was assigned anew group=%.*s generation=%u partitions=%u", shown(event->group), group, event->generation, event->partitions);
+            log_info("a group was assigned anew group=\"%.*s\" generation=%u partitions=%u", shown(event->group), group, event->generation, event->partitions);
         break;
     case GROUP_EVENT_TOO_LARGE:
         if (may_log(groups))
-            log_error("a group cannot be assigned: it has more partitions than one record holds, and keeps what it has group=%.*s generation=%u", shown(event->group), group,
+            log_error("a group cannot be assigned: it has more partitions than one record holds, and keeps what it has group=\"%.*s\" generation=%u", shown(event->group), group,
                       event->generation);
         break;
     case GROUP_EVENT_SALVAGED:
@@ -54,11 +54,11 @@ void groups_tell(void *user, struct group_part *part, const struct group_event *
                   replica_of_part(part)->partition->number, event->partitions);
         break;
     case GROUP_EVENT_FORGOTTEN:
-        if (may_log(groups)) log_info("offsets that a group uses no more are forgotten, they have expired group=%.*s offsets=%u", shown(event->group), group, event->partitions);
+        if (may_log(groups)) log_info("offsets that a group uses no more are forgotten, they have expired group=\"%.*s\" offsets=%u", shown(event->group), group, event->partitions);
         break;
     case GROUP_EVENT_DELETED:
         groups->counts.deleted++;
-        if (may_log(groups)) log_info("a group without members is forgotten, its offsets have expired group=%.*s", shown(event->group), group);
+        if (may_log(groups)) log_info("a group without members is forgotten, its offsets have expired group=\"%.*s\"", shown(event->group), group);
         break;
     }
 }

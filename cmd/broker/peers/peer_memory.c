@@ -129,7 +129,7 @@ void peer_memory_open(struct peers *peers)
     if (peers->options.fs == NULL) return;
     err = remembered_read(peers->options.fs, peers->memory.addresses, &peers->memory.count);
     if (err != 0 && err != MESH_ENOTFOUND)
-        log_warn("cannot read where the other members were path=%s error=\"%s\"", REMEMBERED_PATH, mesh_strerror(err));
+        log_warn("cannot read where the other members were path=\"%s\" error=\"%s\"", REMEMBERED_PATH, mesh_strerror(err));
     if (err == 0 && peers->memory.count > 0) log_info("looking for the mesh where its members were addresses=%zu", peers->memory.count);
     memcpy(peers->memory.written, peers->memory.addresses, sizeof(peers->memory.written));
     peers->memory.written_count = peers->memory.count;

@@ -64,7 +64,7 @@ struct plog {
     bool is_deleted;
     bool is_repairing; /* a job mends a hole (plog_repair.c) */
     bool keeps_uncommitted; /* retention stops at high_watermark */
-    bool was_restarted;     /* in this run: a manifest names it, however empty it is */
+    bool was_restarted;     /* in this run, or it has a past: a manifest names it, however empty it is */
     bool is_fresh;          /* opened without a past, and the journal has not been told so: see plog_append.c */
     int error;
     uint32_t job_references;

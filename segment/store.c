@@ -237,6 +237,7 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
         plog->id = *id;
         plog->flush = config->flush;
         plog->is_fresh = recovered == NULL;
+        plog->was_restarted = recovered != NULL; /* an older manifest may still say more of it */
         store->stats.log_count++;
         list_push_back(&store->logs, &plog->log_link);
         err = due_heap_reserve(&store->due, store->stats.log_count);

@@ -439,6 +439,36 @@ START_TEST(lives_follow_each_other)
 }
 END_TEST
 
+static void on_cut(void *user, int error)
+{
+    *(int *)user = error;
+}
+
+/* A log that was cut to nothing has nothing to be named for; but the manifest of the last crash still names what it had. Seed 9043864 of the replication
+ * world: it came back after the third clean stop, without its files. */
+START_TEST(what_was_cut_stays_away_over_stops)
+{
+    int error = MESH_EAGAIN;
+
+    rig_open(&live, 2);
+    rig_fill(&live, live.logs[0], OLD_BATCHES, OLD_RECORDS, 100);
+    rig_pump(&live);
+    rig_crash(&live);
+    rig_open(&live, 2); /* manifest/recovered has it */
+    ck_assert_uint_eq(plog_end_offset(live.logs[0]), OLD_END);
+    ck_assert_int_eq(plog_truncate(live.logs[0], 0, on_cut, &error), 0);
+    rig_wait(&live, 1000);
+    ck_assert_int_eq(error, 0);
+    for (int i = 0; i < 4; i++) {
+        rig_fill(&live, live.logs[1], 1, 1, 100); /* so that there is a manifest to write */
+        rig_stop(&live);
+        rig_open(&live, 2);
+        ck_assert_msg(live.report.was_clean, "%s", live.events);
+        ck_assert_uint_eq(plog_end_offset(live.logs[0]), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log_again");
@@ -458,6 +488,7 @@ int main(void)
     tcase_add_test(tcase, a_first_file_finds_its_directory_though_another_shard_removed_the_topic);
     tcase_add_test(tcase, a_manifest_before_anything_else_vouches_for_no_records_in_memory);
     tcase_add_test(tcase, lives_follow_each_other);
+    tcase_add_test(tcase, what_was_cut_stays_away_over_stops);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -124,8 +124,10 @@ static int alter_one(struct alter *alter, const struct decide_isr *wish, struct 
     result->error = check_members(alter, wish, &now, &isr);
     if (wish->partition_epoch > now.partition_epoch) result->error = MESH_EINVAL; /* nobody knows more than the coordinator */
     if (wish->partition_epoch < now.partition_epoch && !COORDINATOR_DEFECT(PARTITION_EPOCH_UNCHECKED)) {
-        if (result->error != 0 || isr != now.isr) result->error = MESH_EAGAIN;
-        return 0; /* too late, or a retry of what was done */
+        /* Too late, or a retry of what was done: the image tells the leader which, and all else that it missed. To hear of the newer epoch alone would make it
+         * one that knows of a min.insync that rose meanwhile (durability.c), and it would go on committing by the lower one. */
+        result->error = MESH_EAGAIN;
+        return 0;
     }
     if (result->error != 0) return 0;
     next = now;

@@ -43,12 +43,12 @@ struct decide_alter_partitions {
 };
 
 /* A leader's wishes for the ISRs of partitions that it leads (R7, R8). ret_results: request->count of them. Per partition:
- *   0                       it is so now; also when it was so already (a retry). A move that could end has ended: the replicas may be others
+ *   0                       it is so now. A move that could end has ended: the replicas may be others
  *   MESH_EUNKNOWN_TOPIC     no such partition
  *   MESH_ENOT_LEADER        another one leads, or nobody
  *   MESH_ESTALE_EPOCH       the leader epoch is not the newest: the asker has been deposed
  *   MESH_EUNKNOWN_EPOCH     a leader epoch from the future
- *   MESH_EAGAIN             another change came first: look at the image, and wish anew from there
+ *   MESH_EAGAIN             another change came first, or an earlier copy of this wish: look at the image, and wish anew from there
  *   MESH_EBUSY              a member may not join now: another life or replica than the one that caught up, fenced, draining, or not yet
  *                           begun to move. Wish again when that is over
  *   MESH_EINVAL             no ISR: not of replicas, without the leader, or somebody twice; or a partition epoch from the future

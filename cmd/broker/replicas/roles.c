@@ -100,7 +100,9 @@ bool roles_waits_for_others(const struct replica *replica, int32_t acks)
 enum replica_alter_outcome roles_alter_outcome(int error, const struct decide_result *result)
 {
     switch (error) {
-    case 0: return result->error == 0 ? REPLICA_ALTER_DONE : REPLICA_ALTER_REFUSED;
+    case 0:
+        if (result->error == MESH_EAGAIN) return REPLICA_ALTER_UNKNOWN; /* it may be an earlier copy of this very wish that came first */
+        return result->error == 0 ? REPLICA_ALTER_DONE : REPLICA_ALTER_REFUSED;
     case MESH_ESTALE_EPOCH:
     case MESH_ENOTFOUND:
     case MESH_EINVAL:

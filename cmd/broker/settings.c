@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define KIB (1ull << 10)
 #define MIB (1ull << 20)
@@ -224,27 +225,35 @@ bool settings_is_default(const struct settings *settings, size_t index)
     return settings_get(settings, index) == setting->info.fallback;
 }
 
-/* Digits, and for bytes one of k, m, g, t in either case. */
-static bool number_parse(const char *text, bool is_bytes, uint64_t *ret_number)
+struct suffix {
+    const char *text;
+    uint64_t factor;
+};
+
+static const struct suffix byte_suffixes[] = {{"", 1}, {"k", KIB}, {"kib", KIB}, {"m", MIB}, {"mib", MIB}, {"g", GIB}, {"gib", GIB}, {"t", TIB}, {"tib", TIB}, {NULL, 0}};
+static const struct suffix ms_suffixes[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct suffix no_suffixes[] = {{"", 1}, {NULL, 0}};
+
+static const struct suffix *suffixes_of(const struct setting_info *info)
 {
-    unsigned shift = 0;
-    char *end;
+    if (strcmp(info->unit, "bytes") == 0) return byte_suffixes;
+    return strcmp(info->unit, "ms") == 0 ? ms_suffixes : no_suffixes;
+}
+
+/* Digits, and what the unit takes behind them, in either case. */
+static bool number_parse(const char *text, const struct suffix *suffixes, uint64_t *ret_number)
+{
     unsigned long long number;
+    char *end;
 
     if (text[0] < '0' || text[0] > '9') return false;
     errno = 0;
     number = strtoull(text, &end, 10);
     if (errno != 0) return false;
-    if (is_bytes && *end != '\0') {
-        static const char suffixes[] = "kmgt";
-        const char *suffix = strchr(suffixes, *end | 0x20);
-        if (suffix == NULL) return false;
-        shift = 10 * (unsigned)(suffix - suffixes + 1);
-        end++;
-    }
-    if (*end != '\0' || (number << shift) >> shift != number) return false;
-    *ret_number = number << shift;
-    return true;
+    while (suffixes->text != NULL && strcasecmp(suffixes->text, end) != 0)
+        suffixes++;
+    if (suffixes->text == NULL) return false;
+    return !__builtin_mul_overflow((uint64_t)number, suffixes->factor, ret_number);
 }
 
 static int topic_default_set(struct settings *settings, enum setting_source source, const char *key, const char *value, char *reason, size_t reason_size)
@@ -286,8 +295,9 @@ int settings_parse(size_t index, const char *value, uint64_t *ret_number, char *
         snprintf(reason, reason_size, "%s is one of %s, not '%.64s'", info->key, range, value);
         return MESH_EINVAL;
     }
-    if (!number_parse(value, strcmp(info->unit, "bytes") == 0, &number) || number < info->minimum || number > info->maximum) {
-        snprintf(reason, reason_size, "%s must be a number of %s from %s", info->key, info->unit, range);
+    if (!number_parse(value, suffixes_of(info), &number) || number < info->minimum || number > info->maximum) {
+        snprintf(reason, reason_size, "%s must be a number of %s from %s%s", info->key, info->unit, range,
+                 suffixes_of(info) == byte_suffixes ? ", or with a unit: 64k, 16MiB, 1g" : suffixes_of(info) == ms_suffixes ? ", or with a unit: 500ms, 5s, 10m, 1h, 7d" : "");
         return MESH_EINVAL;
     }
     *ret_number = number;

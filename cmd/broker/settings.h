@@ -79,7 +79,7 @@ struct setting_info {
 
 void settings_init(struct settings *settings);
 
-/* Sets one key from its text: digits, for bytes also with a suffix k, m, g (powers of 1024). Errors: MESH_EINVAL, then
+/* Sets one key from its text: digits, for bytes also with k, m, g, t or KiB... (powers of 1024), for ms with ms, s, m, h, d. Errors: MESH_EINVAL, then
  * `reason` (reason_size bytes, may be 0) holds a sentence that names the key and what is allowed. The second one as an option does. */
 int settings_set_from(struct settings *settings, enum setting_source source, const char *key, const char *value, char *reason, size_t reason_size);
 int settings_set(struct settings *settings, const char *key, const char *value, char *reason, size_t reason_size);

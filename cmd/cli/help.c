@@ -124,6 +124,7 @@ int help_settings(struct buffer *to, size_t width)
                       "variables (MESH_ and the key in capitals, _ for . and -), or with --set KEY=VALUE; "
                       "the last one holds, "
                       "in this order. The options of 'mesh serve' (data, listen, name, log-format and so on) may stand there, too. "
+                      "Bytes may be written 64k, 16MiB, 1g; ms 500ms, 5s, 10m, 7d. "
                       "topic.KEY is the default of a topic's configuration key for new topics. Those that are live may be changed while the broker runs, with 'mesh config set'; what that keeps "
                       "comes after all of these places.\n",
                       0, width);

@@ -23,8 +23,8 @@ static const char head_text[] =
     "at its next starts where none of the four places names the setting. `mesh config list` says what each stands at and why; `mesh config unset KEY` takes a change back.\n\n"
     "All others are read when a broker starts; a change needs a restart of that broker, one after the other (`mesh drain` first). The files of TLS and of the cluster key are read again when they "
     "change. Topics' configuration is changed at any time with `mesh topic alter`.\n\n"
-    "Bytes: a number, or one with k, m, g or t (powers of 1024). ms: milliseconds. Topics' configuration takes units in words, too: `retention.ms=7d`, "
-    "`segment.bytes=1GiB`.\n";
+    "Bytes: a number, or one with k, m, g, t or KiB, MiB, GiB, TiB (powers of 1024). ms: milliseconds, or a number with ms, s, m, h, d: `moves.replace.ms = 10m`. Topics' configuration "
+    "takes the same: `retention.ms=7d`, `segment.bytes=1GiB`.\n";
 
 /* A bar would end the cell. */
 static int append_cell(struct buffer *to, const char *text)

@@ -8,6 +8,7 @@
 #include "support/failing_alloc.h"
 #include "support/fs_gate.h"
 #include "support/run_suite.h"
+#include "wire/message_operate.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -233,6 +234,24 @@ static void ask(unsigned number)
 }
 
 /* Whatever comes, until the broker closes. */
+/* A change that finds no memory is refused, and kept nowhere. */
+static void configure(unsigned number)
+{
+    struct message_config_change change = {slice_of_string("fetch.wait.ms.max"), slice_of_string(number % 2 == 0 ? "1m" : "2m")};
+    struct raw_client client;
+
+    say_hello(&client, (int32_t)number % 2);
+    for (uint32_t action = MESSAGE_CONFIG_LOOK; action <= MESSAGE_CONFIG_UNSET; action++) {
+        const struct message_config_request request = {.action = action, .changes = &change, .change_count = action == MESSAGE_CONFIG_LOOK ? 0 : 1};
+        struct buffer message = BUFFER_INIT;
+
+        ck_assert_int_eq(message_encode_config_request(&message, &request), 0);
+        send_message(&client, FRAME_OP_CONFIG, &message);
+        take_any_answer(&client);
+    }
+    raw_close(&client);
+}
+
 static void read_http(unsigned number)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -278,7 +297,7 @@ static void expect_what_was_acknowledged(void)
     raw_close(&client);
 }
 
-static void (*const steps[])(unsigned) = {produce, fetch, list_offsets, administer, ask, read_http};
+static void (*const steps[])(unsigned) = {produce, fetch, list_offsets, administer, ask, configure, read_http};
 
 START_TEST(each_allocation_may_fail)
 {

@@ -188,6 +188,20 @@ static const struct {
     {"connections.max", "", MESH_EINVAL},
     {"request.bytes.max", "1m", 0},
     {"request.bytes.max", "1G", 0},
+    {"request.bytes.max", "1MiB", 0},
+    {"request.bytes.max", "64kib", 0},
+    {"request.bytes.max", "1m1", MESH_EINVAL},
+    {"request.bytes.max", "2h", MESH_EINVAL},
+    {"stop.ms.max", "5s", 0},
+    {"stop.ms.max", "500ms", 0},
+    {"moves.replace.ms", "7d", 0},
+    {"moves.replace.ms", "8d", MESH_EINVAL}, /* the unit counts */
+    {"stop.ms.max", "1w", MESH_EINVAL},
+    {"stop.ms.max", "5 s", MESH_EINVAL},
+    {"scrub.rest.ms", "18446744073709551615d", MESH_EINVAL}, /* overflows */
+    {"log-level", "debug", 0},
+    {"log-level", "0", MESH_EINVAL},
+    {"log-level", "", MESH_EINVAL},
     {"request.bytes.max", "1", MESH_EINVAL},
     {"request.bytes.max", "1mb", MESH_EINVAL},
     {"request.bytes.max", "1 m", MESH_EINVAL},
@@ -250,6 +264,10 @@ START_TEST(settings_reach_their_fields)
     ck_assert_uint_eq(settings.topic_default_count, 1);
     ck_assert_str_eq(settings.topic_defaults[0].key, "flush");
     ck_assert_str_eq(settings.topic_defaults[0].value, "group");
+    ck_assert_int_eq(settings_set(&settings, "moves.replace.ms", "10M", NULL, 0), 0);
+    ck_assert_uint_eq(settings.moves_replace_ms, 600000);
+    ck_assert_int_eq(settings_set(&settings, "memory.bytes.max", "3gib", NULL, 0), 0);
+    ck_assert_uint_eq(settings.memory_bytes_max, 3ull << 30);
     for (size_t i = 0; settings_info(i) != NULL; i++) { /* every default is legal */
         ck_assert_int_eq(settings_set(&settings, settings_info(i)->key, settings_format_number(i, settings_info(i)->fallback, text), NULL, 0), 0);
     }

@@ -83,7 +83,7 @@ struct option_spec {
     bool is_repeatable;
 };
 
-enum operand_kind { OPERAND_NONE, OPERAND_TOPIC, OPERAND_FILE, OPERAND_COMMAND };
+enum operand_kind { OPERAND_NONE, OPERAND_TOPIC, OPERAND_FILE, OPERAND_COMMAND, OPERAND_SETTING };
 
 struct command_spec {
     enum command_id id;

@@ -487,12 +487,12 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "kept, at_start, help}]}.",
      "mesh config list\nmesh config list --of b2 --changed\nmesh config list --json | jq -r '.settings[] | select(.live) | .key'",
      OPTIONS(config_list_options), CLIENT},
-    {COMMAND_CONFIG_GET, "config get", "KEY...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+    {COMMAND_CONFIG_GET, "config get", "KEY...", 1, 32, OPERAND_SETTING, OPERAND_SETTING,
      "Show some settings, of every broker",
      "One line for each broker and key. --json prints one object per line: {broker, name, key, value, unit, values, default, source, scope, live, kept, at_start, help}.",
      "mesh config get log-level\nmesh config get connections.max memory.bytes.max --of b2 --json",
      OPTIONS(config_options), CLIENT},
-    {COMMAND_CONFIG_SET, "config set", "KEY=VALUE...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+    {COMMAND_CONFIG_SET, "config set", "KEY=VALUE...", 1, 32, OPERAND_SETTING, OPERAND_SETTING,
      "Change settings of running brokers, and keep them",
      "Each broker judges all of them before it changes any. They hold at once, and after restarts: a broker keeps them in the file settings of its data directory. At a start "
      "options come before the environment, that before the file of --config, and that before what is kept; where one of these will undo the change that is said.\n\n"
@@ -500,7 +500,7 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "back. Without --of all brokers of the mesh are changed.",
      "mesh config set log-level=debug --of b2\nmesh config set moves.per.broker=8  # copy faster while nobody minds\nmesh config set connections.max=20000 memory.bytes.max=1g",
      OPTIONS(config_options), CLIENT},
-    {COMMAND_CONFIG_UNSET, "config unset", "KEY...", 1, 32, OPERAND_NONE, OPERAND_NONE,
+    {COMMAND_CONFIG_UNSET, "config unset", "KEY...", 1, 32, OPERAND_SETTING, OPERAND_SETTING,
      "Take back what 'mesh config set' has changed",
      "The settings go back to what the broker was told at its start, or to their defaults, at once, and nothing is kept of them.",
      "mesh config unset log-level",

@@ -1,5 +1,6 @@
 #include "cmd/cli/completion.h"
 
+#include "cmd/broker/settings.h"
 #include "cmd/cli/command.h"
 
 #include <string.h>
@@ -55,6 +56,16 @@ static int append_help_subjects(struct buffer *to)
     return err;
 }
 
+int completion_settings(struct buffer *to)
+{
+    const struct setting_info *info;
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && (info = settings_info(i)) != NULL; i++)
+        err = append_word(to, info->key, strlen(info->key));
+    return err;
+}
+
 /* ---- bash ---- */
 
 /* What the operands of a command complete to, as a bash command line. */
@@ -64,6 +75,7 @@ static const char *bash_operands(enum operand_kind kind)
     case OPERAND_TOPIC: return "topic";
     case OPERAND_FILE: return "file";
     case OPERAND_COMMAND: return "command";
+    case OPERAND_SETTING: return "setting";
     default: return "none";
     }
 }
@@ -130,11 +142,12 @@ static const char bash_head[] =
     "\"$cur\")) ;;\n"
     "    file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
     "    command) COMPREPLY=($(compgen -W \"$first_words $subjects\" -- \"$cur\")) ;;\n"
+    "    setting) COMPREPLY=($(compgen -W \"$settings\" -- \"$cur\")) ;;\n"
     "    esac\n"
     "}\n\n"
     "_mesh() {\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}\n"
-    "    local at=2 first=none further=none options= first_words subjects\n"
+    "    local at=2 first=none further=none options= first_words subjects settings\n"
     "    COMPREPLY=()\n"
     "    first_words='";
 
@@ -156,6 +169,8 @@ int completion_bash(struct buffer *to)
     if (err == 0) err = for_each_first_word(to, append_word);
     if (err == 0) err = buffer_append_string(to, "'\n    subjects='");
     if (err == 0) err = append_help_subjects(to);
+    if (err == 0) err = buffer_append_string(to, "'\n    settings='");
+    if (err == 0) err = completion_settings(to);
     if (err == 0)
         err = buffer_append_string(
             to, "'\n    if ((COMP_CWORD == 1)); then\n"

@@ -11,4 +11,7 @@ int completion_bash(struct buffer *to);
 int completion_zsh(struct buffer *to);
 int completion_fish(struct buffer *to);
 
+/* For these three: the names of all settings, a blank behind each. */
+int completion_settings(struct buffer *to);
+
 #endif

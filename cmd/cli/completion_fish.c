@@ -57,6 +57,11 @@ static int append_command(struct buffer *to, const struct command_spec *command)
         err = buffer_printf(to, "complete -c mesh -f -n '__mesh_in %s'\n", command->name);
     if (err == 0 && command->first_operand == OPERAND_TOPIC)
         err = buffer_printf(to, "complete -c mesh -n '__mesh_in %s' -a '(__mesh_topics)'\n", command->name);
+    if (err == 0 && command->first_operand == OPERAND_SETTING) {
+        err = buffer_printf(to, "complete -c mesh -n '__mesh_in %s' -a '", command->name);
+        if (err == 0) err = completion_settings(to);
+        if (err == 0) err = buffer_append_string(to, "'\n");
+    }
     for (size_t i = 0; err == 0 && (option = command_option_at(command, i)) != NULL; i++)
         err = append_option(to, command, option);
     return err;

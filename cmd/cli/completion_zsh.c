@@ -57,6 +57,7 @@ static const char *operand_action(enum operand_kind kind)
     case OPERAND_TOPIC: return "topic:_mesh_topics";
     case OPERAND_FILE: return "file:_files";
     case OPERAND_COMMAND: return "command:_mesh_commands";
+    case OPERAND_SETTING: return "setting:_mesh_settings";
     default: return NULL;
     }
 }
@@ -126,6 +127,11 @@ int completion_zsh(struct buffer *to)
     if (err == 0)
         err = buffer_append_string(
             to, ")\n    _describe command commands\n}\n\n"
+                "_mesh_settings() {\n    local -a settings=(");
+    if (err == 0) err = completion_settings(to);
+    if (err == 0)
+        err = buffer_append_string(
+            to, ")\n    _describe setting settings\n}\n\n"
                 "_mesh() {\n"
                 "    if ((CURRENT == 2)); then\n        _mesh_commands\n        return\n    fi\n"
                 "    local command=$words[2]\n    case $command in\n");

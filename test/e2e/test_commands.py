@@ -140,9 +140,9 @@ class Commands(Case):
                 self.assertEqual((done.returncode, done.stderr), (0, b""), shell)
         script = (f"source {os.path.join(DOCS, 'completions', 'mesh')}; "
                   'ask() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _mesh; echo "${COMPREPLY[@]}"; }; '
-                  'ask mesh pro; ask mesh topic cr; ask mesh consume t --fo; ask mesh consume --format js; ask mesh help form')
+                  'ask mesh pro; ask mesh topic cr; ask mesh consume t --fo; ask mesh consume --format js; ask mesh help form; ask mesh config set moves.per; ask mesh config set log-level=debug memory.b')
         done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60, text=True)
-        self.assertEqual(done.stdout.split("\n"), ["produce", "create", "--format", "json", "formats", ""])
+        self.assertEqual(done.stdout.split("\n"), ["produce", "create", "--format", "json", "formats", "moves.per.broker", "memory.bytes.max", ""])
 
     def test_output_to_a_full_disk_is_a_failure(self):
         with open("/dev/full", "wb") as full:

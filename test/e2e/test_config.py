@@ -40,7 +40,9 @@ class Config(MeshCase):
     def test_a_change_holds_at_once_and_after_a_kill(self):
         broker = self.start_broker(options=["--name", "b0", "--set", "kafka.topics.create=0"])
         self.mesh("topic", "create", "orders")
-        self.mesh("config", "set", "disk.free.bytes.min=1024t", "log-level=debug")
+        self.mesh("config", "set", "disk.free.bytes.min=1024t", "log-level=debug", "topic.partitions=5")
+        self.mesh("topic", "create", "five")
+        self.assertEqual(len(self.mesh("topic", "describe", "five", "--json").json["partitions"]), 5)
         failed = self.mesh("produce", "orders", "--timeout", "3s", stdin=b"1\n", code=None)
         self.assertNotEqual(failed.code, 0, "the disk has so much left")
         broker.kill()

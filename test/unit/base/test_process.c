@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 START_TEST(a_true_assertion_is_silent)
@@ -124,6 +125,22 @@ START_TEST(a_log_line_is_also_written_for_programs)
 }
 END_TEST
 
+START_TEST(a_false_assertion_is_told_as_the_log_is)
+{
+    int fd = capture_stderr(), status = 0;
+    pid_t child;
+
+    log_set_format(LOG_FORMAT_JSON);
+    child = fork();
+    if (child == 0) assert_failed("a == \"b\"", "some/file.c", 42);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    read_captured(fd);
+    ck_assert_ptr_nonnull(strstr(captured, "Z\",\"level\":\"error\",\"msg\":\"bug: assertion failed\",\"expression\":\"a == \\\"b\\\"\",\"file\":\"some/file.c\",\"line\":\"42\"}\n"));
+    close(fd);
+}
+END_TEST
+
 static atomic_int freed;
 
 static void count_and_free(void *object)
@@ -203,6 +220,7 @@ int main(void)
     tcase_add_test(tcase, a_log_level_silences_what_is_below);
     tcase_add_test(tcase, a_log_line_stays_one_line);
     tcase_add_test(tcase, a_log_line_is_also_written_for_programs);
+    tcase_add_test(tcase, a_false_assertion_is_told_as_the_log_is);
     tcase_add_test(tcase, a_slot_is_each_threads_own_and_ends_with_it);
     tcase_add_test(tcase, the_chosen_allocation_fails_and_no_other);
     suite_add_tcase(suite, tcase);

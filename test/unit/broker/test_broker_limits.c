@@ -2,8 +2,10 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "broker_fixture.h"
+#include "cmd/broker/runtime/shard.h"
 #include "raw_client.h"
 #include "support/run_suite.h"
+#include "wire/message_operate.h"
 
 #include <check.h>
 #include <errno.h>
@@ -363,6 +365,54 @@ START_TEST(requests_with_many_batches_wait_for_memory_in_the_middle)
 }
 END_TEST
 
+/* ---- limits that change ---- */
+
+static size_t pool_bytes_max;
+
+/* The threads have ended. */
+static void read_pools(struct broker_fixture *self)
+{
+    struct shard **shards = self->broker->shards;
+
+    pool_bytes_max = shards[0]->pool.bytes_max;
+    ck_assert_uint_eq(shards[1]->pool.bytes_max, pool_bytes_max);
+}
+
+static void change_setting(const char *key, const char *value)
+{
+    struct message_config_change change = {slice_of_string(key), slice_of_string(value)};
+    const struct message_config_request request = {.action = MESSAGE_CONFIG_SET, .changes = &change, .change_count = 1};
+    struct buffer message = BUFFER_INIT;
+    struct raw_frame frame;
+
+    ck_assert_int_eq(message_encode_config_request(&message, &request), 0);
+    raw_expect(&witness, raw_send(&witness, FRAME_OP_CONFIG, buffer_slice(&message), slice_of(NULL, 0)), &frame);
+    raw_frame_deinit(&frame);
+    buffer_deinit(&message);
+}
+
+/* Every shard has the new limit, and a start after it, too. */
+START_TEST(a_limit_that_changes_while_it_runs_reaches_the_shards)
+{
+    for (int i = 0; i < 2; i++) {
+        struct raw_client other;
+
+        fixture.served = read_pools;
+        if (i == 0) change_setting("memory.bytes.max", "512MiB");
+        raw_hello(&other, fixture.port, 1);
+        raw_ping(&other);
+        raw_ping(&witness);
+        raw_close(&other);
+        raw_close(&witness);
+        ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+        ck_assert_uint_eq(pool_bytes_max, 256u << 20); /* of two */
+        pool_bytes_max = 0;
+        broker_fixture_start(&fixture);
+        raw_hello(&witness, fixture.port, 0);
+    }
+}
+END_TEST
+
 /* ---- a pool that is full of those who wait ---- */
 
 #define WAITERS 80
@@ -539,6 +589,7 @@ int main(void)
     tcase_add_test(tcase, a_client_that_reads_late_gets_every_answer);
     tcase_add_test(tcase, requests_with_many_batches_wait_for_memory_in_the_middle);
     tcase_add_test(tcase, a_client_that_does_not_read_does_not_fill_the_stores_memory);
+    tcase_add_test(tcase, a_limit_that_changes_while_it_runs_reaches_the_shards);
     tcase_add_test(tcase, clients_that_leave_while_they_wait_for_memory_free_theirs);
     tcase_add_test(tcase, clients_that_stop_while_they_wait_for_memory_are_closed_in_time);
     tcase_add_loop_test(tcase, large_requests_of_many_clients_all_get_through, 0, 2);

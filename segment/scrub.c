@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 #define STEP_BYTES   (1u << 20)
-#define STEP_MS      125                       /* 8 MiB/s */
+#define BYTES_PER_S  (8u << 20)                /* unless the options say otherwise */
+#define RETRY_MS     125                       /* a step that is due waits for its lane */
 #define FIRST_MS     60000                     /* after the store opened, unless the options say otherwise */
 #define REST_MS      (7ull * 24 * 3600 * 1000) /* after a whole pass, likewise */
 #define DETOUR_BYTES (16u << 20)
@@ -245,11 +246,32 @@ void plog_suspect(struct plog *plog, uint64_t offset)
     scrub->detour.expected = segment->base_offset + entry.relative_offset;
 }
 
+static uint64_t rest_ms(const struct store *store)
+{
+    return store->options.scrub_rest_ms > 0 ? store->options.scrub_rest_ms : REST_MS;
+}
+
+/* From one step of a pass to the next. */
+static uint64_t step_ms(const struct store *store)
+{
+    uint64_t bytes_per_s = store->options.scrub_bytes_per_s > 0 ? store->options.scrub_bytes_per_s : BYTES_PER_S;
+    uint64_t ms = STEP_BYTES * 1000ull / bytes_per_s;
+
+    return ms > 0 ? ms : 1;
+}
+
+void store_scrub_terms(struct store *store)
+{
+    const struct scrub *scrub = store->scrub;
+    uint64_t wait_ms = scrub != NULL && scrub->pass.plog != NULL ? step_ms(store) : rest_ms(store);
+
+    if (store->scrub_next_ms > store->now_ms + wait_ms) store->scrub_next_ms = store->now_ms + wait_ms;
+}
+
 /* The next step of the detour, or of the pass. */
 static struct segment_file *choose(struct store *store, struct scrub *scrub)
 {
     struct segment_file *segment = NULL;
-    uint64_t rest_ms = store->options.scrub_rest_ms > 0 ? store->options.scrub_rest_ms : REST_MS;
 
     scrub->at = &scrub->detour;
     if (scrub->detour.plog != NULL) {
@@ -268,7 +290,7 @@ static struct segment_file *choose(struct store *store, struct scrub *scrub)
         enter_segment(&scrub->pass, 0);
         if (scrub->pass.plog == NULL) break;
     }
-    store->scrub_next_ms = store->now_ms + (scrub->pass.plog == NULL ? rest_ms : STEP_MS);
+    store->scrub_next_ms = store->now_ms + (scrub->pass.plog == NULL ? rest_ms(store) : step_ms(store));
     return segment;
 }
 
@@ -316,7 +338,7 @@ uint64_t store_scrub_due(const struct store *store)
     if (store->scrub->detour.plog != NULL)
         return store->is_lane_busy[STORE_LANE_BACKGROUND] ? UINT64_MAX : store->now_ms; /* whatever keeps the lane busy ends */
     /* A step that is due waits for its lane; who waits for that with a timer must not spin. */
-    if (store->is_lane_busy[STORE_LANE_BACKGROUND] && store->scrub_next_ms <= store->now_ms) return store->now_ms + STEP_MS;
+    if (store->is_lane_busy[STORE_LANE_BACKGROUND] && store->scrub_next_ms <= store->now_ms) return store->now_ms + RETRY_MS;
     return store->scrub_next_ms;
 }
 

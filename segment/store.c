@@ -275,15 +275,15 @@ void store_set_clock(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
     store->now_wall_ms = now_wall_ms;
 }
 
-void store_set_terms(struct store *store, uint64_t free_bytes_min, uint64_t scrub_rest_ms)
+void store_set_terms(struct store *store, const struct store_terms *terms)
 {
-    if (free_bytes_min != store->options.free_bytes_min) {
-        store->options.free_bytes_min = free_bytes_min;
+    if (terms->free_bytes_min != store->options.free_bytes_min) {
+        store->options.free_bytes_min = terms->free_bytes_min;
         store_space_probed(store, store->free_bytes); /* as the disk was when it was last looked at */
     }
-    if (scrub_rest_ms == store->options.scrub_rest_ms) return;
-    store->options.scrub_rest_ms = scrub_rest_ms;
-    if (store->scrub_next_ms > store->now_ms + scrub_rest_ms) store->scrub_next_ms = store->now_ms + scrub_rest_ms;
+    store->options.scrub_rest_ms = terms->scrub_rest_ms;
+    store->options.scrub_bytes_per_s = terms->scrub_bytes_per_s;
+    store_scrub_terms(store);
 }
 
 void store_end_turn(struct store *store, uint64_t now_ms, int64_t now_wall_ms)

@@ -66,6 +66,7 @@ struct store_options {
     uint32_t sync_all_files_min;  /* from so many segment files on, one sync of the whole file system; 0: the default */
     uint64_t scrub_first_ms;      /* from the store's opening to the scrubber's first pass; 0: the default, a minute */
     uint64_t scrub_rest_ms;       /* between two passes; 0: the default, a week */
+    uint64_t scrub_bytes_per_s;   /* within one, at most; 0: the default, 8 MiB */
 };
 
 /* Defaults for this machine's memory and a data directory on fs. */
@@ -217,8 +218,11 @@ enum store_lane { STORE_LANE_SYNC, STORE_LANE_BEHIND, STORE_LANE_BACKGROUND, STO
  * turn. store_end_turn() and store_tick() do the same. */
 void store_set_clock(struct store *store, uint64_t now_ms, int64_t now_wall_ms);
 
-/* What may change while it runs, of the options of these names: free_bytes_min, and scrub_rest_ms, which a rest under way heeds too. A tick is due. */
-void store_set_terms(struct store *store, uint64_t free_bytes_min, uint64_t scrub_rest_ms);
+/* What may change while it runs: as the options of these names. A rest under way heeds them, too. A tick is due. */
+struct store_terms {
+    uint64_t free_bytes_min, scrub_rest_ms, scrub_bytes_per_s;
+};
+void store_set_terms(struct store *store, const struct store_terms *terms);
 
 /* Called once per turn of the loop after appends: writes async logs' bytes to the kernel, closes the forming
  * batch. */

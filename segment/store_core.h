@@ -257,6 +257,7 @@ uint64_t store_run_due(struct store *store);
 /* scrub.c */
 struct store_job *store_scrub_job(struct store *store);
 uint64_t store_scrub_due(const struct store *store); /* ms; UINT64_MAX: never */
+void store_scrub_terms(struct store *store); /* the options have changed: no rest is longer than they say */
 void store_scrub_deinit(struct store *store);
 void store_scrub_forget(struct store *store, const struct plog *plog);
 

@@ -135,6 +135,7 @@ static void store_options_of(struct broker *broker, uint32_t index, uint64_t gen
     if (settings->disk_free_bytes_min > 0) ret->free_bytes_min = settings->disk_free_bytes_min;
     ret->scrub_first_ms = settings->scrub_first_ms;
     ret->scrub_rest_ms = settings->scrub_rest_ms;
+    ret->scrub_bytes_per_s = shard_scrub_bytes_per_s(broker);
     broker->control.disk_free_bytes_min = ret->free_bytes_min;
 }
 

@@ -42,6 +42,7 @@ struct settings {
     setting_number disk_free_bytes_min;         /* disk.free.bytes.min: refuse appends below; 0: the store's default */
     setting_number scrub_first_ms;              /* scrub.first.ms: from the start to the first look at all stored records */
     setting_number scrub_rest_ms;               /* scrub.rest.ms: between two of them */
+    setting_number scrub_bytes_per_s;          /* scrub.bytes.per.second: of all shards; 0: the store's default for each */
     setting_number requests_slow_ms;            /* requests.slow.ms: what takes longer is logged; 0: nothing */
     setting_number stop_ms_max;                 /* stop.ms.max: a stop that takes longer gives up */
     setting_number election_ms;                 /* election.ms: of the coordinator */

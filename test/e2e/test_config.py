@@ -143,7 +143,8 @@ class Config(MeshCase):
         self.until("nothing moves", lambda: all(len(partition["replicas"]) == 3 for partition in
                                                 self.mesh("topic", "describe", "orders", "--json", broker=brokers[0]).json["partitions"]), *brokers)
         brokers[2].stop()
-        self.until("it is still looked for", lambda: len(self.values("log-level", broker=brokers[0])) == 2, *brokers)
+        self.until("it is still looked for", lambda: self.mesh("config", "get", "log-level", broker=brokers[0], code=None).code == 0, *brokers)
+        self.assertEqual(self.values("log-level", broker=brokers[0]), {"b0": "info", "b1": "warn"})
 
 
 if __name__ == "__main__":

@@ -20,16 +20,24 @@ static size_t pool_share(const struct broker *broker)
     return share > least ? share : least;
 }
 
+uint64_t shard_scrub_bytes_per_s(const struct broker *broker)
+{
+    uint64_t all = broker->settings.scrub_bytes_per_s;
+
+    return all == 0 || all >= broker->shard_count ? all / broker->shard_count : 1;
+}
+
 void shard_take_settings(struct shard *shard, unsigned version)
 {
     const struct settings *settings = &shard->broker->settings;
     struct store_options defaults;
-    uint64_t free_bytes_min = settings->disk_free_bytes_min;
+    struct store_terms terms = {settings->disk_free_bytes_min, settings->scrub_rest_ms, shard_scrub_bytes_per_s(shard->broker)};
 
     shard->settings_version = version;
     shard->pool.bytes_max = pool_share(shard->broker);
     store_options_init(&defaults, NULL, 0);
-    store_set_terms(shard->store, free_bytes_min > 0 ? free_bytes_min : defaults.free_bytes_min, settings->scrub_rest_ms);
+    if (terms.free_bytes_min == 0) terms.free_bytes_min = defaults.free_bytes_min;
+    store_set_terms(shard->store, &terms);
     shard->is_tick_wanted = true;
 }
 

@@ -102,6 +102,9 @@ struct shard {
     int drain_error;   /* 0 once the clean manifest is durable */
 };
 
+/* A shard's part of scrub.bytes.per.second; 0: the store's default. Any thread. */
+uint64_t shard_scrub_bytes_per_s(const struct broker *broker);
+
 /* Some of the broker's settings have changed, as often as the version says. On its thread. */
 void shard_take_settings(struct shard *shard, unsigned version);
 

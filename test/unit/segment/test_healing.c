@@ -243,6 +243,8 @@ END_TEST
 /* The scrubber rests for an hour, until it is told to rest for three seconds. */
 START_TEST(a_rest_under_way_becomes_shorter)
 {
+    const struct store_terms terms = {0, 3000, 0};
+
     set_up();
     rig.options.scrub_rest_ms = 3600000;
     fill_and_reopen();
@@ -250,8 +252,30 @@ START_TEST(a_rest_under_way_becomes_shorter)
     do_harm(HARM_BODY, 3);
     rig_wait(&rig, 10000);
     ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
-    store_set_terms(rig.store, rig.options.free_bytes_min, 3000);
+    store_set_terms(rig.store, &terms);
     rig_wait(&rig, 10000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* A step takes 16 s, until it may take less; every segment takes one. */
+START_TEST(a_pass_is_as_slow_as_it_is_told)
+{
+    const struct store_terms slow = {0, 3600000, 64u << 10}, fast = {0, 3600000, 0};
+
+    set_up();
+    rig.options.scrub_bytes_per_s = slow.scrub_bytes_per_s;
+    fill_and_reopen();
+    do_harm(HARM_BODY, 3);
+    rig_wait(&rig, 30000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    store_set_terms(rig.store, &slow); /* the same once more */
+    rig_wait(&rig, 3000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 0);
+    store_set_terms(rig.store, &fast);
+    rig_wait(&rig, 3000);
     ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
     rig_stop(&rig);
     tear_down();
@@ -448,6 +472,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, a_file_that_is_gone_when_a_crash_is_recovered_from_is_a_hole, 0, 3);
     tcase_add_loop_test(tests, pieces_that_are_not_what_was_lost_are_refused, 0, LIE_COUNT);
     tcase_add_test(tests, a_rest_under_way_becomes_shorter);
+    tcase_add_test(tests, a_pass_is_as_slow_as_it_is_told);
     tcase_add_test(tests, what_is_sound_after_all_is_taken_back_without_a_piece);
     tcase_add_loop_test(tests, condemned_records_are_not_served_until_they_are_replaced, 0, 2);
     tcase_add_test(tests, damage_that_was_known_before_a_restart_is_told_at_once);

@@ -426,16 +426,22 @@ static int remove_superseded(struct recovery *recovery)
     return err != 0 ? err : recovery->fs->ops->sync_dir(recovery->fs, "manifest");
 }
 
+int recovery_note_life(struct fs *fs)
+{
+    struct fs_file *file = NULL;
+    int err = fs->ops->mkdir(fs, "manifest");
+
+    if (err != 0 && err != MESH_EEXISTS) return err;
+    err = err == 0 ? fs->ops->sync_dir(fs, ".") : 0;
+    if (err == 0) err = fs_open(fs, UNTOLD_PATH, FS_WRITE | FS_CREATE, &file);
+    fs_unref(file);
+    return err != 0 ? err : fs->ops->sync_dir(fs, "manifest");
+}
+
 /* The markers go, and with them the only trace of this stop: so it is noted before. */
 static int note_untold(struct recovery *recovery)
 {
-    struct fs_file *file = NULL;
-    int err;
-
-    if (recovery->is_untold) return 0;
-    err = fs_open(recovery->fs, UNTOLD_PATH, FS_WRITE | FS_CREATE, &file);
-    fs_unref(file);
-    return err != 0 ? err : recovery->fs->ops->sync_dir(recovery->fs, "manifest");
+    return recovery->is_untold ? 0 : recovery_note_life(recovery->fs);
 }
 
 int recovery_told(struct fs *fs)

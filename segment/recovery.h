@@ -30,6 +30,9 @@ typedef void recovery_event_fn(void *user, bool is_damage, const char *text);
  */
 int recovery_run(struct fs *fs, recovery_event_fn *event, void *event_user,
                  struct recovery_catalog **ret_catalog, struct recovery_report *ret_report);
+/* Notes that a life has begun: until recovery_told() each start finds a stop that was not clean. Stores mark that they have written; but others may commit what
+ * this broker took in and never got to write (a leader of mode quorum, an async topic), and then nothing of it is to be found. Errors: the disk's. */
+int recovery_note_life(struct fs *fs);
 /* Whoever has to know has been told, durably, that a stop was not clean: the next start does not say so again. Until then every start does, whatever
  * happens in between: a life that ends before it could tell is no reason to trust what is on the disk. Errors: the disk's; then it is told once more. */
 int recovery_told(struct fs *fs);

@@ -211,6 +211,22 @@ static int open_control(struct broker *broker)
     return err != 0 ? err : lane_start(&broker->read_lane, "read");
 }
 
+/* Not on a full disk, where the stores' own marks have to do: reading goes on there. */
+static void note_life(struct broker *broker)
+{
+    int err = recovery_note_life(broker->fs);
+
+    if (err != 0) log_warn("cannot note that a life begins: after a crash the next start may take it for a clean stop data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+}
+
+/* The end of it: everything is synced. What an earlier life left untold stays so. */
+static void note_end(struct broker *broker)
+{
+    int err = broker->is_stop_untold ? 0 : recovery_told(broker->fs);
+
+    if (err != 0) log_warn("cannot note that this stop was clean: the next start takes it for a crash data=%s error=\"%s\"", broker->data_dir, mesh_strerror(err));
+}
+
 /* Takes listen_fds. */
 static int open_stores(struct broker *broker, const struct broker_options *options, int *listen_fds)
 {
@@ -219,6 +235,7 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
     int err = start_recover(broker, &catalog, &report);
 
     broker->is_stop_untold = err == 0 && report.is_untold;
+    if (err == 0) note_life(broker);
     if (err == 0) err = open_metadata(broker, options, catalog);
     if (err == 0) err = membership_start(broker);
     if (err == 0) err = membership_catch_up(broker, listen_fds[0], start_has_strangers(broker, catalog));
@@ -419,7 +436,8 @@ int broker_serve(struct broker *broker)
         log_error("stopped, but not everything could be synced: the next start will recover error=\"%s\"",
                   mesh_strerror(err));
     else
-        log_info("stopped: everything is synced");
+        note_end(broker);
+    if (err == 0) log_info("stopped: everything is synced");
     if (err == 0 && is_removed) err = MESH_EUNAUTHORIZED;
     return err;
 }

@@ -17,7 +17,6 @@
 #include "cmd/broker/start.h"
 #include "crypto/crypto.h"
 #include "sasl/scram.h"
-#include "segment/recovery.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -234,11 +233,7 @@ static void tell_past(struct broker *broker, const struct node_status *status)
     int err;
 
     if (status->is_set_back && broker->identity.past == IDENTITY_PAST_WHOLE && broker->control.peers != NULL) peers_begin_boot(broker->control.peers);
-    if (status->is_registered && broker->is_stop_untold) {
-        err = recovery_told(broker->fs);
-        if (err != 0) log_warn("cannot remove DIR/manifest/untold: what was not synced counts as lost again after the next start error=\"%s\"", mesh_strerror(err));
-        broker->is_stop_untold = false;
-    }
+    if (status->is_registered) broker->is_stop_untold = false; /* the note stays for this life, until it has stopped cleanly */
     if (!status->is_registered || !identity_is_to_tell(&broker->identity)) return;
     err = identity_set_told(broker->fs, &broker->identity);
     if (err != 0) log_warn("cannot write DIR/identity: its records are trusted less again after the next start error=\"%s\"", mesh_strerror(err));

@@ -386,6 +386,7 @@ static void drain_turn(struct replication_process *process)
     if (process->is_drained) {
         sim_exit(process->host);
     } else if (replication_store_is_drained(&process->store)) {
+        if (store_drain_error(process->store.store) == 0 && !process->store.report.is_untold) (void)recovery_told(sim_host_fs(process->host));
         process->is_drained = true; /* it exits in an event of its own */
         REPLICATION_HOOK(process, drained, process, store_drain_error(process->store.store));
     }

@@ -208,14 +208,6 @@ static void open_recovered(struct replication_process *process)
     }
 }
 
-/* Registered it is with what its start said of the former life. A disk that fails is told once more. */
-static void tell_of_stop(struct replication_process *process)
-{
-    if (!process->store.report.is_untold) return;
-    (void)recovery_told(sim_host_fs(process->host));
-    process->store.report.is_untold = false;
-}
-
 void replication_install_image(struct replication_process *process)
 {
     const struct image *image = process->image;
@@ -230,7 +222,7 @@ void replication_install_image(struct replication_process *process)
     process->brokers_hash = brokers_hash;
     process->is_registered = is_registered;
     if (is_registered) process->board.broker_epoch = broker->epoch;
-    if (is_registered) tell_of_stop(process);
+    if (is_registered) process->store.report.is_untold = false; /* with what its start said of the former life */
     if (all_anew) process->installed_index = 0;
     replication_reports_hear_of_coordinator(process, image_applied_term(image));
     if (broker == NULL) return; /* whose logs these are is not known yet */

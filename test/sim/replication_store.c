@@ -47,6 +47,7 @@ int replication_store_open(struct replication_store *store, struct sim_host *hos
     *store = (struct replication_store){.host = host, .options = options};
     err = recovery_run(how.fs, on_event, store, &store->catalog, &store->report);
     if (err != 0) return err;
+    (void)recovery_note_life(how.fs); /* a full disk is no reason not to start */
     how.manifest_generation = store->report.generation + 1;
     err = store_open(&how, &store->store);
     if (err != 0) return err;

@@ -80,7 +80,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
 static struct store_job *start_manifest(struct store *store)
 {
     struct manifest_job *job = calloc(1, sizeof(*job));
-    bool is_whole = store->error == 0 && !store->is_journal_pinned;
+    bool is_whole = store->error == 0 && !store->is_journal_pinned && store->stats.failed_logs == 0; /* an async log fails with what only memory has */
     /* Files that could not be removed are in no manifest: after a clean stop nobody would know of them. */
     bool is_clean = store->checkpoint.is_final && is_whole && list_is_empty(&store->failed_deletions);
 

@@ -427,6 +427,29 @@ START_TEST(what_could_not_be_made_durable_is_before_anything_relies_on_it)
 }
 END_TEST
 
+/* What it had taken in and not written is lost, and nobody would look for it after a clean stop (seed 9062210 of the replication world). */
+START_TEST(a_stop_with_an_async_log_that_failed_is_not_clean)
+{
+    rig.config.flush = PLOG_FLUSH_ASYNC;
+    rig_open(&rig, 1);
+    while (rig_append(&rig, rig.logs[0], 1, 100) == MESH_EAGAIN) /* its first waits for the journal */
+        rig_pump(&rig);
+    rig_pump(&rig);
+    fs_mem_fail(disk, 1u << FS_MEM_OP_WRITE, 1, MESH_EIO, false);
+    ck_assert_int_eq(rig_append(&rig, rig.logs[0], 1, 100), 0);
+    rig_pump(&rig);
+    ck_assert_int_eq(plog_error(rig.logs[0]), MESH_ESTORAGE);
+    store_drain(rig.store);
+    for (int i = 0; i < 300 && !store_is_drained(rig.store); i++)
+        rig_wait(&rig, 100);
+    ck_assert(store_is_drained(rig.store));
+    ck_assert_int_eq(store_drain_error(rig.store), MESH_ESTORAGE);
+    rig_crash(&rig);
+    rig_open(&rig, 1);
+    ck_assert(!rig.report.was_clean);
+}
+END_TEST
+
 START_TEST(a_drain_that_cannot_say_that_it_wrote_ends)
 {
     rig.config.flush = PLOG_FLUSH_ASYNC;
@@ -574,6 +597,7 @@ static Suite *limits_suite(void)
     tcase_add_test(full, a_drain_on_a_full_disk_ends);
     tcase_add_test(full, what_could_not_be_made_durable_is_before_anything_relies_on_it);
     tcase_add_test(full, a_drain_that_cannot_say_that_it_wrote_ends);
+    tcase_add_test(full, a_stop_with_an_async_log_that_failed_is_not_clean);
     tcase_add_test(full, a_drain_that_cannot_write_segments_ends_and_the_next_start_recovers);
     tcase_add_test(full, journal_files_shrink_to_a_small_limit);
     suite_add_tcase(suite, full);

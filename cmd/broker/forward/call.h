@@ -36,6 +36,7 @@ struct forward_call {
     void (*done)(struct forward_call *call); /* on the home shard; the call is its maker's again */
     uint64_t patience_ms;      /* how long it is to wait of its own accord: that is not slow (operate/request_log.h) */
     struct sockaddr_in6 from;  /* or an IPv4 one: the client, for the log; zeros: nobody's */
+    uint32_t from_id;          /* the correlation id that the client gave its request, likewise */
     /* the outcome */
     int error;                 /* 0: an answer is there; also when none was expected and it was sent */
     struct frame_header header; /* of the answer, not an error frame */

@@ -142,6 +142,7 @@ int forward_fetch_prepare(struct fetch_part *part)
                                         .message_size = fetch->head.size - FRAME_HEADER_SIZE,
                                         .patience_ms = part->max_wait_ms,
                                         .from = part->from != NULL ? *part->from : (struct sockaddr_in6){0},
+                                        .from_id = part->correlation_id,
                                         .done = fetch_home};
     part->call = fetch;
     return 0;

@@ -222,9 +222,9 @@ void forward_note(const struct forward_call *call, int told)
     char id[REQUEST_LOG_ID_SIZE], to[UUID_STRING_SIZE], client[CONNECTION_PEER_SIZE];
 
     if (!request_log_wants(&shard->broker->settings, took_ms, call->patience_ms, error) || !request_log_may(&shard->request_log, shard->now_ms)) return;
-    log_warn("a request that was sent on to another broker %s request=%s op=%s to=%s client=%s ms=%llu error=\"%s\"", error != 0 ? "failed" : "was slow",
+    log_warn("a request that was sent on to another broker %s request=%s op=%s to=%s client=%s correlation=%u ms=%llu error=\"%s\"", error != 0 ? "failed" : "was slow",
              request_log_id(&shard->broker->broker_id, call->id, id), request_log_op(call->op), uuid_format(&call->broker, to),
-             connection_format_peer((const struct sockaddr *)&call->from, client), (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
+             connection_format_peer((const struct sockaddr *)&call->from, client), call->from_id, (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
 }
 
 void forward_submit(struct shard *shard, struct forward_call *call)

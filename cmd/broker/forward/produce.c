@@ -89,6 +89,7 @@ int forward_produce(struct shard *shard, const struct uuid *leader, const struct
                  .message_size = scratch->size,
                  .body = slice_of(produce->batch, entry->batch_size),
                  .from = terms->from != NULL ? *terms->from : (struct sockaddr_in6){0},
+                 .from_id = terms->correlation_id,
                  .done = on_done},
         .room = room,
         .done = done,

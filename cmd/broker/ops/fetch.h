@@ -38,6 +38,7 @@ struct fetch_options {
     struct doubt_source source; /* of what the reader says of damage */
     bool forwards; /* entries of partitions that other brokers lead, to them */
     const struct sockaddr_in6 *from; /* the client, or an IPv4 one, for the log; borrowed for fetch_submit(). NULL: nobody's */
+    uint32_t correlation_id;         /* the client's own, likewise */
     fetch_done_fn *done;
     void *owner;
     uint64_t tag;

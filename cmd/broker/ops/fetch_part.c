@@ -27,6 +27,7 @@ int fetch_part_new(struct fetch *fetch, struct shard *home, struct shard *shard,
     part->home = home;
     part->shard = shard;
     part->from = options->from;
+    part->correlation_id = options->correlation_id;
     part->source = options->source;
     part->max_wait_ms = options->max_wait_ms;
     part->bytes_min = options->bytes_min;

@@ -31,6 +31,7 @@ struct fetch_part {
     struct uuid broker; /* where it goes to then, */
     struct forward_fetch *call; /* and how, until it has left; owned */
     const struct sockaddr_in6 *from; /* the options', until the part is sent */
+    uint32_t correlation_id;         /* likewise the options' */
     struct doubt_source source;
     uint32_t max_wait_ms, bytes_min, bytes_max;
     bool is_short; /* the request has few entries: say something about each */

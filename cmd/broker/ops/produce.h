@@ -26,6 +26,7 @@ struct produce_terms {
     uint32_t timeout_ms; /* for the disk and for memory; 0: as long as it takes */
     bool forwards;       /* to the broker that leads the partition, if it is another one (forward/requests.h) */
     const struct sockaddr_in6 *from; /* the client, or an IPv4 one, for the log; borrowed for the submitting call. NULL: nobody's */
+    uint32_t correlation_id;         /* the client's own, likewise */
 };
 
 /* `batch` is entry->batch_size writable bytes, patched in place and borrowed for the call. Returns 0 when done.call has run or

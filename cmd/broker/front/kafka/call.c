@@ -50,6 +50,7 @@ struct kafka_call *kafka_call_new(const struct kafka_request *request, uint32_t 
         connection_close(request->connection);
         return NULL;
     }
+    call->correlation_id = header->correlation_id;
     call->connection = request->connection;
     call->session = request->session;
     call->api = header->api;

@@ -167,6 +167,7 @@ static int start(struct kafka_call *call, const struct kafka_fetch_request *aske
         .bytes_max = bounded(asked->max_bytes, settings->fetch_bytes_max),
         .forwards = true,
         .from = &connection->peer.v6,
+        .correlation_id = (uint32_t)call->correlation_id,
         .done = on_done,
         .owner = call,
         .fetches = &call->session->fetches,

@@ -44,6 +44,7 @@ struct kafka_call {
     struct connection *connection; /* stays allocated while a call is there */
     struct kafka_session *session; /* NULL: the connection is closed, nobody wants the answer */
     const struct kafka_api *api;
+    int32_t correlation_id; /* the client's, for the log: the answer has it already */
     int8_t version;
     bool is_exclusive;
     bool is_done;    /* the answer is complete */

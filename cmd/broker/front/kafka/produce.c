@@ -111,7 +111,8 @@ static int submit(struct kafka_call *call, const struct kafka_produce_reader *re
 {
     struct connection *connection = call->connection;
     struct shard *shard = connection->shard;
-    const struct produce_terms terms = {reader->acks, reader->timeout_ms > 0 ? (uint32_t)reader->timeout_ms : 0, true, &connection->peer.v6};
+    const struct produce_terms terms = {reader->acks, reader->timeout_ms > 0 ? (uint32_t)reader->timeout_ms : 0, true, &connection->peer.v6,
+                                        (uint32_t)call->correlation_id};
     const struct produce_done done = {on_done, call, index};
     struct produce_entry ours;
     int16_t code = judge(call, reader, entry, &ours);

@@ -79,6 +79,7 @@ enum serve native_fetch(const struct native_request *request)
         .source = {connection_source(connection), (uintptr_t)connection},
         .forwards = reader.forwards,
         .from = &connection->peer.v6,
+        .correlation_id = request->header.correlation_id,
         .done = on_done,
         .owner = connection,
         .tag = request->header.correlation_id,

@@ -72,6 +72,7 @@ static enum serve send_on(const struct native_request *request, const struct uui
                                            .head = relay->bytes,
                                            .message_size = request->message.size,
                                            .from = request->connection->peer.v6,
+                                           .from_id = request->header.correlation_id,
                                            .done = on_answered};
     connection_begin(connection, 1);
     forward_submit(connection->shard, &relay->forward);

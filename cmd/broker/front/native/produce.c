@@ -37,11 +37,12 @@ static void respond_results(struct connection *connection, uint32_t correlation_
 
 /* Tries to submit; what has waited for memory as long as its producer would is refused, if anybody wants to know. MESH_EAGAIN:
  * it waits. */
-static int submit(struct connection *connection, const struct produce_entry *entry, uint8_t *batch,
+static int submit(const struct native_request *request, const struct produce_entry *entry, uint8_t *batch,
                   const struct produce_request_reader *reader, struct produce_done done)
 {
+    struct connection *connection = request->connection;
     struct shard *shard = connection->shard;
-    const struct produce_terms terms = {reader->acks, reader->timeout_ms, reader->forwards, &connection->peer.v6};
+    const struct produce_terms terms = {reader->acks, reader->timeout_ms, reader->forwards, &connection->peer.v6, request->header.correlation_id};
     int err = produce_submit(shard, entry, batch, &terms, done);
 
     if (err == 0 || done.call == NULL || terms.timeout_ms == 0 || connection->wait_since_ms == 0) return err;
@@ -72,7 +73,7 @@ static enum serve produce_one(const struct native_request *request, struct produ
         done = (struct produce_done){on_one_done, connection, request->header.correlation_id};
         connection_begin(connection, 0);
     }
-    if (submit(connection, &entry, request->attachment, reader, done) == MESH_EAGAIN) {
+    if (submit(request, &entry, request->attachment, reader, done) == MESH_EAGAIN) {
         if (reader->acks != 0) connection_end(connection, 0);
         return SERVE_WAIT;
     }
@@ -139,7 +140,7 @@ static enum serve submit_entries(const struct native_request *request, struct pr
 
         if (i < connection->produced_entries) continue;
         if (call != NULL) call->submitted++;
-        if (submit(connection, &entry, batch, reader, done) == MESH_EAGAIN) {
+        if (submit(request, &entry, batch, reader, done) == MESH_EAGAIN) {
             if (call != NULL) call->submitted--;
             connection->produce_call = call;
             return SERVE_WAIT;

@@ -116,6 +116,7 @@ int manifest_encode_log(const struct manifest_log *log, struct buffer *to)
     le_store32(bytes + 16, log->id.partition);
     le_store32(bytes + 20, log->segment_count);
     le_store32(bytes + 24, log->hole_count);
+    le_store32(bytes + 28, log->deleted_offset > log->start_offset ? (uint32_t)(log->deleted_offset - log->start_offset) : 0);
     le_store64(bytes + 32, log->start_offset);
     le_store64(bytes + 40, log->end_offset);
     le_store64(bytes + 48, log->acked_offset);
@@ -213,6 +214,7 @@ static int decode_log(struct slice *body, struct manifest_log *log)
     log->segment_count = le_load32(at + 20);
     log->hole_count = le_load32(at + 24);
     log->start_offset = le_load64(at + 32);
+    log->deleted_offset = le_load32(at + 28) > 0 ? log->start_offset + le_load32(at + 28) : 0;
     log->end_offset = le_load64(at + 40);
     log->acked_offset = le_load64(at + 48);
     log->high_watermark = le_load64(at + 56);

@@ -52,6 +52,7 @@ struct manifest_log {
     uint64_t start_offset, end_offset;
     uint64_t acked_offset; /* of a poisoned log: more than that was acknowledged; else end_offset */
     uint64_t high_watermark; /* at least that was committed; 0: not known. May lie beyond end_offset */
+    uint64_t deleted_offset; /* records before it are deleted; 0: none. At most 2^32 - 1 behind start_offset; may lie beyond end_offset */
     struct manifest_segment *segments;
     uint32_t segment_count;
     struct plog_hole *holes;

@@ -34,6 +34,7 @@ static int encode_log(const struct plog *plog, struct buffer *to)
         .end_offset = plog->synced_offset,
         .acked_offset = plog->error != 0 ? plog->durable_offset : plog->synced_offset,
         .high_watermark = plog->high_watermark,
+        .deleted_offset = plog_statable_deleted_offset(plog),
         .holes = plog->holes,
         .hole_count = plog->hole_count,
         .epochs = plog->epochs,       /* borrowed; entries beyond end_offset are dropped on recovery */

@@ -42,6 +42,8 @@ struct plog {
     uint64_t filed_offset, synced_offset, durable_offset;
     uint64_t high_watermark; /* what the owner said last; written with the manifest */
     uint64_t trim_offset;    /* what lies before is given up, a whole segment at a time; 0: the owner has not said so */
+    /* Records before it are deleted; what the manifest that is being written says of that, and what a durable one does. */
+    uint64_t deleted_offset, stated_deleted_offset, durable_deleted_offset;
     uint64_t size_bytes;
     struct segment_file **segments; /* owned; oldest first; the last one is appended to */
     uint32_t segment_count, segment_capacity;
@@ -108,6 +110,12 @@ void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in i
 void plog_drop_last_run(struct plog *plog);
 void plog_run_written(struct plog *plog,
                       struct run *run); /* the oldest unwritten one is now filed, or given up */
+
+/* plog_first.c: */
+void plog_lower_deleted(struct plog *plog, uint64_t end_offset); /* the log ends there now: what comes next is not deleted */
+/* What a manifest may say now: only of records that are durable (what the journal says later of a log's beginning, or of a cut, comes after it then),
+ * and of less than 2^32 of them behind the start (more are in segments that go first). */
+uint64_t plog_statable_deleted_offset(const struct plog *plog);
 
 /* plog_damage.c: the register of holes. The owner is notified of each. */
 void plog_add_hole(struct plog *plog, const struct plog_hole *hole); /* swallows those that it covers */

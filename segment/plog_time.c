@@ -18,7 +18,7 @@ struct time_job {
     bool is_unaimed; /* the index is in its file only: the job looks there for a place to start from */
     uint32_t position, end;
     int64_t timestamp_ms;
-    uint64_t limit_offset;
+    uint64_t first_offset, limit_offset;
     plog_time_fn *done;
     void *user;
     int error; /* MESH_ENOTFOUND: not in this segment's file */
@@ -26,17 +26,22 @@ struct time_job {
 };
 
 /* Decides about one batch: 1 found, 0 not in it, or an error. */
-static int search_batch(struct slice batch, int64_t timestamp_ms, uint64_t limit_offset, int64_t *ret_offset,
-                        int64_t *ret_timestamp_ms)
+static int search_batch(struct time_job *job, struct slice batch)
 {
     struct buffer scratch = BUFFER_INIT;
-    int err = record_batch_find_timestamp(batch, timestamp_ms, &scratch, DECOMPRESSED_BYTES_MAX, ret_offset,
-                                          ret_timestamp_ms);
+    int err = record_batch_find_timestamp(batch, job->timestamp_ms, (int64_t)job->first_offset, &scratch, DECOMPRESSED_BYTES_MAX,
+                                          &job->found_offset, &job->found_timestamp_ms);
 
     buffer_deinit(&scratch);
     if (err == MESH_ENOTFOUND) return 0;
     if (err != 0) return err;
-    return (uint64_t)*ret_offset < limit_offset ? 1 : MESH_ENOTFOUND;
+    return (uint64_t)job->found_offset < job->limit_offset ? 1 : MESH_ENOTFOUND;
+}
+
+/* Whether the answer may be in a batch: one whose records are all deleted is not even read. */
+static bool may_hold(const struct time_job *job, const struct record_batch_header *header)
+{
+    return header->max_timestamp_ms >= job->timestamp_ms && (uint64_t)record_batch_last_offset(header) >= job->first_offset;
 }
 
 /* ---- run: any thread ---- */
@@ -72,15 +77,14 @@ static int search_file(struct time_job *job, struct buffer *block)
                       block->size - (job->position - block_start));
         if (record_batch_parse_header(at, &header) != 0) return MESH_ECORRUPT;
         if ((uint64_t)header.base_offset >= job->limit_offset) return MESH_ENOTFOUND;
-        if (header.max_timestamp_ms >= job->timestamp_ms) {
+        if (may_hold(job, &header)) {
             if (at.size < header.size) {
                 err = read_at_least(job, block, header.size);
                 if (err != 0) return err;
                 block_start = job->position;
                 at = slice_of(block->data, block->size);
             }
-            err = search_batch(slice_of(at.data, header.size), job->timestamp_ms, job->limit_offset,
-                               &job->found_offset, &job->found_timestamp_ms);
+            err = search_batch(job, slice_of(at.data, header.size));
             if (err != 0) return err == 1 ? 0 : err;
         }
         job->position += header.size;
@@ -147,9 +151,8 @@ static int search_runs(struct time_job *job, const struct segment_file *segment)
             int err = record_batch_parse_header(slice_of(memory + used, run->size - used), &header);
             MESH_ASSERT(err == 0);
             if ((uint64_t)header.base_offset >= job->limit_offset) return MESH_ENOTFOUND;
-            if (header.max_timestamp_ms >= job->timestamp_ms) {
-                err = search_batch(slice_of(memory + used, header.size), job->timestamp_ms, job->limit_offset,
-                                   &job->found_offset, &job->found_timestamp_ms);
+            if (may_hold(job, &header)) {
+                err = search_batch(job, slice_of(memory + used, header.size));
                 if (err != 0) return err;
             }
             used += header.size;
@@ -188,7 +191,7 @@ static void search_on(struct time_job *job, uint64_t from, bool in_file_done)
 
     for (uint32_t i = 0; i < plog->segment_count && err == 0 && !plog->is_deleted; i++) {
         struct segment_file *segment = plog->segments[i];
-        if (segment->base_offset < from || segment->max_timestamp_ms < job->timestamp_ms) continue;
+        if (segment->base_offset < from || segment->max_timestamp_ms < job->timestamp_ms || segment->next_offset <= job->first_offset) continue;
         if (segment->base_offset >= job->limit_offset) break;
         if (segment->written > 0 && !(in_file_done && segment->base_offset == from)) {
             err = aim(job, segment);
@@ -221,7 +224,7 @@ int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offse
 
     if (job == NULL) return MESH_ENOMEM;
     *job = (struct time_job){
-        .plog = plog, .timestamp_ms = timestamp_ms, .limit_offset = limit_offset, .done = done, .user = user};
+        .plog = plog, .timestamp_ms = timestamp_ms, .first_offset = plog_first_offset(plog), .limit_offset = limit_offset, .done = done, .user = user};
     job->job = (struct store_job){
         .lane = STORE_LANE_READ, .fs = plog->store->fs, .run = time_job_run, .complete = time_job_complete};
     list_init(&job->job.link);

@@ -145,6 +145,7 @@ static void cut_books(struct plog *plog, uint64_t offset)
     lower(&plog->synced_offset, offset);
     lower(&plog->durable_offset, offset);
     lower(&plog->high_watermark, offset);
+    plog_lower_deleted(plog, offset);
     if (plog->trim_offset > offset) plog->trim_offset = 0; /* it spoke of records that were never these */
     epoch_cache_truncate_end(&plog->epochs, offset);
     while (plog->hole_count > 0 && plog->holes[plog->hole_count - 1].from >= offset)
@@ -164,6 +165,7 @@ static void restart_books(struct plog *plog, uint64_t offset, int32_t epoch)
     plog->filed_offset = plog->synced_offset = plog->durable_offset = offset;
     plog->high_watermark = offset;
     plog->trim_offset = 0;
+    plog_lower_deleted(plog, 0);
     while (plog->hole_count > 0)
         plog_drop_hole(plog, plog->hole_count - 1);
     plog->was_restarted = true;

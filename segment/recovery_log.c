@@ -178,12 +178,18 @@ static void forget_from(struct work *work, uint64_t offset)
     producer_table_truncate(&log->producers, offset);
 }
 
+static void lower(uint64_t *value, uint64_t limit)
+{
+    if (*value > limit) *value = limit;
+}
+
 /* The files were cut there, durably, before the reset was written: what they hold behind it is newer. */
 static void cut_to_reset(struct work *work, const struct journal_entry_header *reset)
 {
     struct manifest_segment *segment;
 
-    if (work->log->high_watermark > reset->base_offset) work->log->high_watermark = reset->base_offset;
+    lower(&work->log->high_watermark, reset->base_offset);
+    lower(&work->log->deleted_offset, reset->base_offset);
     if (work->log->end_offset <= reset->base_offset) return;
     forget_from(work, reset->base_offset);
     segment = last_segment(work);
@@ -200,6 +206,7 @@ static void begin_anew(struct work *work, const struct journal_entry_header *res
 
     log->segment_count = log->hole_count = 0;
     log->start_offset = log->end_offset = log->acked_offset = log->high_watermark = offset;
+    log->deleted_offset = 0;
     epoch_cache_restart(&log->epochs, offset, journal_restart_epoch(restart));
     producer_table_deinit(&log->producers);
 }
@@ -516,9 +523,10 @@ static int apply_truncate(struct work *work, uint64_t offset)
 
     /* Below the log's start: a restart was under way. Where the log has no segment, the manifest is of a moment after its cut. */
     if (offset < log->start_offset && work->was_empty && log->segment_count == 0) return 0;
-    if (log->start_offset > offset) log->start_offset = offset;
-    if (log->acked_offset > offset) log->acked_offset = offset;
-    if (log->high_watermark > offset) log->high_watermark = offset;
+    lower(&log->start_offset, offset);
+    lower(&log->acked_offset, offset);
+    lower(&log->high_watermark, offset);
+    lower(&log->deleted_offset, offset);
     if (offset >= log->end_offset) return 0;
     work->is_cut = true;
     forget_from(work, offset);
@@ -682,6 +690,7 @@ static int recover(struct work *work)
     }
     if (err != 0) return err;
     log->acked_offset = log->end_offset;
+    lower(&log->deleted_offset, log->end_offset); /* an async log may have lost more than was deleted: what comes in its place is not */
     epoch_cache_truncate_end(&log->epochs, log->end_offset);
     err = mend_producers(work);
     return err != 0 ? err : tidy_files(work);

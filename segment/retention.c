@@ -166,7 +166,7 @@ uint64_t store_run_due(struct store *store)
 /* True when everything that an idle store gives back has been given back. */
 static bool is_at_rest(const struct store *store)
 {
-    return chunk_pool_used_bytes(store->pool) == 0 && store->files.count == 0 && !store->is_manifest_stale &&
+    return chunk_pool_used_bytes(store->pool) == 0 && store->files.count == 0 && !store->is_manifest_stale && !store->has_erasures_left &&
            list_is_empty(&store->truncations);
 }
 
@@ -189,6 +189,7 @@ uint64_t store_tick(struct store *store, uint64_t now_ms, int64_t now_wall_ms)
     store_set_clock(store, now_ms, now_wall_ms);
     next = store_run_due(store);
     store_notify_owner(store); /* before it says anything more of a log that begins later now */
+    store_erasures_tick(store);
     store_truncations_step(store); /* what had no memory for its record, and has no job to wait for */
     /* What is due already begins with the next free moment of its lane. */
     if (store_deletion_due(store) > now_ms) next = earliest(next, store_deletion_due(store));

@@ -200,6 +200,9 @@ static int take_recovered(struct plog *plog, struct manifest_log *from)
     plog->end_offset = plog->filed_offset = plog->synced_offset = plog->durable_offset = from->end_offset;
     plog->high_watermark = from->high_watermark < from->end_offset ? from->high_watermark : from->end_offset;
     if (plog->high_watermark < from->start_offset) plog->high_watermark = from->start_offset;
+    if (plog->high_watermark < from->deleted_offset) plog->high_watermark = from->deleted_offset; /* it was committed */
+    plog->deleted_offset = plog->stated_deleted_offset = plog->durable_deleted_offset = from->deleted_offset;
+    plog->trim_offset = from->deleted_offset;
     plog->holes = from->holes;
     plog->hole_count = from->hole_count;
     plog->store->stats.holes += from->hole_count;

@@ -176,7 +176,7 @@ int plog_read(struct plog *plog, uint64_t offset, uint64_t limit_offset, uint32_
               struct plog_view *ret_view);
 void plog_view_release(struct plog_view *view);
 
-/* First record with timestamp >= timestamp_ms below limit_offset. done() runs on the loop, maybe before this
+/* First record with timestamp >= timestamp_ms below limit_offset that is not deleted. done() runs on the loop, maybe before this
  * returns, with 0 and offset/timestamp, MESH_ENOTFOUND, or an error. */
 typedef void plog_time_fn(void *user, int error, int64_t offset, int64_t timestamp_ms);
 int plog_find_time(struct plog *plog, int64_t timestamp_ms, uint64_t limit_offset, plog_time_fn *done,
@@ -193,6 +193,18 @@ uint64_t plog_high_watermark(const struct plog *plog); /* as set or recovered; t
 /* What lies before `offset` may go: whole segments of it do, as if retention had found them too old, and with its restraint (committed, settled). Said
  * again after each start: it is not kept. */
 void plog_trim(struct plog *plog, uint64_t offset);
+
+/* ---- deleted records ---- */
+
+/* Deletes the records before `offset`, which may lie inside a segment or a batch, for good: a restart does not bring them back. The caller knows
+ * that they are committed. Their bytes go by whole segments, as with plog_trim(); until then plog_read() serves them still, because replicas are
+ * made of whole batches from plog_start_offset() on: who serves clients lets them begin at plog_first_offset(). A truncation or restart to before
+ * it takes it down. Durable with the next manifest, which is due at once; the log is notified then. Errors: MESH_EOFFSET_OUT_OF_RANGE (behind
+ * the log's end). */
+int plog_delete_before(struct plog *plog, uint64_t offset);
+uint64_t plog_first_offset(const struct plog *plog); /* of the records that are not deleted; >= plog_start_offset() */
+/* Everything before it stays deleted, whatever happens. It may lie before plog_start_offset(). */
+uint64_t plog_durable_deleted_offset(const struct plog *plog);
 
 /* ---- truncation (followers; durable, R14) ---- */
 
@@ -244,7 +256,7 @@ bool store_job_end(struct store_job *job, int error);
 struct list_node *store_job_link(struct store_job *job);
 struct store_job *store_job_from_link(struct list_node *link);
 
-/* Called from store_job_complete(), store_end_turn() and store_tick() for each log whose written, durable or start offset, damage
+/* Called from store_job_complete(), store_end_turn() and store_tick() for each log whose written, durable, start, first or durable deleted offset, damage
  * or error changed, or that was opened with damage, so that the owner can raise high watermarks and wake readers. */
 typedef void store_notify_fn(void *user, struct plog *plog);
 void store_set_notify(struct store *store, store_notify_fn *notify, void *user);

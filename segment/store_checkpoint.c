@@ -17,6 +17,7 @@ struct manifest_job {
     bool is_whole; /* all that was acknowledged is in files */
     bool remove_marker;
     bool mark, is_marked;
+    bool has_erasures; /* it says of records that they are deleted, as none before did */
     uint64_t generation, nonce; /* of the marker */
     uint64_t bound;
     uint64_t sequence;
@@ -62,6 +63,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
     if (job->is_marked) store->is_marked = true;
     if (job->error == 0) {
         store->durable_manifest_sequence = job->sequence;
+        if (job->has_erasures) store_erasures_durable(store);
         if (job->bound >= store->live_sequence) store->live_sequence = job->bound + 1;
         journal_files_recycle(&store->journal, job->bound);
         if (job->is_clean) store->is_marked = false;
@@ -69,6 +71,7 @@ static void manifest_job_complete(struct store *store, struct store_job *base)
         /* The old manifest is still there, and the journal files stay as they are: nothing is lost, try
          * again. */
         store->is_manifest_stale = true;
+        store->is_erasure_due = store->is_erasure_due || job->has_erasures;
         retry_later(store);
     }
     if (job->is_final || (store->is_draining && job->error != 0))
@@ -108,6 +111,8 @@ static struct store_job *start_manifest(struct store *store)
     job->mark = !is_clean && !store->is_marked;
     job->generation = store->writer.generation;
     job->nonce = store->writer.nonce;
+    job->has_erasures = store->is_erasure_due;
+    if (job->has_erasures) store_erasures_stated(store);
     job->job = (struct store_job){.lane = STORE_LANE_BACKGROUND,
                                   .fs = store->fs,
                                   .run = manifest_job_run,
@@ -137,16 +142,17 @@ static uint64_t journal_bound(const struct store *store)
     return journal_files_full_bound(files);
 }
 
-/* Nothing can be written behind, and what is to be removed waits for a manifest: one that voids nothing of the journal will do. */
+/* Nothing can be written behind, and what is to be removed or said waits for a manifest: one that voids nothing of the journal will do. */
 bool store_must_make_room(const struct store *store)
 {
-    return store->is_full_found && !store->is_draining && store_has_waiting_deletion(store);
+    return store->is_full_found && !store->is_draining && (store->is_erasure_due || store_has_waiting_deletion(store));
 }
 
 static bool begin(struct store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     uint64_t bound = store->durable_sequence;
+    bool is_brief = false;
     bool is_idle = store->is_manifest_stale && nothing_gathers(store) &&
                    store->now_ms - store->last_append_ms >= IDLE_CHECKPOINT_MS;
 
@@ -165,12 +171,14 @@ static bool begin(struct store *store)
         return false; /* a cut that has begun must not be forgotten by the journal; it may be what waits for room */
     } else if (!store->is_checkpoint_due && !is_idle && !store_must_make_room(store) && store->unmanifested_bytes < UNMANIFESTED_BYTES_MAX) {
         bound = journal_bound(store);
-        if (bound == 0) return false;
+        if (bound == 0 && !store->is_erasure_due) return false;
+        is_brief = bound == 0;
     }
     checkpoint->phase = CHECKPOINT_WRITE;
     checkpoint->bound = bound;
     checkpoint->is_final = store->is_draining && !is_first_of_two;
     checkpoint->is_idle = is_idle;
+    checkpoint->is_brief = is_brief;
     store->is_checkpoint_due = false;
     return true;
 }
@@ -217,7 +225,7 @@ struct store_job *store_checkpoint_job(struct store *store)
 
     if (store->now_ms < store->write_retry_ms) return NULL;
     if (store->checkpoint.phase == CHECKPOINT_NONE && !begin(store)) return NULL;
-    makes_room = store_must_make_room(store) && !store->checkpoint.is_final;
+    makes_room = (store->checkpoint.is_brief || store_must_make_room(store)) && !store->checkpoint.is_final;
     /* While a job of write-behind is out its end is what is waited for. */
     if (makes_room) skip_writing(store);
     else if (!store->is_lane_busy[STORE_LANE_BEHIND]) store_checkpoint_step(store);

@@ -70,6 +70,7 @@ struct checkpoint {
     uint64_t bound; /* newest frame whose records must be in synced segments */
     bool is_final;  /* of a drain: ends with the clean manifest */
     bool is_idle;   /* there is time to save indexes */
+    bool is_brief;  /* only for what a manifest is to say: nothing is written behind before, nothing of the journal voided */
 };
 
 struct store {
@@ -122,6 +123,9 @@ struct store {
     struct list_node async_logs; /* with bytes to write at the end of the turn */
     struct checkpoint checkpoint;
     bool is_checkpoint_due;
+    bool has_erasures_left; /* that could not be said yet */
+    uint64_t erasures_stated_ms;
+    bool is_erasure_due;      /* records were deleted, and no manifest says so: the next one does, and need not do more */
     bool is_draining, is_drained;
     int drain_error;
     bool is_manifest_stale; /* something changed since the last one */
@@ -220,6 +224,11 @@ bool store_checkpoint_needs_writing(const struct store *store);
 bool store_checkpoint_is_closing(const struct store *store); /* the final one is past its writing */
 struct store_job *
 store_checkpoint_job(struct store *store); /* the next step of one that is wanted or under way */
+
+/* plog_first.c */
+void store_erasures_stated(struct store *store);  /* a manifest was encoded that says which records are deleted */
+void store_erasures_durable(struct store *store); /* it is durable */
+void store_erasures_tick(struct store *store);
 
 /* store_async.c */
 void store_write_async(struct store *store);

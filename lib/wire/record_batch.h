@@ -170,9 +170,9 @@ int record_iterator_next(struct record_iterator *iterator, struct record *ret_re
 /* Reads the next header from *headers_encoded and advances it. 1: got one; 0: no more; MESH_ECORRUPT. */
 int record_header_next(struct slice *headers_encoded, struct record_header *ret_header);
 
-/* The offset and timestamp of the first record with timestamp >= timestamp_ms, for time lookup inside a
+/* The offset and timestamp of the first record with timestamp >= timestamp_ms and offset >= offset_min, for time lookup inside a
  * batch. MESH_ENOTFOUND when there is none, and in control batches; otherwise errors as record_iterator_init. */
-int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, struct buffer *scratch,
+int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, int64_t offset_min, struct buffer *scratch,
                                 size_t decompressed_bytes_max, int64_t *ret_offset,
                                 int64_t *ret_timestamp_ms);
 

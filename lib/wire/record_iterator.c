@@ -211,7 +211,7 @@ int record_iterator_next(struct record_iterator *iterator, struct record *ret_re
     return decode(iterator, false, ret_record) ? 1 : MESH_ECORRUPT;
 }
 
-int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, struct buffer *scratch,
+int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, int64_t offset_min, struct buffer *scratch,
                                 size_t decompressed_bytes_max, int64_t *ret_offset, int64_t *ret_timestamp_ms)
 {
     struct record_batch_header header;
@@ -220,12 +220,12 @@ int record_batch_find_timestamp(struct slice batch, int64_t timestamp_ms, struct
     int err;
 
     if (record_batch_parse_header(batch, &header) != 0) return MESH_ECORRUPT;
-    if (header.max_timestamp_ms < timestamp_ms) return MESH_ENOTFOUND; /* spares the decompression */
+    if (header.max_timestamp_ms < timestamp_ms || record_batch_last_offset(&header) < offset_min) return MESH_ENOTFOUND; /* spares the decompression */
     if ((header.attributes & RECORD_ATTRIBUTE_CONTROL) != 0) return MESH_ENOTFOUND; /* its time is a leader's: nobody's records are from then */
     err = record_iterator_init(&iterator, batch, scratch, decompressed_bytes_max);
     if (err != 0) return err;
     while ((err = record_iterator_next(&iterator, &record)) == 1) {
-        if (record.timestamp_ms < timestamp_ms) continue;
+        if (record.timestamp_ms < timestamp_ms || record.offset < offset_min) continue;
         *ret_offset = record.offset;
         *ret_timestamp_ms = record.timestamp_ms;
         return 0;

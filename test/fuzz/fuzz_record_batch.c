@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     be_store32(fixed + 8, (uint32_t)(size - RECORD_BATCH_LENGTH_SKEW));
     be_store32(fixed + 17, crc32c(fixed + RECORD_BATCH_CRC_START, size - RECORD_BATCH_CRC_START));
     batch = slice_of(fixed, size);
-    record_batch_find_timestamp(batch, (int64_t)be_load64(data), &scratch, DECOMPRESSED_BYTES_MAX, &offset,
+    record_batch_find_timestamp(batch, (int64_t)be_load64(data), 0, &scratch, DECOMPRESSED_BYTES_MAX, &offset,
                                 &timestamp_ms);
     if (read_into_builder(batch))
         for (int codec = RECORD_COMPRESSION_NONE; codec <= RECORD_COMPRESSION_ZSTD; codec++)

@@ -38,6 +38,8 @@ struct model_log {
     bool is_deleted;
     uint64_t durable_end; /* what lies below must survive */
     uint64_t start;       /* the largest that the log has said: nothing behind it may be missing */
+    uint64_t deleted_to;  /* records before it stay deleted */
+    uint64_t deleted_max; /* those behind it are not */
     bool is_truncating;   /* batches from truncate_to on may or may not be there */
     uint64_t truncate_to;
     bool is_restarting;   /* all batches may be gone, and the log empty at truncate_to */

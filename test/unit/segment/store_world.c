@@ -161,6 +161,8 @@ static void note_durable(struct world *world)
         uint64_t durable, acked = 0;
         if (log->plog != NULL) log->model.start = plog_start_offset(log->plog);
         if (log->plog == NULL || log->model.is_truncating) continue;
+        must(plog_first_offset(log->plog) <= plog_end_offset(log->plog), "%s: log %s: first behind the end", world->where, log->model.name);
+        log->model.deleted_to = plog_durable_deleted_offset(log->plog);
         durable = plog_durable_offset(log->plog);
         must(durable <= plog_end_offset(log->plog), "%s: durable behind the end", world->where);
         if (durable > log->model.durable_end) log->model.durable_end = durable;
@@ -310,6 +312,7 @@ static void truncated(void *user, int error)
         return;
     }
     log->model.is_restarting = false;
+    log->model.deleted_max = plog_first_offset(log->plog);
     if (is_restart) model_restart(&log->model, log->model.truncate_to, log->model.restart_epoch);
     else model_truncate(&log->model, log->model.truncate_to);
     must(plog_end_offset(log->plog) == model_end(&log->model) || log->model.batch_count == 0,
@@ -327,7 +330,7 @@ static void step_restart(struct world *world, struct world_log *log)
     log->model.is_truncating = log->model.is_restarting = true;
     log->model.truncate_to = random_below(&world->random, model_end(&log->model) + 100);
     log->model.restart_epoch = log->model.truncate_to % 4 == 0 ? -1 : log->model.epoch;
-    log->model.durable_end = 0;
+    log->model.durable_end = log->model.deleted_to = 0;
     arm(world);
     err = plog_restart(log->plog, log->model.truncate_to, log->model.restart_epoch, truncated, log);
     disarm(world);
@@ -354,6 +357,7 @@ static void step_truncate(struct world *world)
     log->model.is_truncating = true;
     log->model.truncate_to = offset >= end ? end : model_round_down(&log->model, offset);
     if (durable > log->model.truncate_to) log->model.durable_end = log->model.truncate_to;
+    if (log->model.deleted_to > log->model.truncate_to) log->model.deleted_to = log->model.truncate_to;
     arm(world);
     err = plog_truncate(log->plog, offset, truncated, log);
     disarm(world);
@@ -373,6 +377,21 @@ static void step_delete(struct world *world)
     log->model.is_deleted = true;
 }
 
+/* Where is not drawn: the other choices of a seed stay what they were. */
+static void step_delete_records(struct world *world)
+{
+    struct world_log *log = &world->logs[world->now_ms / 5 % world->shape.log_count];
+    uint64_t start, end, offset;
+
+    if (log->plog == NULL || log->model.is_truncating) return;
+    start = plog_start_offset(log->plog);
+    end = plog_end_offset(log->plog);
+    offset = world->now_ms % 3 == 0 ? end : start + world->now_ms % (end - start + 1) / 4;
+    must(plog_delete_before(log->plog, offset) == 0, "%s: log %s: records before %lu are not deleted", world->where, log->model.name, offset);
+    if (offset > log->model.deleted_max) log->model.deleted_max = offset;
+    must(plog_delete_before(log->plog, end + 1) == MESH_EOFFSET_OUT_OF_RANGE, "%s: records that never were are deleted", world->where);
+}
+
 static void step_time(struct world *world)
 {
     uint64_t ms = 1 + random_below(&world->random, random_below(&world->random, 4) == 0 ? 5000 : 50);
@@ -382,6 +401,7 @@ static void step_time(struct world *world)
     arm(world);
     store_tick(world->store, world->now_ms, world->now_wall_ms);
     disarm(world);
+    if (world->now_ms % 5 == 0) step_delete_records(world);
     if (random_below(&world->random, 60) == 0) step_delete(world);
 }
 
@@ -490,6 +510,20 @@ static void settle_restart(struct model_log *model, const struct plog *plog)
     model->is_restarting = false;
 }
 
+/* What was durably deleted stays so, as far as the log goes; nothing else is: neither what was never deleted, nor what came after a cut. */
+static void check_deleted(struct world *world, struct world_log *log)
+{
+    struct model_log *model = &log->model;
+    uint64_t start = plog_start_offset(log->plog), end = plog_end_offset(log->plog), first = plog_first_offset(log->plog);
+
+    must(first >= (model->deleted_to < end ? model->deleted_to : end), "%s: log %s begins at %lu: records before %lu were deleted",
+         world->where, model->name, first, model->deleted_to);
+    must(first <= end && (first == start || first <= model->deleted_max), "%s: log %s begins at %lu: records before %lu were deleted, no more",
+         world->where, model->name, first, model->deleted_max);
+    model->deleted_to = plog_durable_deleted_offset(log->plog);
+    model->deleted_max = first;
+}
+
 static void check_recovered_log(struct world *world, struct world_log *log)
 {
     struct model_log *model = &log->model;
@@ -504,6 +538,7 @@ static void check_recovered_log(struct world *world, struct world_log *log)
          model->name, start, end, model_end(model));
     must(model_round_down(model, end) == end, "%s: log %s ends inside a batch", world->where, model->name);
     must(plog_durable_offset(log->plog) == end, "%s: what was recovered is not durable", world->where);
+    check_deleted(world, log);
     model->is_truncating = false;
     model_truncate(model, end);
     model->durable_end = end;

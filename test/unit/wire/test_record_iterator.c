@@ -293,11 +293,28 @@ START_TEST(records_are_found_by_time)
     static const uint8_t records[] = {12, 0, 0, 0, 1, 1, 0, 12, 0, 60, 4, 1, 1, 0, 12, 0, 20, 6, 1, 1, 0};
     struct slice batch = batch_around(records, sizeof(records), 3, 3, 0);
     int64_t offset = -7, timestamp_ms = -7;
-    int got = record_batch_find_timestamp(batch, time_cases[_i].from_ms, NULL, 0, &offset, &timestamp_ms);
+    int got = record_batch_find_timestamp(batch, time_cases[_i].from_ms, 0, NULL, 0, &offset, &timestamp_ms);
 
     ck_assert_int_eq(got, time_cases[_i].want);
     ck_assert_int_eq(offset, got == 0 ? time_cases[_i].want_offset : -7);
     ck_assert_int_eq(timestamp_ms, got == 0 ? time_cases[_i].want_timestamp_ms : -7);
+    free((void *)(uintptr_t)batch.data);
+}
+END_TEST
+
+START_TEST(a_time_is_not_found_before_an_offset)
+{
+    static const uint8_t records[] = {12, 0, 0, 0, 1, 1, 0, 12, 0, 60, 4, 1, 1, 0, 12, 0, 20, 6, 1, 1, 0};
+    struct slice batch = batch_around(records, sizeof(records), 3, 3, 0);
+    int64_t offset, timestamp_ms;
+
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T, 101, NULL, 0, &offset, &timestamp_ms), 0);
+    ck_assert_int_eq(offset, 102);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T, 103, NULL, 0, &offset, &timestamp_ms), 0);
+    ck_assert_int_eq(offset, 103);
+    ck_assert_int_eq(timestamp_ms, T + 10);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 11, 103, NULL, 0, &offset, &timestamp_ms), MESH_ENOTFOUND);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T, 104, NULL, 0, &offset, &timestamp_ms), MESH_ENOTFOUND);
     free((void *)(uintptr_t)batch.data);
 }
 END_TEST
@@ -308,7 +325,7 @@ START_TEST(append_time_is_every_records_time)
     struct slice batch = batch_around(records, sizeof(records), 2, 3, RECORD_ATTRIBUTE_LOG_APPEND_TIME);
     int64_t offset, timestamp_ms;
 
-    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 40, NULL, 0, &offset, &timestamp_ms), 0);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 40, 0, NULL, 0, &offset, &timestamp_ms), 0);
     ck_assert_int_eq(offset, 102); /* the first there is, though the batch begins at 100 */
     ck_assert_int_eq(timestamp_ms, T + 50);
     free((void *)(uintptr_t)batch.data);
@@ -321,7 +338,7 @@ START_TEST(no_time_finds_a_control_record)
     int64_t offset, timestamp_ms;
 
     ck_assert_int_eq(record_batch_build_control(&batch, -1, -1, 2, 7, T), 0);
-    ck_assert_int_eq(record_batch_find_timestamp(buffer_slice(&batch), T - 1, NULL, 0, &offset, &timestamp_ms), MESH_ENOTFOUND);
+    ck_assert_int_eq(record_batch_find_timestamp(buffer_slice(&batch), T - 1, 0, NULL, 0, &offset, &timestamp_ms), MESH_ENOTFOUND);
     buffer_deinit(&batch);
 }
 END_TEST
@@ -331,10 +348,10 @@ START_TEST(damage_on_the_way_to_a_time_is_reported)
     struct slice batch = batch_around("\x0c\0\0\0\1\1\0\xff", 8, 2, 1, 0);
     int64_t offset, timestamp_ms;
 
-    ck_assert_int_eq(record_batch_find_timestamp(batch, T, NULL, 0, &offset, &timestamp_ms), 0);
-    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 1, NULL, 0, &offset, &timestamp_ms),
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T, 0, NULL, 0, &offset, &timestamp_ms), 0);
+    ck_assert_int_eq(record_batch_find_timestamp(batch, T + 1, 0, NULL, 0, &offset, &timestamp_ms),
                      MESH_ECORRUPT);
-    ck_assert_int_eq(record_batch_find_timestamp(slice_of("x", 1), T, NULL, 0, &offset, &timestamp_ms),
+    ck_assert_int_eq(record_batch_find_timestamp(slice_of("x", 1), T, 0, NULL, 0, &offset, &timestamp_ms),
                      MESH_ECORRUPT);
     free((void *)(uintptr_t)batch.data);
 }
@@ -355,6 +372,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_bomb_is_refused, RECORD_COMPRESSION_GZIP, RECORD_COMPRESSION_ZSTD + 1);
     tcase_add_loop_test(tcase, each_allocation_may_fail, 0, RECORD_COMPRESSION_ZSTD + 1);
     tcase_add_loop_test(tcase, records_are_found_by_time, 0, sizeof(time_cases) / sizeof(time_cases[0]));
+    tcase_add_test(tcase, a_time_is_not_found_before_an_offset);
     tcase_add_test(tcase, append_time_is_every_records_time);
     tcase_add_test(tcase, no_time_finds_a_control_record);
     tcase_add_test(tcase, damage_on_the_way_to_a_time_is_reported);

@@ -469,6 +469,24 @@ START_TEST(what_was_cut_stays_away_over_stops)
 }
 END_TEST
 
+/* Others may have committed what it took in; only its note tells of it. */
+START_TEST(a_life_that_wrote_nothing_is_no_clean_stop)
+{
+    rig_open(&live, 1);
+    ck_assert_int_eq(recovery_note_life(live.fs), 0);
+    ck_assert(!live.report.is_untold);
+    rig_stop(&live); /* the stores are done with, and the broker is not: it dies before it says so */
+    rig_open(&live, 1);
+    ck_assert(live.report.was_clean);
+    ck_assert(live.report.is_untold);
+    ck_assert_int_eq(recovery_note_life(live.fs), 0); /* once more is the same */
+    rig_stop(&live);
+    ck_assert_int_eq(recovery_told(live.fs), 0);
+    rig_open(&live, 1);
+    ck_assert(!live.report.is_untold);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log_again");
@@ -489,6 +507,7 @@ int main(void)
     tcase_add_test(tcase, a_manifest_before_anything_else_vouches_for_no_records_in_memory);
     tcase_add_test(tcase, lives_follow_each_other);
     tcase_add_test(tcase, what_was_cut_stays_away_over_stops);
+    tcase_add_test(tcase, a_life_that_wrote_nothing_is_no_clean_stop);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -497,6 +497,7 @@ static void run_on_ready(void *user, const struct broker_ready *ready)
 
     uuid_format(&ready->cluster_id, cluster);
     uuid_format(&ready->broker_id, broker);
+    if (options->opened != NULL) options->opened(options->ready_user, ready);
     if (log_get_format() == LOG_FORMAT_TEXT)
         fprintf(stderr, "mesh: ready on %s cluster=%s broker=%s%s%s\n", ready->address, cluster, broker, ready->gateway == NULL ? "" : " gateway=",
                 ready->gateway == NULL ? "" : ready->gateway);

@@ -48,8 +48,9 @@ struct broker_options {
     struct notify *notify;        /* of broker_run(): the service manager. NULL: nobody is told */
     uint32_t shard_count;  /* 0: one per core that this process may use */
     struct settings settings;
+    broker_ready_fn *opened; /* broker_run(): just before its ready line, for what is to stand above it; may be NULL */
     broker_ready_fn *ready; /* on the control loop's thread, once; may be NULL */
-    void *ready_user; /* of `waiting` too */
+    void *ready_user; /* of `opened` and `waiting` too */
 };
 
 void broker_options_init(struct broker_options *options);

@@ -52,6 +52,16 @@ static void show_join_line(const struct broker_ready *ready)
     crypto_wipe(secret, sizeof(secret));
 }
 
+/* Above the ready line: who waits for that one has all that a start says of itself. A start that fails warns of nothing. */
+static void warn_of_open_ports(void *user, const struct broker_ready *ready)
+{
+    const struct serve *serve = user;
+
+    (void)ready;
+    warn_if_open(serve->settings, serve->settings->listen);
+    warn_if_open(serve->settings, serve->settings->gateway_listen);
+}
+
 /* The broker has said that it is ready; a person also hears what comes next. */
 static void greet(void *user, const struct broker_ready *ready)
 {
@@ -59,8 +69,6 @@ static void greet(void *user, const struct broker_ready *ready)
     bool is_default = strcmp(ready->address, "127.0.0.1:9092") == 0;
     char option[300] = "";
 
-    warn_if_open(serve->settings, serve->settings->listen);
-    warn_if_open(serve->settings, serve->settings->gateway_listen);
     if (!serve->is_friendly) return;
     if (!is_default) snprintf(option, sizeof(option), " --broker %s", ready->address);
     fprintf(stderr, "\n  Records are kept in %s%s\n", serve->data_dir, serve->is_first_start ? " (new)" : "");
@@ -137,6 +145,7 @@ static int run(const struct arguments *arguments, struct serve_settings *setting
     key_places_gather(&options.key_places, settings->key_file, settings->data);
     options.shard_count = settings->shard_count;
     options.settings = settings->broker;
+    options.opened = warn_of_open_ports;
     options.ready = greet;
     options.ready_user = &serve;
     err = broker_run(&options);

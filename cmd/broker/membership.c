@@ -11,6 +11,7 @@
 #include "cmd/broker/operate/image_events.h"
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/remembered.h"
+#include "cmd/broker/peers/waiting_door.h"
 #include "cmd/broker/replicas/streams.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/spread/spread.h"
@@ -25,7 +26,6 @@
 #include <sys/socket.h>
 
 #define MESSAGE_SIZE     512
-#define CATCH_UP_BACKLOG 64
 #define PATIENCE_SECONDS 3.0 /* a broker that was a member before is ready after this, even if no coordinator answers */
 
 /* ---- the key ---- */
@@ -332,33 +332,26 @@ static bool is_caught_up(const struct broker *broker)
 }
 
 /* The shards do not serve the port yet, and the others may need this broker to get on. */
-static void on_accept(struct ev_loop *loop, ev_io *io, int events)
+static void let_in(void *user, int fd, struct slice bytes)
 {
-    struct broker *broker = io->data;
-    int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    (void)loop;
-    (void)events;
-    if (fd >= 0) peers_adopt(broker->control.peers, fd, slice_of(NULL, 0));
+    peers_adopt(((struct broker *)user)->control.peers, fd, bytes);
 }
 
 int membership_catch_up(struct broker *broker, int listen_fd, bool has_strangers)
 {
     const struct node_status *status = metadata_status(broker->control.metadata);
-    ev_io acceptor;
+    struct waiting_door_options options = {broker->control.loop, listen_fd, "this broker waits for the mesh's coordinator", let_in, broker};
+    struct waiting_door *door;
     int err;
 
     if (!has_strangers && !metadata_is_behind_disk(broker->control.metadata)) return 0;
     log_warn("%s: waiting for the mesh's coordinator before anything is served",
              has_strangers ? "there are records here of topics that the metadata do not know" : "the metadata log was damaged");
     err = meet_peers(broker);
-    if (err == 0 && listen(listen_fd, CATCH_UP_BACKLOG) != 0) err = error_from_errno(errno);
+    if (err == 0) err = waiting_door_open(&options, &door);
     if (err != 0) return err;
-    ev_io_init(&acceptor, on_accept, listen_fd, EV_READ);
-    acceptor.data = broker;
-    ev_io_start(broker->control.loop, &acceptor);
     control_loop_wait(broker, is_caught_up);
-    ev_io_stop(broker->control.loop, &acceptor);
+    waiting_door_close(door);
     if (!status->has_failed) return 0;
     log_error("this broker cannot take part in the metadata of its mesh: %s", status->failure);
     return status->failure_error;

@@ -75,6 +75,49 @@ class Service(MeshCase):
         for broker in brokers:
             self.wait_ready(broker)
 
+    def ask(self, address, words):
+        """The whole answer to these bytes; what comes until the broker hangs up."""
+        host, port = address.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
+            client.sendall(words)
+            answer = b""
+            while True:
+                try:
+                    more = client.recv(65536)
+                except ConnectionResetError:
+                    return answer
+                if not more:
+                    return answer
+                answer += more
+
+    def test_probes_are_answered_while_a_mesh_is_looked_for(self):
+        """By one that only joins, and by one that may found; whoever wants to be served is sent away, and nobody is in a prober's way."""
+        addresses = free_addresses(3)
+        key = self.path("key")
+        self.mesh("key", "generate", "--key-file", key)
+        joiner = self.new_broker(self.path("joiner"), listen=addresses[0], seeds=[addresses[2]], options=["--key-file", key])
+        founder = self.new_broker(self.path("founder"), listen=addresses[1], seeds=addresses[1:], options=["--key-file", key, "--expect", "2"])
+        for broker, address in (joiner, addresses[0]), (founder, addresses[1]):
+            broker.launch()
+            self.assertIsNotNone(broker.wait_line("nobody listens at"), broker.log())
+            silent = [socket.create_connection(address.rsplit(":", 1), timeout=PATIENCE_S) for _ in range(20)]
+            alive = self.ask(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(alive.startswith(b"HTTP/1.1 200 ") and alive.endswith(b"\r\n\r\nalive\n"), alive)
+            self.assertIn(b"Content-Length: 6\r\n", alive)
+            ready = self.ask(address, b"GET /readyz?verbose HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(ready.startswith(b"HTTP/1.1 503 ") and ready.endswith(b"not ready: this broker looks for its mesh\n"), ready)
+            self.assertTrue(self.ask(address, b"HEAD /livez HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n"))
+            self.assertTrue(self.ask(address, b"GET /livezzz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 "))
+            self.assertTrue(self.ask(address, b"GET /" + b"x" * 4000).startswith(b"HTTP/1.1 503 "))
+            for other in b"MESH\x01\0\0\0", b"\0\0\0\x10\0\x12\0\x03", b"\x16\x03\x01\x02\0", b"POST / HTTP/1.1\r\n\r\n":
+                self.assertEqual(self.ask(address, other), b"")
+            for each in silent:
+                each.close()
+        seed = self.new_broker(self.path("seed"), listen=addresses[2], seeds=addresses[1:], options=["--key-file", key, "--expect", "2"])
+        seed.launch()
+        for broker in seed, founder, joiner:
+            self.wait_ready(broker)
+
     def test_a_manager_that_is_not_there_is_told_of_and_does_no_harm(self):
         for name in self.path("nobody"), "relative", "/" + "x" * 200:
             broker = self.start_broker(env={"NOTIFY_SOCKET": name})

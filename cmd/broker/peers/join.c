@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "cmd/broker/peers/link_self.h"
+#include "cmd/broker/peers/waiting_door.h"
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -20,8 +21,6 @@
 #define DIALS_MAX       8
 #define ROUND_SECONDS   1.0 /* between two rounds of dials */
 #define LINKS_MAX       (2 * SEEDS_ADDRESSES_MAX) /* of all kinds; who comes in beyond is turned away */
-#define LISTEN_BACKLOG  256
-#define ACCEPTS_PER_TURN 16
 
 struct join_link {
     struct list_node node; /* in join.links */
@@ -44,7 +43,7 @@ struct join {
     struct seeds *seeds;
     struct link_options link_options;
     ev_timer timer;
-    ev_io acceptor; /* with a founding only */
+    struct waiting_door *door;
     struct list_node links;
     size_t link_count;
     struct attempt attempts[SEEDS_ADDRESSES_MAX], before[SEEDS_ADDRESSES_MAX]; /* this round's, and the one's before */
@@ -117,10 +116,12 @@ static struct join_link *dial(struct join *join, const struct net_address *addre
     return keep_link(join, entry, link);
 }
 
-/* Takes the socket. */
-static void adopt(struct join *join, int fd)
+/* Takes the socket. Without a founding there is nothing to talk of. */
+static void adopt(void *user, int fd, struct slice bytes)
 {
-    struct join_link *entry = join->link_count < LINKS_MAX ? calloc(1, sizeof(*entry)) : NULL;
+    struct join *join = user;
+    bool is_wanted = join->options->founding != NULL && !join->is_found && join->link_count < LINKS_MAX;
+    struct join_link *entry = is_wanted ? calloc(1, sizeof(*entry)) : NULL;
     struct link *link;
 
     if (entry == NULL) {
@@ -128,28 +129,11 @@ static void adopt(struct join *join, int fd)
         return;
     }
     join->link_options.channel.wall_ms = (uint64_t)clock_wall_ms();
-    if (link_adopt(&join->link_options, fd, slice_of(NULL, 0), &link) != 0) {
+    if (link_adopt(&join->link_options, fd, bytes, &link) != 0) {
         free(entry);
         return;
     }
     keep_link(join, entry, link);
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct join *join = io->data;
-
-    (void)loop;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd < 0) return; /* none is left, or no descriptor: then the next round of dials leaves some */
-        if (join->is_found)
-            close(fd);
-        else
-            adopt(join, fd);
-    }
 }
 
 /* A link to this broker that can carry messages of the founding; not `except`. */
@@ -476,21 +460,17 @@ static const struct link_hooks hooks = {on_up, on_frame, on_down};
 static int open_door(struct join *join)
 {
     const struct join_founding *founding = join->options->founding;
+    struct waiting_door_options door = {join->loop, join->options->listen_fd, "this broker looks for its mesh", adopt, join};
+    int err = waiting_door_open(&door, &join->door);
 
-    if (founding == NULL) return 0;
-    if (listen(join->options->listen_fd, LISTEN_BACKLOG) != 0) return error_from_errno(errno);
-    ev_io_init(&join->acceptor, on_accept, join->options->listen_fd, EV_READ);
-    join->acceptor.data = join;
-    ev_io_start(join->loop, &join->acceptor);
-    founding->start(founding->user, join, join->loop);
-    return 0;
+    if (err == 0 && founding != NULL) founding->start(founding->user, join, join->loop);
+    return err;
 }
 
 static void close_door(struct join *join)
 {
-    if (join->options->founding == NULL) return;
-    ev_io_stop(join->loop, &join->acceptor);
-    join->options->founding->stop(join->options->founding->user);
+    waiting_door_close(join->door);
+    if (join->options->founding != NULL) join->options->founding->stop(join->options->founding->user);
 }
 
 static int run(struct join *join)

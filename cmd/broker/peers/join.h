@@ -57,7 +57,7 @@ struct join_options {
     uint32_t boot;
     const struct join_founding *founding; /* NULL: a mesh is looked for, and nothing else */
     struct uuid dir_id;                   /* of this broker, for the founding */
-    int listen_fd;                        /* bound; used with a founding only, and left listening */
+    int listen_fd;                        /* bound; left listening: probes are answered, and brokers let in if there is a founding */
     join_progress_fn *progress;
     void *user;
 };

@@ -181,12 +181,33 @@ static void teardown(void)
     keyring_free(keyring);
 }
 
+static int bind_somewhere(struct net_address *ret_address)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, size), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+    ck_assert_int_eq(net_address_from_sockaddr((struct sockaddr *)&name, ret_address), 0);
+    return fd;
+}
+
 static int join_seeds(const struct seed *seeds, size_t count, struct uuid *ret_cluster, struct explanation *ret_explanation)
 {
-    const struct join_options options = {
-        .seeds = seeds, .seed_count = count, .keyring = keyring, .key_path = "the.key", .identity = &identity, .boot = 1, .progress = on_progress};
+    struct net_address own;
+    const struct join_options options = {.seeds = seeds,
+                                         .seed_count = count,
+                                         .keyring = keyring,
+                                         .key_path = "the.key",
+                                         .identity = &identity,
+                                         .boot = 1,
+                                         .listen_fd = bind_somewhere(&own),
+                                         .progress = on_progress};
+    int err = join_find_cluster(&options, ret_cluster, ret_explanation);
 
-    return join_find_cluster(&options, ret_cluster, ret_explanation);
+    close(options.listen_fd);
+    return err;
 }
 
 static struct seed seed_at(const struct net_address *address)
@@ -398,18 +419,6 @@ static void *run_founder(void *user)
 
     founder->error = join_find_cluster(&founder->options, &founder->found, &explanation);
     return NULL;
-}
-
-static int bind_somewhere(struct net_address *ret_address)
-{
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(name);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, size), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &size), 0);
-    ck_assert_int_eq(net_address_from_sockaddr((struct sockaddr *)&name, ret_address), 0);
-    return fd;
 }
 
 static void founder_init(uint8_t number, size_t seed_count)

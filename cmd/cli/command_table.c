@@ -148,6 +148,12 @@ static const struct option_spec topic_balance_options[] = {
     {"no-wait", OPTION_FLAG, NULL, "Do not wait until it has ended", NULL, NULL, 0, 0, false},
 };
 
+static const struct option_spec topic_trim_options[] = {
+    {"to", OPTION_TEXT, "WHERE", "The first record that stays: end (none of them), offset:N or time:T (see 'mesh help formats')", NULL, NULL, 0, 0, false},
+    {"yes", OPTION_FLAG, NULL, "Do not ask", NULL, NULL, 0, 0, false},
+    {"dry-run", OPTION_FLAG, NULL, "Only say what would be deleted", NULL, NULL, 0, 0, false},
+};
+
 static const struct option_spec produce_options[] = {
     {"format", OPTION_CHOICE, "FORMAT", "How records stand in the input: lines, length-prefixed or files; see 'mesh help formats'", "lines", "lines|length-prefixed|files", 0, 0, false},
     {"keep-newlines", OPTION_FLAG, NULL, "Leave the newline at the end of each line's record; 'mesh consume --format raw' then gives back every byte", NULL, NULL, 0, 0, false},
@@ -428,6 +434,13 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "when the brokers are far apart, but for what somebody has placed with 'mesh topic move'; this does it now, for all, and to the end. Watching is as with 'mesh topic move'.",
      "mesh topic balance --dry-run\nmesh topic balance orders",
      OPTIONS(topic_balance_options), CLIENT},
+    {COMMAND_TOPIC_TRIM, "topic trim", "TOPIC[/PARTITION]", 1, 1, OPERAND_TOPIC, OPERAND_NONE,
+     "Delete a topic's oldest records",
+     "Deletes the records of a partition, or of each partition of a topic, that lie before --to, for good: nobody reads them again, whichever broker leads later. It shows first what "
+     "would go, and asks; --yes does not ask, --dry-run only shows. Offsets stay what they are. A group that stands before the first record goes on as its consumers' reset says. "
+     "The disks have the space back by whole segments (the setting segment.bytes), a while later. All brokers of the mesh have to be of a version that knows this.",
+     "mesh topic trim orders/2 --to offset:100000\nmesh topic trim orders --to time:-7d --dry-run\nmesh topic trim orders --to end --yes",
+     OPTIONS(topic_trim_options), CLIENT},
     {COMMAND_PRODUCE, "produce", "TOPIC [FILE]...", 1, SIZE_MAX, OPERAND_TOPIC, OPERAND_FILE,
      "Send records from standard input or files",
      "Sends records to a topic, from the files one after the other or from standard input; - stands for standard input. A topic that does not "

@@ -30,6 +30,7 @@ int command_topic_alter(const struct arguments *arguments);
 int command_topic_delete(const struct arguments *arguments);
 int command_topic_move(const struct arguments *arguments);
 int command_topic_balance(const struct arguments *arguments);
+int command_topic_trim(const struct arguments *arguments);
 int command_produce(const struct arguments *arguments);
 int command_consume(const struct arguments *arguments);
 int command_status(const struct arguments *arguments);

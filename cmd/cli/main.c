@@ -43,6 +43,7 @@ static int (*const runners[COMMAND_COUNT])(const struct arguments *) = {
     [COMMAND_TOPIC_DELETE] = command_topic_delete,
     [COMMAND_TOPIC_MOVE] = command_topic_move,
     [COMMAND_TOPIC_BALANCE] = command_topic_balance,
+    [COMMAND_TOPIC_TRIM] = command_topic_trim,
     [COMMAND_PRODUCE] = command_produce,
     [COMMAND_CONSUME] = command_consume,
     [COMMAND_STATUS] = command_status,

@@ -61,6 +61,7 @@ enum frame_op {
     FRAME_OP_EVENTS = 35, /* of one broker: message_operate.h */
     FRAME_OP_DRAIN = 36,  /* likewise */
     FRAME_OP_CONFIG = 37, /* likewise */
+    FRAME_OP_TOPIC_TRIM = 38,
     FRAME_OP_HEAL = 32, /* between brokers only: cmd/broker/replicas/heal_message.h */
 };
 

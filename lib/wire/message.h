@@ -248,6 +248,26 @@ struct message_list_offsets_response {
     struct list_offsets_result *results;
     size_t result_count;
 };
+struct topic_trim_entry {
+    uint32_t partition;
+    int64_t offset; /* the first record that stays; -1: none that is committed */
+};
+struct message_topic_trim {
+    char *topic;
+    struct topic_trim_entry *entries;
+    size_t entry_count;
+    uint32_t timeout_ms;
+};
+struct topic_trim_result {
+    uint32_t partition;
+    int error;
+    uint64_t first_offset; /* where its records begin now */
+};
+struct message_topic_trim_response {
+    struct topic_trim_result *results;
+    size_t result_count;
+    char *message; /* why all of it was refused, for people; "" */
+};
 struct message_init_producer_response {
     int64_t producer_id;
     int16_t producer_epoch;
@@ -422,6 +442,8 @@ struct message_why_response {
     X(moves_response, message_moves_response)                                                                 \
     X(list_offsets_request, message_list_offsets_request)                                                     \
     X(list_offsets_response, message_list_offsets_response)                                                   \
+    X(topic_trim, message_topic_trim)                                                                         \
+    X(topic_trim_response, message_topic_trim_response)                                                       \
     X(init_producer_response, message_init_producer_response)                                                 \
     X(status_response, message_status_response)                                                               \
     X(members_response, message_members_response)                                                             \

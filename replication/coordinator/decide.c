@@ -91,6 +91,14 @@ int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const 
     return decision_add(decision, kind, slice_of(key->bytes, UUID_SIZE));
 }
 
+int decide_compare_places(const struct uuid *topic_a, uint32_t partition_a, const struct uuid *topic_b, uint32_t partition_b)
+{
+    int order = memcmp(topic_a->bytes, topic_b->bytes, UUID_SIZE);
+
+    if (order != 0) return order;
+    return partition_a < partition_b ? -1 : partition_a > partition_b;
+}
+
 /* ---- changes of partitions ---- */
 
 int changes_end(struct changes *changes)

@@ -9,14 +9,6 @@
 
 /* ---- what both begin with ---- */
 
-static int compare_places(const struct uuid *topic_a, uint32_t partition_a, const struct uuid *topic_b, uint32_t partition_b)
-{
-    int order = memcmp(topic_a->bytes, topic_b->bytes, UUID_SIZE);
-
-    if (order != 0) return order;
-    return partition_a < partition_b ? -1 : partition_a > partition_b;
-}
-
 /* The broker that asks, in its present life. */
 static int check_asker(const struct image *image, int32_t node_id, uint64_t broker_epoch, size_t count, struct decision *decision)
 {
@@ -147,7 +139,7 @@ int decide_alter_partitions(const struct image *image, const struct decide_alter
     int err = check_asker(image, request->leader, request->broker_epoch, request->count, decision);
 
     for (size_t i = 1; err == 0 && i < request->count; i++) {
-        if (compare_places(&wishes[i - 1].topic_id, wishes[i - 1].partition, &wishes[i].topic_id, wishes[i].partition) >= 0)
+        if (decide_compare_places(&wishes[i - 1].topic_id, wishes[i - 1].partition, &wishes[i].topic_id, wishes[i].partition) >= 0)
             err = refuse_order(decision);
     }
     if (err == 0) err = elector_init(&alter.elector, image, facts);
@@ -208,7 +200,7 @@ int decide_replicas_lost(const struct image *image, const struct decide_replicas
     int err = check_asker(image, request->node_id, request->broker_epoch, request->count, decision);
 
     for (size_t i = 1; err == 0 && i < request->count; i++) {
-        if (compare_places(&lost[i - 1].topic_id, lost[i - 1].partition, &lost[i].topic_id, lost[i].partition) >= 0)
+        if (decide_compare_places(&lost[i - 1].topic_id, lost[i - 1].partition, &lost[i].topic_id, lost[i].partition) >= 0)
             err = refuse_order(decision);
     }
     if (err == 0) err = elector_init(&elector, image, facts);

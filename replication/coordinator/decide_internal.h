@@ -15,6 +15,9 @@ struct buffer *decision_body(struct decision *decision);
 int decision_add(struct decision *decision, enum metadata_kind kind, struct slice key);
 int decision_add_uuid(struct decision *decision, enum metadata_kind kind, const struct uuid *key);
 
+/* The order of the partitions of a request: -1, 0 or 1. */
+int decide_compare_places(const struct uuid *topic_a, uint32_t partition_a, const struct uuid *topic_b, uint32_t partition_b);
+
 /* Changes of partitions while they are collected: those of one topic in a row are one change of the command. */
 struct changes {
     struct decision *decision;

@@ -76,6 +76,15 @@ struct decide_replicas_lost {
 int decide_replicas_lost(const struct image *image, const struct decide_replicas_lost *request, const struct decide_facts *facts,
                          struct decision *decision, struct decide_result *ret_results);
 
+/* ---- deleted records (decide_records.c) ---- */
+
+/* Clients want records deleted: those before each wish's offset, for good. Whoever asks has heard from the leader of that epoch that the offset is within its high
+ * watermark, and behind where its clients begin already: so a lower offset under a newer epoch is of a log that has lost records. Wishes rise by topic uuid and
+ * partition. Per partition: 0 (also when as many were deleted before), MESH_EUNKNOWN_TOPIC, MESH_EINVALID_TOPIC (the mesh's own), MESH_EINVAL (offset 0),
+ * MESH_ESTALE_EPOCH, MESH_EUNKNOWN_EPOCH, MESH_ENOT_LEADER (nobody leads now). Errors of the whole: MESH_EINVAL (order, too many), MESH_ETOOLARGE. */
+int decide_delete_records(const struct image *image, const struct image_deletion *wishes, size_t count, struct decision *decision,
+                          struct decide_result *ret_results);
+
 /* ---- no safe leader (decide_recover.c) ---- */
 
 /* Elects by what replicas reported, where rule R9 finds nobody:

@@ -52,7 +52,8 @@ void image_broker_unref(struct broker_object *object)
 static struct image_index *image_indexes(struct image *image, size_t i)
 {
     struct image_index *indexes[] = {&image->by_uuid, &image->by_name, &image->tombstones, &image->buried,
-                                     &image->users,   &image->acls,    &image->requests,   &image->elections};
+                                     &image->users,   &image->acls,    &image->requests,   &image->elections,
+                                     &image->deletions};
 
     return i < sizeof(indexes) / sizeof(indexes[0]) ? indexes[i] : NULL;
 }

@@ -319,6 +319,24 @@ struct image_election {
 const struct image_election *image_election(const struct image *image, const struct uuid *topic_id, uint32_t partition); /* NULL: none */
 size_t image_election_count(const struct image *image);
 
+/* ---- deleted records ---- */
+
+/* Records of a partition that clients had deleted: those before `offset`, as far as they are of leader epochs up to leader_epoch. In a log that holds what was
+ * committed then, these are the same; where an unclean election has lost some of them, the newer records in their place are not deleted. */
+struct image_deletion {
+    struct uuid topic_id;
+    uint32_t partition;
+    int32_t leader_epoch; /* of the leader whose high watermark allowed it */
+    uint64_t offset;      /* > 0 */
+};
+const struct image_deletion *image_deletion(const struct image *image, const struct uuid *topic_id, uint32_t partition); /* NULL: none were */
+size_t image_deletion_count(const struct image *image);
+/* Whether `next` says more than what is known: of a newer leader epoch, or of more records. */
+bool image_deletion_may_follow(const struct image_deletion *now, const struct image_deletion *next);
+
+/* The level (record.h) of the newest thing in it: who reads it, whole or its entries, reads what is of that level. */
+uint32_t image_level(const struct image *image);
+
 /* ---- snapshots ---- */
 
 /* Appends the whole image, as bytes that image_decode() reads (layout: FORMAT.md). Errors: MESH_ENOMEM. */

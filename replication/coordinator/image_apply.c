@@ -52,6 +52,7 @@ static int apply_change(struct image *image, const struct image_change *change)
     case METADATA_TOPIC_ALTERED:
     case METADATA_TOPIC_DELETED:
     case METADATA_PARTITIONS_CHANGED:
+    case METADATA_RECORDS_DELETED:
     case METADATA_TOMBSTONES_DROPPED: return apply_topic_change(image, change);
     case METADATA_USER_SET:
     case METADATA_USER_DELETED:

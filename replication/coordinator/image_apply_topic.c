@@ -309,6 +309,28 @@ static int apply_partitions_changed(struct image *image, const struct image_chan
                          old->topic.config_count);
 }
 
+/* The topic counts as changed, so that those who have it open look. */
+static int apply_records_deleted(struct image *image, const struct image_change *change)
+{
+    struct image_deletion deletion;
+    const struct image_deletion *now;
+    struct image_partition partition;
+    struct topic_object *old = NULL;
+    struct image_pages *pages;
+    int err = body_decode_deletion(change->body, &deletion);
+
+    if (err == 0) err = apply_key_uuid(change, &deletion.topic_id);
+    if (err == 0) old = find_object(image, &deletion.topic_id);
+    if (err != 0) return err;
+    if (old == NULL || !image_topic_partition(&old->topic, deletion.partition, &partition)) return MESH_ECORRUPT;
+    now = image_deletion(image, &deletion.topic_id, deletion.partition);
+    if (deletion.leader_epoch > partition.leader_epoch || (now != NULL && !image_deletion_may_follow(now, &deletion))) return MESH_ECORRUPT;
+    err = image_put_deletion(image, &deletion);
+    if (err == 0) err = image_pages_extend(old->topic.pages, old->topic.partition_count, old->topic.partition_count, &pages);
+    if (err != 0) return err;
+    return replace_topic(image, old, change->index, pages, old->topic.partition_count, old->topic.configs, old->topic.config_count);
+}
+
 static int apply_tombstones_dropped(struct image *image, const struct image_change *change)
 {
     uint64_t index;
@@ -326,6 +348,7 @@ int apply_topic_change(struct image *image, const struct image_change *change)
     case METADATA_TOPIC_ALTERED: return apply_topic_altered(image, change);
     case METADATA_TOPIC_DELETED: return apply_topic_deleted(image, change);
     case METADATA_PARTITIONS_CHANGED: return apply_partitions_changed(image, change);
+    case METADATA_RECORDS_DELETED: return apply_records_deleted(image, change);
     default: return apply_tombstones_dropped(image, change);
     }
 }

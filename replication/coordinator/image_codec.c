@@ -11,7 +11,8 @@
 
 #include <stdlib.h>
 
-#define SNAPSHOT_VERSION 3
+#define SNAPSHOT_VERSION           3
+#define SNAPSHOT_VERSION_DELETIONS 4 /* only where records were deleted: who goes back a version before that can read it */
 
 #define STATE_QUEUED  1u
 #define STATE_SEALING 2u
@@ -170,7 +171,7 @@ int image_encode(const struct image *image, struct buffer *to)
     struct codec_writer writer = {to, 0};
     int err;
 
-    codec_put_varint(&writer, SNAPSHOT_VERSION);
+    codec_put_varint(&writer, image->deletions.count == 0 ? SNAPSHOT_VERSION : SNAPSHOT_VERSION_DELETIONS);
     codec_put_varint(&writer, image->index);
     codec_put_varint(&writer, image->term);
     codec_put_raw(&writer, image->chain, RAFT_CHAIN_SIZE);
@@ -335,7 +336,7 @@ static int get_image(struct codec_reader *reader, struct image *image)
     int err;
 
     if (reader->is_bad || version == 0) return MESH_ECORRUPT;
-    if (version != SNAPSHOT_VERSION) return MESH_EVERSION; /* 1 and 2 were never released */
+    if (version != SNAPSHOT_VERSION && version != SNAPSHOT_VERSION_DELETIONS) return MESH_EVERSION; /* 1 and 2 were never released */
     image->index = codec_get_varint(reader);
     image->term = codec_get_varint(reader);
     chain = codec_get_raw(reader, RAFT_CHAIN_SIZE);
@@ -351,7 +352,7 @@ static int get_image(struct codec_reader *reader, struct image *image)
     if (err == 0) err = get_slots(reader, image, true);
     if (err == 0) err = get_topics(reader, image);
     if (err == 0) err = get_tombstones(reader, image);
-    if (err == 0) err = image_get_access(reader, image);
+    if (err == 0) err = image_get_access(reader, image, version == SNAPSHOT_VERSION_DELETIONS);
     if (err == 0) err = image_check_brokers(image);
     if (err == 0 && !codec_reader_is_done(reader)) err = MESH_ECORRUPT;
     return err;

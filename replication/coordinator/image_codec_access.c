@@ -1,4 +1,4 @@
-/* coordinator/image_codec_access.c - users, ACLs, answered requests and elections of a snapshot.
+/* coordinator/image_codec_access.c - users, ACLs, answered requests, elections and deleted records of a snapshot.
  *
  * Each kind is written in an order of its own content (names, keys), so equal images have equal bytes. */
 #include "replication/coordinator/image_internal.h"
@@ -62,14 +62,28 @@ static int compare_logs(const void *a, const void *b)
     return memcmp((*left)->origin.bytes, (*right)->origin.bytes, UUID_SIZE);
 }
 
+static int compare_places(const struct uuid *topic_a, uint32_t partition_a, const struct uuid *topic_b, uint32_t partition_b)
+{
+    int order = memcmp(topic_a->bytes, topic_b->bytes, UUID_SIZE);
+
+    if (order != 0) return order;
+    return partition_a < partition_b ? -1 : partition_a > partition_b;
+}
+
 static int compare_elections(const void *a, const void *b)
 {
     const struct image_election *left = &(*(const struct election_object *const *)a)->election;
     const struct image_election *right = &(*(const struct election_object *const *)b)->election;
-    int order = memcmp(left->topic_id.bytes, right->topic_id.bytes, UUID_SIZE);
 
-    if (order != 0) return order;
-    return left->partition < right->partition ? -1 : left->partition > right->partition;
+    return compare_places(&left->topic_id, left->partition, &right->topic_id, right->partition);
+}
+
+static int compare_deletions(const void *a, const void *b)
+{
+    const struct image_deletion *left = &(*(const struct deletion_object *const *)a)->deletion;
+    const struct image_deletion *right = &(*(const struct deletion_object *const *)b)->deletion;
+
+    return compare_places(&left->topic_id, left->partition, &right->topic_id, right->partition);
 }
 
 /* ---- writing ---- */
@@ -136,16 +150,32 @@ static void put_elections(struct codec_writer *writer, const struct object_list 
     }
 }
 
+static void put_deletions(struct codec_writer *writer, const struct object_list *list)
+{
+    struct buffer body = BUFFER_INIT;
+
+    for (size_t i = 0; i < list->count && writer->error == 0; i++) {
+        const struct image_deletion *deletion = &((const struct deletion_object *)list->objects[i])->deletion;
+        buffer_clear(&body);
+        writer->error = body_encode_deletion(&body, deletion);
+        codec_put_uuid(writer, &deletion->topic_id);
+        body_put_slice(writer, buffer_slice(&body));
+    }
+    buffer_deinit(&body);
+}
+
 int image_put_access(struct codec_writer *writer, const struct image *image)
 {
     static const struct {
         int (*compare)(const void *, const void *);
         void (*put)(struct codec_writer *, const struct object_list *);
-    } kinds[] = {{compare_users, put_users}, {compare_acls, put_acls}, {compare_logs, put_requests}, {compare_elections, put_elections}};
-    const struct image_index *indexes[] = {&image->users, &image->acls, &image->requests, &image->elections};
+    } kinds[] = {{compare_users, put_users}, {compare_acls, put_acls}, {compare_logs, put_requests}, {compare_elections, put_elections},
+                 {compare_deletions, put_deletions}};
+    const struct image_index *indexes[] = {&image->users, &image->acls, &image->requests, &image->elections, &image->deletions};
+    size_t count = sizeof(kinds) / sizeof(kinds[0]) - (image->deletions.count == 0);
     struct object_list list;
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && writer->error == 0; i++) {
+    for (size_t i = 0; i < count && writer->error == 0; i++) {
         if (put_sorted(writer, indexes[i], kinds[i].compare, &list) == 0) kinds[i].put(writer, &list);
         free(list.objects);
     }
@@ -246,11 +276,34 @@ static int get_elections(struct codec_reader *reader, struct image *image)
     return err;
 }
 
-int image_get_access(struct codec_reader *reader, struct image *image)
+static int get_deletions(struct codec_reader *reader, struct image *image)
+{
+    uint64_t count = codec_get_bounded(reader, image->partition_count);
+    int err = reader->is_bad || count == 0 ? MESH_ECORRUPT : 0;
+
+    for (uint64_t i = 0; i < count && err == 0; i++) {
+        struct uuid topic_id = codec_get_uuid(reader);
+        const struct image_topic *topic = image_find_topic(image, &topic_id);
+        struct slice body = get_body(reader);
+        struct image_deletion deletion;
+        struct image_partition partition;
+        err = reader->is_bad || topic == NULL ? MESH_ECORRUPT : body_decode_deletion(body, &deletion);
+        if (err != 0) return err;
+        deletion.topic_id = topic_id;
+        if (!image_topic_partition(topic, deletion.partition, &partition) || deletion.leader_epoch > partition.leader_epoch ||
+            image_deletion(image, &topic_id, deletion.partition) != NULL)
+            return MESH_ECORRUPT;
+        err = image_put_deletion(image, &deletion);
+    }
+    return err;
+}
+
+int image_get_access(struct codec_reader *reader, struct image *image, bool has_deletions)
 {
     int err = get_users(reader, image);
 
     if (err == 0) err = get_acls(reader, image);
     if (err == 0) err = get_requests(reader, image);
-    return err != 0 ? err : get_elections(reader, image);
+    if (err == 0) err = get_elections(reader, image);
+    return err != 0 || !has_deletions ? err : get_deletions(reader, image);
 }

@@ -260,6 +260,7 @@ int image_remove_topic(struct image *image, const struct topic_object *object, u
     int err = image_add_tombstone(image, &topic->topic_id, index);
 
     if (err == 0) err = image_forget_elections(image, topic);
+    if (err == 0) err = image_forget_deletions(image, topic);
     if (err == 0) err = image_index_remove(&image->by_name, image_hash_name(topic->name), topic);
     if (err == 0) err = image_index_remove(&image->by_uuid, image_hash_uuid(&topic->topic_id), topic);
     return err;

@@ -52,6 +52,11 @@ struct election_object {
     struct image_election election;
 };
 
+struct deletion_object {
+    struct object object;
+    struct image_deletion deletion;
+};
+
 /* What remains of a deleted topic. */
 struct tombstone {
     struct object object;
@@ -95,10 +100,12 @@ struct image {
     struct image_index acls;      /* by all they say */
     struct image_index requests;  /* logs, by origin */
     struct image_index elections; /* by topic and partition */
+    struct image_index deletions; /* likewise */
 };
 
 uint64_t image_hash_uuid(const struct uuid *uuid);
 uint64_t image_hash_name(const char *name); /* case ignored */
+uint64_t image_hash_partition(const struct uuid *topic_id, uint32_t partition);
 
 /* A new image that shares everything with base. Errors: MESH_ENOMEM. */
 int image_clone(const struct image *base, struct image **ret_image);
@@ -161,6 +168,11 @@ const struct request_log *image_request_log(const struct image *image, const str
 int image_put_election(struct image *image, const struct uuid *topic_id, const struct body_partition *state, uint64_t index);
 int image_forget_elections(struct image *image, const struct image_topic *topic);
 
+/* ---- deleted records (image_deletions.c) ---- */
+
+int image_put_deletion(struct image *image, const struct image_deletion *deletion);
+int image_forget_deletions(struct image *image, const struct image_topic *topic);
+
 /* The parts of apply (image_apply.c hands the changes out). */
 int apply_broker_change(struct image *image, const struct image_change *change);
 int apply_topic_change(struct image *image, const struct image_change *change);
@@ -169,8 +181,8 @@ int apply_key_uuid(const struct image_change *change, struct uuid *ret_uuid); /*
 /* The epochs of all that the broker leads rise: one change does it for all its partitions. */
 int apply_raise_epochs(struct image *image, int32_t node_id, uint64_t index);
 
-/* The parts of the snapshot's codec. */
+/* The parts of the snapshot's codec. Deletions are its last part, and only where there are any: SNAPSHOT_VERSION_DELETIONS. */
 int image_put_access(struct codec_writer *writer, const struct image *image);
-int image_get_access(struct codec_reader *reader, struct image *image);
+int image_get_access(struct codec_reader *reader, struct image *image, bool has_deletions);
 
 #endif

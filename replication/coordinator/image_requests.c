@@ -77,16 +77,9 @@ int image_add_request(struct image *image, const struct uuid *origin, const stru
 
 /* ---- elections ---- */
 
-static uint64_t hash_partition(const struct uuid *topic_id, uint32_t partition)
-{
-    uint64_t hash = (image_hash_uuid(topic_id) + partition) * 0x9e3779b97f4a7c15u;
-
-    return hash ^ hash >> 29;
-}
-
 static const struct election_object *find_election(const struct image *image, const struct uuid *topic_id, uint32_t partition)
 {
-    uint64_t hash = hash_partition(topic_id, partition);
+    uint64_t hash = image_hash_partition(topic_id, partition);
     const struct election_object *found;
 
     for (size_t i = 0; (found = image_index_find(&image->elections, hash, i)) != NULL; i++) {
@@ -110,7 +103,7 @@ size_t image_election_count(const struct image *image)
 int image_put_election(struct image *image, const struct uuid *topic_id, const struct body_partition *state, uint64_t index)
 {
     const struct election_object *old = find_election(image, topic_id, state->partition);
-    uint64_t hash = hash_partition(topic_id, state->partition);
+    uint64_t hash = image_hash_partition(topic_id, state->partition);
     size_t candidates_size = state->election.candidate_count * sizeof(struct image_candidate);
     struct election_object *object = malloc(sizeof(*object) + candidates_size);
     int err;
@@ -137,7 +130,7 @@ int image_forget_elections(struct image *image, const struct image_topic *topic)
 
     for (uint32_t i = 0; image->elections.count != 0 && i < topic->partition_count && err == 0; i++) {
         const struct election_object *old = find_election(image, &topic->topic_id, i);
-        if (old != NULL) err = image_index_remove(&image->elections, hash_partition(&topic->topic_id, i), old);
+        if (old != NULL) err = image_index_remove(&image->elections, image_hash_partition(&topic->topic_id, i), old);
     }
     return err;
 }

@@ -81,6 +81,7 @@ int metadata_command_open(struct slice command, struct codec_reader *ret_reader)
 
 uint32_t metadata_kind_level(uint16_t kind)
 {
+    if (kind == METADATA_RECORDS_DELETED) return 2;
     return kind >= METADATA_CLUSTER_CREATED && kind <= METADATA_REQUEST_DONE ? 1 : METADATA_LEVEL + 1;
 }
 

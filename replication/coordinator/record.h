@@ -29,6 +29,7 @@ enum metadata_kind {
     METADATA_ACL_ADDED = 13,             /* key: empty */
     METADATA_ACL_REMOVED = 14,           /* key: empty */
     METADATA_REQUEST_DONE = 15,          /* key: uuid of the broker that was asked */
+    METADATA_RECORDS_DELETED = 16,       /* key: topic uuid */
 };
 
 struct metadata_change {
@@ -39,7 +40,7 @@ struct metadata_change {
 /* What a version of mesh can read of all this, as one number: who meets more has to stop (MESH_EVERSION), so nothing of a level is written before
  * everybody in the mesh speaks it (metadata/levels.c). A version that adds a kind, or writes anything new into a body, is the next level: the kind
  * goes into metadata_kind_level(), and a body with something new begins with that level as its version. */
-#define METADATA_LEVEL     1
+#define METADATA_LEVEL     2
 #define METADATA_LEVEL_MAX 255
 typedef uint32_t metadata_level_fn(uint16_t kind);
 uint32_t metadata_kind_level(uint16_t kind); /* that brought it; beyond METADATA_LEVEL for kinds that this version does not know */

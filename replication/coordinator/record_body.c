@@ -350,6 +350,32 @@ void body_get_election(struct codec_reader *reader, uint32_t replica_count_max, 
 
 /* ---- the rest ---- */
 
+int body_encode_deletion(struct buffer *to, const struct image_deletion *deletion)
+{
+    struct codec_writer writer = body_start(to);
+
+    codec_put_varint(&writer, deletion->partition);
+    codec_put_varint(&writer, (uint32_t)deletion->leader_epoch);
+    codec_put_varint(&writer, deletion->offset);
+    return writer.error;
+}
+
+int body_decode_deletion(struct slice body, struct image_deletion *ret_deletion)
+{
+    struct image_deletion deletion = {.partition = 0};
+    struct codec_reader reader;
+    int err = body_open(body, &reader);
+
+    if (err != 0) return err;
+    deletion.partition = (uint32_t)codec_get_bounded(&reader, IMAGE_TOPIC_PARTITIONS_MAX - 1);
+    deletion.leader_epoch = (int32_t)codec_get_bounded(&reader, INT32_MAX);
+    deletion.offset = codec_get_bounded(&reader, INT64_MAX);
+    err = body_close(&reader);
+    if (err == 0 && deletion.offset == 0) err = MESH_ECORRUPT;
+    if (err == 0) *ret_deletion = deletion;
+    return err;
+}
+
 int body_encode_producer_ids(struct buffer *to, const struct body_producer_ids *ids)
 {
     struct codec_writer writer = body_start(to);

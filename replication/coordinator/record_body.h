@@ -103,6 +103,9 @@ bool body_partition_next(struct codec_reader *reader, struct body_partition *ret
 int body_encode_producer_ids(struct buffer *to, const struct body_producer_ids *ids);
 int body_decode_producer_ids(struct slice body, struct body_producer_ids *ret_ids);
 
+int body_encode_deletion(struct buffer *to, const struct image_deletion *deletion); /* but for the topic, which is the key */
+int body_decode_deletion(struct slice body, struct image_deletion *ret_deletion);   /* topic_id: zero */
+
 int body_encode_broker_state(struct buffer *to, uint32_t flags); /* BODY_BROKER_FENCED, _DRAINING, _BAD_DISK */
 int body_decode_broker_state(struct slice body, uint32_t *ret_flags);
 

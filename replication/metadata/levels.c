@@ -22,6 +22,18 @@ static uint32_t level_of(const struct node *node, const struct image_broker *bro
     return peer == NULL || peer->session.heard_us == 0 || peer->session.boot < broker->boot ? 0 : peer->session.level;
 }
 
+/* It hears them all within the time of a session, but for those that are down. */
+static bool is_new_here(const struct node *node)
+{
+    return node->now_us - node->coordinating_since_us < node->options.session_us;
+}
+
+static int refuse_for_now(const struct image_broker *broker, char text[DECISION_MESSAGE_SIZE])
+{
+    snprintf(text, DECISION_MESSAGE_SIZE, "the coordinator has just begun, and has not heard yet which version broker %d (%.100s) runs: try again in a moment", broker->node_id, broker->name);
+    return MESH_EAGAIN;
+}
+
 static int refuse(const struct image_broker *broker, uint32_t speaks, uint32_t level, char text[DECISION_MESSAGE_SIZE])
 {
     if (speaks == 0)
@@ -38,11 +50,12 @@ int node_levels_check(const struct node *node, const struct image *image, struct
 {
     uint32_t level = metadata_command_level(decision_command(decision), node->options.level_of);
 
-    if (level <= 1 || NODE_DEFECT(node, UNREADABLE_WRITTEN)) return 0; /* which every version reads */
+    if (level <= image_level(image) || NODE_DEFECT(node, UNREADABLE_WRITTEN)) return 0; /* which everybody here has to read already */
     for (size_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *broker = image_broker_at(image, i);
         uint32_t speaks = level_of(node, broker);
 
+        if (speaks == 0 && is_new_here(node)) return refuse_for_now(broker, decision->message);
         if (speaks < level) return refuse(broker, speaks, level, decision->message);
     }
     return 0;

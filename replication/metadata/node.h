@@ -204,6 +204,7 @@ enum node_op {
     NODE_OP_ACL_REMOVE = 19,  /* body: node_encode_acl(): exactly this one */
     NODE_OP_TOPIC_DELETE_ID = 23, /* body: node_encode_topic(); answered with the id */
     NODE_OP_PREFER_LEADER = 24,   /* body: node_encode_elect(): the partition's first replica is to lead */
+    NODE_OP_DELETE_RECORDS = 25,  /* body: node_encode_deletions(). Answered with results */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */
 int node_encode_retire(struct buffer *to, const struct uuid *broker, bool accepts_loss, bool is_alive_ok); /* as decide_broker_retire */
@@ -231,7 +232,8 @@ int node_encode_reports(struct buffer *to, uint64_t broker_epoch, const struct n
 int node_encode_recover(struct buffer *to, const struct uuid *topic_id, uint32_t partition, int32_t node_id); /* 0: the longest log reported */
 int node_encode_moves(struct buffer *to, const struct decide_move *moves, size_t count);
 int node_encode_balance(struct buffer *to, const struct uuid *topic_id);
-/* What became of each partition of an ALTER_PARTITIONS or REPLICAS_LOST: of ANSWER's bytes, when its error is 0. MESH_EPROTO: not `count` results. */
+int node_encode_deletions(struct buffer *to, const struct image_deletion *wishes, size_t count);
+/* What became of each partition of an ALTER_PARTITIONS, REPLICAS_LOST or DELETE_RECORDS: of ANSWER's bytes, when its error is 0. MESH_EPROTO: not `count` results. */
 int node_decode_results(struct slice bytes, struct decide_result *ret_results, size_t count);
 
 /* Asks the coordinator, wherever it is. `body` is copied. Exactly one ANSWER output with `cookie` follows, by timeout_us at the latest; the

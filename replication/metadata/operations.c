@@ -290,10 +290,11 @@ static int elect_leader(const struct image *image, struct slice body, bool is_pr
 
 /* ---- the id ---- */
 
-/* Not what is the same however often it is done in order: a broker's states, and what names the partition epoch that it was made from. */
+/* Not what is the same however often it is done in order: a broker's states, and what names the epoch that it was made from. */
 bool node_operation_leaves_id(enum node_op op)
 {
-    return op != NODE_OP_REGISTER && op != NODE_OP_DRAIN && op != NODE_OP_ALTER_PARTITIONS && op != NODE_OP_REPLICAS_LOST;
+    return op != NODE_OP_REGISTER && op != NODE_OP_DRAIN && op != NODE_OP_ALTER_PARTITIONS && op != NODE_OP_REPLICAS_LOST &&
+           op != NODE_OP_DELETE_RECORDS;
 }
 
 int node_operation_add_id(const struct operation *operation, struct decision *decision, const struct answer *answer)
@@ -341,6 +342,7 @@ static int decide(struct node *node, const struct image *image, const struct ope
     case NODE_OP_PREFER_LEADER: return elect_leader(image, operation->body, true, facts, decision);
     case NODE_OP_ALTER_PARTITIONS:
     case NODE_OP_REPLICAS_LOST:
+    case NODE_OP_DELETE_RECORDS:
     case NODE_OP_REPORT:
     case NODE_OP_RECOVER:
     case NODE_OP_MOVE:

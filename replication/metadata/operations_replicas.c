@@ -48,6 +48,19 @@ int node_encode_lost(struct buffer *to, uint64_t broker_epoch, const struct deci
     return writer.error;
 }
 
+int node_encode_deletions(struct buffer *to, const struct image_deletion *wishes, size_t count)
+{
+    struct codec_writer writer = {.to = to};
+
+    codec_put_varint(&writer, count);
+    for (size_t i = 0; i < count; i++) {
+        put_place(&writer, &wishes[i].topic_id, wishes[i].partition);
+        codec_put_varint(&writer, (uint32_t)wishes[i].leader_epoch);
+        codec_put_varint(&writer, wishes[i].offset);
+    }
+    return writer.error;
+}
+
 int node_encode_reports(struct buffer *to, uint64_t broker_epoch, const struct node_report *reports, size_t count)
 {
     struct codec_writer writer = {.to = to};
@@ -202,6 +215,24 @@ static int replicas_lost(const struct image *image, const struct operation *oper
     return err != 0 ? err : put_results(operation->result, hearing->results, hearing->count);
 }
 
+static int delete_records(const struct image *image, const struct operation *operation, struct hearing *hearing, struct decision *decision)
+{
+    struct image_deletion *wishes;
+    int err = get_count(hearing);
+
+    if (err != 0) return err;
+    wishes = arena_alloc(&hearing->arena, hearing->count + 1, sizeof(wishes[0]));
+    if (wishes == NULL) return MESH_ENOMEM;
+    for (size_t i = 0; i < hearing->count; i++) {
+        get_place(&hearing->reader, &wishes[i].topic_id, &wishes[i].partition);
+        wishes[i].leader_epoch = (int32_t)codec_get_bounded(&hearing->reader, INT32_MAX);
+        wishes[i].offset = codec_get_bounded(&hearing->reader, INT64_MAX);
+    }
+    if (!codec_reader_is_done(&hearing->reader)) return MESH_EPROTO;
+    err = decide_delete_records(image, wishes, hearing->count, decision, hearing->results);
+    return err != 0 ? err : put_results(operation->result, hearing->results, hearing->count);
+}
+
 /* Changes nothing in the image: what is reported is remembered here, and looked at by moves.c. */
 static int report(struct node *node, const struct image *image, const struct operation *operation, struct hearing *hearing)
 {
@@ -269,6 +300,7 @@ int node_operation_replicas(struct node *node, const struct image *image, const 
 
     if (operation->op == NODE_OP_ALTER_PARTITIONS) err = alter_partitions(image, operation, facts, &hearing, decision);
     if (operation->op == NODE_OP_REPLICAS_LOST) err = replicas_lost(image, operation, facts, &hearing, decision);
+    if (operation->op == NODE_OP_DELETE_RECORDS) err = delete_records(image, operation, &hearing, decision);
     if (operation->op == NODE_OP_REPORT) err = report(node, image, operation, &hearing);
     if (operation->op == NODE_OP_RECOVER) err = recover(node, image, facts, &hearing, decision);
     if (operation->op == NODE_OP_MOVE) err = move(image, facts, &hearing, decision);

@@ -86,10 +86,10 @@ void replica_cut_done(struct replica *replica, const struct partition_positions 
 {
     struct partition *partition = &replica->partition;
 
-    MESH_ASSERT(replica->is_cutting && positions->start <= positions->end);
+    MESH_ASSERT(replica->is_cutting);
     MESH_ASSERT(positions->end <= replica->epoch_start);
     replica->is_cutting = false;
-    partition->log_start = positions->start;
+    partition_set_start(partition, positions);
     partition->log_end = positions->end;
     replica->written = positions->written;
     replica->durable = positions->durable;

@@ -4,20 +4,26 @@
 #include "base/assert.h"
 #include "base/error.h"
 
+void partition_set_start(struct partition *partition, const struct partition_positions *positions)
+{
+    MESH_ASSERT(positions->start <= positions->end && positions->deleted <= positions->end);
+    partition->log_start = positions->start;
+    partition->first = positions->deleted > positions->start ? positions->deleted : positions->start;
+}
+
 void partition_init(struct partition *partition, int32_t self, const struct partition_assignment *assignment,
                     const struct partition_config *config, const struct partition_positions *positions)
 {
-    MESH_ASSERT(positions->start <= positions->end);
     *partition = (struct partition){
         .self = self,
         .leader = assignment->leader,
         .leader_epoch = assignment->leader_epoch,
         .isr_count = assignment->isr_count,
         .config = *config,
-        .log_start = positions->start,
         .log_end = positions->end,
         .high_watermark = positions->end,
     };
+    partition_set_start(partition, positions);
 }
 
 void partition_assign(struct partition *partition, const struct partition_assignment *assignment)
@@ -96,10 +102,10 @@ bool partition_advance(struct partition *partition, const struct partition_posit
 {
     uint64_t held = partition->config.is_async ? positions->written : positions->durable;
 
-    MESH_ASSERT(positions->start <= positions->end && held <= positions->end);
-    partition->log_start = positions->start;
+    MESH_ASSERT(held <= positions->end);
+    partition_set_start(partition, positions);
     partition->log_end = positions->end;
-    if (partition->high_watermark < positions->start) partition->high_watermark = positions->start;
+    if (partition->high_watermark < partition->first) partition->high_watermark = partition->first;
     /* With more replicas in the ISR this is the smallest of their positions; alone, it is our own. */
     if (held <= partition->high_watermark) return false;
     partition->high_watermark = held;
@@ -108,6 +114,6 @@ bool partition_advance(struct partition *partition, const struct partition_posit
 
 int partition_check_fetch_offset(const struct partition *partition, uint64_t offset)
 {
-    if (offset < partition->log_start || offset > partition->high_watermark) return MESH_EOFFSET_OUT_OF_RANGE;
+    if (offset < partition->first || offset > partition->high_watermark) return MESH_EOFFSET_OUT_OF_RANGE;
     return 0;
 }

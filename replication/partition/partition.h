@@ -5,7 +5,7 @@
  *
  *   prepare -> producer window (the log's) -> append (the log's) -> appended ... positions -> high watermark
  *
- * Offsets: start <= high watermark <= end; records below the high watermark are held by the whole ISR, synced where the
+ * Offsets: start <= first <= high watermark <= end; records below the high watermark are held by the whole ISR, synced where the
  * topic asks for it. Embedded in the shard's table: small on purpose. */
 #ifndef PARTITION_PARTITION_H
 #define PARTITION_PARTITION_H
@@ -41,6 +41,7 @@ struct partition {
     struct partition_config config;
     bool is_starting; /* leads, but its epoch has not begun in the log yet: nothing is accepted */
     uint64_t log_start, log_end;
+    uint64_t first; /* where readers may begin: behind log_start, which is a batch's, where records were deleted */
     uint64_t high_watermark;
 };
 
@@ -56,6 +57,7 @@ struct partition_positions {
     uint64_t start, end;
     uint64_t written; /* end of what the kernel has */
     uint64_t durable; /* end of what is synced */
+    uint64_t deleted; /* records before it are; 0: none */
 };
 
 /* Starts from a recovered log, all of which is committed on a single replica. */
@@ -84,10 +86,13 @@ void partition_leader_unprepare(uint8_t *batch);
 /* The prepared batch is in the log. */
 void partition_leader_appended(struct partition *partition, const struct record_batch_header *header);
 
+/* Where the log begins by now, and its readers. */
+void partition_set_start(struct partition *partition, const struct partition_positions *positions);
+
 /* The log has moved. Returns whether the high watermark rose. */
 bool partition_advance(struct partition *partition, const struct partition_positions *positions);
 
-/* May a reader stand at this offset? 0, or MESH_EOFFSET_OUT_OF_RANGE. The high watermark itself is allowed. */
+/* May a reader stand at this offset? It need not be where a batch begins. 0, or MESH_EOFFSET_OUT_OF_RANGE. The high watermark itself is allowed. */
 int partition_check_fetch_offset(const struct partition *partition, uint64_t offset);
 
 #endif

@@ -81,7 +81,7 @@ void replica_init(struct replica *replica, struct replica_board *board, int32_t 
 
     memset(replica, 0, sizeof(*replica));
     partition_init(&replica->partition, self, &nobody, config, positions);
-    replica->partition.high_watermark = within(high_watermark, positions->start, positions->end);
+    replica->partition.high_watermark = within(high_watermark, replica->partition.first, positions->end);
     replica->min_insync_wanted = config->min_insync;
     replica->board = board;
     replica->written = positions->written;
@@ -380,11 +380,11 @@ void replica_set_positions(struct replica *replica, const struct partition_posit
     if (replica->is_cutting) return; /* replica_cut_done() says where all of that ended */
     MESH_ASSERT(positions->start <= positions->end && positions->end == partition->log_end);
     MESH_ASSERT(positions->written <= positions->end && positions->durable <= positions->end);
-    partition->log_start = positions->start;
+    partition_set_start(partition, positions);
     replica->written = positions->written;
     replica->durable = positions->durable;
-    if (partition->high_watermark < positions->start) { /* R20 */
-        partition->high_watermark = positions->start;
+    if (partition->high_watermark < partition->first) { /* R20 */
+        partition->high_watermark = partition->first;
         replica_due(replica, REPLICA_TODO_HIGH_WATERMARK);
     }
     if (replica->slot != NULL && fell) sink_fell(replica->slot);

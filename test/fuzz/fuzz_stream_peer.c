@@ -67,7 +67,7 @@ static const struct sink_ops sink_ops = {identify, last_epoch, epoch_end};
 
 static void say_positions(struct world *world)
 {
-    const struct partition_positions positions = {world->start, world->end, world->end, world->end};
+    const struct partition_positions positions = {world->start, world->end, world->end, world->end, 0};
 
     replica_set_positions(&world->replica, &positions);
 }
@@ -97,7 +97,7 @@ static void cut(struct world *world)
         world->last_epoch = world->end > world->start ? 1 : -1;
         world->last_epoch_start = world->start;
     }
-    positions = (struct partition_positions){world->start, world->end, world->end, world->end};
+    positions = (struct partition_positions){world->start, world->end, world->end, world->end, 0};
     replica_cut_done(&world->replica, &positions);
 }
 
@@ -125,7 +125,7 @@ static void world_init(struct world *world, int32_t leader, struct sink *sink)
 {
     static const struct partition_config config = {.batch_bytes_max = 1 << 20, .min_insync = 2};
     static const struct replica_member members[] = {{1, 5, 6, true}, {2, 5, 6, true}, {3, 5, 6, true}};
-    const struct partition_positions positions = {0, 4, 4, 4};
+    const struct partition_positions positions = {0, 4, 4, 4, 0};
     const struct replica_assignment assignment = {
         .leader = leader, .leader_epoch = 3, .partition_epoch = 1, .isr = 3, .member_count = 3, .members = members};
 

@@ -89,7 +89,7 @@ void replication_replica_positions(const struct replication_replica *replica, st
 
     struct plog_damage damage;
 
-    *ret_positions = (struct partition_positions){plog_start_offset(plog), plog_end_offset(plog), plog_written_offset(plog), plog_durable_offset(plog)};
+    *ret_positions = (struct partition_positions){plog_start_offset(plog), plog_end_offset(plog), plog_written_offset(plog), plog_durable_offset(plog), plog_first_offset(plog)};
     if (replica_leads(&replica->replica) || !plog_find_damage(plog, 0, &damage)) return;
     if (damage.from < ret_positions->start) damage.from = ret_positions->start; /* as cmd/broker/runtime/partitions.c */
     if (ret_positions->written > damage.from) ret_positions->written = damage.from;

@@ -141,5 +141,5 @@ const struct replica_log_batch *replica_log_find(const struct replica_log *log, 
 
 void replica_log_positions(const struct replica_log *log, struct partition_positions *ret_positions)
 {
-    *ret_positions = (struct partition_positions){log->start, log->end, log->written, log->durable};
+    *ret_positions = (struct partition_positions){log->start, log->end, log->written, log->durable, 0};
 }

@@ -154,6 +154,11 @@ void metadata_alter_partitions(struct metadata *metadata, struct slice body, met
 /* Which replicas here have lost records: `body` is node_encode_lost()'s. Likewise. */
 void metadata_replicas_lost(struct metadata *metadata, struct slice body, metadata_results_fn *done, void *user);
 
+/* Records that clients want deleted: `body` is node_encode_deletions()'s, copied. error 0: `results` for node_decode_results(), borrowed, and this broker's image shows what
+ * came of it. Else `message` says why. Errors by done(): as decide_delete_records(), MESH_EUNSUPPORTED (a broker of an earlier version), and those of node_request(). */
+typedef void metadata_deletions_fn(void *user, int error, const char *message, struct slice results);
+void metadata_delete_records(struct metadata *metadata, struct slice body, metadata_deletions_fn *done, void *user);
+
 /* How far replicas here go of partitions that nobody leads: `body` is node_encode_reports()'s, copied. error 0: the coordinator has heard it. */
 typedef void metadata_reported_fn(void *user, int error, const char *message);
 void metadata_report_replicas(struct metadata *metadata, struct slice body, metadata_reported_fn *done, void *user);

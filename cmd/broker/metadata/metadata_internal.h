@@ -14,17 +14,18 @@ typedef void metadata_plain_fn(void *user, int error, const char *message);
 /* One change that somebody waits for; its address is the node's cookie. */
 struct metadata_request {
     struct list_node node; /* in metadata.requests, or in metadata.answered */
-    metadata_topic_fn *topic_done; /* one of the four */
+    metadata_topic_fn *topic_done; /* one of the five */
     metadata_producer_ids_fn *ids_done;
     metadata_plain_fn *plain_done;
     metadata_results_fn *results_done;
+    metadata_deletions_fn *deletions_done;
     void *user;
     const struct image_topic *before; /* referenced: what is to be deleted, as it was; or NULL */
     int error;
     struct uuid topic_id;
     int64_t first_id;
     uint32_t id_count;
-    struct buffer results; /* results_done */
+    struct buffer results; /* results_done, deletions_done */
     bool is_told;          /* before the node has answered, because the disk has failed: it stays until then */
     char text[NODE_TEXT_SIZE];
 };

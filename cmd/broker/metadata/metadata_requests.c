@@ -22,6 +22,8 @@ static void request_tell(struct metadata *metadata, struct metadata_request *req
         request->ids_done(request->user, request->error, request->first_id, request->id_count);
     } else if (request->results_done != NULL) {
         request->results_done(request->user, request->error, buffer_slice(&request->results));
+    } else if (request->deletions_done != NULL) {
+        request->deletions_done(request->user, request->error, request->text, buffer_slice(&request->results));
     } else {
         if (request->error == 0 && !uuid_is_zero(&request->topic_id)) {
             topic = image_find_topic(node_image(metadata->node), &request->topic_id);
@@ -256,4 +258,18 @@ void metadata_report_replicas(struct metadata *metadata, struct slice body, meta
     request->plain_done = done;
     request->user = user;
     ask(metadata, request, NODE_OP_REPORT, &copy, buffer_append(&copy, body.data, body.size));
+}
+
+void metadata_delete_records(struct metadata *metadata, struct slice body, metadata_deletions_fn *done, void *user)
+{
+    struct metadata_request *request = calloc(1, sizeof(*request));
+    struct buffer copy = BUFFER_INIT;
+
+    if (request == NULL) {
+        done(user, MESH_ENOMEM, mesh_strerror(MESH_ENOMEM), slice_of(NULL, 0));
+        return;
+    }
+    request->deletions_done = done;
+    request->user = user;
+    ask(metadata, request, NODE_OP_DELETE_RECORDS, &copy, buffer_append(&copy, body.data, body.size));
 }

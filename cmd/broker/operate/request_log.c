@@ -63,6 +63,7 @@ const char *request_log_op(uint32_t op)
     case FRAME_OP_EVENTS: return "events";
     case FRAME_OP_DRAIN: return "drain";
     case FRAME_OP_CONFIG: return "config";
+    case FRAME_OP_TOPIC_TRIM: return "topic_trim";
     default: return op >= FRAME_OP_GROUP_JOIN && op <= FRAME_OP_GROUP_CLASSIC_LOOK ? "group" : "other";
     }
 }

@@ -148,7 +148,7 @@ static int entry_serve(struct shard *shard, struct fetch_part_entry *entry, uint
     if (err == 0 && partition->topic->is_internal) err = MESH_EINVALID_TOPIC;
     if (err != 0) return err;
     result->high_watermark = partition->replica.partition.high_watermark;
-    result->log_start = partition->replica.partition.log_start;
+    result->log_start = partition->replica.partition.first;
     result->leader_epoch = partition->replica.partition.leader_epoch;
     err = partition_check_leader(&partition->replica.partition, entry->request.leader_epoch);
     if (err == 0) err = replica_check_fetch_offset(&partition->replica, entry->request.offset);

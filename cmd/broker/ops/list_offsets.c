@@ -95,7 +95,7 @@ static void call_run(struct list_offsets_call *call)
     if (call->entry.timestamp_ms == LIST_OFFSETS_LATEST)
         result->offset = (int64_t)replica->high_watermark;
     else if (call->entry.timestamp_ms == LIST_OFFSETS_EARLIEST)
-        result->offset = (int64_t)replica->log_start;
+        result->offset = (int64_t)replica->first;
     else if (call->entry.timestamp_ms == LIST_OFFSETS_EPOCH_END)
         find_epoch_end(call);
     else
@@ -144,7 +144,7 @@ void partition_facts_get(struct shard *shard, const struct uuid *topic_id, uint3
     if (partition == NULL) return;
     *ret_facts = (struct partition_facts){
         .high_watermark = partition->replica.partition.high_watermark,
-        .log_start = partition->replica.partition.log_start,
+        .log_start = partition->replica.partition.first,
         .log_end = partition->replica.partition.log_end,
         .size_bytes = plog_size_bytes(partition->plog),
         .error = plog_error(partition->plog),

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct partition_facts {
-    uint64_t high_watermark, log_start, log_end, size_bytes;
+    uint64_t high_watermark, log_start, log_end, size_bytes; /* log_start: as clients see it, where records were deleted as well */
     int error; /* 0, or why it accepts no appends */
     bool is_end_unknown; /* the high watermark may be an older one: replica_end_is_known() */
 };

@@ -94,6 +94,22 @@ static bool epochs_are_possible(struct shard *shard, struct shard_partition *par
     return true;
 }
 
+/* What clients had deleted goes here, too: before this replica leads, if it is to, and as soon as it knows that to be committed otherwise. */
+static void delete_records(struct shard *shard, struct shard_partition *partition)
+{
+    const struct image_deletion *deletion = image_deletion(shard->image, &partition->topic->metrics.topic_id, partition->number);
+    bool is_due = false;
+    uint64_t offset = 0;
+    int32_t epoch;
+
+    if (deletion != NULL)
+        offset = roles_delete_before(deletion, plog_epoch_end_offset(partition->plog, deletion->leader_epoch, &epoch), &partition->replica, &is_due);
+    partition->is_deletion_due = is_due;
+    if (offset == 0 || plog_delete_before(partition->plog, offset) != 0) return;
+    shard_on_plog_change(shard, partition->plog); /* nobody is to read it from here on */
+    shard->is_tick_wanted = true;
+}
+
 void replicas_assign(struct shard *shard, struct shard_partition *partition)
 {
     int32_t epoch_before = partition->replica.partition.leader_epoch;
@@ -107,6 +123,7 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!epochs_are_possible(shard, partition, &facts)) return;
     if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
     if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
+    delete_records(shard, partition);
     replicas_note_isr(shard, partition, epoch_before, isr_before);
     if (!replica_leads(&partition->replica)) return;
     if (partition->replica.partition.leader_epoch != epoch_before) tell_loss(shard, partition);
@@ -238,17 +255,20 @@ static void on_cut(void *user, int error)
 {
     struct shard_partition *partition = user;
     struct partition_positions positions;
+    struct shard *shard;
 
     if (partition->plog == NULL || error == MESH_ECANCELED) {
         shard_partition_release(partition);
         return;
     }
+    shard = container_of(partition->replica.board, struct replicas, board)->shard;
     if (error == 0) {
         shard_partition_positions(partition, &positions);
         replica_cut_done(&partition->replica, &positions);
-        groups_stirred(container_of(partition->replica.board, struct replicas, board)->shard, partition);
+        delete_records(shard, partition);
+        groups_stirred(shard, partition);
     } else {
-        event_note(&container_of(partition->replica.board, struct replicas, board)->shard->broker->control.events, EVENT_DISK, LOG_LEVEL_ERROR, "a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
+        event_note(&shard->broker->control.events, EVENT_DISK, LOG_LEVEL_ERROR, "a log could not be cut, and is not used any more topic=%s partition=%u error=\"%s\"", partition->topic->topic->name,
                   partition->number, mesh_strerror(error));
     }
     shard_partition_release(partition);
@@ -295,6 +315,7 @@ static void committed(struct shard *shard, struct shard_partition *partition)
     if (partition->was_replicated) plog_set_high_watermark(partition->plog, replica->partition.high_watermark);
     if (!list_is_empty(&partition->waiters)) fetch_wake(shard, &partition->waiters);
     compare_want(shard, partition);
+    if (partition->is_deletion_due) delete_records(shard, partition);
     produce_acknowledge_committed(shard, partition);
     groups_committed(shard, partition);
     ends_changed(shard, partition);

@@ -90,6 +90,18 @@ void roles_config(const struct image_topic *topic, uint32_t partition, struct pa
     };
 }
 
+uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epoch_end, const struct replica *replica, bool *ret_is_due)
+{
+    const struct partition *partition = &replica->partition;
+    uint64_t offset = deletion == NULL ? 0 : deletion->offset < epoch_end ? deletion->offset : epoch_end;
+
+    *ret_is_due = false;
+    if (offset <= partition->first) return 0;
+    if (!replica->is_cutting && (replica_leads(replica) || offset <= partition->high_watermark)) return offset;
+    *ret_is_due = true;
+    return 0;
+}
+
 bool roles_waits_for_others(const struct replica *replica, int32_t acks)
 {
     return acks == -1 && replica->member_count > 1 && replica->partition.config.mode != PARTITION_MODE_ASYNC;

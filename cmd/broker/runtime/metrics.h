@@ -10,7 +10,7 @@
 #include "base/uuid.h"
 #include "segment/store.h"
 
-#define METRICS_OP_COUNT 38
+#define METRICS_OP_COUNT 39
 
 /* Per topic and shard; made when the topic's first partition opens there. */
 struct metrics_topic {

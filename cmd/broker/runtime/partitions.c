@@ -90,6 +90,7 @@ void shard_partition_positions(const struct shard_partition *partition, struct p
         .end = plog_end_offset(plog),
         .written = plog_written_offset(plog),
         .durable = plog_durable_offset(plog),
+        .deleted = plog_first_offset(plog),
     };
     if (!replica_leads(&partition->replica) && plog_find_damage(plog, 0, &damage)) cap(ret_positions, damage.from);
 }

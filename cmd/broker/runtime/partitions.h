@@ -32,6 +32,7 @@ struct shard_partition {
     uint64_t redo_ms;   /* when `redo` is to be done */
     bool is_warming;    /* a job brings old records into memory for followers */
     bool was_replicated; /* in this run: its log keeps a high watermark */
+    bool is_deletion_due; /* records that clients had deleted are here still: looked at when more is known to be committed */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
     uint8_t compare_failures; /* in a row; replicas/compare.c */

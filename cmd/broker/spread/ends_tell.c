@@ -49,7 +49,7 @@ static bool end_of(const struct shard_partition *partition, struct spread_end *r
                                    .partition = partition->number,
                                    .leader_epoch = (uint32_t)replica->partition.leader_epoch,
                                    .high_watermark = replica->partition.high_watermark,
-                                   .log_start = replica->partition.log_start};
+                                   .log_start = replica->partition.first};
     return true;
 }
 

@@ -248,6 +248,19 @@ MESH_EXPORT int mesh_topic_create(struct mesh_client *client, const char *name, 
 MESH_EXPORT int mesh_topic_alter(struct mesh_client *client, const char *name, const struct mesh_topic_options *options);
 MESH_EXPORT int mesh_topic_delete(struct mesh_client *client, const char *name);
 
+/* Records that are to be deleted, of one partition: those before `offset`, for good. */
+struct mesh_trim {
+    int32_t partition;
+    int64_t offset;       /* the first record that stays; -1: none of those that are committed */
+    int error;            /* what became of it: 0, MESH_EOFFSET_OUT_OF_RANGE (beyond what is committed), MESH_EUNKNOWN_TOPIC, ... */
+    int64_t first_offset; /* where the partition's records begin now; error 0 only */
+};
+
+/* Each partition is judged by itself: error and first_offset are filled in for each. The brokers' disks have the space back by whole segments, and consumer groups
+ * that stand before the first record go on as their reset says. Returns 0, or the first of the errors; MESH_EUNSUPPORTED: a broker of the mesh is of a version that does
+ * not know this yet, and nothing was done; MESH_ETIMEDOUT: it may be done, or may yet be: asking again harms nothing, unless an offset is -1. */
+MESH_EXPORT int mesh_topic_trim(struct mesh_client *client, const char *name, struct mesh_trim *trims, size_t count);
+
 /* One replica. What it misses is what the leader knows, and nothing where that was not asked or does not answer. */
 struct mesh_replica_info {
     int32_t node_id;

@@ -237,11 +237,16 @@ static void place(struct raw_client *client)
     struct kafka_elect_leaders_request_topic led = {slice_of_string("t"), {(int32_t[]){0, 99}, 2}};
     struct kafka_elect_leaders_request elect = {.topic_partitions = {&led, 1}, .timeout_ms = 1000};
 
+    struct kafka_delete_records_request_partition deleted[] = {{0, -1}, {1, 1000}, {99, 0}};
+    struct kafka_delete_records_request_topic trimmed = {slice_of_string("t"), {deleted, 3}};
+    struct kafka_delete_records_request trim = {.topics = {&trimmed, 1}, .timeout_ms = 1000};
+
     send_request(client, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, &move);
     send_request(client, KAFKA_ELECT_LEADERS, 2, &elect);
     elect.topic_partitions.count = -1;
     send_request(client, KAFKA_ELECT_LEADERS, 1, &elect);
-    for (uint32_t i = 1; i <= 3; i++)
+    send_request(client, KAFKA_DELETE_RECORDS, 2, &trim);
+    for (uint32_t i = 1; i <= 4; i++)
         if (!take_answer(client, i)) return;
 }
 

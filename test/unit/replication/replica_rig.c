@@ -61,7 +61,7 @@ static void positions_changed(struct replica_rig *rig, int p)
 
 void rig_init(struct replica_rig *rig, enum partition_mode mode, int members, uint32_t min_insync)
 {
-    const struct partition_positions nothing = {0, 0, 0, 0};
+    const struct partition_positions nothing = {0, 0, 0, 0, 0};
 
     memset(rig, 0, sizeof(*rig));
     rig->config = (struct partition_config){.batch_bytes_max = 1024, .min_insync = min_insync, .mode = mode};

@@ -604,7 +604,7 @@ START_TEST(a_snapshot_cut_anywhere_is_refused)
     }
     ck_assert_int_eq(buffer_append(&bytes, "x", 1), 0);
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &image), MESH_ECORRUPT);
-    bytes.data[0] = 4;
+    bytes.data[0] = 5;
     ck_assert_int_eq(image_decode(buffer_slice(&bytes), &image), MESH_EVERSION);
     buffer_deinit(&bytes);
     history_free(small);

@@ -40,7 +40,7 @@ START_TEST(a_command_needs_the_level_of_its_newest_change)
     changes[0].body = slice_of("\3", 1); /* something new in a body that there was */
     ck_assert_int_eq(metadata_command_add(&command, &changes[0]), 0);
     ck_assert_uint_eq(metadata_command_level(buffer_slice(&command), levels_pretended), 3);
-    changes[0].kind = METADATA_REQUEST_DONE + 1;
+    changes[0].kind = METADATA_RECORDS_DELETED + 1;
     changes[0].body = slice_of("\1", 1);
     buffer_clear(&command);
     ck_assert_int_eq(metadata_command_start(&command), 0);

@@ -7,7 +7,7 @@
 
 #define NOW_MS 1700000000000
 
-static const struct partition_positions empty_log = {0, 0, 0, 0};
+static const struct partition_positions empty_log = {0, 0, 0, 0, 0};
 
 static struct partition partition_of(int32_t leader, int32_t epoch, struct partition_config config)
 {
@@ -97,7 +97,7 @@ START_TEST(a_prepared_batch_can_be_prepared_again)
     struct record_batch_header first, second;
     int64_t append_time_ms;
 
-    partition_advance(&partition, &(struct partition_positions){0, 10, 10, 10});
+    partition_advance(&partition, &(struct partition_positions){0, 10, 10, 10, 0});
     ck_assert_int_eq(prepare(&partition, &batch, -1, 1, &first, &append_time_ms), 0);
     ck_assert_int_eq(first.base_offset, 10);
     partition_leader_unprepare(batch.data);
@@ -172,11 +172,13 @@ static const struct {
     uint64_t want_high_watermark;
     bool want_rise;
 } advance_cases[] = {
-    {false, {0, 10, 8, 5}, 5, true}, /* group: what is synced */
-    {true, {0, 10, 8, 5}, 8, true},  /* async: what the kernel has */
-    {false, {0, 10, 8, 0}, 0, false},
-    {true, {0, 10, 0, 0}, 0, false},
-    {false, {4, 10, 4, 0}, 4, false}, /* retention moves the start, and never leaves the mark below it */
+    {false, {0, 10, 8, 5, 0}, 5, true}, /* group: what is synced */
+    {true, {0, 10, 8, 5, 0}, 8, true},  /* async: what the kernel has */
+    {false, {0, 10, 8, 0, 0}, 0, false},
+    {true, {0, 10, 0, 0, 0}, 0, false},
+    {false, {4, 10, 4, 0, 0}, 4, false}, /* retention moves the start, and never leaves the mark below it */
+    {false, {4, 10, 4, 0, 7}, 7, false}, /* nor does who deletes records */
+    {false, {4, 10, 9, 9, 3}, 9, true},
 };
 START_TEST(the_high_watermark_follows_what_the_flush_mode_promises)
 {
@@ -186,6 +188,7 @@ START_TEST(the_high_watermark_follows_what_the_flush_mode_promises)
     ck_assert_int_eq(partition_advance(&partition, &advance_cases[_i].positions), advance_cases[_i].want_rise);
     ck_assert_uint_eq(partition.high_watermark, advance_cases[_i].want_high_watermark);
     ck_assert_uint_eq(partition.log_start, advance_cases[_i].positions.start);
+    ck_assert_uint_le(partition.first, partition.high_watermark);
 }
 END_TEST
 
@@ -194,9 +197,9 @@ START_TEST(the_high_watermark_never_falls)
     struct partition_config relaxed = {.batch_bytes_max = 1024, .min_insync = 1, .is_async = true};
     struct partition partition = partition_of(1, 0, relaxed);
 
-    ck_assert(partition_advance(&partition, &(struct partition_positions){0, 10, 10, 7}));
+    ck_assert(partition_advance(&partition, &(struct partition_positions){0, 10, 10, 7, 0}));
     partition_set_config(&partition, &plain); /* from now on only synced records count, but consumers saw up to 10 */
-    ck_assert(!partition_advance(&partition, &(struct partition_positions){0, 12, 12, 7}));
+    ck_assert(!partition_advance(&partition, &(struct partition_positions){0, 12, 12, 7, 0}));
     ck_assert_uint_eq(partition.high_watermark, 10);
 }
 END_TEST
@@ -225,8 +228,24 @@ START_TEST(readers_stand_between_the_start_and_the_high_watermark)
 {
     struct partition partition = partition_of(1, 0, plain);
 
-    partition_advance(&partition, &(struct partition_positions){5, 10, 10, 8});
+    partition_advance(&partition, &(struct partition_positions){5, 10, 10, 8, 0});
     ck_assert_int_eq(partition_check_fetch_offset(&partition, fetch_cases[_i].offset), fetch_cases[_i].want);
+}
+END_TEST
+
+/* Records were deleted: readers begin behind them, inside the log, whichever of the two moves. */
+START_TEST(readers_do_not_stand_before_what_was_deleted)
+{
+    struct partition partition = partition_of(1, 0, plain);
+
+    partition_advance(&partition, &(struct partition_positions){5, 10, 10, 8, 7});
+    ck_assert_int_eq(partition_check_fetch_offset(&partition, 6), MESH_EOFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(partition_check_fetch_offset(&partition, 7), 0);
+    ck_assert_uint_eq(partition.log_start, 5);
+    ck_assert_uint_eq(partition.first, 7);
+    partition_advance(&partition, &(struct partition_positions){8, 10, 10, 8, 7});
+    ck_assert_int_eq(partition_check_fetch_offset(&partition, 7), MESH_EOFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(partition_check_fetch_offset(&partition, 8), 0);
 }
 END_TEST
 
@@ -248,6 +267,7 @@ int main(void)
     tcase_add_test(tcase, a_late_assignment_changes_nothing);
     tcase_add_loop_test(tcase, readers_stand_between_the_start_and_the_high_watermark, 0,
                         sizeof(fetch_cases) / sizeof(fetch_cases[0]));
+    tcase_add_test(tcase, readers_do_not_stand_before_what_was_deleted);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -293,6 +293,28 @@ static void fill_list_offsets_response(struct fill *fill, struct message_list_of
     }
 }
 
+static void fill_topic_trim(struct fill *fill, struct message_topic_trim *message)
+{
+    message->topic = fill_string(fill);
+    message->timeout_ms = fill_uint32(fill);
+    message->entries = fill_array(fill, sizeof(*message->entries), &message->entry_count);
+    for (size_t i = 0; i < message->entry_count; i++) {
+        message->entries[i].partition = fill_uint32(fill);
+        message->entries[i].offset = (int64_t)fill_number(fill);
+    }
+}
+
+static void fill_topic_trim_response(struct fill *fill, struct message_topic_trim_response *message)
+{
+    message->message = fill_string(fill);
+    message->results = fill_array(fill, sizeof(*message->results), &message->result_count);
+    for (size_t i = 0; i < message->result_count; i++) {
+        message->results[i].partition = fill_uint32(fill);
+        message->results[i].error = fill_error(fill);
+        message->results[i].first_offset = fill_number(fill);
+    }
+}
+
 static void fill_init_producer_response(struct fill *fill, struct message_init_producer_response *message)
 {
     message->producer_id = (int64_t)fill_number(fill);
@@ -509,6 +531,8 @@ static void fill_why_response(struct fill *fill, struct message_why_response *me
     X(list_offsets_request, message_list_offsets_request, fill_list_offsets_request, list_offsets_request)   \
     X(list_offsets_response, message_list_offsets_response, fill_list_offsets_response,                      \
       list_offsets_response)                                                                                 \
+    X(topic_trim, message_topic_trim, fill_topic_trim, topic_trim_request)                                   \
+    X(topic_trim_response, message_topic_trim_response, fill_topic_trim_response, topic_trim_response)       \
     X(init_producer_response, message_init_producer_response, fill_init_producer_response,                   \
       init_producer_response)                                                                                \
     X(status_response, message_status_response, fill_status_response, status_response)                       \

@@ -575,6 +575,22 @@ static void encode_list_offsets_forward(struct buffer *to)
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
 }
 
+static void encode_topic_trim_request(struct buffer *to)
+{
+    struct topic_trim_entry entries[] = {{0, 100}, {5, -1}};
+    struct message_topic_trim message = {.topic = (char *)(uintptr_t)"orders", .entries = entries, .entry_count = 2, .timeout_ms = 30000};
+
+    ck_assert_int_eq(message_encode_topic_trim(to, &message), 0);
+}
+
+static void encode_topic_trim_response(struct buffer *to)
+{
+    struct topic_trim_result results[] = {{0, 0, 100}, {5, MESH_EOFFSET_OUT_OF_RANGE, 0}};
+    struct message_topic_trim_response message = {.results = results, .result_count = 2, .message = (char *)(uintptr_t)"why"};
+
+    ck_assert_int_eq(message_encode_topic_trim_response(to, &message), 0);
+}
+
 /* ---- groups ---- */
 
 static void encode_group_commit(struct buffer *to)
@@ -678,6 +694,8 @@ static const struct golden_case {
     {"topic_move_response", 1, FRAME_OP_TOPIC_MOVE, 23, 0, encode_moves_response, recode_moves_response},
     {"topic_balance_request", 0, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_topic_balance_request, recode_topic_balance},
     {"topic_balance_response", 1, FRAME_OP_TOPIC_BALANCE, 25, 0, encode_moves_response, recode_moves_response},
+    {"topic_trim_request", 0, FRAME_OP_TOPIC_TRIM, 28, 0, encode_topic_trim_request, recode_topic_trim},
+    {"topic_trim_response", 1, FRAME_OP_TOPIC_TRIM, 28, 0, encode_topic_trim_response, recode_topic_trim_response},
     {"users_request", 0, FRAME_OP_USERS, 33, 0, encode_users_request, recode_users_request},
     {"users_response", 1, FRAME_OP_USERS, 33, 0, encode_users_response, recode_users_response},
     {"group_commit_request", 0, FRAME_OP_GROUP_COMMIT, 26, 0, encode_group_commit, recode_group_commit},

@@ -71,6 +71,7 @@ static const struct refusal_case {
     {"an error above 0", "error", BYTES(0x08, 2), MESH_EPROTO},
     {"a topic's error above 0", "topic_response", BYTES(0x0a, 2, 0x08, 2), MESH_EPROTO},
     {"a partition's error above 0", "topic_response", BYTES(0x0a, 4, 0x2a, 2, 0x58, 2), MESH_EPROTO},
+    {"a trim's error above 0", "topic_trim_response", BYTES(0x0a, 2, 0x10, 2), MESH_EPROTO},
     {"an offset's error above 0", "list_offsets_response", BYTES(0x0a, 2, 0x08, 2), MESH_EPROTO},
     {"producer epoch 32767", "init_producer_response", BYTES(0x10, 0xff, 0xff, 0x01), 0},
     {"producer epoch 32768", "init_producer_response", BYTES(0x10, 0x80, 0x80, 0x02), MESH_EPROTO},
@@ -125,6 +126,8 @@ static const struct limit_case {
     {"list_offsets_request", BYTES(0x0a, 18, 0x0a, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),
      MESSAGE_ENTRIES_MAX},
     {"list_offsets_response", BYTES(0x0a, 0), MESSAGE_ENTRIES_MAX},
+    {"topic_trim", BYTES(0x12, 0), MESSAGE_ENTRIES_MAX},
+    {"topic_trim_response", BYTES(0x0a, 0), MESSAGE_RESPONSE_ELEMENTS_MAX},
     {"topic_response", BYTES(0x0a, 0), MESSAGE_RESPONSE_ELEMENTS_MAX},
     {"cluster_response", BYTES(0x1a, 0), MESSAGE_RESPONSE_ELEMENTS_MAX},
     {"topic_delete", BYTES(0xa0, 0x06, 1), MESSAGE_ENTRIES_MAX}, /* unknown fields count as well */

@@ -152,6 +152,7 @@ static const char *const op_names[METRICS_OP_COUNT] = {
     [FRAME_OP_EVENTS] = "events",
     [FRAME_OP_DRAIN] = "drain",
     [FRAME_OP_CONFIG] = "config",
+    [FRAME_OP_TOPIC_TRIM] = "topic_trim",
 };
 
 static void write_requests(struct metrics_writer *writer, const struct metrics_set *set, const char *name,

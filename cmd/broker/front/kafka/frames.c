@@ -32,6 +32,7 @@ const struct kafka_offer kafka_offers[] = {
     {KAFKA_SASL_AUTHENTICATE, 0, 2, FRAME_OP_HELLO, kafka_serve_sasl_authenticate},
     {KAFKA_CREATE_TOPICS, 2, 7, FRAME_OP_TOPIC_CREATE, kafka_serve_create_topics},
     {KAFKA_DELETE_TOPICS, 1, 6, FRAME_OP_TOPIC_DELETE, kafka_serve_delete_topics},
+    {KAFKA_DELETE_RECORDS, 0, 2, FRAME_OP_TOPIC_TRIM, kafka_serve_delete_records},
     {KAFKA_CREATE_PARTITIONS, 0, 3, FRAME_OP_TOPIC_ALTER, kafka_serve_create_partitions},
     {KAFKA_DESCRIBE_CONFIGS, 1, 4, FRAME_OP_TOPIC_DESCRIBE, kafka_serve_describe_configs},
     {KAFKA_ALTER_CONFIGS, 0, 2, FRAME_OP_TOPIC_ALTER, kafka_serve_alter_configs},

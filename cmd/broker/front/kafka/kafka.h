@@ -83,7 +83,7 @@ extern const size_t kafka_offer_count;
 kafka_handler_fn kafka_serve_produce, kafka_serve_fetch, kafka_serve_list_offsets, kafka_serve_epoch_ends, kafka_serve_metadata, kafka_serve_api_versions,
     kafka_serve_init_producer_id, kafka_serve_create_topics, kafka_serve_delete_topics, kafka_serve_describe_cluster, kafka_serve_sasl_handshake, kafka_serve_sasl_authenticate,
     kafka_serve_create_partitions, kafka_serve_describe_configs, kafka_serve_alter_configs, kafka_serve_incremental_alter_configs, kafka_serve_list_partition_reassignments,
-    kafka_serve_alter_partition_reassignments, kafka_serve_elect_leaders, kafka_serve_describe_log_dirs, kafka_serve_describe_producers,
+    kafka_serve_alter_partition_reassignments, kafka_serve_elect_leaders, kafka_serve_delete_records, kafka_serve_describe_log_dirs, kafka_serve_describe_producers,
     kafka_serve_describe_user_scram_credentials, kafka_serve_alter_user_scram_credentials;
 
 /* Groups. */

@@ -121,6 +121,7 @@ static enum serve native_dispatch(const struct native_request *request)
         if (connection->state == CONNECTION_HELLO) return native_hello(request);
         return native_refuse_frame(connection, header, MESH_EPROTO, "a second hello");
     case FRAME_OP_LIST_OFFSETS: return native_list_offsets(request);
+    case FRAME_OP_TOPIC_TRIM: return native_topic_trim(request);
     case FRAME_OP_PING: return native_ping(request);
     case FRAME_OP_GROUP_JOIN:
     case FRAME_OP_GROUP_HEARTBEAT:

@@ -22,6 +22,7 @@ enum serve native_hello(const struct native_request *request);
 enum serve native_produce(const struct native_request *request);
 enum serve native_fetch(const struct native_request *request);
 enum serve native_list_offsets(const struct native_request *request);
+enum serve native_topic_trim(const struct native_request *request);
 enum serve native_groups(const struct native_request *request);
 enum serve native_operate(const struct native_request *request); /* of one broker, which may be another */
 enum serve native_admin(const struct native_request *request); /* whatever the control loop answers */

@@ -1,0 +1,181 @@
+/* Records that were deleted are served to no client, though their bytes are there: a log that begins inside a batch, over the native door. They are deleted while the
+ * broker is stopped, through the store that it opens next. */
+#include "base/error.h"
+#include "broker_fixture.h"
+#include "raw_client.h"
+#include "segment/recovery.h"
+#include "segment/store.h"
+#include "support/run_suite.h"
+#include "wire/record_batch.h"
+
+#include <check.h>
+
+#define IDS_MAX 8
+
+static struct broker_fixture fixture;
+static struct raw_client client;
+
+static void setup(void)
+{
+    broker_fixture_init(&fixture);
+    broker_fixture_start(&fixture);
+    raw_hello(&client, fixture.port, -1);
+}
+
+static void teardown(void)
+{
+    raw_close(&client);
+    broker_fixture_deinit(&fixture);
+}
+
+/* ---- the broker's logs, without it ---- */
+
+static struct plog_id ids[IDS_MAX];
+static unsigned id_count;
+
+static void note_id(void *user, const struct plog_id *id)
+{
+    (void)user;
+    ck_assert_uint_lt(id_count, IDS_MAX);
+    ids[id_count++] = *id;
+}
+
+static void drain(struct store *store)
+{
+    uint64_t now_ms = 1;
+
+    store_drain(store);
+    for (int turn = 0; turn < 1000 && !store_is_drained(store); turn++) {
+        store_end_turn(store, now_ms += 10, raw_now_ms());
+        for (int lane = 0; lane < STORE_LANE_COUNT; lane++) {
+            struct store_job *job;
+
+            while ((job = store_next_job(store, (enum store_lane)lane)) != NULL) {
+                store_job_run(job);
+                store_job_complete(store, job);
+            }
+        }
+    }
+    ck_assert(store_is_drained(store));
+    ck_assert_int_eq(store_drain_error(store), 0);
+}
+
+/* One store takes all logs: whoever names a log last is right. */
+static void delete_before(const struct uuid *topic, uint32_t partition, uint64_t offset)
+{
+    struct recovery_catalog *catalog;
+    struct recovery_report report;
+    struct store_options options;
+    struct plog_config config;
+    struct store *store;
+    struct fs *fs;
+    bool is_done = false;
+
+    ck_assert_int_eq(fs_real_new(fixture.data_dir, &fs), 0);
+    ck_assert_int_eq(recovery_run(fs, NULL, NULL, &catalog, &report), 0);
+    ck_assert(report.was_clean);
+    store_options_init(&options, fs, 0);
+    options.free_bytes_min = 0;
+    options.manifest_generation = report.generation + 1;
+    ck_assert_int_eq(store_open(&options, &store), 0);
+    plog_config_init(&config);
+    id_count = 0;
+    recovery_each(catalog, note_id, NULL);
+    for (unsigned i = 0; i < id_count; i++) {
+        struct plog *plog;
+
+        ck_assert_int_eq(store_open_log(store, &ids[i], &config, recovery_take(catalog, &ids[i]), &plog), 0);
+        if (!uuid_equal(&ids[i].topic_id, topic) || ids[i].partition != partition) continue;
+        ck_assert_int_eq(plog_delete_before(plog, offset), 0);
+        is_done = true;
+    }
+    ck_assert(is_done);
+    recovery_catalog_free(catalog);
+    drain(store);
+    store_close(store);
+    fs->ops->free(fs);
+}
+
+/* ---- what clients see ---- */
+
+static struct fetch_result fetch(const struct uuid *topic, uint64_t offset, struct buffer *records)
+{
+    const struct raw_fetch patient = {.max_wait_ms = 60000, .bytes_min = 1, .bytes_max = 1 << 20};
+    struct fetch_entry entry = {*topic, 0, -1, offset, 1 << 20, false};
+    struct fetch_result result;
+
+    buffer_clear(records);
+    ck_assert_uint_eq(raw_fetch_results(&client, raw_fetch_send(&client, &patient, &entry, 1), &result, 1, records), 1);
+    return result;
+}
+
+START_TEST(readers_begin_where_the_records_do)
+{
+    int64_t start_ms = raw_now_ms() - 60000;
+    struct buffer records = BUFFER_INIT;
+    struct record_batch_header header;
+    struct fetch_result result;
+    struct uuid topic = raw_topic_create(&client, "deleted", 1, NULL, NULL);
+
+    for (int i = 0; i < 4; i++) {
+        struct buffer batch = raw_batch(5, 100, -1, -1, start_ms + i * 1000);
+
+        ck_assert_int_eq(raw_produce(&client, &topic, 0, &batch).error, 0);
+        buffer_deinit(&batch);
+    }
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, start_ms).offset, 0);
+    raw_close(&client);
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    delete_before(&topic, 0, 7);
+    broker_fixture_start(&fixture);
+    raw_hello(&client, fixture.port, -1);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -2).offset, 7);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -1).offset, 20);
+    ck_assert_int_ge(raw_list_offsets(&client, &topic, 0, start_ms).offset, 7);
+    result = fetch(&topic, 6, &records);
+    ck_assert_int_eq(result.error, MESH_EOFFSET_OUT_OF_RANGE);
+    ck_assert_uint_eq(result.log_start, 7);
+    ck_assert_uint_eq(records.size, 0);
+    result = fetch(&topic, 7, &records);
+    ck_assert_int_eq(result.error, 0);
+    ck_assert_uint_eq(result.log_start, 7);
+    ck_assert_int_eq(record_batch_parse_header(buffer_slice(&records), &header), 0);
+    ck_assert_int_eq(header.base_offset, 5); /* the whole batch that holds it */
+    ck_assert_uint_eq(result.next_offset, 20);
+    buffer_deinit(&records);
+}
+END_TEST
+
+/* All of them: the log is empty, and goes on where it was. */
+START_TEST(who_deletes_all_leaves_an_end)
+{
+    struct buffer batch = raw_batch(5, 100, -1, -1, raw_now_ms());
+    struct uuid topic = raw_topic_create(&client, "emptied", 1, NULL, NULL);
+
+    ck_assert_int_eq(raw_produce(&client, &topic, 0, &batch).error, 0);
+    raw_close(&client);
+    ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
+    delete_before(&topic, 0, 5);
+    broker_fixture_start(&fixture);
+    raw_hello(&client, fixture.port, -1);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -2).offset, 5);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -1).offset, 5);
+    ck_assert_uint_eq(raw_produce(&client, &topic, 0, &batch).base_offset, 5);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -2).offset, 5);
+    ck_assert_int_eq(raw_list_offsets(&client, &topic, 0, -1).offset, 10);
+    buffer_deinit(&batch);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("broker_deleted");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, readers_begin_where_the_records_do);
+    tcase_add_test(tcase, who_deletes_all_leaves_an_end);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

@@ -103,7 +103,7 @@ class Trim(Failover):
         self.until("it can be read", lambda: all(p["problem"] is None for p in self.partitions(leader, "orders")), *brokers)
         self.assertEqual(self.numbers(leader, "orders"), list(range(80, 100)))
 
-    def test_a_group_that_stands_before_goes_on_with_the_first_that_is_there(self):
+    def test_a_group_that_stands_before_is_told_and_goes_on_where_it_is_set_to(self):
         def numbers(count):
             return [int(line) for line in self.mesh("consume", "orders", "--group", "g", "--count", str(count)).out.splitlines()]
 
@@ -112,6 +112,9 @@ class Trim(Failover):
         self.mesh("produce", "orders", stdin=b"".join(b"%d\n" % n for n in range(50)))
         self.assertEqual(numbers(10), list(range(10)))
         self.mesh("topic", "trim", "orders", "--to", "offset:30", "--yes")
+        told = self.mesh("consume", "orders", "--group", "g", "--count", "20", code=1)  # nothing is passed over unasked
+        self.assertIn(b"offset out of range", told.err)
+        self.mesh("group", "reset", "g", "--topic", "orders", "--to", "earliest", "--yes")
         self.assertEqual(numbers(20), list(range(30, 50)))
 
     def test_it_is_shown_and_asked_for(self):

@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "replication/coordinator/decide_replicas.h"
-#include "replication/coordinator/switches.h"
 #include "replication/coordinator/topic_name.h"
 
 /* The high watermark that allowed it was the asked leader's: another one may have other records, or fewer. */
@@ -17,7 +16,7 @@ static int check(const struct image *image, const struct image_deletion *wish, s
     *result = (struct decide_result){.partition_epoch = now.partition_epoch};
     if (topic_name_is_internal(topic->name)) result->error = MESH_EINVALID_TOPIC;
     else if (wish->offset == 0) result->error = MESH_EINVAL;
-    else if (wish->leader_epoch < now.leader_epoch && !COORDINATOR_DEFECT(DELETION_EPOCH_UNCHECKED)) result->error = MESH_ESTALE_EPOCH;
+    else if (wish->leader_epoch < now.leader_epoch) result->error = MESH_ESTALE_EPOCH;
     else if (wish->leader_epoch > now.leader_epoch) result->error = MESH_EUNKNOWN_EPOCH;
     else if (now.leader == IMAGE_NO_LEADER) result->error = MESH_ENOT_LEADER;
     return result->error;

@@ -20,7 +20,6 @@ enum coordinator_defect {
     COORDINATOR_DEFECT_ANYBODY_LEADS,        /* 25: when the ISR is gone whoever is up leads, and nobody hears of it */
     COORDINATOR_DEFECT_SEAL_UNCOUNTED,       /* quorum: the first report decides, majority or not */
     COORDINATOR_DEFECT_EPOCH_KEPT,           /* S7: another leader under the same epoch, and nobody who looks at what follows what */
-    COORDINATOR_DEFECT_DELETION_EPOCH_UNCHECKED, /* records are deleted by the word of a leader that was deposed */
     COORDINATOR_DEFECT_COUNT,
 };
 

@@ -327,14 +327,15 @@ void replication_clients_consume(struct replication_clients *clients, uint32_t p
     if (err == MESH_EOFFSET_OUT_OF_RANGE) {
         struct replication_replica *replica = replication_process_find(process, &partition->topic_id, partition->number);
 
-        /* What retention took may be gone; never what lies ahead of it: that was there once. */
-        if (*offset >= plog_start_offset(replica->plog) && !partition->is_excused)
+        /* What retention or somebody who deletes took may be gone; never what lies ahead of it: that was there once. */
+        if (*offset >= replica->replica.partition.first && !partition->is_excused)
             sim_fail(clients->sim, "S3 readers see what is committed", "p%u: %llu is out of range at h%u, which has up to %llu", place, (ull)*offset, route->leader,
                      (ull)replica->replica.partition.high_watermark);
-        *offset = plog_start_offset(replica->plog);
+        *offset = replica->replica.partition.first;
         return;
     }
     if (err != 0) return;
+    replication_watch_deletions(clients->watch, replication_process_find(process, &partition->topic_id, partition->number), *offset);
     next = replication_watch_read(clients->watch, partition, route->leader, *offset, buffer_slice(&clients->bytes));
     clients->read += next - *offset;
     *offset = next;

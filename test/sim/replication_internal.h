@@ -91,6 +91,7 @@ int32_t replication_start_epoch(void *user, const struct replica *replica);
 void replication_identify(void *user, const struct replica *replica, struct uuid *ret_topic_id, uint32_t *ret_partition);
 
 /* ---- replication_roles.c ---- */
+void replication_delete_records(struct replication_replica *replica); /* that clients had deleted */
 void replication_install_image(struct replication_process *process);
 
 /* ---- replication_produce.c ---- */

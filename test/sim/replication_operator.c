@@ -122,6 +122,30 @@ void replication_operator_change(struct replication_mesh *mesh, struct random *r
     ask(mesh, random, NODE_OP_TOPIC_ALTER, &body);
 }
 
+/* ---- deleted records ---- */
+
+void replication_operator_trim(struct replication_mesh *mesh, struct random *random)
+{
+    struct watch_partition *partition = draw_partition(mesh, random);
+    uint32_t leader = partition == NULL || partition->is_gone ? METADATA_NOBODY : replication_mesh_leader(mesh, partition);
+    struct replication_process *process = leader == METADATA_NOBODY ? NULL : replication_mesh_process(mesh, leader);
+    struct image_deletion wish;
+    const struct replica *replica;
+    struct buffer body = BUFFER_INIT;
+    uint64_t first, end;
+
+    if (process == NULL || replication_process_find(process, &partition->topic_id, partition->number) == NULL) return;
+    replica = &replication_process_find(process, &partition->topic_id, partition->number)->replica;
+    first = replica->partition.first;
+    end = replica->partition.high_watermark;
+    if (!replica_leads(replica) || !replica_end_is_known(replica) || end == first) return;
+    wish = (struct image_deletion){.topic_id = partition->topic_id, .partition = partition->number, .leader_epoch = replica->partition.leader_epoch};
+    wish.offset = random_below(random, 4) == 0 ? end : first + 1 + random_below(random, end - first);
+    MESH_ASSERT(node_encode_deletions(&body, &wish, 1) == 0);
+    SIM_SOMETIMES("records were to be deleted");
+    ask(mesh, random, NODE_OP_DELETE_RECORDS, &body);
+}
+
 /* ---- losses ---- */
 
 /* What waits for somebody to accept a loss. In mode quorum that is one whose losses were accepted before: of its replicas the one that was left counts

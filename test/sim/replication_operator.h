@@ -1,5 +1,5 @@
 /* sim/replication_operator.h - whoever runs the simulated mesh: deletes topics and makes them anew, moves replicas, and accepts a loss where no complete
- * replica is left; changes what topics ask for; stops brokers in good order, and the coordinator in none. Asks whichever broker is up, and may be refused: that changes nothing. */
+ * replica is left; changes what topics ask for; deletes records; stops brokers in good order, and the coordinator in none. Asks whichever broker is up, and may be refused: that changes nothing. */
 #ifndef SIM_REPLICATION_OPERATOR_H
 #define SIM_REPLICATION_OPERATOR_H
 
@@ -13,6 +13,9 @@ void replication_operator_delete(struct replication_mesh *mesh, struct random *r
 
 /* A topic of mode isr, drawn with this chance, wants more or fewer replicas in sync. */
 void replication_operator_change(struct replication_mesh *mesh, struct random *random);
+
+/* Records are to be deleted, as far as their leader knows them to be committed; some of them, or all. Late copies may come when another one leads. */
+void replication_operator_trim(struct replication_mesh *mesh, struct random *random);
 
 /* Leaders are chosen for partitions that have none and whose complete replicas are lost: of topics that do not sync what they acknowledge. `is_rash`: of
  * any partition without a leader, whoever may come back; the observer excuses what is lost then. */

@@ -223,6 +223,7 @@ static void on_cut(void *user, int error)
     if (replica->plog == NULL || error != 0) return; /* deleted meanwhile, or its disk failed: it is not used any more */
     replication_replica_positions(replica, &positions);
     replica_cut_done(&replica->replica, &positions);
+    replication_delete_records(replica);
     REPLICATION_GUEST(replica->process, stirred, replica);
 }
 
@@ -252,6 +253,7 @@ static void committed(struct replication_replica *replica)
     replica->was_replicated = replica->was_replicated || replica->replica.member_count > 1;
     if (replica->was_replicated) plog_set_high_watermark(replica->plog, replica->replica.partition.high_watermark);
     REPLICATION_HOOK(replica->process, committed, replica);
+    if (replica->is_deletion_due) replication_delete_records(replica);
     replication_acknowledge_committed(replica);
     REPLICATION_GUEST(replica->process, committed, replica);
 }

@@ -39,7 +39,7 @@ struct replication_replica {
     const struct image_topic *topic; /* referenced */
     struct plog *plog;               /* NULL: deleted */
     struct replica replica;
-    bool was_replicated;
+    bool was_replicated, is_deletion_due;
     uint32_t cut_count;
     uint16_t redo; /* todo bits of replica.h that could not be done yet */
     uint64_t redo_ms;
@@ -98,6 +98,8 @@ enum replication_driver_defect {
     REPLICATION_DRIVER_STOP_TRUSTED = 3,  /* 9: every stop passes for a clean one */
     REPLICATION_DRIVER_MARKS_EARLY = 4,   /* R19: the mark of a clean stop is left before everything is on the disk */
     REPLICATION_DRIVER_FORGETS_PRODUCERS = 5, /* 24: a new leader takes for new what was written in another one's epoch */
+    REPLICATION_DRIVER_DELETES_LATE = 7,  /* a new leader gives deleted records up when it knows them to be committed, as followers do, and serves them before */
+    REPLICATION_DRIVER_DELETES_HASTILY = 8, /* a follower takes whatever it has before the offset for what was deleted, and that for committed */
     REPLICATION_DRIVER_TELLS_ONCE = 6,    /* 9: a stop that was not clean is told of by the next life or never, though that one may die before it can */
 };
 

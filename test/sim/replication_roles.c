@@ -14,6 +14,41 @@
 
 /* ---- one log ---- */
 
+/* As the driver does it; or as one would with a defect that is brought back. */
+static uint64_t delete_before(struct replication_replica *replica, const struct image_deletion *deletion, uint64_t epoch_end)
+{
+    uint32_t defects = replica->process->config->driver_defects;
+    const struct replica *core = &replica->replica;
+    struct replica other;
+    bool is_late = (defects >> REPLICATION_DRIVER_DELETES_LATE & 1) != 0, is_hasty = (defects >> REPLICATION_DRIVER_DELETES_HASTILY & 1) != 0;
+
+    if (!is_late && !is_hasty) return roles_delete_before(deletion, epoch_end, core, &replica->is_deletion_due);
+    other = *core;
+    if (is_late) other.role = REPLICA_FOLLOWER;
+    if (is_hasty) other.partition.high_watermark = core->partition.log_end;
+    return roles_delete_before(deletion, epoch_end, &other, &replica->is_deletion_due);
+}
+
+void replication_delete_records(struct replication_replica *replica)
+{
+    struct replication_process *process = replica->process;
+    const struct image_deletion *deletion = image_deletion(process->image, &replica->topic_id, replica->number);
+    struct partition_positions positions;
+    uint64_t offset, epoch_end;
+    int32_t epoch;
+
+    replica->is_deletion_due = false;
+    if (deletion == NULL) return;
+    epoch_end = plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch);
+    SIM_SOMETIMES_IF(epoch_end < deletion->offset && epoch_end > 0, "what was to be deleted was lost before, and others stand there");
+    offset = delete_before(replica, deletion, epoch_end);
+    if (offset == 0 || plog_delete_before(replica->plog, offset) != 0) return;
+    SIM_SOMETIMES_IF(replica_leads(&replica->replica) && offset > replica->replica.partition.high_watermark, "a leader gave up records that it did not know to be committed");
+    process->is_store_touched = true;
+    replication_replica_positions(replica, &positions);
+    replica_set_positions(&replica->replica, &positions);
+}
+
 static void assign(struct replication_replica *replica)
 {
     struct replication_process *process = replica->process;
@@ -29,6 +64,7 @@ static void assign(struct replication_replica *replica)
         return;
     }
     MESH_ASSERT(replica_assign(&replica->replica, &role.assignment) == 0);
+    replication_delete_records(replica);
 }
 
 static void set_defects(struct replication_replica *replica)

@@ -331,6 +331,27 @@ static void check_admitted(struct replication_watch *watch, struct watch_partiti
     partition->used_epoch = partition->reset_epoch;
 }
 
+/* ---- deletions ---- */
+
+/* A coordinator writes deletions of a leader epoch down before it elects anybody for a newer one, so that one knows of them, however little it knows to be committed. */
+static void check_deletion(struct replication_watch *watch, const struct replication_replica *replica, uint64_t offset)
+{
+    const struct image *image = metadata_watch_image(watch->metadata);
+    const struct image_deletion *deletion = image == NULL ? NULL : image_deletion(image, &replica->topic_id, replica->number);
+    int32_t leader_epoch = replica->replica.partition.leader_epoch, epoch;
+
+    if (deletion == NULL || deletion->leader_epoch >= leader_epoch) return; /* that leader may hear of it yet */
+    if (offset >= deletion->offset || offset >= plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch)) return;
+    sim_fail(watch->sim, "deleted records are gone", "p%u: h%u serves %llu in epoch %d; in epoch %d those before %llu were deleted", place(watch, partition_of(replica)),
+             host_of(replica), (ull)offset, leader_epoch, deletion->leader_epoch, (ull)deletion->offset);
+}
+
+void replication_watch_deletions(struct replication_watch *watch, const struct replication_replica *replica, uint64_t offset)
+{
+    SIM_SOMETIMES_IF(offset == plog_first_offset(replica->plog) && offset > plog_start_offset(replica->plog), "somebody read where records begin inside a log");
+    check_deletion(watch, replica, offset);
+}
+
 /* ---- hooks ---- */
 
 /* UINT32_MAX: that broker keeps none. */
@@ -542,6 +563,7 @@ void replication_watch_leads(struct replication_watch *watch, struct replication
     /* It leads in the event that brought it the metadata; the observer looks at those after it. */
     if (image_topic_partition(replica->topic, replica->number, &facts)) check_loss(watch, partition, replica->topic, &facts);
     watch->elections++;
+    check_deletion(watch, replica, replica->replica.partition.first);
     if (epoch < REPLICATION_EPOCHS_MAX) {
         if (partition->leader_of[epoch] != 0 && partition->leader_of[epoch] != host + 1)
             sim_fail(watch->sim, "S7 one leader for each epoch", "p%u: h%u and h%u lead in epoch %d", place(watch, partition), partition->leader_of[epoch] - 1, host,

@@ -5,6 +5,7 @@
  * earlier epochs. S2, S3: whoever shows an offset shows the same record. S5: every member of the ISR and the ELR that lives holds what its leader
  * commits, durably where the topic wants that. S6: what the coordinator counts as in sync the leader counts. S7: one leader in an epoch. S8: a high
  * watermark falls with a declared cut only. S9: a producer's batch is there once. S17: a log goes with its topic, or when it was moved.
+ * Deleted records are had of no leader that was elected afterwards.
  * R19: who stopped cleanly comes back with the mark of that, and with every log as it was.
  *
  * What flush=async does not promise is excused, but only from the moment on in which a log came back with less than it had: then the truth is what the
@@ -103,6 +104,9 @@ void replication_watch_image(struct replication_watch *watch, struct sim_host *h
 
 /* Somebody read these committed batches from `offset` on. Returns the offset behind them. */
 uint64_t replication_watch_read(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, uint64_t offset, struct slice batches);
+
+/* Somebody reads at this offset. What was deleted before the leader was elected is not to be had of it. */
+void replication_watch_deletions(struct replication_watch *watch, const struct replication_replica *replica, uint64_t offset);
 
 /* The batch at this offset; NULL: there is none. */
 const struct watch_batch *watch_log_find(const struct watch_log *log, uint64_t offset);

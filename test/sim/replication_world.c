@@ -18,6 +18,7 @@
 #define PATIENCE_US  (20 * SIM_SECOND) /* of a producer */
 #define AWAY_MEAN_US (3 * SIM_SECOND)  /* from a stop to the next start */
 #define CARE_DOMAIN  (UINT64_C(8) * SIM_HOSTS_MAX) /* of sim_random_seed(): beyond those of hosts and faults */
+#define TRIM_DOMAIN  (CARE_DOMAIN + 1)             /* likewise */
 #define TOPICS_US    (SIM_SECOND / 2)  /* between two looks at whether all topics are there */
 
 struct world {
@@ -31,6 +32,8 @@ struct world {
     bool is_rash;
     struct random care; /* of who stops brokers: a stream of its own, so that seeds without that are what they were */
     uint64_t stop_mean_us, strike_mean_us, change_mean_us; /* 0: never */
+    struct random trims; /* of who deletes records: likewise */
+    uint64_t trim_mean_us; /* 0: never */
     uint64_t stopped_boots[CONSENSUS_HOSTS_MAX];        /* whose life is to be over when its broker is started again */
     bool is_rotting;      /* the world "replication-rot" */
     uint64_t rot_mean_us;
@@ -223,6 +226,24 @@ static void start_care(struct world *world)
     if (world->change_mean_us > 0 && !world->mesh.has_losses && world->move_mean_us == 0) care_again(world, 3 * SIM_SECOND + world->change_mean_us, change_topic);
     if (world->stop_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->stop_mean_us, stop_broker);
     if (world->strike_mean_us > 0) care_again(world, 3 * SIM_SECOND + world->strike_mean_us, strike);
+}
+
+static void trim(void *user, uint64_t argument)
+{
+    struct world *world = user;
+
+    (void)argument;
+    if (is_healed(world)) return;
+    replication_operator_trim(&world->mesh, &world->trims);
+    sim_at(world->sim, sim_now_us(world->sim) + 1 + sim_random_exponential(&world->trims, world->trim_mean_us), trim, world, 0);
+}
+
+/* Two runs of five have it. */
+static void start_trims(struct world *world)
+{
+    random_init(&world->trims, sim_random_seed(world->plan->seed, TRIM_DOMAIN));
+    world->trim_mean_us = random_below(&world->trims, 5) > 1 ? 0 : (SIM_SECOND / 4) << random_below(&world->trims, 5);
+    if (world->trim_mean_us > 0 && !world->is_rotting) sim_at(world->sim, 4 * SIM_SECOND, trim, world, 0);
 }
 
 static void start_operator(struct world *world)
@@ -476,6 +497,7 @@ static void begin(void *user, struct sim *sim, const struct sim_plan *plan)
     sim_at(sim, 3 * SIM_SECOND, consume, world, 0);
     start_operator(world);
     start_care(world);
+    start_trims(world);
 }
 
 static void end(void *user)

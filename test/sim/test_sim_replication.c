@@ -36,7 +36,7 @@ static const struct {
     {"4.2-32 damage is given up late", 0, 0, "L8", 3, DRIVER(GIVES_UP_LATE), true},
     {"4.2-9 every stop is trusted", 0, 0, "S1", 10, DRIVER(STOP_TRUSTED), false},
     {"4.2-9 the coordinator trusts every stop", 0, COORDINATOR(UNCLEAN_STOP_TRUSTED), "S1", 128, 0, false},
-    {"4.2-9 an unclean stop is told once", 0, 0, "S1", 128, DRIVER(TELLS_ONCE), false},
+    {"4.2-9 an unclean stop is told once", 0, 0, "S1", 284, DRIVER(TELLS_ONCE), false},
     {"4.2-24 producers are forgotten with their leader", 0, 0, "S9", 11, DRIVER(FORGETS_PRODUCERS), false},
     {"4.2-26 heals by copying", REPLICA(HEALS_BY_COPYING), 0, "S", 15, 0, false},
     {"deleted records are served by a new leader", 0, 0, "deleted", 180, DRIVER(DELETES_LATE), false},

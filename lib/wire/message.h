@@ -154,6 +154,8 @@ struct message_topic_create {
     struct message_config *configs;
     size_t config_count;
     bool validate_only;
+    int32_t *replicas; /* node ids, replication_factor of them for each partition, who leads first */
+    size_t replica_count; /* 0: the mesh chooses */
 };
 struct message_topic_delete {
     char *name;

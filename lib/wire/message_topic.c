@@ -38,6 +38,9 @@ static void topic_create_from_wire(struct conversion *conversion, const Mesh__Wi
     to->replication_factor = from->replication_factor;
     to->configs = convert_configs_from_wire(conversion, from->configs, from->n_configs, &to->config_count);
     to->validate_only = from->validate_only;
+    to->replicas = convert_array(conversion, from->n_replicas, sizeof(*to->replicas), &to->replica_count);
+    for (size_t i = 0; i < to->replica_count; i++)
+        to->replicas[i] = from->replicas[i];
 }
 
 static void topic_create_to_wire(struct conversion *conversion, const struct message_topic_create *from,
@@ -48,11 +51,14 @@ static void topic_create_to_wire(struct conversion *conversion, const struct mes
     to->replication_factor = from->replication_factor;
     to->configs = convert_configs_to_wire(conversion, from->configs, from->config_count, &to->n_configs);
     to->validate_only = from->validate_only;
+    to->replicas = from->replicas;
+    to->n_replicas = from->replica_count;
 }
 
 void message_deinit_topic_create(struct message_topic_create *message)
 {
     free(message->name);
+    free(message->replicas);
     convert_configs_free(message->configs, message->config_count);
     *message = (struct message_topic_create){0};
 }

@@ -66,6 +66,8 @@ struct decide_topic_create {
     int32_t partition_count_default, replication_factor_default;
     const struct decide_config *config_defaults; /* of the broker; recorded unless `configs` says otherwise */
     size_t config_default_count;
+    const int32_t *replicas; /* node ids, replication_factor of them for each partition, who leads first; both numbers are given then */
+    size_t replica_count; /* 0: they are chosen here */
     bool is_internal; /* the mesh itself asks: "__mesh" names are allowed */
     const struct decide_facts *facts; /* NULL: none */
 };

@@ -66,6 +66,20 @@ static int check_replication_factor(const struct image *image, int32_t factor, s
     return decision_refuse(decision, MESH_EINVALID_REPLICATION, "no broker is up that could host partitions");
 }
 
+/* Writes the change's body with this plan, which ends here; err: what came of making it. */
+static int encode_plan(struct placement_plan *plan, int err, uint32_t partition_count, struct body_topic *body, struct decision *decision)
+{
+    if (err == MESH_EFULL)
+        decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host",
+                        partition_count, IMAGE_PARTITIONS_MAX);
+    if (err == 0) {
+        body->placement_count = plan->run_count;
+        err = body_encode_topic(decision_body(decision), body, plan->runs);
+    }
+    placement_plan_deinit(plan);
+    return err == MESH_EFULL ? MESH_EINVALID_PARTITIONS : err;
+}
+
 /* Places new partitions and writes the change's body. */
 static int place_and_encode(const struct image *image, const struct image_topic *topic,
                             uint32_t partition_count, uint32_t replication_factor, const struct decide_facts *facts,
@@ -74,15 +88,22 @@ static int place_and_encode(const struct image *image, const struct image_topic 
     struct placement_plan plan = {NULL, 0, 0};
     int err = partition_count == 0 ? 0 : placement_choose(image, topic, partition_count, replication_factor, facts, &plan);
 
-    if (err == MESH_EFULL)
-        decision_refuse(decision, err, "%u more partitions would exceed the %d that a broker can host",
-                        partition_count, IMAGE_PARTITIONS_MAX);
-    if (err == 0) {
-        body->placement_count = plan.run_count;
-        err = body_encode_topic(decision_body(decision), body, plan.runs);
-    }
-    placement_plan_deinit(&plan);
-    return err == MESH_EFULL ? MESH_EINVALID_PARTITIONS : err;
+    return encode_plan(&plan, err, partition_count, body, decision);
+}
+
+/* The same where whoever asks has chosen the places. */
+static int place_as_given(const struct image *image, const struct decide_topic_create *request, uint32_t factor, struct body_topic *body, struct decision *decision)
+{
+    struct placement_plan plan = {NULL, 0, 0};
+    uint32_t partition_count = (uint32_t)request->partition_count;
+    int err;
+
+    if (request->partition_count < 1 || request->replication_factor < 1 || request->replica_count != (size_t)partition_count * factor)
+        return decision_refuse(decision, MESH_EINVALID_REPLICATION, "places are given for each replica of each partition, or for none");
+    err = placement_take(image, request->replicas, partition_count, factor, &plan);
+    if (err == MESH_EINVAL)
+        err = decision_refuse(decision, MESH_EINVALID_REPLICATION, "the replicas of a partition are on different brokers, each of which is there and keeps records");
+    return encode_plan(&plan, err, partition_count, body, decision);
 }
 
 /* ---- create ---- */
@@ -185,9 +206,12 @@ int decide_topic_create(const struct image *image, const struct decide_topic_cre
     if (err == 0 && image_topic_count(image) >= IMAGE_TOPICS_MAX)
         err = decision_refuse(decision, MESH_EFULL, "the mesh has %d topics, its limit", IMAGE_TOPICS_MAX);
     if (err != 0) return err;
-    placed = factor < brokers ? factor : brokers;
+    placed = factor < brokers || request->replica_count > 0 ? factor : brokers;
     err = keep_wish(&body, factor, placed, request->is_internal, decision);
-    if (err == 0) err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)placed, request->facts, &body, decision);
+    if (err == 0 && request->replica_count > 0)
+        err = place_as_given(image, request, (uint32_t)factor, &body, decision);
+    else if (err == 0)
+        err = place_and_encode(image, NULL, (uint32_t)partition_count, (uint32_t)placed, request->facts, &body, decision);
     if (err == 0) err = decision_add_uuid(decision, METADATA_TOPIC_CREATED, &request->topic_id);
     if (err == 0) durability_warn(&body, factor, placed, decision);
     return err;

@@ -226,6 +226,39 @@ int placement_choose(const struct image *image, const struct image_topic *topic,
     return err;
 }
 
+static int take_one(struct candidates *candidates, const int32_t *replicas, uint32_t replication_factor, struct body_placement *ret_placement)
+{
+    ret_placement->count = 1;
+    ret_placement->replica_count = replication_factor;
+    for (size_t i = 0; i < candidates->count; i++)
+        candidates->list[i].is_taken = false;
+    for (uint32_t i = 0; i < replication_factor; i++) {
+        struct candidate *given = candidate_of(candidates, replicas[i]);
+
+        if (given == NULL || given->is_taken) return MESH_EINVAL;
+        if (given->hosted >= IMAGE_PARTITIONS_MAX) return MESH_EFULL;
+        take(candidates, given, i == 0);
+        ret_placement->replicas[i] = replicas[i];
+    }
+    return 0;
+}
+
+int placement_take(const struct image *image, const int32_t *replicas, uint32_t partition_count, uint32_t replication_factor, struct placement_plan *plan)
+{
+    struct candidates candidates;
+    struct body_placement placement;
+    int err = candidates_init(&candidates, image, NULL, NULL);
+
+    if (err != 0) return err;
+    MESH_ASSERT(replication_factor >= 1 && replication_factor <= IMAGE_REPLICAS_MAX);
+    for (uint32_t i = 0; i < partition_count && err == 0; i++) {
+        err = take_one(&candidates, &replicas[(size_t)i * replication_factor], replication_factor, &placement);
+        if (err == 0) err = plan_add(plan, &placement);
+    }
+    free(candidates.list);
+    return err;
+}
+
 void placement_plan_deinit(struct placement_plan *plan)
 {
     free(plan->runs);

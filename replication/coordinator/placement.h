@@ -23,6 +23,9 @@ size_t placement_keeping_count(const struct image *image); /* brokers of the mes
  * MESH_ENOMEM. */
 int placement_choose(const struct image *image, const struct image_topic *topic, uint32_t partition_count,
                      uint32_t replication_factor, const struct decide_facts *facts, struct placement_plan *plan);
+/* The same with replicas that are given, node ids, replication_factor of them for each partition. Errors: MESH_EINVAL (one is not usable, or named twice for
+ * a partition), MESH_EFULL, MESH_ENOMEM. */
+int placement_take(const struct image *image, const int32_t *replicas, uint32_t partition_count, uint32_t replication_factor, struct placement_plan *plan);
 void placement_plan_deinit(struct placement_plan *plan);
 
 #endif

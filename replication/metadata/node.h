@@ -204,6 +204,7 @@ enum node_op {
     NODE_OP_ACL_REMOVE = 19,  /* body: node_encode_acl(): exactly this one */
     NODE_OP_TOPIC_DELETE_ID = 23, /* body: node_encode_topic(); answered with the id */
     NODE_OP_PREFER_LEADER = 24,   /* body: node_encode_elect(): the partition's first replica is to lead */
+    NODE_OP_TOPIC_CREATE_AT = 26, /* as TOPIC_CREATE, with replicas: an operation of its own, because earlier versions would pass over them */
     NODE_OP_DELETE_RECORDS = 25,  /* body: node_encode_deletions(). Answered with results */
 };
 int node_encode_producer_ids(struct buffer *to, uint32_t count); /* 1..NODE_PRODUCER_IDS_MAX. Errors of all: MESH_ENOMEM */

@@ -32,7 +32,7 @@ static int wrap_create(const struct node *node, struct slice body, struct buffer
 
 int node_operation_wrap(const struct node *node, enum node_op op, struct slice body, struct buffer *to)
 {
-    if (op == NODE_OP_TOPIC_CREATE) return wrap_create(node, body, to);
+    if (op == NODE_OP_TOPIC_CREATE || op == NODE_OP_TOPIC_CREATE_AT) return wrap_create(node, body, to);
     return body.size == 0 ? 0 : buffer_append(to, body.data, body.size);
 }
 
@@ -122,6 +122,8 @@ static int create_topic(struct node *node, const struct image *image, const stru
         .partition_count = request->partition_count,
         .replication_factor = request->replication_factor,
         .config_count = request->config_count,
+        .replicas = request->replicas,
+        .replica_count = request->replica_count,
         .topic_id = fresh_uuid(node),
         .partition_count_default = defaults->partition_count,
         .replication_factor_default = defaults->replication_factor,
@@ -329,7 +331,8 @@ static int decide(struct node *node, const struct image *image, const struct ope
                   struct decision *decision, struct answer *answer)
 {
     switch (operation->op) {
-    case NODE_OP_TOPIC_CREATE: return topic_create(node, image, operation->body, facts, decision, answer);
+    case NODE_OP_TOPIC_CREATE:
+    case NODE_OP_TOPIC_CREATE_AT: return topic_create(node, image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_ALTER: return topic_alter(image, operation->body, facts, decision, answer);
     case NODE_OP_TOPIC_DELETE: return topic_delete(image, operation->body, decision, answer);
     case NODE_OP_TOPIC_DELETE_ID: return topic_delete_id(image, operation->body, decision, answer);

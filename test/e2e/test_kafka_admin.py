@@ -319,6 +319,41 @@ class KafkaMoves(MeshCase):
 
         return dict((answer.string(), dict(answer.array(partition))) for _ in range(answer.take("i")))
 
+    def test_a_topic_is_made_where_it_is_asked_for(self):
+        brokers = self.launch_together(3)
+        nodes = [broker["node_id"] for broker in self.mesh("status", "--json").json["brokers"]]
+        connection = self.connect(brokers[0])
+        self.addCleanup(connection.close)
+        client = wire.Client(connection)
+
+        def create(name, places, partitions=-1, factor=-1, validate=False):
+            """The error. places: [(partition, [node])]"""
+            body = wire.array([wire.string(name) + struct.pack(">ih", partitions, factor) + wire.array(
+                [struct.pack(">i", number) + wire.array([struct.pack(">i", node) for node in at]) for number, at in places]) + wire.array([])])
+            answer = client.ask(wire.CREATE_TOPICS, 4, body + struct.pack(">i?", 60000, validate))
+            self.assertEqual(answer.take("ii"), (0, 1))
+            self.assertEqual(answer.string(), name)
+            error, text = answer.take("h"), answer.string()
+            self.assertEqual(error == 0, text == "")
+            return error
+
+        a, b, c = nodes
+        wrong = ([(0, [a, a])], [(0, [a, max(nodes) + 1])], [(0, [a, -1])], [(0, [])], [(0, [a]), (0, [b])], [(0, [a]), (2, [b])], [(1, [a])], [(-1, [a])],
+                 [(0, [a, b]), (1, [c])], [(0, [a] * 17)])
+        for places in wrong:
+            with self.subTest(places=places):
+                self.assertEqual(create("placed", places), INVALID_ASSIGNMENT)
+        self.assertEqual(create("placed", [(0, [a])], partitions=1), INVALID_ASSIGNMENT)
+        self.assertEqual(create("placed", [(0, [a])], factor=1), INVALID_ASSIGNMENT)
+        want = {0: [c, a], 1: [b, c], 2: [b, a]}
+        self.assertEqual(create("placed", list(want.items()), validate=True), 0)
+        self.assertEqual(self.mesh("topic", "list", "--json").json["topics"], [])
+        self.assertEqual(create("placed", list(reversed(want.items()))), 0)
+        described = self.mesh("topic", "describe", "placed", "--json").json["partitions"]
+        self.assertEqual({p["partition"]: p["replicas"] for p in described}, want)
+        self.assertEqual({p["partition"]: p["leader"] for p in described}, {number: at[0] for number, at in want.items()})
+        self.assertEqual(client.metadata(["placed"])[0]["placed"], (0, {number: at[0] for number, at in want.items()}))
+
     def test_replicas_are_moved_and_led_where_it_is_asked_for(self):
         brokers = self.launch_together(2)
         self.mesh("topic", "create", "orders", "--partitions", "2", "--replicas", "2")

@@ -133,7 +133,7 @@ void metadata_topic_create(struct metadata *metadata, const struct message_topic
 
     request = topic_request(done, user);
     if (request == NULL) return;
-    ask(metadata, request, NODE_OP_TOPIC_CREATE, &body, message_encode_topic_create(&body, create));
+    ask(metadata, request, create->replica_count > 0 ? NODE_OP_TOPIC_CREATE_AT : NODE_OP_TOPIC_CREATE, &body, message_encode_topic_create(&body, create));
 }
 
 void metadata_groups_topic(struct metadata *metadata, metadata_topic_fn *done, void *user)

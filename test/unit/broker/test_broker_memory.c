@@ -196,7 +196,7 @@ static void administer(unsigned number)
     char name[32];
     char *names = name;
     struct message_config config = {(char[]){"retention.ms"}, (char[]){"3600000"}, false};
-    struct message_topic_create create = {name, 3, 1, &config, 1, false};
+    struct message_topic_create create = {name, 3, 1, &config, 1, false, NULL, 0};
     struct message_topic_alter alter = {.name = name, .partition_count = 5};
     struct message_topic_describe describe = {&names, 1, false, true};
     struct message_topic_delete delete = {name};

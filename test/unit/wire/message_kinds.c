@@ -164,6 +164,9 @@ static void fill_topic_create(struct fill *fill, struct message_topic_create *me
     message->replication_factor = fill_int32(fill);
     message->configs = fill_configs(fill, &message->config_count);
     message->validate_only = fill_bool(fill);
+    message->replicas = fill_array(fill, sizeof(*message->replicas), &message->replica_count);
+    for (size_t i = 0; i < message->replica_count; i++)
+        message->replicas[i] = fill_int32(fill);
 }
 
 static void fill_topic_delete(struct fill *fill, struct message_topic_delete *message)

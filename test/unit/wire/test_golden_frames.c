@@ -357,7 +357,7 @@ static void encode_topic_create(struct buffer *to)
 {
     struct message_config configs[] = {{(char[]){"flush"}, (char[]){"async"}, false},
                                        {(char[]){"retention.ms"}, (char[]){"-1"}, false}};
-    struct message_topic_create message = {(char[]){"orders"}, 12, 3, configs, 2, true};
+    struct message_topic_create message = {(char[]){"orders"}, 12, 3, configs, 2, true, NULL, 0};
 
     ck_assert_int_eq(message_encode_topic_create(to, &message), 0);
 }

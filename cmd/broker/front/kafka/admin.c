@@ -1,11 +1,15 @@
 /* broker/front/kafka/admin.c - CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS: orders for the control loop, and what became of them. */
 #include "cmd/broker/front/kafka/admin.h"
+#include "cmd/broker/front/kafka/brokers.h"
 #include "cmd/broker/front/kafka/errors.h"
 #include "cmd/broker/front/kafka/topics.h"
 
 #include "base/error.h"
 #include "cmd/broker/runtime/shard.h"
 #include "kafka/messages.h"
+#include "replication/coordinator/image.h"
+
+#define PLACES_MAX 20000 /* replicas of one topic whose places are given */
 
 static struct slice text_of(const char *text)
 {
@@ -80,6 +84,11 @@ struct slice kafka_admin_message(const struct kafka_topic_order *order)
 
 /* ---- create ---- */
 
+static int16_t create_code_of(const struct kafka_topic_order *order)
+{
+    return order->has_places && order->error == MESH_EINVALID_REPLICATION ? KAFKA_CODE_INVALID_REPLICA_ASSIGNMENT : kafka_code_of(order->error);
+}
+
 static void answer_create(struct kafka_call *call)
 {
     const struct kafka_topic_job *job = &((struct kafka_admin *)call->state)->job;
@@ -93,7 +102,7 @@ static void answer_create(struct kafka_call *call)
         struct kafka_create_topics_response_topic *to = &response.topics.items[i];
 
         to->name = slice_of_string(order->name);
-        to->error_code = kafka_code_of(order->error);
+        to->error_code = create_code_of(order);
         to->error_message = text_of(order->error != 0 ? order->message : NULL);
         /* configs stay empty, not null: a Java client takes null for a broken answer. */
         if (order->error != 0 || order->validate_only) continue;
@@ -105,6 +114,31 @@ static void answer_create(struct kafka_call *call)
         kafka_call_fail(call);
     else
         kafka_call_answer(call, &response);
+}
+
+/* The places of a topic, partition by partition; what is wrong with them, or NULL. */
+static const char *take_places(struct kafka_call *call, const struct kafka_create_topics_request_topic *topic, struct kafka_topic_order *order)
+{
+    int32_t count = topic->assignments.count, factor = topic->assignments.items[0].broker_ids.count;
+
+    if (kafka_sees_one_node(call->connection)) return "by the gateway the mesh is one broker: ask one of the brokers themselves";
+    if (topic->num_partitions != -1 || topic->replication_factor != -1) return "places say how many partitions and replicas there are: both numbers are -1 then";
+    if (factor < 1 || factor > IMAGE_REPLICAS_MAX || count > PLACES_MAX / factor) return "a partition has at least one replica, and not as many";
+    order->replicas = arena_alloc(&call->arena, (size_t)count * (size_t)factor, sizeof(*order->replicas));
+    if (order->replicas == NULL) return "there is no memory";
+    memset(order->replicas, -1, (size_t)count * (size_t)factor * sizeof(*order->replicas));
+    for (int32_t i = 0; i < count; i++) {
+        int32_t index = topic->assignments.items[i].partition_index;
+
+        if (topic->assignments.items[i].broker_ids.count != factor) return "all partitions of a topic have as many replicas";
+        if (index < 0 || index >= count || order->replicas[(size_t)index * (size_t)factor] != -1) return "partitions are numbered from 0, each once";
+        for (int32_t j = 0; j < factor; j++)
+            if (topic->assignments.items[i].broker_ids.items[j] < 0) return "the mesh has no broker of this number";
+        memcpy(&order->replicas[(size_t)index * (size_t)factor], topic->assignments.items[i].broker_ids.items, (size_t)factor * sizeof(*order->replicas));
+    }
+    order->partition_count = count;
+    order->replication_factor = factor;
+    return NULL;
 }
 
 /* What the metadata could not judge as it was asked for. */
@@ -121,8 +155,9 @@ static void judge_create(struct kafka_call *call, const struct kafka_create_topi
         order->error = MESH_EINVALID_TOPIC;
         message = "the name of a topic has no NUL in it";
     } else if (topic->assignments.count > 0) {
-        order->error = MESH_EINVALID_REPLICATION;
-        message = "places are chosen by the mesh: ask for a number of partitions and replicas, and move them afterwards where that matters";
+        message = take_places(call, topic, order);
+        if (message != NULL) order->error = MESH_EINVALID_REPLICATION;
+        order->has_places = true;
     } else if (topic->num_partitions == 0 || topic->num_partitions < -1) {
         order->error = MESH_EINVALID_PARTITIONS;
         message = "a topic has at least one partition";

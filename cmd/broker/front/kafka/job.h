@@ -48,6 +48,8 @@ struct kafka_topic_order {
     char *name, *name_told; /* told: of a topic that is deleted by its id, for the answer */
     size_t name_size; /* as it was asked for: there may be a NUL in it. For answers that say it again */
     int32_t partition_count, replication_factor; /* 0: the mesh's default */
+    int32_t *replicas; /* of a new topic: node ids, replication_factor of them for each partition; NULL: the mesh chooses */
+    bool has_places;   /* they were asked for */
     struct message_config *configs;
     size_t config_count;
     char **removed_keys; /* is_alter: back to their defaults */

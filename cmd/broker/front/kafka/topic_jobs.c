@@ -31,6 +31,8 @@ static void create(struct kafka_topic_job *topics, struct kafka_topic_order *ord
         .configs = order->configs,
         .config_count = order->config_count,
         .validate_only = order->validate_only,
+        .replicas = order->replicas,
+        .replica_count = order->replicas == NULL ? 0 : (size_t)order->partition_count * (size_t)order->replication_factor,
     };
     struct message_topic_create filled = request;
 

@@ -477,16 +477,16 @@ const struct command_spec command_table[COMMAND_COUNT] = {
     {COMMAND_EVENTS, "events", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show what has happened: elections, fences, repairs, losses",
      "Asks every broker of the mesh what it has noted since its start, the newest 1,024 events of each, and prints them in the order of their times, by the brokers' clocks. What all "
-     "brokers learn alike, as elections, each of them notes: --of names one. Of brokers that do not answer that is said on standard error, and the exit code is 1. --json prints one "
+     "brokers learn alike, as elections, each of them notes: --of names one. Of brokers that do not answer that is said on standard error, and the exit code is not 0; --follow says it once, and goes on. --json prints one "
      "object per line: {time_ms, broker, name, boot, sequence, level, kind, text}.",
      "mesh events --since 10m\nmesh events --of b2 --follow\nmesh events --json | jq 'select(.level == \"error\")'",
      OPTIONS(events_options), CLIENT},
-    {COMMAND_DRAIN, "drain", "[BROKER]", 0, 1, OPERAND_NONE, OPERAND_NONE,
-     "Have a broker give its leadership away, before it is stopped",
-     "The broker (by name or uuid; without one, the broker that answers) leads nothing from then on, as far as other in-sync replicas can take over, and gets no new partitions. It goes on "
+    {COMMAND_DRAIN, "drain", "[BROKER]...", 0, 64, OPERAND_NONE, OPERAND_NONE,
+     "Have brokers give their leadership away, before they are stopped",
+     "Each broker (by name or uuid; without one, the broker that answers) leads nothing from then on, as far as other in-sync replicas can take over, and gets no new partitions. It goes on "
      "answering: requests that come to it are sent on, so that clients notice nothing. It gives up its place among the in-sync replicas, as when it stops. 'mesh status' shows it as "
      "draining.\n\n"
-     "Waits until it leads nothing, at most --timeout (then the exit code is 4, and it goes on). --undo lets it lead again; so does a start: what a preStop hook has drained comes back by "
+     "Waits until it leads nothing, at most --timeout for all of it (then the exit code is 4, and it goes on, as it does after Ctrl-C). --undo lets it lead again; so does a start: what a preStop hook has drained comes back by "
      "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.\n\n"
      "--empty is for one that is to go for good: its replicas are copied to others, a few at a time (the setting moves.per.broker), and each is given up when the copy is in sync, so that "
      "nothing is less safe meanwhile. Until then it leads and serves them. Waits until it keeps none; then it can be stopped, and removed with 'mesh remove'. Where the others are too few for "

@@ -7,6 +7,8 @@
 #include "cmd/cli/standard_output.h"
 #include "cmd/cli/table.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,10 @@
 #include <unistd.h>
 
 #define FOLLOW_MS     500
-#define PAGES_MAX     64  /* answers that are put together: more than a broker keeps */
+#define PATIENCE_MS   2000  /* for one answer while somebody follows: so long Ctrl-C may take */
+#define SILENT_MS     500   /* ... for that of one that did not answer before */
+#define AGAIN_MS      5000  /* after so long it is asked again: the events of the others do not wait for it */
+#define PAGES_MAX     64    /* answers that are put together: more than a broker keeps */
 #define BROKERS_MAX   1000
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -22,8 +27,9 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 /* How far one broker's events were read. */
 struct place {
     char id[37];
-    uint64_t boot, last;
+    uint64_t boot, last; /* boot 0: it was not read yet */
     bool is_silent; /* it did not answer the last time, which was said */
+    uint64_t again_ms; /* then: when it is asked again */
 };
 
 /* What one round has found. */
@@ -117,17 +123,16 @@ static struct place *place_of(struct place *places, size_t *count, const char *i
     return &places[(*count)++];
 }
 
-/* A broker that does not answer is told once, and the others are shown. Returns the exit code. */
+/* A broker that does not answer is told, and the others are shown. Returns the exit code. */
 static int read_all(const struct session *session, const struct broker_choice *choice, struct place *places, size_t *place_count, uint64_t age_ms, struct found *found)
 {
     int code = EXIT_DONE;
 
-    for (size_t i = 0; i < choice->count && interrupt_signal() == 0; i++) {
+    for (size_t i = 0; i < choice->count; i++) {
         struct place *place = place_of(places, place_count, choice->brokers[i].id);
         int err = place == NULL ? MESH_EFULL : read_broker(session, place, age_ms, found);
 
-        if (err != 0 && (place == NULL || !place->is_silent)) code = (int)session_fail(session, err, "the events of %s", choice->brokers[i].name);
-        if (place != NULL) place->is_silent = err != 0;
+        if (err != 0) code = (int)session_fail(session, err, "the events of %s", choice->brokers[i].name);
     }
     return code;
 }
@@ -226,17 +231,64 @@ static int run_once(const struct session *session, const char *which, uint64_t a
     return shown != EXIT_DONE ? shown : code;
 }
 
-/* Until somebody stops it, or nobody can be asked at all. */
+/* ---- following ---- */
+
+/* Whom nobody hears is said once, and so is that he is back: on standard error alone, for the lines on standard output are events. */
+static void note_silence(bool *is_silent, int err, const char *whom, const char *why)
+{
+    if (err != 0 && !*is_silent) fprintf(stderr, "mesh: %s: %s; its events come when it answers again\n", whom, why != NULL && why[0] != '\0' ? why : mesh_strerror(err));
+    if (err == 0 && *is_silent) fprintf(stderr, "mesh: %s answers again\n", whom);
+    *is_silent = err != 0;
+}
+
+/* What came since the last time of those who answered it, or of those who did not: of these a sign of life is looked for now and then, and not for long. Returns
+ * the exit code: only what cannot be written ends it. */
+static int follow_some(const struct session *session, const struct broker_choice *choice, uint64_t age_ms, struct place *places, size_t *place_count, bool are_silent)
+{
+    struct found found = {0};
+    int code;
+
+    (void)mesh_client_set_timeout_ms(session->client, are_silent ? SILENT_MS : PATIENCE_MS);
+    for (size_t i = 0; i < choice->count && interrupt_signal() == 0; i++) {
+        struct place *place = place_of(places, place_count, choice->brokers[i].id);
+        int err;
+
+        if (place == NULL || place->is_silent != are_silent || (are_silent && clock_monotonic_ms() < place->again_ms)) continue;
+        err = read_broker(session, place, place->boot == 0 ? age_ms : 0, &found);
+        note_silence(&place->is_silent, err, choice->brokers[i].name, mesh_client_error(session->client));
+        place->again_ms = clock_monotonic_ms() + AGAIN_MS;
+    }
+    code = show(session, &found);
+    found_deinit(&found);
+    return code;
+}
+
+/* Until somebody stops it. Brokers may be silent, and all of them may: it goes on when they are back. Only the first time somebody has to answer. */
 static int follow(const struct session *session, const char *which, uint64_t age_ms, struct place *places, size_t *place_count)
 {
     const struct timespec pause = {0, FOLLOW_MS * 1000000};
+    bool has_begun = false, is_silent = false;
     int code = EXIT_DONE;
 
     interrupt_install();
-    while (interrupt_signal() == 0 && (code == EXIT_DONE || code == EXIT_FAILED)) {
-        code = run_once(session, which, age_ms, places, place_count);
-        age_ms = 0; /* further ones are those that come */
-        if (interrupt_signal() == 0) (void)nanosleep(&pause, NULL);
+    while (interrupt_signal() == 0 && code == EXIT_DONE) {
+        struct broker_choice choice;
+        int err = 0;
+
+        if (!has_begun) {
+            code = choose(session, which, &choice);
+        } else {
+            (void)mesh_client_set_timeout_ms(session->client, PATIENCE_MS);
+            err = broker_choose(session->client, which, &choice);
+            note_silence(&is_silent, err, "the mesh", choice.problem != NULL ? choice.problem : mesh_client_error(session->client));
+        }
+        if (code == EXIT_DONE && err == 0) {
+            code = follow_some(session, &choice, age_ms, places, place_count, false); /* whose events do not wait for the others */
+            if (code == EXIT_DONE) code = follow_some(session, &choice, age_ms, places, place_count, true);
+            broker_choice_deinit(&choice);
+            has_begun = true;
+        }
+        if (interrupt_signal() == 0 && code == EXIT_DONE) (void)nanosleep(&pause, NULL);
     }
     return interrupt_signal() != 0 ? EXIT_SIGNAL + interrupt_signal() : code;
 }

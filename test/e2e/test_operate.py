@@ -124,6 +124,79 @@ class Operate(MeshCase):
         follower.send_signal(signal.SIGINT)
         self.finish(follower, code=130)
 
+    def read_error(self, child, text):
+        for line in child.stderr:
+            if text in line.decode():
+                return
+        self.fail(f"standard error ended before {text}")
+
+    def test_following_goes_on_while_a_broker_is_silent_and_while_all_are(self):
+        """Said once each; what was noted meanwhile comes afterwards."""
+        brokers = self.launch_together(3)
+        self.until("not all serve", lambda: [row["state"] for row in self.status(brokers[0])["brokers"]] == ["serving"] * 3, *brokers)
+        follower = self.spawn("events", "--follow", "--json", "--broker", ",".join(broker.address for broker in brokers), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for stream in (follower.stdout, follower.stderr):
+            self.addCleanup(stream.close)
+        self.read_until(follower, "started name=b1")
+        brokers[2].process.send_signal(signal.SIGSTOP)
+        self.read_until(follower, "name=b2")  # the others hold it as fenced: events go on
+        self.mesh("topic", "create", "meanwhile", broker=brokers[0])
+        self.read_until(follower, "topic=meanwhile")
+        brokers[2].process.send_signal(signal.SIGCONT)
+        for broker in brokers:
+            broker.stop()
+        self.read_error(follower, "its events come when it answers again")
+        self.assertIsNone(follower.poll())
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            self.wait_ready(broker)
+        self.mesh("topic", "create", "afterwards", broker=brokers[0])
+        self.read_until(follower, "topic=afterwards")
+        follower.send_signal(signal.SIGINT)
+        self.finish(follower, code=130)
+
+    def test_several_brokers_are_drained_within_one_time(self):
+        brokers = self.launch_together(3)
+        self.mesh("topic", "create", "orders", "--partitions", "12", "--replicas", "3", broker=brokers[0])
+        self.until("not all are in sync", lambda: self.status(brokers[0])["partitions"]["under_replicated"] == 0, *brokers)
+        told = [json.loads(line) for line in self.mesh("drain", "b0", "b1", "--json", "--timeout", "60s", broker=brokers[2]).out.decode().splitlines()]
+        self.assertEqual([(row["name"], row["drained"], row["led"]) for row in told], [("b0", True, 0), ("b1", True, 0)])
+        failed = self.mesh("drain", "b2", "b0", broker=brokers[0], code=1)
+        self.assertIn("no other broker could take over", failed.err.decode())
+        self.assertIn("b0 leads nothing", failed.err.decode())  # one that is refused does not hide what the others are
+        self.mesh("drain", "b1", "nobody", "--undo", broker=brokers[0], code=1)
+        self.assertEqual({row["name"]: row["state"] for row in self.status(brokers[2])["brokers"]}["b1"], "draining")  # a wrong name: nobody was asked
+        self.mesh("drain", "b0", "b1", "--undo", broker=brokers[0])
+        self.until("they do not serve again", lambda: [row["state"] for row in self.status(brokers[0])["brokers"]] == ["serving"] * 3, *brokers)
+
+    def test_a_drain_that_is_interrupted_or_late_says_how_it_stands(self):
+        """It cannot end: b1 leads what has no other replica."""
+        brokers = self.launch_together(3)
+        self.mesh("topic", "create", "orders", "--partitions", "6", "--replicas", "1", broker=brokers[0])
+        waiting = self.spawn("drain", "b1", "--timeout", "10m", "--broker", brokers[0].address, stderr=subprocess.PIPE)
+        self.until("b1 was not asked", lambda: self.has_event(self.events("--of", "b1", broker=brokers[0]), "fence", "somebody drains this broker name=b1"), *brokers)
+        waiting.send_signal(signal.SIGINT)
+        told = self.finish(waiting, code=130).err.decode()
+        self.assertRegex(told, r"b1: it goes on by itself, \d partitions are left\. 'mesh drain b1' waits again, 'mesh drain b1 --undo' takes it back\.")
+        for seconds in (1, 4, 16, 64):  # the machine may be slow
+            late = self.mesh("drain", "b1", "--timeout", f"{seconds}s", broker=brokers[0], code=4).err.decode()
+            if "it still leads" in late:
+                break
+        self.assertRegex(late, r"draining b1: it still leads \d partitions, of which no other replica is in sync")
+
+    def test_a_silent_broker_does_not_keep_others_from_being_drained(self):
+        brokers = self.launch_together(3)
+        self.until("not all serve", lambda: [row["state"] for row in self.status(brokers[0])["brokers"]] == ["serving"] * 3, *brokers)
+        brokers[1].process.send_signal(signal.SIGSTOP)
+        try:
+            failed = self.mesh("drain", "b1", "b0", broker=brokers[0], code=None)
+            self.assertIn(failed.code, (1, 4), str(failed))
+            self.assertIn("draining b1", failed.err.decode())
+            self.assertIn("b0 leads nothing", failed.err.decode())
+        finally:
+            brokers[1].process.send_signal(signal.SIGCONT)
+
 
 if __name__ == "__main__":
     main()

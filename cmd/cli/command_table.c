@@ -476,7 +476,7 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      OPTIONS(status_options), CLIENT},
     {COMMAND_EVENTS, "events", "", 0, 0, OPERAND_NONE, OPERAND_NONE,
      "Show what has happened: elections, fences, repairs, losses",
-     "Asks every broker of the mesh what it has noted since its start, the newest 1,024 events of each, and prints them in the order of their times, by the brokers' clocks. What all "
+     "Asks every broker of the mesh what it has noted since its start, the newest 1,024 notes, warnings and errors each, and prints them in the order of their times, by the brokers' clocks. What all "
      "brokers learn alike, as elections, each of them notes: --of names one. Of brokers that do not answer that is said on standard error, and the exit code is not 0; --follow says it once, and goes on. --json prints one "
      "object per line: {time_ms, broker, name, boot, sequence, level, kind, text}.",
      "mesh events --since 10m\nmesh events --of b2 --follow\nmesh events --json | jq 'select(.level == \"error\")'",

@@ -23,17 +23,28 @@ const char *event_kind_name(uint32_t kind)
 
 void events_deinit(struct events *events)
 {
-    for (size_t i = 0; i < EVENTS_MAX; i++) {
-        free(events->slots[i]);
-        events->slots[i] = NULL;
+    for (size_t i = 0; i < EVENT_SEVERITIES; i++) {
+        struct event_ring *ring = &events->rings[i];
+
+        for (size_t j = 0; j < EVENTS_MAX; j++) {
+            free(ring->slots[j]);
+            ring->slots[j] = NULL;
+        }
+        ring->count = 0;
     }
     events->last = 0;
+}
+
+static struct event_ring *ring_of(struct events *events, enum log_level level)
+{
+    return &events->rings[level >= LOG_LEVEL_ERROR ? 2 : level == LOG_LEVEL_WARN ? 1 : 0];
 }
 
 static void keep(struct events *events, enum event_kind kind, enum log_level level, const char *text)
 {
     size_t size = strnlen(text, EVENT_TEXT_SIZE_MAX - 1);
-    struct event *event = malloc(sizeof(*event) + size + 1), *oldest;
+    struct event *event = malloc(sizeof(*event) + size + 1), **slot, *oldest;
+    struct event_ring *ring = ring_of(events, level);
 
     if (event == NULL) return;
     event->wall_ms = clock_wall_ms();
@@ -43,8 +54,9 @@ static void keep(struct events *events, enum event_kind kind, enum log_level lev
     event->text[size] = '\0';
     pthread_mutex_lock(&events->lock);
     event->sequence = ++events->last;
-    oldest = events->slots[event->sequence % EVENTS_MAX];
-    events->slots[event->sequence % EVENTS_MAX] = event;
+    slot = &ring->slots[ring->count++ % EVENTS_MAX];
+    oldest = *slot;
+    *slot = event;
     pthread_mutex_unlock(&events->lock);
     free(oldest);
 }
@@ -66,16 +78,45 @@ void event_note(struct events *events, enum event_kind kind, enum log_level leve
     if (events != NULL) keep(events, kind, level, line);
 }
 
+/* The number of the oldest that is kept and above `after`; ring->count: none. Readers come for what is new: it is looked for from there. */
+static uint64_t first_behind(const struct event_ring *ring, uint64_t after)
+{
+    uint64_t oldest = ring->count > EVENTS_MAX ? ring->count - EVENTS_MAX : 0, at = ring->count;
+
+    while (at > oldest && ring->slots[(at - 1) % EVENTS_MAX]->sequence > after)
+        at--;
+    return at;
+}
+
+/* The one that comes first of those where the rings were read to, which goes on; NULL: all were read. */
+static const struct event *next_event(const struct events *events, uint64_t at[EVENT_SEVERITIES])
+{
+    const struct event *next = NULL;
+    size_t from = 0;
+
+    for (size_t i = 0; i < EVENT_SEVERITIES; i++) {
+        const struct event_ring *ring = &events->rings[i];
+        const struct event *event = at[i] < ring->count ? ring->slots[at[i] % EVENTS_MAX] : NULL;
+
+        if (event == NULL || (next != NULL && next->sequence < event->sequence)) continue;
+        next = event;
+        from = i;
+    }
+    if (next != NULL) at[from]++;
+    return next;
+}
+
 uint64_t events_each(struct events *events, uint64_t after, events_each_fn *each, void *user)
 {
-    uint64_t last, sequence;
+    uint64_t last, at[EVENT_SEVERITIES];
+    const struct event *event;
 
     pthread_mutex_lock(&events->lock);
     last = events->last;
-    sequence = last > EVENTS_MAX ? last - EVENTS_MAX + 1 : 1;
-    if (after >= sequence) sequence = after < last ? after + 1 : last + 1;
-    for (; sequence <= last; sequence++)
-        if (!each(user, events->slots[sequence % EVENTS_MAX])) break;
+    for (size_t i = 0; i < EVENT_SEVERITIES; i++)
+        at[i] = first_behind(&events->rings[i], after);
+    while ((event = next_event(events, at)) != NULL)
+        if (!each(user, event)) break;
     pthread_mutex_unlock(&events->lock);
     return last;
 }

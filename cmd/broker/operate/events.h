@@ -1,4 +1,5 @@
-/* operate/events.h - what has happened on this broker that a person may want to know later: a bounded list in memory, the oldest gives way.
+/* operate/events.h - what has happened on this broker that a person may want to know later: bounded lists in memory, one for each severity; in each the oldest gives way. A flood of notes
+ * so pushes no loss out.
  *
  * Whoever decides that something is worth telling calls event_note() instead of log_info() and others: it writes the same line to the log. Nothing is
  * allocated before the first event; each costs its text and 40 bytes. A life's events end with the process: the log has them for longer. */
@@ -12,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVENTS_MAX          1024 /* kept */
+#define EVENTS_MAX          1024 /* kept of each severity */
+#define EVENT_SEVERITIES    3    /* notes, warnings, errors */
 #define EVENT_TEXT_SIZE_MAX 512  /* bytes of a text, NUL included; longer ones are cut here, not in the log */
 
 /* Numbers are told to other brokers and to clients: never renumber. */
@@ -34,7 +36,7 @@ enum event_kind {
 };
 
 struct event {
-    uint64_t sequence; /* 1, 2, ... in this life of the broker */
+    uint64_t sequence; /* 1, 2, ... in this life of the broker, of all severities */
     int64_t wall_ms;
     enum event_kind kind;
     enum log_level level;
@@ -43,8 +45,11 @@ struct event {
 
 struct events { /* zeros: empty. Any thread */
     pthread_mutex_t lock;
-    struct event *slots[EVENTS_MAX]; /* of sequence s: slots[s % EVENTS_MAX] */
-    uint64_t last; /* the newest sequence; 0: none */
+    struct event_ring {
+        struct event *slots[EVENTS_MAX]; /* number n since the start: slots[n % EVENTS_MAX] */
+        uint64_t count;                  /* since the start */
+    } rings[EVENT_SEVERITIES];
+    uint64_t last; /* the newest sequence of all; 0: none */
 };
 
 void events_deinit(struct events *events);

@@ -70,6 +70,34 @@ START_TEST(the_oldest_give_way)
 }
 END_TEST
 
+/* What counts is kept whatever is noted beside it, and comes in its place. */
+START_TEST(a_flood_of_notes_pushes_no_loss_out)
+{
+    static struct events events;
+    struct seen seen = {0}, rest = {0};
+
+    note_many(&events, 3);
+    event_note(&events, EVENT_LOSS, LOG_LEVEL_ERROR, "lost");
+    note_many(&events, EVENTS_MAX / 2);
+    event_note(&events, EVENT_DISK, LOG_LEVEL_WARN, "warned");
+    note_many(&events, EVENTS_MAX);
+    ck_assert_uint_eq(events_each(&events, 0, see, &seen), EVENTS_MAX / 2 * 3 + 5);
+    ck_assert_uint_eq(seen.first, 4); /* of the notes only the newest are left; that loss was the fourth event */
+    ck_assert_uint_eq(seen.count, EVENTS_MAX + 2);
+    seen = (struct seen){.stop_at = 1};
+    events_each(&events, 3, see, &seen);
+    ck_assert_str_eq(seen.text, "lost");
+    rest.stop_at = 1;
+    events_each(&events, 4, see, &rest);
+    ck_assert_str_eq(rest.text, "warned");
+    rest = (struct seen){0};
+    events_each(&events, rest.last = EVENTS_MAX / 2 + 5, see, &rest);
+    ck_assert_uint_eq(rest.count, EVENTS_MAX);
+    ck_assert(!rest.is_disordered);
+    events_deinit(&events);
+}
+END_TEST
+
 START_TEST(a_text_is_cut_and_forges_no_line)
 {
     static struct events events;
@@ -141,6 +169,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase_add_test(tcase, events_come_in_order_and_behind_a_place);
     tcase_add_test(tcase, the_oldest_give_way);
+    tcase_add_test(tcase, a_flood_of_notes_pushes_no_loss_out);
     tcase_add_test(tcase, a_text_is_cut_and_forges_no_line);
     tcase_add_test(tcase, threads_may_note_at_once);
     tcase_add_test(tcase, without_memory_an_event_is_in_the_log_alone);

@@ -2,18 +2,41 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/peers/resolver.h"
+#include "cmd/cli/interrupt.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <poll.h>
+#include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE 65536
+#define READ_SIZE     65536
+#define ADDRESSES_MAX 8 /* of one name that are tried */
 
 static const char request[] = "GET /metrics HTTP/1.1\r\nHost: mesh\r\nConnection: close\r\n\r\n";
+
+/* One broker's scrape, under way. */
+struct errand {
+    struct scrape *scrape;
+    struct round *round;
+    struct net_address addresses[ADDRESSES_MAX];
+    size_t address_count, tried;
+    size_t sent;
+    ev_io io; /* fd -1: none is open */
+    bool is_over;
+};
+
+struct round {
+    struct ev_loop *loop;
+    struct resolver *resolver;
+    struct errand *errands;
+    size_t count, waited_for, doubted; /* still under way: those that are not doubted, those that are */
+    const struct scrape_limits *limits;
+    uint64_t began_ms;
+    ev_timer end, look;
+};
 
 int scrape_body(struct slice answer, struct slice *ret_body)
 {
@@ -32,111 +55,199 @@ int scrape_body(struct slice answer, struct slice *ret_body)
     return 0;
 }
 
-static void finish(struct scrape *scrape, int error)
+/* ---- one broker ---- */
+
+static void close_socket(struct errand *errand)
 {
-    (void)close(scrape->fd);
-    scrape->fd = -1;
+    if (errand->io.fd < 0) return;
+    ev_io_stop(errand->round->loop, &errand->io);
+    (void)close(errand->io.fd);
+    errand->io.fd = -1;
+}
+
+static void set_end(struct round *round, int from_begin_ms)
+{
+    uint64_t passed_ms = clock_monotonic_ms() - round->began_ms;
+
+    ev_timer_stop(round->loop, &round->end);
+    ev_timer_set(&round->end, passed_ms < (uint64_t)from_begin_ms ? (double)((uint64_t)from_begin_ms - passed_ms) / 1e3 : 0, 0);
+    ev_timer_start(round->loop, &round->end);
+}
+
+static void finish(struct errand *errand, int error)
+{
+    struct scrape *scrape = errand->scrape;
+    struct round *round = errand->round;
+
+    if (errand->is_over) return;
+    errand->is_over = true;
+    close_socket(errand);
     scrape->error = error != 0 ? error : scrape_body(buffer_slice(&scrape->answer), &scrape->body);
+    if (scrape->is_doubted)
+        round->doubted--;
+    else
+        round->waited_for--;
+    if (round->waited_for + round->doubted == 0)
+        ev_break(round->loop, EVBREAK_ALL);
+    else if (round->waited_for == 0 && round->limits->doubted_ms < round->limits->timeout_ms)
+        set_end(round, round->limits->doubted_ms);
 }
 
-static void begin(struct scrape *scrape)
+static void watch(struct errand *errand, int fd, int events)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
-    char port[8];
+    ev_io_stop(errand->round->loop, &errand->io);
+    ev_io_set(&errand->io, fd, events);
+    ev_io_start(errand->round->loop, &errand->io);
+}
 
-    scrape->fd = -1;
-    scrape->sent = 0;
-    buffer_clear(&scrape->answer);
-    scrape->body = slice_of(NULL, 0);
-    snprintf(port, sizeof(port), "%u", (unsigned)scrape->port);
-    scrape->error = MESH_ERESOLVE;
-    if (getaddrinfo(scrape->host, port, &hints, &found) != 0) return;
-    scrape->error = MESH_EUNREACHABLE;
-    scrape->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (scrape->fd >= 0 && connect(scrape->fd, found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS) {
-        (void)close(scrape->fd);
-        scrape->fd = -1;
+static void connect_next(struct errand *errand)
+{
+    close_socket(errand);
+    while (errand->tried < errand->address_count) {
+        struct sockaddr_storage to;
+        socklen_t size;
+        int fd;
+
+        net_address_to_sockaddr(&errand->addresses[errand->tried++], &to, &size);
+        fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0) continue;
+        if (connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS) {
+            watch(errand, fd, EV_WRITE);
+            return;
+        }
+        (void)close(fd);
     }
-    freeaddrinfo(found);
+    finish(errand, MESH_EUNREACHABLE);
 }
 
-static void send_more(struct scrape *scrape)
+static void send_more(struct errand *errand)
 {
-    ssize_t sent = send(scrape->fd, request + scrape->sent, sizeof(request) - 1 - scrape->sent, MSG_NOSIGNAL);
+    ssize_t sent = send(errand->io.fd, request + errand->sent, sizeof(request) - 1 - errand->sent, MSG_NOSIGNAL);
 
     if (sent > 0)
-        scrape->sent += (size_t)sent;
+        errand->sent += (size_t)sent;
+    else if (errno != EAGAIN && errno != EINTR && errand->sent == 0)
+        connect_next(errand); /* nobody listens there */
     else if (errno != EAGAIN && errno != EINTR)
-        finish(scrape, MESH_EUNREACHABLE);
+        finish(errand, MESH_EUNREACHABLE);
+    if (errand->sent == sizeof(request) - 1 && errand->io.fd >= 0) watch(errand, errand->io.fd, EV_READ);
 }
 
-static void receive_more(struct scrape *scrape)
+static void receive_more(struct errand *errand)
 {
+    struct scrape *scrape = errand->scrape;
     ssize_t got;
 
     if (scrape->answer.size > SCRAPE_BYTES_MAX) {
-        finish(scrape, MESH_ETOOLARGE);
+        finish(errand, MESH_ETOOLARGE);
         return;
     }
     if (buffer_reserve(&scrape->answer, READ_SIZE) != 0) {
-        finish(scrape, MESH_ENOMEM);
+        finish(errand, MESH_ENOMEM);
         return;
     }
-    got = recv(scrape->fd, scrape->answer.data + scrape->answer.size, READ_SIZE, 0);
+    got = recv(errand->io.fd, scrape->answer.data + scrape->answer.size, READ_SIZE, 0);
     if (got > 0)
         scrape->answer.size += (size_t)got;
     else if (got == 0)
-        finish(scrape, 0);
+        finish(errand, 0);
     else if (errno != EAGAIN && errno != EINTR)
-        finish(scrape, MESH_EUNREACHABLE);
+        finish(errand, MESH_EUNREACHABLE);
 }
 
-/* Returns how many are still under way, and have an entry in `polled`, in their order. */
-static nfds_t entries(const struct scrape *scrapes, size_t count, struct pollfd *polled)
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
-    nfds_t used = 0;
+    struct errand *errand = io->data;
 
-    for (size_t i = 0; i < count; i++)
-        if (scrapes[i].fd >= 0)
-            polled[used++] = (struct pollfd){.fd = scrapes[i].fd, .events = scrapes[i].sent < sizeof(request) - 1 ? POLLOUT : POLLIN};
-    return used;
+    (void)loop, (void)events;
+    if (errand->sent < sizeof(request) - 1)
+        send_more(errand);
+    else
+        receive_more(errand);
 }
 
-static void serve(struct scrape *scrapes, size_t count, const struct pollfd *polled)
+static void on_addresses(void *user, int error, const char *reason, const struct net_address *addresses, size_t count)
 {
+    struct errand *errand = user;
+
+    (void)reason;
+    if (error != 0) {
+        finish(errand, error == MESH_ENOMEM ? error : MESH_ERESOLVE);
+        return;
+    }
+    errand->address_count = count < ADDRESSES_MAX ? count : ADDRESSES_MAX;
+    memcpy(errand->addresses, addresses, errand->address_count * sizeof(*addresses));
+    connect_next(errand);
+}
+
+static void begin(struct errand *errand)
+{
+    struct seed seed = {.kind = SEED_HOST, .address = {.port = errand->scrape->port}};
+    char text[ADDRESS_TEXT_SIZE];
+    struct net_address address;
+    int err;
+
+    if (snprintf(seed.address.host, sizeof(seed.address.host), "%s", errand->scrape->host) >= (int)sizeof(seed.address.host)) {
+        finish(errand, MESH_ERESOLVE);
+        return;
+    }
+    if (net_address_parse(address_format(&seed.address, text), &address) == 0) seed.kind = SEED_ADDRESS;
+    err = resolver_look_up(errand->round->resolver, &seed, on_addresses, errand);
+    if (err != 0) finish(errand, err);
+}
+
+/* ---- all of them ---- */
+
+static void on_end(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)timer, (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    const struct round *round = timer->data;
+
+    (void)events;
+    if (round->limits->is_unwanted != NULL && round->limits->is_unwanted()) ev_break(loop, EVBREAK_ALL);
+}
+
+static void run(struct round *round, struct scrape *scrapes)
+{
+    ev_timer_init(&round->end, on_end, 0, 0);
+    ev_timer_init(&round->look, on_look, INTERRUPT_LOOK_MS / 1e3, INTERRUPT_LOOK_MS / 1e3);
+    round->look.data = round;
+    ev_timer_start(round->loop, &round->look);
+    for (size_t i = 0; i < round->count; i++) {
+        struct errand *errand = &round->errands[i];
+
+        *errand = (struct errand){.scrape = &scrapes[i], .round = round};
+        ev_io_init(&errand->io, on_io, -1, 0);
+        errand->io.data = errand;
+        round->waited_for += !scrapes[i].is_doubted;
+        round->doubted += scrapes[i].is_doubted;
+    }
+    set_end(round, round->waited_for > 0 ? round->limits->timeout_ms : round->limits->doubted_ms);
+    for (size_t i = 0; i < round->count; i++)
+        begin(&round->errands[i]);
+    if (round->waited_for + round->doubted > 0) ev_run(round->loop, 0);
+    for (size_t i = 0; i < round->count; i++)
+        finish(&round->errands[i], MESH_ETIMEDOUT);
+}
+
+void scrape_all(struct scrape *scrapes, size_t count, const struct scrape_limits *limits)
+{
+    struct round round = {.count = count, .limits = limits, .began_ms = clock_monotonic_ms(), .loop = ev_loop_new(EVFLAG_AUTO), .errands = calloc(count + 1, sizeof(*round.errands))};
+
     for (size_t i = 0; i < count; i++) {
-        short ready;
-
-        if (scrapes[i].fd < 0) continue;
-        ready = (polled++)->revents;
-        if (ready == 0) continue;
-        if (scrapes[i].sent < sizeof(request) - 1)
-            send_more(&scrapes[i]);
-        else
-            receive_more(&scrapes[i]);
+        buffer_clear(&scrapes[i].answer);
+        scrapes[i].body = slice_of(NULL, 0);
+        scrapes[i].error = MESH_ENOMEM;
     }
-}
-
-void scrape_all(struct scrape *scrapes, size_t count, int timeout_ms)
-{
-    uint64_t end_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
-    struct pollfd *polled = calloc(count + 1, sizeof(*polled));
-    int error = polled == NULL ? MESH_ENOMEM : MESH_ETIMEDOUT;
-
-    for (size_t i = 0; i < count; i++)
-        begin(&scrapes[i]);
-    while (polled != NULL) {
-        nfds_t open = entries(scrapes, count, polled);
-        uint64_t now_ms = clock_monotonic_ms();
-
-        if (open == 0 || now_ms >= end_ms) break;
-        if (poll(polled, open, (int)(end_ms - now_ms)) < 0) {
-            if (errno != EINTR) error = MESH_EIO;
-            break; /* a signal: the caller is to stop */
-        }
-        serve(scrapes, count, polled);
+    if (round.loop != NULL && round.errands != NULL && resolver_new(round.loop, limits->name_servers, &round.resolver) == 0) {
+        run(&round, scrapes);
+        resolver_free(round.resolver);
     }
-    for (size_t i = 0; i < count; i++)
-        if (scrapes[i].fd >= 0) finish(&scrapes[i], error);
-    free(polled);
+    free(round.errands);
+    if (round.loop != NULL) ev_loop_destroy(round.loop);
 }

@@ -15,7 +15,7 @@
 #define ROWS_MIN     10
 
 static struct termios before; /* of standard input */
-static bool is_ours, has_keyboard;
+static bool is_ours, has_keyboard, is_left;
 
 void screen_begin(void)
 {
@@ -98,26 +98,33 @@ int screen_fit(struct buffer *text)
     return err;
 }
 
-/* Whether the person has typed q. */
-static bool wants_to_leave(void)
+/* Waits for keys, and notes whether q is one of them. */
+static void read_keys(int wait_ms)
 {
+    struct pollfd polled = {.fd = is_ours && has_keyboard && !is_left ? STDIN_FILENO : -1, .events = POLLIN};
     char keys[64];
-    ssize_t got = read(STDIN_FILENO, keys, sizeof(keys));
+    ssize_t got;
 
+    if (poll(&polled, 1, wait_ms) <= 0) return;
+    got = read(STDIN_FILENO, keys, sizeof(keys));
     if (got <= 0) has_keyboard = false; /* closed: nothing comes from there any more */
-    return got > 0 && (memchr(keys, 'q', (size_t)got) != NULL || memchr(keys, 'Q', (size_t)got) != NULL);
+    is_left = got > 0 && (memchr(keys, 'q', (size_t)got) != NULL || memchr(keys, 'Q', (size_t)got) != NULL);
 }
 
-bool screen_wait(uint64_t end_ms, bool has_keys)
+bool screen_is_left(void)
 {
-    while (interrupt_signal() == 0) {
+    read_keys(0);
+    return is_left || interrupt_signal() != 0;
+}
+
+bool screen_wait(uint64_t end_ms)
+{
+    while (!is_left && interrupt_signal() == 0) {
         uint64_t now_ms = clock_monotonic_ms();
-        struct pollfd keys = {.fd = has_keys && has_keyboard ? STDIN_FILENO : -1, .events = POLLIN};
         uint64_t wait_ms = end_ms > now_ms ? end_ms - now_ms : 0;
 
         if (wait_ms == 0) return true;
-        if (wait_ms > INTERRUPT_LOOK_MS) wait_ms = INTERRUPT_LOOK_MS;
-        if (poll(&keys, 1, (int)wait_ms) > 0 && wants_to_leave()) return false;
+        read_keys((int)(wait_ms > INTERRUPT_LOOK_MS ? INTERRUPT_LOOK_MS : wait_ms));
     }
     return false;
 }

@@ -17,7 +17,10 @@ int screen_home(struct buffer *text);
 /* Makes the picture fit: lines are cut to the screen's width, rows beyond its height left out, and what an earlier picture had there is wiped. */
 int screen_fit(struct buffer *text);
 
-/* Waits until clock_monotonic_ms() reaches end_ms. False: the person wants to leave (q, where the screen is ours) or a signal came. */
-bool screen_wait(uint64_t end_ms, bool has_keys);
+/* Whether the person wants to leave (q, where the screen is ours), or a signal came. Does not wait; stays true. */
+bool screen_is_left(void);
+
+/* Waits until clock_monotonic_ms() reaches end_ms. False: screen_is_left(). */
+bool screen_wait(uint64_t end_ms);
 
 #endif

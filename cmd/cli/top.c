@@ -21,6 +21,7 @@
 #define INTERVAL_MS_DEFAULT 2000
 #define INTERVAL_MS_MIN     100
 #define SCRAPE_MS_MAX       5000 /* who has not answered by then is shown without figures */
+#define SCRAPE_DOUBTED_MS   2000 /* ... who had not the last time, either */
 #define PROBLEMS_SHOWN_MAX  3
 #define ROWS_OUTSIDE        1000 /* of topics and groups, where there is no screen to fit */
 
@@ -57,6 +58,7 @@ static bool is_same_mesh(const struct mesh_status_info *a, const struct mesh_sta
 
 static int ask_brokers(struct top *top)
 {
+    static const struct scrape_limits limits = {SCRAPE_MS_MAX, SCRAPE_DOUBTED_MS, screen_is_left, NULL};
     size_t count = top->info->broker_count;
     int err = top_look_init(&top->now, count, clock_monotonic_ns());
 
@@ -65,8 +67,9 @@ static int ask_brokers(struct top *top)
     for (size_t i = 0; i < count; i++) {
         top->scrapes[i].host = top->info->brokers[i].host;
         top->scrapes[i].port = top->info->brokers[i].port;
+        top->scrapes[i].is_doubted = top->before.brokers != NULL && !top->before.brokers[i].is_there;
     }
-    scrape_all(top->scrapes, count, SCRAPE_MS_MAX);
+    scrape_all(top->scrapes, count, &limits);
     for (size_t i = 0; i < count && err == 0; i++)
         if (top->scrapes[i].error == 0) err = top_look_add(&top->now, i, top->scrapes[i].body);
     return err;
@@ -122,14 +125,9 @@ struct topic_rates {
 
 static struct topic_rates rates_of(const struct top *top, const struct top_topic *topic)
 {
-    const struct top_topic *before = top->seconds > 0 ? top_find_topic(&top->before, topic->name) : NULL;
-    static const struct top_topic nothing; /* a topic that was made since */
-
-    if (before == NULL && top->seconds > 0) before = &nothing;
-    if (before == NULL) return (struct topic_rates){topic, (double)NAN, (double)NAN, (double)NAN};
-    return (struct topic_rates){topic, top_rate(before->produced_records, topic->produced_records, top->seconds),
-                                top_rate(before->produced_bytes, topic->produced_bytes, top->seconds),
-                                top_rate(before->fetched_bytes, topic->fetched_bytes, top->seconds)};
+    return (struct topic_rates){topic, top_topic_rate(&top->before, &top->now, topic, TOP_PRODUCED_RECORDS, top->seconds),
+                                top_topic_rate(&top->before, &top->now, topic, TOP_PRODUCED_BYTES, top->seconds),
+                                top_topic_rate(&top->before, &top->now, topic, TOP_FETCHED_BYTES, top->seconds)};
 }
 
 static double traffic(const struct topic_rates *rates)
@@ -412,7 +410,7 @@ static int run(struct top *top, int64_t count)
         uint64_t began_ms = clock_monotonic_ms();
         int err = look(top);
 
-        if (interrupt_signal() != 0) break;
+        if (screen_is_left()) break;
         if (err != 0) {
             screen_end();
             return (int)session_fail(&top->session, err, "asking what the mesh does");
@@ -422,7 +420,7 @@ static int run(struct top *top, int64_t count)
             if (code != EXIT_DONE) return code;
             shown++;
         }
-        if ((count == 0 || shown < count) && !screen_wait(began_ms + (uint64_t)top->interval_ms, top->is_screen)) break;
+        if ((count == 0 || shown < count) && !screen_wait(began_ms + (uint64_t)top->interval_ms)) break;
     }
     return EXIT_DONE;
 }

@@ -20,6 +20,8 @@ int top_look_init(struct top_look *look, size_t broker_count, uint64_t now_ns)
 
 void top_look_deinit(struct top_look *look)
 {
+    for (size_t i = 0; i < look->topic_count; i++)
+        free(look->topics[i].counters);
     free(look->brokers);
     free(look->topics);
     free(look->lags);
@@ -142,27 +144,24 @@ static void add_broker(struct top_broker *broker, const struct exposition_sample
     if (exposition_is(sample, "mesh_journal_sync_seconds_bucket")) add_bucket(&broker->syncs, sample);
 }
 
-static int add_topic(struct top_look *look, const struct exposition_sample *sample)
+static int add_topic(struct top_look *look, size_t broker, const struct exposition_sample *sample)
 {
-    static const struct {
-        const char *name;
-        size_t field;
-    } figures[] = {
-        {"mesh_topic_produced_records_total", offsetof(struct top_topic, produced_records)},
-        {"mesh_topic_produced_bytes_total", offsetof(struct top_topic, produced_bytes)},
-        {"mesh_topic_fetched_bytes_total", offsetof(struct top_topic, fetched_bytes)},
-        {"mesh_topic_stored_bytes", offsetof(struct top_topic, stored_bytes)},
-    };
+    static const char *const counters[TOP_COUNTERS] = {"mesh_topic_produced_records_total", "mesh_topic_produced_bytes_total", "mesh_topic_fetched_bytes_total"};
+    struct top_topic key = {.name = ""}, *topic;
+    size_t counter = 0;
 
-    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-        struct top_topic key = {.name = ""}, *topic;
-
-        if (!exposition_is(sample, figures[i].name)) continue;
-        if (!exposition_label(sample, "topic", key.name, sizeof(key.name))) return 0;
-        topic = find_or_add((void **)&look->topics, &look->topic_count, &look->topic_capacity, sizeof(key), &key, compare_topics);
-        if (topic == NULL) return MESH_ENOMEM;
-        *(double *)(void *)((char *)topic + figures[i].field) += sample->value;
-    }
+    while (counter < TOP_COUNTERS && !exposition_is(sample, counters[counter]))
+        counter++;
+    if (counter == TOP_COUNTERS && !exposition_is(sample, "mesh_topic_stored_bytes")) return 0;
+    if (!exposition_label(sample, "topic", key.name, sizeof(key.name))) return 0;
+    topic = find_or_add((void **)&look->topics, &look->topic_count, &look->topic_capacity, sizeof(key), &key, compare_topics);
+    if (topic == NULL) return MESH_ENOMEM;
+    if (topic->counters == NULL) topic->counters = calloc(look->broker_count, sizeof(*topic->counters));
+    if (topic->counters == NULL) return MESH_ENOMEM;
+    if (counter < TOP_COUNTERS)
+        topic->counters[broker][counter] += sample->value;
+    else
+        topic->stored_bytes += sample->value;
     return 0;
 }
 
@@ -189,7 +188,7 @@ int top_look_add(struct top_look *look, size_t index, struct slice exposition)
     look->brokers[index].is_there = true;
     while (err == 0 && exposition_next(&exposition, &sample)) {
         add_broker(&look->brokers[index], &sample);
-        err = add_topic(look, &sample);
+        err = add_topic(look, index, &sample);
         if (err == 0) err = add_lag(look, &sample);
     }
     return err;
@@ -200,6 +199,25 @@ int top_look_add(struct top_look *look, size_t index, struct slice exposition)
 double top_rate(double before, double now, double seconds)
 {
     return isnan(before) || seconds <= 0 || now < before ? (double)NAN : (now - before) / seconds;
+}
+
+double top_topic_rate(const struct top_look *before, const struct top_look *now, const struct top_topic *topic, enum top_counter counter, double seconds)
+{
+    const struct top_topic *then = before->brokers != NULL && before->broker_count == now->broker_count ? top_find_topic(before, topic->name) : NULL;
+    double sum = 0;
+    bool is_known = false;
+
+    if (before->brokers == NULL || before->broker_count != now->broker_count || topic->counters == NULL) return (double)NAN;
+    for (size_t i = 0; i < now->broker_count; i++) {
+        double rate;
+
+        if (!before->brokers[i].is_there || !now->brokers[i].is_there) continue;
+        rate = top_rate(then != NULL && then->counters != NULL ? then->counters[i][counter] : 0, topic->counters[i][counter], seconds); /* 0: made since */
+        if (isnan(rate)) continue;
+        sum += rate;
+        is_known = true;
+    }
+    return is_known ? sum : (double)NAN;
 }
 
 /* What lay at most `bound` before: 0 when that look knew no such bucket. */

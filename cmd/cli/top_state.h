@@ -1,6 +1,7 @@
 /* cli/top_state.h - what `mesh top` shows: figures of brokers, topics and groups out of what their /metrics say, and what changed between two looks.
  *
- * No input or output. Counters are sums over a broker's shards, of topics over brokers; a rate is what was added between two looks. */
+ * No input or output. Counters are sums over a broker's shards; a rate is what was added between two looks, of a topic
+ * by those brokers that answered both times. */
 #ifndef CLI_TOP_STATE_H
 #define CLI_TOP_STATE_H
 
@@ -26,9 +27,12 @@ struct top_broker {
     struct top_histogram acks, syncs;
 };
 
+enum top_counter { TOP_PRODUCED_RECORDS, TOP_PRODUCED_BYTES, TOP_FETCHED_BYTES, TOP_COUNTERS };
+
 struct top_topic {
     char name[TOP_NAME_SIZE];
-    double produced_records, produced_bytes, fetched_bytes, stored_bytes;
+    double stored_bytes;               /* on those who answered */
+    double (*counters)[TOP_COUNTERS]; /* owned; of each broker: what one that was silent has counted meanwhile was not added since */
 };
 
 struct top_lag {
@@ -57,6 +61,9 @@ const struct top_topic *top_find_topic(const struct top_look *look, const char *
 
 /* What was added in a second; NaN when there is no look before, or the counter has begun anew. */
 double top_rate(double before, double now, double seconds);
+
+/* The same of what all brokers added to a topic, of those that are in both looks and have not begun anew; NaN: of none. `topic` is of `now`. */
+double top_topic_rate(const struct top_look *before, const struct top_look *now, const struct top_topic *topic, enum top_counter counter, double seconds);
 
 /* The q-quantile (0 to 1) of what was added between two looks, seconds: the bound of the bucket that it lies in. NaN: nothing was added. */
 double top_quantile(const struct top_histogram *before, const struct top_histogram *now, double q);

@@ -8,7 +8,11 @@
 #include <mesh/error.h>
 
 #include <math.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -87,6 +91,33 @@ START_TEST(a_rate_is_what_was_added_in_a_second)
     ck_assert(isnan(top_rate(300, 100, 2))); /* it has been restarted */
     ck_assert(isnan(top_rate((double)NAN, 100, 2)));
     ck_assert(isnan(top_rate(0, 100, 0)));
+}
+END_TEST
+
+#define COUNTED(records) "mesh_topic_produced_records_total{topic=\"t\",shard=\"0\"} " #records "\n"
+
+/* What a silent broker had counted long ago is nothing that was added since. */
+START_TEST(topics_rates_are_of_brokers_that_answered_both_times)
+{
+    struct top_look before, now;
+
+    ck_assert_int_eq(top_look_init(&before, 3, 0), 0);
+    ck_assert_int_eq(top_look_init(&now, 3, 0), 0);
+    ck_assert(isnan(top_topic_rate(&(struct top_look){0}, &now, &(struct top_topic){.name = "t"}, TOP_PRODUCED_RECORDS, 2)));
+    add(&before, 0, COUNTED(100));
+    add(&before, 2, COUNTED(500));
+    add(&now, 0, COUNTED(140));
+    add(&now, 1, COUNTED(1000000)); /* it was silent then */
+    add(&now, 2, COUNTED(3));       /* it has begun anew */
+    ck_assert(top_topic_rate(&before, &now, top_find_topic(&now, "t"), TOP_PRODUCED_RECORDS, 2) == 20);
+    add(&now, 0, "mesh_topic_produced_records_total{topic=\"made since\"} 8\n");
+    ck_assert(top_topic_rate(&before, &now, top_find_topic(&now, "made since"), TOP_PRODUCED_RECORDS, 2) == 4);
+    top_look_deinit(&before);
+    ck_assert_int_eq(top_look_init(&before, 3, 0), 0);
+    add(&before, 2, COUNTED(500));
+    ck_assert(isnan(top_topic_rate(&before, &now, top_find_topic(&now, "t"), TOP_PRODUCED_RECORDS, 2))); /* nobody knows */
+    top_look_deinit(&before);
+    top_look_deinit(&now);
 }
 END_TEST
 
@@ -181,6 +212,70 @@ START_TEST(only_whole_answers_count)
 }
 END_TEST
 
+/* ---- asking ---- */
+
+/* A socket on a loopback port of its own. */
+static int open_port(int type, uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    if (type == SOCK_STREAM) ck_assert_int_eq(listen(fd, 8), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+/* Answers one request. */
+static void *answer_once(void *user)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na 1\n";
+    int fd = accept(*(int *)user, NULL, NULL);
+    char asked[4096];
+
+    if (fd < 0) return NULL;
+    (void)!recv(fd, asked, sizeof(asked), 0);
+    (void)!send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+    (void)close(fd);
+    return NULL;
+}
+
+static bool is_unwanted(void)
+{
+    return true;
+}
+
+/* A name server that never says anything keeps nobody but the broker whose name it should know. */
+START_TEST(a_silent_name_server_costs_the_others_nothing)
+{
+    uint16_t web_port, dns_port;
+    int web = open_port(SOCK_STREAM, &web_port), dns = open_port(SOCK_DGRAM, &dns_port);
+    struct scrape scrapes[] = {{.host = "broker.invalid", .port = 9092, .is_doubted = true}, {.host = "localhost", .port = web_port}, {.host = "127.0.0.1", .port = dns_port}};
+    char servers[32];
+    struct scrape_limits limits = {60000, 100, NULL, servers};
+    pthread_t thread;
+
+    snprintf(servers, sizeof(servers), "127.0.0.1:%u", dns_port);
+    ck_assert_int_eq(pthread_create(&thread, NULL, answer_once, &web), 0);
+    scrape_all(scrapes, COUNT_OF(scrapes), &limits);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert(scrapes[0].error == MESH_ETIMEDOUT || scrapes[0].error == MESH_ERESOLVE); /* the latter on a machine that was slow */
+    ck_assert_int_eq(scrapes[1].error, 0);
+    ck_assert(slice_equal(scrapes[1].body, slice_of_string("a 1\n")));
+    ck_assert_int_eq(scrapes[2].error, MESH_EUNREACHABLE); /* nobody listens */
+    limits = (struct scrape_limits){60000, 60000, is_unwanted, servers};
+    scrape_all(scrapes, 1, &limits);
+    ck_assert_int_eq(scrapes[0].error, MESH_ETIMEDOUT);
+    for (size_t i = 0; i < COUNT_OF(scrapes); i++)
+        buffer_deinit(&scrapes[i].answer);
+    (void)close(web);
+    (void)close(dns);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("top");
@@ -190,10 +285,13 @@ int main(void)
     tcase_add_test(tcase, shards_are_summed_by_broker_and_topics_over_brokers);
     tcase_add_test(tcase, many_topics_in_any_order_are_found);
     tcase_add_test(tcase, a_rate_is_what_was_added_in_a_second);
+    tcase_add_test(tcase, topics_rates_are_of_brokers_that_answered_both_times);
+    tcase_add_test(tcase, a_silent_name_server_costs_the_others_nothing);
     tcase_add_test(tcase, a_quantile_is_of_what_came_between_two_looks);
     tcase_add_test(tcase, more_buckets_than_there_is_room_for_are_left_out);
     tcase_add_test(tcase, without_memory_it_says_so);
     tcase_add_loop_test(tcase, only_whole_answers_count, 0, COUNT_OF(answers));
+    tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -7,6 +7,8 @@
 
 #include "base/uuid.h"
 #include "cmd/broker/peers/join.h"
+#include "cmd/broker/peers/probe.h"    /* for the command, as the next one: who answers where a broker is to join, */
+#include "cmd/broker/peers/resolver.h" /* and names without waiting for name servers */
 #include "cmd/broker/settings.h"
 #include "crypto/key_file.h"
 

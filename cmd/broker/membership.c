@@ -98,6 +98,10 @@ static int resolve_advertised(struct broker *broker, const char *text)
     if (err == 0 && has_port && address.port == 0) err = MESH_EINVAL; /* nobody can dial it */
     if (err == 0) err = address_resolve(&address, &sockets, &reason);
     if (err == 0) err = net_address_from_sockaddr((struct sockaddr *)&sockets.sockets[0], &broker->advertise);
+    if (err == 0 && net_address_is_wildcard(&broker->advertise)) {
+        err = MESH_EINVAL;
+        reason = "nobody can dial it";
+    }
     if (err != 0) {
         log_error("cannot advertise \"%s\": %s: --advertise wants HOST or HOST:PORT, as the other brokers and clients reach this one", text,
                   reason[0] != '\0' ? reason : mesh_strerror(err));

@@ -528,8 +528,8 @@ const struct command_spec command_table[COMMAND_COUNT] = {
     {COMMAND_DOCTOR, "doctor", "[SEED]...", 0, SIZE_MAX, OPERAND_NONE, OPERAND_NONE,
      "Look before a start whether this machine and these settings are fit for a broker",
      "Takes the line of 'mesh serve' or 'mesh join' with another first word, and the same file and environment. Looks at the limits of this user, the clock (also against the seeds'), the "
-     "cluster key, the data directory (who may write there, filesystem, space, how long an fsync takes), the port, the address that others are told, and the seeds: names, and whether they can "
-     "be reached from here. Changes nothing and leaves nothing behind.\n\n"
+     "cluster key, the data directory (who may write there, filesystem, space, how long an fsync takes), the port, the address that others are told, and the seeds: their names, and whether "
+     "brokers of this key answer there, as a first handshake tells. Changes nothing and leaves nothing behind.\n\n"
      "One line for each finding: ok, warning or error, and what to do. The exit code is 1 when there is an error; 2 when the settings themselves are wrong.",
      "mesh doctor\nmesh doctor --data /srv/mesh --listen 0.0.0.0:9092 b1.example.org b2.example.org\nmesh doctor --json --config /etc/mesh.conf",
      OPTIONS(doctor_options), false},

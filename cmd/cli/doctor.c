@@ -104,6 +104,7 @@ static int examine(const struct arguments *arguments, const struct serve_setting
     doctor_network(doctor);
     errors = (int)count_of(doctor, DOCTOR_ERROR);
     code = standard_output_finish(&text, arguments_has(arguments, "json") ? findings_json(doctor, &text) : findings_people(doctor, &text));
+    keyring_free(doctor->keyring);
     free(doctor);
     return code != EXIT_DONE || errors == 0 ? code : EXIT_FAILED;
 }

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "cmd/cli/key_places.h"
 #include "crypto/crypto.h"
-#include "crypto/key_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,25 +67,26 @@ static void check_clock(struct doctor *doctor)
 static void check_key(struct doctor *doctor)
 {
     struct key_places places;
-    char path[KEY_PATH_MAX], message[512] = "";
-    struct keyring *keyring;
+    char message[512] = "";
     int err;
 
     crypto_init();
-    keyring = keyring_new();
-    if (keyring == NULL) return;
+    doctor->keyring = keyring_new();
+    if (doctor->keyring == NULL) return;
     key_places_gather(&places, doctor->settings->key_file, doctor->settings->data);
-    err = key_file_find(&places, path, message, sizeof(message));
+    err = key_file_find(&places, doctor->key_path, message, sizeof(message));
     if (err == MESH_ENOTFOUND && doctor->arguments->operand_count == 0)
         doctor_find(doctor, DOCTOR_OK, "key", "", "there is none: 'mesh serve' makes it");
     else if (err == MESH_ENOTFOUND)
         doctor_find(doctor, DOCTOR_ERROR, "key", "'mesh key show' prints it on a machine of that mesh: put it in ~/.config/mesh/key (mode 0600), or name its file with --key-file",
                     "there is none, and joining needs that of the mesh");
-    else if (err != 0 || (err = key_file_read(path, keyring, message, sizeof(message))) != 0)
+    else if (err != 0 || (err = key_file_read(doctor->key_path, doctor->keyring, message, sizeof(message))) != 0)
         doctor_find(doctor, DOCTOR_ERROR, "key", "", "%s", message);
     else
-        doctor_find(doctor, DOCTOR_OK, "key", "", "%.200s is readable for this user alone, and holds a key", path);
-    keyring_free(keyring);
+        doctor_find(doctor, DOCTOR_OK, "key", "", "%.200s is readable for this user alone, and holds a key", doctor->key_path);
+    if (err == 0) return;
+    keyring_free(doctor->keyring);
+    doctor->keyring = NULL;
 }
 
 void doctor_machine(struct doctor *doctor)

@@ -2,25 +2,19 @@
 #include "cmd/cli/doctor.h"
 
 #include "base/address.h"
-#include "base/clock.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "cmd/broker/broker.h"
+#include "crypto/crypto.h"
 
-#include <mesh/mesh.h>
-
-#include <errno.h>
+#include <ctype.h>
 #include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LISTEN_DEFAULT  "127.0.0.1:9092"
-#define CONNECT_MS      2000
-#define SKEW_WARNING_MS 1000
-#define SKEW_ERROR_MS   60000
 
 /* ---- the port ---- */
 
@@ -66,109 +60,153 @@ static void host_of(const char *address, char to[ADDRESS_HOST_SIZE])
     snprintf(to, ADDRESS_HOST_SIZE, "%.*s", (int)(size - skip), address + skip);
 }
 
+/* The machine's name is what others are told of a broker that listens everywhere, as long as it can be looked up here. */
+static void check_machine_name(struct doctor *doctor)
+{
+    static const char remedy[] = "name an address of this machine that the others reach: --advertise HOST";
+    char name[ADDRESS_HOST_SIZE];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    struct net_address address;
+    bool is_local;
+
+    if (gethostname(name, sizeof(name)) != 0 || getaddrinfo(name, NULL, &hints, &found) != 0) {
+        doctor_find(doctor, has_strangers(doctor) ? DOCTOR_ERROR : DOCTOR_WARNING, "address", remedy,
+                    "clients would be told 127.0.0.1: the name of this machine cannot be looked up");
+        return;
+    }
+    is_local = net_address_from_sockaddr(found->ai_addr, &address) == 0 && net_address_is_loopback(&address);
+    freeaddrinfo(found);
+    /* Also many who are told this name look it up themselves, and rightly: on this machine alone it may lead back to itself (127.0.1.1 of Debian). */
+    doctor_find(doctor, has_strangers(doctor) && is_local ? DOCTOR_WARNING : DOCTOR_OK, "address", has_strangers(doctor) && is_local ? remedy : "",
+                "clients are told the name of this machine, %.200s%s", name, is_local ? ", which leads to itself here" : "");
+}
+
+static void check_advertised(struct doctor *doctor, const char *advertise)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    char host[ADDRESS_HOST_SIZE];
+    struct net_address address;
+    bool is_local, is_wildcard;
+    const char *colon = strrchr(advertise, ':');
+    int err;
+
+    host_of(advertise, host);
+    err = getaddrinfo(host, NULL, &hints, &found);
+    if (err != 0) {
+        doctor_find(doctor, DOCTOR_ERROR, "address", "write HOST or HOST:PORT, a name or an address that the other brokers and clients reach", "cannot advertise %.200s: %s", advertise,
+                    gai_strerror(err));
+        return;
+    }
+    err = net_address_from_sockaddr(found->ai_addr, &address);
+    freeaddrinfo(found);
+    is_local = err == 0 && net_address_is_loopback(&address);
+    is_wildcard = err == 0 && net_address_is_wildcard(&address);
+    if (is_wildcard || (colon != NULL && strcmp(colon, ":0") == 0))
+        doctor_find(doctor, DOCTOR_ERROR, "address", "advertise an address of this machine that the others reach", "%.200s is no address that anybody could dial", advertise);
+    else if (is_local && has_strangers(doctor))
+        doctor_find(doctor, DOCTOR_ERROR, "address", "advertise an address of this machine that the others reach", "others are told %.200s, which is their own machine to them", advertise);
+    else
+        doctor_find(doctor, DOCTOR_OK, "address", "", "others are told %.200s%s", advertise, is_local ? ": for this machine alone" : "");
+}
+
 static void check_address(struct doctor *doctor, const char *listen)
 {
-    const char *advertise = doctor->settings->advertise;
     char host[ADDRESS_HOST_SIZE];
 
-    host_of(advertise != NULL ? advertise : listen, host);
-    if (is_loopback_host(host) && has_strangers(doctor))
-        doctor_find(doctor, DOCTOR_ERROR, "address",
-                    advertise != NULL ? "advertise an address of this machine that the others reach" : "listen on one that the others reach: --listen 0.0.0.0:9092, say",
-                    "others are told %.200s, which is their own machine to them", host);
+    host_of(listen, host);
+    if (doctor->settings->advertise != NULL)
+        check_advertised(doctor, doctor->settings->advertise);
+    else if (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        check_machine_name(doctor);
+    else if (is_loopback_host(host) && has_strangers(doctor))
+        doctor_find(doctor, DOCTOR_ERROR, "address", "listen on one that the others reach: --listen 0.0.0.0:9092, say", "others are told %.200s, which is their own machine to them", host);
     else if (is_loopback_host(host))
         doctor_find(doctor, DOCTOR_OK, "address", "", "%.200s: for this machine alone", host);
     else
-        doctor_find(doctor, DOCTOR_OK, "address", "", "others are told %.200s", advertise != NULL ? advertise : listen);
+        doctor_find(doctor, DOCTOR_OK, "address", "", "others are told %.200s", listen);
 }
 
 /* ---- seeds ---- */
 
-/* 0, or errno. */
-static int dial(const struct addrinfo *to)
+/* A cure stands behind a colon here. */
+static const char *cure_text(const struct explanation *explanation, char to[EXPLANATION_SIZE])
 {
-    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
-    struct pollfd wait = {.fd = fd, .events = POLLOUT};
-    socklen_t size = sizeof(error);
+    size_t size = strlen(explanation->cure);
 
-    if (fd < 0) return errno;
-    if (connect(fd, to->ai_addr, to->ai_addrlen) != 0) error = errno;
-    if (error == EINPROGRESS) {
-        error = poll(&wait, 1, CONNECT_MS) == 1 ? 0 : ETIMEDOUT;
-        if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    }
-    close(fd);
-    return error;
+    memcpy(to, explanation->cure, size + 1);
+    to[0] = (char)tolower((unsigned char)to[0]);
+    if (size > 0 && to[size - 1] == '.') to[size - 1] = '\0';
+    return to;
 }
 
-/* How far its clock is from this one, by what it answers and half of the way there and back. */
-static void check_skew(struct doctor *doctor, const char *seed)
+/* Its clock, as far as the way there lets it be judged. */
+static void check_skew(struct doctor *doctor, const struct probe_finding *finding, const char *address)
 {
-    int64_t before_ms = clock_wall_ms(), after_ms, skew_ms;
-    struct mesh_client *client;
-    struct mesh_events *events;
+    int64_t apart_ms = llabs(finding->clock_ms) - finding->clock_uncertain_ms;
 
-    if (mesh_client_new(seed, &client) != 0) return;
-    (void)mesh_client_set_timeout_ms(client, CONNECT_MS);
-    (void)mesh_client_set_refused_timeout_ms(client, 1);
-    if (mesh_events_get(client, NULL, UINT64_MAX, 0, &events) == 0) {
-        after_ms = clock_wall_ms();
-        skew_ms = (int64_t)mesh_events_info(events)->now_ms - (before_ms + (after_ms - before_ms) / 2);
-        mesh_events_free(events);
-        if (skew_ms < 0) skew_ms = -skew_ms;
-        skew_ms -= (after_ms - before_ms) / 2; /* what the way may hide */
-        if (skew_ms < SKEW_WARNING_MS)
-            doctor_find(doctor, DOCTOR_OK, "clock", "", "in step with %.200s", seed);
-        else
-            doctor_find(doctor, skew_ms < SKEW_ERROR_MS ? DOCTOR_WARNING : DOCTOR_ERROR, "clock", "set both by the same source (chrony): times of records and retention go by it",
-                        "%lld ms apart from %.200s", (long long)skew_ms, seed);
-    }
-    mesh_client_free(client);
+    if (apart_ms < CLOCK_WARN_MS)
+        doctor_find(doctor, DOCTOR_OK, "clock", "", "in step with %.200s", address);
+    else
+        doctor_find(doctor, apart_ms < CLOCK_REFUSE_MS ? DOCTOR_WARNING : DOCTOR_ERROR, "clock",
+                    "set both by the same source (chrony): times of records and retention go by it, and beyond a minute nobody joins", "%lld ms apart from %.200s", (long long)apart_ms,
+                    address);
 }
 
-static void check_host(struct doctor *doctor, const struct seed *seed, const char *text)
+static void check_found(void *user, const struct probe_finding *finding)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *at;
-    char port[8];
-    int err, error = 0;
+    struct doctor *doctor = user;
+    char address[NET_ADDRESS_STRING_SIZE] = "", cure[EXPLANATION_SIZE];
 
-    snprintf(port, sizeof(port), "%u", seed->address.port);
-    err = getaddrinfo(seed->address.host, port, &hints, &found);
-    if (err != 0) {
-        doctor_find(doctor, DOCTOR_ERROR, "seed", "a broker would go on asking: is the name right, and is there a name server?", "%.200s: %s", text, gai_strerror(err));
-        return;
-    }
-    for (at = found; at != NULL; at = at->ai_next)
-        if ((error = dial(at)) == 0) break;
-    freeaddrinfo(found);
-    if (at == NULL) {
-        doctor_find(doctor, DOCTOR_WARNING, "seed", "on a first boot the others may still come; else: does it run, on this port, and does a firewall let this machine through?", "%.200s: %s",
-                    text, strerror(error));
-        return;
-    }
-    doctor_find(doctor, DOCTOR_OK, "seed", "", "%.200s can be reached", text);
-    check_skew(doctor, text);
+    if (finding->address != NULL) net_address_format(finding->address, address);
+    cure_text(&finding->explanation, cure);
+    if (finding->state == PROBE_SILENT)
+        doctor_find(doctor, finding->explanation.is_permanent ? DOCTOR_ERROR : DOCTOR_WARNING, "seed",
+                    "on a first boot the others may still come; else: does it run, on this port, and does a firewall let this machine through?", "%s", finding->explanation.what);
+    else if (finding->failure == CHANNEL_FAILURE_WRONG_KEY && doctor->keyring == NULL)
+        doctor_find(doctor, DOCTOR_OK, "seed", "", "%s can be reached, and is a broker; of which mesh, only its key would tell", address);
+    else if (finding->state == PROBE_REFUSED || finding->state == PROBE_NO_NAME)
+        doctor_find(doctor, DOCTOR_ERROR, "seed", cure, "%s", finding->explanation.what);
+    else
+        doctor_find(doctor, DOCTOR_OK, "seed", "", "%s can be reached, holds this key, and %s", address,
+                    finding->state == PROBE_MEMBER ? "is a broker of its mesh" : "belongs to no mesh yet");
+    if (finding->state == PROBE_MEMBER || finding->state == PROBE_WAITING) check_skew(doctor, finding, address);
 }
 
-static void check_seed(struct doctor *doctor, const char *text)
+/* A key that nobody has: who answers with a refusal is a broker. */
+static struct keyring *make_keyring(void)
+{
+    struct keyring *keyring = keyring_new();
+    uint8_t bytes[CLUSTER_KEY_SIZE];
+    struct cluster_key key;
+
+    if (keyring == NULL) return NULL;
+    random_system_bytes(bytes, sizeof(bytes));
+    cluster_key_init(&key, bytes);
+    if (keyring_install(keyring, &key) == 0) return keyring;
+    keyring_free(keyring);
+    return NULL;
+}
+
+static void check_seed(struct doctor *doctor, const struct keyring *keyring, const char *text)
 {
     struct seed seed;
+    const struct probe_options options = {.seed = &seed, .keyring = keyring, .key_path = doctor->key_path, .found = check_found, .user = doctor};
 
     if (seed_parse(text, &seed) != 0)
         doctor_find(doctor, DOCTOR_ERROR, "seed", "write HOST, HOST:PORT, [IPV6]:PORT or _service._tcp.NAME", "'%.200s' is none", text);
-    else if (seed.kind == SEED_SERVICE)
-        doctor_find(doctor, DOCTOR_WARNING, "seed", "name one of its hosts to have it looked at", "%.200s: service records are looked up by brokers alone", text);
-    else
-        check_host(doctor, &seed, text);
+    else if (keyring == NULL || probe_run(&options) != 0)
+        doctor_find(doctor, DOCTOR_WARNING, "seed", "free some", "%.200s was not looked at: no memory", text);
 }
 
 void doctor_network(struct doctor *doctor)
 {
     const char *listen = doctor->settings->listen != NULL ? doctor->settings->listen : LISTEN_DEFAULT;
+    struct keyring *made = doctor->keyring == NULL ? make_keyring() : NULL;
 
     check_port(doctor, listen);
     if (doctor->settings->gateway_listen != NULL) check_port(doctor, doctor->settings->gateway_listen);
     check_address(doctor, listen);
     for (size_t i = 0; i < doctor->arguments->operand_count; i++)
-        check_seed(doctor, doctor->arguments->operands[i]);
+        check_seed(doctor, made != NULL ? made : doctor->keyring, doctor->arguments->operands[i]);
+    keyring_free(made);
 }

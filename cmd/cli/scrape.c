@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cmd/broker/peers/resolver.h"
+#include "cmd/broker/broker.h"
 #include "cmd/cli/interrupt.h"
 
 #include <errno.h>

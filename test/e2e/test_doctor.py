@@ -1,9 +1,17 @@
 """mesh doctor: what it finds before a start, and that it leaves nothing behind."""
 import os
 import socket
+import threading
 import unittest
 
 from harness import Case, main
+
+
+def answer_as_web_server(server):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 class Doctor(Case):
@@ -46,12 +54,40 @@ class Doctor(Case):
         with socket.socket() as taken:  # bound, and nobody listens
             taken.bind(("127.0.0.1", 0))
             checks = self.findings("--data", self.path("d"), "--listen", "127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}", code=None)
-            self.assertEqual(self.finding("seed", "Connection refused", checks), "warning")
+            self.assertEqual(self.finding("seed", "nobody listens at", checks), "warning")
         checks = self.findings("--data", self.path("d"), "--listen", "127.0.0.1:0", "no.such.host.invalid", "://", code=1)
         self.assertEqual(self.finding("seed", "no.such.host.invalid", checks), "error")
         self.assertEqual(self.finding("seed", "is none", checks), "error")
         self.assertEqual(self.finding("address", "their own machine", checks), "error")
         self.assertFalse(os.path.exists(self.path("d")))
+
+    def test_a_seed_is_a_broker_of_this_key_or_is_none(self):
+        """Whatever else listens there is told for what it is; the broker that was looked at has let nobody join."""
+        broker = self.start_broker(self.path("b0"))
+        words = ["--data", self.path("d"), "--listen", "127.0.0.1:0"]
+        self.assertEqual(self.finding("seed", "is a broker of its mesh", self.findings(*words, broker.address)), "ok")
+        self.mesh("key", "generate", "--key-file", self.path("other"))
+        checks = self.findings(*words, "--key-file", self.path("other"), broker.address, code=1)
+        self.assertEqual(self.finding("seed", f"{broker.address} has another cluster key", checks), "error")
+        checks = self.findings(*words, broker.address, code=1, env={"XDG_CONFIG_HOME": self.path("none"), "HOME": self.path("none")})
+        self.assertEqual(self.finding("key", "joining needs that of the mesh", checks), "error")
+        self.assertEqual(self.finding("seed", "only its key would tell", checks), "ok")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            answerer = threading.Thread(target=answer_as_web_server, args=(other,))
+            answerer.start()
+            checks = self.findings(*words, f"127.0.0.1:{other.getsockname()[1]}", code=1)
+            answerer.join()
+        self.assertEqual(self.finding("seed", "is not a mesh: an HTTP server answers there", checks), "error")
+        self.assertEqual(len(self.mesh("members", "--json").json["members"]), 1)
+
+    def test_an_address_that_nobody_can_dial_is_an_error_or_not_told(self):
+        words = ["--data", self.path("d"), "--listen"]
+        for advertise in ("0.0.0.0", "[::]:9092", "127.0.0.1:0", "no.such.host.invalid"):
+            with self.subTest(advertise):
+                self.assertEqual(self.finding("address", advertise, self.findings(*words, "127.0.0.1:0", "--advertise", advertise, code=1)), "error")
+        found = [check for check in self.findings(*words, "0.0.0.0:0", code=None) if check["check"] == "address"]
+        self.assertEqual(len(found), 1)
+        self.assertRegex(found[0]["what"], "the name of this machine")
 
     def test_keys_and_directories_that_cannot_be_used_are_errors(self):
         key = self.path("key")

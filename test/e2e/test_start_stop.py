@@ -198,6 +198,8 @@ class StartStop(Case):
                 (["join", "127.0.0.1:1"], {"XDG_CONFIG_HOME": self.path("none")}, 1, ["mesh key show", "--key-file"]),
                 (["serve", "--zone", ""], {}, 2, ["--zone"]),
                 (["serve", "--advertise", "127.0.0.1:0"], {}, 2, ["127.0.0.1:0", "--advertise", "HOST:PORT"]),
+                (["serve", "--advertise", "0.0.0.0"], {}, 2, ["0.0.0.0", "nobody can dial it", "--advertise"]),
+                (["serve", "--advertise", "no.such.host.invalid"], {}, None, ["no.such.host.invalid", "--advertise"]),
                 (["serve", "--data", key], {}, 1, [key, "--data", "Not a directory"]),
                 (["serve", "--data", os.path.join(key, "d")], {}, 1, [os.path.join(key, "d"), "--data", "Not a directory"]),
                 (["serve", "--listen", "192.0.2.1:9092"], {}, 1, ["192.0.2.1", "9092", "0.0.0.0"]),

@@ -1,6 +1,7 @@
 /* Finding the mesh to join: a peer on a thread of its own answers as it is told to, and join_find_cluster() says what it makes
  * of that. */
 #include "cmd/broker/peers/join.h"
+#include "cmd/broker/peers/probe.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -315,6 +317,55 @@ START_TEST(a_clock_a_little_off_is_told_and_no_obstacle)
 }
 END_TEST
 
+/* ---- who only looks ---- */
+
+static void keep_finding(void *user, const struct probe_finding *finding)
+{
+    struct probe_finding *to = user;
+
+    ck_assert_uint_eq(to->state, UINT32_MAX); /* one address: one finding */
+    *to = *finding;
+}
+
+static struct probe_finding probe(const struct net_address *address)
+{
+    const struct seed seed = seed_at(address);
+    struct probe_finding finding = {.state = (enum probe_state)UINT32_MAX};
+    const struct probe_options options = {.seed = &seed, .keyring = keyring, .key_path = "the.key", .found = keep_finding, .user = &finding};
+
+    ck_assert_int_eq(probe_run(&options), 0);
+    return finding;
+}
+
+START_TEST(a_look_tells_who_answers_and_by_which_clock)
+{
+    struct probe_finding finding;
+    struct peer peer;
+
+    peer_start(&peer, 1, 5);
+    peer.clock_offset_ms = INT64_C(3600) * 1000;
+    peer_run(&peer);
+    finding = probe(&peer.address);
+    ck_assert_int_eq(finding.state, PROBE_MEMBER);
+    ck_assert(uuid_equal(&finding.cluster_id, &mesh));
+    ck_assert(llabs(finding.clock_ms - peer.clock_offset_ms) <= finding.clock_uncertain_ms + 1);
+    atomic_store(&peer.has_cluster, false);
+    finding = probe(&peer.address);
+    ck_assert_int_eq(finding.state, PROBE_WAITING);
+    peer_end(&peer);
+    finding = probe(&peer.address);
+    ck_assert_int_eq(finding.state, PROBE_SILENT);
+    ck_assert_ptr_nonnull(strstr(finding.explanation.what, "nobody listens at"));
+    peer_start(&peer, 1, 6);
+    peer_run(&peer);
+    finding = probe(&peer.address);
+    ck_assert_int_eq(finding.state, PROBE_REFUSED);
+    ck_assert_int_eq(finding.failure, CHANNEL_FAILURE_WRONG_KEY);
+    ck_assert_ptr_nonnull(strstr(finding.explanation.cure, "the.key"));
+    peer_end(&peer);
+}
+END_TEST
+
 START_TEST(a_seed_without_a_mesh_is_waited_for)
 {
     struct explanation explanation;
@@ -503,6 +554,7 @@ int main(void)
     tcase_add_test(tcase, a_key_that_all_refuse_is_final);
     tcase_add_test(tcase, a_clock_far_off_is_refused_with_the_difference);
     tcase_add_test(tcase, a_clock_a_little_off_is_told_and_no_obstacle);
+    tcase_add_test(tcase, a_look_tells_who_answers_and_by_which_clock);
     tcase_add_test(tcase, a_seed_without_a_mesh_is_waited_for);
     tcase_add_test(tcase, a_broker_that_finds_only_itself_is_told);
     tcase_add_test(tcase, brokers_without_a_mesh_talk_to_each_other);

@@ -11,13 +11,17 @@
 #include "cmd/broker/topic_defaults.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define LOCK_PATH           "lock"
+#define FIRST_START_BYTES_MIN (1u << 20)
 #define DESCRIPTORS_FOR_US  512 /* files, sockets of our own, event descriptors */
 #define DESCRIPTORS_WANTED  1048576
 
@@ -49,10 +53,44 @@ const char *start_disk_cure(int err)
     }
 }
 
+/* Of the directory, or of the one where it would be made; false: not known. */
+static bool free_bytes(const char *path, uint64_t *ret_bytes)
+{
+    char directory[PATH_MAX];
+    struct statvfs disk;
+
+    if (snprintf(directory, sizeof(directory), "%s", path) >= (int)sizeof(directory)) return false;
+    while (statvfs(directory, &disk) != 0) {
+        char *slash = strrchr(directory, '/');
+
+        if (errno != ENOENT || strcmp(directory, ".") == 0 || slash == directory) return false;
+        if (slash == NULL) snprintf(directory, sizeof(directory), ".");
+        else *slash = '\0';
+    }
+    *ret_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return true;
+}
+
+/* Who begins on a disk that is about to be full gets half way, and waits for a mesh that cannot write down that it was founded. A broker that has data starts on a full
+ * disk: what it has can be read. */
+static int check_room(const char *data_dir)
+{
+    char identity[PATH_MAX];
+    uint64_t bytes;
+
+    if (snprintf(identity, sizeof(identity), "%s/%s", data_dir, IDENTITY_PATH) >= (int)sizeof(identity) || access(identity, F_OK) == 0) return 0;
+    if (!free_bytes(data_dir, &bytes) || bytes >= FIRST_START_BYTES_MIN) return 0;
+    log_error("cannot begin on this disk, which has %llu KiB free and needs to have %u: free some space, or choose another disk with --data data=\"%s\"",
+              (unsigned long long)(bytes >> 10), FIRST_START_BYTES_MIN >> 10, data_dir);
+    return MESH_EFULL;
+}
+
 int start_data_dir(struct broker *broker)
 {
-    int err = fs_real_new(broker->data_dir, &broker->fs);
+    int err = check_room(broker->data_dir);
 
+    if (err != 0) return err;
+    err = fs_real_new(broker->data_dir, &broker->fs);
     if (err != 0) {
         log_error("cannot open the data directory: --data wants a directory, or the name of a new one in an existing one, that this user may write data=\"%s\" error=\"%s\"",
                   broker->data_dir, errno != 0 ? strerror(errno) : mesh_strerror(err));

@@ -46,6 +46,31 @@ class FullDisk(Case):
                 return result
         self.fail("the disk never got full")
 
+    def test_nobody_begins_on_a_full_disk(self):
+        """A start that would come to a stop half way makes nothing; elsewhere, or with room, it goes on."""
+        data = self.path("disk", "some", "data")
+        os.mkdir(self.path("disk", "some"))
+        with open(self.path("disk", "filler"), "wb") as filler:
+            filler.write(bytes((192 << 20) - (64 << 10)))
+        refused = self.mesh("serve", "--data", data, "--listen", "127.0.0.1:0", code=1)
+        lines = refused.err.decode().splitlines()
+        self.assertEqual(len(lines), 1, refused.err)
+        for said in ("KiB free", "--data", data):
+            self.assertIn(said, lines[0])
+        self.assertEqual(os.listdir(self.path("disk", "some")), [])
+        os.unlink(self.path("disk", "filler"))
+        broker = self.start_broker(data, options=SMALL)
+        self.mesh("produce", "kept", stdin=b"kept\n")
+        broker.stop()
+        with open(self.path("disk", "filler"), "wb") as filler, self.assertRaises(OSError):
+            filler.write(bytes(192 << 20))
+        broker.launch()  # not a byte is left: each life has a number, which has to be written down
+        self.assertEqual(broker.wait(), 1)
+        self.assertIn("free some space", broker.log())
+        os.unlink(self.path("disk", "filler"))
+        broker.start()
+        self.assertEqual(self.mesh("consume", "kept", "--until-end").out, b"kept\n")
+
     def test_full_disk_refuses_and_recovers(self):
         broker = self.start_broker(self.path("disk", "data"), options=SMALL + ["--shards", "1"])
         self.mesh("topic", "create", "keep", "--set", "segment.bytes=8388608")

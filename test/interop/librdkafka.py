@@ -49,7 +49,7 @@ NOT_APPLICABLE = {
 # Those that fail, and what of it is known.
 KNOWN = {
     "0011": "one of its parts wants a compacted topic, which refuses records without a key; there is no compaction here",
-    "0081": "expects that a client may choose the places of replicas, and that brokers compress",
+    "0081": "makes topics with compression.type=lz4 and delete.retention.ms: brokers here do not compress, and nothing is compacted",
 }
 NO_AUTO_CREATION = {"0107", "0111"}  # they are of the scenario where brokers make no topic by themselves
 

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 
-#define IDENTITY_PATH    "identity"
 #define IDENTITY_NEW     "identity.new"
 #define IDENTITY_SIZE    104
 #define IDENTITY_VERSION 2
@@ -141,7 +140,7 @@ int identity_open(struct fs *fs, const uint8_t fresh_seed[IDENTITY_SEED_SIZE], c
     if (err == 0)
         *ret_identity = identity;
     else if (message[0] == '\0')
-        snprintf(message, message_size, "DIR/identity cannot be read or written: %s", mesh_strerror(err));
+        snprintf(message, message_size, "DIR/identity cannot be read or written: %s%s", mesh_strerror(err), err == MESH_EFULL ? ": free some space, a few KiB will do" : "");
     identity_key_wipe(&identity.key);
     return err;
 }

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define IDENTITY_PATH "identity" /* below the data directory: there from the first start on */
+
 /* Whether the disk went back in time, or is a copy, and who knows. On the disk: never renumber. */
 enum identity_past {
     IDENTITY_PAST_WHOLE = 0,

@@ -4,7 +4,7 @@
 debian_build_packages="gcc cmake ninja-build pkg-config python3-minimal libc6-dev libev-dev libsodium-dev libssl-dev libprotobuf-c-dev
  protobuf-c-compiler libisal-dev libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libjansson-dev libhttp-parser-dev libc-ares-dev"
 debian_test_packages="check clang libclang-rt-14-dev llvm-14 python3 binutils universal-ctags iproute2 libfuse3-dev fuse3 groff-base kcat tshark openssl
- dpkg-dev file systemd python3-yaml"
+ dpkg-dev file systemd python3-yaml python3-pip"
 
 # AES on wide registers: of this architecture alone, and done without elsewhere.
 [ "$(dpkg --print-architecture)" != amd64 ] || debian_build_packages="$debian_build_packages libipsec-mb-dev"
@@ -20,6 +20,17 @@ unpack_debian_tool() {
     status=$?
     rm -rf "$fetched"
     return $status
+}
+
+# bring_python_package NAME VERSION DIR: of PyPI, for what Debian has not. Where there is no such network nothing happens but a line: tests that want it are skipped.
+bring_python_package() {
+    [ ! -e "$3/$1-$2.done" ] || return 0
+    echo "fetching $1 $2 (PyPI)" >&2
+    if python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action ignore --retries 1 --timeout 20 --upgrade --target "$3" "$1==$2" >&2; then
+        touch "$3/$1-$2.done"
+    else
+        echo "not there: what needs it is not tested" >&2
+    fi
 }
 
 install_debian_packages() {

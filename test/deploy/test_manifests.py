@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """deploy/k8s, read: what the objects say fits together, and what a cluster or the broker would refuse is found here.
 
-kubernetes-validate (PyPI) holds it against the real schemas, by hand:    kubectl kustomize deploy/k8s/overlays/three | kubernetes-validate -
+kubernetes-validate (PyPI; test/run fetches it where the network has that) holds it against the real schemas.
 
 Environment: MESH_SOURCE."""
 import os
 import re
+import sys
 import unittest
 
 import manifests
@@ -34,6 +35,20 @@ class Manifests(unittest.TestCase):
             self.assertEqual(each["replicas"], count)
             self.assertEqual(manifests.environment(self.all[name], {})["MESH_EXPECT"], str(count))
             self.assertEqual(manifests.container(self.all[name])["args"], self.container["args"], "the same command on every pod")
+
+    def test_kubernetes_own_schemas_allow_all_of_it(self):
+        sys.path.append(f"{SOURCE}/build/tools/python")
+        try:
+            import kubernetes_validate
+        except ImportError:
+            self.skipTest("kubernetes-validate is not there: test/run fetches it")
+        for name, objects in self.all.items():
+            for each in objects:
+                with self.subTest(overlay=name, kind=each["kind"], name=each["metadata"]["name"]):
+                    kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+        broken = dict(self.all["one"][0], sepc={})
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(broken, kubernetes_validate.latest_version(), strict=True)
 
     def test_what_is_named_is_there(self):
         names = {(each["kind"], each["metadata"]["name"]) for each in self.objects}

@@ -10,7 +10,11 @@
 #include "cmd/broker/start.h"
 
 #include <ev.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define TEXT_SIZE 512
 
@@ -165,11 +169,23 @@ static void on_receive(void *user, const struct uuid *peer, const struct uuid *d
     drive(boot);
 }
 
+/* In Kubernetes, whether this is mesh-1 or a later pod of its StatefulSet. Pods run the same line, and the first one's name may lead nowhere for a moment, while its pod is made
+ * anew: a later one that expects itself alone (`--expect 1`, scaled up) would then found a second mesh beside the first. */
+static bool is_later_pod(void)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+    const char *ordinal;
+
+    if (getenv("KUBERNETES_SERVICE_HOST") == NULL || gethostname(name, sizeof(name) - 1) != 0) return false;
+    ordinal = strrchr(name, '-');
+    return ordinal != NULL && ordinal[1] != '\0' && ordinal[1] != '0' && strspn(ordinal + 1, "0123456789") == strlen(ordinal + 1);
+}
+
 static void on_looked(void *user, bool is_alone)
 {
     struct first_boot *boot = user;
 
-    founding_hold_alone(boot->founding, now_us(), !is_alone);
+    founding_hold_alone(boot->founding, now_us(), !is_alone || is_later_pod());
     drive(boot);
 }
 
@@ -300,6 +316,8 @@ static int settle(struct first_boot *boot)
         return err;
     }
     if (!is_alone && boot->founding != NULL) founding_hold_alone(boot->founding, now_us(), true); /* until the seeds were looked at */
+    if (!is_alone && boot->options->expect == 1 && is_later_pod())
+        log_info("this is not the first pod of its StatefulSet: it founds no mesh by itself alone, and waits for the one that the first pods belong to");
     if (!is_alone) return find_or_found(boot);
     do { /* alone, nothing is waited for */
         founding_tick(boot->founding, now_us());

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """One coordinator, one set of topics: first boots, changes through any broker, and the loss of whoever coordinates."""
+import os
 import shutil
 import signal
 import socket
@@ -154,6 +155,23 @@ class Mesh(MeshCase):
         brokers[2].launch()
         self.wait_ready(brokers[2])
         self.assertEqual(len(self.clusters(brokers)), 1)
+
+    def test_a_later_pod_founds_no_mesh_of_its_own(self):
+        """`--expect 1` on every pod: with the first one gone for a moment, the second sees nobody but itself."""
+        if os.geteuid() != 0:
+            self.skipTest("only root may have another host name")
+        for name, founds in (("mesh-1", False), ("mesh-10", False), ("mesh-0", True), ("box-a", True)):
+            with self.subTest(name):
+                address, = free_addresses(1)
+                broker = self.new_broker(self.path(name), listen=address, seeds=[address], options=["--expect", "1", *QUICK], env={"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+                                         prefix=["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name])
+                broker.launch()
+                if founds:
+                    self.wait_ready(broker)
+                else:
+                    self.assertIsNotNone(broker.wait_line("not the first pod of its StatefulSet"), broker.log())
+                    self.assertIsNone(broker.wait_line("mesh: ready on ", 2), broker.log())
+                broker.stop()
 
     def test_different_expectations_found_nothing_and_say_so(self):
         addresses = free_addresses(2)

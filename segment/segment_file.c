@@ -28,7 +28,7 @@ int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment)
 
 void segment_file_set_written(struct segment_file *segment, uint32_t position, uint64_t offset)
 {
-    segment->written = position;
+    segment->written = segment->placed = position;
     segment->written_offset = offset;
 }
 
@@ -44,6 +44,7 @@ void segment_file_cut(struct segment_file *segment, uint32_t position, uint64_t 
 {
     segment->walked = (struct segment_walked){0, 0, 0};
     if (segment->written > position) segment_file_set_written(segment, position, offset);
+    if (segment->placed > position) segment->placed = position;
     if (segment->synced <= position) return;
     segment->synced = position;
     segment->synced_offset = offset;

@@ -13,7 +13,6 @@
 #include "segment/store.h"
 
 #define SEGMENT_BYTES_MAX      0xf0000000u /* positions are 32 bits wide */
-#define SEGMENT_PAST_CACHE_MIN (16u << 10) /* whole blocks of a piece; smaller ones go through the page cache */
 #define SEGMENT_DIRECT_MIN     (64u << 10) /* aligned memory that is written as it lies; less is copied together first */
 #define SEGMENT_KEEP_DIRECT    (1u << 20)  /* a log that gets smaller pieces is one of many: one descriptor is enough for it */
 #define SEGMENT_STAGING_SIZE   (1u << 20)  /* bytes of aligned memory that segment_write_run() wants */
@@ -31,6 +30,7 @@ struct segment_file {
     int64_t max_timestamp_ms;      /* INT64_MIN while empty */
     uint32_t size;                 /* bytes appended, also those still in memory */
     uint32_t written;              /* bytes that the file has, for readers of this process */
+    uint32_t placed;               /* bytes that need not be written any more: `written`, or whole blocks that end inside what comes next */
     uint32_t synced;               /* bytes that are durable in the file */
     uint64_t written_offset;       /* where the batches in `written` end: the two are one fact, set together */
     uint64_t synced_offset;        /* likewise of `synced` */
@@ -49,7 +49,7 @@ struct segment_file {
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment); /* MESH_ENOMEM */
 void segment_file_free(struct segment_file *segment); /* must be out of the file cache; accepts NULL */
 void segment_file_drop_index(struct segment_file *segment);
-void segment_file_set_written(struct segment_file *segment, uint32_t position, uint64_t offset);
+void segment_file_set_written(struct segment_file *segment, uint32_t position, uint64_t offset); /* and placed */
 /* Does nothing when more is durable already: jobs of two lanes may end in another order than they began. */
 void segment_file_raise_synced(struct segment_file *segment, uint32_t position, uint64_t offset);
 /* Nothing from that place on is in the file any more. */
@@ -89,15 +89,19 @@ struct segment_write {
     uint64_t base_offset;
     struct fs_file *file, *direct; /* owned references; opened on demand */
     uint32_t position, end;
-    const struct iovec *iov; /* borrowed; end - position bytes in all */
+    uint32_t skip;           /* bytes of iov before position: the file has them */
+    const struct iovec *iov; /* borrowed; skip + end - position bytes in all */
     int iov_count;
     bool create;
-    bool is_buffered; /* all of it through the page cache; staging is not used */
+    uint32_t past_cache_min; /* bytes of whole blocks; fewer go through the page cache. UINT32_MAX: all, and staging is not used */
 };
+
+/* Whether it goes past the page cache, but for ragged ends, when it ends there. */
+bool segment_write_is_past_cache(const struct segment_write *write, uint32_t end);
 
 /* Writes it: whole blocks past the page cache when there are enough of them, straight from memory where that
  * is aligned like the file and through `staging` (SEGMENT_STAGING_SIZE bytes, FS_BLOCK_SIZE aligned) where
- * not; the ragged ends through the page cache. Not durable until write->file is synced. MESH_EFULL: what of it found room was given back. */
+ * not; the ragged ends through the page cache. At least one of file and direct is open then; not durable until one of them is synced. MESH_EFULL: what of it found room was given back. */
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging);
 void segment_write_deinit(struct segment_write *write);
 

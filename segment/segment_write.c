@@ -2,7 +2,7 @@
  * one list of aligned buffers in order of position: memory that happens to lie like the file goes as it is,
  * all else is copied into staging first. Head and tail, less than a block each, take the page cache's way: no
  * block is ever written both ways at the same time, because a block becomes part of a body only when it is
- * written for the first time. */
+ * written for the first time. Who ends his writes with a whole block needs neither. */
 #include "base/assert.h"
 #include "base/error.h"
 #include "segment/segment_file.h"
@@ -145,48 +145,83 @@ static int write_body(struct fs_file *file, uint8_t *staging, struct source *sou
     return body_flush(&body);
 }
 
-static int write_past_cache(struct fs *fs, struct segment_write *write, struct source *source,
-                            uint8_t *staging)
+static uint32_t floor_block(uint32_t position)
 {
-    uint32_t body_start = (write->position + FS_BLOCK_SIZE - 1) & ~(uint32_t)(FS_BLOCK_SIZE - 1);
-    uint32_t body_end = write->end & ~(uint32_t)(FS_BLOCK_SIZE - 1);
+    return position & ~(uint32_t)(FS_BLOCK_SIZE - 1);
+}
+
+static uint32_t ceil_block(uint32_t position)
+{
+    return floor_block(position + FS_BLOCK_SIZE - 1);
+}
+
+static int open_patiently(struct fs *fs, const struct segment_write *write, unsigned flags, struct fs_file **io_file)
+{
     unsigned tries = 0;
     int err;
 
     do
-        err = segment_open(fs, write->id, write->base_offset, FS_WRITE | FS_DIRECT, false, &write->direct);
+        err = segment_open(fs, write->id, write->base_offset, flags, write->create, io_file);
     while (segment_tries_again(err, &tries));
-    if (err == 0) err = write_buffered(write->file, source, body_start - write->position, write->position);
-    if (err == 0) err = write_body(write->direct, staging, source, body_end - body_start, body_start);
-    if (err == 0) err = write_buffered(write->file, source, write->end - body_end, body_end);
-    if (body_end - body_start < SEGMENT_KEEP_DIRECT) {
-        fs_unref(write->direct);
-        write->direct = NULL;
-    }
+    return err;
+}
+
+/* Nothing to open where there is nothing to write. */
+static int write_ragged(struct fs *fs, struct segment_write *write, struct source *source, uint32_t from, uint32_t to)
+{
+    int err = 0;
+
+    if (from < to) err = open_patiently(fs, write, FS_WRITE, &write->file);
+    return err != 0 || from == to ? err : write_buffered(write->file, source, to - from, from);
+}
+
+static int write_past_cache(struct fs *fs, struct segment_write *write, struct source *source,
+                            uint8_t *staging)
+{
+    uint32_t start = ceil_block(write->position), end = floor_block(write->end);
+    int err = open_patiently(fs, write, FS_WRITE | FS_DIRECT, &write->direct);
+
+    if (err == 0) err = write_ragged(fs, write, source, write->position, start);
+    if (err == 0) err = write_body(write->direct, staging, source, end - start, start);
+    if (err == 0) err = write_ragged(fs, write, source, end, write->end);
     return err;
 }
 
 /* A part of it may have found room: that is given back, so that what frees space (a manifest, before files are removed) finds some. */
 static int give_back(struct segment_write *write, int error)
 {
-    if (error == MESH_EFULL && write->file != NULL) (void)write->file->fs->ops->truncate(write->file, write->position);
+    struct fs_file *file = write->file != NULL ? write->file : write->direct;
+
+    if (error == MESH_EFULL && file != NULL) (void)file->fs->ops->truncate(file, write->position);
     return error;
+}
+
+bool segment_write_is_past_cache(const struct segment_write *write, uint32_t end)
+{
+    uint32_t start = ceil_block(write->position), body_end = floor_block(end);
+
+    return body_end > start && body_end - start >= write->past_cache_min;
 }
 
 int segment_write_run(struct fs *fs, struct segment_write *write, uint8_t *staging)
 {
     struct source source = {write->iov, write->iov_count, 0};
-    uint32_t size = write->end - write->position;
-    unsigned tries = 0;
     int err;
 
-    do
-        err = segment_open(fs, write->id, write->base_offset, FS_WRITE, write->create, &write->file);
-    while (segment_tries_again(err, &tries));
-    if (err != 0) return err;
-    if (!write->is_buffered && size >= SEGMENT_PAST_CACHE_MIN + 2 * FS_BLOCK_SIZE)
-        return give_back(write, write_past_cache(fs, write, &source, staging));
-    return give_back(write, write_buffered(write->file, &source, size, write->position));
+    for (size_t left = write->skip, size; left > 0; left -= size) {
+        (void)source_at(&source, &size);
+        if (size > left) size = left;
+        source_advance(&source, size);
+    }
+    if (!segment_write_is_past_cache(write, write->end))
+        return give_back(write, write_ragged(fs, write, &source, write->position, write->end));
+    err = give_back(write, write_past_cache(fs, write, &source, staging));
+    /* One descriptor is kept. */
+    if (write->file != NULL && write->end - write->position < SEGMENT_KEEP_DIRECT) {
+        fs_unref(write->direct);
+        write->direct = NULL;
+    }
+    return err;
 }
 
 void segment_write_deinit(struct segment_write *write)

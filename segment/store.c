@@ -15,6 +15,7 @@
 #define DIRECT_ENTER_BYTES_DEFAULT (256u << 10)
 #define MARK_BYTES_DEFAULT         (16u << 20) /* two of the largest sync jobs */
 #define JOURNAL_FILE_BYTES_MIN     (64u << 10)
+#define PAST_CACHE_BYTES_MIN_DEFAULT (16u << 10)
 #define FILES_MIN                  64
 #define FILES_MAX                  16384
 
@@ -79,6 +80,7 @@ static void check_options(struct store_options *options)
     if (options->journal_file_bytes > journal_file_max) options->journal_file_bytes = journal_file_max;
     if (options->chunk_bytes == 0) options->chunk_bytes = CHUNK_BYTES_DEFAULT;
     if (options->direct_enter_bytes == 0) options->direct_enter_bytes = DIRECT_ENTER_BYTES_DEFAULT;
+    if (options->past_cache_bytes_min == 0) options->past_cache_bytes_min = PAST_CACHE_BYTES_MIN_DEFAULT;
     if (options->mark_bytes == 0) options->mark_bytes = MARK_BYTES_DEFAULT;
     if (options->chunk_bytes < CHUNK_BYTES_MIN) options->chunk_bytes = CHUNK_BYTES_MIN;
     options->chunk_bytes = (uint32_t)chunk_round_up(options->chunk_bytes);

@@ -63,6 +63,7 @@ struct store_options {
                                      the default */
     uint32_t mark_bytes;          /* of a direct log between two marks of how far it is durable; 0: the default */
     uint32_t delete_step_bytes;   /* removed between two pauses, a file at least; 0: the default */
+    uint32_t past_cache_bytes_min; /* of whole blocks in one write to a segment; fewer go through the page cache; 0: the default */
     uint32_t sync_all_files_min;  /* from so many segment files on, one sync of the whole file system; 0: the default */
     uint64_t scrub_first_ms;      /* from the store's opening to the scrubber's first pass; 0: the default, a minute */
     uint64_t scrub_rest_ms;       /* between two passes; 0: the default, a week */

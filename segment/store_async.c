@@ -28,7 +28,7 @@ static int write_some(struct plog *plog)
     write.position = first->segment_position;
     write.end = end;
     write.create = !segment->is_created;
-    write.is_buffered = true;
+    write.past_cache_min = UINT32_MAX;
     err = segment_write_run(store->fs, &write, NULL);
     file_cache_install(&store->files, segment, write.file, NULL, store->now_ms);
     if (err != 0) return err;

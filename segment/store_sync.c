@@ -92,7 +92,7 @@ static void run_direct(struct sync_job *job, struct direct_write *direct)
 
     direct->error = segment_write_run(fs, &direct->write, job->staging);
     direct->is_refused = store_may_write_again(direct->error); /* of a failed sync nobody knows what it has dropped */
-    if (direct->error == 0) direct->error = direct->write.file->fs->ops->sync(direct->write.file);
+    if (direct->error == 0) direct->error = fs->ops->sync(direct->write.file != NULL ? direct->write.file : direct->write.direct);
     if (direct->error == 0 && direct->sync_names)
         direct->error = segment_sync_names(fs, direct->write.id, direct->sync_parents);
 }
@@ -355,8 +355,11 @@ static int add_write(struct sync_job *job, struct plog *plog, struct run *run)
     direct->write.base_offset = segment->base_offset;
     direct->write.file = segment->file != NULL ? fs_ref(segment->file) : NULL;
     direct->write.direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL;
-    direct->write.position = direct->write.end = run->segment_position;
+    direct->write.position = segment->placed;
+    direct->write.skip = segment->placed - run->segment_position;
+    direct->write.end = run->segment_position;
     direct->write.create = !segment->is_created;
+    direct->write.past_cache_min = plog->store->options.past_cache_bytes_min;
     direct->sync_names = !segment->is_name_durable;
     direct->sync_parents = !plog->is_parents_durable;
     return 0;

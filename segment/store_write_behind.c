@@ -1,5 +1,6 @@
 /* Write-behind: what is durable in the journal goes to the segment files, oldest chunk first, and with each
- * log in it everything of that log that is durable by then: few, large writes. In a lane of its own: a checkpoint's sync
+ * log in it everything of that log that is durable by then: few, large writes, of whole blocks while more is to come (what a log has
+ * beyond the last one waits for that). In a lane of its own: a checkpoint's sync
  * beside it covers what was written before that began, and says so by position and offset. */
 #include "base/assert.h"
 #include "base/error.h"
@@ -16,6 +17,7 @@ struct behind_write {
     struct segment_file *segment;
     uint32_t first_iov;
     uint32_t run_count;
+    uint32_t written; /* of the segment, afterwards; the write may go on from there to the end of a block */
     uint64_t end_offset;
     int error;
 };
@@ -67,7 +69,8 @@ static void complete_write(struct store *store, struct behind_write *behind)
     }
     store_write_done(store);
     segment->is_created = true;
-    segment_file_set_written(segment, behind->write.end, behind->end_offset);
+    segment_file_set_written(segment, behind->written, behind->end_offset);
+    segment->placed = behind->write.end;
     for (uint32_t i = 0; i < behind->run_count; i++)
         plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
     plog->filed_offset = behind->end_offset;
@@ -163,24 +166,62 @@ static int add_run(struct write_behind_job *job, struct run *run)
             .base_offset = segment->base_offset,
             .file = segment->file != NULL ? fs_ref(segment->file) : NULL,
             .direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL,
-            .position = run->segment_position,
+            .position = segment->placed,
             .end = run->segment_position,
+            .skip = segment->placed - run->segment_position,
             .create = !segment->is_created,
+            .past_cache_min = plog->store->options.past_cache_bytes_min,
         };
     }
     job->iovs[job->iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
     behind->write.end += run->size;
     behind->write.iov_count++;
     behind->run_count++;
+    behind->written = behind->write.end;
     behind->end_offset = run->next_offset;
     job->bytes += run->size;
     return 0;
 }
 
-/* Everything durable and unwritten of one log. Errors: MESH_ENOMEM: what was added so far is in order. */
-static int add_log(struct write_behind_job *job, struct plog *plog)
+/* Nobody waits for the rest of a log that still grows. */
+static bool may_hold_back(const struct plog *plog)
 {
-    uint32_t before = job->iov_count;
+    const struct store *store = plog->store;
+
+    return !store->is_draining && plog->truncation == NULL && store->now_ms - store->last_append_ms < IDLE_CHECKPOINT_MS;
+}
+
+/* The last piece of a log, which ends with the run at `last`, is shortened to whole blocks: written past the page cache each is written
+ * once, and leaves the file system nothing to do when it is synced. `wanted`, for which the log was looked at, goes as a whole, so that
+ * whoever waits for it (memory, a checkpoint) gets on. */
+static void hold_back_end(struct write_behind_job *job, struct plog *plog, uint32_t last, const struct run *wanted)
+{
+    struct behind_write *behind = &job->writes[job->write_count - 1];
+    struct segment_write *write = &behind->write;
+    uint32_t end = write->end & ~(uint32_t)(FS_BLOCK_SIZE - 1), run_count = behind->run_count;
+    const struct run *run = run_queue_at(&plog->runs, last);
+
+    if (end == write->end || behind->segment != plog_active_segment(plog) || !segment_write_is_past_cache(write, end)) return;
+    if (wanted->segment == behind->segment && end < wanted->segment_position + wanted->size) return;
+    for (; run_count > 0 && run->segment_position + run->size > end; run = run_queue_at(&plog->runs, --last))
+        run_count--;
+    if (run_count == 0) return;
+    job->bytes -= write->end - end;
+    job->iov_count -= behind->run_count - run_count;
+    write->end = end;
+    write->iov_count = (int)run_count;
+    behind->run_count = run_count;
+    behind->written = run->segment_position + run->size;
+    behind->end_offset = run->next_offset;
+    if (behind->written == end) return;
+    job->iovs[job->iov_count++].iov_len = end - behind->written; /* a part of the next one */
+    write->iov_count++;
+}
+
+/* What is durable and unwritten of one log. Errors: MESH_ENOMEM: what was added so far is in order. */
+static int add_log(struct write_behind_job *job, struct plog *plog, const struct run *wanted)
+{
+    uint32_t before = job->iov_count, last = 0;
     int err = 0;
 
     if (plog->is_writing || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
@@ -192,8 +233,10 @@ static int add_log(struct write_behind_job *job, struct plog *plog)
         if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX)
             break;
         err = add_run(job, run);
+        if (err == 0) last = i;
     }
     if (job->iov_count > before) {
+        if (may_hold_back(plog)) hold_back_end(job, plog, last, wanted);
         plog->is_writing = true;
         plog->job_references++;
     }
@@ -208,7 +251,7 @@ static int add_chunk(struct write_behind_job *job, struct chunk *chunk)
         int err;
         if (run->is_written || run->plog->is_writing) continue;
         if (job->bytes >= JOB_BYTES_MAX || job->write_count >= JOB_WRITES_MAX) return 0;
-        err = add_log(job, run->plog);
+        err = add_log(job, run->plog, run);
         if (err != 0) return err;
     }
     return 0;

@@ -62,6 +62,8 @@ void world_draw_shape(struct world_shape *shape, struct random *random)
     if (shape->log_count % 2 == 0) shape->options.delete_step_bytes = shape->options.chunk_bytes;
     /* Nor is this: half of the worlds sync their segments with the whole file system. */
     if (shape->run_weight % 2 == 0) shape->options.sync_all_files_min = 1;
+    /* Nor this: half of them write small pieces past the page cache, and hold back what ends inside a block. */
+    if (shape->end_turn_weight % 2 == 0) shape->options.past_cache_bytes_min = FS_BLOCK_SIZE;
 }
 
 static void draw_log(struct world *world, uint32_t number)

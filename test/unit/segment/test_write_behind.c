@@ -7,6 +7,7 @@
 #include "support/run_suite.h"
 
 #include <check.h>
+#include <string.h>
 
 #define BEHIND_MS 11000 /* then write-behind is due */
 
@@ -123,13 +124,40 @@ START_TEST(a_failed_sync_of_all_condemns_what_was_written_beside_it)
 }
 END_TEST
 
-/* ... and only that: what a log had synced before stays good. */
+static void note_index(void *user, const char *path, uint64_t size)
+{
+    (void)size;
+    if (strstr(path, ".index") != NULL) strncpy(user, path, FS_PATH_MAX - 1);
+}
+
+static void remove_indexes(void)
+{
+    for (;;) {
+        char path[FS_PATH_MAX] = "";
+        fs_mem_each_file(disk, note_index, path);
+        if (path[0] == '\0') return;
+        ck_assert_int_eq(fs_mem_fs(disk)->ops->unlink(fs_mem_fs(disk), path), 0);
+    }
+}
+
+/* ... and only that: what a log had synced before stays good. _i: whether the log is to be looked at all the same, since an index that
+ * was made for a reader waits to be saved. */
 START_TEST(a_failed_sync_of_all_spares_who_had_nothing_to_lose)
 {
     struct store_job *sync;
+    struct plog_view view;
 
-    append(1, 10);
+    append(1, 20);
     rig_wait(&rig, 5000);
+    if (_i == 1) {
+        rig_crash(&rig);
+        fs_mem_reboot(disk, FS_MEM_LOSE_NOTHING);
+        remove_indexes();
+        rig_open(&rig, 2);
+        while (plog_read(rig.logs[1], 10, 20, 10000, &view) == MESH_EAGAIN)
+            rig_pump_lane(&rig, STORE_LANE_READ);
+        plog_view_release(&view);
+    }
     sync = take_sync();
     fs_mem_fail(disk, 1u << FS_MEM_OP_SYNC_ALL, 1, MESH_EIO, false);
     run_and_complete(sync);
@@ -170,7 +198,7 @@ static Suite *write_behind_suite(void)
     tcase_add_checked_fixture(beside, set_up, tear_down);
     tcase_add_test(beside, what_is_written_beside_a_sync_is_not_vouched_for);
     tcase_add_loop_test(beside, a_failed_sync_of_all_condemns_what_was_written_beside_it, 0, 2);
-    tcase_add_test(beside, a_failed_sync_of_all_spares_who_had_nothing_to_lose);
+    tcase_add_loop_test(beside, a_failed_sync_of_all_spares_who_had_nothing_to_lose, 0, 2);
     tcase_add_test(beside, memory_of_a_log_that_fails_stays_as_long_as_it_is_written);
     suite_add_tcase(suite, beside);
     return suite;

@@ -646,16 +646,50 @@ static int find_shard(const struct forward *forward, const struct frame_header *
     return err;
 }
 
-/* What is asked of this very broker, and answered at once. */
-static void serve_operate(struct forward *forward, const struct forward_peer *peer, const struct frame_header *header, struct slice message)
+static struct forward_serve *serve_new(struct forward_peer *peer, const struct frame_header *header, size_t size)
 {
-    struct buffer answer = BUFFER_INIT;
-    int err = operate_answer_frame(forward->control, header->op, header->correlation_id, message, &answer);
+    struct forward_serve *serve = calloc(1, sizeof(*serve));
 
-    if (err == 0) err = peers_link_send(forward->peers, &peer->id, LINK_TYPE_FORWARD, buffer_slice(&answer));
-    if (err == 0) forward->stats.served++;
-    buffer_deinit(&answer);
-    if (err == MESH_ENOMEM) refuse(forward, peer, header, err);
+    if (serve == NULL) return NULL;
+    serve->peer = peer;
+    serve->session = peer->session;
+    serve->received_ms = forward_now_ms();
+    serve->source = map_hash_bytes(peer->id.bytes, UUID_SIZE);
+    serve->op = header->op;
+    serve->id = header->correlation_id;
+    serve->size = size;
+    list_init(&serve->node);
+    list_init(&serve->fetches);
+    description_init(&serve->description);
+    return serve;
+}
+
+static void serve_begin(struct forward *forward, struct forward_serve *serve, size_t bytes)
+{
+    forward->stats.serves_now++;
+    serve->counted = bytes;
+    forward->serve_bytes += bytes;
+}
+
+static bool has_room(const struct forward *forward, size_t bytes)
+{
+    return forward->stats.serves_now < FORWARD_SERVES_MAX && forward->serve_bytes + bytes <= FORWARD_SERVE_BYTES_MAX;
+}
+
+/* What is asked of this very broker, and answered at once. The answer waits for its link like any other. */
+static void serve_operate(struct forward *forward, struct forward_peer *peer, const struct frame_header *header, struct slice frame, struct slice message)
+{
+    struct forward_serve *serve = has_room(forward, frame.size) ? serve_new(peer, header, frame.size) : NULL;
+    int err = serve != NULL ? 0 : has_room(forward, frame.size) ? MESH_ENOMEM : MESH_EBUSY;
+
+    if (err == 0) err = operate_answer_frame(forward->control, header->op, header->correlation_id, message, &serve->head);
+    if (err != 0) {
+        if (serve != NULL) serve_free(serve);
+        refuse(forward, peer, header, err);
+        return;
+    }
+    serve_begin(forward, serve, serve->head.size);
+    serve_home(&serve->mail);
 }
 
 void forward_serve(struct forward *forward, struct forward_peer *peer, const struct frame_header *header, struct slice frame)
@@ -666,35 +700,22 @@ void forward_serve(struct forward *forward, struct forward_peer *peer, const str
     int err;
 
     if (message_operate_knows(header->op) && header->attachment_size == 0) {
-        serve_operate(forward, peer, header, message);
+        serve_operate(forward, peer, header, frame, message);
         return;
     }
     err = find_shard(forward, header, message, &shard);
-    if (err == 0 && (forward->stats.serves_now >= FORWARD_SERVES_MAX || forward->serve_bytes + frame.size > FORWARD_SERVE_BYTES_MAX))
-        err = MESH_EBUSY;
-    serve = err == 0 ? calloc(1, sizeof(*serve)) : NULL;
+    if (err == 0 && !has_room(forward, frame.size)) err = MESH_EBUSY;
+    serve = err == 0 ? serve_new(peer, header, frame.size) : NULL;
     if (serve != NULL) serve->bytes = peers_take_message(forward->peers, frame);
     if (serve == NULL || serve->bytes == NULL) {
-        free(serve);
+        if (serve != NULL) serve_free(serve);
         refuse(forward, peer, header, err != 0 ? err : MESH_ENOMEM);
         return;
     }
-    serve->peer = peer;
     serve->shard = shard;
-    serve->session = peer->session;
-    serve->received_ms = forward_now_ms();
-    serve->source = map_hash_bytes(peer->id.bytes, UUID_SIZE);
-    serve->op = header->op;
-    serve->id = header->correlation_id;
-    serve->size = frame.size;
     serve->message = slice_of(serve->bytes + FRAME_HEADER_SIZE, header->message_size);
     serve->attachment = serve->bytes + FRAME_HEADER_SIZE + header->message_size;
-    list_init(&serve->node);
-    list_init(&serve->fetches);
-    description_init(&serve->description);
-    forward->stats.serves_now++;
-    serve->counted = frame.size;
-    forward->serve_bytes += frame.size;
+    serve_begin(forward, serve, frame.size);
     serve->mail.deliver = serve_arrives;
     shard_post(shard, &serve->mail);
 }

@@ -5,10 +5,12 @@
 #include "broker_fixture.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/forward/forward.h"
+#include "cmd/broker/operate/operate.h"
 #include "cmd/broker/peers/seed.h"
 #include "raw_client.h"
 #include "support/fs_gate.h"
 #include "support/run_suite.h"
+#include "wire/message_operate.h"
 #include "wire/record_batch.h"
 
 #include <check.h>
@@ -390,6 +392,39 @@ START_TEST(a_flood_is_slowed_down_and_arrives)
 }
 END_TEST
 
+/* What is asked of a broker by way of another one: answers that the link has no room for wait, as others do. */
+START_TEST(every_question_to_a_broker_is_answered)
+{
+    enum { CLIENTS = 16, QUESTIONS = 20 };
+    struct message_events_request request = {.broker = there.broker_id};
+    static struct raw_client clients[CLIENTS];
+    uint32_t correlation_ids[CLIENTS][QUESTIONS];
+    struct buffer message = BUFFER_INIT;
+    char text[EVENT_TEXT_SIZE_MAX];
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    for (int i = 0; i < EVENTS_MAX; i++) /* answers are as long as they can be: more of them than a link keeps */
+        event_note(&there.broker->control.events, EVENT_TOPIC, LOG_LEVEL_DEBUG, "%s", text);
+    ck_assert_int_eq(message_encode_events_request(&message, &request), 0);
+    wait_for_link();
+    for (int i = 0; i < CLIENTS; i++)
+        raw_hello(&clients[i], here.port, -1);
+    for (int i = 0; i < CLIENTS * QUESTIONS; i++)
+        correlation_ids[i % CLIENTS][i / CLIENTS] = raw_send(&clients[i % CLIENTS], FRAME_OP_EVENTS, buffer_slice(&message), slice_of(NULL, 0));
+    for (int i = 0; i < CLIENTS * QUESTIONS; i++) {
+        struct raw_frame frame;
+
+        raw_expect(&clients[i % CLIENTS], correlation_ids[i % CLIENTS][i / CLIENTS], &frame);
+        ck_assert_uint_gt(frame.message.size, OPERATE_EVENTS_BYTES_MAX / 2);
+        raw_frame_deinit(&frame);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        raw_close(&clients[i]);
+    buffer_deinit(&message);
+}
+END_TEST
+
 START_TEST(a_leader_that_goes_is_told_and_one_that_returns_is_used)
 {
     struct fetch_result result = {0};
@@ -648,6 +683,7 @@ int main(void)
     tcase_add_test(tcase, a_batch_sent_twice_is_known_at_the_leader);
     tcase_add_test(tcase, without_acknowledgement_it_goes_all_the_same);
     tcase_add_test(tcase, a_flood_is_slowed_down_and_arrives);
+    tcase_add_test(tcase, every_question_to_a_broker_is_answered);
     tcase_add_test(tcase, a_leader_that_goes_is_told_and_one_that_returns_is_used);
     tcase_add_test(tcase, a_stop_waits_for_no_long_poll_elsewhere);
     tcase_add_test(tcase, a_client_that_leaves_takes_its_requests_along);

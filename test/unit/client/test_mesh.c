@@ -1,5 +1,6 @@
 /* libmesh and several brokers: leaders that are elsewhere, that move, that cannot be reached, and that can be again. */
 #include "fake_broker.h"
+#include "one_name.h"
 
 #include <mesh/mesh.h>
 
@@ -162,6 +163,31 @@ START_TEST(every_partition_is_used_where_it_is_led)
     ck_assert_uint_eq(atomic_load(&mesh.misdirected), 0);
     for (int i = 0; i < BROKERS; i++)
         ck_assert_uint_gt(atomic_load(&mesh.brokers[i]->frames[FRAME_OP_PRODUCE]), 0);
+}
+END_TEST
+
+/* Each connection to a name of many brokers reaches another one: what a connection that is in use reached first is what all of that broker's are taken for. */
+START_TEST(one_name_of_many_brokers_misleads_nobody)
+{
+    struct one_name name = {.count = BROKERS};
+
+    for (uint32_t i = 0; i < BROKERS; i++)
+        name.ports[i] = (uint16_t)atomic_load(&mesh.brokers[i]->port);
+    one_name_start(&name);
+    mesh_consumer_free(consumer);
+    mesh_producer_free(producer);
+    mesh_client_free(client);
+    ck_assert_int_eq(mesh_client_new(name.address, &client), 0);
+    ck_assert_int_eq(mesh_producer_new(client, "t", &producer), 0);
+    ck_assert_int_eq(mesh_consumer_new(client, &consumer), 0);
+    forget();
+    assign_all();
+    for (int i = 0; i < 50; i++)
+        one_each();
+    expect_all();
+    ck_assert_uint_gt(atomic_load(&name.connections), 1);
+    ck_assert_uint_eq(atomic_load(&mesh.misdirected), 0);
+    one_name_stop(&name);
 }
 END_TEST
 
@@ -721,6 +747,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, every_partition_is_used_where_it_is_led);
+    tcase_add_test(tcase, one_name_of_many_brokers_misleads_nobody);
     tcase_add_test(tcase, leaders_that_move_are_followed_without_a_storm);
     tcase_add_test(tcase, a_wrong_map_is_asked_for_seldom);
     tcase_add_test(tcase, who_is_behind_is_not_the_only_one_asked);

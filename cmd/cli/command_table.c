@@ -438,7 +438,8 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Delete a topic's oldest records",
      "Deletes the records of a partition, or of each partition of a topic, that lie before --to, for good: nobody reads them again, whichever broker leads later. It shows first what "
      "would go, and asks; --yes does not ask, --dry-run only shows. Offsets stay what they are. A group that stands before the first record hears that its offset is out of range, and 'mesh group reset' sets where it goes on (Kafka's clients go by "
-     "their auto.offset.reset). The disks have the space back by whole segments (the setting segment.bytes), a while later. All brokers of the mesh have to be of a version that knows this.",
+     "their auto.offset.reset). The disks have the space back by whole segments (the setting segment.bytes), a while later. All brokers of the mesh have to be of a version that knows this, "
+     "and none can go back to an earlier one afterwards.",
      "mesh topic trim orders/2 --to offset:100000\nmesh topic trim orders --to time:-7d --dry-run\nmesh topic trim orders --to end --yes",
      OPTIONS(topic_trim_options), CLIENT},
     {COMMAND_PRODUCE, "produce", "TOPIC [FILE]...", 1, SIZE_MAX, OPERAND_TOPIC, OPERAND_FILE,

@@ -82,6 +82,20 @@ class Gateway(MeshCase):
         read = self.kcat(address, "-C", "-t", "t", "-o", "beginning", "-e", "-q")
         self.assertEqual(sorted(read.splitlines()), sorted(text.splitlines() * 2))
 
+    def test_what_is_not_acknowledged_holds_up_nothing(self):
+        """Batches with acks 0 that are sent on: the connection's next answers leave, and a stop waits for nobody."""
+        brokers = self.launch_together(3, options=GATEWAY)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", "--partitions", "6", "--replicas", "3")
+        self.until("the leaders are spread", lambda: len(set(self.leaders(brokers[0], "t").values())) == 3, *brokers)
+        client = self.client(gateway_of(brokers[0]))
+        self.until("it knows of the topic", lambda: client.metadata(["t"])[0]["t"] == (0, dict.fromkeys(range(6), ONE)), brokers[0])
+        for partition in range(6):
+            client.send(wire.PRODUCE, 7, wire.Client.produce_body("t", partition, wire.batch([b"x"]), acks=0))
+        self.assertEqual(client.metadata(["t"])[0]["t"], (0, dict.fromkeys(range(6), ONE)))
+        self.until("they are all there", lambda: sorted(self.mesh("consume", "t", "--until-end").out.split()) == [b"x"] * 6, *brokers)
+        self.assertEqual(self.stop_all(), [])
+
     def test_committed_offsets_are_everybodys(self):
         brokers = self.launch_together(3, options=GATEWAY)
         self.wait_coordinator(brokers)

@@ -49,17 +49,14 @@ static void on_done(struct forward_call *call)
     struct forward_produce *produce = container_of(call, struct forward_produce, call);
     struct shard *shard = call->home;
     struct produce_room room = produce->room;
-    struct produce_result result = {0};
+    struct produce_result result = {0}; /* of a batch that is not answered: it has left */
+    int err = call->expects_answer ? read_result(call, &result) : call->error;
 
-    if (call->expects_answer) {
-        int err = read_result(call, &result);
-
-        forward_note(call, result.error);
-        if (err != 0)
-            produce_refuse(shard, err, produce->done);
-        else if (produce->done.call != NULL)
-            produce->done.call(produce->done.owner, produce->done.tag, &result);
-    }
+    forward_note(call, result.error);
+    if (err != 0)
+        produce_refuse(shard, err, produce->done);
+    else if (produce->done.call != NULL)
+        produce->done.call(produce->done.owner, produce->done.tag, &result);
     long_memory_give(call->answer);
     produce_room_release(shard, &room);
 }

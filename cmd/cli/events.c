@@ -236,7 +236,7 @@ static int run_once(const struct session *session, const char *which, uint64_t a
 /* Whom nobody hears is said once, and so is that he is back: on standard error alone, for the lines on standard output are events. */
 static void note_silence(bool *is_silent, int err, const char *whom, const char *why)
 {
-    if (err != 0 && !*is_silent) fprintf(stderr, "mesh: %s: %s; its events come when it answers again\n", whom, why != NULL && why[0] != '\0' ? why : mesh_strerror(err));
+    if (err != 0 && !*is_silent) fprintf(stderr, "mesh: %s does not answer, and its events come when it does: %s\n", whom, why != NULL && why[0] != '\0' ? why : mesh_strerror(err));
     if (err == 0 && *is_silent) fprintf(stderr, "mesh: %s answers again\n", whom);
     *is_silent = err != 0;
 }

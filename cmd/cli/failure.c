@@ -27,7 +27,7 @@ const char *failure_remedy(int error)
         int error;
         const char *remedy;
     } remedies[] = {
-        {MESH_EUNREACHABLE, "Start a broker with 'mesh serve', or name another one with --broker HOST:PORT."},
+        {MESH_EUNREACHABLE, "Start a broker with 'mesh serve', or name another one with --broker HOST:PORT or MESH_BROKER."},
         {MESH_ERESOLVE, "Check the host name in --broker or MESH_BROKER."},
         {MESH_ETIMEDOUT, "Look at 'mesh status', or wait longer with --timeout."},
         {MESH_EUNKNOWN_TOPIC, "'mesh topic list' shows the topics; 'mesh topic create NAME' makes one."},

@@ -319,7 +319,7 @@ static int run(struct produce *produce)
     uint64_t start_ns;
     int code, err;
 
-    code = (int)producing_ensure_topic(&produce->session, produce->arguments->operands[0],
+    code = (int)producing_ensure_topic(&produce->session, produce->arguments->operands[0], produce->partition,
                                        !arguments_has(produce->arguments, "no-create"));
     if (code != EXIT_DONE) return code;
     if (receipts != NULL && (err = delivery_tally_open_receipts(&produce->tally, receipts)) != 0)

@@ -50,6 +50,8 @@ static int users_people(const struct mesh_users *users, struct buffer *text)
     struct table table;
     int err;
 
+    if (mesh_users_count(users) == 0)
+        return buffer_append_string(text, terminal_is(STDOUT_FILENO) ? "no users yet: nobody can log in with a password; 'mesh user add NAME' makes one\n" : "");
     table_init(&table, columns, 3);
     for (size_t i = 0; i < mesh_users_count(users); i++) {
         const struct mesh_user_info *user = mesh_users_at(users, i);

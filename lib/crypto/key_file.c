@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,12 +94,29 @@ int key_file_find(const struct key_places *places, char ret_path[KEY_PATH_MAX], 
     return err;
 }
 
+/* Whether this user may make what is missing of a path: the nearest directory above it that is there is his to write. */
+static bool can_be_made(const char *path)
+{
+    char above[KEY_PATH_MAX], *slash;
+    struct stat st;
+
+    snprintf(above, sizeof(above), "%s", path);
+    while ((slash = strrchr(above, '/')) != NULL) {
+        slash[slash == above] = '\0';
+        if (stat(above, &st) == 0) return S_ISDIR(st.st_mode) && faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0;
+        if (errno != ENOENT || slash == above) return false;
+    }
+    return false;
+}
+
 int key_file_place_for_new(const struct key_places *places, char ret_path[KEY_PATH_MAX], char *message, size_t message_size)
 {
     const char *directory, *name;
     char path[KEY_PATH_MAX];
 
-    if (!user_place(places, &directory, &name)) {
+    bool has_user_place = user_place(places, &directory, &name);
+
+    if (!has_user_place || (is_given(places->data_dir) && join(path, directory, name) && !can_be_made(path))) {
         directory = places->data_dir;
         name = "key";
     }

@@ -25,7 +25,8 @@ struct key_places {
  * a directory cannot be searched). */
 int key_file_find(const struct key_places *places, char ret_path[KEY_PATH_MAX], char *message, size_t message_size);
 
-/* Where a new key belongs: the user's configuration; without a home, the data directory. Errors: MESH_ENOTFOUND. */
+/* Where a new key belongs: the user's configuration; without a home, or in one that is not there or not to be written (users of services have such), the data
+ * directory. Errors: MESH_ENOTFOUND. */
 int key_file_place_for_new(const struct key_places *places, char ret_path[KEY_PATH_MAX], char *message, size_t message_size);
 
 /* Errors: those of keyring_parse(), MESH_EUNAUTHORIZED (others may read it, or it is somebody else's), MESH_ENOTFOUND,

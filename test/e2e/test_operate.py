@@ -145,7 +145,7 @@ class Operate(MeshCase):
         brokers[2].process.send_signal(signal.SIGCONT)
         for broker in brokers:
             broker.stop()
-        self.read_error(follower, "its events come when it answers again")
+        self.read_error(follower, "its events come when it does")
         self.assertIsNone(follower.poll())
         for broker in brokers:
             broker.launch()

@@ -162,6 +162,8 @@ class RoundTrip(Case):
             last[row["key"]] = int(row["value"])
         one = self.mesh("consume", "spread", "--partition", "3", "--until-end", "--json").out.splitlines()
         self.assertEqual([json.loads(r)["offset"] for r in one], list(range(len(one))))
+        failed = self.mesh("produce", "spread", "--partition", "8", stdin=b"nowhere\n", code=1).err.decode()
+        self.assertIn("there is no partition 8; the topic has 8, from 0 on", failed)
         self.mesh("produce", "spread", "--partition", "5", stdin=b"here\n")
         self.assertEqual(self.mesh("consume", "spread", "--partition", "5", "--from", "offset:-1", "--until-end").out, b"here\n")
 

@@ -308,6 +308,6 @@ void image_events_coordinator(struct image_events *self, const struct uuid *coor
     if (uuid_is_zero(coordinator))
         event_note(self->events, EVENT_ELECTION, LOG_LEVEL_WARN, "no coordinator is known");
     else
-        event_note(self->events, EVENT_ELECTION, LOG_LEVEL_INFO, "the mesh has a coordinator name=%s broker=%s", broker == NULL ? "unknown" : broker->name,
+        event_note(self->events, EVENT_ELECTION, LOG_LEVEL_INFO, "the mesh has a coordinator%s%s broker=%s", broker == NULL ? "" : " name=", broker == NULL ? "" : broker->name,
                    uuid_format(coordinator, id));
 }

@@ -205,6 +205,14 @@ START_TEST(a_home_is_enough_and_without_one_there_is_the_data_directory)
     places = (struct key_places){.data_dir = root, .home = ""};
     ck_assert_int_eq(key_file_place_for_new(&places, path, message, sizeof message), 0);
     ck_assert_str_eq(path, at("key"));
+    put("no_home", 0600, ""); /* nothing can be made below a file */
+    places.home = at("no_home/user");
+    ck_assert_int_eq(key_file_place_for_new(&places, path, message, sizeof message), 0);
+    ck_assert_str_eq(path, at("key"));
+    places.home = root;
+    ck_assert_int_eq(key_file_place_for_new(&places, path, message, sizeof message), 0);
+    ck_assert_str_eq(path, at(".config/mesh/key"));
+    places.home = NULL;
     places.data_dir = NULL;
     ck_assert_int_eq(key_file_place_for_new(&places, path, message, sizeof message), MESH_ENOTFOUND);
 }

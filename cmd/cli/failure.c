@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define WHAT_SIZE_MAX 512
 
@@ -79,6 +80,7 @@ enum exit_code failure_report(bool is_json, int error, const char *cause, const 
     bool has_cause = cause != NULL && cause[0] != '\0';
     /* "too large" has one remedy for records; for anything else the cause says it. */
     const char *remedy = has_cause && error == MESH_ETOOLARGE ? "" : failure_remedy(error);
+    bool is_cure_told = has_cause && error == MESH_EUNREACHABLE && strstr(cause, "mesh serve") != NULL; /* by libmesh, which knows no options */
     char text[WHAT_SIZE_MAX];
     va_list arguments;
 
@@ -87,6 +89,7 @@ enum exit_code failure_report(bool is_json, int error, const char *cause, const 
     if (vsnprintf(text, sizeof(text), what, arguments) < 0) text[0] = '\0';
     va_end(arguments);
     fprintf(stderr, "mesh: %s: %s\n", text, cause);
+    if (is_cure_told) remedy = "Another broker is named with --broker HOST:PORT or MESH_BROKER.";
     if (remedy[0] != '\0') fprintf(stderr, "      %s\n", remedy);
     if (is_json) print_json(error, cause);
     return failure_exit_code(error);

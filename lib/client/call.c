@@ -25,7 +25,7 @@ static void finish_failed_with(struct call *call, int err, struct slice message)
     if (err == MESH_EUNREACHABLE) {
         broker_describe_problems(client, problems, sizeof(problems));
         client_fail(client, err,
-                    "no broker could be reached (%s): is one running, and is this its address?",
+                    "no broker could be reached (%s): is one running (\"mesh serve\" starts one), and is this its address?",
                     problems);
     } else {
         client_fail(client, err, "%s", call->last_text[0] ? call->last_text : mesh_strerror(err));

@@ -63,7 +63,7 @@ static int look(const char *directory, const char *name, char ret_path[KEY_PATH_
         return 0;
     }
     if (errno == ENOENT || errno == ENOTDIR) return MESH_ENOTFOUND;
-    snprintf(message, message_size, "cannot look for a key at %s: %s: let this user read it, or name another one with --key-file", path, strerror(errno));
+    snprintf(message, message_size, "cannot look for a key at %s: %s: let this user look there, or name another place with --data or --key-file", path, strerror(errno));
     return MESH_EIO;
 }
 

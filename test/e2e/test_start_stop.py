@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import unittest
 
 from harness import Case, MESH, environment, main
 
@@ -221,6 +222,52 @@ class StartStop(Case):
                         self.assertIn(part, text)
                     self.assertEqual(len([line for line in text.splitlines() if "--help' tells" not in line]), 1, text)
                     self.assertEqual(sorted(os.listdir(self.path())), before, "something was made")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become somebody else")
+    def test_a_user_without_permissions_is_told_what_is_missing(self):
+        """Directory, port, key, file of settings: one line of what, where and what to do, and nothing is made."""
+        nobody = 65534
+        os.chmod(os.path.dirname(self.path()), 0o711)
+        os.chmod(self.path(), 0o711)
+        os.mkdir(self.path("ours"), 0o755)
+        os.mkdir(self.path("closed"), 0o700)
+        os.mkdir(self.path("theirs"))
+        os.chown(self.path("theirs"), nobody, nobody)
+        self.mesh("key", "generate", "--key-file", self.path("key"))
+        with open(self.path("mesh.conf"), "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write("zone = a\n")
+        data = ["--data", self.path("theirs", "d")]
+        cases = [
+            (["--data", self.path("closed", "d")], [self.path("closed", "d"), "Permission denied", "--data"]),
+            (["--data", self.path("ours", "d")], [self.path("ours", "d"), "this user may write", "Permission denied"]),
+            ([*data, "--key-file", self.path("key")], [self.path("key"), "cannot be read: Permission denied", "--key-file"]),
+            ([*data, "--config", self.path("mesh.conf")], [self.path("mesh.conf"), "Permission denied"]),
+        ]
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
+            if int(file.read()) > 80:
+                cases.append(([*data, "--listen", "127.0.0.1:80"], ["port 80", "Permission denied", "CAP_NET_BIND_SERVICE", "--listen"]))
+        for words, said in cases:
+            with self.subTest(words):
+                listen = [] if "--listen" in words else ["--listen", "127.0.0.1:0"]
+                env = environment({"HOME": self.path("none"), "XDG_CONFIG_HOME": ""})
+                try:
+                    done = subprocess.run([MESH, "serve", *words, *listen], capture_output=True, env=env, timeout=60, user=nobody, group=nobody, extra_groups=[], cwd="/")
+                except OSError as error:
+                    self.skipTest(f"nobody cannot run it: {error}")
+                text = done.stderr.decode()
+                self.assertEqual(done.returncode, 1, text)
+                for part in said:
+                    self.assertIn(part, text)
+                self.assertEqual(len(text.splitlines()), 1, text)
+                self.assertEqual([name for folder in ("ours", "closed", "theirs") for name in os.listdir(self.path(folder))], [], "something was made")
+
+    def test_a_user_without_a_home_has_its_key_beside_the_records(self):
+        self.start_broker(self.path("d"), env={"HOME": self.path("none"), "XDG_CONFIG_HOME": os.path.join(__file__, "none")})
+        self.assertTrue(os.path.exists(self.path("d", "key")))
+        self.assert_serves()
+        self.broker.stop()
+        self.start_broker(self.path("d"), env={"HOME": self.path("none"), "XDG_CONFIG_HOME": os.path.join(__file__, "none")})
+        self.assert_serves()
 
     def test_unknown_topic_default_is_refused_at_start(self):
         self.refused_start("--data", self.path("d"), "--listen", "127.0.0.1:0", "--set", "topic.flsh=async", said=["flsh"], code=2)

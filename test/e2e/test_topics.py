@@ -87,8 +87,8 @@ class Topics(Case):
         self.mesh("topic", "create", "there", "--partitions", "2")
         result = self.mesh("consume", "there", "--partition", "2", "--until-end", code=1)
         self.assertIn(b"there is no such partition", result.err)
-        result = self.mesh("produce", "there", "--partition", "2", "--json", stdin=b"x\n", code=1)
-        self.assertEqual((result.json["records"], result.json["failed"]), (0, 1))
+        result = self.refuse("INVAL", "produce", "there", "--partition", "2", stdin=b"x\n")
+        self.assertEqual(result.json["error"]["message"], "there is no partition 2; the topic has 2, from 0 on")
         self.assertEqual(self.mesh("topic", "list", "--names").out, b"there\n")
 
     def test_record_over_the_limit_is_refused_and_the_rest_kept(self):

@@ -299,6 +299,7 @@ int broker_open(const struct broker_options *options, struct broker **ret_broker
     err = broker_init(broker, options);
     if (err == 0) err = start_check_topic_defaults(broker);
     if (err == 0) err = start_check_tls(broker);
+    if (err == 0) err = start_check_clock(clock_wall_ms());
     if (err == 0) err = membership_find_key(broker, options);
     if (err != 0) goto fail;
     err = accept_bind(options->listen == NULL ? LISTEN_DEFAULT : options->listen, broker->shard_count, listen_fds,

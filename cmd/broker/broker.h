@@ -83,6 +83,9 @@ void broker_stop(struct broker *broker);
 /* Ends the broker; one that was not served or not stopped is left as after a crash. Accepts NULL. */
 void broker_free(struct broker *broker);
 
+/* 2025-01-01: this program is not older, and a clock that stands before it was not set. */
+#define BROKER_CLOCK_LEAST_MS INT64_C(1735689600000)
+
 /* Whether a start could bind "HOST:PORT", as `mesh doctor` asks: takes it and lets it go. *ret_udp_errno: 0, or why UDP could not (a start would do without). Errors: as
  * accept_bind(), with a sentence in `message`. */
 #define BROKER_PORT_MESSAGE_SIZE 400

@@ -43,6 +43,16 @@ int start_check_tls(const struct broker *broker)
     return err;
 }
 
+int start_check_clock(int64_t wall_ms)
+{
+    char text[LOG_TIME_SIZE];
+
+    if (wall_ms >= BROKER_CLOCK_LEAST_MS) return 0;
+    log_error("the clock of this machine is wrong, it says %s: set it (chrony, timedatectl set-ntp true) and start again; records get their times from it, and are deleted by them",
+              log_time(wall_ms, text));
+    return MESH_EAGAIN;
+}
+
 const char *start_disk_cure(int err)
 {
     switch (err) {

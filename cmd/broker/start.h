@@ -11,6 +11,10 @@ int start_check_topic_defaults(const struct broker *broker);
 /* Certificate and key must be usable, before anything is written. Logged. Errors: as tls_open(). */
 int start_check_tls(const struct broker *broker);
 
+/* A clock that nobody has set since the machine began (BROKER_CLOCK_LEAST_MS): records would get times at which retention deletes them at once. Logged. Errors:
+ * MESH_EAGAIN. */
+int start_check_clock(int64_t wall_ms);
+
 /* Opens the data directory and takes its lock. What fails has been logged. Errors: as broker_open(). */
 int start_data_dir(struct broker *broker);
 /* What to do about an error of the disk, for the end of a line that says what and where. */

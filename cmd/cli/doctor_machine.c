@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cmd/broker/broker.h"
 #include "cmd/cli/key_places.h"
 #include "crypto/crypto.h"
 
@@ -12,7 +13,6 @@
 #include <sys/timex.h>
 
 #define DESCRIPTORS_BESIDE 512                    /* files and sockets beside clients' connections, as a start counts them */
-#define YEAR_2025_MS       1735689600000ll        /* this program is not older */
 #define MEMORY_LEAST       (64ull << 20)
 
 /* ---- limits ---- */
@@ -51,8 +51,8 @@ static void check_clock(struct doctor *doctor)
     int state = adjtimex(&facts);
     uint64_t before = clock_monotonic_ns(), after = clock_monotonic_ns();
 
-    if (clock_wall_ms() < YEAR_2025_MS)
-        doctor_find(doctor, DOCTOR_ERROR, "clock", "set it: retention and what consumers ask by time go by it", "it stands before the year 2025");
+    if (clock_wall_ms() < BROKER_CLOCK_LEAST_MS)
+        doctor_find(doctor, DOCTOR_ERROR, "clock", "set it: retention and what consumers ask by time go by it, and no broker starts", "it stands before the year 2025");
     else if (state == TIME_ERROR || (state >= 0 && (facts.status & STA_UNSYNC) != 0))
         doctor_find(doctor, DOCTOR_WARNING, "clock", "run chrony or systemd-timesyncd, here or on the host: retention and what consumers ask by time go by it",
                     "nothing keeps it in step, says the kernel");

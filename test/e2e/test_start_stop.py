@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 import unittest
 
-from harness import Case, MESH, environment, main
+from harness import Case, MESH, environment, main, under_sanitizer
 
 
 class StartStop(Case):
@@ -222,6 +223,23 @@ class StartStop(Case):
                         self.assertIn(part, text)
                     self.assertEqual(len([line for line in text.splitlines() if "--help' tells" not in line]), 1, text)
                     self.assertEqual(sorted(os.listdir(self.path())), before, "something was made")
+
+    @unittest.skipIf(under_sanitizer(), "its runtime wants to be loaded first")
+    def test_a_clock_that_was_never_set_ends_the_start_and_leaves_nothing(self):
+        """A machine that began in 1970: records would be deleted for their age as they come."""
+        with open(self.path("shift"), "wb") as file:
+            file.write(struct.pack("=q", -int(time.time() * 1000)))
+        env = {"LD_PRELOAD": os.environ["MESH_CLOCK"], "CHAOS_CLOCK_FILE": self.path("shift")}
+        words = ["--data", self.path("d"), "--listen", "127.0.0.1:0"]
+        for start in (["serve", *words], ["join", "127.0.0.1:1", *words]):
+            with self.subTest(start):
+                failed = self.mesh(*start, code=1, env=env)
+                lines = failed.err.decode().splitlines()
+                self.assertEqual(len(lines), 1, str(failed))
+                self.assertRegex(lines[0], r"the clock of this machine is wrong, it says 1970-01-01T\S+: set it \(.*\) and start again")
+        found = [check for check in self.mesh("doctor", "--json", *words, code=1, env=env).json["checks"] if check["check"] == "clock"]
+        self.assertEqual([check["state"] for check in found], ["error"], found)
+        self.assertEqual(os.listdir(self.path()), ["shift"])
 
     @unittest.skipUnless(os.geteuid() == 0, "only root may become somebody else")
     def test_a_user_without_permissions_is_told_what_is_missing(self):

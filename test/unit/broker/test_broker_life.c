@@ -4,6 +4,7 @@
 #include "broker_fixture.h"
 #include "cmd/broker/membership.h"
 #include "cmd/broker/runtime/shard.h"
+#include "cmd/broker/start.h"
 #include "raw_client.h"
 #include "support/run_suite.h"
 
@@ -25,6 +26,19 @@ static void teardown(void)
 {
     broker_fixture_deinit(&fixture);
 }
+
+/* A machine whose clock nobody has set yet: told in one line, before anything else. */
+START_TEST(a_clock_that_was_never_set_is_refused)
+{
+    unsigned long lines = log_error_lines();
+
+    ck_assert_int_eq(start_check_clock(0), MESH_EAGAIN);
+    ck_assert_uint_eq(log_error_lines(), lines + 1);
+    ck_assert_int_eq(start_check_clock(BROKER_CLOCK_LEAST_MS - 1), MESH_EAGAIN);
+    ck_assert_int_eq(start_check_clock(BROKER_CLOCK_LEAST_MS), 0);
+    ck_assert_uint_eq(log_error_lines(), lines + 2);
+}
+END_TEST
 
 START_TEST(a_restart_keeps_identity_topics_and_records_and_raises_the_epoch)
 {
@@ -312,6 +326,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, a_clock_that_was_never_set_is_refused);
     tcase_add_test(tcase, a_restart_keeps_identity_topics_and_records_and_raises_the_epoch);
     tcase_add_test(tcase, another_number_of_shards_finds_the_same_records);
     tcase_add_test(tcase, what_is_acknowledged_during_a_stop_is_kept);

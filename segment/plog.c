@@ -78,6 +78,12 @@ bool plog_raise_synced(struct plog *plog)
     return plog->synced_offset > before;
 }
 
+void plog_forget_marks(struct plog *plog)
+{
+    free(plog->read_marks);
+    plog->read_marks = NULL;
+}
+
 void plog_notify(struct plog *plog)
 {
     if (plog->is_deleted || !list_is_empty(&plog->notify_link)) return;
@@ -162,6 +168,7 @@ void plog_free(struct plog *plog)
     free(plog->segments);
     store->stats.holes -= plog->hole_count;
     free(plog->holes);
+    plog_forget_marks(plog);
     epoch_cache_deinit(&plog->epochs);
     producer_table_deinit(&plog->producers);
     plog_truncation_free(plog->truncation);

@@ -30,6 +30,13 @@ struct plog_hole {
 #define PLOG_HOLES_MAX  1024
 #define PLOG_READ_MARKS 4 /* sequential readers of one log that need no search */
 
+/* Where one of the last reads ended, so that the next one need not search. */
+struct read_mark {
+    uint64_t offset; /* UINT64_MAX: none */
+    uint64_t segment_base;
+    uint32_t position; /* in the segment, also while the bytes are still in memory only */
+};
+
 struct plog_truncation; /* plog_truncate.c */
 
 struct plog {
@@ -78,12 +85,7 @@ struct plog {
     struct list_node unsynced_link; /* store->unsynced_logs: filed_offset > synced_offset */
     struct list_node async_link;    /* store->async_logs */
     struct list_node flush_link;    /* store->flush_logs */
-    /* Where the last reads ended, so that the next ones need not search. */
-    struct read_mark {
-        uint64_t offset;
-        uint64_t segment_base;
-        uint32_t position; /* in the segment, also while the bytes are still in memory only */
-    } read_marks[PLOG_READ_MARKS];
+    struct read_mark *read_marks; /* owned, PLOG_READ_MARKS of them; NULL while nothing was read */
     uint8_t next_read_mark;
     uint8_t cold_streak; /* jobs in a row after which a read still missed something */
     bool is_warming;     /* a job brings into memory what a read missed */
@@ -106,6 +108,7 @@ bool plog_has_unsynced_older_segment(const struct plog *plog);
 bool plog_raise_synced(struct plog *plog);
 void plog_poison(struct plog *plog, int error);
 void plog_notify(struct plog *plog);
+void plog_forget_marks(struct plog *plog); /* where reads ended is not to be believed any more */
 void plog_drop_first_run(struct plog *plog); /* written; also lets go of it in its chunk */
 void plog_drop_last_run(struct plog *plog);
 void plog_run_written(struct plog *plog,

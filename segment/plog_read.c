@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "segment/store_core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* How far one read may go. */
@@ -11,8 +12,15 @@ struct read_limits {
     uint32_t bytes_left; /* of the view; the first batch may pass it */
 };
 
+/* Without memory for it the next read searches. */
 static void remember(struct plog *plog, const struct segment_file *segment, struct plog_place place)
 {
+    if (plog->read_marks == NULL) {
+        plog->read_marks = malloc(PLOG_READ_MARKS * sizeof(*plog->read_marks));
+        if (plog->read_marks == NULL) return;
+        for (int i = 0; i < PLOG_READ_MARKS; i++)
+            plog->read_marks[i].offset = UINT64_MAX;
+    }
     plog->read_marks[plog->next_read_mark] =
         (struct read_mark){place.offset, segment->base_offset, place.position};
     plog->next_read_mark = (uint8_t)((plog->next_read_mark + 1) % PLOG_READ_MARKS);
@@ -22,7 +30,7 @@ static void remember(struct plog *plog, const struct segment_file *segment, stru
 static bool recall(struct plog *plog, const struct segment_file *segment, uint64_t offset,
                    uint32_t *ret_position)
 {
-    for (int i = 0; i < PLOG_READ_MARKS; i++) {
+    for (int i = 0; plog->read_marks != NULL && i < PLOG_READ_MARKS; i++) {
         struct read_mark *mark = &plog->read_marks[i];
         if (mark->offset != offset || mark->segment_base != segment->base_offset) continue;
         *ret_position = mark->position;

@@ -340,8 +340,7 @@ static int apply(struct plog *plog, const struct repair_job *repair)
         segment->indexed = 0;
         segment->is_lost = false;
     }
-    for (int i = 0; i < PLOG_READ_MARKS; i++)
-        plog->read_marks[i].offset = UINT64_MAX;
+    plog_forget_marks(plog);
     plog->store->stats.repaired_bytes += repair->position - repair->hole.position;
     plog->store->is_manifest_stale = true;
     plog->store->is_checkpoint_due = true;

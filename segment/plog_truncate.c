@@ -151,8 +151,7 @@ static void cut_books(struct plog *plog, uint64_t offset)
     while (plog->hole_count > 0 && plog->holes[plog->hole_count - 1].from >= offset)
         plog_drop_hole(plog, plog->hole_count - 1);
     if (plog->hole_count > 0) lower(&plog->holes[plog->hole_count - 1].to, offset);
-    for (int i = 0; i < PLOG_READ_MARKS; i++)
-        plog->read_marks[i].offset = UINT64_MAX;
+    plog_forget_marks(plog);
     plog->store->is_manifest_stale = true;
     plog_notify(plog);
 }

@@ -34,9 +34,12 @@ struct producer {
     struct producer_batch batches[PRODUCER_WINDOW_BATCHES]; /* oldest first */
 };
 
+#define LISTED_MAX 4 /* producers that are found without a map: most logs have one */
+
 struct producer_table_body {
-    struct map by_id;
+    struct map by_id; /* of all, once there have been more than LISTED_MAX; else without buckets */
     struct list_node by_idleness; /* longest idle first */
+    uint32_t count;
 };
 
 /* ---- the set of producers ---- */
@@ -46,12 +49,29 @@ static uint64_t hash_id(int64_t id)
     return map_hash_bytes(&id, sizeof(id));
 }
 
+static bool has_map(const struct producer_table *table)
+{
+    return table->body->by_id.bucket_count > 0;
+}
+
+static struct producer *find_listed(const struct producer_table *table, int64_t id)
+{
+    list_for_each(node, &table->body->by_idleness)
+    {
+        struct producer *producer = container_of(node, struct producer, idle);
+        if (producer->id == id) return producer;
+    }
+    return NULL;
+}
+
 static struct producer *find(const struct producer_table *table, int64_t id)
 {
-    uint64_t hash = hash_id(id);
+    uint64_t hash;
     struct map_node *node;
 
     if (table->body == NULL) return NULL;
+    if (!has_map(table)) return find_listed(table, id);
+    hash = hash_id(id);
     for (node = map_find(&table->body->by_id, hash); node != NULL; node = map_find_next(node)) {
         struct producer *producer = container_of(node, struct producer, node);
         if (producer->id == id) return producer;
@@ -98,15 +118,16 @@ void producer_table_deinit(struct producer_table *table)
 
 static void unlink_producer(struct producer_table *table, struct producer *producer)
 {
-    map_remove(&table->body->by_id, &producer->node);
+    if (has_map(table)) map_remove(&table->body->by_id, &producer->node);
     list_remove(&producer->idle);
+    table->body->count--;
 }
 
 static void forget(struct producer_table *table, struct producer *producer)
 {
     unlink_producer(table, producer);
     free(producer);
-    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    if (table->body->count == 0) producer_table_deinit(table);
 }
 
 static int ensure_body(struct producer_table *table)
@@ -123,10 +144,32 @@ static struct producer *take_memory(struct producer_table *table)
 {
     struct producer *producer;
 
-    if (table->body->by_id.count < PRODUCER_TABLE_COUNT_MAX) return malloc(sizeof(*producer));
+    if (table->body->count < PRODUCER_TABLE_COUNT_MAX) return malloc(sizeof(*producer));
     producer = first_idle(table);
     unlink_producer(table, producer);
     return producer;
+}
+
+/* All of them, or none: MESH_ENOMEM. */
+static int make_map(struct producer_table *table)
+{
+    list_for_each(node, &table->body->by_idleness)
+    {
+        struct producer *producer = container_of(node, struct producer, idle);
+        if (map_insert(&table->body->by_id, &producer->node, hash_id(producer->id)) == 0) continue;
+        map_deinit(&table->body->by_id);
+        return MESH_ENOMEM;
+    }
+    return 0;
+}
+
+static int put(struct producer_table *table, struct producer *producer)
+{
+    if (!has_map(table) && table->body->count >= LISTED_MAX && make_map(table) != 0) return MESH_ENOMEM;
+    if (has_map(table) && map_insert(&table->body->by_id, &producer->node, hash_id(producer->id)) != 0) return MESH_ENOMEM;
+    list_push_back(&table->body->by_idleness, &producer->idle);
+    table->body->count++;
+    return 0;
 }
 
 /* Adds a producer with an empty window, as the most recent one. */
@@ -140,29 +183,28 @@ static int add(struct producer_table *table, int64_t id, struct producer **ret_p
     if (producer == NULL) goto no_memory;
     memset(producer, 0, sizeof(*producer));
     producer->id = id;
-    if (map_insert(&table->body->by_id, &producer->node, hash_id(id)) != 0) {
+    if (put(table, producer) != 0) {
         free(producer);
         goto no_memory;
     }
-    list_push_back(&table->body->by_idleness, &producer->idle);
     *ret_producer = producer;
     return 0;
 
 no_memory:
-    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    if (table->body->count == 0) producer_table_deinit(table);
     return MESH_ENOMEM;
 }
 
 size_t producer_table_count(const struct producer_table *table)
 {
-    return table->body == NULL ? 0 : table->body->by_id.count;
+    return table->body == NULL ? 0 : table->body->count;
 }
 
 size_t producer_table_memory_bytes(const struct producer_table *table)
 {
     if (table->body == NULL) return 0;
     return sizeof(*table->body) + table->body->by_id.bucket_count * sizeof(struct map_node *) +
-           table->body->by_id.count * sizeof(struct producer);
+           table->body->count * sizeof(struct producer);
 }
 
 /* ---- the rules ---- */
@@ -288,7 +330,7 @@ bool producer_table_truncate(struct producer_table *table, uint64_t offset)
         unlink_producer(table, producer);
         free(producer);
     }
-    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    if (table->body->count == 0) producer_table_deinit(table);
     return producer_table_is_exact(table);
 }
 
@@ -325,7 +367,7 @@ void producer_table_mend(struct producer_table *table, struct producer_table *sc
         producer->has_older = true; /* as far as anybody has looked */
         producer->missing = 0;
     }
-    if (table->body->by_id.count == 0) producer_table_deinit(table);
+    if (table->body->count == 0) producer_table_deinit(table);
     producer_table_deinit(scanned);
 }
 

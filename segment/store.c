@@ -226,8 +226,6 @@ static void init_plog(struct plog *plog)
     list_init(&plog->flush_link);
     plog->epochs = (struct epoch_cache)EPOCH_CACHE_INIT;
     plog->producers = (struct producer_table)PRODUCER_TABLE_INIT;
-    for (int i = 0; i < PLOG_READ_MARKS; i++)
-        plog->read_marks[i].offset = UINT64_MAX;
 }
 
 int store_open_log(struct store *store, const struct plog_id *id, const struct plog_config *config,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #define JOB_BYTES_MAX  (32u << 20)
+#define CALM_JOB_BYTES (2u << 20) /* where nobody waits for it: the journal's syncs wait for what the disk was given before them */
+#define CALM_PAUSE_MS  50         /* between two such jobs */
 #define JOB_WRITES_MAX 2048
 
 struct behind_write {
@@ -31,7 +33,7 @@ struct write_behind_job {
     struct chunk **chunks; /* referenced; of the buffers, one for those that follow each other */
     uint32_t chunk_count, chunk_capacity;
     uint32_t sync_all_failures; /* of the store, when the job began */
-    uint64_t bytes;
+    uint64_t bytes, bytes_max;
     uint8_t *staging;
 };
 
@@ -230,7 +232,7 @@ static int add_log(struct write_behind_job *job, struct plog *plog, const struct
     if (plog->direct_run_count > 0 && (plog->store->is_lane_busy[STORE_LANE_SYNC] || plog->store->parked_sync != NULL)) return 0;
     for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
         struct run *run = run_queue_at(&plog->runs, i);
-        if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * JOB_BYTES_MAX)
+        if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * job->bytes_max)
             break;
         err = add_run(job, run);
         if (err == 0) last = i;
@@ -250,7 +252,7 @@ static int add_chunk(struct write_behind_job *job, struct chunk *chunk)
         struct run *run = container_of(node, struct run, chunk_link);
         int err;
         if (run->is_written || run->plog->is_writing) continue;
-        if (job->bytes >= JOB_BYTES_MAX || job->write_count >= JOB_WRITES_MAX) return 0;
+        if (job->bytes >= job->bytes_max || job->write_count >= JOB_WRITES_MAX) return 0;
         err = add_log(job, run->plog, run);
         if (err != 0) return err;
     }
@@ -282,36 +284,39 @@ bool store_has_unwritten(const struct store *store, uint64_t bound)
     return false;
 }
 
-/* Only when there is enough to make large pieces of, or it has waited long enough. */
-static bool is_due(const struct store *store)
+/* The oldest has waited long enough. */
+static bool is_old(const struct store *store)
 {
-    if (store->pending_bytes == 0) return false;
-    if (store->is_full_found || store->is_memory_wanted || store->pending_bytes > store->options.memory_bytes_max / 2) return true;
+    if (store->now_ms - store->last_behind_ms < CALM_PAUSE_MS) return false;
     list_for_each(node, &store->dirty_chunks)
     {
         const struct chunk *chunk = container_of(node, struct chunk, link);
-        uint64_t since_ms =
-            chunk->opened_ms > store->last_behind_ms ? chunk->opened_ms : store->last_behind_ms;
-        if (chunk->dirty_run_count > 0) return store->now_ms - since_ms >= WRITE_BEHIND_AGE_MS;
+        if (chunk->dirty_run_count > 0) return store->now_ms - chunk->opened_ms >= WRITE_BEHIND_AGE_MS;
     }
     return false;
 }
 
-/* Somebody waits for it. */
-static bool is_forced(const struct store *store)
+/* Somebody waits for it, or will soon. */
+static bool is_urgent(const struct store *store)
 {
+    if (store->pending_bytes > 0 && (store->is_full_found || store->is_memory_wanted)) return true;
+    if (store->pending_bytes > store->options.memory_bytes_max / 2) return true;
     return store->is_draining || store_checkpoint_needs_writing(store) || store_truncation_needs_writing(store);
 }
 
 struct store_job *store_write_behind_job(struct store *store)
 {
     struct write_behind_job *job;
+    bool is_calm;
 
     if (store->is_lane_busy[STORE_LANE_BEHIND] || store_checkpoint_is_closing(store)) return NULL;
     if (store_must_make_room(store)) return NULL; /* what is tried in vain would put the manifest off each time */
-    if (store->now_ms < store->write_retry_ms || (!is_due(store) && !is_forced(store))) return NULL;
+    if (store->now_ms < store->write_retry_ms) return NULL;
+    is_calm = !is_urgent(store);
+    if (is_calm && !is_old(store)) return NULL;
     job = calloc(1, sizeof(*job));
     if (job == NULL) return NULL;
+    job->bytes_max = is_calm ? CALM_JOB_BYTES : JOB_BYTES_MAX;
     job->staging = store_staging(store, STORE_LANE_BEHIND);
     if (job->staging == NULL) {
         write_behind_free(job);
@@ -319,7 +324,7 @@ struct store_job *store_write_behind_job(struct store *store)
     }
     list_for_each(node, &store->dirty_chunks)
     {
-        if (job->bytes >= JOB_BYTES_MAX || job->write_count >= JOB_WRITES_MAX) break;
+        if (job->bytes >= job->bytes_max || job->write_count >= JOB_WRITES_MAX) break;
         if (add_chunk(job, container_of(node, struct chunk, link)) != 0) break;
     }
     if (job->write_count == 0) {

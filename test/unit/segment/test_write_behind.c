@@ -166,6 +166,43 @@ START_TEST(a_failed_sync_of_all_spares_who_had_nothing_to_lose)
 }
 END_TEST
 
+static uint64_t pending_bytes(void)
+{
+    struct store_stats stats;
+
+    store_get_stats(rig.store, &stats);
+    return stats.pending_bytes;
+}
+
+/* The journal's syncs wait for what the disk was given before. A stop waits for nothing. */
+START_TEST(what_nobody_waits_for_is_written_in_small_steps)
+{
+    uint64_t before;
+
+    rig_crash(&rig);
+    rig.options.memory_bytes_max = rig.options.journal_bytes_max = 64u << 20; /* neither makes it urgent */
+    rig_open(&rig, 2);
+    for (unsigned i = 0; i < 70; i++) {
+        append(0, 10);
+        append(1, 10);
+    }
+    rig.now_ms += BEHIND_MS;
+    for (int i = 0; i < 2; i++) {
+        before = pending_bytes();
+        run_and_complete(take(STORE_LANE_BEHIND));
+        ck_assert_uint_lt(pending_bytes(), before);
+        ck_assert_uint_gt(pending_bytes(), before - (4u << 20) - 100000);
+        ck_assert_ptr_null(store_next_job(rig.store, STORE_LANE_BEHIND));
+        rig.now_ms += 50;
+        append(1, 1);
+    }
+    ck_assert_uint_gt(pending_bytes(), 0);
+    store_drain(rig.store);
+    run_and_complete(take(STORE_LANE_BEHIND));
+    ck_assert_uint_eq(pending_bytes(), 0);
+}
+END_TEST
+
 static uint64_t memory_bytes(void)
 {
     struct store_stats stats;
@@ -199,6 +236,7 @@ static Suite *write_behind_suite(void)
     tcase_add_test(beside, what_is_written_beside_a_sync_is_not_vouched_for);
     tcase_add_loop_test(beside, a_failed_sync_of_all_condemns_what_was_written_beside_it, 0, 2);
     tcase_add_loop_test(beside, a_failed_sync_of_all_spares_who_had_nothing_to_lose, 0, 2);
+    tcase_add_test(beside, what_nobody_waits_for_is_written_in_small_steps);
     tcase_add_test(beside, memory_of_a_log_that_fails_stays_as_long_as_it_is_written);
     suite_add_tcase(suite, beside);
     return suite;

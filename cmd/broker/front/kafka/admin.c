@@ -56,19 +56,36 @@ struct kafka_call *kafka_admin_call(const struct kafka_request *request, struct 
     return call;
 }
 
-enum serve kafka_admin_start(struct kafka_call *call, int err, kafka_finish_fn *home)
+enum serve kafka_admin_respond(const struct kafka_request *request, struct arena *arena, int err, const void *response)
+{
+    enum serve serve = SERVE_GONE;
+
+    if (err == 0)
+        serve = kafka_respond(request, response);
+    else
+        connection_close(request->connection);
+    arena_deinit(arena);
+    return serve;
+}
+
+enum serve kafka_admin_end(struct kafka_call *call, int err)
 {
     struct connection *connection = call->connection;
+
+    if (err != 0) call->finish = kafka_call_fail;
+    kafka_call_leave(call);
+    return kafka_served(connection);
+}
+
+enum serve kafka_admin_start(struct kafka_call *call, int err, kafka_finish_fn *home)
+{
     struct kafka_admin *state = call->state;
 
-    if (err != 0) {
-        call->finish = kafka_call_fail;
-    } else {
+    if (err == 0) {
         state->job.steps.job.home = home;
         kafka_topic_job_start(&state->job, call);
     }
-    kafka_call_leave(call);
-    return kafka_served(connection);
+    return kafka_admin_end(call, err);
 }
 
 void kafka_admin_reject(struct kafka_call *call, struct kafka_topic_order *order, int error, const char *message)

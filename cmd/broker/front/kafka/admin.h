@@ -14,8 +14,12 @@ struct kafka_admin {
 struct kafka_call *kafka_admin_call(const struct kafka_request *request, struct arena *arena);
 /* Its state: room for so many orders, none of them counted yet. Errors: MESH_ENOMEM. */
 int kafka_admin_orders(struct kafka_call *call, size_t count);
+/* The handler is through: the call goes on with what was begun for it, or ends when that could not be prepared. */
+enum serve kafka_admin_end(struct kafka_call *call, int err);
 /* Begins the job, or ends the call when it could not be prepared. */
 enum serve kafka_admin_start(struct kafka_call *call, int err, kafka_finish_fn *home);
+/* What is answered at once; the arena, which holds the answer, ends. With an error there is no memory, and the connection is closed. */
+enum serve kafka_admin_respond(const struct kafka_request *request, struct arena *arena, int err, const void *response);
 /* A request that is not carried out; the arena ends. */
 enum serve kafka_admin_refuse(const struct kafka_request *request, struct arena *arena);
 

@@ -249,7 +249,6 @@ static void finish(struct kafka_call *call)
 
 enum serve kafka_serve_alter_user_scram_credentials(const struct kafka_request *request)
 {
-    struct connection *connection = request->connection;
     struct kafka_alter_user_scram_credentials_request asked;
     struct arena arena = ARENA_INIT;
     struct kafka_call *call;
@@ -259,16 +258,7 @@ enum serve kafka_serve_alter_user_scram_credentials(const struct kafka_request *
     if (err != 0) return kafka_admin_refuse(request, &arena);
     call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    if (prepare(call, &asked) != 0) {
-        call->finish = kafka_call_fail;
-    } else {
-        struct alter_state *state = call->state;
-
-        state->steps.step = step;
-        kafka_steps_limit(&state->steps, TIME_MS);
-        state->steps.job.home = finish;
-        kafka_steps_start(&state->steps, call);
-    }
-    kafka_call_leave(call);
-    return kafka_served(connection);
+    err = prepare(call, &asked);
+    if (err == 0) kafka_steps_begin(&((struct alter_state *)call->state)->steps, call, step, TIME_MS, finish);
+    return kafka_admin_end(call, err);
 }

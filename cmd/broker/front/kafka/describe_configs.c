@@ -299,16 +299,11 @@ enum serve kafka_serve_describe_configs(const struct kafka_request *request)
     struct kafka_describe_configs_response response;
     struct kafka_describe_configs_request asked;
     struct arena arena = ARENA_INIT;
-    enum serve serve = SERVE_GONE;
     int err = kafka_request_decode(request, &arena, &asked);
 
     if (err == 0 && asked.resources.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
     if (err != 0) return kafka_admin_refuse(request, &arena);
     kafka_init(&kafka_describe_configs_response_form, &response);
-    if (describe_all(request, &asked, &arena, &response) == 0)
-        serve = kafka_respond(request, &response);
-    else
-        connection_close(request->connection);
-    arena_deinit(&arena);
-    return serve;
+    err = describe_all(request, &asked, &arena, &response);
+    return kafka_admin_respond(request, &arena, err, &response);
 }

@@ -195,7 +195,6 @@ static int prepare(struct kafka_call *call, const struct kafka_elect_leaders_req
 
 enum serve kafka_serve_elect_leaders(const struct kafka_request *request)
 {
-    struct connection *connection = request->connection;
     struct kafka_elect_leaders_request asked;
     struct arena arena = ARENA_INIT;
     struct kafka_call *call;
@@ -205,16 +204,7 @@ enum serve kafka_serve_elect_leaders(const struct kafka_request *request)
     if (err != 0) return kafka_admin_refuse(request, &arena);
     call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    if (prepare(call, &asked) != 0) {
-        call->finish = kafka_call_fail;
-    } else {
-        struct elect_state *state = call->state;
-
-        state->steps.step = step;
-        kafka_steps_limit(&state->steps, asked.timeout_ms);
-        state->steps.job.home = answer;
-        kafka_steps_start(&state->steps, call);
-    }
-    kafka_call_leave(call);
-    return kafka_served(connection);
+    err = prepare(call, &asked);
+    if (err == 0) kafka_steps_begin(&((struct elect_state *)call->state)->steps, call, step, asked.timeout_ms, answer);
+    return kafka_admin_end(call, err);
 }

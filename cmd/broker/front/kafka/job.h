@@ -22,10 +22,13 @@ void kafka_job_home(struct kafka_job *job);
 
 /* ---- changes of the metadata, one after the other; steps.c ---- */
 
+struct kafka_steps;
+typedef void kafka_step_fn(struct kafka_steps *steps);
+
 struct kafka_steps {
     struct kafka_job job; /* home is set */
     uint32_t count, next;
-    void (*step)(struct kafka_steps *steps); /* does number `next`, on the control loop; ends in kafka_step_done(), at once or later */
+    kafka_step_fn *step;      /* does number `next`, on the control loop; ends in kafka_step_done(), at once or later */
     bool is_out, is_running;
     uint64_t deadline_ms; /* monotonic; 0: none */
     struct message_topic_response nothing; /* to be described, after everything */
@@ -35,8 +38,8 @@ struct kafka_steps {
 void kafka_steps_start(struct kafka_steps *steps, struct kafka_call *call);
 void kafka_step_done(struct kafka_steps *steps);
 
-/* Before it: the request's time for all of them. kafka_steps_is_late(): it is over, so that what has not begun does not; the first step may begin whenever it is. */
-void kafka_steps_limit(struct kafka_steps *steps, int32_t timeout_ms);
+/* The same of steps that have the request's time for all of them. kafka_steps_is_late(): it is over, so that what has not begun does not; the first step may begin whenever it is. */
+void kafka_steps_begin(struct kafka_steps *steps, struct kafka_call *call, kafka_step_fn *step, int32_t timeout_ms, kafka_finish_fn *home);
 bool kafka_steps_is_late(const struct kafka_steps *steps);
 #define KAFKA_STEPS_LATE_TEXT "nothing was done: the request's time was over before its turn came"
 

@@ -179,7 +179,6 @@ static int64_t count_partitions(const struct kafka_alter_partition_reassignments
 
 enum serve kafka_serve_alter_partition_reassignments(const struct kafka_request *request)
 {
-    struct connection *connection = request->connection;
     struct kafka_alter_partition_reassignments_request asked;
     struct arena arena = ARENA_INIT;
     struct kafka_call *call;
@@ -189,16 +188,7 @@ enum serve kafka_serve_alter_partition_reassignments(const struct kafka_request 
     if (err != 0) return kafka_admin_refuse(request, &arena);
     call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    if (prepare(call, &asked, (size_t)count_partitions(&asked)) != 0) {
-        call->finish = kafka_call_fail;
-    } else {
-        struct move_state *state = call->state;
-
-        state->steps.step = step;
-        kafka_steps_limit(&state->steps, asked.timeout_ms);
-        state->steps.job.home = answer;
-        kafka_steps_start(&state->steps, call);
-    }
-    kafka_call_leave(call);
-    return kafka_served(connection);
+    err = prepare(call, &asked, (size_t)count_partitions(&asked));
+    if (err == 0) kafka_steps_begin(&((struct move_state *)call->state)->steps, call, step, asked.timeout_ms, answer);
+    return kafka_admin_end(call, err);
 }

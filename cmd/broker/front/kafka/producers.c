@@ -142,7 +142,6 @@ static int prepare(struct kafka_call *call, const struct kafka_describe_producer
 
 enum serve kafka_serve_describe_producers(const struct kafka_request *request)
 {
-    struct connection *connection = request->connection;
     struct kafka_describe_producers_request asked;
     struct arena arena = ARENA_INIT;
     struct kafka_call *call;
@@ -152,14 +151,7 @@ enum serve kafka_serve_describe_producers(const struct kafka_request *request)
     if (err != 0) return kafka_admin_refuse(request, &arena);
     call = kafka_admin_call(request, &arena);
     if (call == NULL) return SERVE_GONE;
-    if (prepare(call, &asked) != 0) {
-        call->finish = kafka_call_fail;
-    } else {
-        struct producers_state *state = call->state;
-
-        state->tour.visit = visit;
-        kafka_tour_start(&state->tour, call, answer);
-    }
-    kafka_call_leave(call);
-    return kafka_served(connection);
+    err = prepare(call, &asked);
+    if (err == 0) kafka_tour_start(&((struct producers_state *)call->state)->tour, call, visit, answer);
+    return kafka_admin_end(call, err);
 }

@@ -111,7 +111,6 @@ enum serve kafka_serve_list_partition_reassignments(const struct kafka_request *
     struct kafka_list_partition_reassignments_response response;
     struct kafka_list_partition_reassignments_request asked;
     struct arena arena = ARENA_INIT;
-    enum serve serve = SERVE_GONE;
     int err = kafka_request_decode(request, &arena, &asked);
 
     if (err == 0 && is_too_much(&asked)) err = MESH_ETOOLARGE;
@@ -120,10 +119,5 @@ enum serve kafka_serve_list_partition_reassignments(const struct kafka_request *
     /* Where the mesh is one node, nothing moves. */
     if (!kafka_sees_one_node(request->connection))
         err = asked.topics.count < 0 ? tell_all(image, &arena, &response) : tell_asked(image, &asked, &arena, &response);
-    if (err == 0)
-        serve = kafka_respond(request, &response);
-    else
-        connection_close(request->connection);
-    arena_deinit(&arena);
-    return serve;
+    return kafka_admin_respond(request, &arena, err, &response);
 }

@@ -39,9 +39,12 @@ void kafka_steps_start(struct kafka_steps *steps, struct kafka_call *call)
     kafka_job_start(&steps->job, call);
 }
 
-void kafka_steps_limit(struct kafka_steps *steps, int32_t timeout_ms)
+void kafka_steps_begin(struct kafka_steps *steps, struct kafka_call *call, kafka_step_fn *step, int32_t timeout_ms, kafka_finish_fn *home)
 {
+    steps->step = step;
+    steps->job.home = home;
     steps->deadline_ms = clock_monotonic_ms() + (timeout_ms > 0 ? (uint64_t)timeout_ms : 0);
+    kafka_steps_start(steps, call);
 }
 
 bool kafka_steps_is_late(const struct kafka_steps *steps)

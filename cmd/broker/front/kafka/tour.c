@@ -22,8 +22,9 @@ static void arrives(struct mail *mail)
     shard_post(tour->home, &tour->mail);
 }
 
-void kafka_tour_start(struct kafka_tour *tour, struct kafka_call *call, kafka_finish_fn *finish)
+void kafka_tour_start(struct kafka_tour *tour, struct kafka_call *call, kafka_visit_fn *visit, kafka_finish_fn *finish)
 {
+    tour->visit = visit;
     tour->call = call;
     tour->home = call->connection->shard;
     tour->mail.deliver = arrives;

@@ -9,15 +9,18 @@
 
 struct shard;
 
+struct kafka_tour;
+typedef void kafka_visit_fn(struct kafka_tour *tour, struct shard *shard);
+
 struct kafka_tour {
     struct mail mail;
     struct kafka_call *call;
     struct shard *home;
     uint32_t at;
-    void (*visit)(struct kafka_tour *tour, struct shard *shard);
+    kafka_visit_fn *visit;
 };
 
-/* Sends it, inside the call's state; one `out` of the call. visit is set. `finish` runs at home, unless nobody wants to know. */
-void kafka_tour_start(struct kafka_tour *tour, struct kafka_call *call, kafka_finish_fn *finish);
+/* Sends it, inside the call's state; one `out` of the call. `finish` runs at home, unless nobody wants to know. */
+void kafka_tour_start(struct kafka_tour *tour, struct kafka_call *call, kafka_visit_fn *visit, kafka_finish_fn *finish);
 
 #endif

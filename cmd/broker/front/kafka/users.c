@@ -118,17 +118,11 @@ enum serve kafka_serve_describe_user_scram_credentials(const struct kafka_reques
     struct kafka_describe_user_scram_credentials_response response;
     struct kafka_describe_user_scram_credentials_request asked;
     struct arena arena = ARENA_INIT;
-    enum serve serve = SERVE_GONE;
     int err = kafka_request_decode(request, &arena, &asked);
 
     if (err == 0 && asked.users.count > KAFKA_ADMIN_TOPICS_MAX) err = MESH_ETOOLARGE;
     if (err != 0) return kafka_admin_refuse(request, &arena);
     kafka_init(&kafka_describe_user_scram_credentials_response_form, &response);
     err = asked.users.count <= 0 ? tell_all(image, &arena, &response) : tell_asked(image, &asked, &arena, &response);
-    if (err == 0)
-        serve = kafka_respond(request, &response);
-    else
-        connection_close(request->connection);
-    arena_deinit(&arena);
-    return serve;
+    return kafka_admin_respond(request, &arena, err, &response);
 }

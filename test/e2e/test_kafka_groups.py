@@ -12,7 +12,7 @@ from mesh_case import MeshCase
 
 UNKNOWN_TOPIC, OFFSET_METADATA_TOO_LARGE, INVALID_GROUP, UNKNOWN_MEMBER, ILLEGAL_GENERATION = 3, 12, 24, 25, 22
 INCONSISTENT, INVALID_SESSION, REBALANCING, MEMBER_ID_REQUIRED, FENCED_INSTANCE = 23, 26, 27, 79, 82
-UNSUPPORTED, INVALID_REQUEST, UNKNOWN_TOPIC_ID, NON_EMPTY_GROUP, GROUP_NOT_FOUND = 35, 42, 100, 68, 69
+UNKNOWN, UNSUPPORTED, INVALID_REQUEST, UNKNOWN_TOPIC_ID, NON_EMPTY_GROUP, GROUP_NOT_FOUND = -1, 35, 42, 100, 68, 69
 
 
 class KafkaGroups(MeshCase):
@@ -287,6 +287,15 @@ class KafkaGroups(MeshCase):
         self.until("it is there", lambda: b"stable" in self.mesh("group", "describe", "native", code=None).out)
         self.assertEqual(client.join("native").error, INCONSISTENT)
         self.until("it is told to people", lambda: "may not join a group" in self.broker.log())
+
+    def test_who_says_too_much_is_not_told_to_come_again(self):
+        """More than the leader is asked with: an error that clients do not retry for ever (14), nor take for one of messages (10)."""
+        self.start_broker(options=["--set", "groups.gather.ms=0"])
+        joined = self.member("g", session_ms=120000, rebalance_ms=120000)
+        big = b"m" * (5 << 20)
+        self.assertEqual(self.client().join("h", protocols=(("range", big),)).error, UNKNOWN)
+        self.assertEqual(joined.client.sync("g", 1, joined.member, {joined.member: big}), (UNKNOWN, b""))
+        self.assertEqual(joined.client.sync("g", 1, joined.member, {joined.member: b"less"}), (0, b"less"))
 
     def test_members_wait_at_any_broker_and_go_on_after_a_kill(self):
         brokers = self.launch_together(3, options=["--set", "groups.gather.ms=0"])

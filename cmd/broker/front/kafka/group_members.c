@@ -115,11 +115,12 @@ static void ask(struct kafka_group_question *question)
     const struct message_group_classic *request = &question->request;
     bool changes = request->kind != MESSAGE_GROUP_CLASSIC_HEARTBEAT && request->kind != MESSAGE_GROUP_CLASSIC_DESCRIBE && !request->is_again;
     struct buffer message = BUFFER_INIT;
+    int err = message_encode_group_classic(&message, request);
 
-    if (message_encode_group_classic(&message, request) == 0)
+    if (err == 0)
         kafka_group_ask(question->call, changes ? FRAME_OP_GROUP_CLASSIC : FRAME_OP_GROUP_CLASSIC_LOOK, &message, on_answer, question, 0);
     else
-        question->answered(question->call, &(struct message_group_classic_response){.error = MESH_ENOMEM});
+        question->answered(question->call, &(struct message_group_classic_response){.error = err}); /* too much was said, or no memory */
     buffer_deinit(&message);
 }
 

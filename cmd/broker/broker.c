@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/budgets.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/gateway.h"
@@ -12,6 +13,7 @@
 #include "cmd/broker/membership.h"
 #include "cmd/broker/metadata/metadata.h"
 #include "cmd/broker/operate/image_events.h"
+#include "cmd/broker/operate/kept_wish.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
@@ -25,7 +27,6 @@
 
 #include <malloc.h>
 #include <netdb.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,6 @@
 #include <unistd.h>
 
 #define LISTEN_DEFAULT  "127.0.0.1:9092"
-#define SHARDS_MAX      256
 #define HOST_NAME_SIZE  256
 #define ADDRESS_SIZE    320
 
@@ -41,14 +41,6 @@ void broker_options_init(struct broker_options *options)
 {
     memset(options, 0, sizeof(*options));
     settings_init(&options->settings);
-}
-
-static uint32_t count_cores(void)
-{
-    cpu_set_t cores;
-
-    if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
-    return (uint32_t)CPU_COUNT(&cores);
 }
 
 /* ---- names and addresses ---- */
@@ -123,14 +115,25 @@ static int open_metadata(struct broker *broker, const struct broker_options *opt
     return err;
 }
 
+/* What `mesh drain --empty` has asked for in an earlier life. One that cannot be read is asked for again; a broker must start. */
+static void take_kept_wish(struct broker *broker)
+{
+    bool is_emptied;
+    int err = kept_wish_read(broker->fs, &is_emptied);
+
+    if (err != 0) log_warn("cannot read whether this broker is to be emptied: if so, ask for it again file=" KEPT_WISH_PATH " error=\"%s\"", mesh_strerror(err));
+    if (!is_emptied) return;
+    event_note(&broker->control.events, EVENT_FENCE, LOG_LEVEL_INFO, "this broker is still being emptied, as was asked for before it started; 'mesh drain %s --undo' ends it", broker->name);
+    metadata_set_empty(broker->control.metadata, true);
+}
+
 static void store_options_of(struct broker *broker, uint32_t index, uint64_t generation, struct store_options *ret)
 {
     const struct settings *settings = &broker->settings;
 
     store_options_init(ret, broker->store_disks[index], index);
     ret->manifest_generation = generation;
-    if (settings->store_memory_bytes_max > 0)
-        ret->memory_bytes_max = settings->store_memory_bytes_max / broker->shard_count;
+    ret->memory_bytes_max = budgets_store_bytes(settings, &broker->machine, broker->shard_count) / broker->shard_count;
     if (settings->journal_bytes_max > 0) ret->journal_bytes_max = settings->journal_bytes_max / broker->shard_count;
     if (settings->disk_free_bytes_min > 0) ret->free_bytes_min = settings->disk_free_bytes_min;
     ret->scrub_first_ms = settings->scrub_first_ms;
@@ -237,6 +240,7 @@ static int open_stores(struct broker *broker, const struct broker_options *optio
     broker->is_stop_untold = err == 0 && report.is_untold;
     if (err == 0) note_life(broker);
     if (err == 0) err = open_metadata(broker, options, catalog);
+    if (err == 0) take_kept_wish(broker);
     if (err == 0) err = membership_start(broker);
     if (err == 0) err = membership_catch_up(broker, listen_fds[0], start_has_strangers(broker, catalog));
     if (err != 0) {
@@ -265,6 +269,13 @@ static int open_bound(struct broker *broker, const struct broker_options *option
     return err != 0 ? err : open_control(broker);
 }
 
+static void tell_limits(const struct broker *broker)
+{
+    if (!broker->machine.is_memory_limited && !broker->machine.is_cores_limited) return;
+    log_info("the control group has less than the machine: memory and shards go by it, unless they are set memory_bytes=%llu cores=%u shards=%u",
+             (unsigned long long)broker->machine.memory_bytes, broker->machine.cores, broker->shard_count);
+}
+
 static int broker_init(struct broker *broker, const struct broker_options *options)
 {
     broker->settings = options->settings;
@@ -276,12 +287,15 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
     broker->notify = options->notify;
     broker->ready = options->ready;
     broker->ready_user = options->ready_user;
-    broker->shard_count = options->shard_count > 0 ? options->shard_count : count_cores();
-    if (options->data_dir == NULL || broker->shard_count > SHARDS_MAX) {
+    machine_share_find("", &broker->machine);
+    broker->shard_count = options->shard_count > 0 ? options->shard_count : budgets_shard_count(&broker->machine, BROKER_SHARDS_MAX);
+    if (options->data_dir == NULL || broker->shard_count > BROKER_SHARDS_MAX) {
         log_error(options->data_dir == NULL ? "a broker needs a data directory: --data DIR" : "too many shards");
         return MESH_EINVAL;
     }
-    broker->live.at_start = options->settings;
+    tell_limits(broker);
+    budgets_lower(&broker->settings, &broker->machine);
+    broker->live.at_start = broker->settings;
     broker->settings.connections_max = start_raise_descriptors(broker->settings.connections_max);
     broker->shards = calloc(broker->shard_count, sizeof(struct shard *));
     broker->store_disks = calloc(broker->shard_count, sizeof(struct fs *));
@@ -291,7 +305,7 @@ static int broker_init(struct broker *broker, const struct broker_options *optio
 int broker_open(const struct broker_options *options, struct broker **ret_broker)
 {
     struct broker *broker = calloc(1, sizeof(*broker));
-    int listen_fds[SHARDS_MAX];
+    int listen_fds[BROKER_SHARDS_MAX];
     char message[ACCEPT_MESSAGE_SIZE];
     int err = MESH_ENOMEM;
 

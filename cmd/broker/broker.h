@@ -83,6 +83,8 @@ void broker_stop(struct broker *broker);
 /* Ends the broker; one that was not served or not stopped is left as after a crash. Accepts NULL. */
 void broker_free(struct broker *broker);
 
+#define BROKER_SHARDS_MAX 256
+
 /* 2025-01-01: this program is not older, and a clock that stands before it was not set. */
 #define BROKER_CLOCK_LEAST_MS INT64_C(1735689600000)
 
@@ -90,5 +92,9 @@ void broker_free(struct broker *broker);
  * accept_bind(), with a sentence in `message`. */
 #define BROKER_PORT_MESSAGE_SIZE 400
 int broker_try_port(const char *listen, int *ret_udp_errno, char message[BROKER_PORT_MESSAGE_SIZE]);
+
+/* The memory that a start with these settings may take on such a machine, as far as settings limit it. *shard_count: in, as it is set (0: it is not); out, how many there will be. */
+struct machine_share;
+uint64_t broker_memory_wanted(const struct settings *settings, const struct machine_share *machine, uint32_t *shard_count);
 
 #endif

@@ -11,6 +11,7 @@
 #include "cmd/broker/runtime/lane.h"
 #include "replication/founding/state.h"
 #include "base/fs.h"
+#include "base/machine.h"
 
 #include <stdatomic.h>
 
@@ -23,6 +24,7 @@ struct broker {
     struct settings settings; /* in use; the control loop changes some of them (operate/live_settings.h) */
     atomic_uint settings_version; /* raised after each change; any thread */
     struct live_settings live;
+    struct machine_share machine; /* as it was at the start */
     const char *data_dir;
     char *name, *zone; /* owned */
     char *host;        /* owned: as listened on */

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/budgets.h"
 #include "cmd/broker/front/accept.h"
 #include "cmd/broker/front/tls.h"
 #include "cmd/broker/metadata/metadata.h"
@@ -290,4 +291,13 @@ int broker_try_port(const char *listen, int *ret_udp_errno, char message[BROKER_
     close(fd);
     free(host);
     return 0;
+}
+
+uint64_t broker_memory_wanted(const struct settings *settings, const struct machine_share *machine, uint32_t *shard_count)
+{
+    struct settings lowered = *settings;
+
+    budgets_lower(&lowered, machine);
+    if (*shard_count == 0) *shard_count = budgets_shard_count(machine, BROKER_SHARDS_MAX);
+    return lowered.memory_bytes_max + lowered.groups_cache_bytes_max + budgets_store_bytes(&lowered, machine, *shard_count);
 }

@@ -487,10 +487,10 @@ const struct command_spec command_table[COMMAND_COUNT] = {
      "Each broker (by name or uuid; without one, the broker that answers) leads nothing from then on, as far as other in-sync replicas can take over, and gets no new partitions. It goes on "
      "answering: requests that come to it are sent on, so that clients notice nothing. It gives up its place among the in-sync replicas, as when it stops. 'mesh status' shows it as "
      "draining.\n\n"
-     "Waits until it leads nothing, at most --timeout for all of it (then the exit code is 4, and it goes on, as it does after Ctrl-C). --undo lets it lead again; so does a start: what a preStop hook has drained comes back by "
+     "Waits until it leads nothing, at most --timeout for all of it (then the exit code is 4, and it goes on, as it does after Ctrl-C). --undo lets it lead again, and keeps it from being emptied; a start lets it lead again, too: what a preStop hook has drained comes back by "
      "itself. Leadership goes back to it gently. Where no other broker could take over it is refused, and nothing is changed.\n\n"
      "--empty is for one that is to go for good: its replicas are copied to others, a few at a time (the setting moves.per.broker), and each is given up when the copy is in sync, so that "
-     "nothing is less safe meanwhile. Until then it leads and serves them. Waits until it keeps none; then it can be stopped, and removed with 'mesh remove'. Where the others are too few for "
+     "nothing is less safe meanwhile. Until then it leads and serves them. It is kept over a restart, until --undo. Waits until it keeps none; then it can be stopped, and removed with 'mesh remove'. Where the others are too few for "
      "the copies that are wanted it is refused.",
      "mesh drain b2\nmesh drain b4 --empty --timeout 1h  # then stop it, and: mesh remove b4\nmesh drain --self --timeout 20s  # a preStop hook\nmesh drain b2 --undo",
      OPTIONS(drain_options), CLIENT},

@@ -3,8 +3,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/machine.h"
 #include "cmd/broker/broker.h"
 #include "cmd/cli/key_places.h"
+#include "cmd/cli/terminal.h"
 #include "crypto/crypto.h"
 
 #include <errno.h>
@@ -41,6 +43,26 @@ static void check_sizes(struct doctor *doctor)
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < doctor->settings->broker.memory_bytes_max + MEMORY_LEAST)
         doctor_find(doctor, DOCTOR_WARNING, "limits", "lift it (ulimit -v), or set memory.bytes.max lower", "%llu bytes of memory may be used, and memory.bytes.max=%llu",
                     (unsigned long long)limit.rlim_cur, (unsigned long long)doctor->settings->broker.memory_bytes_max);
+}
+
+/* What the machine, or its control group, leaves for a broker, beside what the settings let it take. */
+static void check_memory(struct doctor *doctor)
+{
+    char has[TERMINAL_FIGURE_SIZE], wants[TERMINAL_FIGURE_SIZE];
+    uint32_t shards = doctor->settings->shard_count;
+    struct machine_share machine;
+    uint64_t wanted;
+
+    machine_share_find("", &machine);
+    wanted = broker_memory_wanted(&doctor->settings->broker, &machine, &shards);
+    terminal_bytes(machine.memory_bytes, has);
+    terminal_bytes(wanted, wants);
+    if (wanted > machine.memory_bytes / 4 * 3)
+        doctor_find(doctor, DOCTOR_WARNING, "limits", "set memory.bytes.max, store.memory.bytes.max or groups.cache.bytes.max lower, or give it more memory",
+                    "%s of memory for a broker that may take %s, and more for what has no limit", has, wants);
+    else
+        doctor_find(doctor, DOCTOR_OK, "limits", "", "%s of memory%s: the limits take %s of it at most; %u shard%s", has, machine.is_memory_limited ? " by the control group" : "", wants, shards,
+                    shards == 1 ? "" : "s");
 }
 
 /* ---- clock ---- */
@@ -93,6 +115,7 @@ void doctor_machine(struct doctor *doctor)
 {
     check_descriptors(doctor);
     check_sizes(doctor);
+    check_memory(doctor);
     check_clock(doctor);
     check_key(doctor);
 }

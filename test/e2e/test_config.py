@@ -2,8 +2,11 @@
 import json
 import os
 import socket
+import subprocess
+import unittest
+import urllib.request
 
-from harness import main
+from harness import MESH, environment, main
 from mesh_case import MeshCase
 
 
@@ -36,6 +39,30 @@ class Config(MeshCase):
         self.assertEqual(changed, {"connections.max", "fetch.wait.ms.max", "scrub.rest.ms", "topic.retention.ms"})
         text = self.mesh("config", "list", "--of", "b0").out.decode()
         self.assertRegex(text, r"(?m)^connections\.max +500 +count +option +live +16384$")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may put another tree over that of the control groups")
+    def test_a_control_group_bounds_what_nobody_has_set(self):
+        """What a pod's limits look like from inside, on a machine that has more."""
+        os.mkdir(self.path("groups"))
+        for name, text in (("memory.max", "134217728\n"), ("cpu.max", "50000 100000\n")):
+            with open(self.path("groups", name), "w", encoding="ascii") as file:
+                file.write(text)
+        inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/fs/cgroup && exec "$@"', self.path("groups")]
+        if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no mount namespaces here")
+        for options, want in (([], ("default", 1, 16 << 20, 32 << 20)), (["--set", "memory.bytes.max=64m", "--set", "store.memory.bytes.max=48m", "--shards", "2"], ("option", 2, 64 << 20, 48 << 20))):
+            with self.subTest(options):
+                broker = self.start_broker(options=options, prefix=inside)
+                row, = self.get("memory.bytes.max").values()
+                metrics = urllib.request.urlopen(f"http://{broker.address}/metrics", timeout=60).read().decode()
+                self.assertEqual((row["source"], metrics.count("\nmesh_store_memory_limit_bytes{"), int(row["value"]),
+                                  sum(int(line.split()[-1]) for line in metrics.splitlines() if line.startswith("mesh_store_memory_limit_bytes{"))), want)
+                self.assertTrue(any("memory_bytes=134217728 cores=1" in line for line in broker.lines), broker.log())
+                self.assert_serves()
+                self.assertEqual(broker.stop(), 0)
+        done = subprocess.run([*inside, MESH, "doctor", "--data", self.path("none"), "--listen", "127.0.0.1:0", "--json", "--set", "memory.bytes.max=1g"],
+                              capture_output=True, env=environment(), timeout=60, check=False)
+        self.assertEqual([check["state"] for check in json.loads(done.stdout)["checks"] if "of memory for a broker that may take" in check["what"]], ["warning"], done)
 
     def test_a_change_holds_at_once_and_after_a_kill(self):
         broker = self.start_broker(options=["--name", "b0", "--set", "kafka.topics.create=0"])

@@ -160,6 +160,10 @@ class Moves(MeshCase):
         leaving = self.node_of(brokers[3], brokers[0])
         self.assertGreater(self.hosted(brokers[0], "orders").get(leaving, 0), 0)
         self.until("records flow", load.flows(), *brokers)
+        self.mesh("drain", "b3", "--empty", "--no-wait", broker=brokers[1])
+        brokers[3].kill()  # it remembers what was asked of it, or it would never be empty
+        brokers[3].start()
+        self.until("it keeps nothing", lambda: leaving not in self.hosted(brokers[0], "orders"), *brokers, seconds=180)
         told = self.mesh("drain", "b3", "--empty", "--timeout", "180s", "--json", broker=brokers[1]).json
         self.assertEqual((told["hosted"], told["led"], told["emptying"], told["drained"]), (0, 0, True, False))
         self.assertTrue(self.at_rest(brokers[0], "orders", 3)())
@@ -178,6 +182,9 @@ class Moves(MeshCase):
         self.mesh("topic", "alter", "orders", "--set", "replicas=2", broker=brokers[0])
         self.until("two copies of each", self.at_rest(brokers[0], "orders", 2), *brokers)
         self.assertEqual(self.mesh("drain", "b1", "--empty", "--timeout", "180s", "--json", broker=brokers[2]).json["hosted"], 0)
+        self.assertTrue(os.path.exists(os.path.join(brokers[1].data, "emptying")))
+        self.mesh("drain", "b1", "--undo", "--no-wait", broker=brokers[2])
+        self.assertFalse(os.path.exists(os.path.join(brokers[1].data, "emptying")))
 
     def replicas(self, broker, topic, partition=0):
         return self.partitions(broker, topic)[partition]["replicas"]

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/broker_private.h"
 #include "cmd/broker/operate/config.h"
+#include "cmd/broker/operate/kept_wish.h"
 #include "cmd/broker/runtime/control.h"
 #include "cmd/broker/runtime/shard.h"
 #include "replication/coordinator/image.h"
@@ -123,7 +125,19 @@ static int count_stuck(void *user, const struct image_topic *topic)
     return 0;
 }
 
-/* Errors: MESH_EINVAL (others cannot keep its replicas: nothing would come of it). */
+/* On disk first: what was answered holds after a crash. */
+static int set_empty(struct control *control, bool is_wanted, char text[OPERATE_TEXT_SIZE])
+{
+    int err = kept_wish_write(control->shards[0]->broker->fs, is_wanted);
+
+    if (err != 0)
+        snprintf(text, OPERATE_TEXT_SIZE, "cannot keep in DIR/" KEPT_WISH_PATH " that it is %s emptied: %s", is_wanted ? "to be" : "no longer to be", mesh_strerror(err));
+    else
+        metadata_set_empty(control->metadata, is_wanted);
+    return err;
+}
+
+/* Errors: MESH_EINVAL (others cannot keep its replicas: nothing would come of it); of the disk. */
 static int do_empty(struct control *control, uint32_t others, char text[OPERATE_TEXT_SIZE])
 {
     struct stuck stuck = {.image = metadata_image(control->metadata), .self = control->node_id, .others = others};
@@ -137,19 +151,19 @@ static int do_empty(struct control *control, uint32_t others, char text[OPERATE_
         return MESH_EINVAL;
     }
     event_note(&control->events, EVENT_FENCE, LOG_LEVEL_INFO, "somebody empties this broker: others are to keep its replicas name=%s", control->name);
-    metadata_set_empty(control->metadata, true);
-    return 0;
+    return set_empty(control, true, text);
 }
 
-/* Errors: MESH_EINVAL (nobody to take over), MESH_EUNSUPPORTED (an action of later versions). */
+/* Errors: MESH_EINVAL (nobody to take over), MESH_EUNSUPPORTED (an action of later versions); of the disk. */
 static int do_drain(struct control *control, uint32_t action, uint32_t others, char text[OPERATE_TEXT_SIZE])
 {
     bool was_wanted = node_wants_drain(metadata_node(control->metadata));
+    int err;
 
     if (action == MESSAGE_DRAIN_LOOK) return 0;
     if (action > MESSAGE_DRAIN_EMPTY) return MESH_EUNSUPPORTED;
     if (action == MESSAGE_DRAIN_EMPTY) return do_empty(control, others, text);
-    if (action == MESSAGE_DRAIN_UNDO) metadata_set_empty(control->metadata, false);
+    if (action == MESSAGE_DRAIN_UNDO && (err = set_empty(control, false, text)) != 0) return err;
     if (action == MESSAGE_DRAIN_BEGIN && others == 0) {
         snprintf(text, OPERATE_TEXT_SIZE, "no other broker could take over: none that keeps records is up and serves. Nothing was changed");
         return MESH_EINVAL;

@@ -1,5 +1,6 @@
 /* DIR/settings: what is written is read again, what cannot be used costs its lines and no more, and a power cut leaves the old or the new. */
 #include "cmd/broker/operate/kept_settings.h"
+#include "cmd/broker/operate/kept_wish.h"
 
 #include "base/error.h"
 #include "base/fs_whole.h"
@@ -166,6 +167,64 @@ START_TEST(memory_may_fail)
 }
 END_TEST
 
+/* ---- DIR/emptying ---- */
+
+static bool read_wish(int want_err)
+{
+    bool is_wanted = true;
+
+    ck_assert_int_eq(kept_wish_read(fs, &is_wanted), want_err);
+    return is_wanted;
+}
+
+START_TEST(a_wish_to_be_emptied_holds_over_a_power_cut_until_it_is_undone)
+{
+    ck_assert(!read_wish(0));
+    ck_assert_int_eq(kept_wish_write(fs, false), 0); /* there was none */
+    ck_assert_int_eq(kept_wish_write(fs, true), 0);
+    fs_mem_reboot(mem, FS_MEM_LOSE_ANY);
+    ck_assert(read_wish(0));
+    ck_assert_int_eq(kept_wish_write(fs, true), 0);
+    ck_assert_int_eq(kept_wish_write(fs, false), 0);
+    fs_mem_reboot(mem, FS_MEM_LOSE_ANY);
+    ck_assert(!read_wish(0));
+}
+END_TEST
+
+START_TEST(another_file_is_no_wish)
+{
+    static const char *const texts[] = {"", "mesh emptying 2\n", "mesh emptying 1", "mesh emptying 1\n\n", "something that is much longer than a wish is\n"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        ck_assert_int_eq(fs_replace(fs, ".", KEPT_WISH_PATH, "new", slice_of_string(texts[i])), 0);
+        ck_assert(!read_wish(MESH_ECORRUPT));
+    }
+    ck_assert_int_eq(kept_wish_write(fs, true), 0);
+    ck_assert(read_wish(0));
+}
+END_TEST
+
+START_TEST(memory_for_a_wish_may_fail)
+{
+    failing_alloc_each(nth) {
+        bool is_wanted = true, has_failed;
+        int err;
+
+        ck_assert_int_eq(kept_wish_write(fs, false), 0);
+        failing_alloc_arm(nth);
+        err = kept_wish_write(fs, true);
+        if (err == 0) err = kept_wish_read(fs, &is_wanted);
+        has_failed = failing_alloc_disarm();
+        if (err != 0) {
+            ck_assert_int_eq(err, MESH_ENOMEM);
+            continue;
+        }
+        ck_assert(is_wanted);
+        if (!has_failed) break;
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kept settings");
@@ -177,6 +236,9 @@ int main(void)
     tcase_add_loop_test(tcase, damage_costs_lines_and_no_more, 0, sizeof(files) / sizeof(files[0]));
     tcase_add_test(tcase, a_write_happens_or_not);
     tcase_add_test(tcase, memory_may_fail);
+    tcase_add_test(tcase, a_wish_to_be_emptied_holds_over_a_power_cut_until_it_is_undone);
+    tcase_add_test(tcase, another_file_is_no_wish);
+    tcase_add_test(tcase, memory_for_a_wish_may_fail);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -205,9 +205,9 @@ static int status_people(const struct mesh_status_info *status, const struct rec
         err = buffer_printf(text, "members     %u alive, %u suspect, %u dead, %u left ('mesh members' names them)\n",
                             status->members_alive, status->members_suspect, status->members_dead, status->members_left);
     if (err == 0)
-        err = buffer_printf(text, "topics      %s with %s partitions; %u under-replicated, %u at risk, %u offline\n",
+        err = buffer_printf(text, "topics      %s with %s partition%s; %u under-replicated, %u at risk, %u offline\n",
                             terminal_count(status->topics, topics),
-                            terminal_count(status->partitions, partitions),
+                            terminal_count(status->partitions, partitions), status->partitions == 1 ? "" : "s",
                             status->partitions_under_replicated, status->partitions_at_risk, status->partitions_offline);
     if (err == 0 && status->partitions_moving != 0)
         err = buffer_printf(text, "moves       %u partition%s on the move, %u of them waiting for their turn ('mesh topic describe' shows how far)\n",

@@ -132,7 +132,7 @@ static void add_broker(struct top_broker *broker, const struct exposition_sample
         {"process_resident_memory_bytes", offsetof(struct top_broker, resident_bytes)},
         {"mesh_disk_free_bytes", offsetof(struct top_broker, disk_free_bytes)},
         {"mesh_connections", offsetof(struct top_broker, connections)},
-        {"mesh_replica_leaders", offsetof(struct top_broker, leaders)},
+        {"mesh_partitions_led", offsetof(struct top_broker, leaders)},
         {"mesh_produced_records_total", offsetof(struct top_broker, produced_records)},
         {"mesh_produced_bytes_total", offsetof(struct top_broker, produced_bytes)},
         {"mesh_fetched_bytes_total", offsetof(struct top_broker, fetched_bytes)},

@@ -145,6 +145,13 @@ static int resolve(struct trim *trim)
 
 /* ---- the command ---- */
 
+static bool is_anything_gone(const struct trim *trim)
+{
+    for (size_t i = 0; i < trim->count; i++)
+        if (gone_of(trim, i, false) > 0) return true;
+    return false;
+}
+
 static bool has_consent(void)
 {
     char answer[16] = "";
@@ -161,6 +168,10 @@ static int run(struct trim *trim)
     if (!trim->session.is_json && print_table(trim) != 0) return (int)failure_report(false, MESH_ENOMEM, NULL, "trimming '%s'", trim->topic);
     if (arguments_has(trim->arguments, "dry-run")) return trim->session.is_json ? print_json(trim, false) : EXIT_DONE;
     if (!arguments_has(trim->arguments, "yes")) {
+        if (!is_anything_gone(trim)) {
+            fprintf(stderr, "There is nothing to delete.\n");
+            return trim->session.is_json ? print_json(trim, false) : EXIT_DONE;
+        }
         if (!terminal_is(STDIN_FILENO)) return (int)failure_usage("topic trim", "there is no terminal to ask at; --yes deletes the records");
         if (!has_consent()) {
             fprintf(stderr, "Nothing was deleted.\n");

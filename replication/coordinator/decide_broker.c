@@ -228,7 +228,7 @@ int decide_broker_retire(const struct image *image, const struct decide_broker_r
 
     if (err != 0) return err;
     if (!broker->is_fenced && !request->is_alive_ok)
-        return decision_refuse(decision, MESH_EINVAL, "broker %d (%s) is running: stop it first", broker->node_id, broker->name);
+        return decision_refuse(decision, MESH_EINVAL, "broker %d (%s) is running, or was seconds ago: stop it first, then ask again", broker->node_id, broker->name);
     if (!image_can_retire(image))
         return decision_refuse(decision, MESH_EFULL,
                                "%d brokers were removed whose partitions still name them: move or delete those first",

@@ -30,3 +30,10 @@ size_t groups_topic_others(const struct image *image)
 {
     return image_topic_count(image) - (image_find_topic_by_name(image, GROUPS_TOPIC_NAME) != NULL);
 }
+
+uint64_t groups_topic_other_partitions(const struct image *image)
+{
+    const struct image_topic *topic = image_find_topic_by_name(image, GROUPS_TOPIC_NAME);
+
+    return image_partition_count(image) - (topic != NULL ? topic->partition_count : 0);
+}

@@ -17,7 +17,8 @@
 int decide_groups_topic(const struct image *image, const struct uuid *topic_id, int32_t partition_count, const struct decide_facts *facts,
                         struct decision *decision, struct uuid *ret_id);
 
-/* How many topics users have: all but this one. */
+/* How many topics users have: all but this one; and how many partitions. */
 size_t groups_topic_others(const struct image *image);
+uint64_t groups_topic_other_partitions(const struct image *image);
 
 #endif

@@ -121,6 +121,7 @@ class Trim(Failover):
         self.start_broker()
         self.mesh("topic", "create", "orders", "--partitions", "2")
         self.mesh("produce", "orders", "--partition", "1", stdin=b"1\n2\n3\n")
+        self.assertIn(b"There is nothing to delete.", self.mesh("topic", "trim", "orders", "--to", "time:-1d").err)  # so nothing is asked either
         shown = self.mesh("topic", "trim", "orders", "--to", "end", "--dry-run")
         self.assertIn(b"orders/1", shown.err)
         self.assertIn(b"--yes deletes the records", self.mesh("topic", "trim", "orders", "--to", "end", code=2).err)

@@ -239,7 +239,6 @@ int describe_add_problem(struct arena *arena, struct message_status_response *st
 
 static void count_partitions(const struct replica_facts *facts, struct message_status_response *status)
 {
-    status->partitions_total = (uint32_t)facts->partitions;
     status->partitions_offline = (uint32_t)facts->offline.count;
     status->partitions_under_replicated = (uint32_t)facts->under_replicated.count;
     status->partitions_at_risk = (uint32_t)facts->at_risk.count;
@@ -314,6 +313,7 @@ int describe_status(struct arena *arena, const struct image *image, const struct
     if (err != 0 || status.version == NULL || status.problems == NULL) return MESH_ENOMEM;
     replica_facts_collect(image, &replicas);
     count_partitions(&replicas, &status);
+    status.partitions_total = (uint32_t)groups_topic_other_partitions(image); /* those of the topics that are counted; what is wrong is told of all */
     err = storage_problems(arena, facts, &status);
     if (err == 0 && facts->members_dead != 0)
         err = describe_add_problem(arena, &status,

@@ -151,6 +151,7 @@ START_TEST(the_topic_of_groups_works_on_a_mesh_of_one_and_is_found_the_second_ti
     replica_facts_collect(history->image, &facts);
     ck_assert_uint_eq(replica_problems(&facts, problems), 0); /* nobody misses anything */
     ck_assert_uint_eq(groups_topic_others(history->image), 0);
+    ck_assert_uint_eq(groups_topic_other_partitions(history->image), 0);
     decision_init(&decision);
     ck_assert_int_eq(decide_groups_topic(history->image, &second, GROUPS_TOPIC_PARTITIONS, NULL, &decision, &id), 0);
     ck_assert(uuid_equal(&id, &first));

@@ -317,6 +317,7 @@ static void write_broker(struct metrics_writer *writer, const struct metrics_inp
     metrics_single(writer, "mesh_topics", "gauge", "Topics of the mesh.", (double)groups_topic_others(input->image));
     metrics_single(writer, "mesh_partitions", "gauge", "Partitions of the mesh.",
            (double)image_partition_count(input->image));
+    metrics_single(writer, "mesh_partitions_led", "gauge", "Partitions that this broker leads.", (double)image_leader_count(input->image, input->facts->self));
     metrics_single(writer, "mesh_metadata_applied_index", "gauge", "Number of the last metadata record applied.",
            (double)image_applied_index(input->image));
     metrics_single(writer, "mesh_metadata_failed", "gauge",

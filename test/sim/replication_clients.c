@@ -230,6 +230,16 @@ uint32_t replication_clients_busy(const struct replication_clients *clients)
 
 /* ---- answers ---- */
 
+/* Where the batch is that an answer tells of. Retention takes what is committed, and nothing else: a producer that repeats itself hears of it all the same. */
+static const struct watch_batch *promised(const struct watch_partition *partition, uint32_t host, const struct replication_answer *answer)
+{
+    const struct watch_log *log = &partition->logs[host];
+    uint64_t start = log->count > 0 ? log->batches[0].base : log->end;
+    bool is_retired = answer->is_duplicate && answer->base_offset < start;
+
+    return watch_log_find(answer->is_committed || is_retired ? &partition->truth : log, answer->base_offset);
+}
+
 /* What an acknowledgement promises holds at the moment in which it is given. */
 static void check_promise(struct replication_clients *clients, struct replication_process *process, struct replication_producer *producer,
                           const struct replication_answer *answer)
@@ -237,7 +247,7 @@ static void check_promise(struct replication_clients *clients, struct replicatio
     const struct replication_request *request = &producer->request;
     struct watch_partition *partition = &clients->watch->partitions[request->place];
     uint32_t host = sim_host_index(replication_process_host(process));
-    const struct watch_batch *batch = watch_log_find(answer->is_committed ? &partition->truth : &partition->logs[host], answer->base_offset);
+    const struct watch_batch *batch = promised(partition, host, answer);
 
     if (batch != NULL && batch->base == answer->base_offset && batch->crc == request->crc) return;
     if (partition->is_excused && answer->leader_epoch < partition->reset_leader_epoch) return; /* somebody leads already with a loss, and this is part of it */

@@ -218,7 +218,7 @@ class Case(unittest.TestCase):
             self.assertEqual(result.code, code, str(result))
         return result
 
-    def connect(self, broker=None, seconds=30):
+    def connect(self, broker=None, seconds=60):
         host, port = (broker or self.broker).address.rsplit(":", 1)
         return socket.create_connection((host, int(port)), timeout=seconds)
 

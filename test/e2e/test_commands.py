@@ -104,7 +104,7 @@ class Commands(Case):
                 with self.subTest(words):
                     start = time.monotonic()
                     self.mesh(*words, "--broker", address, code=3, stdin=b"x\n")
-                    self.assertLess(time.monotonic() - start, 15)
+                    self.assertLess(time.monotonic() - start, 30, "as long as without an answer")
             start = time.monotonic()
             self.mesh("status", "--broker", address, "--timeout", "4s", code=3)
             self.assertGreaterEqual(time.monotonic() - start, 3)

@@ -51,7 +51,7 @@ class Crash(Case):
     def test_acknowledged_records_survive(self):
         broker = self.start_broker()
         self.mesh("topic", "create", "t")
-        producer, receipts = self.start_load("t", "--timeout", "2s")
+        producer, receipts = self.start_load("t", "--timeout", "10s")
         with receipts:
             ends = self.read_receipts(receipts, 300_000)
             broker.kill()
@@ -69,7 +69,7 @@ class Crash(Case):
     def test_acknowledged_records_survive_in_many_partitions(self):
         broker = self.start_broker()
         self.mesh("topic", "create", "t", "--partitions", "40")
-        producer, receipts = self.start_load("t", "--timeout", "2s", "--batch-bytes", "4KiB")
+        producer, receipts = self.start_load("t", "--timeout", "10s", "--batch-bytes", "4KiB")
         with receipts:
             ends = self.read_receipts(receipts, 200_000)
             broker.kill()
@@ -136,7 +136,7 @@ class Crash(Case):
         broker.start()
         self.mesh("produce", "t", stdin=b"".join(b"%d\n" % n for n in range(1000, 2000)))
         self.assertEqual(consumer.wait(COMMAND_SECONDS), 0)
-        reader.join(30)
+        reader.join(60)
         self.assertEqual(lines, [b"%d\n" % n for n in range(2000)])
 
 

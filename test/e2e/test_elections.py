@@ -114,7 +114,7 @@ class Elections(MeshCase):
         self.until("both are in sync again", self.in_sync(witness, "orders", 2), *brokers)
         for broker in brokers:
             self.assertEqual(self.consume(broker, "orders"), [b"both have it", b"after"])
-        self.assertTrue(any("are given up" in line for line in leader.lines), leader.log())
+        self.until("it tells what it gave up", lambda: any("are given up" in line for line in leader.lines), leader)
 
     def state_of(self, uuid, seen_from):
         return next(row["state"] for row in self.mesh("members", "--json", broker=seen_from).json["members"] if row["broker"] == uuid)

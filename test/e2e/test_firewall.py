@@ -84,7 +84,7 @@ class Firewall(Case):
                       lambda seen: {name for name in seen if seen[name]["state"] == "alive"} == set(names))
 
     def metrics(self, broker):
-        with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
+        with urlopen(f"http://{broker.address}/metrics", timeout=60) as answer:
             return answer.read().decode()
 
     def assert_nobody_died(self, brokers):

@@ -42,7 +42,7 @@ class FullDisk(Case):
         chunk = b"".join(b"%0999d\n" % n for n in range(16_000))  # 16 MB
         for _ in range(40):
             result = self.mesh("produce", topic, "--json", "--timeout", "3s", stdin=chunk, code=None)
-            if result.code != 0:
+            if result.code != 0 and result.json["error"]["name"] != "TIMEOUT":  # the machine may be slow
                 return result
         self.fail("the disk never got full")
 
@@ -87,7 +87,7 @@ class FullDisk(Case):
         problems = self.mesh("status", "--json").json["problems"]
         self.assertTrue(problems, "status names the full disk")
         self.mesh("topic", "delete", "fill")
-        self.mesh("produce", "keep", "--timeout", "30s", stdin=b"after\n")
+        self.mesh("produce", "keep", "--timeout", "60s", stdin=b"after\n")
         self.assertEqual(self.mesh("consume", "keep", "--from", "offset:-1", "--until-end").out, b"after\n")
         self.assertEqual(broker.stop(), 0, broker.log())
         broker.start()
@@ -126,7 +126,7 @@ class FullDisk(Case):
             producer.stdin.write(chunk[1_000_000:])
             self.finish(producer)
         for topic in topics:
-            self.mesh("produce", topic, "--timeout", "30s", stdin=b"after\n")
+            self.mesh("produce", topic, "--timeout", "60s", stdin=b"after\n")
             out = self.mesh("consume", topic, "--until-end").out
             rest = [line for line in out.split(b"\n")[:-1]]
             self.assertEqual(rest[-1], b"after")
@@ -160,7 +160,7 @@ class FullDisk(Case):
             acknowledged += result.json["records"]
         self.assertGreaterEqual(len(self.mesh("consume", "t", "--until-end").out), 2 * acknowledged)
         self.mesh("status")
-        self.assertEqual(broker.stop(seconds=30), 0, "what cannot be written must not keep a broker from stopping")
+        self.assertEqual(broker.stop(), 0, "what cannot be written must not keep a broker from stopping")
 
 
 if __name__ == "__main__":

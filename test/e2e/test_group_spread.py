@@ -17,7 +17,7 @@ class GroupSpread(MeshCase):
     def get(self, broker, path):
         """None: it had no answer."""
         try:
-            with urlopen(f"http://{broker.address}{path}", timeout=30) as answer:
+            with urlopen(f"http://{broker.address}{path}", timeout=60) as answer:
                 return json.loads(answer.read())
         except (URLError, OSError):
             return None
@@ -41,7 +41,7 @@ class GroupSpread(MeshCase):
         return {row["high_watermark_age_ms"] for row in answer["offsets"]}
 
     def measured_lag(self, broker, group):
-        with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
+        with urlopen(f"http://{broker.address}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         return [line.split()[-1] for line in lines if line.startswith(f'mesh_group_lag{{group="{group}",topic="orders"}}')]
 

@@ -161,7 +161,7 @@ class Kafka(MeshCase):
         self.until("it does not count any more", lambda: self.buffered_bytes() < 1 << 20, self.broker)
 
     def buffered_bytes(self):
-        with urlopen(f"http://{self.broker.address}/metrics", timeout=30) as answer:
+        with urlopen(f"http://{self.broker.address}/metrics", timeout=60) as answer:
             return sum(map(int, re.findall(r"^mesh_buffered_bytes\{.*\} (\d+)$", answer.read().decode(), re.M)))
 
     # ---- any broker ----

@@ -35,7 +35,7 @@ class Liars(MeshCase):
     def lies_heard(self, *brokers):
         heard = 0
         for broker in brokers:
-            with urlopen(f"http://{broker.address}/metrics", timeout=30) as answer:
+            with urlopen(f"http://{broker.address}/metrics", timeout=60) as answer:
                 heard += sum(float(line.split()[-1]) for line in answer.read().decode().splitlines() if line.startswith("mesh_replica_lies_total"))
         return heard
 

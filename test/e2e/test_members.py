@@ -47,7 +47,7 @@ class Members(Case):
                 self.assertLess(time.monotonic() - begin, PATIENCE_S, broker.log())
 
     def http(self, broker, path):
-        with urlopen(f"http://{broker.address}{path}", timeout=30) as answer:
+        with urlopen(f"http://{broker.address}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def test_brokers_that_join_through_one_seed_all_see_each_other(self):
@@ -119,7 +119,9 @@ class Members(Case):
         shutil.rmtree(self.path("b2"))
         shutil.copytree(copy, self.path("b2"))
         victim.start()
-        self.assertTrue(any("knows more of this broker than its disk" in line for line in victim.lines), victim.log())
+        begin = time.monotonic()
+        while not any("knows more of this broker than its disk" in line for line in victim.lines):
+            self.assertLess(time.monotonic() - begin, PATIENCE_S, victim.log())
         for broker in brokers:
             self.wait_members(broker, alive)
         after = self.members(brokers[0])["b2"]

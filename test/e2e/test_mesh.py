@@ -103,7 +103,7 @@ class Mesh(MeshCase):
             while True:
                 begin = time.monotonic()
                 partitions = self.described(brokers[0], "spread")
-                self.assertLess(time.monotonic() - begin, 10)
+                self.assertLess(time.monotonic() - begin, 30, "as long as for an answer that never comes")
                 self.assertEqual([p["partition"] for p in partitions if p["problem"] is not None], its, partitions)
                 self.assertEqual([p["high_watermark"] for p in partitions if p["partition"] not in its], [10] * (6 - len(its)))
                 if time.monotonic() > until or {p["leader"] for p in partitions if p["partition"] in its} == {-1}:

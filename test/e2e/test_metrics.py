@@ -48,7 +48,7 @@ class Metrics(Case):
         self.start_broker(options=["--set", f"tls.certificate={certificate}", "--set", f"tls.key={key}"])
         self.mesh("produce", "orders", stdin=b"a\nb\nc\n")
         self.mesh("consume", "orders", "--group", "billing", "--count", "2")
-        with urlopen(f"http://{self.broker.address}/metrics", timeout=30) as answer:
+        with urlopen(f"http://{self.broker.address}/metrics", timeout=60) as answer:
             return answer.read().decode()
 
     def test_names_and_units_are_as_prometheus_wants_them(self):

@@ -16,13 +16,13 @@ class Recover(MeshCase):
         return self.mesh("topic", "create", name, "--partitions", "2", "--replicas", "1", "--json", broker=broker, **keywords)
 
     def recover(self, broker, lost, *options, **keywords):
-        return self.mesh("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "40s", *options, broker=broker, **keywords)
+        return self.mesh("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "60s", *options, broker=broker, **keywords)
 
     def recover_at_terminal(self, broker, lost, typed, code):
         """As recover(), by somebody who is asked at a terminal and types that."""
         terminal, end = pty.openpty()
         try:
-            child = self.spawn("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "40s", stdin=end, stdout=subprocess.PIPE,
+            child = self.spawn("recover", "--accept-loss-of", ",".join(lost), "--json", "--timeout", "60s", stdin=end, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, env=self.command_environment(broker))
             os.write(terminal, typed)
             return self.finish(child, code)

@@ -101,7 +101,7 @@ class Replication(MeshCase):
         for broker in brokers:
             if broker is not leader:
                 broker.kill()
-        refused = self.mesh("produce", "orders", "--timeout", "6", stdin=b"not safe\n", broker=leader, code=None, seconds=60)
+        refused = self.mesh("produce", "orders", "--timeout", "6", stdin=b"not safe\n", broker=leader, code=None)
         self.assertNotEqual(refused.code, 0, str(refused))
         for broker in brokers:
             if broker is not leader:
@@ -119,9 +119,7 @@ class Replication(MeshCase):
         self.mesh("produce", "orders", stdin=b"before\n", broker=other)
         leader.process.send_signal(signal.SIGSTOP)
         try:
-            begin = time.monotonic()
-            self.mesh("produce", "orders", stdin=b"meanwhile\n", broker=other, seconds=60)
-            self.assertLess(time.monotonic() - begin, 30)
+            self.mesh("produce", "orders", "--timeout", "60s", stdin=b"meanwhile\n", broker=other)
         finally:
             leader.process.send_signal(signal.SIGCONT)
         self.until("it is in sync again", self.in_sync(other, "orders", 3), *brokers)
@@ -131,7 +129,7 @@ class Replication(MeshCase):
     def test_more_replicas_than_brokers_are_a_wish(self):
         broker = self.start_broker(self.path("alone"))
         self.mesh("topic", "create", "wished", "--replicas", 3)
-        refused = self.mesh("produce", "wished", "--timeout", "3", stdin=b"x\n", code=None, seconds=60)
+        refused = self.mesh("produce", "wished", "--timeout", "3", stdin=b"x\n", code=None)
         self.assertNotEqual(refused.code, 0, str(refused))
         self.mesh("topic", "create", "enough", "--replicas", 3, "--set", "min.insync=1")
         self.mesh("produce", "enough", stdin=b"x\n")

@@ -69,7 +69,7 @@ class Tls(Case):
         return connection.getpeercert()["serialNumber"]
 
     def metric_of_expiry(self):
-        with urlopen(f"http://{self.broker.address}/metrics", timeout=30) as answer:
+        with urlopen(f"http://{self.broker.address}/metrics", timeout=60) as answer:
             return next(float(line.split()[1]) for line in answer.read().decode().splitlines() if line.startswith("mesh_tls_certificate_expiry_timestamp_seconds "))
 
     # ---- records ----

@@ -22,7 +22,6 @@ struct tls;
 
 struct broker {
     struct settings settings; /* in use; the control loop changes some of them (operate/live_settings.h) */
-    atomic_uint settings_version; /* raised after each change; any thread */
     struct live_settings live;
     struct machine_share machine; /* as it was at the start */
     const char *data_dir;

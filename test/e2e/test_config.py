@@ -126,6 +126,16 @@ class Config(MeshCase):
             connection.close()
         self.until("it lets nobody in again", lambda: self.mesh("config", "unset", "connections.max", code=None).code == 0, broker)
 
+    def test_a_shorter_time_holds_for_who_waits_already(self):
+        """Also where nothing else happens: most shards hear of the change by themselves."""
+        broker = self.start_broker(options=["--shards", "4", "--set", "connection.stall.ms=1d"])
+        silent = [self.connect(broker) for _ in range(32)]
+        for connection in silent:
+            self.addCleanup(connection.close)
+        self.mesh("config", "set", "connection.stall.ms=1s")
+        for connection in silent:
+            self.assertEqual(connection.recv(1), b"")
+
     def test_what_cannot_be_is_refused_with_what_to_do_and_changes_nothing(self):
         self.start_broker(options=["--name", "b0"])
         self.assertIn("did you mean connections.max?", self.refused("conections.max=5", code=2))

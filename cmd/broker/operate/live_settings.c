@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cmd/broker/broker_private.h"
 #include "cmd/broker/metadata/metadata.h"
+#include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/start.h"
 #include "segment/store.h"
 
@@ -109,7 +110,8 @@ static void hand_out(struct broker *broker)
     broker->control.disk_free_bytes_min = settings->disk_free_bytes_min > 0 ? settings->disk_free_bytes_min : defaults.free_bytes_min;
     if (broker->control.metadata != NULL)
         metadata_set_terms(broker->control.metadata, (int32_t)settings->topic_partitions, (uint32_t)settings->moves_per_broker, settings->moves_replace_ms, settings->moves_spread_ms);
-    atomic_fetch_add_explicit(&broker->settings_version, 1, memory_order_release);
+    for (uint32_t i = 0; i < broker->shard_count; i++)
+        shard_tell_settings(broker->shards[i]);
 }
 
 static void use(struct broker *broker, size_t index, bool is_unset, uint64_t number)

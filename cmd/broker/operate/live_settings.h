@@ -1,7 +1,7 @@
 /* operate/live_settings.h - settings that change while the broker runs, and hold after a restart.
  *
  * What an option, a variable or the file of --config says comes before what is kept, at each start; a change holds until then all the same. The control loop
- * writes the broker's settings; shards read them as they need them, or take them at the beginning of their next turn (shard_take_settings()). */
+ * writes the broker's settings; shards read them as they need them, or are told to take them (shard_tell_settings()). */
 #ifndef BROKER_OPERATE_LIVE_SETTINGS_H
 #define BROKER_OPERATE_LIVE_SETTINGS_H
 

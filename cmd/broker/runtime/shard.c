@@ -27,18 +27,33 @@ uint64_t shard_scrub_bytes_per_s(const struct broker *broker)
     return all == 0 || all >= broker->shard_count ? all / broker->shard_count : 1;
 }
 
-void shard_take_settings(struct shard *shard, unsigned version)
+static void take_settings(struct shard *shard)
 {
     const struct settings *settings = &shard->broker->settings;
     struct store_options defaults;
     struct store_terms terms = {settings->disk_free_bytes_min, settings->scrub_rest_ms, shard_scrub_bytes_per_s(shard->broker)};
 
-    shard->settings_version = version;
     shard->pool.bytes_max = pool_share(shard->broker);
     store_options_init(&defaults, NULL, 0);
     if (terms.free_bytes_min == 0) terms.free_bytes_min = defaults.free_bytes_min;
     store_set_terms(shard->store, &terms);
     shard->is_tick_wanted = true;
+    connections_watch_stall(shard);
+}
+
+static void settings_arrive(struct mail *mail)
+{
+    struct shard *shard = container_of(mail, struct shard, settings_mail);
+
+    atomic_store(&shard->has_settings_mail, false); /* first: what changes from here on is told anew */
+    take_settings(shard);
+}
+
+void shard_tell_settings(struct shard *shard)
+{
+    if (atomic_exchange(&shard->has_settings_mail, true)) return; /* it will read what is there then */
+    shard->settings_mail.deliver = settings_arrive;
+    shard_post(shard, &shard->settings_mail);
 }
 
 static void shard_init_lists(struct shard *shard)

@@ -49,6 +49,8 @@ struct shard {
     struct mailbox mailbox;
     _Atomic(const struct image *) next_image; /* any thread: the newest one sent, referenced; NULL once installed */
     struct mail image_mail;                   /* under way while next_image is not NULL */
+    struct mail settings_mail;                /* under way while has_settings_mail */
+    atomic_bool has_settings_mail;
     uint64_t now_ns, now_ms; /* monotonic, of this turn */
     int64_t now_wall_ms;
 
@@ -66,7 +68,6 @@ struct shard {
     struct connections connections;
     struct pool pool;
     struct request_log request_log;
-    unsigned settings_version; /* of the broker's settings that were taken */
     struct buffer scratch; /* for encoding; holds nothing between calls */
 
     struct metrics_shard metrics; /* sync_ns, store and topics are filled in the copy that is given out */
@@ -105,8 +106,8 @@ struct shard {
 /* A shard's part of scrub.bytes.per.second; 0: the store's default. Any thread. */
 uint64_t shard_scrub_bytes_per_s(const struct broker *broker);
 
-/* Some of the broker's settings have changed, as often as the version says. On its thread. */
-void shard_take_settings(struct shard *shard, unsigned version);
+/* Some of the broker's settings have changed: the shard takes those that it has a copy of, soon, also when it has nothing else to do. Control loop. */
+void shard_tell_settings(struct shard *shard);
 
 /* Makes a shard without its thread: store open, listening socket taken over (also on failure). Errors: MESH_ENOMEM,
  * MESH_EIO, MESH_EFULL. */

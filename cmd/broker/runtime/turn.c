@@ -18,13 +18,6 @@ static void read_clocks(struct shard *shard)
     shard->now_wall_ms = clock_wall_ms();
 }
 
-static void take_news(struct shard *shard)
-{
-    unsigned version = atomic_load_explicit(&shard->broker->settings_version, memory_order_acquire);
-
-    if (version != shard->settings_version) shard_take_settings(shard, version);
-}
-
 /* Right after the wait, before anything that it found is handled. */
 static void turn_on_wake(struct ev_loop *loop, ev_check *check, int events)
 {
@@ -38,7 +31,6 @@ static void turn_on_wake(struct ev_loop *loop, ev_check *check, int events)
     }
     read_clocks(shard);
     store_set_clock(shard->store, shard->now_ms, shard->now_wall_ms);
-    take_news(shard);
     shard->metrics.loop_turns++;
     shard->metrics.mailbox_messages += mailbox_drain(&shard->mailbox);
 }

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_SIZE_MAX 4096
+#define LINE_SIZE_MAX 4096 /* PIPE_BUF: so much goes into a pipe at once, and no other thread's line into its midst */
 
 const char *const log_level_names[] = {"debug", "info", "warn", "error", NULL};
 const char *const log_format_names[] = {"text", "logfmt", "json", NULL};
@@ -74,11 +74,15 @@ static void emit_text(const char *now, enum log_level level, const char *text, s
     emit(line, (size_t)used);
 }
 
+/* What is too long with all that is escaped loses the end of its text. */
 static void emit_rendered(const char *now, enum log_level level, const char *text, size_t size)
 {
     char line[LOG_RENDER_SIZE(LINE_SIZE_MAX)];
+    size_t used;
 
-    emit(line, log_render(log_get_format(), now, log_level_names[level], text, size, line));
+    while ((used = log_render(log_get_format(), now, log_level_names[level], text, size, line)) > LINE_SIZE_MAX)
+        size -= (used - LINE_SIZE_MAX + 1) / 2; /* a byte of text rarely takes more than two */
+    emit(line, used);
 }
 
 void log_write(enum log_level level, const char *format, ...)

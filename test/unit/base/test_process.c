@@ -125,6 +125,31 @@ START_TEST(a_log_line_is_also_written_for_programs)
 }
 END_TEST
 
+START_TEST(no_line_is_longer_than_a_pipe_takes_at_once)
+{
+    static const enum log_format formats[] = {LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT};
+    static const char *const texts[] = {"\"", "w", "\xc3\xbc", "\xff", " k=", "\"\" "};
+    int fd = capture_stderr();
+
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        for (size_t j = 0; j < sizeof(texts) / sizeof(texts[0]); j++) {
+            char wide[9000];
+            size_t size = 0;
+
+            while (size + strlen(texts[j]) < sizeof(wide))
+                size += (size_t)snprintf(wide + size, sizeof(wide) - size, "%s", texts[j]);
+            log_set_format(formats[i]);
+            log_info("%s", wide);
+            read_captured(fd);
+            ck_assert_uint_le(strlen(captured), 4096);
+            ck_assert_uint_ge(strlen(captured), 3900);
+            ck_assert_ptr_eq(strchr(captured, '\n'), captured + strlen(captured) - 1);
+            if (formats[i] == LOG_FORMAT_JSON) ck_assert_int_eq(strncmp(captured + strlen(captured) - 3, "\"}\n", 3), 0);
+        }
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_false_assertion_is_told_as_the_log_is)
 {
     int fd = capture_stderr(), status = 0;
@@ -220,6 +245,7 @@ int main(void)
     tcase_add_test(tcase, a_log_level_silences_what_is_below);
     tcase_add_test(tcase, a_log_line_stays_one_line);
     tcase_add_test(tcase, a_log_line_is_also_written_for_programs);
+    tcase_add_test(tcase, no_line_is_longer_than_a_pipe_takes_at_once);
     tcase_add_test(tcase, a_false_assertion_is_told_as_the_log_is);
     tcase_add_test(tcase, a_slot_is_each_threads_own_and_ends_with_it);
     tcase_add_test(tcase, the_chosen_allocation_fails_and_no_other);

@@ -3,17 +3,21 @@
 #include "client/client.h"
 #include "wire/message.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#define PART_MAX   1000   /* partitions of one request: brokers take 4096 */
 #define TIMEOUT_MS 30000u /* for the leaders to hear of it; what the coordinator has written down holds all the same */
+#define TEXT_SIZE  512
 
-static int take_answer(struct mesh_client *client, const char *name, struct slice answer, struct mesh_trim *trims, size_t count)
+static int take_answer(struct mesh_client *client, const char *name, struct slice answer, struct mesh_trim *trims, size_t count, bool *ret_is_judged)
 {
     struct message_topic_trim_response response;
     int err = message_decode_topic_trim_response(answer, &response), first = 0;
 
     if (err != 0) return client_fail(client, err, "the broker's answer could not be read: %s", mesh_strerror(err));
     if (response.result_count != count) err = client_fail(client, MESH_EPROTO, "the broker's answer is not about what was asked");
+    *ret_is_judged = err == 0;
     for (size_t i = 0; err == 0 && i < count; i++) {
         trims[i].error = response.results[i].error;
         trims[i].first_offset = trims[i].error == 0 ? (int64_t)response.results[i].first_offset : -1;
@@ -43,13 +47,15 @@ static int encode(struct buffer *to, const char *name, const struct mesh_trim *t
     return err;
 }
 
-int mesh_topic_trim(struct mesh_client *client, const char *name, struct mesh_trim *trims, size_t count)
+/* *ret_is_judged: each partition was answered for. */
+static int trim_part(struct mesh_client *client, const char *name, struct mesh_trim *trims, size_t count, bool *ret_is_judged)
 {
     struct buffer answer = BUFFER_INIT;
     struct call *call = NULL;
     bool is_repeatable;
-    int err = name == NULL || count == 0 ? MESH_EINVAL : call_new(client, FRAME_OP_TOPIC_TRIM, NULL, NULL, &call);
+    int err = call_new(client, FRAME_OP_TOPIC_TRIM, NULL, NULL, &call);
 
+    *ret_is_judged = false;
     if (err == 0) err = encode(&call->message, name, trims, count, &is_repeatable);
     if (err != 0) {
         call_free(call);
@@ -57,7 +63,29 @@ int mesh_topic_trim(struct mesh_client *client, const char *name, struct mesh_tr
     }
     call->is_repeatable = is_repeatable;
     err = call_wait(call, &answer);
-    if (err == 0) err = take_answer(client, name, buffer_slice(&answer), trims, count);
+    if (err == 0) err = take_answer(client, name, buffer_slice(&answer), trims, count, ret_is_judged);
     buffer_deinit(&answer);
     return err;
+}
+
+/* Part by part. What one partition is refused keeps no other from being trimmed; what becomes of a request as a whole would become of the next one, too. */
+int mesh_topic_trim(struct mesh_client *client, const char *name, struct mesh_trim *trims, size_t count)
+{
+    char text[TEXT_SIZE] = ""; /* of the first error */
+    bool is_judged = true;
+    int first = 0;
+
+    if (name == NULL || count == 0) return client_fail(client, MESH_EINVAL, "%s", mesh_strerror(MESH_EINVAL));
+    for (size_t i = 0; i < count; i++)
+        trims[i].first_offset = -1;
+    for (size_t at = 0; at < count && is_judged; at += PART_MAX) {
+        int err = trim_part(client, name, &trims[at], count - at < PART_MAX ? count - at : PART_MAX, &is_judged);
+
+        for (size_t i = at; i < count && !is_judged; i++)
+            trims[i].error = err;
+        if (err == 0 || first != 0) continue;
+        first = err;
+        snprintf(text, sizeof(text), "%s", mesh_client_error(client));
+    }
+    return first == 0 ? 0 : client_fail(client, first, "%s", text);
 }

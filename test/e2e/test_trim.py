@@ -79,6 +79,16 @@ class Trim(Failover):
         self.mesh("produce", "orders", "--partition", "0", stdin=b"100\n")
         self.assertEqual(self.numbers(broker, "orders", "--partition", "0"), [100])
 
+    def test_a_topic_of_very_many_partitions_is_trimmed_whole(self):
+        broker = self.start_broker()
+        self.mesh("topic", "create", "wide", "--partitions", "4200")
+        for partition in (0, 4199):
+            self.mesh("produce", "wide", "--partition", partition, stdin=b"x\n" * 3)
+        told = self.mesh("topic", "trim", "wide", "--to", "end", "--yes", "--json").json["partitions"]
+        self.assertEqual([p["partition"] for p in told], list(range(4200)))
+        self.assertEqual({p["partition"]: p["first"] for p in told if p["first"] != 0}, {0: 3, 4199: 3})
+        self.assertEqual(self.mesh("consume", "wide", "--until-end", broker=broker).out, b"")
+
     def test_whoever_leads_later_begins_there_too(self):
         brokers = self.three()
         self.topic(brokers, "orders")

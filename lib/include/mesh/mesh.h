@@ -257,7 +257,7 @@ struct mesh_trim {
 };
 
 /* Each partition is judged by itself: error and first_offset are filled in for each. The brokers' disks have the space back by whole segments. Consumers
- * and groups that stand before the first record hear MESH_EOFFSET_OUT_OF_RANGE. Returns 0, or the first of the errors; MESH_EUNSUPPORTED: a broker of the mesh is of a version that does
+ * and groups that stand before the first record hear MESH_EOFFSET_OUT_OF_RANGE. Very many are asked for part by part. Returns 0, or the first of the errors; MESH_EUNSUPPORTED: a broker of the mesh is of a version that does
  * not know this yet, and nothing was done; MESH_ETIMEDOUT: it may be done, or may yet be: asking again harms nothing, unless an offset is -1. */
 MESH_EXPORT int mesh_topic_trim(struct mesh_client *client, const char *name, struct mesh_trim *trims, size_t count);
 

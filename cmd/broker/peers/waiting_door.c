@@ -30,7 +30,7 @@ struct visitor {
 struct waiting_door {
     struct waiting_door_options options;
     struct list_node visitors;
-    unsigned visitor_count;
+    unsigned visitor_count, visitors_max;
     ev_io acceptor;
     ev_timer timer;
 };
@@ -143,7 +143,8 @@ static void let_in(struct waiting_door *door, int fd)
 {
     struct visitor *visitor;
 
-    if (door->visitor_count >= VISITORS_MAX) close(visitor_free(container_of(door->visitors.next, struct visitor, node)));
+    while (door->visitor_count >= door->visitors_max)
+        close(visitor_free(container_of(door->visitors.next, struct visitor, node)));
     visitor = calloc(1, sizeof(*visitor));
     if (visitor == NULL) {
         close(fd);
@@ -159,6 +160,17 @@ static void let_in(struct waiting_door *door, int fd)
     if (!ev_is_active(&door->timer)) ev_timer_again(door->options.loop, &door->timer);
 }
 
+/* There is no descriptor, or no memory: half of the visitors are as many as may be from here on, so that the broker's own calls find some. Without any
+ * it is tried again later. */
+static void make_room(struct waiting_door *door)
+{
+    door->visitors_max = door->visitor_count > 2 ? door->visitor_count / 2 : 1;
+    if (door->visitor_count == 0) ev_io_stop(door->options.loop, &door->acceptor);
+    while (door->visitor_count >= door->visitors_max)
+        close(visitor_free(container_of(door->visitors.next, struct visitor, node)));
+    if (!ev_is_active(&door->timer)) ev_timer_again(door->options.loop, &door->timer);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
@@ -166,8 +178,12 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd < 0) return; /* none is left; or no descriptor, then one of the visitors leaves soon */
-        let_in(io->data, fd);
+        if (fd >= 0) {
+            let_in(io->data, fd);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) make_room(io->data);
+        return; /* else none is left */
     }
 }
 
@@ -182,6 +198,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
         if (ev_now(loop) - visitor->since >= VISIT_S) close(visitor_free(visitor));
     }
+    ev_io_start(loop, &door->acceptor); /* if it was stopped */
     if (door->visitor_count == 0) ev_timer_stop(loop, timer);
 }
 
@@ -193,6 +210,7 @@ int waiting_door_open(const struct waiting_door_options *options, struct waiting
     door = calloc(1, sizeof(*door));
     if (door == NULL) return MESH_ENOMEM;
     door->options = *options;
+    door->visitors_max = VISITORS_MAX;
     list_init(&door->visitors);
     ev_init(&door->timer, on_timer);
     door->timer.repeat = 1;

@@ -105,6 +105,18 @@ static int lookup(const struct address *address, int flags, struct addrinfo **re
     return getaddrinfo(address->host, port, &hints, ret_found);
 }
 
+static void take_found(struct addrinfo *found, struct address_sockets *ret_sockets)
+{
+    ret_sockets->count = 0;
+    for (struct addrinfo *at = found; at != NULL && ret_sockets->count < ADDRESS_SOCKETS_MAX;
+         at = at->ai_next) {
+        if (at->ai_addrlen > sizeof(ret_sockets->sockets[0])) continue;
+        memcpy(&ret_sockets->sockets[ret_sockets->count], at->ai_addr, at->ai_addrlen);
+        ret_sockets->sizes[ret_sockets->count++] = at->ai_addrlen;
+    }
+    freeaddrinfo(found);
+}
+
 int address_resolve(const struct address *address, struct address_sockets *ret_sockets,
                     const char **ret_reason)
 {
@@ -117,15 +129,17 @@ int address_resolve(const struct address *address, struct address_sockets *ret_s
         if (err == EAI_MEMORY) return MESH_ENOMEM;
         return err == EAI_AGAIN ? MESH_EAGAIN : MESH_ERESOLVE;
     }
-    ret_sockets->count = 0;
-    for (struct addrinfo *at = found; at != NULL && ret_sockets->count < ADDRESS_SOCKETS_MAX;
-         at = at->ai_next) {
-        if (at->ai_addrlen > sizeof(ret_sockets->sockets[0])) continue;
-        memcpy(&ret_sockets->sockets[ret_sockets->count], at->ai_addr, at->ai_addrlen);
-        ret_sockets->sizes[ret_sockets->count++] = at->ai_addrlen;
-    }
-    freeaddrinfo(found);
+    take_found(found, ret_sockets);
     return 0;
+}
+
+bool address_is_numeric(const struct address *address, struct address_sockets *ret_sockets)
+{
+    struct addrinfo *found = NULL;
+
+    if (lookup(address, AI_NUMERICHOST, &found) != 0) return false;
+    take_found(found, ret_sockets);
+    return true;
 }
 
 int address_is_loopback(const struct sockaddr *socket_address)

@@ -7,6 +7,7 @@
 
 #include "base/slice.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -41,6 +42,9 @@ struct address_sockets {
  * (the resolver cannot say now), MESH_ENOMEM. *ret_reason (static storage) says why. */
 int address_resolve(const struct address *address, struct address_sockets *ret_sockets,
                     const char **ret_reason);
+
+/* Whether it is written in figures: then it is resolved without asking anybody. */
+bool address_is_numeric(const struct address *address, struct address_sockets *ret_sockets);
 
 /* 1 when the socket address is this machine's loopback. */
 int address_is_loopback(const struct sockaddr *socket_address);

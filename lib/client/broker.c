@@ -314,6 +314,7 @@ void broker_describe_problems(struct mesh_client *client, char *to, size_t size)
         if (connection != NULL) {
             problem = "no answer yet";
             if (connection->problem[0] != '\0') problem = connection->problem;
+            if (connection->awaited != NULL) problem = "the name cannot be resolved: no name server answers";
         }
         if (used < size)
             used += (size_t)snprintf(to + used, size - used, "%s%s: %s", used > 0 ? "; " : "",

@@ -4,6 +4,7 @@
 #include "client/backoff.h"
 #include "client/broker.h"
 #include "client/client.h"
+#include "client/lookup.h"
 #include "wire/message.h"
 
 #include <errno.h>
@@ -23,9 +24,11 @@ static const struct backoff reconnect_backoff = {20, 1000};
 
 static void close_socket(struct connection *connection)
 {
+    if (connection->awaited != NULL) (void)epoll_ctl(connection->client->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL); /* the lookup has another descriptor of it */
     if (connection->fd >= 0) close(connection->fd); /* leaves the epoll set by itself */
     connection->fd = -1;
     connection->is_write_armed = false;
+    connection->awaited = NULL;
     list_remove(&connection->flush_node);
 }
 
@@ -230,13 +233,9 @@ static const struct address *choose_address(const struct connection *connection)
     return connection->failures % 2 == 1 && broker->advertised.host[0] != '\0' ? &broker->advertised : &broker->address;
 }
 
-static void start(struct connection *connection)
+/* The addresses are known, or there are none (err). */
+static void resolved(struct connection *connection, int err, const char *reason)
 {
-    const char *reason = "";
-    int err = address_resolve(choose_address(connection), &connection->sockets, &reason);
-
-    broker_note_attempt(connection->broker);
-
     connection->socket_next = 0;
     connection->has_doubt = err != 0 && err != MESH_ERESOLVE;
     if (err != 0) {
@@ -244,6 +243,63 @@ static void start(struct connection *connection)
         snprintf(connection->problem, sizeof(connection->problem), "the name cannot be resolved: %s", reason);
     }
     try_next(connection);
+}
+
+static void drop_lookup(struct lookup **lookup)
+{
+    lookup_free(*lookup);
+    *lookup = NULL;
+}
+
+static void looked_up(struct connection *connection)
+{
+    struct lookup **lookup = connection->awaited;
+    const char *reason = "";
+    int err;
+
+    close_socket(connection);
+    err = lookup_take(*lookup, &connection->sockets, &reason);
+    drop_lookup(lookup);
+    resolved(connection, err, reason);
+}
+
+/* One that is still under way since an earlier attempt, or has ended after it, serves this one: there is never more than one of each address. Errors: MESH_ENOMEM, MESH_EIO. */
+static int look_up(struct connection *connection, const struct address *address)
+{
+    struct mesh_client *client = connection->client;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    struct lookup **lookup = &connection->lookups[address == &connection->broker->advertised];
+    uint64_t wait_ms = (uint64_t)client->timeout_ms;
+    int err = 0;
+
+    if (*lookup != NULL && !lookup_is_of(*lookup, address)) drop_lookup(lookup);
+    if (*lookup == NULL) err = lookup_new(address, lookup);
+    if (err == 0) err = lookup_open_fd(*lookup, &connection->fd);
+    if (err == 0 && epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) != 0) err = MESH_EIO;
+    if (err != 0) {
+        close_socket(connection);
+        return err;
+    }
+    if (connection->broker->is_relayed && wait_ms > BROKER_PROBE_MS) wait_ms = BROKER_PROBE_MS;
+    connection->awaited = lookup;
+    connection->state = CONNECTION_CONNECTING;
+    client_arm(client, &connection->timer, client->now_ms + wait_ms);
+    return 0;
+}
+
+static void start(struct connection *connection)
+{
+    const struct address *address = choose_address(connection);
+    const char *reason = "";
+
+    broker_note_attempt(connection->broker);
+    if (address_is_numeric(address, &connection->sockets)) {
+        resolved(connection, 0, reason);
+    } else if (look_up(connection, address) != 0) { /* no thread to be had */
+        int err = address_resolve(address, &connection->sockets, &reason);
+
+        resolved(connection, err, reason);
+    }
 }
 
 static void connected(struct connection *connection)
@@ -313,6 +369,11 @@ static void timer_due(struct timer *timer, uint64_t now_ms)
 
     switch (connection->state) {
     case CONNECTION_CONNECTING:
+        if (connection->awaited != NULL) {
+            close_socket(connection);
+            resolved(connection, MESH_EAGAIN, "no name server answers");
+            break;
+        }
         snprintf(connection->problem, sizeof(connection->problem), "connecting timed out");
         connection->has_doubt = true;
         close_socket(connection);
@@ -343,6 +404,10 @@ void connection_event(struct connection *connection, uint32_t events)
     int err;
 
     if (connection->fd < 0) return;
+    if (connection->awaited != NULL) {
+        looked_up(connection);
+        return;
+    }
     if (connection->state == CONNECTION_CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) connected(connection);
         return;
@@ -392,6 +457,8 @@ void connection_free(struct connection *connection)
 {
     if (connection == NULL) return;
     shut(connection, MESH_ECANCELED);
+    lookup_free(connection->lookups[0]);
+    lookup_free(connection->lookups[1]);
     client_remove_timer(connection->client, &connection->timer);
     list_remove(&connection->node);
     send_queue_deinit(&connection->out);

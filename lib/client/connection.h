@@ -3,6 +3,8 @@
  *   CLOSED --want--> CONNECTING --> GREETING (HELLO) --> READY --loss--> BACKOFF --timer--> CLOSED or
  * CONNECTING
  *
+ * CONNECTING begins with looking the name up, unless it is written in figures (lookup.h).
+ *
  * Non-blocking; reconnects on demand with jittered exponential backoff; every address behind the broker's
  * name is tried in turn. A connection is either for **requests** (commands, produce) or for **fetch**:
  * fetched batches must not stand in the way of acknowledgements. Owned by its broker, used by the client's
@@ -18,6 +20,7 @@
 
 struct mesh_client;
 struct broker;
+struct lookup;
 
 enum connection_state {
     CONNECTION_CLOSED,
@@ -47,7 +50,9 @@ struct connection {
     int32_t shard; /* wished for, or one of the below */
     enum connection_lane lane;
     enum connection_state state;
-    int fd;
+    int fd; /* the socket; while a name is looked up, what tells that it is over */
+    struct lookup *lookups[2]; /* of the broker's address and of its advertised one, owned, or NULL: one that outlives its attempt is the next one's */
+    struct lookup **awaited;   /* one of them, or NULL */
     bool is_write_armed; /* waiting for the socket to become writable */
     bool is_wanted;      /* somebody waits for it to become ready */
 

@@ -160,9 +160,13 @@ class Moves(MeshCase):
         leaving = self.node_of(brokers[3], brokers[0])
         self.assertGreater(self.hosted(brokers[0], "orders").get(leaving, 0), 0)
         self.until("records flow", load.flows(), *brokers)
+        self.mesh("config", "set", "moves.per.broker=0", broker=brokers[1])
         self.mesh("drain", "b3", "--empty", "--no-wait", broker=brokers[1])
-        brokers[3].kill()  # it remembers what was asked of it, or it would never be empty
+        brokers[3].kill()  # with all its replicas; it remembers what was asked of it, or it would keep them
         brokers[3].start()
+        self.assertGreater(self.hosted(brokers[0], "orders").get(leaving, 0), 0)
+        self.until("it is said", lambda: "still being emptied" in self.mesh("events", "--of", "b3", code=None, broker=brokers[0]).out.decode(), *brokers)
+        self.until("replicas may move again", lambda: self.mesh("config", "set", "moves.per.broker=2", code=None, broker=brokers[1]).code == 0, *brokers)
         self.until("it keeps nothing", lambda: leaving not in self.hosted(brokers[0], "orders"), *brokers, seconds=180)
         told = self.mesh("drain", "b3", "--empty", "--timeout", "180s", "--json", broker=brokers[1]).json
         self.assertEqual((told["hosted"], told["led"], told["emptying"], told["drained"]), (0, 0, True, False))

@@ -28,8 +28,8 @@ extern "C" {
 struct mesh_client;
 
 /* `brokers` is "host[:port][,host[:port]...]" ("" or NULL: $MESH_BROKER, else 127.0.0.1:9092); any of them may be down.
- * IPv6 in brackets; names are resolved when connecting, which blocks the calling thread for as long as the resolver
- * takes. Connects lazily. Errors: MESH_ENOMEM, MESH_EINVAL (malformed list). */
+ * IPv6 in brackets; names are looked up when connecting, by a thread of the library's, so that brokers which are reached
+ * are used meanwhile. Connects lazily. Errors: MESH_ENOMEM, MESH_EINVAL (malformed list). */
 MESH_EXPORT int mesh_client_new(const char *brokers, struct mesh_client **ret_client);
 /* Closes connections. Producers and consumers made from it must be freed first. Accepts NULL. */
 MESH_EXPORT void mesh_client_free(struct mesh_client *client);

@@ -44,7 +44,7 @@ struct voters_problem {
     char what[VOTERS_WHY_SIZE];
     const char *meaning, *remedy;
 };
-#define VOTERS_PROBLEMS_MAX 4
+#define VOTERS_PROBLEMS_MAX 5
 /* input->facts may be empty: then only what follows from numbers is told. Returns how many. */
 size_t voters_problems(const struct image *image, const struct voters_input *input, struct voters_problem problems[VOTERS_PROBLEMS_MAX]);
 

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define VOTERS_NAMES_SIZE 160
+
 struct census {
     size_t hosts, witnesses;
     uint32_t silent;         /* voters that are not heard */
-    char silent_names[160];
+    char silent_names[VOTERS_NAMES_SIZE];
     bool is_any_witness_voting;
 };
 
@@ -107,11 +109,28 @@ static bool is_one_zone(const struct image *image, const struct voters_input *in
     return has_other;
 }
 
+/* Some brokers with a zone beside some without: names of these. Returns how many they are, 0 where nobody has a zone. */
+static size_t count_zoneless(const struct image *image, char names[VOTERS_NAMES_SIZE])
+{
+    size_t without = 0, with = 0;
+
+    names[0] = '\0';
+    for (size_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *broker = image_broker_at(image, i);
+
+        if (broker->is_witness) continue;
+        *(broker->zone[0] == '\0' ? &without : &with) += 1;
+        if (broker->zone[0] == '\0') add_name(names, VOTERS_NAMES_SIZE, broker->name);
+    }
+    return with == 0 ? 0 : without;
+}
+
 size_t voters_problems(const struct image *image, const struct voters_input *input, struct voters_problem problems[VOTERS_PROBLEMS_MAX])
 {
     struct census census;
+    char names[VOTERS_NAMES_SIZE];
     const char *zone;
-    size_t count = 0;
+    size_t count = 0, zoneless = count_zoneless(image, names);
 
     count_all(image, input, &census);
     if (census.hosts == 2 && (census.witnesses == 0 || !census.is_any_witness_voting))
@@ -121,6 +140,11 @@ size_t voters_problems(const struct image *image, const struct voters_input *inp
         snprintf(problems[count].what, sizeof(problems[count].what), "all votes are in zone %s", zone);
         problems[count].meaning = "when that zone is lost, nothing can be decided any more";
         problems[count++].remedy = "add brokers in other zones, or look why those there do not stay up: votes move by themselves";
+    }
+    if (zoneless != 0) {
+        snprintf(problems[count].what, sizeof(problems[count].what), "%zu of %zu brokers %s no zone: %s", zoneless, census.hosts, zoneless == 1 ? "has" : "have", names);
+        problems[count].meaning = "copies and votes are spread over zones, and nobody knows where these stand: a zone that is lost may take more with it than it should";
+        problems[count++].remedy = "start them with --zone NAME, or MESH_ZONE: on Kubernetes it is the pod's label topology.kubernetes.io/zone";
     }
     if (census.witnesses != 0 && census.hosts > 2) {
         snprintf(problems[count].what, sizeof(problems[count].what), "%zu witness%s without use", census.witnesses,

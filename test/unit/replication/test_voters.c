@@ -412,8 +412,10 @@ START_TEST(what_a_mesh_cannot_do_is_said)
     ck_assert_str_eq(problems[0].what, "2 of 3 voters are not heard: b1, b2");
     ck_assert_ptr_nonnull(strstr(problems[0].meaning, "there is no majority"));
     add_broker("z", false);
-    ck_assert_uint_eq(voters_problems(history->image, &input, problems), 2);
-    ck_assert_str_eq(problems[1].what, "1 witness without use");
+    ck_assert_uint_eq(voters_problems(history->image, &input, problems), 3);
+    ck_assert_str_eq(problems[1].what, "2 of 3 brokers have no zone: b0, b1");
+    ck_assert_ptr_nonnull(strstr(problems[1].remedy, "--zone"));
+    ck_assert_str_eq(problems[2].what, "1 witness without use");
 }
 END_TEST
 

@@ -12,6 +12,7 @@
 #include "cmd/broker/settings.h"
 #include "crypto/key_file.h"
 
+#include <limits.h>
 #include <stdint.h>
 
 /* What a ready broker says of itself; the same facts stand in DIR/ready.json. Borrowed for the callback. */
@@ -92,6 +93,9 @@ void broker_free(struct broker *broker);
  * accept_bind(), with a sentence in `message`. */
 #define BROKER_PORT_MESSAGE_SIZE 400
 int broker_try_port(const char *listen, int *ret_udp_errno, char message[BROKER_PORT_MESSAGE_SIZE]);
+
+/* Whether a directory in which no broker has been holds something of others: `name` is one of them. Hidden files, lost+found and a key are none. */
+bool broker_finds_foreign(const char *data_dir, char name[NAME_MAX + 1]);
 
 /* The memory that a start with these settings may take on such a machine, as far as settings limit it. *shard_count: in, as it is set (0: it is not); out, how many there will be. */
 struct machine_share;

@@ -11,6 +11,7 @@
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/topic_defaults.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -96,11 +97,40 @@ static int check_room(const char *data_dir)
     return MESH_EFULL;
 }
 
+bool broker_finds_foreign(const char *data_dir, char name[NAME_MAX + 1])
+{
+    static const char *const own[] = {IDENTITY_PATH, LOCK_PATH}; /* a broker has been there */
+    char path[PATH_MAX];
+    const struct dirent *entry;
+    DIR *directory;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (snprintf(path, sizeof(path), "%s/%s", data_dir, own[i]) >= (int)sizeof(path) || access(path, F_OK) == 0) return false;
+    directory = opendir(data_dir);
+    if (directory == NULL) return false;
+    while ((entry = readdir(directory)) != NULL && (entry->d_name[0] == '.' || strcmp(entry->d_name, "lost+found") == 0 || strcmp(entry->d_name, "key") == 0))
+        ;
+    if (entry != NULL) snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+    closedir(directory);
+    return entry != NULL;
+}
+
+/* A log that is written there, or a mistyped --data: no reason to refuse, as nothing of others is touched. */
+static void warn_of_foreign(const char *data_dir)
+{
+    char name[NAME_MAX + 1];
+
+    if (!broker_finds_foreign(data_dir, name)) return;
+    log_warn("the data directory is new to brokers and not empty: its files will lie among others; to keep them apart stop it, delete what is new, and name an empty directory with --data "
+             "data=\"%s\" first=\"%s\"", data_dir, name);
+}
+
 int start_data_dir(struct broker *broker)
 {
     int err = check_room(broker->data_dir);
 
     if (err != 0) return err;
+    warn_of_foreign(broker->data_dir);
     err = fs_real_new(broker->data_dir, &broker->fs);
     if (err != 0) {
         log_error("cannot open the data directory: --data wants a directory, or the name of a new one in an existing one, that this user may write data=\"%s\" error=\"%s\"",

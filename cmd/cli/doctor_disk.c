@@ -2,6 +2,7 @@
 #include "cmd/cli/doctor.h"
 
 #include "base/clock.h"
+#include "cmd/broker/broker.h"
 #include "cmd/cli/terminal.h"
 
 #include <errno.h>
@@ -156,6 +157,7 @@ void doctor_disk(struct doctor *doctor)
 {
     const char *data = doctor->settings->data;
     char path[PATH_MAX];
+    char foreign[NAME_MAX + 1];
     struct stat facts;
 
     nearest(data, path);
@@ -167,6 +169,8 @@ void doctor_disk(struct doctor *doctor)
         doctor_find(doctor, DOCTOR_ERROR, "data", "make it writable for this user (chown), or name another directory with --data", "%.200s: %s", path, strerror(errno));
     else if (strcmp(path, data) != 0)
         doctor_find(doctor, DOCTOR_OK, "data", "", "%.200s will be made", data);
+    else if (broker_finds_foreign(data, foreign))
+        doctor_find(doctor, DOCTOR_WARNING, "data", "name an empty directory with --data, to keep a broker's files apart", "%.200s is not empty, and no broker has been there: it holds %.100s", data, foreign);
     else
         doctor_find(doctor, DOCTOR_OK, "data", "", "%.200s is there, and writable", data);
     check_lock(doctor, data);

@@ -101,6 +101,22 @@ class Doctor(Case):
         self.assertEqual(self.finding("data", "is no directory", checks), "error")
         self.assertEqual(self.finding("space", "free", self.findings("--set", "disk.free.bytes.min=1000t", "--data", self.path("d"), "--listen", "127.0.0.1:0", code=1)), "error")
 
+    def test_a_directory_of_others_is_told_here_and_by_a_start(self):
+        os.mkdir(self.path("home"))
+        for name in (".profile", "lost+found", "key"):
+            os.mkdir(self.path("home", name))
+        words = ["--data", self.path("home"), "--listen", "127.0.0.1:0"]
+        self.mesh("key", "generate", "--key-file", self.path("k"))
+        self.assertEqual(self.finding("data", "is there, and writable", self.findings(*words, "--key-file", self.path("k"))), "ok")
+        with open(self.path("home", "letter.txt"), "w", encoding="ascii"):
+            pass
+        self.assertEqual(self.finding("data", "it holds letter.txt", self.findings(*words, "--key-file", self.path("k"))), "warning")
+        broker = self.start_broker(self.path("home"), options=["--key-file", self.path("k")])
+        self.assertEqual(sum('first="letter.txt"' in line for line in broker.lines), 1, broker.log())
+        self.assertEqual(broker.stop(), 0)
+        broker.start()  # it is a broker's now
+        self.assertEqual(sum("not empty" in line for line in broker.lines), 0, broker.log())
+
     @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
     def test_a_directory_of_somebody_else_is_an_error(self):
         self.assertEqual(self.finding("data", "Permission denied", self.findings("--data", "/root/mesh", "--listen", "127.0.0.1:0", code=1)), "error")

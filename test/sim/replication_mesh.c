@@ -348,6 +348,7 @@ const char *replication_mesh_unrest(struct replication_mesh *mesh)
             return text;
         }
         difference = replication_watch_difference(mesh->watch, partition);
+        if (difference == NULL) difference = replication_watch_deleted_rest(mesh->watch, partition);
         if (difference != NULL) return difference;
     }
     return mesh->has_rot ? replication_rot_remains(mesh) : NULL;

@@ -100,6 +100,7 @@ enum replication_driver_defect {
     REPLICATION_DRIVER_FORGETS_PRODUCERS = 5, /* 24: a new leader takes for new what was written in another one's epoch */
     REPLICATION_DRIVER_DELETES_LATE = 7,  /* a new leader gives deleted records up when it knows them to be committed, as followers do, and serves them before */
     REPLICATION_DRIVER_DELETES_HASTILY = 8, /* a follower takes whatever it has before the offset for what was deleted, and that for committed */
+    REPLICATION_DRIVER_DELETES_ONCE = 9, /* a follower that lags behind takes what it has for all that was deleted, and keeps what comes of it later */
     REPLICATION_DRIVER_TELLS_ONCE = 6,    /* 9: a stop that was not clean is told of by the next life or never, though that one may die before it can */
 };
 

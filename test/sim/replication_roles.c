@@ -21,12 +21,16 @@ static uint64_t delete_before(struct replication_replica *replica, const struct 
     const struct replica *core = &replica->replica;
     struct replica other;
     bool is_late = (defects >> REPLICATION_DRIVER_DELETES_LATE & 1) != 0, is_hasty = (defects >> REPLICATION_DRIVER_DELETES_HASTILY & 1) != 0;
+    bool is_once = (defects >> REPLICATION_DRIVER_DELETES_ONCE & 1) != 0;
+    uint64_t offset;
 
-    if (!is_late && !is_hasty) return roles_delete_before(deletion, epoch_end, core, &replica->is_deletion_due);
+    if (!is_late && !is_hasty && !is_once) return roles_delete_before(deletion, epoch_end, core, &replica->is_deletion_due);
     other = *core;
     if (is_late) other.role = REPLICA_FOLLOWER;
     if (is_hasty) other.partition.high_watermark = core->partition.log_end;
-    return roles_delete_before(deletion, epoch_end, &other, &replica->is_deletion_due);
+    offset = roles_delete_before(deletion, epoch_end, &other, &replica->is_deletion_due);
+    if (is_once && (offset > 0 || epoch_end <= core->partition.first)) replica->is_deletion_due = false;
+    return offset;
 }
 
 void replication_delete_records(struct replication_replica *replica)

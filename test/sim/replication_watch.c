@@ -708,6 +708,30 @@ const char *replication_watch_leftover(struct replication_watch *watch, struct w
     return NULL;
 }
 
+const char *replication_watch_deleted_rest(struct replication_watch *watch, struct watch_partition *partition)
+{
+    static _Thread_local char text[120];
+    const struct image *image = metadata_watch_image(watch->metadata);
+
+    for (uint32_t h = 0; h < CONSENSUS_HOSTS_MAX && image != NULL; h++) {
+        const struct replication_replica *replica = partition->logs[h].replica;
+        const struct image_deletion *deletion;
+        uint64_t first, end;
+        int32_t epoch;
+
+        if (!partition->logs[h].is_open) continue;
+        deletion = image_deletion(image, &replica->topic_id, replica->number);
+        if (deletion == NULL) return NULL;
+        end = plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch);
+        first = plog_first_offset(replica->plog);
+        if (first >= deletion->offset || first >= end) continue;
+        snprintf(text, sizeof(text), "h%u keeps %llu of p%u; in epoch %d those before %llu were deleted", h, (ull)first, place(watch, partition), deletion->leader_epoch,
+                 (ull)deletion->offset);
+        return text;
+    }
+    return NULL;
+}
+
 const char *replication_watch_difference(struct replication_watch *watch, struct watch_partition *partition)
 {
     static _Thread_local char text[128];

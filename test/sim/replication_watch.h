@@ -114,6 +114,9 @@ const struct watch_batch *watch_log_find(const struct watch_log *log, uint64_t o
 /* L4: the replicas that run have equal logs; those that are open are read. NULL or what differs. */
 const char *replication_watch_difference(struct replication_watch *watch, struct watch_partition *partition);
 
+/* Records that clients had deleted, and that a broker has still. NULL or who has what. */
+const char *replication_watch_deleted_rest(struct replication_watch *watch, struct watch_partition *partition);
+
 /* A log whose topic was deleted, or that was moved away, and is still there; or NULL. */
 const char *replication_watch_leftover(struct replication_watch *watch, struct watch_partition *partition);
 

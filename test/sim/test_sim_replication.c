@@ -41,6 +41,7 @@ static const struct {
     {"4.2-26 heals by copying", REPLICA(HEALS_BY_COPYING), 0, "S", 15, 0, false},
     {"deleted records are served by a new leader", 0, 0, "deleted", 180, DRIVER(DELETES_LATE), false},
     {"what a follower has is taken for what was deleted", 0, 0, "S", 4, DRIVER(DELETES_HASTILY), false},
+    {"what comes of what was deleted is kept", 0, 0, "L3", 96, DRIVER(DELETES_ONCE), false},
     {"R19 marks early", 0, 0, "R19", 1, DRIVER(MARKS_EARLY), false},
     {"4.2-25 min.insync ignored", REPLICA(MIN_INSYNC_IGNORED), 0, "S", 3, 0, false},
     {"4.2-25 anybody leads", 0, COORDINATOR(ANYBODY_LEADS), "S", 9, 0, false},

@@ -95,7 +95,8 @@ uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epo
     const struct partition *partition = &replica->partition;
     uint64_t offset = deletion == NULL ? 0 : deletion->offset < epoch_end ? deletion->offset : epoch_end;
 
-    *ret_is_due = false;
+    /* A follower that lags behind gets the rest of them yet. */
+    *ret_is_due = deletion != NULL && !replica_leads(replica) && offset < deletion->offset && partition->first < deletion->offset;
     if (offset <= partition->first) return 0;
     if (!replica->is_cutting && (replica_leads(replica) || offset <= partition->high_watermark)) return offset;
     *ret_is_due = true;

@@ -242,7 +242,10 @@ static const struct {
     {120, 0, 99, true, false, 100, false}, /* it was, whatever a new leader knows */
     {120, 0, 120, true, true, 0, true},
     {120, 100, 120, false, false, 0, false},
-    {40, 0, 60, false, false, 40, false}, /* an election lost the rest, and others stand there */
+    {40, 0, 60, false, false, 40, true}, /* the rest is to come yet; or an election lost it, and others stand there */
+    {40, 40, 60, false, false, 0, true},
+    {40, 100, 160, false, false, 0, false},
+    {40, 0, 60, true, false, 40, false}, /* nobody has the rest */
     {40, 40, 60, true, false, 0, false},
     {40, 0, 30, false, false, 0, true},
 };

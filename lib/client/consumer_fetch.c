@@ -144,7 +144,7 @@ static int add_asks(struct mesh_consumer *consumer, struct fetch_session *sessio
                                           is_there ? topic->partitions[assignment->partition].leader_epoch
                                                    : -1,
                                           (uint64_t)assignment->fetch_offset, (uint32_t)bytes,
-                                          assignment->fetch_offset == assignment->doubted_offset};
+                                          assignment->fetch_offset == assignment->doubted_offset, false};
         if (err != 0 || fetch->ask_count == MESSAGE_ENTRIES_MAX) break;
         err = fetch_reserve_asks(fetch, fetch->ask_count + 1);
         if (err == 0) err = fetch_request_add(&consumer->message, &entry);

@@ -79,6 +79,7 @@ struct fetch_entry {
     uint64_t offset;
     uint32_t bytes_max;
     bool is_doubted; /* what came from there before was damaged */
+    bool skips_control; /* control batches are left out: the reader would take their records for data */
 };
 
 int fetch_request_start(struct buffer *to, uint32_t max_wait_ms, uint32_t bytes_min, uint32_t bytes_max);

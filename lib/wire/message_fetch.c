@@ -6,14 +6,15 @@
 #include "wire/proto.h"
 
 /* FetchEntry */
-#define ENTRY_TOPIC_ID     PROTO_TAG(1, PROTO_BYTES)
-#define ENTRY_PARTITION    PROTO_TAG(2, PROTO_VARINT)
-#define ENTRY_LEADER_EPOCH PROTO_TAG(3, PROTO_VARINT)
-#define ENTRY_OFFSET       PROTO_TAG(4, PROTO_VARINT)
-#define ENTRY_BYTES_MAX    PROTO_TAG(5, PROTO_VARINT)
-#define ENTRY_IS_DOUBTED   PROTO_TAG(6, PROTO_VARINT)
-#define ENTRY_KNOWN_MAX    6
-#define ENTRY_SIZE_MAX     (PROTO_UUID_SIZE + 5 * PROTO_SCALAR_SIZE_MAX)
+#define ENTRY_TOPIC_ID      PROTO_TAG(1, PROTO_BYTES)
+#define ENTRY_PARTITION     PROTO_TAG(2, PROTO_VARINT)
+#define ENTRY_LEADER_EPOCH  PROTO_TAG(3, PROTO_VARINT)
+#define ENTRY_OFFSET        PROTO_TAG(4, PROTO_VARINT)
+#define ENTRY_BYTES_MAX     PROTO_TAG(5, PROTO_VARINT)
+#define ENTRY_IS_DOUBTED    PROTO_TAG(6, PROTO_VARINT)
+#define ENTRY_SKIPS_CONTROL PROTO_TAG(7, PROTO_VARINT)
+#define ENTRY_KNOWN_MAX     7
+#define ENTRY_SIZE_MAX      (PROTO_UUID_SIZE + 6 * PROTO_SCALAR_SIZE_MAX)
 
 /* FetchRequest */
 #define REQUEST_MAX_WAIT  PROTO_TAG(1, PROTO_VARINT)
@@ -78,6 +79,7 @@ int fetch_request_add(struct buffer *to, const struct fetch_entry *entry)
     at = proto_write_varint(at, ENTRY_OFFSET, entry->offset);
     at = proto_write_varint(at, ENTRY_BYTES_MAX, entry->bytes_max);
     at = proto_write_varint(at, ENTRY_IS_DOUBTED, entry->is_doubted);
+    at = proto_write_varint(at, ENTRY_SKIPS_CONTROL, entry->skips_control);
     start[0] = REQUEST_ENTRIES;
     start[1] = (uint8_t)(at - start - 2);
     to->size = (size_t)(at - to->data);
@@ -91,7 +93,7 @@ struct entry_fields {
     int32_t leader_epoch_plus_one;
     uint64_t offset;
     uint32_t bytes_max;
-    uint64_t is_doubted;
+    uint64_t is_doubted, skips_control;
 };
 
 /* Reads fields in whatever order. */
@@ -108,6 +110,7 @@ static bool parse_entry_rest(const uint8_t *at, const uint8_t *end, struct entry
         case ENTRY_OFFSET: at = proto_read_varint(at, end, &fields->offset); break;
         case ENTRY_BYTES_MAX: at = proto_read_uint32(at, end, &fields->bytes_max); break;
         case ENTRY_IS_DOUBTED: at = proto_read_varint(at, end, &fields->is_doubted); break;
+        case ENTRY_SKIPS_CONTROL: at = proto_read_varint(at, end, &fields->skips_control); break;
         default: at = proto_skip(at, end, tag, ENTRY_KNOWN_MAX); break;
         }
         if (at == NULL) return false;
@@ -133,6 +136,7 @@ static bool parse_entry(const uint8_t *at, const uint8_t *end, struct fetch_entr
     entry->offset = fields.offset;
     entry->bytes_max = fields.bytes_max;
     entry->is_doubted = fields.is_doubted != 0;
+    entry->skips_control = fields.skips_control != 0;
     return true;
 }
 

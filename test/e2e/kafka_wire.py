@@ -70,6 +70,17 @@ def values_of(records):
     return out
 
 
+def batches_of(records):
+    """[(base offset, offset behind it, attributes)], each held against its CRC."""
+    out = []
+    while records:
+        base, length, _, _, crc, attributes, delta = struct.unpack_from(">qiibIhi", records)
+        assert crc == crc32c(records[21:length + 12])
+        out.append((base, base + delta + 1, attributes))
+        records = records[length + 12:]
+    return out
+
+
 def read_varint(data, at):
     number = shift = 0
     while True:
@@ -206,6 +217,15 @@ class Client:
 
     def fetch(self, *parts, **keywords):
         return self.fetch_answer(self.ask(FETCH, 7, self.fetch_body(parts, **keywords)))
+
+    def fetch_as_of_old(self, topic, partition, offset):
+        """error, high watermark, records: by version 4, whose clients may not know control batches."""
+        body = struct.pack(">iiiib", -1, 0, 1, 1 << 20, 0) + array([string(topic) + array([struct.pack(">iqi", partition, offset, 1 << 20)])])
+        answer = self.ask(FETCH, 4, body)
+        assert answer.take("ii") == (0, 1) and answer.string() == topic and answer.take("i") == 1
+        index, code, high_watermark, _, _ = answer.take("ihqqi")
+        assert index == partition
+        return code, high_watermark, answer.bytes(answer.take("i"))
 
     def epoch_end(self, topic, partition, epoch, current=-1):
         """(error, epoch, end offset)"""

@@ -15,6 +15,7 @@ from mesh_case import PATIENCE_S, MeshCase
 
 NOT_LEADER, UNKNOWN_TOPIC = 6, 3
 FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH = 74, 75
+CONTROL = 0x20  # of a batch's attributes
 
 
 class Kafka(MeshCase):
@@ -236,6 +237,56 @@ class Kafka(MeshCase):
         rest = [broker for broker in brokers if broker is not killed]
         self.kcat("-P", "-t", "t", "-X", "enable.idempotence=true", "-X", "message.timeout.ms=60000", stdin=text, broker=rest[0])
         self.assertEqual(self.kcat("-C", "-t", "t", "-o", "beginning", "-e", "-q", broker=rest[1]), text * 2)
+
+    def read_as_of_old(self, client, topic):
+        """Values from the beginning to the end, and where each batch begins."""
+        offset, values, begins = 0, [], []
+        while True:
+            error, end, records = client.fetch_as_of_old(topic, 0, offset)
+            self.assertEqual(error, 0)
+            if offset == end:
+                self.assertEqual(records, b"")
+                return values, begins
+            batches = wire.batches_of(records)
+            self.assertTrue(batches)  # clients of old do not survive an answer without records where there are some
+            self.assertFalse([attributes for _, _, attributes in batches if attributes & CONTROL])
+            begins += [base for base, _, _ in batches]
+            offset = batches[-1][1]
+            values += wire.values_of(records)
+
+    def test_clients_of_old_are_spared_the_records_of_leaders(self):
+        brokers = self.launch_together(3)
+        self.wait_coordinator(brokers)
+        self.mesh("topic", "create", "t", "--partitions", "1", "--replicas", "3")
+        self.kcat("-P", "-t", "t", stdin=b"a\nb\n")
+        nodes, leader = self.client(brokers[1]).metadata()[1], self.client(brokers[1]).metadata(["t"])[0]["t"][1][0]
+        killed = next(broker for broker in brokers if broker.address == "%s:%d" % nodes[leader])
+        killed.kill()
+        rest = [broker for broker in brokers if broker is not killed]
+        self.kcat("-P", "-t", "t", "-X", "message.timeout.ms=60000", stdin=b"c\nd\n", broker=rest[0])
+        for broker in rest:  # who leads, and who asks the leader
+            client = self.client(broker)
+            _, [(_, _, _, _, records)] = client.fetch(("t", 0, 0))
+            batches = wire.batches_of(records)
+            self.assertTrue([base for base, _, attributes in batches if attributes & CONTROL])
+            self.assertEqual(self.read_as_of_old(client, "t"), ([b"a", b"b", b"c", b"d"], [base for base, _, attributes in batches if not attributes & CONTROL]))
+        killed.start()
+        for broker in brokers:  # what they have then lies in files
+            broker.stop()
+            broker.start()
+        self.wait_coordinator(brokers)
+        client = self.client(brokers[0])
+
+        def is_at_end():
+            """An epoch may begin yet: then its leader's record is the last one."""
+            error, _, records = client.fetch_as_of_old("t", 0, 0)
+            return error == 0 and records != b"" and self.read_as_of_old(client, "t")[0] == [b"a", b"b", b"c", b"d"]
+        self.until("all is read, and no more", is_at_end, *brokers)
+        _, [(_, _, _, end, _)] = client.fetch(("t", 0, 0))
+        _, shown, records = client.fetch_as_of_old("t", 0, end - 1)
+        self.assertEqual((shown, records), (end - 1, b""))  # a leader's record is the last one
+        self.kcat("-P", "-t", "t", "-X", "message.timeout.ms=60000", stdin=b"e\n", broker=brokers[0])
+        self.assertEqual(self.read_as_of_old(client, "t")[0], [b"a", b"b", b"c", b"d", b"e"])
 
     def test_a_consumer_learns_where_epochs_end(self):
         brokers = self.launch_together(3)

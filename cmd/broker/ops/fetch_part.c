@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cmd/broker/forward/requests.h"
+#include "cmd/broker/ops/fetch_control.h"
 #include "cmd/broker/ops/fetch_wait.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "segment/healing.h"
@@ -73,6 +74,19 @@ int fetch_part_add(struct fetch_part *part, uint32_t index, const struct fetch_e
 
 /* ---- reading ---- */
 
+static int entry_find(struct shard_partition *partition, struct fetch_part_entry *entry, uint32_t bytes_max, struct plog_view *ret_view)
+{
+    struct fetch_result *result = &entry->answer.result;
+    uint64_t offset = entry->request.offset, end = partition->replica.partition.high_watermark;
+    bool is_at_end = false;
+    int err;
+
+    if (!entry->request.skips_control) return plog_read(partition->plog, offset, end, bytes_max, ret_view);
+    err = fetch_control_read(partition->plog, offset, end, bytes_max, ret_view, &is_at_end);
+    if (is_at_end) result->high_watermark = offset; /* for this reader: else it would wait for what it never gets */
+    return err;
+}
+
 /* Reads what one entry may have of `bytes_left`. Only the first records of an answer may be larger than that. */
 static int entry_read(struct shard_partition *partition, struct fetch_part_entry *entry, uint32_t bytes_left,
                       bool is_first)
@@ -87,7 +101,7 @@ static int entry_read(struct shard_partition *partition, struct fetch_part_entry
     records = malloc(sizeof(*records));
     if (records == NULL) return MESH_ENOMEM;
     records->shared = NULL;
-    err = plog_read(partition->plog, entry->request.offset, replica->high_watermark, bytes_max, &records->view);
+    err = entry_find(partition, entry, bytes_max, &records->view);
     if (err == MESH_EAGAIN) { /* the disk is asked where batches begin; the partition's waiters are woken then */
         entry->part->is_cold = partition->has_cold_readers = true;
         entry->part->shard->has_more = true; /* the job starts at once */

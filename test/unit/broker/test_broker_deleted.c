@@ -101,7 +101,7 @@ static void delete_before(const struct uuid *topic, uint32_t partition, uint64_t
 static struct fetch_result fetch(const struct uuid *topic, uint64_t offset, struct buffer *records)
 {
     const struct raw_fetch patient = {.max_wait_ms = 60000, .bytes_min = 1, .bytes_max = 1 << 20};
-    struct fetch_entry entry = {*topic, 0, -1, offset, 1 << 20, false};
+    struct fetch_entry entry = {*topic, 0, -1, offset, 1 << 20, false, false};
     struct fetch_result result;
 
     buffer_clear(records);

@@ -152,7 +152,7 @@ START_TEST(a_stop_answers_who_waits_for_records)
     raw_hello(&client, fixture.port, 0);
     topic = raw_topic_create(&client, "waiting", 4, NULL, NULL);
     for (uint32_t i = 0; i < 4; i++)
-        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false};
+        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false, false};
     id = raw_fetch_send(&client, &options, entries, 4);
     raw_ping(&client);
     broker_fixture_stop_begin(&fixture);
@@ -277,7 +277,7 @@ START_TEST(requests_between_shards_end_with_the_broker)
     ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
     ck_assert_int_eq(broker_open(&fixture.options, &broker), 0);
     for (uint32_t i = 0; i < 8; i++)
-        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false};
+        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false, false};
     for (uint32_t i = 0; i < 2; i++)
         ck_assert_int_eq(shard_start(broker->shards[i]), 0);
     ck_assert_int_eq(membership_wait(broker), 0); /* its partitions have leaders; nobody runs the control loop from here on */

@@ -247,7 +247,7 @@ START_TEST(a_client_that_does_not_read_is_closed_and_holds_up_nobody)
 {
     struct uuid topic = raw_topic_create(&witness, "slow", 1, NULL, NULL);
     struct raw_fetch options = {0, 1, 1 << 20};
-    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, false};
+    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, false, false};
     struct raw_client slow;
     int small = 4096;
     uint8_t byte;

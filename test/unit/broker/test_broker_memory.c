@@ -159,7 +159,7 @@ static void fetch(unsigned number)
     struct raw_client reader, writer;
 
     for (uint32_t i = 0; i < PARTITIONS; i++)
-        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false};
+        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false, false};
     say_hello(&reader, (int32_t)number % 2);
     say_hello(&writer, 1);
     raw_fetch_send(&reader, &at_once, entries, PARTITIONS);

@@ -95,7 +95,7 @@ static const struct raw_fetch at_once = {.max_wait_ms = 0, .bytes_min = 1, .byte
 static uint64_t fetch_and_check(struct raw_client *from, const struct uuid *topic_id, uint32_t partition,
                                 uint64_t offset)
 {
-    struct fetch_entry entry = {*topic_id, partition, -1, offset, 1 << 20, false};
+    struct fetch_entry entry = {*topic_id, partition, -1, offset, 1 << 20, false, false};
     struct buffer records = BUFFER_INIT;
     struct fetch_result result;
     size_t at = 0;
@@ -247,7 +247,7 @@ START_TEST(epochs_that_are_not_ours_are_told_apart)
 
     for (int i = 0; i < 3; i++) {
         struct produce_entry produce = {topic, 0, asked[i], (uint32_t)batch.size};
-        struct fetch_entry fetch = {topic, 0, asked[i], 0, 1 << 20, false};
+        struct fetch_entry fetch = {topic, 0, asked[i], 0, 1 << 20, false, false};
         struct buffer message = BUFFER_INIT;
         struct fetch_result result;
 
@@ -284,7 +284,7 @@ END_TEST
 START_TEST(offsets_out_of_range_are_refused)
 {
     struct uuid topic = raw_topic_create(&client, "range", 1, NULL, NULL);
-    struct fetch_entry entry = {topic, 0, -1, 5, 1 << 20, false};
+    struct fetch_entry entry = {topic, 0, -1, 5, 1 << 20, false, false};
     struct fetch_result result;
 
     ck_assert_uint_eq(raw_fetch_results(&client, raw_fetch_send(&client, &at_once, &entry, 1), &result, 1, NULL), 1);
@@ -312,7 +312,7 @@ START_TEST(doubts_are_all_heard_and_followed_now_and_then)
 {
     struct uuid topic = raw_topic_create(&client, "doubts", 1, NULL, NULL);
     struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
-    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, true};
+    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, true, false};
     int64_t began_ms = raw_now_ms();
     struct fetch_result result;
     struct raw_client other;
@@ -393,7 +393,7 @@ START_TEST(a_fetch_waits_for_records)
 
     raw_hello(&producer, fixture.port, 1);
     for (uint32_t i = 0; i < 4; i++)
-        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false};
+        entries[i] = (struct fetch_entry){topic, i, -1, 0, 1 << 20, false, false};
     for (uint32_t partition = 0; partition < 4; partition++) { /* local and remote parts are woken */
         uint32_t id = raw_fetch_send(&client, &patient, entries, 4);
         struct fetch_result results[4];
@@ -420,7 +420,7 @@ START_TEST(a_fetch_waits_for_as_many_bytes_as_it_asks_for)
     struct uuid topic = raw_topic_create(&client, "bytes", 1, NULL, NULL);
     struct buffer batch = raw_batch(1, 1000, -1, -1, raw_now_ms());
     struct raw_fetch options = {.max_wait_ms = 20000, .bytes_min = 2500, .bytes_max = 1 << 20};
-    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, false};
+    struct fetch_entry entry = {topic, 0, -1, 0, 1 << 20, false, false};
     struct raw_client producer;
     struct fetch_result result;
     uint32_t id = raw_fetch_send(&client, &options, &entry, 1);
@@ -439,7 +439,7 @@ START_TEST(a_fetch_that_waited_in_vain_says_where_the_log_stands)
 {
     struct uuid topic = raw_topic_create(&client, "vain", 2, NULL, NULL);
     struct raw_fetch options = {.max_wait_ms = 30, .bytes_min = 1, .bytes_max = 1 << 20};
-    struct fetch_entry entries[2] = {{topic, 0, -1, 0, 1000, false}, {topic, 1, -1, 0, 1000, false}};
+    struct fetch_entry entries[2] = {{topic, 0, -1, 0, 1000, false, false}, {topic, 1, -1, 0, 1000, false, false}};
     struct fetch_result results[2];
 
     ck_assert_uint_eq(raw_fetch_results(&client, raw_fetch_send(&client, &options, entries, 2), results, 2, NULL), 2);
@@ -462,7 +462,7 @@ START_TEST(a_client_that_leaves_while_it_waits_harms_nobody)
 
         raw_hello(&waiter, fixture.port, round % 2);
         for (uint32_t i = 0; i < 4; i++)
-            entries[i] = (struct fetch_entry){topic, i, -1, (uint64_t)round, 1 << 20, false};
+            entries[i] = (struct fetch_entry){topic, i, -1, (uint64_t)round, 1 << 20, false, false};
         raw_fetch_send(&waiter, &patient, entries, 4);
         if (round % 4 < 2) raw_ping(&waiter); /* or leaves at once */
         raw_close(&waiter);
@@ -476,7 +476,7 @@ END_TEST
 START_TEST(deleting_a_topic_answers_who_waits_there)
 {
     struct uuid topic = raw_topic_create(&client, "doomed", 2, NULL, NULL);
-    struct fetch_entry entries[2] = {{topic, 0, -1, 0, 1000, false}, {topic, 1, -1, 0, 1000, false}};
+    struct fetch_entry entries[2] = {{topic, 0, -1, 0, 1000, false, false}, {topic, 1, -1, 0, 1000, false, false}};
     struct buffer batch = raw_batch(1, 50, -1, -1, raw_now_ms());
     struct fetch_result results[2];
     struct raw_client other;

@@ -160,7 +160,7 @@ static struct produce_result produce(uint32_t partition, int count, size_t value
 
 static uint32_t fetch_send(uint32_t partition, uint64_t offset, uint32_t max_wait_ms, uint32_t bytes_max)
 {
-    const struct fetch_entry entry = {topic_id, partition, -1, offset, bytes_max, false};
+    const struct fetch_entry entry = {topic_id, partition, -1, offset, bytes_max, false, false};
     struct buffer message = BUFFER_INIT;
     uint32_t correlation_id;
 
@@ -213,7 +213,7 @@ START_TEST(who_does_not_ask_for_it_is_told_to_go_elsewhere)
 {
     struct buffer batch = raw_batch(1, 10, -1, -1, raw_now_ms());
     const struct raw_fetch options = {0, 1, 1000};
-    const struct fetch_entry entry = {topic_id, far, -1, 0, 1000, false};
+    const struct fetch_entry entry = {topic_id, far, -1, 0, 1000, false, false};
     struct fetch_result result;
 
     ck_assert_int_eq(raw_produce(&client, &topic_id, far, &batch).error, MESH_ENOT_LEADER);

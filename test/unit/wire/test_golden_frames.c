@@ -498,8 +498,8 @@ static void recode_produce_response(struct slice message, uint32_t attachment_si
 
 static void encode_fetch_request(struct buffer *to)
 {
-    const struct fetch_entry entries[] = {{uuid_from(0x10), 5, 7, 4096, 65536, false},
-                                          {uuid_from(0x20), 0, -1, UINT64_C(1) << 40, 65536, false}};
+    const struct fetch_entry entries[] = {{uuid_from(0x10), 5, 7, 4096, 65536, false, false},
+                                          {uuid_from(0x20), 0, -1, UINT64_C(1) << 40, 65536, false, false}};
 
     ck_assert_int_eq(fetch_request_start(to, 500, 1, 1 << 20), 0);
     ck_assert_int_eq(fetch_request_add(to, &entries[0]), 0);
@@ -560,7 +560,7 @@ static void encode_produce_forward(struct buffer *to)
 
 static void encode_fetch_forward(struct buffer *to)
 {
-    const struct fetch_entry entry = {uuid_from(0x10), 5, -1, 4096, 65536, false};
+    const struct fetch_entry entry = {uuid_from(0x10), 5, -1, 4096, 65536, false, false};
 
     ck_assert_int_eq(fetch_request_start(to, 500, 1, 1 << 20), 0);
     ck_assert_int_eq(fetch_request_add(to, &entry), 0);

@@ -51,6 +51,7 @@ static struct request random_request(struct random *random)
         entry->offset = random_number(random);
         entry->bytes_max = (uint32_t)random_number(random);
         entry->is_doubted = random_below(random, 3) == 0;
+        entry->skips_control = random_below(random, 3) == 0;
     }
     return request;
 }
@@ -115,6 +116,7 @@ static void encode_request_by_library(struct request *request, struct buffer *to
         entries[i].offset = request->entries[i].offset;
         entries[i].bytes_max = request->entries[i].bytes_max;
         entries[i].is_doubted = request->entries[i].is_doubted;
+        entries[i].skips_control = request->entries[i].skips_control;
         pointers[i] = &entries[i];
     }
     pack(&wire.base, to);
@@ -158,6 +160,7 @@ static void check_request_against_library(struct slice message, const struct req
         ck_assert_uint_eq(wire->entries[i]->offset, request->entries[i].offset);
         ck_assert_uint_eq(wire->entries[i]->bytes_max, request->entries[i].bytes_max);
         ck_assert(!!wire->entries[i]->is_doubted == request->entries[i].is_doubted);
+        ck_assert(!!wire->entries[i]->skips_control == request->entries[i].skips_control);
     }
     mesh__wire__fetch_request__free_unpacked(wire, NULL);
 }
@@ -421,7 +424,7 @@ END_TEST
 
 START_TEST(lists_have_a_greatest_length)
 {
-    const struct fetch_entry entry = {{{1}}, 1, 1, 1, 1, true};
+    const struct fetch_entry entry = {{{1}}, 1, 1, 1, 1, true, false};
     const struct fetch_result result = {.entry = 1};
     struct buffer request = BUFFER_INIT, response = BUFFER_INIT;
     struct fetch_request_reader request_reader;

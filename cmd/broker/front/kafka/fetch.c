@@ -11,7 +11,8 @@
 #include "kafka/fetch.h"
 #include "kafka/messages.h"
 
-#define FETCH_TOPIC_ID 13
+#define FETCH_TOPIC_ID       13
+#define FETCH_OLD_READER_MAX 4 /* kafka-python up to 2.0.2, which gives control records to its user; those that know more know to skip them, too */
 
 struct fetch_slot {
     int32_t partition;
@@ -99,6 +100,7 @@ static int add_slot(struct kafka_call *call, const struct fetch_topic *topic, co
         .leader_epoch = partition->current_leader_epoch < 0 ? -1 : partition->current_leader_epoch,
         .offset = (uint64_t)partition->fetch_offset,
         .bytes_max = partition->partition_max_bytes > 0 ? (uint32_t)partition->partition_max_bytes : 0,
+        .skips_control = call->version <= FETCH_OLD_READER_MAX,
     };
     int err;
 

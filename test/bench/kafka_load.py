@@ -42,20 +42,23 @@ def kcat(address, *words):
     return time.monotonic() - begin, after.children_user + after.children_system - before.children_user - before.children_system
 
 
+def all_cpu_s(pids):
+    return sum(many_brokers.cpu_s(pid) for pid in pids)
+
+
 def produce(address, topic, lines, pids):
     """MB/s; CPU-s/GB of all brokers and of the client."""
     size = os.path.getsize(lines)
-    before = [many_brokers.cpu_s(pid) for pid in pids]
+    before = all_cpu_s(pids)
     seconds, client = kcat(address, "-P", "-t", topic, *PRODUCER, "-l", lines)
-    brokers = sum(many_brokers.cpu_s(pid) for pid in pids) - sum(before)
-    return size / 1e6 / seconds, brokers / (size / 1e9), client / (size / 1e9)
+    return size / 1e6 / seconds, (all_cpu_s(pids) - before) / (size / 1e9), client / (size / 1e9)
 
 
 def consume(address, topic, size, pids):
     """Likewise, of all that is in the topic."""
-    before = sum(many_brokers.cpu_s(pid) for pid in pids)
+    before = all_cpu_s(pids)
     seconds, client = kcat(address, "-C", "-t", topic, "-o", "beginning", "-e", "-f", "")
-    return size / 1e6 / seconds, (sum(many_brokers.cpu_s(pid) for pid in pids) - before) / (size / 1e9), client / (size / 1e9)
+    return size / 1e6 / seconds, (all_cpu_s(pids) - before) / (size / 1e9), client / (size / 1e9)
 
 
 class Ping:

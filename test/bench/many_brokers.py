@@ -82,6 +82,22 @@ class Member:
         return resident_mib(self.process.pid)
 
 
+def rest_until_quiet(all_cpu_s, rest):
+    """Until all brokers together need less than 2 % of a core for two seconds. all_cpu_s() is what they have used, rest(s) leaves them alone."""
+    end, busy = time.monotonic() + PATIENCE_S, 1.0
+    while busy > 0.02 and time.monotonic() < end:
+        before, begin = all_cpu_s(), time.monotonic()
+        rest(2)
+        busy = (all_cpu_s() - before) / (time.monotonic() - begin)
+
+
+def rest_until_written(all_cpu_s, rest):
+    """Until nothing of what was committed waits in memory for its segments: what is small does for ten seconds."""
+    rest_until_quiet(all_cpu_s, rest)
+    rest(14)
+    rest_until_quiet(all_cpu_s, rest)
+
+
 def pass_time(process, seconds):
     """Leaves the machine to the brokers, of which none is to end meanwhile."""
     try:

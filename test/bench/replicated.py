@@ -91,18 +91,10 @@ class ReplicatedMesh(many_brokers.Mesh):
         self.members = members
 
     def rest_until_quiet(self):
-        """Until all brokers together need less than 2 % of a core for two seconds."""
-        end, busy = time.monotonic() + many_brokers.PATIENCE_S, 1.0
-        while busy > 0.02 and time.monotonic() < end:
-            before, begin = self.all_cpu_s(), time.monotonic()
-            self.rest(2)
-            busy = (self.all_cpu_s() - before) / (time.monotonic() - begin)
+        many_brokers.rest_until_quiet(self.all_cpu_s, self.rest)
 
     def rest_until_written(self):
-        """Until nothing of what was committed waits in memory for its segments: what is small does for ten seconds."""
-        self.rest_until_quiet()
-        self.rest(14)
-        self.rest_until_quiet()
+        many_brokers.rest_until_written(self.all_cpu_s, self.rest)
 
     def all_cpu_s(self):
         return sum(member.cpu_s() for member in self.members)

@@ -145,25 +145,25 @@ class Gateway(MeshCase):
             port = kept.getsockname()[1]
             result = self.mesh("serve", "--data", self.path("d"), "--listen", f"127.0.0.1:{port},kafka-gateway://127.0.0.1:{port}", code=None)
             self.assertIn(b"needs a port of its own", result.err)
-            self.assertNotEqual(result.code, 0)
+            self.assertEqual(result.code, 2)
 
     def test_what_cannot_be_listened_on_is_told(self):
         taken = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(taken.close)
         port = taken.getsockname()[1]
-        for number, (options, said) in enumerate([
-                (["--listen", f"kafka-gateway://127.0.0.1:{port}"], "Kafka gateway: cannot listen on 127.0.0.1 port"),
-                (["--listen", "kafka-gateway://nonsense"], 'cannot listen on "nonsense"'),
-                (["--listen", "kafka-gateway://"], "is nothing to listen on"),
-                (["--listen", "ftp://127.0.0.1:1"], "is nothing to listen on"),
-                (["--gateway-advertise", "x:1"], "there is no Kafka gateway to be advertised"),
-                ([*GATEWAY, "--gateway-advertise", "x:0"], "cannot advertise the gateway"),
-                (["--listen", "127.0.0.1:0,127.0.0.1:0"], "names two addresses"),
-                (["--listen", "kafka-gateway://127.0.0.1:0,kafka-gateway://127.0.0.1:0"], "names two addresses"),
+        for number, (options, code, said) in enumerate([
+                (["--listen", f"kafka-gateway://127.0.0.1:{port}"], 1, "Kafka gateway: cannot listen on 127.0.0.1 port"),
+                (["--listen", "kafka-gateway://nonsense"], 2, 'cannot listen on "nonsense"'),
+                (["--listen", "kafka-gateway://"], 2, "is nothing to listen on"),
+                (["--listen", "ftp://127.0.0.1:1"], 2, "is nothing to listen on"),
+                (["--gateway-advertise", "x:1"], 2, "there is no Kafka gateway to be advertised"),
+                ([*GATEWAY, "--gateway-advertise", "x:0"], 2, "cannot advertise the gateway"),
+                (["--listen", "127.0.0.1:0,127.0.0.1:0"], 2, "names two addresses"),
+                (["--listen", "kafka-gateway://127.0.0.1:0,kafka-gateway://127.0.0.1:0"], 2, "names two addresses"),
         ]):
             with self.subTest(options=options):
                 result = self.mesh("serve", "--data", self.path(f"d{number}"), "--listen", "127.0.0.1:0", *options, code=None)
-                self.assertNotEqual(result.code, 0)
+                self.assertEqual(result.code, code)
                 self.assertIn(said, result.err.decode())
 
 

@@ -129,7 +129,7 @@ class Service(MeshCase):
         manager = self.manager()
         done = subprocess.run([MESH, "serve", "--data", self.path("data"), "--listen", "256.0.0.1:0"], capture_output=True, timeout=PATIENCE_S,
                               env=environment({"NOTIFY_SOCKET": self.path("notify")}), check=False)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 1, done.stderr)
         manager.socket.setblocking(False)
         with self.assertRaises(BlockingIOError):
             manager.hear()

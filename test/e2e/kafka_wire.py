@@ -218,14 +218,21 @@ class Client:
     def fetch(self, *parts, **keywords):
         return self.fetch_answer(self.ask(FETCH, 7, self.fetch_body(parts, **keywords)))
 
-    def fetch_as_of_old(self, topic, partition, offset):
-        """error, high watermark, records: by version 4, whose clients may not know control batches."""
-        body = struct.pack(">iiiib", -1, 0, 1, 1 << 20, 0) + array([string(topic) + array([struct.pack(">iqi", partition, offset, 1 << 20)])])
-        answer = self.ask(FETCH, 4, body)
-        assert answer.take("ii") == (0, 1) and answer.string() == topic and answer.take("i") == 1
-        index, code, high_watermark, _, _ = answer.take("ihqqi")
-        assert index == partition
+    def ask_as_of_old(self, topic, partition, offset, wait_ms=0):
+        """By version 4, whose clients may not know control batches."""
+        body = struct.pack(">iiiib", -1, wait_ms, 1, 1 << 20, 0) + array([string(topic) + array([struct.pack(">iqi", partition, offset, 1 << 20)])])
+        return self.send(FETCH, 4, body)
+
+    def hear_as_of_old(self):
+        """error, high watermark, records"""
+        answer = self.receive()[1]
+        assert answer.take("ii")[1] == 1 and answer.string() and answer.take("i") == 1
+        _, code, high_watermark, _, _ = answer.take("ihqqi")
         return code, high_watermark, answer.bytes(answer.take("i"))
+
+    def fetch_as_of_old(self, topic, partition, offset):
+        self.ask_as_of_old(topic, partition, offset)
+        return self.hear_as_of_old()
 
     def epoch_end(self, topic, partition, epoch, current=-1):
         """(error, epoch, end offset)"""

@@ -285,7 +285,11 @@ class Kafka(MeshCase):
         _, [(_, _, _, end, _)] = client.fetch(("t", 0, 0))
         _, shown, records = client.fetch_as_of_old("t", 0, end - 1)
         self.assertEqual((shown, records), (end - 1, b""))  # a leader's record is the last one
+        waiting = self.client(brokers[0])
+        waiting.ask_as_of_old("t", 0, end - 1, wait_ms=60_000)
         self.kcat("-P", "-t", "t", "-X", "message.timeout.ms=60000", stdin=b"e\n", broker=brokers[0])
+        error, _, records = waiting.hear_as_of_old()
+        self.assertEqual((error, wire.values_of(records)), (0, [b"e"]))
         self.assertEqual(self.read_as_of_old(client, "t")[0], [b"a", b"b", b"c", b"d", b"e"])
 
     def test_a_consumer_learns_where_epochs_end(self):

@@ -235,6 +235,7 @@ struct list_offsets_entry {
     int64_t timestamp_ms; /* -1 latest (high watermark), -2 earliest, -6 where `epoch` ends, else the first record at or after it */
     int32_t epoch;        /* of -6 */
     uint32_t leader_epoch_plus_one; /* that the asker believes in; 0: it does not say */
+    bool skips_control;   /* of -1: before the control batches at the end: the asker does not get them (fetch_entry) */
 };
 struct message_list_offsets_request {
     struct list_offsets_entry *entries;

@@ -20,6 +20,7 @@ static void list_offsets_request_from_wire(struct conversion *conversion,
         to->entries[i].timestamp_ms = entry->timestamp_ms;
         to->entries[i].epoch = entry->epoch;
         to->entries[i].leader_epoch_plus_one = entry->leader_epoch_plus_one;
+        to->entries[i].skips_control = entry->skips_control != 0;
         if (entry->leader_epoch_plus_one > (uint32_t)INT32_MAX + 1) convert_fail(conversion, MESH_EPROTO);
     }
 }
@@ -37,6 +38,7 @@ static void list_offsets_request_to_wire(struct conversion *conversion,
         to->entries[i]->timestamp_ms = from->entries[i].timestamp_ms;
         to->entries[i]->epoch = from->entries[i].epoch;
         to->entries[i]->leader_epoch_plus_one = from->entries[i].leader_epoch_plus_one;
+        to->entries[i]->skips_control = from->entries[i].skips_control;
     }
 }
 

@@ -246,6 +246,7 @@ class Kafka(MeshCase):
             self.assertEqual(error, 0)
             if offset == end:
                 self.assertEqual(records, b"")
+                self.assertEqual(client.list_offsets(topic, 0, -1), (0, -1, end))  # what such a client goes on to
                 return values, begins
             batches = wire.batches_of(records)
             self.assertTrue(batches)  # clients of old do not survive an answer without records where there are some

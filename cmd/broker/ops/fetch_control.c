@@ -58,3 +58,19 @@ int fetch_control_read(struct plog *plog, uint64_t offset, uint64_t limit, uint3
     end = epoch < 0 ? limit : plog_epoch_end_offset(plog, epoch, &found); /* not known any more: nobody can tell where the next begins */
     return plog_read(plog, at, end < limit ? end : limit, bytes_max, ret_view);
 }
+
+/* A control batch has one record, and is the first batch of its epoch: so one at the end is an epoch of one record. */
+int fetch_control_end(struct plog *plog, uint64_t limit, uint64_t *ret_end)
+{
+    uint64_t end = limit, next = limit;
+
+    while (end > plog_start_offset(plog) && begins_epoch(plog, end - 1)) {
+        int err = skip_one(plog, end - 1, limit, &next);
+
+        if (err != 0) return err;
+        if (next != end) break; /* a record of data */
+        end--;
+    }
+    *ret_end = end;
+    return 0;
+}

@@ -5,6 +5,7 @@
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/forward/forward.h"
 #include "cmd/broker/forward/requests.h"
+#include "cmd/broker/ops/fetch_control.h"
 #include "cmd/broker/ops/partition_facts.h"
 #include "cmd/broker/runtime/partitions.h"
 
@@ -64,6 +65,14 @@ static void find_epoch_end(struct list_offsets_call *call)
     call->result.offset = (int64_t)(end < replica->high_watermark ? end : replica->high_watermark);
 }
 
+static void find_latest(struct list_offsets_call *call)
+{
+    uint64_t end = call->partition->replica.partition.high_watermark;
+
+    if (call->entry.skips_control) call->result.error = fetch_control_end(call->partition->plog, end, &end);
+    if (call->result.error == 0) call->result.offset = (int64_t)end;
+}
+
 static void call_run(struct list_offsets_call *call)
 {
     struct list_offsets_result *result = &call->result;
@@ -93,7 +102,7 @@ static void call_run(struct list_offsets_call *call)
         return;
     }
     if (call->entry.timestamp_ms == LIST_OFFSETS_LATEST)
-        result->offset = (int64_t)replica->high_watermark;
+        find_latest(call);
     else if (call->entry.timestamp_ms == LIST_OFFSETS_EARLIEST)
         result->offset = (int64_t)replica->first;
     else if (call->entry.timestamp_ms == LIST_OFFSETS_EPOCH_END)

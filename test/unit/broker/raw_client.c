@@ -310,7 +310,7 @@ uint32_t raw_fetch_results(struct raw_client *client, uint32_t correlation_id, s
 struct list_offsets_result raw_list_offsets(struct raw_client *client, const struct uuid *topic_id, uint32_t partition,
                                             int64_t timestamp_ms)
 {
-    struct list_offsets_entry entry = {*topic_id, partition, timestamp_ms, 0, 0};
+    struct list_offsets_entry entry = {*topic_id, partition, timestamp_ms, 0, 0, false};
     struct message_list_offsets_request request = {.entries = &entry, .entry_count = 1};
     struct message_list_offsets_response response;
     struct buffer message = BUFFER_INIT;

@@ -183,7 +183,7 @@ static void list_offsets(unsigned number)
     struct raw_client client;
 
     for (uint32_t i = 0; i < 3 * PARTITIONS; i++)
-        entries[i] = (struct list_offsets_entry){topic, i % PARTITIONS, times[i / PARTITIONS], 0, 0};
+        entries[i] = (struct list_offsets_entry){topic, i % PARTITIONS, times[i / PARTITIONS], 0, 0, false};
     say_hello(&client, (int32_t)number % 2);
     ck_assert_int_eq(message_encode_list_offsets_request(&message, &request), 0);
     send_message(&client, FRAME_OP_LIST_OFFSETS, &message);

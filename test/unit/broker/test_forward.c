@@ -290,7 +290,7 @@ END_TEST
 
 START_TEST(offsets_are_asked_of_the_leader)
 {
-    struct list_offsets_entry entries[] = {{topic_id, far, -1, 0, 0}, {topic_id, near, -1, 0, 0}};
+    struct list_offsets_entry entries[] = {{topic_id, far, -1, 0, 0, false}, {topic_id, near, -1, 0, 0, false}};
     struct message_list_offsets_request request = {.entries = entries, .entry_count = 2, .forwards = true};
     struct message_list_offsets_response response;
     struct buffer message = BUFFER_INIT;

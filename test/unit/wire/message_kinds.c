@@ -282,6 +282,7 @@ static void fill_list_offsets_request(struct fill *fill, struct message_list_off
         message->entries[i].epoch = fill_int32(fill);
         message->entries[i].leader_epoch_plus_one = fill_uint32(fill) & INT32_MAX;
         if (fill->everything) message->entries[i].leader_epoch_plus_one |= 1;
+        message->entries[i].skips_control = fill_bool(fill);
     }
 }
 

@@ -430,7 +430,7 @@ static void encode_topic_response(struct buffer *to)
 static void encode_list_offsets_request(struct buffer *to)
 {
     struct list_offsets_entry entries[] = {
-        {uuid_from(0x10), 5, -1, 0, 0}, {uuid_from(0x10), 5, -2, 0, 0}, {uuid_from(0x20), 0, 1700000000000, 0, 0}};
+        {uuid_from(0x10), 5, -1, 0, 0, false}, {uuid_from(0x10), 5, -2, 0, 0, false}, {uuid_from(0x20), 0, 1700000000000, 0, 0, false}};
     struct message_list_offsets_request message = {.entries = entries, .entry_count = 3};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
@@ -438,7 +438,7 @@ static void encode_list_offsets_request(struct buffer *to)
 
 static void encode_list_offsets_epoch(struct buffer *to)
 {
-    struct list_offsets_entry entry = {uuid_from(0x10), 5, -6, 3, 8};
+    struct list_offsets_entry entry = {uuid_from(0x10), 5, -6, 3, 8, false};
     struct message_list_offsets_request message = {.entries = &entry, .entry_count = 1};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);
@@ -569,7 +569,7 @@ static void encode_fetch_forward(struct buffer *to)
 
 static void encode_list_offsets_forward(struct buffer *to)
 {
-    struct list_offsets_entry entry = {uuid_from(0x10), 5, -1, 0, 0};
+    struct list_offsets_entry entry = {uuid_from(0x10), 5, -1, 0, 0, false};
     struct message_list_offsets_request message = {.entries = &entry, .entry_count = 1, .forwards = true};
 
     ck_assert_int_eq(message_encode_list_offsets_request(to, &message), 0);

@@ -13,6 +13,8 @@
 #define TIMESTAMP_EARLIEST_LOCAL (-4) /* everything is local here */
 #define TIMESTAMP_LATEST_TIERED  (-5) /* nothing is tiered */
 
+#define LIST_OFFSETS_OLD_READER_MAX 1 /* as FETCH_OLD_READER_MAX (fetch.c) */
+
 struct offsets_state {
     struct kafka_list_offsets_response response;
     struct kafka_list_offsets_response_partition **places; /* of the entries, in their order */
@@ -55,6 +57,7 @@ static void submit(struct kafka_call *call, const struct uuid *topic_id, const s
         .topic_id = *topic_id,
         .partition = (uint32_t)asked->partition_index,
         .timestamp_ms = asked->timestamp == TIMESTAMP_EARLIEST_LOCAL ? LIST_OFFSETS_EARLIEST : asked->timestamp,
+        .skips_control = call->version <= LIST_OFFSETS_OLD_READER_MAX,
     };
 
     call->out++;

@@ -159,13 +159,13 @@ static struct replica_peers *peers_new(struct replica *replica, const struct rep
     return peers;
 }
 
-/* The same leader and epoch, other replicas: who stays keeps what it has. */
+/* The same leader and epoch, other replicas: who stays keeps what it has. NULL: there are none any more. */
 static void replace_peers(struct replica *replica, struct replica_peers *peers)
 {
     struct replica_peers *old = replica->peers;
 
     for (size_t i = 0; old != NULL && i < old->count; i++)
-        for (size_t k = 0; k < peers->count; k++)
+        for (size_t k = 0; peers != NULL && k < peers->count; k++)
             if (old->at[i].node_id == peers->at[k].node_id) source_move(&old->at[i], &peers->at[k]);
     drop_peers(replica, STREAM_REASON_NOT_REPLICA);
     replica->peers = peers;
@@ -310,7 +310,8 @@ static int take_assignment(struct replica *replica, const struct replica_assignm
     int self = find_member(assignment, replica->partition.self);
     bool is_new = begins_epoch(replica, assignment);
     bool leads = is_new ? assignment->leader == replica->partition.self : replica_leads(replica);
-    struct replica_peers *peers = NULL;
+    bool has_new_peers = leads && (is_new || !peers_fit(replica, assignment));
+    struct replica_peers *peers = NULL; /* a leader that is alone has none */
 
     if (self < 0 || assignment->member_count > REPLICA_MEMBERS_MAX) return MESH_EINVAL;
     if (assignment->leader_epoch < replica->partition.leader_epoch) return 0;
@@ -319,7 +320,7 @@ static int take_assignment(struct replica *replica, const struct replica_assignm
         replica_isr_consider(replica);
         return 0;
     }
-    if (leads && (is_new || !peers_fit(replica, assignment))) {
+    if (has_new_peers && assignment->member_count > 1) {
         peers = peers_new(replica, assignment);
         if (peers == NULL) return MESH_ENOMEM;
     }
@@ -332,9 +333,9 @@ static int take_assignment(struct replica *replica, const struct replica_assignm
         replica_consider_report(replica);
         return 0;
     }
-    if (peers != NULL || assignment->isr != replica->isr || !replica->wants_confirmation) replica->has_confirmed = false;
+    if (has_new_peers || assignment->isr != replica->isr || !replica->wants_confirmation) replica->has_confirmed = false;
     replica->wants_confirmation = assignment->wants_confirmation;
-    if (peers != NULL) replace_peers(replica, peers);
+    if (has_new_peers) replace_peers(replica, peers);
     refresh_facts(replica, assignment);
     if (assignment->partition_epoch > replica->partition_epoch)
         replica_isr_settle(replica, assignment->isr, assignment->partition_epoch);

@@ -72,7 +72,7 @@ struct replica {
     struct partition partition; /* offsets, epoch, leader, configuration; isr_count is the committed ISR's */
     struct replica_board *board;
     struct list_node todo_link, watch_link;
-    struct replica_peers *peers; /* leader: the others; owned */
+    struct replica_peers *peers; /* leader: the others; owned; NULL: there are none */
     struct sink_slot *slot;      /* follower: its place in a stream; the sink's */
     uint64_t written, durable;   /* own positions */
     uint64_t generation;         /* of this replica */

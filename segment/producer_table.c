@@ -21,8 +21,8 @@ struct producer_batch {
 };
 
 struct producer {
-    struct map_node node;  /* in body.by_id */
-    struct list_node idle; /* in body.by_idleness */
+    struct map_node node;  /* in table.by_id, where there is one */
+    struct list_node idle; /* the ring: who wrote next; the newest is followed by the oldest */
     int64_t id;
     int64_t last_ms;             /* wall clock of the last record */
     uint64_t epoch_start_offset; /* of the batch that brought the present epoch */
@@ -31,16 +31,11 @@ struct producer {
     uint8_t missing; /* batches at the old end of the window that the log holds (or may hold) and the window
                         lacks */
     uint8_t batch_count;
-    struct producer_batch batches[PRODUCER_WINDOW_BATCHES]; /* oldest first */
+    uint8_t capacity; /* of batches: as many as a snapshot had, or, as soon as it writes, PRODUCER_WINDOW_BATCHES */
+    struct producer_batch batches[]; /* oldest first */
 };
 
 #define LISTED_MAX 4 /* producers that are found without a map: most logs have one */
-
-struct producer_table_body {
-    struct map by_id; /* of all, once there have been more than LISTED_MAX; else without buckets */
-    struct list_node by_idleness; /* longest idle first */
-    uint32_t count;
-};
 
 /* ---- the set of producers ---- */
 
@@ -49,18 +44,23 @@ static uint64_t hash_id(int64_t id)
     return map_hash_bytes(&id, sizeof(id));
 }
 
-static bool has_map(const struct producer_table *table)
+static size_t size_of(unsigned capacity)
 {
-    return table->body->by_id.bucket_count > 0;
+    return sizeof(struct producer) + capacity * sizeof(struct producer_batch);
+}
+
+/* Who wrote next; NULL: nobody. */
+static struct producer *next_idle(const struct producer_table *table, const struct producer *producer)
+{
+    struct producer *next = container_of(producer->idle.next, struct producer, idle);
+
+    return next == table->oldest ? NULL : next;
 }
 
 static struct producer *find_listed(const struct producer_table *table, int64_t id)
 {
-    list_for_each(node, &table->body->by_idleness)
-    {
-        struct producer *producer = container_of(node, struct producer, idle);
+    for (struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
         if (producer->id == id) return producer;
-    }
     return NULL;
 }
 
@@ -69,10 +69,9 @@ static struct producer *find(const struct producer_table *table, int64_t id)
     uint64_t hash;
     struct map_node *node;
 
-    if (table->body == NULL) return NULL;
-    if (!has_map(table)) return find_listed(table, id);
+    if (table->by_id == NULL) return find_listed(table, id);
     hash = hash_id(id);
-    for (node = map_find(&table->body->by_id, hash); node != NULL; node = map_find_next(node)) {
+    for (node = map_find(table->by_id, hash); node != NULL; node = map_find_next(node)) {
         struct producer *producer = container_of(node, struct producer, node);
         if (producer->id == id) return producer;
     }
@@ -81,10 +80,7 @@ static struct producer *find(const struct producer_table *table, int64_t id)
 
 void producer_table_each(const struct producer_table *table, producer_each_fn *each, void *user)
 {
-    if (table->body == NULL) return;
-    list_for_each(node, &table->body->by_idleness)
-    {
-        const struct producer *producer = container_of(node, struct producer, idle);
+    for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer)) {
         const struct producer_facts facts = {
             .id = producer->id,
             .last_ms = producer->last_ms,
@@ -96,68 +92,65 @@ void producer_table_each(const struct producer_table *table, producer_each_fn *e
     }
 }
 
-static struct producer *first_idle(const struct producer_table *table)
+static void ring_push(struct producer_table *table, struct producer *producer)
 {
-    if (table->body == NULL || list_is_empty(&table->body->by_idleness)) return NULL;
-    return container_of(table->body->by_idleness.next, struct producer, idle);
-}
-
-void producer_table_deinit(struct producer_table *table)
-{
-    struct producer *producer;
-
-    if (table->body == NULL) return;
-    while ((producer = first_idle(table)) != NULL) {
-        list_remove(&producer->idle);
-        free(producer);
+    if (table->oldest == NULL) {
+        list_init(&producer->idle);
+        table->oldest = producer;
+    } else {
+        list_insert_before(&table->oldest->idle, &producer->idle);
     }
-    map_deinit(&table->body->by_id);
-    free(table->body);
-    table->body = NULL;
 }
 
-static void unlink_producer(struct producer_table *table, struct producer *producer)
+static void ring_remove(struct producer_table *table, struct producer *producer)
 {
-    if (has_map(table)) map_remove(&table->body->by_id, &producer->node);
+    if (table->oldest == producer) table->oldest = next_idle(table, producer);
     list_remove(&producer->idle);
-    table->body->count--;
+}
+
+/* Takes a producer out, whole. Without any there is no map either. */
+static struct producer *take(struct producer_table *table, struct producer *producer)
+{
+    if (table->by_id != NULL) map_remove(table->by_id, &producer->node);
+    ring_remove(table, producer);
+    if (table->oldest != NULL || table->by_id == NULL) return producer;
+    map_deinit(table->by_id);
+    free(table->by_id);
+    table->by_id = NULL;
+    return producer;
 }
 
 static void forget(struct producer_table *table, struct producer *producer)
 {
-    unlink_producer(table, producer);
-    free(producer);
-    if (table->body->count == 0) producer_table_deinit(table);
+    free(take(table, producer));
 }
 
-static int ensure_body(struct producer_table *table)
+void producer_table_deinit(struct producer_table *table)
 {
-    if (table->body != NULL) return 0;
-    table->body = calloc(1, sizeof(*table->body));
-    if (table->body == NULL) return MESH_ENOMEM;
-    list_init(&table->body->by_idleness);
-    return 0;
+    while (table->oldest != NULL)
+        forget(table, table->oldest);
 }
 
-/* Memory for one more producer: a new one, or at the limit that of the one which wrote longest ago. */
-static struct producer *take_memory(struct producer_table *table)
+size_t producer_table_count(const struct producer_table *table)
 {
-    struct producer *producer;
+    size_t count = 0;
 
-    if (table->body->count < PRODUCER_TABLE_COUNT_MAX) return malloc(sizeof(*producer));
-    producer = first_idle(table);
-    unlink_producer(table, producer);
-    return producer;
+    if (table->by_id != NULL) return table->by_id->count;
+    for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
+        count++;
+    return count;
 }
 
 /* All of them, or none: MESH_ENOMEM. */
 static int make_map(struct producer_table *table)
 {
-    list_for_each(node, &table->body->by_idleness)
-    {
-        struct producer *producer = container_of(node, struct producer, idle);
-        if (map_insert(&table->body->by_id, &producer->node, hash_id(producer->id)) == 0) continue;
-        map_deinit(&table->body->by_id);
+    table->by_id = calloc(1, sizeof(*table->by_id));
+    if (table->by_id == NULL) return MESH_ENOMEM;
+    for (struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer)) {
+        if (map_insert(table->by_id, &producer->node, hash_id(producer->id)) == 0) continue;
+        map_deinit(table->by_id);
+        free(table->by_id);
+        table->by_id = NULL;
         return MESH_ENOMEM;
     }
     return 0;
@@ -165,46 +158,65 @@ static int make_map(struct producer_table *table)
 
 static int put(struct producer_table *table, struct producer *producer)
 {
-    if (!has_map(table) && table->body->count >= LISTED_MAX && make_map(table) != 0) return MESH_ENOMEM;
-    if (has_map(table) && map_insert(&table->body->by_id, &producer->node, hash_id(producer->id)) != 0) return MESH_ENOMEM;
-    list_push_back(&table->body->by_idleness, &producer->idle);
-    table->body->count++;
+    if (table->by_id == NULL && producer_table_count(table) >= LISTED_MAX && make_map(table) != 0) return MESH_ENOMEM;
+    if (table->by_id != NULL && map_insert(table->by_id, &producer->node, hash_id(producer->id)) != 0) return MESH_ENOMEM;
+    ring_push(table, producer);
     return 0;
 }
 
-/* Adds a producer with an empty window, as the most recent one. */
-static int add(struct producer_table *table, int64_t id, struct producer **ret_producer)
+/* Adds a producer with an empty window, as the most recent one. At the limit the one that wrote longest ago goes for it. */
+static int add(struct producer_table *table, int64_t id, unsigned capacity, struct producer **ret_producer)
 {
-    struct producer *producer;
-    int err = ensure_body(table);
+    struct producer *producer = calloc(1, size_of(capacity));
 
-    if (err != 0) return err;
-    producer = take_memory(table);
-    if (producer == NULL) goto no_memory;
-    memset(producer, 0, sizeof(*producer));
+    if (producer == NULL) return MESH_ENOMEM;
     producer->id = id;
+    producer->capacity = (uint8_t)capacity;
     if (put(table, producer) != 0) {
         free(producer);
-        goto no_memory;
+        return MESH_ENOMEM;
     }
+    if (producer_table_count(table) > PRODUCER_TABLE_COUNT_MAX) forget(table, table->oldest);
     *ret_producer = producer;
     return 0;
-
-no_memory:
-    if (table->body->count == 0) producer_table_deinit(table);
-    return MESH_ENOMEM;
 }
 
-size_t producer_table_count(const struct producer_table *table)
+/* Puts `producer`, which is in no table, into the place of `old`, which is freed. Cannot fail: the map does not become larger. */
+static void replace(struct producer_table *table, struct producer *old, struct producer *producer)
 {
-    return table->body == NULL ? 0 : table->body->count;
+    list_insert_before(&old->idle, &producer->idle);
+    list_remove(&old->idle);
+    if (table->oldest == old) table->oldest = producer;
+    if (table->by_id != NULL) {
+        int err;
+
+        map_remove(table->by_id, &old->node);
+        err = map_insert(table->by_id, &producer->node, hash_id(producer->id));
+        MESH_ASSERT(err == 0);
+    }
+    free(old);
+}
+
+/* Makes the window as large as it ever gets: once, when a producer writes again that a snapshot has brought. */
+static int widen(struct producer_table *table, struct producer **io_producer)
+{
+    struct producer *old = *io_producer, *wide = malloc(size_of(PRODUCER_WINDOW_BATCHES));
+
+    if (wide == NULL) return MESH_ENOMEM;
+    memcpy(wide, old, size_of(old->batch_count));
+    wide->capacity = PRODUCER_WINDOW_BATCHES;
+    replace(table, old, wide);
+    *io_producer = wide;
+    return 0;
 }
 
 size_t producer_table_memory_bytes(const struct producer_table *table)
 {
-    if (table->body == NULL) return 0;
-    return sizeof(*table->body) + table->body->by_id.bucket_count * sizeof(struct map_node *) +
-           table->body->count * sizeof(struct producer);
+    size_t size = table->by_id == NULL ? 0 : sizeof(*table->by_id) + table->by_id->bucket_count * sizeof(struct map_node *);
+
+    for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
+        size += size_of(producer->capacity);
+    return size;
 }
 
 /* ---- the rules ---- */
@@ -249,7 +261,7 @@ static void push_batch(struct producer *producer, const struct record_batch_head
 {
     if (producer->batch_count == PRODUCER_WINDOW_BATCHES) {
         memmove(&producer->batches[0], &producer->batches[1],
-                sizeof(producer->batches) - sizeof(producer->batches[0]));
+                (PRODUCER_WINDOW_BATCHES - 1) * sizeof(producer->batches[0]));
         producer->batch_count--;
         producer->has_older = true;
     }
@@ -280,13 +292,16 @@ int producer_table_record(struct producer_table *table, const struct record_batc
     if (header->producer_id < 0 || header->producer_epoch < 0) return 0;
     producer = find(table, header->producer_id);
     if (producer == NULL) {
-        int err = add(table, header->producer_id, &producer);
+        int err = add(table, header->producer_id, PRODUCER_WINDOW_BATCHES, &producer);
         if (err != 0) return err;
         is_new = true;
     } else if (header->producer_epoch < producer->epoch ||
                is_recorded(producer, (uint64_t)header->base_offset)) {
         return 0;
     }
+    if (has_place && producer->batch_count == producer->capacity && producer->capacity < PRODUCER_WINDOW_BATCHES &&
+        widen(table, &producer) != 0)
+        return MESH_ENOMEM;
     if (is_new || header->producer_epoch > producer->epoch) {
         producer->has_older = !is_new;
         producer->batch_count = producer->missing = 0;
@@ -295,8 +310,8 @@ int producer_table_record(struct producer_table *table, const struct record_batc
     }
     if (has_place) push_batch(producer, header);
     producer->last_ms = now_wall_ms;
-    list_remove(&producer->idle);
-    list_push_back(&table->body->by_idleness, &producer->idle);
+    ring_remove(table, producer);
+    ring_push(table, producer);
     return 0;
 }
 
@@ -321,53 +336,38 @@ static bool is_blank(const struct producer *producer)
 
 bool producer_table_truncate(struct producer_table *table, uint64_t offset)
 {
-    if (table->body == NULL) return true;
-    list_for_each_safe(node, &table->body->by_idleness)
-    {
-        struct producer *producer = container_of(node, struct producer, idle);
+    for (struct producer *producer = table->oldest, *next; producer != NULL; producer = next) {
+        next = next_idle(table, producer);
         truncate_producer(producer, offset);
-        if (!is_blank(producer)) continue;
-        unlink_producer(table, producer);
-        free(producer);
+        if (is_blank(producer)) forget(table, producer);
     }
-    if (table->body->count == 0) producer_table_deinit(table);
     return producer_table_is_exact(table);
 }
 
 bool producer_table_is_exact(const struct producer_table *table)
 {
-    if (table->body == NULL) return true;
-    list_for_each(node, &table->body->by_idleness)
-    {
-        if (container_of(node, struct producer, idle)->missing > 0) return false;
-    }
+    for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
+        if (producer->missing > 0) return false;
     return true;
 }
 
 void producer_table_mend(struct producer_table *table, struct producer_table *scanned)
 {
-    if (table->body == NULL) {
-        producer_table_deinit(scanned);
-        return;
-    }
-    list_for_each_safe(node, &table->body->by_idleness)
-    {
-        struct producer *producer = container_of(node, struct producer, idle);
-        const struct producer *found = find(scanned, producer->id);
+    for (struct producer *producer = table->oldest, *next; producer != NULL; producer = next) {
+        struct producer *found = find(scanned, producer->id);
+
+        next = next_idle(table, producer);
         if (producer->missing == 0) continue;
         if (found == NULL || found->epoch < producer->epoch) {
-            unlink_producer(table, producer);
-            free(producer);
+            forget(table, producer);
             continue;
         }
-        producer->epoch = found->epoch;
-        producer->epoch_start_offset = found->epoch_start_offset;
-        producer->batch_count = found->batch_count;
-        memcpy(producer->batches, found->batches, sizeof(producer->batches));
-        producer->has_older = true; /* as far as anybody has looked */
-        producer->missing = 0;
+        take(scanned, found);
+        found->last_ms = producer->last_ms;
+        found->has_older = true; /* as far as anybody has looked */
+        found->missing = 0;
+        replace(table, producer, found);
     }
-    if (table->body->count == 0) producer_table_deinit(table);
     producer_table_deinit(scanned);
 }
 
@@ -375,16 +375,14 @@ void producer_table_expire(struct producer_table *table, int64_t now_wall_ms, in
 {
     struct producer *producer;
 
-    while ((producer = first_idle(table)) != NULL && producer->last_ms < now_wall_ms &&
+    while ((producer = table->oldest) != NULL && producer->last_ms < now_wall_ms &&
            (uint64_t)now_wall_ms - (uint64_t)producer->last_ms > (uint64_t)expiry_ms)
         forget(table, producer);
 }
 
 int64_t producer_table_oldest_ms(const struct producer_table *table)
 {
-    const struct producer *producer = first_idle(table);
-
-    return producer == NULL ? INT64_MAX : producer->last_ms;
+    return table->oldest == NULL ? INT64_MAX : table->oldest->last_ms;
 }
 
 /* ---- the snapshot ---- */
@@ -416,10 +414,8 @@ int producer_table_encode(const struct producer_table *table, struct buffer *to)
     at = to->data + to->size;
     le_store32(at, (uint32_t)count);
     at += HEAD_SIZE;
-    if (count > 0) {
-        list_for_each(node, &table->body->by_idleness) at =
-            encode_producer(at, container_of(node, struct producer, idle));
-    }
+    for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
+        at = encode_producer(at, producer);
     to->size = (size_t)(at - to->data);
     return 0;
 }
@@ -472,7 +468,7 @@ static int decode_producer(struct producer_table *table, struct slice *bytes)
     batch_count = from[27];
     if (bytes->size < PRODUCER_SIZE + batch_count * BATCH_SIZE || find(table, head.id) != NULL)
         return MESH_ECORRUPT;
-    err = add(table, head.id, &producer);
+    err = add(table, head.id, batch_count, &producer);
     if (err != 0) return err;
     producer->last_ms = head.last_ms;
     producer->epoch_start_offset = head.epoch_start_offset;

@@ -7,8 +7,8 @@
  * manifest.
  *
  * At most PRODUCER_TABLE_COUNT_MAX producers: one more pushes out the one that wrote longest ago, which is
- * afterwards like one that has expired (its next sequence is believed). An empty table is one NULL pointer
- * and no memory. Owned by one thread. Bytes of the snapshot: FORMAT.md. */
+ * afterwards like one that has expired (its next sequence is believed). An empty table has no memory, and one
+ * that was read from a snapshot only what it needs until its producers write again. Owned by one thread. Bytes of the snapshot: FORMAT.md. */
 #ifndef SEGMENT_PRODUCER_TABLE_H
 #define SEGMENT_PRODUCER_TABLE_H
 
@@ -23,15 +23,17 @@
 #define PRODUCER_TABLE_COUNT_MAX 4096 /* producers of one log */
 #define PRODUCER_WINDOW_BATCHES  5    /* a client keeps at most five batches in flight */
 
-struct producer_table_body;
+struct map;
+struct producer;
 
 struct producer_table {
-    struct producer_table_body *body; /* NULL while there is no producer */
+    struct producer *oldest; /* that wrote longest ago: the others follow in a ring; NULL while there is none */
+    struct map *by_id;       /* owned; NULL until there have been more than a few */
 };
 
 #define PRODUCER_TABLE_INIT                                                                                  \
     {                                                                                                        \
-        NULL                                                                                                 \
+        NULL, NULL                                                                                           \
     }
 
 void producer_table_deinit(struct producer_table *table); /* leaves it empty and usable */

@@ -321,6 +321,74 @@ START_TEST(a_snapshot_restores_windows_order_and_epochs)
 }
 END_TEST
 
+/* What a snapshot brings is as small as it can be, until the producer writes again. */
+static void decode_again(void)
+{
+    struct buffer bytes = BUFFER_INIT;
+    struct slice rest;
+
+    ck_assert_int_eq(producer_table_encode(&table, &bytes), 0);
+    producer_table_deinit(&table);
+    rest = buffer_slice(&bytes);
+    ck_assert_int_eq(producer_table_decode(&table, &rest), 0);
+    buffer_deinit(&bytes);
+}
+
+/* _i + 1 producers that have written one to six batches each. */
+START_TEST(a_window_from_a_snapshot_grows_when_its_producer_writes_again)
+{
+    size_t before;
+
+    set_up();
+    for (int id = 0; id <= _i; id++)
+        for (int i = 0; i <= id % 6; i++)
+            ck_assert_int_eq(produce(id, 0, i, 1, id), 0);
+    before = producer_table_memory_bytes(&table);
+    decode_again();
+    ck_assert_uint_lt(producer_table_memory_bytes(&table), before);
+    for (int id = 0; id <= _i; id++) {
+        ck_assert_int_eq(check(id, 0, id % 6, 1), MESH_EDUPLICATE_SEQUENCE);
+        for (int i = id % 6 + 1; i < 10; i++) {
+            ck_assert_int_eq(produce(id, 0, i, 1, 1000 + id), 0);
+            for (int back = i < 4 ? i : 4; back >= 0; back--)
+                ck_assert_int_eq(check(id, 0, i - back, 1), MESH_EDUPLICATE_SEQUENCE);
+            ck_assert_int_eq(check(id, 0, i - 5, 1), MESH_EOUT_OF_ORDER_SEQUENCE);
+        }
+        ck_assert(producer_table_oldest_ms(&table) == (id < _i ? id + 1 : 1000));
+    }
+    ck_assert_uint_eq(producer_table_count(&table), (size_t)_i + 1);
+    ck_assert_uint_eq(producer_table_memory_bytes(&table), before);
+    tear_down();
+}
+END_TEST
+
+/* With a map, and as the oldest of all: what was found takes the place of what was there. */
+START_TEST(mending_keeps_order_and_idleness)
+{
+    struct producer_table scanned = PRODUCER_TABLE_INIT;
+
+    set_up();
+    for (int id = 0; id < 6; id++)
+        for (int i = 0; i < 7; i++)
+            ck_assert_int_eq(produce(id, 0, i, 1, 100 * id + i), 0); /* 100 + 7 * id + i */
+    decode_again();
+    ck_assert(!producer_table_truncate(&table, 105)); /* of producer 0 the last two batches go, and all of the others */
+    for (int i = 0; i < 5; i++) {
+        struct record_batch_header header = batch(0, 0, i, 1);
+        header.base_offset = 100 + i;
+        ck_assert_int_eq(producer_table_record(&scanned, &header, 9999), 0);
+    }
+    producer_table_mend(&table, &scanned);
+    ck_assert(producer_table_is_exact(&table));
+    ck_assert_uint_eq(producer_table_count(&scanned), 0);
+    ck_assert_uint_eq(producer_table_count(&table), 1);
+    ck_assert(producer_table_oldest_ms(&table) == 6); /* when it wrote, not when it was found */
+    ck_assert_int_eq(check(0, 0, 0, 1), MESH_EDUPLICATE_SEQUENCE);
+    ck_assert_int_eq(check(0, 0, 5, 1), 0);
+    tear_down();
+}
+END_TEST
+
 START_TEST(a_damaged_snapshot_is_refused_and_changes_nothing)
 {
     struct buffer bytes = BUFFER_INIT, again = BUFFER_INIT;
@@ -383,6 +451,24 @@ START_TEST(without_memory_nothing_changes)
         ck_assert_uint_eq(rest.size, bytes.size);
     }
     ck_assert_uint_eq(producer_table_count(&table), 40);
+    for (int i = 0; i < 2; i++) { /* the window grows once: then there is nothing that could fail */
+        struct record_batch_header header = batch(0, 0, 1 + i, 1);
+        int failures = 0;
+        next_offset++;
+        header.base_offset++;
+        failing_alloc_each(n)
+        {
+            int err;
+            failing_alloc_arm(n);
+            err = producer_table_record(&table, &header, 0);
+            if (!failing_alloc_disarm()) break;
+            failures++;
+            ck_assert_int_eq(err, MESH_ENOMEM);
+            ck_assert_int_eq(check(0, 0, 1 + i, 1), 0);
+        }
+        ck_assert_int_eq(failures, i == 0 ? 1 : 0);
+        ck_assert_int_eq(check(0, 0, 1 + i, 1), MESH_EDUPLICATE_SEQUENCE);
+    }
     buffer_deinit(&bytes);
     tear_down();
 }
@@ -410,6 +496,8 @@ static Suite *suite(void)
     tcase_add_test(life, idle_producers_expire);
     tcase_add_test(life, at_the_limit_the_longest_idle_producer_gives_way);
     tcase_add_test(life, a_snapshot_restores_windows_order_and_epochs);
+    tcase_add_loop_test(life, a_window_from_a_snapshot_grows_when_its_producer_writes_again, 0, 12);
+    tcase_add_test(life, mending_keeps_order_and_idleness);
     tcase_add_test(life, a_damaged_snapshot_is_refused_and_changes_nothing);
     tcase_add_test(life, without_memory_nothing_changes);
     suite_add_tcase(all, life);

@@ -1,5 +1,7 @@
 #include "segment/file_cache.h"
 
+#include <stdlib.h>
+
 void file_cache_init(struct file_cache *cache, uint32_t count_max)
 {
     list_init(&cache->open);
@@ -9,12 +11,15 @@ void file_cache_init(struct file_cache *cache, uint32_t count_max)
 
 void file_cache_close(struct file_cache *cache, struct segment_file *segment)
 {
-    cache->count -= (segment->file != NULL) + (segment->direct != NULL);
-    fs_unref(segment->file);
-    fs_unref(segment->direct);
-    segment->file = segment->direct = NULL;
-    segment->walked = (struct segment_walked){0, 0, 0};
-    list_remove(&segment->open_link);
+    struct segment_open *opened = segment->opened;
+
+    if (opened == NULL) return;
+    segment->opened = NULL;
+    cache->count -= (opened->file != NULL) + (opened->direct != NULL);
+    fs_unref(opened->file);
+    fs_unref(opened->direct);
+    list_remove(&opened->link);
+    free(opened);
 }
 
 static void install_one(struct file_cache *cache, struct fs_file **slot, struct fs_file *file)
@@ -28,31 +33,47 @@ static void install_one(struct file_cache *cache, struct fs_file **slot, struct 
     cache->count++;
 }
 
+static struct segment_file *least_recent(const struct file_cache *cache)
+{
+    return container_of(cache->open.previous, struct segment_open, link)->segment;
+}
+
 void file_cache_install(struct file_cache *cache, struct segment_file *segment, struct fs_file *file,
                         struct fs_file *direct, uint64_t now_ms)
 {
-    install_one(cache, &segment->file, file);
-    install_one(cache, &segment->direct, direct);
-    if (segment->file == NULL && segment->direct == NULL) return;
+    if (file == NULL && direct == NULL) return;
+    if (segment->opened == NULL) {
+        struct segment_open *opened = calloc(1, sizeof(*opened));
+
+        if (opened == NULL) {
+            fs_unref(file);
+            fs_unref(direct);
+            return;
+        }
+        opened->segment = segment;
+        list_init(&opened->link);
+        segment->opened = opened;
+    }
+    install_one(cache, &segment->opened->file, file);
+    install_one(cache, &segment->opened->direct, direct);
     file_cache_touch(cache, segment, now_ms);
-    while (cache->count > cache->count_max && cache->open.previous != &segment->open_link)
-        file_cache_close(cache, container_of(cache->open.previous, struct segment_file, open_link));
+    while (cache->count > cache->count_max && least_recent(cache) != segment)
+        file_cache_close(cache, least_recent(cache));
 }
 
 void file_cache_touch(struct file_cache *cache, struct segment_file *segment, uint64_t now_ms)
 {
-    if (segment->file == NULL && segment->direct == NULL) return;
-    segment->used_ms = now_ms;
-    if (cache->open.next == &segment->open_link) return;
-    list_remove(&segment->open_link);
-    list_push_front(&cache->open, &segment->open_link);
+    struct segment_open *opened = segment->opened;
+
+    if (opened == NULL) return;
+    opened->used_ms = now_ms;
+    if (cache->open.next == &opened->link) return;
+    list_remove(&opened->link);
+    list_push_front(&cache->open, &opened->link);
 }
 
 void file_cache_close_idle(struct file_cache *cache, uint64_t used_before_ms)
 {
-    while (!list_is_empty(&cache->open)) {
-        struct segment_file *segment = container_of(cache->open.previous, struct segment_file, open_link);
-        if (segment->used_ms >= used_before_ms) return;
-        file_cache_close(cache, segment);
-    }
+    while (!list_is_empty(&cache->open) && least_recent(cache)->opened->used_ms < used_before_ms)
+        file_cache_close(cache, least_recent(cache));
 }

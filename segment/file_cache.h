@@ -9,7 +9,7 @@
 #include "segment/segment_file.h"
 
 struct file_cache {
-    struct list_node open; /* segment_file.open_link, most recently used first */
+    struct list_node open; /* segment_open.link, most recently used first */
     uint32_t count;        /* descriptors */
     uint32_t count_max;
 };
@@ -17,7 +17,7 @@ struct file_cache {
 void file_cache_init(struct file_cache *cache, uint32_t count_max);
 
 /* Takes both references (either may be NULL) for segment, keeping what it has already, and closes others when
- * that is too many. */
+ * that is too many. Without memory for it they are closed: no harm but to who wants them now. */
 void file_cache_install(struct file_cache *cache, struct segment_file *segment, struct fs_file *file,
                         struct fs_file *direct, uint64_t now_ms);
 void file_cache_touch(struct file_cache *cache, struct segment_file *segment, uint64_t now_ms);

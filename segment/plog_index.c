@@ -14,14 +14,14 @@ int plog_open_segment(struct plog *plog, struct segment_file *segment)
     struct fs_file *file = NULL;
     int err;
 
-    if (segment->file != NULL) {
+    if (segment_file_opened(segment) != NULL) {
         file_cache_touch(&store->files, segment, store->now_ms);
         return 0;
     }
     err = segment_open(store->fs, &plog->id, segment->base_offset, FS_WRITE, false, &file);
     if (err == MESH_ENOTFOUND && segment->written > 0) return plog_lost_file(plog, segment);
     if (err == 0) file_cache_install(&store->files, segment, file, NULL, store->now_ms);
-    return err;
+    return err == 0 && segment_file_opened(segment) == NULL ? MESH_ENOMEM : err;
 }
 
 static int read_index_file(const struct index_source *source, struct offset_index *index)
@@ -138,7 +138,7 @@ void plog_describe_index(struct plog *plog, const struct segment_file *segment, 
     *ret_source = (struct index_source){
         .fs = plog->store->fs,
         .id = plog->id,
-        .file = segment->file,
+        .file = segment_file_opened(segment),
         .holes = plog->holes,
         .hole_count = plog->hole_count,
         .base_offset = segment->base_offset,

@@ -44,7 +44,7 @@ static int walk_next(struct header_walk *walk, struct record_batch_header *ret_h
         err = buffer_reserve(&store->scratch, SCAN_BYTES);
         if (err != 0) return err;
         walk->block_start = walk->position;
-        err = fs_read(walk->segment->file, store->scratch.data, left < size ? left : size, walk->position, walk->look,
+        err = fs_read(walk->segment->opened->file, store->scratch.data, left < size ? left : size, walk->position, walk->look,
                       &walk->block_size);
         if (err != 0) return err;
     }
@@ -107,7 +107,7 @@ static struct plog_place skip_sound(struct plog *plog, struct segment_file *segm
 
     if (size > VERIFY_BYTES_MAX) size = VERIFY_BYTES_MAX;
     if (plog_open_segment(plog, segment) != 0 || buffer_reserve(bytes, size) != 0) return from;
-    if (fs_read(segment->file, bytes->data, size, from.position, NULL, &got) != 0) return from;
+    if (fs_read(segment->opened->file, bytes->data, size, from.position, NULL, &got) != 0) return from;
     while (place.position < end.position) {
         uint32_t used = place.position - from.position;
         struct record_batch_header header;
@@ -179,8 +179,8 @@ int plog_locate_offset(struct plog *plog, struct segment_file *segment, uint64_t
  * again may have rotted there. */
 static uint32_t walked_to(struct segment_file *segment, uint32_t position, uint64_t position_max)
 {
-    struct segment_walked *walked = &segment->walked;
-    struct fs_file *file = segment->file;
+    struct segment_walked *walked = &segment->opened->walked;
+    struct fs_file *file = segment->opened->file;
     uint32_t end = position_max < walked->to ? (uint32_t)position_max : walked->to;
 
     if (position < walked->from || end <= position || end - position < SKIP_MIN) return position;
@@ -194,8 +194,8 @@ static uint32_t walked_to(struct segment_file *segment, uint32_t position, uint6
 /* Stretches that touch become one; of two that do not the longer one stays. */
 static void note_walked(struct segment_file *segment, uint32_t from, uint32_t to)
 {
-    struct segment_walked *walked = &segment->walked;
-    uint32_t load_count = atomic_load_explicit(&segment->file->load_count, memory_order_relaxed);
+    struct segment_walked *walked = &segment->opened->walked;
+    uint32_t load_count = atomic_load_explicit(&segment->opened->file->load_count, memory_order_relaxed);
 
     if (walked->load_count != load_count) *walked = (struct segment_walked){0, 0, 0};
     if (walked->from <= to && from <= walked->to && walked->to > 0) {

@@ -145,7 +145,7 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
         return 0;
     }
     view->extents[view->extent_count++] = (struct plog_extent){
-        .file = fs_ref(segment->file), .position = start.position, .size = end.position - start.position, .is_cached = is_cached};
+        .file = fs_ref(segment->opened->file), .position = start.position, .size = end.position - start.position, .is_cached = is_cached};
     view->size += end.position - start.position;
     view->next_offset = end.offset;
     limits->bytes_left -= end.position - start.position < limits->bytes_left ? end.position - start.position

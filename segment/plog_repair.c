@@ -334,7 +334,7 @@ static int apply(struct plog *plog, const struct repair_job *repair)
         (void)epoch_cache_learn(&plog->epochs, repair->learned[i].epoch, repair->learned[i].start_offset);
     if (repair->hole.resume_position == 0) grow(plog, segment, repair);
     shorten_hole(plog, repair);
-    segment->walked = (struct segment_walked){0, 0, 0};
+    segment_file_forget_walked(segment);
     if (repair->offset >= repair->reach) {
         segment_file_drop_index(segment);
         segment->indexed = 0;

@@ -172,7 +172,7 @@ static int aim(struct time_job *job, struct segment_file *segment)
     if (segment->index != NULL)
         (void)offset_index_find(segment->index, OFFSET_INDEX_BY_TIMESTAMP, (uint64_t)job->timestamp_ms, &entry);
     fs_unref(job->file);
-    job->file = fs_ref(segment->file);
+    job->file = fs_ref(segment->opened->file);
     job->id = plog->id;
     job->is_unaimed = segment->index == NULL;
     job->segment_base = segment->base_offset;

@@ -101,7 +101,7 @@ static int aim_at_index(struct warm_job *job, struct segment_file *segment)
     int err = plog_open_segment(plog, segment);
 
     if (err != 0) return err;
-    job->file = fs_ref(segment->file);
+    job->file = fs_ref(segment->opened->file);
     plog_describe_index(plog, segment, &job->source);
     if (plog->hole_count > 0) {
         job->holes = malloc(plog->hole_count * sizeof(*job->holes));

@@ -174,9 +174,10 @@ static bool is_at_rest(const struct store *store)
 static void drop_idle_indexes(struct store *store)
 {
     for (struct list_node *node = store->files.open.previous; node != &store->files.open; node = node->previous) {
-        struct segment_file *segment = container_of(node, struct segment_file, open_link);
+        const struct segment_open *opened = container_of(node, struct segment_open, link);
+        struct segment_file *segment = opened->segment;
 
-        if (segment->used_ms + IDLE_RELEASE_MS > store->now_ms) return;
+        if (opened->used_ms + IDLE_RELEASE_MS > store->now_ms) return;
         if (segment->synced == segment->size && (segment->indexed == segment->size || segment->size <= (256u << 10)))
             segment_file_drop_index(segment);
     }

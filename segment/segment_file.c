@@ -21,7 +21,6 @@ int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment)
     segment->written_offset = segment->synced_offset = base_offset;
     segment->first_timestamp_ms = INT64_MAX;
     segment->max_timestamp_ms = INT64_MIN;
-    list_init(&segment->open_link);
     *ret_segment = segment;
     return 0;
 }
@@ -42,7 +41,7 @@ void segment_file_raise_synced(struct segment_file *segment, uint32_t position, 
 
 void segment_file_cut(struct segment_file *segment, uint32_t position, uint64_t offset)
 {
-    segment->walked = (struct segment_walked){0, 0, 0};
+    segment_file_forget_walked(segment);
     if (segment->written > position) segment_file_set_written(segment, position, offset);
     if (segment->placed > position) segment->placed = position;
     if (segment->synced <= position) return;
@@ -61,9 +60,7 @@ void segment_file_drop_index(struct segment_file *segment)
 void segment_file_free(struct segment_file *segment)
 {
     if (segment == NULL) return;
-    MESH_ASSERT(list_is_empty(&segment->open_link));
-    fs_unref(segment->file);
-    fs_unref(segment->direct);
+    MESH_ASSERT(segment->opened == NULL);
     segment_file_drop_index(segment);
     free(segment);
 }

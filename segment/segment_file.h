@@ -24,6 +24,17 @@ struct segment_walked {
     uint32_t load_count; /* of the file, then */
 };
 
+struct segment_file;
+
+/* What a segment has while a file of it is open, which of many logs few are; file_cache.h makes it. */
+struct segment_open {
+    struct segment_file *segment;
+    struct fs_file *file, *direct; /* one of them may be NULL */
+    struct list_node link;         /* in the cache's list */
+    uint64_t used_ms;
+    struct segment_walked walked;
+};
+
 struct segment_file {
     uint64_t base_offset, next_offset;
     int64_t first_timestamp_ms;    /* of the first batch; INT64_MAX while empty */
@@ -35,16 +46,40 @@ struct segment_file {
     uint64_t written_offset;       /* where the batches in `written` end: the two are one fact, set together */
     uint64_t synced_offset;        /* likewise of `synced` */
     uint32_t indexed;              /* bytes that the saved index file covers */
-    struct fs_file *file, *direct; /* NULL when not open; see file_cache.h */
-    struct list_node open_link;
-    uint64_t used_ms;
-    struct offset_index *index; /* in memory; NULL when only on disk, if at all */
-    struct segment_walked walked;
     bool is_created;            /* the file exists */
     bool is_name_durable;
     bool is_condemned; /* a job is removing it */
     bool is_lost;      /* its file is gone: nothing more is appended to it */
+    struct segment_open *opened; /* NULL: neither file nor direct is open */
+    struct offset_index *index; /* in memory; NULL when only on disk, if at all */
 };
+
+/* NULL: not open. */
+static inline struct fs_file *segment_file_opened(const struct segment_file *segment)
+{
+    return segment->opened == NULL ? NULL : segment->opened->file;
+}
+
+/* References for a job that opens what is not open itself. */
+static inline struct fs_file *segment_file_opened_ref(const struct segment_file *segment)
+{
+    struct fs_file *file = segment_file_opened(segment);
+
+    return file == NULL ? NULL : fs_ref(file);
+}
+
+static inline struct fs_file *segment_file_opened_direct_ref(const struct segment_file *segment)
+{
+    struct fs_file *direct = segment->opened == NULL ? NULL : segment->opened->direct;
+
+    return direct == NULL ? NULL : fs_ref(direct);
+}
+
+/* What was walked may not be in the file any more. */
+static inline void segment_file_forget_walked(struct segment_file *segment)
+{
+    if (segment->opened != NULL) segment->opened->walked = (struct segment_walked){0, 0, 0};
+}
 
 int segment_file_new(uint64_t base_offset, struct segment_file **ret_segment); /* MESH_ENOMEM */
 void segment_file_free(struct segment_file *segment); /* must be out of the file cache; accepts NULL */

@@ -24,7 +24,7 @@ static int write_some(struct plog *plog)
         iov[write.iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
         end += run->size;
     }
-    write.file = segment->file != NULL ? fs_ref(segment->file) : NULL;
+    write.file = segment_file_opened_ref(segment);
     write.position = first->segment_position;
     write.end = end;
     write.create = !segment->is_created;

@@ -171,7 +171,7 @@ static int add_segment(struct segment_sync_job *job, struct plog *plog, struct s
     *sync = (struct segment_sync){.plog = plog, .segment = segment, .written = segment->written};
     sync->written_offset = segment->written_offset;
     sync->unsynced_bytes = plog->unsynced_bytes;
-    sync->file = segment->file != NULL ? fs_ref(segment->file) : NULL;
+    sync->file = segment_file_opened_ref(segment);
     sync->sync_names = !segment->is_name_durable;
     sync->sync_parents = !plog->is_parents_durable;
     if (save_index && offset_index_encode(segment->index, &sync->index) == 0) sync->indexed = segment->size;

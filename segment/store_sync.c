@@ -353,8 +353,8 @@ static int add_write(struct sync_job *job, struct plog *plog, struct run *run)
     *direct = (struct direct_write){.plog = plog, .segment = segment, .first_iov = job->iov_count};
     direct->write.id = &plog->id;
     direct->write.base_offset = segment->base_offset;
-    direct->write.file = segment->file != NULL ? fs_ref(segment->file) : NULL;
-    direct->write.direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL;
+    direct->write.file = segment_file_opened_ref(segment);
+    direct->write.direct = segment_file_opened_direct_ref(segment);
     direct->write.position = segment->placed;
     direct->write.skip = segment->placed - run->segment_position;
     direct->write.end = run->segment_position;

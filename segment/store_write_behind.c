@@ -166,8 +166,8 @@ static int add_run(struct write_behind_job *job, struct run *run)
         behind->write = (struct segment_write){
             .id = &plog->id,
             .base_offset = segment->base_offset,
-            .file = segment->file != NULL ? fs_ref(segment->file) : NULL,
-            .direct = segment->direct != NULL ? fs_ref(segment->direct) : NULL,
+            .file = segment_file_opened_ref(segment),
+            .direct = segment_file_opened_direct_ref(segment),
             .position = segment->placed,
             .end = run->segment_position,
             .skip = segment->placed - run->segment_position,

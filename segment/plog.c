@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEGMENTS_INITIAL 2
+#define SEGMENTS_MIN 4 /* room for so many, once one is not enough */
 
 void plog_config_init(struct plog_config *config)
 {
@@ -30,15 +30,29 @@ struct segment_file *plog_active_segment(const struct plog *plog)
     return plog->segment_count > 0 ? plog->segments[plog->segment_count - 1] : NULL;
 }
 
+/* Most logs have one segment, and no memory for a list of them. */
+static bool make_room(struct plog *plog)
+{
+    bool is_list = plog->segment_capacity > 1;
+    uint32_t capacity = is_list ? plog->segment_capacity * 2 : SEGMENTS_MIN;
+    struct segment_file **segments;
+
+    if (plog->segment_capacity == 0) {
+        plog->segments = &plog->only_segment;
+        plog->segment_capacity = 1;
+        return true;
+    }
+    segments = realloc(is_list ? plog->segments : NULL, capacity * sizeof(struct segment_file *));
+    if (segments == NULL) return false;
+    if (!is_list) segments[0] = plog->only_segment;
+    plog->segments = segments;
+    plog->segment_capacity = capacity;
+    return true;
+}
+
 int plog_add_segment(struct plog *plog, uint64_t base_offset, struct segment_file **ret_segment)
 {
-    if (plog->segment_count == plog->segment_capacity) {
-        uint32_t capacity = plog->segment_capacity > 0 ? plog->segment_capacity * 2 : SEGMENTS_INITIAL;
-        struct segment_file **segments = realloc(plog->segments, capacity * sizeof(struct segment_file *));
-        if (segments == NULL) return MESH_ENOMEM;
-        plog->segments = segments;
-        plog->segment_capacity = capacity;
-    }
+    if (plog->segment_count == plog->segment_capacity && !make_room(plog)) return MESH_ENOMEM;
     if (segment_file_new(base_offset, &plog->segments[plog->segment_count]) != 0) return MESH_ENOMEM;
     *ret_segment = plog->segments[plog->segment_count++];
     plog->store->stats.segment_count++;
@@ -165,7 +179,7 @@ void plog_free(struct plog *plog)
     }
     store->stats.segment_count -= plog->segment_count;
     if (plog->error != 0) store->stats.failed_logs--;
-    free(plog->segments);
+    if (plog->segment_capacity > 1) free(plog->segments);
     store->stats.holes -= plog->hole_count;
     free(plog->holes);
     plog_forget_marks(plog);

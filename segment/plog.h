@@ -39,11 +39,12 @@ struct read_mark {
 
 struct plog_truncation; /* plog_truncate.c */
 
+/* Very many of them rest: no gaps between the fields, and what only some logs have is behind a pointer. */
 struct plog {
     struct store *store;
     struct plog_id id;
+    uint32_t hole_count;
     struct plog_config config;
-    enum plog_flush flush; /* in force; config.flush follows when all is synced */
     void *user;
     uint64_t start_offset, end_offset;
     uint64_t filed_offset, synced_offset, durable_offset;
@@ -53,8 +54,8 @@ struct plog {
     uint64_t deleted_offset, stated_deleted_offset, durable_deleted_offset;
     uint64_t size_bytes;
     struct segment_file **segments; /* owned; oldest first; the last one is appended to */
+    struct segment_file *only_segment; /* what `segments` points to until there are two */
     uint32_t segment_count, segment_capacity;
-    uint32_t hole_count;
     struct plog_hole *holes; /* owned; by offset */
     struct run_queue runs;
     struct epoch_cache epochs;
@@ -68,13 +69,17 @@ struct plog {
     uint64_t unmarked_bytes, marked_ms; /* direct: since the journal was told how far the log is durable, and when that was */
     uint32_t direct_run_count;
     uint8_t quiet_tickets; /* in direct mode, with little data */
-    bool is_writing;       /* a write-behind job holds runs of it */
-    bool is_parents_durable;
-    bool is_deleted;
-    bool is_repairing; /* a job mends a hole (plog_repair.c) */
-    bool keeps_uncommitted; /* retention stops at high_watermark */
-    bool was_restarted;     /* in this run, or it has a past: a manifest names it, however empty it is */
-    bool is_fresh;          /* opened without a past, and the journal has not been told so: see plog_append.c */
+    uint8_t flush;         /* enum plog_flush, in force; config.flush follows when all is synced */
+    bool is_writing : 1;   /* a write-behind job holds runs of it */
+    bool is_parents_durable : 1;
+    bool is_deleted : 1;
+    bool is_repairing : 1; /* a job mends a hole (plog_repair.c) */
+    bool keeps_uncommitted : 1; /* retention stops at high_watermark */
+    bool was_restarted : 1;     /* in this run, or it has a past: a manifest names it, however empty it is */
+    bool is_fresh : 1;          /* opened without a past, and the journal has not been told so: see plog_append.c */
+    bool is_warming : 1;        /* a job brings into memory what a read missed */
+    uint8_t cold_streak;        /* jobs in a row after which a read still missed something */
+    uint8_t next_read_mark;
     int error;
     uint32_t job_references;
     uint32_t touch_references; /* those of them that batches hold: of its segments they need none that is all synced */
@@ -86,9 +91,6 @@ struct plog {
     struct list_node async_link;    /* store->async_logs */
     struct list_node flush_link;    /* store->flush_logs */
     struct read_mark *read_marks; /* owned, PLOG_READ_MARKS of them; NULL while nothing was read */
-    uint8_t next_read_mark;
-    uint8_t cold_streak; /* jobs in a row after which a read still missed something */
-    bool is_warming;     /* a job brings into memory what a read missed */
     uint32_t cut_count;  /* truncations, for jobs that began before */
     uint32_t due_index; /* in store->due; 0: not in it */
     uint64_t due_ms;
@@ -167,7 +169,7 @@ void plog_describe_index(struct plog *plog, const struct segment_file *segment, 
 /* The entry to begin scanning at; the segment's first byte when there is none better. */
 int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset_index_key by, uint64_t key,
                     struct plog_look *look, struct offset_index_entry *ret_entry);
-int plog_open_segment(struct plog *plog, struct segment_file *segment); /* for reading: segment->file */
+int plog_open_segment(struct plog *plog, struct segment_file *segment); /* for reading: segment->opened->file */
 
 /* plog_locate.c: batch boundaries inside one segment file. */
 struct plog_place {

@@ -175,6 +175,14 @@ static void run_until(struct app *app, atomic_uint *counter, unsigned wanted)
     ck_assert_uint_ge(atomic_load(counter), wanted);
 }
 
+/* Whatever handlers say, until so many records were handled. */
+static void run_on_until(struct app *app, unsigned wanted)
+{
+    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; atomic_load(&app->handled) < wanted && clock_monotonic_ms() < until_ms;)
+        (void)mesh_pool_run(app->pool, 5);
+    ck_assert_uint_eq(atomic_load(&app->handled), wanted);
+}
+
 static void set_up(void)
 {
     char texts[TOTAL][16];
@@ -301,12 +309,12 @@ START_TEST(what_does_not_work_is_told_and_holds_its_partition)
     ck_assert_int_eq(err, app.result);
     ck_assert(strstr(mesh_client_error(app.client), "partition 3 of topic \"t\" at offset 77") != NULL);
     ck_assert_uint_eq(atomic_load(&app.calls), _i == 0 ? 1 : 2);
-    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; atomic_load(&app.handled) < (PARTITIONS - 1) * TOTAL + 77 && clock_monotonic_ms() < until_ms;)
-        (void)mesh_pool_run(app.pool, 5);
-    ck_assert_uint_eq(atomic_load(&app.handled), (PARTITIONS - 1) * TOTAL + 77);
+    run_on_until(&app, (PARTITIONS - 1) * TOTAL + 77);
     ck_assert_int_eq(atomic_load(&app.next[3]), 77);
     atomic_store(&app.behaviour[3], HANDLE);
-    run_until(&app, &app.handled, PARTITIONS * TOTAL);
+    run_on_until(&app, PARTITIONS * TOTAL); /* a call that had begun before may fail yet, */
+    (void)mesh_pool_run(app.pool, 5);       /* and is told of */
+    ck_assert_int_eq(mesh_pool_run(app.pool, 5), 0);
     close_app(&app);
     fake_broker_stop(broker);
 }
@@ -319,8 +327,7 @@ START_TEST(what_the_end_leaves_comes_again)
     open_app(&first, "60000");
     misbehave_at(&first, 1, 20, FAIL);
     first.result = MESH_ECORRUPT;
-    for (uint64_t until_ms = clock_monotonic_ms() + PATIENCE; atomic_load(&first.handled) < (PARTITIONS - 1) * TOTAL + 20 && clock_monotonic_ms() < until_ms;)
-        (void)mesh_pool_run(first.pool, 5);
+    run_on_until(&first, (PARTITIONS - 1) * TOTAL + 20);
     close_app(&first);
     open_app(&second, "60000");
     run_until(&second, &second.handled, TOTAL - 20);

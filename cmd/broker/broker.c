@@ -441,6 +441,7 @@ int broker_serve(struct broker *broker)
     if (!broker->control.is_stopping) {
         broker->control.is_ready = true;
         atomic_store(&broker->judges_logins, true);
+        malloc_trim(0); /* what recovery and the first image needed lies between what stays: with many logs a megabyte and more */
         announce(broker);
     }
     err = control_loop_run(broker);

@@ -86,18 +86,17 @@ static int produce_append(struct shard *shard, struct shard_partition *partition
                           const struct produce_terms *terms, struct produce_done done)
 {
     bool waits = roles_waits_for_others(&partition->replica, terms->acks);
-    struct ack_queue *queue = waits ? &partition->acks : queue_of(shard, partition);
     struct ack *ack = NULL;
     uint64_t ticket;
     int err;
 
     if (done.call != NULL) {
-        ack = waits ? produce_committing_push(shard, partition) : ack_queue_push(queue);
+        ack = waits ? produce_committing_push(shard, partition) : ack_queue_push(queue_of(shard, partition));
         if (ack == NULL) return MESH_ENOMEM;
     }
     err = plog_append(partition->plog, header, batch, shard->now_wall_ms, &ticket);
     if (err != 0) {
-        if (ack != NULL) ack_queue_unpush(queue);
+        if (ack != NULL) ack_queue_unpush(waits ? &partition->acks->queue : queue_of(shard, partition));
         return err;
     }
     replica_leader_appended(&partition->replica, header);

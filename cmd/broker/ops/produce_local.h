@@ -62,6 +62,7 @@ void produce_refuse_waiting(struct shard *shard, struct shard_partition *partiti
 void produce_expire_committing(struct shard *shard);
 void produce_abandon_committing(struct shard *shard);
 void produce_trim_committed(struct shard *shard); /* gives back the room of queues that are empty */
+void produce_committing_free(struct shard_partition *partition); /* with what waits, which is not answered */
 
 /* Whether anything waits that may run out of time. */
 bool produce_has_waiting(const struct shard *shard);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cmd/broker/groups/groups.h"
 #include "cmd/broker/ops/fetch_wait.h"
+#include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "replication/coordinator/topic_name.h"
 #include "segment/healing.h"
@@ -146,7 +147,6 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     list_init(&partition->waiters);
     list_init(&partition->redo_link);
     list_init(&partition->ask_link);
-    list_init(&partition->acks_link);
     list_init(&partition->compare_link);
     list_init(&partition->end_link);
     err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
@@ -223,8 +223,7 @@ int shard_partition_open_recovered(struct shard *shard, const struct plog_id *id
 
 static void partition_free(struct shard_partition *partition)
 {
-    list_remove(&partition->acks_link);
-    ack_queue_deinit(&partition->acks);
+    produce_committing_free(partition);
     free(partition);
 }
 
@@ -382,7 +381,7 @@ void shard_partitions_deinit(struct shard *shard)
 
         node = map_iterate(&shard->partitions, node);
         replica_deinit(&partition->replica);
-        ack_queue_deinit(&partition->acks);
+        produce_committing_free(partition);
         free(partition);
     }
     node = map_iterate(&shard->topics, NULL);

@@ -20,30 +20,37 @@ struct shard_topic {
     bool is_missing; /* the newest image neither has it nor says that it was deleted */
 };
 
+/* Acknowledgements that wait for the high watermark: made with the first one, and gone when the shard has nothing to do. */
+struct shard_partition_acks {
+    struct shard_partition *partition;
+    struct ack_queue queue;
+    struct list_node link; /* in shard->acks_committing while there are any, in acks_resting while there is only room */
+};
+
+/* Very many of them rest: no gaps between the fields, and what only those at work have is behind a pointer. */
 struct shard_partition {
     struct map_node node;
     struct shard_topic *topic;
     struct plog *plog; /* NULL once deleted */
     struct list_node link;    /* in topic->partitions */
     struct list_node waiters; /* fetch entries waiting for the high watermark */
-    bool has_cold_readers;    /* some wait for the disk: any news of the log may be what they wait for */
     uint32_t number;
     uint32_t pending; /* acknowledgements and calls that point here */
-    uint64_t redo_ms;   /* when `redo` is to be done */
-    bool is_warming;    /* a job brings old records into memory for followers */
-    bool was_replicated; /* in this run: its log keeps a high watermark */
-    bool is_deletion_due; /* records that clients had deleted are here still: looked at when more is known to be committed */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
     uint8_t compare_failures; /* in a row; replicas/compare.c */
+    bool has_cold_readers : 1; /* some wait for the disk: any news of the log may be what they wait for */
+    bool is_warming : 1;       /* a job brings old records into memory for followers */
+    bool was_replicated : 1;   /* in this run: its log keeps a high watermark */
+    bool is_deletion_due : 1;  /* records that clients had deleted are here still: looked at when more is known to be committed */
+    uint64_t redo_ms; /* when `redo` is to be done */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
     struct list_node compare_link; /* replicas/compare.c */
     struct list_node end_link;     /* spread/ends_tell.c: its end has changed since the others were told */
     uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct group_replica *group; /* groups/; NULL: it is no group partition */
-    struct ack_queue acks;                  /* that wait for the high watermark */
-    struct list_node acks_link;             /* in shard->acks_committing while there are any, in acks_resting while there is only room */
+    struct shard_partition_acks *acks; /* owned; NULL: there are none, nor room for any */
     struct replica replica;
 };
 

@@ -58,7 +58,7 @@ struct shard {
     const struct image *image; /* referenced; the newest that the control loop sent */
     struct map topics, partitions; /* partitions.h */
     struct ack_queue acks_synced, acks_written;
-    struct list_node acks_committing, acks_resting; /* partitions; partitions.h */
+    struct list_node acks_committing, acks_resting; /* shard_partition_acks; partitions.h */
     struct replicas replicas;
     struct shard_groups groups;
     struct doubts doubts;            /* of readers, that are to be followed up */

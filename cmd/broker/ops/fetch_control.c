@@ -64,7 +64,7 @@ int fetch_control_end(struct plog *plog, uint64_t limit, uint64_t *ret_end)
 {
     uint64_t end = limit, next = limit;
 
-    while (end > plog_start_offset(plog) && begins_epoch(plog, end - 1)) {
+    while (end > plog_first_offset(plog) && begins_epoch(plog, end - 1)) {
         int err = skip_one(plog, end - 1, limit, &next);
 
         if (err != 0) return err;

@@ -12,7 +12,8 @@
 /* plog_read() without control batches. *ret_at_end: only such lie between `offset` and `limit`; the view is empty. Errors: those of plog_read(). */
 int fetch_control_read(struct plog *plog, uint64_t offset, uint64_t limit, uint32_t bytes_max, struct plog_view *ret_view, bool *ret_at_end);
 
-/* Where such a reader is at the end: `limit`, or before the control batches that are the last ones below it. Errors: those of plog_read(). */
+/* Where such a reader is at the end: `limit`, or before the control batches that are the last ones below it, as far as they are not deleted: nobody may
+ * stand before plog_first_offset(). Errors: those of plog_read(). */
 int fetch_control_end(struct plog *plog, uint64_t limit, uint64_t *ret_end);
 
 #endif

@@ -188,6 +188,7 @@ uint32_t replication_operator_stop(struct replication_mesh *mesh, struct random 
 
     if (process == NULL) return METADATA_NOBODY;
     SIM_SOMETIMES("an operator stopped a broker");
+    sim_trace(mesh->sim, metadata_process_host(process), "is told to stop");
     node_leave(metadata_process_node(process), sim_now_us(mesh->sim));
     metadata_process_drain(process);
     return sim_host_index(metadata_process_host(process));
@@ -220,7 +221,9 @@ void replication_operator_start(struct replication_mesh *mesh, uint32_t host, ui
 {
     struct sim_host *at = sim_host_at(mesh->sim, host);
 
+    sim_trace(mesh->sim, at, "is to run");
     sim_host_kill_at_output(at, 0, SIM_STOP_KILL);
+    if (sim_host_is_dying(at)) sim_host_kill(at, SIM_STOP_KILL); /* struck while a control acted on it: else it would be gone after its next event, and stay away */
     if (boot != 0 && replication_operator_boot(mesh, host) == boot) sim_host_kill(at, SIM_STOP_KILL);
     sim_host_start(at);
 }

@@ -43,6 +43,8 @@ enum replica_cut_verdict replica_diverged(struct replica *replica, struct replic
     if (REPLICA_DEFECT(replica, HEALS_BY_COPYING) && offset < partition->log_end) return begin_anew(replica, start, false);
     if (offset < partition->log_start) return begin_anew(replica, start, offset < partition->high_watermark);
     if (offset == partition->log_end && last_epoch <= end.epoch) return REPLICA_CUT_NOTHING;
+    /* An empty log, and the record before it is of an epoch that the leader does not have: they part before its start, where nothing is left to cut. */
+    if (partition->log_start == partition->log_end) return begin_anew(replica, start, start.offset < partition->high_watermark);
     if (offset == partition->log_end && REPLICA_DEFECT(replica, EMPTY_EPOCH_STAYS)) return REPLICA_CUT_AGAIN;
     return begin_cut(replica, offset);
 }

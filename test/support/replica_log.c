@@ -120,7 +120,7 @@ uint64_t replica_log_epoch_end(const struct replica_log *log, int32_t epoch, int
     }
     /* The record before the start, which is not here any more, had floor_epoch. */
     *ret_epoch = log->floor_epoch <= epoch ? log->floor_epoch : -1;
-    return log->floor_epoch <= epoch ? end : log->start - 1;
+    return log->floor_epoch <= epoch ? end : log->start; /* as plog_epoch_end_offset(): nothing ends before the start */
 }
 
 const struct replica_log_batch *replica_log_find(const struct replica_log *log, uint64_t offset)

@@ -199,6 +199,43 @@ START_TEST(a_reset_takes_the_watermark_along)
 }
 END_TEST
 
+/* Emptied to begin behind a record of an epoch that a later leader, elected with a loss, does not have: a cut where the log begins would take nothing, and the same be
+ * said for ever (seed 10106174 of the simulator). */
+START_TEST(an_empty_log_that_parted_before_its_start_begins_anew)
+{
+    const int records[] = {10};
+    struct stream_message reset, diverged;
+    struct replica_cut cut;
+
+    follow(records, 1, 6);
+    reset = from_leader(STREAM_RESET);
+    reset.log_start = reset.high_watermark = 30;
+    reset.start_epoch = 3;
+    ck_assert_int_eq(rig_lead(&rig, reset, no_bytes), 0);
+    rig_cut(&rig, 0);
+    rig_hear_follower(&rig);
+    diverged = from_leader(STREAM_DIVERGED);
+    diverged.session = rig.heard[0].session;
+    diverged.last_epoch = 2;
+    diverged.end_offset = 35;
+    diverged.log_start = 9;
+    diverged.start_epoch = 0;
+    diverged.high_watermark = 40;
+    ck_assert_int_eq(rig_lead(&rig, diverged, no_bytes), 0);
+    replica_get_cut(replica_of_rig(), &cut);
+    ck_assert(cut.is_reset && cut.is_committed); /* the records before its start were committed once, and others stand there */
+    ck_assert_uint_eq(cut.offset, 9);
+    ck_assert_int_eq(cut.epoch, 0);
+    rig_cut(&rig, 0);
+    rig_hear_follower(&rig);
+    ck_assert_int_eq(rig.heard[0].type, STREAM_ATTACH);
+    ck_assert_uint_eq(rig.heard[0].log_end, 9);
+    ck_assert_int_eq(rig.heard[0].last_epoch, 0);
+    ck_assert_uint_eq(replica_of_rig()->partition.high_watermark, 9);
+    rig_deinit(&rig);
+}
+END_TEST
+
 START_TEST(a_cut_of_what_was_committed_is_told)
 {
     const int records[] = {10};
@@ -571,6 +608,7 @@ static Suite *suite_new(void)
     tcase_add_test(tcase, a_new_epoch_leaves_and_asks_at_once);
     tcase_add_loop_test(tcase, a_diverged_log_is_cut_where_both_agree, 0, COUNT(cut_cases));
     tcase_add_test(tcase, a_reset_takes_the_watermark_along);
+    tcase_add_test(tcase, an_empty_log_that_parted_before_its_start_begins_anew);
     tcase_add_test(tcase, a_cut_of_what_was_committed_is_told);
     tcase_add_test(tcase, a_follower_whose_log_is_damaged_states_less_and_more_when_it_is_mended);
     tcase_add_test(tcase, what_is_given_up_is_cut_and_asked_for_again);

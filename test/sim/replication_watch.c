@@ -322,6 +322,21 @@ static void check_loss(struct replication_watch *watch, struct watch_partition *
     else sim_fail(watch->sim, "S1 nothing is lost unasked", "p%u: somebody leads it in epoch %d who may lack records", place(watch, partition), facts->leader_epoch);
 }
 
+/* It leads, and may commit all that it has, in the event that brought it the metadata; the observer looks at those after it. */
+static void check_own_loss(struct replication_watch *watch, const struct replication_replica *replica)
+{
+    struct image_partition facts;
+
+    if (image_topic_partition(replica->topic, replica->number, &facts)) check_loss(watch, partition_of(replica), replica->topic, &facts);
+}
+
+static bool is_known_leader(const struct replication_replica *replica)
+{
+    int32_t epoch = replica->replica.partition.leader_epoch;
+
+    return epoch < REPLICATION_EPOCHS_MAX && partition_of(replica)->leader_of[epoch] == host_of(replica) + 1;
+}
+
 /* R10: what a stop that was not clean lost of an async topic is lost with an election of somebody who was not known to be complete, and the metadata say so. */
 static void check_admitted(struct replication_watch *watch, struct watch_partition *partition, uint32_t host, int32_t epoch, uint64_t has, uint64_t committed)
 {
@@ -556,12 +571,10 @@ void replication_watch_leads(struct replication_watch *watch, struct replication
     const struct watch_log *truth = &partition->truth;
     int32_t epoch = replica->replica.partition.leader_epoch;
     uint32_t host = host_of(replica), count = truth->count;
-    struct image_partition facts;
     uint64_t end;
 
     sim_trace(watch->sim, replication_process_host(replica->process), "leads p%u in epoch %d from %llu", place(watch, partition), epoch, (ull)log->end);
-    /* It leads in the event that brought it the metadata; the observer looks at those after it. */
-    if (image_topic_partition(replica->topic, replica->number, &facts)) check_loss(watch, partition, replica->topic, &facts);
+    check_own_loss(watch, replica);
     watch->elections++;
     check_deletion(watch, replica, replica->replica.partition.first);
     if (epoch < REPLICATION_EPOCHS_MAX) {
@@ -592,6 +605,7 @@ void replication_watch_committed(struct replication_watch *watch, struct replica
     uint64_t now = replica->replica.partition.high_watermark;
 
     if (now == log->seen || replica->replica.is_cutting) return;
+    if (replica_leads(&replica->replica) && !is_known_leader(replica)) check_own_loss(watch, replica);
     if (now < log->seen && partition_of(replica)->is_excused) log->seen = now;
     if (now < log->seen)
         sim_fail(watch->sim, "S8 high watermarks only rise", "p%u: that of h%u falls from %llu to %llu", place(watch, partition_of(replica)), host_of(replica),

@@ -148,7 +148,6 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     list_init(&partition->redo_link);
     list_init(&partition->ask_link);
     list_init(&partition->compare_link);
-    list_init(&partition->end_link);
     err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
     if (err != 0) goto fail;
     err = partition_open_log(shard, partition, recovered);
@@ -240,7 +239,6 @@ static void partition_detach(struct shard *shard, struct shard_partition *partit
     replicas_forget(shard, partition);
     map_remove(&shard->partitions, &partition->node);
     list_remove(&partition->link);
-    list_remove(&partition->end_link);
     partition->topic->metrics.partition_count--;
     partition->topic = NULL;
     fetch_wake(shard, &partition->waiters);

@@ -42,11 +42,11 @@ struct shard_partition {
     bool has_cold_readers : 1; /* some wait for the disk: any news of the log may be what they wait for */
     bool is_warming : 1;       /* a job brings old records into memory for followers */
     bool was_replicated : 1;   /* in this run: its log keeps a high watermark */
+    bool is_end_due : 1;       /* spread/ends_tell.c: its end has changed since the others were told */
     bool is_deletion_due : 1;  /* records that clients had deleted are here still: looked at when more is known to be committed */
     uint64_t redo_ms; /* when `redo` is to be done */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
     struct list_node compare_link; /* replicas/compare.c */
-    struct list_node end_link;     /* spread/ends_tell.c: its end has changed since the others were told */
     uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct group_replica *group; /* groups/; NULL: it is no group partition */

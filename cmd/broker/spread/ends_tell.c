@@ -11,13 +11,15 @@
 
 #include <stdlib.h>
 
-/* From a shard: what has changed in a second. */
+/* From a shard: what has changed in a second. While it gathers only the partitions' names are of use. */
 struct ends_news {
     struct mail mail;
     struct spread *spread;
-    size_t count;
+    size_t count, capacity;
     struct spread_end ends[];
 };
+
+#define NEWS_MIN 64 /* room for so many, at first */
 
 /* A broker that is linked, or was. */
 struct ends_peer {
@@ -56,24 +58,37 @@ static bool end_of(const struct shard_partition *partition, struct spread_end *r
 static void on_shard_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct spread_shard *at = timer->data;
-    struct list_node *node;
-    struct ends_news *news;
+    struct ends_news *news = at->ends_news;
     size_t count = 0;
 
+    (void)loop;
     (void)events;
     if (at->shard->is_stopping) return;
-    for (node = at->ends_changed.next; node != &at->ends_changed; node = node->next)
-        count++;
-    news = malloc(sizeof(*news) + count * sizeof(news->ends[0]));
-    if (news == NULL) { /* later */
-        ev_timer_set(timer, ENDS_SHARD_MS / 1e3, 0.);
-        ev_timer_start(loop, timer);
-        return;
+    at->ends_news = NULL;
+    for (size_t i = 0; i < news->count; i++) {
+        struct shard_partition *partition = shard_partition_find(at->shard, &news->ends[i].topic, news->ends[i].partition);
+
+        if (partition == NULL) continue; /* it went */
+        partition->is_end_due = false;
+        count += end_of(partition, &news->ends[count]);
     }
-    *news = (struct ends_news){{NULL, news_arrives}, at->spread, 0};
-    while ((node = list_pop_front(&at->ends_changed)) != NULL)
-        news->count += end_of(container_of(node, struct shard_partition, end_link), &news->ends[news->count]);
+    news->count = count;
     mailbox_post(forward_mailbox(at->spread->control->forward), &news->mail);
+}
+
+/* Room for one more. False: there is no memory. */
+static bool make_room(struct spread_shard *at)
+{
+    struct ends_news *news = at->ends_news;
+    size_t capacity = news == NULL ? NEWS_MIN : news->capacity * 2;
+
+    if (news != NULL && news->count < news->capacity) return true;
+    news = realloc(news, sizeof(*news) + capacity * sizeof(news->ends[0]));
+    if (news == NULL) return false;
+    if (at->ends_news == NULL) *news = (struct ends_news){.mail = {NULL, news_arrives}, .spread = at->spread};
+    news->capacity = capacity;
+    at->ends_news = news;
+    return true;
 }
 
 void ends_changed(struct shard *shard, struct shard_partition *partition)
@@ -81,14 +96,16 @@ void ends_changed(struct shard *shard, struct shard_partition *partition)
     struct spread *spread = shard->broker->control.spread;
     struct spread_shard *at;
 
-    if (spread == NULL || !list_is_empty(&partition->end_link) || partition->topic->is_internal || shard->is_stopping) return;
+    if (spread == NULL || partition->is_end_due || partition->topic->is_internal || shard->is_stopping) return;
     at = &spread->shards[shard->index];
+    if (!make_room(at)) return; /* with its next change */
     if (!at->is_ends_ready) {
         ev_timer_init(&at->ends_timer, on_shard_timer, 0., 0.);
         at->ends_timer.data = at;
         at->is_ends_ready = true;
     }
-    list_push_back(&at->ends_changed, &partition->end_link);
+    at->ends_news->ends[at->ends_news->count++] = (struct spread_end){.topic = partition->topic->metrics.topic_id, .partition = partition->number};
+    partition->is_end_due = true;
     if (ev_is_active(&at->ends_timer)) return;
     ev_timer_set(&at->ends_timer, ENDS_SHARD_MS / 1e3, 0.);
     ev_timer_start(shard->loop, &at->ends_timer);
@@ -290,8 +307,6 @@ int ends_open(struct spread *spread)
     list_init(&spread->ends->peers);
     ev_timer_init(&spread->ends->timer, on_timer, 0., 0.);
     spread->ends->timer.data = spread;
-    for (uint32_t i = 0; i < spread->control->shard_count; i++)
-        list_init(&spread->shards[i].ends_changed);
     return spread_ends_new(&spread->ends->ends);
 }
 

@@ -43,7 +43,7 @@ struct spread_shard {
     uint32_t on; /* watches that are */
     ev_timer timer;
     bool is_timer_ready;
-    struct list_node ends_changed; /* ends_tell.c: partitions by end_link */
+    struct ends_news *ends_news; /* ends_tell.c: owned; NULL: nothing has changed since the last one left */
     ev_timer ends_timer;
     bool is_ends_ready;
 };

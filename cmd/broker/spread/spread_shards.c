@@ -289,6 +289,7 @@ void spread_shards_deinit(struct spread *spread)
             spread_held_clear(&spread->shards[i].watches[j].held);
             spread_cells_free(spread->shards[i].rescues[j].heard);
         }
+        free(spread->shards[i].ends_news);
     }
     free(spread->shards);
     spread->shards = NULL;

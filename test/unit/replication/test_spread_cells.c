@@ -331,6 +331,115 @@ START_TEST(where_more_changes_than_is_told_each_has_its_turn)
 }
 END_TEST
 
+/* Neighbours share an allocation, which grows with them: each keeps its turn, and what it says. */
+static const uint32_t scattered[] = {5, 0, 15, 31, 16, 3, 9999, 99999, 7, 4, 1, 14, 20};
+#define SCATTERED (sizeof(scattered) / sizeof(scattered[0]))
+
+START_TEST(whatever_partition_is_heard_of_first_each_has_its_turn)
+{
+    struct buffer bytes = BUFFER_INIT;
+    uint64_t position = 0, heard_ms;
+    struct spread_ends_reader reader;
+    struct spread_ends *ends;
+    struct spread_end end;
+
+    ck_assert_int_eq(spread_ends_new(&ends), 0);
+    for (size_t i = 0; i < SCATTERED; i++) {
+        end = end_of(scattered[i], 1, 100 + i);
+        ck_assert_int_eq(spread_ends_merge(ends, i, &end, true), 0);
+        end = end_of(scattered[i] ^ 8, 1, 7); /* a neighbour that somebody else leads */
+        ck_assert_int_eq(spread_ends_merge(ends, i, &end, false), 0);
+    }
+    ck_assert(spread_ends_tell(ends, &position, 100000, &bytes));
+    reader = spread_ends_read(buffer_slice(&bytes));
+    for (size_t i = 0; i < SCATTERED; i++) {
+        ck_assert(spread_ends_next(&reader, &end));
+        ck_assert_uint_eq(end.partition, scattered[i]);
+        ck_assert_uint_eq(end.high_watermark, 100 + i);
+        ck_assert(spread_ends_find(ends, &topics[0], scattered[i], &end, &heard_ms) && heard_ms == i);
+    }
+    ck_assert(!spread_ends_next(&reader, &end));
+    ck_assert(!spread_ends_find(ends, &topics[0], 2, &end, &heard_ms)); /* of which nothing was heard, though there is room for it */
+    ck_assert(!spread_ends_find(ends, &topics[1], 5, &end, &heard_ms));
+    spread_ends_free(ends);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
+START_TEST(an_end_that_finds_no_memory_leaves_the_others_as_they_were)
+{
+    static const uint32_t partitions[] = {0, 1, 2, 5, 40};
+    uint64_t position = 0, heard_ms;
+    struct buffer bytes = BUFFER_INIT;
+    struct spread_ends *ends;
+    struct spread_end end;
+    unsigned refused = 0;
+
+    ck_assert_int_eq(spread_ends_new(&ends), 0);
+    for (size_t i = 0; i < sizeof(partitions) / sizeof(partitions[0]); i++) {
+        int err = MESH_ENOMEM;
+
+        failing_alloc_each(n)
+        {
+            bool has_failed;
+
+            end = end_of(partitions[i], 1, i);
+            failing_alloc_arm(n);
+            err = spread_ends_merge(ends, 1, &end, true);
+            has_failed = failing_alloc_disarm();
+            if (!has_failed) break;
+            refused++;
+            ck_assert_int_eq(err, MESH_ENOMEM);
+            ck_assert_uint_eq(spread_ends_count(ends), i);
+            ck_assert(!spread_ends_find(ends, &topics[0], partitions[i], &end, &heard_ms));
+            for (size_t k = 0; k < i; k++)
+                ck_assert(spread_ends_find(ends, &topics[0], partitions[k], &end, &heard_ms) && end.high_watermark == k);
+        }
+        ck_assert_int_eq(err, 0);
+    }
+    ck_assert_uint_ge(refused, 5);
+    ck_assert(spread_ends_tell(ends, &position, 100000, &bytes) && !spread_ends_is_behind(ends, position));
+    spread_ends_free(ends);
+    buffer_deinit(&bytes);
+}
+END_TEST
+
+static bool is_first_topic(void *arg, const struct uuid *topic)
+{
+    (void)arg;
+    return uuid_equal(topic, &topics[0]);
+}
+
+START_TEST(ends_take_little_memory_and_give_it_back)
+{
+    struct spread_ends *ends;
+    struct spread_end end;
+    uint64_t heard_ms;
+    size_t bytes;
+
+    ck_assert_int_eq(spread_ends_new(&ends), 0);
+    for (uint32_t i = 0; i < 10000; i++) {
+        end = end_of(i, 1, i);
+        ck_assert_int_eq(spread_ends_merge(ends, 1, &end, i % 2 == 0), 0);
+    }
+    bytes = spread_ends_bytes(ends);
+    ck_assert_uint_lt(bytes, 62 * 10000);
+    for (uint32_t i = 0; i < 10000; i++) {
+        end = end_of(i, 1, i);
+        end.topic = topics[1];
+        ck_assert_int_eq(spread_ends_merge(ends, 1, &end, i % 2 == 0), 0);
+    }
+    ck_assert_uint_eq(spread_ends_count(ends), 20000);
+    spread_ends_keep(ends, is_first_topic, NULL);
+    ck_assert_uint_eq(spread_ends_count(ends), 10000);
+    ck_assert_uint_lt(spread_ends_bytes(ends), bytes + 10000); /* the table of pages does not become smaller */
+    for (uint32_t i = 0; i < 10000; i++)
+        ck_assert(spread_ends_find(ends, &topics[0], i, &end, &heard_ms) && end.high_watermark == i);
+    ck_assert(!spread_ends_find(ends, &topics[1], 0, &end, &heard_ms));
+    spread_ends_free(ends);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("spread_cells");
@@ -344,6 +453,9 @@ int main(void)
     tcase_add_loop_test(tests, the_end_is_what_the_newest_leader_says, 0, (int)(sizeof(end_cases) / sizeof(end_cases[0])));
     tcase_add_test(tests, a_used_up_budget_leaves_the_rest_for_the_next_round);
     tcase_add_test(tests, where_more_changes_than_is_told_each_has_its_turn);
+    tcase_add_test(tests, whatever_partition_is_heard_of_first_each_has_its_turn);
+    tcase_add_test(tests, an_end_that_finds_no_memory_leaves_the_others_as_they_were);
+    tcase_add_test(tests, ends_take_little_memory_and_give_it_back);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

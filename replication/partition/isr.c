@@ -150,7 +150,7 @@ void replica_isr_settle(struct replica *replica, uint16_t isr, uint32_t partitio
     replica->partition_epoch = partition_epoch;
     replica->is_altering = replica->is_uncertain = false;
     replica->alter_after_ms = 0;
-    partition->isr_count = (uint32_t)__builtin_popcount(isr);
+    partition->isr_count = (uint16_t)__builtin_popcount(isr);
     if (!replica_leads(replica)) return;
     if (partition->config.mode == PARTITION_MODE_ISR && was >= partition->config.min_insync &&
         partition->isr_count < partition->config.min_insync)
@@ -196,7 +196,7 @@ void replica_alter_done(struct replica *replica, const struct replica_alter *alt
         replica->is_uncertain = true;
         if (REPLICA_DEFECT(replica, SHRINKS_ALONE)) {
             replica->isr &= mask_of(replica, alter);
-            replica->partition.isr_count = (uint32_t)__builtin_popcount(replica->isr);
+            replica->partition.isr_count = (uint16_t)__builtin_popcount(replica->isr);
             replica_advance(replica);
         }
         break;

@@ -37,9 +37,9 @@ struct partition {
     int32_t self;   /* node id of this broker */
     int32_t leader; /* node id, -1: none */
     int32_t leader_epoch;
-    uint32_t isr_count; /* with the leader */
-    struct partition_config config;
+    uint16_t isr_count; /* with the leader */
     bool is_starting; /* leads, but its epoch has not begun in the log yet: nothing is accepted */
+    struct partition_config config;
     uint64_t log_start, log_end;
     uint64_t first; /* where readers may begin: behind log_start, which is a batch's, where records were deleted */
     uint64_t high_watermark;
@@ -49,7 +49,7 @@ struct partition {
 struct partition_assignment {
     int32_t leader;
     int32_t leader_epoch;
-    uint32_t isr_count;
+    uint16_t isr_count;
 };
 
 /* Positions of the local log, from the storage. */

@@ -22,14 +22,24 @@ void replica_board_init(struct replica_board *board)
 
 void replica_due(struct replica *replica, uint32_t todo)
 {
-    if (replica->todo == 0) list_push_back(&replica->board->todo, &replica->todo_link);
+    if (replica->todo == 0) {
+        list_remove(&replica->link);
+        list_push_back(&replica->board->todo, &replica->link);
+    }
     replica->todo |= (uint16_t)todo;
+}
+
+/* Nothing is to be done for it. */
+static void put_aside(struct replica *replica)
+{
+    list_remove(&replica->link);
+    if (replica->is_watched) list_push_back(&replica->board->watched, &replica->link);
 }
 
 static void replica_not_due(struct replica *replica, uint32_t todo)
 {
     replica->todo &= (uint16_t)~todo;
-    if (replica->todo == 0) list_remove(&replica->todo_link);
+    if (replica->todo == 0) put_aside(replica);
 }
 
 struct replica *replica_board_next(struct replica_board *board, uint32_t *ret_todo)
@@ -38,9 +48,10 @@ struct replica *replica_board_next(struct replica_board *board, uint32_t *ret_to
     struct replica *replica;
 
     if (node == NULL) return NULL;
-    replica = container_of(node, struct replica, todo_link);
+    replica = container_of(node, struct replica, link);
     *ret_todo = replica->todo;
     replica->todo = 0;
+    put_aside(replica);
     return replica;
 }
 
@@ -48,8 +59,22 @@ void replica_watch(struct replica *replica, uint64_t deadline_ms)
 {
     struct replica_board *board = replica->board;
 
-    if (list_is_empty(&replica->watch_link)) list_push_back(&board->watched, &replica->watch_link);
+    if (!replica->is_watched && replica->todo == 0) list_push_back(&board->watched, &replica->link);
+    replica->is_watched = true;
     if (deadline_ms < board->deadline_ms) board->deadline_ms = deadline_ms;
+}
+
+static void replica_unwatch(struct replica *replica)
+{
+    if (replica->is_watched && replica->todo == 0) list_remove(&replica->link);
+    replica->is_watched = false;
+}
+
+/* Who is still to be watched says so. */
+static void look_at(struct replica *replica)
+{
+    replica->is_watched = false;
+    replica_isr_tick(replica);
 }
 
 void replica_board_tick(struct replica_board *board, uint64_t now_ms)
@@ -62,8 +87,13 @@ void replica_board_tick(struct replica_board *board, uint64_t now_ms)
     list_init(&was_watched);
     while (!list_is_empty(&board->watched))
         list_push_back(&was_watched, list_pop_front(&board->watched));
+    list_for_each(node, &board->todo)
+    {
+        struct replica *replica = container_of(node, struct replica, link);
+        if (replica->is_watched) look_at(replica);
+    }
     for (struct list_node *node; (node = list_pop_front(&was_watched)) != NULL;)
-        replica_isr_tick(container_of(node, struct replica, watch_link)); /* who is still to be watched says so */
+        look_at(container_of(node, struct replica, link));
 }
 
 /* ---- beginning and end ---- */
@@ -86,8 +116,7 @@ void replica_init(struct replica *replica, struct replica_board *board, int32_t 
     replica->board = board;
     replica->written = positions->written;
     replica->durable = positions->durable;
-    list_init(&replica->todo_link);
-    list_init(&replica->watch_link);
+    list_init(&replica->link);
 }
 
 /* The followers that are attached are told why they are not any more. */
@@ -109,8 +138,7 @@ static void leave_streams(struct replica *replica, enum stream_reason reason)
 void replica_deinit(struct replica *replica)
 {
     leave_streams(replica, STREAM_REASON_UNKNOWN_PARTITION);
-    list_remove(&replica->todo_link);
-    list_remove(&replica->watch_link);
+    list_remove(&replica->link);
 }
 
 /* ---- assignment ---- */
@@ -276,11 +304,11 @@ static void begin_epoch(struct replica *replica, const struct replica_assignment
 
     if (replica->role == REPLICA_LEADER) replica_due(replica, REPLICA_TODO_LED);
     leave_streams(replica, STREAM_REASON_STALE_EPOCH);
-    list_remove(&replica->watch_link);
+    replica_unwatch(replica);
     replica_not_due(replica, TODO_OF_LEADERS | REPLICA_TODO_FOLLOW | REPLICA_TODO_REPORT);
     partition->leader = assignment->leader;
     partition->leader_epoch = assignment->leader_epoch;
-    partition->isr_count = (uint32_t)__builtin_popcount(assignment->isr);
+    partition->isr_count = (uint16_t)__builtin_popcount(assignment->isr);
     partition->is_starting = false;
     replica->partition_epoch = assignment->partition_epoch;
     replica->isr = assignment->isr;

@@ -52,7 +52,7 @@ enum {
 /* One per shard. */
 struct replica_board {
     struct list_node todo;    /* replicas with todo != 0 */
-    struct list_node watched; /* leaders for which time matters */
+    struct list_node watched; /* leaders for which time matters, but those that are in the other list */
     uint64_t now_ms;          /* monotonic: the caller sets it at the start of each turn */
     uint64_t deadline_ms;     /* when replica_board_tick() is wanted; UINT64_MAX: it is not */
     uint64_t broker_epoch;    /* of this broker's present registration; raised by the caller before it assigns under it */
@@ -71,7 +71,7 @@ enum replica_role { REPLICA_IDLE, REPLICA_FOLLOWER, REPLICA_LEADER };
 struct replica {
     struct partition partition; /* offsets, epoch, leader, configuration; isr_count is the committed ISR's */
     struct replica_board *board;
-    struct list_node todo_link, watch_link;
+    struct list_node link;       /* in one of the board's lists, or in none */
     struct replica_peers *peers; /* leader: the others; owned; NULL: there are none */
     struct sink_slot *slot;      /* follower: its place in a stream; the sink's */
     uint64_t written, durable;   /* own positions */
@@ -85,6 +85,7 @@ struct replica {
     uint16_t todo;
     uint8_t member_count, self_index;
     uint8_t role;                /* enum replica_role */
+    bool is_watched : 1;         /* time matters */
     bool is_altering : 1;        /* an ALTER is under way */
     bool is_uncertain : 1;       /* an ALTER of this epoch may or may not have been done, or be done yet */
     bool is_cutting : 1;         /* the log is being cut, or is to be */

@@ -307,8 +307,6 @@ struct image_candidate {
 
 /* The last election of a partition. Partitions that were never elected (the placed leader leads) have none. */
 struct image_election {
-    struct uuid topic_id;
-    uint32_t partition;
     uint64_t index; /* of the entry that did it */
     enum image_election_reason reason;
     int32_t leader; /* IMAGE_NO_LEADER: nobody could be elected */

@@ -20,12 +20,12 @@ static int list_object(void *user, const void *object)
     return 0;
 }
 
-/* The index's objects in order, behind their count; the caller frees list->objects. */
-static int put_sorted(struct codec_writer *writer, const struct image_index *index, int (*compare)(const void *, const void *),
+/* The index's objects in order, behind how many things they say; the caller frees list->objects. */
+static int put_sorted(struct codec_writer *writer, const struct image_index *index, size_t count, int (*compare)(const void *, const void *),
                       struct object_list *ret_list)
 {
     *ret_list = (struct object_list){NULL, 0};
-    codec_put_varint(writer, index->count);
+    codec_put_varint(writer, count);
     if (writer->error != 0 || index->count == 0) return writer->error;
     ret_list->objects = malloc(index->count * sizeof(ret_list->objects[0]));
     if (ret_list->objects == NULL) return writer->error = MESH_ENOMEM;
@@ -72,10 +72,9 @@ static int compare_places(const struct uuid *topic_a, uint32_t partition_a, cons
 
 static int compare_elections(const void *a, const void *b)
 {
-    const struct image_election *left = &(*(const struct election_object *const *)a)->election;
-    const struct image_election *right = &(*(const struct election_object *const *)b)->election;
+    const struct election_page *const *left = a, *const *right = b;
 
-    return compare_places(&left->topic_id, left->partition, &right->topic_id, right->partition);
+    return compare_places(&(*left)->topic_id, (*left)->number, &(*right)->topic_id, (*right)->number);
 }
 
 static int compare_deletions(const void *a, const void *b)
@@ -132,21 +131,30 @@ static void put_requests(struct codec_writer *writer, const struct object_list *
     buffer_deinit(&body);
 }
 
-static void put_elections(struct codec_writer *writer, const struct object_list *list)
+static void put_election(struct codec_writer *writer, const struct uuid *topic_id, uint32_t partition, const struct image_election *election)
 {
     struct body_election body;
 
+    body.reason = election->reason;
+    body.candidate_count = election->candidate_count;
+    memcpy(body.candidates, election->candidates, election->candidate_count * sizeof(body.candidates[0]));
+    codec_put_uuid(writer, topic_id);
+    codec_put_varint(writer, partition);
+    codec_put_varint(writer, election->index);
+    codec_put_zigzag(writer, election->leader);
+    codec_put_varint(writer, (uint32_t)election->leader_epoch);
+    body_put_election(writer, &body);
+}
+
+static void put_elections(struct codec_writer *writer, const struct object_list *list)
+{
     for (size_t i = 0; i < list->count && writer->error == 0; i++) {
-        const struct image_election *election = &((const struct election_object *)list->objects[i])->election;
-        body.reason = election->reason;
-        body.candidate_count = election->candidate_count;
-        memcpy(body.candidates, election->candidates, election->candidate_count * sizeof(body.candidates[0]));
-        codec_put_uuid(writer, &election->topic_id);
-        codec_put_varint(writer, election->partition);
-        codec_put_varint(writer, election->index);
-        codec_put_zigzag(writer, election->leader);
-        codec_put_varint(writer, (uint32_t)election->leader_epoch);
-        body_put_election(writer, &body);
+        const struct election_page *page = list->objects[i];
+
+        for (uint32_t slot = 0; slot < ELECTION_PAGE_PARTITIONS; slot++) {
+            const struct image_election *election = election_page_at(page, slot);
+            if (election != NULL) put_election(writer, &page->topic_id, page->number * ELECTION_PAGE_PARTITIONS + slot, election);
+        }
     }
 }
 
@@ -172,11 +180,12 @@ int image_put_access(struct codec_writer *writer, const struct image *image)
     } kinds[] = {{compare_users, put_users}, {compare_acls, put_acls}, {compare_logs, put_requests}, {compare_elections, put_elections},
                  {compare_deletions, put_deletions}};
     const struct image_index *indexes[] = {&image->users, &image->acls, &image->requests, &image->elections, &image->deletions};
+    const size_t counts[] = {image->users.count, image->acls.count, image->requests.count, image->election_count, image->deletions.count};
     size_t count = sizeof(kinds) / sizeof(kinds[0]) - (image->deletions.count == 0);
     struct object_list list;
 
     for (size_t i = 0; i < count && writer->error == 0; i++) {
-        if (put_sorted(writer, indexes[i], kinds[i].compare, &list) == 0) kinds[i].put(writer, &list);
+        if (put_sorted(writer, indexes[i], counts[i], kinds[i].compare, &list) == 0) kinds[i].put(writer, &list);
         free(list.objects);
     }
     return writer->error;

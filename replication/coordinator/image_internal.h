@@ -47,10 +47,17 @@ struct request_log {
     struct image_request requests[];
 };
 
-struct election_object {
+#define ELECTION_PAGE_PARTITIONS 8
+
+/* The last elections of neighbouring partitions of a topic: one struct image_election after the other. */
+struct election_page {
     struct object object;
-    struct image_election election;
+    uint32_t number; /* partition / ELECTION_PAGE_PARTITIONS */
+    struct uuid topic_id;
+    uint16_t at[ELECTION_PAGE_PARTITIONS]; /* where that of each begins in `units`, plus one; 0: there was none */
+    uint64_t units[];
 };
+const struct image_election *election_page_at(const struct election_page *page, uint32_t slot); /* NULL: there was none; page may be NULL */
 
 struct deletion_object {
     struct object object;
@@ -99,8 +106,9 @@ struct image {
     struct image_index users;     /* by name */
     struct image_index acls;      /* by all they say */
     struct image_index requests;  /* logs, by origin */
-    struct image_index elections; /* by topic and partition */
-    struct image_index deletions; /* likewise */
+    struct image_index elections; /* pages, by topic and number */
+    size_t election_count;
+    struct image_index deletions; /* by topic and partition */
 };
 
 uint64_t image_hash_uuid(const struct uuid *uuid);
@@ -154,7 +162,7 @@ int image_count_partition(struct image *image, const struct body_partition *stat
  * neither, a witness hosts nothing. Errors: MESH_ECORRUPT. */
 int image_check_brokers(const struct image *image);
 
-/* ---- users, ACLs, requests, elections (image_access.c, image_requests.c) ---- */
+/* ---- users, ACLs, requests, elections (image_access.c, image_requests.c, image_elections.c) ---- */
 
 uint64_t image_hash_acl(const struct image_acl *acl);
 int image_put_user(struct image *image, const struct image_user *user); /* adds or replaces */

@@ -1,11 +1,9 @@
-/* coordinator/image_requests.c - what the image remembers of events: answered requests, and elections. */
+/* coordinator/image_requests.c - the requests that were answered. */
 #include "replication/coordinator/image_internal.h"
 
 #include "base/error.h"
 
 #include <stdlib.h>
-
-/* ---- requests ---- */
 
 const struct request_log *image_request_log(const struct image *image, const struct uuid *origin)
 {
@@ -72,65 +70,5 @@ int image_add_request(struct image *image, const struct uuid *origin, const stru
     err = old != NULL ? image_index_replace(&image->requests, image_hash_uuid(origin), old, log) : make_room(image);
     if (err == 0 && old == NULL) err = image_index_insert(&image->requests, image_hash_uuid(origin), log);
     object_unref(log); /* the index has its own reference */
-    return err;
-}
-
-/* ---- elections ---- */
-
-static const struct election_object *find_election(const struct image *image, const struct uuid *topic_id, uint32_t partition)
-{
-    uint64_t hash = image_hash_partition(topic_id, partition);
-    const struct election_object *found;
-
-    for (size_t i = 0; (found = image_index_find(&image->elections, hash, i)) != NULL; i++) {
-        if (found->election.partition == partition && uuid_equal(&found->election.topic_id, topic_id)) return found;
-    }
-    return NULL;
-}
-
-const struct image_election *image_election(const struct image *image, const struct uuid *topic_id, uint32_t partition)
-{
-    const struct election_object *found = image->elections.count == 0 ? NULL : find_election(image, topic_id, partition);
-
-    return found == NULL ? NULL : &found->election;
-}
-
-size_t image_election_count(const struct image *image)
-{
-    return image->elections.count;
-}
-
-int image_put_election(struct image *image, const struct uuid *topic_id, const struct body_partition *state, uint64_t index)
-{
-    const struct election_object *old = find_election(image, topic_id, state->partition);
-    uint64_t hash = image_hash_partition(topic_id, state->partition);
-    size_t candidates_size = state->election.candidate_count * sizeof(struct image_candidate);
-    struct election_object *object = malloc(sizeof(*object) + candidates_size);
-    int err;
-
-    if (object == NULL) return MESH_ENOMEM;
-    atomic_init(&object->object.references, 1);
-    object->election.topic_id = *topic_id;
-    object->election.partition = state->partition;
-    object->election.index = index;
-    object->election.reason = state->election.reason;
-    object->election.leader = state->leader;
-    object->election.leader_epoch = state->leader_epoch;
-    object->election.candidate_count = state->election.candidate_count;
-    if (candidates_size != 0) memcpy(object->election.candidates, state->election.candidates, candidates_size);
-    err = old != NULL ? image_index_replace(&image->elections, hash, old, object)
-                      : image_index_insert(&image->elections, hash, object);
-    object_unref(object);
-    return err;
-}
-
-int image_forget_elections(struct image *image, const struct image_topic *topic)
-{
-    int err = 0;
-
-    for (uint32_t i = 0; image->elections.count != 0 && i < topic->partition_count && err == 0; i++) {
-        const struct election_object *old = find_election(image, &topic->topic_id, i);
-        if (old != NULL) err = image_index_remove(&image->elections, image_hash_partition(&topic->topic_id, i), old);
-    }
     return err;
 }

@@ -1,6 +1,5 @@
 #include "segment/producer_table.h"
 
-#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/list.h"
@@ -21,7 +20,6 @@ struct producer_batch {
 };
 
 struct producer {
-    struct map_node node;  /* in table.by_id, where there is one */
     struct list_node idle; /* the ring: who wrote next; the newest is followed by the oldest */
     int64_t id;
     int64_t last_ms;             /* wall clock of the last record */
@@ -36,6 +34,12 @@ struct producer {
 };
 
 #define LISTED_MAX 4 /* producers that are found without a map: most logs have one */
+
+/* Where there are more of them. */
+struct place {
+    struct map_node node; /* in table.by_id */
+    struct producer *producer;
+};
 
 /* ---- the set of producers ---- */
 
@@ -64,18 +68,22 @@ static struct producer *find_listed(const struct producer_table *table, int64_t 
     return NULL;
 }
 
-static struct producer *find(const struct producer_table *table, int64_t id)
+static struct place *find_place(const struct map *by_id, int64_t id)
 {
-    uint64_t hash;
-    struct map_node *node;
-
-    if (table->by_id == NULL) return find_listed(table, id);
-    hash = hash_id(id);
-    for (node = map_find(table->by_id, hash); node != NULL; node = map_find_next(node)) {
-        struct producer *producer = container_of(node, struct producer, node);
-        if (producer->id == id) return producer;
+    for (struct map_node *node = map_find(by_id, hash_id(id)); node != NULL; node = map_find_next(node)) {
+        struct place *place = container_of(node, struct place, node);
+        if (place->producer->id == id) return place;
     }
     return NULL;
+}
+
+static struct producer *find(const struct producer_table *table, int64_t id)
+{
+    const struct place *place;
+
+    if (table->by_id == NULL) return find_listed(table, id);
+    place = find_place(table->by_id, id);
+    return place == NULL ? NULL : place->producer;
 }
 
 void producer_table_each(const struct producer_table *table, producer_each_fn *each, void *user)
@@ -108,15 +116,40 @@ static void ring_remove(struct producer_table *table, struct producer *producer)
     list_remove(&producer->idle);
 }
 
-/* Takes a producer out, whole. Without any there is no map either. */
-static struct producer *take(struct producer_table *table, struct producer *producer)
+static int add_place(struct map *by_id, struct producer *producer)
 {
-    if (table->by_id != NULL) map_remove(table->by_id, &producer->node);
-    ring_remove(table, producer);
-    if (table->oldest != NULL || table->by_id == NULL) return producer;
+    struct place *place = malloc(sizeof(*place));
+
+    if (place == NULL) return MESH_ENOMEM;
+    place->producer = producer;
+    if (map_insert(by_id, &place->node, hash_id(producer->id)) == 0) return 0;
+    free(place);
+    return MESH_ENOMEM;
+}
+
+static void drop_place(struct map *by_id, struct place *place)
+{
+    map_remove(by_id, &place->node);
+    free(place);
+}
+
+static void drop_map(struct producer_table *table)
+{
+    struct map_node *node;
+
+    while ((node = map_iterate(table->by_id, NULL)) != NULL)
+        drop_place(table->by_id, container_of(node, struct place, node));
     map_deinit(table->by_id);
     free(table->by_id);
     table->by_id = NULL;
+}
+
+/* Takes a producer out, whole. Without any there is no map either. */
+static struct producer *take(struct producer_table *table, struct producer *producer)
+{
+    if (table->by_id != NULL) drop_place(table->by_id, find_place(table->by_id, producer->id));
+    ring_remove(table, producer);
+    if (table->oldest == NULL && table->by_id != NULL) drop_map(table);
     return producer;
 }
 
@@ -147,10 +180,8 @@ static int make_map(struct producer_table *table)
     table->by_id = calloc(1, sizeof(*table->by_id));
     if (table->by_id == NULL) return MESH_ENOMEM;
     for (struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer)) {
-        if (map_insert(table->by_id, &producer->node, hash_id(producer->id)) == 0) continue;
-        map_deinit(table->by_id);
-        free(table->by_id);
-        table->by_id = NULL;
+        if (add_place(table->by_id, producer) == 0) continue;
+        drop_map(table);
         return MESH_ENOMEM;
     }
     return 0;
@@ -159,7 +190,7 @@ static int make_map(struct producer_table *table)
 static int put(struct producer_table *table, struct producer *producer)
 {
     if (table->by_id == NULL && producer_table_count(table) >= LISTED_MAX && make_map(table) != 0) return MESH_ENOMEM;
-    if (table->by_id != NULL && map_insert(table->by_id, &producer->node, hash_id(producer->id)) != 0) return MESH_ENOMEM;
+    if (table->by_id != NULL && add_place(table->by_id, producer) != 0) return MESH_ENOMEM;
     ring_push(table, producer);
     return 0;
 }
@@ -181,19 +212,13 @@ static int add(struct producer_table *table, int64_t id, unsigned capacity, stru
     return 0;
 }
 
-/* Puts `producer`, which is in no table, into the place of `old`, which is freed. Cannot fail: the map does not become larger. */
+/* Puts `producer`, which is in no table, into the place of `old`, which has the same id, and is freed. */
 static void replace(struct producer_table *table, struct producer *old, struct producer *producer)
 {
     list_insert_before(&old->idle, &producer->idle);
     list_remove(&old->idle);
     if (table->oldest == old) table->oldest = producer;
-    if (table->by_id != NULL) {
-        int err;
-
-        map_remove(table->by_id, &old->node);
-        err = map_insert(table->by_id, &producer->node, hash_id(producer->id));
-        MESH_ASSERT(err == 0);
-    }
+    if (table->by_id != NULL) find_place(table->by_id, old->id)->producer = producer;
     free(old);
 }
 
@@ -212,7 +237,10 @@ static int widen(struct producer_table *table, struct producer **io_producer)
 
 size_t producer_table_memory_bytes(const struct producer_table *table)
 {
-    size_t size = table->by_id == NULL ? 0 : sizeof(*table->by_id) + table->by_id->bucket_count * sizeof(struct map_node *);
+    size_t size = 0;
+
+    if (table->by_id != NULL)
+        size = sizeof(*table->by_id) + table->by_id->bucket_count * sizeof(struct map_node *) + table->by_id->count * sizeof(struct place);
 
     for (const struct producer *producer = table->oldest; producer != NULL; producer = next_idle(table, producer))
         size += size_of(producer->capacity);

@@ -123,7 +123,7 @@ int manifest_encode_log(const struct manifest_log *log, struct buffer *to)
     le_store64(bytes + 56, log->high_watermark);
     err = buffer_append(to, bytes, sizeof(bytes));
     for (uint32_t i = 0; i < log->segment_count && err == 0; i++)
-        err = encode_segment(&log->segments[i], to);
+        err = encode_segment(manifest_segment_at(log, i), to);
     for (uint32_t i = 0; i < log->hole_count && err == 0; i++)
         err = encode_hole(&log->holes[i], to);
     if (err == 0) err = epoch_cache_encode(&log->epochs, to);
@@ -165,20 +165,23 @@ static void advance(struct slice *bytes, size_t size)
 
 static int decode_segments(struct slice *body, struct manifest_log *log)
 {
-    if (log->segment_count == 0) return 0;
-    log->segments = malloc(log->segment_count * sizeof(*log->segments));
-    if (log->segments == NULL) return MESH_ENOMEM;
+    struct manifest_segment *segments = &log->only_segment;
+
+    if (log->segment_count > 1) {
+        log->segments = segments = malloc(log->segment_count * sizeof(*segments));
+        if (segments == NULL) return MESH_ENOMEM;
+    }
     for (uint32_t i = 0; i < log->segment_count; i++) {
         const uint8_t *at = body->data;
-        log->segments[i] = (struct manifest_segment){
+        segments[i] = (struct manifest_segment){
             .base_offset = le_load64(at),
             .next_offset = le_load64(at + 8),
             .first_timestamp_ms = (int64_t)le_load64(at + 16),
             .max_timestamp_ms = (int64_t)le_load64(at + 24),
             .size = le_load32(at + 32),
         };
-        if (log->segments[i].next_offset < log->segments[i].base_offset) return MESH_ECORRUPT;
-        if (i > 0 && log->segments[i].base_offset < log->segments[i - 1].next_offset) return MESH_ECORRUPT;
+        if (segments[i].next_offset < segments[i].base_offset) return MESH_ECORRUPT;
+        if (i > 0 && segments[i].base_offset < segments[i - 1].next_offset) return MESH_ECORRUPT;
         advance(body, SEGMENT_SIZE);
     }
     return 0;

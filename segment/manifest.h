@@ -53,13 +53,19 @@ struct manifest_log {
     uint64_t acked_offset; /* of a poisoned log: more than that was acknowledged; else end_offset */
     uint64_t high_watermark; /* at least that was committed; 0: not known. May lie beyond end_offset */
     uint64_t deleted_offset; /* records before it are deleted; 0: none. At most 2^32 - 1 behind start_offset; may lie beyond end_offset */
-    struct manifest_segment *segments;
+    struct manifest_segment only_segment; /* most logs have one */
+    struct manifest_segment *segments;    /* owned; NULL: it is in only_segment, if there is one */
     uint32_t segment_count;
     struct plog_hole *holes;
     uint32_t hole_count;
     struct epoch_cache epochs;
     struct producer_table producers;
 };
+
+static inline const struct manifest_segment *manifest_segment_at(const struct manifest_log *log, uint32_t index)
+{
+    return log->segments != NULL ? &log->segments[index] : &log->only_segment;
+}
 
 /* Writes header (with log_count), then each log, then the end; all append to the same buffer. Errors:
  * MESH_ENOMEM. */

@@ -42,11 +42,11 @@ static int encode_log(const struct plog *plog, struct buffer *to)
     };
     int err;
 
-    if (plog->segment_count > 0) {
+    if (plog->segment_count > 1) {
         log.segments = malloc(plog->segment_count * sizeof(*log.segments));
         if (log.segments == NULL) return MESH_ENOMEM;
-        log.segment_count = collect_segments(plog, log.segments);
     }
+    log.segment_count = collect_segments(plog, log.segments != NULL ? log.segments : &log.only_segment);
     err = manifest_encode_log(&log, to);
     free(log.segments);
     return err;

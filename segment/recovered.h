@@ -5,8 +5,11 @@
 #include "segment/manifest.h"
 #include "segment/recovery.h"
 
+struct recovered_block; /* recovery.c */
+
 struct plog_recovered {
     struct map_node node; /* in the catalogue, by hash of the id */
+    struct recovered_block *block; /* where it lies */
     struct manifest_log log;
     uint64_t generation; /* of the manifest it came from; 0: found on disk or in a journal only */
     bool is_gone;        /* its files were deleted */

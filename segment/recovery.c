@@ -13,8 +13,18 @@
 #define UNTOLD_NAME "untold"
 #define UNTOLD_PATH "manifest/" UNTOLD_NAME
 
+#define BLOCK_LOGS 64
+
+/* Logs lie together: all of them go soon, and what stays of a start is not to lie between the places where they were. */
+struct recovered_block {
+    uint32_t used;       /* of the places, ever */
+    uint32_t references; /* logs that are there; and one while the catalogue puts more there */
+    struct plog_recovered logs[BLOCK_LOGS];
+};
+
 struct recovery_catalog {
     struct map logs; /* plog_recovered.node */
+    struct recovered_block *block; /* the last one, referenced; NULL: none yet */
 };
 
 /* One store that wrote since it was last stopped cleanly. */
@@ -53,17 +63,40 @@ static struct plog_recovered *find_log(const struct recovery_catalog *catalog, c
     return NULL;
 }
 
+static void block_unref(struct recovered_block *block)
+{
+    if (block != NULL && --block->references == 0) free(block);
+}
+
+static struct plog_recovered *new_log(struct recovery_catalog *catalog)
+{
+    struct recovered_block *block = catalog->block;
+    struct plog_recovered *log;
+
+    if (block == NULL || block->used == BLOCK_LOGS) {
+        block = calloc(1, sizeof(*block));
+        if (block == NULL) return NULL;
+        block_unref(catalog->block);
+        block->references = 1;
+        catalog->block = block;
+    }
+    log = &block->logs[block->used++];
+    log->block = block;
+    block->references++;
+    return log;
+}
+
 static int get_log(struct recovery_catalog *catalog, const struct plog_id *id,
                    struct plog_recovered **ret_log)
 {
     struct plog_recovered *log = find_log(catalog, id);
 
     if (log == NULL) {
-        log = calloc(1, sizeof(*log));
+        log = new_log(catalog);
         if (log == NULL) return MESH_ENOMEM;
         log->log.id = *id;
         if (map_insert(&catalog->logs, &log->node, plog_id_hash(id)) != 0) {
-            free(log);
+            plog_recovered_free(log);
             return MESH_ENOMEM;
         }
     }
@@ -75,7 +108,7 @@ void plog_recovered_free(struct plog_recovered *recovered)
 {
     if (recovered == NULL) return;
     manifest_log_deinit(&recovered->log);
-    free(recovered);
+    block_unref(recovered->block);
 }
 
 void recovery_catalog_free(struct recovery_catalog *catalog)
@@ -88,6 +121,7 @@ void recovery_catalog_free(struct recovery_catalog *catalog)
         plog_recovered_free(container_of(node, struct plog_recovered, node));
     }
     map_deinit(&catalog->logs);
+    block_unref(catalog->block);
     free(catalog);
 }
 

@@ -66,25 +66,41 @@ static int add_gap(struct work *work, uint64_t to)
 
     return add_hole(work, &(struct plog_hole){.from = log->end_offset,
                                               .to = to,
-                                              .position = log->segment_count > 0 ? log->segments[log->segment_count - 1].size : 0});
+                                              .position = log->segment_count > 0 ? manifest_segment_at(log, log->segment_count - 1)->size : 0});
+}
+
+static struct manifest_segment *segments_of(struct manifest_log *log)
+{
+    return log->segments != NULL ? log->segments : &log->only_segment;
 }
 
 static struct manifest_segment *last_segment(const struct work *work)
 {
-    return work->log->segment_count > 0 ? &work->log->segments[work->log->segment_count - 1] : NULL;
+    return work->log->segment_count > 0 ? &segments_of(work->log)[work->log->segment_count - 1] : NULL;
+}
+
+/* Room for one more. */
+static int grow_segments(struct manifest_log *log)
+{
+    struct manifest_segment *segments;
+
+    if (log->segments == NULL && log->segment_count == 0) return 0;
+    segments = realloc(log->segments, (log->segment_count + 1) * sizeof(*segments));
+    if (segments == NULL) return MESH_ENOMEM;
+    if (log->segments == NULL) segments[0] = log->only_segment;
+    log->segments = segments;
+    return 0;
 }
 
 static int add_segment(struct work *work, uint64_t base_offset)
 {
     struct manifest_log *log = work->log;
-    struct manifest_segment *segments = realloc(log->segments, (log->segment_count + 1) * sizeof(*segments));
 
-    if (segments == NULL) return MESH_ENOMEM;
-    log->segments = segments;
-    segments[log->segment_count++] = (struct manifest_segment){.base_offset = base_offset,
-                                                               .next_offset = base_offset,
-                                                               .first_timestamp_ms = INT64_MAX,
-                                                               .max_timestamp_ms = INT64_MIN};
+    if (grow_segments(log) != 0) return MESH_ENOMEM;
+    segments_of(log)[log->segment_count++] = (struct manifest_segment){.base_offset = base_offset,
+                                                                       .next_offset = base_offset,
+                                                                       .first_timestamp_ms = INT64_MAX,
+                                                                       .max_timestamp_ms = INT64_MIN};
     return 0;
 }
 
@@ -298,18 +314,19 @@ static bool is_in_hole(const struct manifest_log *log, uint64_t offset)
 static int check_segments(struct work *work)
 {
     struct manifest_log *log = work->log;
+    struct manifest_segment *segments = segments_of(log);
     uint32_t kept = 0;
     int err = 0;
 
     for (uint32_t i = 0; i < log->segment_count && err == 0; i++) {
-        struct manifest_segment segment = log->segments[i];
+        struct manifest_segment segment = segments[i];
         if (segment.size == 0 || is_on_disk(work, segment.base_offset)) {
-            log->segments[kept++] = segment;
+            segments[kept++] = segment;
         } else if (segment.base_offset >= work->void_from) {
             if (log->end_offset > segment.base_offset) log->end_offset = segment.base_offset;
             break;
         } else {
-            log->segments[kept++] = segment;
+            segments[kept++] = segment;
             if (is_in_hole(log, segment.base_offset)) continue; /* since an earlier start */
             err = add_hole(work, &(struct plog_hole){
                                      .from = segment.base_offset, .to = segment.next_offset, .resume_position = segment.size});
@@ -598,7 +615,7 @@ static int tidy_files(struct work *work)
         uint64_t base_offset = work->on_disk[i];
         bool is_known = false;
         for (uint32_t s = 0; s < log->segment_count; s++)
-            is_known = is_known || log->segments[s].base_offset == base_offset;
+            is_known = is_known || manifest_segment_at(log, s)->base_offset == base_offset;
         if (!is_known) err = segment_remove(work->fs, &log->id, base_offset);
     }
     if (err == 0 && segment != NULL) {
@@ -655,7 +672,7 @@ static int mend_producers(struct work *work)
     segments = malloc((log->segment_count + 1) * sizeof(*segments));
     if (segments == NULL) return MESH_ENOMEM;
     for (uint32_t i = 0; i < log->segment_count; i++)
-        segments[i] = (struct producer_scan_segment){log->segments[i].base_offset, log->segments[i].size};
+        segments[i] = (struct producer_scan_segment){manifest_segment_at(log, i)->base_offset, manifest_segment_at(log, i)->size};
     err = producer_scan(work->fs, &log->id, segments, log->segment_count, &scanned);
     free(segments);
     if (err == 0) producer_table_mend(&log->producers, &scanned);

@@ -177,7 +177,7 @@ void store_close(struct store *store)
 static int take_segments(struct plog *plog, struct manifest_log *from)
 {
     for (uint32_t i = 0; i < from->segment_count; i++) {
-        const struct manifest_segment *known = &from->segments[i];
+        const struct manifest_segment *known = manifest_segment_at(from, i);
         struct segment_file *segment;
         int err = plog_add_segment(plog, known->base_offset, &segment);
         if (err != 0) return err;

@@ -86,9 +86,9 @@ bool plog_raise_synced(struct plog *plog)
     }
     MESH_ASSERT(plog->synced_offset <= plog->filed_offset);
     if (plog->synced_offset == plog->filed_offset)
-        list_remove(&plog->unsynced_link);
-    else if (list_is_empty(&plog->unsynced_link))
-        list_push_back(&plog->store->unsynced_logs, &plog->unsynced_link);
+        plog_leave_unsynced(plog);
+    else
+        plog_join_unsynced(plog);
     return plog->synced_offset > before;
 }
 
@@ -109,36 +109,36 @@ void plog_run_written(struct plog *plog, struct run *run)
     struct store *store = plog->store;
     struct chunk *chunk = run->chunk;
 
-    MESH_ASSERT(!run->is_written && run_queue_at(&plog->runs, plog->runs.written_count) == run);
+    MESH_ASSERT(!run->is_written && run_queue_at(plog_runs(plog), plog_runs(plog)->written_count) == run);
     run->is_written = true;
-    plog->runs.written_count++;
+    plog_runs(plog)->written_count++;
     store->pending_bytes -= run->size;
     if (--chunk->dirty_run_count == 0) store_chunk_cleaned(store, chunk);
 }
 
 void plog_drop_first_run(struct plog *plog)
 {
-    struct run *run = run_queue_pop_front(&plog->runs);
+    struct run *run = run_queue_pop_front(plog_runs(plog));
 
     MESH_ASSERT(run != NULL && run->is_written);
     list_remove(&run->chunk_link);
     run_pool_put(&plog->store->runs, run);
-    if (plog->runs.count == 0) run_queue_deinit(&plog->runs);
+    if (plog_runs(plog)->count == 0) run_queue_deinit(plog_runs(plog));
 }
 
 void plog_drop_last_run(struct plog *plog)
 {
-    struct run *run = run_queue_last(&plog->runs);
+    struct run *run = run_queue_last(plog_runs(plog));
     struct store *store = plog->store;
 
     MESH_ASSERT(run != NULL);
     if (store->writer.open_run == run) store->writer.open_run = NULL;
     if (run->is_written) {
-        run_queue_pop_back(&plog->runs);
+        run_queue_pop_back(plog_runs(plog));
         list_remove(&run->chunk_link);
     } else {
         struct chunk *chunk = run->chunk;
-        run_queue_pop_back(&plog->runs);
+        run_queue_pop_back(plog_runs(plog));
         list_remove(&run->chunk_link);
         store->pending_bytes -= run->size;
         if (--chunk->dirty_run_count == 0) store_chunk_cleaned(store, chunk);
@@ -154,9 +154,9 @@ void plog_poison(struct plog *plog, int error)
     plog->store->is_manifest_stale = true;
     if (plog->durable_offset > plog->synced_offset) plog->store->is_journal_pinned = true;
     /* Its records stay readable in memory for a while, but they will never reach the files. */
-    while (plog->runs.written_count < plog->runs.count)
-        plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
-    plog->direct_run_count = 0;
+    while (plog_runs(plog)->written_count < plog_runs(plog)->count)
+        plog_run_written(plog, run_queue_at(plog_runs(plog), plog_runs(plog)->written_count));
+    if (plog->work->direct_run_count > 0) plog->work->direct_run_count = 0;
     plog_notify(plog);
 }
 
@@ -166,13 +166,12 @@ void plog_free(struct plog *plog)
 
     MESH_ASSERT(plog->job_references == 0);
     store_scrub_forget(store, plog);
-    if (plog->direct_chunk != NULL) {
-        store_close_chunk(store, plog->direct_chunk);
+    if (plog->work->direct_chunk != NULL) {
+        store_close_chunk(store, plog->work->direct_chunk);
         store->direct_log_count--;
     }
-    while (plog->runs.count > 0)
+    while (plog_runs(plog)->count > 0)
         plog_drop_last_run(plog);
-    run_queue_deinit(&plog->runs);
     for (uint32_t i = 0; i < plog->segment_count; i++) {
         file_cache_close(&store->files, plog->segments[i]);
         segment_file_free(plog->segments[i]);
@@ -189,9 +188,8 @@ void plog_free(struct plog *plog)
     due_heap_set(&store->due, plog, UINT64_MAX);
     list_remove(&plog->log_link);
     list_remove(&plog->notify_link);
-    list_remove(&plog->unsynced_link);
-    list_remove(&plog->async_link);
-    list_remove(&plog->flush_link);
+    plog_end_work(plog);
+    config_pool_put(&store->configs, plog->config);
     store->stats.log_count--;
     if (plog->is_deleted) store->dying_count--;
     free(plog);
@@ -199,12 +197,17 @@ void plog_free(struct plog *plog)
 
 /* ---- what others may ask ---- */
 
-void plog_set_config(struct plog *plog, const struct plog_config *config)
+int plog_set_config(struct plog *plog, const struct plog_config *config)
 {
-    plog->config = *config;
-    if (plog->config.segment_bytes > SEGMENT_BYTES_MAX) plog->config.segment_bytes = SEGMENT_BYTES_MAX;
-    if (plog->config.index_interval_bytes == 0) plog->config.index_interval_bytes = 1;
+    struct plog_config wanted = *config;
+    const struct plog_config *before = plog->config;
+
+    if (wanted.segment_bytes > SEGMENT_BYTES_MAX) wanted.segment_bytes = SEGMENT_BYTES_MAX;
+    if (wanted.index_interval_bytes == 0) wanted.index_interval_bytes = 1;
+    if (config_pool_get(&plog->store->configs, &wanted, &plog->config) != 0) return MESH_ENOMEM;
+    config_pool_put(&plog->store->configs, before);
     store_due_changed(plog);
+    return 0;
 }
 
 const struct plog_id *plog_id(const struct plog *plog)

@@ -12,8 +12,8 @@
 
 #include "base/map.h"
 #include "segment/epoch_cache.h"
+#include "segment/plog_work.h"
 #include "segment/producer_table.h"
-#include "segment/run.h"
 #include "segment/segment_file.h"
 #include "segment/store.h"
 
@@ -44,7 +44,7 @@ struct plog {
     struct store *store;
     struct plog_id id;
     uint32_t hole_count;
-    struct plog_config config;
+    const struct plog_config *config; /* of store->configs */
     void *user;
     uint64_t start_offset, end_offset;
     uint64_t filed_offset, synced_offset, durable_offset;
@@ -57,18 +57,10 @@ struct plog {
     struct segment_file *only_segment; /* what `segments` points to until there are two */
     uint32_t segment_count, segment_capacity;
     struct plog_hole *holes; /* owned; by offset */
-    struct run_queue runs;
+    struct plog_work *work; /* owned; PLOG_AT_REST: nothing is being written */
     struct epoch_cache epochs;
     struct producer_table producers;
     struct plog_truncation *truncation; /* owned; NULL: none under way */
-    struct chunk *direct_chunk;         /* open, of the store's list; NULL: not in direct mode */
-    /* Group commit: the batch that touched this log last. */
-    uint64_t touch_ticket;
-    uint32_t touch_slot;
-    uint32_t recent_bytes; /* in the ticket before */
-    uint64_t unmarked_bytes, marked_ms; /* direct: since the journal was told how far the log is durable, and when that was */
-    uint32_t direct_run_count;
-    uint8_t quiet_tickets; /* in direct mode, with little data */
     uint8_t flush;         /* enum plog_flush, in force; config.flush follows when all is synced */
     bool is_writing : 1;   /* a write-behind job holds runs of it */
     bool is_parents_durable : 1;
@@ -83,18 +75,19 @@ struct plog {
     int error;
     uint32_t job_references;
     uint32_t touch_references; /* those of them that batches hold: of its segments they need none that is all synced */
-    uint64_t unsynced_bytes; /* async: since the last sync */
-    uint64_t last_append_ms, last_sync_ms;
     struct list_node log_link;      /* store->logs */
     struct list_node notify_link;   /* store->notify_list */
-    struct list_node unsynced_link; /* store->unsynced_logs: filed_offset > synced_offset */
-    struct list_node async_link;    /* store->async_logs */
-    struct list_node flush_link;    /* store->flush_logs */
     struct read_mark *read_marks; /* owned, PLOG_READ_MARKS of them; NULL while nothing was read */
     uint32_t cut_count;  /* truncations, for jobs that began before */
     uint32_t due_index; /* in store->due; 0: not in it */
     uint64_t due_ms;
 };
+
+/* Records that are readable in memory; a log at rest has none. */
+static inline struct run_queue *plog_runs(const struct plog *plog)
+{
+    return &plog->work->runs;
+}
 
 /* plog.c */
 void plog_free(struct plog *plog); /* out of all lists and the store's due heap; drops runs and files */

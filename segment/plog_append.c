@@ -21,7 +21,7 @@ static int switch_flush_mode(struct plog *plog)
         plog->store->is_checkpoint_due = true;
         return MESH_EAGAIN;
     }
-    plog->flush = plog->config.flush;
+    plog->flush = plog->config->flush;
     return 0;
 }
 
@@ -33,7 +33,7 @@ static int check_fresh(struct plog *plog)
     int err;
 
     if (store_is_name_taken(plog->store, &plog->id)) return MESH_EBUSY;
-    if (plog->config.flush != PLOG_FLUSH_ASYNC) return 0;
+    if (plog->config->flush != PLOG_FLUSH_ASYNC) return 0;
     err = plog_restart(plog, plog->end_offset, -1, NULL, NULL);
     return err != 0 ? err : MESH_EAGAIN;
 }
@@ -52,19 +52,19 @@ static int check(struct plog *plog, const struct record_batch_header *header)
         int err = check_fresh(plog);
         if (err != 0) return err;
     }
-    return plog->flush != plog->config.flush ? switch_flush_mode(plog) : 0;
+    return plog->flush != plog->config->flush ? switch_flush_mode(plog) : 0;
 }
 
 static bool must_roll(const struct plog *plog, const struct segment_file *segment,
                       const struct record_batch_header *header, int64_t now_wall_ms)
 {
     if (segment->size == 0) return false;
-    if ((uint64_t)segment->size + header->size > plog->config.segment_bytes) return true;
+    if ((uint64_t)segment->size + header->size > plog->config->segment_bytes) return true;
     if (header->base_offset + header->last_offset_delta - (int64_t)segment->base_offset >
         (int64_t)UINT32_MAX / 2)
         return true;
     return now_wall_ms > segment->first_timestamp_ms &&
-           (uint64_t)(now_wall_ms - segment->first_timestamp_ms) > plog->config.segment_ms;
+           (uint64_t)(now_wall_ms - segment->first_timestamp_ms) > plog->config->segment_ms;
 }
 
 /* The first append after a start: what the file holds beyond its saved index is read, by a job if that may be much. */
@@ -97,9 +97,9 @@ static int append_segment(struct plog *plog, const struct record_batch_header *h
 
 static void leave_direct(struct plog *plog)
 {
-    struct chunk *chunk = plog->direct_chunk;
+    struct chunk *chunk = plog->work->direct_chunk;
 
-    plog->direct_chunk = NULL;
+    plog->work->direct_chunk = NULL;
     plog->store->direct_log_count--;
     store_close_chunk(plog->store, chunk);
 }
@@ -110,23 +110,23 @@ static bool choose_direct(struct plog *plog, const struct batch_touch *touch, bo
     struct store *store = plog->store;
 
     if (!is_first_touch) return touch->is_direct;
-    if (plog->direct_chunk != NULL) {
-        plog->quiet_tickets =
-            plog->recent_bytes < store->options.direct_enter_bytes / 4 ? plog->quiet_tickets + 1 : 0;
-        if (plog->quiet_tickets < DIRECT_QUIET_TICKETS) return true;
+    if (plog->work->direct_chunk != NULL) {
+        plog->work->quiet_tickets =
+            plog->work->recent_bytes < store->options.direct_enter_bytes / 4 ? plog->work->quiet_tickets + 1 : 0;
+        if (plog->work->quiet_tickets < DIRECT_QUIET_TICKETS) return true;
         leave_direct(plog);
         return false;
     }
-    if (plog->recent_bytes < store->options.direct_enter_bytes || plog->is_writing) return false;
+    if (plog->work->recent_bytes < store->options.direct_enter_bytes || plog->is_writing) return false;
     if (plog_has_unsynced_older_segment(plog)) return false;
-    return store->direct_log_count < DIRECT_LOGS_MAX && plog->direct_run_count == 0;
+    return store->direct_log_count < DIRECT_LOGS_MAX && plog->work->direct_run_count == 0;
 }
 
 /* Room in the log's own chunk, laid out like the segment file. */
 static int direct_room(struct plog *plog, const struct segment_file *segment, uint32_t size,
                        struct chunk **ret_chunk)
 {
-    struct chunk *chunk = plog->direct_chunk;
+    struct chunk *chunk = plog->work->direct_chunk;
     uint32_t skew = segment->size % CHUNK_ALIGN;
     int err;
 
@@ -146,7 +146,7 @@ static int direct_room(struct plog *plog, const struct segment_file *segment, ui
         store_close_chunk(plog->store, chunk);
     else
         plog->store->direct_log_count++;
-    plog->direct_chunk = *ret_chunk;
+    plog->work->direct_chunk = *ret_chunk;
     return 0;
 }
 
@@ -176,13 +176,13 @@ static bool can_grow(const struct run *run, const struct segment_file *segment, 
 static int prepare_run(struct plog *plog, struct append_place *place, const struct segment_file *segment,
                        uint64_t ticket)
 {
-    struct run *last = run_queue_last(&plog->runs);
+    struct run *last = run_queue_last(plog_runs(plog));
 
     if (can_grow(last, segment, place->chunk, ticket)) {
         place->run = last;
         return 0;
     }
-    if (run_queue_reserve(&plog->runs) != 0) return MESH_ENOMEM;
+    if (run_queue_reserve(plog_runs(plog)) != 0) return MESH_ENOMEM;
     place->fresh_run = run_pool_get(&plog->store->runs);
     return place->fresh_run != NULL ? 0 : MESH_ENOMEM;
 }
@@ -193,7 +193,7 @@ static int place_in_frame(struct plog *plog, const struct segment_file *segment,
 {
     struct store *store = plog->store;
     struct frame_writer *writer = &store->writer;
-    struct run *last = run_queue_last(&plog->runs);
+    struct run *last = run_queue_last(plog_runs(plog));
     uint32_t position;
     struct journal_entry_header entry = {
         .type = JOURNAL_ENTRY_DATA,
@@ -217,7 +217,7 @@ static int place_in_frame(struct plog *plog, const struct segment_file *segment,
     err = store_begin_entry(store, &entry, header->size, place->fresh_run, &position);
     place->chunk = writer->chunk;
     /* Only now: finding a chunk may have taken this log's oldest runs away. */
-    return err != 0 ? err : run_queue_reserve(&plog->runs);
+    return err != 0 ? err : run_queue_reserve(plog_runs(plog));
 }
 
 /* In the ticket of the first records, before them. That ticket takes the journal's way: a log goes direct for what it brought before. */
@@ -258,7 +258,7 @@ static int find_place(struct plog *plog, struct segment_file *segment,
     }
     err = store_begin_append(store, header->size + (plog->is_fresh ? FS_BLOCK_SIZE : 0)); /* its RESTART may get a frame of its own */
     ticket = store->next_ticket;
-    is_first_touch = plog->touch_ticket != ticket;
+    is_first_touch = plog->work->touch_ticket != ticket;
     if (err == 0) err = store_touch(store, plog, &place->touch);
     if (err == 0 && plog->is_fresh) err = tell_fresh(plog);
     if (err != 0) return err;
@@ -287,10 +287,10 @@ static void begin_run(struct plog *plog, struct segment_file *segment, struct ap
     run->is_written = false;
     list_push_back(&place->chunk->runs, &run->chunk_link);
     place->chunk->dirty_run_count++;
-    run_queue_push(&plog->runs, run);
+    run_queue_push(plog_runs(plog), run);
     run->is_written = false;
     run->is_direct = place->touch != NULL && place->touch->is_direct;
-    plog->direct_run_count += run->is_direct;
+    plog->work->direct_run_count += run->is_direct;
     place->run = run;
 }
 
@@ -310,7 +310,7 @@ static void commit(struct plog *plog, struct segment_file *segment, const struct
         chunk->used += header->size;
     place->run->size += header->size;
     place->run->next_offset = next_offset;
-    offset_index_append(segment->index, header, plog->config.index_interval_bytes);
+    offset_index_append(segment->index, header, plog->config->index_interval_bytes);
     segment->size += header->size;
     segment->next_offset = next_offset;
     if (segment->first_timestamp_ms == INT64_MAX) segment->first_timestamp_ms = header->base_timestamp_ms;
@@ -318,7 +318,7 @@ static void commit(struct plog *plog, struct segment_file *segment, const struct
         segment->max_timestamp_ms = header->max_timestamp_ms;
     plog->end_offset = next_offset;
     plog->size_bytes += header->size;
-    plog->last_append_ms = store->last_append_ms = store->now_ms;
+    store->last_append_ms = store->now_ms;
     store->pending_bytes += header->size;
     store->space_left -= header->size;
     store->stats.appended_batches++;
@@ -345,6 +345,7 @@ int plog_append(struct plog *plog, const struct record_batch_header *header, con
     bool was_idle = plog->due_index == 0;
     int err = check(plog, header);
 
+    if (err == 0) err = plog_begin_work(plog);
     if (err == 0) err = append_segment(plog, header, now_wall_ms, &segment);
     if (err == 0) err = find_place(plog, segment, header, &place);
     if (err == 0 && header->leader_epoch >= 0)
@@ -361,8 +362,8 @@ int plog_append(struct plog *plog, const struct record_batch_header *header, con
     *ret_ticket = place.touch != NULL ? store->next_ticket : 0;
     if (place.touch != NULL)
         account_touch(plog, place.touch, header->size);
-    else if (list_is_empty(&plog->async_link))
-        list_push_back(&store->async_logs, &plog->async_link);
+    else if (list_is_empty(&plog->work->async_link))
+        list_push_back(&store->async_logs, &plog->work->async_link);
     if (was_idle) store_due_changed(plog);
     return 0;
 }

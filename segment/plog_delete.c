@@ -245,9 +245,7 @@ void plog_delete(struct plog *plog)
     plog->user = NULL;
     plog_truncation_cancel(plog);
     list_remove(&plog->notify_link);
-    list_remove(&plog->unsynced_link);
-    list_remove(&plog->async_link);
-    list_remove(&plog->flush_link);
+    plog_leave_work_lists(plog);
     due_heap_set(&plog->store->due, plog, UINT64_MAX);
     plog->job_references++;
     plog_job_unref(plog);

@@ -118,8 +118,8 @@ int index_read(const struct index_source *source, struct offset_index *ret_index
 /* What is not in the file yet is still in memory, as runs. */
 static void scan_runs(struct plog *plog, struct segment_file *segment, struct offset_index *index)
 {
-    for (uint32_t i = plog->runs.written_count; i < plog->runs.count; i++) {
-        const struct run *run = run_queue_at(&plog->runs, i);
+    for (uint32_t i = plog_runs(plog)->written_count; i < plog_runs(plog)->count; i++) {
+        const struct run *run = run_queue_at(plog_runs(plog), i);
         const uint8_t *at = run->chunk->memory + run->chunk_position;
         if (run->segment != segment) continue;
         for (uint32_t used = 0; used < run->size;) {
@@ -127,7 +127,7 @@ static void scan_runs(struct plog *plog, struct segment_file *segment, struct of
             int err = record_batch_parse_header(slice_of(at + used, run->size - used), &header);
             MESH_ASSERT(err == 0);
             if ((uint64_t)header.base_offset >= index->range.end_offset)
-                offset_index_append(index, &header, plog->config.index_interval_bytes);
+                offset_index_append(index, &header, plog->config->index_interval_bytes);
             used += header.size;
         }
     }
@@ -144,7 +144,7 @@ void plog_describe_index(struct plog *plog, const struct segment_file *segment, 
         .base_offset = segment->base_offset,
         .next_offset = segment->next_offset,
         .written = segment->written,
-        .interval_bytes = plog->config.index_interval_bytes,
+        .interval_bytes = plog->config->index_interval_bytes,
     };
 }
 
@@ -239,6 +239,7 @@ int plog_find_index(struct plog *plog, struct segment_file *segment, enum offset
 void plog_index_was_made(struct plog *plog, struct segment_file *segment)
 {
     segment->indexed = 0;
-    if (list_is_empty(&plog->unsynced_link)) list_push_back(&plog->store->unsynced_logs, &plog->unsynced_link);
+    if (plog_begin_work(plog) != 0) return; /* it stays in memory, and is saved by the last checkpoint */
+    plog_join_unsynced(plog);
     plog->store->is_manifest_stale = true;
 }

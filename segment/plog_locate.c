@@ -132,7 +132,7 @@ static int found_damage(struct plog *plog, struct segment_file *segment, uint64_
     plog->store->stats.corrupt_batches++;
     for (uint32_t at = position + 1; segment->index != NULL && at < segment->written;) {
         /* The first entry behind the damage. */
-        at += plog->config.index_interval_bytes;
+        at += plog->config->index_interval_bytes;
         if (offset_index_find(segment->index, OFFSET_INDEX_BY_POSITION, at, &entry) == 0 &&
             entry.position > position) {
             hole.to = segment->base_offset + entry.relative_offset;

@@ -106,11 +106,11 @@ static bool read_run(struct plog *plog, struct run *run, struct read_limits *lim
 
 static void read_memory(struct plog *plog, struct read_limits *limits, struct plog_view *view)
 {
-    uint32_t index = run_queue_find(&plog->runs, view->next_offset);
+    uint32_t index = run_queue_find(plog_runs(plog), view->next_offset);
 
-    while (index < plog->runs.count && view->next_offset < limits->offset && limits->bytes_left > 0 &&
+    while (index < plog_runs(plog)->count && view->next_offset < limits->offset && limits->bytes_left > 0 &&
            view->extent_count < PLOG_VIEW_EXTENTS_MAX) {
-        struct run *run = run_queue_at(&plog->runs, index++);
+        struct run *run = run_queue_at(plog_runs(plog), index++);
         if (run->base_offset > view->next_offset || !read_run(plog, run, limits, view)) return;
     }
 }
@@ -158,7 +158,7 @@ static int read_file(struct plog *plog, struct read_limits *limits, struct plog_
 
 static bool is_in_memory(const struct plog *plog, uint64_t offset)
 {
-    return plog->runs.count > 0 && run_queue_at(&plog->runs, 0)->base_offset <= offset;
+    return plog_runs(plog)->count > 0 && run_queue_at(plog_runs(plog), 0)->base_offset <= offset;
 }
 
 /* Reads from files, then memory, until the limits. */

@@ -142,8 +142,8 @@ static int search_runs(struct time_job *job, const struct segment_file *segment)
 {
     const struct plog *plog = job->plog;
 
-    for (uint32_t i = plog->runs.written_count; i < plog->runs.count; i++) {
-        const struct run *run = run_queue_at(&plog->runs, i);
+    for (uint32_t i = plog_runs(plog)->written_count; i < plog_runs(plog)->count; i++) {
+        const struct run *run = run_queue_at(plog_runs(plog), i);
         const uint8_t *memory = run->chunk->memory + run->chunk_position;
         if (run->segment != segment) continue;
         for (uint32_t used = 0; used < run->size;) {

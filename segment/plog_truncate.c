@@ -93,7 +93,7 @@ static void add_record(struct plog_truncation *truncation, enum journal_entry_ty
 
 static void shorten_last_run(struct plog *plog, uint64_t offset)
 {
-    struct run *run = run_queue_last(&plog->runs);
+    struct run *run = run_queue_last(plog_runs(plog));
     const uint8_t *memory;
     uint32_t size = 0;
 
@@ -113,7 +113,7 @@ static void shorten_last_run(struct plog *plog, uint64_t offset)
 
 static void cut_runs(struct plog *plog, uint64_t offset)
 {
-    while (plog->runs.count > 0 && run_queue_last(&plog->runs)->base_offset >= offset)
+    while (plog_runs(plog)->count > 0 && run_queue_last(plog_runs(plog))->base_offset >= offset)
         plog_drop_last_run(plog);
     shorten_last_run(plog, offset);
 }
@@ -320,7 +320,7 @@ static struct store_job *start_file_job(struct plog_truncation *truncation)
 /* An index that waits to be saved keeps a log among the unsynced ones as well; that is nothing to wait for. */
 static bool is_durable_in_files(const struct plog *plog)
 {
-    if (list_is_empty(&plog->unsynced_link)) return true;
+    if (list_is_empty(&plog->work->unsynced_link)) return true;
     for (uint32_t i = 0; i < plog->segment_count; i++) {
         const struct segment_file *segment = plog->segments[i];
         if (segment->synced < segment->size || (segment->size > 0 && !segment->is_name_durable)) return false;
@@ -335,12 +335,12 @@ struct store_job *store_truncate_job(struct store *store)
         struct plog_truncation *truncation = container_of(node, struct plog_truncation, link);
         struct plog *plog = truncation->plog;
         if (truncation->step != TRUNCATION_WRITE || plog->job_references > 0) continue;
-        if (plog->runs.written_count < plog->runs.count) continue; /* the other lane's work */
+        if (plog_runs(plog)->written_count < plog_runs(plog)->count) continue; /* the other lane's work */
         /* The reset will void the journal's records of this log: by then all that stays must be durable in
          * files. */
         if (!is_durable_in_files(plog)) {
             struct store_job *job;
-            if (list_is_empty(&plog->flush_link)) list_push_back(&store->flush_logs, &plog->flush_link);
+            if (list_is_empty(&plog->work->flush_link)) list_push_back(&store->flush_logs, &plog->work->flush_link);
             job = store_flush_job(store);
             if (job != NULL) return job;
             continue;
@@ -366,7 +366,7 @@ bool store_truncation_needs_writing(const struct store *store)
     {
         const struct plog_truncation *truncation = container_of(node, struct plog_truncation, link);
         const struct plog *plog = truncation->plog;
-        if (truncation->step == TRUNCATION_WRITE && plog->runs.written_count < plog->runs.count) return true;
+        if (truncation->step == TRUNCATION_WRITE && plog_runs(plog)->written_count < plog_runs(plog)->count) return true;
     }
     return false;
 }
@@ -430,7 +430,7 @@ static int find_cut(struct plog *plog, uint64_t offset, struct plog_place *ret_c
     }
     if (offset < plog_file_end_offset(plog, segment))
         return plog_locate_offset(plog, segment, offset, NULL, ret_cut);
-    return find_cut_in_run(run_queue_at(&plog->runs, run_queue_find(&plog->runs, offset)), offset, ret_cut);
+    return find_cut_in_run(run_queue_at(plog_runs(plog), run_queue_find(plog_runs(plog), offset)), offset, ret_cut);
 }
 
 static int truncation_new(struct plog *plog, plog_done_fn *done, void *user, struct plog_truncation **ret_truncation)

@@ -31,15 +31,15 @@ static bool may_go(const struct plog *plog, const struct segment_file *segment)
 
 static bool is_past(const struct plog *plog, const struct segment_file *segment)
 {
-    int64_t limit = add_clamped(segment->max_timestamp_ms, plog->config.retention_ms);
+    int64_t limit = add_clamped(segment->max_timestamp_ms, plog->config->retention_ms);
 
-    return plog->config.retention_ms >= 0 && segment->size > 0 && limit < plog->store->now_wall_ms;
+    return plog->config->retention_ms >= 0 && segment->size > 0 && limit < plog->store->now_wall_ms;
 }
 
 static bool is_over(const struct plog *plog, uint64_t bytes_left, const struct segment_file *segment)
 {
-    return plog->config.retention_bytes >= 0 &&
-           bytes_left - segment->size >= (uint64_t)plog->config.retention_bytes;
+    return plog->config->retention_bytes >= 0 &&
+           bytes_left - segment->size >= (uint64_t)plog->config->retention_bytes;
 }
 
 static bool is_trimmed(const struct plog *plog, const struct segment_file *segment)
@@ -59,9 +59,9 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 static uint64_t flush_due(const struct plog *plog)
 {
-    if (plog->flush != PLOG_FLUSH_ASYNC || plog->unsynced_bytes == 0) return UINT64_MAX;
-    if (plog->unsynced_bytes >= plog->config.flush_bytes) return plog->store->now_ms;
-    return plog->last_sync_ms + plog->config.flush_interval_ms;
+    if (plog->flush != PLOG_FLUSH_ASYNC || plog->work->unsynced_bytes == 0) return UINT64_MAX;
+    if (plog->work->unsynced_bytes >= plog->config->flush_bytes) return plog->store->now_ms;
+    return plog->work->last_sync_ms + plog->config->flush_interval_ms;
 }
 
 static uint64_t next_due(const struct plog *plog)
@@ -72,14 +72,14 @@ static uint64_t next_due(const struct plog *plog)
     int64_t oldest_producer = producer_table_oldest_ms(&plog->producers);
 
     if (active == NULL) return due;
-    if (may_go(plog, plog->segments[0]) && plog->config.retention_ms >= 0 && plog->segments[0]->size > 0)
+    if (may_go(plog, plog->segments[0]) && plog->config->retention_ms >= 0 && plog->segments[0]->size > 0)
         due = earliest(due, at_wall(store, add_clamped(plog->segments[0]->max_timestamp_ms,
-                                                       add_clamped(plog->config.retention_ms, 1))));
+                                                       add_clamped(plog->config->retention_ms, 1))));
     if (may_go(plog, plog->segments[0]) && is_trimmed(plog, plog->segments[0])) due = store->now_ms;
     if (may_go(plog, plog->segments[0]) && plog->segment_count > 1 && is_over(plog, plog->size_bytes, plog->segments[0])) due = store->now_ms;
     if (oldest_producer != INT64_MAX)
         due =
-            earliest(due, at_wall(store, add_clamped(oldest_producer, plog->config.producer_expiry_ms)) + 1);
+            earliest(due, at_wall(store, add_clamped(oldest_producer, plog->config->producer_expiry_ms)) + 1);
     return due;
 }
 
@@ -106,7 +106,7 @@ static void start_changed(struct plog *plog)
 
 static void drop_tail_cache(struct plog *plog, uint64_t below_offset)
 {
-    while (plog->runs.count > 0 && run_queue_at(&plog->runs, 0)->base_offset < below_offset)
+    while (plog_runs(plog)->count > 0 && run_queue_at(plog_runs(plog), 0)->base_offset < below_offset)
         plog_drop_first_run(plog);
 }
 
@@ -142,11 +142,11 @@ static void run_due(struct plog *plog)
     struct store *store = plog->store;
     uint64_t due;
 
-    if (flush_due(plog) <= store->now_ms && list_is_empty(&plog->flush_link)) {
-        list_push_back(&store->flush_logs, &plog->flush_link);
-        plog->last_sync_ms = store->now_ms;
+    if (flush_due(plog) <= store->now_ms && list_is_empty(&plog->work->flush_link)) {
+        list_push_back(&store->flush_logs, &plog->work->flush_link);
+        plog->work->last_sync_ms = store->now_ms;
     }
-    producer_table_expire(&plog->producers, store->now_wall_ms, plog->config.producer_expiry_ms);
+    producer_table_expire(&plog->producers, store->now_wall_ms, plog->config->producer_expiry_ms);
     if (!retain(plog)) store->is_manifest_stale = true;
     due = next_due(plog);
     due_heap_set(&store->due, plog, due <= store->now_ms ? store->now_ms + RETRY_MS : due);

@@ -63,6 +63,7 @@ static void init_lists(struct store *store)
     list_init(&store->flush_logs);
     list_init(&store->unsynced_logs);
     list_init(&store->async_logs);
+    list_init(&store->working_logs);
     list_init(&store->read_queue);
 }
 
@@ -166,6 +167,7 @@ void store_close(struct store *store)
     journal_files_deinit(&store->journal);
     run_pool_deinit(&store->runs);
     due_heap_deinit(&store->due);
+    config_pool_deinit(&store->configs);
     buffer_deinit(&store->scratch);
     chunk_pool_close(store->pool);
     free(store->sync_histogram);
@@ -221,9 +223,7 @@ static void init_plog(struct plog *plog)
 {
     list_init(&plog->log_link);
     list_init(&plog->notify_link);
-    list_init(&plog->unsynced_link);
-    list_init(&plog->async_link);
-    list_init(&plog->flush_link);
+    plog->work = PLOG_AT_REST;
     plog->epochs = (struct epoch_cache)EPOCH_CACHE_INIT;
     plog->producers = (struct producer_table)PRODUCER_TABLE_INIT;
 }
@@ -245,7 +245,7 @@ int store_open_log(struct store *store, const struct plog_id *id, const struct p
         list_push_back(&store->logs, &plog->log_link);
         err = due_heap_reserve(&store->due, store->stats.log_count);
         if (err == 0 && recovered != NULL) err = take_recovered(plog, &recovered->log);
-        if (err == 0) plog_set_config(plog, config);
+        if (err == 0) err = plog_set_config(plog, config);
         if (err != 0) plog_free(plog);
     }
     plog_recovered_free(recovered);

@@ -88,7 +88,7 @@ struct plog_recovered; /* what recovery learned about one log (recovery.h) */
  * Touches no disk: files and directories appear with the first records. Errors: MESH_ENOMEM. */
 int store_open_log(struct store *store, const struct plog_id *id, const struct plog_config *config,
                    struct plog_recovered *recovered, struct plog **ret_plog);
-void plog_set_config(struct plog *plog, const struct plog_config *config);
+int plog_set_config(struct plog *plog, const struct plog_config *config); /* MESH_ENOMEM: it goes on as before */
 
 /* Forgets the log and deletes its files in the background, durably. `plog` is invalid afterwards; views of it stay valid. The log
  * may be opened again at once, without a past (a replica that comes back), and takes nothing until the files are gone. */

@@ -12,14 +12,14 @@ static int write_some(struct plog *plog)
 {
     struct store *store = plog->store;
     struct iovec iov[ASYNC_IOVS_MAX];
-    struct run *first = run_queue_at(&plog->runs, plog->runs.written_count);
+    struct run *first = run_queue_at(plog_runs(plog), plog_runs(plog)->written_count);
     struct segment_file *segment = first->segment;
-    uint32_t index = plog->runs.written_count, end = first->segment_position;
+    uint32_t index = plog_runs(plog)->written_count, end = first->segment_position;
     struct segment_write write = {.id = &plog->id, .base_offset = segment->base_offset, .iov = iov};
     int err;
 
-    while (index < plog->runs.count && write.iov_count < ASYNC_IOVS_MAX) {
-        struct run *run = run_queue_at(&plog->runs, index++);
+    while (index < plog_runs(plog)->count && write.iov_count < ASYNC_IOVS_MAX) {
+        struct run *run = run_queue_at(plog_runs(plog), index++);
         if (run->segment != segment) break;
         iov[write.iov_count++] = (struct iovec){run->chunk->memory + run->chunk_position, run->size};
         end += run->size;
@@ -35,9 +35,9 @@ static int write_some(struct plog *plog)
     store_write_done(store);
     segment->is_created = true;
     store->stats.segment_written_bytes += end - write.position;
-    plog->unsynced_bytes += end - write.position;
+    plog->work->unsynced_bytes += end - write.position;
     while (write.iov_count-- > 0) {
-        struct run *run = run_queue_at(&plog->runs, plog->runs.written_count);
+        struct run *run = run_queue_at(plog_runs(plog), plog_runs(plog)->written_count);
         plog->filed_offset = run->next_offset;
         plog_run_written(plog, run);
     }
@@ -50,18 +50,18 @@ static void write_log(struct plog *plog)
     struct store *store = plog->store;
     int err = 0;
 
-    while (err == 0 && plog->runs.written_count < plog->runs.count)
+    while (err == 0 && plog_runs(plog)->written_count < plog_runs(plog)->count)
         err = write_some(plog);
     if (store_may_write_again(err) && !store->is_draining) {
         store->async_retry_ms = store_write_refused(store, err);
-        list_push_back(&store->async_logs, &plog->async_link);
+        list_push_back(&store->async_logs, &plog->work->async_link);
     } else if (err != 0) {
         plog_poison(plog, err);
     }
     /* The page cache has them now; the chunk is used again at once. */
-    while (plog->runs.count > 0 && err == 0)
+    while (plog_runs(plog)->count > 0 && err == 0)
         plog_drop_first_run(plog);
-    if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
+    plog_join_unsynced(plog);
     store->is_manifest_stale = true;
     plog_notify(plog);
     store_due_changed(plog);
@@ -90,7 +90,7 @@ void store_write_async(struct store *store)
     while ((node = list_pop_front(&store->async_logs)) != NULL)
         list_push_back(&logs, node);
     while ((node = list_pop_front(&logs)) != NULL) {
-        struct plog *plog = container_of(node, struct plog, async_link);
+        struct plog *plog = container_of(node, struct plog_work, async_link)->plog;
         if (plog->error == 0) write_log(plog);
     }
     if (chunk == NULL || !list_is_empty(&chunk->runs)) return;

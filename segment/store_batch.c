@@ -100,18 +100,18 @@ int store_touch(struct store *store, struct plog *plog, struct batch_touch **ret
 
     if (err != 0) return err;
     batch = store->forming;
-    if (plog->touch_ticket != batch->ticket) {
+    if (plog->work->touch_ticket != batch->ticket) {
         if (batch->touch_count == batch->touch_capacity) {
             err = grow_array((void **)&batch->touches, &batch->touch_capacity, sizeof(*batch->touches));
             if (err != 0) return err;
         }
-        plog->touch_ticket = batch->ticket;
-        plog->touch_slot = batch->touch_count++;
+        plog->work->touch_ticket = batch->ticket;
+        plog->work->touch_slot = batch->touch_count++;
         plog->job_references++;
         plog->touch_references++;
-        batch->touches[plog->touch_slot] = (struct batch_touch){plog, plog->end_offset, 0, false};
+        batch->touches[plog->work->touch_slot] = (struct batch_touch){plog, plog->end_offset, 0, false};
     }
-    *ret_touch = &batch->touches[plog->touch_slot];
+    *ret_touch = &batch->touches[plog->work->touch_slot];
     return 0;
 }
 
@@ -171,7 +171,7 @@ int store_begin_entry(struct store *store, const struct journal_entry_header *he
  * sync of a small batch: every batch would pay it, to make the few bytes fewer that a damaged disk can take from a log in a crash. */
 static bool is_mark_due(const struct store *store, const struct plog *plog, bool has_frame)
 {
-    return has_frame || plog->unmarked_bytes >= store->options.mark_bytes || store->now_ms - plog->marked_ms >= MARK_MS;
+    return has_frame || plog->work->unmarked_bytes >= store->options.mark_bytes || store->now_ms - plog->work->marked_ms >= MARK_MS;
 }
 
 static bool add_mark(struct store *store, struct plog *plog)
@@ -191,8 +191,8 @@ static bool add_mark(struct store *store, struct plog *plog)
         .segment_position = segment->synced,
     };
     if (store_begin_entry(store, &mark, 0, NULL, &position) != 0) return false;
-    plog->unmarked_bytes = 0;
-    plog->marked_ms = store->now_ms;
+    plog->work->unmarked_bytes = 0;
+    plog->work->marked_ms = store->now_ms;
     return true;
 }
 
@@ -205,7 +205,7 @@ static void add_marks(struct store *store)
         struct plog *plog = batch->touches[i].plog;
         bool has_frame = batch->frame_count > 0 || store->writer.has_frame;
         if (!batch->touches[i].is_direct || plog->synced_offset == plog->start_offset) continue;
-        plog->unmarked_bytes += batch->touches[i].bytes;
+        plog->work->unmarked_bytes += batch->touches[i].bytes;
         if (is_mark_due(store, plog, has_frame) && !add_mark(store, plog)) return; /* a hint less */
     }
 }
@@ -231,7 +231,7 @@ bool store_drop_empty_forming(struct store *store)
     if (batch->frame_count > 0 || batch->direct_count > 0 || store->writer.has_frame) return false;
     store->forming = NULL;
     for (uint32_t i = 0; i < batch->touch_count; i++) {
-        batch->touches[i].plog->touch_ticket = 0;
+        batch->touches[i].plog->work->touch_ticket = 0;
         plog_touch_unref(batch->touches[i].plog);
     }
     store_batch_free(store, batch);

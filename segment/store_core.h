@@ -6,6 +6,7 @@
 #include "base/histogram.h"
 #include "base/map.h"
 #include "segment/chunk.h"
+#include "segment/config_pool.h"
 #include "segment/due_heap.h"
 #include "segment/file_cache.h"
 #include "segment/frame_writer.h"
@@ -121,6 +122,7 @@ struct store {
     struct list_node flush_logs;  /* async logs due for a sync */
     struct list_node unsynced_logs;
     struct list_node async_logs; /* with bytes to write at the end of the turn */
+    struct list_node working_logs; /* plog_work.link */
     struct checkpoint checkpoint;
     bool is_checkpoint_due;
     bool has_erasures_left; /* that could not be said yet */
@@ -147,6 +149,7 @@ struct store {
     /* upkeep */
     struct file_cache files;
     struct due_heap due;
+    struct config_pool configs; /* of all logs */
     struct scrub *scrub;
     uint64_t scrub_next_ms;
     struct store_stats stats;

@@ -14,7 +14,7 @@ static void reclaim(struct store *store, struct chunk *chunk)
         struct plog *plog = run->plog;
         /* Runs leave a log oldest first. Older ones may lie in chunks that became clean later: they go too.
          */
-        while (run_queue_at(&plog->runs, 0) != run)
+        while (run_queue_at(plog_runs(plog), 0) != run)
             plog_drop_first_run(plog);
         plog_drop_first_run(plog);
     }
@@ -86,8 +86,8 @@ static void close_direct_chunks(struct store *store)
         struct plog *plog;
         if (!chunk->is_open || chunk->dirty_run_count > 0 || list_is_empty(&chunk->runs)) continue;
         plog = container_of(chunk->runs.previous, struct run, chunk_link)->plog;
-        if (plog->direct_chunk != chunk) continue;
-        plog->direct_chunk = NULL;
+        if (plog->work->direct_chunk != chunk) continue;
+        plog->work->direct_chunk = NULL;
         store->direct_log_count--;
         store_close_chunk(store, chunk);
     }
@@ -108,6 +108,7 @@ void store_release_memory(struct store *store)
     }
     while (store_reclaim_chunk(store)) {
     }
+    store_rest_logs(store);
     for (int lane = 0; lane < STORE_LANE_COUNT; lane++) {
         if (store->is_lane_busy[lane]) continue;
         free(store->staging[lane]);

@@ -71,8 +71,8 @@ static void raise_log(struct plog *plog, uint64_t bytes)
         plog->durable_offset = plog->synced_offset;
         plog_notify(plog);
     }
-    plog->unsynced_bytes -= bytes < plog->unsynced_bytes ? bytes : plog->unsynced_bytes;
-    plog->last_sync_ms = plog->store->now_ms;
+    plog->work->unsynced_bytes -= bytes < plog->work->unsynced_bytes ? bytes : plog->work->unsynced_bytes;
+    plog->work->last_sync_ms = plog->store->now_ms;
     store_due_changed(plog);
 }
 
@@ -120,7 +120,7 @@ static void condemn_unsynced(struct store *store, int error)
     store->sync_all_failures++;
     list_for_each_safe(node, &store->unsynced_logs)
     {
-        struct plog *plog = container_of(node, struct plog, unsynced_link);
+        struct plog *plog = container_of(node, struct plog_work, unsynced_link)->plog;
         if (plog->filed_offset > plog->synced_offset) plog_poison(plog, error);
     }
 }
@@ -170,7 +170,7 @@ static int add_segment(struct segment_sync_job *job, struct plog *plog, struct s
     sync = &job->syncs[job->count++];
     *sync = (struct segment_sync){.plog = plog, .segment = segment, .written = segment->written};
     sync->written_offset = segment->written_offset;
-    sync->unsynced_bytes = plog->unsynced_bytes;
+    sync->unsynced_bytes = plog->work->unsynced_bytes;
     sync->file = segment_file_opened_ref(segment);
     sync->sync_names = !segment->is_name_durable;
     sync->sync_parents = !plog->is_parents_durable;
@@ -184,7 +184,7 @@ static int add_log(struct segment_sync_job *job, struct plog *plog, bool is_fina
     int err = 0;
 
     if (plog->error != 0) {
-        list_remove(&plog->unsynced_link);
+        plog_leave_unsynced(plog);
         return 0;
     }
     for (uint32_t i = plog->segment_count; i > 0 && err == 0; i--) {
@@ -222,7 +222,7 @@ static int add_final(struct store *store, struct segment_sync_job *job)
 
     for (struct list_node *node = store->logs.next; node != &store->logs && err == 0; node = node->next) {
         struct plog *plog = container_of(node, struct plog, log_link);
-        if (list_is_empty(&plog->unsynced_link)) err = add_log(job, plog, true);
+        if (list_is_empty(&plog->work->unsynced_link)) err = add_log(job, plog, true);
     }
     return err;
 }
@@ -237,7 +237,7 @@ struct store_job *store_segment_sync_job(struct store *store, bool is_final, int
         list_for_each_safe(node, &store->unsynced_logs)
         {
             if (err == 0)
-                err = add_log(job, container_of(node, struct plog, unsynced_link),
+                err = add_log(job, container_of(node, struct plog_work, unsynced_link)->plog,
                               is_final || store->checkpoint.is_idle);
         }
         if (err == 0 && is_final) err = add_final(store, job);
@@ -260,7 +260,7 @@ struct store_job *store_flush_job(struct store *store)
     if (job == NULL) return NULL;
     while ((node = list_pop_front(&store->flush_logs)) != NULL) {
         uint32_t before = job->count;
-        if (add_log(job, container_of(node, struct plog, flush_link), false) == 0) continue;
+        if (add_log(job, container_of(node, struct plog_work, flush_link)->plog, false) == 0) continue;
         /* All of a log's segments or none: its end counts as durable when what is in the job has been synced. */
         give_up_from(job, before);
         list_push_back(&store->flush_logs, node);

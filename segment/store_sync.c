@@ -182,8 +182,8 @@ static void complete_direct(struct store *store, struct direct_write *direct)
     store->stats.segment_sync_count++;
     store->unmanifested_bytes += direct->write.end - direct->write.position;
     for (uint32_t i = 0; i < direct->run_count; i++) {
-        struct run *run = run_queue_at(&plog->runs, plog->runs.written_count);
-        if (run->is_direct) plog->direct_run_count--;
+        struct run *run = run_queue_at(plog_runs(plog), plog_runs(plog)->written_count);
+        if (run->is_direct) plog->work->direct_run_count--;
         plog_run_written(plog, run);
     }
     plog->filed_offset = direct->end_offset;
@@ -373,8 +373,8 @@ static int gather_direct(struct sync_job *job, struct plog *plog)
     struct segment_file *segment = NULL;
 
     if (plog->error != 0) return 0;
-    for (uint32_t i = plog->runs.written_count; i < plog->runs.count; i++) {
-        struct run *run = run_queue_at(&plog->runs, i);
+    for (uint32_t i = plog_runs(plog)->written_count; i < plog_runs(plog)->count; i++) {
+        struct run *run = run_queue_at(plog_runs(plog), i);
         struct direct_write *direct;
         int err = 0;
         if (run->ticket > ticket) break;
@@ -411,7 +411,7 @@ static int gather(struct store *store, struct sync_job *job)
 static void note_recent(struct sync_batch *batch)
 {
     for (uint32_t i = 0; i < batch->touch_count; i++)
-        batch->touches[i].plog->recent_bytes = batch->touches[i].bytes;
+        batch->touches[i].plog->work->recent_bytes = batch->touches[i].bytes;
 }
 
 /* The next batch whose turn it is, complete; NULL when nothing gathered. */

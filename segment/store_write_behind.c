@@ -74,11 +74,11 @@ static void complete_write(struct store *store, struct behind_write *behind)
     segment_file_set_written(segment, behind->written, behind->end_offset);
     segment->placed = behind->write.end;
     for (uint32_t i = 0; i < behind->run_count; i++)
-        plog_run_written(plog, run_queue_at(&plog->runs, plog->runs.written_count));
+        plog_run_written(plog, run_queue_at(plog_runs(plog), plog_runs(plog)->written_count));
     plog->filed_offset = behind->end_offset;
     store->stats.segment_written_bytes += behind->write.end - behind->write.position;
     store->unmanifested_bytes += behind->write.end - behind->write.position;
-    if (list_is_empty(&plog->unsynced_link)) list_push_back(&store->unsynced_logs, &plog->unsynced_link);
+    plog_join_unsynced(plog);
 }
 
 static void write_behind_free(struct write_behind_job *job)
@@ -201,11 +201,11 @@ static void hold_back_end(struct write_behind_job *job, struct plog *plog, uint3
     struct behind_write *behind = &job->writes[job->write_count - 1];
     struct segment_write *write = &behind->write;
     uint32_t end = write->end & ~(uint32_t)(FS_BLOCK_SIZE - 1), run_count = behind->run_count;
-    const struct run *run = run_queue_at(&plog->runs, last);
+    const struct run *run = run_queue_at(plog_runs(plog), last);
 
     if (end == write->end || behind->segment != plog_active_segment(plog) || !segment_write_is_past_cache(write, end)) return;
     if (wanted->segment == behind->segment && end < wanted->segment_position + wanted->size) return;
-    for (; run_count > 0 && run->segment_position + run->size > end; run = run_queue_at(&plog->runs, --last))
+    for (; run_count > 0 && run->segment_position + run->size > end; run = run_queue_at(plog_runs(plog), --last))
         run_count--;
     if (run_count == 0) return;
     job->bytes -= write->end - end;
@@ -229,9 +229,9 @@ static int add_log(struct write_behind_job *job, struct plog *plog, const struct
     if (plog->is_writing || plog->error != 0 || plog->flush != PLOG_FLUSH_GROUP) return 0;
     /* A sync job that is out may hold the runs of a direct log. One that waits for journal space must not be
      * waited for: what the journal holds of such a log is written here, what is direct stays for it. */
-    if (plog->direct_run_count > 0 && (plog->store->is_lane_busy[STORE_LANE_SYNC] || plog->store->parked_sync != NULL)) return 0;
-    for (uint32_t i = plog->runs.written_count; i < plog->runs.count && err == 0; i++) {
-        struct run *run = run_queue_at(&plog->runs, i);
+    if (plog->work->direct_run_count > 0 && (plog->store->is_lane_busy[STORE_LANE_SYNC] || plog->store->parked_sync != NULL)) return 0;
+    for (uint32_t i = plog_runs(plog)->written_count; i < plog_runs(plog)->count && err == 0; i++) {
+        struct run *run = run_queue_at(plog_runs(plog), i);
         if (run->is_direct || run->next_offset > plog->durable_offset || job->bytes >= 2 * job->bytes_max)
             break;
         err = add_run(job, run);

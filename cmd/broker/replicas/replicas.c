@@ -49,7 +49,7 @@ void replicas_identify(void *user, const struct replica *replica, struct uuid *r
 
 /* ---- roles ---- */
 
-static void try_again(struct shard *shard)
+void replicas_try_again(struct shard *shard)
 {
     shard->replicas.is_incomplete = true;
     shard->replicas.incomplete_ms = shard->now_ms + REPLICAS_RETRY_MS;
@@ -85,7 +85,7 @@ static bool epochs_are_possible(struct shard *shard, struct shard_partition *par
     int err = plog_limit_epoch(partition->plog, facts->leader_epoch);
 
     if (err != 0) {
-        try_again(shard);
+        replicas_try_again(shard);
         return false;
     }
     if (plog_last_epoch(partition->plog) < last_epoch)
@@ -121,7 +121,7 @@ void replicas_assign(struct shard *shard, struct shard_partition *partition)
     if (!image_topic_partition(partition->topic->topic, partition->number, &facts)) return;
     if (!roles_describe(shard->image, &facts, shard->broker->node_id, &role)) return;
     if (!epochs_are_possible(shard, partition, &facts)) return;
-    if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) try_again(shard);
+    if (replica_assign(&partition->replica, &role.assignment) == MESH_ENOMEM) replicas_try_again(shard);
     if (plog_damage_count(partition->plog) > 0) shard_on_plog_change(shard, partition->plog); /* what a follower may state is not what a leader has */
     delete_records(shard, partition);
     replicas_note_isr(shard, partition, epoch_before, isr_before);
@@ -160,7 +160,7 @@ static int open_hosted(void *user, const struct image_topic *topic)
 
         if (!is_wanted_open(&facts) || image_shard_of(&topic->topic_id, i, shard->broker->shard_count) != shard->index) continue;
         if (!roles_is_kept(&facts, shard->broker->node_id)) continue;
-        if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) try_again(shard);
+        if (shard_partition_open(shard, &topic->topic_id, i, &partition) != 0) replicas_try_again(shard);
     }
     return 0;
 }
@@ -175,8 +175,12 @@ static void assign_all(struct shard *shard)
 
         node = map_iterate(&shard->partitions, node);
         topic = partition->topic;
-        if (shard_partition_drop_if_moved(shard, partition)) shard_topic_free_if_empty(shard, topic);
-        else replicas_assign(shard, partition);
+        if (shard_partition_drop_if_moved(shard, partition)) {
+            shard_topic_free_if_empty(shard, topic);
+            continue;
+        }
+        replicas_assign(shard, partition);
+        if (partition->is_config_due) shard_partition_configure_log(shard, partition);
     }
 }
 

@@ -67,6 +67,8 @@ void replicas_install_image(struct shard *shard);
 
 /* A partition was opened: gives it its role. Later changes come with images. */
 void replicas_assign(struct shard *shard, struct shard_partition *partition);
+/* Something of the newest image found no memory: all of it once more, in a moment. */
+void replicas_try_again(struct shard *shard);
 /* A partition is about to go. */
 void replicas_forget(struct shard *shard, struct shard_partition *partition);
 

@@ -275,17 +275,24 @@ static void topic_delete(struct shard *shard, struct shard_topic *topic)
     shard_topic_free_if_empty(shard, topic);
 }
 
+void shard_partition_configure_log(struct shard *shard, struct shard_partition *partition)
+{
+    struct plog_config config;
+
+    topic_config_to_plog(partition->topic->topic, &config);
+    partition->is_config_due = plog_set_config(partition->plog, &config) != 0;
+    if (partition->is_config_due) replicas_try_again(shard);
+}
+
 static void topic_update(struct shard *shard, struct shard_topic *topic, const struct image_topic *image_topic)
 {
     struct partition_config config;
-    struct plog_config plog_config;
 
     topic->is_missing = false;
     if (image_topic->changed_index == topic->topic->changed_index) return;
     image_topic_unref(topic->topic);
     topic->topic = image_topic_ref(image_topic);
     shard->is_tick_wanted = true;
-    topic_config_to_plog(image_topic, &plog_config);
     list_for_each_safe(node, &topic->partitions)
     {
         struct shard_partition *partition = container_of(node, struct shard_partition, link);
@@ -294,7 +301,7 @@ static void topic_update(struct shard *shard, struct shard_topic *topic, const s
         roles_config(image_topic, partition->number, &config);
         replica_set_config(&partition->replica, &config);
         replicas_assign(shard, partition);
-        plog_set_config(partition->plog, &plog_config);
+        shard_partition_configure_log(shard, partition);
         shard_on_plog_change(shard, partition->plog);
     }
 }

@@ -43,6 +43,7 @@ struct shard_partition {
     bool is_warming : 1;       /* a job brings old records into memory for followers */
     bool was_replicated : 1;   /* in this run: its log keeps a high watermark */
     bool is_end_due : 1;       /* spread/ends_tell.c: its end has changed since the others were told */
+    bool is_config_due : 1;    /* its log goes by older settings: there was no memory for the new ones */
     bool is_deletion_due : 1;  /* records that clients had deleted are here still: looked at when more is known to be committed */
     uint64_t redo_ms; /* when `redo` is to be done */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
@@ -78,6 +79,9 @@ bool shard_partition_drop_if_moved(struct shard *shard, struct shard_partition *
 
 /* Drops one reference of `pending`. */
 void shard_partition_release(struct shard_partition *partition);
+
+/* Its log goes by what the image says of its topic; what finds no memory is tried again. */
+void shard_partition_configure_log(struct shard *shard, struct shard_partition *partition);
 
 /* Installs an image (takes the reference): topics that it says are deleted go, with their files; changed settings take effect. */
 void shard_install_image(struct shard *shard, const struct image *image);

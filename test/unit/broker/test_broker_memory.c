@@ -4,7 +4,10 @@
 #include "base/error.h"
 #include "broker_fixture.h"
 #include "cmd/broker/broker_private.h"
+#include "cmd/broker/runtime/partitions.h"
 #include "raw_client.h"
+#include "replication/coordinator/topic_config.h"
+#include "segment/plog.h"
 #include "support/failing_alloc.h"
 #include "support/fs_gate.h"
 #include "support/run_suite.h"
@@ -252,6 +255,23 @@ static void configure(unsigned number)
     raw_close(&client);
 }
 
+/* Logs get new settings, which not all of their shards may find memory for at once. */
+static void retune(unsigned number)
+{
+    char value[32];
+    struct message_config config = {(char[]){"retention.ms"}, value, false};
+    struct message_topic_alter alter = {.name = (char[]){"t"}, .configs = &config, .config_count = 1};
+    struct buffer message = BUFFER_INIT;
+    struct raw_client client;
+
+    snprintf(value, sizeof(value), "%u", 3600000 + number);
+    say_hello(&client, (int32_t)number % 2);
+    ck_assert_int_eq(message_encode_topic_alter(&message, &alter), 0);
+    send_message(&client, FRAME_OP_TOPIC_ALTER, &message);
+    take_any_answer(&client);
+    raw_close(&client);
+}
+
 static void read_http(unsigned number)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -287,6 +307,47 @@ static void expect_all_is_well(void)
     }
 }
 
+/* Goes to a shard, which counts its logs that go by other settings than its image says. */
+struct settings_look {
+    struct mail mail;
+    struct shard *shard;
+    unsigned differing;
+    sem_t is_done;
+};
+
+static void look_at_settings(struct mail *mail)
+{
+    struct settings_look *look = container_of(mail, struct settings_look, mail);
+
+    look->differing = 0;
+    for (struct map_node *node = NULL; (node = map_iterate(&look->shard->partitions, node)) != NULL;) {
+        const struct shard_partition *partition = container_of(node, struct shard_partition, node);
+        struct plog_config config;
+
+        topic_config_to_plog(partition->topic->topic, &config);
+        look->differing += partition->plog->config->retention_ms != config.retention_ms;
+    }
+    sem_post(&look->is_done);
+}
+
+static void expect_settings_in_force(void)
+{
+    uint64_t begin_ms = clock_monotonic_ms();
+
+    for (uint32_t i = 0; i < fixture.broker->shard_count; i++) {
+        struct settings_look look = {.mail = {NULL, look_at_settings}, .shard = fixture.broker->shards[i]};
+
+        sem_init(&look.is_done, 0, 0);
+        do {
+            ck_assert_msg(clock_monotonic_ms() - begin_ms < SILENCE_MS, "logs go by older settings than their topic has");
+            shard_post(look.shard, &look.mail);
+            while (sem_wait(&look.is_done) != 0) {
+            }
+        } while (look.differing > 0);
+        sem_destroy(&look.is_done);
+    }
+}
+
 static void expect_what_was_acknowledged(void)
 {
     struct raw_client client;
@@ -297,7 +358,7 @@ static void expect_what_was_acknowledged(void)
     raw_close(&client);
 }
 
-static void (*const steps[])(unsigned) = {produce, fetch, list_offsets, administer, ask, configure, read_http};
+static void (*const steps[])(unsigned) = {produce, fetch, list_offsets, administer, ask, configure, retune, read_http};
 
 START_TEST(each_allocation_may_fail)
 {
@@ -308,6 +369,7 @@ START_TEST(each_allocation_may_fail)
         if (!failing_alloc_disarm()) break;
         ck_assert_uint_lt(n, ALLOCATIONS_MAX);
         expect_all_is_well();
+        expect_settings_in_force();
     }
     ck_assert_int_eq(broker_fixture_stop(&fixture), 0);
     broker_fixture_start(&fixture);

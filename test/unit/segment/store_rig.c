@@ -176,7 +176,9 @@ static int append(struct rig *rig, struct plog *plog, int record_count, size_t v
     record_batch_set_base_offset((uint8_t *)(uintptr_t)batch.data, (int64_t)plog_end_offset(plog));
     record_batch_set_leader_epoch((uint8_t *)(uintptr_t)batch.data, rig->leader_epoch);
     ck_assert_int_eq(record_batch_verify(batch, &header), 0);
+    if (rig->around_append != NULL) rig->around_append(true);
     err = plog_append(plog, &header, batch.data, rig->now_wall_ms, &ticket);
+    if (rig->around_append != NULL) rig->around_append(false);
     record_batch_builder_deinit(&builder);
     return err;
 }

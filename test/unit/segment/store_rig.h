@@ -21,6 +21,7 @@ struct rig {
     char events[1024]; /* what recovery said */
     unsigned notify_count;
     int32_t leader_epoch; /* of what is appended */
+    void (*around_append)(bool is_before); /* of each call of plog_append(); may be NULL */
 };
 
 /* fs NULL: a real directory, removed by rig_deinit(). Opens nothing. */

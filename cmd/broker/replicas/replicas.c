@@ -200,6 +200,7 @@ void replicas_install_image(struct shard *shard)
     if (all_anew) {
         replicas->installed_index = 0;
         assign_all(shard);
+        shard->is_trim_due = true;
     }
     if (is_registered) (void)image_each_topic(image, open_hosted, shard);
     replicas->installed_index = image_applied_index(image);

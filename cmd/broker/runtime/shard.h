@@ -80,6 +80,7 @@ struct shard {
     ev_check wake;
     ev_timer tick, trim, retry, expire, farewell;
     uint64_t trim_seen; /* pool.acquired when the trim timer was last looked at */
+    bool is_trim_due;   /* all partitions got their roles anew: what that took lies between what stays */
     pthread_t thread;
     uint64_t appended; /* batches since the start */
     uint64_t tick_seen;   /* appended when the store last ticked */

@@ -157,6 +157,7 @@ static void turn_on_trim(struct ev_loop *loop, ev_timer *timer, int events)
         ev_timer_start(loop, timer);
         return;
     }
+    shard->is_trim_due = false;
     pool_trim(&shard->pool);
     ack_queue_trim(&shard->acks_synced);
     ack_queue_trim(&shard->acks_written);
@@ -180,7 +181,7 @@ static void arm_timers(struct shard *shard)
         ev_timer_set(&shard->expire, PRODUCE_EXPIRE_MS / 1e3, 0.);
         ev_timer_start(shard->loop, &shard->expire);
     }
-    if (shard->pool.acquired != shard->trim_seen && !ev_is_active(&shard->trim)) {
+    if ((shard->pool.acquired != shard->trim_seen || shard->is_trim_due) && !ev_is_active(&shard->trim)) {
         shard->trim_seen = shard->pool.acquired;
         ev_timer_set(&shard->trim, TRIM_SECONDS, 0.);
         ev_timer_start(shard->loop, &shard->trim);

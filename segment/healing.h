@@ -22,7 +22,7 @@ uint32_t plog_damage_count(const struct plog *plog);
 /* The first range that ends behind offset. False: there is none. */
 bool plog_find_damage(const struct plog *plog, uint64_t offset, struct plog_damage *ret_damage);
 
-/* The owner knows that these records, though sound, are not the right ones. from and to are batch boundaries, in segment files and
+/* The owner knows that these records, though sound, are not the right ones; also of what is known to be damaged. from and to are batch boundaries, in segment files and
  * synced. Blocks where the page cache is cold. Errors: MESH_EOFFSET_OUT_OF_RANGE (not on file, or no boundaries), MESH_ECORRUPT
  * (damage was found there, and is registered), MESH_EAGAIN (a truncation is under way), MESH_EIO, MESH_ENOMEM. */
 int plog_condemn(struct plog *plog, uint64_t from, uint64_t to);
@@ -43,7 +43,8 @@ int plog_check_headers(struct plog *plog, struct slice batches, uint64_t *offset
 /* Mends the damage that begins at `offset` with whole batches (copied) that begin there; first of all none: whatever is sound on the disk
  * after all is taken back, also behind the piece. done() runs later, from store_job_complete(): 0: ask plog_find_damage() what is left; MESH_ECORRUPT: the piece
  * is damaged, or does not fit between what is sound, and nothing changed; MESH_EIO, MESH_EFULL, MESH_ENOMEM;
- * MESH_ECANCELED: the log was cut or deleted meanwhile. It does not run when the store is closed before. Errors, at once:
+ * MESH_ECANCELED: the log was cut or deleted meanwhile, or more became known of the damage (it was condemned, or there is more of it), and nothing of it
+ * counts as mended. It does not run when the store is closed before. Errors, at once:
  * MESH_EAGAIN (a repair or truncation is under way), MESH_ENOTFOUND (no damage begins there), MESH_ESTORAGE (the log takes nothing),
  * MESH_ENOMEM. */
 int plog_repair(struct plog *plog, uint64_t offset, struct slice batches, plog_done_fn *done, void *user);

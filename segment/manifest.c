@@ -17,7 +17,8 @@
 #define HOLE_SIZE    24
 #define HOLE_CONDEMNED         (UINT64_C(1) << 63) /* in the offset where a hole ends; no offset is that large */
 #define HOLE_OF_UNKNOWN_EPOCHS (UINT64_C(1) << 62)
-#define HOLE_FLAGS             (HOLE_CONDEMNED | HOLE_OF_UNKNOWN_EPOCHS)
+#define HOLE_CONDEMNED_ANYWAY  (UINT64_C(1) << 61) /* not for its epochs alone */
+#define HOLE_FLAGS             (HOLE_CONDEMNED | HOLE_OF_UNKNOWN_EPOCHS | HOLE_CONDEMNED_ANYWAY)
 #define TRAILER_SIZE 8
 #define SEGMENTS_MAX (1u << 20)
 
@@ -95,13 +96,18 @@ static int encode_segment(const struct manifest_segment *segment, struct buffer 
     return buffer_append(to, bytes, sizeof(bytes));
 }
 
+static uint64_t hole_flags(const struct plog_hole *hole)
+{
+    if (hole->is_of_unknown_epochs) return HOLE_CONDEMNED | HOLE_OF_UNKNOWN_EPOCHS | (hole->is_condemned ? HOLE_CONDEMNED_ANYWAY : 0);
+    return hole->is_condemned ? HOLE_CONDEMNED : 0;
+}
+
 static int encode_hole(const struct plog_hole *hole, struct buffer *to)
 {
-    uint64_t flags = (hole->is_condemned ? HOLE_CONDEMNED : 0) | (hole->is_of_unknown_epochs ? HOLE_OF_UNKNOWN_EPOCHS : 0);
     uint8_t bytes[HOLE_SIZE] = {0};
 
     le_store64(bytes, hole->from);
-    le_store64(bytes + 8, (hole->to & ~HOLE_FLAGS) | flags);
+    le_store64(bytes + 8, (hole->to & ~HOLE_FLAGS) | hole_flags(hole));
     le_store32(bytes + 16, hole->resume_position);
     le_store32(bytes + 20, hole->position);
     return buffer_append(to, bytes, sizeof(bytes));
@@ -195,12 +201,13 @@ static int decode_holes(struct slice *body, struct manifest_log *log)
     for (uint32_t i = 0; i < log->hole_count; i++) {
         const uint8_t *at = body->data;
         uint64_t to = le_load64(at + 8);
+        bool is_of_unknown_epochs = (to & HOLE_OF_UNKNOWN_EPOCHS) != 0;
         log->holes[i] = (struct plog_hole){.from = le_load64(at),
                                            .to = to & ~HOLE_FLAGS,
                                            .position = le_load32(at + 20),
                                            .resume_position = le_load32(at + 16),
-                                           .is_condemned = (to & HOLE_CONDEMNED) != 0,
-                                           .is_of_unknown_epochs = (to & HOLE_OF_UNKNOWN_EPOCHS) != 0};
+                                           .is_condemned = (to & (is_of_unknown_epochs ? HOLE_CONDEMNED_ANYWAY : HOLE_CONDEMNED)) != 0,
+                                           .is_of_unknown_epochs = is_of_unknown_epochs};
         advance(body, HOLE_SIZE);
     }
     return 0;

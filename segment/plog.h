@@ -22,8 +22,8 @@
 struct plog_hole {
     uint64_t from, to;
     uint32_t position, resume_position;
-    bool is_condemned; /* sound bytes that are there are not the right ones */
-    bool is_of_unknown_epochs; /* the books do not say which epochs it had: plog_limit_epoch() */
+    bool is_condemned; /* sound bytes that are there are not the right ones: plog_condemn(); only pieces mend it */
+    bool is_of_unknown_epochs; /* the books do not say which epochs it had, and what batches say is not believed: plog_limit_epoch() */
 };
 
 #define INDEX_JOB_BYTES_MIN (1u << 20) /* an index is made on the loop for segments below that only */

@@ -58,11 +58,16 @@ void plog_add_hole(struct plog *plog, const struct plog_hole *hole)
     plog_notify(plog);
 }
 
-const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset)
+static struct plog_hole *hole_at(const struct plog *plog, uint64_t offset)
 {
     for (uint32_t i = 0; i < plog->hole_count; i++)
         if (plog->holes[i].from <= offset && offset < plog->holes[i].to) return &plog->holes[i];
     return NULL;
+}
+
+const struct plog_hole *plog_hole_at(const struct plog *plog, uint64_t offset)
+{
+    return hole_at(plog, offset);
 }
 
 const struct plog_hole *plog_hole_after(const struct plog *plog, uint64_t offset)
@@ -106,26 +111,49 @@ bool plog_find_damage(const struct plog *plog, uint64_t offset, struct plog_dama
     return false;
 }
 
-/* The part of [from, to) that lies in one segment. */
-static int condemn_in_segment(struct plog *plog, struct segment_file *segment, uint64_t from, uint64_t to)
+/* Where the records at offset begin, a boundary: a hole that begins there knows it, else headers lead there. */
+static int locate_boundary(struct plog *plog, struct segment_file *segment, uint64_t offset, uint32_t *ret_position)
 {
-    struct plog_hole hole = {.from = from, .to = to, .resume_position = segment->synced, .is_condemned = true};
-    struct plog_place place = {0, from};
-    int err = 0;
+    const struct plog_hole *hole = plog_hole_at(plog, offset);
+    struct plog_place place;
+    int err;
 
-    if (from != segment->base_offset) err = plog_locate_offset(plog, segment, from, NULL, &place);
-    if (err == 0 && place.offset != from) err = MESH_EOFFSET_OUT_OF_RANGE;
-    hole.position = place.position;
-    if (err == 0 && to != segment->synced_offset) {
-        err = plog_locate_offset(plog, segment, to, NULL, &place);
-        if (err == 0 && place.offset != to) err = MESH_EOFFSET_OUT_OF_RANGE;
-        hole.resume_position = place.position;
+    if (hole != NULL && hole->from == offset) {
+        *ret_position = hole->position;
+        return 0;
     }
-    if (err == 0) plog_add_hole(plog, &hole);
+    err = plog_locate_offset(plog, segment, offset, NULL, &place);
+    if (err == 0 && place.offset != offset) err = MESH_EOFFSET_OUT_OF_RANGE;
+    if (err == 0) *ret_position = place.position;
     return err;
 }
 
-int plog_condemn(struct plog *plog, uint64_t from, uint64_t to)
+/* The part of [from, to) that lies in one segment. */
+static int condemn_in_segment(struct plog *plog, struct segment_file *segment, uint64_t from, uint64_t to, struct plog_hole hole)
+{
+    int err = 0;
+
+    hole.from = from;
+    hole.to = to;
+    hole.position = 0;
+    hole.resume_position = segment->synced;
+    if (from != segment->base_offset) err = locate_boundary(plog, segment, from, &hole.position);
+    if (err == 0 && to != segment->synced_offset) err = locate_boundary(plog, segment, to, &hole.resume_position);
+    if (err != 0) return err;
+    plog_add_hole(plog, &hole);
+    return plog_hole_at(plog, from) != NULL ? 0 : MESH_ENOMEM; /* the register had no room */
+}
+
+/* A range whose epochs are doubted ends before one that was condemned for another reason: each has its own way of being mended. */
+static uint64_t doubted_end(const struct plog *plog, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < plog->hole_count && plog->holes[i].from < to; i++)
+        if (plog->holes[i].from > from && plog->holes[i].is_condemned) return plog->holes[i].from;
+    return to;
+}
+
+/* `why`: what is to be known of the holes, besides where they are. */
+static int condemn(struct plog *plog, uint64_t from, uint64_t to, struct plog_hole why)
 {
     int err = 0;
 
@@ -134,16 +162,23 @@ int plog_condemn(struct plog *plog, uint64_t from, uint64_t to)
     while (err == 0 && from < to) {
         struct segment_file *segment = plog->segments[plog_find_segment(plog, from)];
         uint64_t end = to < segment->synced_offset ? to : segment->synced_offset;
-        const struct plog_hole *hole = plog_hole_at(plog, from);
-        if (hole != NULL) { /* known to be bad already */
+        struct plog_hole *hole = hole_at(plog, from);
+        if (hole != NULL) { /* known to be bad already; from now on for this reason, too */
+            if (why.is_condemned && !hole->is_condemned) hole->is_condemned = plog->store->is_manifest_stale = true;
             from = hole->to;
             continue;
         }
         if (from >= segment->synced_offset) return MESH_EOFFSET_OUT_OF_RANGE;
-        err = condemn_in_segment(plog, segment, from, end);
+        if (!why.is_condemned) end = doubted_end(plog, from, end);
+        err = condemn_in_segment(plog, segment, from, end, why);
         from = end;
     }
     return err;
+}
+
+int plog_condemn(struct plog *plog, uint64_t from, uint64_t to)
+{
+    return condemn(plog, from, to, (struct plog_hole){.is_condemned = true});
 }
 
 int plog_limit_epoch(struct plog *plog, int32_t epoch)
@@ -159,8 +194,7 @@ int plog_limit_epoch(struct plog *plog, int32_t epoch)
     from = entries[i].start_offset > plog->start_offset ? entries[i].start_offset : plog->start_offset;
     if (plog->synced_offset < end) return MESH_EAGAIN;
     /* While the books still agree with what the batches claim, which is how batches are found. */
-    if (from < end) err = plog_condemn(plog, from, end);
-    if (err == 0 && from < end && plog_hole_at(plog, from) == NULL) err = MESH_ENOMEM; /* the register had no room */
+    if (from < end) err = condemn(plog, from, end, (struct plog_hole){.is_of_unknown_epochs = true});
     if (err != 0) return err;
     for (uint32_t j = 0; j < plog->hole_count; j++)
         if (plog->holes[j].to > from) plog->holes[j].is_of_unknown_epochs = true;

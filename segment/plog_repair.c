@@ -222,7 +222,7 @@ static int take_sound(struct repair_job *repair)
     uint32_t begin = repair->position;
     size_t used = 0, wanted = CHECK_BYTES;
 
-    if (repair->hole.is_condemned && (repair->epoch_max < 0 || !repair->hole.is_of_unknown_epochs)) return 0;
+    if (repair->hole.is_condemned || (repair->hole.is_of_unknown_epochs && repair->epoch_max < 0)) return 0;
     repair->block.size = 0;
     while (repair->offset < repair->reach && repair->position - begin < CHECK_BYTES_MAX) {
         struct slice at = used == repair->block.size ? slice_of(NULL, 0) : slice_of(repair->block.data + used, repair->block.size - used);
@@ -308,6 +308,16 @@ static void grow(struct plog *plog, struct segment_file *segment, const struct r
     segment_file_raise_synced(segment, repair->position, repair->offset);
 }
 
+/* Meanwhile the range may have been condemned, or damage around it been found: what was believed of it, and where it ends, is not so any more. */
+static bool is_as_it_was(const struct plog *plog, const struct plog_hole *before)
+{
+    const struct plog_hole *hole = plog_hole_at(plog, before->from);
+
+    return hole != NULL && hole->from == before->from && hole->to == before->to && hole->position == before->position &&
+           hole->resume_position == before->resume_position && hole->is_condemned == before->is_condemned &&
+           hole->is_of_unknown_epochs == before->is_of_unknown_epochs;
+}
+
 static void shorten_hole(struct plog *plog, const struct repair_job *repair)
 {
     for (uint32_t i = 0; i < plog->hole_count; i++) {
@@ -327,6 +337,7 @@ static int apply(struct plog *plog, const struct repair_job *repair)
 {
     struct segment_file *segment;
 
+    if (!is_as_it_was(plog, &repair->hole)) return MESH_ECANCELED;
     if (repair->offset == repair->hole.from) return 0;
     segment = mended_segment(plog, repair);
     if (segment == NULL) return MESH_ENOMEM;

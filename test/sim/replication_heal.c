@@ -111,6 +111,7 @@ static void on_repaired(void *user, int error)
         return;
     }
     damage->misfits += error == MESH_ECORRUPT;
+    if (error == MESH_ECANCELED) damage->checked_from = damage->alone_from = UINT64_MAX;
     failed(replica);
 }
 

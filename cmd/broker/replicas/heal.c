@@ -131,6 +131,7 @@ static void on_repaired(void *user, int error)
             replicas_wake_at(&damaged->shard->replicas, damaged->next_ms); /* the pace of fetching holds */
         } else {
             damaged->misfits += error == MESH_ECORRUPT;
+            if (error == MESH_ECANCELED) damaged->checked_from = damaged->alone_from = UINT64_MAX; /* it is not what was looked at */
             if (replicas_may_log(damaged->shard))
                 event_note(&damaged->shard->broker->control.events, EVENT_DAMAGE, LOG_LEVEL_ERROR, "a damaged range could not be mended topic=%s partition=%u error=\"%s\"", name_of(damaged), partition->number,
                           mesh_strerror(error));

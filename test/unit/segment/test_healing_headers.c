@@ -383,6 +383,174 @@ START_TEST(a_leader_epoch_that_has_not_been_may_be_of_records_that_are_gone)
 }
 END_TEST
 
+/* ---- more than one reason ---- */
+
+/* A log of which the newest records are of an epoch of their own. */
+static void fill_one_epoch_more(void)
+{
+    set_up();
+    fill_and_reopen();
+    rig.leader_epoch++;
+    rig_fill(&rig, rig.logs[0], MORE, 1, 100);
+    rig_pump(&rig);
+    take_copy();
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+}
+
+/* All that can be put right without pieces. */
+static void put_epochs_right(int32_t epoch_max)
+{
+    struct plog_damage damage;
+
+    for (uint64_t offset = 0; plog_find_damage(rig.logs[0], offset, &damage); offset = damage.to) {
+        struct outcome outcome = {0, false};
+
+        ck_assert_int_eq(repair(damage.from, slice_of(NULL, 0)), 0);
+        if (plog_repair_epochs(rig.logs[0], damage.from, epoch_max, on_done, &outcome) == MESH_ENOTFOUND) continue;
+        for (int i = 0; i < 10 && !outcome.is_done; i++)
+            rig_pump(&rig);
+        ck_assert(outcome.is_done && outcome.error == 0);
+    }
+}
+
+/* That a range is doubted for its epochs, too, is no reason to believe again what is not right for another one. */
+START_TEST(what_is_condemned_stays_so_when_epochs_are_doubted)
+{
+    static const struct {
+        int from, to; /* from the first record of the epoch that is doubted */
+    } condemned[] = {{5, 7}, {0, 1}, {-2, 2}, {MORE - 1, MORE}};
+    int from = condemned[_i / 2].from, to = condemned[_i / 2].to;
+    int32_t epoch;
+
+    fill_one_epoch_more();
+    epoch = rig.leader_epoch;
+    ck_assert_int_eq(plog_condemn(rig.logs[0], (uint64_t)(BATCHES + from), (uint64_t)(BATCHES + to)), 0);
+    ck_assert_int_eq(plog_limit_epoch(rig.logs[0], epoch - 1), 0);
+    ck_assert_uint_eq(count_refused(), (unsigned)(MORE + (from < 0 ? -from : 0)));
+    if (_i % 2 == 1) { /* that there are two reasons is in the manifest */
+        rig_stop(&rig);
+        rig_open(&rig, 1);
+    }
+    put_epochs_right(epoch);
+    ck_assert_uint_eq(count_refused(), (unsigned)(to - from));
+    ck_assert_int_eq(heal(), 0); /* the pieces are of an epoch that the books did not say */
+    check_whole(BATCHES + MORE);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* A batch that cannot be read for a while: it is damage, and then sound after all. */
+static void find_what_passes(unsigned number, uint64_t at)
+{
+    uint64_t base = base_of(number);
+    char path[FS_PATH_MAX];
+
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[at] - starts[base] + 80, 1), 0);
+    rig_wait(&rig, 6000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, starts[at] - starts[base] + 80, 1), 0);
+}
+
+/* Damage is known, and a repair of it may be out; then its records are condemned, and to be sound is not enough any more. */
+START_TEST(what_is_condemned_while_it_is_damaged_comes_back_by_pieces_only)
+{
+    struct outcome outcome = {0, true};
+    uint64_t at;
+
+    set_up();
+    fill_and_reopen();
+    at = base_of(1) + 5;
+    find_what_passes(1, at);
+    if (_i == 1) {
+        outcome.is_done = false;
+        ck_assert_int_eq(plog_repair(rig.logs[0], at, slice_of(NULL, 0), on_done, &outcome), 0);
+    }
+    ck_assert_int_eq(plog_condemn(rig.logs[0], at, at + 1), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done);
+    (void)repair(at, slice_of(NULL, 0));
+    ck_assert_uint_eq(count_refused(), 1);
+    ck_assert_int_eq(outcome.error, _i == 1 ? MESH_ECANCELED : 0);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* A repair began when the books still had the epoch that has not been. */
+START_TEST(epochs_that_are_doubted_while_a_repair_is_out_stay_so)
+{
+    struct outcome outcome = {0, false};
+    uint64_t at = BATCHES; /* where the doubted range begins */
+    struct plog_damage damage;
+    int32_t epoch;
+
+    fill_one_epoch_more();
+    epoch = rig.leader_epoch;
+    ck_assert_uint_le(base_of(last_number()), at);
+    find_what_passes(last_number(), at);
+    ck_assert_int_eq(plog_repair(rig.logs[0], at, slice_of(NULL, 0), on_done, &outcome), 0);
+    ck_assert_int_eq(plog_limit_epoch(rig.logs[0], epoch - 1), 0);
+    for (int i = 0; i < 10 && !outcome.is_done; i++)
+        rig_pump(&rig);
+    ck_assert(outcome.is_done);
+    ck_assert(plog_find_damage(rig.logs[0], 0, &damage));
+    ck_assert_uint_eq(damage.from, at);
+    ck_assert_int_eq(outcome.error, MESH_ECANCELED);
+    ck_assert_uint_eq(count_refused(), MORE);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES + MORE);
+    ck_assert_int_eq(plog_last_epoch(rig.logs[0]), epoch);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
+/* The first batch of a file is being mended when all of the file turns out to be gone: what was mended is no hole's end. */
+START_TEST(a_file_that_goes_while_its_first_batch_is_mended_is_mended_as_a_whole)
+{
+    struct outcome outcome = {0, false};
+    struct store_job *job;
+    struct plog_view view;
+    char path[FS_PATH_MAX];
+    uint64_t base;
+
+    set_up();
+    fill_and_reopen();
+    base = base_of(1);
+    path_of(base, path);
+    ck_assert_int_eq(fs_mem_flip_bit(disk, path, 80, 1), 0);
+    rig_wait(&rig, 6000);
+    ck_assert_uint_eq(plog_damage_count(rig.logs[0]), 1);
+    rig_stop(&rig);
+    rig_open(&rig, 1); /* no file is open */
+    ck_assert_int_eq(plog_repair(rig.logs[0], base, piece_of(base, base + 1, PIECE), on_done, &outcome), 0);
+    job = store_next_job(rig.store, STORE_LANE_BACKGROUND);
+    ck_assert_ptr_nonnull(job);
+    store_job_run(job);
+    remove_file(path);
+    while (plog_read(rig.logs[0], base + 9, base + 10, 1, &view) == MESH_EAGAIN)
+        rig_pump_lane(&rig, STORE_LANE_READ);
+    store_job_complete(rig.store, job);
+    rig_pump(&rig);
+    ck_assert(outcome.is_done);
+    ck_assert_int_eq(heal(), 0);
+    check_whole(BATCHES);
+    ck_assert_int_eq(outcome.error, MESH_ECANCELED);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    check_whole(BATCHES);
+    rig_stop(&rig);
+    tear_down();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *suite = suite_create("healing headers");
@@ -399,6 +567,10 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, a_wrong_count_of_offsets_is_damage_from_its_own_batch_on, 0, 2);
     tcase_add_test(tests, a_cut_where_headers_led_astray_leaves_whole_batches);
     tcase_add_test(tests, what_is_found_in_a_segment_that_has_gone_is_no_damage);
+    tcase_add_loop_test(tests, what_is_condemned_stays_so_when_epochs_are_doubted, 0, 8);
+    tcase_add_loop_test(tests, what_is_condemned_while_it_is_damaged_comes_back_by_pieces_only, 0, 2);
+    tcase_add_test(tests, epochs_that_are_doubted_while_a_repair_is_out_stay_so);
+    tcase_add_test(tests, a_file_that_goes_while_its_first_batch_is_mended_is_mended_as_a_whole);
     suite_add_tcase(suite, tests);
     return suite;
 }

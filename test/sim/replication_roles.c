@@ -15,7 +15,7 @@
 /* ---- one log ---- */
 
 /* As the driver does it; or as one would with a defect that is brought back. */
-static uint64_t delete_before(struct replication_replica *replica, const struct image_deletion *deletion, uint64_t epoch_end)
+static uint64_t delete_before(struct replication_replica *replica, const struct image_deletion *deletion, uint64_t epoch_end, int32_t known_epoch)
 {
     uint32_t defects = replica->process->config->driver_defects;
     const struct replica *core = &replica->replica;
@@ -24,11 +24,11 @@ static uint64_t delete_before(struct replication_replica *replica, const struct 
     bool is_once = (defects >> REPLICATION_DRIVER_DELETES_ONCE & 1) != 0;
     uint64_t offset;
 
-    if (!is_late && !is_hasty && !is_once) return roles_delete_before(deletion, epoch_end, core, &replica->is_deletion_due);
+    if (!is_late && !is_hasty && !is_once) return roles_delete_before(deletion, epoch_end, known_epoch, core, &replica->is_deletion_due);
     other = *core;
     if (is_late) other.role = REPLICA_FOLLOWER;
     if (is_hasty) other.partition.high_watermark = core->partition.log_end;
-    offset = roles_delete_before(deletion, epoch_end, &other, &replica->is_deletion_due);
+    offset = roles_delete_before(deletion, epoch_end, known_epoch, &other, &replica->is_deletion_due);
     if (is_once && (offset > 0 || epoch_end <= core->partition.first)) replica->is_deletion_due = false;
     return offset;
 }
@@ -45,7 +45,7 @@ void replication_delete_records(struct replication_replica *replica)
     if (deletion == NULL) return;
     epoch_end = plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch);
     SIM_SOMETIMES_IF(epoch_end < deletion->offset && epoch_end > 0, "what was to be deleted was lost before, and others stand there");
-    offset = delete_before(replica, deletion, epoch_end);
+    offset = delete_before(replica, deletion, epoch_end, epoch);
     if (offset == 0 || plog_delete_before(replica->plog, offset) != 0) return;
     SIM_SOMETIMES_IF(replica_leads(&replica->replica) && offset > replica->replica.partition.high_watermark, "a leader gave up records that it did not know to be committed");
     process->is_store_touched = true;

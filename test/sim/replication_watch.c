@@ -356,7 +356,7 @@ static void check_deletion(struct replication_watch *watch, const struct replica
     int32_t leader_epoch = replica->replica.partition.leader_epoch, epoch;
 
     if (deletion == NULL || deletion->leader_epoch >= leader_epoch) return; /* that leader may hear of it yet */
-    if (offset >= deletion->offset || offset >= plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch)) return;
+    if (offset >= deletion->offset || offset >= plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch) || epoch < 0) return;
     sim_fail(watch->sim, "deleted records are gone", "p%u: h%u serves %llu in epoch %d; in epoch %d those before %llu were deleted", place(watch, partition_of(replica)),
              host_of(replica), (ull)offset, leader_epoch, deletion->leader_epoch, (ull)deletion->offset);
 }
@@ -738,7 +738,7 @@ const char *replication_watch_deleted_rest(struct replication_watch *watch, stru
         if (deletion == NULL) return NULL;
         end = plog_epoch_end_offset(replica->plog, deletion->leader_epoch, &epoch);
         first = plog_first_offset(replica->plog);
-        if (first >= deletion->offset || first >= end) continue;
+        if (first >= deletion->offset || first >= end || epoch < 0) continue;
         snprintf(text, sizeof(text), "h%u keeps %llu of p%u; in epoch %d those before %llu were deleted", h, (ull)first, place(watch, partition), deletion->leader_epoch,
                  (ull)deletion->offset);
         return text;

@@ -99,11 +99,13 @@ static void delete_records(struct shard *shard, struct shard_partition *partitio
 {
     const struct image_deletion *deletion = image_deletion(shard->image, &partition->topic->metrics.topic_id, partition->number);
     bool is_due = false;
-    uint64_t offset = 0;
+    uint64_t offset = 0, epoch_end;
     int32_t epoch;
 
-    if (deletion != NULL)
-        offset = roles_delete_before(deletion, plog_epoch_end_offset(partition->plog, deletion->leader_epoch, &epoch), &partition->replica, &is_due);
+    if (deletion != NULL) {
+        epoch_end = plog_epoch_end_offset(partition->plog, deletion->leader_epoch, &epoch);
+        offset = roles_delete_before(deletion, epoch_end, epoch, &partition->replica, &is_due);
+    }
     partition->is_deletion_due = is_due;
     if (offset == 0 || plog_delete_before(partition->plog, offset) != 0) return;
     shard_on_plog_change(shard, partition->plog); /* nobody is to read it from here on */

@@ -90,10 +90,11 @@ void roles_config(const struct image_topic *topic, uint32_t partition, struct pa
     };
 }
 
-uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epoch_end, const struct replica *replica, bool *ret_is_due)
+uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epoch_end, int32_t known_epoch, const struct replica *replica, bool *ret_is_due)
 {
     const struct partition *partition = &replica->partition;
-    uint64_t offset = deletion == NULL ? 0 : deletion->offset < epoch_end ? deletion->offset : epoch_end;
+    uint64_t end = known_epoch < 0 ? 0 : epoch_end;
+    uint64_t offset = deletion == NULL ? 0 : deletion->offset < end ? deletion->offset : end;
 
     /* A follower that lags behind gets the rest of them yet. */
     *ret_is_due = deletion != NULL && !replica_leads(replica) && offset < deletion->offset && partition->first < deletion->offset;

@@ -28,10 +28,11 @@ bool roles_is_kept(const struct image_partition *facts, int32_t self); /* the sa
 void roles_config(const struct image_topic *topic, uint32_t partition, struct partition_config *ret_config);
 
 /* Before which offset a replica's log is to give its records up, because clients had them deleted; 0: nothing is to be done. `epoch_end` is where
- * deletion->leader_epoch ends in it (plog_epoch_end_offset()): what is of newer epochs is not deleted. A leader serves nothing of it, however little it knows to be
- * committed: the deletion was. Others wait until they know as much to be committed: what they have may be about to be cut. *ret_is_due: ask again when more is known
- * to be committed, also after what is given up now. */
-uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epoch_end, const struct replica *replica, bool *ret_is_due);
+ * deletion->leader_epoch ends in it, and `known_epoch` the epoch that this was found by (plog_epoch_end_offset()): what is of newer epochs is not deleted, nor
+ * what may be, where so old an epoch is not known any more (-1): records that an election lost may stand again there. A leader serves nothing of it, however little
+ * it knows to be committed: the deletion was. Others wait until they know as much to be committed: what they have may be about to be cut. *ret_is_due: ask again
+ * when more is known to be committed, also after what is given up now. */
+uint64_t roles_delete_before(const struct image_deletion *deletion, uint64_t epoch_end, int32_t known_epoch, const struct replica *replica, bool *ret_is_due);
 
 /* Is a batch acknowledged when the high watermark has passed it, which others have a say in? Otherwise when it is as safe here as the topic wants. */
 bool roles_waits_for_others(const struct replica *replica, int32_t acks);

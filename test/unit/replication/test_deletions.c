@@ -233,21 +233,27 @@ END_TEST
 
 static const struct {
     uint64_t epoch_end, first, high_watermark;
+    int32_t known_epoch;
     bool leads, is_cutting;
     uint64_t want;
     bool want_due;
 } replicas[] = {
-    {120, 0, 120, false, false, 100, false},
-    {120, 0, 99, false, false, 0, true},   /* not known to be committed yet */
-    {120, 0, 99, true, false, 100, false}, /* it was, whatever a new leader knows */
-    {120, 0, 120, true, true, 0, true},
-    {120, 100, 120, false, false, 0, false},
-    {40, 0, 60, false, false, 40, true}, /* the rest is to come yet; or an election lost it, and others stand there */
-    {40, 40, 60, false, false, 0, true},
-    {40, 100, 160, false, false, 0, false},
-    {40, 0, 60, true, false, 40, false}, /* nobody has the rest */
-    {40, 40, 60, true, false, 0, false},
-    {40, 0, 30, false, false, 0, true},
+    {120, 0, 120, 3, false, false, 100, false},
+    {120, 0, 99, 3, false, false, 0, true},   /* not known to be committed yet */
+    {120, 0, 99, 3, true, false, 100, false}, /* it was, whatever a new leader knows */
+    {120, 0, 120, 3, true, true, 0, true},
+    {120, 100, 120, 3, false, false, 0, false},
+    {40, 0, 60, 3, false, false, 40, true}, /* the rest is to come yet; or an election lost it, and others stand there */
+    {40, 40, 60, 3, false, false, 0, true},
+    {40, 100, 160, 3, false, false, 0, false},
+    {40, 0, 60, 3, true, false, 40, false}, /* nobody has the rest */
+    {40, 40, 60, 3, true, false, 0, false},
+    {40, 0, 30, 3, false, false, 0, true},
+    {120, 0, 120, 2, true, false, 100, false}, /* none of its own epoch came here */
+    /* So many epochs ago that the books forgot it: these may be new ones, in the place of what was deleted and then lost. */
+    {120, 40, 160, -1, true, false, 0, false},
+    {120, 40, 160, -1, false, false, 0, true},
+    {120, 100, 160, -1, false, false, 0, false},
 };
 START_TEST(replicas_give_up_what_is_deleted_as_soon_as_they_may)
 {
@@ -257,9 +263,9 @@ START_TEST(replicas_give_up_what_is_deleted_as_soon_as_they_may)
 
     replica.partition.first = replicas[_i].first;
     replica.partition.high_watermark = replicas[_i].high_watermark;
-    ck_assert_uint_eq(roles_delete_before(&deletion, replicas[_i].epoch_end, &replica, &is_due), replicas[_i].want);
+    ck_assert_uint_eq(roles_delete_before(&deletion, replicas[_i].epoch_end, replicas[_i].known_epoch, &replica, &is_due), replicas[_i].want);
     ck_assert_int_eq(is_due, replicas[_i].want_due);
-    ck_assert_uint_eq(roles_delete_before(NULL, 0, &replica, &is_due), 0);
+    ck_assert_uint_eq(roles_delete_before(NULL, 0, -1, &replica, &is_due), 0);
     ck_assert(!is_due);
 }
 END_TEST

@@ -443,6 +443,7 @@ static void step(struct replication_replica *replica)
         refresh(replica);
         return;
     }
+    SIM_SOMETIMES_IF(range.from < replica->replica.partition.first, "what is damaged was deleted, and is mended all the same");
     look_again(replica);
     if (has_defect(process, REPLICATION_DRIVER_NEVER_MENDS)) return;
     if (!has_defect(process, REPLICATION_DRIVER_GIVES_UP_LATE) && (!damage->is_busy || process->heal.fetching == replica) && plog_error(replica->plog) == 0 && gives_up(replica, &range)) return;

@@ -205,12 +205,18 @@ static bool is_any(const struct delete_records *all, enum deletion_state state)
     return false;
 }
 
-/* Those that were written down are asked for until their leaders say so too; the first time at once. */
+/* Those that were written down are asked for until their leaders say so too, the first time at once; or until the topic is gone, and nobody leads any more. What one
+ * broker says of that is no answer: it may not have heard of the topic yet. */
 static void ask_again(struct delete_records *all)
 {
     all->waiting++;
-    for (size_t i = 0; i < all->count; i++)
-        if (all->deletions[i].state == DELETION_TELLS) ask_leader(all, &all->deletions[i], LIST_OFFSETS_EARLIEST, 0);
+    for (size_t i = 0; i < all->count; i++) {
+        struct deletion *deletion = &all->deletions[i];
+
+        if (deletion->state != DELETION_TELLS) continue;
+        if (image_topic_was_deleted(all->shard->image, &deletion->wish.topic_id)) over(all, deletion, MESH_EUNKNOWN_TOPIC, 0);
+        else ask_leader(all, deletion, LIST_OFFSETS_EARLIEST, 0);
+    }
     all->waiting--;
 }
 

@@ -2,6 +2,7 @@
  * broker is stopped, through the store that it opens next. */
 #include "base/error.h"
 #include "broker_fixture.h"
+#include "cmd/broker/ops/list_offsets.h"
 #include "raw_client.h"
 #include "segment/recovery.h"
 #include "segment/store.h"
@@ -9,6 +10,8 @@
 #include "wire/record_batch.h"
 
 #include <check.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #define IDS_MAX 8
 
@@ -167,6 +170,55 @@ START_TEST(who_deletes_all_leaves_an_end)
 }
 END_TEST
 
+/* ---- who deletes, and is waited for ---- */
+
+static atomic_bool is_deaf;   /* leaders say where records begin as if they had not heard of any deletion */
+static atomic_uint ask_count; /* since then */
+
+int __real_list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, bool forwards, list_offsets_done_fn *done, void *owner, uint64_t tag);
+int __wrap_list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, bool forwards, list_offsets_done_fn *done, void *owner, uint64_t tag);
+
+int __wrap_list_offsets_submit(struct shard *shard, const struct list_offsets_entry *entry, bool forwards, list_offsets_done_fn *done, void *owner, uint64_t tag)
+{
+    if (!atomic_load(&is_deaf) || entry->timestamp_ms != LIST_OFFSETS_EARLIEST) return __real_list_offsets_submit(shard, entry, forwards, done, owner, tag);
+    atomic_fetch_add(&ask_count, 1);
+    done(owner, tag, &(struct list_offsets_result){.offset = 0});
+    return 0;
+}
+
+/* Nobody leads it any more who could say that it heard of the deletion. */
+START_TEST(who_deletes_records_of_a_topic_that_goes_is_told_so)
+{
+    struct uuid topic = raw_topic_create(&client, "going", 1, NULL, NULL);
+    struct buffer batch = raw_batch(5, 100, -1, -1, raw_now_ms()), message = BUFFER_INIT;
+    struct topic_trim_entry entry = {0, 3};
+    struct message_topic_trim request = {.topic = (char *)(uintptr_t)"going", .entries = &entry, .entry_count = 1, .timeout_ms = 20000};
+    struct message_topic_trim_response response;
+    struct raw_client other;
+    struct raw_frame frame;
+    uint32_t correlation_id;
+
+    ck_assert_int_eq(raw_produce(&client, &topic, 0, &batch).error, 0);
+    raw_hello(&other, fixture.port, -1);
+    atomic_store(&is_deaf, true);
+    ck_assert_int_eq(message_encode_topic_trim(&message, &request), 0);
+    correlation_id = raw_send(&client, FRAME_OP_TOPIC_TRIM, buffer_slice(&message), slice_of(NULL, 0));
+    while (atomic_load(&ask_count) < 3) /* once before it is written down */
+        sched_yield();
+    raw_topic_delete(&other, "going");
+    raw_expect(&client, correlation_id, &frame);
+    ck_assert_int_eq(message_decode_topic_trim_response(buffer_slice(&frame.message), &response), 0);
+    ck_assert_uint_eq(response.result_count, 1);
+    ck_assert_int_eq(response.results[0].error, MESH_EUNKNOWN_TOPIC);
+    message_deinit_topic_trim_response(&response);
+    raw_frame_deinit(&frame);
+    raw_close(&other);
+    buffer_deinit(&message);
+    buffer_deinit(&batch);
+    atomic_store(&is_deaf, false);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("broker_deleted");
@@ -176,6 +228,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, readers_begin_where_the_records_do);
     tcase_add_test(tcase, who_deletes_all_leaves_an_end);
+    tcase_add_test(tcase, who_deletes_records_of_a_topic_that_goes_is_told_so);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -13,7 +13,7 @@
 int fetch_control_read(struct plog *plog, uint64_t offset, uint64_t limit, uint32_t bytes_max, struct plog_view *ret_view, bool *ret_at_end);
 
 /* Where such a reader is at the end: `limit`, or before the control batches that are the last ones below it, as far as they are not deleted: nobody may
- * stand before plog_first_offset(). Errors: those of plog_read(). */
+ * stand before plog_first_offset(). What is damaged counts as a record of data. Errors: those of plog_read() but MESH_ECORRUPT. */
 int fetch_control_end(struct plog *plog, uint64_t limit, uint64_t *ret_end);
 
 #endif

@@ -1,6 +1,7 @@
 /* Where the end is for readers that do not know control batches: before those that are last, but never before the first record that is not deleted. */
 #include "cmd/broker/ops/fetch_control.h"
 
+#include "segment/healing.h"
 #include "segment/store_rig.h"
 #include "support/fs_mem.h"
 #include "support/run_suite.h"
@@ -74,6 +75,25 @@ START_TEST(the_end_is_not_among_deleted_records)
 }
 END_TEST
 
+/* Who wants to begin at the end does not wait for damage before it to be mended; nor does one that has control batches behind it tell of more. */
+START_TEST(what_is_damaged_before_the_end_is_not_in_the_way)
+{
+    rig_fill(&rig, rig.logs[0], 2, 5, 100);
+    begin_epoch(rig.logs[0]);
+    begin_epoch(rig.logs[0]);
+    rig_pump(&rig);
+    rig_stop(&rig); /* to segment files */
+    rig_open(&rig, 1);
+    ck_assert_uint_eq(find_end(), 10);
+    ck_assert_int_eq(plog_condemn(rig.logs[0], 11, 12), 0);
+    ck_assert_uint_eq(find_end(), 12);
+    rig_stop(&rig);
+    rig_open(&rig, 1);
+    begin_epoch(rig.logs[0]);
+    ck_assert_uint_eq(find_end(), 12);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fetch control");
@@ -82,6 +102,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, the_end_is_before_the_last_control_batches);
     tcase_add_test(tcase, the_end_is_not_among_deleted_records);
+    tcase_add_test(tcase, what_is_damaged_before_the_end_is_not_in_the_way);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

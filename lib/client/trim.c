@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PART_MAX   1000   /* partitions of one request: brokers take 4096 */
-#define TIMEOUT_MS 30000u /* for the leaders to hear of it; what the coordinator has written down holds all the same */
+#define PART_MAX   1000 /* partitions of one request: brokers take 4096 */
 #define TEXT_SIZE  512
 
 static int take_answer(struct mesh_client *client, const char *name, struct slice answer, struct mesh_trim *trims, size_t count, bool *ret_is_judged)
@@ -30,10 +29,17 @@ static int take_answer(struct mesh_client *client, const char *name, struct slic
     return err != 0 ? err : first;
 }
 
-static int encode(struct buffer *to, const char *name, const struct mesh_trim *trims, size_t count, bool *ret_is_repeatable)
+/* For the leaders to hear of it; what the coordinator has written down holds all the same. Well below the time after which a silent broker is given up, and with it
+ * everything else that is under way there. */
+static uint32_t leaders_timeout_ms(const struct mesh_client *client)
+{
+    return (uint32_t)client->timeout_ms / 2;
+}
+
+static int encode(struct buffer *to, const char *name, const struct mesh_trim *trims, size_t count, uint32_t timeout_ms, bool *ret_is_repeatable)
 {
     struct topic_trim_entry *entries = calloc(count + 1, sizeof(*entries));
-    struct message_topic_trim request = {.topic = (char *)(uintptr_t)name, .entries = entries, .entry_count = count, .timeout_ms = TIMEOUT_MS};
+    struct message_topic_trim request = {.topic = (char *)(uintptr_t)name, .entries = entries, .entry_count = count, .timeout_ms = timeout_ms};
     int err = entries == NULL ? MESH_ENOMEM : 0;
 
     *ret_is_repeatable = true;
@@ -56,7 +62,7 @@ static int trim_part(struct mesh_client *client, const char *name, struct mesh_t
     int err = call_new(client, FRAME_OP_TOPIC_TRIM, NULL, NULL, &call);
 
     *ret_is_judged = false;
-    if (err == 0) err = encode(&call->message, name, trims, count, &is_repeatable);
+    if (err == 0) err = encode(&call->message, name, trims, count, leaders_timeout_ms(client), &is_repeatable);
     if (err != 0) {
         call_free(call);
         return client_fail(client, err, "%s", mesh_strerror(err));

@@ -434,6 +434,7 @@ static bool serve(struct fake_broker *broker, const struct frame_header *header,
         if (!serve_fetch(broker, message, fail_error, action, answer, ret_wait_ms) && may_wait) return false;
         break;
     case FRAME_OP_LIST_OFFSETS: serve_list_offsets(broker, message, fail_error, answer); break;
+    case FRAME_OP_TOPIC_TRIM: fake_log_trim(broker, message, &answer->message); break;
     case FRAME_OP_INIT_PRODUCER: serve_init_producer(broker, answer); break;
     case FRAME_OP_STATUS: serve_status(broker, answer); break;
     default: refuse(answer, MESH_EUNSUPPORTED);

@@ -113,6 +113,7 @@ struct fake_broker {
     int seen_leaders[FAKE_PARTITIONS_MAX], seen_epochs[FAKE_PARTITIONS_MAX];
     atomic_int epoch; /* of every partition, where it is alone; any thread */
     atomic_ullong losing; /* 1 + offset at which every partition is cut before the next frame is served, in a new epoch; 0: none is; any thread */
+    atomic_uint trim_timeout_ms; /* that the last TOPIC_TRIM asked for; any thread */
     atomic_uint batch_bytes_max; /* the topic's max.batch.bytes; 0: it says nothing and takes all; any thread */
 
     int listen_fd, wake_fd;

@@ -1,6 +1,7 @@
 #include "fake_log.h"
 
 #include "base/assert.h"
+#include "base/error.h"
 
 struct slice fake_log_find(const struct fake_partition *partition, uint64_t offset, size_t bytes_max,
                                  uint64_t *ret_next)
@@ -47,4 +48,20 @@ void fake_log_cut(struct fake_partition *partition, uint64_t offset)
     }
     partition->log.size = at;
     partition->next_offset = offset;
+}
+
+void fake_log_trim(struct fake_broker *broker, struct slice message, struct buffer *answer)
+{
+    struct topic_trim_result results[FAKE_PARTITIONS_MAX];
+    struct message_topic_trim_response response = {.results = results, .message = (char *)(uintptr_t)"in vain"};
+    struct message_topic_trim request;
+
+    MESH_ASSERT(message_decode_topic_trim(message, &request) == 0);
+    MESH_ASSERT(request.entry_count <= FAKE_PARTITIONS_MAX);
+    for (size_t i = 0; i < request.entry_count; i++)
+        results[i] = (struct topic_trim_result){request.entries[i].partition, MESH_ETIMEDOUT, 0};
+    response.result_count = request.entry_count;
+    atomic_store(&broker->trim_timeout_ms, request.timeout_ms);
+    message_deinit_topic_trim(&request);
+    MESH_ASSERT(message_encode_topic_trim_response(answer, &response) == 0);
 }

@@ -13,4 +13,7 @@ void fake_log_epoch_end(const struct fake_partition *partition, int32_t epoch, s
 /* What lies at and behind `offset`, where a batch begins, is gone. */
 void fake_log_cut(struct fake_partition *partition, uint64_t offset);
 
+/* TOPIC_TRIM: no leader hears of it in time. */
+void fake_log_trim(struct fake_broker *broker, struct slice message, struct buffer *answer);
+
 #endif

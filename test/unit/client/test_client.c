@@ -256,6 +256,21 @@ START_TEST(a_question_whose_answer_is_lost_is_asked_again)
 }
 END_TEST
 
+/* It answers, in vain or not, before it would be taken for a dead one. */
+START_TEST(a_deletion_of_records_is_over_before_its_broker_is_given_up)
+{
+    static const int timeouts_ms[] = {30000, 5000};
+    struct mesh_trim trim = {.partition = 1, .offset = -1};
+
+    connect_to(broker->address, timeouts_ms[_i]);
+    ck_assert_int_eq(mesh_topic_trim(client, "t", &trim, 1), MESH_ETIMEDOUT);
+    ck_assert_int_eq(trim.error, MESH_ETIMEDOUT);
+    ck_assert_uint_gt(atomic_load(&broker->trim_timeout_ms), 0);
+    ck_assert_uint_le(atomic_load(&broker->trim_timeout_ms), (unsigned)timeouts_ms[_i] / 2);
+    ck_assert_uint_eq(atomic_load(&broker->frames[FRAME_OP_TOPIC_TRIM]), 1);
+}
+END_TEST
+
 START_TEST(a_broker_that_never_answers_is_given_up)
 {
     struct mesh_topic_list *list;
@@ -351,6 +366,7 @@ static Suite *suite(void)
     tcase_add_test(c, topics_are_made_changed_and_removed);
     tcase_add_test(c, a_change_whose_answer_is_lost_is_not_made_twice);
     tcase_add_loop_test(c, a_question_whose_answer_is_lost_is_asked_again, 0, 8);
+    tcase_add_loop_test(c, a_deletion_of_records_is_over_before_its_broker_is_given_up, 0, 2);
     tcase_add_test(c, a_broker_that_never_answers_is_given_up);
     tcase_add_test(c, answers_out_of_order_find_their_requests);
     tcase_add_test(c, an_application_s_own_loop_drives_the_client);

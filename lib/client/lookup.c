@@ -14,7 +14,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define STACK_SIZE (256u << 10)
+/* Untouched pages cost nothing, and of this nobody knows what is left for a look-up: thread-local data of the application and its libraries come off it first (a stack
+ * that they do not fit in makes no thread at all), then the system's modules for names. Those for files and DNS take 16 KiB. */
+#define STACK_SIZE (2u << 20)
 
 /* The thread writes what came of it before is_over, the user reads it after. Whoever lets go last frees it. */
 struct lookup {

@@ -50,9 +50,29 @@ static struct comparing *comparing_of(const struct comparison *comparison)
     return &comparison->shard->replicas.comparing;
 }
 
+static uint64_t compared_offset(const struct shard_partition *partition)
+{
+    return partition->compared == NULL ? 0 : partition->compared->offset;
+}
+
 static void enqueue(struct shard *shard, struct shard_partition *partition)
 {
-    if (list_is_empty(&partition->compare_link)) list_push_back(&shard->replicas.comparing.queue, &partition->compare_link);
+    struct compared *compared = partition->compared;
+
+    if (compared == NULL) {
+        compared = calloc(1, sizeof(*compared));
+        if (compared == NULL) return; /* when more is committed, or with the next pass */
+        compared->partition = partition;
+        list_init(&compared->link);
+        partition->compared = compared;
+    }
+    if (list_is_empty(&compared->link)) list_push_back(&shard->replicas.comparing.queue, &compared->link);
+}
+
+/* More is committed of what it follows than was compared. */
+static bool is_wanted(const struct shard_partition *partition)
+{
+    return partition->replica.role == REPLICA_FOLLOWER && compared_offset(partition) < partition->replica.partition.high_watermark;
 }
 
 static void end(struct comparison *comparison, uint64_t pause_ms)
@@ -66,7 +86,7 @@ static void end(struct comparison *comparison, uint64_t pause_ms)
     comparing->next_ms = shard->now_ms + STEP_MS_MIN + (read_ms > pause_ms ? read_ms : pause_ms);
     shard->metrics.healing.compared_bytes += comparison->bytes;
     if (partition->plog != NULL && !shard->replicas.is_stopping) {
-        if (partition->compared_offset < partition->replica.partition.high_watermark) enqueue(shard, partition);
+        if (is_wanted(partition)) enqueue(shard, partition);
         if (!list_is_empty(&comparing->queue)) replicas_wake_at(&shard->replicas, comparing->next_ms);
     }
     shard_partition_release(partition);
@@ -168,12 +188,13 @@ static void on_leader_said(struct forward_call *call)
 static void stuck(struct comparison *comparison)
 {
     struct shard_partition *partition = comparison->partition;
-    uint64_t from = partition->compared_offset, reach = comparison->plan.reach;
+    struct compared *compared = partition->compared;
+    uint64_t from = compared_offset(partition), reach = comparison->plan.reach;
 
-    if (partition->compare_failures < FAILURES_MAX) partition->compare_failures++;
-    if (partition->compare_failures == FAILURES_MAX && !comparison->is_doubted && reach > from) {
-        partition->compare_failures = 0;
-        partition->compared_offset = reach;
+    if (compared != NULL && compared->failures < FAILURES_MAX) compared->failures++;
+    if (compared != NULL && compared->failures == FAILURES_MAX && !comparison->is_doubted && reach > from) {
+        compared->failures = 0;
+        compared->offset = reach;
         log_warn("records could not be compared with the leader's, and are passed over until the next time topic=%s partition=%u offset=%" PRIu64
                  " next_offset=%" PRIu64,
                  partition->topic->topic->name, partition->number, from, reach);
@@ -283,8 +304,10 @@ static void carry_out(struct comparison *comparison, struct compare_step step)
         return;
     case COMPARE_JUDGE: vote(comparison); return;
     case COMPARE_EQUAL:
-        partition->compared_offset = step.to;
-        partition->compare_failures = 0;
+        if (partition->compared != NULL) { /* a leader that was doubted compares nothing by itself */
+            partition->compared->offset = step.to;
+            partition->compared->failures = 0;
+        }
         end(comparison, 0);
         return;
     case COMPARE_LATER: end(comparison, RETRY_MS); return;
@@ -322,22 +345,23 @@ void compare_doubted(struct shard *shard, const struct heal_request *request)
 }
 
 /* The next window of a partition. False: there is nothing to compare in it now; *ret_is_later: but there may be soon. */
-static bool begin(struct shard *shard, struct shard_partition *partition, bool *ret_is_later)
+static bool begin(struct shard *shard, struct compared *compared, bool *ret_is_later)
 {
+    struct shard_partition *partition = compared->partition;
     const struct replica *replica = &partition->replica;
     uint64_t start = plog_start_offset(partition->plog), committed = replica->partition.high_watermark;
     struct comparison *comparison;
 
     /* What the leader keeps no more is nothing to compare. */
     if (start < replica->leader_log_start) start = replica->leader_log_start;
-    if (partition->compared_offset < start) partition->compared_offset = start;
+    if (compared->offset < start) compared->offset = start;
     *ret_is_later = false;
-    if (replica->role != REPLICA_FOLLOWER || partition->compared_offset >= committed) return false;
+    if (!is_wanted(partition)) return false;
     *ret_is_later = true;
     if (!replica_is_following(replica) || plog_damage_count(partition->plog) > 0) return false;
     comparison = comparison_new(shard, partition);
     if (comparison == NULL) return false;
-    carry_out(comparison, compare_plan_window(&comparison->plan, partition->compared_offset, committed));
+    carry_out(comparison, compare_plan_window(&comparison->plan, compared->offset, committed));
     return true;
 }
 
@@ -355,7 +379,7 @@ static void begin_one(struct shard *shard)
             list_push_front(&comparing->queue, node);
             break;
         }
-        if (begin(shard, container_of(node, struct shard_partition, compare_link), &is_later) || !is_later) continue;
+        if (begin(shard, container_of(node, struct compared, link), &is_later) || !is_later) continue;
         list_push_back(&comparing->queue, node);
         if (first_later == NULL) first_later = node;
     }
@@ -369,7 +393,7 @@ static void begin_pass(struct shard *shard)
     for (struct map_node *node = map_iterate(&shard->partitions, NULL); node != NULL; node = map_iterate(&shard->partitions, node)) {
         struct shard_partition *partition = container_of(node, struct shard_partition, node);
 
-        partition->compared_offset = 0;
+        if (partition->compared != NULL) partition->compared->offset = 0;
         if (partition->replica.role == REPLICA_FOLLOWER) enqueue(shard, partition);
     }
     comparing->pass_ms = shard->now_ms + shard->broker->settings.scrub_rest_ms;
@@ -390,14 +414,15 @@ void compare_run(struct shard *shard)
 
 void compare_want(struct shard *shard, struct shard_partition *partition)
 {
-    if (partition->replica.role == REPLICA_FOLLOWER && partition->compared_offset < partition->replica.partition.high_watermark)
-        enqueue(shard, partition);
+    if (is_wanted(partition)) enqueue(shard, partition);
 }
 
-void compare_forget(struct shard *shard, struct shard_partition *partition)
+void compare_forget(struct shard_partition *partition)
 {
-    (void)shard;
-    list_remove(&partition->compare_link);
+    if (partition->compared == NULL) return;
+    list_remove(&partition->compared->link);
+    free(partition->compared);
+    partition->compared = NULL;
 }
 
 void compare_init(struct shard *shard)

@@ -136,7 +136,7 @@ void replicas_forget(struct shard *shard, struct shard_partition *partition)
     list_remove(&partition->redo_link);
     list_remove(&partition->ask_link);
     heal_forget(shard, partition);
-    compare_forget(shard, partition);
+    compare_forget(partition);
     produce_refuse_waiting(shard, partition, MESH_EUNKNOWN_TOPIC);
     replica_deinit(&partition->replica);
 }

@@ -147,7 +147,6 @@ static int partition_new(struct shard *shard, struct shard_topic *topic, uint32_
     list_init(&partition->waiters);
     list_init(&partition->redo_link);
     list_init(&partition->ask_link);
-    list_init(&partition->compare_link);
     err = map_insert(&shard->partitions, &partition->node, partition_hash(&topic->metrics.topic_id, number));
     if (err != 0) goto fail;
     err = partition_open_log(shard, partition, recovered);
@@ -386,6 +385,7 @@ void shard_partitions_deinit(struct shard *shard)
 
         node = map_iterate(&shard->partitions, node);
         replica_deinit(&partition->replica);
+        compare_forget(partition);
         produce_committing_free(partition);
         free(partition);
     }

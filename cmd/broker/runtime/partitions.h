@@ -38,7 +38,6 @@ struct shard_partition {
     uint32_t pending; /* acknowledgements and calls that point here */
     uint32_t cut_count; /* how often its log was cut: what was appended before may be gone */
     uint16_t redo;    /* todo bits of replica.h that could not be done yet */
-    uint8_t compare_failures; /* in a row; replicas/compare.c */
     bool has_cold_readers : 1; /* some wait for the disk: any news of the log may be what they wait for */
     bool is_warming : 1;       /* a job brings old records into memory for followers */
     bool was_replicated : 1;   /* in this run: its log keeps a high watermark */
@@ -47,8 +46,7 @@ struct shard_partition {
     bool is_deletion_due : 1;  /* records that clients had deleted are here still: looked at when more is known to be committed */
     uint64_t redo_ms; /* when `redo` is to be done */
     struct list_node redo_link, ask_link; /* replicas/; ask: for another ISR, or for a leader */
-    struct list_node compare_link; /* replicas/compare.c */
-    uint64_t compared_offset;      /* what lies before was compared with the leader's, in this pass */
+    struct compared *compared; /* replicas/compare.c, owned; NULL: it has not followed anybody yet */
     struct damaged *damaged; /* replicas/heal.c; NULL: it is not */
     struct group_replica *group; /* groups/; NULL: it is no group partition */
     struct shard_partition_acks *acks; /* owned; NULL: there are none, nor room for any */

@@ -23,7 +23,7 @@ struct warm_job {
     uint32_t indexed;
     uint32_t cut_count; /* of the log at the start */
     int error;
-    uint8_t *memory; /* owned; for the range */
+    uint8_t *memory; /* owned; for the range, where the file system cannot do without */
 };
 
 static void job_free(struct warm_job *job)
@@ -42,12 +42,15 @@ static void job_free(struct warm_job *job)
 static void warm_run(struct store_job *base)
 {
     struct warm_job *job = container_of(base, struct warm_job, job);
+    const struct fs_ops *ops = job->file->fs->ops;
     size_t got;
 
     if (job->index != NULL)
         job->error = index_read(&job->source, job->index, &job->indexed);
+    else if (job->memory == NULL)
+        ops->load(job->file, job->position, job->size);
     else /* an error is the next reader's to meet */
-        (void)job->file->fs->ops->read(job->file, job->memory, job->size, job->position, &got);
+        (void)ops->read(job->file, job->memory, job->size, job->position, &got);
 }
 
 /* ---- the loop ---- */
@@ -91,6 +94,7 @@ static int aim_at_range(struct warm_job *job, struct fs_look *look)
     job->file = fs_ref(look->missing);
     job->position = look->position;
     job->size = look->size;
+    if (job->file->fs->ops->load != NULL) return 0;
     job->memory = malloc(look->size);
     return job->memory != NULL ? 0 : MESH_ENOMEM;
 }

@@ -51,6 +51,8 @@ struct fs_ops {
     int (*read_now)(struct fs_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
     /* Whether all of the range can be had without waiting for the disk. May be NULL. */
     bool (*is_cached)(struct fs_file *file, uint64_t position, size_t size);
+    /* Waits until the range can be had by read_now(), and needs no memory for it. May be NULL: read() does it too. */
+    void (*load)(struct fs_file *file, uint64_t position, size_t size);
     /* Writes all of it. On an error any part of it may have been written. */
     int (*write)(struct fs_file *file, const struct iovec *iov, int iov_count, uint64_t position);
     /* As write, and durable on return (RWF_DSYNC): bytes and whatever metadata is needed to read them back. */

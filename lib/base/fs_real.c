@@ -170,6 +170,11 @@ static bool real_is_cached(struct fs_file *file, uint64_t position, size_t size)
     return !file->is_direct && page_cache_has(file->fd, position, size);
 }
 
+static void real_load(struct fs_file *file, uint64_t position, size_t size)
+{
+    if (!file->is_direct) page_cache_load(file->fd, position, size);
+}
+
 /* Some file systems take O_DIRECT when opening and refuse it when writing. True when the file is now
  * buffered. */
 static bool fall_back_to_buffered(struct fs_file *file, const struct iovec *iov, int iov_count,
@@ -412,6 +417,7 @@ static const struct fs_ops real_ops = {
     .read = real_read,
     .read_now = real_read_now,
     .is_cached = real_is_cached,
+    .load = real_load,
     .write = real_write,
     .write_sync = real_write_sync,
     .sync = real_sync,

@@ -6,11 +6,7 @@
 #include "cmd/broker/front/connection.h"
 #include "cmd/broker/runtime/shard.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define LOAD_STEP 262144u /* bytes per read of the READ thread */
 
 struct cold_job {
     struct mail mail;
@@ -43,18 +39,8 @@ static void cold_home(struct mail *mail)
 static void cold_run(struct mail *mail)
 {
     struct cold_job *job = container_of(mail, struct cold_job, mail);
-    void *scratch = malloc(LOAD_STEP);
-    uint64_t at = job->position, end = job->position + job->size;
 
-    (void)posix_fadvise(job->file->fd, (off_t)at, (off_t)job->size, POSIX_FADV_WILLNEED);
-    while (scratch != NULL && at < end) {
-        size_t step = end - at < LOAD_STEP ? end - at : LOAD_STEP;
-        ssize_t size = pread(job->file->fd, scratch, step, (off_t)at);
-
-        if (size <= 0) break;
-        at += (uint64_t)size;
-    }
-    free(scratch);
+    page_cache_load(job->file->fd, job->position, job->size);
     job->mail.deliver = cold_home;
     shard_post(job->shard, &job->mail);
 }

@@ -18,7 +18,7 @@
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/runtime/producer_ids.h"
-#include "cmd/broker/replicas/streams.h"
+#include "cmd/broker/streams/streams.h"
 #include "cmd/broker/runtime/shard.h"
 #include "cmd/broker/spread/spread.h"
 #include "cmd/broker/runtime/status.h"
@@ -352,6 +352,7 @@ static void abandon_requests(struct broker *broker)
 
             if (shard == NULL || shard->loop == NULL) continue;
             connections_close_all(shard);
+            forward_ways_close(shard);
             produce_abandon(shard);
             shard->is_stopping = true;
             fetch_stop_waiting(shard); /* those of other brokers */

@@ -12,7 +12,7 @@
 #include "cmd/broker/peers/peers.h"
 #include "cmd/broker/peers/remembered.h"
 #include "cmd/broker/peers/waiting_door.h"
-#include "cmd/broker/replicas/streams.h"
+#include "cmd/broker/streams/streams.h"
 #include "cmd/broker/runtime/control_loop.h"
 #include "cmd/broker/spread/spread.h"
 #include "cmd/broker/start.h"

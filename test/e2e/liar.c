@@ -9,7 +9,7 @@
 #include "liar.h"
 
 #include "base/assert.h"
-#include "cmd/broker/replicas/stream_socket.h"
+#include "cmd/broker/streams/stream_socket.h"
 #include "replication/partition/message.h"
 #include "wire/record_batch.h"
 

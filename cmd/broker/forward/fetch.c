@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/forward/forward.h"
+#include "cmd/broker/forward/outlet.h"
 #include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/shared_bytes.h"
 #include "cmd/broker/runtime/long_memory.h"
@@ -101,6 +102,7 @@ static void fetch_home(struct forward_call *call)
     struct fetch_part *part = fetch->part;
 
     forward_note(call, 0);
+    forward_outlet_learn(call, &part->entries[0].request.topic_id, part->entries[0].request.partition);
     if (call->error == 0)
         take_answer(fetch);
     else if (call->error == MESH_ECANCELED)
@@ -134,7 +136,9 @@ int forward_fetch_prepare(struct fetch_part *part)
         return MESH_ENOMEM;
     }
     fetch->part = part;
-    fetch->call = (struct forward_call){.broker = part->broker,
+    fetch->call = (struct forward_call){.broker = part->leader.broker,
+                                        .may_stream = part->leader.has_shard,
+                                        .peer_shard = part->leader.shard,
                                         .op = FRAME_OP_FETCH,
                                         .expects_answer = true,
                                         .timeout_ms = part->max_wait_ms + FORWARD_READ_MS,

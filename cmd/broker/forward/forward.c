@@ -1,5 +1,6 @@
 /* forward/forward.c - calls out, answers back. */
 #include "cmd/broker/forward/forward_internal.h"
+#include "cmd/broker/forward/outlet.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -73,7 +74,7 @@ static void finish(struct forward *forward, struct forward_call *call, int error
     if (call->state == FORWARD_WAITING || call->state == FORWARD_SENT) {
         list_remove(&call->node);
         map_remove(&forward->by_id, &call->by_id);
-        forward->stats.calls_now--;
+        forward_uncount(&forward->counts.calls_now, 1);
     }
     call->state = FORWARD_OVER;
     call->error = error;
@@ -120,15 +121,15 @@ static bool send_one(struct forward_peer *peer, struct forward_call *call)
     err = peers_link_send_message(forward->peers, &peer->id, &call->out);
     if (err == MESH_ECLOSED || err == MESH_EFULL || err == MESH_EAGAIN) return false;
     if (err != 0) {
-        forward->stats.refused++;
+        forward_count(&forward->counts.refused, 1);
         finish(forward, call, err);
         return true;
     }
     call->is_queued = true;
     call->state = FORWARD_SENT;
     peer->queued_bytes += call_bytes(call);
-    forward->stats.calls++;
-    forward->stats.call_bytes += call_bytes(call);
+    forward_count(&forward->counts.calls, 1);
+    forward_count(&forward->counts.call_bytes, call_bytes(call));
     list_remove(&call->node);
     list_push_back(&peer->sent, &call->node);
     return true;
@@ -144,7 +145,7 @@ static void pump_peer(struct forward_peer *peer)
 
 static void want_link(struct forward_peer *peer)
 {
-    peer->used_ms = forward_now_ms();
+    atomic_store_explicit(&peer->used_ms, forward_now_ms(), memory_order_relaxed);
     if (!peer->is_wanted) peer->is_wanted = peers_want_link(peer->forward->peers, &peer->id) == 0;
 }
 
@@ -158,33 +159,41 @@ static void arm_sweep(struct forward *forward, double seconds)
     ev_timer_start(loop, &forward->sweep);
 }
 
-static uint32_t new_id(struct forward *forward)
+uint32_t forward_new_id(struct forward *forward, const struct map *by_id)
 {
     for (;;) {
-        struct map_node *node;
+        uint32_t id = atomic_fetch_add_explicit(&forward->next_id, 1, memory_order_relaxed) + 1;
 
-        if (++forward->next_id == 0) continue;
-        node = map_find(&forward->by_id, forward->next_id);
-        if (node == NULL) return forward->next_id; /* a call that takes 2^32 others to be answered keeps its id */
+        if (id != 0 && map_find(by_id, id) == NULL) return id;
     }
+}
+
+int forward_seal_head(struct forward_call *call, uint32_t id)
+{
+    struct frame_header header = {
+        .op = call->op, .correlation_id = id, .message_size = (uint32_t)call->message_size, .attachment_size = (uint32_t)call->body.size};
+
+    if (FRAME_HEADER_SIZE + call->message_size + call->body.size > LINK_MESSAGE_MAX) return MESH_ETOOLARGE;
+    call->id = id;
+    frame_write_header(call->head, &header, call->head + FRAME_HEADER_SIZE);
+    return 0;
 }
 
 /* Errors: as the call's. */
 static int begin(struct forward *forward, struct forward_call *call)
 {
-    struct frame_header header = {.op = call->op, .message_size = (uint32_t)call->message_size, .attachment_size = (uint32_t)call->body.size};
     struct forward_peer *peer;
+    int err;
 
     call->begun_ms = forward_now_ms();
     if (forward->peers == NULL) return MESH_EUNREACHABLE;
     if (forward->is_stopping && call->op == FRAME_OP_FETCH) return MESH_ECANCELED;
-    if (FRAME_HEADER_SIZE + call->message_size + call->body.size > LINK_MESSAGE_MAX) return MESH_ETOOLARGE;
-    if (forward->stats.calls_now >= FORWARD_CALLS_MAX) return MESH_EBUSY;
+    if (forward_get(&forward->counts.calls_now) >= FORWARD_CALLS_MAX) return MESH_EBUSY;
     peer = get_peer(forward, &call->broker);
     if (peer == NULL) return MESH_ENOMEM;
     call->peer = peer;
-    call->id = header.correlation_id = new_id(forward);
-    frame_write_header(call->head, &header, call->head + FRAME_HEADER_SIZE);
+    err = forward_seal_head(call, forward_new_id(forward, &forward->by_id));
+    if (err != 0) return err;
     call->out = (struct link_message){.type = LINK_TYPE_FORWARD,
                                       .head = slice_of(call->head, FRAME_HEADER_SIZE + call->message_size),
                                       .body = call->body,
@@ -194,7 +203,7 @@ static int begin(struct forward *forward, struct forward_call *call)
     call->wait_deadline_ms = call->begun_ms + (call->timeout_ms < FORWARD_LINK_WAIT_MS ? call->timeout_ms : FORWARD_LINK_WAIT_MS);
     call->state = FORWARD_WAITING;
     list_push_back(&peer->waiting, &call->node);
-    forward->stats.calls_now++;
+    forward_count(&forward->counts.calls_now, 1);
     want_link(peer);
     pump_peer(peer);
     arm_sweep(forward, SWEEP_SECONDS);
@@ -208,7 +217,7 @@ static void call_arrives(struct mail *mail)
     int err = begin(forward, call);
 
     if (err == 0) return;
-    forward->stats.refused++;
+    forward_count(&forward->counts.refused, 1);
     call->state = FORWARD_OVER;
     call->error = err;
     go_home(call);
@@ -227,17 +236,24 @@ void forward_note(const struct forward_call *call, int told)
              connection_format_peer((const struct sockaddr *)&call->from, client), call->from_id, (unsigned long long)took_ms, error != 0 ? mesh_strerror(error) : "");
 }
 
+void forward_submit_to_link(struct forward_call *call)
+{
+    call->outlet = NULL;
+    call->state = FORWARD_NEW;
+    call->mail.deliver = call_arrives;
+    mailbox_post(&call->home->broker->control.forward->mailbox, &call->mail);
+}
+
 void forward_submit(struct shard *shard, struct forward_call *call)
 {
     call->id = 0;
     call->home = shard;
-    call->state = FORWARD_NEW;
     call->is_queued = false;
     call->error = 0;
     call->answer = NULL;
+    call->peer = NULL;
     list_init(&call->node);
-    call->mail.deliver = call_arrives;
-    mailbox_post(&shard->broker->control.forward->mailbox, &call->mail);
+    if (!forward_outlet_submit(call)) forward_submit_to_link(call);
 }
 
 /* ---- answers ---- */
@@ -254,26 +270,36 @@ static struct forward_call *find_call(const struct forward *forward, const struc
     return NULL;
 }
 
-/* Takes the frame, or the error that it carries. Of an answer that is there and cannot be taken nobody learns what it said. */
-static int take_answer(struct forward *forward, struct forward_call *call, const struct frame_header *header, struct slice frame)
+int forward_parse(struct slice frame, struct frame_header *ret_header)
+{
+    int err = frame_parse_header(frame, LINK_MESSAGE_MAX, ret_header);
+
+    if (err == 0 && frame.size != FRAME_HEADER_SIZE + (size_t)ret_header->message_size + ret_header->attachment_size) err = MESH_EPROTO;
+    return err != 0 ? err : frame_verify(frame.data, ret_header);
+}
+
+int forward_answer_error(const struct forward_call *call, const struct frame_header *header, struct slice frame)
 {
     struct message_error error;
     int err;
 
     if (header->op != call->op) return MESH_ETIMEDOUT;
-    if ((header->flags & FRAME_FLAG_ERROR) != 0) {
-        err = message_decode_error(slice_of(frame.data + FRAME_HEADER_SIZE, header->message_size), &error);
-        if (err != 0) return MESH_ETIMEDOUT;
-        err = error.error < 0 ? error.error : MESH_EUNKNOWN;
-        message_deinit_error(&error);
-        return err;
-    }
-    call->answer = peers_take_message(forward->peers, frame);
-    if (call->answer == NULL) return MESH_ETIMEDOUT;
+    if ((header->flags & FRAME_FLAG_ERROR) == 0) return 0;
+    err = message_decode_error(slice_of(frame.data + FRAME_HEADER_SIZE, header->message_size), &error);
+    if (err != 0) return MESH_ETIMEDOUT;
+    err = error.error < 0 ? error.error : MESH_EUNKNOWN;
+    message_deinit_error(&error);
+    return err;
+}
+
+void forward_keep_answer(struct forward_call *call, const struct frame_header *header, uint8_t *bytes)
+{
+    call->answer = bytes;
+    call->error = bytes == NULL ? MESH_ETIMEDOUT : 0; /* nobody learns what it said */
+    if (bytes == NULL) return;
     call->header = *header;
-    call->message = slice_of(call->answer + FRAME_HEADER_SIZE, header->message_size);
-    call->attachment = slice_of(call->answer + FRAME_HEADER_SIZE + header->message_size, header->attachment_size);
-    return 0;
+    call->message = slice_of(bytes + FRAME_HEADER_SIZE, header->message_size);
+    call->attachment = slice_of(bytes + FRAME_HEADER_SIZE + header->message_size, header->attachment_size);
 }
 
 static void on_receive(void *user, const struct uuid *from, const struct uuid *dir_id, struct slice frame)
@@ -282,21 +308,24 @@ static void on_receive(void *user, const struct uuid *from, const struct uuid *d
     struct forward_peer *peer = get_peer(forward, from);
     struct frame_header header;
     struct forward_call *call;
+    int err;
 
     (void)dir_id;
-    if (peer == NULL || frame_parse_header(frame, LINK_MESSAGE_MAX, &header) != 0 ||
-        frame.size != FRAME_HEADER_SIZE + (size_t)header.message_size + header.attachment_size ||
-        frame_verify(frame.data, &header) != 0)
-        return; /* nothing that this version says; the sender's time runs out */
+    if (peer == NULL || forward_parse(frame, &header) != 0) return; /* nothing that this version says; the sender's time runs out */
     if ((header.flags & FRAME_FLAG_RESPONSE) == 0) {
         forward_serve(forward, peer, &header, frame);
         return;
     }
     call = find_call(forward, peer, header.correlation_id);
     if (call == NULL || call->state != FORWARD_SENT) return; /* its time was up */
-    forward->stats.answers++;
-    forward->stats.answer_bytes += frame.size;
-    finish(forward, call, take_answer(forward, call, &header, frame));
+    forward_count(&forward->counts.answers, 1);
+    forward_count(&forward->counts.answer_bytes, frame.size);
+    err = forward_answer_error(call, &header, frame);
+    if (err == 0) {
+        forward_keep_answer(call, &header, peers_take_message(forward->peers, frame));
+        err = call->error;
+    }
+    finish(forward, call, err);
 }
 
 /* ---- links ---- */
@@ -308,7 +337,7 @@ static void on_up(void *user, const struct uuid *id, const struct uuid *dir_id)
     (void)dir_id;
     if (peer == NULL) return;
     peer->is_up = true;
-    peer->session++;
+    atomic_fetch_add_explicit(&peer->session, 1, memory_order_release);
     pump_peer(peer);
 }
 
@@ -316,7 +345,7 @@ static void on_up(void *user, const struct uuid *id, const struct uuid *dir_id)
 static void lose_sent(struct forward_peer *peer)
 {
     while (!list_is_empty(&peer->sent)) {
-        peer->forward->stats.unknown++;
+        forward_count(&peer->forward->counts.unknown, 1);
         finish(peer->forward, container_of(peer->sent.next, struct forward_call, node), MESH_ETIMEDOUT);
     }
 }
@@ -327,7 +356,7 @@ static void on_down(void *user, const struct uuid *id)
 
     if (peer == NULL) return;
     peer->is_up = false;
-    peer->session++;
+    atomic_fetch_add_explicit(&peer->session, 1, memory_order_release);
     lose_sent(peer);
     forward_serve_drop(peer);
 }
@@ -339,6 +368,7 @@ static const struct peer_user_hooks hooks = {on_up, on_down, on_receive};
 static void sweep_peer(struct forward_peer *peer, uint64_t now_ms)
 {
     struct forward *forward = peer->forward;
+    uint64_t used_ms = atomic_load_explicit(&peer->used_ms, memory_order_relaxed);
 
     /* Behind much that is on its way a call waits as long as it may: refused, its batch would be sent again behind those that followed it. */
     list_for_each_safe(node, &peer->waiting)
@@ -346,7 +376,7 @@ static void sweep_peer(struct forward_peer *peer, uint64_t now_ms)
         struct forward_call *call = container_of(node, struct forward_call, node);
 
         if (now_ms < (peer->is_up ? call->deadline_ms : call->wait_deadline_ms)) continue;
-        forward->stats.refused++;
+        forward_count(&forward->counts.refused, 1);
         finish(forward, call, peer->is_up ? MESH_EBUSY : MESH_EUNREACHABLE);
     }
     list_for_each_safe(node, &peer->sent)
@@ -357,14 +387,14 @@ static void sweep_peer(struct forward_peer *peer, uint64_t now_ms)
         if (call->is_queued && peers_link_take_back(forward->peers, &peer->id, &call->out)) {
             call->is_queued = false;
             peer->queued_bytes -= call_bytes(call);
-            forward->stats.refused++;
+            forward_count(&forward->counts.refused, 1);
             finish(forward, call, MESH_EBUSY);
             continue;
         }
-        forward->stats.unknown++;
+        forward_count(&forward->counts.unknown, 1);
         finish(forward, call, MESH_ETIMEDOUT);
     }
-    if (peer->is_wanted && list_is_empty(&peer->waiting) && list_is_empty(&peer->sent) && now_ms - peer->used_ms >= FORWARD_IDLE_MS) {
+    if (peer->is_wanted && list_is_empty(&peer->waiting) && list_is_empty(&peer->sent) && used_ms + FORWARD_IDLE_MS <= now_ms) {
         peer->is_wanted = false;
         peers_unwant_link(forward->peers, &peer->id);
     }
@@ -385,7 +415,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
         sweep_peer(peer, now_ms);
         is_any_wanted = is_any_wanted || peer->is_wanted;
     }
-    if (forward->stats.calls_now > 0)
+    if (forward->by_id.count > 0)
         arm_sweep(forward, SWEEP_SECONDS);
     else if (is_any_wanted)
         arm_sweep(forward, SWEEP_IDLE_SECONDS);
@@ -421,13 +451,15 @@ int forward_open(struct control *control, struct forward **ret_forward)
 {
     struct forward *forward = calloc(1, sizeof(*forward));
     int err = forward == NULL ? MESH_ENOMEM : mailbox_init(&forward->mailbox);
+    uint32_t first_id;
 
     if (err != 0) {
         free(forward);
         return err;
     }
     forward->control = control;
-    random_system_bytes(&forward->next_id, sizeof(forward->next_id)); /* no two lives give the same ids */
+    random_system_bytes(&first_id, sizeof(first_id)); /* no two lives give the same ids */
+    atomic_init(&forward->next_id, first_id);
     forward->by_broker = forward->by_id = (struct map)MAP_INIT;
     ev_timer_init(&forward->sweep, on_sweep, 0., 0.);
     ev_timer_init(&forward->pump, on_pump, 0., 0.);
@@ -508,8 +540,24 @@ void forward_free(struct forward *forward)
 
 void forward_get_stats(const struct forward *forward, struct forward_stats *ret_stats)
 {
+    const struct forward_counts *counts = forward == NULL ? NULL : &forward->counts;
+
     *ret_stats = (struct forward_stats){0};
     if (forward == NULL) return;
-    *ret_stats = forward->stats;
-    ret_stats->records_bytes = atomic_load_explicit(&forward->control->forwarded_bytes, memory_order_relaxed);
+    *ret_stats = (struct forward_stats){
+        .calls = forward_get(&counts->calls),
+        .call_bytes = forward_get(&counts->call_bytes),
+        .streamed = forward_get(&counts->streamed),
+        .answers = forward_get(&counts->answers),
+        .answer_bytes = forward_get(&counts->answer_bytes),
+        .refused = forward_get(&counts->refused),
+        .unknown = forward_get(&counts->unknown),
+        .served = forward_get(&counts->served),
+        .served_bytes = forward_get(&counts->served_bytes),
+        .serves_refused = forward_get(&counts->serves_refused),
+        .calls_now = forward_get(&counts->calls_now),
+        .serves_now = forward_get(&counts->serves_now),
+        .streams_now = forward_get(&counts->streams_now),
+        .records_bytes = atomic_load_explicit(&forward->control->forwarded_bytes, memory_order_relaxed),
+    };
 }

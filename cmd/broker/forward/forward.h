@@ -50,12 +50,14 @@ void forward_free(struct forward *forward); /* accepts NULL */
 
 struct forward_stats {
     uint64_t calls, call_bytes;     /* sent to other brokers, and their bytes */
+    uint64_t streamed;              /* of these, past the links */
     uint64_t answers, answer_bytes;
     uint64_t refused;               /* never sent: a limit, no link */
     uint64_t unknown;               /* sent, and no answer came */
     uint64_t served, served_bytes;  /* of other brokers, and their bytes */
     uint64_t serves_refused;
-    uint32_t calls_now, serves_now; /* under way */
+    uint64_t calls_now, serves_now; /* under way */
+    uint64_t streams_now;           /* connections of shards for forwarded requests, both ways */
     uint64_t records_bytes;         /* now: fetched elsewhere and not yet sent on */
 };
 void forward_get_stats(const struct forward *forward, struct forward_stats *ret_stats);

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "cmd/broker/forward/call.h"
 #include "cmd/broker/forward/forward.h"
+#include "cmd/broker/forward/outlet.h"
 #include "cmd/broker/forward/requests.h"
 #include "cmd/broker/ops/produce_local.h"
 #include "cmd/broker/runtime/long_memory.h"
@@ -16,11 +17,13 @@ struct forward_produce {
     struct forward_call call;
     struct produce_room room; /* holds this very struct */
     struct produce_done done;
+    struct uuid topic_id;
+    uint32_t partition;
     uint8_t head[FRAME_HEADER_SIZE + MESSAGE_ROOM];
     uint8_t batch[];
 };
 
-bool forward_is_elsewhere(const struct shard *shard, const struct uuid *topic_id, uint32_t partition, struct uuid *ret_broker)
+bool forward_is_elsewhere(const struct shard *shard, const struct uuid *topic_id, uint32_t partition, struct forward_leader *ret_leader)
 {
     const struct image_topic *topic = image_find_topic(shard->image, topic_id);
     const struct image_broker *leader;
@@ -30,7 +33,8 @@ bool forward_is_elsewhere(const struct shard *shard, const struct uuid *topic_id
     if (facts.leader == IMAGE_NO_LEADER || facts.leader == shard->broker->node_id) return false;
     leader = image_find_broker(shard->image, facts.leader);
     if (leader == NULL) return false;
-    *ret_broker = leader->broker_id;
+    *ret_leader = (struct forward_leader){.broker = leader->broker_id, .has_shard = leader->shard_count > 0};
+    if (ret_leader->has_shard) ret_leader->shard = (uint16_t)image_shard_of(topic_id, partition, leader->shard_count);
     return true;
 }
 
@@ -53,6 +57,7 @@ static void on_done(struct forward_call *call)
     int err = call->expects_answer ? read_result(call, &result) : call->error;
 
     forward_note(call, result.error);
+    forward_outlet_learn(call, &produce->topic_id, produce->partition);
     if (err != 0)
         produce_refuse(shard, err, produce->done);
     else if (produce->done.call != NULL)
@@ -61,7 +66,7 @@ static void on_done(struct forward_call *call)
     produce_room_release(shard, &room);
 }
 
-int forward_produce(struct shard *shard, const struct uuid *leader, const struct produce_entry *entry, const uint8_t *batch,
+int forward_produce(struct shard *shard, const struct forward_leader *leader, const struct produce_entry *entry, const uint8_t *batch,
                     const struct produce_terms *terms, struct produce_done done)
 {
     struct forward_produce *produce;
@@ -78,7 +83,9 @@ int forward_produce(struct shard *shard, const struct uuid *leader, const struct
     }
     produce = (struct forward_produce *)(void *)room.buffer->data;
     *produce = (struct forward_produce){
-        .call = {.broker = *leader,
+        .call = {.broker = leader->broker,
+                 .may_stream = leader->has_shard,
+                 .peer_shard = leader->shard,
                  .op = FRAME_OP_PRODUCE,
                  .expects_answer = terms->acks != 0,
                  .timeout_ms = (terms->timeout_ms == 0 ? FORWARD_TIMEOUT_MS : terms->timeout_ms) + FORWARD_SLACK_MS,
@@ -90,6 +97,8 @@ int forward_produce(struct shard *shard, const struct uuid *leader, const struct
                  .done = on_done},
         .room = room,
         .done = done,
+        .topic_id = entry->topic_id,
+        .partition = entry->partition,
     };
     memcpy(produce->head + FRAME_HEADER_SIZE, scratch->data, scratch->size);
     memcpy(produce->batch, batch, entry->batch_size);

@@ -83,19 +83,19 @@ static int add_part(struct fetch *fetch, struct shard *shard, struct fetch_part 
     return 0;
 }
 
-static int part_of_broker(struct fetch *fetch, const struct uuid *broker, struct fetch_part **ret_part)
+static int part_of_broker(struct fetch *fetch, const struct forward_leader *leader, struct fetch_part **ret_part)
 {
     int err;
 
     for (struct fetch_part *part = fetch->parts; part != NULL; part = part->next) {
-        if (!part->is_forwarded || !uuid_equal(&part->broker, broker)) continue;
+        if (!part->is_forwarded || !uuid_equal(&part->leader.broker, &leader->broker)) continue;
         *ret_part = part;
         return 0;
     }
     err = add_part(fetch, fetch->shard, ret_part);
     if (err != 0) return err;
     (*ret_part)->is_forwarded = true;
-    (*ret_part)->broker = *broker;
+    (*ret_part)->leader = *leader;
     return 0;
 }
 
@@ -113,7 +113,7 @@ static int part_of_shard(struct fetch *fetch, uint32_t index, struct fetch_part 
 static int fetch_split(struct fetch *fetch, struct fetch_request_reader *reader)
 {
     struct fetch_entry entry;
-    struct uuid leader;
+    struct forward_leader leader;
 
     for (uint32_t i = 0; fetch_request_reader_next(reader, &entry); i++) {
         struct fetch_part *part = NULL;

@@ -6,6 +6,7 @@
 #ifndef BROKER_OPS_FETCH_PART_H
 #define BROKER_OPS_FETCH_PART_H
 
+#include "cmd/broker/forward/call.h"
 #include "cmd/broker/ops/fetch.h"
 #include "cmd/broker/runtime/mailbox.h"
 
@@ -28,7 +29,7 @@ struct fetch_part {
     struct fetch_part *next; /* of the fetch */
     struct shard *home, *shard; /* shard: home, if it goes to another broker */
     bool is_forwarded;
-    struct uuid broker; /* where it goes to then, */
+    struct forward_leader leader; /* where it goes to then (the shard is that of its first entry), */
     struct forward_fetch *call; /* and how, until it has left; owned */
     const struct sockaddr_in6 *from; /* the options', until the part is sent */
     uint32_t correlation_id;         /* likewise the options' */

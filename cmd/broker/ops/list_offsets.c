@@ -123,10 +123,10 @@ int list_offsets_submit(struct shard *shard, const struct list_offsets_entry *en
     uint32_t home = image_shard_of(&entry->topic_id, entry->partition, shard->broker->shard_count);
     struct list_offsets_entry copy = *entry;
     struct list_offsets_call *call;
-    struct uuid leader;
+    struct forward_leader leader;
 
     if (forwards && forward_is_elsewhere(shard, &entry->topic_id, entry->partition, &leader))
-        return forward_list_offsets(shard, &leader, &copy, 1, FORWARD_READ_MS, done, owner, tag);
+        return forward_list_offsets(shard, &leader.broker, &copy, 1, FORWARD_READ_MS, done, owner, tag);
     call = calloc(1, sizeof(*call));
     if (call == NULL) return MESH_ENOMEM;
     call->home = shard;

@@ -155,7 +155,7 @@ int produce_submit(struct shard *shard, const struct produce_entry *entry, uint8
                    const struct produce_terms *terms, struct produce_done done)
 {
     struct shard_partition *partition;
-    struct uuid leader;
+    struct forward_leader leader;
 
     if (terms->forwards && forward_is_elsewhere(shard, &entry->topic_id, entry->partition, &leader))
         return forward_produce(shard, &leader, entry, batch, terms, done);

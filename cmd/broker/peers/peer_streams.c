@@ -17,6 +17,7 @@ struct handshake {
     struct peers *peers;
     struct link *link;
     uint64_t tag;
+    enum stream_purpose purpose;
     uint16_t shard;
     bool is_dialled;
     bool is_answered; /* what is left of the link is on its way out */
@@ -24,23 +25,24 @@ struct handshake {
 
 /* ---- the preamble ---- */
 
-void stream_preamble_encode(uint16_t shard, uint8_t to[STREAM_PREAMBLE_SIZE])
+void stream_preamble_encode(enum stream_purpose purpose, uint16_t shard, uint8_t to[STREAM_PREAMBLE_SIZE])
 {
     memcpy(to, STREAM_MAGIC, 4);
     to[4] = STREAM_VERSION;
-    to[5] = 0;
+    to[5] = (uint8_t)purpose;
     to[6] = (uint8_t)shard;
     to[7] = (uint8_t)(shard >> 8);
 }
 
-int stream_preamble_decode(struct slice bytes, uint16_t *ret_shard)
+int stream_preamble_decode(struct slice bytes, enum stream_purpose *ret_purpose, uint16_t *ret_shard)
 {
     size_t common = bytes.size < 4 ? bytes.size : 4;
 
     if (memcmp(bytes.data, STREAM_MAGIC, common) != 0) return MESH_EPROTO;
     if (bytes.size < STREAM_PREAMBLE_SIZE) return MESH_EAGAIN;
     if (bytes.data[4] != STREAM_VERSION) return MESH_EVERSION;
-    if (bytes.data[5] != 0) return MESH_EPROTO;
+    if (bytes.data[5] > STREAM_FORWARDING) return MESH_EPROTO;
+    *ret_purpose = (enum stream_purpose)bytes.data[5];
     *ret_shard = (uint16_t)(bytes.data[6] | bytes.data[7] << 8);
     return 0;
 }
@@ -74,7 +76,7 @@ static void on_up(void *user, struct link *link)
     struct handshake *handshake = link_mark(link);
     const struct channel_peer *peer = link_peer(link);
     struct peer_stream stream = {
-        .peer = peer->id, .boot = peer->boot, .shard = handshake->shard, .is_dialled = handshake->is_dialled};
+        .peer = peer->id, .boot = peer->boot, .purpose = handshake->purpose, .shard = handshake->shard, .is_dialled = handshake->is_dialled};
 
     (void)user;
     if (uuid_is_zero(&peer->cluster_id) || link_detach(link, &stream.remains) != 0) {
@@ -115,13 +117,14 @@ static const struct link_hooks hooks = {on_up, on_receive, on_down};
 
 /* ---- making them ---- */
 
-static struct handshake *handshake_new(struct peers *peers, bool is_dialled, uint16_t shard)
+static struct handshake *handshake_new(struct peers *peers, bool is_dialled, enum stream_purpose purpose, uint16_t shard)
 {
     struct handshake *handshake = calloc(1, sizeof(*handshake));
 
     if (handshake == NULL) return NULL;
     handshake->peers = peers;
     handshake->is_dialled = is_dialled;
+    handshake->purpose = purpose;
     handshake->shard = shard;
     return handshake;
 }
@@ -136,7 +139,7 @@ static void keep(struct handshake *handshake)
     else streams->accepted_count++;
 }
 
-int peers_open_stream(struct peers *peers, const struct uuid *peer, uint16_t shard, uint64_t tag)
+int peers_open_stream(struct peers *peers, const struct uuid *peer, enum stream_purpose purpose, uint16_t shard, uint64_t tag)
 {
     const struct gossip_member *member = peers_find_member(peers, peer);
     uint8_t preamble[STREAM_PREAMBLE_SIZE];
@@ -146,10 +149,10 @@ int peers_open_stream(struct peers *peers, const struct uuid *peer, uint16_t sha
 
     if (member == NULL) return MESH_ENOTFOUND;
     if (peers->streams.dialled_count >= HANDSHAKES_MAX) return MESH_EFULL;
-    handshake = handshake_new(peers, true, shard);
+    handshake = handshake_new(peers, true, purpose, shard);
     if (handshake == NULL) return MESH_ENOMEM;
     handshake->tag = tag;
-    stream_preamble_encode(shard, preamble);
+    stream_preamble_encode(purpose, shard, preamble);
     peers_fill_link_options(peers, &hooks, &options);
     options.may_detach = true;
     options.preamble = slice_of(preamble, sizeof(preamble));
@@ -175,14 +178,15 @@ void peers_adopt_stream(struct peers *peers, int fd, struct slice received)
 {
     struct link_options options;
     struct handshake *handshake;
+    enum stream_purpose purpose;
     uint16_t shard;
 
-    if (peers->streams.hooks == NULL || stream_preamble_decode(received, &shard) != 0) {
+    if (peers->streams.hooks == NULL || stream_preamble_decode(received, &purpose, &shard) != 0) {
         close(fd);
         return;
     }
     if (peers->streams.accepted_count >= HANDSHAKES_MAX) drop_oldest(peers);
-    handshake = handshake_new(peers, false, shard);
+    handshake = handshake_new(peers, false, purpose, shard);
     if (handshake == NULL) {
         close(fd);
         return;

@@ -191,6 +191,7 @@ static void dial(struct follow *follow)
     }
     order->shard = shard;
     order->peer = follow->peer;
+    order->purpose = STREAM_REPLICATION;
     order->peer_shard = follow->peer_shard;
     order->done = order_done;
     order->owner = follow;

@@ -3,8 +3,8 @@
 #define BROKER_REPLICAS_REPLICAS_INTERNAL_H
 
 #include "cmd/broker/replicas/replicas.h"
-#include "cmd/broker/replicas/stream_socket.h"
-#include "cmd/broker/replicas/streams.h"
+#include "cmd/broker/streams/stream_socket.h"
+#include "cmd/broker/streams/streams.h"
 #include "cmd/broker/runtime/partitions.h"
 #include "cmd/broker/runtime/shard.h"
 

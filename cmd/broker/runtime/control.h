@@ -35,7 +35,7 @@ struct control {
     struct peers *peers; /* NULL before this broker is a member, and after its end */
     struct forward *forward; /* likewise; it outlives `peers` a little */
     struct spread *spread;   /* likewise */
-    struct streams *streams; /* replicas/streams.h */
+    struct streams *streams; /* streams/streams.h */
     _Atomic uint64_t forwarded_bytes; /* of records that were fetched elsewhere and are not sent to clients yet; any thread */
     struct shard **shards;
     uint32_t shard_count;

@@ -93,6 +93,7 @@ int shard_new(struct broker *broker, uint32_t index, const struct store_options 
     if (sync_queue_new(&shard->sync_queue) != 0) shard->sync_queue = NULL; /* the lane does all */
     shard_turn_init(shard);
     replicas_init(shard);
+    forward_ways_init(shard);
     groups_init(shard);
     err = lobby_open(shard);
     if (err != 0) goto fail;
@@ -169,6 +170,7 @@ void shard_free(struct shard *shard)
     complete_jobs(shard);
     groups_deinit(shard);
     replicas_deinit(shard);
+    forward_ways_deinit(shard);
     shard_partitions_deinit(shard);
     store_close(shard->store);
     next = atomic_exchange(&shard->next_image, NULL);

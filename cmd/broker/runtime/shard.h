@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "cmd/broker/broker_private.h"
+#include "cmd/broker/forward/ways.h"
 #include "cmd/broker/front/connections.h"
 #include "cmd/broker/groups/groups.h"
 #include "cmd/broker/operate/request_log.h"
@@ -65,6 +66,7 @@ struct shard {
     struct list_node fetches_ready;  /* fetch parts to look at again, at the end of the turn */
     struct list_node remote_waiting; /* batches of other shards that found the memory full, in order */
 
+    struct forward_ways forward_ways;
     struct connections connections;
     struct pool pool;
     struct request_log request_log;

@@ -24,6 +24,7 @@ void shard_stop_quiesce(struct mail *mail)
     shard->is_stopping = true;
     connections_stop_listening(shard);
     fetch_stop_waiting(shard);
+    forward_ways_stop_waiting(shard);
     shard->stop = stop;
 }
 
@@ -53,7 +54,10 @@ void shard_stop_drain(struct mail *mail)
 
 void shard_stop_finish(struct mail *mail)
 {
-    container_of(mail, struct shard_stop, mail)->shard->is_finished = true;
+    struct shard *shard = container_of(mail, struct shard_stop, mail)->shard;
+
+    forward_ways_close(shard);
+    shard->is_finished = true;
 }
 
 /* The lanes' work, in words for who has to mend it. */
@@ -99,7 +103,7 @@ void shard_stop_step(struct shard *shard)
     if (stop == NULL) return;
     if (shard->is_draining) {
         if (!store_is_drained(shard->store) || !jobs_are_idle(shard)) return;
-        if (!shard->is_late && !connections_are_flushed(shard)) return;
+        if (!shard->is_late && !(connections_are_flushed(shard) && forward_ways_are_flushed(shard))) return;
         shard->drain_error = store_drain_error(shard->store);
         shard->is_drained = true;
     } else if (shard->connections.pending > 0) {

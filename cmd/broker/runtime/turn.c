@@ -248,6 +248,7 @@ static void turn_end(struct shard *shard)
     (void)produce_acknowledge(shard);
     replicas_send(shard);
     fetch_run_ready(shard);
+    forward_ways_send(shard);
     turn_flush(shard);
     start_job(shard, STORE_LANE_BEHIND);
     start_job(shard, STORE_LANE_BACKGROUND);

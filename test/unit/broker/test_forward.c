@@ -1,13 +1,8 @@
-/* A request that reaches the wrong broker: two whole brokers in this process, members of one mesh, of which each leads some
- * partitions of a topic. */
+/* A request that reaches the wrong broker. */
 #include "base/error.h"
 #include "base/log.h"
-#include "broker_fixture.h"
-#include "cmd/broker/broker_private.h"
-#include "cmd/broker/forward/forward.h"
 #include "cmd/broker/operate/operate.h"
-#include "cmd/broker/peers/seed.h"
-#include "raw_client.h"
+#include "forward_pair.h"
 #include "support/fs_gate.h"
 #include "support/run_suite.h"
 #include "wire/message_operate.h"
@@ -17,179 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define PARTITIONS  6
-#define PRODUCER_ID 4711 /* as INIT_PRODUCER would have given */
-
-static struct broker_fixture here, there; /* the clients are connected to `here` */
-static int32_t leaders[PARTITIONS];
-static struct raw_client client, direct; /* direct: to `there` */
-static struct uuid topic_id;
-static struct seed seed;
-static char key_path[128];
-static uint32_t far, far_other, near; /* partitions led there, there on the other shard, here */
-
-/* ---- two brokers ---- */
-
-/* Until the other broker has heard of the topic, too. */
-static void connect_there(void)
-{
-    int32_t same[PARTITIONS];
-
-    raw_hello(&direct, there.port, -1);
-    while (!raw_topic_leaders(&direct, "orders", same, PARTITIONS)) {
-    }
-    ck_assert_mem_eq(same, leaders, sizeof(same));
-}
-
-static void start_there(void)
-{
-    broker_fixture_start(&there);
-    connect_there();
-}
-
-static void choose_partitions(void)
-{
-    far = far_other = near = UINT32_MAX;
-    for (uint32_t i = 0; i < PARTITIONS; i++) {
-        if (leaders[i] == 1) near = i;
-        if (leaders[i] != 2) continue;
-        if (far == UINT32_MAX)
-            far = i;
-        else if (raw_shard_of(&topic_id, i) != raw_shard_of(&topic_id, far))
-            far_other = i;
-    }
-    if (far_other == UINT32_MAX) far_other = far;
-    ck_assert(far != UINT32_MAX && near != UINT32_MAX);
-}
-
-/* The disk over there may hang. */
-static void on_opened_there(struct broker_fixture *self)
-{
-    for (uint32_t i = 0; i < self->broker->shard_count; i++)
-        fs_gate_install(self->broker->store_disks[i], "sync-");
-    broker_fixture_use_lanes(self);
-}
-
-static void on_served_there(struct broker_fixture *self)
-{
-    (void)self;
-    fs_gate_open(); /* or its threads would never end */
-}
-
-static void setup_brokers(bool is_gated)
-{
-    char address[64];
-
-    broker_fixture_init(&here);
-    broker_fixture_init(&there);
-    if (is_gated) {
-        there.opened = on_opened_there;
-        there.served = on_served_there;
-    }
-    broker_fixture_set(&here, "requests.slow.ms", "200");
-    broker_fixture_set(&there, "requests.slow.ms", "200");
-    broker_fixture_start(&here);
-    snprintf(address, sizeof(address), "127.0.0.1:%u", here.port);
-    ck_assert_int_eq(seed_parse(address, &seed), 0);
-    snprintf(key_path, sizeof(key_path), "%s/key", here.data_dir);
-    there.options.seeds = &seed;
-    there.options.seed_count = 1;
-    there.options.key_places.option = key_path;
-    there.options.name = "there";
-    broker_fixture_start(&there);
-    raw_hello(&client, here.port, -1);
-    topic_id = raw_topic_create(&client, "orders", PARTITIONS, NULL, NULL);
-    ck_assert(raw_topic_leaders(&client, "orders", leaders, PARTITIONS));
-    raw_close(&client);
-    choose_partitions();
-    connect_there();
-    raw_hello(&client, here.port, (int32_t)raw_shard_of(&topic_id, far));
-}
-
-static void setup(void)
-{
-    setup_brokers(false);
-}
-
-static void setup_gated(void)
-{
-    setup_brokers(true);
-}
-
-static void teardown(void)
-{
-    raw_close(&client);
-    raw_close(&direct);
-    broker_fixture_deinit(&there);
-    broker_fixture_deinit(&here);
-}
-
-/* ---- requests that ask for it ---- */
-
-static uint32_t produce_send(const struct produce_entry *entries, uint32_t count, struct slice batches, int32_t acks)
-{
-    struct buffer message = BUFFER_INIT;
-    uint32_t correlation_id;
-
-    ck_assert_int_eq(produce_request_start(&message, acks, client.produce_timeout_ms), 0);
-    for (uint32_t i = 0; i < count; i++)
-        ck_assert_int_eq(produce_request_add(&message, &entries[i]), 0);
-    ck_assert_int_eq(produce_request_forward(&message), 0);
-    correlation_id = raw_send(&client, FRAME_OP_PRODUCE, buffer_slice(&message), batches);
-    buffer_deinit(&message);
-    return correlation_id;
-}
-
-static uint32_t produce_one_send(uint32_t partition, const struct buffer *batch, int32_t acks)
-{
-    const struct produce_entry entry = {topic_id, partition, -1, (uint32_t)batch->size};
-
-    return produce_send(&entry, 1, buffer_slice(batch), acks);
-}
-
-static struct produce_result produce(uint32_t partition, int count, size_t value_size)
-{
-    struct buffer batch = raw_batch(count, value_size, -1, -1, raw_now_ms());
-    struct produce_result result = raw_produce_result(&client, produce_one_send(partition, &batch, -1));
-
-    buffer_deinit(&batch);
-    return result;
-}
-
-static uint32_t fetch_send(uint32_t partition, uint64_t offset, uint32_t max_wait_ms, uint32_t bytes_max)
-{
-    const struct fetch_entry entry = {topic_id, partition, -1, offset, bytes_max, false, false};
-    struct buffer message = BUFFER_INIT;
-    uint32_t correlation_id;
-
-    ck_assert_int_eq(fetch_request_start(&message, max_wait_ms, 1, bytes_max), 0);
-    ck_assert_int_eq(fetch_request_add(&message, &entry), 0);
-    ck_assert_int_eq(fetch_request_forward(&message), 0);
-    correlation_id = raw_send(&client, FRAME_OP_FETCH, buffer_slice(&message), slice_of(NULL, 0));
-    buffer_deinit(&message);
-    return correlation_id;
-}
-
-static struct fetch_result fetch_result(uint32_t correlation_id, struct buffer *records)
-{
-    struct fetch_result result;
-
-    ck_assert_uint_eq(raw_fetch_results(&client, correlation_id, &result, 1, records), 1);
-    return result;
-}
-
-/* The link may be a moment younger than the images. */
-static void wait_for_link(void)
-{
-    struct produce_result result;
-
-    do
-        result = produce(far, 1, 10);
-    while (result.error == MESH_EUNREACHABLE);
-    ck_assert_int_eq(result.error, 0);
-}
 
 /* ---- what comes of it ---- */
 
@@ -666,12 +488,11 @@ START_TEST(a_stop_while_a_leader_is_asked_is_orderly)
 }
 END_TEST
 
-int main(void)
+static void add_requests(Suite *suite, const char *name, SFun setup_one)
 {
-    Suite *suite = suite_create("forward");
-    TCase *tcase = tcase_create("forward");
+    TCase *tcase = tcase_create(name);
 
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup_one, teardown);
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, a_batch_reaches_its_leader_and_the_receipt_comes_back);
     tcase_add_test(tcase, who_does_not_ask_for_it_is_told_to_go_elsewhere);
@@ -687,15 +508,40 @@ int main(void)
     tcase_add_test(tcase, a_leader_that_goes_is_told_and_one_that_returns_is_used);
     tcase_add_test(tcase, a_stop_waits_for_no_long_poll_elsewhere);
     tcase_add_test(tcase, a_client_that_leaves_takes_its_requests_along);
+    suite_add_tcase(suite, tcase);
+}
+
+static void add_descriptions(Suite *suite)
+{
+    TCase *tcase = tcase_create("descriptions");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, every_broker_says_how_far_every_partition_goes);
     tcase_add_test(tcase, of_a_leader_that_is_gone_nothing_is_known);
     tcase_add_test(tcase, a_stop_while_a_leader_is_asked_is_orderly);
     suite_add_tcase(suite, tcase);
-    tcase = tcase_create("log");
-    tcase_add_checked_fixture(tcase, setup_gated, teardown);
+}
+
+static void add_log(Suite *suite, const char *name, SFun setup_one)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_add_checked_fixture(tcase, setup_one, teardown);
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, one_that_failed_has_the_same_id_on_both_ends);
     tcase_add_test(tcase, one_that_was_slow_has_the_same_id_on_both_ends);
     suite_add_tcase(suite, tcase);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("forward");
+
+    add_requests(suite, "from the first request on", setup);
+    add_requests(suite, "by a stream", setup_streamed);
+    add_descriptions(suite);
+    add_log(suite, "log", setup_gated);
+    add_log(suite, "log, by a stream", setup_gated_streamed);
     return run_suite(suite);
 }

@@ -354,7 +354,7 @@ START_TEST(a_stream_is_proven_and_handed_over)
 {
     link_up();
     for (uint16_t shard = 0; shard < 300; shard += 259) {
-        ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), shard, 70u + shard), 0);
+        ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), STREAM_REPLICATION, shard, 70u + shard), 0);
         RUN_UNTIL(sides[0].opened > shard / 259u && sides[1].arrived > shard / 259u);
         ck_assert_uint_eq(sides[0].tag, 70u + shard);
         ck_assert(sides[0].stream.is_dialled && !sides[1].stream.is_dialled);
@@ -375,32 +375,37 @@ START_TEST(a_stream_that_cannot_be_is_told_once)
     struct uuid nobody = {{9}};
 
     link_up();
-    ck_assert_int_eq(peers_open_stream(sides[0].peers, &nobody, 0, 1), MESH_ENOTFOUND);
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, &nobody, STREAM_REPLICATION, 0, 1), MESH_ENOTFOUND);
     ev_io_stop(loop, &sides[1].acceptor);
     close(sides[1].listen_fd);
     sides[1].listen_fd = -1;
-    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), 0, 5), 0);
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), STREAM_REPLICATION, 0, 5), 0);
     RUN_UNTIL(sides[0].failed > 0);
     ck_assert_uint_eq(sides[0].tag, 5);
     ck_assert_uint_eq(sides[0].opened, 0);
-    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), 0, 6), 0); /* forgotten at the end, without an answer */
+    ck_assert_int_eq(peers_open_stream(sides[0].peers, id_of(&sides[1]), STREAM_REPLICATION, 0, 6), 0); /* forgotten at the end, without an answer */
 }
 END_TEST
 
 START_TEST(a_preamble_is_read_strictly)
 {
     uint8_t bytes[STREAM_PREAMBLE_SIZE];
+    enum stream_purpose purpose = STREAM_REPLICATION;
     uint16_t shard = 0;
 
-    stream_preamble_encode(0x1234, bytes);
+    stream_preamble_encode(STREAM_FORWARDING, 0x1234, bytes);
     for (size_t size = 0; size < sizeof(bytes); size++)
-        ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, size), &shard), MESH_EAGAIN);
-    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), 0);
+        ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, size), &purpose, &shard), MESH_EAGAIN);
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &purpose, &shard), 0);
     ck_assert_uint_eq(shard, 0x1234);
+    ck_assert_int_eq(purpose, STREAM_FORWARDING);
+    bytes[5] = STREAM_FORWARDING + 1; /* what a later version may want */
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &purpose, &shard), MESH_EPROTO);
+    bytes[5] = STREAM_REPLICATION;
     bytes[4]++;
-    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), MESH_EVERSION);
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &purpose, &shard), MESH_EVERSION);
     bytes[0] = 'X';
-    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &shard), MESH_EPROTO);
+    ck_assert_int_eq(stream_preamble_decode(slice_of(bytes, sizeof(bytes)), &purpose, &shard), MESH_EPROTO);
 }
 END_TEST
 

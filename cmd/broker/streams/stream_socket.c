@@ -1,5 +1,5 @@
-/* replicas/stream_socket.c - a socket, a channel, and one buffer each way that exists only while it holds something. */
-#include "cmd/broker/replicas/stream_socket.h"
+/* streams/stream_socket.c - a socket, a channel, and one buffer each way that exists only while it holds something. */
+#include "cmd/broker/streams/stream_socket.h"
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -95,6 +95,11 @@ bool stream_socket_has_room(const struct stream_socket *socket)
 bool stream_socket_is_busy(const struct stream_socket *socket)
 {
     return socket_bytes_size(&socket->out) >= STREAM_SOCKET_BUSY;
+}
+
+bool stream_socket_has_unsent(const struct stream_socket *socket)
+{
+    return socket_bytes_size(&socket->out) > 0;
 }
 
 void stream_socket_flush(struct stream_socket *socket)

@@ -1,8 +1,9 @@
-/* replicas/streams.c - mails with sockets in them. */
-#include "cmd/broker/replicas/streams.h"
+/* streams/streams.c - mails with sockets in them. */
+#include "cmd/broker/streams/streams.h"
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cmd/broker/forward/inlet.h"
 #include "cmd/broker/replicas/replicas.h"
 #include "cmd/broker/runtime/shard.h"
 
@@ -45,7 +46,7 @@ static void order_arrives(struct mail *mail)
     struct stream_order *order = container_of(mail, struct stream_order, mail);
     struct control *control = &order->shard->broker->control;
     int err = control->peers == NULL ? MESH_ESHUTDOWN
-                                     : peers_open_stream(control->peers, &order->peer, order->peer_shard, (uint64_t)(uintptr_t)order);
+                                     : peers_open_stream(control->peers, &order->peer, order->purpose, order->peer_shard, (uint64_t)(uintptr_t)order);
 
     if (err != 0) order_answer(order, NULL, mesh_strerror(err));
 }
@@ -78,7 +79,8 @@ static void arrival_arrives(struct mail *mail)
 {
     struct stream_arrival *arrival = container_of(mail, struct stream_arrival, mail);
 
-    replicas_stream_arrived(arrival->shard, &arrival->stream);
+    if (arrival->stream.purpose == STREAM_FORWARDING) forward_stream_arrived(arrival->shard, &arrival->stream);
+    else replicas_stream_arrived(arrival->shard, &arrival->stream);
     arrival->mail.deliver = arrival_home;
     mailbox_post(&arrival->streams->control->mailbox, &arrival->mail);
 }

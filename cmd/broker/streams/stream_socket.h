@@ -1,11 +1,11 @@
-/* replicas/stream_socket.h - a proven connection between shards of two brokers, on its shard: sealed frames in both directions.
+/* streams/stream_socket.h - a proven connection between shards of two brokers, on its shard: sealed frames in both directions.
  *
  * Frames come one at a time. Who cannot be done with one at once keeps it: nothing is read meanwhile, so the kernel's buffers fill and the peer
  * waits. What is sent is sealed at once and leaves at the end of the turn.
  *
  * Belongs to its shard's loop. Hooks run from the loop only, never inside a call of this header. */
-#ifndef BROKER_REPLICAS_STREAM_SOCKET_H
-#define BROKER_REPLICAS_STREAM_SOCKET_H
+#ifndef BROKER_STREAMS_STREAM_SOCKET_H
+#define BROKER_STREAMS_STREAM_SOCKET_H
 
 #include "base/slice.h"
 #include "cmd/broker/peers/link.h"
@@ -15,7 +15,11 @@
 #define STREAM_SOCKET_BUSY (256u << 10) /* bytes that wait for the network, beyond which nothing more should be given to it */
 
 /* Types of frames. On the wire: never renumber. 0 says goodbye (crypto/channel.h). */
-enum stream_frame { STREAM_FRAME_HELLO = 1, STREAM_FRAME_PACKET = 2 };
+enum stream_frame {
+    STREAM_FRAME_HELLO = 1,  /* replication */
+    STREAM_FRAME_PACKET = 2, /* likewise */
+    STREAM_FRAME_CALL = 3,   /* forwarding: a frame of the native protocol, either way */
+};
 
 struct ev_loop;
 struct stream_socket;
@@ -46,6 +50,9 @@ void stream_socket_done(struct stream_socket *socket);
 int stream_socket_send(struct stream_socket *socket, uint8_t type, struct slice payload);
 int stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count);
 bool stream_socket_is_busy(const struct stream_socket *socket);
+
+/* The network has not taken everything. */
+bool stream_socket_has_unsent(const struct stream_socket *socket);
 
 /* Gives the network what was sealed; once per turn, after what is to be sent. */
 void stream_socket_flush(struct stream_socket *socket);

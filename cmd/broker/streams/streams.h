@@ -1,9 +1,9 @@
-/* replicas/streams.h - streams on their way between the control loop, which dials and proves them, and the shards, which use them.
+/* streams/streams.h - streams on their way between the control loop, which dials and proves them, and the shards, which use them.
  *
  * An order belongs to its shard, an arrival to the control loop; each travels to the other side and back, so that neither is lost when a thread
  * ends in between. */
-#ifndef BROKER_REPLICAS_STREAMS_H
-#define BROKER_REPLICAS_STREAMS_H
+#ifndef BROKER_STREAMS_STREAMS_H
+#define BROKER_STREAMS_STREAMS_H
 
 #include "base/list.h"
 #include "cmd/broker/peers/peer_streams.h"
@@ -20,6 +20,7 @@ struct stream_order {
     struct list_node node; /* the shard's */
     struct shard *shard;
     struct uuid peer;
+    enum stream_purpose purpose;
     uint16_t peer_shard;
     void (*done)(struct stream_order *order); /* on the shard: `stream` if is_open; else `reason` */
     void *owner;                              /* the shard's */

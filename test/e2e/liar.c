@@ -1,4 +1,5 @@
-/* e2e/liar.c - a broker that is a member of its mesh like any other, and lies on its replication streams (liar_spread.c: of committed offsets).
+/* e2e/liar.c - a broker that is a member of its mesh like any other, and lies on its streams: those of replication, and those of requests that are sent
+ * on (liar_spread.c: of committed offsets).
  *
  * It is the program mesh: it joins, registers, leads and follows. Only what its shards say to other shards comes through here before it is sealed
  * (the linker's --wrap of stream_socket_send*): messages are read, made false, and written again. So the lies come from a valid key, over a proven
@@ -11,6 +12,7 @@
 #include "base/assert.h"
 #include "cmd/broker/streams/stream_socket.h"
 #include "replication/partition/message.h"
+#include "wire/frame.h"
 #include "wire/record_batch.h"
 
 #include <stdio.h>
@@ -154,6 +156,24 @@ static void retell(struct slice packet, lie_fn *make_false, struct buffer *to)
     }
 }
 
+/* Of requests that are sent on, and of their answers. */
+static void make_call_false(struct buffer *frame)
+{
+    struct frame_header header;
+    struct lie lie;
+
+    if (!liar_lies(&lie) || frame_parse_header(buffer_slice(frame), UINT32_MAX, &header) != 0) return;
+    if (strcmp(lie.word, "call-noise") == 0) {
+        frame->data[FRAME_HEADER_SIZE] ^= 1; /* of the message; a batch has its own checksum, and is refused without harm to the stream */
+    } else if (strcmp(lie.word, "call-direction") == 0) {
+        header.flags ^= FRAME_FLAG_RESPONSE;
+        frame_write_header(frame->data, &header, frame->data + FRAME_HEADER_SIZE);
+    } else if (strcmp(lie.word, "call-size") == 0) {
+        header.attachment_size += 1u << 30;
+        frame_write_header(frame->data, &header, frame->data + FRAME_HEADER_SIZE);
+    }
+}
+
 int __wrap_stream_socket_send_pieces(struct stream_socket *socket, uint8_t type, const struct slice *pieces, size_t count)
 {
     lie_fn *make_false = type == STREAM_FRAME_PACKET ? lie_of_the_day() : NULL;
@@ -162,6 +182,7 @@ int __wrap_stream_socket_send_pieces(struct stream_socket *socket, uint8_t type,
 
     for (size_t i = 0; i < count; i++)
         MESH_ASSERT(buffer_append(&packet, pieces[i].data, pieces[i].size) == 0);
+    if (type == STREAM_FRAME_CALL) make_call_false(&packet);
     if (make_false != NULL) retell(buffer_slice(&packet), make_false, &retold);
     err = __real_stream_socket_send(socket, type, buffer_slice(make_false != NULL ? &retold : &packet));
     buffer_deinit(&retold);

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""A member with a valid key that lies on its replication streams (liar.c): it is disconnected by name, nothing is lost, and the rest goes on."""
+"""A member with a valid key that lies on its streams (liar.c): it is disconnected by name, nothing is lost, and the rest goes on."""
 import os
+import re
+import socket
 import time
 from urllib.request import urlopen
 
-from harness import main, text_lines
+import kafka_wire
+from harness import COMMAND_SECONDS, main, text_lines
 from mesh_case import PATIENCE_S, QUICK, MeshCase, free_addresses
 
 LIAR = os.environ.get("MESH_LIAR", os.path.join(os.path.dirname(os.environ.get("MESH_BINARY", "")), "..", "..", "test", "e2e", "mesh_liar"))
@@ -22,6 +25,10 @@ LEADERS = {
     "data-epoch": "of epochs above its own",
     "leader-epoch": "speaks in another leader epoch",
 }
+
+
+CALLS = ("call-noise", "call-direction", "call-size")
+REQUEST_TIMED_OUT = 7  # nobody knows what became of it
 
 
 class Liars(MeshCase):
@@ -51,7 +58,7 @@ class Liars(MeshCase):
         """Three brokers, the last one a liar that is honest still, and a partition that the one numbered `leader` leads. Returns the honest ones and the liar."""
         addresses = free_addresses(3)
         lying = {"prefix": [LIAR], "env": {"MESH_LIE": self.path("lie")}}
-        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses, options=["--expect", "3", "--name", f"b{i}", *QUICK],
+        brokers = [self.new_broker(self.path(f"b{i}"), listen=addresses[i], seeds=addresses, options=["--expect", "3", "--name", f"b{i}", "--listen", "kafka-gateway://127.0.0.1:0", *QUICK],
                                    **(lying if i == 2 else {})) for i in range(3)]
         for broker in brokers:
             broker.launch()
@@ -149,6 +156,50 @@ class Liars(MeshCase):
         liar.start()
         self.until("who is honest again is in sync again", lambda: len(self.partition(honest[0])["isr"]) == 3, *honest, liar)
         self.assertEqual(self.consumed(honest[0]), out)
+
+    def streamed(self, broker):
+        with urlopen(f"http://{broker.address}/metrics", timeout=60) as answer:
+            return next(float(line.split()[-1]) for line in answer.read().decode().splitlines() if line.startswith("mesh_forward_streamed_total "))
+
+    def client(self, broker):
+        """By the gateway, so whatever another broker leads is sent on."""
+        host, port = re.search(r" gateway=(\S+)", broker.ready).group(1).rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)), timeout=COMMAND_SECONDS)
+        self.addCleanup(connection.close)
+        return kafka_wire.Client(connection)
+
+    def send_until_streamed(self, client, entry, sent):
+        """One record after the other until another one has gone by a stream; all are taken."""
+        before = self.streamed(entry)
+        begin = time.monotonic()
+        while self.streamed(entry) == before:
+            self.assertLess(time.monotonic() - begin, PATIENCE_S, entry.log())
+            sent.append(b"true %d" % len(sent))
+            self.assertEqual(client.produce("orders", self.number, kafka_wire.batch([sent[-1]]))[0], 0)
+
+    def lie_in_calls(self, entry, leader, says, heard_by):
+        """Each lie ends a stream, and the next record goes by the link. Nothing that was acknowledged is missing, nothing false is there."""
+        client, sent = self.client(entry), []
+        for lie in CALLS:
+            self.send_until_streamed(client, entry, sent)
+            self.tell(lie)
+            error, _ = client.produce("orders", self.number, kafka_wire.batch([b"unknown"]))
+            self.assertIn(error, (0, REQUEST_TIMED_OUT), "done or not known")  # 0: by the link, should the stream have just gone
+            self.be_honest()
+            if says is not None:
+                self.assertIsNotNone(heard_by.wait_line(says), heard_by.log())
+            sent.append(b"by the link %d" % len(sent))
+            self.assertEqual(client.produce("orders", self.number, kafka_wire.batch([sent[-1]]))[0], 0)
+        self.assertEqual([record for record in self.consumed(leader) if record != b"unknown"], sent)
+
+    def test_entry_that_lies_in_what_it_sends_on_loses_its_stream(self):
+        honest, liar = self.start(leader=0)
+        self.lie_in_calls(liar, honest[0], "a stream for forwarded requests was ended", honest[0])
+
+    def test_leader_that_lies_in_its_answers_loses_its_stream(self):
+        honest, liar = self.start(leader=2)
+        self.lie_in_calls(honest[0], liar, None, honest[0])
+
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-/* forward/inlet.c - see inlet.h. Batches and fetches alone come this way; the rest goes by the link (serve_link.c). */
+/* forward/inlet.c - see inlet.h. Batches and fetches alone come this way; the rest goes by the link (serve_link.c).
+ *
+ * Who does not read answers is not listened to: while the network has not taken them, the newest request is kept where it was received, and nothing more
+ * is received. So neither answers nor refusals pile up. */
 #include "cmd/broker/forward/inlet.h"
 
 #include "base/error.h"
@@ -17,6 +20,9 @@ struct forward_inlet {
     struct uuid from;
     struct list_node answers; /* serves that found the stream busy */
     uint32_t serves;          /* under way, those with an answer that waits included */
+    bool is_held;             /* a request waits for answers to leave, with all behind it */
+    uint8_t held_type;
+    struct slice held;        /* the socket's */
 };
 
 static struct forward *forward_of(const struct forward_inlet *inlet)
@@ -60,11 +66,6 @@ static void pump(struct forward_inlet *inlet)
         if (send_pieces(inlet, buffer_slice(&serve->head), slice_of(serve->body, serve->body_size)) == 0) forward_serve_note_answer(serve);
         end(inlet, serve);
     }
-}
-
-static void pump_way(struct forward_way *way)
-{
-    pump(container_of(way, struct forward_inlet, way));
 }
 
 static void drop_answers(struct forward_inlet *inlet)
@@ -158,9 +159,8 @@ static void end_liar(struct forward_inlet *inlet)
     stream_socket_end(inlet->way.socket, "what the peer says is no request");
 }
 
-static void on_received(void *user, uint8_t type, struct slice payload)
+static void take(struct forward_inlet *inlet, uint8_t type, struct slice payload)
 {
-    struct forward_inlet *inlet = user;
     struct stream_socket *socket = inlet->way.socket;
     struct forward_serve *serve = NULL;
     struct frame_header header;
@@ -184,14 +184,46 @@ static void on_received(void *user, uint8_t type, struct slice payload)
     }
 }
 
+static bool is_behind(const struct forward_inlet *inlet)
+{
+    return !list_is_empty(&inlet->answers) || stream_socket_is_busy(inlet->way.socket);
+}
+
+static void on_received(void *user, uint8_t type, struct slice payload)
+{
+    struct forward_inlet *inlet = user;
+
+    if (!is_behind(inlet)) {
+        take(inlet, type, payload);
+        return;
+    }
+    inlet->is_held = true;
+    inlet->held_type = type;
+    inlet->held = payload;
+}
+
+static void go_on(struct forward_inlet *inlet)
+{
+    pump(inlet);
+    if (!inlet->is_held || is_behind(inlet)) return;
+    inlet->is_held = false;
+    take(inlet, inlet->held_type, inlet->held);
+}
+
 static void on_drained(void *user)
 {
-    pump(user);
+    go_on(user);
+}
+
+static void pump_way(struct forward_way *way)
+{
+    go_on(container_of(way, struct forward_inlet, way));
 }
 
 static void closed(struct forward_inlet *inlet)
 {
     inlet->way.socket = NULL;
+    inlet->is_held = false;
     forward_uncount(&forward_of(inlet)->counts.streams_now, 1);
     drop_answers(inlet);
     settle(inlet);

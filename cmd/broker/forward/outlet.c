@@ -164,6 +164,12 @@ static void note_use(struct forward_outlet *outlet, uint64_t now_ms)
     atomic_store_explicit(&outlet->peer->used_ms, forward_now_ms(), memory_order_relaxed);
 }
 
+/* Its link may be about to go, or has gone. */
+static bool is_stale(const struct forward_outlet *outlet, uint64_t now_ms)
+{
+    return now_ms - outlet->used_ms >= IDLE_MS || forward_session(outlet->peer) != outlet->session;
+}
+
 bool forward_outlet_submit(struct forward_call *call)
 {
     struct forward_ways *ways = &call->home->forward_ways;
@@ -173,7 +179,10 @@ bool forward_outlet_submit(struct forward_call *call)
 
     if (outlet == NULL || outlet->state < OUTLET_SWITCHING) return false;
     if (call->home->is_stopping && call->op == FRAME_OP_FETCH) return false; /* nobody waits any more: the control loop says so */
-    if (outlet->state == OUTLET_OPEN && outlet->by_id.count == 0 && now_ms - outlet->used_ms >= IDLE_MS) return false; /* the next sweep ends it: its link may be about to go */
+    if (outlet->state == OUTLET_OPEN && outlet->by_id.count == 0 && is_stale(outlet, now_ms)) {
+        forward_ways_wake(ways, true); /* the sweep ends it; until then nothing goes by it */
+        return false;
+    }
     note_use(outlet, now_ms);
     err = begin(outlet, call);
     if (err != 0) {

@@ -146,7 +146,26 @@ START_TEST(a_shard_that_ends_its_streams_uses_the_link)
 }
 END_TEST
 
-/* When its batch is over there. */
+/* Longer than what the network takes at once, and many: requests wait over there until those before are on their way. */
+START_TEST(long_answers_all_come)
+{
+    enum { LONG = 900000, COUNT = 60, AHEAD = 6 };
+    uint32_t correlation_ids[COUNT];
+    struct buffer records = BUFFER_INIT;
+
+    wait_for_link();
+    ck_assert_int_eq(produce(far, 1, LONG).error, 0);
+    for (int i = 0; i < COUNT + AHEAD; i++) {
+        if (i < COUNT) correlation_ids[i] = fetch_send(far, 1, 0, 1 << 20);
+        if (i < AHEAD) continue;
+        ck_assert_uint_eq(fetch_result(correlation_ids[i - AHEAD], &records).next_offset, 2);
+        ck_assert_uint_gt(records.size, LONG);
+    }
+    ck_assert_uint_eq(stats_of(&here).unknown, 0);
+    buffer_deinit(&records);
+}
+END_TEST
+
 START_TEST(an_idle_stream_ends_and_another_comes)
 {
     wait_for_link();
@@ -191,6 +210,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, who_is_asked_again_is_asked_by_a_stream);
     tcase_add_test(tcase, order_holds_when_the_way_changes);
+    tcase_add_test(tcase, long_answers_all_come);
     tcase_add_test(tcase, an_idle_stream_ends_and_another_comes);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("streams that end");

@@ -69,17 +69,13 @@ START_TEST(order_holds_when_the_way_changes)
     uint64_t sent = 0, done = 0;
     bool is_enough = false;
 
+    while (stats_of(&here).answers == 0) /* the link may be a moment younger than the images */
+        (void)fetch_result(fetch_send(far, 0, 0, 1), NULL);
     while (!is_enough || done < sent) {
         struct produce_result result;
 
         if (sent - done == WINDOW || (is_enough && done < sent)) {
             result = raw_produce_result(&client, correlation_ids[done % WINDOW]);
-            if (done == 0 && result.error == MESH_EUNREACHABLE) { /* no link yet: from the beginning */
-                while (++done < sent)
-                    ck_assert_int_ne(raw_produce_result(&client, correlation_ids[done % WINDOW]).error, 0);
-                sent = done = 0;
-                continue;
-            }
             ck_assert_int_eq(result.error, 0);
             ck_assert(!result.is_duplicate);
             ck_assert_uint_eq(result.base_offset, done++);
